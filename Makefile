@@ -1,0 +1,42 @@
+# `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lint types bench lock clean
+
+PYTHON_IN_VENV := .venv/bin/python
+
+help: ## this list
+	@echo "make TARGET, where TARGET is one of"
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10 | sed 's/^/  /'
+
+setup: ## make .venv, or bring it up to date; EXTRA=cpu|gpu overrules nvidia-smi, DRY_RUN=1 only looks
+	@requirements/setup.sh $(if $(filter-out 0,$(DRY_RUN)),dry-run,install)
+
+demo: setup ## a real evaluation of a small model, without GPU or network
+	@$(PYTHON_IN_VENV) -m llmbench
+
+test: setup ## the tests
+	@$(PYTHON_IN_VENV) -m pytest
+
+check: lint types test ## the gate: format, lint, types, tests
+
+lint: setup ## format and lint, changing nothing
+	@$(PYTHON_IN_VENV) -m ruff format --check
+	@$(PYTHON_IN_VENV) -m ruff check
+	@.venv/bin/shellcheck requirements/setup.sh .ci/run
+
+types: setup ## mypy, strict
+	@$(PYTHON_IN_VENV) -m mypy
+
+format: setup ## format the code, and mend what ruff can mend
+	@$(PYTHON_IN_VENV) -m ruff format
+	@$(PYTHON_IN_VENV) -m ruff check --fix
+
+bench: setup ## measure llmbench itself
+	@$(PYTHON_IN_VENV) -m tests.bench
+
+lock: ## resolve pyproject.toml anew, newest versions: requirements/cpu.txt and requirements/gpu.txt
+	@requirements/setup.sh lock
+
+clean: ## remove .venv, caches and builds; what runs wrote stays
+	rm -rf .venv .venv.lock .venv.old.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

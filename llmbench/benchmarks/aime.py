@@ -1,0 +1,52 @@
+"""AIME: the American Invitational Mathematics Examination; 15 problems a paper, each answer an integer from 0 to 999.
+
+Data: HuggingFaceH4/aime_2024 (`answer` is text, padded to three digits) and math-ai/aime25 (`answer` may be an integer).
+A row: {"id": 60, "problem": "Every morning Aya goes for a $9$-kilometer-long walk …", "answer": "204", "year": "2024"}
+Protocol: zero-shot, the answer in a box; graded as an integer, so "025" and 25 are the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmbench import answers
+from llmbench.benchmarks.base import check_options
+from llmbench.data import Row
+from llmbench.equivalence import integer_equal
+from llmbench.records import Sample
+
+COLUMNS = ("problem", "answer")
+PRELOAD = ()
+
+
+def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
+    """Samples named by the rows' own ids."""
+    check_options("aime", options, {})
+    return [
+        Sample(str(row.get("id", index)), row, str(row["answer"]).strip()) for index, row in enumerate(rows)
+    ]
+
+
+def render(sample: Sample) -> str:
+    """The problem as it stands."""
+    return str(sample.fields["problem"])
+
+
+def worked(sample: Sample) -> str:
+    """The answer in its box, behind the solution where the row has one."""
+    solution = str(sample.fields.get("solution") or "").strip()
+    return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()
+
+
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - only stated answers count
+    """The boxed or stated integer."""
+    return answers.integer_answer(text)
+
+
+def equal(sample: Sample, answer: str) -> bool:
+    """Equality of integers."""
+    return integer_equal(sample.target, answer)
+
+
+def stored(sample: Sample) -> dict[str, Any]:  # noqa: ARG001 - the target is all
+    """Nothing but the target is needed."""
+    return {}

@@ -1,0 +1,120 @@
+"""Arithmetic: questions that a seeded generator makes on the spot, so that no download is needed and no model has seen them.
+
+A row: {"question": "What is 7 + 5?", "answer": "12", "level": "sum1"}. No two questions of a run are alike.
+Levels: sums, products and differences of one- and two-digit numbers (`sum1` … `product2`), one-step word problems (`word`).
+Options: `levels`, and `per_level`, how many questions of each are made.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from llmbench.benchmarks import gsm8k
+from llmbench.benchmarks.base import check_options
+from llmbench.config import suggest
+from llmbench.data import Row
+from llmbench.errors import ConfigError
+from llmbench.records import Sample
+
+COLUMNS = ("question", "answer", "level")
+PRELOAD = ()
+
+ONE_DIGIT = range(1, 10)
+TWO_DIGITS = range(10, 100)
+Question = tuple[str, int]
+
+NAMES = ("Ada", "Ben", "Chen", "Dina", "Emil", "Fatou", "Goro", "Hana")
+THINGS = ("apples", "books", "coins", "marbles", "pencils", "shells", "stamps", "tickets")
+
+
+def _sums(numbers: range) -> list[Question]:
+    return [(f"What is {a} + {b}?", a + b) for a, b in product(numbers, repeat=2)]
+
+
+def _differences(numbers: range) -> list[Question]:
+    return [(f"What is {a} - {b}?", a - b) for a, b in product(numbers, repeat=2) if a >= b]
+
+
+def _products(numbers: range) -> list[Question]:
+    return [(f"What is {a} * {b}?", a * b) for a, b in product(numbers, repeat=2)]
+
+
+def _words() -> list[Question]:
+    small = range(2, 13)
+    given = [
+        (f"{name} has {a} {thing} and gets {b} more. How many {thing} does {name} have now?", a + b)
+        for name, thing, a, b in product(NAMES, THINGS, small, small)
+    ]
+    lost = [
+        (f"{name} has {a} {thing} and gives {b} away. How many {thing} are left?", a - b)
+        for name, thing, a, b in product(NAMES, THINGS, small, small)
+        if a > b
+    ]
+    packed = [
+        (f"{name} has {a} boxes with {b} {thing} in each. How many {thing} does {name} have?", a * b)
+        for name, thing, a, b in product(NAMES, THINGS, small, small)
+    ]
+    return given + lost + packed
+
+
+LEVELS: dict[str, Callable[[], list[Question]]] = {
+    "sum1": lambda: _sums(ONE_DIGIT),
+    "difference1": lambda: _differences(ONE_DIGIT),
+    "product1": lambda: _products(ONE_DIGIT),
+    "sum2": lambda: _sums(TWO_DIGITS),
+    "difference2": lambda: _differences(TWO_DIGITS),
+    "product2": lambda: _products(TWO_DIGITS),
+    "word": _words,
+}
+
+
+def generate(options: Mapping[str, Any], seed: int) -> list[Row]:
+    """Rows of every chosen level, mixed; the same for the same options and seed.
+
+    Raises:
+        ConfigError: A level does not exist, or has fewer different questions than `per_level` asks for.
+    """
+    check_options(
+        "arithmetic",
+        options,
+        {
+            "levels": lambda v: isinstance(v, Sequence) and bool(v),
+            "per_level": lambda v: isinstance(v, int) and v > 0,
+        },
+    )
+    levels = list(dict.fromkeys(options.get("levels", LEVELS)))
+    per_level = int(options.get("per_level", 40))
+    generator = random.Random(f"arithmetic:{seed}")
+    rows: list[Row] = []
+    for level in levels:
+        if level not in LEVELS:
+            raise ConfigError(
+                f"benchmarks.arithmetic.options.levels: {level!r} is no level{suggest(level, LEVELS)}"
+            )
+        pool = LEVELS[level]()
+        if per_level > len(pool):
+            raise ConfigError(
+                f"benchmarks.arithmetic.options.per_level={per_level} is refused: {level} has {len(pool)} questions."
+            )
+        rows += [
+            {"question": q, "answer": str(a), "level": level} for q, a in generator.sample(pool, per_level)
+        ]
+    generator.shuffle(rows)
+    return rows
+
+
+def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - drawn in generate
+    """Samples named by level and place."""
+    return [Sample(f"{row['level']}-{index:03d}", row, str(row["answer"])) for index, row in enumerate(rows)]
+
+
+def worked(sample: Sample) -> str:
+    """The bare number, as a sentence."""
+    return f"The final answer is {sample.target}"
+
+
+render = gsm8k.render
+extract = gsm8k.extract
+equal = gsm8k.equal
+stored = gsm8k.stored

@@ -1,0 +1,64 @@
+"""GPQA: multiple-choice questions written by experts so that search does not help (https://arxiv.org/abs/2311.12022).
+
+Data: Idavidrein/gpqa, config gpqa_diamond, 198 rows; gated, and its authors ask that questions are not shown in plain text.
+A row's fields: "Record ID", "Question", "Correct Answer", "Incorrect Answer 1" to 3, "High-level domain", "Subdomain".
+Texts carry stray white space and are stripped. Choices are shuffled by a generator seeded with the question's id and the
+run's seed, so that every question's order is its own and repeatable.
+Protocol: zero-shot, choices A to D, the answer as a line `Answer: LETTER`.
+"""
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmbench import answers
+from llmbench.benchmarks.base import check_options
+from llmbench.data import Row
+from llmbench.equivalence import choice_equal
+from llmbench.records import Sample
+
+LETTERS = "ABCD"
+COLUMNS = ("Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+PRELOAD = ()
+
+
+def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+    """Samples whose `choices` are shuffled and whose target is a letter."""
+    check_options("gpqa", options, {})
+    return [_sample(row, seed) for row in rows]
+
+
+def _sample(row: Row, seed: int) -> Sample:
+    question = str(row["Question"]).strip()
+    name = str(row.get("Record ID") or hashlib.sha256(question.encode()).hexdigest()[:16])
+    correct, *others = (str(row[column]).strip() for column in COLUMNS[1:])
+    choices = [correct, *others]
+    random.Random(f"{seed}:{name}").shuffle(choices)
+    return Sample(name, {**row, "Question": question, "choices": choices}, LETTERS[choices.index(correct)])
+
+
+def render(sample: Sample) -> str:
+    """The question and its choices, a line each."""
+    lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, sample.fields["choices"], strict=True)]
+    return "\n".join([str(sample.fields["Question"]), "", *lines])
+
+
+def worked(sample: Sample) -> str:
+    """The line that is asked for."""
+    return f"Answer: {sample.target}"
+
+
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - only stated answers count
+    """The letter last stated, or that of the choice whose text was."""
+    return answers.choice(text, sample.fields.get("choices"))
+
+
+def equal(sample: Sample, answer: str) -> bool:
+    """The same letter."""
+    return choice_equal(sample.target, answer)
+
+
+def stored(sample: Sample) -> dict[str, Any]:
+    """The choices as shown, and the domain."""
+    return {"choices": sample.fields["choices"], "domain": sample.fields.get("High-level domain")}

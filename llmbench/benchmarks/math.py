@@ -1,0 +1,73 @@
+r"""MATH: competition problems in seven subjects and five levels (Hendrycks et al., 2021, https://arxiv.org/abs/2103.03874).
+
+Data: HuggingFaceH4/MATH-500 (`answer` is LaTeX) and, for all 5,000, DigitalLearningGmbH/MATH-lighteval, which has no
+`answer`: there the gold is the last box of `solution`.
+A row: {"problem": "Convert the point $(0,3)$ in rectangular …", "answer": "\left( 3, \frac{\pi}{2} \right)",
+"subject": "Precalculus", "level": 2, "unique_id": "test/precalculus/807.json"}
+Protocol: zero-shot, the answer in a box; equal if math-verify finds it mathematically the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmbench import answers
+from llmbench.benchmarks.base import check_options
+from llmbench.data import Row
+from llmbench.equivalence import math_equal
+from llmbench.errors import DataError
+from llmbench.records import Sample
+
+COLUMNS = ("problem",)
+PRELOAD = ("math_verify",)
+
+
+def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
+    """Samples named by `unique_id`, or by their place where rows have none.
+
+    Raises:
+        DataError: A row has neither `answer` nor a box in its `solution`.
+    """
+    check_options("math", options, {})
+    return [
+        Sample(str(row.get("unique_id", index)), row, _gold(row, index)) for index, row in enumerate(rows)
+    ]
+
+
+def _gold(row: Row, index: int) -> str:
+    if row.get("answer") is not None:
+        return str(row["answer"]).strip()
+    gold = answers.math_answer(str(row.get("solution") or ""))
+    if gold is None:
+        raise DataError(f"math: row {index} has no answer, and its solution has no box to take one from.")
+    return gold
+
+
+def render(sample: Sample) -> str:
+    """The problem as it stands."""
+    return str(sample.fields["problem"])
+
+
+def worked(sample: Sample) -> str:
+    """The solution, which ends in a box, or the boxed answer alone."""
+    return (
+        str(sample.fields.get("solution") or "").strip() or f"The final answer is \\boxed{{{sample.target}}}."
+    )
+
+
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - only stated answers count
+    """The last box, or a stated answer."""
+    return answers.math_answer(text)
+
+
+def equal(sample: Sample, answer: str) -> bool:
+    """Mathematical equality."""
+    return math_equal(sample.target, answer)
+
+
+def stored(sample: Sample) -> dict[str, Any]:
+    """What results are grouped by."""
+    kept = {
+        "subject": sample.fields.get("subject", sample.fields.get("type")),
+        "level": sample.fields.get("level"),
+    }
+    return {key: value for key, value in kept.items() if value is not None}

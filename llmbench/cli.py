@@ -1,0 +1,175 @@
+"""The command line: Hydra composes the settings, llmbench runs them, and every failure is one sentence.
+
+Exit status: 0 done, 1 failed, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from llmbench import clock, messages
+from llmbench.config import Config, from_hydra, suggest
+from llmbench.errors import ConfigError, Interrupted, LlmbenchError
+
+if TYPE_CHECKING:
+    from llmbench.summary import Summary
+
+SIGNALLED = 128
+"""Exit statuses above this say which signal ended the program."""
+
+
+@dataclass
+class Job:
+    """One point of a multirun and what became of it."""
+
+    overrides: list[str]
+    folder: Path
+    summary: "Summary | None" = None
+    error: str | None = None
+
+
+@dataclass
+class Invocation:
+    """One call of the program: the jobs it ran, in order, and whether it was a sweep."""
+
+    jobs: list[Job] = field(default_factory=list)
+    multirun: bool = False
+    sweep_folder: Path | None = None
+    failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
+
+
+def config_folder() -> Path:
+    """The folder of YAML files: inside the installed package, else beside it in a checkout.
+
+    Raises:
+        LlmbenchError: Neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    message = f"llmbench's conf folder is missing from {package}; install llmbench again."
+    raise LlmbenchError(message)
+
+
+def register() -> None:
+    """Makes the schema and the resolvers known to Hydra; harmless when repeated."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    invocation = Invocation()
+    os.environ["HYDRA_FULL_ERROR"] = (
+        "1"  # Hydra raises instead of printing, so that we can say it in one sentence
+    )
+    try:
+        _run_hydra(arguments, invocation)
+    except KeyboardInterrupt as error:
+        return _finish(invocation, _interrupted(error, invocation))
+    except SystemExit as exit_request:
+        return _finish(invocation, exit_request.code if isinstance(exit_request.code, int) else 1)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        messages.complain(messages.explain_composition(error, config_folder(), arguments))
+        return 1
+    except LlmbenchError as error:
+        if not invocation.multirun:
+            messages.complain(str(error))
+        return _finish(invocation, 1)
+    except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
+        folder = invocation.jobs[-1].folder if invocation.jobs else None
+        return _finish(invocation, messages.complain_unexpected(error, folder))
+    return _finish(invocation, 1 if any(job.error for job in invocation.jobs) else 0)
+
+
+def _run_hydra(arguments: list[str], invocation: Invocation) -> None:
+    register()
+
+    @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
+    def task(cfg: DictConfig) -> None:
+        _run_job(cfg, invocation)
+
+    argv = sys.argv
+    sys.argv = [argv[0], *arguments]
+    try:
+        task()
+    finally:
+        sys.argv = argv
+    if invocation.failure is not None:
+        raise invocation.failure
+
+
+def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
+    """One job of Hydra's; raises what went wrong, so that Hydra counts the job as failed."""
+    hydra_config = HydraConfig.get()
+    overrides = list(hydra_config.overrides.task)
+    job = Job(overrides, Path(hydra_config.runtime.output_dir))
+    invocation.multirun = str(hydra_config.mode).endswith("MULTIRUN")
+    if invocation.multirun:
+        invocation.sweep_folder = job.folder.parent
+        if invocation.jobs:
+            clock.restart()
+    invocation.jobs.append(job)
+    try:
+        messages.refuse_additions(overrides, config_folder())
+        _check_suite(hydra_config.runtime.choices.get("suite"))
+        config = from_hydra(cfg)
+        named = any(override.lstrip("+").startswith("benchmark=") for override in overrides)
+        # Imported here so that --help, --cfg and mistyped settings answer at once.
+        from llmbench import session
+
+        job.summary = session.run_job(config, job.folder, overrides, named=named)
+    except KeyboardInterrupt:
+        job.error = "interrupted"
+        raise
+    except Exception as error:
+        job.error = str(error) if isinstance(error, LlmbenchError) else messages.one_line(error)
+        if not invocation.multirun:
+            invocation.failure = error
+            return
+        messages.complain(f"Job {len(invocation.jobs) - 1} ({' '.join(overrides)}) failed: {job.error}")
+        raise  # Hydra and its sweepers count the job as failed and go on with the next
+    finally:
+        with suppress(OSError):
+            job.folder.rmdir()  # only where nothing was written, as by show_prompts
+
+
+def _check_suite(chosen: str | None) -> None:
+    """Hydra takes a misspelt name of an optional group for no choice at all."""
+    names = messages.options(config_folder(), "suite")
+    if chosen is not None and chosen not in names:
+        raise ConfigError(f"There is no suite called {chosen!r}{suggest(chosen, names)}")
+
+
+def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
+    """Says what is left of an interrupted run; returns the exit status."""
+    folder = invocation.jobs[-1].folder if invocation.jobs else None
+    kept = f"; what was finished is in {folder}" if folder is not None and folder.exists() else ""
+    messages.complain(f"Interrupted{kept}.")
+    number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
+    return SIGNALLED + int(number)
+
+
+def _finish(invocation: Invocation, status: int) -> int:
+    if invocation.multirun and invocation.jobs and invocation.sweep_folder:
+        from llmbench import sweep
+
+        sweep.finish(invocation.jobs, invocation.sweep_folder)
+        if status < SIGNALLED:
+            return 1 if status or any(job.error for job in invocation.jobs) else 0
+    return status

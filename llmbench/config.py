@@ -1,0 +1,371 @@
+"""The typed settings of a run, as `conf/` composes them, and the checks that Hydra's types cannot make.
+
+Hydra merges every YAML and every command-line override into these classes, so an unknown key or a wrong type is
+refused before anything is loaded. `from_hydra` then turns the result into plain objects, once; no DictConfig goes further.
+The comments beside the fields are the reference of the settings; the values stand in `conf/`.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+
+from llmbench.errors import ConfigError
+
+
+class EarlyStopping(Enum):
+    """What happens at a stop string: ask for the answer that follows, cut there, or ignore stop strings."""
+
+    answer = "answer"
+    cut = "cut"
+    off = "off"
+
+
+class Device(Enum):
+    """Where the engine runs; `auto` takes the GPU if there is one."""
+
+    auto = "auto"
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+class Startup(Enum):
+    """How much vLLM prepares before the first token: nothing, CUDA graphs, or compilation and graphs."""
+
+    auto = "auto"
+    eager = "eager"
+    graphs = "graphs"
+    full = "full"
+
+
+class Schedule(Enum):
+    """All benchmarks in one queue, or one benchmark after another for clean times of each."""
+
+    together = "together"
+    sequential = "sequential"
+
+
+@dataclass
+class BenchmarkProfile:
+    """A column of a benchmark's `profiles` table; a `profile` picks one for each axis."""
+
+    num_samples: int | None = None  # None: all
+    max_tokens: int | None = None
+    stop: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SamplingOverrides:
+    """Sampling that one benchmark wants different from the run's; None keeps the run's."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+
+
+@dataclass
+class BenchmarkConfig:
+    """One benchmark: where its questions come from, how they are asked and how long an answer may be."""
+
+    module: str = MISSING  # the Python module that loads, renders and grades
+    title: str = ""
+    hub_id: str | None = None  # data set on the Hugging Face hub
+    hub_config: str | None = None
+    split: str = "test"
+    revision: str = "main"  # branch, tag or commit; what it resolved to goes into the manifest
+    data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
+    fewshot_split: str | None = (
+        None  # where worked examples come from; None: other questions of the same split
+    )
+    system_prompt: str | None = None
+    instruction: str = ""  # follows the question
+    cue: str = ""  # what is put in the model's mouth when the text stopped without an answer
+    cue_tokens: int = 32
+    cue_stop: list[str] = field(default_factory=list)
+    sealed: bool = False  # questions must never be written in plain text
+    profiles: dict[str, BenchmarkProfile] = field(default_factory=dict)
+    num_samples: int | None = None
+    max_tokens: int = MISSING
+    stop: list[str] = field(default_factory=list)
+    fewshot: int = 0
+    chat: bool = True
+    repeats: int = 1
+    sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
+    options: dict[str, Any] = field(default_factory=dict)  # of this benchmark alone; its module checks them
+
+
+@dataclass
+class SamplingColumn:
+    """A way of sampling a model is used with."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0  # 0: off
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass
+class ModelConfig:
+    """A checkpoint and how it is loaded."""
+
+    name: str = MISSING
+    hub_id: str | None = None
+    path: str | None = None  # a local checkpoint folder; takes precedence over hub_id
+    embedded: str | None = None  # a model that a Python package carries
+    revision: str | None = None
+    parameters_b: float | None = None  # billions of parameters, for the checks before loading
+    quantization: str | None = None  # vLLM's names: bitsandbytes, fp8, awq, gptq, …; null: none
+    dtype: str = "bfloat16"
+    max_length: int = 4096  # prompt and output together, tokens
+    gpu_memory_utilization: float = 0.95
+    attention_backend: str | None = None  # FLASH_ATTN on the GPU; null: vLLM's choice
+    skip_benchmarks: list[str] = field(default_factory=list)  # left out of a suite
+    debug_samples: int = 3
+    finish_tokens: int = 2048  # enough for this model to end by itself
+    trust_remote_code: bool = False
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    sampling: dict[str, SamplingColumn] = field(default_factory=dict)  # greedy, own
+
+
+@dataclass
+class EngineConfig:
+    """What generates. `args` goes to the engine untouched and wins over everything llmbench sets itself."""
+
+    name: str = MISSING
+    device: Device = Device.auto
+    startup: Startup = Startup.auto
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    speculative: dict[str, Any] | None = None  # vLLM's speculative_config
+    multiprocess: bool = False  # vLLM's engine in a process of its own
+    kv_cache_memory_bytes: int | None = None  # None: by utilisation on the GPU, 256 MiB on the CPU
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ProfileConfig:
+    """Which columns of the benchmarks' and the model's tables are used, and the settings that go with them."""
+
+    name: str = MISSING
+    comparable: bool = False  # with published numbers
+    samples: str = "documented"
+    tokens: str = "documented"
+    stops: str = "documented"
+    sampling: str = "greedy"
+    early_stopping: EarlyStopping = EarlyStopping.answer
+    batch_size: int | None = None
+    static_batch_size: int = 4
+    max_batch_size: int = 8
+    min_batch_size: int = 2
+    use_dynamic_batching: bool = True
+    gpu_memory_utilization: float = 0.95
+    log_level: str = "INFO"
+
+
+@dataclass
+class SamplingConfig:
+    """How completions are drawn in this run."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    repeats: int = 1
+    ignore_eos: bool = False  # every completion runs to its limit; for measuring speed
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    benchmarks: dict[str, BenchmarkConfig] = field(default_factory=dict)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    suite: str | None = None
+    batch_size: int | None = (
+        None  # requests that run at once; None: as many as there are, up to vLLM's default
+    )
+    static_batch_size: int = 4  # this and the next three: engines with static batches only
+    max_batch_size: int = 8
+    min_batch_size: int = 2
+    use_dynamic_batching: bool = True
+    early_stopping: EarlyStopping = EarlyStopping.answer
+    schedule: Schedule = Schedule.together
+    limit: int | None = None  # at most this many samples of each benchmark
+    fewshot: int = 0
+    chat: bool = True
+    seed: int = 0
+    show_prompts: int = 0  # print this many prompts of each benchmark and stop
+    runs_dir: str = "runs"
+    log_level: str = "INFO"
+
+
+def from_hydra(cfg: DictConfig) -> Config:
+    """The composed settings as plain, checked objects.
+
+    Raises:
+        ConfigError: A value is missing, does not resolve or is out of range; the message names it.
+    """
+    try:
+        config = OmegaConf.to_object(cfg)
+    except InterpolationResolutionError as error:
+        raise ConfigError(_unresolved(error, cfg)) from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'The configuration'}: {_first_line(error)}.") from error
+    if not isinstance(config, Config):
+        raise ConfigError(
+            "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
+        )
+    validate(config)
+    return config
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
+    """Names the profile column that does not exist, the usual reason for an interpolation that leads nowhere."""
+    profile = cfg.get("profile") or {}
+    for axis in ("samples", "tokens", "stops"):
+        column = profile.get(axis)
+        for name, benchmark in (cfg.get("benchmarks") or {}).items():
+            tables = OmegaConf.to_container(benchmark, resolve=False)
+            columns = tables.get("profiles", {}) if isinstance(tables, dict) else {}
+            if column not in columns:
+                return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
+    return f"{error.full_key or 'A setting'} does not resolve: {_first_line(error)}."
+
+
+def nearest(name: str, known: Iterable[object], count: int = 3) -> list[str]:
+    """The known names most like `name`, best first."""
+    return difflib.get_close_matches(name, [str(k) for k in known], n=count, cutoff=0.4)
+
+
+def suggest(name: str, names: Iterable[object]) -> str:
+    """`; did you mean …?` with the nearest of the known names, or all of them when none is near: a sentence's end."""
+    known = [str(name) for name in names]
+    near = nearest(name, known)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; there are {', '.join(known)}." if known else "."
+
+
+def validate(config: Config) -> None:
+    """Refuses values that no run could use.
+
+    Raises:
+        ConfigError: Names the setting, the value and what it may be.
+    """
+    _check(config.benchmarks, "benchmark", None, "at least one benchmark, such as benchmark=aime")
+    for name in ("batch_size", "limit"):
+        value = getattr(config, name)
+        _check(value is None or value >= 1, name, value, "a whole number from 1, or null")
+    for name in ("static_batch_size", "max_batch_size", "min_batch_size"):
+        _check(getattr(config, name) >= 1, name, getattr(config, name), "a whole number from 1")
+    _check(
+        config.min_batch_size <= config.max_batch_size,
+        "min_batch_size",
+        config.min_batch_size,
+        f"at most max_batch_size, which is {config.max_batch_size}",
+    )
+    _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
+    _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")
+    _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR")
+    _check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
+    _validate_model(config.model)
+    _validate_engine(config.engine)
+    _validate_sampling("sampling", config.sampling)
+    for name, benchmark in config.benchmarks.items():
+        _validate_benchmark(f"benchmarks.{name}", benchmark)
+
+
+def _check(condition: object, name: str, value: object, wanted: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name}={value} is refused: it must be {wanted}.")
+
+
+def _validate_model(model: ModelConfig) -> None:
+    use = model.gpu_memory_utilization
+    _check(0 < use <= 1, "model.gpu_memory_utilization", use, "above 0 and at most 1, such as 0.95")
+    _check(model.max_length >= 1, "model.max_length", model.max_length, "a whole number of tokens from 1")
+    dtypes = ("bfloat16", "float16", "float32", "auto")
+    _check(model.dtype in dtypes, "model.dtype", model.dtype, f"one of {', '.join(dtypes)}")
+    _check(
+        model.quantization not in ("4bit", "nf4", "bnb"),
+        "model.quantization",
+        model.quantization,
+        "bitsandbytes for 4-bit weights at load (vLLM's name for it)",
+    )
+    source = model.path or model.hub_id or model.embedded
+    _check(source, "model", model.name, "a model with a path, a hub_id or an embedded package")
+
+
+def _validate_engine(engine: EngineConfig) -> None:
+    for name in ("tensor_parallel_size", "pipeline_parallel_size"):
+        _check(getattr(engine, name) >= 1, f"engine.{name}", getattr(engine, name), "a whole number from 1")
+    kv = engine.kv_cache_memory_bytes
+    _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
+
+
+def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides) -> None:
+    """Bounds are those of vLLM's SamplingParams."""
+    bounds: dict[str, tuple[Callable[[float], bool], str]] = {
+        "temperature": (lambda v: v >= 0, "0 (greedy) or above"),
+        "top_p": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
+        "top_k": (lambda v: v >= 0, "0 (off) or above"),
+        "min_p": (lambda v: 0 <= v <= 1, "from 0 to 1"),
+        "repetition_penalty": (lambda v: v > 0, "above 0; 1 is off"),
+    }
+    for name, (holds, wanted) in bounds.items():
+        value = getattr(sampling, name)
+        _check(value is None or holds(value), f"{where}.{name}", value, wanted)
+    if isinstance(sampling, SamplingConfig):
+        _check(sampling.repeats >= 1, f"{where}.repeats", sampling.repeats, "a whole number from 1")
+
+
+def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
+    samples = benchmark.num_samples
+    _check(
+        samples is None or samples >= 1,
+        f"{where}.num_samples",
+        samples,
+        "a whole number from 1, or null for all",
+    )
+    for name in ("max_tokens", "repeats", "cue_tokens"):
+        _check(
+            getattr(benchmark, name) >= 1,
+            f"{where}.{name}",
+            getattr(benchmark, name),
+            "a whole number from 1",
+        )
+    _check(benchmark.fewshot >= 0, f"{where}.fewshot", benchmark.fewshot, "a whole number from 0")
+    _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")
+    _validate_sampling(f"{where}.sampling", benchmark.sampling)
+
+
+def as_yaml_data(config: Config) -> Any:  # noqa: ANN401 - nested plain data
+    """The settings as plain lists, mappings and scalars, enums by name."""
+    return _plain(asdict(config))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,161 @@
+"""Reading the questions: from the hub or from a local copy, through the same `datasets` library.
+
+Only what is needed to name and verify the data later is kept beside the rows: where they came from, which revision it
+resolved to, a fingerprint, and how long reading took.
+"""
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmbench.config import BenchmarkConfig
+from llmbench.errors import DataError
+
+Row = Mapping[str, Any]
+
+BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where a benchmark's rows came from.
+
+    Attributes:
+        source: Hub id, path of the local file, or `generated`.
+        revision: The commit a hub data set resolved to, None elsewhere or where it is not known.
+        fingerprint: SHA-256 of a local file or of generated rows; `datasets`' fingerprint for the hub.
+        size_bytes: Of the local file or of the downloaded data, None where not known.
+        load_s: Seconds that reading took.
+    """
+
+    source: str
+    split: str
+    revision: str | None
+    fingerprint: str
+    rows: int
+    size_bytes: int | None
+    load_s: float
+
+
+def read_rows(name: str, config: BenchmarkConfig, columns: Sequence[str]) -> tuple[list[Row], DataSource]:
+    """The rows of a benchmark's data set, in its own order.
+
+    Args:
+        name: The benchmark's name, for messages.
+        config: Says where the data is; `data_files` wins over the hub.
+        columns: Field names that must be there.
+
+    Raises:
+        DataError: The file is missing, empty or malformed, a column is missing, the data set is gated or out of reach.
+    """
+    begun = time.monotonic()
+    if config.data_files is not None:
+        rows, revision, fingerprint, size = _read_file(name, Path(config.data_files).expanduser())
+        source, split = config.data_files, "train"
+    else:
+        rows, revision, fingerprint, size = _read_hub(name, config)
+        source, split = str(config.hub_id), config.split
+    if not rows:
+        raise DataError(
+            f"{name}: {source} holds no rows; check the file, or leave data_files away to use the hub."
+        )
+    missing = [column for column in columns if column not in rows[0]]
+    if missing:
+        raise DataError(
+            f"{name}: {source} has no column {', '.join(map(repr, missing))}; it has {', '.join(rows[0])}. "
+            f"The fields must be named as in {config.hub_id or 'the hub data set'}."
+        )
+    seconds = time.monotonic() - begun
+    return rows, DataSource(source, split, revision, fingerprint, len(rows), size, seconds)
+
+
+_Loaded = tuple[list[Row], str | None, str, int | None]
+
+
+def _read_file(name: str, path: Path) -> _Loaded:
+    hint = f"check benchmarks.{name}.data_files"
+    if not path.exists():
+        raise DataError(f"{name}: there is no file {path}; {hint}.")
+    if not path.is_file():
+        raise DataError(f"{name}: {path} is not a file; {hint}.")
+    builder = BUILDERS.get(path.suffix.lower())
+    if builder is None:
+        raise DataError(f"{name}: {path} is none of {', '.join(BUILDERS)}; {hint}.")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{name}: {path} cannot be read ({error.strerror}); {hint}.") from error
+    if not content.strip():
+        raise DataError(f"{name}: {path} is empty; {hint}.")
+    datasets = _datasets()
+    try:
+        loaded = datasets.load_dataset(builder, data_files=str(path), split="train")
+    except (ValueError, OSError, datasets.exceptions.DatasetGenerationError) as error:
+        cause = _innermost(error)
+        raise DataError(f"{name}: {path} cannot be read as {builder}: {cause}; {hint}.") from error
+    return list(loaded), None, hashlib.sha256(content).hexdigest(), len(content)
+
+
+def _read_hub(name: str, config: BenchmarkConfig) -> _Loaded:
+    if config.hub_id is None:
+        raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
+    datasets = _datasets()
+    try:
+        loaded = datasets.load_dataset(
+            config.hub_id, config.hub_config, split=config.split, revision=config.revision
+        )
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise DataError(_not_found(name, config, str(error))) from error
+    except (ConnectionError, TimeoutError, OSError) as error:
+        raise DataError(_unreachable(name, config)) from error
+    except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        if "ouldn't find cache" in str(error) or "offline" in str(error).lower():
+            raise DataError(_unreachable(name, config)) from error
+        raise DataError(f"{name}: {config.hub_id} cannot be read: {_innermost(error)}.") from error
+    info = loaded.info
+    checksums = " ".join(info.download_checksums or {})
+    commit = re.search(r"@([0-9a-f]{40})/", checksums)
+    return list(loaded), commit.group(1) if commit else None, loaded._fingerprint, info.download_size  # noqa: SLF001
+
+
+def _datasets() -> Any:  # noqa: ANN401 - a module without types
+    import datasets
+
+    datasets.disable_progress_bars()
+    return datasets
+
+
+def _not_found(name: str, config: BenchmarkConfig, message: str) -> str:
+    local = f"or give a local copy with benchmarks.{name}.data_files=PATH"
+    if "gated" in message.lower() or config.sealed:
+        return (
+            f"{name}: {config.hub_id} is gated: accept its terms on https://huggingface.co/datasets/{config.hub_id}, "
+            f"log in with `hf auth login`, {local}."
+        )
+    return (
+        f"{name}: the hub has no data set {config.hub_id} for you; check benchmarks.{name}.hub_id, {local}."
+    )
+
+
+def _unreachable(name: str, config: BenchmarkConfig) -> str:
+    reason = (
+        "HF_HUB_OFFLINE is set and"
+        if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+        else "The hub cannot be reached and"
+    )
+    return (
+        f"{name}: {reason} {config.hub_id} is not in the local cache; "
+        f"give a local copy with benchmarks.{name}.data_files=PATH."
+    )
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,211 @@
+"""An engine without a model: repeatable, instant, and able to misbehave on demand. For the pipeline's own tests.
+
+It answers what `reply` says, cut into words that stand for tokens, one word a step, under the same batch size, stop
+strings and token limits as a real engine. Its clock counts steps, a millisecond each.
+"""
+
+import hashlib
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from llmbench.config import Config, suggest
+from llmbench.engine.base import EngineReport, Source, Workload
+from llmbench.errors import ConfigError, EngineError
+from llmbench.records import Completion, FinishReason, Message, Request, Timing
+
+STEP_S = 0.001
+
+
+class WordTokenizer:
+    """Words with the white space before them as tokens, numbered as they come up."""
+
+    def __init__(self) -> None:
+        """Starts with an empty vocabulary."""
+        self._ids: dict[str, int] = {}
+        self._words: list[str] = []
+
+    def chat(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:  # noqa: ARG002 - no template to steer
+        """The turns, a role and its content each."""
+        return "".join(f"<{message.role}>\n{message.content}\n" for message in messages) + "<assistant>\n"
+
+    def encode(self, text: str, *, special: bool) -> tuple[int, ...]:  # noqa: ARG002 - there are no special tokens
+        """A number for every word."""
+        return tuple(self._number(word) for word in re.findall(r"\s*\S+|\s+$", text))
+
+    def _number(self, word: str) -> int:
+        if word not in self._ids:
+            self._ids[word] = len(self._words)
+            self._words.append(word)
+        return self._ids[word]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The words, joined."""
+        return "".join(self._words[number] for number in ids)
+
+
+Reply = Callable[[Request], str]
+
+
+def nonsense(request: Request) -> str:
+    """An answer in a form that every benchmark reads, decided by the request's sample alone."""
+    number = int(
+        hashlib.sha256(f"{request.benchmark}/{request.sample_id}/{request.repeat}".encode()).hexdigest()[:8],
+        16,
+    )
+    return f"Let me think. The final answer is \\boxed{{{'ABCD'[number % 4] if request.benchmark == 'gpqa' else number % 20}}}"
+
+
+@dataclass(slots=True)
+class _Running:
+    request: Request
+    words: deque[int]
+    queued: int
+    scheduled: int
+    output: list[int]
+    text: str = ""
+
+
+class FakeEngine:
+    """The engine. `refuse` names requests that come back as errors, `break_after` dies after that many completions."""
+
+    def __init__(  # noqa: PLR0913 - ways to misbehave
+        self,
+        tokenizer: WordTokenizer,
+        batch_size: int,
+        reply: Reply = nonsense,
+        *,
+        refuse: frozenset[str] = frozenset(),
+        break_after: int | None = None,
+        step_s: float = 0.0,
+    ) -> None:
+        """Takes how to answer and how to fail; `step_s` are real seconds a step, for watching the display."""
+        self._tokenizer, self._batch_size, self._reply = tokenizer, batch_size, reply
+        self._refuse, self._break_after, self._pause_s = refuse, break_after, step_s
+        self._waiting: deque[tuple[Request, int]] = deque()
+        self._running: list[_Running] = []
+        self._steps = self._finished = self._tokens = 0
+        self.peak_running = 0
+
+    @classmethod
+    def from_config(cls, config: Config, source: Source, workload: Workload) -> Self:
+        """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse` and `break_after`.
+
+        Raises:
+            ConfigError: `engine.args` holds something else.
+        """
+        known = ("step_s", "refuse", "break_after")
+        for key in config.engine.args:
+            if key not in known:
+                raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
+        options = dict(config.engine.args)
+        options["refuse"] = frozenset(options.get("refuse", ()))
+        if not isinstance(source.tokenizer, WordTokenizer):
+            raise ConfigError("engine=fake needs its own tokenizer.")
+        return cls(source.tokenizer, config.batch_size or min(workload.requests, 256), **options)
+
+    def __enter__(self) -> Self:
+        """Nothing to load."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to free."""
+
+    def submit(self, request: Request) -> None:
+        """Queues a request."""
+        self._waiting.append((request, self._steps))
+
+    @property
+    def unfinished(self) -> int:
+        """Waiting and running requests."""
+        return len(self._waiting) + len(self._running)
+
+    def generated_tokens(self) -> int:
+        """Words given so far."""
+        return self._tokens
+
+    def step(self) -> list[Completion]:
+        """One word for every running request.
+
+        Raises:
+            EngineError: `break_after` completions were given.
+        """
+        if self._break_after is not None and self._finished >= self._break_after:
+            raise EngineError(
+                f"The fake engine broke after {self._finished} completions, as engine.args.break_after asks."
+            )
+        refused = self._admit()
+        self.peak_running = max(self.peak_running, len(self._running))
+        self._steps += 1
+        if self._pause_s:
+            time.sleep(self._pause_s)
+        finished = [completion for state in self._running if (completion := self._advance(state))]
+        done = {completion.request_id for completion in finished}
+        self._running = [state for state in self._running if state.request.id not in done]
+        self._finished += len(finished) + len(refused)
+        return refused + finished
+
+    def _admit(self) -> list[Completion]:
+        refused = []
+        while self._waiting and len(self._running) < self._batch_size:
+            request, queued = self._waiting.popleft()
+            if request.id in self._refuse:
+                refused.append(_aborted(request, "refused, as engine.args.refuse asks"))
+                continue
+            words = deque(self._tokenizer.encode(self._reply(request), special=False))
+            self._running.append(_Running(request, words, queued, self._steps, []))
+        return refused
+
+    def _advance(self, state: _Running) -> Completion | None:
+        sampling = state.request.sampling
+        if state.words:
+            word = state.words.popleft()
+            state.output.append(word)
+            state.text += self._tokenizer.decode([word])
+            self._tokens += 1
+        found = next((s for s in sampling.stop if s in state.text), None)
+        if found is not None:
+            return self._complete(state, FinishReason.STOP_STRING, state.text.split(found, 1)[0], found)
+        if not state.words:
+            return self._complete(state, FinishReason.STOP, state.text, None)
+        if len(state.output) >= sampling.max_tokens:
+            return self._complete(state, FinishReason.LENGTH, state.text, None)
+        return None
+
+    def _complete(self, state: _Running, reason: FinishReason, text: str, stop: str | None) -> Completion:
+        queued, finished = state.queued * STEP_S, self._steps * STEP_S
+        count = len(state.output)
+        first = (state.scheduled + 1) * STEP_S
+        timing = Timing(
+            queued=queued,
+            finished=finished,
+            queue=state.scheduled * STEP_S - queued,
+            ttft=first - queued,
+            decode=finished - first,
+            e2e=finished - queued,
+            inter_token=(finished - first) / (count - 1) if count > 1 else None,
+        )
+        output = tuple(state.output)
+        prompt = len(state.request.prompt_ids)
+        return Completion(state.request.id, text, output, count, prompt, 0, reason, stop, timing)
+
+    def abort(self) -> list[Completion]:
+        """Drops everything unfinished."""
+        requests = [state.request for state in self._running] + [request for request, _ in self._waiting]
+        self._running.clear()
+        self._waiting.clear()
+        return [_aborted(request, None) for request in requests]
+
+    def report(self) -> EngineReport:
+        """Its name; there is nothing to measure."""
+        return EngineReport(name="fake", batch_size=self._batch_size, loads=0)
+
+
+def _aborted(request: Request, error: str | None) -> Completion:
+    return Completion(request.id, "", (), 0, len(request.prompt_ids), 0, FinishReason.ABORT, error=error)

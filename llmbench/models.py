@@ -1,0 +1,137 @@
+"""Where a checkpoint is, and whether it can be used, found out before anything heavy is imported."""
+
+import importlib.util
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from llmbench import embedded
+from llmbench.config import ModelConfig
+from llmbench.errors import ModelError
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint as engines take it: a local folder or a hub id, and the revision it resolved to where known."""
+
+    name: str
+    revision: str | None
+    local: bool
+
+
+def locate(model: ModelConfig) -> Checkpoint:
+    """The checkpoint of a model: `path`, else the one a package carries, else the hub's.
+
+    Raises:
+        ModelError: It is missing, broken, gated or out of reach.
+    """
+    if model.path is not None:
+        folder = Path(model.path).expanduser()
+        check_folder(folder)
+        return Checkpoint(str(folder.resolve()), None, local=True)
+    if model.embedded is not None:
+        return Checkpoint(str(embedded.checkpoint(model.embedded)), None, local=True)
+    return _on_hub(str(model.hub_id), model.revision)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder that holds no complete checkpoint.
+
+    Raises:
+        ModelError: Says what is missing.
+    """
+    hint = "check model.path"
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no checkpoint folder {folder}; {hint}, or leave it away to use the model's hub id."
+        )
+    config = folder / "config.json"
+    if not config.is_file():
+        raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face checkpoint; {hint}.")
+    _read_json(config)
+    files = [file for pattern in WEIGHTS for file in folder.glob(pattern)]
+    if not files:
+        raise ModelError(f"{folder} holds no weights ({', '.join(WEIGHTS)}); copy the checkpoint again.")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = _read_json(index).get("weight_map")
+        names = set(shards.values()) if isinstance(shards, dict) else set()
+        missing = sorted(str(name) for name in names if not (folder / str(name)).is_file())
+        if missing:
+            raise ModelError(
+                f"{folder} lacks {missing[0]}, which its index names; copy the checkpoint again."
+            )
+    for file in files:
+        _check_weights(file)
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}); copy the checkpoint again.") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds no JSON object; copy the checkpoint again.")
+    return content
+
+
+def _check_weights(file: Path) -> None:
+    """Compares a safetensors file's length with what its header says (https://huggingface.co/docs/safetensors)."""
+    size = file.stat().st_size
+    if file.suffix != ".safetensors":
+        complete = size > 0
+    else:
+        with file.open("rb") as opened:
+            start = opened.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else size  # noqa: PLR2004 - the length's own length
+            header = opened.read(length) if length <= size - 8 else b""
+        try:
+            tensors = orjson.loads(header)
+            ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+            complete = size == 8 + length + max(ends, default=0)
+        except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+            complete = False
+    if not complete:
+        raise ModelError(f"{file} is broken or was not copied to its end; copy the checkpoint again.")
+
+
+def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        config = hf_hub_download(hub_id, "config.json", revision=revision)
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{hub_id} is gated: accept its terms on https://huggingface.co/{hub_id} and log in with `hf auth login`, "
+            "or give a local copy with model.path=FOLDER."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(f"{hub_id} has no revision {revision!r}; check model.revision.") from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise ModelError(
+            f"The hub has no model {hub_id} for you; check model.hub_id, or log in with `hf auth login`."
+        ) from error
+    except (
+        errors.LocalEntryNotFoundError,
+        errors.OfflineModeIsEnabled,
+        errors.HfHubHTTPError,
+        OSError,
+    ) as error:
+        offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+        reason = "HF_HUB_OFFLINE is set" if offline else "The hub cannot be reached"
+        raise ModelError(
+            f"{reason} and {hub_id} is not in the local cache; give a local copy with model.path=FOLDER, "
+            "or use model=smollm2, which needs no download."
+        ) from error
+    snapshot = Path(config).parent.name
+    return Checkpoint(hub_id, revision or snapshot, local=False)
+
+
+def installed(package: str) -> bool:
+    """Whether a top-level package can be imported, found out without importing it."""
+    return importlib.util.find_spec(package) is not None

@@ -1,0 +1,169 @@
+"""From samples to requests: which questions, in which words, how they are drawn, and in which order."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmbench.benchmarks.base import Module
+from llmbench.config import BenchmarkConfig, Config, EarlyStopping
+from llmbench.errors import DataError, ModelError
+from llmbench.records import Message, Request, Sample, Sampling
+from llmbench.tokenizers import Tokenizer
+
+QUESTION = "Question: "
+ANSWER = "Answer:"
+END_OF_ANSWER = f"\n\n{QUESTION.strip()}"
+"""Where a base model starts the next question by itself; its answer ends there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens."""
+
+    benchmark: str
+    sample: Sample
+    text: str
+    ids: tuple[int, ...]
+
+
+def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]:
+    """The samples that a reduced run takes: drawn with the run's seed, kept in the data's order."""
+    bounds = (config.benchmarks[name].num_samples, config.limit, len(samples))
+    wanted = min(bound for bound in bounds if bound is not None)
+    chosen = _generator(config.seed, name, "select").sample(range(len(samples)), wanted)
+    return [samples[index] for index in sorted(chosen)]
+
+
+def pick_examples(name: str, pool: Sequence[Sample], sample: Sample, count: int, seed: int) -> list[Sample]:
+    """Worked examples for one question, never the question itself; the same for the same seed.
+
+    Raises:
+        DataError: There are fewer others than asked for.
+    """
+    others = [other for other in pool if other.id != sample.id or other.target != sample.target]
+    if count > len(others):
+        raise DataError(f"{name}: fewshot={count} is more than the {len(others)} other questions there are.")
+    return _generator(seed, name, sample.id, "fewshot").sample(others, count)
+
+
+def ask(  # noqa: PLR0913, PLR0917 - a prompt is made of all these
+    config: Config,
+    name: str,
+    module: Module,
+    sample: Sample,
+    examples: Sequence[Sample],
+    tokenizer: Tokenizer,
+) -> Asked:
+    """The prompt of one sample, through the chat template or as plain text."""
+    benchmark = config.benchmarks[name]
+    if benchmark.chat:
+        turns = _turns(benchmark, module, sample, examples)
+        text = tokenizer.chat(turns, config.model.chat_template_kwargs)
+        return Asked(name, sample, text, tokenizer.encode(text, special=False))
+    text = _plain(benchmark, module, sample, examples)
+    return Asked(name, sample, text, tokenizer.encode(text, special=True))
+
+
+def _user(config: BenchmarkConfig, module: Module, sample: Sample) -> str:
+    question = module.render(sample)
+    return f"{question}\n\n{config.instruction}" if config.instruction else question
+
+
+def _turns(
+    config: BenchmarkConfig, module: Module, sample: Sample, examples: Sequence[Sample]
+) -> list[Message]:
+    turns = [Message("system", config.system_prompt)] if config.system_prompt else []
+    for example in examples:
+        turns.append(Message("user", _user(config, module, example)))
+        turns.append(Message("assistant", module.worked(example)))
+    return [*turns, Message("user", _user(config, module, sample))]
+
+
+def _plain(config: BenchmarkConfig, module: Module, sample: Sample, examples: Sequence[Sample]) -> str:
+    head = [config.system_prompt] if config.system_prompt else []
+    shown = [f"{QUESTION}{_user(config, module, e)}\n{ANSWER} {module.worked(e)}" for e in examples]
+    return "\n\n".join([*head, *shown, f"{QUESTION}{_user(config, module, sample)}\n{ANSWER}"])
+
+
+def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
+    """A request for every sample and repeat, the longest expected work first."""
+    made = [
+        Request(
+            id=f"{question.benchmark}/{question.sample.id}/{repeat}",
+            benchmark=question.benchmark,
+            sample_id=question.sample.id,
+            repeat=repeat,
+            prompt_ids=question.ids,
+            sampling=sampling(config, question.benchmark, question.sample.id, repeat),
+        )
+        for question in asked
+        for repeat in range(config.benchmarks[question.benchmark].repeats)
+    ]
+    return sorted(made, key=lambda r: (r.sampling.max_tokens, len(r.prompt_ids)), reverse=True)
+
+
+def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling:
+    """How one completion is drawn.
+
+    The seed is a function of run seed, benchmark, sample and repeat alone, so that every request can be repeated by
+    itself; greedy decoding needs none.
+    """
+    run, benchmark = config.sampling, config.benchmarks[name]
+    own = benchmark.sampling
+    temperature = run.temperature if own.temperature is None else own.temperature
+    stop = tuple(benchmark.stop) if config.early_stopping is not EarlyStopping.off else ()
+    if not benchmark.chat:
+        stop = (*stop, END_OF_ANSWER)
+    return Sampling(
+        max_tokens=benchmark.max_tokens,
+        temperature=temperature,
+        top_p=run.top_p if own.top_p is None else own.top_p,
+        top_k=run.top_k if own.top_k is None else own.top_k,
+        min_p=run.min_p if own.min_p is None else own.min_p,
+        repetition_penalty=run.repetition_penalty
+        if own.repetition_penalty is None
+        else own.repetition_penalty,
+        stop=stop,
+        seed=_seed(run.seed, name, sample_id, repeat) if temperature > 0 else None,
+        ignore_eos=run.ignore_eos,
+    )
+
+
+def _generator(*parts: object) -> random.Random:
+    return random.Random(":".join(map(str, parts)))
+
+
+def _seed(*parts: object) -> int:
+    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1  # 31 bits: every engine takes that
+
+
+def prompt_hash(ids: Sequence[int]) -> str:
+    """SHA-256 of token ids, in hex."""
+    return text_hash(" ".join(map(str, ids)))
+
+
+def text_hash(text: str) -> str:
+    """SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_lengths(requests: Sequence[Request], config: Config) -> None:
+    """Refuses prompts that with their answer and its elicitation do not fit the context.
+
+    Raises:
+        ModelError: Names the longest one and the settings that would fit.
+    """
+    for name, benchmark in config.benchmarks.items():
+        longest = max((len(r.prompt_ids) for r in requests if r.benchmark == name), default=0)
+        extra = (
+            benchmark.cue_tokens + len(benchmark.cue) if config.early_stopping is EarlyStopping.answer else 0
+        )
+        needed = longest + benchmark.max_tokens + extra
+        if needed > config.model.max_length:
+            raise ModelError(
+                f"{name}: the longest prompt has {longest} tokens and its answer may have {benchmark.max_tokens}"
+                f"{f' and {extra} more to ask for it' if extra else ''}, which is more than model.max_length="
+                f"{config.model.max_length}; set model.max_length={needed} or benchmarks.{name}.max_tokens lower."
+            )

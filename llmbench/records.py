@@ -1,0 +1,173 @@
+"""What travels between the stages of a run: small, frozen and without behaviour.
+
+    Sample → Request → Completion → Score, joined by ids into a Result (a line of the journal).
+
+Times are seconds of the engine's monotonic clock; token counts are of the model's own tokenizer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class FinishReason(StrEnum):
+    """Why a completion ended."""
+
+    STOP = "stop"
+    """The model ended its turn."""
+    LENGTH = "length"
+    """The token limit was reached."""
+    STOP_STRING = "stop_string"
+    """One of the stop strings was written."""
+    ABORT = "abort"
+    """The run was interrupted, or the engine refused the request."""
+
+
+class Outcome(StrEnum):
+    """What became of a sample. "No answer" and "wrong" are never mixed up."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"
+    """The text ended by itself and holds no answer."""
+    TRUNCATED = "truncated"
+    """The text was cut by the token limit before an answer."""
+    TIMEOUT = "timeout"
+    """Grading ran past its limit."""
+    ERROR = "error"
+    """The engine or the grader failed on this sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question.
+
+    Attributes:
+        id: Unique within its benchmark; the data set's own id where it has one.
+        fields: The row under the data set's own field names, and what the loader derived from it.
+        target: The gold answer as text.
+    """
+
+    id: str
+    fields: Mapping[str, Any]
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat; `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a completion is drawn. `seed` None leaves it to the engine, as greedy decoding does (temperature 0)."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the engine gets.
+
+    Attributes:
+        id: Unique within a run: `benchmark/sample/repeat`, and `+` behind it for a continuation.
+        prompt_ids: The prompt's token ids, special tokens included.
+    """
+
+    id: str
+    benchmark: str
+    sample_id: str
+    repeat: int
+    prompt_ids: tuple[int, ...]
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where a completion's time went, in seconds.
+
+    queue = scheduled - queued, ttft = first token - queued, decode = last token - first token,
+    e2e = last token - queued, inter_token = decode / (tokens - 1), None for a single token.
+    `queued` and `finished` are the monotonic stamps themselves.
+    """
+
+    queued: float
+    finished: float
+    queue: float
+    ttft: float
+    decode: float
+    e2e: float
+    inter_token: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back for one request.
+
+    Attributes:
+        text: Decoded output up to the stop string; the stop string itself is not in it.
+        output_ids: All generated token ids, those of a stop string included; not kept in the journal.
+        output_tokens: How many tokens were generated.
+        stop_string: The stop string that ended the text, if one did.
+        cached_tokens: Prompt tokens served from the prefix cache.
+        timing: None where nothing was generated (abort).
+        error: Why the engine refused or dropped the request.
+    """
+
+    request_id: str
+    text: str
+    output_ids: tuple[int, ...]
+    output_tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+    finish_reason: FinishReason
+    stop_string: str | None = None
+    timing: Timing | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A graded answer: `value` from 0 to 1, the extracted `answer` (None: none found) and the outcome."""
+
+    value: float
+    answer: str | None
+    outcome: Outcome
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A sample's completions and score: one line of the journal.
+
+    Attributes:
+        completions: The completion, and behind it the continuation where the answer was elicited.
+        text: What was graded: the completion, or with an elicited answer all that was written and put in the mouth.
+        prompt: The prompt as text, special tokens included.
+        prompt_hash: SHA-256 of the prompt's token ids, in hex.
+        fields: What regrading needs of the sample beside its target.
+    """
+
+    benchmark: str
+    sample_id: str
+    repeat: int
+    target: str
+    prompt: str
+    prompt_hash: str
+    text: str
+    completions: tuple[Completion, ...]
+    score: Score
+    elicited: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict)

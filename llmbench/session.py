@@ -1,0 +1,131 @@
+"""A run at the terminal: what is said before and after it, its log, and what Ctrl-C and SIGTERM do."""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import yaml
+
+from llmbench import pipeline
+from llmbench.asking import Stop
+from llmbench.config import Config, EarlyStopping, as_yaml_data
+from llmbench.engine.base import find_model
+from llmbench.errors import Interrupted, RunError
+from llmbench.logs import captured
+from llmbench.questions import import_modules, read_samples, write_questions
+from llmbench.store import CONFIG, LOG
+from llmbench.summary import Summary
+from llmbench.terminal import Terminal
+
+STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
+
+
+def run_job(config: Config, folder: Path, overrides: Sequence[str], *, named: bool) -> Summary | None:
+    """Runs one job and says what came of it; None where only prompts were shown.
+
+    Args:
+        config: The settings, checked; skipped benchmarks are taken out of it.
+        folder: Where the run is written; Hydra has made it.
+        overrides: What was typed.
+        named: The benchmarks were chosen by `benchmark=`, so none is skipped.
+
+    Raises:
+        LlmbenchError: Something a user can mend.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    if config.show_prompts:
+        show_prompts(config, Terminal())
+        return None
+    _refuse_existing(folder)
+    with captured(folder / LOG, config.log_level) as (out, err), _signals() as stop:
+        terminal = Terminal(out, err)
+        _say_profile(config, terminal)
+        _skip(config, terminal, named=named)
+        _say_unused(config, overrides, terminal)
+        (folder / CONFIG).write_text(
+            yaml.safe_dump(as_yaml_data(config), sort_keys=False, allow_unicode=True)
+        )
+        found = pipeline.run(config, folder, overrides=overrides, terminal=terminal, stop=stop)
+        terminal.table(found, os.path.relpath(folder))
+    return found
+
+
+def _refuse_existing(folder: Path) -> None:
+    if (folder / CONFIG).exists():
+        raise RunError(f"{folder} holds a run already; choose another folder with hydra.run.dir=FOLDER.")
+    if not os.access(folder, os.W_OK):
+        raise RunError(
+            f"The run's folder {folder} cannot be written; choose another with hydra.run.dir=FOLDER."
+        )
+
+
+def show_prompts(config: Config, terminal: Terminal) -> None:
+    """Prints exactly what the model would get, for the first samples of each benchmark; loads no model."""
+    modules = import_modules(config)
+    read = {name: read_samples(config, name, module) for name, module in modules.items()}
+    samples = {name: of_one for name, (of_one, _) in read.items()}
+    data = {name: source for name, (_, source) in read.items()}
+    questions = write_questions(config, modules, samples, data, find_model(config))
+    shown = dict.fromkeys(modules, 0)
+    for (name, sample_id), asked in questions.asked.items():
+        if shown[name] >= config.show_prompts:
+            continue
+        shown[name] += 1
+        sampling = next(
+            r.sampling for r in questions.requests if (r.benchmark, r.sample_id) == (name, sample_id)
+        )
+        terminal.say(
+            f"── {name} {sample_id}: {len(asked.ids)} tokens, then at most {sampling.max_tokens}, stop {list(sampling.stop)}, gold {asked.sample.target!r}"
+        )
+        terminal.text(asked.text)
+
+
+def _say_profile(config: Config, terminal: Terminal) -> None:
+    if not config.profile.comparable:
+        terminal.say(
+            f"profile={config.profile.name}: few samples and short answers, so the score does not compare with published "
+            "ones; profile=published does."
+        )
+
+
+def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
+    """Leaves out of a suite what the model's `skip_benchmarks` names."""
+    if config.suite is None or named:
+        return
+    for name in [name for name in config.benchmarks if name in config.model.skip_benchmarks]:
+        del config.benchmarks[name]
+        terminal.say(
+            f"{name} is skipped: model.skip_benchmarks of {config.model.name} names it; benchmark={name} runs it."
+        )
+
+
+def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
+    """Says when a setting was given that this engine has no use for."""
+    for name in STATIC_BATCHING:
+        if any(override.startswith(f"{name}=") for override in overrides):
+            terminal.notice(
+                f"{name} has no effect with engine={config.engine.name}, which batches continuously; batch_size does."
+            )
+    if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):
+        terminal.notice("stop strings are ignored because early_stopping=off.")
+
+
+@contextmanager
+def _signals() -> Iterator[Stop]:
+    """The first Ctrl-C or SIGTERM ends the run in order, the second at once; before requests run, the first does too."""
+    stop = Stop()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if not stop.listening or stop.signal_number is not None:
+            raise Interrupted(number)
+        stop.signal_number = number
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,239 @@
+"""A run's folder: the only module that writes or reads one.
+
+config.yaml   every setting, resolved      manifest.json   how the run came about
+samples.jsonl the journal                  summary.json    what it found          llmbench.log   everything said
+"""
+
+import base64
+import dataclasses
+import errno
+import os
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from llmbench.errors import RunError
+from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.summary import Summary, as_dict
+
+CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
+    "config.yaml",
+    "manifest.json",
+    "samples.jsonl",
+    "summary.json",
+    "llmbench.log",
+)
+SYNC_S = 1.0
+"""Seconds after which journal lines are on the disk at the latest; the file system has them at once."""
+SEALED = "sealed"
+_SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished or unfinished run, read back."""
+
+    folder: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+    results: list[Result]
+
+
+class Store:
+    """The folder of a run being made. `sealed` names the benchmarks whose questions must not stand in plain text."""
+
+    def __init__(self, folder: Path, sealed: frozenset[str] = frozenset()) -> None:
+        """Creates the folder and its journal.
+
+        Raises:
+            RunError: The folder holds a run already, or cannot be written.
+        """
+        self.folder, self._sealed = folder, sealed
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._journal = os.open(
+                folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644
+            )
+        except FileExistsError as error:
+            raise RunError(
+                f"{folder} holds a run already; choose another folder with hydra.run.dir=FOLDER."
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"The run's folder {folder} cannot be written ({error.strerror}); choose another with hydra.run.dir=FOLDER."
+            ) from error
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Brings the journal to the disk and closes it."""
+        os.fsync(self._journal)
+        os.close(self._journal)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a file as a whole: readers see the old one or the new one."""
+        self._replace(name, text.encode())
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Writes manifest.json."""
+        self._replace(MANIFEST, orjson.dumps(manifest, option=_JSON, default=str))
+
+    def write_summary(self, summary: Summary) -> None:
+        """Writes summary.json."""
+        self._replace(SUMMARY, orjson.dumps(as_dict(summary), option=_JSON, default=str))
+
+    def _replace(self, name: str, content: bytes) -> None:
+        part = self.folder / f".{name}.part"
+        try:
+            part.write_bytes(content + b"\n")
+            part.replace(self.folder / name)
+        except OSError as error:
+            raise RunError(
+                f"{self.folder / name} cannot be written ({error.strerror}); what was journalled is kept."
+            ) from error
+
+    def append(self, result: Result) -> None:
+        """Adds a line to the journal: with the file system at once, on the disk within `SYNC_S`.
+
+        Raises:
+            RunError: The line cannot be written; those before it are kept.
+        """
+        line = orjson.dumps(to_row(result, sealed=result.benchmark in self._sealed)) + b"\n"
+        try:
+            written = os.write(self._journal, line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - the same trouble as below
+            if time.monotonic() - self._synced > SYNC_S:
+                os.fsync(self._journal)
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise RunError(
+                f"{self.folder / JOURNAL} cannot be written ({error.strerror}); what was journalled is kept."
+            ) from error
+
+
+_JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+
+
+def to_row(result: Result, *, sealed: bool = False) -> dict[str, Any]:
+    """A result as a journal line holds it: without token ids, and sealed where its question must not be read."""
+    row = {
+        "benchmark": result.benchmark,
+        "id": result.sample_id,
+        "repeat": result.repeat,
+        "outcome": result.score.outcome.value,
+        "value": result.score.value,
+        "elicited": result.elicited,
+        "target": result.target,
+        "prompt_hash": result.prompt_hash,
+        "prompt": result.prompt,
+        "text": result.text,
+        "fields": dict(result.fields),
+        "score": {"answer": result.score.answer, "explanation": result.score.explanation},
+        "completions": [_completion_row(completion) for completion in result.completions],
+    }
+    if not sealed:
+        return row
+    secret = {name: row.pop(name) for name in _SECRET_FIELDS}
+    return row | {SEALED: base64.b64encode(zlib.compress(orjson.dumps(secret))).decode()}
+
+
+def _completion_row(completion: Completion) -> dict[str, Any]:
+    row = dataclasses.asdict(completion)
+    del row["output_ids"]
+    return row
+
+
+def from_row(row: Mapping[str, Any]) -> Result:
+    """The result of a journal line.
+
+    Raises:
+        KeyError: The line lacks a field.
+    """
+    whole = dict(row)
+    if SEALED in whole:
+        whole |= orjson.loads(zlib.decompress(base64.b64decode(whole[SEALED])))
+    score = Score(
+        whole["value"], whole["score"]["answer"], Outcome(whole["outcome"]), whole["score"]["explanation"]
+    )
+    return Result(
+        benchmark=whole["benchmark"],
+        sample_id=whole["id"],
+        repeat=whole["repeat"],
+        target=whole["target"],
+        prompt=whole["prompt"],
+        prompt_hash=whole["prompt_hash"],
+        text=whole["text"],
+        completions=tuple(_completion(entry) for entry in whole["completions"]),
+        score=score,
+        elicited=whole["elicited"],
+        fields=whole["fields"],
+    )
+
+
+def _completion(entry: Mapping[str, Any]) -> Completion:
+    timing = entry["timing"]
+    return Completion(
+        **{
+            **entry,
+            "output_ids": (),
+            "finish_reason": FinishReason(entry["finish_reason"]),
+            "timing": None if timing is None else Timing(**timing),
+        }
+    )
+
+
+def read_journal(folder: Path) -> Iterator[Result]:
+    """The results of a run, in the order they came; a torn last line is left out.
+
+    Raises:
+        RunError: There is no journal, or a line other than the last cannot be read.
+    """
+    path = folder / JOURNAL
+    if not path.is_file():
+        raise RunError(f"{folder} holds no {JOURNAL}; it is not the folder of a run.")
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield from_row(orjson.loads(line))
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            if number == len(lines):
+                return
+            raise RunError(
+                f"{path}, line {number}, cannot be read ({type(error).__name__}: {error})."
+            ) from error
+
+
+def load_run(folder: str | Path) -> Run:
+    """A run read back from its folder.
+
+    Raises:
+        RunError: The folder holds no run, or a file of it cannot be read.
+    """
+    folder = Path(folder)
+    return Run(folder, _read(folder / SUMMARY), _read(folder / MANIFEST), list(read_journal(folder)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = orjson.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(f"{path.parent} holds no {path.name}; it is not the folder of a run.") from error
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise RunError(f"{path} cannot be read ({error}).") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} holds no JSON object.")
+    return content

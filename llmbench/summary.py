@@ -1,0 +1,249 @@
+"""What a run found: the metrics of each benchmark, with their validity, and where the time went.
+
+The field names are those of `summary.json`, which other programs read (see README). What was not measured is None.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmbench import stats
+from llmbench.engine.base import EngineReport
+from llmbench.records import Completion, FinishReason, Outcome, Result
+from llmbench.stats import Distribution
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Shares of a benchmark's results, 0 to 1.
+
+    Attributes:
+        truncated: Cut by the token limit before an answer.
+        stopped: Ended by a stop string.
+        elicited: Asked for the answer after the text had stopped without one.
+        no_answer: No answer was found, truncated ones included.
+        error: The engine or the grader failed, time-outs included.
+    """
+
+    truncated: float
+    stopped: float
+    elicited: float
+    no_answer: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Sums over a benchmark's completions."""
+
+    prompt: int
+    output: int
+    cached: int
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Per second of the benchmark's time from first admission to last completion."""
+
+    samples_per_s: float | None
+    output_tokens_per_s: float | None
+    total_tokens_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkSummary:
+    """One benchmark's metrics. Times are seconds; `bounds` is the accuracy if every unanswered sample were wrong or right."""
+
+    n: int
+    samples: int
+    repeats: int
+    expected: int
+    accuracy: float | None
+    stderr: float | None
+    ci95: tuple[float, float] | None
+    bounds: tuple[float, float] | None
+    rates: Rates | None
+    latency_s: Distribution
+    queue_s: Distribution
+    ttft_s: Distribution
+    decode_s: Distribution
+    inter_token_s: Distribution
+    tokens: Tokens
+    time_s: float | None
+    throughput: Throughput
+
+
+@dataclass(slots=True)
+class TimeSplit:
+    """Seconds of a run's parts. `total` runs from the start of the process; `prepare` is finding the model and writing prompts."""
+
+    total: float | None = None
+    import_: float | None = None
+    data: float | None = None
+    prepare: float | None = None
+    load: float | None = None
+    load_parts: dict[str, float | None] = field(default_factory=dict)
+    generate: float | None = None
+    grade_tail: float | None = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """Peaks in bytes."""
+
+    peak_gpu_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class GpuUse:
+    """Mean utilisation from 0 to 1 and energy in joules, while requests ran."""
+
+    utilization_mean: float | None = None
+    energy_j: float | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """A whole run."""
+
+    status: str
+    model: str
+    profile: str
+    comparable: bool
+    time_s: TimeSplit = field(default_factory=TimeSplit)
+    engine: EngineReport | None = None
+    memory: Memory = field(default_factory=Memory)
+    gpu: GpuUse = field(default_factory=GpuUse)
+    benchmarks: dict[str, BenchmarkSummary] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    error: str | None = None
+    version: int = VERSION
+
+
+def summarise(results: Sequence[Result], expected: int, repeats: int) -> BenchmarkSummary:
+    """The metrics of one benchmark's results; `expected` is how many the run set out to get."""
+    by_sample: dict[str, list[float]] = {}
+    for result in results:
+        by_sample.setdefault(result.sample_id, []).append(result.score.value)
+    means = [math.fsum(values) / len(values) for values in by_sample.values()]
+    completions = [completion for result in results for completion in result.completions]
+    time_s = _span(completions)
+    tokens = Tokens(
+        prompt=sum(c.prompt_tokens for c in completions),
+        output=sum(c.output_tokens for c in completions),
+        cached=sum(c.cached_tokens for c in completions),
+    )
+    return BenchmarkSummary(
+        n=len(results),
+        samples=len(by_sample),
+        repeats=repeats,
+        expected=expected,
+        accuracy=math.fsum(means) / len(means) if means else None,
+        stderr=stats.standard_error(means),
+        ci95=stats.interval(means) if means else None,
+        bounds=_bounds(results),
+        rates=_rates(results),
+        tokens=tokens,
+        time_s=time_s,
+        throughput=_throughput(len(results), tokens, time_s),
+        **_times(results),
+    )
+
+
+def _span(completions: Sequence[Completion]) -> float | None:
+    timings = [c.timing for c in completions if c.timing is not None]
+    return max(t.finished for t in timings) - min(t.queued for t in timings) if timings else None
+
+
+def _throughput(count: int, tokens: Tokens, time_s: float | None) -> Throughput:
+    if not time_s:
+        return Throughput(None, None, None)
+    return Throughput(count / time_s, tokens.output / time_s, (tokens.prompt + tokens.output) / time_s)
+
+
+UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR)
+
+
+def _bounds(results: Sequence[Result]) -> tuple[float, float] | None:
+    if not results:
+        return None
+    right = math.fsum(result.score.value for result in results)
+    open_ = sum(result.score.outcome in UNANSWERED for result in results)
+    return right / len(results), (right + open_) / len(results)
+
+
+def _rates(results: Sequence[Result]) -> Rates | None:
+    if not results:
+        return None
+
+    def share(hits: int) -> float:
+        return hits / len(results)
+
+    outcomes = [result.score.outcome for result in results]
+    return Rates(
+        truncated=share(outcomes.count(Outcome.TRUNCATED)),
+        stopped=share(sum(r.completions[0].finish_reason is FinishReason.STOP_STRING for r in results)),
+        elicited=share(sum(r.elicited for r in results)),
+        no_answer=share(outcomes.count(Outcome.NO_ANSWER) + outcomes.count(Outcome.TRUNCATED)),
+        error=share(outcomes.count(Outcome.ERROR) + outcomes.count(Outcome.TIMEOUT)),
+    )
+
+
+def _times(results: Sequence[Result]) -> dict[str, Distribution]:
+    """Distributions over results; a result's times are the sums over its completions, its first token the first one's."""
+    timed = [[c.timing for c in result.completions if c.timing is not None] for result in results]
+    timed = [timings for timings in timed if timings]
+    return {
+        "latency_s": stats.distribution([math.fsum(t.e2e for t in timings) for timings in timed]),
+        "queue_s": stats.distribution([math.fsum(t.queue for t in timings) for timings in timed]),
+        "ttft_s": stats.distribution([timings[0].ttft for timings in timed]),
+        "decode_s": stats.distribution([math.fsum(t.decode for t in timings) for timings in timed]),
+        "inter_token_s": stats.distribution(
+            [t[0].inter_token for t in timed if t[0].inter_token is not None]
+        ),
+    }
+
+
+def warnings_of(summaries: Mapping[str, BenchmarkSummary]) -> list[str]:
+    """What makes a score doubtful, one sentence each, with the setting that would mend it."""
+    found = []
+    for name, summary in summaries.items():
+        rates = summary.rates
+        if rates is None:
+            continue
+        if rates.truncated > DOUBTFUL:
+            found.append(
+                f"{name}: {rates.truncated:.0%} of the answers were cut off by the token limit; "
+                f"set benchmarks.{name}.max_tokens higher."
+            )
+        elif rates.no_answer > DOUBTFUL:
+            found.append(
+                f"{name}: {rates.no_answer:.0%} of the texts hold no answer; "
+                + (
+                    f"set early_stopping=answer, or early_stopping=off with a higher benchmarks.{name}.max_tokens."
+                    if rates.stopped > DOUBTFUL
+                    else "look at samples.jsonl for what the model wrote instead."
+                )
+            )
+        if rates.error:
+            found.append(
+                f"{name}: {rates.error:.0%} of the samples ended in an error; llmbench.log and samples.jsonl say why."
+            )
+    return found
+
+
+DOUBTFUL = 0.1
+"""The share of missing or truncated answers above which a run says so first."""
+
+
+def as_dict(summary: Summary) -> dict[str, Any]:
+    """The summary as `summary.json` has it."""
+    from dataclasses import asdict
+
+    plain = asdict(summary)
+    plain["time_s"] = {name.rstrip("_"): value for name, value in plain["time_s"].items()}
+    return plain

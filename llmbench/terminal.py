@@ -1,0 +1,215 @@
+"""What a person sees while a run goes on and when it ends. Results go to one stream, progress and notices to the other.
+
+On a terminal progress is a live display; elsewhere it is a plain line now and then. What a model wrote never gets here.
+"""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from llmbench.records import Outcome, Result
+from llmbench.summary import BenchmarkSummary, Summary
+
+PLAIN_PERIOD_S = 10.0
+LIVE_PERIOD_S = 0.25
+PLAIN_WIDTH = 100
+
+
+class Terminal:
+    """Where the run speaks. `quiet` is for use as a library."""
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None, *, quiet: bool = False) -> None:
+        """Takes the streams of results and of progress; by default the process's own."""
+        out, err = out or sys.stdout, err or sys.stderr
+        self.out = Console(
+            file=out, quiet=quiet, width=None if out.isatty() else PLAIN_WIDTH, highlight=False
+        )
+        self.err = Console(
+            file=err, quiet=quiet, width=None if err.isatty() else PLAIN_WIDTH, highlight=False
+        )
+
+    def say(self, sentence: str) -> None:
+        """A result's sentence."""
+        self.out.print(escape(sentence), soft_wrap=True)
+
+    def notice(self, sentence: str) -> None:
+        """A sentence about how the run goes."""
+        self.err.print(escape(sentence), soft_wrap=True)
+
+    def text(self, text: str) -> None:
+        """A prompt or file as it is, but for control characters, which could steer the terminal."""
+        shown = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+        self.out.print(shown, markup=False, soft_wrap=True)
+
+    def table(self, summary: Summary, folder: str) -> None:
+        """The closing table, its warnings before it."""
+        for warning in summary.warnings:
+            self.out.print(f"[bold yellow]![/] {escape(warning)}", soft_wrap=True)
+        self.out.print(_table(summary.benchmarks))
+        self.out.print(escape(_closing(summary)), soft_wrap=True)
+        self.out.print(escape(f"written to {folder}"), soft_wrap=True)
+
+
+def _table(benchmarks: Mapping[str, BenchmarkSummary]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("benchmark")
+    for heading in (
+        "n",
+        "accuracy",
+        "95 % interval",
+        "no answer",
+        "latency",
+        "p95",
+        "samples/s",
+        "tokens/s",
+        "time",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, found in benchmarks.items():
+        low, high = found.ci95 or (None, None)
+        table.add_row(
+            name,
+            str(found.n) if found.n == found.expected else f"{found.n}/{found.expected}",
+            _percent(found.accuracy),
+            f"{_percent(low)} … {_percent(high)}" if low is not None else "-",
+            _percent(found.rates.no_answer if found.rates else None),
+            _number(found.latency_s.mean, " s"),
+            _number(found.latency_s.p95, " s"),
+            _number(found.throughput.samples_per_s),
+            _number(found.throughput.output_tokens_per_s),
+            _number(found.time_s, " s"),
+        )
+    return table
+
+
+def _closing(summary: Summary) -> str:
+    split, engine = summary.time_s, summary.engine
+    parts = [f"time to score {_number(split.total, ' s')}"]
+    named = (
+        ("import", split.import_),
+        ("data", split.data),
+        ("load", split.load),
+        ("generate", split.generate),
+    )
+    parts += [f"{name} {_number(value, ' s')}" for name, value in named]
+    if summary.memory.peak_gpu_bytes is not None:
+        parts.append(f"GPU memory {summary.memory.peak_gpu_bytes / 2**30:.1f} GiB")
+    elif summary.memory.peak_rss_bytes is not None:
+        parts.append(f"memory {summary.memory.peak_rss_bytes / 2**30:.1f} GiB")
+    if summary.gpu.utilization_mean is not None:
+        parts.append(f"GPU {summary.gpu.utilization_mean:.0%}")
+    if summary.gpu.energy_j is not None:
+        parts.append(f"{summary.gpu.energy_j:.0f} J")
+    if engine is not None:
+        parts.append(
+            f"{engine.name} {engine.version or ''} on {engine.device or '-'}, {engine.quantization or engine.dtype or '-'}"
+        )
+    return ", ".join(parts)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"  # noqa: PLR2004 - three digits are enough
+
+
+class Progress:
+    """Done of total, accuracy so far, tokens a second and time left, for each benchmark."""
+
+    def __init__(self, terminal: Terminal, totals: Mapping[str, int]) -> None:
+        """Takes how many results each benchmark will have."""
+        self._console, self._totals = terminal.err, dict(totals)
+        self._results: dict[str, list[float]] = {name: [] for name in totals}
+        self._unanswered = 0
+        self._begun = self._shown = time.monotonic()
+        self._tokens: int | None = None
+        self._live = (
+            Live(console=self._console, auto_refresh=False, transient=True)
+            if self._console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        """Shows the first state."""
+        if self._live:
+            self._live.start()
+        self._begun = self._shown = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Takes the live display away; without a terminal says the last state."""
+        if self._live:
+            self._live.stop()
+        elif not kind:
+            self._console.print(self._line(), soft_wrap=True)
+
+    def add(self, result: Result) -> None:
+        """Counts a result."""
+        self._results[result.benchmark].append(result.score.value)
+        self._unanswered += result.score.outcome is not Outcome.CORRECT and result.score.answer is None
+
+    def due(self) -> bool:
+        """Whether it is time to show anew."""
+        period = LIVE_PERIOD_S if self._live else PLAIN_PERIOD_S
+        return time.monotonic() - self._shown >= period
+
+    def show(self, tokens: int | None) -> None:
+        """Shows the state; `tokens` are output tokens so far."""
+        self._tokens = tokens
+        self._shown = time.monotonic()
+        if self._live:
+            self._live.update(self._display(), refresh=True)
+        else:
+            self._console.print(self._line(), soft_wrap=True)
+
+    def _speed(self) -> str:
+        seconds = time.monotonic() - self._begun
+        return f"{self._tokens / seconds:.0f} tokens/s" if self._tokens and seconds > 0 else "- tokens/s"
+
+    def _left(self) -> str:
+        done, total = sum(map(len, self._results.values())), sum(self._totals.values())
+        if not done:
+            return "time left unknown"
+        left = (time.monotonic() - self._begun) / done * (total - done)
+        return f"{left:.0f} s left"
+
+    def _display(self) -> Table:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for name, values in self._results.items():
+            table.add_row(
+                name,
+                _bar(len(values), self._totals[name]),
+                f"{len(values)}/{self._totals[name]}",
+                _accuracy(values),
+            )
+        table.add_row("", self._speed(), self._left(), f"{self._unanswered} without answer")
+        return table
+
+    def _line(self) -> str:
+        parts = [
+            f"{name} {len(values)}/{self._totals[name]} {_accuracy(values)}"
+            for name, values in self._results.items()
+        ]
+        return ", ".join([*parts, self._speed(), self._left()])
+
+
+def _accuracy(values: Sequence[float]) -> str:
+    return f"{100 * sum(values) / len(values):.1f} % right" if values else "- right"
+
+
+def _bar(done: int, total: int, width: int = 30) -> str:
+    filled = width * done // max(total, 1)
+    return "━" * filled + "╌" * (width - filled)
