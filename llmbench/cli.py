@@ -4,6 +4,7 @@ Exit status: 0 done, 1 failed, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 """
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -71,6 +72,31 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
 
 
+FREE_FORM = re.compile(r"(engine\.args|model\.chat_template_kwargs|benchmarks\.\w+\.options)[.=]")
+"""Settings whose keys are not ours to know; Hydra adds keys only where an override begins with `++`."""
+
+
+def free_form(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with `++` before those that set keys outside the schema on purpose."""
+    return [f"++{argument}" if FREE_FORM.match(argument) else argument for argument in arguments]
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """The settings that a command line with these overrides would give; for use as a library.
+
+    Raises:
+        ConfigError: An override is refused; the message is the command line's.
+    """
+    register()
+    try:
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+            composed = hydra.compose("config", overrides=free_form(overrides))
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(messages.explain_composition(error, config_folder())) from error
+    messages.refuse_additions(overrides, config_folder())
+    return from_hydra(composed)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -85,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as exit_request:
         return _finish(invocation, exit_request.code if isinstance(exit_request.code, int) else 1)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        messages.complain(messages.explain_composition(error, config_folder(), arguments))
+        messages.complain(messages.explain_composition(error, config_folder()))
         return 1
     except LlmbenchError as error:
         if not invocation.multirun:
@@ -105,7 +131,7 @@ def _run_hydra(arguments: list[str], invocation: Invocation) -> None:
         _run_job(cfg, invocation)
 
     argv = sys.argv
-    sys.argv = [argv[0], *arguments]
+    sys.argv = [argv[0], *free_form(arguments)]
     try:
         task()
     finally:

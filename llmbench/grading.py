@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -69,6 +70,7 @@ class Grader(Generic[Ticket]):
     def __enter__(self) -> Self:
         """Starts the workers and returns at once."""
         context = multiprocessing.get_context("spawn")
+        resource_tracker.ensure_running()  # its own start would lift the block below
         with _blocked_sigint(), _one_thread():
             self._pool = ProcessPool(
                 self._workers, initializer=_prepare, initargs=(self._modules,), context=context

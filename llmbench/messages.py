@@ -38,14 +38,14 @@ def complain_unexpected(error: BaseException, folder: Path | None) -> int:
     return 1
 
 
-def explain_composition(error: BaseException, conf: Path, arguments: Sequence[str]) -> str:
+def explain_composition(error: BaseException, conf: Path) -> str:
     """A sentence for what Hydra refused, with the nearest names that exist."""
     missing_file = getattr(error, "missing_cfg_file", None)  # Hydra's MissingConfigException
     if missing_file:
         group, _, name = str(missing_file).rpartition("/")
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, options(conf, group))}"
     text = str(error)
-    return _explain_key(text, conf, error) or _explain_override(text, arguments) or f"{_sentences(text)}."
+    return _explain_key(text, conf, error) or _explain_override(error) or f"{_sentences(text)}."
 
 
 def options(conf: Path, group: str) -> list[str]:
@@ -132,14 +132,14 @@ def _dataclass_in(annotation: object) -> tuple[type | None, bool]:
     return inner, inner is not None
 
 
-def _explain_override(text: str, arguments: Sequence[str]) -> str | None:
+def _explain_override(error: BaseException) -> str | None:
     """An argument that is no override at all."""
-    bad = re.search(r"(?:Error parsing override|missing EQUAL at)[^']*'([^']+)'", text)
-    if bad and bad.group(1) in arguments and "=" not in bad.group(1):
-        return f"{bad.group(1)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
-    if bad:
-        return f"{bad.group(1)!r} cannot be read: quote brackets and spaces, such as 'benchmark=[aime,math]'."
-    return None
+    override = getattr(error, "override", None)  # Hydra's OverrideParseException
+    if override is None:
+        return None
+    if "=" not in str(override):
+        return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
+    return f"{str(override)!r} cannot be read: quote brackets and spaces, such as 'benchmark=[aime,math]'."
 
 
 def _sentences(text: str) -> str:

@@ -282,8 +282,11 @@ class VllmEngine:
                     {"prompt_token_ids": list(request.prompt_ids)},
                     self._sampling_params(request.sampling),
                 )
-            except ValueError as error:  # too long, or sampling that vLLM does not take
-                refused.append(_refused(request, str(error)))
+            except Exception as error:  # noqa: BLE001 - vLLM refuses with several kinds; one request must not end the run
+                if type(error).__name__ == "EngineDeadError":
+                    raise EngineError(f"vLLM's engine died: {error}; the log has more.") from error
+                log.warning("vLLM refused %s: %s", request.id, error)
+                refused.append(_refused(request, f"{type(error).__name__}: {error}"))
                 continue
             self._running[key] = request
             self._internal[key] = internal or key

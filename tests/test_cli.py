@@ -1,0 +1,151 @@
+"""The command line as a user meets it: a process of its own, its exit status and what it prints."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
+
+
+def llmbench(*arguments: str, folder: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "llmbench", *arguments],
+        cwd=folder,
+        env={**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def only_run(folder: Path) -> Path:
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> None:
+    done = llmbench("--cfg", "job", "--resolve", "model=qwen14b", "benchmark=[aime,gpqa]", folder=tmp_path)
+    assert done.returncode == 0
+    assert "hub_id: Qwen/Qwen2.5-14B-Instruct" in done.stdout
+    code = "import sys; from llmbench.cli import compose; compose(['benchmark=[aime,math]']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    assert not {"torch", "vllm", "transformers", "datasets", "scipy", "sympy"} & set(loaded.stdout.split())
+
+
+def test_help_shows_the_groups_and_examples(tmp_path: Path) -> None:
+    done = llmbench("--help", folder=tmp_path)
+    assert done.returncode == 0
+    for part in ("benchmark: aime", "model: ", "profile: ", "python -m llmbench benchmark=aime model=qwen14b"):
+        assert part in done.stdout
+
+
+def test_a_run_prints_its_table_and_leaves_its_folder(tmp_path: Path) -> None:
+    done = llmbench("engine=fake", "limit=5", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, *_ = done.stdout.splitlines()
+    assert "does not compare with published" in first
+    assert "profile=published" in first
+    assert "arithmetic" in done.stdout
+    assert max(map(len, done.stdout.splitlines()[1:])) < 400
+    run = only_run(tmp_path)
+    assert run.name.endswith("_smollm2_arithmetic")
+    names = {"config.yaml", "manifest.json", "samples.jsonl", "summary.json", "llmbench.log"}
+    assert names <= {path.name for path in run.iterdir()}
+    assert json.loads((run / "manifest.json").read_text())["overrides"] == ["engine=fake", "limit=5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["benchmark=amie"], "aime"),
+        (["modle=qwen14b"], "model"),
+        (["suite=fast"], "fastest"),
+        (["foo"], "NAME=VALUE"),
+        (["model.path=/no/such/folder"], "/no/such/folder"),
+        (["benchmark=math", "benchmarks.math.data_files=/no/such.jsonl"], "/no/such.jsonl"),
+        (["benchmark=aime"], "benchmarks.aime.data_files=PATH"),
+        (["benchmark=gpqa"], "gpqa"),
+        (["engine=fake", "engine.args={nonsense: 1}"], "step_s"),
+        (["limit=0"], "limit=0"),
+        (["benchmark=[aime,math"], "quote"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: list[str], hint: str) -> None:
+    done = llmbench(*arguments, folder=tmp_path)
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("llmbench: ")]
+    assert len(said) == 1, done.stderr
+    assert hint in said[0]
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_prompts_are_shown_without_leaving_anything(tmp_path: Path, smollm2: Path) -> None:
+    done = llmbench(
+        "benchmark=gpqa", f"benchmarks.gpqa.data_files={MCQ}", f"model.path={smollm2}", "show_prompts=2", folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("<|im_start|>assistant") == 2
+    assert "\nA. " in done.stdout
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_a_multirun_shows_failed_jobs_and_goes_on(tmp_path: Path) -> None:
+    done = llmbench("-m", "engine=fake", "limit=3", "engine.args={break_after: 1}, {}", "batch_size=1", folder=tmp_path)
+    assert done.returncode == 1
+    assert "2 jobs, 1 failed" in done.stdout
+    assert "Traceback" not in done.stderr
+    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
+    jobs = json.loads((sweep / "summary.json").read_text())["jobs"]
+    assert [job["status"] for job in jobs] == ["failed", "finished"]
+    for number, status in enumerate(("failed", "finished")):
+        assert json.loads((sweep / str(number) / "summary.json").read_text())["status"] == status
+
+
+def test_a_sweep_over_batch_sizes_keeps_each_jobs_folder(tmp_path: Path) -> None:
+    done = llmbench("-m", "engine=fake", "limit=6", "batch_size=1,2,4", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
+    jobs = json.loads((sweep / "summary.json").read_text())["jobs"]
+    assert [job["summary"]["engine"]["batch_size"] for job in jobs] == [1, 2, 4]
+    assert all((sweep / str(n) / "samples.jsonl").read_text().count("\n") == 6 for n in range(3))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    command = [sys.executable, "-m", "llmbench", "engine=fake", "engine.args={step_s: 0.05}", "batch_size=2"]
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE) as process:
+        journal = wait_for_journal(tmp_path, lines=3)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Interrupted" in said
+    assert "Traceback" not in said
+    assert json.loads((journal.parent / "summary.json").read_text())["status"] == "interrupted"
+    assert 3 <= journal.read_text().count("\n") < 48
+
+
+def wait_for_journal(folder: Path, lines: int, seconds: float = 60) -> Path:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for journal in folder.glob("runs/*/samples.jsonl"):
+            if journal.read_bytes().count(b"\n") >= lines:
+                return journal
+        time.sleep(0.05)
+    raise AssertionError(f"no {lines} lines in any journal after {seconds} s")
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    assert llmbench("engine=fake", "limit=2", "hydra.run.dir=here", folder=tmp_path).returncode == 0
+    again = llmbench("engine=fake", "limit=2", "hydra.run.dir=here", folder=tmp_path)
+    assert again.returncode == 1
+    assert "holds a run already" in again.stderr

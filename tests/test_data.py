@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from llmbench.benchmarks.base import import_module
+from llmbench.cli import compose
+from llmbench.config import BenchmarkConfig
+from llmbench.data import read_rows
+from llmbench.errors import DataError
+from llmbench.questions import read_samples
+from llmbench.records import Sample
+
+MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
+
+
+def local(path: Path, hub_id: str = "some/set") -> BenchmarkConfig:
+    return BenchmarkConfig(module="llmbench.benchmarks.gsm8k", hub_id=hub_id, data_files=str(path), max_tokens=8)
+
+
+def samples_of(benchmark: str, path: Path) -> list[Sample]:
+    config = compose([f"benchmark={benchmark}", f"benchmarks.{benchmark}.data_files={path}"])
+    return read_samples(config, benchmark, import_module(benchmark, config.benchmarks[benchmark].module))[0]
+
+
+def test_a_local_file_is_described(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "1+1?", "answer": "#### 2"}\n{"question": "2+2?", "answer": "#### 4"}\n')
+    rows, source = read_rows("gsm8k", local(path), ("question", "answer"))
+    assert [row["question"] for row in rows] == ["1+1?", "2+2?"]
+    assert (source.rows, source.revision, source.size_bytes) == (2, None, path.stat().st_size)
+    assert len(source.fingerprint) == 64
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("", "is empty"),
+        ("\n \n", "is empty"),
+        ("{broken", "cannot be read as json"),
+        ('{"question": "1+1?"}\n', "no column 'answer'"),
+    ],
+    ids=["empty", "blank", "malformed", "column"],
+)
+def test_unusable_files_are_explained(tmp_path: Path, content: str, hint: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(content)
+    with pytest.raises(DataError, match=hint) as caught:
+        read_rows("gsm8k", local(path), ("question", "answer"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_and_a_strange_suffix_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no file"):
+        read_rows("gsm8k", local(tmp_path / "none.jsonl"), ())
+    with pytest.raises(DataError, match="not a file"):
+        read_rows("gsm8k", local(tmp_path), ())
+    strange = tmp_path / "rows.xyz"
+    strange.write_text("x")
+    with pytest.raises(DataError, match=r"none of \.jsonl"):
+        read_rows("gsm8k", local(strange), ())
+
+
+def test_the_hub_offline_is_explained() -> None:
+    config = compose(["benchmark=aime"]).benchmarks["aime"]
+    with pytest.raises(DataError, match=r"benchmarks\.aime\.data_files=PATH"):
+        read_rows("aime", config, ("problem",))
+
+
+def test_gpqa_rows_become_shuffled_choices() -> None:
+    rows = [json.loads(line) for line in MCQ.read_text().splitlines()]
+    samples = samples_of("gpqa", MCQ)
+    assert [sample.id for sample in samples] == [row["Record ID"] for row in rows]
+    for sample, row in zip(samples, rows, strict=True):
+        choices = sample.fields["choices"]
+        assert choices["ABCD".index(sample.target)] == row["Correct Answer"].strip()
+        assert sorted(choices) == sorted(
+            row[key].strip() for key in ("Correct Answer", *(f"Incorrect Answer {n}" for n in (1, 2, 3)))
+        )
+    assert len({sample.target for sample in samples}) == 4
+
+
+def test_the_shuffle_of_a_question_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    alone = tmp_path / "alone.jsonl"
+    alone.write_text(MCQ.read_text().splitlines()[7] + "\n")
+    assert samples_of("gpqa", alone)[0].fields["choices"] == samples_of("gpqa", MCQ)[7].fields["choices"]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "file", "count", "first"),
+    [
+        ("aime", "aime24.jsonl", 30, ("60", "204")),
+        ("aime25", "aime25.jsonl", 30, ("0", "70")),
+        ("math", "math500.jsonl", 500, ("test/precalculus/807.json", "\\left( 3, \\frac{\\pi}{2} \\right)")),
+        ("math_full", "math_hendrycks_sample.jsonl", 42, None),
+        ("gsm8k", "gsm8k_test_sample.jsonl", 200, ("0", "18")),
+    ],
+)
+def test_shared_data_reads_through_the_same_adapter(
+    shared_data: Path, benchmark: str, file: str, count: int, first: tuple[str, str] | None
+) -> None:
+    samples = samples_of(benchmark, shared_data / file)
+    assert len(samples) == count
+    assert len({sample.id for sample in samples}) == count
+    assert all(sample.target for sample in samples)
+    if first is not None:
+        assert (samples[0].id, samples[0].target) == first
+
+
+def test_the_gold_of_full_math_is_the_answer_of_math_500(shared_data: Path) -> None:
+    golds = {s.fields["problem"]: s.target for s in samples_of("math", shared_data / "math500.jsonl")}
+    for sample in samples_of("math_full", shared_data / "math_hendrycks_sample.jsonl"):
+        assert sample.target == golds[sample.fields["problem"]]

@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+
+from llmbench import prompts
+from llmbench.benchmarks import arithmetic, gsm8k
+from llmbench.cli import compose
+from llmbench.config import Config
+from llmbench.engine.fake import WordTokenizer
+from llmbench.errors import DataError, ModelError
+from llmbench.models import Checkpoint
+from llmbench.records import Sample
+from llmbench.tokenizers import HubTokenizer
+
+SAMPLES = [Sample(str(n), {"question": f"What is {n} + {n}?", "answer": f"{n} twice. #### {2 * n}"}, str(2 * n)) for n in range(20)]
+
+
+def text_of(config: Config, sample: Sample, examples: list[Sample]) -> str:
+    return prompts.ask(config, "gsm8k", gsm8k, sample, examples, WordTokenizer()).text
+
+
+def test_a_reduced_run_takes_the_same_samples_every_time_in_order() -> None:
+    config = compose(["benchmark=gsm8k", "benchmarks.gsm8k.num_samples=8"])
+    chosen = prompts.select("gsm8k", SAMPLES, config)
+    assert len(chosen) == 8
+    assert chosen == prompts.select("gsm8k", SAMPLES, config)
+    assert [s.id for s in chosen] == sorted((s.id for s in chosen), key=int)
+    other = compose(["benchmark=gsm8k", "benchmarks.gsm8k.num_samples=8", "seed=1"])
+    assert chosen != prompts.select("gsm8k", SAMPLES, other)
+
+
+@pytest.mark.parametrize(("limit", "count"), [("null", 15), ("4", 4), ("400", 15)])
+def test_limit_bounds_the_number_of_samples(limit: str, count: int) -> None:
+    assert len(prompts.select("gsm8k", SAMPLES, compose(["benchmark=gsm8k", f"limit={limit}"]))) == count
+
+
+def test_few_shot_examples_never_show_the_question_itself() -> None:
+    for sample in SAMPLES:
+        examples = prompts.pick_examples("gsm8k", SAMPLES, sample, 19, seed=0)
+        assert sample not in examples
+    with pytest.raises(DataError, match="fewshot=20"):
+        prompts.pick_examples("gsm8k", SAMPLES, SAMPLES[0], 20, seed=0)
+
+
+def test_a_chat_holds_system_prompt_examples_and_instruction() -> None:
+    config = compose(["benchmark=gsm8k", "benchmarks.gsm8k.system_prompt=Be brief."])
+    text = text_of(config, SAMPLES[3], [SAMPLES[1]])
+    order = ["<system>\nBe brief.", "What is 1 + 1?", "<assistant>\n1 twice.\nThe final answer is 2", "What is 3 + 3?"]
+    assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
+    assert config.benchmarks["gsm8k"].instruction in text
+    assert text.endswith("<assistant>\n")
+
+
+def test_plain_text_ends_where_the_answer_begins() -> None:
+    config = compose(["benchmark=gsm8k", "chat=false"])
+    text = text_of(config, SAMPLES[3], [SAMPLES[1]])
+    assert text.startswith("Question: What is 1 + 1?")
+    assert text.endswith("\nAnswer:")
+    assert prompts.END_OF_ANSWER in prompts.sampling(config, "gsm8k", "3", 0).stop
+
+
+def test_every_request_has_a_seed_of_its_own_that_nothing_else_decides() -> None:
+    config = compose(["benchmark=gsm8k", "sampling.temperature=0.7", "sampling.repeats=3"])
+    asked = [prompts.ask(config, "gsm8k", gsm8k, s, [], WordTokenizer()) for s in SAMPLES]
+    seeds = {r.id: r.sampling.seed for r in prompts.requests(asked, config)}
+    assert len(seeds) == 60
+    assert len(set(seeds.values())) == 60
+    alone = prompts.requests(asked[5:6], config)
+    assert {r.id: r.sampling.seed for r in alone}.items() <= seeds.items()
+
+
+def test_greedy_requests_carry_no_seed() -> None:
+    assert prompts.sampling(compose(["benchmark=gsm8k"]), "gsm8k", "3", 0).seed is None
+
+
+def test_a_benchmarks_own_sampling_wins() -> None:
+    config = compose(["benchmark=gsm8k", "sampling.top_p=0.9", "benchmarks.gsm8k.sampling.temperature=0.3"])
+    sampling = prompts.sampling(config, "gsm8k", "3", 0)
+    assert (sampling.temperature, sampling.top_p) == (0.3, 0.9)
+
+
+def test_the_longest_work_comes_first() -> None:
+    config = compose(["benchmark=[gsm8k,arithmetic]"])
+    tokenizer = WordTokenizer()
+    rows = arithmetic.load(arithmetic.generate({"levels": ["word"], "per_level": 5}, 0), {}, 0)
+    asked = [prompts.ask(config, "arithmetic", arithmetic, s, [], tokenizer) for s in rows]
+    asked += [prompts.ask(config, "gsm8k", gsm8k, s, [], tokenizer) for s in SAMPLES]
+    work = [(r.sampling.max_tokens, len(r.prompt_ids)) for r in prompts.requests(asked, config)]
+    assert work == sorted(work, reverse=True)
+
+
+def test_prompts_that_do_not_fit_are_refused_with_the_setting_that_would() -> None:
+    config = compose(["benchmark=gsm8k", "model.max_length=150"])
+    asked = [prompts.ask(config, "gsm8k", gsm8k, SAMPLES[0], [], WordTokenizer())]
+    with pytest.raises(ModelError, match=r"set model\.max_length=\d+"):
+        prompts.check_lengths(prompts.requests(asked, config), config)
+
+
+def test_the_real_chat_template_is_used(smollm2: Path) -> None:
+    tokenizer = HubTokenizer(Checkpoint(str(smollm2), None, local=True), trust_remote_code=False)
+    config = compose(["benchmark=gsm8k"])
+    asked = prompts.ask(config, "gsm8k", gsm8k, SAMPLES[1], [], tokenizer)
+    assert asked.text.startswith("<|im_start|>system\n")
+    assert asked.text.endswith("<|im_end|>\n<|im_start|>assistant\n")
+    assert tokenizer.decode(asked.ids) != asked.text  # special tokens are one token each, not text
+    assert len(asked.ids) < len(asked.text) / 2

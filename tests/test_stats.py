@@ -1,0 +1,60 @@
+import math
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as reference
+
+from llmbench import stats
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (1, 10), (5, 10), (10, 10), (37, 48), (450, 500)])
+def test_wilson_is_scipys(successes: int, trials: int) -> None:
+    expected = reference.binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    assert stats.wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_wilson_needs_trials() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        stats.wilson(0, 0)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
+def test_percentiles_lie_between_the_extremes_in_order(values: list[float]) -> None:
+    found = stats.distribution(values)
+    assert found.p50 is not None
+    assert found.p95 is not None
+    assert found.p99 is not None
+    assert min(values) <= found.p50 <= found.p95 <= found.p99 <= max(values)
+
+
+def test_percentiles_are_the_textbooks() -> None:
+    assert stats.percentile([1.0, 2.0, 3.0, 4.0], 50) == 2.5
+    assert stats.distribution([]).mean is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
+def test_the_standard_error_is_the_sample_deviation_over_root_n(values: list[float]) -> None:
+    expected = statistics.stdev(values) / math.sqrt(len(values))
+    assert stats.standard_error(values) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=40))
+def test_an_interval_holds_the_mean_and_stays_within_0_and_1(values: list[float]) -> None:
+    low, high = stats.interval(values)
+    assert 0 <= low <= sum(values) / len(values) + 1e-12
+    assert sum(values) / len(values) - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(repeats: int) -> None:
+    generator = random.Random(repeats)
+    covered, rounds = 0, 2000
+    for _ in range(rounds):
+        questions = [generator.betavariate(2, 2) for _ in range(40)]  # mean 0.5
+        values = [sum(generator.random() < p for _ in range(repeats)) / repeats for p in questions]
+        low, high = stats.interval(values)
+        covered += low <= 0.5 <= high
+    assert 0.93 <= covered / rounds <= 0.97

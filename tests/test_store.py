@@ -1,0 +1,96 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from llmbench.errors import RunError
+from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
+from llmbench.summary import Summary
+
+TIMING = Timing(queued=1.0, finished=3.0, queue=0.5, ttft=1.0, decode=1.0, e2e=2.0, inter_token=0.25)
+COMPLETION = Completion("b/1/0", "two\u2028\x1b[31m", (1, 2), 2, 7, 3, FinishReason.STOP_STRING, "Answer:", TIMING)
+RESULT = Result(
+    benchmark="b",
+    sample_id="1",
+    repeat=0,
+    target="2",
+    prompt="1 + 1?",
+    prompt_hash="abc",
+    text="two",
+    completions=(COMPLETION, replace(COMPLETION, request_id="b/1/0+", timing=None, error="gone")),
+    score=Score(1.0, "2", Outcome.CORRECT, "because"),
+    elicited=True,
+    fields={"level": 3},
+)
+KEPT = replace(RESULT, completions=tuple(replace(c, output_ids=()) for c in RESULT.completions))
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_result_survives_its_row(sealed: bool) -> None:
+    assert from_row(to_row(RESULT, sealed=sealed)) == KEPT
+
+
+def test_a_sealed_row_shows_ids_and_outcome_only() -> None:
+    row = to_row(RESULT, sealed=True)
+    assert row["id"] == "1"
+    assert row["outcome"] == "correct"
+    assert not row.keys() & {"prompt", "text", "fields", "completions", "score"}
+
+
+def test_the_journal_is_there_line_by_line(tmp_path: Path) -> None:
+    with Store(tmp_path / "run") as store:
+        for number in range(3):
+            store.append(replace(RESULT, sample_id=str(number)))
+            assert [r.sample_id for r in read_journal(tmp_path / "run")] == [str(n) for n in range(number + 1)]
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    with Store(tmp_path / "run") as store:
+        store.append(RESULT)
+        store.append(replace(RESULT, sample_id="2"))
+    journal = tmp_path / "run" / JOURNAL
+    whole = journal.read_bytes()
+    for length in range(len(whole.split(b"\n")[0]) + 1, len(whole) - 1):
+        journal.write_bytes(whole[:length])
+        assert [r.sample_id for r in read_journal(tmp_path / "run")] == ["1"]
+
+
+def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
+    with Store(tmp_path / "run") as store:
+        store.append(RESULT)
+        store.append(RESULT)
+    journal = tmp_path / "run" / JOURNAL
+    journal.write_bytes(b"{}\n" + journal.read_bytes())
+    with pytest.raises(RunError, match="line 1"):
+        list(read_journal(tmp_path / "run"))
+
+
+def test_folders_that_hold_no_run_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not the folder of a run"):
+        load_run(tmp_path)
+    (tmp_path / "summary.json").write_text("[]")
+    with pytest.raises(RunError, match="no JSON object"):
+        load_run(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"hydra\.run\.dir"):
+        Store(tmp_path / "file" / "run")
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(tmp_path / "run") as store:
+        store.append(RESULT)
+        monkeypatch.setattr("os.write", lambda *_: 3)  # what a full disk does to a write
+        with pytest.raises(RunError, match="No space left on device"):
+            store.append(RESULT)
+
+
+def test_the_summary_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    with Store(tmp_path / "run") as store:
+        store.write_summary(Summary("running", "m", "p", comparable=False))
+        store.write_summary(Summary("finished", "m", "p", comparable=False))
+        assert not list((tmp_path / "run").glob(".*"))
+    assert b'"finished"' in (tmp_path / "run" / "summary.json").read_bytes()

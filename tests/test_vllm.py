@@ -1,0 +1,101 @@
+"""The real engine: vLLM on the CPU with SmolLM2, in a process of its own as the command line starts it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmbench.store import load_run
+
+ROOT = Path(__file__).parents[1]
+MINUTES = 60
+pytest.importorskip("vllm.version", reason="vLLM is not installed")
+
+
+def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=5 * MINUTES,
+        check=False,
+    )
+
+
+def only_run(folder: Path) -> Path:
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+def test_the_default_run_scores_a_real_model(tmp_path: Path, smollm2: Path) -> None:
+    assert smollm2.is_dir()
+    done = python("-m", "llmbench", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "INFO" not in done.stdout + done.stderr  # vLLM's own lines are in the log
+    run = load_run(only_run(tmp_path))
+    assert "vllm" in (run.folder / "llmbench.log").read_text()
+    arithmetic = run.summary["benchmarks"]["arithmetic"]
+    assert arithmetic["n"] == len(run.results) == 48
+    assert 0 < arithmetic["accuracy"] < 1
+    low, high = arithmetic["ci95"]
+    assert low < arithmetic["accuracy"] < high
+    for name in ("latency_s", "queue_s", "ttft_s", "decode_s", "inter_token_s"):
+        assert 0 <= arithmetic[name]["p50"] <= arithmetic[name]["p95"] <= arithmetic[name]["p99"]
+    assert arithmetic["latency_s"]["mean"] == pytest.approx(
+        arithmetic["ttft_s"]["mean"] + arithmetic["decode_s"]["mean"], rel=0.5
+    )
+    assert all(value > 0 for value in arithmetic["throughput"].values())
+    times = run.summary["time_s"]
+    assert times["total"] >= times["import"] + times["data"] + times["load"] + times["generate"]
+    engine = run.summary["engine"]
+    assert (engine["name"], engine["device"], engine["dtype"]) == ("vllm", "cpu", "bfloat16")
+    assert engine["attention_backend"] == "CPU_ATTN"
+    assert engine["kv_cache_tokens"] > 4096
+    assert run.summary["memory"]["peak_rss_bytes"] > 200 << 20
+
+
+def test_several_benchmarks_share_one_engine(tmp_path: Path, shared_data: Path) -> None:
+    done = python(
+        "-m",
+        "llmbench",
+        "benchmark=[arithmetic,aime,math,gsm8k,gpqa]",
+        f"benchmarks.aime.data_files={shared_data / 'aime24.jsonl'}",
+        f"benchmarks.math.data_files={shared_data / 'math500.jsonl'}",
+        f"benchmarks.gsm8k.data_files={shared_data / 'gsm8k_test_sample.jsonl'}",
+        f"benchmarks.gpqa.data_files={Path(__file__).parent / 'data' / 'mcq_sample.jsonl'}",
+        "limit=3",
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    run = load_run(only_run(tmp_path))
+    assert {name: b["n"] for name, b in run.summary["benchmarks"].items()} == dict.fromkeys(
+        ("arithmetic", "aime", "math", "gsm8k", "gpqa"), 3
+    )
+    assert run.summary["engine"]["loads"] == 1
+    elicited = [result for result in run.results if result.elicited]
+    assert elicited
+    assert any(result.completions[1].cached_tokens > 0 for result in elicited)  # the prefix was not computed twice
+
+
+def test_four_bit_weights_run_on_the_cpu_too(tmp_path: Path) -> None:
+    done = python(
+        "-m", "llmbench", "model.quantization=bitsandbytes", "limit=2", "benchmarks.arithmetic.max_tokens=16", folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    summary = load_run(only_run(tmp_path)).summary
+    assert summary["engine"]["quantization"] == "bitsandbytes"
+    assert summary["benchmarks"]["arithmetic"]["n"] == 2
+
+
+def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:
+    """One load, many questions: see engine_protocol.py."""
+    done = python("-m", "tests.engine_protocol", str(smollm2), folder=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["passed"] == found["checks"] > 6
