@@ -107,7 +107,7 @@ class Asking:
         request = exchange.request
         benchmark = self.config.benchmarks[request.benchmark]
         module = self.questions.modules[request.benchmark]
-        sample = self.questions.asked[request.benchmark, request.sample_id].sample
+        asked = self.questions.asked[request.benchmark, request.sample_id]
         first = not exchange.completions
         completion = _ended_by_itself(completion)
         exchange.completions.append(completion)
@@ -115,12 +115,14 @@ class Asking:
             reason = completion.error or "the engine gave nothing back"
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
-        if first and elicitation.wanted(self.config.early_stopping, module, sample, completion, benchmark):
-            self.engine.submit(elicitation.continuation(request, completion, benchmark, self.tokenizer))
+        if first and elicitation.wanted(self.config.early_stopping, module, asked, completion):
+            self.engine.submit(
+                elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
+            )
             return
-        exchange.written = elicitation.written(exchange.completions, benchmark, self.tokenizer)
+        exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
         text, reason = exchange.written.text, exchange.written.finish_reason
-        self.grader.submit(exchange, benchmark.module, sample, text, reason)
+        self.grader.submit(exchange, benchmark.module, asked.sample, text, reason)
 
     def _collect(self, *, wait: bool = False) -> None:
         """Records what the graders have finished."""

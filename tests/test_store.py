@@ -9,7 +9,9 @@ from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_
 from llmbench.summary import Summary
 
 TIMING = Timing(queued=1.0, finished=3.0, queue=0.5, ttft=1.0, decode=1.0, e2e=2.0, inter_token=0.25)
-COMPLETION = Completion("b/1/0", "two\u2028\x1b[31m", (1, 2), 2, 7, 3, FinishReason.STOP_STRING, "Answer:", TIMING)
+COMPLETION = Completion(
+    "b/1/0", "two\u2028\x1b[31m", (1, 2), 2, 7, 3, FinishReason.STOP_STRING, "Answer:", TIMING
+)
 RESULT = Result(
     benchmark="b",
     sample_id="1",
@@ -27,7 +29,7 @@ KEPT = replace(RESULT, completions=tuple(replace(c, output_ids=()) for c in RESU
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-def test_a_result_survives_its_row(sealed: bool) -> None:
+def test_a_result_survives_its_row(*, sealed: bool) -> None:
     assert from_row(to_row(RESULT, sealed=sealed)) == KEPT
 
 
@@ -42,7 +44,9 @@ def test_the_journal_is_there_line_by_line(tmp_path: Path) -> None:
     with Store(tmp_path / "run") as store:
         for number in range(3):
             store.append(replace(RESULT, sample_id=str(number)))
-            assert [r.sample_id for r in read_journal(tmp_path / "run")] == [str(n) for n in range(number + 1)]
+            assert [r.sample_id for r in read_journal(tmp_path / "run")] == [
+                str(n) for n in range(number + 1)
+            ]
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:

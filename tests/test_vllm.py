@@ -80,12 +80,19 @@ def test_several_benchmarks_share_one_engine(tmp_path: Path, shared_data: Path) 
     assert run.summary["engine"]["loads"] == 1
     elicited = [result for result in run.results if result.elicited]
     assert elicited
-    assert any(result.completions[1].cached_tokens > 0 for result in elicited)  # the prefix was not computed twice
+    assert any(
+        result.completions[1].cached_tokens > 0 for result in elicited
+    )  # the prefix was not computed twice
 
 
 def test_four_bit_weights_run_on_the_cpu_too(tmp_path: Path) -> None:
     done = python(
-        "-m", "llmbench", "model.quantization=bitsandbytes", "limit=2", "benchmarks.arithmetic.max_tokens=16", folder=tmp_path
+        "-m",
+        "llmbench",
+        "model.quantization=bitsandbytes",
+        "limit=2",
+        "benchmarks.arithmetic.max_tokens=16",
+        folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     summary = load_run(only_run(tmp_path)).summary

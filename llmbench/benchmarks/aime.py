@@ -14,8 +14,8 @@ from llmbench.data import Row
 from llmbench.equivalence import integer_equal
 from llmbench.records import Sample
 
-COLUMNS = ("problem", "answer")
-PRELOAD = ()
+COLUMNS: tuple[str, ...] = ("problem", "answer")
+PRELOAD: tuple[str, ...] = ()
 
 
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
@@ -37,9 +37,9 @@ def worked(sample: Sample) -> str:
     return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()
 
 
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - only stated answers count
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - the same for every question
     """The boxed or stated integer."""
-    return answers.integer_answer(text)
+    return answers.integer_answer(text, complete=complete)
 
 
 def equal(sample: Sample, answer: str) -> bool:

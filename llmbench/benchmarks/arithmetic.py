@@ -17,8 +17,8 @@ from llmbench.data import Row
 from llmbench.errors import ConfigError
 from llmbench.records import Sample
 
-COLUMNS = ("question", "answer", "level")
-PRELOAD = ()
+COLUMNS: tuple[str, ...] = ("question", "answer", "level")
+PRELOAD: tuple[str, ...] = ()
 
 ONE_DIGIT = range(1, 10)
 TWO_DIGITS = range(10, 100)

@@ -56,7 +56,8 @@ def import_module(name: str, path: str) -> Module:
 def score(module: Module, sample: Sample, text: str, finish_reason: FinishReason) -> Score:
     """Extracts, compares and names the outcome.
 
-    A text that the token limit or a stop string cut off is not complete; an answer stated in it counts all the same.
+    In a text that the token limit cut off only a stated answer counts. A text that a stop string ended is taken as it
+    stands, its last sentence included: that is what `early_stopping=cut` means.
     """
     answer = module.extract(sample, text, complete=finish_reason is not FinishReason.LENGTH)
     if answer is None:

@@ -19,8 +19,14 @@ from llmbench.equivalence import choice_equal
 from llmbench.records import Sample
 
 LETTERS = "ABCD"
-COLUMNS = ("Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-PRELOAD = ()
+COLUMNS: tuple[str, ...] = (
+    "Question",
+    "Correct Answer",
+    "Incorrect Answer 1",
+    "Incorrect Answer 2",
+    "Incorrect Answer 3",
+)
+PRELOAD: tuple[str, ...] = ()
 
 
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
@@ -49,9 +55,9 @@ def worked(sample: Sample) -> str:
     return f"Answer: {sample.target}"
 
 
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - only stated answers count
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
     """The letter last stated, or that of the choice whose text was."""
-    return answers.choice(text, sample.fields.get("choices"))
+    return answers.choice(text, sample.fields.get("choices"), complete=complete)
 
 
 def equal(sample: Sample, answer: str) -> bool:

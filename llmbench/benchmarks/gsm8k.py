@@ -17,8 +17,8 @@ from llmbench.equivalence import number_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
-COLUMNS = ("question", "answer")
-PRELOAD = ()
+COLUMNS: tuple[str, ...] = ("question", "answer")
+PRELOAD: tuple[str, ...] = ()
 
 
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn

@@ -17,8 +17,8 @@ from llmbench.equivalence import math_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
-COLUMNS = ("problem",)
-PRELOAD = ("math_verify",)
+COLUMNS: tuple[str, ...] = ("problem",)
+PRELOAD: tuple[str, ...] = ("math_verify",)
 
 
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
@@ -54,9 +54,9 @@ def worked(sample: Sample) -> str:
     )
 
 
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - only stated answers count
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - the same for every question
     """The last box, or a stated answer."""
-    return answers.math_answer(text)
+    return answers.math_answer(text, complete=complete)
 
 
 def equal(sample: Sample, answer: str) -> bool:

@@ -27,13 +27,17 @@ log = logging.getLogger(__name__)
 
 CPU_KV_CACHE_BYTES = 256 << 20
 """The KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
+DEFAULT_BATCH = 256
+"""vLLM's own bound on running requests where it does not say."""
 SMALL_MODEL_B = 3.0
 """Billions of parameters up to which a model is taken to a CPU without being asked to."""
-GRAPH_STEP_GAIN_S = 0.035
-"""What a decoding step takes less with compilation and CUDA graphs than eagerly: measured on an H100 with a 14B model in
-4-bit, 128 steps of 25 requests in 9.0 s against 4.0 s."""
-FULL_START_S = 60.0
-"""What compiling and capturing graphs cost at the same measurement, with an empty compile cache."""
+GRAPHS_GAIN_S, GRAPHS_COST_S = 0.06, 4.0
+"""What CUDA graphs without compilation save on a decoding step, and cost at the start, in seconds. Measured on an H100 with
+a 14B model in 4-bit and 40 requests (BENCHMARKS.md, start-up): 14.8 to 18.9 s of generating became 5.0, loading 19 became 23."""
+COMPILE_GAIN, COMPILE_COST_S = 0.02, 60.0
+"""The share of the generating time that compilation saves beyond graphs, and its cost with an empty compile cache; same place."""
+GRAPHS_STEP_S = 0.03
+"""A decoding step with graphs; same place."""
 
 
 def check_machine(config: Config) -> None:
@@ -94,17 +98,20 @@ def pick_startup(config: Config, device: Device, workload: Workload) -> tuple[St
         return chosen, "as engine.startup asks"
     if device is Device.cpu:
         return Startup.eager, "compiling takes longer than it saves on a CPU"
-    rounds = -(-workload.requests // (config.batch_size or 256))
-    gain = rounds * workload.max_tokens * GRAPH_STEP_GAIN_S
-    if gain < FULL_START_S:
+    steps = -(-workload.requests // (config.batch_size or DEFAULT_BATCH)) * workload.max_tokens
+    gain = steps * GRAPHS_GAIN_S
+    if gain < GRAPHS_COST_S:
         return (
             Startup.eager,
-            f"compiling would save about {gain:.0f} s of decoding and cost about {FULL_START_S:.0f} s",
+            f"CUDA graphs would save about {gain:.1f} s and cost about {GRAPHS_COST_S:.0f} s",
         )
-    return (
-        Startup.full,
-        f"compiling saves about {gain:.0f} s of decoding and costs about {FULL_START_S:.0f} s",
-    )
+    compile_gain = steps * GRAPHS_STEP_S * COMPILE_GAIN
+    if compile_gain < COMPILE_COST_S:
+        return Startup.graphs, (
+            f"CUDA graphs save about {gain:.0f} s; compiling would save {compile_gain:.0f} s more "
+            f"and cost about {COMPILE_COST_S:.0f} s"
+        )
+    return Startup.full, f"compiling saves about {compile_gain:.0f} s and costs about {COMPILE_COST_S:.0f} s"
 
 
 class VllmEngine:
@@ -185,7 +192,7 @@ class VllmEngine:
             )[1]
             limit = int(defaults[context])
         except (AttributeError, KeyError, TypeError):
-            limit = 256
+            limit = DEFAULT_BATCH
         return max(1, min(self._workload.requests, limit))
 
     def _arguments(self) -> dict[str, Any]:
@@ -282,7 +289,7 @@ class VllmEngine:
                     {"prompt_token_ids": list(request.prompt_ids)},
                     self._sampling_params(request.sampling),
                 )
-            except Exception as error:  # noqa: BLE001 - vLLM refuses with several kinds; one request must not end the run
+            except Exception as error:
                 if type(error).__name__ == "EngineDeadError":
                     raise EngineError(f"vLLM's engine died: {error}; the log has more.") from error
                 log.warning("vLLM refused %s: %s", request.id, error)

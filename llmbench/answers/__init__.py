@@ -1,0 +1,28 @@
+"""Answers in models' texts: pure functions from text to text or None, fast to import.
+
+| function | for | policy |
+|---|---|---|
+| `math_answer`, `integer_answer` | MATH, AIME | `maths.py` |
+| `number_answer`, `stated_number` | GSM8K, arithmetic | `numbers.py` |
+| `choice` | GPQA and other multiple choice | `choices.py` |
+| `code_block`, `patch` | LiveCodeBench, SWE-bench | `code.py` |
+
+All of them leave the model's thinking out (`strip_thinking`): only what it says counts.
+"""
+
+from llmbench.answers.choices import choice
+from llmbench.answers.code import code_block, patch
+from llmbench.answers.maths import integer_answer, math_answer
+from llmbench.answers.numbers import number_answer, stated_number
+from llmbench.answers.text import strip_thinking
+
+__all__ = [
+    "choice",
+    "code_block",
+    "integer_answer",
+    "math_answer",
+    "number_answer",
+    "patch",
+    "stated_number",
+    "strip_thinking",
+]

@@ -1,0 +1,186 @@
+r"""The letter of a multiple-choice answer in a model's text.
+
+| tier | statement | for example |
+|---|---|---|
+| strong | a box; a cue and a letter; "X is the correct answer"; 答案, 选 | `\boxed{\text{B}}`, `Answer: **B**`, `the best option is (C)` |
+| strong | a box or a cue and the choice's own text (needs `choices`) | `The answer is 2.75 μs.` |
+| weak | "I choose B", "so it must be B", "matches option B" | `This corresponds to option (D).` |
+| weak | a line that is the letter, or the only line that begins as an option does | `**B**`, `B) 2/3` |
+| weak | the last line is a choice's own text; the closing sentence names one letter, set off | `Thus, the product is (C).` |
+
+The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
+back in between ("Wait", "mistake"). Among weak ones the higher row wins, then the later statement. Tiers below the first
+need a complete text, but for "I choose", which is as good as a cue.
+
+No statement: a word that begins with a letter ("Answer: Benzene"), the article ("The answer is a particle"), a formula
+("B = 0.5 T", "C-14"), a denial or a supposition ("the answer is not B", "if the answer is B"), a letter in prose.
+A statement that names several letters ("A and B") or one out of range ("Answer: E") is no answer, and stays the last word.
+"""
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from llmbench.answers.letters import Reader, plain
+from llmbench.answers.stated import WINDOW, boxes, cues
+from llmbench.answers.text import paragraphs, prepare, sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What is stated and where; `letter` None: a statement that names no single valid letter."""
+
+    position: int
+    letter: str | None
+
+
+_QUALIFIER = (
+    r"(?:correct|right|best|most\s+\w+|closest|nearest|appropriate|accurate|suitable|final|only|remaining|valid|matching|likely|true|my|our|proper|"
+    r"one\s+correct)"
+)
+_OPTION_IS = re.compile(
+    rf"\b{_QUALIFIER}\s+(?:\w+\s+)?(?:options?|choices?|alternative|selection|pick|match|letter|response|one|statement|candidate|description|explanation)\b"
+    r"(?P<gap>[^\n.!?:]{0,80}?)\s*(?:\b(?:is|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be)\b|:)",
+    re.IGNORECASE,
+)
+_CLOSEST_IS = re.compile(
+    r"\b(?:closest|nearest|best|most)\b[^\n.!?:]{0,60}?\bis\b(?=\s+(?:option|choice|answer|\())",
+    re.IGNORECASE,
+)
+_CHOOSE = re.compile(
+    r"\b(?:i|we|i'd|i'll|we'll|would|will|should|must|to|so|therefore|thus|hence|and|let's|let\s+me|i\s+am|i'm|we\s+can|can)\s*,?\s+"
+    r"(?:\w+\s+)?(?:choose|chose|select|pick|go\s+(?:with|for)|going\s+(?:with|for)|opt\s+for|lean\w*\s+towards?|settle\s+on|conclude\s+(?:that\s+it\s+is|with|it's))\b",
+    re.IGNORECASE,
+)
+_CHINESE = re.compile(
+    r"(?:答案|选项(?=是|为)|故选|应选|因此选|所以选|选择|选)\s*(?:应该|应)?(?:是|为|選|选)?\s*[:：]?\s*(?:选项)?"
+)
+_IS_CORRECT = re.compile(
+    r"(?P<lead>\b(?:option|choice|answer|alternative)\s+)?(?P<open>[(\[])?(?<![A-Za-z0-9])(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])(?P<close>[)\]])?"
+    r"(?:\s*\([^()\n]{1,60}\)|\s*:\s*[^\n.!?,:]{1,60}?)?\s+(?:is|must\s+be|should\s+be|would\s+be|appears\s+to\s+be|seems\s+to\s+be)\s+"
+    r"(?:(?:therefore|thus|hence|then|indeed|clearly|likely|most\s+likely|probably|definitely)\s+)?"
+    r"(?:the\s+|our\s+|my\s+)?(?:(?:only|single|one|most|best)\s+)*(?:correct|right|best|answer|accurate|appropriate|plausible|likely)\b"
+    r"\s*(?P<noun>answer|option|choice|one|statement|match|response)?(?P<after>[^\n]{0,12})",
+)
+_CONCLUDE = re.compile(
+    r"(?:\b(?:so|thus|therefore|hence|then|actually|consequently|accordingly)\b[,:]?\s+(?:i\s+(?:think|believe|guess)\s+)?(?:(?:it|this|that|which)(?:'s|\s+is|\s+must\s+be|\s+should\s+be|\s+would\s+be|\s+has\s+to\s+be)\s+)?"
+    r"|\b(?:it|this|that)(?:'s|\s+is|\s+must\s+be|\s+should\s+be|\s+has\s+to\s+be)\s+(?=option|choice|\()"
+    r"|\b(?:correct|right|best|final)\s+(?:option|choice|answer)\s+(?=\()"
+    r"|\b(?:leaves|leaving)\s+(?:us\s+with\s+)?(?:only\s+)?(?=option|choice|answer|\()"
+    r"|\b(?:corresponds?|corresponding|leads?|points?|amounts?)\s+to\s+|\b(?:matches|matching|match|gives|yields|is)\s+(?=(?:with\s+)?(?:option|choice|answer)\b)(?:with\s+)?)",
+    re.IGNORECASE,
+)
+_TAKES_BACK = re.compile(
+    r"\b(?:wait|actually|correction|mistake|mistaken|however|hmm|reconsider\w*|sorry|on second thought|let me re|should instead|instead)\b",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|incorrect|wrong|eliminated?|ruled?|rule out|excluded?|false|unlikely)\b|n't",
+    re.IGNORECASE,
+)
+_DENIED_BEFORE = re.compile(r"(?:\b(?:not|never|cannot)|n't)\s+(?:\w+\s+)?$", re.IGNORECASE)
+
+
+def choice(
+    text: str, choices: Sequence[str] | None = None, letters: str = "ABCD", *, complete: bool = True
+) -> str | None:
+    """The letter that the text states as its answer, in upper case, or None; the module's table gives the order.
+
+    Args:
+        text: A model's whole output.
+        choices: The choices' texts in the order of `letters`, so that a choice's own text counts as its letter.
+        letters: The valid letters.
+        complete: The text ended by itself, so that its form and its closing sentence may count.
+    """
+    reader = Reader(letters, tuple(choices or ()))
+    plain_text = plain(prepare(text))
+    strong = max(_strong(plain_text, reader), key=lambda found: found.position, default=None)
+    if strong:
+        behind = plain_text[strong.position :]
+        taken_back = _TAKES_BACK.search(behind)
+        if not taken_back:
+            return strong.letter
+        weak = _weak(plain_text, reader, strong.position + taken_back.start(), complete=complete)
+        return weak.letter if weak else strong.letter
+    weak = _weak(plain_text, reader, 0, complete=complete)
+    return weak.letter if weak else None
+
+
+def _strong(text: str, reader: Reader) -> Iterator[Statement]:
+    for box in boxes(text):
+        read = reader.boxed(box.content)
+        if read:
+            yield Statement(box.end, read.letter)
+    for cue in cues(text):
+        read = reader.after(cue.rest) or reader.own_text(cue.rest)
+        if read:
+            yield Statement(cue.end, read.letter)
+    for pattern in (_OPTION_IS, _CLOSEST_IS, _CHOOSE, _CHINESE):
+        for match in pattern.finditer(text):
+            gap = match.groupdict().get("gap") or ""
+            if _DENIAL.search(gap) or reader.names_letter(gap) or _supposed(text, match.start()):
+                continue
+            read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=pattern is _CHOOSE)
+            if read:
+                yield Statement(match.end(), read.letter)
+    yield from _called_correct(text, reader)
+
+
+def _supposed(text: str, position: int) -> bool:
+    before = text[max(0, position - 40) : position]
+    return bool(re.search(r"\b(?:if|whether|suppose|assuming|unless)\b[^.!?\n]*$", before, re.IGNORECASE))
+
+
+def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
+    """`Option B is correct.`, `(B) is the right answer`: only where the sentence goes no further."""
+    for match in _IS_CORRECT.finditer(text):
+        letter = match["letter"]
+        ends = re.match(r"\s*(?:[.,;:!)\n*]|$|because|since|as\b|for\b|\bto\b)", match["after"])
+        named = match["lead"] or match["open"] or match["noun"] or letter not in "AI"
+        if not (ends and named) or letter not in reader.letters or _supposed(text, match.start()):
+            continue
+        before = text[max(0, match.start() - 12) : match.start()]
+        if re.search(
+            r"(?:\band|\bor|,|/|&|\bnor|\bboth)\s*(?:option\s+|choice\s+)?\(?$", before
+        ) and re.search(r"[A-Z]\)?\W*(?:and|or|/|&|nor)\s", before):
+            continue
+        yield Statement(match.end(), letter)
+
+
+def _weak(text: str, reader: Reader, start: int, *, complete: bool) -> Statement | None:
+    tail = text[start:]
+    concluded = [found for found in _concluded(tail, reader) if found]
+    if concluded:
+        return Statement(start + concluded[-1].position, concluded[-1].letter)
+    if not complete:
+        return None
+    letter = reader.only_line(tail) or reader.own_text_line(tail) or _closing(tail, reader)
+    return Statement(len(text), letter) if letter else None
+
+
+def _concluded(text: str, reader: Reader) -> Iterator[Statement]:
+    for match in _CONCLUDE.finditer(text):
+        if _supposed(text, match.start()) or _DENIED_BEFORE.search(
+            text[max(0, match.start() - 25) : match.start()]
+        ):
+            continue
+        read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=True)
+        if read and read.letter:
+            yield Statement(match.end(), read.letter)
+
+
+def _closing(text: str, reader: Reader) -> str | None:
+    """The one letter, set off by parentheses or "option", that the closing sentence names."""
+    blocks = paragraphs(text)
+    closing = sentences(blocks[-1])[-1:] if blocks else []
+    if not closing or _DENIAL.search(closing[0]) or closing[0].rstrip().endswith((":", "?")):
+        return None
+    if not re.search(r"[.!)\]\"'}]\s*$", closing[0]):
+        return None  # cut off
+    named = set(
+        re.findall(rf"\(([{reader.letters}])\)|\b(?:option|choice)\s+([{reader.letters}])\b", closing[0])
+    )
+    found = {letter for pair in named for letter in pair if letter}
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,227 @@
+"""Reading letters and choices' own texts at a given place; `choices.py` says where to look."""
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+_WRAPPERS = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mbox|bf|rm|operatorname|underline|emph)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+)
+_MATH_MARKS = re.compile(
+    r"\\[()\[\]]|(?<!\\)\$+|\\[,;:! ]|\\(?:displaystyle|quad|qquad|left|right|bf|rm|Large|large|huge)(?![A-Za-z])"
+)
+_BOLD_LETTER = re.compile(r"(\*\*|__|\*|_|`)\(?([A-Z])\)?[.):]?\1")
+_BOLD_OPTION = re.compile(r"(\*\*|__)\s*\(?([A-Z])[.):]\)?\s*(.+?)\1", re.DOTALL)
+_EMPHASIS = re.compile(r"\*\*|__|`|(?<![*\w])\*(?=\S)|(?<=\S)\*(?![*\w])")
+
+
+def plain(text: str) -> str:
+    """The text less markdown's emphasis and LaTeX's delimiters; a letter set in bold becomes "(B)"; boxes stay."""
+    for _ in range(2):
+        text = _WRAPPERS.sub(r"\1", text)
+    text = _MATH_MARKS.sub(" ", text)
+    text = _BOLD_LETTER.sub(r"(\2)", text)
+    text = _BOLD_OPTION.sub(r"(\2) \3", text)
+    return _EMPHASIS.sub("", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What stands at a place: a valid letter, or None for several letters or one out of range."""
+
+    letter: str | None
+
+
+_FILLER = re.compile(
+    r"(?:[\s:,=\"'“‘<\-–—>→*]|\b(?:the|that|option|choice|answer|letter|alternative|clearly|therefore|thus|hence|then|likely|most|probably|"
+    r"indeed|definitely|simply|just|only|best|correct|right|final|given|by|be|to|labeled|labelled|number|is|as|follows|following|described|"
+    r"represented|closest|in|it|it's|must|should|would|选项|是|为)\b(?![-'’]))*",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    r"(?P<open>[(\[{\"'“‘<]|\\\{)?\s*(?P<letter>[A-Za-z])(?![A-Za-z0-9'’_^])(?:\s?(?P<close>[)\]}\"'”’>]|\\\}))?"
+)
+_SEVERAL = re.compile(
+    r"\s*(?:,\s*(?:and|or)?|/|&|\+|\b(?:and|or|and/or)\b)\s*(?:option\s+|choice\s+)?\(?(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])\)?"
+    r"(?!\s+(?!are\b|both\b|together\b|only\b|combined\b|if\b|because\b|since\b|as\b)[a-z])"
+)
+_ENDS_SENTENCE = re.compile(
+    r"\s*(?:[.!;](?!\w)|[)\]}*]*\s*$|\n|,\s*(?:since|because|as|which)\b|\s(?:because|since)\b|<|\})"
+)
+_ENDS = re.compile(r"\s*(?:[.,;:!?)\]}\"<*|]|$|\n|[-–—]\s)")
+# What may follow an undecorated "A" or "I" that is a letter and not a word.
+_GOES_ON = re.compile(
+    r"\s+(?:because|since|as|due|which|where|so|given|based|with|and|or|but|for|by|in|is|if|from|on|also|again|here|again|therefore|not|rather|instead"
+    r"|according|considering|after|when|while)\b"
+)
+_FORMULA = re.compile(
+    r"\s*(?:[=→⟶^_]|\\(?:to|rightarrow|cdot|times)|\+\s*\w|\*\s*\w)|-\s?\w|/\w|\([a-z]{1,2}\)|\d|\.\w|°"
+)
+_LONG_ENOUGH = 15  # characters of a choice's text that may be followed by more
+_OPTION_LINE = re.compile(
+    r"^[ \t>]*(?:(?:option|choice|answer)[:\s]+)?(?P<open>\()?(?P<letter>[A-Z])(?P<close>[).:\]]|\)[.:])?(?P<rest>[ \t]*$|[ \t]+\S.*$)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads letters of a question: `letters` are valid, `choices` their texts, if known."""
+
+    letters: str
+    choices: tuple[str, ...]
+
+    def after(self, rest: str, *, ends_sentence: bool = False) -> Read | None:
+        """The letter that stands at the beginning, behind filler words; None where no letter is stated."""
+        filler = _FILLER.match(rest)
+        start = filler.end() if filler else 0
+        box = re.match(r"\s*\\?(?:boxed|fbox)\s*\{\s*", rest[start:])
+        start += box.end() if box else 0
+        token = _TOKEN.match(rest, start)
+        if token is None:
+            return None
+        behind = rest[token.end() :]
+        decorated = bool(token["open"] and token["close"]) or bool(token["close"] and token["close"] in ")]")
+        if not self._is_letter(token["letter"], behind, decorated=decorated):
+            return None
+        read = self._single(token["letter"].upper(), behind)
+        if ends_sentence and not _ENDS_SENTENCE.match(behind) and not self._goes_with(read.letter, behind):
+            return None
+        return read
+
+    def _goes_with(self, letter: str | None, behind: str) -> bool:
+        """Whether the letter's own text stands behind it."""
+        own = self.own_text(behind.lstrip(" :.)"))
+        return letter is not None and own is not None and own.letter == letter
+
+    def _is_letter(self, letter: str, behind: str, *, decorated: bool) -> bool:
+        if decorated:
+            return True
+        if _FORMULA.match(behind):
+            return False
+        if _ENDS.match(behind):
+            return True
+        if letter.islower():
+            return False
+        if letter in "AI" or letter not in self.letters:
+            return bool(_GOES_ON.match(behind)) and letter in self.letters
+        return True
+
+    def _single(self, letter: str, behind: str) -> Read:
+        several = _SEVERAL.match(behind)
+        if several and several["letter"] in self.letters and several["letter"] != letter:
+            return Read(None)
+        return Read(letter if letter in self.letters else None)
+
+    def boxed(self, content: str) -> Read | None:
+        """What a box holds: a letter, a letter and its text, or a choice's own text."""
+        content = content.strip().strip(".")
+        match = re.match(
+            r"(?:the\s+)?(?:(?:correct|final)\s+)?(?:(?:option|choice|answer)\b\s*(?:is\b)?\s*:?\s*)?(.*)",
+            content,
+            re.IGNORECASE | re.DOTALL,
+        )
+        content = match[1] if match else content
+        token = _TOKEN.match(content)
+        if token:
+            behind = content[token.end() :]
+            letter = token["letter"].upper()
+            decorated = bool(token["close"]) or bool(re.match(r"\s*[.:,)]", behind))
+            if not behind.strip() or (decorated and not _FORMULA.match(behind)):
+                return self._single(letter, behind)
+            if _SEVERAL.match(behind):
+                return Read(None)
+        return self.own_text(content)
+
+    def own_text(self, rest: str) -> Read | None:
+        """The letter of the choice whose own text stands at the beginning; at least its first clause must be the whole text."""
+        if not self.choices:
+            return None
+        line = re.sub(r"^that\s+", "", rest.strip().split("\n")[0].strip(' "“:'))
+        for end in _clause_ends(line):
+            letter = self._letter_of(line[:end])
+            if letter:
+                return Read(letter)
+        key = _key(line)
+        begun = [
+            letter for letter, own in zip(self.letters, self.choices, strict=False) if self._begins(key, own)
+        ]
+        return Read(begun[0]) if len(begun) == 1 else None
+
+    @staticmethod
+    def _begins(key: str, own: str) -> bool:
+        return len(_key(own)) >= _LONG_ENOUGH and key.startswith(_key(own))
+
+    def _letter_of(self, text: str) -> str | None:
+        key = _key(text)
+        matches = [
+            letter
+            for letter, own in zip(self.letters, self.choices, strict=False)
+            if key and _key(own) == key
+        ]
+        return matches[0] if len(matches) == 1 else None
+
+    def names_letter(self, text: str) -> bool:
+        """Whether a valid letter stands alone in it."""
+        return bool(re.search(rf"(?<![A-Za-z])[{self.letters}](?![A-Za-z'’])", text))
+
+    def only_line(self, text: str) -> str | None:
+        """A line that is nothing but a letter, first or last; else the one line of the text that begins as an option does."""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        found = [(index, match) for index, line in enumerate(lines) if (match := _OPTION_LINE.match(line))]
+        bare = [
+            (index, match)
+            for index, match in found
+            if not match["rest"].strip() and match["letter"].upper() in self.letters
+        ]
+        for index, match in reversed(bare):
+            if index in {0, len(lines) - 1}:
+                return match["letter"].upper()
+        marked = {match["letter"] for _, match in found if match["close"] and match["letter"].isupper()}
+        if len(marked) == 1 and marked <= set(self.letters):
+            index, _ = next((index, match) for index, match in found if match["close"])
+            return marked.pop() if index in {0, len(lines) - 1} else None
+        return self._returned_to(found, len(lines) - 1)
+
+    def _returned_to(self, found: list[tuple[int, re.Match[str]]], last: int) -> str | None:
+        """The last line's letter, where that line goes back to an option instead of going on with the list of them."""
+        marked = [
+            (index, match["letter"])
+            for index, match in found
+            if match["close"] and match["letter"] in self.letters
+        ]
+        if marked[:1] == marked[-1:] or marked[-1][0] != last:
+            return None
+        before, letter = marked[-2][1], marked[-1][1]
+        return None if self.letters.index(letter) == self.letters.index(before) + 1 else letter
+
+    def own_text_line(self, text: str) -> str | None:
+        """The letter of the choice whose own text is the last line."""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return self._letter_of(lines[-1]) if lines and self.choices else None
+
+
+def _clause_ends(line: str) -> list[int]:
+    """Where a choice's text may end: at the line's end, a sentence's, or before an explanation."""
+    breaks = re.finditer(
+        r"[.!?]\s|,\s|;\s|\s\(|\s[-–—]\s|\s(?:because|since|as|which|due|where|so|based|is)\b", line
+    )
+    return [len(line), *(match.start() for match in breaks)]
+
+
+def _key(text: str) -> str:
+    """What is compared of a choice's text: letters, digits and signs, however they are set."""
+    text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
+    text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}", r"\1", text)
+    text = re.sub("[⁰¹²³⁴-⁹⁻⁺]+", lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    text = unicodedata.normalize("NFKC", text).replace("−", "-")
+    text = (
+        text.replace("\\times", "×")
+        .replace("\\cdot", "·")
+        .replace("\\approx", "≈")
+        .replace("\\mu", "μ")
+        .replace("\\pi", "π")
+    )
+    return re.sub(r"[\s\\${}^*_,\"'`]|[.:;]+$", "", text.strip(" .\"'”")).casefold()

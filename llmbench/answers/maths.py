@@ -1,0 +1,216 @@
+r"""The answer of a mathematics problem in a model's text.
+
+| order | statement | taken | for example |
+|---|---|---|---|
+| 1 | the last closed `\boxed{}` or `\fbox{}` that is neither empty nor a placeholder | its content; boxes joined by "and", "or" or a comma together | `$\boxed{\frac{14}{3}}$`, `\boxed 5`, `$\boxed{1}$ and $\boxed{-2}$` |
+| 2 | the last cue: "the answer is", "Answer:", "**Final Answer**", "####", `<answer>` | the formula behind it, or the number or the few words it begins with | `The final answer is $\frac{1}{2}$.`, `Answer: 15%` |
+| 3 | the closing sentence, only of a complete text | its last formula, else its last bold text or number | `So the area is $12\pi$.` |
+
+A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is no answer:
+an unclosed box, an unclosed formula, a line that ends in an operator or in "=". Nothing is evaluated here.
+
+Rule 3 is kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
+last one; early stopping asks for the answer there instead.
+"""
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
+import re
+from collections.abc import Iterator
+
+from llmbench.answers.stated import cues, last_boxed
+from llmbench.answers.text import first_sentence, paragraphs, prepare, sentences
+from llmbench.equivalence.rational import rational
+
+MAX_WORDS = 4
+"""A stated answer in plain words is at most this long; more is prose."""
+
+_FORMULA = re.compile(
+    r"(?<!\\)\$\$(?P<display>.+?)(?<!\\)\$\$"
+    r"|\\\[(?P<bracket>.+?)\\\]"
+    r"|\\\((?P<inline>.+?)\\\)"
+    r"|(?<!\\)\$(?P<dollar>(?:[^$\n\\]|\\.)+?)\$(?!\d)",
+    re.DOTALL,
+)
+_JOINT = re.compile(r"\s*(?:,\s*and|,\s*or|,|;|and|or)\s*", re.IGNORECASE)
+_LEAD = re.compile(
+    r"[\s:*_>=#`]*(?:(?:approximately|about|exactly|simply|just|therefore|thus|then|that|indeed)\b[\s:,*]*)*",
+    re.IGNORECASE,
+)
+_CURRENCY = r"(?:\\?\$|€|£|¥|US\$|Rs\.?\s?)"
+_STARTS_WITH_NUMBER = re.compile(
+    rf"[-+±]?\s*{_CURRENCY}?\s*[-+]?\s*(?:\d|\.\d|\\[dt]?frac|\\sqrt|√|π|\\pi|\(|\[|\{{|\\\{{|\\left)"
+)
+_CLAUSE_END = re.compile(
+    r"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b|,\s*(?:and (?:the|we|this|so)|but|not)\b|\s[-–—]\s(?=[A-Za-z])|;\s|\((?=[A-Za-z ]{4,})).*$",
+    re.IGNORECASE | re.DOTALL,
+)
+_CUT_OFF = re.compile(r"(?:[-+*/=<>^_({\[,]|\\(?:cdot|times|frac|left|sqrt|le|ge|div|pm))\s*$")
+_NOT_ANSWERS = re.compile(
+    r"\b(?:correct|incorrect|right|wrong|clear|clearly|helpful|valid|invalid|reasonable|follows?|following|below|above|obvious|unique"
+    r"|same|given|found|also|not|to|we|let|let's|i|you|this|that|it|here|step|as|in|of|what|how|explanation|solution|unknown|verified"
+    r"|consistent|determined|calculated|expressed|obtained|provided|needed|required|final|answer|independent|now|based)\b",
+    re.IGNORECASE,
+)
+_CLOSERS = re.compile(
+    r"^\W*$|\b(?:I hope|let me know|feel free|hope this|if you have|Q\.?E\.?D|this completes|is correct\.?$|\\blacksquare|\\square|✅|verified)\b|```",
+    re.IGNORECASE,
+)
+_BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
+_CONCLUDES = re.compile(r"[.!)\]}$*|`✅✓\"']\s*$")
+_APPROXIMATELY = re.compile(
+    r",?\s*(?:\(|\bor\b|\bwhich is\b)\s*(?:approximately|about|roughly|≈|\$\\approx).*$", re.IGNORECASE
+)
+_ENDS_IN_NUMBER = re.compile(r"\b(?:is|are|be|equals)\s+(?:\*\*)?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?)[.!*]*$")
+_LAST_NUMBER = re.compile(r"(?<![\w.,/^{])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?![\w/]|[.,]\d)%?")
+
+
+def math_answer(text: str, *, complete: bool = True) -> str | None:
+    """The stated answer as it was written, or None; the module's table gives the order.
+
+    Args:
+        text: A model's whole output.
+        complete: The text ended by itself, so that its closing sentence may count as the answer.
+    """
+    text = prepare(text)
+    box = last_boxed(text)
+    if box:
+        return box.content
+    return _last_stated(text) or (_conclusion(text) if complete else None)
+
+
+def integer_answer(text: str, *, complete: bool = True) -> str | None:
+    r"""The answer of an AIME problem: an integer in canonical form ("025", "25.0" and `\frac{50}{2}` give "25"), or None.
+
+    Boxes and cues as in `math_answer`; of an equation chain the last member counts. What is boxed or stated but is no integer
+    comes back as it was written: the model has answered, and wrongly, which is not the same as no answer. So do integers
+    outside 0 to 999. A closing sentence counts only where it holds an integer.
+    """
+    text = prepare(text)
+    box = last_boxed(text)
+    stated = box.content if box else _last_stated(text)
+    if stated is not None:
+        integer = _integer(stated)
+        return stated if integer is None else integer
+    concluded = _conclusion(text) if complete else None
+    return None if concluded is None else _integer(concluded)
+
+
+_MEMBER = re.compile(r"(?<![<>!\\])=|\\equiv|\\approx")
+_DECORATION = re.compile(
+    r"\^\s*\{?\s*\\circ\s*\}?|°|\\(?:text|mathrm|mbox|textbf|mathbf|mathit|textit)\s*\{(?P<text>[^{}]*)\}|\\[,;:! ]|\\?[$%*]|\\left|\\right"
+)
+_PMOD = re.compile(r"\\p?mod\b.*$|\(mod.*$")
+
+
+def _integer(stated: str) -> str | None:
+    plain = _PMOD.sub("", stated)
+    plain = _DECORATION.sub(
+        lambda match: match["text"] if match["text"] and re.search(r"\d", match["text"]) else "", plain
+    )
+    plain = _MEMBER.split(plain)[-1].strip().strip(".,;:")
+    plain = re.sub(r"(?<=\d)\s+[A-Za-z][A-Za-z ]*$", "", plain)
+    value = rational(plain)
+    if value is None or value.denominator != 1:
+        return None
+    return str(value.numerator)
+
+
+def _last_stated(text: str) -> str | None:
+    for cue in reversed(cues(text)):
+        value = _value(cue.rest)
+        if value:
+            return value
+    return None
+
+
+def _value(rest: str) -> str | None:
+    """The answer that stands at the beginning of what follows a cue."""
+    rest = rest.partition("</answer>")[0]
+    rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
+    formula = _leading_formulas(rest)
+    if formula:
+        return formula
+    sentence = first_sentence(rest).replace("**", "").replace("__", "").strip()
+    if _STARTS_WITH_NUMBER.match(sentence):
+        return _plain(_CLAUSE_END.sub("", sentence))
+    formulas = [_content(match) for match in _FORMULA.finditer(sentence)]
+    if formulas:
+        return _whole(formulas[-1])
+    words = _plain(_CLAUSE_END.sub("", sentence))
+    if (
+        not words
+        or len(words.split()) > MAX_WORDS
+        or _NOT_ANSWERS.search(words)
+        or sentence.endswith((":", "?"))
+    ):
+        return None
+    return words
+
+
+def _leading_formulas(rest: str) -> str | None:
+    """The formula at the very start, with those that a comma, "and" or "or" joins to it, and a percent sign or unit behind."""
+    match = _FORMULA.match(rest)
+    if match is None:
+        return None
+    parts = [_content(match)]
+    while (joint := _JOINT.match(rest, match.end())) and (following := _FORMULA.match(rest, joint.end())):
+        match = following
+        parts.append(_content(match))
+    value = _whole(", ".join(parts))
+    return f"{value}\\%" if value and re.match(r"\s*(?:\\?%|percent)", rest[match.end() :]) else value
+
+
+def _content(match: re.Match[str]) -> str:
+    return next(group for group in match.groups() if group is not None).strip()
+
+
+def _whole(value: str) -> str | None:
+    """The value, unless it was cut off, or is a box that was (or an empty one)."""
+    value = value.strip().rstrip(".,;")
+    return None if not value or _CUT_OFF.search(value) or "\\boxed" in value else value
+
+
+def _plain(value: str) -> str | None:
+    value = value.strip().strip('`"').rstrip(".,;:!* ").strip()
+    if value.count("$") % 2 and not re.match(r"[-+]?\s*\\?\$\s*\d[\d,.]*(?:\s|$)", value):
+        return None  # an unclosed formula
+    if value.count("$") > 1:
+        value = _FORMULA.sub(_content, value)
+    return _whole(value)
+
+
+def _conclusion(text: str) -> str | None:
+    blocks = paragraphs(text)
+    while blocks and all(_CLOSERS.search(line) for line in blocks[-1].splitlines()):
+        blocks.pop()
+    if not blocks:
+        return None
+    block = blocks[-1]
+    display = [match for match in _FORMULA.finditer(block) if match["display"] or match["bracket"]]
+    if display and not re.search(r"\w", block[display[-1].end() :]):
+        return _whole(_content(display[-1]))
+    for sentence in reversed(sentences(block)):
+        if not _CLOSERS.search(sentence):
+            return _closing_value(sentence.strip())
+    return None
+
+
+def _closing_value(sentence: str) -> str | None:
+    is_bare = len(sentence.split()) <= MAX_WORDS
+    if sentence.endswith("?") or not (_CONCLUDES.search(sentence) or is_bare):
+        return None
+    return next((value for value in _closing_values(sentence) if value), None)
+
+
+def _closing_values(sentence: str) -> Iterator[str | None]:
+    bold = [match[1] for match in _BOLD.finditer(sentence) if re.search(r"\d|\\", match[1])]
+    sources = [bold[-1]] if bold else []
+    for source in [*sources, _APPROXIMATELY.sub("", sentence), sentence]:
+        if number := _ENDS_IN_NUMBER.search(source):
+            yield number[1]
+        formulas = [_content(match) for match in _FORMULA.finditer(source)]
+        if formulas:
+            yield _whole(formulas[-1])
+        elif numbers := _LAST_NUMBER.findall(source.replace("$", "")):
+            yield numbers[-1]

@@ -1,0 +1,153 @@
+r"""The ways in which a model states an answer: a box, or a cue such as "The answer is".
+
+A statement is where it stands and what stands there. Which kinds count, and in which order, is each extractor's policy.
+"""
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llmbench.equivalence.rational import rational
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A closed box: `content` between `start` (of the command) and `end` (behind the brace)."""
+
+    start: int
+    end: int
+    content: str
+
+
+_BOX = re.compile(r"\\?\b(?:boxed|fbox|framebox)\b[ \t]*(?P<brace>\{)?|\\(?:boxed|fbox)(?=\d|\\)")
+_NESTED_BOX = re.compile(r"\s*\\?(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BARE_CONTENT = re.compile(r"\s*(?P<content>[^\s$]+)")
+# What stands in a box when a model quotes the instruction instead of answering.
+_PLACEHOLDERS = re.compile(
+    r"\W*(?:\\[lc]?dots|…|\.{2,}|(?:\\text\s*\{)?\s*(?:the |your )?(?:final )?(?:answer|result)(?: here)?\s*\}?)?\W*",
+    re.IGNORECASE,
+)
+# Between boxes that are parts of one answer: "$\boxed{1}$ and $\boxed{-2}$", "$x=\boxed{1}$, $y=\boxed{2}$".
+_CONNECTOR = re.compile(
+    r"[\s$\\()\[\]]*(?:,|;|(?:,\s*)?\b(?P<word>and|or)\b|\\text\{\s*(?:and|or)\s*\})?[\s$\\()\[\],]*"
+    r"(?:\\q?quad)?\s*(?:[A-Za-z](?:_\{?\w\}?)?\s*=\s*)?"
+)
+
+
+def boxes(text: str) -> list[Box]:
+    r"""All closed boxes that hold something, outermost first where they nest; `\boxed 5` counts, an unclosed box does not."""
+    found: list[Box] = []
+    closers = closing_braces(text)
+    position = 0
+    while match := _BOX.search(text, position):
+        position = match.end()
+        box = _braced_box(text, match, closers) if match["brace"] else _bare_box(text, match)
+        if box is None:
+            continue
+        if not _PLACEHOLDERS.fullmatch(box.content):
+            found.append(box)
+        position = box.end
+    return found
+
+
+def _braced_box(text: str, match: re.Match[str], closers: Mapping[int, int]) -> Box | None:
+    end = closers.get(match.end() - 1)
+    if end is None:
+        return None
+    start, stop = match.end(), end
+    while (inner := _NESTED_BOX.match(text, start)) and not text[
+        closers.get(inner.end() - 1, end) + 1 : stop
+    ].strip():
+        start, stop = inner.end(), closers.get(inner.end() - 1, end)
+    return Box(match.start(), end + 1, text[start:stop].strip())
+
+
+def _bare_box(text: str, match: re.Match[str]) -> Box | None:
+    if not match[0].startswith("\\"):
+        return None  # the word "boxed" in prose
+    content = _BARE_CONTENT.match(text, match.end())
+    if content is None:
+        return None
+    value = content["content"].rstrip(".,;:*)]\\")
+    return Box(match.start(), content.end(), value)
+
+
+def closing_braces(text: str) -> dict[int, int]:
+    """For each opening brace the place of the one that closes it; escaped braces do not count, unclosed ones are left out."""
+    pairs: dict[int, int] = {}
+    open_braces: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            open_braces.append(match.start())
+        elif match[0] == "}" and open_braces:
+            pairs[open_braces.pop()] = match.start()
+    return pairs
+
+
+def last_boxed(text: str) -> Box | None:
+    r"""The last closed box; boxes joined by "and", "or" or a comma are parts of one answer.
+
+    Two forms of one number ("$\boxed{15\frac{39}{40}}$, or $\boxed{\frac{639}{40}}$") are one answer: the last.
+    """
+    found = boxes(text)
+    if not found:
+        return None
+    last = found[-1]
+    parts = [last.content]
+    start = last.start
+    for earlier in reversed(found[:-1]):
+        connector = text[earlier.end : start]
+        if not connector.strip(" $\n\\()[]") or not _CONNECTOR.fullmatch(connector):
+            break
+        start = earlier.start
+        parts.insert(0, earlier.content)
+    values = {rational(part) or part for part in parts}
+    content = ", ".join(parts) if len(values) == len(parts) else last.content
+    return Box(start, last.end, content)
+
+
+_NOUN = r"(?:answers?|ans\b\.?|final\s+(?:result|value|solution)|答案|réponse|respuesta|antwort|resposta|risposta)"
+_VERB = r"(?:\b(?:is|are|was|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be|becomes|equals|comes\s+out\s+to|es|est|ist|è|é)\b|['’]s\b(?=\s)|[:=]|是|为|為)"
+CUE = re.compile(
+    rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>[^\n.!?:=]{{0,90}}?)\s*{_VERB}[\s:*_]*"
+    r"|(?m:^)[#*_ \t>]{0,12}(?:the\s+)?(?:final\s+|correct\s+)?answer[*_ \t:]{0,12}\n\s*"
+    r"|(?m:^)\s*####(?!#)[ \t]*(?=[^\s#*])"
+    r"|<answer>\s*"
+    r"|[\"']answer[\"']\s*:\s*",
+    re.IGNORECASE,
+)
+_CONDITIONAL = re.compile(
+    r"\b(?:if|suppose|assuming|assume|unless|whether|checking\s+if|verify\s+that)\b[^.!?\n]*$", re.IGNORECASE
+)
+_NEGATED_GAP = re.compile(r"\b(?:not|n't|never|whether|if|cannot|until|before)\b|n't", re.IGNORECASE)
+
+
+WINDOW = 1_500
+"""Characters behind a cue in which its answer is looked for; without a limit, repeated cues take quadratic time."""
+_MAX_CUES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A cue's end, where the answer should stand, and what follows it."""
+
+    end: int
+    rest: str
+
+
+def cues(text: str) -> list[Cue]:
+    """The last cues, in order, less those that suppose or deny ("if the answer is", "the answer is not")."""
+    found: deque[Cue] = deque(maxlen=_MAX_CUES)
+    for match in CUE.finditer(text):
+        sentence = text[max(0, match.start() - 60) : match.start()]
+        rest = text[match.end() : match.end() + 12].lower()
+        denied = _NEGATED_GAP.search(match["gap"] or "") or rest.startswith(
+            ("not ", "n't", "neither", "never")
+        )
+        if not denied and not _CONDITIONAL.search(sentence):
+            found.append(Cue(match.end(), text[match.end() : match.end() + WINDOW]))
+    return list(found)

@@ -1,0 +1,83 @@
+"""What every extractor needs of a text: thinking taken out, punctuation made ASCII, paragraphs and sentences."""
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
+import re
+
+_THINKING_TAGS = re.compile(
+    r"<(?P<close>/?)(?:think|thinking|thought|seed:think)>"
+    r"|\[(?P<close_bracket>/?)THINK\]"
+    r"|◁(?P<close_kimi>/?)think▷"
+    r"|<\|(?:START|(?P<close_cohere>END))_THINKING\|>",
+    re.IGNORECASE,
+)
+_HARMONY_FINAL = re.compile(r"<\|channel\|>final<\|message\|>|(?<=[^\s\w])assistantfinal|\Aassistantfinal")
+_HARMONY_ANALYSIS = re.compile(r"\A\s*(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)")
+_END_OF_TURN = re.compile(
+    r"(?:<\|(?:im_end|eot_id|endoftext|end|return|end_of_text)\|>|</s>|<eos>|<end_of_turn>)\Z"
+)
+
+# Full-width forms stand 0xFEE0 above ASCII (Unicode block U+FF00); the rest are marks that models use as ASCII.
+_FULL_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F)}
+_MARKS = str.maketrans("。、【】「」『』\u00a0\u2009\u202f\u3000−‐‑∶", '.,[]""""    ---:')
+_TRANSLATION = {**_FULL_WIDTH, **_MARKS, 0x200B: None, 0xFEFF: None}
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?:[*_\"')\]]*)\s+|\n")
+
+
+def strip_thinking(text: str) -> str:
+    """The text without the model's thinking, and without end-of-turn marks.
+
+    `<think>…</think>` is taken out (also `<thinking>`, `<thought>`, `<seed:think>`, `[THINK]`, Kimi's and Cohere's tags, and
+    the channels of gpt-oss). Thinking that never ends holds no answer, so everything behind its opening goes. A closing tag
+    without an opening belongs to one that stood in the prompt: everything before it goes.
+    """
+    text = _without_channels(text)
+    kept: list[str] = []
+    start = 0
+    thinking = False
+    for tag in _THINKING_TAGS.finditer(text):
+        closes = any(tag.groups())
+        if closes and not thinking:
+            kept.clear()
+        elif not closes and not thinking:
+            kept.append(text[start : tag.start()])
+        thinking = not closes
+        start = tag.end()
+    if not thinking:
+        kept.append(text[start:])
+    return _without_end_of_turn("".join(kept)).strip("\n")
+
+
+def _without_end_of_turn(text: str) -> str:
+    while mark := _END_OF_TURN.search(text.rstrip(), max(0, len(text.rstrip()) - 20)):
+        text = text[: mark.start()]
+    return text
+
+
+def _without_channels(text: str) -> str:
+    final = list(_HARMONY_FINAL.finditer(text))
+    if final:
+        return text[final[-1].end() :]
+    return "" if _HARMONY_ANALYSIS.match(text) else text
+
+
+def prepare(text: str) -> str:
+    """The text that answers are looked for in: no thinking, full-width punctuation made ASCII, lines ending in newlines."""
+    return strip_thinking(text).translate(_TRANSLATION).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def first_sentence(text: str) -> str:
+    """The text up to the end of its first sentence or line."""
+    match = _SENTENCE_END.search(text)
+    return text[: match.start()] if match else text
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences and lines that hold more than white space."""
+    return [part for part in _SENTENCE_END.split(text) if part.strip()]
+
+
+def paragraphs(text: str) -> list[str]:
+    """Blocks between blank lines that hold more than white space."""
+    return [block.strip() for block in re.split(r"\n[ \t]*\n", text) if block.strip()]

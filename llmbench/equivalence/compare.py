@@ -1,0 +1,244 @@
+r"""The policies of equality.
+
+| answers | equal where | source or reason |
+|---|---|---|
+| numbers | exactly, as rationals; mixed numbers, repeating decimals, thousands' commas and scales ("5 million") are read | MATH asks for exact answers |
+| rounded decimals | never below six decimals; from six on (and six digits) the exact value must round to it | math-verify's precision, without its blindness for small numbers |
+| percent | 15%, 15 and 0.15 if at least one has the sign; 10 and 0.1 do not | the table of edge cases |
+| units, degrees, currency | left out on one side: equal; different known units: not | units.py |
+| number bases | the digits; a base left out on one side is that of the question | the same table |
+| equations | of one with a value ("x = 5", 5) the last member counts; two equations if one is a multiple of the other | |
+| lists, sets | as sets, whatever the order; `\pm` is two values | math-verify |
+| tuples, points | in order; parentheses may be missing, a column vector may be written as a tuple, "x=8, y=-2" is (8,-2) | |
+| intervals | both ends and both brackets; unions in any order | |
+| inequalities | with an interval if the gold is one or says "x \in"; a bare interval as gold asks for interval notation | math-verify |
+| matrices | cell by cell; the brackets' form says nothing | |
+| words | without case, articles, punctuation; a choice's letter with or without parentheses | |
+| expressions | the same value at random points; the form (factored, expanded) is not graded | symbolic.py |
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import product
+
+from llmbench.equivalence import structure
+from llmbench.equivalence.latex import clean, fold
+from llmbench.equivalence.rational import rational
+from llmbench.equivalence.relations import Equal, relation, same_by_relation
+from llmbench.equivalence.structure import Bracketed
+from llmbench.equivalence.units import conflict, split_unit
+from llmbench.equivalence.values import same_value
+from llmbench.equivalence.words import choice_letter, same_text
+
+MAX_LENGTH = 2_000
+"""Characters. A longer answer is equal only to itself."""
+_MAX_ITEMS = 40
+_MAX_DEPTH = 8
+
+
+def math_equal(gold: str, answer: str) -> bool:
+    """Whether an answer to a mathematics problem equals the gold one; the module's table gives the policies."""
+    if gold.strip() == answer.strip():
+        return bool(gold.strip())
+    if len(gold) > MAX_LENGTH or len(answer) > MAX_LENGTH:
+        return False
+    pairs = product(_readings(clean(gold)), _readings(clean(answer)))
+    return any(_equal(one, other, 0) for one, other in pairs)
+
+
+def integer_equal(gold: str, answer: str) -> bool:
+    """Whether both are the same integer: "025", "25" and "25.0" are."""
+    one, other = rational(gold), rational(answer)
+    if one is not None and other is not None:
+        return one == other and one.denominator == 1
+    return other is None and one is not None and one.denominator == 1 and math_equal(gold, answer)
+
+
+def number_equal(gold: str, answer: str) -> bool:
+    """Whether both are the same number, exactly: "5.00" and "5", "1,450" and "1450"; currency and percent signs are nothing."""
+    one, other = (
+        rational(re.sub(r"\\?[$%]|[€£¥]|\s", "", text)) if "/" not in text else rational(text)
+        for text in (gold, answer)
+    )
+    return one is not None and one == other
+
+
+def choice_equal(gold: str, answer: str) -> bool:
+    """Whether both are the same letter, in whatever case or parentheses."""
+    one, other = (text.strip().strip("()[].:* ").upper() for text in (gold, answer))
+    return bool(one) and one == other
+
+
+_COMMAS = re.compile(r"(?<![\d.,_^{\[(])-?\d{1,3}(?:,\d{3})+(?![\d,])")
+
+
+def _readings(text: str) -> list[str]:
+    """`1,234` is a number or, less likely, a list; in brackets a tuple or, less likely, a number."""
+    joined = _COMMAS.sub(lambda match: match[0].replace(",", ""), text)
+    return [text] if joined == text else [joined, text]
+
+
+def _equal(gold: str, answer: str, depth: int) -> bool:
+    if structure.is_blank(gold) or structure.is_blank(answer) or depth > _MAX_DEPTH:
+        return False
+    if fold(gold) == fold(answer):
+        return True
+
+    def parts_equal(one: str, other: str) -> bool:
+        return _equal(one, other, depth + 1)
+
+    return any(compare(gold, answer, parts_equal) for compare in _COMPARISONS)
+
+
+def _as_lists(gold: str, answer: str, equal: Equal) -> bool:
+    r"""Lists and sets, whatever their order; `1 \pm 2` is a list."""
+    one, other = _items(gold), _items(answer)
+    if max(len(one), len(other)) == 1 and not (_is_set(gold) or _is_set(answer)):
+        return False
+    if structure.bracketed(gold) and not _is_set(gold) and not _is_set(answer):
+        return False  # a tuple as gold has an order
+    if _is_set(gold) or _is_set(answer) or structure.bracketed(answer) is None:
+        return _same_set(one, other, equal)
+    inner = structure.bracketed(answer)
+    return (
+        inner is not None
+        and not inner.is_interval
+        and len(one) > 1
+        and _same_set(one, list(inner.items), equal)
+    )
+
+
+def _is_set(text: str) -> bool:
+    found = structure.bracketed(text)
+    return found is not None and found.is_set
+
+
+def _items(text: str) -> list[str]:
+    """The values of a list or set, each without "x =" and with plus-minus written out."""
+    related = relation(text)
+    if (
+        related
+        and related.is_equation
+        and structure.is_name(related.members[0])
+        and "," in related.members[-1]
+    ):
+        parts = structure.split_top(text, ",")
+        text = related.members[-1] if all("=" not in part for part in parts[1:]) else text
+    found = structure.bracketed(text)
+    parts = list(found.items) if found and found.is_set else structure.split_top(text, ",")
+    return [value for part in parts if part for value in structure.expanded(part)]
+
+
+def _same_set(one: Sequence[str], other: Sequence[str], equal: Equal) -> bool:
+    """Every value of each side has an equal on the other."""
+    if not one or not other or max(len(one), len(other)) > _MAX_ITEMS:
+        return not one and not other
+    rows = [[equal(gold, answer) for answer in other] for gold in one]
+    return all(any(row) for row in rows) and all(any(column) for column in zip(*rows, strict=True))
+
+
+def _as_tuples(gold: str, answer: str, equal: Equal) -> bool:
+    """Points, intervals and vectors: in order, and intervals with the same brackets."""
+    if structure.matrix(gold) and structure.matrix(answer):
+        return False  # a row is no column
+    one, other = _tuple(gold), _tuple(answer)
+    if one is None or other is None or one.is_set or other.is_set or len(one.items) != len(other.items):
+        return False
+    if (one.is_interval or other.is_interval) and (one.opening, one.closing) != (
+        other.opening,
+        other.closing,
+    ):
+        return False
+    return len(one.items) <= _MAX_ITEMS and _all_equal(one.items, other.items, equal)
+
+
+def _tuple(text: str) -> Bracketed | None:
+    """Values in order; for a gold or answer without parentheses those of the list, and the values of "x=8, y=-2"."""
+    found = structure.bracketed(text)
+    if found:
+        return found
+    cells = structure.flat_vector(text)
+    if cells and len(cells) > 1:
+        return Bracketed("(", tuple(cells), ")")
+    parts = structure.split_top(text, ",")
+    if len(parts) == 1:
+        return None
+    relations = [relation(part) for part in parts]
+    if all(found and found.is_equation and structure.is_name(found.members[0]) for found in relations):
+        parts = [found.value for found in relations if found]
+    return Bracketed("(", tuple(parts), ")")
+
+
+def _all_equal(one: Sequence[str], other: Sequence[str], equal: Equal) -> bool:
+    return all(equal(gold, answer) for gold, answer in zip(one, other, strict=True))
+
+
+def _as_unions(gold: str, answer: str, equal: Equal) -> bool:
+    one, other = (structure.split_top(text, "\\cup") for text in (gold, answer))
+    return max(len(one), len(other)) > 1 and len(one) == len(other) and _same_set(one, other, equal)
+
+
+def _as_matrices(gold: str, answer: str, equal: Equal) -> bool:
+    one, other = structure.matrix(gold), structure.matrix(answer)
+    if one is None or other is None or [len(row) for row in one] != [len(row) for row in other]:
+        return False
+    return all(_all_equal(row, others, equal) for row, others in zip(one, other, strict=True))
+
+
+def _as_single_values(gold: str, answer: str, equal: Equal) -> bool:
+    """A choice's letter, numbers of a base, other values less their units and parentheses."""
+    if choice_letter(gold):
+        return same_text(gold, answer)
+    (digits, base), (other_digits, other_base) = structure.based(gold), structure.based(answer)
+    if base or other_base:
+        return digits == other_digits and (base == other_base or None in {base, other_base})
+    return _as_bare_values(gold, answer, equal)
+
+
+def _as_bare_values(gold: str, answer: str, equal: Equal) -> bool:
+    (one, one_unit), (other, other_unit) = split_unit(gold), split_unit(answer)
+    if conflict(one_unit, other_unit):
+        return False
+    one, other = structure.unparenthesized(one), structure.unparenthesized(other)
+    if (one, other) != (gold, answer):
+        return equal(one, other)
+    if _is_plural(one) or _is_plural(other):
+        return False
+    if one.endswith("%") or other.endswith("%"):
+        return _same_percentage(one, other, equal)
+    return same_value(one, other)
+
+
+def _is_plural(text: str) -> bool:
+    return (
+        structure.bracketed(text) is not None
+        or relation(text) is not None
+        or len(structure.split_top(text, ",")) > 1
+        or "\\begin{" in text
+        or "\\cup" in text
+        or "\\pm" in text
+    )
+
+
+def _same_percentage(one: str, other: str, equal: Equal) -> bool:
+    values = [text.removesuffix("%").strip() for text in (one, other)]
+    if equal(*values):
+        return True
+    if one.endswith("%") and other.endswith("%"):
+        return False
+    parts = [
+        f"\\frac{{{value}}}{{100}}" if text.endswith("%") else value
+        for text, value in zip((one, other), values, strict=True)
+    ]
+    return equal(*parts)
+
+
+_COMPARISONS: tuple[Callable[[str, str, Equal], bool], ...] = (
+    _as_lists,
+    _as_tuples,
+    _as_unions,
+    _as_matrices,
+    same_by_relation,
+    _as_single_values,
+)
+"""Each says yes, or leaves it to the next."""

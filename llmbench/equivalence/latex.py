@@ -1,0 +1,213 @@
+r"""LaTeX and plain mathematics brought into one form, so that spelling makes no difference.
+
+`clean` drops what says nothing (delimiters, sizes, spaces, currency, degree signs, a final dot), writes each thing in one way
+(`\dfrac43` → `\frac{4}{3}`, `≤` → `\le`, `√2` → `\sqrt{2}`, `x²` → `x^{2}`, `\textbf{a}` → `\text{a}`), and turns "and" and
+"or" between values into commas. Row ends of matrices become `ROW`. It never changes a value.
+"""
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
+import re
+
+ROW = "\ue000"
+"""Stands for `\\\\`."""
+
+_UNICODE = {
+    "−": "-", "–": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "π": r"\pi ",
+    "∞": r"\infty ", "°": r"^{\circ}", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "±": r"\pm ",
+    "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "≈": r"\approx ", "≡": r"\equiv ",
+    "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "θ": r"\theta ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ",
+    "√": r"\sqrt ", "∛": r"\sqrt[3] ", "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}",
+    "¾": r"\frac{3}{4}", "⅕": r"\frac{1}{5}", "⅛": r"\frac{1}{8}", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "％": "%",
+    "，": ",", "（": "(", "）": ")", "：": ":", "；": ";", "⟨": r"\langle ", "⟩": r"\rangle ", "⁄": "/", "∕": "/", "′": "'",
+}  # fmt: skip
+_TRANSLATION = str.maketrans(_UNICODE)
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+
+_FUNCTIONS = r"arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|gcd|lcm|max|min"
+_SEPARATOR = r"(?:\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]))"
+
+# In this order; each brings one spelling into the common one.
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\\(?:left|right|middle)\s*\.", ""),
+        (r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])", ""),
+        (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it|large|Large|huge|phantom\{[^{}]*\}|hphantom\{[^{}]*\})(?![A-Za-z])", ""),
+        (r"(?<=\d)\s*(?:,\s*\\!|\{,\}|\\[,!;:]|\\ )\s*(?=\d{3}(?!\d))", ""),  # thousands
+        (r"(?<=\d)\{,\}", ","),
+        (r"\\!", ""),
+        (r"\\(?:[,;: ]|quad|qquad|enspace|thinspace|hspace\{[^{}]*\}|hfill)(?![A-Za-z])|(?<!\\)~", " "),
+        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
+        (r"\\operatorname\*?\s*\{\s*(" + _FUNCTIONS + r")\s*\}", r"\\\1 "),
+        (r"\\(?:textbf|textit|textrm|textnormal|textsf|texttt|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox|operatorname\*?|emph|bold|boldsymbol|bm)\s*\{", r"\\text{"),
+        (r"\\text\s*\{\s*\}", ""),
+        (r"\\text\{\s*(" + _FUNCTIONS + r")\s*\}", r"\\\1 "),
+        (r"\\(?:lbrace|lcurly)(?![A-Za-z])", r"\\{"),
+        (r"\\(?:rbrace|rcurly)(?![A-Za-z])", r"\\}"),
+        (r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])", "|"),
+        (r"\\(?:langle)(?![A-Za-z])", "("),
+        (r"\\(?:rangle)(?![A-Za-z])", ")"),
+        (r"\\(?:lbrack)(?![A-Za-z])", "["),
+        (r"\\(?:rbrack)(?![A-Za-z])", "]"),
+        (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])|(?<![<=])<=", r"\\le "),
+        (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])|(?<![>=])>=", r"\\ge "),
+        (r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
+        (r"\\lt(?![A-Za-z])|&lt;", "<"),
+        (r"\\gt(?![A-Za-z])|&gt;", ">"),
+        (r"\\varnothing(?![A-Za-z])", r"\\emptyset "),
+        (r"(?<![A-Za-z\\])(?:\+\s*)?(?:infinity|inf|oo)(?![A-Za-z])|\+\s*\\infty", r"\\infty "),
+        (r"(?<![A-Za-z\\])(U)(?=\s*[\[(])(?<=[\])]\s\1)", r"\\cup "),
+        (r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),
+        (r"(?<![A-Za-z\\])(" + _FUNCTIONS + r")(?=[\s({\d])", r"\\\1"),
+        (r"(?<![A-Za-z\d])(\d+\.?\d*)[eE]([-+]?\d+)(?![\d.A-Za-z])", r"\1\\times 10^{\2}"),
+        (r"\*\*", "^"),
+        (r"\\ast(?![A-Za-z])", "*"),
+        (r"\^\s*\\?\s*prime", "'"),
+        (r"\\pounds|\\euro|\\(?=\$)", ""),
+        (r"[$€£¥]|(?<![A-Za-z])(?:USD|US\$)(?![A-Za-z])", ""),
+        (r"\s*(?:\\%|\\text\{\s*(?:\\?%|percent)\s*\}|(?<![A-Za-z])(?:percent|pct)(?![A-Za-z]))", "%"),
+        (r"\^\s*\{?\s*\\circ\s*\}?\s*(?:(?:\\text\{\s*)?[CFK](?:\s*\})?(?=\s*$))?|\\(?:degree|deg|degrees)(?![A-Za-z])", r"\\text{ degrees}"),
+        (r"\^\s*\{\s*\\text\{\s*(?:st|nd|rd|th)\s*\}\s*\}|(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])", ""),
+        (r"\s*,?\s*" + _SEPARATOR + r"\s*", ", "),
+        (r"\\text\{\s*,\s*\}|;", ","),
+        (r"\\colon(?![A-Za-z])", ":"),
+        (r"\\ldots|\\dots|\\cdots", r"\\dots "),
+    )
+)  # fmt: skip
+# A letter set upright is a variable, or `i`; behind a value at the end it is a unit.
+_LETTER_IN_TEXT = re.compile(
+    r"(?:(?<=^)|(?<=[=(,+\-*]))\s*\\text\{\s*([A-Za-z])\s*\}|\\text\{\s*([ix])\s*\}|\\text\{\s*([A-Za-z])\s*\}(?!\s*(?:\^\s*\{?\d\}?)?\s*$)"
+)
+_WRAPPED = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"\$\$(.*)\$\$",
+        r"\$([^$]*)\$",
+        r"\\\((.*)\\\)",
+        r"\\\[(.*)\\\]",
+        r"\*\*(.*)\*\*",
+        r"`+([^`]*)`+",
+        r"\"(.*)\"",
+    )
+)
+
+
+def clean(text: str) -> str:
+    """The common form; see the module."""
+    text = _unwrapped(text)
+    text = re.sub("[⁰¹²³⁴-⁹⁻⁺ⁿ]+", lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
+    text = re.sub("[₀-₉]+", lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
+    text = re.sub(
+        r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[a-z]))", lambda match: f"\\sqrt{{{match[1] or match[2]}}}", text
+    )
+    text = text.translate(_TRANSLATION)
+    text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text) if "matrix" not in text and "array" not in text else text
+    text = re.sub(r"\\\\(?:\[[^\]]*\])?", ROW, text)
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    text = _grouped_arguments(text)
+    text = _LETTER_IN_TEXT.sub(lambda match: next(group for group in match.groups() if group), text)
+    return re.sub(r"\s+", " ", text).strip(f" ,{ROW}").rstrip(".:\\").strip()
+
+
+def _unwrapped(text: str) -> str:
+    """Without delimiters of mathematics, emphasis or a box around the whole."""
+    while True:
+        text = text.strip().rstrip(".,; \n")
+        inner = next((match[1] for pattern in _WRAPPED if (match := pattern.fullmatch(text))), None)
+        if inner is None and (match := re.match(r"\\(?:boxed|fbox)\s*\{", text)):
+            inner = text[match.end() : -1] if closing(text, match.end() - 1) == len(text) - 1 else None
+        if inner is None:
+            return text
+        text = inner
+
+
+def closing(text: str, start: int) -> int | None:
+    """The place of the bracket that closes the one at `start`; round and square ones close each other, as in intervals."""
+    pairs = {"{": "}", "(": ")]", "[": ")]"}
+    openers = "{" if text[start] == "{" else "(["
+    closers = pairs[text[start]]
+    depth = 0
+    position = start
+    while position < len(text):
+        character = text[position]
+        if character == "\\" and position + 1 < len(text) and text[position + 1] in "{}":
+            position += 1
+        elif character in openers:
+            depth += 1
+        elif character in closers:
+            depth -= 1
+            if depth == 0:
+                return position
+        position += 1
+    return None
+
+
+_TAKES_ARGUMENTS = re.compile(r"\\(frac|sqrt|binom)(?![A-Za-z])\s*|\^\s*")
+_TOKEN = re.compile(r"\\[A-Za-z]+|\S")
+
+
+def _grouped_arguments(text: str) -> str:
+    r"""Braces around every argument: `\frac43`, `\sqrt2`, `\sqrt(x+1)`, `x^10`, `2^(n+1)`."""
+    out: list[str] = []
+    position = 0
+    while match := _TAKES_ARGUMENTS.search(text, position):
+        out.append(text[position : match.start()])
+        position = match.end()
+        name = match[1]
+        out.append(f"\\{name}" if name else "^")
+        if name == "sqrt" and text[position : position + 1] == "[":
+            end = text.find("]", position)
+            end = len(text) - 1 if end < 0 else end
+            out.append(text[position : end + 1])
+            position = end + 1
+        for _ in range(1 if name in {"sqrt", None} else 2):
+            argument, position = _argument(
+                text, position, is_power=name is None, in_parentheses=name != "binom"
+            )
+            out.append(f"{{{argument}}}")
+    out.append(text[position:])
+    return "".join(out)
+
+
+def _argument(text: str, position: int, *, is_power: bool, in_parentheses: bool) -> tuple[str, int]:
+    while position < len(text) and text[position] == " ":
+        position += 1
+    if position >= len(text):
+        return "", position
+    end = closing(text, position) if text[position] in ("{(" if in_parentheses else "{") else None
+    if end is not None:
+        return _grouped_arguments(text[position + 1 : end]), end + 1
+    number = re.compile(r"-?\d+" if is_power else r"\d").match(text, position)
+    if number:
+        return number[0], number.end()
+    if not is_power and re.match(r"\\(?:sqrt|frac)", text[position:]):
+        return _nested(text, position)
+    token = _TOKEN.match(text, position)
+    return (token[0], token.end()) if token else ("", position)
+
+
+def _nested(text: str, position: int) -> tuple[str, int]:
+    r"""`\frac\sqrt{3}3`: a command and the group behind it."""
+    match = re.match(r"\\(?:sqrt|frac)\s*", text[position:])
+    end = position + (match.end() if match else 0)
+    while end < len(text) and text[end] == "{":
+        close = closing(text, end)
+        if close is None:
+            break
+        end = close + 1
+    return _grouped_arguments(text[position:end]), end
+
+
+_SPACE_FREE = re.compile(r"\s+")
+
+
+def fold(text: str) -> str:
+    r"""The text without spaces, single braces, `\text` and multiplication dots, for equality as strings."""
+    text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
+    text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
+    text = re.sub(r"\\cdot|\\times|\*", "*", text)
+    return _SPACE_FREE.sub("", text)

@@ -1,0 +1,185 @@
+r"""Equations, inequalities and memberships: what they say, and when two of them say the same."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llmbench.equivalence.latex import fold
+from llmbench.equivalence.structure import CLOSING, OPENING, is_name
+from llmbench.equivalence.symbolic import proportional
+
+Equal = Callable[[str, str], bool]
+
+_RELATION = re.compile(r"\\(?:le|ge|ne|approx|equiv|sim|in)(?![A-Za-z])|[<>]|(?<![<>!:])=|:=")
+_PAIR = 2  # members of a relation that is no chain
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    r"""A chain such as `2 < x \le 5`: members, and the operators between them."""
+
+    members: tuple[str, ...]
+    operators: tuple[str, ...]
+
+    @property
+    def is_equation(self) -> bool:
+        """Whether it says only what is equal."""
+        return set(self.operators) <= {"=", "\\approx", "\\equiv"}
+
+    @property
+    def is_membership(self) -> bool:
+        r"""Whether it is `x \in …`."""
+        return self.operators == ("\\in",)
+
+    @property
+    def is_inequality(self) -> bool:
+        """Whether it bounds something."""
+        return bool(self.operators) and set(self.operators) <= {"<", ">", "\\le", "\\ge"}
+
+    @property
+    def value(self) -> str:
+        r"""What an equation says in the end; of `\frac13 \approx 0.333` the exact member."""
+        *before, last = self.members
+        is_rounded = self.operators[-1] == "\\approx" or (
+            len(before) > 1 and re.fullmatch(r"-?\d*\.\d+", last)
+        )
+        if is_rounded and (len(before) > 1 or not is_name(before[0])):
+            return before[-1]
+        is_reversed = is_name(last) and re.fullmatch(r"-?[\d.,/]+", before[0])
+        return before[0] if is_reversed else last
+
+
+def relation(text: str) -> Relation | None:
+    """The chain of relations at the top level, if there is one."""
+    masked = _masked(text)
+    found = list(_RELATION.finditer(masked))
+    if not found:
+        return None
+    edges = [0, *(edge for match in found for edge in match.span()), len(text)]
+    members = tuple(text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True))
+    operators = tuple("=" if match[0] == ":=" else match[0] for match in found)
+    return Relation(members, operators) if members[-1] else None
+
+
+def _masked(text: str) -> str:
+    """The text with everything inside brackets blotted out, at the same places."""
+    out: list[str] = []
+    depth = 0
+    for index, character in enumerate(text):
+        escaped = index > 0 and text[index - 1] == "\\"
+        if character in CLOSING and not escaped:
+            depth -= 1
+        out.append(" " if depth > 0 else character)
+        if character in OPENING and not escaped:
+            depth += 1
+    return "".join(out)
+
+
+def same_by_relation(gold: str, answer: str, equal: Equal) -> bool:
+    """Whether a relation equals another relation or a value; `equal` compares their parts."""
+    one, other = relation(gold), relation(answer)
+    if one and other:
+        return _same_relation(one, other, equal)
+    if one:
+        return _relation_is_value(one, answer, equal)
+    if other and (other.is_membership or other.is_equation):
+        is_zeros = (
+            _is_condition(other) and other.value == "0"
+        )  # "x^2 - 4 = 0" is a way to the answer, not the answer 0
+        return not is_zeros and equal(gold, other.value)
+    return False
+
+
+def _relation_is_value(one: Relation, answer: str, equal: Equal) -> bool:
+    if one.is_inequality:
+        interval = _interval(one)
+        return interval is not None and equal(interval, answer)
+    return (one.is_membership or one.is_equation) and not _is_condition(one) and equal(one.value, answer)
+
+
+def _is_condition(found: Relation) -> bool:
+    """An equation such as `5x - 7y = 4`, which gives no value to a name."""
+    return (
+        found.is_equation
+        and not is_name(found.members[0])
+        and bool(re.search(r"[a-z]", fold(found.members[0])))
+    )
+
+
+def _same_relation(one: Relation, other: Relation, equal: Equal) -> bool:
+    if one.is_membership or other.is_membership:
+        sets = [found.members[-1] if found.is_membership else _interval(found) for found in (one, other)]
+        return sets[0] is not None and sets[1] is not None and equal(sets[0], sets[1])
+    if one.is_equation and other.is_equation:
+        return _same_equation(one, other, equal)
+    if one.is_inequality and other.is_inequality:
+        return _same_inequality(one, other, equal)
+    return one.operators == other.operators and all(
+        equal(*members) for members in zip(one.members, other.members, strict=True)
+    )
+
+
+def _same_equation(one: Relation, other: Relation, equal: Equal) -> bool:
+    names = [found.members[0] for found in (one, other)]
+    if all(is_name(name) for name in names):
+        same_name = fold(names[0]) == fold(names[1])
+        are_functions = "(" in "".join(names) and all(
+            re.search(r"[a-z]", found.value) for found in (one, other)
+        )
+        if (same_name or are_functions) and equal(one.value, other.value):
+            return True
+    if len(one.members) == len(other.members) == _PAIR:
+        return proportional(one.members, other.members, positive=False)
+    return False
+
+
+def _same_inequality(one: Relation, other: Relation, equal: Equal) -> bool:
+    intervals = _interval(one), _interval(other)
+    if intervals[0] and intervals[1]:
+        return _variable(one) == _variable(other) and equal(intervals[0], intervals[1])
+    if not len(one.members) == len(other.members) == _PAIR:
+        return False
+    (operator, sides), (other_operator, other_sides) = _upwards(one), _upwards(other)
+    return operator == other_operator and proportional(sides, other_sides, positive=True)
+
+
+_FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+_UPWARDS = {"<", "\\le"}
+
+
+def _upwards(found: Relation) -> tuple[str, tuple[str, ...]]:
+    """An inequality of two sides, turned so that the left one is the smaller."""
+    operator = found.operators[0]
+    return (operator, found.members) if operator in _UPWARDS else (_FLIPPED[operator], found.members[::-1])
+
+
+def _variable(found: Relation) -> str | None:
+    constants = {"\\infty", "\\pi"}
+    return next((member for member in found.members if is_name(member) and member not in constants), None)
+
+
+def _interval(found: Relation) -> str | None:
+    r"""The interval that `x > 2`, `2 < x` or `2 < x \le 5` describes; None for other relations."""
+    if not found.is_inequality:
+        return None
+    members, operators = found.members, found.operators
+    if not set(operators) <= _UPWARDS:
+        members, operators = members[::-1], tuple(_FLIPPED[operator] for operator in operators[::-1])
+    if not set(operators) <= _UPWARDS:
+        return None
+    variable = _variable(found)
+    if len(members) == _PAIR and variable == members[0]:
+        return f"(-\\infty, {members[1]}{_end(operators[0])}"
+    if len(members) == _PAIR and variable == members[1]:
+        return f"{_start(operators[0])}{members[0]}, \\infty)"
+    if len(members) == _PAIR + 1 and variable == members[1]:
+        return f"{_start(operators[0])}{members[0]}, {members[2]}{_end(operators[1])}"
+    return None
+
+
+def _start(operator: str) -> str:
+    return "[" if operator == "\\le" else "("
+
+
+def _end(operator: str) -> str:
+    return "]" if operator == "\\le" else ")"

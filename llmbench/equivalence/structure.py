@@ -1,0 +1,172 @@
+r"""The outer structure of a cleaned answer: lists, brackets, matrices, plus-minus, number bases."""
+
+import re
+from dataclasses import dataclass
+
+from llmbench.equivalence.latex import ROW, closing, fold
+
+OPENING = "([{"
+CLOSING = ")]}"
+_MATRIX = re.compile(
+    r"\[?\(?\s*\\begin\{(?P<kind>[pb]?matrix|array)\}(?:\{[^}]*\})?(?P<body>.*?)\\end\{(?P=kind)\}\s*\)?\]?(?P<transposed>\s*\^\s*\{?(?:T|\\top|\\intercal)\}?)?",
+    re.DOTALL,
+)
+_ENDS = 2  # of an interval
+_NAME = re.compile(
+    r"[A-Za-z](?:_\{?\w+\}?)?'?|\\[a-z]+|[a-z]\([a-z](?:,\s*[a-z])*\)|\\text\{[^{}]*\}|\([a-z](?:,\s*(?:[a-z]|\\[a-z]+))+\)"
+)
+
+
+def split_top(text: str, separator: str) -> list[str]:
+    """The parts between separators that stand outside all brackets."""
+    parts: list[str] = []
+    depth = 0
+    start = 0
+    position = 0
+    while position < len(text):
+        if text[position] == "\\" and text[position + 1 : position + 2] in ("{", "}"):
+            depth += 1 if text[position + 1] == "{" else -1
+            position += 2
+            continue
+        if text[position] in OPENING:
+            depth += 1
+        elif text[position] in CLOSING:
+            depth -= 1
+        elif depth == 0 and text.startswith(separator, position):
+            parts.append(text[start:position])
+            position += len(separator)
+            start = position
+            continue
+        position += 1
+    parts.append(text[start:])
+    return [part.strip() for part in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class Bracketed:
+    """Several values in brackets: a tuple, an interval or, in braces, a set."""
+
+    opening: str
+    items: tuple[str, ...]
+    closing: str
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the order says nothing."""
+        return self.opening == "{"
+
+    @property
+    def is_interval(self) -> bool:
+        """Whether it can only be an interval: two ends, one bracket square or one end infinite."""
+        return (
+            len(self.items) == _ENDS
+            and not self.is_set
+            and ("[" in self.opening or "]" in self.closing or self.is_infinite)
+        )
+
+    @property
+    def is_infinite(self) -> bool:
+        """Whether an end is infinite."""
+        return any("\\infty" in item for item in self.items)
+
+
+def bracketed(text: str) -> Bracketed | None:
+    """The values if brackets around the whole hold several, or if they are braces."""
+    if text.startswith("\\{") and text.endswith("\\}"):
+        if closing(text.replace("\\{", "{").replace("\\}", "}"), 0) != len(text) - 3:
+            return None
+        inner = text[2:-2].strip()
+        return Bracketed("{", tuple(split_top(inner, ",")) if inner else (), "}")
+    if not text or text[0] not in "([" or text[-1] not in ")]" or closing(text, 0) != len(text) - 1:
+        return None
+    items = tuple(split_top(text[1:-1], ","))
+    return Bracketed(text[0], items, text[-1]) if len(items) > 1 else None
+
+
+def unparenthesized(text: str) -> str:
+    """The text without parentheses or braces around the whole, unless they hold several values."""
+    while (
+        text[:1] in ("(", "{")
+        and text[-1] == (")" if text[0] == "(" else "}")
+        and closing(text, 0) == len(text) - 1
+    ):
+        inner = text[1:-1].strip()
+        if len(split_top(inner, ",")) > 1:
+            break
+        text = inner
+    return text
+
+
+def matrix(text: str) -> list[list[str]] | None:
+    """The cells of a matrix, row by row, with a factor before it multiplied in; None if the text is no single matrix."""
+    start = text.find("\\begin{")
+    if start < 0:
+        return None
+    if start > 0 and text[start - 1] in "([":
+        start -= 1
+    match = _MATRIX.fullmatch(text[start:].strip())
+    factor = text[:start].strip().removesuffix("\\cdot").removesuffix("\\times").strip()
+    if match is None or "=" in factor:
+        return None
+    body = match["body"].replace("\\hline", "").strip().removesuffix(ROW)
+    rows = [[cell.strip() for cell in row.split("&")] for row in body.split(ROW)]
+    if factor:
+        factor = "-1" if factor == "-" else factor
+        rows = [[f"({factor}) \\cdot ({cell})" for cell in row] for row in rows]
+    return [list(column) for column in zip(*rows, strict=False)] if match["transposed"] else rows
+
+
+def flat_vector(text: str) -> list[str] | None:
+    """The cells of a matrix that is one column or one row."""
+    rows = matrix(text)
+    if rows is None:
+        return None
+    return (
+        [row[0] for row in rows]
+        if all(len(row) == 1 for row in rows)
+        else rows[0]
+        if len(rows) == 1
+        else None
+    )
+
+
+def is_name(text: str) -> bool:
+    """Whether it is a variable, or a function of variables."""
+    return bool(_NAME.fullmatch(text.strip()))
+
+
+_PLUS_MINUS = re.compile(r"\\pm|\\mp|\+\s*/\s*-|\+-")
+
+
+def expanded(text: str) -> list[str]:
+    r"""The values of `a \pm b`: both, or the text alone where there is no plus-minus (or too many)."""
+    if not _PLUS_MINUS.search(text):
+        return [text]
+
+    def signed(plus: str, minus: str) -> str:
+        return re.sub(
+            r"^\s*\+", "", _PLUS_MINUS.sub(lambda match: minus if match[0] == "\\mp" else plus, text)
+        ).strip()
+
+    return [signed("+", "-"), signed("-", "+")]
+
+
+_BASED = re.compile(
+    r"\(?(?:\\text\{)?(?P<digits>[0-9A-Za-z]*\d[0-9A-Za-z]*)\}?\)?\s*_\s*\{?\s*\(?(?:\\text\{)?\s*(?P<base>[a-z]+|\d{1,2})\s*\}?\)?\s*\}?"
+)
+_IN_WORDS = re.compile(r"\s*(?:\\text\{\s*)?\(?\s*(?:in\s+)?base[\s-]*(\w+)\s*\)?\s*\}?$")
+_BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10", "twelve": "12", "sixteen": "16"}  # fmt: skip
+
+
+def based(text: str) -> tuple[str, str | None]:
+    """Digits and base of `52_8` or `52_{eight}`; None for no base."""
+    match = _BASED.fullmatch(_IN_WORDS.sub(r"_{\1}", text))
+    if match is None or not re.match(r"\d", match["digits"]):
+        return text, None
+    base = _BASES.get(match["base"], match["base"])
+    return (match["digits"].lstrip("0") or "0", base) if base.isdigit() else (text, None)
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing is left of it."""
+    return not fold(text)

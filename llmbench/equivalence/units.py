@@ -1,0 +1,124 @@
+r"""Units behind a value: `15\mbox{ cm}^2`, `864 square inches`, `5.4\text{ cents}`, `6 hours`.
+
+A unit is no part of the answer where one side leaves it out. Where both sides name known units of different kinds or sizes
+(cents and dollars, hours and minutes), the answers differ. Powers are not compared ("cm" for "cm^2" is a slip of the pen).
+"""
+
+import re
+from functools import cache
+
+# Name of the unit: its spellings, in the singular.
+_KNOWN = {
+    "cm": "cm centimeter centimetre", "mm": "mm millimeter millimetre", "m": "m meter metre", "km": "km kilometer kilometre",
+    "inch": "in inch inche", "foot": "ft foot feet", "yard": "yd yard", "mile": "mi mile",
+    "second": "s sec second", "minute": "min minute", "hour": "h hr hour", "day": "day", "week": "week", "month": "month", "year": "yr year",
+    "cent": "cent penny pennie", "dollar": "dollar buck usd", "euro": "euro eur", "rupee": "rupee r",
+    "gram": "g gram", "kilogram": "kg kilogram", "pound": "lb pound", "ounce": "oz ounce", "ton": "ton tonne",
+    "degree": "degree deg", "radian": "rad radian",
+    "liter": "l liter litre", "milliliter": "ml milliliter millilitre", "gallon": "gal gallon",
+    "mph": "mph", "kmh": "kmh kph",
+}  # fmt: skip
+_SPELLING = {spelling: name for name, spellings in _KNOWN.items() for spelling in spellings.split()}
+# Stripped without \text too; single letters are not, since they may be variables.
+_BARE = (
+    *(spelling for spelling in _SPELLING if len(spelling) > 1),
+    *(
+        "unit",
+        "square",
+        "cubic",
+        "sq",
+        "cu",
+        "per",
+        "people",
+        "person",
+        "child",
+        "children",
+        "student",
+        "apple",
+        "ball",
+    ),
+    *(
+        "marble",
+        "way",
+        "time",
+        "point",
+        "coin",
+        "ticket",
+        "page",
+        "number",
+        "integer",
+        "solution",
+        "value",
+        "term",
+    ),
+    *("side", "digit", "card", "book", "piece", "item", "hundredth", "tenth", "percent"),
+)
+_SCALES = re.compile(
+    r"\b(?:thousand|million|billion|trillion|hundred|dozen|pairs?|half|quarter|squared|cubed|sqrt|pi|factorial)\b",
+    re.IGNORECASE,
+)
+_POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
+_TRAILING_TEXT = re.compile(
+    rf"(?P<value>.*[^\s=+\-*/<>(,^_{{])\s*\\text\{{(?P<unit>[^{{}}]*)\}}{_POWER}\s*/?\s*", re.DOTALL
+)
+_NUMBER_IN_TEXT = re.compile(r"\\text\{\s*(?P<prefix>[^{}\d]*?)(?P<number>-?[\d,.]*\d)(?P<rest>[^{}\d]*)\}")
+_LEADING_TEXT = re.compile(
+    r"\\text\{(?P<words>[^{}]*?)(?:\bis|\bare|:|=|\bapproximately|\babout)?\s*:?\s*\}\s*(?=\S)"
+)
+_PLAIN_WORDS = re.compile(
+    r"(?P<value>.*(?:[\d})]|\\pi))\s*-?\s*(?P<unit>[A-Za-z]{2,}(?:[\s/.-]+[A-Za-z]+)*)" + _POWER + r"\.?",
+    re.DOTALL,
+)
+
+
+@cache
+def _bare_words() -> frozenset[str]:
+    return frozenset(_BARE) | {f"{word}s" for word in _BARE} | {f"{word}es" for word in _BARE}
+
+
+def split_unit(text: str) -> tuple[str, frozenset[str]]:
+    """A cleaned text as its value and the known units it names."""
+    units: set[str] = set()
+    text = _NUMBER_IN_TEXT.sub(r"\\text{\g<prefix>}\g<number>\\text{\g<rest>}", text)
+    text = re.sub(r"\\text\{\s*\}", "", text).strip()
+    while (
+        (match := _TRAILING_TEXT.fullmatch(text))
+        and not _SCALES.search(match["unit"])
+        and not re.search(r"\d", match["unit"])
+    ):
+        text = match["value"].strip()
+        units |= _known(match["unit"])
+    match = _PLAIN_WORDS.fullmatch(text)
+    if match and _is_unit(match["value"], match["unit"]):
+        text = match["value"].strip()
+        units |= _known(match["unit"])
+    leading = _LEADING_TEXT.match(text)
+    if leading and not re.search(r"\d", leading["words"]) and re.search(r"\d|\\[a-z]", text[leading.end() :]):
+        text = text[leading.end() :].strip()
+    return text, frozenset(units)
+
+
+def _is_unit(value: str, words: str) -> bool:
+    """Behind a plain number any words are a unit; behind a formula only known ones."""
+    if _SCALES.search(words) or "\\text" in value:
+        return False
+    if re.fullmatch(r"[-+]?[\d.,\s]*\d(?:\s*/\s*\d+)?|-?\\frac\{\d+\}\{\d+\}", value.strip()):
+        return True
+    return all(word.lower() in _bare_words() for word in re.findall(r"[A-Za-z]+", words))
+
+
+def _known(words: str) -> set[str]:
+    found = set()
+    for word in re.findall(r"[a-z]+", words.lower()):
+        name = (
+            _SPELLING.get(word)
+            or _SPELLING.get(word.removesuffix("s"))
+            or _SPELLING.get(word.removesuffix("es"))
+        )
+        found |= {name} if name else set()
+    return found
+
+
+def conflict(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether both name units and none in common."""
+    return bool(one) and bool(other) and not one & other

@@ -1,0 +1,93 @@
+r"""Answers that are words: names, directions, "even", a choice's letter."""
+
+import re
+
+from llmbench.equivalence.latex import fold
+
+_COMMANDS = re.compile(r"\\text\{([^{}]*)\}")
+_FUNCTIONS = re.compile(
+    r"\\[A-Za-z]+|(?<![A-Za-z])(?:sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm)(?![A-Za-z])"
+)
+_WORD = re.compile(r"[A-Za-z]{3,}")
+_FILLING = re.compile(r"\b(?:the|a|an)\b|[\s.,;:!?'\"`*_{}()\[\]\\-]")
+_LETTER = re.compile(r"\(?(?P<letter>[A-J])\)?[.:)]?")
+_LETTER_FIRST = re.compile(
+    r"(?:option|choice|answer)?\s*(?:\((?P<closed>[A-J])\)|(?P<dotted>[A-J])[.:)])(?:\s.*|\s*\\.*|$)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ONLY_LETTER = re.compile(r"(?:option|choice|answer)\s+\(?(?P<letter>[A-J])\)?", re.IGNORECASE)
+_EMPTY = {
+    "nosolution",
+    "nosolutions",
+    "norealsolution",
+    "norealsolutions",
+    "emptyset",
+    "nosuchsolution",
+    "thereisnosolution",
+    "therearenosolutions",
+}
+_NUMERALS = {
+    word: str(value)
+    for value, word in enumerate(
+        (
+            *(
+                "zero",
+                "one",
+                "two",
+                "three",
+                "four",
+                "five",
+                "six",
+                "seven",
+                "eight",
+                "nine",
+                "ten",
+                "eleven",
+                "twelve",
+            ),
+            *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+        )
+    )
+}
+
+
+def is_text(text: str) -> bool:
+    r"""Whether a cleaned answer is words rather than mathematics: a `\text` with letters, or a word of three letters."""
+    if any(re.search(r"[A-Za-z]{2}|\([A-Z]\)", match[1]) for match in _COMMANDS.finditer(text)):
+        return True
+    return bool(_WORD.search(_FUNCTIONS.sub(" ", text)))
+
+
+def same_text(gold: str, answer: str) -> bool:
+    """The same words, whatever their case, articles and punctuation; the same letter of a choice."""
+    letter = choice_letter(gold)
+    if letter:
+        return letter == _answered_letter(answer)
+    one, other = (_key(text) for text in (gold, answer))
+    return bool(one) and (one == other or (one in _EMPTY and other in _EMPTY))
+
+
+def choice_letter(text: str) -> str | None:
+    r"""The letter, where the whole text is one that is set off: `\text{(C)}`, "(C)"."""
+    plain = fold(text)
+    match = _LETTER.fullmatch(plain)
+    return match["letter"] if match and len(plain) > 1 else None
+
+
+def _answered_letter(answer: str) -> str | None:
+    plain = _COMMANDS.sub(r"\1", answer).strip()
+    for pattern in (_LETTER, _ONLY_LETTER, _LETTER_FIRST):
+        match = pattern.fullmatch(plain)
+        if match:
+            return next(group for group in match.groups() if group).upper()
+    return None
+
+
+def numeral(text: str) -> str | None:
+    """The number that a word from "zero" to "twenty" names."""
+    return _NUMERALS.get(_key(text))
+
+
+def _key(text: str) -> str:
+    plain = _COMMANDS.sub(r" \1 ", text).replace("\\emptyset", "emptyset")
+    return _FILLING.sub("", plain.casefold())
