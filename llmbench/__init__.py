@@ -1,3 +1,63 @@
-"""llmbench: how good a language model is, how fast it answers, and how far to trust the number."""
+"""llmbench: how good a language model is, how fast it answers, and how far to trust the number.
+
+import llmbench
+llmbench.grade("math", row, text)      # a row under the hub's field names -> Score
+llmbench.load_run("runs/…")            # -> Run: summary, manifest, results
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from llmbench.config import BenchmarkConfig
+    from llmbench.records import Score
+    from llmbench.store import Run
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "grade", "load_run"]
+
+
+def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: str = "stop") -> "Score":
+    """Grades one text as a run would, in this process and without the limits that workers have.
+
+    Args:
+        benchmark: A name from `conf/benchmark`, such as `math`.
+        sample: A row of its data set, under the hub's field names. For `gpqa` the choices count in the order that seed 0
+            gives them, unless the row has them under `choices` with the right letter under `answer`.
+        text: What the model wrote.
+        finish_reason: `stop`, `length` or `stop_string`; in a text cut by `length` only stated answers count.
+
+    Raises:
+        ConfigError: There is no such benchmark.
+        ValueError: There is no such finish reason.
+        DataError: The row has no gold answer.
+        KeyError: The row lacks a field.
+    """
+    from llmbench.benchmarks.base import import_module, score
+    from llmbench.records import FinishReason
+
+    config = _benchmark(benchmark)
+    module = import_module(benchmark, config.module)
+    (loaded,) = module.load([sample], config.options, 0)
+    return score(module, loaded, text, FinishReason(finish_reason))
+
+
+@lru_cache
+def _benchmark(name: str) -> "BenchmarkConfig":
+    from llmbench.cli import compose
+
+    return compose([f"benchmark={name}"]).benchmarks[name]
+
+
+def load_run(path: "str | PathLike[str]") -> "Run":
+    """A run read back from its folder.
+
+    Raises:
+        RunError: The folder holds no run, or a file of it cannot be read.
+    """
+    from llmbench.store import load_run as load
+
+    return load(path)

@@ -217,7 +217,7 @@ def read_journal(folder: Path) -> Iterator[Result]:
             ) from error
 
 
-def load_run(folder: str | Path) -> Run:
+def load_run(folder: str | os.PathLike[str]) -> Run:
     """A run read back from its folder.
 
     Raises:

