@@ -91,6 +91,7 @@ class Asking:
                 self._collect()
                 if self.progress.due():
                     self.progress.show(self.engine.generated_tokens())
+            self.progress.note(self.engine.generated_tokens())
         finally:
             self._collect(wait=True)
             self.generate_s += last - begun

@@ -70,6 +70,23 @@ class SamplingOverrides:
 
 
 @dataclass
+class Reference:
+    """A published score of one model. What the source does not state is None, and said to be unknown."""
+
+    model: str = MISSING  # hub id
+    value: float = MISSING  # 0 to 1
+    metric: str = "accuracy"
+    protocol: str = ""  # in words
+    source: str = MISSING
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    repeats: int | None = None
+    fewshot: int | None = None
+    chat: bool | None = None
+
+
+@dataclass
 class BenchmarkConfig:
     """One benchmark: where its questions come from, how they are asked and how long an answer may be."""
 
@@ -97,6 +114,9 @@ class BenchmarkConfig:
     chat: bool = True
     repeats: int = 1
     sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
+    reference: list[Reference] = field(
+        default_factory=list
+    )  # published scores, shown under profile=published
     options: dict[str, Any] = field(default_factory=dict)  # of this benchmark alone; its module checks them
 
 

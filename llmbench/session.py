@@ -9,7 +9,7 @@ from types import FrameType
 
 import yaml
 
-from llmbench import pipeline
+from llmbench import pipeline, references
 from llmbench.asking import Stop
 from llmbench.config import Config, EarlyStopping, as_yaml_data
 from llmbench.engine.base import find_model
@@ -50,6 +50,9 @@ def run_job(config: Config, folder: Path, overrides: Sequence[str], *, named: bo
         )
         found = pipeline.run(config, folder, overrides=overrides, terminal=terminal, stop=stop)
         terminal.table(found, os.path.relpath(folder))
+        if config.profile.comparable:
+            for comparison in references.comparisons(config, found):
+                terminal.say(references.sentence(comparison))
     return found
 
 

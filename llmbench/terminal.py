@@ -167,9 +167,13 @@ class Progress:
         period = LIVE_PERIOD_S if self._live else PLAIN_PERIOD_S
         return time.monotonic() - self._shown >= period
 
+    def note(self, tokens: int | None) -> None:
+        """Takes how many output tokens there are so far."""
+        self._tokens = tokens
+
     def show(self, tokens: int | None) -> None:
         """Shows the state; `tokens` are output tokens so far."""
-        self._tokens = tokens
+        self.note(tokens)
         self._shown = time.monotonic()
         if self._live:
             self._live.update(self._display(), refresh=True)
