@@ -11,6 +11,7 @@ from typing import Any
 from llmbench import stats
 from llmbench.engine.base import EngineReport
 from llmbench.records import Completion, FinishReason, Outcome, Result
+from llmbench.repeats import RepeatStatistics, repeat_statistics
 from llmbench.stats import Distribution
 
 VERSION = 1
@@ -55,7 +56,14 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkSummary:
-    """One benchmark's metrics. Times are seconds; `bounds` is the accuracy if every unanswered sample were wrong or right."""
+    """One benchmark's metrics. Times are seconds.
+
+    Attributes:
+        n: Results, one for each sample and repeat; `expected` is how many the run set out to get.
+        accuracy: Mean over questions of the mean over repeats; its error and interval are clustered by question.
+        bounds: The accuracy if every sample without an answer were wrong, and if it were right.
+        repeated: avg@k, pass@k, maj@k and the split of the variance; None with one answer to each question.
+    """
 
     n: int
     samples: int
@@ -74,6 +82,7 @@ class BenchmarkSummary:
     tokens: Tokens
     time_s: float | None
     throughput: Throughput
+    repeated: RepeatStatistics | None
 
 
 @dataclass(slots=True)
@@ -150,6 +159,7 @@ def summarise(results: Sequence[Result], expected: int, repeats: int) -> Benchma
         tokens=tokens,
         time_s=time_s,
         throughput=_throughput(len(results), tokens, time_s),
+        repeated=repeat_statistics(results) if results and repeats > 1 else None,
         **_times(results),
     )
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmbench.records import Outcome, Result
+from llmbench.repeats import RepeatStatistics
 from llmbench.summary import BenchmarkSummary, Summary
 
 PLAIN_PERIOD_S = 10.0
@@ -53,6 +54,9 @@ class Terminal:
         for warning in summary.warnings:
             self.out.print(f"[bold yellow]![/] {escape(warning)}", soft_wrap=True)
         self.out.print(_table(summary.benchmarks))
+        for name, found in summary.benchmarks.items():
+            if found.repeated is not None:
+                self.out.print(escape(f"{name}: {_repeats(found.repeated)}"), soft_wrap=True)
         self.out.print(escape(_closing(summary)), soft_wrap=True)
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
@@ -87,6 +91,21 @@ def _table(benchmarks: Mapping[str, BenchmarkSummary]) -> Table:
             _number(found.time_s, " s"),
         )
     return table
+
+
+def _repeats(found: RepeatStatistics) -> str:
+    named = [("avg", found.avg), ("pass", found.pass_at[-1] if found.pass_at else None), ("maj", found.maj)]
+    parts = [
+        f"{name}@{e.k} {_percent(e.value)} ({_percent(e.ci95[0])} … {_percent(e.ci95[1])})"
+        for name, e in named
+        if e
+    ]
+    split = found.variance
+    if split is not None:
+        parts.append(
+            f"standard error {_percent(split.question_stderr)} from the questions, {_percent(split.sampling_stderr)} from sampling"
+        )
+    return ", ".join(parts)
 
 
 def _closing(summary: Summary) -> str:

@@ -240,6 +240,16 @@ def test_repeats_count_as_one_question_each(tmp_path: Path) -> None:
     assert (benchmark.n, benchmark.samples, benchmark.repeats) == (48, 12, 4)
     assert benchmark.accuracy == 0.5
     assert benchmark.stderr == 0.0  # every question scores one half
+    repeated = benchmark.repeated
+    assert repeated is not None
+    assert repeated.avg is not None
+    assert repeated.pass_at is not None
+    assert repeated.maj is not None
+    assert (repeated.avg.value, repeated.maj.value) == (
+        0.5,
+        0.5,
+    )  # a tie of two right and two wrong counts half
+    assert [round(e.value, 6) for e in repeated.pass_at] == [0.5, round(1 - 1 / 6, 6), 1.0, 1.0]
 
 
 def test_sealed_questions_never_stand_in_plain_text(tmp_path: Path) -> None:

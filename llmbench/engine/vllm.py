@@ -149,12 +149,13 @@ class VllmEngine:
         try:
             self._vllm = importlib.import_module("vllm")
             self._params = importlib.import_module("vllm.sampling_params")
+            llm_class = self._vllm.LLM  # vllm imports the larger part of itself only now
         except (ImportError, RuntimeError, AttributeError) as error:
             raise EngineError(explain_import(error)) from error
         imported = time.monotonic()
         self._batch_size = self._pick_batch_size()
         try:
-            self._llm = self._vllm.LLM(**self._arguments())
+            self._llm = llm_class(**self._arguments())
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
