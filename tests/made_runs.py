@@ -1,0 +1,96 @@
+"""Runs that the fake engine made, with all their files. A change to one is made in its files, as other programs find them."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmbench import pipeline
+from llmbench.asking import Stop
+from llmbench.benchmarks import arithmetic
+from llmbench.cli import compose
+from llmbench.compare import Comparison, RunComparison
+from llmbench.compare.page import show
+from llmbench.config import as_yaml_data
+from llmbench.records import Request
+from tests.conftest import FakeEngines
+
+MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
+FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")
+Reply = Callable[[Request], str]
+Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
+
+
+def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, **options: object) -> Path:
+    """A run with all its files."""
+    config = compose(overrides or FORTY)
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(as_yaml_data(config)))
+    pipeline.run(
+        config, folder, overrides=overrides, engines=FakeEngines(reply, **options).engines(), stop=stop
+    )
+    return folder
+
+
+@cache
+def golds() -> list[str]:
+    rows = arithmetic.generate(compose(FORTY).benchmarks["arithmetic"].options, 0)
+    return [str(row["answer"]) for row in rows]
+
+
+def gold(sample_id: str) -> str:
+    return golds()[int(sample_id.rpartition("-")[2])]
+
+
+def right_where(condition: Callable[[Request], bool]) -> Reply:
+    return lambda request: gold(request.sample_id) if condition(request) else "The answer is 987654321"
+
+
+def place(request: Request) -> int:
+    return int(request.sample_id.rpartition("-")[2])
+
+
+def edited(run: Path, folder: Path, edit: Edit) -> Path:
+    """A copy with every journal line changed; None drops the line."""
+    shutil.copytree(run, folder)
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    kept = [row for line in lines if (row := edit(line)) is not None]
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return folder
+
+
+def patched(folder: Path, name: str, **changes: object) -> Path:
+    content = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(content | changes))
+    return folder
+
+
+def three(folder: Path) -> dict[str, Path]:
+    """Forty questions each: `third` answers every third right, `most` nine in ten, `close` as `third` but for a few."""
+    replies = {
+        "third": right_where(lambda r: place(r) % 3 == 0),
+        "most": right_where(lambda r: place(r) % 10 != 0),
+        "close": right_where(lambda r: place(r) % 3 == 0 or place(r) % 20 == 1),
+    }
+    return {name: make(folder / name, reply) for name, reply in replies.items()}
+
+
+def only(compared: Comparison) -> RunComparison:
+    (run,) = compared.runs
+    return run
+
+
+def page(compared: Comparison) -> str:
+    out = io.StringIO()
+    show(compared, out)
+    return out.getvalue()
+
+
+def flat(text: str) -> str:
+    """A page without its line breaks."""
+    return " ".join(text.split())
