@@ -20,6 +20,7 @@ from llmbench.cli import compose
 from llmbench.engine.base import Source, Workload
 from llmbench.engine.vllm import VllmEngine
 from llmbench.logs import captured
+from llmbench.models import locate
 from llmbench.records import Request, Sampling
 from llmbench.tokenizers import HubTokenizer
 
