@@ -1,0 +1,44 @@
+"""`python -m llmbench.compare RUN_A RUN_B [RUN_C …]`: runs against the first of them, as a page or as JSON.
+
+Exit status: 0 compared, 1 not, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import orjson
+
+from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.comparison import as_dict, compare_runs
+from llmbench.compare.page import show
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    return guarded(lambda: _compare(arguments))
+
+
+def _compare(arguments: Sequence[str] | None) -> None:
+    parser = Parser(
+        prog="python -m llmbench.compare",
+        description="Compares runs with the first, question by question: scores with interval and test, times, settings.",
+    )
+    parser.add_argument("baseline", metavar="RUN_A", help="the folder of the run to compare with")
+    parser.add_argument("runs", metavar="RUN_B", nargs="+", help="folders of the runs to compare")
+    parser.add_argument("--json", action="store_true", help="print JSON; what was not measured is null")
+    parser.add_argument(
+        "--allow-different",
+        action="store_true",
+        help="compare the questions in common even where the runs were not asked the same",
+    )
+    chosen = parser.parse_args(arguments)
+    compared = compare_runs(chosen.baseline, *chosen.runs, allow_different=chosen.allow_different)
+    if not chosen.json:
+        show(compared, sys.stdout)
+        return
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    sys.stdout.write(orjson.dumps(as_dict(compared), option=options, default=str).decode() + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

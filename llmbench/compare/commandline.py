@@ -1,0 +1,42 @@
+"""What the small command lines share: errors are one sentence on stderr and exit status 1, without a traceback."""
+
+import argparse
+import signal
+from collections.abc import Callable
+from typing import NoReturn
+
+from llmbench import messages
+from llmbench.errors import ConfigError, LlmbenchError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, which complains as the rest of llmbench does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuses the command line.
+
+        Raises:
+            ConfigError: Always; the message says what argparse did not like.
+        """
+        raise ConfigError(f"{message}; `{self.prog} --help` says how.")
+
+
+def printable(text: str) -> str:
+    """The text with control characters made visible, so that none of them steers the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def guarded(command: Callable[[], None]) -> int:
+    """Runs a command and returns the exit status: 0 done, 1 failed, 130 interrupted."""
+    try:
+        command()
+    except LlmbenchError as error:
+        messages.complain(printable(str(error)))
+        return 1
+    except KeyboardInterrupt:
+        messages.complain("Interrupted.")
+        return 128 + signal.SIGINT
+    except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
+        messages.complain(printable(messages.one_line(error)))
+        return 1
+    return 0

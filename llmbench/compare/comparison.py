@@ -1,0 +1,288 @@
+"""Two or more runs against the first of them: scores, tests, times and settings, as plain records."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llmbench import paired, stats
+from llmbench.compare.pairing import Pairing, Planned, by_question, pair
+from llmbench.compare.settings import Setting, differing, read_config
+from llmbench.errors import RunError
+from llmbench.paired import Flip, PairedDifference, PairedTest
+from llmbench.records import Result
+from llmbench.store import load_run
+from llmbench.summary import UNANSWERED
+
+VERSION = 1
+"""Of the names in `as_dict`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHead:
+    """Which run this is, as its summary says."""
+
+    folder: str
+    model: str | None
+    profile: str | None
+    status: str | None
+    comparable: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Something measured in both runs: its name in summary.json, its unit, and run / baseline; None: not measured."""
+
+    name: str
+    unit: str
+    baseline: float | None
+    run: float | None
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One run on the questions in common: shares of 1; `answered` is the share of texts in which an answer was found."""
+
+    accuracy: float
+    stderr: float | None
+    ci95: tuple[float, float]
+    answered: float
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkComparison:
+    """One benchmark in two runs; differences are the run minus the baseline, in shares of 1.
+
+    Attributes:
+        questions: How many both runs have.
+        answers: How many answers to them each run has; more than `questions` with repeats.
+        distinguishable: Whether the test's p value is below 0.05.
+        smallest_detectable: See `llmbench.paired.smallest_detectable`.
+        better: Questions that the run scored more on; `worse` those it scored less on.
+        quantities: Time, throughput and latency of the benchmark, over all that each run asked.
+        notes: What a reader has to know about which questions these are.
+    """
+
+    benchmark: str
+    questions: int
+    answers: int
+    baseline: Side
+    run: Side
+    difference: PairedDifference
+    significance: PairedTest
+    distinguishable: bool
+    smallest_detectable: float | None
+    better: tuple[Flip, ...]
+    worse: tuple[Flip, ...]
+    quantities: tuple[Quantity, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """A run against the baseline; `settings` is None where a config.yaml is missing."""
+
+    run: RunHead
+    benchmarks: tuple[BenchmarkComparison, ...]
+    quantities: tuple[Quantity, ...]
+    settings: tuple[Setting, ...] | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Any number of runs against one baseline."""
+
+    baseline: RunHead
+    runs: tuple[RunComparison, ...]
+
+
+RUN_QUANTITIES = (
+    ("time_s.total", "s"),
+    ("time_s.load", "s"),
+    ("time_s.generate", "s"),
+    ("memory.peak_gpu_bytes", "bytes"),
+    ("memory.peak_rss_bytes", "bytes"),
+    ("gpu.utilization_mean", "share"),
+    ("gpu.energy_j", "J"),
+)
+BENCHMARK_QUANTITIES = (
+    ("time_s", "s"),
+    ("throughput.samples_per_s", "1/s"),
+    ("throughput.output_tokens_per_s", "1/s"),
+    ("latency_s.mean", "s"),
+    ("latency_s.p95", "s"),
+    ("tokens.output", "tokens"),
+)
+
+
+def compare_runs(
+    baseline: str | Path, run: str | Path, *others: str | Path, allow_different: bool = False
+) -> Comparison:
+    """Compares runs, given by their folders, with the first.
+
+    Args:
+        baseline: The folder of the run that the others are compared with.
+        run: The folder of a run to compare.
+        others: More of them.
+        allow_different: Compare the questions in common even where the runs were not asked the same.
+
+    Raises:
+        RunError: A folder holds no run; two runs have no question in common; or, without `allow_different`, they were
+            asked different questions, prompts or repeats, or hold different gold answers.
+    """
+    first = _planned(baseline)
+    return Comparison(
+        _head(first),
+        tuple(_compare(first, _planned(other), allow=allow_different) for other in (run, *others)),
+    )
+
+
+def as_dict(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as `--json` prints it: the records' names, and the version of these names."""
+    return {"version": VERSION, **asdict(comparison)}
+
+
+def _planned(folder: str | Path) -> Planned:
+    run = load_run(folder)
+    return Planned(run, read_config(run.folder))
+
+
+def _head(planned: Planned) -> RunHead:
+    summary = planned.run.summary
+    names = ("model", "profile", "status", "comparable")
+    return RunHead(str(planned.run.folder), **{name: summary.get(name) for name in names})
+
+
+def _compare(baseline: Planned, run: Planned, *, allow: bool) -> RunComparison:
+    shared = [name for name in baseline.benchmarks() if name in run.benchmarks()]
+    pairings = [pair(baseline, run, name) for name in shared]
+    if not allow:
+        _refuse_different(baseline, run, pairings)
+    compared = [pairing for pairing in pairings if pairing.keys]
+    if not compared:
+        raise RunError(f"{baseline.run.folder} and {run.run.folder} have no answered question in common.")
+    first, second = baseline.config, run.config
+    return RunComparison(
+        run=_head(run),
+        benchmarks=tuple(_benchmark(baseline, run, pairing) for pairing in compared),
+        quantities=_quantities(baseline.run.summary, run.run.summary, RUN_QUANTITIES),
+        settings=None if first is None or second is None else differing(first, second),
+        notes=_run_notes(baseline, run, [p.benchmark for p in pairings if not p.keys]),
+    )
+
+
+def _refuse_different(baseline: Planned, run: Planned, pairings: Sequence[Pairing]) -> None:
+    different = [
+        f"{pairing.benchmark}: {', '.join(differences)}"
+        for pairing in pairings
+        if (differences := pairing.differences())
+    ]
+    if not different:
+        return
+    common = sum(len(pairing.questions) for pairing in pairings)
+    models = [planned.run.summary.get("model") for planned in (baseline, run)]
+    hint = (
+        ""
+        if models[0] == models[1]
+        else f" (the models {models[0]} and {models[1]} may write prompts differently)"
+    )
+    raise RunError(
+        f"{run.run.folder} was not asked what the baseline {baseline.run.folder} was: {'; '.join(different)}{hint}; "
+        f"--allow-different compares the {common} questions in common."
+    )
+
+
+def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[str, ...]:
+    first, second = baseline.benchmarks(), run.benchmarks()
+    notes = [
+        f"The {side} is unfinished (status {planned.run.summary.get('status')}): what it has is compared. What finishes "
+        "first is no random part of the questions, so the rest may differ otherwise."
+        for side, planned in (("baseline", baseline), ("run", run))
+        if not planned.finished
+    ]
+    for side, names in (("baseline", set(first) - set(second)), ("run", set(second) - set(first))):
+        if names:
+            notes.append(f"Only the {side} has {', '.join(sorted(names))}.")
+    notes += [f"{name} is left out: no answered question in common." for name in empty]
+    if set(first) != set(second):
+        notes.append(
+            "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
+        )
+    return tuple(notes)
+
+
+def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkComparison:
+    name = pairing.benchmark
+    before, after = (by_question(planned.results(name), pairing.keys) for planned in (baseline, run))
+    first, second = _means(before), _means(after)
+    significance = paired.significance(first, second)
+    better, worse = paired.flips(pairing.questions, first, second)
+    summaries = [(planned.run.summary.get("benchmarks") or {}).get(name) or {} for planned in (baseline, run)]
+    return BenchmarkComparison(
+        benchmark=name,
+        questions=len(first),
+        answers=len(pairing.keys),
+        baseline=_side(first, before),
+        run=_side(second, after),
+        difference=paired.difference(first, second),
+        significance=significance,
+        distinguishable=significance.p_value < paired.ALPHA,
+        smallest_detectable=paired.smallest_detectable(first, second),
+        better=better,
+        worse=worse,
+        quantities=_quantities(summaries[0], summaries[1], BENCHMARK_QUANTITIES),
+        notes=_benchmark_notes(pairing),
+    )
+
+
+def _benchmark_notes(pairing: Pairing) -> tuple[str, ...]:
+    notes = []
+    if differences := pairing.differences():
+        notes.append(
+            f"The runs were not asked the same: {'; '.join(differences)}. Compared are the questions in common with the "
+            "same gold answer."
+        )
+    for side, count in (("baseline", pairing.unfinished_baseline), ("run", pairing.unfinished_run)):
+        if count:
+            notes.append(f"The {side} did not come to {count} of the other's answers; they are left out.")
+    if notes and (
+        pairing.only_baseline or pairing.only_run or pairing.unfinished_baseline or pairing.unfinished_run
+    ):
+        notes.append("Time, throughput and latency are over all that each run asked.")
+    return tuple(notes)
+
+
+def _means(questions: Mapping[str, Sequence[Result]]) -> list[float]:
+    return [math.fsum(r.score.value for r in results) / len(results) for results in questions.values()]
+
+
+def _side(means: Sequence[float], questions: Mapping[str, Sequence[Result]]) -> Side:
+    results = [result for of_one in questions.values() for result in of_one]
+    return Side(
+        accuracy=math.fsum(means) / len(means),
+        stderr=stats.standard_error(means),
+        ci95=stats.interval(means),
+        answered=sum(result.score.outcome not in UNANSWERED for result in results) / len(results),
+    )
+
+
+def _quantities(
+    baseline: Mapping[str, Any], run: Mapping[str, Any], named: Sequence[tuple[str, str]]
+) -> tuple[Quantity, ...]:
+    found = []
+    for name, unit in named:
+        first, second = _number(baseline, name), _number(run, name)
+        ratio = second / first if first and second is not None else None
+        found.append(Quantity(name, unit, first, second, ratio))
+    return tuple(found)
+
+
+def _number(summary: Mapping[str, Any], name: str) -> float | None:
+    """The number at a dotted name; None where it was not measured, or is not there."""
+    value: Any = summary
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,238 @@
+"""A comparison as a page at the terminal, at most 100 columns wide. What comes from files is escaped; questions never stand here."""
+
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from llmbench.compare.commandline import printable
+from llmbench.compare.comparison import (
+    BenchmarkComparison,
+    Comparison,
+    Quantity,
+    RunComparison,
+    RunHead,
+    Side,
+)
+from llmbench.compare.settings import Setting
+from llmbench.paired import ALPHA, POWER, Flip, Method
+
+WIDTH = 100
+NAMED = 60
+"""So many ids are listed in each direction; `--json` has all."""
+LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+TITLES = {
+    "time_s.total": "time to score",
+    "time_s.load": "load",
+    "time_s.generate": "generate",
+    "memory.peak_gpu_bytes": "peak GPU memory",
+    "memory.peak_rss_bytes": "peak memory (RSS)",
+    "gpu.utilization_mean": "GPU utilisation",
+    "gpu.energy_j": "energy",
+    "time_s": "time",
+    "throughput.samples_per_s": "samples per second",
+    "throughput.output_tokens_per_s": "output tokens per second",
+    "latency_s.mean": "latency, mean",
+    "latency_s.p95": "latency, p95",
+    "tokens.output": "output tokens",
+}
+
+
+def show(comparison: Comparison, out: TextIO) -> None:
+    """Prints the page."""
+    console = Console(file=out, highlight=False)
+    console.width = min(WIDTH, console.width) if out.isatty() else WIDTH
+    _say(console, f"A  {_head(comparison.baseline)}  (the baseline)")
+    for label, run in zip(_labels(), comparison.runs, strict=False):
+        _say(console, f"{label}  {_head(run.run)}")
+    for label, run in zip(_labels(), comparison.runs, strict=False):
+        _show_run(console, label, run)
+    _say_multiplicity(console, comparison)
+
+
+def _labels() -> Iterator[str]:
+    """B, C, …; numbers where the alphabet ends."""
+    yield from LABELS[1:]
+    number = len(LABELS)
+    while True:
+        number += 1
+        yield str(number)
+
+
+def _head(run: RunHead) -> str:
+    comparable = "" if run.comparable else ", not comparable with published scores"
+    return f"{run.folder}: {run.model}, profile {run.profile}, {run.status}{comparable}"
+
+
+def _say(console: Console, text: str, indent: int = 0) -> None:
+    console.print(Padding(escape(printable(text)), (0, 0, 0, indent), expand=False))
+
+
+def _show_run(console: Console, label: str, run: RunComparison) -> None:
+    for benchmark in run.benchmarks:
+        console.print()
+        _show_benchmark(console, label, benchmark)
+    console.print()
+    console.print(f"[bold]{label} and A: whole runs[/]")
+    for note in run.notes:
+        _say(console, f"! {note}", 2)
+    console.print(_quantity_table(label, run.quantities))
+    console.print()
+    _show_settings(console, label, run.settings)
+
+
+def _show_benchmark(console: Console, label: str, found: BenchmarkComparison) -> None:
+    answers = f", {found.answers} answers each" if found.answers != found.questions else ""
+    title = f"{found.benchmark}: {label} and A on {_count(found.questions, 'question')}{answers}"
+    console.print(f"[bold]{escape(printable(title))}[/]")
+    for note in found.notes:
+        _say(console, f"! {note}", 2)
+    console.print(_side_table(label, found))
+    console.print()
+    for line in _statistics(label, found):
+        _say(console, line, 2)
+    _show_flips(console, f"{label} better than A", found.better)
+    _show_flips(console, f"{label} worse than A", found.worse)
+    console.print()
+    console.print(_quantity_table(label, found.quantities))
+
+
+def _side_table(label: str, found: BenchmarkComparison) -> Padding:
+    table = _table("", "accuracy", "95 % interval", "standard error", "answered")
+    for name, side in (("A", found.baseline), (label, found.run)):
+        table.add_row(name, *_side_cells(side))
+    return Padding(table, (0, 0, 0, 2), expand=False)
+
+
+def _side_cells(side: Side) -> tuple[str, ...]:
+    low, high = side.ci95
+    error = "-" if side.stderr is None else f"{100 * side.stderr:.1f} points"
+    return (
+        f"{100 * side.accuracy:.1f} %",
+        f"{100 * low:.1f} … {100 * high:.1f} %",
+        error,
+        f"{100 * side.answered:.1f} %",
+    )
+
+
+def _statistics(label: str, found: BenchmarkComparison) -> Iterator[str]:
+    """The difference, its test and what follows, a sentence or two each."""
+    difference, test = found.difference, found.significance
+    yield f"{label} - A: {_points(difference.difference)} points{_interval(found)}."
+    counts = f"{test.only_second} better in {label}, {test.only_first} better in A, {test.discordant} of {found.questions} discordant"
+    if test.method is Method.MCNEMAR:
+        yield f"McNemar's exact test: p = {_p_value(test.p_value)} ({counts})."
+    else:
+        yield (
+            f"Permutation test (sign flips of the questions' mean differences, as answers are repeated or graded in "
+            f"parts): p = {_p_value(test.p_value)} ({counts})."
+        )
+    yield _verdict(label, found)
+    yield from _disagreement(found)
+
+
+def _interval(found: BenchmarkComparison) -> str:
+    if found.difference.ci95 is None:
+        return ", one question alone, so no interval"
+    low, high = found.difference.ci95
+    return f", 95 % interval {_points(low)} … {_points(high)} (bootstrap over questions, paired)"
+
+
+def _verdict(label: str, found: BenchmarkComparison) -> str:
+    seen = _detectable(found)
+    if found.distinguishable:
+        side = label if found.difference.difference > 0 else "A"
+        return f"Distinguishable from chance at the {100 * ALPHA:.0f} % level, in favour of {side}. {seen}"
+    return (
+        f"Not distinguishable from chance at the {100 * ALPHA:.0f} % level, which does not mean equal. {seen}"
+    )
+
+
+def _detectable(found: BenchmarkComparison) -> str:
+    if found.smallest_detectable is not None:
+        return (
+            f"Smallest detectable effect: a true difference of {100 * found.smallest_detectable:.1f} points is found "
+            f"with {100 * POWER:.0f} % probability by so many questions."
+        )
+    if found.significance.method is Method.MCNEMAR:
+        return "So few questions cannot show any difference."
+    return "What difference could have been found is unknown, since the observed ones do not vary."
+
+
+def _disagreement(found: BenchmarkComparison) -> Iterator[str]:
+    interval = found.difference.ci95
+    if interval is not None and (interval[0] > 0 or interval[1] < 0) != found.distinguishable:
+        yield "Interval and test disagree on whether 0 is ruled out, as they may near the edge; the test decides."
+
+
+def _show_flips(console: Console, title: str, flips: Sequence[Flip]) -> None:
+    more = f" … and {len(flips) - NAMED} more (--json lists all)" if len(flips) > NAMED else ""
+    ids = ", ".join(flip.sample_id for flip in flips[:NAMED]) or "none"
+    _say(console, f"{title} ({len(flips)}): {ids}{more}", 2)
+
+
+def _quantity_table(label: str, quantities: Sequence[Quantity]) -> Padding:
+    table = _table("", "A", label, f"{label} / A")
+    for quantity in quantities:
+        ratio = "-" if quantity.ratio is None else f"{quantity.ratio:.2f}"
+        cells = (_quantity(value, quantity.unit) for value in (quantity.baseline, quantity.run))
+        table.add_row(TITLES.get(quantity.name, quantity.name), *cells, ratio)
+    return Padding(table, (0, 0, 0, 2), expand=False)
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    if unit == "bytes":
+        return f"{value / 2**30:.2f} GiB"
+    if unit == "share":
+        return f"{100 * value:.0f} %"
+    number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits are enough
+    return number if unit in ("1/s", "tokens") else f"{number} {unit}"
+
+
+def _show_settings(console: Console, label: str, settings: Sequence[Setting] | None) -> None:
+    if settings is None:
+        _say(console, "Settings: not compared, a config.yaml is missing.")
+        return
+    if not settings:
+        _say(console, "Settings: none differs.")
+        return
+    _say(console, f"Settings that differ ({len(settings)}), A → {label}:")
+    for setting in settings:
+        _say(console, f"{setting.name}: {setting.baseline} → {setting.run}", 2)
+
+
+def _say_multiplicity(console: Console, comparison: Comparison) -> None:
+    tests = sum(len(run.benchmarks) for run in comparison.runs)
+    if tests > 1:
+        console.print()
+        _say(
+            console,
+            f"{tests} tests stand on this page, each at the {100 * ALPHA:.0f} % level and not adjusted for their number; "
+            f"a p value below {ALPHA / tests:.2g} holds for all of them together (Bonferroni).",
+        )
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"  # noqa: PLR2004 - below it three decimals are zeros
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

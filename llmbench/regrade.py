@@ -1,0 +1,256 @@
+"""`python -m llmbench.regrade RUN`: grades a run again from its journal alone, beside what is there.
+
+Reads config.yaml, samples.jsonl and summary.json and changes none of them; writes samples.regraded.jsonl and
+summary.regraded.json, which look the same. No engine, no questions: texts, gold answers and what grading needs of the
+samples are in the journal. Exit status: 0 graded, 1 not, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from llmbench.benchmarks.base import import_module
+from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.compare.settings import benchmark_settings, read_config
+from llmbench.errors import RunError
+from llmbench.grading import Grader
+from llmbench.records import FinishReason, Outcome, Result, Sample
+from llmbench.store import CONFIG, Run, load_run, to_row
+from llmbench.summary import BenchmarkSummary, summarise, warnings_of
+
+JOURNAL, SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
+MEASURED = (
+    "expected", "repeats", "latency_s", "queue_s", "ttft_s", "decode_s", "inter_token_s", "tokens", "time_s",
+    "throughput",
+)  # fmt: skip
+"""What grading has no part in: kept from the old summary of a benchmark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An answer that is graded otherwise than before. Answers of sealed benchmarks are None."""
+
+    benchmark: str
+    sample_id: str
+    repeat: int
+    old_outcome: Outcome
+    new_outcome: Outcome
+    old_answer: str | None
+    new_answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """A benchmark's accuracy, a share of 1, by the journal's old grades and by the new ones, over `n` answers."""
+
+    benchmark: str
+    n: int
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Regraded:
+    """What came of it, and the new results in the journal's order.
+
+    Attributes:
+        kept: Answers that the engine never gave: they stay errors, there is nothing to grade.
+        summary: What summary.regraded.json holds.
+    """
+
+    folder: Path
+    accuracies: tuple[Accuracy, ...]
+    changes: tuple[Change, ...]
+    kept: int
+    results: tuple[Result, ...]
+    summary: dict[str, Any]
+
+
+def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
+    """Grades a run's journal again, in worker processes, and writes the new files beside the old ones.
+
+    A program that calls this needs the usual `if __name__ == "__main__":`, since the workers are spawned.
+
+    Args:
+        folder: The run's folder; the run need not have finished.
+        workers: How many processes; by default what fits the machine.
+
+    Raises:
+        RunError: The folder holds no run, says nothing of a benchmark's module, or cannot be written.
+        ConfigError: A benchmark's module cannot be imported.
+    """
+    run = load_run(folder)
+    config = read_config(run.folder)
+    if config is None:
+        raise RunError(f"{run.folder} holds no {CONFIG}, which says how its benchmarks are graded.")
+    names = _names(config, run.results)
+    modules = {name: _module(run.folder, config, name) for name in names}
+    sealed = {name for name in names if benchmark_settings(config, name).get("sealed")}
+    results = _grade(run.results, modules, workers)
+    summary = orjson.dumps(_summary(run, results, names), option=orjson.OPT_INDENT_2, default=str)
+    lines = (orjson.dumps(to_row(result, sealed=result.benchmark in sealed)) for result in results)
+    _write(run.folder / JOURNAL, lines)
+    _write(run.folder / SUMMARY, [summary])
+    return Regraded(
+        folder=run.folder,
+        accuracies=tuple(_accuracy(name, run.results, results) for name in names),
+        changes=_changes(run.results, results, sealed),
+        kept=sum(_never_given(result) for result in run.results),
+        results=tuple(results),
+        summary=orjson.loads(summary),
+    )
+
+
+def _names(config: dict[str, Any], results: Sequence[Result]) -> list[str]:
+    """The benchmarks that there are results of, in the settings' order."""
+    present = dict.fromkeys(result.benchmark for result in results)
+    return [name for name in dict.fromkeys([*(config.get("benchmarks") or ()), *present]) if name in present]
+
+
+def _module(folder: Path, config: dict[str, Any], name: str) -> str:
+    path = benchmark_settings(config, name).get("module")
+    if not isinstance(path, str):
+        raise RunError(f"{folder / CONFIG} has no benchmarks.{name}.module, which says how {name} is graded.")
+    return path
+
+
+def _never_given(result: Result) -> bool:
+    """Whether there is no text: the engine refused or dropped the request."""
+    return not result.completions or result.completions[0].finish_reason is FinishReason.ABORT
+
+
+def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | None) -> list[Result]:
+    graded = list(results)
+    needed = {heavy for name, path in modules.items() for heavy in import_module(name, path).PRELOAD}
+    grader: Grader[int] = Grader(sorted(needed | set(modules.values())), workers)
+    with grader:
+        for place, result in enumerate(results):
+            if _never_given(result):
+                continue
+            sample = Sample(result.sample_id, result.fields, result.target)
+            reason = result.completions[-1].finish_reason
+            grader.submit(place, modules[result.benchmark], sample, result.text, reason)
+        for place, score in grader.finished(wait=True):
+            graded[place] = replace(graded[place], score=score)
+    return graded
+
+
+def _of(name: str, results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result.benchmark == name]
+
+
+def _summarise(run: Run, results: Sequence[Result], names: Sequence[str]) -> dict[str, BenchmarkSummary]:
+    """The benchmarks' metrics; how much was planned is what the old summary says, else what is there."""
+    old = run.summary.get("benchmarks") or {}
+    found = {}
+    for name in names:
+        of_one, known = _of(name, results), old.get(name) or {}
+        repeats = 1 + max(result.repeat for result in of_one)
+        found[name] = summarise(of_one, known.get("expected", len(of_one)), known.get("repeats", repeats))
+    return found
+
+
+def _summary(run: Run, results: Sequence[Result], names: Sequence[str]) -> dict[str, Any]:
+    """The old summary with the new grades in it; a killed run's has no benchmarks yet, then all comes from the journal."""
+    before, after = _summarise(run, run.results, names), _summarise(run, results, names)
+    benchmarks = dict(run.summary.get("benchmarks") or {})
+    for name, found in after.items():
+        old = benchmarks.get(name) or {}
+        benchmarks[name] = asdict(found) | {key: old[key] for key in MEASURED if key in old}
+    outdated = warnings_of(before)
+    other = [warning for warning in run.summary.get("warnings") or [] if warning not in outdated]
+    return {**run.summary, "benchmarks": benchmarks, "warnings": [*warnings_of(after), *other]}
+
+
+def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:
+    before, after = (summarise(_of(name, results), 0, 1) for results in (old, new))
+    return Accuracy(name, before.n, before.accuracy, after.accuracy)
+
+
+def _changes(old: Sequence[Result], new: Sequence[Result], sealed: set[str]) -> tuple[Change, ...]:
+    return tuple(
+        Change(
+            benchmark=after.benchmark,
+            sample_id=after.sample_id,
+            repeat=after.repeat,
+            old_outcome=before.score.outcome,
+            new_outcome=after.score.outcome,
+            old_answer=None if after.benchmark in sealed else before.score.answer,
+            new_answer=None if after.benchmark in sealed else after.score.answer,
+        )
+        for before, after in zip(old, new, strict=True)
+        if _graded(before) != _graded(after)
+    )
+
+
+def _graded(result: Result) -> tuple[Outcome, str | None, float]:
+    return result.score.outcome, result.score.answer, result.score.value
+
+
+def _write(path: Path, lines: Iterable[bytes]) -> None:
+    """Writes a file as a whole: readers see the old one or the new one."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.writelines(line + b"\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror}); make room or give yourself the right to write there."
+        ) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    return guarded(lambda: _regrade(arguments))
+
+
+def _regrade(arguments: Sequence[str] | None) -> None:
+    parser = Parser(
+        prog="python -m llmbench.regrade",
+        description=f"Grades a run again from its journal alone and writes {SUMMARY} and {JOURNAL} into its folder.",
+    )
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    found = regrade_run(parser.parse_args(arguments).run)
+    for change in found.changes:
+        _say(_sentence(change))
+    if found.kept:
+        _say(f"{found.kept} without a text stay errors")
+    for accuracy in found.accuracies:
+        changed = sum(change.benchmark == accuracy.benchmark for change in found.changes)
+        before, after = _percent(accuracy.before), _percent(accuracy.after)
+        _say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
+    _say(f"written to {found.folder / SUMMARY} and {JOURNAL}")
+
+
+def _sentence(change: Change) -> str:
+    """A change as a line; answers are cut short, the journal has them whole."""
+    old, new = (
+        outcome.value if answer is None else f"{outcome.value} {answer[:80]!r}"
+        for outcome, answer in (
+            (change.old_outcome, change.old_answer),
+            (change.new_outcome, change.new_answer),
+        )
+    )
+    repeat = f" repeat {change.repeat}" if change.repeat else ""
+    sealed = " (another answer)" if old == new else ""
+    return f"{change.benchmark} {change.sample_id}{repeat}: {old} → {new}{sealed}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(printable(line) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
