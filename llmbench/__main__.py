@@ -2,7 +2,15 @@
 
 import sys
 
-if __name__ == "__main__":
-    from llmbench.cli import main
 
+def main() -> int:
+    """Imports the command line only now, so that Ctrl-C during the imports ends as quietly as later."""
+    try:
+        from llmbench.cli import main as run
+    except KeyboardInterrupt:
+        return 130
+    return run()
+
+
+if __name__ == "__main__":
     sys.exit(main())

@@ -3,15 +3,16 @@
 Exit status: 0 done, 1 failed, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 """
 
+import io
 import os
 import re
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -40,6 +41,7 @@ class Job:
     folder: Path
     summary: "Summary | None" = None
     error: str | None = None
+    interrupted: bool = False
 
 
 @dataclass
@@ -72,8 +74,39 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
 
 
-FREE_FORM = re.compile(r"(engine\.args|model\.chat_template_kwargs|benchmarks\.\w+\.options)[.=]")
+FREE_FORM = re.compile(
+    r"(engine\.args|engine\.speculative|model\.chat_template_kwargs|benchmarks\.\w+\.options)[.=]"
+)
 """Settings whose keys are not ours to know; Hydra adds keys only where an override begins with `++`."""
+
+
+MULTIRUN = ("-m", "--multirun")
+
+
+class _WithoutHydrasLine(io.TextIOBase):
+    """A stderr that leaves out the line Hydra prints about the first failed job of a sweep; llmbench has said more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if not text.startswith("Error executing job with overrides"):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+def typed(overrides: Sequence[str]) -> list[str]:
+    """Overrides as the user typed them."""
+    return [o.removeprefix("++") if FREE_FORM.match(o.removeprefix("++")) else o for o in overrides]
 
 
 def free_form(arguments: Sequence[str]) -> list[str]:
@@ -107,20 +140,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run_hydra(arguments, invocation)
     except KeyboardInterrupt as error:
-        return _finish(invocation, _interrupted(error, invocation))
-    except SystemExit as exit_request:
-        return _finish(invocation, exit_request.code if isinstance(exit_request.code, int) else 1)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        messages.complain(messages.explain_composition(error, config_folder()))
-        return 1
-    except LlmbenchError as error:
-        if not invocation.multirun:
-            messages.complain(str(error))
-        return _finish(invocation, 1)
+        status = _interrupted(error, invocation)
+    except SystemExit as leaving:  # as after --help, or what Hydra's argument parser refuses
+        status = leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
-        folder = invocation.jobs[-1].folder if invocation.jobs else None
-        return _finish(invocation, messages.complain_unexpected(error, folder))
-    return _finish(invocation, 1 if any(job.error for job in invocation.jobs) else 0)
+        status = 1
+        if not (invocation.multirun and any(job.error for job in invocation.jobs)):  # otherwise it was said
+            messages.complain(_sentence(error, invocation))
+    else:
+        status = 1 if any(job.error for job in invocation.jobs) else 0
+    _finish(invocation)
+    return status
+
+
+def _sentence(error: Exception, invocation: Invocation) -> str:
+    """What the user is told of an error."""
+    if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
+        return messages.explain_composition(error, config_folder())
+    if isinstance(error, LlmbenchError):
+        return str(error)
+    if (
+        isinstance(error, OSError) and not invocation.jobs
+    ):  # Hydra makes the run's folder before anything of ours runs
+        return (
+            f"The run's folder {error.filename or ''} cannot be made ({error.strerror}); "
+            "choose another with hydra.run.dir=FOLDER."
+        )
+    return messages.unexpected(error, invocation.jobs[-1].folder if invocation.jobs else None)
 
 
 def _run_hydra(arguments: list[str], invocation: Invocation) -> None:
@@ -131,9 +177,12 @@ def _run_hydra(arguments: list[str], invocation: Invocation) -> None:
         _run_job(cfg, invocation)
 
     argv = sys.argv
-    sys.argv = [argv[0], *free_form(arguments)]
+    flags = [a for a in arguments if a in MULTIRUN]  # Hydra takes them only in front of the settings
+    rest = [a for a in arguments if a not in MULTIRUN]
+    sys.argv = [argv[0], *flags, *free_form(rest)]
     try:
-        task()
+        with redirect_stderr(_WithoutHydrasLine(sys.stderr)):
+            task()
     finally:
         sys.argv = argv
     if invocation.failure is not None:
@@ -143,7 +192,8 @@ def _run_hydra(arguments: list[str], invocation: Invocation) -> None:
 def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
     """One job of Hydra's; raises what went wrong, so that Hydra counts the job as failed."""
     hydra_config = HydraConfig.get()
-    overrides = list(hydra_config.overrides.task)
+    overrides = typed(hydra_config.overrides.task)
+    chosen_folder = any(o.startswith(("hydra.run.dir=", "hydra.sweep")) for o in hydra_config.overrides.hydra)
     job = Job(overrides, Path(hydra_config.runtime.output_dir))
     invocation.multirun = str(hydra_config.mode).endswith("MULTIRUN")
     if invocation.multirun:
@@ -159,9 +209,11 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         # Imported here so that --help, --cfg and mistyped settings answer at once.
         from llmbench import session
 
+        if not config.show_prompts:
+            job.folder = session.claim(job.folder, may_move=not (chosen_folder or invocation.multirun))
         job.summary = session.run_job(config, job.folder, overrides, named=named)
     except KeyboardInterrupt:
-        job.error = "interrupted"
+        job.interrupted = True
         raise
     except Exception as error:
         job.error = str(error) if isinstance(error, LlmbenchError) else messages.one_line(error)
@@ -172,7 +224,9 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         with suppress(OSError):
-            job.folder.rmdir()  # only where nothing was written, as by show_prompts
+            Path(
+                hydra_config.runtime.output_dir
+            ).rmdir()  # only where nothing was written, as by show_prompts
 
 
 def _check_suite(chosen: str | None) -> None:
@@ -191,11 +245,9 @@ def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
     return SIGNALLED + int(number)
 
 
-def _finish(invocation: Invocation, status: int) -> int:
+def _finish(invocation: Invocation) -> None:
+    """The table of a multirun."""
     if invocation.multirun and invocation.jobs and invocation.sweep_folder:
         from llmbench import sweep
 
         sweep.finish(invocation.jobs, invocation.sweep_folder)
-        if status < SIGNALLED:
-            return 1 if status or any(job.error for job in invocation.jobs) else 0
-    return status

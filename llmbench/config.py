@@ -6,6 +6,7 @@ The comments beside the fields are the reference of the settings; the values sta
 """
 
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -95,10 +96,11 @@ class BenchmarkConfig:
     hub_id: str | None = None  # data set on the Hugging Face hub
     hub_config: str | None = None
     split: str = "test"
+    size: int | None = None  # questions of the whole data set; fewer are not comparable with published scores
     revision: str = "main"  # branch, tag or commit; what it resolved to goes into the manifest
     data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
     fewshot_split: str | None = (
-        None  # where worked examples come from; None: other questions of the same split
+        None  # where worked examples come from on the hub; None, or with data_files: other questions of the same rows
     )
     system_prompt: str | None = None
     instruction: str = ""  # follows the question
@@ -163,7 +165,7 @@ class EngineConfig:
     startup: Startup = Startup.auto
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
-    speculative: dict[str, Any] | None = None  # vLLM's speculative_config
+    speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
     multiprocess: bool = False  # vLLM's engine in a process of its own
     kv_cache_memory_bytes: int | None = None  # None: by utilisation on the GPU, 256 MiB on the CPU
     args: dict[str, Any] = field(default_factory=dict)
@@ -314,7 +316,8 @@ def validate(config: Config) -> None:
 
 def _check(condition: object, name: str, value: object, wanted: str) -> None:
     if not condition:
-        raise ConfigError(f"{name}={value} is refused: it must be {wanted}.")
+        shown = "nothing" if value is None else f"{name}={value}"
+        raise ConfigError(f"{shown} is refused: {name} must be {wanted}.")
 
 
 def _validate_model(model: ModelConfig) -> None:
@@ -351,7 +354,7 @@ def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides)
     }
     for name, (holds, wanted) in bounds.items():
         value = getattr(sampling, name)
-        _check(value is None or holds(value), f"{where}.{name}", value, wanted)
+        _check(value is None or (math.isfinite(value) and holds(value)), f"{where}.{name}", value, wanted)
     if isinstance(sampling, SamplingConfig):
         _check(sampling.repeats >= 1, f"{where}.repeats", sampling.repeats, "a whole number from 1")
 

@@ -5,7 +5,6 @@ resolved to, a fingerprint, and how long reading took.
 """
 
 import hashlib
-import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -34,7 +33,7 @@ class DataSource:
     """
 
     source: str
-    split: str
+    split: str | None
     revision: str | None
     fingerprint: str
     rows: int
@@ -56,7 +55,7 @@ def read_rows(name: str, config: BenchmarkConfig, columns: Sequence[str]) -> tup
     begun = time.monotonic()
     if config.data_files is not None:
         rows, revision, fingerprint, size = _read_file(name, Path(config.data_files).expanduser())
-        source, split = config.data_files, "train"
+        source, split = config.data_files, None
     else:
         rows, revision, fingerprint, size = _read_hub(name, config)
         source, split = str(config.hub_id), config.split
@@ -68,10 +67,27 @@ def read_rows(name: str, config: BenchmarkConfig, columns: Sequence[str]) -> tup
     if missing:
         raise DataError(
             f"{name}: {source} has no column {', '.join(map(repr, missing))}; it has {', '.join(rows[0])}. "
-            f"The fields must be named as in {config.hub_id or 'the hub data set'}."
+            f"Fields must be named {', '.join(columns)}."
         )
     seconds = time.monotonic() - begun
     return rows, DataSource(source, split, revision, fingerprint, len(rows), size, seconds)
+
+
+def text_of(row: Row, column: str, index: int) -> str:
+    """A field that must hold text (a whole number counts as text), without the white space around it.
+
+    Raises:
+        DataError: It holds something else, or nothing.
+    """
+    value = row.get(column)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        shown = "nothing" if value is None or value == "" else f"a {type(value).__name__}"
+        raise DataError(
+            f"Row {index} of the data has {shown} under {column!r} where text is expected; mend the row."
+        )
+    return value.strip()
 
 
 _Loaded = tuple[list[Row], str | None, str, int | None]
@@ -143,14 +159,9 @@ def _not_found(name: str, config: BenchmarkConfig, message: str) -> str:
 
 
 def _unreachable(name: str, config: BenchmarkConfig) -> str:
-    reason = (
-        "HF_HUB_OFFLINE is set and"
-        if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
-        else "The hub cannot be reached and"
-    )
     return (
-        f"{name}: {reason} {config.hub_id} is not in the local cache; "
-        f"give a local copy with benchmarks.{name}.data_files=PATH."
+        f"{name}: the hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {config.hub_id} is not in the local "
+        f"cache; give a local copy with benchmarks.{name}.data_files=PATH."
     )
 
 

@@ -43,11 +43,23 @@ def checkpoint(package: str) -> Path:
     source = next(Path(spec.submodule_search_locations[0]).glob("*.gguf"), None)
     if source is None:
         raise ModelError(f"The package {package} holds no .gguf file; install it again.")
-    folder = cache_folder() / "models"
-    target = folder / f"{source.stem}-{importlib.metadata.version(package)}"
+    target = _target(source, package)
     if not _complete(target):
         _convert_once(source, target)
     return target
+
+
+def ready(package: str | None) -> bool:
+    """Whether nothing has to be converted: there is no embedded model, it is not installed, or it was converted before."""
+    spec = importlib.util.find_spec(package) if package else None
+    if spec is None or not spec.submodule_search_locations:
+        return True
+    source = next(Path(spec.submodule_search_locations[0]).glob("*.gguf"), None)
+    return source is None or _complete(_target(source, str(package)))
+
+
+def _target(source: Path, package: str) -> Path:
+    return cache_folder() / "models" / f"{source.stem}-{importlib.metadata.version(package)}"
 
 
 def _complete(target: Path) -> bool:

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
 from llmbench.benchmarks.base import import_module, score
+from llmbench.processes import blocked_sigint
 from llmbench.records import FinishReason, Outcome, Sample, Score
 
 log = logging.getLogger(__name__)
@@ -70,8 +70,7 @@ class Grader(Generic[Ticket]):
     def __enter__(self) -> Self:
         """Starts the workers and returns at once."""
         context = multiprocessing.get_context("spawn")
-        resource_tracker.ensure_running()  # its own start would lift the block below
-        with _blocked_sigint(), _one_thread():
+        with blocked_sigint(), _one_thread():
             self._pool = ProcessPool(
                 self._workers, initializer=_prepare, initargs=(self._modules,), context=context
             )
@@ -100,13 +99,11 @@ class Grader(Generic[Ticket]):
 
     def finished(self, *, wait: bool = False) -> Iterator[tuple[Ticket, Score]]:
         """What is graded by now, or, with `wait`, everything submitted."""
-        still_open = []
-        for ticket, future in self._open:
+        for ticket, future in list(self._open):
             if wait or future.done():
-                yield ticket, _outcome(future)
-            else:
-                still_open.append((ticket, future))
-        self._open = still_open
+                score = _outcome(future)
+                self._open.remove((ticket, future))  # before it is given away: the taker may raise
+                yield ticket, score
 
 
 def _outcome(future: Any) -> Score:  # noqa: ANN401 - pebble's future
@@ -119,16 +116,6 @@ def _outcome(future: Any) -> Score:  # noqa: ANN401 - pebble's future
     except Exception as error:
         log.warning("grading failed", exc_info=error)
         return Score(0.0, None, Outcome.ERROR, f"grading failed: {type(error).__name__}: {error}")
-
-
-@contextmanager
-def _blocked_sigint() -> Iterator[None]:
-    """Threads and processes that start inside inherit the block and keep it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ class Gpu:
     name: str
     total_bytes: int
     driver: str
+    uuid: str = ""
 
 
 @lru_cache(maxsize=1)
@@ -36,23 +38,34 @@ def gpus() -> tuple[Gpu, ...]:
     found = []
     for index in range(pynvml.nvmlDeviceGetCount()):
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
-        if _visible(index, uuid):
-            total = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-            found.append(Gpu(index, _text(pynvml.nvmlDeviceGetName(handle)), total, driver))
-    return tuple(found)
+        total = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+        name, uuid = _text(pynvml.nvmlDeviceGetName(handle)), _text(pynvml.nvmlDeviceGetUUID(handle))
+        found.append(Gpu(index, name, total, driver, uuid))
+    return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _visible(index: int, uuid: str) -> bool:
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+def visible(found: Sequence[Gpu], chosen: str | None) -> tuple[Gpu, ...]:
+    """The GPUs that CUDA sees, in CUDA's order: CUDA_VISIBLE_DEVICES names them by number or UUID and ends at the first unknown."""
     if chosen is None:
-        return True
-    names = [name.strip() for name in chosen.split(",") if name.strip()]
-    return any(name == str(index) or (name.startswith("GPU-") and uuid.startswith(name)) for name in names)
+        return tuple(found)
+    seen: list[Gpu] = []
+    for name in (part.strip() for part in chosen.split(",")):
+        gpu = next(
+            (
+                g
+                for g in found
+                if name == str(g.index) or (name.startswith("GPU-") and g.uuid.startswith(name))
+            ),
+            None,
+        )
+        if gpu is None:
+            break
+        seen.append(gpu)
+    return tuple(seen)
 
 
 def distribution(name: str) -> str | None:

@@ -25,17 +25,12 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def complain_unexpected(error: BaseException, folder: Path | None) -> int:
-    """Says that llmbench itself failed and where the traceback stands; returns the exit status."""
-    path = folder / "llmbench.log" if folder is not None else None
-    if path is not None and path.exists():
-        complain(f"{one_line(error)} (the log has the traceback: {path}).")
-    else:
-        import traceback
-
-        complain(one_line(error))
-        traceback.print_exception(error)
-    return 1
+def unexpected(error: BaseException, folder: Path | None) -> str:
+    """A sentence for an error that is llmbench's own fault, with where the traceback stands."""
+    log_file = folder / "llmbench.log" if folder is not None else None
+    if log_file is not None and log_file.exists():
+        return f"{one_line(error)} (the log has the traceback: {log_file})."
+    return f"{one_line(error)}."
 
 
 def explain_composition(error: BaseException, conf: Path) -> str:

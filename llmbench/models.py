@@ -1,7 +1,6 @@
 """Where a checkpoint is, and whether it can be used, found out before anything heavy is imported."""
 
 import importlib.util
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +69,11 @@ def check_folder(folder: Path) -> None:
         _check_weights(file)
 
 
+def weights_bytes(folder: Path) -> int:
+    """The size of a checkpoint's weight files; 0 where there are none."""
+    return sum(file.stat().st_size for pattern in WEIGHTS for file in folder.glob(pattern))
+
+
 def _read_json(path: Path) -> dict[str, object]:
     try:
         content = orjson.loads(path.read_bytes())
@@ -122,11 +126,9 @@ def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
         errors.HfHubHTTPError,
         OSError,
     ) as error:
-        offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
-        reason = "HF_HUB_OFFLINE is set" if offline else "The hub cannot be reached"
         raise ModelError(
-            f"{reason} and {hub_id} is not in the local cache; give a local copy with model.path=FOLDER, "
-            "or use model=smollm2, which needs no download."
+            f"The hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {hub_id} is not in the local cache; "
+            "give a local copy with model.path=FOLDER, or use model=smollm2, which needs no download."
         ) from error
     snapshot = Path(config).parent.name
     return Checkpoint(hub_id, revision or snapshot, local=False)

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmbench import clock, machine
+from llmbench import clock, embedded, machine
 from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Stop
-from llmbench.config import Config
+from llmbench.config import Config, EarlyStopping
 from llmbench.engine.base import Engine, Factory, Source, find_model, open_engine
 from llmbench.grading import Grader
-from llmbench.questions import Questions, import_modules, is_comparable, read_samples, write_questions
+from llmbench.questions import Questions, import_modules, read_samples, why_not_comparable, write_questions
 from llmbench.records import Result
 from llmbench.store import Store
 from llmbench.summary import Summary
@@ -108,11 +108,16 @@ class _Run:
             begun = time.monotonic()
             read = {name: read_samples(self.config, name, module) for name, module in modules.items()}
             self.found.time_s.data = time.monotonic() - begun
+            if self.config.model.path is None and not embedded.ready(self.config.model.embedded):
+                self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
             source = self.engines.find_model(self.config)
             samples = {name: of_one for name, (of_one, _) in read.items()}
             data = {name: source_of_one for name, (_, source_of_one) in read.items()}
             questions = write_questions(self.config, modules, samples, data, source)
-            self.found.time_s.prepare = time.monotonic() - begun - self.found.time_s.data
+            self.found.time_s.import_ = source.import_s
+            self.found.time_s.prepare = (
+                time.monotonic() - begun - self.found.time_s.data - (source.import_s or 0.0)
+            )
             self._note(questions, source)
             try:
                 self._generate(questions, source, grader, sampler)
@@ -122,7 +127,12 @@ class _Run:
     def _note(self, questions: Questions, source: Source) -> None:
         """Writes down what is going to be asked, before it is."""
         self.totals = questions.totals()
-        self.found.comparable = is_comparable(self.config, questions)
+        self.found.not_comparable = why_not_comparable(self.config, questions)
+        self.found.comparable = not self.found.not_comparable
+        if self.config.profile.comparable and self.found.not_comparable:
+            self.terminal.say(
+                f"Not comparable with published scores: {', '.join(self.found.not_comparable)}."
+            )
         self.manifest |= {
             "data": {name: asdict(data) for name, data in questions.data.items()},
             "samples": {name: questions.samples_of(name) for name in questions.modules},
@@ -163,8 +173,10 @@ class _Run:
         times = self.found.time_s
         self.found.engine = report
         times.load_parts = report.load_parts
-        times.import_ = report.load_parts.get("import")
-        times.load = load_s - (times.import_ or 0.0)
+        engine_import_s = report.load_parts.get("import")
+        if engine_import_s is not None:
+            times.import_ = (times.import_ or 0.0) + engine_import_s
+        times.load = load_s - (engine_import_s or 0.0)
         if report.startup is not None:
             self.terminal.notice(
                 f"{report.name} {report.version} on {report.device}: {report.quantization or report.dtype}, "
@@ -178,7 +190,9 @@ class _Run:
             self.found.benchmarks[name] = summaries.summarise(
                 results, self.totals.get(name, 0), benchmark.repeats
             )
-        self.found.warnings = summaries.warnings_of(self.found.benchmarks)
+        self.found.warnings = summaries.warnings_of(
+            self.found.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
+        )
         self.found.time_s.total = clock.since_start()
 
     def write(self) -> None:

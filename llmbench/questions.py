@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmbench import prompts
 from llmbench.benchmarks.base import Module, import_module, unique
-from llmbench.config import Config, EarlyStopping, Schedule
+from llmbench.config import BenchmarkConfig, Config, EarlyStopping, Schedule
 from llmbench.data import DataSource, read_rows
 from llmbench.engine.base import Source, Workload
 from llmbench.prompts import Asked
@@ -79,9 +79,10 @@ def write_questions(
         ModelError: A prompt does not fit the context, or the model has no chat template.
         DataError: There are fewer worked examples than `fewshot` asks for.
     """
+    pools = {name: example_pool(config, name, module, samples[name]) for name, module in modules.items()}
     asked = [
         prompts.ask(
-            config, name, module, sample, _examples(config, name, samples[name], sample), source.tokenizer
+            config, name, module, sample, _examples(config, name, pools[name], sample), source.tokenizer
         )
         for name, module in modules.items()
         for sample in prompts.select(name, samples[name], config)
@@ -94,12 +95,56 @@ def write_questions(
     return Questions(modules, data, {(a.benchmark, a.sample.id): a for a in asked}, requests)
 
 
+def example_pool(config: Config, name: str, module: Module, samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Where worked examples are taken from: the hub's `fewshot_split` where there is one, else the questions themselves."""
+    benchmark = config.benchmarks[name]
+    if not benchmark.fewshot or benchmark.fewshot_split is None or benchmark.data_files is not None:
+        return samples
+    rows, _ = read_rows(name, replace(benchmark, split=benchmark.fewshot_split), module.COLUMNS)
+    return module.load(rows, benchmark.options, config.seed)
+
+
 def _examples(config: Config, name: str, samples: Sequence[Sample], sample: Sample) -> list[Sample]:
     count = config.benchmarks[name].fewshot
     return prompts.pick_examples(name, samples, sample, count, config.seed) if count else []
 
 
-def is_comparable(config: Config, questions: Questions) -> bool:
-    """Whether the score can stand beside published ones: the profile says so, and nothing is left out or cut."""
-    whole = all(len(questions.samples_of(name)) == source.rows for name, source in questions.data.items())
-    return config.profile.comparable and whole and config.early_stopping is EarlyStopping.off
+def why_not_comparable(config: Config, questions: Questions) -> list[str]:
+    """What keeps the scores from standing beside published ones; nothing where the profile's protocol was followed."""
+    if not config.profile.comparable:
+        return [f"profile={config.profile.name}"]
+    found = []
+    if config.engine.name == "fake":
+        found.append("engine=fake")
+    if config.early_stopping is not EarlyStopping.off:
+        found.append(f"early_stopping={config.early_stopping.value}")
+    if config.sampling.ignore_eos:
+        found.append("sampling.ignore_eos=true")
+    own = config.model.sampling.get(config.profile.sampling)
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+    drawn = {name: getattr(config.sampling, name) for name in names}
+    found += [f"sampling.{name}={drawn[name]}" for name in names if own and drawn[name] != getattr(own, name)]
+    for name, benchmark in config.benchmarks.items():
+        found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
+        asked = len(questions.samples_of(name))
+        whole = benchmark.size or questions.data[name].rows
+        if asked != whole:
+            found.append(f"{asked} of {name}'s {whole} questions")
+    return found
+
+
+def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:
+    """Settings of a benchmark that its protocol has otherwise."""
+    changes = []
+    protocol = benchmark.profiles[column]
+    if benchmark.max_tokens < (protocol.max_tokens or 0):
+        changes.append(f"max_tokens={benchmark.max_tokens}")
+    if benchmark.stop:
+        changes.append("stop")
+    if benchmark.fewshot:
+        changes.append(f"fewshot={benchmark.fewshot}")
+    if not benchmark.chat:
+        changes.append("chat=false")
+    if any(value is not None for value in vars(benchmark.sampling).values()):
+        changes.append("sampling")
+    return changes

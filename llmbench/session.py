@@ -1,5 +1,7 @@
 """A run at the terminal: what is said before and after it, its log, and what Ctrl-C and SIGTERM do."""
 
+import errno
+import itertools
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -14,12 +16,14 @@ from llmbench.asking import Stop
 from llmbench.config import Config, EarlyStopping, as_yaml_data
 from llmbench.engine.base import find_model
 from llmbench.errors import Interrupted, RunError
+from llmbench.hub import notice_no_network
 from llmbench.logs import captured
 from llmbench.questions import import_modules, read_samples, write_questions
 from llmbench.store import CONFIG, LOG
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
+FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
 
 
@@ -37,11 +41,22 @@ def run_job(config: Config, folder: Path, overrides: Sequence[str], *, named: bo
         Interrupted: Ctrl-C or SIGTERM.
     """
     if config.show_prompts:
+        notice_no_network()
         show_prompts(config, Terminal())
         return None
-    _refuse_existing(folder)
+    try:
+        return _run_in(config, folder, overrides, named=named)
+    except OSError as error:
+        if error.errno in FULL_OR_READ_ONLY:
+            raise cannot_write(folder, error) from error
+        raise
+
+
+def _run_in(config: Config, folder: Path, overrides: Sequence[str], *, named: bool) -> Summary:
     with captured(folder / LOG, config.log_level) as (out, err), _signals() as stop:
         terminal = Terminal(out, err)
+        if _needs_hub(config) and notice_no_network():
+            terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
         _say_profile(config, terminal)
         _skip(config, terminal, named=named)
         _say_unused(config, overrides, terminal)
@@ -56,13 +71,44 @@ def run_job(config: Config, folder: Path, overrides: Sequence[str], *, named: bo
     return found
 
 
-def _refuse_existing(folder: Path) -> None:
-    if (folder / CONFIG).exists():
-        raise RunError(f"{folder} holds a run already; choose another folder with hydra.run.dir=FOLDER.")
-    if not os.access(folder, os.W_OK):
-        raise RunError(
-            f"The run's folder {folder} cannot be written; choose another with hydra.run.dir=FOLDER."
-        )
+def _needs_hub(config: Config) -> bool:
+    model = config.model.path is None and config.model.embedded is None and config.engine.name != "fake"
+    return model or any(b.hub_id is not None and b.data_files is None for b in config.benchmarks.values())
+
+
+def claim(folder: Path, *, may_move: bool) -> Path:
+    """Makes the folder this run's own by creating its config.yaml; of two runs that want one folder, one gets it.
+
+    Args:
+        folder: Where Hydra put the run.
+        may_move: Take `FOLDER_2` and so on where the folder is taken, because nobody asked for this one by name.
+
+    Raises:
+        RunError: The folder is taken, or cannot be written.
+    """
+    for number in itertools.count(1):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+            (candidate / CONFIG).touch(exist_ok=False)
+        except FileExistsError as error:
+            if not may_move:
+                raise RunError(
+                    f"{folder} holds a run already; choose another folder with hydra.run.dir=FOLDER."
+                ) from error
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        else:
+            return candidate
+    raise AssertionError("itertools.count does not end")
+
+
+def cannot_write(folder: Path, error: OSError) -> RunError:
+    """The sentence for a folder that takes no more."""
+    return RunError(
+        f"The run's folder {folder} cannot be written ({error.strerror}); what was journalled is kept. "
+        "Choose another with hydra.run.dir=FOLDER."
+    )
 
 
 def show_prompts(config: Config, terminal: Terminal) -> None:
@@ -71,7 +117,7 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
     read = {name: read_samples(config, name, module) for name, module in modules.items()}
     samples = {name: of_one for name, (of_one, _) in read.items()}
     data = {name: source for name, (_, source) in read.items()}
-    questions = write_questions(config, modules, samples, data, find_model(config))
+    questions = write_questions(config, modules, samples, data, find_model(config, to_run=False))
     shown = dict.fromkeys(modules, 0)
     for (name, sample_id), asked in questions.asked.items():
         if shown[name] >= config.show_prompts:
@@ -96,6 +142,8 @@ def _say_profile(config: Config, terminal: Terminal) -> None:
 
 def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
     """Leaves out of a suite what the model's `skip_benchmarks` names."""
+    if config.suite is not None and named:
+        terminal.notice(f"benchmark= was given too, so suite={config.suite} chooses nothing.")
     if config.suite is None or named:
         return
     for name in [name for name in config.benchmarks if name in config.model.skip_benchmarks]:
@@ -112,6 +160,12 @@ def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) ->
             terminal.notice(
                 f"{name} has no effect with engine={config.engine.name}, which batches continuously; batch_size does."
             )
+    if config.sampling.repeats > 1 and config.sampling.temperature == 0:
+        terminal.notice(
+            "sampling.repeats asks for several answers, but at temperature 0 they are all the same; set sampling.temperature."
+        )
+    if config.engine.name == "fake":
+        terminal.say("engine=fake answers nonsense: the scores mean nothing.")
     if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):
         terminal.notice("stop strings are ignored because early_stopping=off.")
 

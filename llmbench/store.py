@@ -99,6 +99,7 @@ class Store:
             part.write_bytes(content + b"\n")
             part.replace(self.folder / name)
         except OSError as error:
+            part.unlink(missing_ok=True)
             raise RunError(
                 f"{self.folder / name} cannot be written ({error.strerror}); what was journalled is kept."
             ) from error

@@ -123,6 +123,7 @@ class Summary:
     model: str
     profile: str
     comparable: bool
+    not_comparable: list[str] = field(default_factory=list)
     time_s: TimeSplit = field(default_factory=TimeSplit)
     engine: EngineReport | None = None
     memory: Memory = field(default_factory=Memory)
@@ -142,7 +143,7 @@ def summarise(results: Sequence[Result], expected: int, repeats: int) -> Benchma
     completions = [completion for result in results for completion in result.completions]
     time_s = _span(completions)
     tokens = Tokens(
-        prompt=sum(c.prompt_tokens for c in completions),
+        prompt=sum(_prompt_tokens(result) for result in results),
         output=sum(c.output_tokens for c in completions),
         cached=sum(c.cached_tokens for c in completions),
     )
@@ -164,6 +165,15 @@ def summarise(results: Sequence[Result], expected: int, repeats: int) -> Benchma
     )
 
 
+def _prompt_tokens(result: Result) -> int:
+    """Tokens given to the model: the prompt, and the cue of a continuation, whose prompt repeats what came before."""
+    first, *rest = result.completions or (None,)
+    if first is None:
+        return 0
+    cues = sum(c.prompt_tokens - first.prompt_tokens - first.output_tokens for c in rest)
+    return first.prompt_tokens + max(0, cues)
+
+
 def _span(completions: Sequence[Completion]) -> float | None:
     timings = [c.timing for c in completions if c.timing is not None]
     return max(t.finished for t in timings) - min(t.queued for t in timings) if timings else None
@@ -181,9 +191,13 @@ UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERR
 def _bounds(results: Sequence[Result]) -> tuple[float, float] | None:
     if not results:
         return None
-    right = math.fsum(result.score.value for result in results)
-    open_ = sum(result.score.outcome in UNANSWERED for result in results)
-    return right / len(results), (right + open_) / len(results)
+    by_sample: dict[str, list[tuple[float, float]]] = {}
+    for result in results:
+        best = 1.0 if result.score.outcome in UNANSWERED else result.score.value
+        by_sample.setdefault(result.sample_id, []).append((result.score.value, best))
+    lows = [math.fsum(low for low, _ in pairs) / len(pairs) for pairs in by_sample.values()]
+    highs = [math.fsum(high for _, high in pairs) / len(pairs) for pairs in by_sample.values()]
+    return math.fsum(lows) / len(lows), math.fsum(highs) / len(highs)
 
 
 def _rates(results: Sequence[Result]) -> Rates | None:
@@ -218,8 +232,13 @@ def _times(results: Sequence[Result]) -> dict[str, Distribution]:
     }
 
 
-def warnings_of(summaries: Mapping[str, BenchmarkSummary]) -> list[str]:
-    """What makes a score doubtful, one sentence each, with the setting that would mend it."""
+def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True) -> list[str]:
+    """What makes a score doubtful, one sentence each, with the setting that would mend it.
+
+    Args:
+        summaries: By the benchmarks' names.
+        asks: Whether missing answers were asked for (`early_stopping=answer`).
+    """
     found = []
     for name, summary in summaries.items():
         rates = summary.rates
@@ -235,7 +254,7 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary]) -> list[str]:
                 f"{name}: {rates.no_answer:.0%} of the texts hold no answer; "
                 + (
                     f"set early_stopping=answer, or early_stopping=off with a higher benchmarks.{name}.max_tokens."
-                    if rates.stopped > DOUBTFUL
+                    if rates.stopped > DOUBTFUL and not asks
                     else "look at samples.jsonl for what the model wrote instead."
                 )
             )

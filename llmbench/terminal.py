@@ -5,7 +5,7 @@ On a terminal progress is a live display; elsewhere it is a plain line now and t
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -21,6 +21,7 @@ from llmbench.summary import BenchmarkSummary, Summary
 PLAIN_PERIOD_S = 10.0
 LIVE_PERIOD_S = 0.25
 PLAIN_WIDTH = 100
+WIDE = 100
 
 
 class Terminal:
@@ -53,7 +54,7 @@ class Terminal:
         """The closing table, its warnings before it."""
         for warning in summary.warnings:
             self.out.print(f"[bold yellow]![/] {escape(warning)}", soft_wrap=True)
-        self.out.print(_table(summary.benchmarks))
+        self.out.print(_table(summary.benchmarks, self.out.width))
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
                 self.out.print(escape(f"{name}: {_repeats(found.repeated)}"), soft_wrap=True)
@@ -61,35 +62,27 @@ class Terminal:
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
 
-def _table(benchmarks: Mapping[str, BenchmarkSummary]) -> Table:
+def _table(benchmarks: Mapping[str, BenchmarkSummary], width: int) -> Table:
+    """The closing table; a terminal narrower than 100 columns gets fewer of them, never a cut name."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("benchmark")
-    for heading in (
-        "n",
-        "accuracy",
-        "95 % interval",
-        "no answer",
-        "latency",
-        "p95",
-        "samples/s",
-        "tokens/s",
-        "time",
-    ):
+    columns: list[tuple[str, Callable[[BenchmarkSummary], str]]] = [
+        ("n", lambda f: str(f.n) if f.n == f.expected else f"{f.n}/{f.expected}"),
+        ("accuracy", lambda f: _percent(f.accuracy)),
+        ("95 % interval", lambda f: f"{_percent(f.ci95[0])} … {_percent(f.ci95[1])}" if f.ci95 else "-"),
+        ("no answer", lambda f: _percent(f.rates.no_answer if f.rates else None)),
+        ("elicited", lambda f: _percent(f.rates.elicited if f.rates else None)),
+        ("latency", lambda f: _number(f.latency_s.mean, " s")),
+        ("tokens/s", lambda f: _number(f.throughput.output_tokens_per_s)),
+        ("time", lambda f: _number(f.time_s, " s")),
+        ("samples/s", lambda f: _number(f.throughput.samples_per_s)),
+    ]
+    if width < WIDE:
+        columns = columns[:-2]
+    table.add_column("benchmark", no_wrap=True)
+    for heading, _ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, found in benchmarks.items():
-        low, high = found.ci95 or (None, None)
-        table.add_row(
-            name,
-            str(found.n) if found.n == found.expected else f"{found.n}/{found.expected}",
-            _percent(found.accuracy),
-            f"{_percent(low)} … {_percent(high)}" if low is not None else "-",
-            _percent(found.rates.no_answer if found.rates else None),
-            _number(found.latency_s.mean, " s"),
-            _number(found.latency_s.p95, " s"),
-            _number(found.throughput.samples_per_s),
-            _number(found.throughput.output_tokens_per_s),
-            _number(found.time_s, " s"),
-        )
+        table.add_row(name, *(show(found) for _, show in columns))
     return table
 
 
@@ -128,9 +121,9 @@ def _closing(summary: Summary) -> str:
     if summary.gpu.energy_j is not None:
         parts.append(f"{summary.gpu.energy_j:.0f} J")
     if engine is not None:
-        parts.append(
-            f"{engine.name} {engine.version or ''} on {engine.device or '-'}, {engine.quantization or engine.dtype or '-'}"
-        )
+        words = [engine.name, engine.version, f"on {engine.device}" if engine.device else None]
+        words.append(engine.quantization or engine.dtype)
+        parts.append(" ".join(word for word in words if word))
     return ", ".join(parts)
 
 

@@ -72,6 +72,15 @@ def no_more_than_the_batch_size_runs_at_once(bench: Bench) -> None:
 
 
 @check
+def waiting_for_a_place_is_not_timed(bench: Bench) -> None:
+    """Little's law: with at most BATCH in the system, the times in it add up to at most BATCH times the whole."""
+    requests = [bench.request(f"Count down from {n}.", max_tokens=8 + n, ignore_eos=True) for n in range(16)]
+    timings = [c.timing for c in bench.finish(*requests).values() if c.timing is not None]
+    whole = max(t.finished for t in timings) - min(t.queued for t in timings)
+    assert sum(t.e2e for t in timings) <= BATCH * whole * 1.01
+
+
+@check
 def requests_are_taken_while_others_run(bench: Bench) -> None:
     first = bench.request("Write a long story.", max_tokens=40, ignore_eos=True)
     bench.engine.submit(first)

@@ -97,6 +97,18 @@ def test_engine_arguments_are_passed_through() -> None:
     assert config.engine.args == {"max_num_batched_tokens": 8192, "nested": {"a": [1, 2]}}
 
 
+def test_speculative_decoding_and_other_free_settings_can_be_typed() -> None:
+    typed = "engine.speculative={method: ngram, num_speculative_tokens: 5, prompt_lookup_max: 5}"
+    assert compose([typed]).engine.speculative["method"] == "ngram"
+    assert compose(["model.chat_template_kwargs.enable_thinking=false"]).model.chat_template_kwargs == {
+        "enable_thinking": False
+    }
+    assert (
+        compose(["benchmarks.arithmetic.options.per_level=5"]).benchmarks["arithmetic"].options["per_level"]
+        == 5
+    )
+
+
 def test_what_is_written_to_config_yaml_is_plain_yaml() -> None:
     config = compose(["benchmark=[aime,gpqa]"])
     text = yaml.safe_dump(as_yaml_data(config))
@@ -130,6 +142,7 @@ REFUSED = [
     ("benchmarks.arithmetic.stop=['']", "empty"),
     ("benchmarks.arithmetic.repeats=0", "repeats=0"),
     ("benchmark=[]", "benchmark=aime"),
+    ("sampling.temperature=inf", "sampling.temperature=inf"),
 ]
 
 

@@ -69,6 +69,40 @@ def test_the_hub_offline_is_explained() -> None:
         read_rows("aime", config, ("problem",))
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "row", "hint"),
+    [
+        ("aime", {"problem": "?", "answer": None}, "nothing under 'answer'"),
+        ("aime", {"problem": "?", "answer": "hello"}, "no integer from 0 to 999"),
+        ("aime", {"problem": "?", "answer": "1000"}, "no integer from 0 to 999"),
+        ("aime", {"problem": "?", "answer": ["1"]}, "a list under 'answer'"),
+        ("aime", {"problem": "", "answer": "1"}, "nothing under 'problem'"),
+        ("aime", {"problem": {"a": 1}, "answer": "1"}, "a dict under 'problem'"),
+        ("math", {"problem": "?", "answer": 1.5}, "a float under 'answer'"),
+        ("math", {"problem": "?", "solution": "no box"}, "no box to take one from"),
+        ("gsm8k", {"question": "?", "answer": "7"}, "no '####'"),
+        (
+            "gpqa",
+            {"Question": "?", "Correct Answer": "a", **{f"Incorrect Answer {n}": "b" for n in (1, 2, 3)}},
+            "two equal choices",
+        ),
+        (
+            "gpqa",
+            {"Question": "?", "Correct Answer": "a", **{f"Incorrect Answer {n}": None for n in (1, 2, 3)}},
+            "nothing",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_graded_are_named(
+    tmp_path: Path, benchmark: str, row: dict[str, object], hint: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=hint) as caught:
+        samples_of(benchmark, path)
+    assert "row 0" in str(caught.value).lower()
+
+
 def test_gpqa_rows_become_shuffled_choices() -> None:
     rows = [json.loads(line) for line in MCQ.read_text().splitlines()]
     samples = samples_of("gpqa", MCQ)

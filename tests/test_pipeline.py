@@ -9,7 +9,7 @@ from llmbench.asking import Stop
 from llmbench.cli import compose
 from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
-from llmbench.store import load_run, read_journal
+from llmbench.store import Store, load_run, read_journal
 from llmbench.summary import Summary
 from tests.conftest import FakeEngines
 
@@ -250,6 +250,76 @@ def test_repeats_count_as_one_question_each(tmp_path: Path) -> None:
         0.5,
     )  # a tie of two right and two wrong counts half
     assert [round(e.value, 6) for e in repeated.pass_at] == [0.5, round(1 - 1 / 6, 6), 1.0, 1.0]
+
+
+def test_a_result_is_recorded_once_whatever_interrupts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, count = Store.append, 0
+
+    def interrupted(self: Store, result: Result) -> None:
+        nonlocal count
+        append(self, result)
+        count += 1
+        if count == 5:
+            raise Interrupted(2)
+
+    monkeypatch.setattr(Store, "append", interrupted)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", says("7"))
+    ids = [r.sample_id for r in results(tmp_path / "run")]
+    assert len(ids) == len(set(ids))
+
+
+def test_only_the_published_protocol_is_comparable(shared_data: Path, tmp_path: Path) -> None:
+    protocol = (
+        "benchmark=aime",
+        f"benchmarks.aime.data_files={shared_data / 'aime24.jsonl'}",
+        "profile=published",
+        "model=qwen14b",
+    )
+    found = run(tmp_path / "whole", says("\\boxed{7}"), *protocol)
+    assert (found.comparable, found.not_comparable) == (True, [])
+    changes = {
+        "limit=5": "5 of aime's 30 questions",
+        "benchmarks.aime.max_tokens=5": "max_tokens=5",
+        "fewshot=2": "fewshot=2",
+        "chat=false": "chat=false",
+        "sampling.temperature=2": "sampling.temperature=2.0",
+        "early_stopping=cut": "early_stopping=cut",
+        "engine=fake": "engine=fake",
+    }
+    for number, (change, reason) in enumerate(changes.items()):
+        found = run(tmp_path / str(number), says("\\boxed{7}"), *protocol, change)
+        assert not found.comparable
+        assert any(reason in said for said in found.not_comparable), (change, found.not_comparable)
+
+
+def test_a_continuations_prompt_is_counted_once(tmp_path: Path) -> None:
+    found = run(tmp_path / "run", FakeEngines(eliciting))
+    prompts = sum(r.completions[0].prompt_tokens for r in results(tmp_path / "run"))
+    outputs = sum(c.output_tokens for r in results(tmp_path / "run") for c in r.completions)
+    cue = 4  # "\nThe final answer is" in the fake tokenizer's words
+    tokens = found.benchmarks["arithmetic"].tokens
+    assert (tokens.prompt, tokens.output) == (prompts + 12 * cue, outputs)
+
+
+def test_bounds_hold_the_accuracy_also_with_repeats(tmp_path: Path) -> None:
+    right = golds(tmp_path / "learn", *ARITHMETIC)
+    engines = FakeEngines(
+        lambda r: right[f"{r.benchmark}/{r.sample_id}"] if r.repeat == 0 else "none", break_after=30
+    )
+    with pytest.raises(EngineError):
+        run(
+            tmp_path / "run",
+            engines,
+            *ARITHMETIC,
+            "sampling.repeats=4",
+            "sampling.temperature=1",
+            "batch_size=3",
+        )
+    benchmark = load_run(tmp_path / "run").summary["benchmarks"]["arithmetic"]
+    assert benchmark["bounds"][0] <= benchmark["accuracy"] <= benchmark["bounds"][1]
 
 
 def test_sealed_questions_never_stand_in_plain_text(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ A row: {"id": 60, "problem": "Every morning Aya goes for a $9$-kilometer-long wa
 Protocol: zero-shot, the answer in a box; graded as an integer, so "025" and 25 are the same.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row
+from llmbench.data import Row, text_of
 from llmbench.equivalence import integer_equal
+from llmbench.errors import DataError
 from llmbench.records import Sample
 
 COLUMNS: tuple[str, ...] = ("problem", "answer")
@@ -21,9 +23,17 @@ PRELOAD: tuple[str, ...] = ()
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
     """Samples named by the rows' own ids."""
     check_options("aime", options, {})
-    return [
-        Sample(str(row.get("id", index)), row, str(row["answer"]).strip()) for index, row in enumerate(rows)
-    ]
+    return [_sample(row, index) for index, row in enumerate(rows)]
+
+
+def _sample(row: Row, index: int) -> Sample:
+    text_of(row, "problem", index)
+    answer = text_of(row, "answer", index)
+    if not re.fullmatch(r"0*\d{1,3}", answer):
+        raise DataError(
+            f"aime: the answer of row {index}, {answer!r}, is no integer from 0 to 999; mend the row."
+        )
+    return Sample(text_of(row, "id", index) if "id" in row else str(index), row, answer)
 
 
 def render(sample: Sample) -> str:

@@ -91,4 +91,6 @@ def check_options(name: str, options: Mapping[str, Any], checks: Mapping[str, Ca
         if key not in checks:
             raise ConfigError(f"benchmarks.{name}.options has no {key!r}{suggest(key, checks)}")
         if not checks[key](value):
-            raise ConfigError(f"benchmarks.{name}.options.{key}={value} is refused.")
+            raise ConfigError(
+                f"benchmarks.{name}.options.{key}={value} is refused; see conf/benchmark/{name}.yaml."
+            )

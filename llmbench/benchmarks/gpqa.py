@@ -14,8 +14,9 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row
+from llmbench.data import Row, text_of
 from llmbench.equivalence import choice_equal
+from llmbench.errors import DataError
 from llmbench.records import Sample
 
 LETTERS = "ABCD"
@@ -32,16 +33,19 @@ PRELOAD: tuple[str, ...] = ()
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
     """Samples whose `choices` are shuffled and whose target is a letter."""
     check_options("gpqa", options, {})
-    return [_sample(row, seed) for row in rows]
+    return [_sample(row, index, seed) for index, row in enumerate(rows)]
 
 
-def _sample(row: Row, seed: int) -> Sample:
-    question = str(row.get("Question", "")).strip()
-    name = str(row.get("Record ID") or hashlib.sha256(question.encode()).hexdigest()[:16])
+def _sample(row: Row, index: int, seed: int) -> Sample:
     if "choices" in row and "answer" in row:  # shuffled already
-        return Sample(name, {**row, "Question": question}, str(row["answer"]).strip())
-    correct, *others = (str(row[column]).strip() for column in COLUMNS[1:])
+        return Sample(str(row.get("Record ID", index)), row, text_of(row, "answer", index))
+    question, correct, *others = (text_of(row, column, index) for column in COLUMNS)
+    name = str(row.get("Record ID") or hashlib.sha256(question.encode()).hexdigest()[:16])
     choices = [correct, *others]
+    if len(set(choices)) != len(choices):
+        raise DataError(
+            f"gpqa: row {index} ({name}) has two equal choices, so that its answer is not clear; mend the row."
+        )
     random.Random(f"{seed}:{name}").shuffle(choices)
     return Sample(name, {**row, "Question": question, "choices": choices}, LETTERS[choices.index(correct)])
 

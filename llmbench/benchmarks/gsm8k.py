@@ -12,7 +12,7 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row
+from llmbench.data import Row, text_of
 from llmbench.equivalence import number_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
@@ -28,7 +28,12 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
         DataError: A row's answer has no `####`.
     """
     check_options("gsm8k", options, {})
-    return [Sample(str(index), row, _gold(str(row["answer"]), index)) for index, row in enumerate(rows)]
+    return [_sample(row, index) for index, row in enumerate(rows)]
+
+
+def _sample(row: Row, index: int) -> Sample:
+    text_of(row, "question", index)
+    return Sample(str(index), row, _gold(text_of(row, "answer", index), index))
 
 
 def _gold(answer: str, index: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row
+from llmbench.data import Row, text_of
 from llmbench.equivalence import math_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
@@ -28,14 +28,18 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
         DataError: A row has neither `answer` nor a box in its `solution`.
     """
     check_options("math", options, {})
-    return [
-        Sample(str(row.get("unique_id", index)), row, _gold(row, index)) for index, row in enumerate(rows)
-    ]
+    return [_sample(row, index) for index, row in enumerate(rows)]
+
+
+def _sample(row: Row, index: int) -> Sample:
+    text_of(row, "problem", index)
+    name = text_of(row, "unique_id", index) if "unique_id" in row else str(index)
+    return Sample(name, row, _gold(row, index))
 
 
 def _gold(row: Row, index: int) -> str:
     if row.get("answer") is not None:
-        return str(row["answer"]).strip()
+        return text_of(row, "answer", index)
     gold = answers.math_answer(str(row.get("solution") or ""))
     if gold is None:
         raise DataError(f"math: row {index} has no answer, and its solution has no box to take one from.")

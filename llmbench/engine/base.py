@@ -1,5 +1,7 @@
 """The protocol of engines, and the factory that opens one."""
 
+import importlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -98,14 +100,23 @@ Factory = Callable[[Config, "Source", Workload], Engine]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model found but not loaded: its checkpoint (None: the engine needs none) and its tokenizer."""
+    """A model found but not loaded: its checkpoint (None: the engine needs none) and its tokenizer.
+
+    Attributes:
+        import_s: Seconds that importing the tokenizer's library took, None where none was.
+    """
 
     checkpoint: Checkpoint | None
     tokenizer: Tokenizer
+    import_s: float | None = None
 
 
-def find_model(config: Config) -> Source:
+def find_model(config: Config, *, to_run: bool = True) -> Source:
     """The checkpoint and tokenizer, before anything is loaded.
+
+    Args:
+        config: The settings.
+        to_run: Whether the model is going to be run here; otherwise the machine is not checked.
 
     Raises:
         ConfigError: There is no such engine.
@@ -119,11 +130,17 @@ def find_model(config: Config) -> Source:
         from llmbench.engine.fake import WordTokenizer
 
         return Source(None, WordTokenizer())
-    from llmbench.engine import vllm
+    if to_run:
+        from llmbench.engine.vllm_choices import check_machine
 
-    vllm.check_machine(config)
+        check_machine(config)
     checkpoint = locate(config.model)
-    return Source(checkpoint, HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code))
+    begun = time.monotonic()
+    importlib.import_module("transformers")
+    importlib.import_module("transformers.models.auto.tokenization_auto")
+    import_s = time.monotonic() - begun
+    tokenizer = HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code)
+    return Source(checkpoint, tokenizer, import_s)
 
 
 def open_engine(config: Config, source: Source, workload: Workload) -> Engine:

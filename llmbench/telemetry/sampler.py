@@ -57,7 +57,7 @@ class Sampler:
             self._energy_j = energy - self._energy_start
 
     def memory(self) -> Memory:
-        """Peaks so far; the GPU's is of all processes on it."""
+        """Peaks so far; the GPU's is of all processes on it, main memory's of this process alone."""
         self._sample()
         return Memory(self._peak_gpu, self._peak_rss)
 
@@ -77,11 +77,11 @@ class Sampler:
 
         try:
             used = sum(int(pynvml.nvmlDeviceGetMemoryInfo(handle).used) for handle in self._handles)
+            self._peak_gpu = max(self._peak_gpu or 0, used)
             busy = [int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100 for handle in self._handles]
-        except pynvml.NVMLError as error:
+        except pynvml.NVMLError as error:  # a part of a GPU (MIG) tells its memory but not its utilisation
             log.debug("NVML could not be read: %s", error)
             return
-        self._peak_gpu = max(self._peak_gpu or 0, used)
         if self._counting:
             self._busy.append(sum(busy) / len(busy))
 
