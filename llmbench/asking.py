@@ -117,9 +117,8 @@ class Asking:
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
         if first and elicitation.wanted(self.config.early_stopping, module, asked, completion):
-            self.engine.submit(
-                elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
-            )
+            more = elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
+            self.engine.submit(more, first=True)  # while its prefix is still in the cache
             return
         exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
         text, reason = exchange.written.text, exchange.written.finish_reason

@@ -167,7 +167,9 @@ class EngineConfig:
     pipeline_parallel_size: int = 1
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
     multiprocess: bool = False  # vLLM's engine in a process of its own
-    kv_cache_memory_bytes: int | None = None  # None: by utilisation on the GPU, 256 MiB on the CPU
+    kv_cache_memory_bytes: int | None = (
+        None  # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
+    )
     args: dict[str, Any] = field(default_factory=dict)
 
 

@@ -193,6 +193,12 @@ class _Run:
         self.found.warnings = summaries.warnings_of(
             self.found.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
+        engine = self.found.engine
+        if engine is not None and engine.preemptions:
+            self.found.warnings.append(
+                f"vLLM interrupted running requests {engine.preemptions} times because the KV cache was full; "
+                "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
+            )
         self.found.time_s.total = clock.since_start()
 
     def write(self) -> None:

@@ -75,8 +75,11 @@ class Engine(Protocol):
     ) -> None:
         """Frees the model."""
 
-    def submit(self, request: Request) -> None:
-        """Queues a request; at most the batch size run at once, the rest wait without being timed."""
+    def submit(self, request: Request, *, first: bool = False) -> None:
+        """Queues a request; at most the batch size run at once, the rest wait without being timed.
+
+        `first` puts it before those that wait, as suits a continuation whose prefix is still in the cache.
+        """
 
     def step(self) -> list[Completion]:
         """Works for a moment and returns what finished meanwhile, perhaps nothing."""

@@ -120,9 +120,12 @@ class FakeEngine:
     ) -> None:
         """Nothing to free."""
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request."""
-        self._waiting.append((request, self._steps))
+        if first:
+            self._waiting.appendleft((request, self._steps))
+        else:
+            self._waiting.append((request, self._steps))
 
     @property
     def unfinished(self) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from llmbench.config import Config, Device, Startup
 from llmbench.engine.base import EngineReport, Source, Workload
-from llmbench.engine.vllm_choices import CPU_KV_CACHE_BYTES, DEFAULT_BATCH, pick_device, pick_startup
+from llmbench.engine.vllm_choices import DEFAULT_BATCH, cpu_kv_cache_bytes, pick_device, pick_startup
 from llmbench.engine.vllm_errors import explain_import, explain_start
 from llmbench.errors import EngineError, LlmbenchError
 from llmbench.processes import blocked_sigint
@@ -145,7 +145,7 @@ class VllmEngine:
             arguments["speculative_config"] = engine.speculative
         cache = engine.kv_cache_memory_bytes
         if cache is None and self._device is Device.cpu:
-            cache = CPU_KV_CACHE_BYTES
+            cache = cpu_kv_cache_bytes()
         if cache is not None:
             arguments["kv_cache_memory_bytes"] = cache
         return arguments | engine.args
@@ -186,9 +186,12 @@ class VllmEngine:
         """Waiting and running requests."""
         return len(self._waiting) + len(self._running)
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request; it is admitted to vLLM when a place is near."""
-        self._waiting.append(request)
+        if first:
+            self._waiting.appendleft(request)
+        else:
+            self._waiting.append(request)
 
     def step(self) -> list[Completion]:
         """One step of vLLM's, after filling the places that are free.

@@ -3,6 +3,8 @@
 import importlib.util
 from pathlib import Path
 
+import psutil
+
 from llmbench import machine
 from llmbench.config import Config, Device, Startup
 from llmbench.engine.base import Workload
@@ -10,8 +12,8 @@ from llmbench.engine.vllm_errors import TORCH_EXTRAS
 from llmbench.errors import EngineError
 from llmbench.models import weights_bytes
 
-CPU_KV_CACHE_BYTES = 256 << 20
-"""The KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
+CPU_KV_CACHE_BYTES = (256 << 20, 1 << 30)
+"""Bounds of the KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
 DEFAULT_BATCH = 256
 """vLLM's own bound on running requests where it does not say."""
 SMALL_MODEL_B = 3.0
@@ -55,6 +57,12 @@ def check_machine(config: Config) -> None:
             "use model=smollm2, or engine.device=cpu to run it on the CPU all the same."
         )
     _check_torch_extras(device)
+
+
+def cpu_kv_cache_bytes() -> int:
+    """A sixteenth of the memory that is available, within bounds: 1 GiB holds 46,000 tokens of SmolLM2-135M."""
+    low, high = CPU_KV_CACHE_BYTES
+    return max(low, min(high, psutil.virtual_memory().available // 16))
 
 
 def _billions_of_parameters(config: Config) -> float:
