@@ -90,6 +90,16 @@ def text_of(row: Row, column: str, index: int) -> str:
     return value.strip()
 
 
+def check_text(row: Row, column: str, index: int) -> None:
+    """Refuses a question that is there but holds no text; grading alone needs no question.
+
+    Raises:
+        DataError: As `text_of` does.
+    """
+    if column in row:
+        text_of(row, column, index)
+
+
 _Loaded = tuple[list[Row], str | None, str, int | None]
 
 

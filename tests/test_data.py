@@ -80,7 +80,7 @@ def test_the_hub_offline_is_explained() -> None:
         ("aime", {"problem": {"a": 1}, "answer": "1"}, "a dict under 'problem'"),
         ("math", {"problem": "?", "answer": 1.5}, "a float under 'answer'"),
         ("math", {"problem": "?", "solution": "no box"}, "no box to take one from"),
-        ("gsm8k", {"question": "?", "answer": "7"}, "no '####'"),
+        ("gsm8k", {"question": "?", "answer": "seven"}, "no '####'"),
         (
             "gpqa",
             {"Question": "?", "Correct Answer": "a", **{f"Incorrect Answer {n}": "b" for n in (1, 2, 3)}},

@@ -33,6 +33,12 @@ def test_a_row_and_a_text_make_a_score(benchmark: str) -> None:
     )
 
 
+def test_the_gold_answer_alone_is_enough() -> None:
+    assert llmbench.grade("math", {"answer": "3"}, "\\boxed{3}").value == 1.0
+    assert llmbench.grade("aime", {"answer": 25}, "\\boxed{025}").value == 1.0
+    assert llmbench.grade("gsm8k", {"answer": "1,450"}, "That makes 1450.").value == 1.0
+
+
 def test_the_edge_cases_grade_as_the_table_says() -> None:
     """Through the public function, with the rows of the table as the hub would name their fields."""
     table = Path(__file__).parent / "cases" / "edge_cases.jsonl"

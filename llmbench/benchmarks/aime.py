@@ -11,7 +11,7 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row, text_of
+from llmbench.data import Row, check_text, text_of
 from llmbench.equivalence import integer_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
@@ -27,7 +27,7 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
 
 
 def _sample(row: Row, index: int) -> Sample:
-    text_of(row, "problem", index)
+    check_text(row, "problem", index)
     answer = text_of(row, "answer", index)
     if not re.fullmatch(r"0*\d{1,3}", answer):
         raise DataError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row, text_of
+from llmbench.data import Row, check_text, text_of
 from llmbench.equivalence import number_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
@@ -32,13 +32,13 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
 
 
 def _sample(row: Row, index: int) -> Sample:
-    text_of(row, "question", index)
+    check_text(row, "question", index)
     return Sample(str(index), row, _gold(text_of(row, "answer", index), index))
 
 
 def _gold(answer: str, index: int) -> str:
     _, mark, gold = answer.rpartition("####")
-    if not mark:
+    if not mark and not re.fullmatch(r"-?[\d,.]+", gold.strip()):
         raise DataError(f"gsm8k: the answer of row {index} has no '####' before its number.")
     return gold.strip().replace(",", "")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row, text_of
+from llmbench.data import Row, check_text, text_of
 from llmbench.equivalence import math_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
@@ -32,7 +32,7 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
 
 
 def _sample(row: Row, index: int) -> Sample:
-    text_of(row, "problem", index)
+    check_text(row, "problem", index)
     name = text_of(row, "unique_id", index) if "unique_id" in row else str(index)
     return Sample(name, row, _gold(row, index))
 
