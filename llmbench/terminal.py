@@ -21,7 +21,6 @@ from llmbench.summary import BenchmarkSummary, Summary
 PLAIN_PERIOD_S = 10.0
 LIVE_PERIOD_S = 0.25
 PLAIN_WIDTH = 100
-WIDE = 100
 
 
 class Terminal:
@@ -54,7 +53,7 @@ class Terminal:
         """The closing table, its warnings before it."""
         for warning in summary.warnings:
             self.out.print(f"[bold yellow]![/] {escape(warning)}", soft_wrap=True)
-        self.out.print(_table(summary.benchmarks, self.out.width))
+        self.out.print(_table(summary.benchmarks, self.out))
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
                 self.out.print(escape(f"{name}: {_repeats(found.repeated)}"), soft_wrap=True)
@@ -62,10 +61,12 @@ class Terminal:
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
 
-def _table(benchmarks: Mapping[str, BenchmarkSummary], width: int) -> Table:
-    """The closing table; a terminal narrower than 100 columns gets fewer of them, never a cut name."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns: list[tuple[str, Callable[[BenchmarkSummary], str]]] = [
+Column = tuple[str, Callable[[BenchmarkSummary], str]]
+
+
+def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Table:
+    """The closing table; a narrow terminal gets fewer of its columns, none of them cut."""
+    columns: list[Column] = [
         ("n", lambda f: str(f.n) if f.n == f.expected else f"{f.n}/{f.expected}"),
         ("accuracy", lambda f: _percent(f.accuracy)),
         ("95 % interval", lambda f: f"{_percent(f.ci95[0])} … {_percent(f.ci95[1])}" if f.ci95 else "-"),
@@ -76,13 +77,20 @@ def _table(benchmarks: Mapping[str, BenchmarkSummary], width: int) -> Table:
         ("time", lambda f: _number(f.time_s, " s")),
         ("samples/s", lambda f: _number(f.throughput.samples_per_s)),
     ]
-    if width < WIDE:
-        columns = columns[:-2]
+    while True:
+        table = _filled(columns, benchmarks)
+        if len(columns) == 1 or console.measure(table).maximum <= console.width:
+            return table
+        columns.pop()
+
+
+def _filled(columns: Sequence[Column], benchmarks: Mapping[str, BenchmarkSummary]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("benchmark", no_wrap=True)
     for heading, _ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, found in benchmarks.items():
-        table.add_row(name, *(show(found) for _, show in columns))
+        table.add_row(escape(name), *(show(found) for _, show in columns))
     return table
 
 
