@@ -42,6 +42,8 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
     config = _benchmark(benchmark)
     module = import_module(benchmark, config.module)
     (loaded,) = module.load([sample], config.options, 0)
+    if finish_reason not in list(FinishReason):
+        raise ValueError(f"finish_reason={finish_reason!r} is none of {', '.join(FinishReason)}")
     return score(module, loaded, text, FinishReason(finish_reason))
 
 

@@ -190,6 +190,10 @@ class _Run:
             self.found.benchmarks[name] = summaries.summarise(
                 results, self.totals.get(name, 0), benchmark.repeats
             )
+        missing = [name for name, found in self.found.benchmarks.items() if found.n < found.expected]
+        if missing and self.found.status != "running":
+            self.found.comparable = False
+            self.found.not_comparable = [*self.found.not_comparable, f"unfinished: {', '.join(missing)}"]
         self.found.warnings = summaries.warnings_of(
             self.found.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )

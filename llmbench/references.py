@@ -64,9 +64,19 @@ def _differences(
         differences.append(f"{config.model.quantization} weights here")
     if config.model.path is not None:
         differences.append("a local checkpoint here")
-    if not found.comparable:
-        differences.append("a reduced run here")
+    differences += [
+        reason
+        for reason in found.not_comparable
+        if not _about_another(reason, name, config)
+        and not reason.startswith(("sampling.temperature", "sampling.top_p"))
+    ]
     return differences, unknown
+
+
+def _about_another(reason: str, name: str, config: Config) -> bool:
+    """Whether a reason is another benchmark's."""
+    others = [other for other in config.benchmarks if other != name]
+    return any(f"benchmarks.{other}." in reason or f" of {other}'s " in reason for other in others)
 
 
 def sentence(comparison: Comparison) -> str:

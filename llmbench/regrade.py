@@ -162,9 +162,16 @@ def _summary(run: Run, results: Sequence[Result], names: Sequence[str]) -> dict[
     for name, found in after.items():
         old = benchmarks.get(name) or {}
         benchmarks[name] = asdict(found) | {key: old[key] for key in MEASURED if key in old}
-    outdated = warnings_of(before)
+    asks = _asks(run.folder)
+    outdated = warnings_of(before, asks=asks)
     other = [warning for warning in run.summary.get("warnings") or [] if warning not in outdated]
-    return {**run.summary, "benchmarks": benchmarks, "warnings": [*warnings_of(after), *other]}
+    return {**run.summary, "benchmarks": benchmarks, "warnings": [*warnings_of(after, asks=asks), *other]}
+
+
+def _asks(folder: Path) -> bool:
+    """Whether the run asked for missing answers."""
+    settings = read_config(folder) or {}
+    return bool(settings.get("early_stopping", "answer") == "answer")
 
 
 def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:

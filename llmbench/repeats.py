@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from llmbench import stats
 from llmbench.records import Result
@@ -83,20 +84,20 @@ def repeat_statistics(results: Sequence[Result]) -> RepeatStatistics:
     return RepeatStatistics(
         questions=len(by_question),
         repeats=repeats,
-        avg=_estimate(repeats, (math.fsum(values) / len(values) for values in scores)),
+        avg=_estimate(repeats, (math.fsum(values) / len(values) for values in scores), sum(map(len, scores))),
         pass_at=tuple(_pass_at(k, scores) for k in range(1, repeats + 1)),
         maj=_estimate(repeats, (majority([(r.score.answer, r.score.value) for r in a]) for a in full)),
         variance=variance_split(scores),
     )
 
 
-def _estimate(k: int, values: Iterable[float]) -> Estimate:
+def _estimate(k: int, values: Iterable[float], answers: int | None = None) -> Estimate:
     one_each = list(values)
     return Estimate(
         k=k,
         value=math.fsum(one_each) / len(one_each),
         stderr=stats.standard_error(one_each),
-        ci95=stats.interval(one_each),
+        ci95=stats.interval(one_each, answers),
         questions=len(one_each),
     )
 
@@ -124,19 +125,27 @@ def pass_at_k(count: int, correct: int, k: int) -> float:
 def majority(answers: Sequence[tuple[str | None, float]]) -> float:
     """The score of the most frequent answer, from (extracted answer, score) pairs.
 
-    Answers vote together where they are the same but for white space and case; None has no vote. A group's score is the
-    mean of its answers' scores. Among equally frequent groups one is taken to be drawn at random, and the expectation
+    Answers vote together where they are the same but for white space and case, or the same number, or all right: what
+    equals the gold answer is equal. None has no vote. A group's score is the mean of its answers' scores. Among equally frequent groups one is taken to be drawn at random, and the expectation
     is given: the mean of their scores. Without any vote the score is 0.
     """
     groups: dict[str, list[float]] = defaultdict(list)
     for answer, value in answers:
         if answer is not None:
-            groups["".join(answer.split()).casefold()].append(value)
+            groups["right" if value >= 1 else _vote(answer)].append(value)
     if not groups:
         return 0.0
     most = max(map(len, groups.values()))
     tied = [math.fsum(values) / most for values in groups.values() if len(values) == most]
     return math.fsum(tied) / len(tied)
+
+
+def _vote(answer: str) -> str:
+    plain = "".join(answer.split()).casefold()
+    try:
+        return f"number {Fraction(plain.replace(',', ''))}"
+    except (ValueError, ZeroDivisionError):
+        return f"text {plain}"
 
 
 def variance_split(scores: Sequence[Sequence[float]]) -> VarianceSplit | None:

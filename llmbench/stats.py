@@ -39,7 +39,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def wilson(successes: float, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: float) -> tuple[float, float]:
     """Wilson's score interval for a proportion (1927), which holds for few trials and near 0 and 1.
 
     Raises:
@@ -67,16 +67,26 @@ def standard_error(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
+def interval(values: Sequence[float], answers: int | None = None) -> tuple[float, float]:
     """The interval of a mean of scores from 0 to 1, one for each question.
 
     Wilson's where every score is 0 or 1. With scores between (means over repeats) Wilson's too, on the effective number of
-    trials that gives the mean its observed variance, which keeps the interval inside 0 to 1 for few questions.
+    trials that gives the mean its observed variance, widened as Student's t asks for so few questions; this keeps the
+    interval inside 0 to 1.
+
+    Args:
+        values: A score for each question.
+        answers: How many answers the scores are means of: there cannot be more evidence than that.
     """
-    mean = math.fsum(values) / len(values)
+    count = len(values)
+    mean = math.fsum(values) / count
     if all(value in (0.0, 1.0) for value in values):
-        return wilson(mean * len(values), len(values))
-    error = standard_error(values) or 0.0
-    binomial = mean * (1 - mean)
-    effective = max(len(values), round(binomial / error**2)) if error > 0 and binomial > 0 else len(values)
+        return wilson(mean * count, count)
+    error, binomial = standard_error(values) or 0.0, mean * (1 - mean)
+    if error == 0 or binomial == 0:
+        return wilson(mean * count, count)
+    from scipy.special import stdtrit
+
+    widening = float(stdtrit(count - 1, 0.975)) / Z95
+    effective = min(binomial / (error * widening) ** 2, answers or math.inf)
     return wilson(mean * effective, effective)

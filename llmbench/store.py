@@ -165,6 +165,8 @@ def from_row(row: Mapping[str, Any]) -> Result:
     whole = dict(row)
     if SEALED in whole:
         whole |= orjson.loads(zlib.decompress(base64.b64decode(whole[SEALED])))
+    if isinstance(whole["value"], bool) or not isinstance(whole["value"], int | float):
+        raise TypeError(f"value {whole['value']!r} is no number")
     score = Score(
         whole["value"], whole["score"]["answer"], Outcome(whole["outcome"]), whole["score"]["explanation"]
     )
@@ -205,17 +207,21 @@ def read_journal(folder: Path) -> Iterator[Result]:
     if not path.is_file():
         raise RunError(f"{folder} holds no {JOURNAL}; it is not the folder of a run.")
     lines = path.read_bytes().split(b"\n")
+    seen: set[tuple[str, str, int]] = set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            yield from_row(orjson.loads(line))
+            result = from_row(orjson.loads(line))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             if number == len(lines):
                 return
             raise RunError(
                 f"{path}, line {number}, cannot be read ({type(error).__name__}: {error})."
             ) from error
+        if (result.benchmark, result.sample_id, result.repeat) not in seen:  # a result counts once
+            seen.add((result.benchmark, result.sample_id, result.repeat))
+            yield result
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:

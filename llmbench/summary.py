@@ -27,6 +27,7 @@ class Rates:
         elicited: Asked for the answer after the text had stopped without one.
         no_answer: No answer was found, truncated ones included.
         error: The engine or the grader failed, time-outs included.
+        limited: Reached the token limit before an answer, whether or not it was then asked for.
     """
 
     truncated: float
@@ -34,6 +35,7 @@ class Rates:
     elicited: float
     no_answer: float
     error: float
+    limited: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class BenchmarkSummary:
     Attributes:
         n: Results, one for each sample and repeat; `expected` is how many the run set out to get.
         accuracy: Mean over questions of the mean over repeats; its error and interval are clustered by question.
-        bounds: The accuracy if every sample without an answer were wrong, and if it were right.
+        bounds: The accuracy if every sample without an answer, or not asked yet, were wrong, and if it were right.
         repeated: avg@k, pass@k, maj@k and the split of the variance; None with one answer to each question.
     """
 
@@ -155,7 +157,7 @@ def summarise(results: Sequence[Result], expected: int, repeats: int) -> Benchma
         accuracy=math.fsum(means) / len(means) if means else None,
         stderr=stats.standard_error(means),
         ci95=stats.interval(means) if means else None,
-        bounds=_bounds(results),
+        bounds=_bounds(results, expected),
         rates=_rates(results),
         tokens=tokens,
         time_s=time_s,
@@ -188,16 +190,14 @@ def _throughput(count: int, tokens: Tokens, time_s: float | None) -> Throughput:
 UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR)
 
 
-def _bounds(results: Sequence[Result]) -> tuple[float, float] | None:
+def _bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
+    """The accuracy if everything unanswered, and everything not asked yet, were wrong, and if it were right."""
     if not results:
         return None
-    by_sample: dict[str, list[tuple[float, float]]] = {}
-    for result in results:
-        best = 1.0 if result.score.outcome in UNANSWERED else result.score.value
-        by_sample.setdefault(result.sample_id, []).append((result.score.value, best))
-    lows = [math.fsum(low for low, _ in pairs) / len(pairs) for pairs in by_sample.values()]
-    highs = [math.fsum(high for _, high in pairs) / len(pairs) for pairs in by_sample.values()]
-    return math.fsum(lows) / len(lows), math.fsum(highs) / len(highs)
+    planned = max(expected, len(results))
+    right = math.fsum(result.score.value for result in results)
+    unanswered = sum(result.score.outcome in UNANSWERED for result in results)
+    return right / planned, (right + unanswered + planned - len(results)) / planned
 
 
 def _rates(results: Sequence[Result]) -> Rates | None:
@@ -210,11 +210,22 @@ def _rates(results: Sequence[Result]) -> Rates | None:
     outcomes = [result.score.outcome for result in results]
     return Rates(
         truncated=share(outcomes.count(Outcome.TRUNCATED)),
-        stopped=share(sum(r.completions[0].finish_reason is FinishReason.STOP_STRING for r in results)),
+        stopped=share(
+            sum(
+                bool(r.completions) and r.completions[0].finish_reason is FinishReason.STOP_STRING
+                for r in results
+            )
+        ),
         elicited=share(sum(r.elicited for r in results)),
         no_answer=share(outcomes.count(Outcome.NO_ANSWER) + outcomes.count(Outcome.TRUNCATED)),
         error=share(outcomes.count(Outcome.ERROR) + outcomes.count(Outcome.TIMEOUT)),
+        limited=share(sum(_limited(result) for result in results)),
     )
+
+
+def _limited(result: Result) -> bool:
+    cut = bool(result.completions) and result.completions[0].finish_reason is FinishReason.LENGTH
+    return cut and (result.elicited or result.score.answer is None)
 
 
 def _times(results: Sequence[Result]) -> dict[str, Distribution]:
@@ -244,7 +255,16 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
         rates = summary.rates
         if rates is None:
             continue
-        if rates.truncated > DOUBTFUL:
+        if summary.n < summary.expected:
+            found.append(
+                f"{name}: {summary.expected - summary.n} of {summary.expected} are missing, so this is no score of the whole."
+            )
+        if asks and rates.limited > DOUBTFUL:
+            found.append(
+                f"{name}: {rates.limited:.0%} of the texts reached the token limit before an answer and were asked for it; "
+                f"with benchmarks.{name}.max_tokens higher they would end by themselves."
+            )
+        elif rates.truncated > DOUBTFUL:
             found.append(
                 f"{name}: {rates.truncated:.0%} of the answers were cut off by the token limit; "
                 f"set benchmarks.{name}.max_tokens higher."

@@ -12,6 +12,7 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from llmbench.records import Outcome, Result
@@ -21,6 +22,7 @@ from llmbench.summary import BenchmarkSummary, Summary
 PLAIN_PERIOD_S = 10.0
 LIVE_PERIOD_S = 0.25
 PLAIN_WIDTH = 100
+ANY_WIDTH = 10_000
 
 
 class Terminal:
@@ -79,9 +81,14 @@ def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Tabl
     ]
     while True:
         table = _filled(columns, benchmarks)
-        if len(columns) == 1 or console.measure(table).maximum <= console.width:
+        if len(columns) == 1 or _width(table, console) <= console.width:
             return table
         columns.pop()
+
+
+def _width(table: Table, console: Console) -> int:
+    """Columns that a table takes where nothing is cut."""
+    return Measurement.get(console, console.options.update(max_width=ANY_WIDTH), table).maximum
 
 
 def _filled(columns: Sequence[Column], benchmarks: Mapping[str, BenchmarkSummary]) -> Table:

@@ -121,7 +121,7 @@ def test_summary_json_has_the_promised_names(tmp_path: Path) -> None:
     assert summary["gpu"].keys() == {"utilization_mean", "energy_j"}
     benchmark = summary["benchmarks"]["arithmetic"]
     assert benchmark.keys() >= BENCHMARK_NAMES
-    assert benchmark["rates"].keys() == {"truncated", "stopped", "elicited", "no_answer", "error"}
+    assert benchmark["rates"].keys() >= {"truncated", "stopped", "elicited", "no_answer", "error"}
     assert benchmark["latency_s"].keys() == {"mean", "p50", "p95", "p99"}
     assert benchmark["throughput"].keys() == {"samples_per_s", "output_tokens_per_s", "total_tokens_per_s"}
     assert summary["engine"]["weights_bytes"] is None  # not measured, so not zero

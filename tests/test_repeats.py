@@ -69,7 +69,11 @@ def test_pass_at_k_refuses_what_cannot_be(count: int, correct: int, k: int) -> N
             [(" X + 1", 1.0), ("x+1", 1.0), ("8", 0.0), ("9", 0.0)],
             1.0,
         ),  # white space and case do not part votes
-        ([("x", 1.0), ("X", 0.0), ("8", 0.0)], 0.5),  # a group graded both ways counts by its mean
+        (
+            [("1/2", 1.0), ("0.5", 1.0), ("3", 0.0), ("3.0", 0.0), ("\\frac12", 1.0)],
+            1.0,
+        ),  # what is right is equal
+        ([("1,450", 0.0), ("1450.0", 0.0), ("8", 1.0)], 0.0),  # the same number
     ],
 )
 def test_majority(answers: list[tuple[str | None, float]], expected: float) -> None:

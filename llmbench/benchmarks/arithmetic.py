@@ -106,7 +106,10 @@ def generate(options: Mapping[str, Any], seed: int) -> list[Row]:
 
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - drawn in generate
     """Samples named by level and place."""
-    return [Sample(f"{row['level']}-{index:03d}", row, str(row["answer"])) for index, row in enumerate(rows)]
+    return [
+        Sample(f"{row.get('level', 'own')}-{index:03d}", row, str(row["answer"]))
+        for index, row in enumerate(rows)
+    ]
 
 
 def worked(sample: Sample) -> str:

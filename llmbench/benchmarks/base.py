@@ -50,6 +50,8 @@ def import_module(name: str, path: str) -> Module:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         raise ConfigError(f"benchmarks.{name}.module={path} cannot be imported: {error}.") from error
+    if not all(callable(getattr(module, name_, None)) for name_ in ("extract", "equal")):
+        raise ConfigError(f"benchmarks.{name}.module={path} is no benchmark: it has no extract and equal.")
     return cast("Module", module)
 
 
