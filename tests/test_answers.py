@@ -92,7 +92,19 @@ def test_number_answer(row: Row) -> None:
 
 @table("choices")
 def test_choice(row: Row) -> None:
-    assert choice(row["text"], row.get("choices"), row.get("letters", "ABCD")) == row["want"]
+    letters, complete = row.get("letters", "ABCD"), row.get("complete", True)
+    assert choice(row["text"], row.get("choices"), letters, complete=complete) == row["want"]
+
+
+@table("graded")
+def test_graded(row: Row) -> None:
+    """Whole outputs and whether they are right; without a gold no answer may be found."""
+    answer = EXTRACT[row["kind"]](row["output"])
+    if row["gold"] is None:
+        assert answer is None
+        return
+    gold = row["gold"].removeprefix("#### ")
+    assert (answer is not None and EQUAL[row["kind"]](gold, answer)) is row["correct"]
 
 
 @pytest.mark.parametrize(

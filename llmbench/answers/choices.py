@@ -10,7 +10,8 @@ r"""The letter of a multiple-choice answer in a model's text.
 
 The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
 back in between ("Wait", "mistake"). Among weak ones the higher row wins, then the later statement. Tiers below the first
-need a complete text, but for "I choose", which is as good as a cue.
+need a complete text, but for "I choose", which is as good as a cue. A letter or text at the very end of an incomplete text is
+no statement: "The answer is B" may have become "Benzene".
 
 No statement: a word that begins with a letter ("Answer: Benzene"), the article ("The answer is a particle"), a formula
 ("B = 0.5 T", "C-14"), a denial or a supposition ("the answer is not B", "if the answer is B"), a letter in prose.
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 
 from llmbench.answers.letters import Reader, plain
 from llmbench.answers.stated import WINDOW, boxes, cues
-from llmbench.answers.text import paragraphs, prepare, sentences
+from llmbench.answers.text import paragraphs, prepare, prepare_cut, sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ _IS_CORRECT = re.compile(
     r"(?P<lead>\b(?:option|choice|answer|alternative)\s+)?(?P<open>[(\[])?(?<![A-Za-z0-9])(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])(?P<close>[)\]])?"
     r"(?:\s*\([^()\n]{1,60}\)|\s*:\s*[^\n.!?,:]{1,60}?)?\s+(?:is|must\s+be|should\s+be|would\s+be|appears\s+to\s+be|seems\s+to\s+be)\s+"
     r"(?:(?:therefore|thus|hence|then|indeed|clearly|likely|most\s+likely|probably|definitely)\s+)?"
-    r"(?:the\s+|our\s+|my\s+)?(?:(?:only|single|one|most|best)\s+)*(?:correct|right|best|answer|accurate|appropriate|plausible|likely)\b"
+    r"(?:the\s+|our\s+|my\s+)?(?:(?:only|single|one|most|best)\s+)*(?:correct|right|best|better|answer|accurate|appropriate|plausible|likely)\b"
     r"\s*(?P<noun>answer|option|choice|one|statement|match|response)?(?P<after>[^\n]{0,12})",
 )
 _CONCLUDE = re.compile(
@@ -95,7 +96,17 @@ def choice(
         complete: The text ended by itself, so that its form and its closing sentence may count.
     """
     reader = Reader(letters, tuple(choices or ()))
-    plain_text = plain(prepare(text))
+    if complete:
+        return _stated(plain(prepare(text)), reader, complete=True)
+    plain_text = plain(prepare_cut(text))
+    if not re.search(r"[\w$(\[-]\s*\Z", plain_text) or plain_text.endswith("\n"):
+        return _stated(plain_text, reader, complete=False)
+    # What another character would change may have been cut.
+    found = {_stated(plain_text.rstrip() + more, reader, complete=False) for more in ("x", "7")}
+    return found.pop() if len(found) == 1 else None
+
+
+def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
     strong = max(_strong(plain_text, reader), key=lambda found: found.position, default=None)
     if strong:
         behind = plain_text[strong.position :]

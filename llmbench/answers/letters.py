@@ -44,8 +44,11 @@ _TOKEN = re.compile(
     r"(?P<open>[(\[{\"'“‘<]|\\\{)?\s*(?P<letter>[A-Za-z])(?![A-Za-z0-9'’_^])(?:\s?(?P<close>[)\]}\"'”’>]|\\\}))?"
 )
 _SEVERAL = re.compile(
-    r"\s*(?:,\s*(?:and|or)?|/|&|\+|\b(?:and|or|and/or)\b)\s*(?:option\s+|choice\s+)?\(?(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])\)?"
+    r"\s*(?:,\s*(?:and|or)?|/|&|\+|\b(?:and|or|and/or)\b)\s*(?:(?:maybe|perhaps|possibly|else)\s+)?(?:option\s+|choice\s+)?\(?(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])\)?"
     r"(?!\s+(?!are\b|both\b|together\b|only\b|combined\b|if\b|because\b|since\b|as\b)[a-z])"
+)
+_DENIED = re.compile(
+    r"\)?\s+(?:is|was)(?:n['’]t|\s+(?:not|in(?:correct|valid)|wrong|false|(?:clearly|also)\s+(?:wrong|incorrect)))\b"
 )
 _ENDS_SENTENCE = re.compile(
     r"\s*(?:[.!;](?!\w)|[)\]}*]*\s*$|\n|,\s*(?:since|because|as|which)\b|\s(?:because|since)\b|<|\})"
@@ -83,6 +86,8 @@ class Reader:
         if token is None:
             return None
         behind = rest[token.end() :]
+        if _DENIED.match(behind):
+            return None
         decorated = bool(token["open"] and token["close"]) or bool(token["close"] and token["close"] in ")]")
         if not self._is_letter(token["letter"], behind, decorated=decorated):
             return None

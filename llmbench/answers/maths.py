@@ -7,7 +7,10 @@ r"""The answer of a mathematics problem in a model's text.
 | 3 | the closing sentence, only of a complete text | its last formula, else its last bold text or number | `So the area is $12\pi$.` |
 
 A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is no answer:
-an unclosed box, an unclosed formula, a line that ends in an operator or in "=". Nothing is evaluated here.
+an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
+behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text calls wrong at once
+("is incorrect", "but that is wrong") is none; a cue behind it counts. Refusals and denials are no closing sentence
+(`closing.py`). Nothing is evaluated here.
 
 Rule 3 is kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
 last one; early stopping asks for the answer there instead.
@@ -18,8 +21,9 @@ last one; early stopping asks for the answer there instead.
 import re
 from collections.abc import Iterator
 
-from llmbench.answers.stated import cues, last_boxed
-from llmbench.answers.text import first_sentence, paragraphs, prepare, sentences
+from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
+from llmbench.answers.stated import cues, is_cut, is_retracted, last_boxed
+from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
 
 MAX_WORDS = 4
@@ -53,7 +57,7 @@ _NOT_ANSWERS = re.compile(
     re.IGNORECASE,
 )
 _CLOSERS = re.compile(
-    r"^\W*$|\b(?:I hope|let me know|feel free|hope this|if you have|Q\.?E\.?D|this completes|is correct\.?$|\\blacksquare|\\square|✅|verified)\b|```",
+    rf"{CLOSERS.pattern}|^\W*$|\b(?:Q\.?E\.?D|this completes|is correct\.?$|\\blacksquare|\\square|✅|verified)\b|```",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
@@ -72,11 +76,17 @@ def math_answer(text: str, *, complete: bool = True) -> str | None:
         text: A model's whole output.
         complete: The text ended by itself, so that its closing sentence may count as the answer.
     """
-    text = prepare(text)
+    text = prepare(text) if complete else prepare_cut(text)
+    return _boxed_or_stated(text, complete=complete) or (_conclusion(text) if complete else None)
+
+
+def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
     box = last_boxed(text)
-    if box:
+    if box and is_retracted(text, box):
+        return _last_stated(text, box.end, complete=complete)
+    if box and (complete or not is_cut(text, box)):
         return box.content
-    return _last_stated(text) or (_conclusion(text) if complete else None)
+    return _last_stated(text, 0, complete=complete)
 
 
 def integer_answer(text: str, *, complete: bool = True) -> str | None:
@@ -86,9 +96,8 @@ def integer_answer(text: str, *, complete: bool = True) -> str | None:
     comes back as it was written: the model has answered, and wrongly, which is not the same as no answer. So do integers
     outside 0 to 999. A closing sentence counts only where it holds an integer.
     """
-    text = prepare(text)
-    box = last_boxed(text)
-    stated = box.content if box else _last_stated(text)
+    text = prepare(text) if complete else prepare_cut(text)
+    stated = _boxed_or_stated(text, complete=complete)
     if stated is not None:
         integer = _integer(stated)
         return stated if integer is None else integer
@@ -116,12 +125,36 @@ def _integer(stated: str) -> str | None:
     return str(value.numerator)
 
 
-def _last_stated(text: str) -> str | None:
+def _last_stated(text: str, start: int, *, complete: bool) -> str | None:
     for cue in reversed(cues(text)):
-        value = _value(cue.rest)
-        if value:
+        value = _value(cue.rest) if cue.end > start else None
+        if value and (complete or cue.end + len(cue.rest) < len(text) or not _may_be_cut(cue.rest)):
             return value
     return None
+
+
+_ENDED = re.compile(
+    r"(?:[.!?\n`\"]|\*\*|</answer>|\d%?\s+(?!and\b|or\b|to\b|by\b|plus\b|minus\b|times\b|over\b)[A-Za-z]{2,}[A-Za-z ]*)\s*$"
+)
+
+
+def _may_be_cut(rest: str) -> bool:
+    """Whether the value behind a cue reaches the text's end, so that more of it may have followed."""
+    rest = rest[lead.end() :] if (lead := _LEAD.match(rest)) else rest
+    formula = _FORMULA.match(rest)
+    if formula:
+        while (joint := _JOINT.match(rest, formula.end())) and (
+            following := _FORMULA.match(rest, joint.end())
+        ):
+            formula = following
+        return bool(_JOINT.fullmatch(rest, formula.end()))
+    sentence = first_sentence(rest)
+    if sentence != rest or _ENDED.search(rest):
+        return False
+    if _STARTS_WITH_NUMBER.match(sentence):
+        return not _CLAUSE_END.search(sentence)
+    formulas = list(_FORMULA.finditer(sentence))
+    return not formulas or (formulas[-1].end() < len(sentence.rstrip()) and sentence.count("$") % 2 == 1)
 
 
 def _value(rest: str) -> str | None:
@@ -140,6 +173,7 @@ def _value(rest: str) -> str | None:
     words = _plain(_CLAUSE_END.sub("", sentence))
     if (
         not words
+        or re.match(r"(?:between|from)\s+\S*\d", words, re.IGNORECASE)
         or len(words.split()) > MAX_WORDS
         or _NOT_ANSWERS.search(words)
         or sentence.endswith((":", "?"))
@@ -181,6 +215,8 @@ def _plain(value: str) -> str | None:
 
 
 def _conclusion(text: str) -> str | None:
+    if refuses(text):
+        return None
     blocks = paragraphs(text)
     while blocks and all(_CLOSERS.search(line) for line in blocks[-1].splitlines()):
         blocks.pop()
@@ -192,7 +228,7 @@ def _conclusion(text: str) -> str | None:
         return _whole(_content(display[-1]))
     for sentence in reversed(sentences(block)):
         if not _CLOSERS.search(sentence):
-            return _closing_value(sentence.strip())
+            return _closing_value(without_aside(affirmed(sentence.strip())))
     return None
 
 

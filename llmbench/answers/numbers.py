@@ -8,21 +8,38 @@ r"""The number that a word problem asks for (GSM8K, arithmetic).
 Of an equation the last member counts ("The answer is 9 * 2 = $18."). What comes back is the number as it was written, less
 currency and percent signs: "70,000", "-7", "3/4", "5.00". Numbers inside words ("x2"), list numbers ("2.") and step numbers
 ("Step 3") are not looked at. Rule 2 is the "flexible extraction" of other harnesses, with its weakness: a number mentioned
-behind the answer is taken for it. `stated_number` leaves it out; use that for texts that were cut off.
+behind the answer is taken for it. Courtesies, denials, refusals and closing asides are left out of it (`closing.py`).
+`stated_number` leaves rule 2 out, and statements that reach the text's very end; use that for texts that were cut off.
+
+Behind a cue or in a box an unevaluated expression, a range, a list or an alternative comes back whole ("18 + 2", "16 or 18",
+"18:30"), never its first number: `number_equal` evaluates the first and finds the others equal to nothing. Scales are
+multiplied out ("18 million", "70k").
 """
 
 # ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
 
-from llmbench.answers.stated import boxes, cues
-from llmbench.answers.text import first_sentence, paragraphs, prepare, sentences
+from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
+from llmbench.answers.stated import boxes, cues, is_cut, is_retracted
+from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
+from llmbench.equivalence.rational import rational
 
 _MAX_LENGTH = 60
 """Characters; a longer run of digits is no answer."""
 _NUMBER = re.compile(
     r"(?<![A-Za-z_\d.,])(?P<sign>(?<![\d)%])[-+])?\s?(?:\$|€|£|¥)?\s?(?P<second>-)?"
     r"(?P<value>\d+\s\d+/\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?(?:\s?/\s?\d+(?:\.\d+)?)?|\.\d+)"
+    r"(?P<scale>\s?(?:thousand|million|billion|trillion)\b|[kK]\b)?"
+)
+_SCALES = {"k": 10**3, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_VALUE = r"[-+]?\s?[$€£¥(]*\s?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)[)%]*"
+_SEVERAL = re.compile(
+    rf"\s*(?:{_VALUE}(?:\s*[-+*/×÷·^–—]\s*{_VALUE}|\s*\bx\s*{_VALUE}|:\d\d|\s*,?\s*\b(?:or|to|and)\s+(?:maybe\s+|perhaps\s+)?{_VALUE})+"
+    rf"|{_VALUE}(?:\s*[,;]\s*(?:and\s+|or\s+)?{_VALUE})+(?=[\s)\].!]*$))"
+)
+_EITHER = re.compile(
+    rf"(?:\bbetween|\beither|\bfrom)\s+{_VALUE}[^.!?]*?\b(?:and|or|to)\s+{_VALUE}", re.IGNORECASE
 )
 _LIST_NUMBER = re.compile(
     r"(?m)^\s*(?:\(?\d+[.)]\s+|[-*•]\s+)|\b(?:step|case|example|part|question|problem|option|figure)\s+#?\d+\b",
@@ -47,20 +64,33 @@ _BOLD = re.compile(r"\*\*(.+?)\*\*")
 def number_answer(text: str) -> str | None:
     """The stated number of a complete text, else its last; the module's table gives the order."""
     text = prepare(text)
-    return _stated(text) or _last(text)
+    return _stated(text) or (None if refuses(text) else _last(text))
 
 
 def stated_number(text: str) -> str | None:
-    """The stated number alone: what counts in a text that was cut off."""
-    return _stated(prepare(text))
+    """The stated number alone, less one that may itself be cut off: what counts in a text that was cut off."""
+    return _stated(prepare_cut(text), complete=False)
 
 
-def _stated(text: str) -> str | None:
-    found = [(box.start, _in_box(box.content)) for box in boxes(text)]
-    found += [(cue.end, _behind_cue(cue.rest)) for cue in cues(text)]
+def _stated(text: str, *, complete: bool = True) -> str | None:
+    kept = [box for box in boxes(text) if not is_retracted(text, box) and (complete or not is_cut(text, box))]
+    found = [(box.start, _in_box(box.content)) for box in kept]
+    found += [
+        (cue.end, _behind_cue(cue.rest))
+        for cue in cues(text)
+        if complete or cue.end + len(cue.rest) < len(text) or not _may_be_cut(cue.rest)
+    ]
     return next(
         (number for _, number in sorted(found, reverse=True, key=lambda item: item[0]) if number), None
     )
+
+
+def _may_be_cut(rest: str) -> bool:
+    """Whether more text would change the number behind a cue."""
+    if re.search(r"(?:[.!?\n]|\*\*)\s*$", rest):
+        return False
+    number = _behind_cue(rest)
+    return any(_behind_cue(rest + more) != number for more in ("7", " 7", "000"))
 
 
 def _simple(text: str) -> str:
@@ -74,12 +104,34 @@ def _numbers(text: str) -> list[str]:
     for match in _NUMBER.finditer(_LIST_NUMBER.sub(" ", text)):
         sign = "-" if (match["sign"] == "-") != (match["second"] == "-") else ""
         if len(match["value"]) <= _MAX_LENGTH:
-            found.append(sign + re.sub(r"\s*/\s*", "/", match["value"]))
+            found.append(sign + _scaled(re.sub(r"\s*/\s*", "/", match["value"]), match["scale"]))
     return found
+
+
+def _scaled(value: str, scale: str | None) -> str:
+    number = rational(value) if scale else None
+    return value if number is None or scale is None else str(number * _SCALES[scale.strip().lower()])
+
+
+def _several(text: str) -> str | None:
+    """The expression, range, list or alternative at the beginning, less currency and percent signs."""
+    text = re.sub(r"(?<=\d)\*\*(?=\d)", "^", text).replace("**", " ")
+    match = _SEVERAL.match(text)
+    if match is None or re.fullmatch(rf"\s*{_NUMBER.pattern}", match[0].rstrip()):
+        return None
+    return re.sub(r"[$€£¥%]", "", match[0]).translate(_SIGNS).strip()
+
+
+_SIGNS = str.maketrans("×·÷x", "**/*")
 
 
 def _in_box(content: str) -> str | None:
     content = _simple(content).rpartition("=")[2]
+    start = re.search(rf"(?<!\w){_VALUE}", content)
+    if _EITHER.search(content):
+        return content.strip()
+    if start and (several := _several(content[start.start() :])):
+        return several
     numbers = _numbers(f" {content}")
     return numbers[0] if numbers else None
 
@@ -94,6 +146,8 @@ def _behind_cue(rest: str) -> str | None:
     rest = rest[lead.end() :] if lead else rest
     if re.match(r"[-+]?\s?[$€£¥]?\s?-?\.?\d", rest):
         return _first(rest)
+    if _EITHER.match(rest):
+        return first_sentence(rest).strip(" .!*")
     if len(sentences(rest)) > 1 and not re.search(r"\d", first_sentence(rest)):
         return None
     return _last(first_sentence(rest)) if len(sentences(rest)) == 1 else None
@@ -103,6 +157,8 @@ def _first(text: str) -> str | None:
     """The number at the start, or the last member of the equation that starts there."""
     while chain := _CHAIN.match(text):
         text = text[chain.end() :]
+    if several := _several(first_sentence(text)):
+        return several
     numbers = _numbers(f" {first_sentence(text)}")
     return numbers[0] if numbers else None
 
@@ -119,7 +175,12 @@ def _equated(sentence: str) -> str | None:
 
 
 def _last(text: str) -> str | None:
-    for sentence in reversed(sentences(_LIST_NUMBER.sub(" ", _simple(text)))):
+    for written in reversed(sentences(_LIST_NUMBER.sub(" ", _simple(text)))):
+        if CLOSERS.search(written):
+            continue
+        if (said := affirmed(written)) != written and not re.search(r"\d", said):
+            return None
+        sentence = without_aside(said)
         numbers = _numbers(sentence.replace("**", ""))
         if numbers:
             bold = [number for match in _BOLD.finditer(sentence) for number in _numbers(f" {match[1]}")]

@@ -88,6 +88,24 @@ def closing_braces(text: str) -> dict[int, int]:
     return pairs
 
 
+_DENIED = r"(?:is|was)\s+(?:wrong|incorrect|not\s+(?:right|correct)|a\s+mistake)\b"
+_RETRACTED = re.compile(
+    rf"[\s$*\\)\]]*(?:{_DENIED}|[^.!?\n]{{0,80}}\b(?:but|however)\s+(?:it|that|this)\s+{_DENIED}"
+    rf"|[^.!?\n]{{0,20}}[.!]?\s+(?:(?:wait|no|hmm|actually|sorry)[,.!]*\s+)*(?:that|this|it)\s+{_DENIED})",
+    re.IGNORECASE,
+)
+
+
+def is_retracted(text: str, box: Box) -> bool:
+    """Whether what follows the box at once calls it wrong."""
+    return bool(_RETRACTED.match(text[box.end : box.end + 200]))
+
+
+def is_cut(text: str, box: Box) -> bool:
+    r"""Whether a box without braces (`\boxed 5`) reaches the text's end."""
+    return box.end == len(text) and not text.endswith("}")
+
+
 def last_boxed(text: str) -> Box | None:
     r"""The last closed box; boxes joined by "and", "or" or a comma are parts of one answer.
 

@@ -67,6 +67,12 @@ def prepare(text: str) -> str:
     return strip_thinking(text).translate(_TRANSLATION).replace("\r\n", "\n").replace("\r", "\n")
 
 
+def prepare_cut(text: str) -> str:
+    """`prepare` for a text that was cut off, with the line end or end-of-turn mark at its end kept, as a newline."""
+    ended = text.endswith(("\n", "\r")) or _END_OF_TURN.search(text.rstrip(), max(0, len(text.rstrip()) - 20))
+    return prepare(text) + ("\n" if ended else "")
+
+
 def first_sentence(text: str) -> str:
     """The text up to the end of its first sentence or line."""
     match = _SENTENCE_END.search(text)

@@ -6,8 +6,9 @@ r"""The policies of equality.
 | rounded decimals | never below six decimals; from six on (and six digits) the exact value must round to it | math-verify's precision, without its blindness for small numbers |
 | percent | 15%, 15 and 0.15 if at least one has the sign; 10 and 0.1 do not | the table of edge cases |
 | units, degrees, currency | left out on one side: equal; different known units: not | units.py |
-| number bases | the digits; a base left out on one side is that of the question | the same table |
-| equations | of one with a value ("x = 5", 5) the last member counts; two equations if one is a multiple of the other | |
+| number bases | the digits; a base left out by the answer is that of the question, one that only the answer has differs | the same table |
+| qualifiers | "at least", "or more", "less than", "not" and the like must stand on both sides or on none | words.py |
+| equations | of one with a value ("x = 5", 5) the last member counts, unless it equates different numbers; "x=1, x=2" is a list; two equations if one is a multiple of the other | |
 | lists, sets | as sets, whatever the order; `\pm` is two values | math-verify |
 | tuples, points | in order; parentheses may be missing, a column vector may be written as a tuple, "x=8, y=-2" is (8,-2) | |
 | intervals | both ends and both brackets; unions in any order | |
@@ -28,7 +29,7 @@ from llmbench.equivalence.relations import Equal, relation, same_by_relation
 from llmbench.equivalence.structure import Bracketed
 from llmbench.equivalence.units import conflict, split_unit
 from llmbench.equivalence.values import same_value
-from llmbench.equivalence.words import choice_letter, same_text
+from llmbench.equivalence.words import choice_letter, qualifiers, same_text
 
 MAX_LENGTH = 2_000
 """Characters. A longer answer is equal only to itself."""
@@ -41,6 +42,8 @@ def math_equal(gold: str, answer: str) -> bool:
     if gold.strip() == answer.strip():
         return bool(gold.strip())
     if len(gold) > MAX_LENGTH or len(answer) > MAX_LENGTH:
+        return False
+    if qualifiers(gold) != qualifiers(answer) and not choice_letter(clean(gold)):
         return False
     pairs = product(_readings(clean(gold)), _readings(clean(answer)))
     return any(_equal(one, other, 0) for one, other in pairs)
@@ -191,7 +194,7 @@ def _as_single_values(gold: str, answer: str, equal: Equal) -> bool:
         return same_text(gold, answer)
     (digits, base), (other_digits, other_base) = structure.based(gold), structure.based(answer)
     if base or other_base:
-        return digits == other_digits and (base == other_base or None in {base, other_base})
+        return digits == other_digits and other_base in {base, None}
     return _as_bare_values(gold, answer, equal)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from llmbench.equivalence.latex import fold
-from llmbench.equivalence.structure import CLOSING, OPENING, is_name
+from llmbench.equivalence.rational import rational
+from llmbench.equivalence.structure import CLOSING, OPENING, is_name, split_top
 from llmbench.equivalence.symbolic import proportional
 
 Equal = Callable[[str, str], bool]
@@ -77,7 +78,11 @@ def _masked(text: str) -> str:
 
 def same_by_relation(gold: str, answer: str, equal: Equal) -> bool:
     """Whether a relation equals another relation or a value; `equal` compares their parts."""
+    if any("=" in text and len(split_top(text, ",")) > 1 for text in (gold, answer)):
+        return False  # "x=1, x=2" is a list of equations, not one of three members
     one, other = relation(gold), relation(answer)
+    if any(found and _contradicts(found) for found in (one, other)):
+        return False
     if one and other:
         return _same_relation(one, other, equal)
     if one:
@@ -88,6 +93,15 @@ def same_by_relation(gold: str, answer: str, equal: Equal) -> bool:
         )  # "x^2 - 4 = 0" is a way to the answer, not the answer 0
         return not is_zeros and equal(gold, other.value)
     return False
+
+
+def _contradicts(found: Relation) -> bool:
+    """Whether it equates different numbers, as "1 = 2" does."""
+    if set(found.operators) != {"="}:
+        return False
+    values = {value for member in found.members if (value := rational(member)) is not None}
+    decimal = any(re.fullmatch(r"-?\d*\.\d+", member) for member in found.members)  # rounded, perhaps
+    return len(values) > 1 and not decimal
 
 
 def _relation_is_value(one: Relation, answer: str, equal: Equal) -> bool:

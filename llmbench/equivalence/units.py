@@ -61,7 +61,10 @@ _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _TRAILING_TEXT = re.compile(
     rf"(?P<value>.*[^\s=+\-*/<>(,^_{{])\s*\\text\{{(?P<unit>[^{{}}]*)\}}{_POWER}\s*/?\s*", re.DOTALL
 )
-_NUMBER_IN_TEXT = re.compile(r"\\text\{\s*(?P<prefix>[^{}\d]*?)(?P<number>-?[\d,.]*\d)(?P<rest>[^{}\d]*)\}")
+_MONTHS = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?\s+\d"
+_NUMBER_IN_TEXT = re.compile(
+    r"\\text\{\s*(?!" + _MONTHS + r")(?P<prefix>[^{}\d]*?)(?P<number>-?[\d,.]*\d)(?P<rest>[^{}\d]*)\}"
+)
 _LEADING_TEXT = re.compile(
     r"\\text\{(?P<words>[^{}]*?)(?:\bis|\bare|:|=|\bapproximately|\babout)?\s*:?\s*\}\s*(?=\S)"
 )

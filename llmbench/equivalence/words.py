@@ -51,6 +51,28 @@ _NUMERALS = {
 }
 
 
+_QUALIFIERS = tuple(
+    (re.compile(rf"(?<![\\\w])(?:{pattern})(?!\w)", re.IGNORECASE), name)
+    for pattern, name in (
+        (r"at\s+least|no\s+(?:less|fewer)\s+than|or\s+(?:more|greater|above)", ">="),
+        (r"at\s+most|no\s+(?:more|greater)\s+than|or\s+(?:less|fewer|below)|up\s+to", "<="),
+        (r"(?:more|greater|larger)\s+than", ">"),
+        (r"(?:less|fewer|smaller)\s+than", "<"),
+        (r"not|never", "not"),
+    )
+)
+
+
+def qualifiers(text: str) -> frozenset[str]:
+    r"""What words say of a value besides it: `\text{at least } 12`, "12 or more" and "not 12" are not 12."""
+    plain = re.sub(r"\\(?:text\w*|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1 ", text).replace("~", " ")
+    found = set()
+    for pattern, name in _QUALIFIERS:
+        plain, times = pattern.subn(" ", plain)
+        found |= {name} if times else set()
+    return frozenset(found)
+
+
 def is_text(text: str) -> bool:
     r"""Whether a cleaned answer is words rather than mathematics: a `\text` with letters, or a word of three letters."""
     if any(re.search(r"[A-Za-z]{2}|\([A-Z]\)", match[1]) for match in _COMMANDS.finditer(text)):
