@@ -1,6 +1,5 @@
 """Where a checkpoint is, and whether it can be used, found out before anything heavy is imported."""
 
-import importlib.util
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +131,3 @@ def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
         ) from error
     snapshot = Path(config).parent.name
     return Checkpoint(hub_id, revision or snapshot, local=False)
-
-
-def installed(package: str) -> bool:
-    """Whether a top-level package can be imported, found out without importing it."""
-    return importlib.util.find_spec(package) is not None

@@ -111,9 +111,7 @@ class _Run:
             if self.config.model.path is None and not embedded.ready(self.config.model.embedded):
                 self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
             source = self.engines.find_model(self.config)
-            samples = {name: of_one for name, (of_one, _) in read.items()}
-            data = {name: source_of_one for name, (_, source_of_one) in read.items()}
-            questions = write_questions(self.config, modules, samples, data, source)
+            questions = write_questions(self.config, modules, read, source)
             self.found.time_s.import_ = source.import_s
             self.found.time_s.prepare = (
                 time.monotonic() - begun - self.found.time_s.data - (source.import_s or 0.0)

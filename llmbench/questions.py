@@ -69,16 +69,17 @@ def read_samples(config: Config, name: str, module: Module) -> tuple[list[Sample
 def write_questions(
     config: Config,
     modules: Mapping[str, Module],
-    samples: Mapping[str, Sequence[Sample]],
-    data: Mapping[str, DataSource],
+    read: Mapping[str, tuple[Sequence[Sample], DataSource]],
     source: Source,
 ) -> Questions:
-    """The prompts and requests of the samples that this run takes.
+    """The prompts and requests of the samples that this run takes, from what `read_samples` gave for each benchmark.
 
     Raises:
         ModelError: A prompt does not fit the context, or the model has no chat template.
         DataError: There are fewer worked examples than `fewshot` asks for.
     """
+    samples = {name: of_one for name, (of_one, _) in read.items()}
+    data = {name: source_of_one for name, (_, source_of_one) in read.items()}
     pools = {name: example_pool(config, name, module, samples[name]) for name, module in modules.items()}
     asked = [
         prompts.ask(

@@ -115,9 +115,7 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
     """Prints exactly what the model would get, for the first samples of each benchmark; loads no model."""
     modules = import_modules(config)
     read = {name: read_samples(config, name, module) for name, module in modules.items()}
-    samples = {name: of_one for name, (of_one, _) in read.items()}
-    data = {name: source for name, (_, source) in read.items()}
-    questions = write_questions(config, modules, samples, data, find_model(config, to_run=False))
+    questions = write_questions(config, modules, read, find_model(config, to_run=False))
     shown = dict.fromkeys(modules, 0)
     for (name, sample_id), asked in questions.asked.items():
         if shown[name] >= config.show_prompts:

@@ -1,11 +1,9 @@
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
-from llmbench.cli import compose
 from llmbench.config import Config
 from llmbench.engine.base import Engine, Source, Workload
 from llmbench.engine.fake import FakeEngine, Reply, WordTokenizer
@@ -55,14 +53,3 @@ class FakeEngines:
 
     def engines(self) -> Engines:
         return Engines(self.find, self.open)
-
-
-Compose = Callable[[Sequence[str]], Config]
-
-
-@pytest.fixture
-def config() -> Compose:
-    return compose
-
-
-__all__ = ["OWN", "SHARED", "FakeEngines", "compose", "pipeline"]
