@@ -8,8 +8,9 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Sequence
-from contextlib import redirect_stderr, suppress
+from contextlib import ExitStack, redirect_stderr, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -22,36 +23,59 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import clock, messages
+from llmbench import clock, messages, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
+from llmbench.sweep import Job
 
 if TYPE_CHECKING:
-    from llmbench.summary import Summary
+    from llmbench.pool import EnginePool
 
 SIGNALLED = 128
 """Exit statuses above this say which signal ended the program."""
 
 
 @dataclass
-class Job:
-    """One point of a multirun and what became of it."""
-
-    overrides: list[str]
-    folder: Path
-    summary: "Summary | None" = None
-    error: str | None = None
-    interrupted: bool = False
-
-
-@dataclass
 class Invocation:
-    """One call of the program: the jobs it ran, in order, and whether it was a sweep."""
+    """One call of the program: the jobs it ran, in the order in which they ran, and the engine that they share.
 
+    It is the task that Hydra calls for each job, and `sweep.Task` for the launcher.
+    """
+
+    arguments: Sequence[str] = ()  # as typed
+    ends: bool = False  # the process ends with this call
     jobs: list[Job] = field(default_factory=list)
+    expected: int = 0  # jobs that a sweep asked for
     multirun: bool = False
     sweep_folder: Path | None = None
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
+    began: float = field(default_factory=lambda: time.monotonic() - clock.since_start())
+    resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
+    _pool: "EnginePool | None" = None
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Runs one job of Hydra's."""
+        _run_job(cfg, self)
+
+    def expect(self, jobs: int) -> None:
+        """So many jobs more are asked for."""
+        self.expected += jobs
+
+    def plan(self, configs: Sequence[Config]) -> None:
+        """These jobs come next and share an engine."""
+        self.pool().plan(configs)
+
+    def pool(self) -> "EnginePool":
+        """What keeps the engine from job to job; made when first asked for, so that --help need not import it."""
+        if self._pool is None:
+            from llmbench.pool import EnginePool
+
+            self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))
+        return self._pool
+
+    def loads(self) -> int:
+        """Engines loaded so far."""
+        return self._pool.loads if self._pool is not None else 0
 
 
 def config_folder() -> Path:
@@ -69,8 +93,9 @@ def config_folder() -> Path:
 
 
 def register() -> None:
-    """Makes the schema and the resolvers known to Hydra; harmless when repeated."""
+    """Makes the schema, the launcher and the resolvers known to Hydra; harmless when repeated."""
     ConfigStore.instance().store(name="schema", node=Config)
+    sweep.register_launcher()
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
 
 
@@ -79,6 +104,9 @@ FREE_FORM = re.compile(
 )
 """Settings whose keys are not ours to know; Hydra adds keys only where an override begins with `++`."""
 
+
+SWEEP = re.compile(r"\+?sweep=(.*)")
+"""The choice of a sweep of conf/sweep/; Hydra wants a `+` before a group that config.yaml does not list."""
 
 MULTIRUN = ("-m", "--multirun")
 
@@ -104,14 +132,42 @@ class _WithoutHydrasLine(io.TextIOBase):
         return self._stream.fileno()
 
 
-def typed(overrides: Sequence[str]) -> list[str]:
-    """Overrides as the user typed them."""
-    return [o.removeprefix("++") if FREE_FORM.match(o.removeprefix("++")) else o for o in overrides]
+def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """Hydra's overrides as they were typed among the arguments, without the `+` that `for_hydra` gave them."""
+    return [_typed(override, arguments) for override in overrides]
 
 
-def free_form(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with `++` before those that set keys outside the schema on purpose."""
-    return [f"++{argument}" if FREE_FORM.match(argument) else argument for argument in arguments]
+def _typed(override: str, arguments: Sequence[str]) -> str:
+    plain = override.lstrip("+")
+    added = FREE_FORM.match(plain) or (SWEEP.match(plain) and plain in arguments)
+    return plain if added and override not in arguments else override
+
+
+def for_hydra(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with a `+` before the choice of a sweep and `++` before keys outside the schema on purpose."""
+    prefixes = ((FREE_FORM, "++"), (SWEEP, "+"))
+    return [
+        next((prefix + a for pattern, prefix in prefixes if pattern.match(a) and a[0] != "+"), a)
+        for a in arguments
+    ]
+
+
+def _check_sweep(arguments: Sequence[str]) -> None:
+    """Names a sweep that does not exist, before Hydra wonders at the commas that came with it.
+
+    Raises:
+        ConfigError: There is no such sweep, or several are given as if each were a job.
+    """
+    names = messages.options(config_folder(), "sweep")
+    for chosen in (match[1] for match in map(SWEEP.fullmatch, arguments) if match):
+        listed = re.fullmatch(r"\[(.*)\]", chosen)
+        for name in (part.strip() for part in (listed[1] if listed else chosen).split(",")):
+            if name not in names:
+                raise ConfigError(f"There is no sweep called {name!r}{suggest(name, names)}")
+        if "," in chosen and not listed:
+            raise ConfigError(
+                f"sweep={chosen} is refused: choose one sweep, or the product of several with 'sweep=[{chosen}]'."
+            )
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -123,34 +179,44 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     register()
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
-            composed = hydra.compose("config", overrides=free_form(overrides))
+            composed = hydra.compose("config", overrides=for_hydra(overrides))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(messages.explain_composition(error, config_folder())) from error
     messages.refuse_additions(overrides, config_folder())
     return from_hydra(composed)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    invocation = Invocation()
+def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
+    """Runs the command line and returns the exit status; with `ends` the process is about to end."""
+    invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends)
     os.environ["HYDRA_FULL_ERROR"] = (
         "1"  # Hydra raises instead of printing, so that we can say it in one sentence
     )
+    status = _status(invocation)
     try:
-        _run_hydra(arguments, invocation)
+        with invocation.resources:
+            _finish(invocation)
     except KeyboardInterrupt as error:
         status = _interrupted(error, invocation)
-    except SystemExit as leaving:  # as after --help, or what Hydra's argument parser refuses
-        status = leaving.code if isinstance(leaving.code, int) else 1
-    except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
+    except Exception as error:  # noqa: BLE001 - as in _status
         status = 1
+        messages.complain(_sentence(error, invocation))
+    return status
+
+
+def _status(invocation: Invocation) -> int:
+    """Runs all jobs, says what went wrong and returns the exit status."""
+    try:
+        _run_hydra(invocation)
+    except KeyboardInterrupt as error:
+        return _interrupted(error, invocation)
+    except SystemExit as leaving:  # as after --help, or what Hydra's argument parser refuses
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
         if not (invocation.multirun and any(job.error for job in invocation.jobs)):  # otherwise it was said
             messages.complain(_sentence(error, invocation))
-    else:
-        status = 1 if any(job.error for job in invocation.jobs) else 0
-    _finish(invocation)
-    return status
+        return 1
+    return 1 if any(job.error for job in invocation.jobs) else 0
 
 
 def _sentence(error: Exception, invocation: Invocation) -> str:
@@ -169,17 +235,14 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
     return messages.unexpected(error, invocation.jobs[-1].folder if invocation.jobs else None)
 
 
-def _run_hydra(arguments: list[str], invocation: Invocation) -> None:
+def _run_hydra(invocation: Invocation) -> None:
     register()
-
-    @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
-    def task(cfg: DictConfig) -> None:
-        _run_job(cfg, invocation)
-
+    _check_sweep(invocation.arguments)
+    task = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(invocation)
     argv = sys.argv
-    flags = [a for a in arguments if a in MULTIRUN]  # Hydra takes them only in front of the settings
-    rest = [a for a in arguments if a not in MULTIRUN]
-    sys.argv = [argv[0], *flags, *free_form(rest)]
+    flags = [a for a in invocation.arguments if a in MULTIRUN]  # Hydra takes them only before the settings
+    rest = [a for a in invocation.arguments if a not in MULTIRUN]
+    sys.argv = [argv[0], *flags, *for_hydra(rest)]
     try:
         with redirect_stderr(_WithoutHydrasLine(sys.stderr)):
             task()
@@ -192,15 +255,17 @@ def _run_hydra(arguments: list[str], invocation: Invocation) -> None:
 def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
     """One job of Hydra's; raises what went wrong, so that Hydra counts the job as failed."""
     hydra_config = HydraConfig.get()
-    overrides = typed(hydra_config.overrides.task)
+    overrides = typed(hydra_config.overrides.task, invocation.arguments)
     chosen_folder = any(o.startswith(("hydra.run.dir=", "hydra.sweep")) for o in hydra_config.overrides.hydra)
-    job = Job(overrides, Path(hydra_config.runtime.output_dir))
+    job = Job(0, overrides, Path(hydra_config.runtime.output_dir))
     invocation.multirun = str(hydra_config.mode).endswith("MULTIRUN")
     if invocation.multirun:
-        invocation.sweep_folder = job.folder.parent
+        job.number = hydra_config.job.num
+        invocation.sweep_folder = Path(hydra_config.sweep.dir).absolute()
         if invocation.jobs:
             clock.restart()
     invocation.jobs.append(job)
+    loads = invocation.loads()
     try:
         messages.refuse_additions(overrides, config_folder())
         _check_suite(hydra_config.runtime.choices.get("suite"))
@@ -211,7 +276,7 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
 
         if not config.show_prompts:
             job.folder = session.claim(job.folder, may_move=not (chosen_folder or invocation.multirun))
-        job.summary = session.run_job(config, job.folder, overrides, named=named)
+        job.summary = session.run_job(config, job.folder, overrides, named=named, pool=invocation.pool())
     except KeyboardInterrupt:
         job.interrupted = True
         raise
@@ -220,9 +285,11 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         if not invocation.multirun:
             invocation.failure = error
             return
-        messages.complain(f"Job {len(invocation.jobs) - 1} ({' '.join(overrides)}) failed: {job.error}")
+        messages.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
+        job.engine = invocation.loads()
+        job.loaded = job.engine > loads
         with suppress(OSError):
             Path(
                 hydra_config.runtime.output_dir
@@ -248,6 +315,10 @@ def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
 def _finish(invocation: Invocation) -> None:
     """The table of a multirun."""
     if invocation.multirun and invocation.jobs and invocation.sweep_folder:
-        from llmbench import sweep
-
-        sweep.finish(invocation.jobs, invocation.sweep_folder)
+        sweep.finish(
+            invocation.jobs,
+            invocation.sweep_folder,
+            expected=invocation.expected,
+            loads=invocation.loads(),
+            time_s=time.monotonic() - invocation.began,
+        )

@@ -33,6 +33,11 @@ def since_start() -> float:
     return time.monotonic() - _began
 
 
+def at(moment: float) -> float:
+    """Seconds from the run's beginning to a value of `time.monotonic()`."""
+    return moment - _began
+
+
 def started() -> float:
     """The run's beginning as a value of `time.time()`, in seconds."""
     return time.time() - since_start()

@@ -81,11 +81,20 @@ class Grader(Generic[Ticket]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends the workers; after an error without waiting for what is open."""
-        if kind is None:
-            self._pool.close()
-        else:
+        self.close(at_once=kind is not None)
+
+    def close(self, *, at_once: bool) -> None:
+        """Ends the workers, when they are done or at once."""
+        if at_once:
             self._pool.stop()
+        else:
+            self._pool.close()
         self._pool.join(timeout=5)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the workers can take another run's texts: they live, and nothing of the last run is open."""
+        return bool(self._pool.active) and not self._open
 
     def submit(self, ticket: Ticket, path: str, sample: Sample, text: str, reason: FinishReason) -> None:
         """Queues a text for grading."""

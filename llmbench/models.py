@@ -1,6 +1,7 @@
 """Where a checkpoint is, and whether it can be used, found out before anything heavy is imported."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,16 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint as engines take it: a local folder or a hub id, and the revision it resolved to where known."""
+    """A checkpoint as engines take it: a local folder or a hub id, and the revision it resolved to where known.
+
+    Attributes:
+        folder: Where its config.json lies; a hub's snapshot in the local cache may hold nothing else yet.
+    """
 
     name: str
     revision: str | None
     local: bool
+    folder: str | None = None
 
 
 def locate(model: ModelConfig) -> Checkpoint:
@@ -31,9 +37,10 @@ def locate(model: ModelConfig) -> Checkpoint:
     if model.path is not None:
         folder = Path(model.path).expanduser()
         check_folder(folder)
-        return Checkpoint(str(folder.resolve()), None, local=True)
+        return Checkpoint(str(folder.resolve()), None, local=True, folder=str(folder.resolve()))
     if model.embedded is not None:
-        return Checkpoint(str(embedded.checkpoint(model.embedded)), None, local=True)
+        carried = str(embedded.checkpoint(model.embedded))
+        return Checkpoint(carried, None, local=True, folder=carried)
     return _on_hub(str(model.hub_id), model.revision)
 
 
@@ -71,6 +78,13 @@ def check_folder(folder: Path) -> None:
 def weights_bytes(folder: Path) -> int:
     """The size of a checkpoint's weight files; 0 where there are none."""
     return sum(file.stat().st_size for pattern in WEIGHTS for file in folder.glob(pattern))
+
+
+def settings(checkpoint: Checkpoint | None) -> Mapping[str, object]:
+    """What config.json says; nothing where there is none."""
+    if checkpoint is None or checkpoint.folder is None:
+        return {}
+    return _read_json(Path(checkpoint.folder) / "config.json")
 
 
 def _read_json(path: Path) -> dict[str, object]:
@@ -130,4 +144,4 @@ def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
             "give a local copy with model.path=FOLDER, or use model=smollm2, which needs no download."
         ) from error
     snapshot = Path(config).parent.name
-    return Checkpoint(hub_id, revision or snapshot, local=False)
+    return Checkpoint(hub_id, revision or snapshot, local=False, folder=str(Path(config).parent))

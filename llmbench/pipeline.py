@@ -1,39 +1,49 @@
-"""A run from top to bottom: read the questions, find the model, write the prompts, load, ask and grade, add up.
+"""A run from top to bottom: read the questions, import and load the engine, write the prompts meanwhile, ask and grade, add up.
 
 `run` is what the command line calls and what a library user calls; everything it does is one of the steps in `_Run.go`.
+Reading goes on while the engine is imported, writing prompts while it loads: only what the main thread had to wait for
+is added to the time to score.
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmbench import clock, embedded, machine
+from llmbench import clock, data, embedded, machine, preflight
 from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Stop
-from llmbench.config import Config, EarlyStopping
-from llmbench.engine.base import Engine, Factory, Source, find_model, open_engine
+from llmbench.background import Background
+from llmbench.benchmarks.base import Module
+from llmbench.config import Config, Device, EarlyStopping
+from llmbench.engine.base import Engine, Workload
+from llmbench.engine.vllm_choices import DEFAULT_BATCH
 from llmbench.grading import Grader
-from llmbench.questions import Questions, import_modules, read_samples, why_not_comparable, write_questions
-from llmbench.records import Result
+from llmbench.models import Checkpoint, settings, weights_bytes
+from llmbench.pool import EnginePool
+from llmbench.questions import (
+    Questions,
+    import_modules,
+    read_samples,
+    why_not_comparable,
+    workload,
+    write_questions,
+)
+from llmbench.records import Result, Sample
 from llmbench.store import Store
 from llmbench.summary import Summary
 from llmbench.telemetry.sampler import Sampler
 from llmbench.terminal import Progress, Terminal
+from llmbench.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 
 MANIFEST_VERSION = 1
 
-
-@dataclass(frozen=True, slots=True)
-class Engines:
-    """Where a run gets its model and its engine from; replaced by tests and by those who bring their own."""
-
-    find_model: Callable[[Config], Source] = find_model
-    open_engine: Factory = open_engine
+Read = Mapping[str, tuple[Sequence[Sample], data.DataSource]]
+"""Samples of each benchmark and where they came from."""
 
 
 def run(  # noqa: PLR0913 - all but two are optional
@@ -43,7 +53,7 @@ def run(  # noqa: PLR0913 - all but two are optional
     overrides: Sequence[str] = (),
     terminal: Terminal | None = None,
     stop: Stop | None = None,
-    engines: Engines | None = None,
+    pool: EnginePool | None = None,
 ) -> Summary:
     """Runs the chosen benchmarks and writes the run's folder.
 
@@ -53,19 +63,23 @@ def run(  # noqa: PLR0913 - all but two are optional
         overrides: What was typed, for the manifest.
         terminal: Where to speak; nowhere by default.
         stop: Set from outside to end the run early.
-        engines: Another way to models and engines.
+        pool: Holds the engine, and keeps it for the next run; without one the engine is closed at the end.
 
     Raises:
         LlmbenchError: Something a user can mend; the folder says so too (status `failed`).
         Interrupted: `stop` was set; the folder holds what was finished (status `interrupted`).
     """
+    if pool is None:
+        with EnginePool() as own:
+            return run(config, folder, overrides=overrides, terminal=terminal, stop=stop, pool=own)
     sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
     with Store(folder, sealed) as store:
-        this = _Run(config, store, terminal or Terminal(quiet=True), stop or Stop(), engines or Engines())
+        this = _Run(config, store, terminal or Terminal(quiet=True), stop or Stop(), pool)
         this.manifest |= _origin(config, overrides)
         try:
             this.write()
             this.go()
+            this.learn()
             this.found.status = "finished"
         except KeyboardInterrupt:
             this.found.status = "interrupted"
@@ -88,11 +102,13 @@ class _Run:
     store: Store
     terminal: Terminal
     stop: Stop
-    engines: Engines
+    pool: EnginePool
     found: Summary = field(init=False)
     results: list[Result] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
+    loaded: bool = False
+    engine: Engine | None = None
 
     def __post_init__(self) -> None:
         self.found = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
@@ -103,26 +119,115 @@ class _Run:
         needed = {heavy for module in modules.values() for heavy in module.PRELOAD}
         needed |= {benchmark.module for benchmark in self.config.benchmarks.values()}
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
-        grader: Grader[Exchange] = Grader(sorted(needed))
-        with Sampler(parallel) as sampler, grader:
-            begun = time.monotonic()
-            read = {name: read_samples(self.config, name, module) for name, module in modules.items()}
-            self.found.time_s.data = time.monotonic() - begun
-            if self.config.model.path is None and not embedded.ready(self.config.model.embedded):
-                self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
-            source = self.engines.find_model(self.config)
-            questions = write_questions(self.config, modules, read, source)
-            self.found.time_s.import_ = source.import_s
-            self.found.time_s.prepare = (
-                time.monotonic() - begun - self.found.time_s.data - (source.import_s or 0.0)
-            )
-            self._note(questions, source)
+        with Sampler(parallel) as sampler:
+            grader: Grader[Exchange] = self.pool.grader(needed)
+            checkpoint = self._find_checkpoint()
+            read = self._read(modules)
+            work = workload(self.config, read)
+            self._preflight(read, work, checkpoint)
+            self.terminal.notice(f"Loading {self.config.model.name} …")
+            engine, tokenizer = self._prepare(checkpoint)
+            writing = Background("prompts", lambda: self._write(modules, read, tokenizer, checkpoint))
+            questions = self._load(work, writing)
+            engine.begin(tokenizer, work, loaded=self.loaded)
+            self.engine = engine
+            self._note_engine(engine)
+            self._note(questions, checkpoint)
             try:
-                self._generate(questions, source, grader, sampler)
+                self._ask(engine, questions, tokenizer, grader, sampler)
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
 
-    def _note(self, questions: Questions, source: Source) -> None:
+    def _find_checkpoint(self) -> Checkpoint | None:
+        if self.config.model.path is None and not embedded.ready(self.config.model.embedded):
+            self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
+        return self.pool.engines.find_checkpoint(self.config)
+
+    def _read(self, modules: Mapping[str, Module]) -> Read:
+        begun = time.monotonic()
+        read = {name: read_samples(self.config, name, module) for name, module in modules.items()}
+        self.found.time_s.data = time.monotonic() - begun
+        return read
+
+    def _prepare(self, checkpoint: Checkpoint | None) -> tuple[Engine, Tokenizer]:
+        """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile."""
+        begun = time.monotonic()
+        engine = self.pool.prepare(self.config, checkpoint)
+        imported = time.monotonic()
+        tokenizer = self.pool.engines.load_tokenizer(self.config, checkpoint)
+        self.found.time_s.import_ = imported - begun
+        self.found.time_s.tokenizer = time.monotonic() - imported
+        return engine, tokenizer
+
+    def _preflight(self, read: Read, work: Workload, checkpoint: Checkpoint | None) -> None:
+        """Says what can be known before the model is loaded."""
+        config = self.config
+        for name, (samples, _) in read.items():
+            if config.early_stopping is not EarlyStopping.off:
+                stop = config.benchmarks[name].stop
+                self._warn(preflight.stops_in_golds(name, stop, [sample.target for sample in samples]))
+        if checkpoint is None:
+            return
+        folder = Path(checkpoint.folder) if checkpoint.folder else None
+        self._warn(preflight.sampling_differences(folder, config.sampling))
+        gpus = machine.gpus()
+        if gpus and config.engine.device is not Device.cpu:
+            at_once = work.batch_size or min(work.at_once, DEFAULT_BATCH)
+            self._warn(
+                preflight.four_bit_is_slower(
+                    config, self._weights(checkpoint), gpus[0].total_bytes, at_once, gpus[0].name
+                )
+            )
+
+    def _weights(self, checkpoint: Checkpoint) -> int:
+        """Bytes of the weights at two bytes a parameter."""
+        own = weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0
+        return own or int((self.config.model.parameters_b or 0) * 2e9)
+
+    def _warn(self, sentences: Sequence[str]) -> None:
+        for sentence in sentences:
+            self.found.preflight.append(sentence)
+            self.terminal.notice(sentence)
+
+    def _write(
+        self,
+        modules: Mapping[str, Module],
+        read: Read,
+        tokenizer: Tokenizer,
+        checkpoint: Checkpoint | None,
+    ) -> Questions:
+        """The prompts, and whether the KV cache will hold them."""
+        questions = write_questions(self.config, modules, read, tokenizer)
+        gpus = machine.gpus()
+        per_token = preflight.kv_bytes_per_token(settings(checkpoint))
+        if checkpoint is None or per_token is None or not gpus or self.config.engine.device is Device.cpu:
+            return questions
+        model, engine = self.config.model, self.config.engine
+        weights = preflight.weights_on_gpu(self._weights(checkpoint), model.quantization)
+        available = None
+        if engine.kv_cache_memory_bytes is not None:
+            available = engine.kv_cache_memory_bytes // per_token
+        elif weights is not None:
+            parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
+            use = model.gpu_memory_utilization
+            available = preflight.kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
+        prompts = [len(request.prompt_ids) for request in questions.requests]
+        limits = [request.sampling.max_tokens for request in questions.requests]
+        at_once = self.config.batch_size or min(len(prompts), DEFAULT_BATCH)
+        self._warn(preflight.kv_shortage(preflight.kv_need(prompts, limits, at_once, available)))
+        return questions
+
+    def _load(self, work: Workload, writing: Background[Questions]) -> Questions:
+        """Loads the model while the prompts are written; a prompt that cannot be written ends the loading."""
+        begun = time.monotonic()
+        with writing.watched():
+            self.loaded = self.pool.load(self.config, work, self.terminal.notice)
+        self.found.time_s.load = time.monotonic() - begun if self.loaded else 0.0
+        questions = writing.result()
+        self.found.time_s.prepare = writing.seconds
+        return questions
+
+    def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
         """Writes down what is going to be asked, before it is."""
         self.totals = questions.totals()
         self.found.not_comparable = why_not_comparable(self.config, questions)
@@ -132,54 +237,66 @@ class _Run:
                 f"Not comparable with published scores: {', '.join(self.found.not_comparable)}."
             )
         self.manifest |= {
-            "data": {name: asdict(data) for name, data in questions.data.items()},
+            "data": {name: asdict(source) for name, source in questions.data.items()},
             "samples": {name: questions.samples_of(name) for name in questions.modules},
-            "checkpoint": asdict(source.checkpoint) if source.checkpoint else None,
+            "checkpoint": asdict(checkpoint) if checkpoint else None,
         }
         self.write()
 
-    def _generate(
-        self, questions: Questions, source: Source, grader: Grader[Exchange], sampler: Sampler
-    ) -> None:
-        self.terminal.notice(f"Loading {self.config.model.name} …")
-        begun = time.monotonic()
-        with self.engines.open_engine(self.config, source, questions.workload()) as engine:
-            self._note_engine(engine, time.monotonic() - begun)
-            sampler.begin()
-            with Progress(self.terminal, self.totals) as progress:
-                asking = Asking(
-                    self.config,
-                    questions,
-                    source.tokenizer,
-                    engine,
-                    grader,
-                    self.store,
-                    progress,
-                    self.stop,
-                    self.results,
-                )
-                try:
-                    asking.run()
-                finally:
-                    sampler.end()
-                    self.found.time_s.generate = asking.generate_s
-                    self.found.time_s.grade_tail = asking.grade_tail_s
-                    self.found.engine = engine.report()
-
-    def _note_engine(self, engine: Engine, load_s: float) -> None:
+    def _note_engine(self, engine: Engine) -> None:
         report = engine.report()
-        times = self.found.time_s
         self.found.engine = report
-        times.load_parts = report.load_parts
-        engine_import_s = report.load_parts.get("import")
-        if engine_import_s is not None:
-            times.import_ = (times.import_ or 0.0) + engine_import_s
-        times.load = load_s - (engine_import_s or 0.0)
+        self.found.time_s.load_parts = report.load_parts
         if report.startup is not None:
             self.terminal.notice(
                 f"{report.name} {report.version} on {report.device}: {report.quantization or report.dtype}, "
-                f"batch size {report.batch_size}, start-up {report.startup} ({report.startup_reason})."
+                f"batch size {report.batch_size}, start-up {report.startup}"
+                f"{'' if report.loads else ', already loaded'}."
             )
+
+    def _ask(
+        self,
+        engine: Engine,
+        questions: Questions,
+        tokenizer: Tokenizer,
+        grader: Grader[Exchange],
+        sampler: Sampler,
+    ) -> None:
+        sampler.begin()
+        with Progress(self.terminal, self.totals) as progress:
+            asking = Asking(
+                self.config,
+                questions,
+                tokenizer,
+                engine,
+                grader,
+                self.store,
+                progress,
+                self.stop,
+                self.results,
+            )
+            try:
+                asking.run()
+            except BaseException:
+                self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
+                raise
+            finally:
+                sampler.end()
+                times = self.found.time_s
+                times.generate, times.grade_tail = asking.generate_s, asking.grade_tail_s
+                self.found.engine = engine.report()
+                if self.found.engine.name != "fake":
+                    firsts = [r.completions[0].timing for r in self.results if r.completions]
+                    stamps = [t.queued + t.ttft for t in firsts if t is not None]
+                    times.first_token = clock.at(min(stamps)) if stamps else None
+
+    def learn(self) -> None:
+        """Lets the engine remember what this run took."""
+        times, engine = self.found.time_s, self.engine
+        if engine is None or times.load is None or times.generate is None or self.found.engine is None:
+            return
+        outputs = [sum(c.output_tokens for c in result.completions) for result in self.results]
+        self.found.engine.startup_outcome = engine.learn(outputs, times.load, times.generate)
 
     def add_up(self) -> None:
         """The metrics of what there is, whatever happened."""

@@ -8,9 +8,10 @@ from llmbench import prompts
 from llmbench.benchmarks.base import Module, import_module, unique
 from llmbench.config import BenchmarkConfig, Config, EarlyStopping, Schedule
 from llmbench.data import DataSource, read_rows
-from llmbench.engine.base import Source, Workload
+from llmbench.engine.base import Workload
 from llmbench.prompts import Asked
 from llmbench.records import Request, Sample
+from llmbench.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,6 @@ class Questions:
         """How many requests each benchmark makes, continuations not counted."""
         made = [request.benchmark for request in self.requests]
         return {name: made.count(name) for name in self.modules}
-
-    def workload(self) -> Workload:
-        """What the engine needs to know before it starts."""
-        limits = [request.sampling.max_tokens for request in self.requests]
-        return Workload(len(limits), max(limits, default=0))
 
 
 def import_modules(config: Config) -> dict[str, Module]:
@@ -66,11 +62,27 @@ def read_samples(config: Config, name: str, module: Module) -> tuple[list[Sample
     return unique(module.load(rows, benchmark.options, config.seed), name), source
 
 
+CHARACTERS_A_TOKEN, AROUND_A_QUESTION = 2.0, 200
+"""For guessing a prompt's length: digits and formulas come to two characters a token; template and instruction are added."""
+
+
+def workload(config: Config, read: Mapping[str, tuple[Sequence[Sample], DataSource]]) -> Workload:
+    """What the engine needs to know before it starts; no prompt has to be written for it."""
+    counts, longest = {}, 0.0
+    for name, (samples, _) in read.items():
+        chosen = prompts.select(name, samples, config)
+        counts[name] = len(chosen) * config.benchmarks[name].repeats
+        texts = [sum(len(str(value)) for value in sample.fields.values()) for sample in chosen]
+        shown = 1 + config.benchmarks[name].fewshot
+        longest = max(longest, shown * max(texts, default=0) / CHARACTERS_A_TOKEN)
+    return replace(Workload.of(config, counts), prompt_tokens=int(longest) + AROUND_A_QUESTION)
+
+
 def write_questions(
     config: Config,
     modules: Mapping[str, Module],
     read: Mapping[str, tuple[Sequence[Sample], DataSource]],
-    source: Source,
+    tokenizer: Tokenizer,
 ) -> Questions:
     """The prompts and requests of the samples that this run takes, from what `read_samples` gave for each benchmark.
 
@@ -82,9 +94,7 @@ def write_questions(
     data = {name: source_of_one for name, (_, source_of_one) in read.items()}
     pools = {name: example_pool(config, name, module, samples[name]) for name, module in modules.items()}
     asked = [
-        prompts.ask(
-            config, name, module, sample, _examples(config, name, pools[name], sample), source.tokenizer
-        )
+        prompts.ask(config, name, module, sample, _examples(config, name, pools[name], sample), tokenizer)
         for name, module in modules.items()
         for sample in prompts.select(name, samples[name], config)
     ]

@@ -14,10 +14,11 @@ import yaml
 from llmbench import pipeline, references
 from llmbench.asking import Stop
 from llmbench.config import Config, EarlyStopping, as_yaml_data
-from llmbench.engine.base import find_model
+from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.errors import Interrupted, RunError
 from llmbench.hub import notice_no_network
 from llmbench.logs import captured
+from llmbench.pool import EnginePool
 from llmbench.questions import import_modules, read_samples, write_questions
 from llmbench.store import CONFIG, LOG
 from llmbench.summary import Summary
@@ -27,7 +28,14 @@ FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errn
 STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
 
 
-def run_job(config: Config, folder: Path, overrides: Sequence[str], *, named: bool) -> Summary | None:
+def run_job(
+    config: Config,
+    folder: Path,
+    overrides: Sequence[str],
+    *,
+    named: bool,
+    pool: EnginePool | None = None,
+) -> Summary | None:
     """Runs one job and says what came of it; None where only prompts were shown.
 
     Args:
@@ -35,6 +43,7 @@ def run_job(config: Config, folder: Path, overrides: Sequence[str], *, named: bo
         folder: Where the run is written; Hydra has made it.
         overrides: What was typed.
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
+        pool: Keeps the engine for the next job.
 
     Raises:
         LlmbenchError: Something a user can mend.
@@ -45,14 +54,16 @@ def run_job(config: Config, folder: Path, overrides: Sequence[str], *, named: bo
         show_prompts(config, Terminal())
         return None
     try:
-        return _run_in(config, folder, overrides, named=named)
+        return _run_in(config, folder, overrides, named=named, pool=pool)
     except OSError as error:
         if error.errno in FULL_OR_READ_ONLY:
             raise cannot_write(folder, error) from error
         raise
 
 
-def _run_in(config: Config, folder: Path, overrides: Sequence[str], *, named: bool) -> Summary:
+def _run_in(
+    config: Config, folder: Path, overrides: Sequence[str], *, named: bool, pool: EnginePool | None
+) -> Summary:
     with captured(folder / LOG, config.log_level) as (out, err), _signals() as stop:
         terminal = Terminal(out, err)
         if _needs_hub(config) and notice_no_network():
@@ -63,7 +74,7 @@ def _run_in(config: Config, folder: Path, overrides: Sequence[str], *, named: bo
         (folder / CONFIG).write_text(
             yaml.safe_dump(as_yaml_data(config), sort_keys=False, allow_unicode=True)
         )
-        found = pipeline.run(config, folder, overrides=overrides, terminal=terminal, stop=stop)
+        found = pipeline.run(config, folder, overrides=overrides, terminal=terminal, stop=stop, pool=pool)
         terminal.table(found, os.path.relpath(folder))
         if config.profile.comparable:
             for comparison in references.comparisons(config, found):
@@ -114,8 +125,9 @@ def cannot_write(folder: Path, error: OSError) -> RunError:
 def show_prompts(config: Config, terminal: Terminal) -> None:
     """Prints exactly what the model would get, for the first samples of each benchmark; loads no model."""
     modules = import_modules(config)
+    tokenizer = load_tokenizer(config, find_checkpoint(config, to_run=False))
     read = {name: read_samples(config, name, module) for name, module in modules.items()}
-    questions = write_questions(config, modules, read, find_model(config, to_run=False))
+    questions = write_questions(config, modules, read, tokenizer)
     shown = dict.fromkeys(modules, 0)
     for (name, sample_id), asked in questions.asked.items():
         if shown[name] >= config.show_prompts:

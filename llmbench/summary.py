@@ -89,14 +89,28 @@ class BenchmarkSummary:
 
 @dataclass(slots=True)
 class TimeSplit:
-    """Seconds of a run's parts. `total` runs from the start of the process; `prepare` is finding the model and writing prompts."""
+    """Seconds of a run's parts, each by its own clock; `prepare` goes on beside `load`.
+
+    Attributes:
+        total: From the start of the process to the summary.
+        import_: Importing the engine's libraries.
+        data: Reading the questions.
+        tokenizer: Reading the tokenizer.
+        prepare: Writing the prompts.
+        load: From there to an engine that can be asked; `load_parts` says what it went into.
+        first_token: From the start of the process to the first token of an answer.
+        generate: From the first request to the last token.
+        grade_tail: From the last token to the last grade.
+    """
 
     total: float | None = None
     import_: float | None = None
     data: float | None = None
+    tokenizer: float | None = None
     prepare: float | None = None
     load: float | None = None
     load_parts: dict[str, float | None] = field(default_factory=dict)
+    first_token: float | None = None
     generate: float | None = None
     grade_tail: float | None = None
 
@@ -131,6 +145,7 @@ class Summary:
     memory: Memory = field(default_factory=Memory)
     gpu: GpuUse = field(default_factory=GpuUse)
     benchmarks: dict[str, BenchmarkSummary] = field(default_factory=dict)
+    preflight: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
     version: int = VERSION

@@ -1,63 +1,235 @@
-"""What a multirun says and writes at its end: a line for each of its jobs, failed and interrupted ones too."""
+"""A multirun: the launcher that keeps one engine for many jobs, and what is said and written when they are done."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import orjson
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict, read_write
 from rich.markup import escape
 from rich.table import Table
 
+from llmbench.config import Config, from_hydra
+from llmbench.errors import ConfigError
+from llmbench.store import SUMMARY
 from llmbench.summary import Summary, as_dict
 from llmbench.terminal import Terminal
 
+PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
+"""The launcher's name for Hydra, which takes plugins from below `hydra_plugins` only; there need be no such folder."""
 
-class Job(Protocol):
-    """One point of the sweep."""
 
+@dataclass
+class Job:
+    """One job of the program and what became of it.
+
+    Attributes:
+        number: Its place in the order in which the jobs were asked for, from 0.
+        engine: Which of the engines loaded so far stood when it ended, from 1; 0: none.
+        loaded: An engine was loaded for it.
+    """
+
+    number: int
     overrides: list[str]
     folder: Path
-    summary: Summary | None
-    error: str | None
-    interrupted: bool
+    summary: Summary | None = None
+    error: str | None = None
+    interrupted: bool = False
+    engine: int = 0
+    loaded: bool = False
+
+    @property
+    def status(self) -> str:
+        """`finished`, `failed` or `interrupted`."""
+        if self.interrupted:
+            return "interrupted"
+        return "failed" if self.error is not None else "finished"
 
 
-def finish(jobs: Sequence[Job], folder: Path) -> None:
-    """Prints the table and writes the sweep's `summary.json`."""
+class Task(Protocol):
+    """What this launcher runs: a Hydra task that wants to know what comes."""
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Runs one job."""
+
+    def expect(self, jobs: int) -> None:
+        """So many jobs more are asked for."""
+
+    def plan(self, configs: Sequence[Config]) -> None:
+        """These jobs come next and share an engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A job that is composed but has not run; `config` is None where the settings are refused."""
+
+    number: int
+    composed: DictConfig
+    config: Config | None
+
+
+class OneEngineLauncher(Launcher):
+    """Runs jobs here, one after another, those that share an engine together; results keep the order of the jobs."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Takes what Hydra gives every launcher."""
+        self.hydra_context, self.config = hydra_context, config
+        self.task = cast(
+            "Task", task_function
+        )  # conf/config.yaml names this launcher, and only cli runs that
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """Runs a sweeper's jobs; a job that fails says so in its result and stops none of the others."""
+        setup_globals()
+        self._configure_log()
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        self.task.expect(len(job_overrides))
+        points = [self._compose(number, o) for number, o in enumerate(job_overrides, initial_job_idx)]
+        done: dict[int, JobReturn] = {}
+        for group in by_engine(points):
+            self.task.plan([point.config for point in group if point.config is not None])
+            for point in group:
+                done[point.number] = self._run(point)
+        return [done[point.number] for point in points]
+
+    def _compose(self, number: int, overrides: Sequence[str]) -> Point:
+        composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(composed):
+            composed.hydra.job.id = composed.hydra.job.num = number
+        return Point(number, composed, _settings(composed))
+
+    def _run(self, point: Point) -> JobReturn:
+        try:
+            return run_job(
+                task_function=self.task,
+                config=point.composed,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+                hydra_context=self.hydra_context,
+            )
+        finally:
+            self._configure_log()  # the job has set up its own
+
+    def _configure_log(self) -> None:
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+
+
+def register_launcher() -> None:
+    """Makes the launcher known to Hydra as `hydra/launcher=llmbench`; harmless when repeated."""
+    ConfigStore.instance().store(group="hydra/launcher", name="llmbench", node={"_target_": PLUGIN})
+    plugins = Plugins.instance()
+    plugins.register(OneEngineLauncher)  # by the name it has here, for `--info plugins`
+    plugins.class_name_to_class[PLUGIN] = OneEngineLauncher
+
+
+def by_engine(points: Iterable[Point]) -> list[list[Point]]:
+    """The points grouped by the engine they need, in the order in which each is first needed.
+
+    One whose settings are refused needs none and stays with the point before it.
+    """
+    from llmbench.pool import engine_key
+
+    groups: dict[str, list[Point]] = {}
+    key = ""
+    for point in points:
+        key = key if point.config is None else engine_key(point.config)
+        groups.setdefault(key, []).append(point)
+    return list(groups.values())
+
+
+def _settings(composed: DictConfig) -> Config | None:
+    """The job's settings, to see which engine it needs; what is wrong with them the job itself says in its turn."""
+    hydra_config = HydraConfig.instance()
+    before = hydra_config.cfg
+    hydra_config.set_config(composed)  # for `${hydra:…}` among the settings
+    own = copy.deepcopy(composed)
+    try:
+        with read_write(own), open_dict(own):
+            del own["hydra"]
+        return from_hydra(own)
+    except ConfigError:
+        return None
+    finally:
+        hydra_config.cfg = before
+
+
+def finish(jobs: Iterable[Job], folder: Path, *, expected: int, loads: int, time_s: float) -> None:
+    """Prints the table and writes the sweep's `summary.json`.
+
+    Args:
+        jobs: Those that ran, in any order.
+        folder: The sweep's.
+        expected: How many were asked for; more than ran where the sweep was interrupted.
+        loads: Engines loaded.
+        time_s: Seconds from the start of the program.
+    """
+    jobs = sorted(jobs, key=lambda job: job.number)
     terminal = Terminal()
-    rows = [_row(number, job) for number, job in enumerate(jobs)]
+    written = {
+        "time_s": time_s,
+        "loads": loads,
+        "groups": _groups(jobs),
+        "jobs": [_row(job) for job in jobs],
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "summary.json").write_bytes(
-        orjson.dumps({"jobs": rows}, option=orjson.OPT_INDENT_2, default=str) + b"\n"
-    )
+    (folder / SUMMARY).write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2, default=str) + b"\n")
     terminal.out.print()
     terminal.out.print(_table(jobs))
-    for number, job in enumerate(jobs):
+    for job in jobs:
         if job.error is not None:
-            terminal.say(f"job {number} failed: {job.error}")
-    counts = [
-        (status, sum(row["status"] == status for row in rows))
-        for status in ("finished", "failed", "interrupted")
-    ]
-    said = ", ".join(f"{count} {status}" for status, count in counts if count)
+            terminal.say(f"job {job.number} failed: {job.error}")
+    terminal.say(f"{_closing(jobs, expected, loads)}; written to {folder}")
+
+
+def _closing(jobs: Sequence[Job], expected: int, loads: int) -> str:
+    statuses = [job.status for job in jobs]
+    counts = {status: statuses.count(status) for status in ("finished", "failed", "interrupted")}
+    counts["not begun"] = max(0, expected - len(jobs))
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    total = len(jobs) + counts["not begun"]
+    parts = [f"{total} job{'' if total == 1 else 's'}: {said}"]
+    if loads:
+        parts.append("one engine load" if loads == 1 else f"{loads} engine loads")
     shared = _shared(jobs)
-    terminal.say(
-        f"{len(jobs)} jobs: {said}{'; the same for all: ' + ' '.join(shared) if shared else ''}; written to {folder}"
-    )
+    if shared:
+        parts.append(f"the same for all: {' '.join(shared)}")
+    return "; ".join(parts)
 
 
-def _status(job: Job) -> str:
-    if job.interrupted:
-        return "interrupted"
-    return "failed" if job.error is not None else "finished"
+def _groups(jobs: Sequence[Job]) -> list[list[int]]:
+    """The numbers of the jobs that each engine served."""
+    groups: dict[int, list[int]] = {}
+    for job in jobs:
+        if _had_engine(job):
+            groups.setdefault(job.engine, []).append(job.number)
+    return list(groups.values())
 
 
-def _row(number: int, job: Job) -> dict[str, Any]:
+def _had_engine(job: Job) -> bool:
+    """Whether a job got as far as its engine; of one that did not finish only its folder tells."""
+    if job.summary is not None:
+        return job.summary.engine is not None
+    try:
+        written = orjson.loads((job.folder / SUMMARY).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return written["engine"] is not None
+
+
+def _row(job: Job) -> dict[str, Any]:
     return {
-        "job": number,
+        "job": job.number,
         "overrides": job.overrides,
         "folder": str(job.folder),
-        "status": _status(job),
+        "status": job.status,
         "error": job.error,
         "summary": as_dict(job.summary) if job.summary else None,
     }
@@ -72,27 +244,39 @@ def _table(jobs: Sequence[Job]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("job", "settings", "benchmark"):
         table.add_column(heading, overflow="fold")
-    for heading in ("accuracy", "latency", "tokens/s", "generate", "total"):
+    for heading in ("accuracy", "latency", "tokens/s", "load", "generate", "total"):
         table.add_column(heading, justify="right", no_wrap=True)
     shared = _shared(jobs)
-    for number, job in enumerate(jobs):
+    for job in jobs:
         settings = escape(" ".join(o for o in job.overrides if o not in shared))
         if job.summary is None:
-            table.add_row(str(number), settings, f"[red]{_status(job)}[/]")
+            colour = (
+                "default" if job.status == "finished" else "red"
+            )  # finished without figures: prompts were shown
+            table.add_row(str(job.number), settings, f"[{colour}]{job.status}[/]")
             continue
+        times = job.summary.time_s
         for place, (name, found) in enumerate(job.summary.benchmarks.items()):
+            of_the_job = (
+                _seconds(times.load) if job.loaded else "",
+                _seconds(times.generate),
+                _seconds(times.total),
+            )
             table.add_row(
-                str(number) if place == 0 else "",
+                str(job.number) if place == 0 else "",
                 settings if place == 0 else "",
                 name,
                 "-" if found.accuracy is None else f"{100 * found.accuracy:.1f} %",
                 _short(found.latency_s.mean, " s"),
                 _short(found.throughput.output_tokens_per_s),
-                _short(job.summary.time_s.generate, " s"),
-                _short(job.summary.time_s.total, " s"),
+                *(of_the_job if place == 0 else ()),
             )
     return table
 
 
 def _short(value: float | None, unit: str = "") -> str:
     return "-" if value is None else f"{value:.4g}{unit}"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"

@@ -23,7 +23,7 @@ class Tokenizer(Protocol):
 
 
 class HubTokenizer:
-    """A transformers tokenizer."""
+    """A transformers tokenizer; `hub` is the library's own object."""
 
     def __init__(self, checkpoint: Checkpoint, *, trust_remote_code: bool) -> None:
         """Reads it from the checkpoint.
@@ -34,7 +34,7 @@ class HubTokenizer:
         from transformers import AutoTokenizer
 
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(
+            self.hub = AutoTokenizer.from_pretrained(
                 checkpoint.name, revision=checkpoint.revision, trust_remote_code=trust_remote_code
             )
         except (OSError, ValueError, KeyError) as error:
@@ -47,28 +47,26 @@ class HubTokenizer:
         Raises:
             ModelError: The model has no chat template, or the template refuses the messages.
         """
-        if not self._tokenizer.chat_template:
+        if not self.hub.chat_template:
             raise ModelError(
                 "The model has no chat template; use chat=false, and fewshot=K for a base model."
             )
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             return str(
-                self._tokenizer.apply_chat_template(
-                    turns, tokenize=False, add_generation_prompt=True, **options
-                )
+                self.hub.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **options)
             )
         except Exception as error:
             raise ModelError(f"The model's chat template refuses the prompt: {error}.") from error
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
         """Token ids; `special` adds what the tokenizer puts around a plain text."""
-        return tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
+        return tuple(self.hub(text, add_special_tokens=special)["input_ids"])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens, spaces as generated."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, **self._decode_options()))
+        return str(self.hub.decode(list(ids), skip_special_tokens=True, **self._decode_options()))
 
     def _decode_options(self) -> dict[str, Any]:
-        known = inspect.signature(self._tokenizer.decode).parameters
+        known = inspect.signature(self.hub.decode).parameters
         return {"clean_up_tokenization_spaces": False} if "clean_up_tokenization_spaces" in known else {}

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from llmbench.config import Config
-from llmbench.engine.base import Engine, Source, Workload
-from llmbench.engine.fake import FakeEngine, Reply, WordTokenizer
-from llmbench.pipeline import Engines
+from llmbench.engine.base import Engine
+from llmbench.engine.fake import FakeEngine, Reply
+from llmbench.models import Checkpoint
+from llmbench.pool import EnginePool, Engines
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OWN = Path(__file__).resolve().parent / "cases"
@@ -42,14 +43,11 @@ class FakeEngines:
         self.reply, self.options = reply, options
         self.opened: FakeEngine | None = None
 
-    def find(self, _config: Config) -> Source:
-        return Source(None, WordTokenizer())
-
-    def open(self, config: Config, source: Source, workload: Workload) -> Engine:
-        assert isinstance(source.tokenizer, WordTokenizer)
-        batch_size = config.batch_size or workload.requests
-        self.opened = FakeEngine(source.tokenizer, batch_size, self.reply, **self.options)  # type: ignore[arg-type]
+    def open(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
+        assert checkpoint is None
+        assert config.model.name
+        self.opened = FakeEngine(None, self.reply, **self.options)  # type: ignore[arg-type]
         return self.opened
 
-    def engines(self) -> Engines:
-        return Engines(self.find, self.open)
+    def pool(self) -> EnginePool:
+        return EnginePool(Engines(find_checkpoint=lambda _: None, open_engine=self.open))

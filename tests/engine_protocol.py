@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from llmbench import elicitation
 from llmbench.cli import compose
-from llmbench.engine.base import Source, Workload
+from llmbench.engine.base import Workload
 from llmbench.engine.vllm import VllmEngine
 from llmbench.models import Checkpoint
 from llmbench.prompts import Asked
@@ -198,7 +198,12 @@ def main() -> None:
     checkpoint = Checkpoint(sys.argv[1], None, local=True)
     tokenizer = HubTokenizer(checkpoint, trust_remote_code=False)
     passed = 0
-    with VllmEngine(config, Source(checkpoint, tokenizer), Workload(BATCH, 64)) as engine:
+    work = Workload(requests=BATCH, longest=64, output_tokens=BATCH * 64, batch_size=BATCH)
+    engine = VllmEngine(config, checkpoint)
+    engine.prepare()
+    engine.load(work, lambda _: None)
+    engine.begin(tokenizer, work, loaded=True)
+    try:
         bench = Bench(engine, tokenizer)
         for function in CHECKS:
             try:
@@ -210,6 +215,8 @@ def main() -> None:
             else:
                 passed += 1
         assert engine.report().preemptions == 0
+    finally:
+        engine.close()
     sys.stdout.write(json.dumps({"checks": len(CHECKS), "passed": passed}) + "\n")
 
 

@@ -31,9 +31,8 @@ def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, 
     config = compose(overrides or FORTY)
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(as_yaml_data(config)))
-    pipeline.run(
-        config, folder, overrides=overrides, engines=FakeEngines(reply, **options).engines(), stop=stop
-    )
+    with FakeEngines(reply, **options).pool() as pool:
+        pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool)
     return folder
 
 

@@ -19,7 +19,8 @@ ARITHMETIC = ("benchmark=arithmetic", "limit=12")
 
 def run(folder: Path, engines: FakeEngines, *overrides: str, stop: Stop | None = None) -> Summary:
     config = compose(overrides or ARITHMETIC)
-    return pipeline.run(config, folder, overrides=overrides, engines=engines.engines(), stop=stop)
+    with engines.pool() as pool:
+        return pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool)
 
 
 def says(text: str) -> FakeEngines:

@@ -4,9 +4,8 @@ import pytest
 
 from llmbench import machine
 from llmbench.cli import compose
-from llmbench.config import Device, Startup
+from llmbench.config import Device
 from llmbench.engine import vllm_choices
-from llmbench.engine.base import Workload
 from llmbench.engine.vllm_errors import explain_import, explain_start
 from llmbench.errors import EngineError
 from llmbench.machine import Gpu
@@ -73,19 +72,6 @@ def test_packages_that_break_the_cpu_build_are_named_with_the_cure(on: Machine) 
     on(gpu=False, cpu_build=True, torch="2.13.0+cpu", torchvision="0.28.0")
     with pytest.raises(EngineError, match="pip uninstall -y torchvision"):
         vllm_choices.check_machine(compose([]))
-
-
-def test_start_up_follows_the_work_ahead() -> None:
-    gpu = compose(["engine.device=cuda"])
-    assert vllm_choices.pick_startup(gpu, Device.cuda, Workload(40, 32))[0] is Startup.eager
-    assert vllm_choices.pick_startup(gpu, Device.cuda, Workload(40, 128))[0] is Startup.graphs
-    assert vllm_choices.pick_startup(gpu, Device.cuda, Workload(20_000, 32_768))[0] is Startup.full
-    assert vllm_choices.pick_startup(gpu, Device.cpu, Workload(20_000, 32_768))[0] is Startup.eager
-    asked = compose(["engine.startup=full"])
-    assert vllm_choices.pick_startup(asked, Device.cpu, Workload(1, 1)) == (
-        Startup.full,
-        "as engine.startup asks",
-    )
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,10 @@
 """The protocol of engines, and the factory that opens one."""
 
-import importlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
-from llmbench.config import Config, suggest
+from llmbench.config import Config, EarlyStopping, suggest
 from llmbench.errors import ConfigError
 from llmbench.models import Checkpoint, locate
 from llmbench.records import Completion, Request
@@ -22,11 +19,49 @@ class Workload:
 
     Attributes:
         requests: How many there are.
-        max_tokens: The largest token limit among them.
+        longest: The largest token limit among them, the tokens for asking for the answer included.
+        output_tokens: The sum of those limits.
+        batch_size: Requests that are to run at once, 0 where that is left open.
+        at_once: Where it is left open, the requests that may run at once, else 0.
+        fixed_length: Every output runs to its limit.
+        greedy: Nothing is drawn at random, and nothing is penalised.
+        prompt_tokens: A generous guess at the longest prompt, before any is written; 0 where nothing is known.
     """
 
     requests: int
-    max_tokens: int
+    longest: int
+    output_tokens: int
+    batch_size: int = 0
+    at_once: int = 0
+    fixed_length: bool = False
+    greedy: bool = False
+    prompt_tokens: int = 0
+
+    @classmethod
+    def of(cls, config: Config, counts: Mapping[str, int]) -> Self:
+        """The work of a run that asks each benchmark so many requests."""
+        asks = config.early_stopping is EarlyStopping.answer
+        limits = {
+            name: config.benchmarks[name].max_tokens + (config.benchmarks[name].cue_tokens if asks else 0)
+            for name in counts
+        }
+        requests = sum(counts.values())
+        return cls(
+            requests=requests,
+            longest=max(limits.values(), default=0),
+            output_tokens=sum(count * limits[name] for name, count in counts.items()),
+            batch_size=config.batch_size or 0,
+            at_once=0 if config.batch_size else requests,
+            fixed_length=config.sampling.ignore_eos,
+            greedy=all(_greedy(config, name) for name in counts),
+        )
+
+
+def _greedy(config: Config, name: str) -> bool:
+    own, run = config.benchmarks[name].sampling, config.sampling
+    temperature = run.temperature if own.temperature is None else own.temperature
+    penalty = run.repetition_penalty if own.repetition_penalty is None else own.repetition_penalty
+    return temperature == 0 and penalty == 1
 
 
 @dataclass(slots=True)
@@ -37,7 +72,12 @@ class EngineReport:
         batch_size: Requests that could run at once.
         weights_bytes: Memory of the weights as loaded.
         kv_cache_tokens: Tokens the KV cache holds.
+        loads: How often the model was loaded for this run: 0 where the engine of an earlier job served it.
         load_parts: Seconds of the parts of loading.
+        graph_sizes: Batch sizes that CUDA graphs were captured for.
+        compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
+        startup_prediction: Seconds of loading and generating that each start-up was expected to take.
+        startup_outcome: What was predicted of the chosen one beside what it took.
     """
 
     name: str
@@ -55,25 +95,56 @@ class EngineReport:
     prefix_cache_hit_rate: float | None = None
     loads: int = 1
     load_parts: dict[str, float | None] = field(default_factory=dict)
+    graph_sizes: list[int] | None = None
+    compile_cache: str | None = None
+    startup_prediction: dict[str, dict[str, float]] | None = None
+    startup_outcome: dict[str, Any] | None = None
+
+
+Notice = Callable[[str], None]
+"""Says a sentence to the person who waits."""
 
 
 class Engine(Protocol):
     """Takes requests, also while others run, and gives completions as they finish.
 
-    A context manager: entering loads the model, leaving frees it.
+    Its life: `prepare`, `load`, then for each run `begin` and requests, `close` at the end.
     """
 
-    def __enter__(self) -> Self:
-        """Loads the model.
+    capacity: int
+    """Requests that can run at once, known after `load`."""
+
+    def prepare(self) -> None:
+        """Imports what the engine needs.
+
+        Raises:
+            EngineError: Something is missing or broken.
+        """
+
+    def load(self, workload: Workload, notice: Notice) -> None:
+        """Loads the model; says beforehand how, and how long it will take.
 
         Raises:
             EngineError: It cannot start; the message says what would help.
         """
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Frees the model."""
+    def wanted_batch(self, workload: Workload) -> int:
+        """Requests that should run at once for this work; known after `prepare`."""
+
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+        """A run starts: its batch size holds, caches are empty, counters stand at zero; `loaded` for this very run."""
+
+    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:
+        """Keeps what a finished run took, for the next choice of a start-up, and compares it with what was predicted.
+
+        Args:
+            outputs: Tokens that each request generated.
+            load_s: Seconds of loading for this run.
+            generate_s: Seconds of generating.
+        """
+
+    def close(self, *, process_ends: bool = False) -> None:
+        """Frees the model; where the process ends anyway, only what would outlive it."""
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request; at most the batch size run at once, the rest wait without being timed.
@@ -98,24 +169,8 @@ class Engine(Protocol):
         """What the engine was and did."""
 
 
-Factory = Callable[[Config, "Source", Workload], Engine]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A model found but not loaded: its checkpoint (None: the engine needs none) and its tokenizer.
-
-    Attributes:
-        import_s: Seconds that importing the tokenizer's library took, None where none was.
-    """
-
-    checkpoint: Checkpoint | None
-    tokenizer: Tokenizer
-    import_s: float | None = None
-
-
-def find_model(config: Config, *, to_run: bool = True) -> Source:
-    """The checkpoint and tokenizer, before anything is loaded.
+def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None:
+    """The checkpoint, before anything heavy is imported; None where the engine needs none.
 
     Args:
         config: The settings.
@@ -123,35 +178,40 @@ def find_model(config: Config, *, to_run: bool = True) -> Source:
 
     Raises:
         ConfigError: There is no such engine.
-        ModelError: The checkpoint or its tokenizer cannot be used.
+        ModelError: The checkpoint cannot be used.
         EngineError: This machine cannot run the engine.
     """
     name = config.engine.name
     if name not in ENGINES:
         raise ConfigError(f"There is no engine called {name!r}{suggest(name, ENGINES)}")
     if name == "fake":
-        from llmbench.engine.fake import WordTokenizer
-
-        return Source(None, WordTokenizer())
+        return None
     if to_run:
         from llmbench.engine.vllm_choices import check_machine
 
         check_machine(config)
-    checkpoint = locate(config.model)
-    begun = time.monotonic()
-    importlib.import_module("transformers")
-    importlib.import_module("transformers.models.auto.tokenization_auto")
-    import_s = time.monotonic() - begun
-    tokenizer = HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code)
-    return Source(checkpoint, tokenizer, import_s)
+    return locate(config.model)
 
 
-def open_engine(config: Config, source: Source, workload: Workload) -> Engine:
-    """The chosen engine, not yet entered."""
+def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
+    """The model's tokenizer, or the fake engine's.
+
+    Raises:
+        ModelError: The checkpoint has no usable tokenizer.
+    """
+    if checkpoint is None:
+        from llmbench.engine.fake import WordTokenizer
+
+        return WordTokenizer()
+    return HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code)
+
+
+def open_engine(config: Config, checkpoint: Checkpoint | None) -> Engine:
+    """The chosen engine, not yet prepared."""
     if config.engine.name == "fake":
         from llmbench.engine.fake import FakeEngine
 
-        return FakeEngine.from_config(config, source, workload)
+        return FakeEngine.from_config(config)
     from llmbench.engine.vllm import VllmEngine
 
-    return VllmEngine(config, source, workload)
+    return VllmEngine(config, checkpoint)

@@ -10,13 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from llmbench.config import Config, suggest
-from llmbench.engine.base import EngineReport, Source, Workload
+from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.errors import ConfigError, EngineError
 from llmbench.records import Completion, FinishReason, Message, Request, Timing
+from llmbench.tokenizers import Tokenizer
 
 STEP_S = 0.001
 
@@ -73,10 +73,9 @@ class _Running:
 class FakeEngine:
     """The engine. `refuse` names requests that come back as errors, `break_after` dies after that many completions."""
 
-    def __init__(  # noqa: PLR0913 - ways to misbehave
+    def __init__(
         self,
-        tokenizer: WordTokenizer,
-        batch_size: int,
+        batch_size: int | None = None,
         reply: Reply = nonsense,
         *,
         refuse: frozenset[str] = frozenset(),
@@ -84,7 +83,10 @@ class FakeEngine:
         step_s: float = 0.0,
     ) -> None:
         """Takes how to answer and how to fail; `step_s` are real seconds a step, for watching the display."""
-        self._tokenizer, self._batch_size, self._reply = tokenizer, batch_size, reply
+        self._asked_batch, self._reply = batch_size, reply
+        self._tokenizer = WordTokenizer()
+        self._batch_size = self.capacity = 0
+        self._loads = 0
         self._refuse, self._break_after, self._pause_s = refuse, break_after, step_s
         self._waiting: deque[tuple[Request, int]] = deque()
         self._running: list[_Running] = []
@@ -92,7 +94,7 @@ class FakeEngine:
         self.peak_running = 0
 
     @classmethod
-    def from_config(cls, config: Config, source: Source, workload: Workload) -> Self:
+    def from_config(cls, config: Config) -> Self:
         """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse` and `break_after`.
 
         Raises:
@@ -107,17 +109,36 @@ class FakeEngine:
             if not isinstance(options.get(key, 0), kind):
                 raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
         options["refuse"] = frozenset(options.get("refuse", ()))
-        if not isinstance(source.tokenizer, WordTokenizer):
-            raise ConfigError("engine=fake needs its own tokenizer.")
-        return cls(source.tokenizer, config.batch_size or min(workload.requests, 256), **options)
+        return cls(None, **options)
 
-    def __enter__(self) -> Self:
+    def prepare(self) -> None:
+        """Nothing to import."""
+
+    def wanted_batch(self, workload: Workload) -> int:
+        """What is asked for, else as many as there are, up to 256."""
+        return self._asked_batch or max(workload.batch_size, min(workload.at_once, 256), 1)
+
+    def load(self, workload: Workload, notice: Notice) -> None:  # noqa: ARG002
         """Nothing to load."""
-        return self
+        self.capacity = self.wanted_batch(workload)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+        """Takes over the run's tokenizer, whose words its answers are cut into.
+
+        Raises:
+            ConfigError: The tokenizer is another engine's.
+        """
+        if not isinstance(tokenizer, WordTokenizer):
+            raise ConfigError("engine=fake needs its own tokenizer.")
+        self._tokenizer, self._batch_size = tokenizer, self.wanted_batch(workload)
+        self._loads = int(loaded)
+        self._steps = self._finished = self._tokens = 0
+
+    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:  # noqa: ARG002
+        """Nothing to learn."""
+        return None
+
+    def close(self, *, process_ends: bool = False) -> None:
         """Nothing to free."""
 
     def submit(self, request: Request, *, first: bool = False) -> None:
@@ -210,7 +231,7 @@ class FakeEngine:
 
     def report(self) -> EngineReport:
         """Its name; there is nothing to measure."""
-        return EngineReport(name="fake", batch_size=self._batch_size, loads=0)
+        return EngineReport(name="fake", batch_size=self._batch_size, loads=self._loads)
 
 
 def _aborted(request: Request, error: str | None) -> Completion:

@@ -1,15 +1,118 @@
-"""What only vLLM's worker knows, asked through `worker_extension_cls` and `collective_rpc`; mixed into its class."""
+"""vLLM's workers, with a stopwatch and answers to what only they know.
 
+vLLM takes a worker's class by name (`worker_cls`); `gpu_worker` and `cpu_worker` mix these methods into its own. Nothing
+is timed but the calls vLLM makes to start a worker, so serving costs nothing.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+GREEDY = "LLMBENCH_ONLY_GREEDY"
+"""Set in the environment while an engine starts whose requests are all greedy."""
 
 
 class Probe:
-    """Methods that vLLM's worker gains."""
+    """Methods that vLLM's worker gains. Seconds are wall time of the worker's own calls."""
 
     model_runner: Any
+    vllm_config: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - vLLM's arguments
+        """Starts the worker and the stopwatch."""
+        self.llmbench_created = time.monotonic()  # one clock for all processes of a machine
+        self.llmbench_seconds: dict[str, float] = {}
+        super().__init__(*args, **kwargs)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begun, compiled = time.monotonic(), self._compiled()
+        try:
+            yield
+        finally:
+            compiling = self._compiled() - compiled
+            inside = self.llmbench_seconds.pop("inside", 0.0)
+            seconds = time.monotonic() - begun - compiling - inside
+            self._add("compile", compiling)
+            self._add(name, seconds)
+
+    def _add(self, name: str, seconds: float) -> None:
+        self.llmbench_seconds[name] = self.llmbench_seconds.get(name, 0.0) + seconds
+
+    def _compiled(self) -> float:
+        return float(getattr(self.vllm_config.compilation_config, "compilation_time", 0.0))
+
+    def init_device(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+        with self._timed("device"):
+            return super().init_device(*args, **kwargs)  # type: ignore[misc]
+
+    def load_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+        with self._timed("weights"), _quantising(self.vllm_config.model_config.quantization) as seconds:
+            done = super().load_model(*args, **kwargs)  # type: ignore[misc]
+            took = seconds()
+            if took is not None:
+                self._add("quantize", took)
+                self.llmbench_seconds["inside"] = took
+        capture = getattr(self.model_runner, "capture_model", None)
+        if capture is not None:
+            self.model_runner.capture_model = self._captured(capture)
+        return done
+
+    def _captured(self, capture: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            begun = time.monotonic()
+            try:
+                return capture(*args, **kwargs)
+            finally:
+                seconds = time.monotonic() - begun
+                self._add("capture", seconds)
+                self.llmbench_seconds["inside"] = seconds
+
+        return timed
+
+    def determine_available_memory(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+        with self._timed("profile"):
+            return super().determine_available_memory(*args, **kwargs)  # type: ignore[misc]
+
+    def initialize_from_config(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+        with self._timed("kv_cache"):
+            return super().initialize_from_config(*args, **kwargs)  # type: ignore[misc]
+
+    def compile_or_warm_up_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+        with self._timed("warm_up"), self._own_sampling():
+            return super().compile_or_warm_up_model(*args, **kwargs)  # type: ignore[misc]
+
+    @contextmanager
+    def _own_sampling(self) -> Iterator[None]:
+        """Warms up greedy decoding where nothing else is asked for.
+
+        vLLM's warm-up runs two steps with every feature that sampling has; compiling the kernels of those takes 16 s on
+        an H100 the first time (BENCHMARKS.md), for requests that use none of them.
+        """
+        sample = getattr(self, "sample_tokens", None)
+        if not os.environ.get(GREEDY) or sample is None:
+            yield
+            return
+        from vllm.sampling_params import SamplingParams
+
+        execute = self.execute_model  # type: ignore[has-type]
+
+        def asked(scheduled: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            for request in getattr(scheduled, "scheduled_new_reqs", ()):
+                if getattr(request, "sampling_params", None) is not None:
+                    request.sampling_params = SamplingParams(temperature=0.0, max_tokens=2)
+            return execute(scheduled, *args, **kwargs)
+
+        self.execute_model, self.sample_tokens = asked, lambda *_: sample(None)
+        try:
+            yield
+        finally:
+            del self.execute_model, self.sample_tokens  # the class's own come back
 
     def llmbench_facts(self) -> dict[str, Any]:
-        """Attention backends by name, bytes of the weights, and the FlashAttention version where that is used."""
+        """Attention backends by name, bytes of the weights, the FlashAttention version where that is used, and seconds."""
         runner = self.model_runner
         groups = [group for groups in getattr(runner, "attn_groups", []) for group in groups]
         backends = sorted({group.backend.get_name() for group in groups})
@@ -17,7 +120,43 @@ class Probe:
             "attention_backends": backends,
             "flash_attention": _flash_attention_version() if "FLASH_ATTN" in backends else None,
             "weights_bytes": _weights_bytes(runner),
+            "created": self.llmbench_created,
+            "seconds": dict(self.llmbench_seconds),
         }
+
+
+@contextmanager
+def _quantising(quantization: str | None) -> Iterator[Callable[[], float | None]]:
+    """Measures what bitsandbytes' quantisation takes on the GPU, by events around its calls; elsewhere it stays unknown."""
+    if quantization != "bitsandbytes":
+        yield lambda: None
+        return
+    import torch
+    from bitsandbytes import functional
+
+    if not torch.cuda.is_available():
+        yield lambda: None
+        return
+    original, events = functional.quantize_4bit, []
+
+    def measured(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            end.record()
+            events.append((start, end))
+
+    def seconds() -> float | None:
+        torch.cuda.synchronize()
+        return sum(start.elapsed_time(end) for start, end in events) / 1000 if events else None
+
+    functional.quantize_4bit = measured
+    try:
+        yield seconds
+    finally:
+        functional.quantize_4bit = original
 
 
 def _weights_bytes(runner: Any) -> int | None:  # noqa: ANN401 - vLLM's own class, without a stable type

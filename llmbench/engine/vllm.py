@@ -12,36 +12,54 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
+from pathlib import Path
+from typing import Any
 
 from llmbench.config import Config, Device, Startup
-from llmbench.engine.base import EngineReport, Source, Workload
-from llmbench.engine.vllm_choices import DEFAULT_BATCH, cpu_kv_cache_bytes, pick_device, pick_startup
+from llmbench.engine import ahead
+from llmbench.engine.base import EngineReport, Notice, Workload
+from llmbench.engine.probe import GREEDY
+from llmbench.engine.vllm_choices import (
+    DEFAULT_BATCH,
+    cpu_kv_cache_bytes,
+    graph_sizes,
+    pick_device,
+)
 from llmbench.engine.vllm_errors import explain_import, explain_start
+from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.errors import EngineError, LlmbenchError
+from llmbench.models import Checkpoint, settings
 from llmbench.processes import blocked_sigint
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
+from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 log = logging.getLogger(__name__)
+
+WORKERS = {
+    Device.cuda: "llmbench.engine.gpu_worker.GpuWorker",
+    Device.cpu: "llmbench.engine.cpu_worker.CpuWorker",
+}
+PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
+"""What a worker's stopwatch tells (`Probe`)."""
 
 
 class VllmEngine:
     """One vLLM engine, in this process unless `engine.multiprocess` says otherwise."""
 
-    def __init__(self, config: Config, source: Source, workload: Workload) -> None:
-        """Decides on device and start-up; loads nothing yet.
+    def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:
+        """Decides on the device; loads nothing yet.
 
         Raises:
             EngineError: The engine was given no checkpoint.
         """
-        if source.checkpoint is None:
+        if checkpoint is None:
             raise EngineError("engine=vllm needs a checkpoint.")
-        self._config, self._checkpoint, self._workload = config, source.checkpoint, workload
+        self._config, self._checkpoint = config, checkpoint
         self._device = pick_device(config)
-        self._startup, self._reason = pick_startup(config, self._device, workload)
+        self._startup, self._reason = Startup.eager, ""
+        self._plan: StartupPlan | None = None
         self._waiting: deque[Request] = deque()
         self._running: dict[str, Request] = {}  # by the id given to add_request
         self._internal: dict[str, str] = {}  # to the id vLLM gave
@@ -49,45 +67,69 @@ class VllmEngine:
         self._free_since: dict[str, float] = {}  # when their place fell free, on vLLM's clock
         self._numbers = itertools.count()
         self._llm: Any = None
+        self._tokenizer: Tokenizer | None = None
+        self._environment: dict[str, str | None] = {}
+        self._import_s: float | None = None
         self._load_parts: dict[str, float | None] = {}
         self._facts: dict[str, Any] = {}
-        self._batch_size = 0
+        self._graph_sizes: list[int] | None = None
+        self._loads = 0
+        self._limit = DEFAULT_BATCH
+        self.capacity = 0
+        self._batch_size = self._ahead = 0
+        self.refill = 1
         self._before: dict[str, float] = {}
 
-    def __enter__(self) -> Self:
-        """Imports vLLM and loads the model.
+    @property
+    def _in_process(self) -> bool:
+        engine = self._config.engine
+        parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
+        return parallel == 1 and not engine.multiprocess
+
+    def prepare(self) -> None:
+        """Imports vLLM, while the kernel reads the weights.
 
         Raises:
-            EngineError: It cannot start; the message says what would help.
+            EngineError: vLLM cannot be imported.
         """
         begun = time.monotonic()
+        if self._checkpoint.local:
+            ahead.read_weights(Path(self._checkpoint.name))
         self._set_environment()
+        gc.disable()  # importing and loading make millions of objects that stay; `load` turns it on again
+        model = settings(self._checkpoint)
         try:
-            self._vllm = importlib.import_module("vllm")
-            self._params = importlib.import_module("vllm.sampling_params")
-            llm_class = self._vllm.LLM  # vllm imports the larger part of itself only now
+            with ahead.text_only(model):
+                for name in ("torch", "transformers", "transformers.models.auto.tokenization_auto"):
+                    importlib.import_module(name)
+                self._vllm = importlib.import_module("vllm")
+                self._params = importlib.import_module("vllm.sampling_params")
+                _ = self._vllm.LLM  # vllm imports the larger part of itself only now
+                if self._in_process:
+                    self._register_model(model)
         except (ImportError, RuntimeError, AttributeError) as error:
+            gc.enable()
             raise EngineError(explain_import(error)) from error
-        imported = time.monotonic()
-        self._batch_size = self._pick_batch_size()
-        try:
-            with blocked_sigint() if self._config.engine.multiprocess else nullcontext():
-                self._llm = llm_class(**self._arguments())
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # vLLM also leaves with SystemExit
-            raise EngineError(explain_start(error, self._config)) from error
-        self._load_parts = {"import": imported - begun, "engine": time.monotonic() - imported}
-        try:
-            self._facts = self._ask_worker()
-            self._before = self._counters()
-        except BaseException:
-            self._shut_down()
-            raise
-        return self
+        self._limit = self._default_limit()
+        self._import_s = time.monotonic() - begun
+
+    def _register_model(self, model: Mapping[str, object]) -> None:
+        """Imports the model's class here and tells vLLM, which would otherwise start a process to look at it: ten seconds, the first time."""
+        names = model.get("architectures")
+        registry = getattr(self._vllm, "ModelRegistry", None)
+        if not isinstance(names, list) or registry is None:
+            return
+        for name in names:
+            entry = registry.models.get(name)
+            if entry is None:
+                continue
+            try:
+                registry.register_model(name, entry.load_model_cls())
+            except Exception as error:  # noqa: BLE001 - vLLM will say what is wrong with it, in its own way
+                log.debug("%s was left to vLLM: %s", name, error)
 
     def _set_environment(self) -> None:
-        """What vLLM reads from the environment; what was there before comes back when the engine is shut down."""
+        """What vLLM reads from the environment; what was there before comes back when the engine is closed."""
         config = self._config
         wanted = {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if config.engine.multiprocess else "0",
@@ -97,28 +139,112 @@ class VllmEngine:
         }
         if self._checkpoint.local:
             wanted["HF_HUB_OFFLINE"] = "1"  # vLLM would look on the hub for a local folder's adapters
-        if self._startup is Startup.eager and self._device is Device.cpu:
+        if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
             wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
         self._environment = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
 
-    def _pick_batch_size(self) -> int:
-        """`batch_size`, else the smaller of the requests at hand and vLLM's own default for this device."""
-        if self._config.batch_size is not None:
-            return self._config.batch_size
-        arguments = importlib.import_module("vllm.engine.arg_utils").EngineArgs
-        context = importlib.import_module("vllm.usage.usage_lib").UsageContext.LLM_CLASS
+    def _default_limit(self) -> int:
+        """VLLM's own bound on running requests, on this device."""
         engine = self._config.engine
         try:
-            defaults = arguments.get_batch_defaults(
-                engine.tensor_parallel_size * engine.pipeline_parallel_size
-            )[1]
-            limit = int(defaults[context])
-        except (AttributeError, KeyError, TypeError):
-            limit = DEFAULT_BATCH
-        return max(1, min(self._workload.requests, limit))
+            arguments = importlib.import_module("vllm.engine.arg_utils").EngineArgs
+            context = importlib.import_module("vllm.usage.usage_lib").UsageContext.LLM_CLASS
+            parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
+            return int(arguments.get_batch_defaults(parallel)[1][context])
+        except (ImportError, AttributeError, KeyError, TypeError):
+            return DEFAULT_BATCH
 
-    def _arguments(self) -> dict[str, Any]:
+    def wanted_batch(self, workload: Workload) -> int:
+        """`batch_size`, else the smaller of the requests at hand and vLLM's own default for this device."""
+        return max(1, workload.batch_size, min(workload.at_once, self._limit))
+
+    def load(self, workload: Workload, notice: Notice) -> None:
+        """Loads the model, without vLLM's own tokenizer: `begin` brings the one that the prompts were made with.
+
+        Raises:
+            EngineError: It cannot start; the message says what would help.
+        """
+        begun = time.monotonic()
+        gc.disable()
+        self.capacity = self.wanted_batch(workload)
+        self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.capacity)
+        self._startup, self._reason = self._plan.startup, self._plan.reason
+        notice(self._plan.announcement())
+        arguments = self._arguments(workload)
+        if workload.greedy:
+            os.environ[GREEDY] = "1"  # the worker need not warm up what sampling would use
+        try:
+            with (
+                ahead.text_only(settings(self._checkpoint)),
+                blocked_sigint() if self._config.engine.multiprocess else nullcontext(),
+            ):
+                self._llm = self._vllm.LLM(**arguments)
+            loaded = time.monotonic()
+            self._facts = self._ask_worker()
+        except (KeyboardInterrupt, LlmbenchError):
+            self._forget()
+            raise
+        except BaseException as error:  # vLLM also leaves with SystemExit
+            self._forget()
+            raise EngineError(explain_start(error, self._config)) from error
+        finally:
+            os.environ.pop(GREEDY, None)
+            gc.enable()
+        gc.freeze()  # what is there now stays: no collection looks at it again
+        self._load_parts = self._parts(begun, loaded)
+        self._tokenizer = None
+        self._workload = workload
+
+    def _parts(self, begun: float, loaded: float) -> dict[str, float | None]:
+        """The seconds of a start, by what they went into; `other` is what no part accounts for."""
+        parts: dict[str, float | None] = {"import": self._import_s}
+        self._import_s = None  # a second load imports nothing
+        created, seconds = self._facts.get("created"), self._facts.get("seconds", {})
+        if created is None:
+            return parts | {"other": loaded - begun}
+        parts["config"] = created - begun
+        for name in PARTS:
+            parts[name] = seconds.get(name)
+        parts["other"] = loaded - created - sum(seconds.values())
+        return parts
+
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+        """Sets the batch size in place, empties the prefix cache and puts the counters at zero.
+
+        Raises:
+            EngineError: This vLLM takes no tokenizer after its start.
+        """
+        self._loads = int(loaded)
+        if tokenizer is not self._tokenizer:
+            self._use_tokenizer(tokenizer)
+        self._batch_size = min(self.wanted_batch(workload), self.capacity)
+        core = getattr(self._llm.llm_engine.engine_core, "engine_core", None)  # none from a separate process
+        scheduler = getattr(core, "scheduler", None)
+        limited = scheduler is not None and hasattr(scheduler, "max_num_running_reqs")
+        if scheduler is not None and limited:
+            scheduler.max_num_running_reqs = self._batch_size
+        in_place = limited or self._batch_size == self.capacity
+        self._ahead = max(1, self._batch_size // 8) if in_place else 0
+        if not loaded:
+            self._llm.reset_prefix_cache()
+        self._before = self._counters()
+
+    def _use_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Gives vLLM the tokenizer of the prompts, for the ends of texts and for stop strings.
+
+        vLLM would read its own from the same files and copy it twice, which takes longer than reading the weights of a small model.
+        """
+        self._tokenizer = tokenizer
+        engine = self._llm.llm_engine
+        if engine.renderer.tokenizer is not None:  # engine.args asked for vLLM's own
+            return
+        if not isinstance(tokenizer, HubTokenizer):
+            raise EngineError("engine=vllm needs the model's own tokenizer.")
+        cached = importlib.import_module("vllm.tokenizers.hf").get_cached_tokenizer(tokenizer.hub)
+        engine.renderer.tokenizer = engine.output_processor.tokenizer = cached
+
+    def _arguments(self, workload: Workload) -> dict[str, Any]:
         """What `LLM` is called with; `engine.args` has the last word."""
         config, model, engine = self._config, self._config.model, self._config.engine
         arguments: dict[str, Any] = {
@@ -128,24 +254,30 @@ class VllmEngine:
             "quantization": model.quantization,
             "max_model_len": model.max_length,
             "gpu_memory_utilization": model.gpu_memory_utilization,
-            "max_num_seqs": self._batch_size,
+            "max_num_seqs": self.capacity,
             "tensor_parallel_size": engine.tensor_parallel_size,
             "pipeline_parallel_size": engine.pipeline_parallel_size,
             "trust_remote_code": model.trust_remote_code,
             "seed": config.seed,
             "disable_log_stats": False,  # otherwise requests carry no timing
             "enforce_eager": self._startup is Startup.eager,
-            "worker_extension_cls": "llmbench.engine.probe.Probe",
+            "skip_tokenizer_init": True,
+            "worker_cls": WORKERS[self._device],
         }
         if self._startup is Startup.graphs:
-            arguments["compilation_config"] = {"mode": 0, "cudagraph_mode": "FULL_DECODE_ONLY"}
+            self._graph_sizes = graph_sizes(self.capacity)
+            arguments["compilation_config"] = {
+                "mode": 0,
+                "cudagraph_mode": "FULL_DECODE_ONLY",
+                "cudagraph_capture_sizes": self._graph_sizes,
+            }
         if model.attention_backend is not None and self._device is Device.cuda:
             arguments["attention_backend"] = model.attention_backend
         if engine.speculative:
             arguments["speculative_config"] = engine.speculative
         cache = engine.kv_cache_memory_bytes
         if cache is None and self._device is Device.cpu:
-            cache = cpu_kv_cache_bytes()
+            cache = cpu_kv_cache_bytes(workload, self.capacity, settings(self._checkpoint))
         if cache is not None:
             arguments["kv_cache_memory_bytes"] = cache
         return arguments | engine.args
@@ -158,23 +290,29 @@ class VllmEngine:
             return {}
         return dict(facts[0])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Shuts the engine down and gives its memory back."""
-        if self._llm is None:
-            return
-        try:
-            self._final = self.report()
-        finally:
-            self._shut_down()
+    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:
+        """Adds a line to the history of starts; only a run that loaded the engine for itself tells what a start costs."""
+        if self._plan is None or not self._loads:
+            return None
+        return self._plan.learn(outputs, load_s, generate_s)
 
-    def _shut_down(self) -> None:
-        self._llm.llm_engine.engine_core.shutdown()
-        self._llm = None
+    def close(self, *, process_ends: bool = False) -> None:
+        """Shuts the engine down and gives its memory back; the process's end does that too, and faster."""
+        if process_ends and self._in_process:
+            return
+        if self._llm is not None:
+            self._llm.llm_engine.engine_core.shutdown()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drops every reference to vLLM's objects and has their memory returned."""
+        self._llm = self._tokenizer = None
+        gc.unfreeze()
         gc.collect()
-        if self._device is Device.cuda:
-            importlib.import_module("torch").cuda.empty_cache()
+        if self._device is Device.cuda and self._in_process:
+            torch = importlib.import_module("torch")
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -217,7 +355,11 @@ class VllmEngine:
 
         Those few are not timed until a place is free: what they wait before is ours, not the engine's.
         """
-        room = self._batch_size + max(1, self._batch_size // 8)
+        room = self._batch_size + self._ahead
+        if self.refill > 1:
+            room = self._batch_size
+            if 0 <= room - len(self._running) < min(self.refill, room):
+                return []
         refused = []
         while self._waiting and len(self._running) < room:
             request = self._waiting.popleft()
@@ -301,8 +443,6 @@ class VllmEngine:
 
     def report(self) -> EngineReport:
         """What vLLM says of itself; counters since the start of this engine."""
-        if self._llm is None:
-            return replace(self._final)
         counters = {name: value - self._before.get(name, 0) for name, value in self._counters().items()}
         config = self._llm.llm_engine.vllm_config
         queries = counters.get("vllm:prefix_cache_queries")
@@ -317,12 +457,16 @@ class VllmEngine:
             attention_backend=_attention(self._facts),
             startup=self._startup.value,
             startup_reason=self._reason,
-            batch_size=config.scheduler_config.max_num_seqs,
+            batch_size=self._batch_size,
             weights_bytes=self._facts.get("weights_bytes"),
             kv_cache_tokens=blocks * config.cache_config.block_size if blocks else None,
             preemptions=None if preemptions is None else int(preemptions),
             prefix_cache_hit_rate=counters.get("vllm:prefix_cache_hits", 0) / queries if queries else None,
-            load_parts=dict(self._load_parts),
+            loads=self._loads,
+            load_parts=dict(self._load_parts) if self._loads else {},
+            graph_sizes=self._graph_sizes if self._startup is Startup.graphs else None,
+            compile_cache=self._plan.compile_cache if self._plan else None,
+            startup_prediction=self._plan.predicted() if self._plan and self._loads else None,
         )
 
 

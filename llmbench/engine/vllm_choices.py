@@ -1,16 +1,19 @@
 """What vLLM can do on this machine and how it is started, decided before anything heavy is imported."""
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from llmbench import machine
-from llmbench.config import Config, Device, Startup
+from llmbench.config import Config, Device
 from llmbench.engine.base import Workload
 from llmbench.engine.vllm_errors import TORCH_EXTRAS
 from llmbench.errors import EngineError
 from llmbench.models import weights_bytes
+from llmbench.preflight import kv_bytes_per_token
 
 CPU_KV_CACHE_BYTES = (256 << 20, 1 << 30)
 """Bounds of the KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
@@ -18,13 +21,6 @@ DEFAULT_BATCH = 256
 """vLLM's own bound on running requests where it does not say."""
 SMALL_MODEL_B = 3.0
 """Billions of parameters up to which a model is taken to a CPU without being asked to."""
-GRAPHS_GAIN_S, GRAPHS_COST_S = 0.06, 4.0
-"""What CUDA graphs without compilation save on a decoding step, and cost at the start, in seconds. Measured on an H100 with
-a 14B model in 4-bit and 40 requests (BENCHMARKS.md, start-up): 14.8 to 18.9 s of generating became 5.0, loading 19 became 23."""
-COMPILE_GAIN, COMPILE_COST_S = 0.02, 60.0
-"""The share of the generating time that compilation saves beyond graphs, and its cost with an empty compile cache; same place."""
-GRAPHS_STEP_S = 0.03
-"""A decoding step with graphs; same place."""
 
 
 def check_machine(config: Config) -> None:
@@ -59,10 +55,17 @@ def check_machine(config: Config) -> None:
     _check_torch_extras(device)
 
 
-def cpu_kv_cache_bytes() -> int:
-    """A sixteenth of the memory that is available, within bounds: 1 GiB holds 46,000 tokens of SmolLM2-135M."""
+def cpu_kv_cache_bytes(workload: Workload, batch_size: int, model: Mapping[str, Any]) -> int:
+    """What the requests that run at once can need, within bounds and a sixteenth of the memory that is available.
+
+    Every gigabyte takes a second and a half to make ready on two cores; 1 GiB holds 46,000 tokens of SmolLM2-135M.
+    """
     low, high = CPU_KV_CACHE_BYTES
-    return max(low, min(high, psutil.virtual_memory().available // 16))
+    high = max(low, min(high, psutil.virtual_memory().available // 16))
+    per_token = kv_bytes_per_token(model)
+    if per_token is None or not workload.prompt_tokens:
+        return high
+    return max(low, min(high, batch_size * (workload.prompt_tokens + workload.longest) * per_token))
 
 
 def _billions_of_parameters(config: Config) -> float:
@@ -91,24 +94,14 @@ def pick_device(config: Config) -> Device:
     return Device.cuda if machine.gpus() and not machine.cpu_build() else Device.cpu
 
 
-def pick_startup(config: Config, device: Device, workload: Workload) -> tuple[Startup, str]:
-    """How much to prepare before the first token, and why."""
-    chosen = config.engine.startup
-    if chosen is not Startup.auto:
-        return chosen, "as engine.startup asks"
-    if device is Device.cpu:
-        return Startup.eager, "compiling takes longer than it saves on a CPU"
-    steps = -(-workload.requests // (config.batch_size or DEFAULT_BATCH)) * workload.max_tokens
-    gain = steps * GRAPHS_GAIN_S
-    if gain < GRAPHS_COST_S:
-        return (
-            Startup.eager,
-            f"CUDA graphs would save about {gain:.1f} s and cost about {GRAPHS_COST_S:.0f} s",
-        )
-    compile_gain = steps * GRAPHS_STEP_S * COMPILE_GAIN
-    if compile_gain < COMPILE_COST_S:
-        return Startup.graphs, (
-            f"CUDA graphs save about {gain:.0f} s; compiling would save {compile_gain:.0f} s more "
-            f"and cost about {COMPILE_COST_S:.0f} s"
-        )
-    return Startup.full, f"compiling saves about {compile_gain:.0f} s and costs about {COMPILE_COST_S:.0f} s"
+GRAPH_SIZES = (1, 2, 4, 8, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+"""Batch sizes worth a CUDA graph of their own: between them a decoding step takes nearly the same time (on an H100:
+4-bit weights 10, 14, 20, 25 ms for 1, 2, 4, 8 requests, then 28 for 32, 43 for 128, 58 for 256)."""
+
+
+def graph_sizes(batch_size: int) -> list[int]:
+    """Batch sizes to capture CUDA graphs for, up to the one that can run.
+
+    A smaller batch runs in the next larger graph, with rows that nobody reads; each graph costs a quarter of a second.
+    """
+    return [size for size in GRAPH_SIZES if size < batch_size] + [batch_size]

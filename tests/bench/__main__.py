@@ -2,68 +2,128 @@
 
     python -m tests.bench [--rounds 3] [--requests 64] [SETTING=VALUE …]
 
-The same requests (token ids, output lengths fixed by ignoring the end of text) go through llmbench's engine loop and
-through a bare `LLM.generate` of the same loaded vLLM; the prefix cache is emptied before each pass.
+The same requests (token ids, output lengths fixed by ignoring the end of text) go through llmbench, with its grading workers,
+journal and telemetry, and through a bare `LLM.generate` of the same loaded vLLM; the prefix cache is emptied before each pass.
 """
 
 import argparse
+import json
 import os
 import platform
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmbench.asking import Asking, Stop
+from llmbench.benchmarks import arithmetic
 from llmbench.cli import compose
-from llmbench.engine.base import Source, Workload
+from llmbench.config import Config
+from llmbench.engine.base import Workload, find_checkpoint, load_tokenizer
 from llmbench.engine.vllm import VllmEngine
 from llmbench.logs import captured
-from llmbench.models import locate
-from llmbench.records import Request, Sampling
-from llmbench.tokenizers import HubTokenizer
+from llmbench.machine import gpus
+from llmbench.models import Checkpoint
+from llmbench.pool import EnginePool
+from llmbench.prompts import Asked
+from llmbench.questions import Questions
+from llmbench.records import Request, Sample, Sampling
+from llmbench.store import Store
+from llmbench.telemetry.sampler import Sampler
+from llmbench.terminal import Progress, Terminal
+from llmbench.tokenizers import Tokenizer
+
+NAME = "arithmetic"
 
 
-def make_requests(count: int, seed: int = 0) -> list[Request]:
-    """Prompts of 30 to 200 random tokens, outputs of 16 to 96."""
+def make_requests(count: int, longest: int, seed: int = 0) -> list[Request]:
+    """Prompts of 100 to 300 random tokens, outputs of an eighth of the longest to the longest."""
     generator = random.Random(seed)
     return [
         Request(
-            id=f"bench/{number}/0",
-            benchmark="bench",
+            id=f"{NAME}/{number}/0",
+            benchmark=NAME,
             sample_id=str(number),
             repeat=0,
-            prompt_ids=tuple(generator.randrange(1000, 40000) for _ in range(generator.randrange(30, 200))),
-            sampling=Sampling(max_tokens=generator.randrange(16, 96), ignore_eos=True),
+            prompt_ids=tuple(generator.randrange(1000, 40000) for _ in range(generator.randint(100, 300))),
+            sampling=Sampling(max_tokens=generator.randint(longest // 8, longest), ignore_eos=True),
         )
         for number in range(count)
     ]
 
 
-def through_llmbench(engine: VllmEngine, requests: Sequence[Request]) -> float:
-    """Seconds that the engine loop takes."""
-    begun = time.monotonic()
-    for request in requests:
-        engine.submit(request)
-    tokens = 0
-    while engine.unfinished:
-        tokens += sum(completion.output_tokens for completion in engine.step())
-    seconds = time.monotonic() - begun
-    assert tokens == sum(request.sampling.max_tokens for request in requests)
-    return seconds
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Seconds of one pass: until the last token, and until the last grade was written."""
+
+    generate: float
+    total: float
 
 
-def through_vllm(llm: Any, params: Any, requests: Sequence[Request]) -> float:  # noqa: ANN401 - vLLM's own
-    """Seconds that `LLM.generate` takes."""
-    prompts = [{"prompt_token_ids": list(request.prompt_ids)} for request in requests]
-    sampling = [
-        params.SamplingParams(max_tokens=r.sampling.max_tokens, temperature=0.0, ignore_eos=True)
-        for r in requests
-    ]
-    begun = time.monotonic()
-    llm.generate(prompts, sampling, use_tqdm=False)
-    return time.monotonic() - begun
+@dataclass(slots=True)
+class Bench:
+    """A loaded engine and what is asked of it."""
+
+    config: Config
+    engine: VllmEngine
+    pool: EnginePool
+    tokenizer: Tokenizer
+    requests: Sequence[Request]
+
+    @property
+    def work(self) -> Workload:
+        """As the pipeline would state it."""
+        limits = [request.sampling.max_tokens for request in self.requests]
+        batch = self.config.batch_size or 0
+        return Workload(len(limits), max(limits), sum(limits), batch, 0 if batch else len(limits), True)  # noqa: FBT003
+
+    def through_llmbench(self) -> Pass:
+        """The loop of a run: engine, graders, journal, telemetry."""
+        self.engine.begin(self.tokenizer, self.work, loaded=False)
+        samples = [
+            Sample(request.sample_id, {"question": "", "answer": "7"}, "7") for request in self.requests
+        ]
+        asked = {
+            (NAME, request.sample_id): Asked(NAME, sample, "", request.prompt_ids)
+            for request, sample in zip(self.requests, samples, strict=True)
+        }
+        questions = Questions({NAME: arithmetic}, {}, asked, self.requests)
+        grader = self.pool.grader([arithmetic.__name__])
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Store(Path(folder) / "run") as store,
+            Sampler() as sampler,
+            Progress(Terminal(quiet=True), {NAME: len(self.requests)}) as progress,
+        ):
+            sampler.begin()
+            begun = time.monotonic()
+            asking = Asking(
+                self.config, questions, self.tokenizer, self.engine, grader, store, progress, Stop(), []
+            )
+            asking.run()
+            seconds = time.monotonic() - begun
+            made = sum(result.completions[0].output_tokens for result in asking.results)
+        assert made == sum(request.sampling.max_tokens for request in self.requests)
+        return Pass(asking.generate_s, seconds)
+
+    def through_vllm(self) -> float:
+        """Seconds that `LLM.generate` takes."""
+        self.engine.begin(self.tokenizer, self.work, loaded=False)
+        llm: Any = self.engine._llm
+        params: Any = self.engine._params.SamplingParams
+        prompts = [{"prompt_token_ids": list(request.prompt_ids)} for request in self.requests]
+        sampling = [
+            params(max_tokens=r.sampling.max_tokens, temperature=0.0, ignore_eos=True) for r in self.requests
+        ]
+        begun = time.monotonic()
+        done = llm.generate(prompts, sampling, use_tqdm=False)
+        seconds = time.monotonic() - begun
+        assert sum(len(output.outputs[0].token_ids) for output in done) == sum(p.max_tokens for p in sampling)
+        return seconds
 
 
 def main() -> None:
@@ -71,45 +131,73 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=64)
+    parser.add_argument("--longest", type=int, default=96, help="the longest output, tokens")
+    parser.add_argument(
+        "--refill", type=int, help="places that must be free before more requests are admitted"
+    )
     parser.add_argument("settings", nargs="*", help="as on llmbench's command line, such as batch_size=256")
     options = parser.parse_args()
-    config = compose(["batch_size=32", "log_level=WARNING", *options.settings])
-    checkpoint = locate(config.model)
-    requests = make_requests(options.requests)
-    tokens = sum(request.sampling.max_tokens for request in requests)
-    source = Source(checkpoint, HubTokenizer(checkpoint, trust_remote_code=False))
-    ours: list[float] = []
-    bare: list[float] = []
-    with (
-        captured(Path(os.devnull), "WARNING") as (out, _),
-        VllmEngine(config, source, Workload(len(requests), 96)) as engine,
-    ):
-        llm, params = engine._llm, engine._params
-        through_llmbench(engine, requests)  # warms up
+    settings = ["batch_size=32", "log_level=WARNING", "early_stopping=off", *options.settings]
+    config = compose([f"benchmark={NAME}", *settings])
+    requests = make_requests(options.requests, options.longest)
+    checkpoint = find_checkpoint(config)
+    assert checkpoint is not None
+    with captured(Path(os.devnull), "WARNING") as (out, _), EnginePool() as pool:
+        pool.grader([arithmetic.__name__])
+        bench = _load(config, pool, checkpoint, requests)
+        if options.refill:
+            bench.engine.refill = options.refill
+        ours: list[Pass] = []
+        bare: list[float] = []
+        bench.through_llmbench()  # warms up
         for number in range(options.rounds):
-            llm.llm_engine.reset_prefix_cache()
-            ours.append(through_llmbench(engine, requests))
-            llm.llm_engine.reset_prefix_cache()
-            bare.append(through_vllm(llm, params, requests))
-            ratio = bare[-1] / ours[-1]
+            ours.append(bench.through_llmbench())
+            bare.append(bench.through_vllm())
             out.write(
-                f"round {number}: llmbench {ours[-1]:.2f} s, LLM.generate {bare[-1]:.2f} s, ratio {ratio:.3f}\n"
+                f"round {number}: llmbench {ours[-1].generate:.2f} s (with the last grade {ours[-1].total:.2f}), "
+                f"LLM.generate {bare[-1]:.2f} s, ratio {bare[-1] / ours[-1].generate:.3f}\n"
             )
-        report = engine.report()
-    ratios = [b / o for o, b in zip(ours, bare, strict=True)]
+            out.flush()
+        report = bench.engine.report()
+    tokens = sum(request.sampling.max_tokens for request in requests)
+    prompt_tokens = sum(len(request.prompt_ids) for request in requests)
+    ratios = [theirs / one.generate for one, theirs in zip(ours, bare, strict=True)]
+    found = {
+        "ratio": statistics.median(ratios),
+        "rounds": ratios,
+        "output_tokens_per_s": {
+            "llmbench": tokens / statistics.median(one.generate for one in ours),
+            "bare": tokens / statistics.median(bare),
+        },
+        "grade_tail_s": statistics.median(one.total - one.generate for one in ours),
+        "requests": len(requests),
+        "prompt_tokens": prompt_tokens,
+        "output_tokens": tokens,
+        "batch_size": report.batch_size,
+        "vllm": report.version,
+        "model": config.model.name,
+        "weights": report.quantization or report.dtype,
+        "startup": report.startup,
+        "load_parts": report.load_parts,
+    }
+    print(f"\nthroughput of llmbench / bare vLLM: median {found['ratio']:.3f} of {options.rounds} rounds")
     print(
-        f"\nthroughput of llmbench / bare vLLM: median {statistics.median(ratios):.3f} of {options.rounds} rounds"
+        f"output tokens/s: llmbench {tokens / statistics.median(o.generate for o in ours):.0f}, "
+        f"bare vLLM {tokens / statistics.median(bare):.0f}"
     )
+    print(json.dumps(found))
+    machine = ", ".join(gpu.name for gpu in gpus()) or f"{os.cpu_count()} cores"
     print(
-        f"output tokens/s: llmbench {tokens / statistics.median(ours):.0f}, bare vLLM {tokens / statistics.median(bare):.0f}"
+        f"{platform.platform()}, {machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
     )
-    print(
-        f"{len(requests)} requests, {tokens} output tokens, batch size {report.batch_size}; vLLM {report.version}, "
-        f"{config.model.name}, {report.quantization or report.dtype}, start-up {report.startup}"
-    )
-    print(
-        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
-    )
+
+
+def _load(config: Config, pool: EnginePool, checkpoint: Checkpoint, requests: Sequence[Request]) -> Bench:
+    engine = pool.prepare(config, checkpoint)
+    assert isinstance(engine, VllmEngine)
+    bench = Bench(config, engine, pool, load_tokenizer(config, checkpoint), requests)
+    pool.load(config, bench.work, lambda _: None)
+    return bench
 
 
 if __name__ == "__main__":

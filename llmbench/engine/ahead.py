@@ -1,0 +1,67 @@
+"""Quicker starts: weights read into memory while Python imports, and libraries that a text model never needs left out."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+log = logging.getLogger(__name__)
+
+NOT_FOR_TEXT = (
+    "sklearn", "torchvision", "torchaudio", "cv2", "librosa", "soundfile", "av", "tensorflow", "jax", "flax",
+    "opentelemetry", "timm",
+)  # fmt: skip
+"""Packages that transformers and vLLM import where they are installed, and do without where they are not."""
+MODALITIES = ("vision_config", "audio_config", "vision_tower", "speech_config", "thinker_config")
+"""Keys of config.json that tell a model of more than text."""
+SHARE_OF_MEMORY = 0.6
+"""Of the memory that is available; a larger checkpoint would push its own beginning out again."""
+
+
+def read_weights(folder: Path) -> bool:
+    """Asks the kernel to read a checkpoint's safetensors files into the page cache; returns at once.
+
+    Returns:
+        Whether anything was asked for: not where the files would not fit.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in files)
+    if not files or size > SHARE_OF_MEMORY * psutil.virtual_memory().available:
+        return False
+    threading.Thread(target=_read, args=(files,), name="llmbench-read-ahead", daemon=True).start()
+    return True
+
+
+def _read(files: list[Path]) -> None:
+    for file in files:
+        try:
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        except OSError as error:
+            log.debug("%s could not be read ahead: %s", file, error)
+            return
+
+
+@contextmanager
+def text_only(settings: Mapping[str, object]) -> Iterator[None]:
+    """Inside, packages that a model of text never needs cannot be found, so nothing spends time on importing them.
+
+    Args:
+        settings: The model's config.json; a model of images or sound keeps everything.
+    """
+    hidden = []
+    if settings and not any(key in settings for key in MODALITIES):
+        hidden = [name for name in NOT_FOR_TEXT if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # how Python says that there is no such module
+    try:
+        yield
+    finally:
+        for name in hidden:
+            if sys.modules.get(name, name) is None:
+                del sys.modules[name]

@@ -1,0 +1,9 @@
+"""vLLM's CPU worker with llmbench's stopwatch; vLLM imports it by name."""
+
+from vllm.v1.worker.cpu_worker import CPUWorker
+
+from llmbench.engine.probe import Probe
+
+
+class CpuWorker(Probe, CPUWorker):  # type: ignore[misc]
+    """See `Probe`."""

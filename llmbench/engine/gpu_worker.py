@@ -1,0 +1,9 @@
+"""vLLM's GPU worker with llmbench's stopwatch; vLLM imports it by name."""
+
+from vllm.v1.worker.gpu_worker import Worker
+
+from llmbench.engine.probe import Probe
+
+
+class GpuWorker(Probe, Worker):  # type: ignore[misc]
+    """See `Probe`."""

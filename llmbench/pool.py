@@ -1,0 +1,163 @@
+"""The engine and the graders that outlive a run: the jobs of a sweep share them where they can.
+
+One engine is held at a time. A job that needs another closes it first, so that its memory is free for the next.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from llmbench.config import Config
+from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
+from llmbench.grading import Grader
+from llmbench.models import Checkpoint
+from llmbench.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+LOADED_WITH = (
+    "hub_id", "path", "embedded", "revision", "quantization", "dtype", "max_length", "gpu_memory_utilization",
+    "attention_backend", "trust_remote_code",
+)  # fmt: skip
+"""The model's settings that an engine is loaded with; the others are used for each run anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Where models and engines come from; replaced by tests and by those who bring their own."""
+
+    find_checkpoint: Callable[[Config], Checkpoint | None] = find_checkpoint
+    load_tokenizer: Callable[[Config, Checkpoint | None], Tokenizer] = load_tokenizer
+    open_engine: Callable[[Config, Checkpoint | None], Engine] = open_engine
+
+
+def engine_key(config: Config) -> str:
+    """Equal for settings that one engine can serve one after the other."""
+    model = {name: getattr(config.model, name) for name in LOADED_WITH}
+    parts = repr((model, asdict(config.engine)))
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+class EnginePool:
+    """Holds one engine and one set of grading workers. A context manager; leaving it frees both."""
+
+    def __init__(self, engines: Engines | None = None, *, process_ends: bool = False) -> None:
+        """Holds nothing yet; `process_ends` says that the process ends with the pool, and frees what is its own."""
+        self.engines = engines or Engines()
+        self.loads = 0
+        self._process_ends = process_ends
+        self._engine: Engine | None = None
+        self._loaded = False
+        self._key: str | None = None
+        self._planned: list[Config] = []
+        self._grader: Grader[Any] | None = None
+        self._modules: frozenset[str] = frozenset()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close_engine(process_ends=self._process_ends)
+        self._close_grader(kind)
+
+    def plan(self, configs: Sequence[Config]) -> None:
+        """Says which jobs of one engine come next: it is loaded with the largest batch that they need."""
+        self._planned = list(configs)
+
+    def prepare(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
+        """The engine for these settings, its libraries imported; the one that is held, if it can serve them.
+
+        Raises:
+            EngineError: The engine's libraries cannot be imported.
+        """
+        key = engine_key(config)
+        if self._engine is not None and key != self._key:
+            self.close_engine()
+        if self._engine is None:
+            self._engine, self._key, self._loaded = self.engines.open_engine(config, checkpoint), key, False
+            self._engine.prepare()
+        return self._engine
+
+    def load(self, config: Config, workload: Workload, notice: Notice) -> bool:
+        """Loads the prepared engine unless it is loaded with a large enough batch; returns whether it was loaded now.
+
+        Raises:
+            EngineError: It cannot start.
+        """
+        engine = self._engine
+        if engine is None:
+            raise RuntimeError("nothing was prepared")
+        if self._loaded and engine.wanted_batch(workload) > engine.capacity:
+            log.info(
+                "the engine holds %s requests at once, fewer than this job asks for: loading it again",
+                engine.capacity,
+            )
+            engine.close()
+            self._loaded = False
+        if self._loaded:
+            return False
+        key = engine_key(config)
+        others = [bound(c) for c in self._planned if engine_key(c) == key and c != config]
+        try:
+            engine.load(merged([workload, *others]), notice)
+        except BaseException:
+            self._engine = None
+            raise
+        self._loaded = True
+        self.loads += 1
+        return True
+
+    def close_engine(self, *, process_ends: bool = False) -> None:
+        """Frees the engine."""
+        engine, self._engine = self._engine, None
+        if engine is not None and self._loaded:
+            engine.close(process_ends=process_ends)
+        self._loaded = False
+
+    def grader(self, modules: Iterable[str]) -> Grader[Any]:
+        """Grading workers that have imported these modules; those of the job before, if they have."""
+        wanted = frozenset(modules)
+        if self._grader is not None and not (wanted <= self._modules and self._grader.usable):
+            self._close_grader(None)
+        if self._grader is None:
+            self._grader = Grader(sorted(wanted))
+            self._modules = wanted
+            self._grader.__enter__()
+        return self._grader
+
+    def _close_grader(self, kind: type[BaseException] | None) -> None:
+        grader, self._grader = self._grader, None
+        if grader is not None:
+            grader.close(at_once=kind is not None or bool(grader.unfinished))
+
+
+def bound(config: Config) -> Workload:
+    """What a run may ask, told from its settings alone: the most there can be."""
+    counts = {}
+    for name, benchmark in config.benchmarks.items():
+        known = [n for n in (benchmark.num_samples, config.limit, benchmark.size) if n is not None]
+        counts[name] = (min(known) if known else MANY) * benchmark.repeats
+    return Workload.of(config, counts)
+
+
+MANY = 1_000_000
+"""Stands for a number of samples that the settings do not tell; engines have their own bound."""
+
+
+def merged(works: Sequence[Workload]) -> Workload:
+    """Work that one engine is loaded for."""
+    return Workload(
+        requests=max(work.requests for work in works),
+        longest=max(work.longest for work in works),
+        output_tokens=sum(work.output_tokens for work in works),
+        batch_size=max(work.batch_size for work in works),
+        at_once=max(work.at_once for work in works),
+        fixed_length=works[0].fixed_length,
+        greedy=all(work.greedy for work in works),
+        prompt_tokens=max(work.prompt_tokens for work in works) if all(w.prompt_tokens for w in works) else 0,
+    )

@@ -1,0 +1,244 @@
+"""What is known before the model is loaded and a person should hear: sentences, none where all is well. Loads nothing."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from llmbench.config import Config, SamplingConfig
+from llmbench.records import Request
+from llmbench.startup import TOKENS_PER_S, Prediction, duration, tokens_per_s
+
+WEIGHTS_SHARE: Mapping[str | None, float] = {
+    None: 1.0,
+    "bitsandbytes": 0.36,
+    "fp8": 0.56,
+    "awq": 0.36,
+    "awq_marlin": 0.36,
+    "gptq": 0.36,
+    "gptq_marlin": 0.36,
+}
+"""Memory of the weights in terms of bf16. Measured with 14B: 9.9 and 15.4 GiB of 27.6 (FACTS.md); awq and gptq hold 4 bits as well."""
+RESERVE_BYTES = 5 << 29
+"""2.5 GiB of a GPU's share hold neither weights nor KV cache; on an H100 with 14B this gives the measured caches within 1 %."""
+ROOM = 1 / 3
+"""The part of a GPU that must stay free beside bf16 weights before 4-bit weights are called needless."""
+WITH_FP8 = re.compile(
+    r"\b([HB]\d{2,3}|GH200|GB[23]00|L4|L40S?|L20|RTX [45]0[5-9]0|RTX (PRO )?\d000 (Ada|Blackwell))\b",
+    re.IGNORECASE,
+)
+"""Names of GPUs that compute in fp8: Ada, Hopper, Blackwell (https://developer.nvidia.com/cuda-gpus: capability 8.9 and above)."""
+
+
+def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfig) -> list[str]:
+    """Where the run draws otherwise than the model's generation_config.json asks; what the file leaves open is not compared."""
+    own = _read_json(checkpoint_folder / "generation_config.json") if checkpoint_folder else {}
+    asks: list[str] = []
+    uses: list[str] = []
+    penalty = _number(own, "repetition_penalty")
+    if penalty is not None and penalty != sampling.repetition_penalty:
+        asks.append(f"repetition_penalty {penalty:g}")
+        uses.append(f"repetition_penalty {sampling.repetition_penalty:g}")
+    temperature = _temperature(own)
+    if temperature is not None and temperature != sampling.temperature:
+        asks.append(_drawing(temperature))
+        uses.append(_drawing(sampling.temperature))
+    if temperature != 0 and sampling.temperature > 0:
+        for name in ("top_p", "top_k", "min_p"):
+            wanted, used = _number(own, name), getattr(sampling, name)
+            if wanted is not None and max(wanted, 0) != used:  # top_k -1 is off, as 0 is
+                asks.append(f"{name} {wanted:g}")
+                uses.append(f"{name} {used:g}")
+    if not asks:
+        return []
+    return [f"The model's generation_config.json asks for {_listed(asks)}; this run uses {_listed(uses)}."]
+
+
+def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """Stop strings that stand in gold answers, where they would cut a right answer off; the answers themselves are not shown."""
+    counts = {string: sum(string in target for target in targets) for string in stop if string}
+    return [
+        f"{benchmark}: the stop string {string!r} stands in {count} of {len(targets)} gold answers and would cut such an answer "
+        f"off; leave it out of benchmarks.{benchmark}.stop, or set early_stopping=off."
+        for string, count in counts.items()
+        if count
+    ]
+
+
+def four_bit_is_slower(
+    config: Config,
+    weights_bytes_bf16: int,
+    gpu_total_bytes: int | None,
+    batch_size: int,
+    gpu_name: str | None = None,
+) -> list[str]:
+    """Whether bitsandbytes' 4-bit weights cost speed where bf16 ones would fit with room to spare.
+
+    Args:
+        config: The settings.
+        weights_bytes_bf16: The weights at two bytes a parameter, all GPUs together.
+        gpu_total_bytes: Memory of one GPU; None where there is none.
+        batch_size: Requests that run at once.
+        gpu_name: As NVML has it; fp8 is offered only where the name is one that computes in it.
+    """
+    if config.model.quantization != "bitsandbytes" or gpu_total_bytes is None:
+        return []
+    gpus = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
+    left = config.model.gpu_memory_utilization * gpu_total_bytes - weights_bytes_bf16 / gpus
+    speed = {name: tokens_per_s(table, batch_size) for name, table in TOKENS_PER_S.items()}
+    if left < ROOM * gpu_total_bytes or speed["bitsandbytes"] >= speed[None]:
+        return []
+    with_fp8 = gpu_name is not None and WITH_FP8.search(gpu_name) is not None
+    fp8 = f", or model.quantization=fp8 (about {speed['fp8']:,.0f})" if with_fp8 else ""
+    sentence = (
+        f"This GPU has room for the model in bf16, and 4-bit bitsandbytes is slower: at {batch_size} requests at once a 14B model "
+        f"made about {speed['bitsandbytes']:,.0f} output tokens/s in 4-bit and {speed[None]:,.0f} in bf16 on an H100; "
+        f"set model.quantization=null{fp8}."
+    )
+    return [sentence]
+
+
+def weights_on_gpu(parameters_bytes_bf16: int, quantization: str | None) -> int | None:
+    """Bytes of the weights as loaded, all GPUs together; None for a quantization that was not measured.
+
+    Small models come out larger: their embeddings, which stay in bf16, are more of them.
+    """
+    share = WEIGHTS_SHARE.get(quantization)
+    return None if share is None else round(parameters_bytes_bf16 * share)
+
+
+def kv_bytes_per_token(config_json: Mapping[str, Any], element_bytes: int = 2) -> int | None:
+    """Bytes that one token takes in the KV cache: layers · (key and value) · KV heads · head size · bytes of a number.
+
+    Args:
+        config_json: The checkpoint's config.json.
+        element_bytes: Of one number: 2 in bf16.
+
+    Returns:
+        None where this is not how the model keeps its cache (latent attention, layers without full attention) or a number lacks.
+    """
+    inner = config_json.get("text_config")
+    config = inner if isinstance(inner, Mapping) else config_json
+    kinds = config.get("layer_types") or []
+    if config.get("kv_lora_rank") or any(kind != "full_attention" for kind in kinds):
+        return None
+    layers, heads = _count(config, "num_hidden_layers"), _count(config, "num_attention_heads")
+    kv_heads = _count(config, "num_key_value_heads") or heads
+    hidden, head_size = _count(config, "hidden_size"), _count(config, "head_dim")
+    if head_size is None and hidden is not None and heads is not None:
+        head_size = hidden // heads
+    if layers is None or kv_heads is None or head_size is None:
+        return None
+    return layers * 2 * kv_heads * head_size * element_bytes
+
+
+def kv_tokens(
+    gpu_total_bytes: int, utilization: float, weights_bytes: int, bytes_per_token: int, gpus: int = 1
+) -> int:
+    """Tokens that the KV cache will hold, about: what weights and reserve leave of the share of so many GPUs."""
+    left = gpus * (gpu_total_bytes * utilization - RESERVE_BYTES) - weights_bytes
+    return max(0, int(left / bytes_per_token))
+
+
+@dataclass(frozen=True, slots=True)
+class KvNeed:
+    """What a run may ask of the KV cache.
+
+    Attributes:
+        tokens_needed: Tokens of the `batch_size` longest requests, prompt and limit.
+        tokens_available: Tokens that the cache holds; None where that is not known.
+        concurrency: How many of those requests fit at once, the longest first; None where that is not known.
+        batch_size: Requests that are to run at once, no more than there are.
+        longest: Tokens of the longest request, prompt and limit.
+    """
+
+    tokens_needed: int
+    tokens_available: int | None
+    concurrency: int | None
+    batch_size: int
+    longest: int
+
+
+def kv_need(
+    prompt_lengths: Sequence[int], limits: Sequence[int], batch_size: int, tokens_available: int | None
+) -> KvNeed:
+    """The worst that requests with these prompts and limits (tokens, in the same order) can ask of the KV cache at once."""
+    lengths = [prompt + limit for prompt, limit in zip(prompt_lengths, limits, strict=True)]
+    largest = sorted(lengths, reverse=True)[:batch_size]
+    concurrency = None
+    if tokens_available is not None:
+        concurrency = sum(held <= tokens_available for held in accumulate(largest))
+    return KvNeed(sum(largest), tokens_available, concurrency, len(largest), max(largest, default=0))
+
+
+def kv_shortage(need: KvNeed) -> list[str]:
+    """What to expect where the KV cache cannot hold all requests that are to run at once."""
+    if need.concurrency is None or need.concurrency >= need.batch_size:
+        return []
+    if need.concurrency == 0:
+        sentence = (
+            f"The KV cache will hold about {need.tokens_available:,} tokens, fewer than the longest request may take "
+            f"({need.longest:,}); lower its token limit, or make room with model.quantization."
+        )
+    else:
+        held = f"{need.concurrency} request{'s' if need.concurrency > 1 else ''}"
+        sentence = (
+            f"The KV cache will hold about {held} of this length (up to {need.longest:,} tokens), fewer than "
+            f"the {need.batch_size} that are to run at once: the rest wait, or are interrupted and computed again."
+        )
+    return [sentence]
+
+
+def longest(requests: Sequence[Request]) -> tuple[int, int]:
+    """Prompt tokens and token limit of the request that may grow longest; zeros without requests."""
+    sizes = [(len(request.prompt_ids), request.sampling.max_tokens) for request in requests]
+    return max(sizes, key=sum, default=(0, 0))
+
+
+def expected_time(prediction: Prediction, other_s: float = 0.0) -> str:
+    """`about 28 s to the score (load 23 s, generate 5.0 s)`; `other_s` is what comes before loading and is named when not 0."""
+    parts = [f"load {duration(prediction.load_s)}", f"generate {duration(prediction.generate_s)}"]
+    if other_s > 0:
+        parts.insert(0, f"prepare {duration(other_s)}")
+    return f"about {duration(other_s + prediction.total_s)} to the score ({', '.join(parts)})"
+
+
+def _temperature(own: Mapping[str, Any]) -> float | None:
+    """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
+    if own.get("do_sample") is False:
+        return 0.0
+    temperature = _number(own, "temperature")
+    return 1.0 if temperature is None and own.get("do_sample") is True else temperature
+
+
+def _drawing(temperature: float) -> str:
+    return f"temperature {temperature:g}" if temperature > 0 else "greedy decoding"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    """A file's JSON object; an empty one where there is none that can be read."""
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _number(own: Mapping[str, Any], name: str) -> float | None:
+    value = own.get(name)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None  # type: ignore[arg-type]
+
+
+def _count(config: Mapping[str, Any], name: str) -> int | None:
+    value = config.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
