@@ -235,6 +235,10 @@ class Config:
     log_level: str = "INFO"
 
 
+UNQUANTIZED = ("none", "bf16", "bfloat16")
+"""Names people give to weights that are not quantised."""
+
+
 def from_hydra(cfg: DictConfig) -> Config:
     """The composed settings as plain, checked objects.
 
@@ -251,6 +255,8 @@ def from_hydra(cfg: DictConfig) -> Config:
         raise ConfigError(
             "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
         )
+    if config.model.quantization in UNQUANTIZED:
+        config.model.quantization = None
     validate(config)
     return config
 

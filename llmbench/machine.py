@@ -44,6 +44,16 @@ def gpus() -> tuple[Gpu, ...]:
     return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
+def free_bytes(gpu: Gpu) -> int | None:
+    """Memory of a GPU that nothing uses now; None where NVML does not say."""
+    import pynvml
+
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(gpu.index)).free)
+    except pynvml.NVMLError:
+        return None
+
+
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 

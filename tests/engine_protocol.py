@@ -190,6 +190,35 @@ def tokens_are_counted_while_they_come(bench: Bench) -> None:
     assert after - before == 10
 
 
+@check
+def the_batch_size_changes_in_place_and_the_cache_is_emptied(bench: Bench) -> None:
+    question = "Tell me a story about a fox, a hen and a farmer. " * 12
+    small = Workload(6, 64, 6 * 64, batch_size=2)
+    bench.finish(bench.request(question))
+    bench.engine.begin(bench.tokenizer, small, loaded=False)
+    assert bench.engine.report().batch_size == 2
+    requests = [bench.request(f"{question} {n}", ignore_eos=True) for n in range(6)]
+    done = list(bench.finish(*requests).values())
+    spans = [(c.timing.queued + c.timing.queue, c.timing.finished) for c in done if c.timing is not None]
+    assert max(sum(start <= moment < end for start, end in spans) for moment, _ in spans) == 2
+    assert done[0].cached_tokens == 0
+    bench.engine.begin(bench.tokenizer, Workload(BATCH, 64, BATCH * 64, batch_size=BATCH), loaded=False)
+    assert bench.engine.report().batch_size == BATCH
+    assert bench.engine.generated_tokens() == 0
+
+
+@check
+def several_are_admitted_together_where_that_is_wanted(bench: Bench) -> None:
+    """Nothing is lost or starved, and no more than the batch size runs."""
+    bench.engine.refill = 3
+    try:
+        requests = [bench.request(f"Count from {n}.", max_tokens=4 + n, ignore_eos=True) for n in range(10)]
+        done = bench.finish(*requests)
+    finally:
+        bench.engine.refill = 1
+    assert {r.id: r.sampling.max_tokens for r in requests} == {key: c.output_tokens for key, c in done.items()}
+
+
 def main() -> None:
     # float32: in bf16 a prompt computed as a whole and one computed token by token may round apart
     config = compose(

@@ -146,7 +146,7 @@ def test_settings_with_brackets_survive_the_table_and_the_flag_may_stand_anywher
     sweep = "benchmarks.arithmetic.stop=['[/x]'],['a']"
     done = llmbench("engine=fake", "limit=2", "-m", sweep, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "2 jobs: 2 finished; the same for all: engine=fake limit=2" in done.stdout
+    assert "2 jobs: 2 finished; one engine load; the same for all: engine=fake limit=2" in done.stdout
 
 
 def test_runs_that_begin_together_get_folders_of_their_own(tmp_path: Path) -> None:

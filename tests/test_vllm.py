@@ -56,6 +56,15 @@ def test_the_default_run_scores_a_real_model(tmp_path: Path, smollm2: Path) -> N
     engine = run.summary["engine"]
     assert (engine["name"], engine["device"], engine["dtype"]) == ("vllm", "cpu", "bfloat16")
     assert engine["attention_backend"] == "CPU_ATTN"
+    assert engine["loads"] == 1
+    parts = times["load_parts"]
+    assert {"import", "config", "device", "weights", "profile", "kv_cache", "warm_up", "other"} <= set(parts)
+    spent = sum(seconds for name, seconds in parts.items() if seconds is not None and name != "import")
+    assert spent == pytest.approx(times["load"], abs=0.5)
+    assert parts["quantize"] is None  # nothing was, so nothing is claimed
+    assert times["load"] < times["first_token"] < times["total"]
+    assert engine["startup_prediction"]["eager"]["load_s"] > 0
+    assert engine["startup_outcome"]["took_s"] == pytest.approx(times["load"] + times["generate"])
     assert engine["kv_cache_tokens"] > 4096
     assert run.summary["memory"]["peak_rss_bytes"] > 200 << 20
 
@@ -98,6 +107,20 @@ def test_four_bit_weights_run_on_the_cpu_too(tmp_path: Path) -> None:
     summary = load_run(only_run(tmp_path)).summary
     assert summary["engine"]["quantization"] == "bitsandbytes"
     assert summary["benchmarks"]["arithmetic"]["n"] == 2
+
+
+def test_a_sweep_loads_each_engine_once_and_answers_alike(tmp_path: Path) -> None:
+    done = python("-m", "llmbench", "-m", "limit=4", "batch_size=1,4,1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
+    found = json.loads((sweep / "summary.json").read_text())
+    assert (found["loads"], found["groups"]) == (1, [[0, 1, 2]])
+    engines = [job["summary"]["engine"] for job in found["jobs"]]
+    assert [engine["batch_size"] for engine in engines] == [1, 4, 1]
+    assert [engine["loads"] for engine in engines] == [1, 0, 0]
+    assert [engine["prefix_cache_hit_rate"] for engine in engines] == [0.0, 0.0, 0.0]  # emptied between
+    texts = [{r.sample_id: r.text for r in load_run(sweep / str(n)).results} for n in (0, 2)]
+    assert texts[0] == texts[1]
 
 
 def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:

@@ -2,13 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import machine
+from llmbench import machine, startup
 from llmbench.cli import compose
 from llmbench.config import Device
 from llmbench.engine import vllm_choices
+from llmbench.engine.vllm_startup import plan_startup
 from llmbench.engine.vllm_errors import explain_import, explain_start
 from llmbench.errors import EngineError
 from llmbench.machine import Gpu
+from llmbench.models import Checkpoint, settings
 
 H100 = Gpu(0, "NVIDIA H100 80GB HBM3", 80 << 30, "580")
 
@@ -106,3 +108,67 @@ def test_what_vllm_says_becomes_one_sentence_of_advice(said: str, advice: str) -
 def test_a_broken_torchvision_is_explained() -> None:
     error = RuntimeError("operator torchvision::nms does not exist")
     assert "pip uninstall -y torchvision torchaudio torchcodec" in explain_import(error)
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1]), (3, [1, 2, 3]), (40, [1, 2, 4, 8, 32, 40])])
+def test_graphs_are_captured_up_to_the_batch(batch_size: int, sizes: list[int]) -> None:
+    assert vllm_choices.graph_sizes(batch_size) == sizes
+    assert vllm_choices.graph_sizes(1024)[-1] == 1024
+
+
+def test_a_cpu_keeps_room_for_what_is_asked_within_bounds(smollm2: Path) -> None:
+    model = settings(Checkpoint(str(smollm2), None, local=True, folder=str(smollm2)))
+    low, high = vllm_choices.CPU_KV_CACHE_BYTES
+    few = Workload(4, 64, 256, prompt_tokens=100)
+    many = Workload(4000, 4000, 16_000_000, prompt_tokens=4000)
+    unknown = Workload(4, 64, 256)
+    assert vllm_choices.cpu_kv_cache_bytes(few, 4, model) == low
+    assert low < vllm_choices.cpu_kv_cache_bytes(many, 256, model) <= high
+    assert vllm_choices.cpu_kv_cache_bytes(unknown, 4, model) > low
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_start_that_is_asked_for_is_taken_and_predicted(
+    on: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compiled: bool
+) -> None:
+    on(gpu=True, cpu_build=False)
+    monkeypatch.setattr(startup, "history_file", lambda: tmp_path / "startup.jsonl")
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
+    if compiled:
+        (tmp_path / "torch_compile_cache" / "abc").mkdir(parents=True)
+    config = compose(["model=qwen14b", "engine.startup=full"])
+    work = Workload(40, 160, 40 * 160, at_once=40)
+    plan = plan_startup(config, Checkpoint("q", None, local=True), Device.cuda, work, 40)
+    assert (plan.startup, plan.compile_cache) == (Startup.full, "filled" if compiled else "empty")
+    assert set(plan.predicted()) == {"eager", "graphs", "full"}
+    assert "as engine.startup asks" in plan.announcement()
+    assert "to the score" in plan.announcement()
+
+
+def test_auto_learns_from_the_runs_of_this_machine(
+    on: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(gpu=True, cpu_build=False)
+    monkeypatch.setattr(startup, "history_file", lambda: tmp_path / "startup.jsonl")
+    config = compose(["model=qwen14b"])
+    work = Workload(40, 160, 40 * 160, at_once=40, fixed_length=True)
+    checkpoint = Checkpoint("q", None, local=True)
+    plan = plan_startup(config, checkpoint, Device.cuda, work, 40)
+    assert plan.startup is Startup.graphs
+    outcome = plan.learn([160] * 40, 50.0, 5.0)
+    assert outcome is not None
+    assert (outcome["startup"], outcome["took_s"]) == ("graphs", 55.0)
+    assert outcome["relative_error"] < 0
+    again = plan_startup(config, checkpoint, Device.cuda, work, 40)
+    assert again.predicted()["graphs"]["load_s"] == 50.0
+    assert "earlier run" in again.choice.basis
+
+
+def test_on_a_cpu_nothing_is_compiled_unasked(
+    on: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(gpu=False, cpu_build=True)
+    monkeypatch.setattr(startup, "history_file", lambda: tmp_path / "startup.jsonl")
+    work = Workload(20_000, 32_768, 20_000 * 32_768, at_once=20_000)
+    plan = plan_startup(compose([]), Checkpoint("q", None, local=True), Device.cpu, work, 256)
+    assert plan.startup is Startup.eager

@@ -74,6 +74,7 @@ class EngineReport:
         kv_cache_tokens: Tokens the KV cache holds.
         loads: How often the model was loaded for this run: 0 where the engine of an earlier job served it.
         load_parts: Seconds of the parts of loading.
+        free_bytes_before_load: Memory of the first GPU that was free when loading began.
         graph_sizes: Batch sizes that CUDA graphs were captured for.
         compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
         startup_prediction: Seconds of loading and generating that each start-up was expected to take.
@@ -95,6 +96,7 @@ class EngineReport:
     prefix_cache_hit_rate: float | None = None
     loads: int = 1
     load_parts: dict[str, float | None] = field(default_factory=dict)
+    free_bytes_before_load: int | None = None
     graph_sizes: list[int] | None = None
     compile_cache: str | None = None
     startup_prediction: dict[str, dict[str, float]] | None = None

@@ -11,12 +11,14 @@ import itertools
 import logging
 import os
 import time
+import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from llmbench import machine
 from llmbench.config import Config, Device, Startup
 from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
@@ -41,6 +43,9 @@ WORKERS = {
     Device.cuda: "llmbench.engine.gpu_worker.GpuWorker",
     Device.cpu: "llmbench.engine.cpu_worker.CpuWorker",
 }
+REFILL = 16
+"""Share of the batch (one in so many) that is admitted together where only decoding has graphs: a step that also reads a prompt
+runs without them and takes three times as long, so fewer such steps are worth a few idle places (BENCHMARKS.md)."""
 PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
 """What a worker's stopwatch tells (`Probe`)."""
 
@@ -74,6 +79,7 @@ class VllmEngine:
         self._facts: dict[str, Any] = {}
         self._graph_sizes: list[int] | None = None
         self._loads = 0
+        self._free_bytes: int | None = None
         self._limit = DEFAULT_BATCH
         self.capacity = 0
         self._batch_size = self._ahead = 0
@@ -167,6 +173,7 @@ class VllmEngine:
         """
         begun = time.monotonic()
         gc.disable()
+        self._free_bytes = _free_gpu_bytes()
         self.capacity = self.wanted_batch(workload)
         self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.capacity)
         self._startup, self._reason = self._plan.startup, self._plan.reason
@@ -175,10 +182,7 @@ class VllmEngine:
         if workload.greedy:
             os.environ[GREEDY] = "1"  # the worker need not warm up what sampling would use
         try:
-            with (
-                ahead.text_only(settings(self._checkpoint)),
-                blocked_sigint() if self._config.engine.multiprocess else nullcontext(),
-            ):
+            with blocked_sigint() if self._config.engine.multiprocess else nullcontext():
                 self._llm = self._vllm.LLM(**arguments)
             loaded = time.monotonic()
             self._facts = self._ask_worker()
@@ -186,8 +190,11 @@ class VllmEngine:
             self._forget()
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
+            log.exception("vLLM could not start")
+            sentence = explain_start(error, self._config)
+            _let_go(error)
             self._forget()
-            raise EngineError(explain_start(error, self._config)) from error
+            raise EngineError(sentence) from None
         finally:
             os.environ.pop(GREEDY, None)
             gc.enable()
@@ -226,6 +233,7 @@ class VllmEngine:
             scheduler.max_num_running_reqs = self._batch_size
         in_place = limited or self._batch_size == self.capacity
         self._ahead = max(1, self._batch_size // 8) if in_place else 0
+        self.refill = max(1, self._batch_size // REFILL) if self._startup is Startup.graphs else 1
         if not loaded:
             self._llm.reset_prefix_cache()
         self._before = self._counters()
@@ -309,10 +317,11 @@ class VllmEngine:
         self._llm = self._tokenizer = None
         gc.unfreeze()
         gc.collect()
-        if self._device is Device.cuda and self._in_process:
-            torch = importlib.import_module("torch")
-            if torch.cuda.is_initialized():
-                torch.cuda.empty_cache()
+        if self._in_process:
+            try:
+                importlib.import_module("vllm.distributed.parallel_state").cleanup_dist_env_and_memory()
+            except Exception:
+                log.debug("vLLM's distributed environment was not cleaned up", exc_info=True)
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -351,14 +360,14 @@ class VllmEngine:
         return refused + [self._completion(output) for output in outputs if output.finished]
 
     def _admit(self) -> list[Completion]:
-        """Keeps a few more in vLLM than run at once, so that a place that falls free is taken in the same step.
+        """Fills the places that are free: a few ahead, so that none idles a step, or several at a time (`REFILL`).
 
-        Those few are not timed until a place is free: what they wait before is ours, not the engine's.
+        Those that wait inside vLLM are not timed until a place is free: what they wait before is ours, not the engine's.
         """
         room = self._batch_size + self._ahead
         if self.refill > 1:
             room = self._batch_size
-            if 0 <= room - len(self._running) < min(self.refill, room):
+            if room - len(self._running) < self.refill:
                 return []
         refused = []
         while self._waiting and len(self._running) < room:
@@ -463,11 +472,24 @@ class VllmEngine:
             preemptions=None if preemptions is None else int(preemptions),
             prefix_cache_hit_rate=counters.get("vllm:prefix_cache_hits", 0) / queries if queries else None,
             loads=self._loads,
+            free_bytes_before_load=self._free_bytes if self._loads else None,
             load_parts=dict(self._load_parts) if self._loads else {},
             graph_sizes=self._graph_sizes if self._startup is Startup.graphs else None,
             compile_cache=self._plan.compile_cache if self._plan else None,
             startup_prediction=self._plan.predicted() if self._plan and self._loads else None,
         )
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clears what the frames of a failed start hold: half a model on the GPU, which the next job would find taken."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _free_gpu_bytes() -> int | None:
+    gpus = machine.gpus()
+    return machine.free_bytes(gpus[0]) if gpus else None
 
 
 def _attention(facts: dict[str, Any]) -> str | None:
