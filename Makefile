@@ -22,7 +22,7 @@ check: lint types test ## the gate: format, lint, types, tests
 lint: setup ## format and lint, changing nothing
 	@$(PYTHON_IN_VENV) -m ruff format --check
 	@$(PYTHON_IN_VENV) -m ruff check
-	@.venv/bin/shellcheck requirements/setup.sh .ci/run
+	@.venv/bin/shellcheck requirements/setup.sh .ci/run tests/bench/*.sh
 
 types: setup ## mypy, strict
 	@$(PYTHON_IN_VENV) -m mypy

@@ -4,10 +4,11 @@ import pytest
 
 from llmbench import machine, startup
 from llmbench.cli import compose
-from llmbench.config import Device
+from llmbench.config import Device, Startup
 from llmbench.engine import vllm_choices
-from llmbench.engine.vllm_startup import plan_startup
+from llmbench.engine.base import Workload
 from llmbench.engine.vllm_errors import explain_import, explain_start
+from llmbench.engine.vllm_startup import plan_startup
 from llmbench.errors import EngineError
 from llmbench.machine import Gpu
 from llmbench.models import Checkpoint, settings
