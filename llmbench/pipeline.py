@@ -1,13 +1,12 @@
 """A run from top to bottom: read the questions, import and load the engine, write the prompts meanwhile, ask and grade, add up.
 
 `run` is what the command line calls and what a library user calls; everything it does is one of the steps in `_Run.go`.
-Reading goes on while the engine is imported, writing prompts while it loads: only what the main thread had to wait for
-is added to the time to score.
 """
 
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.config import Config, Device, EarlyStopping
 from llmbench.engine.base import Engine, Workload
-from llmbench.engine.vllm_choices import DEFAULT_BATCH
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
 from llmbench.pool import EnginePool
@@ -41,6 +39,8 @@ from llmbench.tokenizers import Tokenizer
 log = logging.getLogger(__name__)
 
 MANIFEST_VERSION = 1
+AT_LOAD = ("bitsandbytes", "fp8")
+"""Quantizations that vLLM makes of bf16 weights; other names mean that the checkpoint's own weights are quantised."""
 
 Read = Mapping[str, tuple[Sequence[Sample], data.DataSource]]
 """Samples of each benchmark and where they came from."""
@@ -124,10 +124,15 @@ class _Run:
             checkpoint = self._find_checkpoint()
             read = self._read(modules)
             work = workload(self.config, read)
-            self._preflight(read, work, checkpoint)
-            self.terminal.notice(f"Loading {self.config.model.name} …")
             engine, tokenizer = self._prepare(checkpoint)
-            writing = Background("prompts", lambda: self._write(modules, read, tokenizer, checkpoint))
+            engine = self.pool.make_room(self.config, work)
+            at_once = engine.wanted_batch(work)
+            self._preflight(read, at_once, checkpoint)
+            if not self.pool.loaded:
+                self.terminal.notice(f"Loading {self.config.model.name} …")
+            writing = Background(
+                "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
+            )
             questions = self._load(work, writing)
             engine.begin(tokenizer, work, loaded=self.loaded)
             self.engine = engine
@@ -154,12 +159,12 @@ class _Run:
         begun = time.monotonic()
         engine = self.pool.prepare(self.config, checkpoint)
         imported = time.monotonic()
-        tokenizer = self.pool.engines.load_tokenizer(self.config, checkpoint)
+        tokenizer = self.pool.tokenizer(self.config, checkpoint)
         self.found.time_s.import_ = imported - begun
         self.found.time_s.tokenizer = time.monotonic() - imported
         return engine, tokenizer
 
-    def _preflight(self, read: Read, work: Workload, checkpoint: Checkpoint | None) -> None:
+    def _preflight(self, read: Read, at_once: int, checkpoint: Checkpoint | None) -> None:
         """Says what can be known before the model is loaded."""
         config = self.config
         for name, (samples, _) in read.items():
@@ -171,8 +176,7 @@ class _Run:
         folder = Path(checkpoint.folder) if checkpoint.folder else None
         self._warn(preflight.sampling_differences(folder, config.sampling))
         gpus = machine.gpus()
-        if gpus and config.engine.device is not Device.cpu:
-            at_once = work.batch_size or min(work.at_once, DEFAULT_BATCH)
+        if gpus and config.engine.device is not Device.cpu and config.engine.name == "vllm":
             self._warn(
                 preflight.four_bit_is_slower(
                     config, self._weights(checkpoint), gpus[0].total_bytes, at_once, gpus[0].name
@@ -195,15 +199,19 @@ class _Run:
         read: Read,
         tokenizer: Tokenizer,
         checkpoint: Checkpoint | None,
+        at_once: int,
     ) -> Questions:
-        """The prompts, and whether the KV cache will hold them."""
+        """The prompts; says so if the KV cache will not hold them, which is known long before the model is loaded."""
         questions = write_questions(self.config, modules, read, tokenizer)
         gpus = machine.gpus()
         per_token = preflight.kv_bytes_per_token(settings(checkpoint))
-        if checkpoint is None or per_token is None or not gpus or self.config.engine.device is Device.cpu:
+        on_gpu = bool(gpus) and self.config.engine.device is not Device.cpu
+        if checkpoint is None or per_token is None or not on_gpu or self.config.engine.name != "vllm":
             return questions
         model, engine = self.config.model, self.config.engine
-        weights = preflight.weights_on_gpu(self._weights(checkpoint), model.quantization)
+        weights: int | None = self._weights(checkpoint)
+        if model.quantization in AT_LOAD:
+            weights = preflight.weights_on_gpu(weights or 0, model.quantization)
         available = None
         if engine.kv_cache_memory_bytes is not None:
             available = engine.kv_cache_memory_bytes // per_token
@@ -213,7 +221,6 @@ class _Run:
             available = preflight.kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
         prompts = [len(request.prompt_ids) for request in questions.requests]
         limits = [request.sampling.max_tokens for request in questions.requests]
-        at_once = self.config.batch_size or min(len(prompts), DEFAULT_BATCH)
         self._warn(preflight.kv_shortage(preflight.kv_need(prompts, limits, at_once, available)))
         return questions
 
@@ -278,7 +285,8 @@ class _Run:
             try:
                 asking.run()
             except BaseException:
-                self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
+                with suppress(Exception):  # the first error is the one to tell
+                    self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
                 raise
             finally:
                 sampler.end()

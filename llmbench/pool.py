@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from llmbench.config import Config
+from llmbench.config import STATIC_BATCHING, Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint
@@ -37,7 +37,10 @@ class Engines:
 def engine_key(config: Config) -> str:
     """Equal for settings that one engine can serve one after the other."""
     model = {name: getattr(config.model, name) for name in LOADED_WITH}
-    parts = repr((model, asdict(config.engine)))
+    batches = None
+    if config.engine.name == "transformers":  # which forms its batches by the settings it was opened with
+        batches = [getattr(config, name) for name in ("batch_size", *STATIC_BATCHING)]
+    parts = repr((model, asdict(config.engine), batches))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -53,6 +56,8 @@ class EnginePool:
         self._loaded = False
         self._key: str | None = None
         self._planned: list[Config] = []
+        self._checkpoint: Checkpoint | None = None
+        self._tokenizer: tuple[Checkpoint, Tokenizer] | None = None
         self._grader: Grader[Any] | None = None
         self._modules: frozenset[str] = frozenset()
 
@@ -62,8 +67,10 @@ class EnginePool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close_engine(process_ends=self._process_ends)
-        self._close_grader(kind)
+        try:
+            self.close_engine(process_ends=self._process_ends)
+        finally:
+            self._close_grader(kind)
 
     def plan(self, configs: Sequence[Config]) -> None:
         """Says which jobs of one engine come next: it is loaded with the largest batch that they need."""
@@ -79,12 +86,46 @@ class EnginePool:
         if self._engine is not None and key != self._key:
             self.close_engine()
         if self._engine is None:
-            self._engine, self._key, self._loaded = self.engines.open_engine(config, checkpoint), key, False
-            self._engine.prepare()
+            engine = self.engines.open_engine(config, checkpoint)
+            try:
+                engine.prepare()
+            except BaseException:
+                engine.close()
+                raise
+            self._engine, self._key, self._loaded = engine, key, False
+        self._checkpoint = checkpoint
         return self._engine
 
+    def tokenizer(self, config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
+        """The checkpoint's tokenizer; read once for all jobs in a row that use the same one."""
+        if checkpoint is None:
+            return self.engines.load_tokenizer(config, checkpoint)
+        if self._tokenizer is None or self._tokenizer[0] != checkpoint:
+            self._tokenizer = checkpoint, self.engines.load_tokenizer(config, checkpoint)
+        return self._tokenizer[1]
+
+    def make_room(self, config: Config, workload: Workload) -> Engine:
+        """The prepared engine; closed and prepared anew where it was loaded for less than this work asks for.
+
+        Raises:
+            EngineError: The engine's libraries cannot be imported.
+        """
+        engine = self._engine
+        if engine is None:
+            raise RuntimeError("nothing was prepared")
+        if self._loaded and not engine.serves(workload):
+            log.info("the engine was loaded for %s requests at once; it is loaded again", engine.capacity)
+            self.close_engine()
+            return self.prepare(config, self._checkpoint)
+        return engine
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the engine that is held is loaded."""
+        return self._loaded
+
     def load(self, config: Config, workload: Workload, notice: Notice) -> bool:
-        """Loads the prepared engine unless it is loaded with a large enough batch; returns whether it was loaded now.
+        """Loads the prepared engine unless it is loaded; returns whether it was loaded now.
 
         Raises:
             EngineError: It cannot start.
@@ -92,13 +133,6 @@ class EnginePool:
         engine = self._engine
         if engine is None:
             raise RuntimeError("nothing was prepared")
-        if self._loaded and engine.wanted_batch(workload) > engine.capacity:
-            log.info(
-                "the engine holds %s requests at once, fewer than this job asks for: loading it again",
-                engine.capacity,
-            )
-            engine.close()
-            self._loaded = False
         if self._loaded:
             return False
         key = engine_key(config)
@@ -115,13 +149,13 @@ class EnginePool:
     def close_engine(self, *, process_ends: bool = False) -> None:
         """Frees the engine."""
         engine, self._engine = self._engine, None
-        if engine is not None and self._loaded:
-            engine.close(process_ends=process_ends)
         self._loaded = False
+        if engine is not None:
+            engine.close(process_ends=process_ends)
 
     def grader(self, modules: Iterable[str]) -> Grader[Any]:
         """Grading workers that have imported these modules; those of the job before, if they have."""
-        wanted = frozenset(modules)
+        wanted = frozenset(modules).union(*(_modules(config) for config in self._planned))
         if self._grader is not None and not (wanted <= self._modules and self._grader.usable):
             self._close_grader(None)
         if self._grader is None:
@@ -134,6 +168,10 @@ class EnginePool:
         grader, self._grader = self._grader, None
         if grader is not None:
             grader.close(at_once=kind is not None or bool(grader.unfinished))
+
+
+def _modules(config: Config) -> set[str]:
+    return {benchmark.module for benchmark in config.benchmarks.values()}
 
 
 def bound(config: Config) -> Workload:
@@ -150,14 +188,14 @@ MANY = 1_000_000
 
 
 def merged(works: Sequence[Workload]) -> Workload:
-    """Work that one engine is loaded for."""
+    """Work that one engine is loaded for; what is not known of jobs to come is taken from the first."""
     return Workload(
-        requests=max(work.requests for work in works),
+        requests=sum(work.requests for work in works),
         longest=max(work.longest for work in works),
         output_tokens=sum(work.output_tokens for work in works),
         batch_size=max(work.batch_size for work in works),
         at_once=max(work.at_once for work in works),
         fixed_length=works[0].fixed_length,
         greedy=all(work.greedy for work in works),
-        prompt_tokens=max(work.prompt_tokens for work in works) if all(w.prompt_tokens for w in works) else 0,
+        prompt_tokens=works[0].prompt_tokens,
     )

@@ -13,7 +13,7 @@ import yaml
 
 from llmbench import pipeline, references
 from llmbench.asking import Stop
-from llmbench.config import Config, EarlyStopping, as_yaml_data
+from llmbench.config import STATIC_BATCHING, Config, EarlyStopping, as_yaml_data
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.errors import Interrupted, RunError
 from llmbench.hub import notice_no_network
@@ -25,7 +25,6 @@ from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
 FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
 
 
 def run_job(
@@ -166,7 +165,9 @@ def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
 def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
     """Says when a setting was given that this engine has no use for."""
     for name in STATIC_BATCHING:
-        if any(override.startswith(f"{name}=") for override in overrides):
+        if config.engine.name != "transformers" and any(
+            override.startswith(f"{name}=") for override in overrides
+        ):
             terminal.notice(
                 f"{name} has no effect with engine={config.engine.name}, which batches continuously; batch_size does."
             )

@@ -216,7 +216,9 @@ def several_are_admitted_together_where_that_is_wanted(bench: Bench) -> None:
         done = bench.finish(*requests)
     finally:
         bench.engine.refill = 1
-    assert {r.id: r.sampling.max_tokens for r in requests} == {key: c.output_tokens for key, c in done.items()}
+    assert {r.id: r.sampling.max_tokens for r in requests} == {
+        key: c.output_tokens for key, c in done.items()
+    }
 
 
 def main() -> None:

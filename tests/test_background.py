@@ -27,11 +27,15 @@ def test_a_failure_is_raised_where_the_main_thread_waits() -> None:
         raise ModelError("context too long")
 
     work = Background("test", fail)
-    begun = time.monotonic()
-    with pytest.raises(ModelError, match="context too long"), work.watched():
+
+    def load() -> None:
         begin.set()
-        while time.monotonic() - begun < 60:  # what loading a model does, seen from here
+        begun = time.monotonic()
+        while time.monotonic() - begun < 60:
             time.sleep(0.01)
+
+    with pytest.raises(ModelError, match="context too long"), work.watched():
+        load()
     with pytest.raises(ModelError):
         work.result()
 

@@ -156,13 +156,17 @@ def test_auto_learns_from_the_runs_of_this_machine(
     checkpoint = Checkpoint("q", None, local=True)
     plan = plan_startup(config, checkpoint, Device.cuda, work, 40)
     assert plan.startup is Startup.graphs
-    outcome = plan.learn([160] * 40, 50.0, 5.0)
+    outcome = plan.learn(work, 40, [160] * 40, 50.0, 5.0)
     assert outcome is not None
     assert (outcome["startup"], outcome["took_s"]) == ("graphs", 55.0)
     assert outcome["relative_error"] < 0
     again = plan_startup(config, checkpoint, Device.cuda, work, 40)
     assert again.predicted()["graphs"]["load_s"] == 50.0
     assert "earlier run" in again.choice.basis
+    one_of_several = Workload(40, 160, 40 * 160, batch_size=2, fixed_length=True)
+    assert again.learn(one_of_several, 2, [160] * 40, 50.0, 80.0) is None  # the plan was for other work
+    third = plan_startup(config, checkpoint, Device.cuda, work, 40)
+    assert third.predicted()["graphs"]["generate_s"] < 10  # slow for its batch size, not for this one
 
 
 def test_on_a_cpu_nothing_is_compiled_unasked(

@@ -10,7 +10,7 @@ from llmbench.models import Checkpoint, locate
 from llmbench.records import Completion, Request
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
-ENGINES = ("vllm", "fake")
+ENGINES = ("vllm", "transformers", "fake")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,9 @@ class Engine(Protocol):
     def wanted_batch(self, workload: Workload) -> int:
         """Requests that should run at once for this work; known after `prepare`."""
 
+    def serves(self, workload: Workload) -> bool:
+        """Whether the engine as it was loaded can take this work without losing by it; known after `load`."""
+
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
         """A run starts: its batch size holds, caches are empty, counters stand at zero; `loaded` for this very run."""
 
@@ -188,7 +191,11 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
         raise ConfigError(f"There is no engine called {name!r}{suggest(name, ENGINES)}")
     if name == "fake":
         return None
-    if to_run:
+    if to_run and name == "transformers":
+        from llmbench.engine.transformers import check_machine as check_for_transformers
+
+        check_for_transformers(config)
+    elif to_run:
         from llmbench.engine.vllm_choices import check_machine
 
         check_machine(config)
@@ -214,6 +221,10 @@ def open_engine(config: Config, checkpoint: Checkpoint | None) -> Engine:
         from llmbench.engine.fake import FakeEngine
 
         return FakeEngine.from_config(config)
+    if config.engine.name == "transformers":
+        from llmbench.engine.transformers import TransformersEngine
+
+        return TransformersEngine(config, checkpoint)
     from llmbench.engine.vllm import VllmEngine
 
     return VllmEngine(config, checkpoint)

@@ -122,6 +122,10 @@ class FakeEngine:
         """Nothing to load."""
         self.capacity = self.wanted_batch(workload)
 
+    def serves(self, workload: Workload) -> bool:
+        """Whether it holds as many at once."""
+        return self.wanted_batch(workload) <= self.capacity
+
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
         """Takes over the run's tokenizer, whose words its answers are cut into.
 

@@ -88,7 +88,7 @@ class Probe:
     def _own_sampling(self) -> Iterator[None]:
         """Warms up greedy decoding where nothing else is asked for.
 
-        vLLM's warm-up runs two steps with every feature that sampling has; compiling the kernels of those takes 16 s on
+        vLLM's warm-up runs two steps with every feature that sampling has; compiling the kernels of those takes 19 s on
         an H100 the first time (BENCHMARKS.md), for requests that use none of them.
         """
         sample = getattr(self, "sample_tokens", None)

@@ -1,7 +1,7 @@
 """vLLM as an engine: requests go straight to its `LLMEngine`, so that others may be added while some run.
 
 Timing comes from the engine's own monotonic stamps (`RequestOutput.metrics`). The only module that imports vllm; it does so
-when the engine is entered, because that takes seconds and must follow the environment variables set here.
+in `prepare`, because that takes seconds and must follow the environment variables set here.
 """
 
 import gc
@@ -45,7 +45,8 @@ WORKERS = {
 }
 REFILL = 16
 """Share of the batch (one in so many) that is admitted together where only decoding has graphs: a step that also reads a prompt
-runs without them and takes three times as long, so fewer such steps are worth a few idle places (BENCHMARKS.md)."""
+runs without them and takes about three times as long (eager against graphs in BENCHMARKS.md), so fewer such steps are worth
+a few idle places."""
 PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
 """What a worker's stopwatch tells (`Probe`)."""
 
@@ -65,6 +66,7 @@ class VllmEngine:
         self._device = pick_device(config)
         self._startup, self._reason = Startup.eager, ""
         self._plan: StartupPlan | None = None
+        self._run: Workload | None = None
         self._waiting: deque[Request] = deque()
         self._running: dict[str, Request] = {}  # by the id given to add_request
         self._internal: dict[str, str] = {}  # to the id vLLM gave
@@ -74,11 +76,11 @@ class VllmEngine:
         self._llm: Any = None
         self._tokenizer: Tokenizer | None = None
         self._environment: dict[str, str | None] = {}
-        self._import_s: float | None = None
         self._load_parts: dict[str, float | None] = {}
         self._facts: dict[str, Any] = {}
         self._graph_sizes: list[int] | None = None
         self._loads = 0
+        self._only_greedy = False
         self._free_bytes: int | None = None
         self._limit = DEFAULT_BATCH
         self.capacity = 0
@@ -98,7 +100,6 @@ class VllmEngine:
         Raises:
             EngineError: vLLM cannot be imported.
         """
-        begun = time.monotonic()
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
         self._set_environment()
@@ -117,7 +118,6 @@ class VllmEngine:
             gc.enable()
             raise EngineError(explain_import(error)) from error
         self._limit = self._default_limit()
-        self._import_s = time.monotonic() - begun
 
     def _register_model(self, model: Mapping[str, object]) -> None:
         """Imports the model's class here and tells vLLM, which would otherwise start a process to look at it: ten seconds, the first time."""
@@ -143,8 +143,6 @@ class VllmEngine:
             "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", config.log_level),
             "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
         }
-        if self._checkpoint.local:
-            wanted["HF_HUB_OFFLINE"] = "1"  # vLLM would look on the hub for a local folder's adapters
         if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
             wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
         self._environment = {name: os.environ.get(name) for name in wanted}
@@ -179,6 +177,7 @@ class VllmEngine:
         self._startup, self._reason = self._plan.startup, self._plan.reason
         notice(self._plan.announcement())
         arguments = self._arguments(workload)
+        self._only_greedy = workload.greedy and self._device is Device.cuda
         if workload.greedy:
             os.environ[GREEDY] = "1"  # the worker need not warm up what sampling would use
         try:
@@ -186,7 +185,8 @@ class VllmEngine:
                 self._llm = self._vllm.LLM(**arguments)
             loaded = time.monotonic()
             self._facts = self._ask_worker()
-        except (KeyboardInterrupt, LlmbenchError):
+        except (KeyboardInterrupt, LlmbenchError) as error:
+            _let_go(error)
             self._forget()
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
@@ -201,12 +201,10 @@ class VllmEngine:
         gc.freeze()  # what is there now stays: no collection looks at it again
         self._load_parts = self._parts(begun, loaded)
         self._tokenizer = None
-        self._workload = workload
 
     def _parts(self, begun: float, loaded: float) -> dict[str, float | None]:
         """The seconds of a start, by what they went into; `other` is what no part accounts for."""
-        parts: dict[str, float | None] = {"import": self._import_s}
-        self._import_s = None  # a second load imports nothing
+        parts: dict[str, float | None] = {}
         created, seconds = self._facts.get("created"), self._facts.get("seconds", {})
         if created is None:
             return parts | {"other": loaded - begun}
@@ -216,13 +214,18 @@ class VllmEngine:
         parts["other"] = loaded - created - sum(seconds.values())
         return parts
 
+    def serves(self, workload: Workload) -> bool:
+        """Whether enough run at once, and whether sampling was warmed up where it is asked for."""
+        warm = workload.greedy or not self._only_greedy
+        return warm and self.wanted_batch(workload) <= self.capacity
+
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
         """Sets the batch size in place, empties the prefix cache and puts the counters at zero.
 
         Raises:
             EngineError: This vLLM takes no tokenizer after its start.
         """
-        self._loads = int(loaded)
+        self._loads, self._run = int(loaded), workload
         if tokenizer is not self._tokenizer:
             self._use_tokenizer(tokenizer)
         self._batch_size = min(self.wanted_batch(workload), self.capacity)
@@ -235,8 +238,20 @@ class VllmEngine:
         self._ahead = max(1, self._batch_size // 8) if in_place else 0
         self.refill = max(1, self._batch_size // REFILL) if self._startup is Startup.graphs else 1
         if not loaded:
-            self._llm.reset_prefix_cache()
+            self._empty_prefix_cache()
         self._before = self._counters()
+
+    def _empty_prefix_cache(self) -> None:
+        """Empties it; blocks of a run before may be given back only with the next step.
+
+        Raises:
+            EngineError: It cannot be emptied, so this run would find the answers of another half computed.
+        """
+        for _ in range(3):
+            if self._llm.reset_prefix_cache():
+                return
+            self._llm.llm_engine.step()
+        raise EngineError("vLLM's prefix cache could not be emptied between two jobs; run them one by one.")
 
     def _use_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Gives vLLM the tokenizer of the prompts, for the ends of texts and for stop strings.
@@ -300,21 +315,23 @@ class VllmEngine:
 
     def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:
         """Adds a line to the history of starts; only a run that loaded the engine for itself tells what a start costs."""
-        if self._plan is None or not self._loads:
+        if self._plan is None or self._run is None or not self._loads:
             return None
-        return self._plan.learn(outputs, load_s, generate_s)
+        return self._plan.learn(self._run, self._batch_size, outputs, load_s, generate_s)
 
     def close(self, *, process_ends: bool = False) -> None:
         """Shuts the engine down and gives its memory back; the process's end does that too, and faster."""
         if process_ends and self._in_process:
             return
         if self._llm is not None:
+            logging.getLogger("vllm").setLevel(logging.WARNING)  # the run's log is closed by now
             self._llm.llm_engine.engine_core.shutdown()
         self._forget()
 
     def _forget(self) -> None:
         """Drops every reference to vLLM's objects and has their memory returned."""
         self._llm = self._tokenizer = None
+        gc.enable()
         gc.unfreeze()
         gc.collect()
         if self._in_process:
@@ -327,6 +344,7 @@ class VllmEngine:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+        self._environment = {}
 
     @property
     def unfinished(self) -> int:

