@@ -30,9 +30,9 @@ from llmbench.questions import (
     write_questions,
 )
 from llmbench.records import Result, Sample
-from llmbench.store import Store
+from llmbench.store import MEMORY_LOG, TRACE, Store
 from llmbench.summary import Summary
-from llmbench.telemetry.sampler import Sampler
+from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.terminal import Progress, Terminal
 from llmbench.tokenizers import Tokenizer
 
@@ -119,7 +119,8 @@ class _Run:
         needed = {heavy for module in modules.values() for heavy in module.PRELOAD}
         needed |= {benchmark.module for benchmark in self.config.benchmarks.values()}
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
-        with Sampler(parallel) as sampler:
+        with Sampler(parallel) as sampler, MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler):
+            sampler.write(self.store.folder / TRACE)
             grader: Grader[Exchange] = self.pool.grader(needed)
             checkpoint = self._find_checkpoint()
             read = self._read(modules)
@@ -270,6 +271,7 @@ class _Run:
         sampler: Sampler,
     ) -> None:
         sampler.begin()
+        sampler.watch_engine(engine.state)
         with Progress(self.terminal, self.totals) as progress:
             asking = Asking(
                 self.config,
@@ -285,10 +287,12 @@ class _Run:
             try:
                 asking.run()
             except BaseException:
+                sampler.watch_engine(None)
                 with suppress(Exception):  # the first error is the one to tell
                     self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
                 raise
             finally:
+                sampler.watch_engine(None)
                 sampler.end()
                 times = self.found.time_s
                 times.generate, times.grade_tail = asking.generate_s, asking.grade_tail_s

@@ -2,6 +2,7 @@
 
 config.yaml   every setting, resolved      manifest.json   how the run came about
 samples.jsonl the journal                  summary.json    what it found          llmbench.log   everything said
+trace.jsonl   telemetry over time         memory.log      the same in lines to read
 """
 
 import base64
@@ -29,6 +30,7 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
     "summary.json",
     "llmbench.log",
 )
+TRACE, MEMORY_LOG = "trace.jsonl", "memory.log"
 SYNC_S = 1.0
 """Seconds after which journal lines are on the disk at the latest; the file system has them at once."""
 SEALED = "sealed"

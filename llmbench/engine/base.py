@@ -170,6 +170,9 @@ class Engine(Protocol):
     def generated_tokens(self) -> int | None:
         """Output tokens so far, also of unfinished requests; None where the engine does not count them."""
 
+    def state(self) -> dict[str, float | int | None]:
+        """What it is doing now, for the trace (`telemetry.EngineState`); called from another thread."""
+
     def report(self) -> EngineReport:
         """What the engine was and did."""
 

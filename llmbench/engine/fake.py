@@ -233,6 +233,14 @@ class FakeEngine:
         self._waiting.clear()
         return [_aborted(request, None) for request in requests]
 
+    def state(self) -> dict[str, float | int | None]:
+        """Requests that run and wait, and words given."""
+        return {
+            "running": len(self._running),
+            "waiting": len(self._waiting),
+            "generated_tokens": self._tokens,
+        }
+
     def report(self) -> EngineReport:
         """Its name; there is nothing to measure."""
         return EngineReport(name="fake", batch_size=self._batch_size, loads=self._loads)

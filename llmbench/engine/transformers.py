@@ -595,6 +595,10 @@ class TransformersEngine:
         remedy = f"set {name}={max(1, size // 2)}" if size > 1 else "set a smaller model.max_length"
         return f"The GPU ran out of memory with {size} requests of {length} tokens at once; {remedy}."
 
+    def state(self) -> dict[str, float | int | None]:
+        """Requests that have not come back, and tokens given."""
+        return {"running": self.unfinished, "generated_tokens": self.generated_tokens()}
+
     def report(self) -> EngineReport:
         """How the model was loaded; `batch_size` is what a batch may hold."""
         model = self._model

@@ -468,6 +468,18 @@ class VllmEngine:
                 values[metric.name] = values.get(metric.name, 0) + metric.value
         return values
 
+    def state(self) -> dict[str, float | int | None]:
+        """Requests that run and wait, and the share of the KV cache that is taken; the last only where the engine runs in process."""
+        core = getattr(self._llm.llm_engine.engine_core, "engine_core", None)
+        scheduler = getattr(core, "scheduler", None)
+        running = min(len(self._running), self._batch_size)
+        usage = getattr(getattr(scheduler, "kv_cache_manager", None), "usage", None)
+        return {
+            "running": running,
+            "waiting": len(self._waiting) + len(self._running) - running,
+            "kv_cache_use": usage,
+        }
+
     def report(self) -> EngineReport:
         """What vLLM says of itself; counters since the start of this engine."""
         counters = {name: value - self._before.get(name, 0) for name, value in self._counters().items()}

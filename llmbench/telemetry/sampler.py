@@ -1,18 +1,34 @@
-"""Memory, GPU use and energy, read a few times a second in a thread of its own. What cannot be read is None."""
+"""Memory, GPU use, energy and the engine's state, read ten times a second in a thread of its own, on the run's time axis."""
 
+import dataclasses
 import logging
 import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import psutil
-
-from llmbench import machine
+from llmbench import clock
 from llmbench.summary import GpuUse, Memory
+from llmbench.telemetry import nvml
+from llmbench.telemetry.aggregate import Aggregate, whole
+from llmbench.telemetry.host import HostReader
+from llmbench.telemetry.pace import Pace
+from llmbench.telemetry.records import EngineState, Sample, Totals
+from llmbench.telemetry.trace import Trace
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 0.1
+AROUND_S = 1.0
+"""Children and main memory are read this often at most, and files are written."""
+SHARE, AROUND_SHARE = 0.008, 0.002
+"""Of one core, for the samples and for what is read once a second: together at most one hundredth."""
+
+EngineReader = Callable[[], Mapping[str, float | int | None]]
+"""Gives the fields of `EngineState` by name, quickly and from any thread."""
+Listener = Callable[[Sample], None]
 
 
 class Sampler:
@@ -20,83 +36,184 @@ class Sampler:
 
     def __init__(self, gpus: int = 1, period_s: float = PERIOD_S) -> None:
         """Watches the first `gpus` GPUs that are visible."""
-        self._period_s = period_s
-        self._process = psutil.Process()
+        self._pace, self._around = Pace(period_s, SHARE), Pace(AROUND_S, AROUND_SHARE)
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="llmbench-telemetry", daemon=True)
-        self._handles = _handles(gpus)
-        self._peak_rss = 0
-        self._peak_gpu: int | None = None
-        self._busy: list[float] = []
-        self._counting = False
+        self._host, self._gpus = HostReader(), nvml.readers(gpus)
+        self._engine: EngineReader | None = None
+        self._engine_failed = False
+        self._listeners: list[Listener] = []
+        self._trace, self._all, self._asked = Trace(), Aggregate(), Aggregate()
+        self._asking = False
         self._energy_j: float | None = None
         self._energy_start: float | None = None
+        self._begun = time.monotonic()
+        self._ended: float | None = None
+        self._cost_s = 0.0
 
     def __enter__(self) -> Self:
         """Starts the thread."""
+        self._begun = time.monotonic()
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the thread."""
+        """Ends the thread and completes the trace."""
         self._stop.set()
         self._thread.join()
+        self._ended = time.monotonic()
+        self.sample()
+        with self._lock:
+            self._trace.flush()
 
     def begin(self) -> None:
         """Requests start now."""
-        self._energy_start = self._read_energy()
-        self._counting = True
+        with self._lock:
+            self._energy_start, self._energy_j = self._read_energy(), None
+            self._asked, self._asking = Aggregate(), True
 
     def end(self) -> None:
         """The last request is done."""
-        self._counting = False
-        energy = self._read_energy()
-        if energy is not None and self._energy_start is not None:
-            self._energy_j = energy - self._energy_start
+        with self._lock:
+            self._asking = False
+            energy = self._read_energy()
+            if energy is not None and self._energy_start is not None:
+                self._energy_j = energy - self._energy_start
+
+    def watch_engine(self, read: EngineReader | None) -> None:
+        """From now on each sample holds the engine's state; None ends that.
+
+        `read` is called in the sampler's thread. What it leaves out is None, as is everything where it raises.
+        """
+        with self._lock:
+            self._engine, self._engine_failed = read, False
+
+    def listen(self, listener: Listener) -> None:
+        """Calls `listener` with each sample from now on, in any thread; it must not call the sampler.
+
+        One that raises is called no more.
+        """
+        with self._lock:
+            self._listeners.append(listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        """Ends what `listen` began."""
+        with self._lock:
+            self._listeners = [other for other in self._listeners if other != listener]
+
+    def write(self, path: Path) -> None:
+        """Writes the trace, a JSON object a line: the samples so far, and from now on each within a second.
+
+        Raises:
+            RunError: The file cannot be written now; later trouble only ends the trace, with a warning.
+        """
+        with self._lock:
+            self._trace.write(path)
+
+    def trace(self) -> list[Sample]:
+        """The samples so far, or of a long run some thousand, evenly spread; the file has all of them."""
+        with self._lock:
+            return self._trace.samples()
 
     def memory(self) -> Memory:
         """Peaks so far; the GPU's is of all processes on it, main memory's of this process alone."""
-        self._sample()
-        return Memory(self._peak_gpu, self._peak_rss)
+        self.sample()
+        totals = self.totals()
+        return Memory(_bytes(totals.gpu_bytes.peak), _bytes(totals.rss_bytes.peak))
 
     def gpu(self) -> GpuUse:
         """Means and sums between `begin` and `end`."""
-        return GpuUse(sum(self._busy) / len(self._busy) if self._busy else None, self._energy_j)
+        return GpuUse(self.request_totals().utilization.mean, self._energy_j)
+
+    def totals(self) -> Totals:
+        """Everything since the start."""
+        with self._lock:
+            return self._all.totals()
+
+    def request_totals(self) -> Totals:
+        """What was seen between `begin` and `end`."""
+        with self._lock:
+            return self._asked.totals()
+
+    @property
+    def cost_share(self) -> float | None:
+        """The share of one core that the thread has used, 0 to 1; None before its first sample."""
+        return self._cost_s / ((self._ended or time.monotonic()) - self._begun) if self._cost_s else None
+
+    def sample(self) -> Sample:
+        """Looks now, beside the regular samples."""
+        with self._lock:
+            return self._sample()
 
     def _watch(self) -> None:
-        while not self._stop.wait(self._period_s):
-            self._sample()
-
-    def _sample(self) -> None:
-        self._peak_rss = max(self._peak_rss, self._process.memory_info().rss)
-        if not self._handles:
-            return
-        import pynvml
-
         try:
-            used = sum(int(pynvml.nvmlDeviceGetMemoryInfo(handle).used) for handle in self._handles)
-            self._peak_gpu = max(self._peak_gpu or 0, used)
-            busy = [int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100 for handle in self._handles]
-        except pynvml.NVMLError as error:  # a part of a GPU (MIG) tells its memory but not its utilisation
-            log.debug("NVML could not be read: %s", error)
-            return
-        if self._counting:
-            self._busy.append(sum(busy) / len(busy))
+            self._go_on()
+        except Exception:  # a run does not end for want of telemetry
+            log.exception("telemetry stopped")
+
+    def _go_on(self) -> None:
+        while not self._stop.wait(self._pace.wait_s(time.monotonic())):
+            now, cost = time.monotonic(), time.thread_time()
+            if not self._around.wait_s(now):
+                with self._lock:
+                    self._host.look_around()
+                    self._trace.flush()
+                self._around.done(now, time.thread_time() - cost)
+                cost = time.thread_time()
+            self.sample()
+            self._cost_s = time.thread_time()
+            self._pace.done(now, self._cost_s - cost)
+
+    def _sample(self) -> Sample:
+        t, host = clock.since_start(), self._host.read()
+        sample = Sample(
+            t=round(t, 4),
+            rss_bytes=host.rss_bytes,
+            cpu_share=host.cpu_share,
+            children_rss_bytes=host.children_rss_bytes,
+            children_cpu_share=host.children_cpu_share,
+            available_bytes=host.available_bytes,
+            gpus=tuple(reader.read() for reader in self._gpus),
+            engine=self._read_engine(),
+        )
+        self._trace.add(sample)
+        self._all.add(sample)
+        if self._asking:
+            self._asked.add(sample)
+        for listener in list(self._listeners):
+            try:
+                listener(sample)
+            except Exception:
+                log.exception("a listener to samples failed and is called no more")
+                self._listeners.remove(listener)
+        return sample
+
+    def _read_engine(self) -> EngineState | None:
+        if self._engine is None:
+            return None
+        try:
+            told = self._engine()
+            return EngineState(**{name: _number(told.get(name)) for name in _ENGINE})
+        except Exception as error:  # noqa: BLE001 - whatever an engine raises, the run goes on
+            if not self._engine_failed:
+                log.warning("The engine's state cannot be read: %s: %s", type(error).__name__, error)
+            self._engine_failed = True
+            return EngineState()
 
     def _read_energy(self) -> float | None:
-        if not self._handles:
-            return None
-        import pynvml
-
-        try:
-            return sum(int(pynvml.nvmlDeviceGetTotalEnergyConsumption(h)) for h in self._handles) / 1000
-        except pynvml.NVMLError:
-            return None
+        return whole(reader.energy_j() for reader in self._gpus)
 
 
-def _handles(count: int) -> list[Any]:
-    import pynvml
+_ENGINE = tuple(field.name for field in dataclasses.fields(EngineState))
 
-    return [pynvml.nvmlDeviceGetHandleByIndex(gpu.index) for gpu in machine.gpus()[:count]]
+
+def _number(value: float | None) -> float | None:
+    """A plain number, also from numpy or torch."""
+    return value if value is None or type(value) in (int, float) else float(value)
+
+
+def _bytes(value: float | None) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,18 @@
+"""How often something may be done that costs time itself."""
+
+
+class Pace:
+    """Every `period_s` seconds, or less often where once costs more than `share` of a core allows."""
+
+    def __init__(self, period_s: float, share: float) -> None:
+        """Due at once. `share` is of one core: 0.01 allows 10 ms of work a second."""
+        self._period_s, self._share = period_s, share
+        self._next: float | None = None
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until it is due, 0 where it is; `now` on any clock that does not go back."""
+        return 0.0 if self._next is None else max(0.0, self._next - now)
+
+    def done(self, begun: float, cost_s: float) -> None:
+        """It was done, beginning at `begun`, and took `cost_s` seconds of a core."""
+        self._next = begun + max(self._period_s, cost_s / self._share)

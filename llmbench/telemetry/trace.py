@@ -1,0 +1,136 @@
+"""trace.jsonl: every sample a line, written as the run goes. In memory only some of them stay, evenly spread."""
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from llmbench.errors import RunError
+from llmbench.telemetry.records import EngineState, GpuSample, Sample
+
+log = logging.getLogger(__name__)
+
+KEEP = 4096
+"""Samples that stay in memory at most: about seven minutes of ten a second; of a longer run every second one, fourth, …"""
+
+
+class Thinned:
+    """The samples of a run of any length, at most `keep` of them, at even distances."""
+
+    def __init__(self, keep: int = KEEP) -> None:
+        """Empty."""
+        self._keep, self._stride, self._seen = keep, 1, 0
+        self.samples: list[Sample] = []
+
+    def add(self, sample: Sample) -> None:
+        """Keeps the sample if its turn has come."""
+        if self._seen % self._stride == 0:
+            self.samples.append(sample)
+        self._seen += 1
+        if len(self.samples) > self._keep:
+            del self.samples[1::2]
+            self._stride *= 2
+
+
+class Trace:
+    """Keeps samples thinly, and writes all of them to a file once there is one."""
+
+    def __init__(self) -> None:
+        """No file yet."""
+        self._thinned = Thinned()
+        self._path: Path | None = None
+        self._pending: list[bytes] = []
+
+    def add(self, sample: Sample) -> None:
+        """Takes a sample, for the file too."""
+        self._thinned.add(sample)
+        if self._path is not None:
+            self._pending.append(_line(sample))
+
+    def samples(self) -> list[Sample]:
+        """Those kept."""
+        return list(self._thinned.samples)
+
+    def write(self, path: Path) -> None:
+        """Begins a file, or goes on with it, with the samples kept so far; the same file again is brought up to date.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        if path != self._path:
+            self.flush()
+            self._path = path
+            torn = _torn(path)
+            self._pending = [b"\n"] * torn + [_line(sample) for sample in self._thinned.samples]
+        try:
+            self._append(path)
+        except OSError as error:
+            self._path, self._pending = None, []
+            raise RunError(f"{path} cannot be written ({error.strerror}).") from error
+
+    def flush(self) -> None:
+        """Hands what is pending to the file system; a file that cannot be written any more is given up, with a warning."""
+        if self._path is None or not self._pending:
+            return
+        try:
+            self._append(self._path)
+        except OSError as error:
+            log.warning("%s cannot be written any more (%s); what it holds is kept.", self._path, error)
+            self._path, self._pending = None, []
+
+    def _append(self, path: Path) -> None:
+        lines, self._pending = b"".join(self._pending), []
+        with path.open("ab") as file:
+            file.write(lines)
+
+
+def _line(sample: Sample) -> bytes:
+    return orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _torn(path: Path) -> bool:
+    """Whether a file ends within a line, as a killed process may leave it."""
+    try:
+        with path.open("rb") as file:
+            return bool(file.seek(0, 2)) and file.seek(-1, 2) >= 0 and file.read(1) != b"\n"
+    except OSError:
+        return False
+
+
+def read_trace(path: Path, keep: int = KEEP) -> list[Sample]:
+    """The samples of a file, at most `keep` of them at even distances; lines that a killed process tore are left out.
+
+    After a resumed run `t` begins anew within the file.
+
+    Raises:
+        RunError: It cannot be read.
+    """
+    thinned = Thinned(keep)
+    try:
+        for sample in _samples(path):
+            thinned.add(sample)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}).") from error
+    return thinned.samples
+
+
+def _samples(path: Path) -> Iterator[Sample]:
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                yield _sample(orjson.loads(line))
+            except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+                log.debug("%s holds a line that is no sample", path)
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    gpus = []
+    for entry in row["gpus"]:
+        throttle = entry["throttle"]
+        gpus.append(GpuSample(**{**entry, "throttle": None if throttle is None else tuple(throttle)}))
+    engine = row["engine"]
+    state = None if engine is None else EngineState(**engine)
+    return dataclasses.replace(Sample(**row), gpus=tuple(gpus), engine=state)
