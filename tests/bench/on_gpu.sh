@@ -13,7 +13,8 @@ if [[ $# -lt 3 ]]; then
 fi
 model=$1 data=$2 out=$3
 shift 3
-steps=("${@:-cold warm bench sweep guide defaults}")
+steps=("$@")
+if [[ ${#steps[@]} -eq 0 ]]; then steps=(cold warm bench sweep guide defaults); fi
 mkdir -p "$out"
 python=${PYTHON:-python3}
 guide=("benchmark=[aime,math,gpqa]" "benchmarks.aime.data_files=$data/aime24.jsonl"
@@ -34,7 +35,7 @@ llmbench() { # NAME LIMIT_S ARGUMENT…
     "$python" -c 'import json, sys; print(json.dumps(json.load(open(sys.argv[1]))["time_s"]))' "$out/$name/summary.json"
 }
 
-for step in ${steps[*]}; do
+for step in "${steps[@]}"; do
     echo "== $step"
     case $step in
         cold)
