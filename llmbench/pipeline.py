@@ -141,6 +141,10 @@ class _Run:
             self._note(questions, checkpoint)
             try:
                 self._ask(engine, questions, tokenizer, grader, sampler)
+            except BaseException:
+                with suppress(Exception):  # the first error is the one to tell
+                    self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
+                raise
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
 
@@ -286,11 +290,6 @@ class _Run:
             )
             try:
                 asking.run()
-            except BaseException:
-                sampler.watch_engine(None)
-                with suppress(Exception):  # the first error is the one to tell
-                    self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
-                raise
             finally:
                 sampler.watch_engine(None)
                 sampler.end()

@@ -6,7 +6,7 @@ import pytest
 
 from llmbench import pipeline
 from llmbench.cli import compose
-from llmbench.engine.base import Workload
+from llmbench.engine.base import EngineReport, Workload
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import DataError, EngineError
 from llmbench.pool import EnginePool, bound, engine_key, merged
@@ -41,6 +41,11 @@ class Counting:
     def _close(self, *, process_ends: bool = False) -> None:
         assert not process_ends
         self.closed += 1
+
+        def gone() -> EngineReport:
+            raise AssertionError("a closed engine was asked for its report")
+
+        self.opened[-1].report = gone  # type: ignore[method-assign]
 
 
 def run(pool: EnginePool, folder: Path, *overrides: str) -> Summary:
