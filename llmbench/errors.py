@@ -10,6 +10,15 @@ LlmbenchError                  one sentence for the user: what is wrong and what
 Interrupted                    the user's own wish, so no LlmbenchError and no Exception: nothing may swallow it
 """
 
+import traceback
+
+
+def let_go(error: BaseException | None) -> None:
+    """Clears what the frames of an error hold: half a model, whose memory the next job would find taken."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
 
 class LlmbenchError(Exception):
     """Base of all errors whose message is meant for the user as it stands."""

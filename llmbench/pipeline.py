@@ -23,6 +23,7 @@ from llmbench.models import Checkpoint, settings, weights_bytes
 from llmbench.pool import EnginePool
 from llmbench.questions import (
     Questions,
+    graders_need,
     import_modules,
     read_samples,
     why_not_comparable,
@@ -116,12 +117,10 @@ class _Run:
     def go(self) -> None:
         """All steps, in order. Graders and telemetry start first: before torch and vllm are imported."""
         modules = import_modules(self.config)
-        needed = {heavy for module in modules.values() for heavy in module.PRELOAD}
-        needed |= {benchmark.module for benchmark in self.config.benchmarks.values()}
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
         with Sampler(parallel) as sampler, MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler):
             sampler.write(self.store.folder / TRACE)
-            grader: Grader[Exchange] = self.pool.grader(needed)
+            grader: Grader[Exchange] = self.pool.grader(graders_need(self.config))
             checkpoint = self._find_checkpoint()
             read = self._read(modules)
             work = workload(self.config, read)

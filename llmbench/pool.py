@@ -6,14 +6,17 @@ One engine is held at a time. A job that needs another closes it first, so that 
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from llmbench.config import STATIC_BATCHING, Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
+from llmbench.errors import ConfigError
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint
+from llmbench.questions import graders_need
 from llmbench.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -155,7 +158,10 @@ class EnginePool:
 
     def grader(self, modules: Iterable[str]) -> Grader[Any]:
         """Grading workers that have imported these modules; those of the job before, if they have."""
-        wanted = frozenset(modules).union(*(_modules(config) for config in self._planned))
+        wanted = frozenset(modules)
+        for config in self._planned:
+            with suppress(ConfigError):  # that job will say it itself
+                wanted |= graders_need(config)
         if self._grader is not None and not (wanted <= self._modules and self._grader.usable):
             self._close_grader(None)
         if self._grader is None:
@@ -168,10 +174,6 @@ class EnginePool:
         grader, self._grader = self._grader, None
         if grader is not None:
             grader.close(at_once=kind is not None or bool(grader.unfinished))
-
-
-def _modules(config: Config) -> set[str]:
-    return {benchmark.module for benchmark in config.benchmarks.values()}
 
 
 def bound(config: Config) -> Workload:

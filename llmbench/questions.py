@@ -42,6 +42,16 @@ def import_modules(config: Config) -> dict[str, Module]:
     return {name: import_module(name, benchmark.module) for name, benchmark in config.benchmarks.items()}
 
 
+def graders_need(config: Config) -> set[str]:
+    """What grading workers import for these settings: the benchmarks' modules and what those ask for.
+
+    Raises:
+        ConfigError: A module does not exist.
+    """
+    heavy = {name for module in import_modules(config).values() for name in module.PRELOAD}
+    return heavy | {benchmark.module for benchmark in config.benchmarks.values()}
+
+
 def read_samples(config: Config, name: str, module: Module) -> tuple[list[Sample], DataSource]:
     """All samples of a benchmark, from its generator where it has one, else from its data set.
 

@@ -8,7 +8,7 @@ Times are seconds of the engine's monotonic clock; token counts are of the model
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 
 class FinishReason(StrEnum):
@@ -111,6 +111,20 @@ class Timing:
     e2e: float
     inter_token: float | None
 
+    @classmethod
+    def of(cls, queued: float, scheduled: float, first: float, last: float, tokens: int) -> Self:
+        """From an engine's stamps, on its monotonic clock, and the number of output tokens."""
+        decode = last - first
+        return cls(
+            queued=queued,
+            finished=last,
+            queue=scheduled - queued,
+            ttft=first - queued,
+            decode=decode,
+            e2e=last - queued,
+            inter_token=decode / (tokens - 1) if tokens > 1 else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -136,6 +150,11 @@ class Completion:
     stop_string: str | None = None
     timing: Timing | None = None
     error: str | None = None
+
+    @classmethod
+    def aborted(cls, request: Request, error: str | None) -> Self:
+        """Of a request that gave nothing: refused for the reason `error`, or dropped without one."""
+        return cls(request.id, "", (), 0, len(request.prompt_ids), 0, FinishReason.ABORT, error=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from llmbench.models import Checkpoint
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.tokenizers import HubTokenizer
+from tests.asked import finish
 
 BATCH = 4
 CHECKS: list[Callable[["Bench"], None]] = []
@@ -37,12 +38,7 @@ class Bench:
         return Request(f"b/{self.count}/0", "b", str(self.count), 0, ids, Sampling(**options))  # type: ignore[arg-type]
 
     def finish(self, *requests: Request) -> dict[str, Completion]:
-        for request in requests:
-            self.engine.submit(request)
-        done: dict[str, Completion] = {}
-        while self.engine.unfinished:
-            done |= {completion.request_id: completion for completion in self.engine.step()}
-        return done
+        return finish(self.engine, *requests)
 
 
 @check

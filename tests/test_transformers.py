@@ -18,6 +18,7 @@ from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.store import load_run
 from llmbench.tokenizers import HubTokenizer
+from tests.asked import finish
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -44,12 +45,7 @@ class Bench:
         return Request(f"b/{self.count}/0", "b", str(self.count), 0, tuple(ids), Sampling(**options))
 
     def finish(self, *requests: Request) -> dict[str, Completion]:
-        for request in requests:
-            self.engine.submit(request)
-        done: dict[str, Completion] = {}
-        while self.engine.unfinished:
-            done |= {completion.request_id: completion for completion in self.engine.step()}
-        return done
+        return finish(self.engine, *requests)
 
     def one(self, request: Request) -> Completion:
         return self.finish(request)[request.id]

@@ -187,7 +187,7 @@ class FakeEngine:
         while self._waiting and len(self._running) < self._batch_size:
             request, queued = self._waiting.popleft()
             if request.id in self._refuse:
-                refused.append(_aborted(request, "refused, as engine.args.refuse asks"))
+                refused.append(Completion.aborted(request, "refused, as engine.args.refuse asks"))
                 continue
             words = deque(self._tokenizer.encode(self._reply(request), special=False))
             self._running.append(_Running(request, words, queued, self._steps, []))
@@ -213,15 +213,7 @@ class FakeEngine:
         queued, finished = state.queued * STEP_S, self._steps * STEP_S
         count = len(state.output)
         first = (state.scheduled + 1) * STEP_S
-        timing = Timing(
-            queued=queued,
-            finished=finished,
-            queue=state.scheduled * STEP_S - queued,
-            ttft=first - queued,
-            decode=finished - first,
-            e2e=finished - queued,
-            inter_token=(finished - first) / (count - 1) if count > 1 else None,
-        )
+        timing = Timing.of(queued, state.scheduled * STEP_S, first, finished, count)
         output = tuple(state.output)
         prompt = len(state.request.prompt_ids)
         return Completion(state.request.id, text, output, count, prompt, 0, reason, stop, timing)
@@ -231,7 +223,7 @@ class FakeEngine:
         requests = [state.request for state in self._running] + [request for request, _ in self._waiting]
         self._running.clear()
         self._waiting.clear()
-        return [_aborted(request, None) for request in requests]
+        return [Completion.aborted(request, None) for request in requests]
 
     def state(self) -> dict[str, float | int | None]:
         """Requests that run and wait, and words given."""
@@ -244,7 +236,3 @@ class FakeEngine:
     def report(self) -> EngineReport:
         """Its name; there is nothing to measure."""
         return EngineReport(name="fake", batch_size=self._batch_size, loads=self._loads)
-
-
-def _aborted(request: Request, error: str | None) -> Completion:
-    return Completion(request.id, "", (), 0, len(request.prompt_ids), 0, FinishReason.ABORT, error=error)

@@ -14,7 +14,6 @@ import importlib.util
 import inspect
 import logging
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +24,10 @@ from llmbench.config import Config, Device, Startup
 from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.batching import Batching, batches
-from llmbench.engine.vllm_choices import SMALL_MODEL_B
+from llmbench.engine.vllm_choices import SMALL_MODEL_B, billions_of_parameters
 from llmbench.engine.vllm_errors import TORCH_EXTRAS
-from llmbench.errors import ConfigError, EngineError, LlmbenchError
-from llmbench.models import Checkpoint, settings, weights_bytes
+from llmbench.errors import ConfigError, EngineError, LlmbenchError, let_go
+from llmbench.models import Checkpoint, settings
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
@@ -68,9 +67,7 @@ def check_machine(config: Config) -> None:
         raise EngineError(
             "The installed torch is the build for CPUs; install llmbench[gpu], or use engine.device=cpu."
         )
-    size = config.model.parameters_b or 0.0
-    if config.model.path is not None:
-        size = weights_bytes(Path(config.model.path).expanduser()) / 2e9
+    size = billions_of_parameters(config)
     if config.engine.device is Device.auto and pick_device(config) is Device.cpu and size > SMALL_MODEL_B:
         raise EngineError(
             f"There is no GPU that torch can use, and {config.model.name} has {size:.1f} billion parameters; "
@@ -280,13 +277,14 @@ class TransformersEngine:
             self._model = auto.from_pretrained(self._checkpoint.name, **arguments)
             self._model.eval()
             self._weights_bytes = int(self._model.get_memory_footprint())
-        except (KeyboardInterrupt, LlmbenchError):
+        except (KeyboardInterrupt, LlmbenchError) as error:
+            let_go(error)
             self._forget()
             raise
         except Exception as error:
             log.exception("transformers could not load the model")
             sentence = self._explain_start(error)
-            traceback.clear_frames(error.__traceback__)  # they hold what was loaded of the model
+            let_go(error)
             self._forget()
             raise EngineError(sentence) from None
         forward = inspect.signature(self._model.forward).parameters
@@ -384,7 +382,7 @@ class TransformersEngine:
     def _forget(self) -> None:
         self._model = self._tokenizer = self._batch = None
         gc.collect()
-        if self._device is Device.cuda and self._torch.cuda.is_available():
+        if self._torch is not None and self._device is Device.cuda and self._torch.cuda.is_available():
             self._torch.cuda.empty_cache()
             self._torch.cuda.set_per_process_memory_fraction(1.0)  # the next engine has its own share
 
@@ -409,7 +407,7 @@ class TransformersEngine:
         dropped = [row.request for row in self._running()] + self._continuations + self._waiting
         self._batch = None
         self._continuations, self._waiting = [], []
-        return [_dropped(request, None) for request in dropped]
+        return [Completion.aborted(request, None) for request in dropped]
 
     def step(self) -> list[Completion]:
         """One token for every row: for a new batch, which is formed where none runs, the first one.
@@ -442,7 +440,7 @@ class TransformersEngine:
                 queue.remove(request)
                 reason = f"the prompt has {len(request.prompt_ids)} tokens; model.max_length={context} leaves room for 1 to {context - 1}"
                 log.warning("refused %s: %s", request.id, reason)
-                refused.append(_dropped(request, reason))
+                refused.append(Completion.aborted(request, reason))
         return refused
 
     def _next_batch(self) -> _Batch | None:
@@ -559,7 +557,7 @@ class TransformersEngine:
         if not found:
             row.text.read()
         stop, end = found or (None, None)
-        count, decode = len(row.output), now - row.first_token
+        count = len(row.output)
         return Completion(
             request_id=row.request.id,
             text=row.text.text[:end],
@@ -569,15 +567,9 @@ class TransformersEngine:
             cached_tokens=0,
             finish_reason=reason,
             stop_string=stop,
-            timing=Timing(
-                queued=formed,
-                finished=now,
-                queue=0.0,  # a row runs from when its batch is formed
-                ttft=row.first_token - formed,
-                decode=decode,
-                e2e=now - formed,
-                inter_token=decode / (count - 1) if count > 1 else None,
-            ),
+            timing=Timing.of(
+                formed, formed, row.first_token, now, count
+            ),  # a row runs from when its batch is formed
         )
 
     def _stop(self, row: _Row, token: int) -> tuple[str, int] | None:
@@ -641,7 +633,3 @@ def _explain_import(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _dropped(request: Request, error: str | None) -> Completion:
-    return Completion(request.id, "", (), 0, len(request.prompt_ids), 0, FinishReason.ABORT, error=error)

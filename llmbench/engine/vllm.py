@@ -11,7 +11,6 @@ import itertools
 import logging
 import os
 import time
-import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -31,7 +30,7 @@ from llmbench.engine.vllm_choices import (
 )
 from llmbench.engine.vllm_errors import explain_import, explain_start
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
-from llmbench.errors import EngineError, LlmbenchError
+from llmbench.errors import EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
 from llmbench.processes import blocked_sigint
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
@@ -186,13 +185,13 @@ class VllmEngine:
             loaded = time.monotonic()
             self._facts = self._ask_worker()
         except (KeyboardInterrupt, LlmbenchError) as error:
-            _let_go(error)
+            let_go(error)
             self._forget()
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
             log.exception("vLLM could not start")
             sentence = explain_start(error, self._config)
-            _let_go(error)
+            let_go(error)
             self._forget()
             raise EngineError(sentence) from None
         finally:
@@ -401,7 +400,7 @@ class VllmEngine:
                 if type(error).__name__ == "EngineDeadError":
                     raise EngineError(f"vLLM's engine died: {error}; the log has more.") from error
                 log.warning("vLLM refused %s: %s", request.id, error)
-                refused.append(_refused(request, f"{type(error).__name__}: {error}"))
+                refused.append(Completion.aborted(request, f"{type(error).__name__}: {error}"))
                 continue
             if len(self._running) >= self._batch_size:
                 self._early.append(key)
@@ -454,7 +453,7 @@ class VllmEngine:
         dropped = [*self._running.values(), *self._waiting]
         for kept in (self._running, self._internal, self._waiting, self._early, self._free_since):
             kept.clear()
-        return [_refused(request, None) for request in dropped]
+        return [Completion.aborted(request, None) for request in dropped]
 
     def generated_tokens(self) -> int | None:
         """VLLM's own counter, less what it showed at the start."""
@@ -510,13 +509,6 @@ class VllmEngine:
         )
 
 
-def _let_go(error: BaseException | None) -> None:
-    """Clears what the frames of a failed start hold: half a model on the GPU, which the next job would find taken."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-
-
 def _free_gpu_bytes() -> int | None:
     gpus = machine.gpus()
     return machine.free_bytes(gpus[0]) if gpus else None
@@ -543,17 +535,4 @@ def _timing(metrics: Any, tokens: int, free_since: float) -> Timing | None:  # n
     if metrics is None or not metrics.first_token_ts:
         return None
     queued = min(max(metrics.queued_ts, free_since), metrics.scheduled_ts)
-    decode = metrics.last_token_ts - metrics.first_token_ts
-    return Timing(
-        queued=queued,
-        finished=metrics.last_token_ts,
-        queue=metrics.scheduled_ts - queued,
-        ttft=metrics.first_token_ts - queued,
-        decode=decode,
-        e2e=metrics.last_token_ts - queued,
-        inter_token=decode / (tokens - 1) if tokens > 1 else None,
-    )
-
-
-def _refused(request: Request, error: str | None) -> Completion:
-    return Completion(request.id, "", (), 0, len(request.prompt_ids), 0, FinishReason.ABORT, error=error)
+    return Timing.of(queued, metrics.scheduled_ts, metrics.first_token_ts, metrics.last_token_ts, tokens)

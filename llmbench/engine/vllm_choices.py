@@ -48,7 +48,7 @@ def check_machine(config: Config) -> None:
         )
     if device is Device.cpu and config.engine.startup is Startup.graphs:
         raise EngineError("engine.startup=graphs needs a GPU; on the CPU there are eager and full.")
-    size = _billions_of_parameters(config)
+    size = billions_of_parameters(config)
     if device is Device.cpu and config.engine.device is Device.auto and size > SMALL_MODEL_B:
         raise EngineError(
             f"No NVIDIA GPU is visible here, and {config.model.name} has {size:.1f} billion parameters; "
@@ -70,7 +70,7 @@ def cpu_kv_cache_bytes(workload: Workload, batch_size: int, model: Mapping[str, 
     return max(low, min(high, batch_size * (workload.prompt_tokens + workload.longest) * per_token))
 
 
-def _billions_of_parameters(config: Config) -> float:
+def billions_of_parameters(config: Config) -> float:
     """As the model's YAML says, or for a local checkpoint as its weights' size does, at two bytes each."""
     if config.model.path is not None:
         return weights_bytes(Path(config.model.path).expanduser()) / 2e9
