@@ -200,4 +200,5 @@ def merged(works: Sequence[Workload]) -> Workload:
         fixed_length=works[0].fixed_length,
         greedy=all(work.greedy for work in works),
         prompt_tokens=works[0].prompt_tokens,
+        jobs=tuple(works) if len(works) > 1 else (),
     )

@@ -171,13 +171,14 @@ def candidates(device: str) -> tuple[Startup, ...]:
     return (Startup.eager, Startup.full) if device == "cpu" else (Startup.eager, Startup.graphs, Startup.full)
 
 
-def choose(
+def choose(  # noqa: PLR0913 - work, where it runs, and what is known of both
     work: Work,
     key: Key,
     history: Iterable[Entry],
     *,
     compile_cache_filled: bool,
     ignore_eos: bool = False,
+    also: Sequence[Work] = (),
 ) -> Choice:
     """The start-up that finishes the work first; of equals the least prepared.
 
@@ -187,10 +188,11 @@ def choose(
         history: Earlier runs, oldest first; only those of the same key count.
         compile_cache_filled: Whether compiling would find its results in vLLM's cache.
         ignore_eos: Every output will run to its limit.
+        also: What comes after that work, on the same engine.
     """
     history = list(history)
     predictions = predict(
-        work, key, history, compile_cache_filled=compile_cache_filled, ignore_eos=ignore_eos
+        work, key, history, compile_cache_filled=compile_cache_filled, ignore_eos=ignore_eos, also=also
     )
     best = min(predictions, key=lambda startup: predictions[startup].total_s)
     runs = len(_known(key, history))
@@ -199,22 +201,25 @@ def choose(
     return Choice(best, f"{_reason(best, predictions)}, {source}", predictions, basis)
 
 
-def predict(
+def predict(  # noqa: PLR0913 - as above
     work: Work,
     key: Key,
     history: Iterable[Entry],
     *,
     compile_cache_filled: bool,
     ignore_eos: bool = False,
+    also: Sequence[Work] = (),
 ) -> dict[Startup, Prediction]:
     """What each start-up would take; the arguments are those of `choose`."""
     history = list(history)
     known = _known(key, history)
-    steps = work.steps() * (1.0 if ignore_eos else _share_made(work, key, history))
+    shares = {one: 1.0 if ignore_eos else _share_made(one, key, history) for one in (work, *also)}
     return {
         startup: Prediction(
             _load_s(startup, key, known, filled=compile_cache_filled),
-            steps * _step_s(startup, key, known, work.at_once),
+            sum(
+                one.steps() * shares[one] * _step_s(startup, key, known, one.at_once) for one in (work, *also)
+            ),
         )
         for startup in candidates(key.device)
     }

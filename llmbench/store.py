@@ -152,9 +152,17 @@ def to_row(result: Result, *, sealed: bool = False) -> dict[str, Any]:
     return row | {SEALED: base64.b64encode(zlib.compress(orjson.dumps(secret))).decode()}
 
 
+_COMPLETION = [
+    field.name for field in dataclasses.fields(Completion) if field.name not in ("output_ids", "timing")
+]
+_TIMING = [field.name for field in dataclasses.fields(Timing)]
+
+
 def _completion_row(completion: Completion) -> dict[str, Any]:
-    row = dataclasses.asdict(completion)
-    del row["output_ids"]
+    """Without dataclasses.asdict, which copies every value in depth: the engine waits meanwhile."""
+    row = {name: getattr(completion, name) for name in _COMPLETION}
+    timing = completion.timing
+    row["timing"] = None if timing is None else {name: getattr(timing, name) for name in _TIMING}
     return row
 
 

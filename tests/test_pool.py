@@ -165,3 +165,5 @@ def test_work_is_told_from_the_settings_and_added_up() -> None:
     both = merged([work, asked])
     assert (both.batch_size, both.at_once, both.greedy) == (3, 5, False)
     assert both.output_tokens == work.output_tokens + asked.output_tokens
+    assert both.jobs == (work, asked)
+    assert merged([work]).jobs == ()

@@ -77,6 +77,22 @@ def test_steps_of_equal_lengths_are_exact_on_average() -> None:
 # Without history
 
 
+def test_the_jobs_of_a_sweep_are_predicted_one_by_one() -> None:
+    alone = [Work.of([32] * 48, size) for size in (4, 32)]
+    apart = [predict(one, H100, [], compile_cache_filled=False, ignore_eos=True) for one in alone]
+    both = predict(alone[0], H100, [], compile_cache_filled=False, ignore_eos=True, also=alone[1:])
+    for way, found in both.items():
+        assert found.load_s == apart[0][way].load_s
+        assert found.generate_s == pytest.approx(sum(one[way].generate_s for one in apart))
+
+
+def test_small_batches_of_a_sweep_make_graphs_worth_their_time() -> None:
+    fp8 = dataclasses.replace(H100, quantization="fp8")
+    works = [Work.of([32] * 48, size) for size in (4, 8, 16, 32, 64, 128)]
+    assert choose(works[-1], fp8, [], compile_cache_filled=False).startup is EAGER
+    assert choose(works[0], fp8, [], compile_cache_filled=False, also=works[1:]).startup is GRAPHS
+
+
 def test_the_priors_are_what_an_h100_measured() -> None:
     found = predict(GUIDE, H100, [], compile_cache_filled=False)
     assert found[EAGER].load_s == 19.0

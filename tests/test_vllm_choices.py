@@ -7,6 +7,7 @@ from llmbench.cli import compose
 from llmbench.config import Device, Startup
 from llmbench.engine import vllm_choices
 from llmbench.engine.base import Workload
+from llmbench.engine.vllm import GRAPH_POOL, _new_graph_pool
 from llmbench.engine.vllm_errors import explain_import, explain_start
 from llmbench.engine.vllm_startup import plan_startup
 from llmbench.errors import EngineError
@@ -139,7 +140,7 @@ def test_a_start_that_is_asked_for_is_taken_and_predicted(
         (tmp_path / "torch_compile_cache" / "abc").mkdir(parents=True)
     config = compose(["model=qwen14b", "engine.startup=full"])
     work = Workload(40, 160, 40 * 160, at_once=40)
-    plan = plan_startup(config, Checkpoint("q", None, local=True), Device.cuda, work, 40)
+    plan = plan_startup(config, Checkpoint("q", None, local=True), Device.cuda, work, lambda _: 40)
     assert (plan.startup, plan.compile_cache) == (Startup.full, "filled" if compiled else "empty")
     assert set(plan.predicted()) == {"eager", "graphs", "full"}
     assert "as engine.startup asks" in plan.announcement()
@@ -154,18 +155,18 @@ def test_auto_learns_from_the_runs_of_this_machine(
     config = compose(["model=qwen14b"])
     work = Workload(40, 160, 40 * 160, at_once=40, fixed_length=True)
     checkpoint = Checkpoint("q", None, local=True)
-    plan = plan_startup(config, checkpoint, Device.cuda, work, 40)
+    plan = plan_startup(config, checkpoint, Device.cuda, work, lambda _: 40)
     assert plan.startup is Startup.graphs
     outcome = plan.learn(work, 40, [160] * 40, 50.0, 5.0)
     assert outcome is not None
     assert (outcome["startup"], outcome["took_s"]) == ("graphs", 55.0)
     assert outcome["relative_error"] < 0
-    again = plan_startup(config, checkpoint, Device.cuda, work, 40)
+    again = plan_startup(config, checkpoint, Device.cuda, work, lambda _: 40)
     assert again.predicted()["graphs"]["load_s"] == 50.0
     assert "earlier run" in again.choice.basis
     one_of_several = Workload(40, 160, 40 * 160, batch_size=2, fixed_length=True)
     assert again.learn(one_of_several, 2, [160] * 40, 50.0, 80.0) is None  # the plan was for other work
-    third = plan_startup(config, checkpoint, Device.cuda, work, 40)
+    third = plan_startup(config, checkpoint, Device.cuda, work, lambda _: 40)
     assert third.predicted()["graphs"]["generate_s"] < 10  # slow for its batch size, not for this one
 
 
@@ -175,5 +176,14 @@ def test_on_a_cpu_nothing_is_compiled_unasked(
     on(gpu=False, cpu_build=True)
     monkeypatch.setattr(startup, "history_file", lambda: tmp_path / "startup.jsonl")
     work = Workload(20_000, 32_768, 20_000 * 32_768, at_once=20_000)
-    plan = plan_startup(compose([]), Checkpoint("q", None, local=True), Device.cpu, work, 256)
+    plan = plan_startup(compose([]), Checkpoint("q", None, local=True), Device.cpu, work, lambda _: 256)
     assert plan.startup is Startup.eager
+
+
+def test_the_next_engine_gets_a_graph_pool_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm.platforms import current_platform
+
+    kind = type(current_platform)
+    monkeypatch.setattr(kind, GRAPH_POOL, "the pool of an engine that is gone")
+    _new_graph_pool()
+    assert getattr(kind, GRAPH_POOL) is None

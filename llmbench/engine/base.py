@@ -26,6 +26,7 @@ class Workload:
         fixed_length: Every output runs to its limit.
         greedy: Nothing is drawn at random, and nothing is penalised.
         prompt_tokens: A generous guess at the longest prompt, before any is written; 0 where nothing is known.
+        jobs: The jobs that this is the sum of, one after another; empty for a single one.
     """
 
     requests: int
@@ -36,6 +37,7 @@ class Workload:
     fixed_length: bool = False
     greedy: bool = False
     prompt_tokens: int = 0
+    jobs: "tuple[Workload, ...]" = ()
 
     @classmethod
     def of(cls, config: Config, counts: Mapping[str, int]) -> Self:

@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import logging
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -172,7 +173,7 @@ class VllmEngine:
         gc.disable()
         self._free_bytes = _free_gpu_bytes()
         self.capacity = self.wanted_batch(workload)
-        self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.capacity)
+        self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.wanted_batch)
         self._startup, self._reason = self._plan.startup, self._plan.reason
         notice(self._plan.announcement())
         arguments = self._arguments(workload)
@@ -338,6 +339,7 @@ class VllmEngine:
                 importlib.import_module("vllm.distributed.parallel_state").cleanup_dist_env_and_memory()
             except Exception:
                 log.debug("vLLM's distributed environment was not cleaned up", exc_info=True)
+            _new_graph_pool()
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -507,6 +509,21 @@ class VllmEngine:
             compile_cache=self._plan.compile_cache if self._plan else None,
             startup_prediction=self._plan.predicted() if self._plan and self._loads else None,
         )
+
+
+GRAPH_POOL = "_global_graph_pool"
+"""Where vLLM keeps it (vllm/platforms/interface.py, 0.26 and 0.27)."""
+
+
+def _new_graph_pool() -> None:
+    """Lets the next engine capture its CUDA graphs in a memory pool of its own.
+
+    vLLM keeps one for the process. With the last graph in it the pool dies, and PyTorch refuses another capture under its name.
+    """
+    platforms = sys.modules.get("vllm.platforms")
+    kind = type(getattr(platforms, "current_platform", None))
+    if getattr(kind, GRAPH_POOL, None) is not None:
+        setattr(kind, GRAPH_POOL, None)
 
 
 def _free_gpu_bytes() -> int | None:

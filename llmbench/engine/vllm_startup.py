@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class StartupPlan:
     reason: str
     choice: Choice
     key: Key
-    work: Work
+    works: Sequence[Work]
     compile_cache: str | None
     fixed_length: bool
 
@@ -60,25 +60,33 @@ class StartupPlan:
             ignore_eos=self.fixed_length,
         )
         startup.remember(entry)
-        if work != self.work:
+        if [work] != list(self.works):
             return None
         outcome = startup.forecast(self.choice, self.startup, load_s=load_s, generate_s=generate_s)
         return None if outcome is None else asdict(replace(outcome, startup=outcome.startup.value))  # type: ignore[arg-type]
 
 
+BatchSize = Callable[[Workload], int]
+"""Requests that run at once in a job."""
+
+
 def plan_startup(
-    config: Config, checkpoint: Checkpoint, device: Device, workload: Workload, batch_size: int
+    config: Config, checkpoint: Checkpoint, device: Device, workload: Workload, batch_size: BatchSize
 ) -> StartupPlan:
     """The start-up that `engine.startup` asks for, or that finishes first."""
-    work = Work(workload.requests, batch_size, workload.output_tokens, workload.longest)
+    works = [
+        Work(job.requests, batch_size(job), job.output_tokens, job.longest)
+        for job in workload.jobs or (workload,)
+    ]
     key = _key(config, checkpoint, device)
     history = startup.read_history()
     filled = compile_cache_filled()
     known = filled and any(entry.key == key and entry.startup is Startup.full for entry in history)
     choice = startup.choose(
-        work,
+        works[0],
         key,
         history,
+        also=works[1:],
         compile_cache_filled=known,
         ignore_eos=workload.fixed_length,
     )
@@ -88,7 +96,7 @@ def plan_startup(
     elif device is Device.cpu:
         chosen, reason = Startup.eager, "compiling takes a minute and more on a CPU"
     state = ("filled" if filled else "empty") if chosen is Startup.full else None
-    return StartupPlan(chosen, reason, choice, key, work, state, workload.fixed_length)
+    return StartupPlan(chosen, reason, choice, key, works, state, workload.fixed_length)
 
 
 def compile_cache_filled() -> bool:

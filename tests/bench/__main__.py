@@ -38,8 +38,6 @@ from llmbench.terminal import Progress, Terminal
 from llmbench.tokenizers import Tokenizer
 
 NAME = "arithmetic"
-WARM_UP = 64
-"""Requests of the first pass, which is not counted."""
 
 
 def make_requests(count: int, longest: int, seed: int = 0) -> list[Request]:
@@ -113,11 +111,8 @@ class Bench:
         return Pass(asking.generate_s, seconds)
 
     def warm_up(self) -> None:
-        """A few requests, so that nothing is met for the first time in a round."""
-        whole, self.requests = self.requests, self.requests[:WARM_UP]
-        self.through_llmbench()
+        """The whole work once, so that nothing is met for the first time in a round: kernels, memory, the clocks of a GPU."""
         self.through_vllm()
-        self.requests = whole
 
     def through_vllm(self) -> float:
         """Seconds that `LLM.generate` takes."""
@@ -160,8 +155,11 @@ def main() -> None:
         bare: list[float] = []
         bench.warm_up()
         for number in range(options.rounds):
+            if number % 2:  # each goes first in turn
+                bare.append(bench.through_vllm())
             ours.append(bench.through_llmbench())
-            bare.append(bench.through_vllm())
+            if not number % 2:
+                bare.append(bench.through_vllm())
             out.write(
                 f"round {number}: llmbench {ours[-1].generate:.2f} s (with the last grade {ours[-1].total:.2f}), "
                 f"LLM.generate {bare[-1]:.2f} s, ratio {bare[-1] / ours[-1].generate:.3f}\n"
@@ -188,6 +186,8 @@ def main() -> None:
         "weights": report.quantization or report.dtype,
         "startup": report.startup,
         "load_parts": report.load_parts,
+        "weights_bytes": report.weights_bytes,
+        "kv_cache_tokens": report.kv_cache_tokens,
     }
     print(f"\nthroughput of llmbench / bare vLLM: median {found['ratio']:.3f} of {options.rounds} rounds")
     print(

@@ -4,11 +4,12 @@
 #     tests/bench/on_gpu.sh MODEL_DIR DATA_DIR OUT_DIR [STEP …]
 #
 # MODEL_DIR holds a model of Qwen2.5-14B's shape, DATA_DIR aime24.jsonl, math500.jsonl and mcq_sample.jsonl. Steps: cold, warm, bench,
-# sweep, guide, defaults (all of them unless some are named). Caches of compiled kernels are emptied before `cold` and `defaults`.
+# sweep, guide, defaults (all of them unless some are named), and checkpoints (of MODEL_DIR-awq and MODEL_DIR-gptq). Caches of compiled
+# kernels are emptied before `cold` and `defaults`.
 set -uo pipefail
 
 if [[ $# -lt 3 ]]; then
-    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 model=$1 data=$2 out=$3
@@ -58,14 +59,21 @@ for step in "${steps[@]}"; do
         guide)
             for size in 4 8; do
                 timeout 200 "$python" -m tests.bench.transformers_batches "$model" --requests 25x128+15x64 \
-                    --quantization bitsandbytes --batch-size "$size" 2>&1 | tail -1 | tee "$out/guide_$size.json"
+                    --quantization bitsandbytes --batch-size "$size" 2> "$out/guide_$size.err" | tail -1 | tee "$out/guide_$size.json"
             done
             ;;
         defaults)
             empty_caches
             for state in cold warm; do
                 timeout 240 "$python" -m tests.bench.bare_vllm "$model" --requests 25x128+15x64 --quantization bitsandbytes \
-                    2>/dev/null | grep '^{' | tee "$out/defaults_$state.json"
+                    2> "$out/defaults_$state.err" | grep '^{' | tee "$out/defaults_$state.json"
+            done
+            ;;
+        checkpoints)
+            for format in awq gptq; do
+                timeout 150 "$python" -m tests.bench --rounds 1 --requests 768 --longest 192 "model=qwen14b_$format" \
+                    "model.path=$model-$format" batch_size=null engine.startup=graphs 2>&1 |
+                    tee "$out/bench_$format.txt" | tail -6
             done
             ;;
         *) echo "there is no step called $step" >&2 ;;
