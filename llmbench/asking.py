@@ -61,6 +61,8 @@ class Asking:
             EngineError: The engine died; what was finished is in the journal.
         """
         self.stop.listening = True
+        for result in self.results:  # of a sitting before
+            self.progress.add(result)
         try:
             for group in self._groups():
                 self._ask(group)
@@ -68,8 +70,9 @@ class Asking:
             self.stop.listening = False
 
     def _groups(self) -> list[Sequence[Request]]:
-        """All requests at once, or one benchmark after another."""
-        requests = self.questions.requests
+        """All requests that have no result yet at once, or one benchmark after another."""
+        done = {(r.benchmark, r.sample_id, r.repeat) for r in self.results}
+        requests = [r for r in self.questions.requests if (r.benchmark, r.sample_id, r.repeat) not in done]
         if self.config.schedule is Schedule.together:
             return [requests]
         return [[r for r in requests if r.benchmark == name] for name in self.questions.modules]

@@ -26,7 +26,9 @@ from yaml import YAMLError
 from llmbench import clock, messages, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
-from llmbench.sweep import Job
+from llmbench.recovery import StartAgain, Unfinished, start_again, taken_up
+from llmbench.summary import as_dict
+from llmbench.sweep import Job, finished_before
 
 if TYPE_CHECKING:
     from llmbench.pool import EnginePool
@@ -51,6 +53,7 @@ class Invocation:
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
     began: float = field(default_factory=lambda: time.monotonic() - clock.since_start())
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
+    left: "Unfinished | None" = None  # by a process that ran out of memory
     _pool: "EnginePool | None" = None
 
     def __call__(self, cfg: DictConfig) -> None:
@@ -71,7 +74,30 @@ class Invocation:
             from llmbench.pool import EnginePool
 
             self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))
+            if self.left is not None:
+                self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
+                self._pool.loads = self.left.loads
         return self._pool
+
+    def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
+        """Whether a job of the sweep was done by a process before or, with `resume`, in a sitting before; it counts then.
+
+        Args:
+            number: The job's.
+            overrides: Its own.
+            config: Its settings.
+            folder: Where it would be written.
+        """
+        overrides = typed(overrides, self.arguments)
+        job = None
+        if self.left is not None:
+            job = next((Job.read(row) for row in self.left.jobs if row["job"] == number), None)
+        elif config.resume is not None:
+            job = finished_before(number, overrides, folder)
+        if job is None:
+            return False
+        self.jobs.append(job)
+        return True
 
     def loads(self) -> int:
         """Engines loaded so far."""
@@ -97,6 +123,7 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     sweep.register_launcher()
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
+    OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
 
 
 FREE_FORM = re.compile(
@@ -133,8 +160,11 @@ class _WithoutHydrasLine(io.TextIOBase):
 
 
 def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """Hydra's overrides as they were typed among the arguments, without the `+` that `for_hydra` gave them."""
-    return [_typed(override, arguments) for override in overrides]
+    """Hydra's overrides as they were typed among the arguments, without the `+` that `for_hydra` gave them.
+
+    `resume` is left out: it says where a sweep is, not what its jobs are.
+    """
+    return [_typed(override, arguments) for override in overrides if not override.startswith("resume=")]
 
 
 def _typed(override: str, arguments: Sequence[str]) -> str:
@@ -189,10 +219,14 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
     invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends)
+    invocation.left = taken_up()
     os.environ["HYDRA_FULL_ERROR"] = (
         "1"  # Hydra raises instead of printing, so that we can say it in one sentence
     )
-    status = _status(invocation)
+    try:
+        status = _status(invocation)
+    except StartAgain as again:
+        return _start_again(again, invocation)
     try:
         with invocation.resources:
             _finish(invocation)
@@ -202,6 +236,28 @@ def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
         status = 1
         messages.complain(_sentence(error, invocation))
     return status
+
+
+def _start_again(again: StartAgain, invocation: Invocation) -> int:
+    """Goes on in a new process; comes back only where that cannot be."""
+    job, pool = invocation.jobs[-1], invocation.pool()
+    multirun = invocation.multirun and invocation.sweep_folder is not None
+    left = Unfinished(
+        folder=str(job.folder.absolute()),
+        number=job.number,
+        began=clock.began(),
+        loads=pool.loads,
+        steps=pool.steps,
+        jobs=[sweep.row(other) for other in invocation.jobs[:-1]],
+    )
+    where = f"resume={invocation.sweep_folder}" if multirun else f"hydra.run.dir={left.folder}"
+    try:
+        with invocation.resources:
+            pass
+        start_again(left, [where])
+    except (LlmbenchError, OSError) as error:
+        messages.complain(f"{again.error} A new process could not be started: {error}")
+        return 1
 
 
 def _status(invocation: Invocation) -> int:
@@ -265,18 +321,35 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         if invocation.jobs:
             clock.restart()
     invocation.jobs.append(job)
-    loads = invocation.loads()
+    left = invocation.left
+    goes_on = left is not None and left.number == job.number
     try:
         messages.refuse_additions(overrides, config_folder())
         _check_suite(hydra_config.runtime.choices.get("suite"))
         config = from_hydra(cfg)
+        if config.resume is not None and not invocation.multirun:
+            raise ConfigError("resume takes the folder of a sweep and goes with -m, sweep= or ablation=.")  # noqa: TRY301
         named = any(override.lstrip("+").startswith("benchmark=") for override in overrides)
         # Imported here so that --help, --cfg and mistyped settings answer at once.
         from llmbench import session
 
-        if not config.show_prompts:
-            job.folder = session.claim(job.folder, may_move=not (chosen_folder or invocation.multirun))
-        job.summary = session.run_job(config, job.folder, overrides, named=named, pool=invocation.pool())
+        if left is not None and goes_on:
+            invocation.pool()  # which takes over what was lowered
+            job.folder, invocation.left = Path(left.folder), None
+            clock.restart(left.began)
+        elif not config.show_prompts:
+            may_move = config.resume is not None or not (chosen_folder or invocation.multirun)
+            job.folder = session.claim(job.folder, may_move=may_move)
+        found = session.run_job(
+            config,
+            job.folder,
+            overrides,
+            named=named,
+            pool=invocation.pool(),
+            goes_on=goes_on,
+            restarts=invocation.ends,
+        )
+        job.summary = as_dict(found) if found is not None else None
     except KeyboardInterrupt:
         job.interrupted = True
         raise
@@ -289,7 +362,6 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         job.engine = invocation.loads()
-        job.loaded = job.engine > loads
         with suppress(OSError):
             Path(
                 hydra_config.runtime.output_dir

@@ -22,10 +22,15 @@ def _process_age_s() -> float:
 _began = time.monotonic() - _process_age_s()
 
 
-def restart() -> None:
-    """Begins anew, for the second and later jobs of one process."""
+def restart(began: float | None = None) -> None:
+    """Begins anew, for the second and later jobs of one process; `began`: as long ago as a process before says."""
     global _began  # noqa: PLW0603 - one process has one clock
-    _began = time.monotonic()
+    _began = time.monotonic() if began is None else began
+
+
+def began() -> float:
+    """The run's beginning as a value of `time.monotonic()`, which all processes share."""
+    return _began
 
 
 def since_start() -> float:

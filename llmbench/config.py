@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
@@ -226,6 +227,8 @@ class Config:
     use_dynamic_batching: bool = True
     early_stopping: EarlyStopping = EarlyStopping.answer
     schedule: Schedule = Schedule.together
+    oom_retries: int = 4  # times that less is tried when memory runs out
+    resume: str | None = None  # a sweep's folder: its finished jobs are not run again
     limit: int | None = None  # at most this many samples of each benchmark
     fewshot: int = 0
     chat: bool = True
@@ -312,6 +315,7 @@ def validate(config: Config) -> None:
         config.min_batch_size,
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
+    _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
     _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
     _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")
     _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")
@@ -387,6 +391,11 @@ def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
     _check(benchmark.fewshot >= 0, f"{where}.fewshot", benchmark.fewshot, "a whole number from 0")
     _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")
     _validate_sampling(f"{where}.sampling", benchmark.sampling)
+
+
+def as_yaml(config: Config) -> str:
+    """The settings as config.yaml has them."""
+    return str(yaml.safe_dump(as_yaml_data(config), sort_keys=False, allow_unicode=True))
 
 
 def as_yaml_data(config: Config) -> Any:  # noqa: ANN401 - nested plain data

@@ -4,13 +4,16 @@ LlmbenchError                  one sentence for the user: what is wrong and what
 ├── ConfigError                a setting that cannot be: unknown name, wrong type, refused value
 ├── DataError                  questions that cannot be read: missing file or column, gated, offline, empty
 ├── ModelError                 a checkpoint that cannot be used: missing, broken, no chat template, context too long
-├── EngineError                the engine cannot start or go on: no GPU, too little memory, broken installation
+├── EngineError                the engine cannot start or go on: no GPU, broken installation
+│   └── OutOfMemoryError       too little memory; what was short is with it, so that less can be tried
 └── RunError                   a run's folder that cannot be written or read
 
 Interrupted                    the user's own wish, so no LlmbenchError and no Exception: nothing may swallow it
 """
 
 import traceback
+from dataclasses import dataclass
+from typing import Literal
 
 
 def let_go(error: BaseException | None) -> None:
@@ -38,6 +41,36 @@ class ModelError(LlmbenchError):
 
 class EngineError(LlmbenchError):
     """The engine cannot start or cannot go on."""
+
+
+Cause = Literal["free", "kv_cache", "context", "weights", "profiling", "capture", "warm_up", "running"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What memory was short for.
+
+    Attributes:
+        cause: `free`: less was free than the engine wants; `kv_cache`: nothing was left for the KV cache; `context`: the KV cache
+            holds no sequence of the full context; otherwise the allocation that failed.
+        free_share: Of the GPU's memory, 0 to 1, that was free before anything was loaded, where that is known.
+        fits: Tokens of context that would have fitted, for `context`.
+        spoiled: Memory may stay taken as long as this process lives.
+    """
+
+    cause: Cause
+    free_share: float | None = None
+    fits: int | None = None
+    spoiled: bool = False
+
+
+class OutOfMemoryError(EngineError):
+    """The engine had too little memory at its start, or while it ran."""
+
+    def __init__(self, message: str, shortage: Shortage) -> None:
+        """Keeps what was short."""
+        super().__init__(message)
+        self.shortage = shortage
 
 
 class RunError(LlmbenchError):

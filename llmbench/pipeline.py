@@ -7,20 +7,21 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llmbench import clock, data, embedded, machine, preflight
+from llmbench import clock, data, embedded, machine, preflight, prompts
 from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Stop
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
-from llmbench.config import Config, Device, EarlyStopping
+from llmbench.config import Config, Device, EarlyStopping, as_yaml
 from llmbench.engine.base import Engine, Workload
+from llmbench.errors import OutOfMemoryError
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
-from llmbench.pool import EnginePool
+from llmbench.pool import EnginePool, engine_key
 from llmbench.questions import (
     Questions,
     graders_need,
@@ -31,7 +32,8 @@ from llmbench.questions import (
     write_questions,
 )
 from llmbench.records import Result, Sample
-from llmbench.store import MEMORY_LOG, TRACE, Store
+from llmbench.recovery import StartAgain, Step, lowered, next_step
+from llmbench.store import CONFIG, MEMORY_LOG, TRACE, Store, read_journal
 from llmbench.summary import Summary
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.terminal import Progress, Terminal
@@ -55,6 +57,8 @@ def run(  # noqa: PLR0913 - all but two are optional
     terminal: Terminal | None = None,
     stop: Stop | None = None,
     pool: EnginePool | None = None,
+    goes_on: bool = False,
+    restarts: bool = False,
 ) -> Summary:
     """Runs the chosen benchmarks and writes the run's folder.
 
@@ -65,18 +69,31 @@ def run(  # noqa: PLR0913 - all but two are optional
         terminal: Where to speak; nowhere by default.
         stop: Set from outside to end the run early.
         pool: Holds the engine, and keeps it for the next run; without one the engine is closed at the end.
+        goes_on: The folder holds a run that ended early; what its journal holds is not asked again.
+        restarts: The caller can go on in a new process.
 
     Raises:
+        StartAgain: Memory ran out, and only a new process can try with less; only where the caller `restarts`.
         LlmbenchError: Something a user can mend; the folder says so too (status `failed`).
         Interrupted: `stop` was set; the folder holds what was finished (status `interrupted`).
     """
     if pool is None:
         with EnginePool() as own:
-            return run(config, folder, overrides=overrides, terminal=terminal, stop=stop, pool=own)
+            return run(
+                config,
+                folder,
+                overrides=overrides,
+                terminal=terminal,
+                stop=stop,
+                pool=own,
+                goes_on=goes_on,
+                restarts=restarts,
+            )
     sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-    with Store(folder, sealed) as store:
-        this = _Run(config, store, terminal or Terminal(quiet=True), stop or Stop(), pool)
+    with Store(folder, sealed, goes_on=goes_on) as store:
+        this = _Run(config, store, terminal or Terminal(quiet=True), stop or Stop(), pool, restarts=restarts)
         this.manifest |= _origin(config, overrides)
+        this.take_up()
         try:
             this.write()
             this.go()
@@ -85,6 +102,8 @@ def run(  # noqa: PLR0913 - all but two are optional
         except KeyboardInterrupt:
             this.found.status = "interrupted"
             raise
+        except StartAgain:
+            raise  # still "running"
         except BaseException as error:
             this.found.status, this.found.error = "failed", str(error)
             log.exception("the run failed")
@@ -110,9 +129,32 @@ class _Run:
     totals: dict[str, int] = field(default_factory=dict)
     loaded: bool = False
     engine: Engine | None = None
+    restarts: bool = False
+    kept: int = 0  # results of the process before
+    asked_for: str = field(init=False)  # the engine's key before anything was lowered
 
     def __post_init__(self) -> None:
+        self.asked_for = engine_key(self.config)
+        self.config = self.pool.lowered(self.config)
         self.found = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
+
+    def take_up(self) -> None:
+        """The results that the folder holds, and what was lowered before."""
+        self.results = list(read_journal(self.store.folder))
+        self.kept = len(self.results)
+        self.manifest["recovery"] = [asdict(step) for step in self._steps]
+        if self._steps:
+            self._note_lowered()
+
+    @property
+    def _steps(self) -> list[Step]:
+        return self.pool.steps.get(self.asked_for, [])
+
+    def _note_lowered(self) -> None:
+        """The settings that hold now, where somebody looks for them."""
+        self.manifest["recovery"] = [asdict(step) for step in self._steps]
+        self.found.recovery = [step.sentence() for step in self._steps]
+        self.store.write_text(CONFIG, as_yaml(self.config))
 
     def go(self) -> None:
         """All steps, in order. Graders and telemetry start first: before torch and vllm are imported."""
@@ -124,25 +166,26 @@ class _Run:
             checkpoint = self._find_checkpoint()
             read = self._read(modules)
             work = workload(self.config, read)
-            engine, tokenizer = self._prepare(checkpoint)
-            engine = self.pool.make_room(self.config, work)
-            at_once = engine.wanted_batch(work)
+            _, tokenizer = self._prepare(checkpoint)
+            at_once = self.pool.make_room(self.config, work).wanted_batch(work)
             self._preflight(read, at_once, checkpoint)
             if not self.pool.loaded:
                 self.terminal.notice(f"Loading {self.config.model.name} …")
             writing = Background(
                 "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
             )
-            questions = self._load(work, writing)
+            engine, work, questions = self._load(work, writing, read, checkpoint)
             engine.begin(tokenizer, work, loaded=self.loaded)
             self.engine = engine
             self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
                 self._ask(engine, questions, tokenizer, grader, sampler)
-            except BaseException:
+            except BaseException as error:
                 with suppress(Exception):  # the first error is the one to tell
                     self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
+                if isinstance(error, OutOfMemoryError):
+                    self._less(error, engine, questions, spoiled=True)
                 raise
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
@@ -223,20 +266,55 @@ class _Run:
             parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
             use = model.gpu_memory_utilization
             available = preflight.kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
-        prompts = [len(request.prompt_ids) for request in questions.requests]
+        lengths = [len(request.prompt_ids) for request in questions.requests]
         limits = [request.sampling.max_tokens for request in questions.requests]
-        self._warn(preflight.kv_shortage(preflight.kv_need(prompts, limits, at_once, available)))
+        self._warn(preflight.kv_shortage(preflight.kv_need(lengths, limits, at_once, available)))
         return questions
 
-    def _load(self, work: Workload, writing: Background[Questions]) -> Questions:
-        """Loads the model while the prompts are written; a prompt that cannot be written ends the loading."""
+    def _load(
+        self, work: Workload, writing: Background[Questions], read: Read, checkpoint: Checkpoint | None
+    ) -> tuple[Engine, Workload, Questions]:
+        """Loads the model while the prompts are written; a prompt that cannot be written ends the loading.
+
+        Where memory is too little it is tried again with less, here if the memory came back.
+        """
         begun = time.monotonic()
-        with writing.watched():
-            self.loaded = self.pool.load(self.config, work, self.terminal.notice)
+        while True:
+            engine = self.pool.make_room(self.config, work)
+            try:
+                with writing.watched():
+                    self.loaded = self.pool.load(self.config, work, self.terminal.notice) or self.loaded
+                break
+            except OutOfMemoryError as error:
+                self._less(error, engine, writing.result(), spoiled=error.shortage.spoiled)
+                work = workload(self.config, read)
+                self.pool.prepare(self.config, checkpoint)
         self.found.time_s.load = time.monotonic() - begun if self.loaded else 0.0
         questions = writing.result()
         self.found.time_s.prepare = writing.seconds
-        return questions
+        return engine, work, questions
+
+    def _less(self, error: OutOfMemoryError, engine: Engine, questions: Questions, *, spoiled: bool) -> None:
+        """Lowers what memory was too little for, and says so; `spoiled` memory comes back only with a new process.
+
+        Raises:
+            StartAgain: A new process has to go on.
+            OutOfMemoryError: There is nothing left to lower, or a new process is needed and cannot be had.
+        """
+        needed = [prompts.context_needed(name, questions.requests, self.config) for name in questions.modules]
+        step = next_step(
+            self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=engine.capacity
+        )
+        if step is None or (spoiled and not self.restarts):
+            raise error
+        step = replace(step, fresh=spoiled, kept=len(self.results))
+        self.pool.steps.setdefault(self.asked_for, []).append(step)
+        self.config = lowered(self.config, [step])
+        self.terminal.notice(step.sentence())
+        self._note_lowered()
+        self.write()
+        if spoiled:
+            raise StartAgain(error) from error
 
     def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
         """Writes down what is going to be asked, before it is."""
@@ -303,7 +381,13 @@ class _Run:
     def learn(self) -> None:
         """Lets the engine remember what this run took."""
         times, engine = self.found.time_s, self.engine
-        if engine is None or times.load is None or times.generate is None or self.found.engine is None:
+        if (
+            self.kept
+            or engine is None
+            or times.load is None
+            or times.generate is None
+            or self.found.engine is None
+        ):
             return
         outputs = [sum(c.output_tokens for c in result.completions) for result in self.results]
         self.found.engine.startup_outcome = engine.learn(outputs, times.load, times.generate)
@@ -313,7 +397,7 @@ class _Run:
         for name, benchmark in self.config.benchmarks.items():
             results = [result for result in self.results if result.benchmark == name]
             self.found.benchmarks[name] = summaries.summarise(
-                results, self.totals.get(name, 0), benchmark.repeats
+                results, self.totals.get(name, 0), benchmark.repeats, sittings=2 if self.kept else 1
             )
         missing = [name for name, found in self.found.benchmarks.items() if found.n < found.expected]
         if missing and self.found.status != "running":

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from llmbench.config import STATIC_BATCHING, Config
+from llmbench.config import Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
 from llmbench.errors import ConfigError
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint
 from llmbench.questions import graders_need
+from llmbench.recovery import Step, lowered
 from llmbench.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,7 @@ class Engines:
 def engine_key(config: Config) -> str:
     """Equal for settings that one engine can serve one after the other."""
     model = {name: getattr(config.model, name) for name in LOADED_WITH}
-    batches = None
-    if config.engine.name == "transformers":  # which forms its batches by the settings it was opened with
-        batches = [getattr(config, name) for name in ("batch_size", *STATIC_BATCHING)]
-    parts = repr((model, asdict(config.engine), batches))
+    parts = repr((model, asdict(config.engine)))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -62,6 +60,7 @@ class EnginePool:
         self._checkpoint: Checkpoint | None = None
         self._tokenizer: tuple[Checkpoint, Tokenizer] | None = None
         self._grader: Grader[Any] | None = None
+        self.steps: dict[str, list[Step]] = {}  # what was lowered, for each engine as it was asked for
         self._modules: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
@@ -78,6 +77,10 @@ class EnginePool:
     def plan(self, configs: Sequence[Config]) -> None:
         """Says which jobs of one engine come next: it is loaded with the largest batch that they need."""
         self._planned = list(configs)
+
+    def lowered(self, config: Config) -> Config:
+        """The settings with what had to be lowered for this engine before."""
+        return lowered(config, self.steps.get(engine_key(config), ()))
 
     def prepare(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
         """The engine for these settings, its libraries imported; the one that is held, if it can serve them.
@@ -131,7 +134,8 @@ class EnginePool:
         """Loads the prepared engine unless it is loaded; returns whether it was loaded now.
 
         Raises:
-            EngineError: It cannot start.
+            EngineError: It cannot start; nothing is held any more.
+            OutOfMemoryError: Too little memory; likewise.
         """
         engine = self._engine
         if engine is None:
@@ -139,7 +143,8 @@ class EnginePool:
         if self._loaded:
             return False
         key = engine_key(config)
-        others = [bound(c) for c in self._planned if engine_key(c) == key and c != config]
+        planned = [self.lowered(c) for c in self._planned]
+        others = [bound(c) for c in planned if engine_key(c) == key and c != config]
         try:
             engine.load(merged([workload, *others]), notice)
         except BaseException:
@@ -200,5 +205,6 @@ def merged(works: Sequence[Workload]) -> Workload:
         fixed_length=works[0].fixed_length,
         greedy=all(work.greedy for work in works),
         prompt_tokens=works[0].prompt_tokens,
+        batching=works[0].batching,
         jobs=tuple(works) if len(works) > 1 else (),
     )

@@ -149,6 +149,20 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def context_needed(name: str, requests: Sequence[Request], config: Config) -> int:
+    """Tokens of a benchmark's longest prompt, its answer, and what asking for the answer may add."""
+    return _longest(name, requests) + config.benchmarks[name].max_tokens + _elicitation(name, config)
+
+
+def _longest(name: str, requests: Sequence[Request]) -> int:
+    return max((len(r.prompt_ids) for r in requests if r.benchmark == name), default=0)
+
+
+def _elicitation(name: str, config: Config) -> int:
+    benchmark = config.benchmarks[name]
+    return benchmark.cue_tokens + len(benchmark.cue) if config.early_stopping is EarlyStopping.answer else 0
+
+
 def check_lengths(requests: Sequence[Request], config: Config) -> None:
     """Refuses prompts that with their answer and its elicitation do not fit the context.
 
@@ -156,11 +170,8 @@ def check_lengths(requests: Sequence[Request], config: Config) -> None:
         ModelError: Names the longest one and the settings that would fit.
     """
     for name, benchmark in config.benchmarks.items():
-        longest = max((len(r.prompt_ids) for r in requests if r.benchmark == name), default=0)
-        extra = (
-            benchmark.cue_tokens + len(benchmark.cue) if config.early_stopping is EarlyStopping.answer else 0
-        )
-        needed = longest + benchmark.max_tokens + extra
+        longest, extra = _longest(name, requests), _elicitation(name, config)
+        needed = context_needed(name, requests, config)
         if needed > config.model.max_length:
             raise ModelError(
                 f"{name}: the longest prompt has {longest} tokens and its answer may have {benchmark.max_tokens}"

@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import yaml
-
 from llmbench import pipeline, references
 from llmbench.asking import Stop
-from llmbench.config import STATIC_BATCHING, Config, EarlyStopping, as_yaml_data
+from llmbench.config import STATIC_BATCHING, Config, EarlyStopping, as_yaml
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.errors import Interrupted, RunError
 from llmbench.hub import notice_no_network
@@ -27,13 +25,15 @@ from llmbench.terminal import Terminal
 FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
-def run_job(
+def run_job(  # noqa: PLR0913 - as pipeline.run
     config: Config,
     folder: Path,
     overrides: Sequence[str],
     *,
     named: bool,
     pool: EnginePool | None = None,
+    goes_on: bool = False,
+    restarts: bool = False,
 ) -> Summary | None:
     """Runs one job and says what came of it; None where only prompts were shown.
 
@@ -43,8 +43,11 @@ def run_job(
         overrides: What was typed.
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
         pool: Keeps the engine for the next job.
+        goes_on: The folder holds this run's beginning, left by a process that ran out of memory.
+        restarts: A new process may be started in place of this one.
 
     Raises:
+        StartAgain: It has to be.
         LlmbenchError: Something a user can mend.
         Interrupted: Ctrl-C or SIGTERM.
     """
@@ -53,32 +56,37 @@ def run_job(
         show_prompts(config, Terminal())
         return None
     try:
-        return _run_in(config, folder, overrides, named=named, pool=pool)
+        with captured(folder / LOG, config.log_level) as (out, err), _signals() as stop:
+            terminal = Terminal(out, err)
+            _say_beforehand(config, overrides, terminal, named=named)
+            (folder / CONFIG).write_text(as_yaml(config))
+            found = pipeline.run(
+                config,
+                folder,
+                overrides=overrides,
+                terminal=terminal,
+                stop=stop,
+                pool=pool,
+                goes_on=goes_on,
+                restarts=restarts,
+            )
+            terminal.table(found, os.path.relpath(folder))
+            if config.profile.comparable:
+                for comparison in references.comparisons(config, found):
+                    terminal.say(references.sentence(comparison))
     except OSError as error:
         if error.errno in FULL_OR_READ_ONLY:
             raise cannot_write(folder, error) from error
         raise
-
-
-def _run_in(
-    config: Config, folder: Path, overrides: Sequence[str], *, named: bool, pool: EnginePool | None
-) -> Summary:
-    with captured(folder / LOG, config.log_level) as (out, err), _signals() as stop:
-        terminal = Terminal(out, err)
-        if _needs_hub(config) and notice_no_network():
-            terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
-        _say_profile(config, terminal)
-        _skip(config, terminal, named=named)
-        _say_unused(config, overrides, terminal)
-        (folder / CONFIG).write_text(
-            yaml.safe_dump(as_yaml_data(config), sort_keys=False, allow_unicode=True)
-        )
-        found = pipeline.run(config, folder, overrides=overrides, terminal=terminal, stop=stop, pool=pool)
-        terminal.table(found, os.path.relpath(folder))
-        if config.profile.comparable:
-            for comparison in references.comparisons(config, found):
-                terminal.say(references.sentence(comparison))
     return found
+
+
+def _say_beforehand(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:
+    if _needs_hub(config) and notice_no_network():
+        terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
+    _say_profile(config, terminal)
+    _skip(config, terminal, named=named)
+    _say_unused(config, overrides, terminal)
 
 
 def _needs_hub(config: Config) -> bool:

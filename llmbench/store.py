@@ -50,8 +50,8 @@ class Run:
 class Store:
     """The folder of a run being made. `sealed` names the benchmarks whose questions must not stand in plain text."""
 
-    def __init__(self, folder: Path, sealed: frozenset[str] = frozenset()) -> None:
-        """Creates the folder and its journal.
+    def __init__(self, folder: Path, sealed: frozenset[str] = frozenset(), *, goes_on: bool = False) -> None:
+        """Creates the folder and its journal, or `goes_on` with the journal that is there.
 
         Raises:
             RunError: The folder holds a run already, or cannot be written.
@@ -59,9 +59,10 @@ class Store:
         self.folder, self._sealed = folder, sealed
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._journal = os.open(
-                folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644
-            )
+            if goes_on:
+                _end_with_a_line(folder / JOURNAL)
+            new = 0 if goes_on else os.O_EXCL
+            self._journal = os.open(folder / JOURNAL, os.O_WRONLY | os.O_CREAT | new | os.O_APPEND, 0o644)
         except FileExistsError as error:
             raise RunError(
                 f"{folder} holds a run already; choose another folder with hydra.run.dir=FOLDER."
@@ -124,6 +125,14 @@ class Store:
             raise RunError(
                 f"{self.folder / JOURNAL} cannot be written ({error.strerror}); what was journalled is kept."
             ) from error
+
+
+def _end_with_a_line(journal: Path) -> None:
+    """Cuts off the line that a dying process did not finish."""
+    if not journal.exists():
+        return
+    with journal.open("r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY

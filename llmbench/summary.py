@@ -147,18 +147,28 @@ class Summary:
     benchmarks: dict[str, BenchmarkSummary] = field(default_factory=dict)
     preflight: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    recovery: list[str] = field(default_factory=list)
     error: str | None = None
     version: int = VERSION
 
 
-def summarise(results: Sequence[Result], expected: int, repeats: int) -> BenchmarkSummary:
-    """The metrics of one benchmark's results; `expected` is how many the run set out to get."""
+def summarise(
+    results: Sequence[Result], expected: int, repeats: int, *, sittings: int = 1
+) -> BenchmarkSummary:
+    """The metrics of one benchmark's results.
+
+    Args:
+        results: One for each sample and repeat.
+        expected: How many the run set out to get.
+        repeats: Answers to each question.
+        sittings: Processes that they come from; of several there is no single time or throughput.
+    """
     by_sample: dict[str, list[float]] = {}
     for result in results:
         by_sample.setdefault(result.sample_id, []).append(result.score.value)
     means = [math.fsum(values) / len(values) for values in by_sample.values()]
     completions = [completion for result in results for completion in result.completions]
-    time_s = _span(completions)
+    time_s = _span(completions) if sittings == 1 else None
     tokens = Tokens(
         prompt=sum(_prompt_tokens(result) for result in results),
         output=sum(c.output_tokens for c in completions),

@@ -1,26 +1,25 @@
 """A multirun: the launcher that keeps one engine for many jobs, and what is said and written when they are done."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import orjson
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.markup import escape
 from rich.table import Table
 
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError
-from llmbench.store import SUMMARY
-from llmbench.summary import Summary, as_dict
+from llmbench.store import MANIFEST, SUMMARY
 from llmbench.terminal import Terminal
 
 PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
@@ -34,17 +33,27 @@ class Job:
     Attributes:
         number: Its place in the order in which the jobs were asked for, from 0.
         engine: Which of the engines loaded so far stood when it ended, from 1; 0: none.
-        loaded: An engine was loaded for it.
     """
 
     number: int
     overrides: list[str]
     folder: Path
-    summary: Summary | None = None
+    summary: dict[str, Any] | None = None  # as summary.json has it
     error: str | None = None
     interrupted: bool = False
     engine: int = 0
-    loaded: bool = False
+
+    @classmethod
+    def read(cls, written: Mapping[str, Any]) -> Self:
+        """A job as `row` wrote it."""
+        return cls(
+            written["job"],
+            written["overrides"],
+            Path(written["folder"]),
+            written["summary"],
+            written["error"],
+            interrupted=written["status"] == "interrupted",
+        )
 
     @property
     def status(self) -> str:
@@ -65,6 +74,9 @@ class Task(Protocol):
 
     def plan(self, configs: Sequence[Config]) -> None:
         """These jobs come next and share an engine."""
+
+    def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
+        """Whether this job need not run, because it was done before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +106,25 @@ class OneEngineLauncher(Launcher):
         self.task.expect(len(job_overrides))
         points = [self._compose(number, o) for number, o in enumerate(job_overrides, initial_job_idx)]
         done: dict[int, JobReturn] = {}
-        for group in by_engine(points):
+        left = []
+        for point, own in zip(points, job_overrides, strict=True):
+            if self._done(point):
+                done[point.number] = JobReturn(overrides=list(own), status=JobStatus.COMPLETED)
+            else:
+                left.append(point)
+        for group in by_engine(left):
             self.task.plan([point.config for point in group if point.config is not None])
             for point in group:
                 done[point.number] = self._run(point)
         return [done[point.number] for point in points]
+
+    def _done(self, point: Point) -> bool:
+        if point.config is None:
+            return False
+        hydra = point.composed.hydra
+        own = cast("list[str]", OmegaConf.to_container(hydra.overrides.task, resolve=False))
+        folder = Path(str(hydra.sweep.dir)) / str(hydra.sweep.subdir)
+        return self.task.done(point.number, own, point.config, folder)
 
     def _compose(self, number: int, overrides: Sequence[str]) -> Point:
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
@@ -161,6 +187,24 @@ def _settings(composed: DictConfig) -> Config | None:
         hydra_config.cfg = before
 
 
+def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job | None:
+    """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
+    for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
+        summary, manifest = _written(candidate / SUMMARY), _written(candidate / MANIFEST)
+        if summary.get("status") == "finished" and manifest.get("overrides") == list(overrides):
+            return Job(number, list(overrides), candidate, summary)
+    return None
+
+
+def _written(path: Path) -> dict[str, Any]:
+    """What a file of a run holds; nothing where it cannot be read."""
+    try:
+        found = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def finish(jobs: Iterable[Job], folder: Path, *, expected: int, loads: int, time_s: float) -> None:
     """Prints the table and writes the sweep's `summary.json`.
 
@@ -177,7 +221,7 @@ def finish(jobs: Iterable[Job], folder: Path, *, expected: int, loads: int, time
         "time_s": time_s,
         "loads": loads,
         "groups": _groups(jobs),
-        "jobs": [_row(job) for job in jobs],
+        "jobs": [row(job) for job in jobs],
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMMARY).write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2, default=str) + b"\n")
@@ -215,23 +259,19 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 
 def _had_engine(job: Job) -> bool:
     """Whether a job got as far as its engine; of one that did not finish only its folder tells."""
-    if job.summary is not None:
-        return job.summary.engine is not None
-    try:
-        written = orjson.loads((job.folder / SUMMARY).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return False
-    return written["engine"] is not None
+    written = job.summary or _written(job.folder / SUMMARY)
+    return written.get("engine") is not None
 
 
-def _row(job: Job) -> dict[str, Any]:
+def row(job: Job) -> dict[str, Any]:
+    """A job as the sweep's `summary.json` has it."""
     return {
         "job": job.number,
         "overrides": job.overrides,
         "folder": str(job.folder),
         "status": job.status,
         "error": job.error,
-        "summary": as_dict(job.summary) if job.summary else None,
+        "summary": job.summary,
     }
 
 
@@ -255,20 +295,20 @@ def _table(jobs: Sequence[Job]) -> Table:
             )  # finished without figures: prompts were shown
             table.add_row(str(job.number), settings, f"[{colour}]{job.status}[/]")
             continue
-        times = job.summary.time_s
-        for place, (name, found) in enumerate(job.summary.benchmarks.items()):
+        times = job.summary["time_s"]
+        for place, (name, found) in enumerate(job.summary["benchmarks"].items()):
             of_the_job = (
-                _seconds(times.load) if job.loaded else "",
-                _seconds(times.generate),
-                _seconds(times.total),
+                _seconds(times["load"]) if times["load"] else "",
+                _seconds(times["generate"]),
+                _seconds(times["total"]),
             )
             table.add_row(
                 str(job.number) if place == 0 else "",
                 settings if place == 0 else "",
                 name,
-                "-" if found.accuracy is None else f"{100 * found.accuracy:.1f} %",
-                _short(found.latency_s.mean, " s"),
-                _short(found.throughput.output_tokens_per_s),
+                "-" if found["accuracy"] is None else f"{100 * found['accuracy']:.1f} %",
+                _short(found["latency_s"]["mean"], " s"),
+                _short(found["throughput"]["output_tokens_per_s"]),
                 *(of_the_job if place == 0 else ()),
             )
     return table

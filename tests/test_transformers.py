@@ -185,13 +185,15 @@ def test_a_batch_holds_one_token_limit(bench: Bench) -> None:
 
 
 def test_batch_size_bounds_the_batches(bench: Bench) -> None:
-    bench.engine.begin(bench.tokenizer, replace(WORK, batch_size=2), loaded=False)
+    two = Batching.of(compose(["batch_size=2"]))
+    bench.engine.begin(bench.tokenizer, replace(WORK, batching=two), loaded=False)
     report = bench.engine.report()
     assert (report.batch_size, report.loads) == (2, 0)
     requests = [bench.request("Count.", max_tokens=1) for _ in range(5)]
     done = bench.finish(*requests).values()
     assert len({completion.timing.queued for completion in done if completion.timing}) == 3
-    assert bench.engine.wanted_batch(replace(WORK, batch_size=64)) <= bench.engine.capacity
+    many = Batching.of(compose(["batch_size=64"]))
+    assert bench.engine.wanted_batch(replace(WORK, batching=many)) <= bench.engine.capacity
 
 
 def test_a_continuation_goes_first_and_equals_an_undisturbed_text(bench: Bench) -> None:

@@ -141,3 +141,18 @@ def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["passed"] == found["checks"] > 6
+
+
+def test_a_context_that_does_not_fit_is_made_shorter_where_nobody_needs_it(
+    tmp_path: Path, smollm2: Path
+) -> None:
+    assert smollm2.is_dir()
+    few = ("limit=2", "benchmarks.arithmetic.max_tokens=8", f"engine.kv_cache_memory_bytes={64 << 20}")
+    done = python("-m", "llmbench", *few, "model.max_length=8192", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = load_run(only_run(tmp_path))
+    (step,) = run.manifest["recovery"]
+    assert (step["cause"], step["setting"], step["before"]) == ("context", "model.max_length", 8192)
+    assert step["after"] <= run.summary["engine"]["kv_cache_tokens"] < 8192
+    assert step["after"] % 16 == 0
+    assert not step["fresh"]

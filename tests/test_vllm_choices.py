@@ -1,4 +1,6 @@
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,9 +10,9 @@ from llmbench.config import Device, Startup
 from llmbench.engine import vllm_choices
 from llmbench.engine.base import Workload
 from llmbench.engine.vllm import GRAPH_POOL, _new_graph_pool
-from llmbench.engine.vllm_errors import explain_import, explain_start
+from llmbench.engine.vllm_errors import explain_import, start_error, step_error
 from llmbench.engine.vllm_startup import plan_startup
-from llmbench.errors import EngineError
+from llmbench.errors import EngineError, OutOfMemoryError, Shortage
 from llmbench.machine import Gpu
 from llmbench.models import Checkpoint, settings
 
@@ -102,9 +104,66 @@ def test_what_vllm_says_becomes_one_sentence_of_advice(said: str, advice: str) -
     outer = RuntimeError("Engine core initialization failed.") if "new" not in said else inner
     if outer is not inner:
         outer.__cause__ = inner
-    sentence = explain_start(outer, compose(["model=qwen14b"]))
+    sentence = str(start_error(outer, compose(["model=qwen14b"])))
     assert advice in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("said", "shortage"),
+    [
+        (
+            "Free memory on device cuda:0 (58.5/78.0 GiB) on startup is less than desired",
+            Shortage("free", free_share=0.75),
+        ),
+        ("No available memory for the cache blocks.", Shortage("kv_cache")),
+        ("the estimated maximum model length is 1234. Try", Shortage("context", fits=1234)),
+        ("CUDA out of memory. Tried to allocate 2 GiB", Shortage("warm_up", spoiled=True)),
+        ("DefaultCPUAllocator: can't allocate memory", Shortage("warm_up", spoiled=True)),
+    ],
+)
+def test_what_memory_was_short_for_is_told_apart(said: str, shortage: Shortage) -> None:
+    error = start_error(RuntimeError(said), compose(["model=qwen14b"]))
+    assert isinstance(error, OutOfMemoryError)
+    assert error.shortage == shortage
+
+
+@pytest.mark.parametrize(
+    ("function", "cause"),
+    [("load_model", "weights"), ("determine_available_memory", "profiling"), ("capture_model", "capture")],
+)
+def test_where_memory_ran_out_is_told_by_what_was_under_way(function: str, cause: str) -> None:
+    namespace: dict[str, Any] = {}
+    exec(f"def {function}():\n    raise RuntimeError('CUDA out of memory.')", namespace)  # noqa: S102
+    with pytest.raises(RuntimeError) as raised:
+        namespace[function]()
+    error = start_error(raised.value, compose(["model=qwen14b"]))
+    assert isinstance(error, OutOfMemoryError)
+    assert error.shortage.cause == cause
+
+
+def test_an_engine_in_another_process_is_understood_by_its_log(tmp_path: Path) -> None:
+    said = tmp_path / "log"
+    said.write_text(
+        "File gpu_worker.py, line 5, in load_model\ntorch.OutOfMemoryError: CUDA out of memory.\n"
+    )
+    saved, log = os.dup(2), os.open(said, os.O_RDWR | os.O_APPEND)
+    try:
+        os.dup2(log, 2)
+        error = start_error(RuntimeError("Engine core initialization failed."), compose(["model=qwen14b"]))
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(log)
+    assert isinstance(error, OutOfMemoryError)
+    assert error.shortage == Shortage("weights", spoiled=True)
+
+
+def test_memory_that_runs_out_while_requests_run_is_no_broken_engine() -> None:
+    error = step_error(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert isinstance(error, OutOfMemoryError)
+    assert error.shortage == Shortage("running", spoiled=True)
+    assert not isinstance(step_error(RuntimeError("illegal instruction")), OutOfMemoryError)
 
 
 def test_a_broken_torchvision_is_explained() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from llmbench.config import Config, EarlyStopping, suggest
+from llmbench.engine.batching import Batching
 from llmbench.errors import ConfigError
 from llmbench.models import Checkpoint, locate
 from llmbench.records import Completion, Request
@@ -26,6 +27,7 @@ class Workload:
         fixed_length: Every output runs to its limit.
         greedy: Nothing is drawn at random, and nothing is penalised.
         prompt_tokens: A generous guess at the longest prompt, before any is written; 0 where nothing is known.
+        batching: How an engine with static batches forms them; None where nobody said.
         jobs: The jobs that this is the sum of, one after another; empty for a single one.
     """
 
@@ -37,6 +39,7 @@ class Workload:
     fixed_length: bool = False
     greedy: bool = False
     prompt_tokens: int = 0
+    batching: Batching | None = None
     jobs: "tuple[Workload, ...]" = ()
 
     @classmethod
@@ -56,6 +59,7 @@ class Workload:
             at_once=0 if config.batch_size else requests,
             fixed_length=config.sampling.ignore_eos,
             greedy=all(_greedy(config, name) for name in counts),
+            batching=Batching.of(config),
         )
 
 

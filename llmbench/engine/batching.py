@@ -31,13 +31,14 @@ class Batching:
     context: int
 
     @classmethod
-    def of(cls, config: Config, batch_size: int = 0) -> Self:
-        """The settings of a run; `batch_size`, where it is not 0, stands for both sizes and bounds the smallest."""
+    def of(cls, config: Config) -> Self:
+        """The settings of a run; `batch_size`, where it is given, stands for both sizes and bounds the smallest."""
+        size = config.batch_size
         return cls(
             dynamic=config.use_dynamic_batching,
-            static_size=batch_size or config.static_batch_size,
-            largest=batch_size or config.max_batch_size,
-            smallest=min(config.min_batch_size, batch_size or config.min_batch_size),
+            static_size=size or config.static_batch_size,
+            largest=size or config.max_batch_size,
+            smallest=min(config.min_batch_size, size or config.min_batch_size),
             context=config.model.max_length,
         )
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from llmbench.config import Config, suggest
 from llmbench.engine.base import EngineReport, Notice, Workload
-from llmbench.errors import ConfigError, EngineError
+from llmbench.errors import ConfigError, EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, FinishReason, Message, Request, Timing
 from llmbench.tokenizers import Tokenizer
 
@@ -70,10 +70,42 @@ class _Running:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TooLittle:
+    """Memory that runs out on demand.
+
+    Attributes:
+        shortage: What it is short for.
+        requests: It suffices for so many requests at once; None: for any number.
+        utilization: It suffices from this `model.gpu_memory_utilization` down; None: at any.
+        after: It runs out after so many completions; None: at the start.
+    """
+
+    shortage: Shortage
+    requests: int | None = None
+    utilization: float | None = None
+    after: int | None = None
+
+    def check(self, at_once: int, utilization: float, finished: int | None) -> None:
+        """Runs out where it is the time for it and too much is asked.
+
+        Raises:
+            OutOfMemoryError: It did.
+        """
+        due = finished is None if self.after is None else finished is not None and finished >= self.after
+        fits = (self.requests is None or at_once <= self.requests) and (
+            self.utilization is None or utilization <= self.utilization
+        )
+        if due and not fits:
+            raise OutOfMemoryError(
+                "The fake engine ran out of memory, as engine.args.too_little asks.", self.shortage
+            )
+
+
 class FakeEngine:
     """The engine. `refuse` names requests that come back as errors, `break_after` dies after that many completions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a way to fail
         self,
         batch_size: int | None = None,
         reply: Reply = nonsense,
@@ -81,6 +113,8 @@ class FakeEngine:
         refuse: frozenset[str] = frozenset(),
         break_after: int | None = None,
         step_s: float = 0.0,
+        too_little: TooLittle | None = None,
+        utilization: float = 1.0,
     ) -> None:
         """Takes how to answer and how to fail; `step_s` are real seconds a step, for watching the display."""
         self._asked_batch, self._reply = batch_size, reply
@@ -88,6 +122,7 @@ class FakeEngine:
         self._batch_size = self.capacity = 0
         self._loads = 0
         self._refuse, self._break_after, self._pause_s = refuse, break_after, step_s
+        self._too_little, self._utilization = too_little, utilization
         self._waiting: deque[tuple[Request, int]] = deque()
         self._running: list[_Running] = []
         self._steps = self._finished = self._tokens = 0
@@ -95,12 +130,12 @@ class FakeEngine:
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse` and `break_after`.
+        """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse`, `break_after` and `too_little`.
 
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = ("step_s", "refuse", "break_after")
+        known = ("step_s", "refuse", "break_after", "too_little")
         for key in config.engine.args:
             if key not in known:
                 raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
@@ -109,6 +144,11 @@ class FakeEngine:
             if not isinstance(options.get(key, 0), kind):
                 raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
         options["refuse"] = frozenset(options.get("refuse", ()))
+        if "too_little" in options:
+            wanted = dict(options["too_little"])
+            bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}
+            options["too_little"] = TooLittle(Shortage(**wanted), **bounds)
+            options["utilization"] = config.model.gpu_memory_utilization
         return cls(None, **options)
 
     def prepare(self) -> None:
@@ -119,8 +159,14 @@ class FakeEngine:
         return self._asked_batch or max(workload.batch_size, min(workload.at_once, 256), 1)
 
     def load(self, workload: Workload, notice: Notice) -> None:  # noqa: ARG002
-        """Nothing to load."""
+        """Nothing to load.
+
+        Raises:
+            OutOfMemoryError: `too_little` asks for it.
+        """
         self.capacity = self.wanted_batch(workload)
+        if self._too_little:
+            self._too_little.check(self.capacity, self._utilization, None)
 
     def serves(self, workload: Workload) -> bool:
         """Whether it holds as many at once."""
@@ -166,7 +212,10 @@ class FakeEngine:
 
         Raises:
             EngineError: `break_after` completions were given.
+            OutOfMemoryError: `too_little` asks for it.
         """
+        if self._too_little:
+            self._too_little.check(self._batch_size, self._utilization, self._finished)
         if self._break_after is not None and self._finished >= self._break_after:
             raise EngineError(
                 f"The fake engine broke after {self._finished} completions, as engine.args.break_after asks."

@@ -26,7 +26,7 @@ from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.vllm_choices import SMALL_MODEL_B, billions_of_parameters
 from llmbench.engine.vllm_errors import TORCH_EXTRAS
-from llmbench.errors import ConfigError, EngineError, LlmbenchError, let_go
+from llmbench.errors import ConfigError, EngineError, LlmbenchError, OutOfMemoryError, Shortage, let_go
 from llmbench.models import Checkpoint, settings
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
@@ -254,7 +254,7 @@ class TransformersEngine:
 
     def wanted_batch(self, workload: Workload) -> int:
         """The most that a batch may hold: `batch_size`, else `max_batch_size` or `static_batch_size`."""
-        return Batching.of(self._config, workload.batch_size).most
+        return (workload.batching or self._batching).most
 
     def load(self, workload: Workload, notice: Notice) -> None:
         """Loads the model in evaluation mode.
@@ -283,10 +283,10 @@ class TransformersEngine:
             raise
         except Exception as error:
             log.exception("transformers could not load the model")
-            sentence = self._explain_start(error)
+            told = self._start_error(error)
             let_go(error)
             self._forget()
-            raise EngineError(sentence) from None
+            raise told from None
         forward = inspect.signature(self._model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in forward else {}
         self._load_parts |= {"device": ready - begun, "weights": time.monotonic() - ready}
@@ -337,16 +337,17 @@ class TransformersEngine:
         self._free_bytes = machine.free_bytes(gpus[0]) if gpus else None
         self._torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
 
-    def _explain_start(self, error: Exception) -> str:
+    def _start_error(self, error: Exception) -> EngineError:
         if isinstance(error, self._torch.OutOfMemoryError):
-            return (
+            return OutOfMemoryError(
                 "The GPU ran out of memory while loading; use model.quantization=bitsandbytes, a smaller model, or a higher "
-                "model.gpu_memory_utilization."
+                "model.gpu_memory_utilization.",
+                Shortage("weights", spoiled=True),
             )
         text = str(error)
         if "unexpected keyword argument" in text and self._config.engine.args:
-            return f"engine.args holds what from_pretrained does not take: {_first_line(error)}."
-        return f"transformers could not load the model: {_first_line(error)}; the log has more."
+            return EngineError(f"engine.args holds what from_pretrained does not take: {_first_line(error)}.")
+        return EngineError(f"transformers could not load the model: {_first_line(error)}; the log has more.")
 
     def serves(self, workload: Workload) -> bool:  # noqa: ARG002
         """Always: nothing is set aside at the start."""
@@ -361,7 +362,7 @@ class TransformersEngine:
         if not isinstance(tokenizer, HubTokenizer):
             raise EngineError("engine=transformers needs the model's own tokenizer.")
         self._tokenizer, self._loads, self._tokens = tokenizer, int(loaded), 0
-        self._batching = Batching.of(self._config, workload.batch_size)
+        self._batching = workload.batching or self._batching
         own = getattr(self._model.generation_config, "eos_token_id", None)
         ends = own if isinstance(own, list) else [own]
         self._ends = frozenset(end for end in (*ends, tokenizer.hub.eos_token_id) if end is not None)
@@ -413,7 +414,8 @@ class TransformersEngine:
         """One token for every row: for a new batch, which is formed where none runs, the first one.
 
         Raises:
-            EngineError: The model failed, or the memory is too small for the batch.
+            EngineError: The model failed.
+            OutOfMemoryError: The memory is too small for the batch.
         """
         refused: list[Completion] = []
         if self._batch is None:
@@ -425,7 +427,7 @@ class TransformersEngine:
             with self._torch.inference_mode():
                 return refused + self._decode(self._batch)
         except self._torch.OutOfMemoryError as error:
-            raise EngineError(self._too_much(self._batch)) from error
+            raise OutOfMemoryError(self._too_much(self._batch), Shortage("running", spoiled=True)) from error
         except RuntimeError as error:
             raise EngineError(
                 f"transformers stopped working: {type(error).__name__}: {_first_line(error)}; the log has more."

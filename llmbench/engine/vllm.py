@@ -29,7 +29,7 @@ from llmbench.engine.vllm_choices import (
     graph_sizes,
     pick_device,
 )
-from llmbench.engine.vllm_errors import explain_import, explain_start
+from llmbench.engine.vllm_errors import explain_import, start_error, step_error
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.errors import EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
@@ -168,6 +168,7 @@ class VllmEngine:
 
         Raises:
             EngineError: It cannot start; the message says what would help.
+            OutOfMemoryError: There is too little memory for it.
         """
         begun = time.monotonic()
         gc.disable()
@@ -191,10 +192,10 @@ class VllmEngine:
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
             log.exception("vLLM could not start")
-            sentence = explain_start(error, self._config)
+            told = start_error(error, self._config)
             let_go(error)
             self._forget()
-            raise EngineError(sentence) from None
+            raise told from None
         finally:
             os.environ.pop(GREEDY, None)
             gc.enable()
@@ -364,6 +365,7 @@ class VllmEngine:
 
         Raises:
             EngineError: vLLM died.
+            OutOfMemoryError: Memory ran out.
         """
         refused = self._admit()
         if not self._running:
@@ -373,9 +375,7 @@ class VllmEngine:
         except (KeyboardInterrupt, LlmbenchError):
             raise
         except Exception as error:
-            raise EngineError(
-                f"vLLM stopped working: {type(error).__name__}: {error}".rstrip(".") + "; the log has more."
-            ) from error
+            raise step_error(error) from error
         return refused + [self._completion(output) for output in outputs if output.finished]
 
     def _admit(self) -> list[Completion]:

@@ -1,10 +1,14 @@
 """What vLLM says when it cannot start, turned into one sentence with the setting that would help; the log has its own words."""
 
 import re
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from llmbench.config import Config
+from llmbench.errors import Cause, EngineError, OutOfMemoryError, Shortage
 
+STDERR = 2
 TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
 """Packages whose ordinary builds cannot be imported beside the CPU build of torch, and then keep vLLM from importing."""
 
@@ -21,20 +25,87 @@ def explain_import(error: BaseException) -> str:
     return f"vLLM cannot be imported ({type(error).__name__}: {first}); run `make setup` again."
 
 
-def explain_start(error: BaseException, config: Config) -> str:
-    """Why vLLM could not start, found in the error and everything that led to it."""
-    texts = []
-    cause: BaseException | None = error
-    while cause is not None:
-        texts.append(str(cause))
-        cause = cause.__cause__ or cause.__context__
-    text = "\n".join(texts)
+def start_error(error: BaseException, config: Config) -> EngineError:
+    """Why vLLM could not start, found in the error and everything that led to it; `OutOfMemoryError` where that was it."""
+    causes = list(_chain(error))
+    text = "\n".join(str(cause) for cause in causes)
+    if ELSEWHERE in text:
+        text = f"{text}\n{_logged()}"
     for pattern, explain in _CAUSES:
         match = re.search(pattern, text)
         if match:
-            return explain(match, config)
+            shortage = _shortage(text, causes)
+            sentence = explain(match, config)
+            return OutOfMemoryError(sentence, shortage) if shortage else EngineError(sentence)
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    return f"vLLM could not start: {first.rstrip('.')}; the log has more."
+    return EngineError(f"vLLM could not start: {first.rstrip('.')}; the log has more.")
+
+
+def step_error(error: BaseException) -> EngineError:
+    """Why vLLM stopped working; `OutOfMemoryError` where that was it."""
+    text = "\n".join(str(cause) for cause in _chain(error))
+    if re.search(EXHAUSTED, text):
+        return OutOfMemoryError(
+            "The GPU ran out of memory while requests ran; end what else runs on it, or set a smaller batch_size.",
+            Shortage("running", spoiled=True),
+        )
+    said = f"vLLM stopped working: {type(error).__name__}: {error}".rstrip(".")
+    return EngineError(f"{said}; the log has more.")
+
+
+ELSEWHERE = "Engine core initialization failed"
+"""All that vLLM tells of an error in a process of its own; the rest is in the log."""
+EXHAUSTED = r"(?i)out of memory|can't allocate memory"
+LOG_TAIL = 1 << 16
+"""Bytes of the log's end that are searched."""
+PLACES: tuple[tuple[str, Cause], ...] = (
+    ("capture_model", "capture"),
+    ("determine_available_memory", "profiling"),
+    ("load_model", "weights"),
+)
+"""Functions of vLLM's workers that are under way when memory runs out (vllm/v1/worker/gpu_worker.py, 0.26 and 0.27)."""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _logged() -> str:
+    """The end of the file that the standard error goes to, where it is one."""
+    try:
+        path = Path(f"/proc/self/fd/{STDERR}").resolve(strict=True)
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_TAIL))
+            return file.read().decode(errors="replace") if path.is_file() else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def _shortage(text: str, causes: Sequence[BaseException]) -> Shortage | None:
+    """What was short; None where the error was about something else."""
+    free = re.search(r"Free memory on device.*?\(([\d.]+)/([\d.]+) GiB\)", text)
+    if free:
+        return Shortage("free", free_share=float(free[1]) / float(free[2]))
+    if "Free memory on device" in text:
+        return Shortage("free")
+    if "No available memory for the cache blocks" in text:
+        return Shortage("kv_cache")
+    fits = re.search(r"estimated maximum model length is (\d+)", text)
+    if fits:
+        return Shortage("context", fits=int(fits[1]))
+    if not re.search(EXHAUSTED, text):
+        return None
+    under_way = {name for cause in causes for name in _functions(cause)} | set(
+        re.findall(r", in (\w+)", text)
+    )
+    return Shortage(next((cause for name, cause in PLACES if name in under_way), "warm_up"), spoiled=True)
+
+
+def _functions(error: BaseException) -> Iterator[str]:
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield frame.f_code.co_name
 
 
 def _less(config: Config) -> float:
@@ -65,7 +136,7 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
         ),
     ),
     (
-        r"(?i)out of memory",
+        EXHAUSTED,
         lambda _, config: (
             f"The GPU ran out of memory while loading; set model.gpu_memory_utilization={_less(config)} "
             "or a smaller batch_size."

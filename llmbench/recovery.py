@@ -1,0 +1,242 @@
+"""What is tried when memory was too little: less of it, step by step, and a new process where CUDA may hold on to what it had.
+
+No step changes a score: neither the weights nor the questions nor what may be answered, only how much runs at once, what is
+set aside for it, and a context that nobody would have filled.
+"""
+
+import copy
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from llmbench.config import Config, Startup
+from llmbench.errors import OutOfMemoryError, RunError, Shortage
+
+UTILISATION, CONTEXT, SEQUENCES = "model.gpu_memory_utilization", "model.max_length", "batch_size"
+STARTUP = "engine.startup"
+LOWER, LOWEST = 0.1, 0.3
+"""How much less of the GPU each step takes, and the least."""
+SLACK = 0.01
+"""Share of the GPU that is left beside what was free: other processes move."""
+CONTEXT_STEP = 16
+"""Contexts are multiples of this, a KV block's tokens."""
+FILE = "recovery.json"
+VARIABLE = "LLMBENCH_RECOVERY"
+"""Tells the new process where that file is."""
+
+WORDS = {
+    "free": "less GPU memory was free than asked for",
+    "kv_cache": "no memory was left for the KV cache",
+    "context": "the KV cache had no room for one sequence of the full context",
+    "weights": "memory ran out while the weights were loaded",
+    "profiling": "memory ran out while vLLM tried the largest batch",
+    "capture": "memory ran out while CUDA graphs were captured",
+    "warm_up": "memory ran out while the engine warmed up",
+    "running": "memory ran out while requests ran",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One try with less.
+
+    Attributes:
+        cause: What memory was short for (`errors.Shortage`).
+        setting: Which setting was lowered.
+        before: Its value when memory ran out; None: left open.
+        after: Its value from then on.
+        fresh: The next try was in a new process.
+        kept: Results that were finished before and were not asked again.
+    """
+
+    cause: str
+    setting: str
+    before: float | int | str | None
+    after: float | int | str
+    fresh: bool = False
+    kept: int = 0
+
+    def sentence(self) -> str:
+        """What the person who waits is told."""
+        where = " in a new process" if self.fresh else ""
+        kept = f"; {self.kept} finished results are kept" if self.kept else ""
+        said = WORDS[self.cause]
+        before = "" if self.before is None else f" instead of {self.before}"
+        return f"{said[0].upper()}{said[1:]}; trying again{where} with {self.setting}={self.after}{before}{kept}."
+
+
+def lowered(config: Config, steps: Sequence[Step]) -> Config:
+    """The settings with what the steps lowered; what is lower already stays."""
+    config = copy.deepcopy(config)
+    for step in steps:
+        if step.setting == STARTUP:
+            config.engine.startup = Startup.eager
+        else:
+            _lower(config, step.setting, step.after)
+    config.min_batch_size = min(config.min_batch_size, config.max_batch_size)
+    return config
+
+
+def next_step(
+    config: Config, shortage: Shortage, taken: Sequence[Step], *, needed: int, at_once: int
+) -> Step | None:
+    """What to try next; None where nothing is left that could help, or `oom_retries` steps were taken.
+
+    Args:
+        config: The settings that were too much.
+        shortage: What was short.
+        taken: The steps before.
+        needed: Tokens of the longest prompt and its answer together.
+        at_once: Requests that were to run at once.
+    """
+    if len(taken) >= config.oom_retries:
+        return None
+    change = _change(config, shortage, taken, needed, at_once)
+    if change is None:
+        return None
+    setting, after = change
+    return Step(shortage.cause, setting, _value(config, setting), after)
+
+
+Change = tuple[str, float | int | str] | None
+
+
+def _change(config: Config, shortage: Shortage, taken: Sequence[Step], needed: int, at_once: int) -> Change:
+    if config.engine.name == "transformers":  # which sets nothing aside: only a batch can be smaller
+        return _smaller_batch(config) if shortage.cause == "running" else None
+    match shortage.cause:
+        case "free":
+            return _less_memory(config, shortage.free_share)
+        case "weights":
+            return _less_memory(config)
+        case "kv_cache":
+            return _fewer(at_once)
+        case "context":
+            return _shorter(config, shortage.fits, needed)
+        case "capture":
+            others: tuple[Change, ...] = (_less_memory(config), _without_graphs(config), _fewer(at_once))
+        case _:
+            others = (_less_memory(config), _fewer(at_once))
+    tried = [step.setting for step in taken]
+    possible = [change for change in others if change is not None]
+    return min(possible, key=lambda change: tried.count(change[0]), default=None)  # each in turn
+
+
+def _less_memory(config: Config, free_share: float | None = None) -> Change:
+    """The next lower utilisation, low enough for what was free."""
+    use = config.model.gpu_memory_utilization
+    while use > LOWEST:
+        use = max(LOWEST, round(use - LOWER, 2))
+        if free_share is None or use <= free_share - SLACK:
+            return UTILISATION, use
+    return None
+
+
+def _fewer(at_once: int) -> Change:
+    return (SEQUENCES, at_once // 2) if at_once > 1 else None
+
+
+def _shorter(config: Config, fits: int | None, needed: int) -> Change:
+    """A context that has room for what is asked."""
+    if fits is None:
+        return None
+    length = fits // CONTEXT_STEP * CONTEXT_STEP
+    return (CONTEXT, length) if needed <= length < config.model.max_length else None
+
+
+def _without_graphs(config: Config) -> Change:
+    return None if config.engine.startup is Startup.eager else (STARTUP, Startup.eager.value)
+
+
+def _smaller_batch(config: Config) -> Change:
+    setting = "max_batch_size" if config.use_dynamic_batching else "static_batch_size"
+    setting = SEQUENCES if config.batch_size is not None else setting
+    size = int(_value(config, setting) or 0)
+    return (setting, size // 2) if size > 1 else None
+
+
+def _value(config: Config, setting: str) -> float | int | str | None:
+    value: Any = config
+    for name in setting.split("."):
+        value = getattr(value, name)
+    return value.value if isinstance(value, Startup) else value
+
+
+def _lower(config: Config, setting: str, bound: float | str) -> None:
+    *path, last = setting.split(".")
+    owner: Any = config
+    for name in path:
+        owner = getattr(owner, name)
+    before = getattr(owner, last)
+    if before is None or before > bound:
+        setattr(owner, last, bound)
+
+
+class StartAgain(BaseException):
+    """The run goes on in a new process. No Exception: nothing between the engine and the command line may swallow it."""
+
+    def __init__(self, error: OutOfMemoryError) -> None:
+        """Keeps why, for a program that cannot be started again."""
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a process leaves to the one that goes on.
+
+    Attributes:
+        folder: The run's, which holds the journal so far.
+        number: The job's, 0 for a single run.
+        began: When the job began, on the monotonic clock that all processes share.
+        loads: Engines loaded so far.
+        steps: What was lowered, for each engine by its `pool.engine_key`.
+        jobs: What became of the jobs before, in the form of `sweep.Job`.
+    """
+
+    folder: str
+    number: int
+    began: float
+    loads: int
+    steps: Mapping[str, Sequence[Step]]
+    jobs: Sequence[Mapping[str, Any]] = field(default_factory=list)
+
+
+def start_again(unfinished: Unfinished, settings: Sequence[str]) -> NoReturn:
+    """Replaces this process by a new one with the same command line, which takes up what is unfinished.
+
+    Everything open but the standard streams is closed first: the GPU's memory goes with the last handle on its driver.
+
+    Args:
+        unfinished: What the new process takes up.
+        settings: Added to the command line.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    path = Path(unfinished.folder) / FILE
+    try:
+        path.write_text(json.dumps(asdict(unfinished)))
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror}).") from error
+    os.environ[VARIABLE] = str(path)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *settings])  # noqa: S606
+
+
+def taken_up() -> Unfinished | None:
+    """What the process before left to this one; told once."""
+    name = os.environ.pop(VARIABLE, None)
+    if name is None:
+        return None
+    path = Path(name)
+    left = json.loads(path.read_text())
+    path.unlink()
+    steps = {key: [Step(**step) for step in listed] for key, listed in left.pop("steps").items()}
+    return Unfinished(steps=steps, **left)

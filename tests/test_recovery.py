@@ -1,0 +1,215 @@
+"""Memory that runs out: what is lowered and in which order, where the run goes on, and what is kept."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from llmbench import pipeline
+from llmbench.cli import compose
+from llmbench.config import Config
+from llmbench.errors import Cause, OutOfMemoryError, Shortage
+from llmbench.pool import EnginePool
+from llmbench.recovery import StartAgain, Step, lowered, next_step
+from llmbench.store import load_run
+
+FAKE = ("benchmark=arithmetic", "engine=fake", "limit=12")
+
+
+def steps(
+    config: Config, *causes: str | Shortage, needed: int = 500, at_once: int = 64
+) -> list[tuple[str, Any]]:
+    """What is lowered when one shortage follows another."""
+    taken: list[Step] = []
+    for cause in causes:
+        shortage = cause if isinstance(cause, Shortage) else Shortage(cast("Cause", cause))
+        step = next_step(config, shortage, taken, needed=needed, at_once=at_once)
+        if step is None:
+            break
+        taken.append(step)
+        config = lowered(config, [step])
+        at_once = config.batch_size or at_once
+    return [(step.setting, step.after) for step in taken]
+
+
+USE, SIZE, LENGTH = "model.gpu_memory_utilization", "batch_size", "model.max_length"
+
+
+@pytest.mark.parametrize(
+    ("causes", "expected"),
+    [
+        (["free"], [(USE, 0.85)]),
+        ([Shortage("free", free_share=0.72)], [(USE, 0.65)]),
+        ([Shortage("free", free_share=0.2)], []),
+        (["weights", "weights"], [(USE, 0.85), (USE, 0.75)]),
+        (["profiling"] * 4, [(USE, 0.85), (SIZE, 32), (USE, 0.75), (SIZE, 16)]),
+        (["running"] * 3, [(USE, 0.85), (SIZE, 32), (USE, 0.75)]),
+        (["capture"] * 3, [(USE, 0.85), ("engine.startup", "eager"), (SIZE, 32)]),
+        (["kv_cache"] * 2, [(SIZE, 32), (SIZE, 16)]),
+        ([Shortage("context", fits=1239)], [(LENGTH, 1232)]),
+        ([Shortage("context", fits=400)], []),
+        ([Shortage("context")], []),
+    ],
+)
+def test_each_cause_has_its_remedies_in_turn(
+    causes: list[str | Shortage], expected: list[tuple[str, Any]]
+) -> None:
+    assert steps(compose([]), *causes) == expected
+
+
+def test_the_tries_are_bounded() -> None:
+    assert len(steps(compose([]), *["profiling"] * 9)) == 4
+    assert len(steps(compose(["oom_retries=1"]), *["profiling"] * 9)) == 1
+    assert steps(compose(["oom_retries=0"]), "free") == []
+    assert steps(compose(["oom_retries=99"]), *["weights"] * 99)[-1] == (USE, 0.3)
+    assert steps(compose(["oom_retries=99"]), *["kv_cache"] * 99, at_once=5) == [(SIZE, 2), (SIZE, 1)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ([], [("max_batch_size", 4), ("max_batch_size", 2), ("max_batch_size", 1)]),
+        (["use_dynamic_batching=false"], [("static_batch_size", 2), ("static_batch_size", 1)]),
+        (["batch_size=6"], [(SIZE, 3), (SIZE, 1)]),
+    ],
+)
+def test_static_batches_are_halved(settings: list[str], expected: list[tuple[str, int]]) -> None:
+    config = compose(["engine=transformers", *settings])
+    assert steps(config, *["running"] * 4) == expected
+    assert steps(config, "weights") == []
+    assert lowered(config, [Step("running", "max_batch_size", 8, 1)]).min_batch_size == 1
+
+
+def test_what_is_lower_already_stays() -> None:
+    config = compose(["batch_size=2", "model.gpu_memory_utilization=0.5"])
+    step = Step("running", SIZE, None, 16), Step("running", USE, 0.95, 0.85)
+    assert lowered(config, step) == config
+
+
+def short(cause: str, *, spoiled: bool = False, **bounds: float) -> str:
+    wanted = {"cause": cause, "spoiled": spoiled, **bounds}
+    inside = ", ".join(f"{key}: {json.dumps(value)}" for key, value in wanted.items())
+    return f"engine.args={{too_little: {{{inside}}}}}"
+
+
+def test_a_load_is_tried_again_in_place_where_memory_came_back(tmp_path: Path) -> None:
+    found = pipeline.run(compose([*FAKE, short("free", utilization=0.7)]), tmp_path / "run")
+    assert found.status == "finished"
+    assert found.engine is not None
+    assert found.engine.loads == 1
+    run = load_run(tmp_path / "run")
+    tried = [(step["setting"], step["after"], step["fresh"]) for step in run.manifest["recovery"]]
+    assert tried == [(USE, 0.85, False), (USE, 0.75, False), (USE, 0.65, False)]
+    assert len(run.summary["recovery"]) == 3
+    assert "gpu_memory_utilization: 0.65" in (tmp_path / "run" / "config.yaml").read_text()
+    assert len(run.results) == 12
+
+
+def test_a_later_job_of_the_same_engine_starts_with_what_sufficed(tmp_path: Path) -> None:
+    config = compose([*FAKE, short("kv_cache", requests=4)])
+    with EnginePool() as pool:
+        pipeline.run(config, tmp_path / "1", pool=pool)
+        second = pipeline.run(config, tmp_path / "2", pool=pool)
+    assert second.engine is not None
+    assert (second.engine.loads, second.engine.batch_size) == (0, 3)
+    assert len(second.recovery) == 2
+
+
+def test_spoiled_memory_needs_a_new_process(tmp_path: Path) -> None:
+    config = compose([*FAKE, short("capture", spoiled=True, utilization=0.9)])
+    with pytest.raises(OutOfMemoryError, match="too_little"):
+        pipeline.run(config, tmp_path / "library")
+    with pytest.raises(StartAgain):
+        pipeline.run(config, tmp_path / "program", restarts=True)
+    assert load_run(tmp_path / "library").summary["status"] == "failed"
+    left = load_run(tmp_path / "program")
+    assert left.summary["status"] == "running"
+    assert left.manifest["recovery"][0]["fresh"]
+
+
+def test_nothing_is_tried_where_the_context_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemoryError):
+        pipeline.run(compose([*FAKE, short("context", fits=20, utilization=0.1)]), tmp_path / "run")
+
+
+def program(folder: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "llmbench", *settings],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Path) -> None:
+    args = short("running", requests=4, after=4)
+    done = program(tmp_path, *FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=run", args)
+    assert done.returncode == 0, done.stderr
+    assert "trying again in a new process with" in done.stderr
+    run = load_run(tmp_path / "run")
+    assert run.summary["status"] == "finished"
+    assert not (tmp_path / "run" / "recovery.json").exists()
+    ids = [result.sample_id for result in run.results]
+    assert len(ids) == len(set(ids)) == 40
+    first, second = run.manifest["recovery"]
+    assert (first["setting"], second["setting"]) == (USE, SIZE)
+    assert 4 <= first["kept"] < second["kept"]
+    benchmark = run.summary["benchmarks"]["arithmetic"]
+    assert (benchmark["n"], benchmark["expected"]) == (40, 40)
+    assert benchmark["time_s"] is None
+    assert benchmark["throughput"]["output_tokens_per_s"] is None
+    undisturbed = program(tmp_path, *FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=whole")
+    assert undisturbed.returncode == 0
+    assert (
+        load_run(tmp_path / "whole").summary["benchmarks"]["arithmetic"]["accuracy"] == benchmark["accuracy"]
+    )
+
+
+def test_what_cannot_be_mended_ends_with_its_sentence(tmp_path: Path) -> None:
+    done = program(tmp_path, *FAKE, "hydra.run.dir=run", short("warm_up", spoiled=True, utilization=0.1))
+    assert done.returncode == 1
+    assert done.stderr.count("trying again in a new process") == 4
+    assert done.stderr.strip().splitlines()[-1].startswith("llmbench: The fake engine ran out of memory")
+    assert load_run(tmp_path / "run").summary["status"] == "failed"
+
+
+def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
+    args = short("running", requests=4, after=4)
+    done = program(
+        tmp_path, "-m", *FAKE[:2], "limit=40", "batch_size=2,8", "seed=0,-1,1", "hydra.sweep.dir=sweep", args
+    )
+    assert done.returncode == 1
+    found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    assert [job["status"] for job in found["jobs"]] == ["finished", "failed", "finished"] * 2
+    assert [job["job"] for job in found["jobs"]] == list(range(6))
+    sizes = [job["summary"]["engine"]["batch_size"] for job in found["jobs"] if job["summary"]]
+    assert sizes == [2, 2, 4, 4]
+    told = [len(job["summary"]["recovery"]) for job in found["jobs"] if job["summary"]]
+    assert told == [0, 0, 2, 2]
+    assert done.stderr.count("in a new process") == 2
+
+
+def test_a_sweep_is_resumed_job_by_job(tmp_path: Path) -> None:
+    broken = "engine.args={}, {break_after: 1}"
+    first = program(tmp_path, "-m", *FAKE, "batch_size=2,4", broken, "hydra.sweep.dir=sweep")
+    assert first.returncode == 1
+    before = (tmp_path / "sweep" / "0" / "summary.json").read_bytes()
+    second = program(tmp_path, "-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep")
+    assert second.returncode == 0, second.stderr
+    found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    assert [Path(job["folder"]).name for job in found["jobs"]] == ["0", "1_2", "2_2"]
+    third = program(tmp_path, "-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep")
+    assert third.returncode == 0, third.stderr
+    assert "0 engine" not in third.stdout
+    assert json.loads((tmp_path / "sweep" / "summary.json").read_text())["jobs"] == found["jobs"]
+    assert (tmp_path / "sweep" / "0" / "summary.json").read_bytes() == before
+    alone = program(tmp_path, *FAKE, "resume=sweep")
+    assert alone.returncode == 1
+    assert "resume takes the folder of a sweep" in alone.stderr
