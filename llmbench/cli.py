@@ -132,8 +132,8 @@ FREE_FORM = re.compile(
 """Settings whose keys are not ours to know; Hydra adds keys only where an override begins with `++`."""
 
 
-SWEEP = re.compile(r"\+?sweep=(.*)")
-"""The choice of a sweep of conf/sweep/; Hydra wants a `+` before a group that config.yaml does not list."""
+SWEEP = re.compile(r"\+?(sweep|ablation)=(.*)")
+"""The choice of a sweep of conf/sweep/ or conf/ablation/; Hydra wants a `+` before a group that config.yaml does not list."""
 
 MULTIRUN = ("-m", "--multirun")
 
@@ -188,15 +188,15 @@ def _check_sweep(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: There is no such sweep, or several are given as if each were a job.
     """
-    names = messages.options(config_folder(), "sweep")
-    for chosen in (match[1] for match in map(SWEEP.fullmatch, arguments) if match):
+    for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
+        names = messages.options(config_folder(), kind)
         listed = re.fullmatch(r"\[(.*)\]", chosen)
         for name in (part.strip() for part in (listed[1] if listed else chosen).split(",")):
             if name not in names:
-                raise ConfigError(f"There is no sweep called {name!r}{suggest(name, names)}")
+                raise ConfigError(f"There is no {kind} called {name!r}{suggest(name, names)}")
         if "," in chosen and not listed:
             raise ConfigError(
-                f"sweep={chosen} is refused: choose one sweep, or the product of several with 'sweep=[{chosen}]'."
+                f"{kind}={chosen} is refused: choose one {kind}, or the product of several with '{kind}=[{chosen}]'."
             )
 
 

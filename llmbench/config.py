@@ -209,6 +209,17 @@ class SamplingConfig:
 
 
 @dataclass
+class PointConfig:
+    """Which point of an ablation a run is; `conf/ablation/point/` has them."""
+
+    name: str | None = None  # None: of none
+    title: str = ""
+    claim: float | None = None  # the guide's: share of the time that it saves
+    claim_high: float | None = None  # where it claims a range
+    needs_ends: bool = False  # shown only where texts end by themselves
+
+
+@dataclass
 class Config:
     """A whole run."""
 
@@ -218,6 +229,8 @@ class Config:
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     suite: str | None = None
+    always_skip: bool = False  # model.skip_benchmarks counts for benchmark= too
+    point: PointConfig = field(default_factory=PointConfig)
     batch_size: int | None = (
         None  # requests that run at once; None: as many as there are, up to vLLM's default
     )

@@ -13,7 +13,7 @@ from llmbench import pipeline, references
 from llmbench.asking import Stop
 from llmbench.config import STATIC_BATCHING, Config, EarlyStopping, as_yaml
 from llmbench.engine.base import find_checkpoint, load_tokenizer
-from llmbench.errors import Interrupted, RunError
+from llmbench.errors import ConfigError, Interrupted, RunError
 from llmbench.hub import notice_no_network
 from llmbench.logs import captured
 from llmbench.pool import EnginePool
@@ -161,12 +161,17 @@ def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
     """Leaves out of a suite what the model's `skip_benchmarks` names."""
     if config.suite is not None and named:
         terminal.notice(f"benchmark= was given too, so suite={config.suite} chooses nothing.")
-    if config.suite is None or named:
+    if (config.suite is None or named) and not config.always_skip:
         return
+    if config.always_skip and all(name in config.model.skip_benchmarks for name in config.benchmarks):
+        raise ConfigError(
+            f"model.skip_benchmarks of {config.model.name} names every benchmark that was chosen, and always_skip=true skips them."
+        )
     for name in [name for name in config.benchmarks if name in config.model.skip_benchmarks]:
         del config.benchmarks[name]
+        remedy = "always_skip=false" if config.always_skip else f"benchmark={name}"
         terminal.say(
-            f"{name} is skipped: model.skip_benchmarks of {config.model.name} names it; benchmark={name} runs it."
+            f"{name} is skipped: model.skip_benchmarks of {config.model.name} names it; {remedy} runs it."
         )
 
 

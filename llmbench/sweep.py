@@ -123,7 +123,7 @@ class OneEngineLauncher(Launcher):
             return False
         hydra = point.composed.hydra
         own = cast("list[str]", OmegaConf.to_container(hydra.overrides.task, resolve=False))
-        folder = Path(str(hydra.sweep.dir)) / str(hydra.sweep.subdir)
+        folder = Path(str(hydra.sweep.dir)).absolute() / str(hydra.sweep.subdir)
         return self.task.done(point.number, own, point.config, folder)
 
     def _compose(self, number: int, overrides: Sequence[str]) -> Point:
@@ -215,13 +215,18 @@ def finish(jobs: Iterable[Job], folder: Path, *, expected: int, loads: int, time
         loads: Engines loaded.
         time_s: Seconds from the start of the program.
     """
+    from llmbench import ablation
+
     jobs = sorted(jobs, key=lambda job: job.number)
     terminal = Terminal()
+    points = ablation.points(jobs)
+    measured = ablation.rows(points)
     written = {
         "time_s": time_s,
         "loads": loads,
         "groups": _groups(jobs),
         "jobs": [row(job) for job in jobs],
+        "ablation": ablation.as_dicts(measured) or None,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMMARY).write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2, default=str) + b"\n")
@@ -230,6 +235,8 @@ def finish(jobs: Iterable[Job], folder: Path, *, expected: int, loads: int, time
     for job in jobs:
         if job.error is not None:
             terminal.say(f"job {job.number} failed: {job.error}")
+    if measured:
+        ablation.show(points, measured, terminal)
     terminal.say(f"{_closing(jobs, expected, loads)}; written to {folder}")
 
 
@@ -288,7 +295,7 @@ def _table(jobs: Sequence[Job]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     shared = _shared(jobs)
     for job in jobs:
-        settings = escape(" ".join(o for o in job.overrides if o not in shared))
+        settings = escape(" ".join(o.removeprefix("+ablation/") for o in job.overrides if o not in shared))
         if job.summary is None:
             colour = (
                 "default" if job.status == "finished" else "red"

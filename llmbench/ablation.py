@@ -1,0 +1,294 @@
+"""The guide's claims beside what was measured: what `+ablation=guide` prints when its points have run.
+
+A point's time is that of asking: from the first request to the last grade. Loading is paid once and stands apart.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import yaml
+from rich.markup import escape
+from rich.table import Table
+
+from llmbench.errors import RunError
+from llmbench.paired import difference
+from llmbench.records import Outcome, Result
+from llmbench.store import CONFIG, read_journal
+from llmbench.sweep import Job
+from llmbench.terminal import Terminal
+
+BEFORE, ALL, OURS = "before", "all_together", "llmbench"
+SKIPPING = 0.60
+"""What the guide claims for leaving out its slowest benchmark (Expected Time Reduction)."""
+TOLERANCE = 0.05
+"""The guide's figures are rounded to so much: a claim holds when it is missed by no more."""
+FIXED = "lengths are fixed (sampling.ignore_eos)"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the guide's table, measured.
+
+    Attributes:
+        time_s: Seconds of asking; None where it was not measured.
+        reduction: Share of the starting point's time that was saved, negative where it took longer.
+        claim: The guide's; with `claim_high` a range.
+        held: Whether the claim held; None where there is none, or it could not be shown, for the reason in `note`.
+        accuracy: Mean over benchmarks.
+        no_answer: Share of results without an answer.
+        change: Mean difference from the starting point over the questions that both asked; `ci95` is its paired interval.
+        job: The number of the job; None for what was computed from another's times.
+    """
+
+    name: str
+    title: str
+    time_s: float | None
+    reduction: float | None
+    claim: float | None
+    claim_high: float | None
+    held: bool | None
+    accuracy: float | None
+    no_answer: float | None
+    change: float | None
+    ci95: tuple[float, float] | None
+    questions: int
+    note: str | None
+    job: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A job that is a point of the ablation, with what it left."""
+
+    job: Job
+    config: Mapping[str, Any]
+    results: Sequence[Result]
+
+    @property
+    def named(self) -> Mapping[str, Any]:
+        """What its YAML says of it."""
+        found: Mapping[str, Any] = self.config["point"]
+        return found
+
+    @property
+    def time_s(self) -> float | None:
+        """Seconds of asking; None where it was done in two sittings."""
+        if self.job.summary is None or any(
+            b["time_s"] is None for b in self.job.summary["benchmarks"].values()
+        ):
+            return None
+        times = self.job.summary["time_s"]
+        return None if times["generate"] is None else float(times["generate"] + (times["grade_tail"] or 0))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every text ran to its limit, so that neither answers nor stop strings mean anything."""
+        return bool(self.config["sampling"]["ignore_eos"])
+
+
+def points(jobs: Sequence[Job]) -> list[Point]:
+    """The jobs that are points of an ablation and finished, in their order."""
+    found = []
+    for job in jobs:
+        if job.summary is None or job.status != "finished":
+            continue
+        try:
+            config = yaml.safe_load((job.folder / CONFIG).read_text())
+            if (config.get("point") or {}).get("name"):
+                found.append(Point(job, config, list(read_journal(job.folder))))
+        except (OSError, yaml.YAMLError, RunError):
+            continue
+    return found
+
+
+def rows(found: Sequence[Point]) -> list[Row]:
+    """The table; empty where the starting point is missing, which everything is measured against."""
+    start = next((point for point in found if point.named["name"] == BEFORE), None)
+    if start is None:
+        return []
+    table = [_row(point, start) for point in found]
+    place = next((n for n, row in enumerate(table) if row.name == ALL), len(table))
+    table.insert(place, _skipping(start))
+    return table
+
+
+def _row(point: Point, start: Point) -> Row:
+    named, fixed = point.named, point.fixed
+    time_s, whole = point.time_s, start.time_s
+    note = FIXED if fixed and named["needs_ends"] else None
+    reduction = None if note or not time_s or not whole or point is start else 1 - time_s / whole
+    change = None if point is start or fixed else _change(start.results, point.results)
+    return Row(
+        name=named["name"],
+        title=named["title"],
+        time_s=time_s,
+        reduction=reduction,
+        claim=named["claim"],
+        claim_high=named["claim_high"],
+        held=_held(reduction, named["claim"]),
+        accuracy=None if fixed else _accuracy(point),
+        no_answer=None if fixed else _unanswered(point.results),
+        change=change.difference if change else None,
+        ci95=change.ci95 if change else None,
+        questions=change.questions if change else 0,
+        note=note,
+        job=point.job.number,
+    )
+
+
+def _held(reduction: float | None, claim: float | None) -> bool | None:
+    return None if reduction is None or claim is None else reduction >= claim - TOLERANCE
+
+
+def _skipping(start: Point) -> Row:
+    """Told from the starting point's own times: its benchmarks run one after another."""
+    skipped = start.config["model"]["skip_benchmarks"]
+    benchmarks = (start.job.summary or {})["benchmarks"]
+    times = {name: found["time_s"] for name, found in benchmarks.items()}
+    whole = None if None in times.values() else math.fsum(times.values())
+    left = None if whole is None else whole - math.fsum(times[name] for name in times if name in skipped)
+    note = None if set(skipped) & set(times) else "model.skip_benchmarks names none of these benchmarks"
+    reduction = None if note or not whole or left is None else 1 - left / whole
+    return Row(
+        name="skipping",
+        title="skipping",
+        time_s=None if note else left,
+        reduction=reduction,
+        claim=SKIPPING,
+        claim_high=None,
+        held=_held(reduction, SKIPPING),
+        accuracy=None,
+        no_answer=None,
+        change=None,
+        ci95=None,
+        questions=0,
+        note=note,
+        job=None,
+    )
+
+
+def _accuracy(point: Point) -> float | None:
+    values = [found["accuracy"] for found in (point.job.summary or {})["benchmarks"].values()]
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _unanswered(results: Sequence[Result]) -> float | None:
+    none = [r.score.outcome is not Outcome.CORRECT and r.score.answer is None for r in results]
+    return sum(none) / len(none) if none else None
+
+
+def _change(first: Sequence[Result], second: Sequence[Result]) -> Any:  # noqa: ANN401
+    """The difference over the questions that both sides asked; None without any."""
+    sides = []
+    for results in (first, second):
+        values: dict[tuple[str, str], list[float]] = {}
+        for result in results:
+            values.setdefault((result.benchmark, result.sample_id), []).append(result.score.value)
+        sides.append({key: math.fsum(own) / len(own) for key, own in values.items()})
+    common = [key for key in sides[0] if key in sides[1]]
+    return (
+        difference([sides[0][key] for key in common], [sides[1][key] for key in common]) if common else None
+    )
+
+
+def as_dicts(table: Sequence[Row]) -> list[dict[str, Any]]:
+    """The table as the sweep's `summary.json` has it."""
+    return [asdict(row) for row in table]
+
+
+def show(found: Sequence[Point], table: Sequence[Row], terminal: Terminal) -> None:
+    """Prints the table and what follows from it."""
+    terminal.out.print()
+    terminal.out.print(_table(table))
+    for sentence in sentences(found, table):
+        terminal.say(sentence)
+
+
+def _table(table: Sequence[Row]) -> Table:
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    drawn.add_column("the guide's table", no_wrap=True)
+    for heading in ("time", "less", "claim", "held", "accuracy", "no answer", "same questions"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    for row in table:
+        held = {True: "yes", False: "no", None: "" if row.claim is None else "not shown"}[row.held]
+        claim = "" if row.claim is None else f"{100 * row.claim:.0f} %"
+        if row.claim_high is not None:
+            claim = f"{100 * (row.claim or 0):.0f}-{100 * row.claim_high:.0f} %"
+        drawn.add_row(
+            escape(row.title),
+            "-" if row.time_s is None else f"{row.time_s:.1f} s",
+            "" if row.reduction is None else f"{100 * row.reduction:.0f} %",
+            claim,
+            held,
+            _percent(row.accuracy),
+            _percent(row.no_answer),
+            _points(row),
+        )
+    return drawn
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _points(row: Row) -> str:
+    if row.change is None:
+        return ""
+    interval = f" ({100 * row.ci95[0]:+.1f} … {100 * row.ci95[1]:+.1f})" if row.ci95 else ""
+    return f"{100 * row.change:+.1f}{interval}"
+
+
+def sentences(found: Sequence[Point], table: Sequence[Row]) -> list[str]:
+    """What the table says in words."""
+    said = []
+    claimed = [row for row in table if row.claim is not None and row.name != ALL]
+    for verdict, held in (("held", True), ("did not hold", False)):
+        titles = [f"{row.title} ({_short(row)})" for row in claimed if row.held is held]
+        if titles:
+            said.append(f"Claims that {verdict}: {', '.join(titles)}.")
+    said += [f"Not shown: {row.title}, because {row.note}." for row in claimed if row.note]
+    by_name = {row.name: row for row in table}
+    for name in (ALL, OURS):
+        row = by_name.get(name)
+        if row is not None and row.reduction is not None:
+            said.append(_whole(row))
+    loads = _loads(found)
+    if loads:
+        said.append(f"Loading is not in these times: {', '.join(loads)}.")
+    if any(point.fixed for point in found):
+        said.append(f"{FIXED[0].upper()}{FIXED[1:]}: accuracies are not shown.")
+    return said
+
+
+def _short(row: Row) -> str:
+    return f"{100 * (row.reduction or 0):.0f} %, claimed {100 * (row.claim or 0):.0f} %"
+
+
+def _whole(row: Row) -> str:
+    """One sentence for all optimisations at once: their time, and what they cost in accuracy."""
+    said = f"{row.title}: {100 * (row.reduction or 0):.0f} % less time"
+    if row.claim is not None:
+        said += (
+            f", where the guide claims {100 * row.claim:.0f} to {100 * (row.claim_high or row.claim):.0f} %"
+        )
+    if row.change is None or row.ci95 is None:
+        return f"{said}."
+    low, high = row.ci95
+    on = f"on the {row.questions} questions that both asked"
+    points = f"{100 * row.change:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}) {on}"
+    if high < 0:
+        return f"{said}; accuracy fell: {points}."
+    return f"{said}; accuracy {points}{', more than chance' if low > 0 else ', which chance could be'}."
+
+
+def _loads(found: Sequence[Point]) -> list[str]:
+    """Seconds of each engine's load, one after another."""
+    said = []
+    for point in found:
+        summary = point.job.summary or {}
+        if (summary.get("engine") or {}).get("loads") and summary["time_s"]["load"]:
+            said.append(f"{summary['engine']['name']} {summary['time_s']['load']:.1f} s")
+    return said
