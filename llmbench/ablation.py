@@ -19,7 +19,11 @@ from llmbench.store import CONFIG, read_journal
 from llmbench.sweep import Job
 from llmbench.terminal import Terminal
 
-BEFORE, ALL, OURS = "before", "all_together", "llmbench"
+BEFORE, SKIP, ALL, OURS = "before", "skipping", "all_together", "llmbench"
+ORDER = (
+    BEFORE, "larger_batches", "fewer_samples", "shorter_outputs", "dynamic_batching", "early_stopping", SKIP, ALL, "vllm", OURS,
+)  # fmt: skip
+"""Of the table, whatever order the points ran in."""
 SKIPPING = 0.60
 """What the guide claims for leaving out its slowest benchmark (Expected Time Reduction)."""
 TOLERANCE = 0.05
@@ -108,10 +112,8 @@ def rows(found: Sequence[Point]) -> list[Row]:
     start = next((point for point in found if point.named["name"] == BEFORE), None)
     if start is None:
         return []
-    table = [_row(point, start) for point in found]
-    place = next((n for n, row in enumerate(table) if row.name == ALL), len(table))
-    table.insert(place, _skipping(start))
-    return table
+    table = [*(_row(point, start) for point in found), _skipping(start)]
+    return sorted(table, key=lambda row: ORDER.index(row.name) if row.name in ORDER else len(ORDER))
 
 
 def _row(point: Point, start: Point) -> Row:
@@ -152,7 +154,7 @@ def _skipping(start: Point) -> Row:
     note = None if set(skipped) & set(times) else "model.skip_benchmarks names none of these benchmarks"
     reduction = None if note or not whole or left is None else 1 - left / whole
     return Row(
-        name="skipping",
+        name=SKIP,
         title="skipping",
         time_s=None if note else left,
         reduction=reduction,
@@ -269,7 +271,8 @@ def _short(row: Row) -> str:
 
 def _whole(row: Row) -> str:
     """One sentence for all optimisations at once: their time, and what they cost in accuracy."""
-    said = f"{row.title}: {100 * (row.reduction or 0):.0f} % less time"
+    reduction = row.reduction or 0
+    said = f"{row.title}: {100 * abs(reduction):.0f} % {'less' if reduction >= 0 else 'more'} time"
     if row.claim is not None:
         said += (
             f", where the guide claims {100 * row.claim:.0f} to {100 * (row.claim_high or row.claim):.0f} %"

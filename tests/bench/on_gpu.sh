@@ -4,12 +4,13 @@
 #     tests/bench/on_gpu.sh MODEL_DIR DATA_DIR OUT_DIR [STEP …]
 #
 # MODEL_DIR holds a model of Qwen2.5-14B's shape, DATA_DIR aime24.jsonl, math500.jsonl and mcq_sample.jsonl. Steps: cold, warm, bench,
-# sweep, guide, defaults (all of them unless some are named), and checkpoints (of MODEL_DIR-awq and MODEL_DIR-gptq). Caches of compiled
-# kernels are emptied before `cold` and `defaults`.
+# sweep, guide, defaults (all of them unless some are named), checkpoints (of MODEL_DIR-awq and MODEL_DIR-gptq), sampler, memory (runs
+# that must not fail for want of it) and ablation, which is taken up where a call before ended. Caches of compiled kernels are emptied
+# before `cold` and `defaults`.
 set -uo pipefail
 
 if [[ $# -lt 3 ]]; then
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 model=$1 data=$2 out=$3
@@ -75,6 +76,35 @@ for step in "${steps[@]}"; do
                     "model.path=$model-$format" batch_size=null engine.startup=graphs 2>&1 |
                     tee "$out/bench_$format.txt" | tail -6
             done
+            ;;
+        sampler) "$python" -m tests.bench.sampler_cost | tee "$out/sampler.json" ;;
+        memory)
+            short=(benchmark=arithmetic limit=32 benchmarks.arithmetic.max_tokens=16 "${on[@]}" "${fixed[@]}")
+            beside() { # LEAVE_MIB AFTER_MIB NAME ARGUMENT…
+                local taker leave=$1 after=$2
+                shift 2
+                "$python" -m tests.bench.take_gpu_memory "$leave" "$after" > "$out/$1.taken" 2>&1 &
+                taker=$!
+                sleep 5
+                llmbench "$1" 150 "${short[@]}" "${@:2}"
+                grep -E "trying again|llmbench:" "$out/$1.txt"
+                kill -9 "$taker"
+                wait "$taker" 2> /dev/null
+            }
+            beside 60000 0 taken engine.startup=eager model.gpu_memory_utilization=0.99
+            beside 60 30000 capture engine.startup=graphs model.gpu_memory_utilization=0.5
+            llmbench context 150 "${short[@]}" engine.startup=eager model.quantization=null model.max_length=32768 \
+                model.gpu_memory_utilization=0.42
+            llmbench batch 150 "${short[@]}" limit=128 engine=transformers max_batch_size=128 \
+                model.gpu_memory_utilization=0.16
+            grep -E "trying again|llmbench:" "$out/context.txt" "$out/batch.txt"
+            ;;
+        ablation)
+            points=llmbench,vllm,all_together,before,larger_batches,shorter_outputs,fewer_samples,dynamic_batching
+            timeout "${ABLATION_S:-560}" "$python" -m llmbench ablation=guide "+ablation/point=$points" "${guide[@]}" "${on[@]}" "${fixed[@]}" \
+                benchmarks.{aime,math,gpqa}.profiles.before.max_tokens=64 benchmarks.{aime,math}.profiles.documented.max_tokens=32 \
+                benchmarks.gpqa.profiles.documented.max_tokens=16 "resume=$out/ablation" > "$out/ablation.txt" 2>&1
+            tail -32 "$out/ablation.txt"
             ;;
         *) echo "there is no step called $step" >&2 ;;
     esac

@@ -1,0 +1,36 @@
+"""What telemetry costs: CPU time of a process that only samples, as a share of one core. Prints one line of JSON.
+
+python -m tests.bench.sampler_cost [--seconds 20]
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from llmbench import machine
+from llmbench.telemetry import Sampler
+
+
+def main() -> None:
+    """Samples for a while, with a trace and an engine to watch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    seconds = parser.parse_args().seconds
+    with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
+        trace = Path(folder) / "trace.jsonl"
+        sampler.write(trace)
+        sampler.watch_engine(lambda: {"running": 1, "waiting": 0})
+        sampler.begin()
+        cpu, wall = time.process_time(), time.monotonic()
+        time.sleep(seconds)
+        cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+        sampler.end()
+        samples = len(trace.read_text().splitlines())
+    gpus = [gpu.name for gpu in machine.gpus()]
+    print(json.dumps({"share_of_a_core": cpu / wall, "samples_per_s": samples / wall, "gpus": gpus}))
+
+
+if __name__ == "__main__":
+    main()
