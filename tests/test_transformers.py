@@ -25,7 +25,7 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 
 CONTEXT = 512
 ON_CPU = ("engine=transformers", "engine.device=cpu", "model.dtype=float32", f"model.max_length={CONTEXT}")
-WORK = Workload(requests=8, longest=16, output_tokens=128)
+WORK = Workload(requests=8, longest=16, output_tokens=128, batching=Batching.of(compose(ON_CPU)))
 STORY = "Tell me a story about a fox, a hen and a farmer. "
 
 
