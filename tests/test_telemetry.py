@@ -557,3 +557,24 @@ def test_importing_telemetry_is_light() -> None:
     code = "import llmbench.telemetry, sys; print([m for m in ('torch', 'vllm', 'scipy', 'datasets') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_value_that_costs_much_is_asked_less_often() -> None:
+    from llmbench.telemetry.nvml import _Value
+    from llmbench.telemetry.pace import Pace
+
+    asked = 0
+
+    def ask() -> int:
+        nonlocal asked
+        asked += 1
+        until = time.thread_time() + 0.002
+        while time.thread_time() < until:
+            pass
+        return asked
+
+    value = _Value(ask, Pace(0.1, 0.001))
+    looks = [value.read(100 + tenths / 10, False) for tenths in range(15)]
+    assert looks == [1] * 15  # 2 ms at a thousandth of a core: every two seconds
+    assert value.read(101.6, True) == 2
+    assert value.read(101.7, False) == 2

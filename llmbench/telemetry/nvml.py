@@ -1,14 +1,20 @@
 """GPUs through NVML. Each value is asked for by itself, so that one that a GPU does not tell costs no other.
 
+An answer takes some microseconds on most machines and near a millisecond of CPU time on some that are virtual. So each value has
+a pace of its own: it is asked at every look where that is cheap, less often where it is not, and is the last answer in between.
+
 NVML names: https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.html
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llmbench import machine
+from llmbench.telemetry.pace import Pace
 from llmbench.telemetry.records import GpuSample
 
 log = logging.getLogger(__name__)
@@ -65,25 +71,60 @@ _TEMPERATURE = (
 )
 
 
+EACH_S, EACH_SHARE = 0.09, 0.0015
+"""Memory, utilisation, power and energy: at every look, with this share of a core for each at most."""
+SELDOM_S, SELDOM_SHARE = 1.0, 0.0004
+"""Clocks, the reasons for them and temperature, which change slowly."""
+
+
+class _Value:
+    """One value of one GPU, asked at its pace."""
+
+    def __init__(self, ask: Callable[[], Any], pace: Pace) -> None:
+        self._ask, self._pace = ask, pace
+        self._last: Any = None
+
+    def read(self, now: float, fresh: bool) -> Any:  # noqa: ANN401 - a question decides what its answer is
+        if fresh or not self._pace.wait_s(now):
+            cost = time.thread_time()
+            self._last = self._ask()
+            self._pace.done(now, time.thread_time() - cost)
+        return self._last
+
+
 class GpuReader:
     """Reads one GPU. Its energy counts from here on."""
 
-    def __init__(self, handle: object) -> None:
-        """Takes NVML's handle."""
+    def __init__(self, handle: object, of: int = 1) -> None:
+        """Takes NVML's handle; it is one of `of` GPUs that share what reading may cost."""
         self._handle = handle
         self._energy_start: float | None = self._ask(_ENERGY)
+        self._memory, self._utilization, self._power, self._energy = (
+            _Value(ask, Pace(EACH_S, EACH_SHARE / of))
+            for ask in (
+                partial(self._ask, _MEMORY),
+                partial(self._ask, _UTILIZATION),
+                partial(self._ask, _POWER),
+                self.energy_j,
+            )
+        )
+        self._sm_clock, self._memory_clock, self._throttle, self._temperature = (
+            _Value(partial(self._ask, questions), Pace(SELDOM_S, SELDOM_SHARE / of))
+            for questions in (_SM_CLOCK, _MEMORY_CLOCK, _THROTTLE, _TEMPERATURE)
+        )
 
-    def read(self) -> GpuSample:
-        """Its values now."""
+    def read(self, *, fresh: bool = True) -> GpuSample:
+        """Its values now; unless `fresh`, as they were a moment ago where they cost too much to ask each time."""
+        now = time.monotonic()
         return GpuSample(
-            memory_bytes=self._ask(_MEMORY),
-            utilization=self._ask(_UTILIZATION),
-            power_w=self._ask(_POWER),
-            energy_j=self.energy_j(),
-            sm_clock_mhz=self._ask(_SM_CLOCK),
-            memory_clock_mhz=self._ask(_MEMORY_CLOCK),
-            throttle=self._ask(_THROTTLE),
-            temperature_c=self._ask(_TEMPERATURE),
+            memory_bytes=self._memory.read(now, fresh),
+            utilization=self._utilization.read(now, fresh),
+            power_w=self._power.read(now, fresh),
+            energy_j=self._energy.read(now, fresh),
+            sm_clock_mhz=self._sm_clock.read(now, fresh),
+            memory_clock_mhz=self._memory_clock.read(now, fresh),
+            throttle=self._throttle.read(now, fresh),
+            temperature_c=self._temperature.read(now, fresh),
         )
 
     def energy_j(self) -> float | None:
@@ -117,7 +158,8 @@ def _readers(count: int) -> Iterator[GpuReader]:
     import pynvml
 
     try:
-        for gpu in machine.gpus()[:count]:
-            yield GpuReader(pynvml.nvmlDeviceGetHandleByIndex(gpu.index))
+        gpus = machine.gpus()[:count]
+        for gpu in gpus:
+            yield GpuReader(pynvml.nvmlDeviceGetHandleByIndex(gpu.index), len(gpus))
     except pynvml.NVMLError as error:
         log.warning("NVML gave no access to a GPU, which is not watched: %s", error)

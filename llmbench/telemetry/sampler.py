@@ -163,11 +163,12 @@ class Sampler:
                     self._trace.flush()
                 self._around.done(now, time.thread_time() - cost)
                 cost = time.thread_time()
-            self.sample()
+            with self._lock:
+                self._sample(fresh=False)
             self._cost_s = time.thread_time()
             self._pace.done(now, self._cost_s - cost)
 
-    def _sample(self) -> Sample:
+    def _sample(self, *, fresh: bool = True) -> Sample:
         t, host = clock.since_start(), self._host.read()
         sample = Sample(
             t=round(t, 4),
@@ -176,7 +177,7 @@ class Sampler:
             children_rss_bytes=host.children_rss_bytes,
             children_cpu_share=host.children_cpu_share,
             available_bytes=host.available_bytes,
-            gpus=tuple(reader.read() for reader in self._gpus),
+            gpus=tuple(reader.read(fresh=fresh) for reader in self._gpus),
             engine=self._read_engine(),
         )
         self._trace.add(sample)

@@ -1,4 +1,5 @@
-"""What telemetry costs: CPU time of a process that only samples, as a share of one core. Prints one line of JSON.
+"""What telemetry costs: CPU time of a process that only samples, as a share of one core. Prints one line of JSON,
+with the CPU time of each question to NVML in microseconds.
 
 python -m tests.bench.sampler_cost [--seconds 20]
 """
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 from llmbench import machine
-from llmbench.telemetry import Sampler
+from llmbench.telemetry import Sampler, nvml
 
 
 def main() -> None:
@@ -26,10 +27,29 @@ def main() -> None:
         cpu, wall = time.process_time(), time.monotonic()
         time.sleep(seconds)
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+        share = cpu / wall
         sampler.end()
+        sampler.write(trace)  # also what is still held back
         samples = len(trace.read_text().splitlines())
+    questions = {}
+    for reader in nvml.readers(1):
+        for name in ("MEMORY", "UTILIZATION", "POWER", "ENERGY", "SM_CLOCK", "THROTTLE", "TEMPERATURE"):
+            cpu = time.thread_time()
+            for _ in range(20):
+                reader._ask(getattr(nvml, f"_{name}"))
+                time.sleep(0.05)
+            questions[name.lower()] = round((time.thread_time() - cpu) / 20 * 1e6)
     gpus = [gpu.name for gpu in machine.gpus()]
-    print(json.dumps({"share_of_a_core": cpu / wall, "samples_per_s": samples / wall, "gpus": gpus}))
+    print(
+        json.dumps(
+            {
+                "share_of_a_core": share,
+                "samples_per_s": samples / wall,
+                "gpus": gpus,
+                "question_us": questions,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
