@@ -574,7 +574,7 @@ def test_a_value_that_costs_much_is_asked_less_often() -> None:
         return asked
 
     value = _Value(ask, Pace(0.1, 0.001))
-    looks = [value.read(100 + tenths / 10, False) for tenths in range(15)]
+    looks = [value.read(100 + tenths / 10, fresh=False) for tenths in range(15)]
     assert looks == [1] * 15  # 2 ms at a thousandth of a core: every two seconds
-    assert value.read(101.6, True) == 2
-    assert value.read(101.7, False) == 2
+    assert value.read(101.6, fresh=True) == 2
+    assert value.read(101.7, fresh=False) == 2

@@ -71,10 +71,10 @@ _TEMPERATURE = (
 )
 
 
-EACH_S, EACH_SHARE = 0.09, 0.0015
-"""Memory, utilisation, power and energy: at every look, with this share of a core for each at most."""
-SELDOM_S, SELDOM_SHARE = 1.0, 0.0004
-"""Clocks, the reasons for them and temperature, which change slowly."""
+SELDOM_S = 1.0
+"""Between looks at what changes slowly: clocks, the reasons for them, temperature."""
+MEMORY_SHARE, EACH_SHARE, ENERGY_SHARE, SELDOM_SHARE = 0.0022, 0.0016, 0.0010, 0.00025
+"""Of one core: memory, utilisation and power each, energy, and each of the slow ones; 0.0074 in all."""
 
 
 class _Value:
@@ -84,7 +84,7 @@ class _Value:
         self._ask, self._pace = ask, pace
         self._last: Any = None
 
-    def read(self, now: float, fresh: bool) -> Any:  # noqa: ANN401 - a question decides what its answer is
+    def read(self, now: float, *, fresh: bool) -> Any:  # noqa: ANN401 - a question decides what its answer is
         if fresh or not self._pace.wait_s(now):
             cost = time.thread_time()
             self._last = self._ask()
@@ -99,17 +99,16 @@ class GpuReader:
         """Takes NVML's handle; it is one of `of` GPUs that share what reading may cost."""
         self._handle = handle
         self._energy_start: float | None = self._ask(_ENERGY)
-        self._memory, self._utilization, self._power, self._energy = (
-            _Value(ask, Pace(EACH_S, EACH_SHARE / of))
-            for ask in (
-                partial(self._ask, _MEMORY),
-                partial(self._ask, _UTILIZATION),
-                partial(self._ask, _POWER),
-                self.energy_j,
-            )
-        )
+
+        def value(questions: Sequence[_Question], period_s: float, share: float) -> _Value:
+            return _Value(partial(self._ask, questions), Pace(period_s, share / of))
+
+        self._memory = value(_MEMORY, 0.0, MEMORY_SHARE)
+        self._utilization = value(_UTILIZATION, 0.0, EACH_SHARE)
+        self._power = value(_POWER, 0.0, EACH_SHARE)
+        self._energy = _Value(self.energy_j, Pace(0.0, ENERGY_SHARE / of))
         self._sm_clock, self._memory_clock, self._throttle, self._temperature = (
-            _Value(partial(self._ask, questions), Pace(SELDOM_S, SELDOM_SHARE / of))
+            value(questions, SELDOM_S, SELDOM_SHARE)
             for questions in (_SM_CLOCK, _MEMORY_CLOCK, _THROTTLE, _TEMPERATURE)
         )
 
@@ -117,14 +116,14 @@ class GpuReader:
         """Its values now; unless `fresh`, as they were a moment ago where they cost too much to ask each time."""
         now = time.monotonic()
         return GpuSample(
-            memory_bytes=self._memory.read(now, fresh),
-            utilization=self._utilization.read(now, fresh),
-            power_w=self._power.read(now, fresh),
-            energy_j=self._energy.read(now, fresh),
-            sm_clock_mhz=self._sm_clock.read(now, fresh),
-            memory_clock_mhz=self._memory_clock.read(now, fresh),
-            throttle=self._throttle.read(now, fresh),
-            temperature_c=self._temperature.read(now, fresh),
+            memory_bytes=self._memory.read(now, fresh=fresh),
+            utilization=self._utilization.read(now, fresh=fresh),
+            power_w=self._power.read(now, fresh=fresh),
+            energy_j=self._energy.read(now, fresh=fresh),
+            sm_clock_mhz=self._sm_clock.read(now, fresh=fresh),
+            memory_clock_mhz=self._memory_clock.read(now, fresh=fresh),
+            throttle=self._throttle.read(now, fresh=fresh),
+            temperature_c=self._temperature.read(now, fresh=fresh),
         )
 
     def energy_j(self) -> float | None:

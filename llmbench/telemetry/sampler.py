@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 PERIOD_S = 0.1
 AROUND_S = 1.0
 """Children and main memory are read this often at most, and files are written."""
-SHARE, AROUND_SHARE = 0.008, 0.002
-"""Of one core, for the samples and for what is read once a second: together at most one hundredth."""
+SHARE, AROUND_SHARE = 0.0016, 0.001
+"""Of one core, for the samples and for what is read once a second: with what NVML may cost at most one hundredth."""
 
 EngineReader = Callable[[], Mapping[str, float | int | None]]
 """Gives the fields of `EngineState` by name, quickly and from any thread."""
@@ -50,7 +50,7 @@ class Sampler:
         self._energy_start: float | None = None
         self._begun = time.monotonic()
         self._ended: float | None = None
-        self._cost_s = 0.0
+        self._cost_s = self._gpus_cost_s = 0.0
 
     def __enter__(self) -> Self:
         """Starts the thread."""
@@ -166,10 +166,15 @@ class Sampler:
             with self._lock:
                 self._sample(fresh=False)
             self._cost_s = time.thread_time()
-            self._pace.done(now, self._cost_s - cost)
+            self._pace.done(
+                now, self._cost_s - cost - self._gpus_cost_s
+            )  # the GPUs' values have paces of their own
 
     def _sample(self, *, fresh: bool = True) -> Sample:
         t, host = clock.since_start(), self._host.read()
+        cost = time.thread_time()
+        gpus = tuple(reader.read(fresh=fresh) for reader in self._gpus)
+        self._gpus_cost_s = time.thread_time() - cost
         sample = Sample(
             t=round(t, 4),
             rss_bytes=host.rss_bytes,
@@ -177,7 +182,7 @@ class Sampler:
             children_rss_bytes=host.children_rss_bytes,
             children_cpu_share=host.children_cpu_share,
             available_bytes=host.available_bytes,
-            gpus=tuple(reader.read(fresh=fresh) for reader in self._gpus),
+            gpus=gpus,
             engine=self._read_engine(),
         )
         self._trace.add(sample)
