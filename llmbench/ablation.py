@@ -5,7 +5,7 @@ A point's time is that of asking: from the first request to the last grade. Load
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import yaml
@@ -26,6 +26,8 @@ ORDER = (
 """Of the table, whatever order the points ran in."""
 SKIPPING = 0.60
 """What the guide claims for leaving out its slowest benchmark (Expected Time Reduction)."""
+POINT = "+ablation/point"
+"""The override that makes a job a point."""
 TOLERANCE = 0.05
 """The guide's figures are rounded to so much: a claim holds when it is missed by no more."""
 FIXED = "lengths are fixed (sampling.ignore_eos)"
@@ -107,13 +109,51 @@ def points(jobs: Sequence[Job]) -> list[Point]:
     return found
 
 
-def rows(found: Sequence[Point]) -> list[Row]:
-    """The table; empty where the starting point is missing, which everything is measured against."""
+def rows(found: Sequence[Point], jobs: Sequence[Job] = ()) -> list[Row]:
+    """The table; empty where the starting point is missing, which everything is measured against.
+
+    What is not among the points `found` has a row that says why, told from `jobs`.
+    """
     start = next((point for point in found if point.named["name"] == BEFORE), None)
     if start is None:
         return []
     table = [*(_row(point, start) for point in found), _skipping(start)]
+    there = {row.name for row in table}
+    table += [_missing(name, start, jobs) for name in ORDER if name not in there]
     return sorted(table, key=lambda row: ORDER.index(row.name) if row.name in ORDER else len(ORDER))
+
+
+def _missing(name: str, start: Point, jobs: Sequence[Job]) -> Row:
+    """The row of a point that did not finish, or was not asked for."""
+    from llmbench.cli import config_folder
+
+    written = yaml.safe_load((config_folder() / "ablation" / "point" / f"{name}.yaml").read_text())["point"]
+    note = "it was not among the points"
+    for job in jobs:
+        if f"{POINT}={name}" in job.overrides:
+            note = "its job was interrupted" if job.interrupted else "its job failed"
+    if start.fixed and written.get("needs_ends"):
+        note = FIXED
+    return _unmeasured(name, written["title"], written["claim"], written.get("claim_high"), note)
+
+
+def _unmeasured(name: str, title: str, claim: float | None, claim_high: float | None, note: str) -> Row:
+    return Row(
+        name=name,
+        title=title,
+        time_s=None,
+        reduction=None,
+        claim=claim,
+        claim_high=claim_high,
+        held=None,
+        accuracy=None,
+        no_answer=None,
+        change=None,
+        ci95=None,
+        questions=0,
+        note=note,
+        job=None,
+    )
 
 
 def _row(point: Point, start: Point) -> Row:
@@ -151,24 +191,12 @@ def _skipping(start: Point) -> Row:
     times = {name: found["time_s"] for name, found in benchmarks.items()}
     whole = None if None in times.values() else math.fsum(times.values())
     left = None if whole is None else whole - math.fsum(times[name] for name in times if name in skipped)
-    note = None if set(skipped) & set(times) else "model.skip_benchmarks names none of these benchmarks"
-    reduction = None if note or not whole or left is None else 1 - left / whole
-    return Row(
-        name=SKIP,
-        title="skipping",
-        time_s=None if note else left,
-        reduction=reduction,
-        claim=SKIPPING,
-        claim_high=None,
-        held=_held(reduction, SKIPPING),
-        accuracy=None,
-        no_answer=None,
-        change=None,
-        ci95=None,
-        questions=0,
-        note=note,
-        job=None,
-    )
+    if not set(skipped) & set(times):
+        note = "model.skip_benchmarks names none of these benchmarks"
+        return _unmeasured(SKIP, "skipping", SKIPPING, None, note)
+    reduction = None if not whole or left is None else 1 - left / whole
+    row = _unmeasured(SKIP, "skipping", SKIPPING, None, "")
+    return replace(row, time_s=left, reduction=reduction, held=_held(reduction, SKIPPING), note=None)
 
 
 def _accuracy(point: Point) -> float | None:

@@ -220,7 +220,7 @@ def finish(jobs: Iterable[Job], folder: Path, *, expected: int, loads: int, time
     jobs = sorted(jobs, key=lambda job: job.number)
     terminal = Terminal()
     points = ablation.points(jobs)
-    measured = ablation.rows(points)
+    measured = ablation.rows(points, jobs)
     written = {
         "time_s": time_s,
         "loads": loads,

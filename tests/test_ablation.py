@@ -116,6 +116,19 @@ def table(*found: Point) -> dict[str, Row]:
     return {row.name: row for row in rows(found)}
 
 
+def test_a_point_without_a_result_has_a_row_that_says_why() -> None:
+    jobs = [
+        Job(1, ["+ablation/point=dynamic_batching"], Path("nowhere"), interrupted=True),
+        Job(2, ["+ablation/point=vllm"], Path("nowhere"), error="no GPU"),
+    ]
+    found = {row.name: row for row in rows([point("before", 100, "++--", ignore_eos=True)], jobs)}
+    assert found["dynamic_batching"].note == "its job was interrupted"
+    assert found["vllm"].note == "its job failed"
+    assert found["early_stopping"].note == FIXED  # would not be shown if it ran
+    assert found["llmbench"].note == "it was not among the points"
+    assert rows([], jobs) == []
+
+
 def test_claims_are_held_against_the_times() -> None:
     found = table(
         point("before", 100, "++--"),
@@ -130,10 +143,15 @@ def test_claims_are_held_against_the_times() -> None:
         ("larger_batches", True),
         ("fewer_samples", False),
         ("shorter_outputs", False),
+        ("dynamic_batching", None),
+        ("early_stopping", None),
         ("skipping", None),
         ("all_together", True),
+        ("vllm", None),
         ("llmbench", None),
     ]
+    assert found["dynamic_batching"].note == "it was not among the points"
+    assert (found["dynamic_batching"].claim, found["dynamic_batching"].time_s) == (0.15, None)
     assert found["shorter_outputs"].reduction == pytest.approx(-0.1)
     assert found["all_together"].no_answer == 0.25
     assert found["all_together"].change == pytest.approx(-0.25)

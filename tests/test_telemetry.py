@@ -298,6 +298,18 @@ def test_what_costs_more_than_its_share_is_done_less_often() -> None:
     assert pace.wait_s(6.5) == pytest.approx(1.5)
 
 
+def test_a_pace_spreads_what_one_time_costs_over_the_next() -> None:
+    pace = Pace(0.1, 0.01, over=50)
+    now, costs = 0.0, ([0.0005] * 39 + [0.01]) * 20  # one in forty costs ten times what its turn allows
+    waits = []
+    for cost in costs:
+        pace.done(now, cost)
+        waits.append(pace.wait_s(now))
+        now += waits[-1]
+    assert max(waits) < 0.2
+    assert sum(costs) / now <= 0.01
+
+
 def test_a_slow_driver_is_asked_less_often(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     nvml.add()
     spent = iter(range(1000))  # each look at the CPU clock finds another second gone

@@ -73,8 +73,8 @@ _TEMPERATURE = (
 
 SELDOM_S = 1.0
 """Between looks at what changes slowly: clocks, the reasons for them, temperature."""
-MEMORY_SHARE, EACH_SHARE, ENERGY_SHARE, SELDOM_SHARE = 0.0022, 0.0016, 0.0010, 0.00025
-"""Of one core: memory, utilisation and power each, energy, and each of the slow ones; 0.0074 in all."""
+MEMORY_SHARE, EACH_SHARE, ENERGY_SHARE, SELDOM_SHARE = 0.0022, 0.0015, 0.0008, 0.0002
+"""Of one core: memory, utilisation and power each, energy, and each of the slow ones; 0.0068 in all, which leaves some to the rest of a look."""
 
 
 class _Value:

@@ -2,12 +2,19 @@
 
 
 class Pace:
-    """Every `period_s` seconds, or less often where once costs more than `share` of a core allows."""
+    """Every `period_s` seconds, or less often where once costs more than `share` of a core allows.
 
-    def __init__(self, period_s: float, share: float) -> None:
+    Where a time costs much that the next ones do not, `over` spreads the cost: the mean of about so many times decides.
+    """
+
+    def __init__(self, period_s: float, share: float, over: int = 1) -> None:
         """Due at once. `share` is of one core: 0.01 allows 10 ms of work a second."""
-        self._period_s, self._share = period_s, share
+        self._period_s, self._share, self._over = period_s, share, over
         self._next: float | None = None
+        self._mean_s, self._times = (
+            0.0,
+            min(over, 5) - 1,
+        )  # the first look, which opens files, counts for no more
 
     def wait_s(self, now: float) -> float:
         """Seconds until it is due, 0 where it is; `now` on any clock that does not go back."""
@@ -15,4 +22,6 @@ class Pace:
 
     def done(self, begun: float, cost_s: float) -> None:
         """It was done, beginning at `begun`, and took `cost_s` seconds of a core."""
-        self._next = begun + max(self._period_s, cost_s / self._share)
+        self._times = min(self._times + 1, self._over)
+        self._mean_s += (cost_s - self._mean_s) / self._times
+        self._next = begun + max(self._period_s, self._mean_s / self._share)

@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 PERIOD_S = 0.1
 AROUND_S = 1.0
 """Children and main memory are read this often at most, and files are written."""
-SHARE, AROUND_SHARE = 0.0016, 0.001
-"""Of one core, for the samples and for what is read once a second: with what NVML may cost at most one hundredth."""
+SHARE, AROUND_SHARE = 0.0085, 0.001
+"""Of one core: for the samples, NVML's answers included, and for what is read once a second."""
+OVER = 50
+"""Looks that share the cost of one: an answer of NVML that costs milliseconds and is asked for seldom delays no look by much."""
 
 EngineReader = Callable[[], Mapping[str, float | int | None]]
 """Gives the fields of `EngineState` by name, quickly and from any thread."""
@@ -36,7 +38,7 @@ class Sampler:
 
     def __init__(self, gpus: int = 1, period_s: float = PERIOD_S) -> None:
         """Watches the first `gpus` GPUs that are visible."""
-        self._pace, self._around = Pace(period_s, SHARE), Pace(AROUND_S, AROUND_SHARE)
+        self._pace, self._around = Pace(period_s, SHARE, OVER), Pace(AROUND_S, AROUND_SHARE)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="llmbench-telemetry", daemon=True)
@@ -50,7 +52,7 @@ class Sampler:
         self._energy_start: float | None = None
         self._begun = time.monotonic()
         self._ended: float | None = None
-        self._cost_s = self._gpus_cost_s = 0.0
+        self._cost_s = 0.0
 
     def __enter__(self) -> Self:
         """Starts the thread."""
@@ -166,15 +168,11 @@ class Sampler:
             with self._lock:
                 self._sample(fresh=False)
             self._cost_s = time.thread_time()
-            self._pace.done(
-                now, self._cost_s - cost - self._gpus_cost_s
-            )  # the GPUs' values have paces of their own
+            self._pace.done(now, self._cost_s - cost)
 
     def _sample(self, *, fresh: bool = True) -> Sample:
         t, host = clock.since_start(), self._host.read()
-        cost = time.thread_time()
         gpus = tuple(reader.read(fresh=fresh) for reader in self._gpus)
-        self._gpus_cost_s = time.thread_time() - cost
         sample = Sample(
             t=round(t, 4),
             rss_bytes=host.rss_bytes,
