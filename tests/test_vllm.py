@@ -123,6 +123,26 @@ def test_a_sweep_loads_each_engine_once_and_answers_alike(tmp_path: Path) -> Non
     assert texts[0] == texts[1]
 
 
+def test_the_guides_method_gives_the_same_greedy_answers(tmp_path: Path) -> None:
+    """Both engines in float32, where rounding decides no token of a short answer; padded batches against none."""
+    settings = (
+        "model.dtype=float32",
+        "early_stopping=off",
+        "benchmarks.arithmetic.max_tokens=12",
+        "limit=16",
+    )
+    done = python("-m", "llmbench", "-m", "engine=vllm,transformers", *settings, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
+    runs = [load_run(sweep / str(n)) for n in (0, 1)]
+    assert [run.summary["engine"]["name"] for run in runs] == ["vllm", "transformers"]
+    lengths = {r.completions[0].prompt_tokens for r in runs[1].results}
+    assert len(lengths) > 1  # so batches are padded
+    texts = [{r.sample_id: r.text for r in run.results} for run in runs]
+    assert len(texts[0]) == 16
+    assert texts[0] == texts[1]
+
+
 def test_a_larger_batch_loads_the_engine_again_in_this_process(tmp_path: Path) -> None:
     done = python(
         "-m", "llmbench", "-m", "hydra/launcher=basic", "limit=6", "batch_size=1,6", folder=tmp_path
