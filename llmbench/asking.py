@@ -119,7 +119,8 @@ class Asking:
             reason = completion.error or "the engine gave nothing back"
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
-        if first and elicitation.wanted(self.config.early_stopping, module, asked, completion):
+        asks = first and benchmark.cue_tokens > 0
+        if asks and elicitation.wanted(self.config.early_stopping, module, asked, completion):
             more = elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
             self.engine.submit(more, first=True)  # while its prefix is still in the cache
             return

@@ -106,7 +106,7 @@ class BenchmarkConfig:
     system_prompt: str | None = None
     instruction: str = ""  # follows the question
     cue: str = ""  # what is put in the model's mouth when the text stopped without an answer
-    cue_tokens: int = 32
+    cue_tokens: int = 32  # 0: a missing answer is not asked for
     cue_stop: list[str] = field(default_factory=list)
     sealed: bool = False  # questions must never be written in plain text
     profiles: dict[str, BenchmarkProfile] = field(default_factory=dict)
@@ -394,7 +394,9 @@ def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
         samples,
         "a whole number from 1, or null for all",
     )
-    for name in ("max_tokens", "repeats", "cue_tokens"):
+    cue_tokens = benchmark.cue_tokens
+    _check(cue_tokens >= 0, f"{where}.cue_tokens", cue_tokens, "a whole number from 0")
+    for name in ("max_tokens", "repeats"):
         _check(
             getattr(benchmark, name) >= 1,
             f"{where}.{name}",

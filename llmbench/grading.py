@@ -98,7 +98,8 @@ class Grader(Generic[Ticket]):
 
     def submit(self, ticket: Ticket, path: str, sample: Sample, text: str, reason: FinishReason) -> None:
         """Queues a text for grading."""
-        future = self._pool.schedule(grade, args=(path, sample, text, reason), timeout=self._limit_s)
+        limit_s = getattr(importlib.import_module(path), "LIMIT_S", self._limit_s)
+        future = self._pool.schedule(grade, args=(path, sample, text, reason), timeout=limit_s)
         self._open.append((ticket, future))
 
     @property

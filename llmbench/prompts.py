@@ -55,7 +55,27 @@ def ask(  # noqa: PLR0913, PLR0917 - a prompt is made of all these
     examples: Sequence[Sample],
     tokenizer: Tokenizer,
 ) -> Asked:
-    """The prompt of one sample, through the chat template or as plain text."""
+    """The prompt of one sample, through the chat template or as plain text; shortened where its benchmark knows how to."""
+    asked = _asked(config, name, module, sample, examples, tokenizer)
+    fit = getattr(module, "fit", None)
+    room = config.model.max_length - reserved(config, name)
+    if fit is None or len(asked.ids) <= room:
+        return asked
+
+    def fits(shorter: Sample) -> bool:
+        return len(_asked(config, name, module, shorter, examples, tokenizer).ids) <= room
+
+    return _asked(config, name, module, fit(sample, fits), examples, tokenizer)
+
+
+def _asked(  # noqa: PLR0913, PLR0917 - as above
+    config: Config,
+    name: str,
+    module: Module,
+    sample: Sample,
+    examples: Sequence[Sample],
+    tokenizer: Tokenizer,
+) -> Asked:
     benchmark = config.benchmarks[name]
     if benchmark.chat:
         turns = _turns(benchmark, module, sample, examples)
@@ -151,7 +171,12 @@ def text_hash(text: str) -> str:
 
 def context_needed(name: str, requests: Sequence[Request], config: Config) -> int:
     """Tokens of a benchmark's longest prompt, its answer, and what asking for the answer may add."""
-    return _longest(name, requests) + config.benchmarks[name].max_tokens + _elicitation(name, config)
+    return _longest(name, requests) + reserved(config, name)
+
+
+def reserved(config: Config, name: str) -> int:
+    """Tokens of the context that a benchmark's prompts must leave: for the answer, and for asking for it."""
+    return config.benchmarks[name].max_tokens + _elicitation(name, config)
 
 
 def _longest(name: str, requests: Sequence[Request]) -> int:
@@ -160,7 +185,8 @@ def _longest(name: str, requests: Sequence[Request]) -> int:
 
 def _elicitation(name: str, config: Config) -> int:
     benchmark = config.benchmarks[name]
-    return benchmark.cue_tokens + len(benchmark.cue) if config.early_stopping is EarlyStopping.answer else 0
+    asks = config.early_stopping is EarlyStopping.answer and benchmark.cue_tokens > 0
+    return benchmark.cue_tokens + len(benchmark.cue) if asks else 0
 
 
 def check_lengths(requests: Sequence[Request], config: Config) -> None:

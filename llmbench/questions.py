@@ -85,7 +85,8 @@ def workload(config: Config, read: Mapping[str, tuple[Sequence[Sample], DataSour
         texts = [sum(len(str(value)) for value in sample.fields.values()) for sample in chosen]
         shown = 1 + config.benchmarks[name].fewshot
         longest = max(longest, shown * max(texts, default=0) / CHARACTERS_A_TOKEN)
-    return replace(Workload.of(config, counts), prompt_tokens=int(longest) + AROUND_A_QUESTION)
+    prompt_tokens = min(int(longest) + AROUND_A_QUESTION, config.model.max_length)
+    return replace(Workload.of(config, counts), prompt_tokens=prompt_tokens)
 
 
 def write_questions(

@@ -284,7 +284,7 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
             found.append(
                 f"{name}: {summary.expected - summary.n} of {summary.expected} are missing, so this is no score of the whole."
             )
-        if asks and rates.limited > DOUBTFUL:
+        if asks and rates.elicited and rates.limited > DOUBTFUL:
             found.append(
                 f"{name}: {rates.limited:.0%} of the texts reached the token limit before an answer and were asked for it; "
                 f"with benchmarks.{name}.max_tokens higher they would end by themselves."

@@ -14,7 +14,12 @@ from llmbench.records import FinishReason, Outcome, Sample, Score
 
 
 class Module(Protocol):
-    """A benchmark's module."""
+    """A benchmark's module.
+
+    It may also have: `generate(options, seed)`, rows made on the spot; `fit(sample, fits)`, the sample with a shorter prompt
+    where `fits` says that it is too long; `judge(sample, answer)`, a whole Score where right and wrong are not all there is,
+    asked instead of `equal`; `LIMIT_S`, the seconds that grading one answer may take.
+    """
 
     COLUMNS: tuple[str, ...]
     """Field names that every row must have."""
@@ -65,6 +70,9 @@ def score(module: Module, sample: Sample, text: str, finish_reason: FinishReason
     if answer is None:
         truncated = finish_reason is FinishReason.LENGTH
         return Score(0.0, None, Outcome.TRUNCATED if truncated else Outcome.NO_ANSWER)
+    judge = getattr(module, "judge", None)
+    if judge is not None:
+        return cast("Score", judge(sample, answer))
     right = module.equal(sample, answer)
     return Score(float(right), answer, Outcome.CORRECT if right else Outcome.WRONG)
 
