@@ -44,6 +44,14 @@ class Startup(Enum):
     full = "full"
 
 
+class Sandbox(Enum):
+    """What stands around programs that a model wrote; `none`: nothing."""
+
+    bwrap = "bwrap"
+    docker = "docker"
+    none = "none"
+
+
 class Schedule(Enum):
     """All benchmarks in one queue, or one benchmark after another for clean times of each."""
 
@@ -240,6 +248,7 @@ class Config:
     use_dynamic_batching: bool = True
     early_stopping: EarlyStopping = EarlyStopping.answer
     schedule: Schedule = Schedule.together
+    sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
     resume: str | None = None  # a sweep's folder: its finished jobs are not run again
     limit: int | None = None  # at most this many samples of each benchmark

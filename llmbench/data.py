@@ -43,13 +43,16 @@ class DataSource:
     load_s: float
 
 
-def read_rows(name: str, config: BenchmarkConfig, columns: Sequence[str]) -> tuple[list[Row], DataSource]:
+def read_rows(
+    name: str, config: BenchmarkConfig, columns: Sequence[str], files: Sequence[str] = ()
+) -> tuple[list[Row], DataSource]:
     """The rows of a benchmark's data set, in its own order.
 
     Args:
         name: The benchmark's name, for messages.
         config: Says where the data is; `data_files` wins over the hub.
         columns: Field names that must be there.
+        files: On the hub, JSON files that hold the rows; without any the data set's own builder finds them.
 
     Raises:
         DataError: The file is missing, empty or malformed, a column is missing, the data set is gated or out of reach.
@@ -59,7 +62,9 @@ def read_rows(name: str, config: BenchmarkConfig, columns: Sequence[str]) -> tup
         rows, revision, fingerprint, size = _read_file(name, Path(config.data_files).expanduser())
         source, split = config.data_files, None
     else:
-        rows, revision, fingerprint, size = _read_hub(name, config)
+        rows, revision, fingerprint, size = (
+            _read_hub_files(name, config, files) if files else _read_hub(name, config)
+        )
         source, split = str(config.hub_id), config.split
     if not rows:
         raise DataError(
@@ -182,6 +187,34 @@ def _read_hub(name: str, config: BenchmarkConfig) -> _Loaded:
     checksums = " ".join(info.download_checksums or {})
     commit = re.search(r"@([0-9a-f]{40})/", checksums)
     return list(loaded), commit.group(1) if commit else None, loaded._fingerprint, info.download_size  # noqa: SLF001
+
+
+def _read_hub_files(name: str, config: BenchmarkConfig, files: Sequence[str]) -> _Loaded:
+    """JSON files of a data set whose own loading script `datasets` no longer runs."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    if config.hub_id is None:
+        raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
+    rows: list[Row] = []
+    digest, size, commit = hashlib.sha256(), 0, None
+    for file in files:
+        try:
+            path = hf_hub_download(config.hub_id, file, repo_type="dataset", revision=config.revision)
+        except (GatedRepoError, RepositoryNotFoundError) as error:
+            raise DataError(_not_found(name, config, str(error))) from error
+        except (LocalEntryNotFoundError, ConnectionError, TimeoutError, OSError) as error:
+            raise DataError(_unreachable(name, config)) from error
+        content = Path(path).read_bytes()
+        try:
+            rows += parse_json(content)
+        except ValueError as error:
+            raise DataError(f"{name}: {file} of {config.hub_id} cannot be read as json: {error}.") from error
+        digest.update(content)
+        size += len(content)
+        found = re.search(r"/snapshots/([0-9a-f]{40})/", path)
+        commit = found.group(1) if found else None
+    return rows, commit, digest.hexdigest(), size
 
 
 def _datasets() -> Any:  # noqa: ANN401 - a module without types

@@ -16,7 +16,7 @@ from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Stop
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
-from llmbench.config import Config, Device, EarlyStopping, as_yaml
+from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml
 from llmbench.engine.base import Engine, Workload
 from llmbench.errors import OutOfMemoryError
 from llmbench.grading import Grader
@@ -27,6 +27,7 @@ from llmbench.questions import (
     graders_need,
     import_modules,
     read_samples,
+    runs_code,
     why_not_comparable,
     workload,
     write_questions,
@@ -44,6 +45,11 @@ log = logging.getLogger(__name__)
 MANIFEST_VERSION = 1
 AT_LOAD = ("bitsandbytes", "fp8")
 """Quantizations that vLLM makes of bf16 weights; other names mean that the checkpoint's own weights are quantised."""
+
+NO_SANDBOX = (
+    "sandbox=none: programs that the model writes run as you, with your files and your network; "
+    "sandbox=bwrap or sandbox=docker keeps them apart."
+)
 
 Read = Mapping[str, tuple[Sequence[Sample], data.DataSource]]
 """Samples of each benchmark and where they came from."""
@@ -162,7 +168,10 @@ class _Run:
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
         with Sampler(parallel) as sampler, MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler):
             sampler.write(self.store.folder / TRACE)
-            grader: Grader[Exchange] = self.pool.grader(graders_need(self.config))
+            self._check_sandbox(modules)
+            grader: Grader[Exchange] = self.pool.grader(
+                graders_need(self.config), self.config.sandbox.value, runs_code=runs_code(modules)
+            )
             checkpoint = self._find_checkpoint()
             read = self._read(modules)
             work = workload(self.config, read)
@@ -189,6 +198,17 @@ class _Run:
                 raise
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
+
+    def _check_sandbox(self, modules: Mapping[str, Module]) -> None:
+        """Refuses benchmarks of programs where they could not be run, before anything is loaded."""
+        from llmbench import sandbox
+
+        sandbox.choose(self.config.sandbox.value)
+        if not runs_code(modules):
+            return
+        if self.config.sandbox is Sandbox.none:
+            self._warn([NO_SANDBOX])
+        sandbox.check()
 
     def _find_checkpoint(self) -> Checkpoint | None:
         if self.config.model.path is None and not embedded.ready(self.config.model.embedded):

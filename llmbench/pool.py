@@ -5,6 +5,7 @@ One engine is held at a time. A job that needs another closes it first, so that 
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ from llmbench.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 
+MOST_WORKERS = 16
+"""That run programs; each may take as much memory as a program's limit."""
 LOADED_WITH = (
     "hub_id", "path", "embedded", "revision", "quantization", "dtype", "max_length", "gpu_memory_utilization",
     "attention_backend", "trust_remote_code",
@@ -62,6 +65,7 @@ class EnginePool:
         self._grader: Grader[Any] | None = None
         self.steps: dict[str, list[Step]] = {}  # what was lowered, for each engine as it was asked for
         self._modules: frozenset[str] = frozenset()
+        self._runs = "bwrap", False
 
     def __enter__(self) -> Self:
         return self
@@ -161,16 +165,25 @@ class EnginePool:
         if engine is not None:
             engine.close(process_ends=process_ends)
 
-    def grader(self, modules: Iterable[str]) -> Grader[Any]:
-        """Grading workers that have imported these modules; those of the job before, if they have."""
+    def grader(
+        self, modules: Iterable[str], sandbox: str = "bwrap", *, runs_code: bool = False
+    ) -> Grader[Any]:
+        """Grading workers that have imported these modules and use this sandbox; those of the job before, if they have.
+
+        Where they run programs there is one for each core, behind everything else that wants it.
+        """
         wanted = frozenset(modules)
+        if (sandbox, runs_code) != self._runs:
+            self._close_grader(None)
+        self._runs = sandbox, runs_code
         for config in self._planned:
             with suppress(ConfigError):  # that job will say it itself
                 wanted |= graders_need(config)
         if self._grader is not None and not (wanted <= self._modules and self._grader.usable):
             self._close_grader(None)
         if self._grader is None:
-            self._grader = Grader(sorted(wanted))
+            workers = max(1, min(MOST_WORKERS, os.cpu_count() or 1)) if runs_code else None
+            self._grader = Grader(sorted(wanted), workers)
             self._modules = wanted
             self._grader.__enter__()
         return self._grader

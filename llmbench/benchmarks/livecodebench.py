@@ -1,0 +1,273 @@
+r"""LiveCodeBench, code generation: problems of programming contests with dates (Jain et al., 2024, https://arxiv.org/abs/2403.07974).
+
+Data: livecodebench/code_generation_lite, its files test.jsonl, test2.jsonl, … : release_vN is the first N of them. Tests are
+stdin/stdout programs (AtCoder, Codeforces) or calls of a method (LeetCode); all public and private ones must pass.
+A row: {"question_id": "abc301_a", "question_content": "…", "starter_code": "", "difficulty": "easy", "contest_date":
+"2023-05-13T00:00:00", "public_test_cases": "[{\"input\": …", "private_test_cases": "eJx…", "metadata": "{}"}
+Protocol: LiveCodeBench's own prompt for chat models (lcb_runner/prompts/code_generation.py); the last closed fenced block; its
+comparison of outputs; 6 s a test, here of CPU time. Differences: each test runs in a process of its own, and `sys.stdin.buffer`
+works; the original shares one process among a problem's tests and counts wall time.
+"""
+
+import base64
+import binascii
+import io
+import json
+import pickle
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from llmbench import answers, sandbox
+from llmbench.benchmarks import programs
+from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.programs import LIMIT_S, Judged, Test, Verdict
+from llmbench.data import Row, check_text, text_of
+from llmbench.errors import ConfigError, DataError
+from llmbench.records import Outcome, Sample, Score
+
+COLUMNS: tuple[str, ...] = ("question_id", "starter_code", "public_test_cases", "private_test_cases")
+PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
+SANDBOXED = True
+RELEASES = 6
+LEAST_MIB = 64
+"""Python itself needs some."""
+DECODED_BYTES = 512 << 20
+"""Private tests of one problem, decompressed; the largest published are about 150 MB."""
+JOURNAL_CHARACTERS = 1 << 20
+"""Tests up to this size are kept in the journal, so that answers can be graded again."""
+STARTER = "You will use the following starter code to write the solution to the problem and enclose your code within delimiters."
+PROGRAM = (
+    "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on the sample inputs). "
+    "Enclose your code within delimiters as follows."
+)
+"""Both sentences are the protocol's."""
+HEADER = (
+    "".join(
+        f"from {name} import *\n"
+        for name in (
+            "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics", "itertools",
+            "functools", "operator", "io", "sys", "json", "builtins", "typing",
+        )
+    )
+    + "import string, re, datetime, collections, heapq, bisect, copy, math, random, statistics, itertools, functools\n"
+    + "import operator, io, sys, json\nsys.setrecursionlimit(50000)\n"
+)  # fmt: skip
+"""What the protocol imports before a program."""
+
+
+def _is_date(value: object) -> bool:
+    if value is None or isinstance(value, date):
+        return True
+    try:
+        date.fromisoformat(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "release": lambda value: (
+        value in {f"release_v{n}" for n in range(1, RELEASES + 1)}
+        or value in {f"v{n}" for n in range(1, RELEASES + 1)}
+    ),
+    "start_date": _is_date,
+    "end_date": _is_date,
+    "cpu_s": lambda value: isinstance(value, (int, float)) and value > 0,
+    "memory_mib": lambda value: isinstance(value, int) and value >= LEAST_MIB,
+}
+
+
+def files(options: Mapping[str, Any]) -> list[str]:
+    """The data set's files of a release: `release_v3` is the first three, `v3` the third alone."""
+    release = str(options.get("release", f"release_v{RELEASES}"))
+    number = int(release.rpartition("v")[2])
+    names = [f"test{n if n > 1 else ''}.jsonl" for n in range(1, number + 1)]
+    return names if release.startswith("release") else names[-1:]
+
+
+def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
+    """Samples named by `question_id`, of the window of dates.
+
+    Raises:
+        DataError: A row cannot be read.
+        ConfigError: An option is refused, or the window holds no problem.
+    """
+    check_options("livecodebench", options, CHECKS)
+    first, last = (options.get(name) and str(options[name])[:10] for name in ("start_date", "end_date"))
+    found = [_sample(row, index, options) for index, row in enumerate(rows)]
+    window = [
+        sample
+        for sample in found
+        if not ((first and sample.fields["date"] < first) or (last and sample.fields["date"] > last))
+    ]
+    if not window:
+        raise ConfigError(
+            f"livecodebench: no problem is dated {first or '…'} to {last or '…'}; widen the window."
+        )
+    return window
+
+
+def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
+    check_text(row, "question_content", index)
+    name = text_of(row, "question_id", index)
+    try:
+        metadata = json.loads(row.get("metadata") or "{}")
+        function = metadata.get("func_name")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"livecodebench: the metadata of {name} cannot be read: {error}; mend the row."
+        ) from error
+    day = row.get("contest_date")
+    derived = {
+        "date": day.date().isoformat() if isinstance(day, datetime) else str(day or "")[:10],
+        "function": function,
+        "cpu_s": float(options.get("cpu_s", 6)),
+        "memory_mib": int(options.get("memory_mib", 2048)),
+    }
+    return Sample(name, {**row, **derived, "month": derived["date"][:7]}, "")
+
+
+def render(sample: Sample) -> str:
+    """The protocol's question."""
+    starter = sample.fields.get("starter_code")
+    form = (
+        f"{STARTER}\n```python\n{starter}\n```" if starter else f"{PROGRAM}\n```python\n# YOUR CODE HERE\n```"
+    )
+    return (
+        f"### Question:\n{sample.fields['question_content']}\n\n### Format: {form}\n\n"
+        "### Answer: (use the provided format with backticks)\n\n"
+    )
+
+
+def worked(sample: Sample) -> str:
+    """There are no solutions in the data.
+
+    Raises:
+        ConfigError: Always.
+    """
+    raise ConfigError(f"livecodebench has no solutions to show ({sample.id}); set fewshot=0.")
+
+
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - the same for every problem
+    """The last closed fenced block."""
+    return answers.code_block(text)
+
+
+def judge(sample: Sample, answer: str) -> Score:
+    """Runs all tests in the sandbox, public ones first, until one is not passed."""
+    return judged(sample, answer).score(answer)
+
+
+def judged(sample: Sample, code: str) -> Judged:
+    """The verdict on a program."""
+    fields = sample.fields
+    if fields.get("private_test_cases") is None:
+        return Judged(
+            Verdict.REFUSED, "the journal does not hold this problem's tests, which are too large for it"
+        )
+    try:
+        tests = read_tests(fields)
+    except DataError as error:
+        return Judged(Verdict.REFUSED, str(error))
+    cpu_s = fields["cpu_s"]
+    limits = sandbox.Limits(cpu_s=cpu_s, idle_s=cpu_s, memory_bytes=fields["memory_mib"] << 20)
+    with sandbox.preload(limits) as box:
+        return programs.judge(box, code, HEADER, tests, fields.get("function"))
+
+
+def read_tests(fields: Mapping[str, Any]) -> list[Test]:
+    """Public and private tests.
+
+    Raises:
+        DataError: They cannot be read, or are too large.
+    """
+    name, function = fields.get("question_id"), fields.get("function")
+    try:
+        cases = [
+            *json.loads(fields["public_test_cases"] or "[]"),
+            *decoded(fields["private_test_cases"] or "[]"),
+        ]
+        if function is None:
+            return [Test(case["input"], case["output"]) for case in cases]
+        return [
+            Test(
+                case["input"],
+                case["output"],
+                tuple(json.loads(line) for line in case["input"].split("\n")),
+                json.loads(case["output"]),
+            )
+            for case in cases
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"the tests of {name} cannot be read: {error}") from error
+
+
+def decoded(text: str) -> list[Any]:
+    """Private tests: JSON, or base64 of zlib of JSON or of a pickled text, without ever making an object of a class.
+
+    Raises:
+        ValueError: They are none of these, or larger than `DECODED_BYTES`.
+    """
+    if text.lstrip()[:1] == "[":
+        found = json.loads(text)
+    else:
+        try:
+            packed = base64.b64decode(text, validate=True)
+        except binascii.Error as error:
+            raise ValueError(f"neither JSON nor base64: {error}") from error
+        inflate = zlib.decompressobj()
+        try:
+            data = inflate.decompress(packed, DECODED_BYTES)
+        except zlib.error as error:
+            raise ValueError(f"cannot be decompressed: {error}") from error
+        if inflate.unconsumed_tail:
+            raise ValueError(f"more than {DECODED_BYTES >> 20} MiB decompressed")
+        found = json.loads(data if data[:1] in b"[" and data else _Text(io.BytesIO(data)).text())
+    if not isinstance(found, list):
+        raise ValueError("no list of tests")  # noqa: TRY004 - the data's fault
+    return found
+
+
+class _Text(pickle.Unpickler):
+    """Reads one pickled text; a class, a function or a persistent object is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - never returns
+        """Refuses."""
+        raise ValueError(f"a pickle that asks for {module}.{name}")
+
+    def persistent_load(self, pid: object) -> Any:  # noqa: ANN401 - never returns
+        """Refuses."""
+        raise ValueError(f"a pickle that asks for {pid!r}")
+
+    def text(self) -> str:
+        """The text."""
+        try:
+            found = self.load()
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"a pickle that cannot be read: {type(error).__name__}") from error
+        if not isinstance(found, str):
+            raise ValueError("a pickle of something other than text")  # noqa: TRY004 - the data's fault
+        return found
+
+
+def equal(sample: Sample, answer: str) -> bool:
+    """Whether all tests pass."""
+    return judge(sample, answer).outcome is Outcome.CORRECT
+
+
+def stored(sample: Sample) -> dict[str, Any]:
+    """What results are grouped by, and what grading needs; large tests are left out."""
+    fields = sample.fields
+    kept = {
+        key: fields.get(key)
+        for key in ("question_id", "difficulty", "month", "function", "cpu_s", "memory_mib")
+    }
+    tests = {key: fields[key] for key in ("public_test_cases", "private_test_cases")}
+    return {**kept, **tests} if sum(len(str(text)) for text in tests.values()) <= JOURNAL_CHARACTERS else kept
+
+
+__all__ = ["LIMIT_S", "equal", "extract", "judge", "load", "render", "stored", "worked"]

@@ -1,0 +1,117 @@
+"""What benchmarks of programs share: running one against tests, and the verdict as a score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+
+from llmbench import sandbox
+from llmbench.records import Outcome, Score
+from llmbench.sandbox import Box, Program, Ran, Status
+
+LIMIT_S = 3600.0
+"""For one answer with all its tests, and for waiting until what ran out of time can run alone."""
+SHOWN_CHARACTERS = 120
+
+
+class Verdict(StrEnum):
+    """What became of a program: how a score's explanation begins."""
+
+    PASSED = "passed"
+    WRONG_ANSWER = "wrong answer"
+    COMPILE_ERROR = "compile error"
+    RUNTIME_ERROR = "runtime error"
+    TIME_LIMIT = "time limit"
+    MEMORY_LIMIT = "memory limit"
+    REFUSED = "refused"
+    """The sandbox failed; it says nothing about the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, why, and what it took."""
+
+    verdict: Verdict
+    why: str = ""
+    tests: int = 0
+    cpu_s: float = 0.0
+
+    def score(self, code: str) -> Score:
+        """As a score: all tests or nothing."""
+        outcome = {Verdict.PASSED: Outcome.CORRECT, Verdict.REFUSED: Outcome.ERROR}.get(
+            self.verdict, Outcome.WRONG
+        )
+        explanation = f"{self.verdict}: {self.why}" if self.why else self.verdict.value
+        return Score(float(self.verdict is Verdict.PASSED), code, outcome, explanation)
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One test: text in and text out, or arguments and a value."""
+
+    given: str
+    expected: str
+    arguments: tuple[Any, ...] | None = None
+    value: Any = None
+
+
+def verdict_of(score: Score) -> Verdict | None:
+    """The verdict that a score of a program's tells of; None where there was no program."""
+    said = score.explanation.partition(":")[0]
+    return Verdict(said) if said in list(Verdict) else None
+
+
+def judge(box: Box, code: str, header: str, tests: Sequence[Test], call: str | None) -> Judged:
+    """Runs the tests in order, until one is not passed."""
+    cpu_s = 0.0
+    for number, test in enumerate(tests, 1):
+        program = Program(code, header, test.given) if call is None else Program(
+            code, header, call=call, arguments=test.arguments or ()
+        )  # fmt: skip
+        ran = box.run(program)
+        cpu_s += ran.cpu_s or 0.0
+        if ran.status is Status.DONE and _right(ran, test, call):
+            continue
+        verdict = Verdict.WRONG_ANSWER if ran.status is Status.DONE else Verdict(ran.status.value)
+        why = _instead(ran, test, call) if verdict is Verdict.WRONG_ANSWER else ran.why
+        return Judged(verdict, f"test {number} of {len(tests)}: {why}", number, cpu_s)
+    return Judged(Verdict.PASSED, "", len(tests), cpu_s)
+
+
+def _right(ran: Ran, test: Test, call: str | None) -> bool:
+    if call is None:
+        return same_output(ran.output, test.expected)
+    value = list(ran.value) if isinstance(ran.value, tuple) else ran.value
+    try:
+        return bool(value == test.value)
+    except RecursionError:
+        return False
+
+
+def _instead(ran: Ran, test: Test, call: str | None) -> str:
+    found, expected = (ran.output, test.expected) if call is None else (repr(ran.value), repr(test.value))
+    return f"{_short(found)} instead of {_short(expected)}"
+
+
+def _short(text: str) -> str:
+    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text.strip()[: SHOWN_CHARACTERS + 1])
+    return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…")
+
+
+def same_output(found: str, expected: str) -> bool:
+    """LiveCodeBench's comparison: line by line without the space around, equal as text or as numbers word by word."""
+    ours, theirs = ([line.strip() for line in text.strip().split("\n")] for text in (found, expected))
+    return len(ours) == len(theirs) and all(map(_same_line, ours, theirs))
+
+
+def _same_line(found: str, expected: str) -> bool:
+    if found == expected:
+        return True
+    try:
+        return [Decimal(word) for word in found.split()] == [Decimal(word) for word in expected.split()]
+    except (InvalidOperation, ValueError):
+        return False
+
+
+__all__ = ["LIMIT_S", "Judged", "Test", "Verdict", "judge", "same_output", "sandbox", "verdict_of"]
