@@ -104,6 +104,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             this.write()
             this.go()
             this.learn()
+            this.finish_benchmarks()
             this.found.status = "finished"
         except KeyboardInterrupt:
             this.found.status = "interrupted"
@@ -137,6 +138,8 @@ class _Run:
     engine: Engine | None = None
     restarts: bool = False
     kept: int = 0  # results of the process before
+    modules: dict[str, Module] = field(default_factory=dict)
+    later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     asked_for: str = field(init=False)  # the engine's key before anything was lowered
 
     def __post_init__(self) -> None:
@@ -164,7 +167,7 @@ class _Run:
 
     def go(self) -> None:
         """All steps, in order. Graders and telemetry start first: before torch and vllm are imported."""
-        modules = import_modules(self.config)
+        modules = self.modules = import_modules(self.config)
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
         with Sampler(parallel) as sampler, MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler):
             sampler.write(self.store.folder / TRACE)
@@ -412,12 +415,31 @@ class _Run:
         outputs = [sum(c.output_tokens for c in result.completions) for result in self.results]
         self.found.engine.startup_outcome = engine.learn(outputs, times.load, times.generate)
 
+    def finish_benchmarks(self) -> None:
+        """What benchmarks do when all is graded: SWE-bench writes its predictions, and may run its own harness."""
+        for name, module in self.modules.items():
+            finish = getattr(module, "finish", None)
+            results = [result for result in self.results if result.benchmark == name]
+            if finish is None or not results:
+                continue
+            options = self.config.benchmarks[name].options
+            given, said = finish(self.store.folder, results, self.config.model.name, options)
+            self.later += said
+            self.results[:] = [
+                replace(r, score=given[r.sample_id]) if r.benchmark == name and r.sample_id in given else r
+                for r in self.results
+            ]
+
     def add_up(self) -> None:
         """The metrics of what there is, whatever happened."""
         for name, benchmark in self.config.benchmarks.items():
             results = [result for result in self.results if result.benchmark == name]
             self.found.benchmarks[name] = summaries.summarise(
-                results, self.totals.get(name, 0), benchmark.repeats, sittings=2 if self.kept else 1
+                results,
+                self.totals.get(name, 0),
+                benchmark.repeats,
+                sittings=2 if self.kept else 1,
+                details=getattr(self.modules.get(name), "details", None),
             )
         missing = [name for name, found in self.found.benchmarks.items() if found.n < found.expected]
         if missing and self.found.status != "running":
@@ -426,6 +448,7 @@ class _Run:
         self.found.warnings = summaries.warnings_of(
             self.found.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
+        self.found.warnings += self.later
         engine = self.found.engine
         if engine is not None and engine.preemptions:
             self.found.warnings.append(

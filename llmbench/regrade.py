@@ -7,13 +7,14 @@ samples are in the journal. Exit status: 0 graded, 1 not, 130 interrupted.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from llmbench import sandbox
 from llmbench.benchmarks.base import import_module
 from llmbench.compare.commandline import Parser, guarded, printable
 from llmbench.compare.settings import benchmark_settings, read_config
@@ -82,7 +83,7 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
 
     Raises:
         RunError: The folder holds no run, says nothing of a benchmark's module, or cannot be written.
-        ConfigError: A benchmark's module cannot be imported.
+        ConfigError: A benchmark's module cannot be imported, or what models wrote would have to run without a sandbox.
     """
     run = load_run(folder)
     config = read_config(run.folder)
@@ -91,8 +92,11 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
     names = _names(config, run.results)
     modules = {name: _module(run.folder, config, name) for name in names}
     sealed = {name for name in names if benchmark_settings(config, name).get("sealed")}
+    if any(getattr(import_module(name, path), "SANDBOXED", False) for name, path in modules.items()):
+        sandbox.choose(str(config.get("sandbox", "bwrap")))
+        sandbox.check()
     results = _grade(run.results, modules, workers)
-    summary = orjson.dumps(_summary(run, results, names), option=orjson.OPT_INDENT_2, default=str)
+    summary = orjson.dumps(_summary(run, results, modules), option=orjson.OPT_INDENT_2, default=str)
     lines = (orjson.dumps(to_row(result, sealed=result.benchmark in sealed)) for result in results)
     _write(run.folder / JOURNAL, lines)
     _write(run.folder / SUMMARY, [summary])
@@ -144,20 +148,25 @@ def _of(name: str, results: Sequence[Result]) -> list[Result]:
     return [result for result in results if result.benchmark == name]
 
 
-def _summarise(run: Run, results: Sequence[Result], names: Sequence[str]) -> dict[str, BenchmarkSummary]:
+def _summarise(
+    run: Run, results: Sequence[Result], modules: Mapping[str, str]
+) -> dict[str, BenchmarkSummary]:
     """The benchmarks' metrics; how much was planned is what the old summary says, else what is there."""
     old = run.summary.get("benchmarks") or {}
     found = {}
-    for name in names:
+    for name, path in modules.items():
         of_one, known = _of(name, results), old.get(name) or {}
         repeats = 1 + max(result.repeat for result in of_one)
-        found[name] = summarise(of_one, known.get("expected", len(of_one)), known.get("repeats", repeats))
+        expected, repeats = known.get("expected", len(of_one)), known.get("repeats", repeats)
+        found[name] = summarise(
+            of_one, expected, repeats, details=getattr(import_module(name, path), "details", None)
+        )
     return found
 
 
-def _summary(run: Run, results: Sequence[Result], names: Sequence[str]) -> dict[str, Any]:
+def _summary(run: Run, results: Sequence[Result], modules: Mapping[str, str]) -> dict[str, Any]:
     """The old summary with the new grades in it; a killed run's has no benchmarks yet, then all comes from the journal."""
-    before, after = _summarise(run, run.results, names), _summarise(run, results, names)
+    before, after = _summarise(run, run.results, modules), _summarise(run, results, modules)
     benchmarks = dict(run.summary.get("benchmarks") or {})
     for name, found in after.items():
         old = benchmarks.get(name) or {}

@@ -4,7 +4,7 @@ The field names are those of `summary.json`, which other programs read (see READ
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,7 @@ class BenchmarkSummary:
         accuracy: Mean over questions of the mean over repeats; its error and interval are clustered by question.
         bounds: The accuracy if every sample without an answer, or not asked yet, were wrong, and if it were right.
         repeated: avg@k, pass@k, maj@k and the split of the variance; None with one answer to each question.
+        details: What the benchmark adds: verdicts on programs and patches, accuracy by difficulty.
     """
 
     n: int
@@ -85,6 +86,7 @@ class BenchmarkSummary:
     time_s: float | None
     throughput: Throughput
     repeated: RepeatStatistics | None
+    details: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -153,7 +155,12 @@ class Summary:
 
 
 def summarise(
-    results: Sequence[Result], expected: int, repeats: int, *, sittings: int = 1
+    results: Sequence[Result],
+    expected: int,
+    repeats: int,
+    *,
+    sittings: int = 1,
+    details: Callable[[Sequence[Result]], dict[str, Any]] | None = None,
 ) -> BenchmarkSummary:
     """The metrics of one benchmark's results.
 
@@ -162,6 +169,7 @@ def summarise(
         expected: How many the run set out to get.
         repeats: Answers to each question.
         sittings: Processes that they come from; of several there is no single time or throughput.
+        details: The benchmark's own, of its module.
     """
     by_sample: dict[str, list[float]] = {}
     for result in results:
@@ -188,6 +196,7 @@ def summarise(
         time_s=time_s,
         throughput=_throughput(len(results), tokens, time_s),
         repeated=repeat_statistics(results) if results and repeats > 1 else None,
+        details=details(results) if details and results else None,
         **_times(results),
     )
 

@@ -36,7 +36,7 @@ def samples(**options: Any) -> dict[str, Sample]:  # noqa: ANN401 - options of t
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize("output", OUTPUTS, ids=[f"{o['question_id']}-{o['label']}" for o in OUTPUTS])
 def test_verdicts(output: dict[str, Any]) -> None:
-    found = score(livecodebench, samples()[output["question_id"]], output["completion"], FinishReason.STOP)  # type: ignore[arg-type]
+    found = score(livecodebench, samples()[output["question_id"]], output["completion"], FinishReason.STOP)
     assert (found.outcome is Outcome.CORRECT) == output["expected_pass"], found
     verdict = verdict_of(found)
     if output["expected_error"] == "no_code":
@@ -93,8 +93,8 @@ def test_a_release_is_read_file_by_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     config = compose(["benchmark=livecodebench"]).benchmarks["livecodebench"]
-    rows, source = read_rows("livecodebench", config, livecodebench.COLUMNS, ["test.jsonl", "test2.jsonl"])
-    assert [row["question_id"] for row in rows] == [row["question_id"] for row in ROWS]
+    found, source = read_rows("livecodebench", config, livecodebench.COLUMNS, ["test.jsonl", "test2.jsonl"])
+    assert [row["question_id"] for row in found] == [row["question_id"] for row in ROWS]
     assert (source.revision, source.rows) == (commit, 8)
     assert asked == [
         ("livecodebench/code_generation_lite", name, "main") for name in ("test.jsonl", "test2.jsonl")

@@ -19,7 +19,8 @@ class Module(Protocol):
     It may also have: `generate(options, seed)`, rows made on the spot; `fit(sample, fits)`, the sample with a shorter prompt
     where `fits` says that it is too long; `judge(sample, answer)`, a whole Score where right and wrong are not all there is,
     asked instead of `equal`; `LIMIT_S`, the seconds that grading one answer may take; `SANDBOXED = True`, where grading runs what
-    the model wrote; `files(options)`, the JSON files on the hub that hold the rows.
+    the model wrote; `files(options)`, the JSON files on the hub that hold the rows; `details(results)`, what the summary says beside
+    the accuracy; `finish(folder, results, model, options)`, which gives scores found later, by question, and sentences.
     """
 
     COLUMNS: tuple[str, ...]

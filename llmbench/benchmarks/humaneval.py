@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmbench import answers, sandbox
+from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
-from llmbench.benchmarks.programs import LIMIT_S, Judged, Verdict
+from llmbench.benchmarks.programs import Judged, Verdict
 from llmbench.data import Row, text_of
-from llmbench.records import Outcome, Sample, Score
+from llmbench.records import Outcome, Result, Sample, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
 from llmbench.sandbox.box import BrokenBoxError
 from llmbench.sandbox.inside import decode, encode
@@ -25,6 +26,7 @@ from llmbench.sandbox.inside import decode, encode
 COLUMNS: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
 SANDBOXED = True
+LIMIT_S = programs.LIMIT_S
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "cpu_s": lambda value: isinstance(value, (int, float)) and value > 0,
 }
@@ -153,4 +155,6 @@ def stored(sample: Sample) -> dict[str, Any]:
     return {key: sample.fields[key] for key in STORED}
 
 
-__all__ = ["LIMIT_S", "equal", "extract", "judge", "load", "render", "stored", "worked"]
+def details(results: Sequence[Result]) -> dict[str, Any]:
+    """What the summary says beside the accuracy."""
+    return programs.details(results)

@@ -22,14 +22,15 @@ from typing import Any
 from llmbench import answers, sandbox
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
-from llmbench.benchmarks.programs import LIMIT_S, Judged, Test, Verdict
+from llmbench.benchmarks.programs import Judged, Test, Verdict
 from llmbench.data import Row, check_text, text_of
 from llmbench.errors import ConfigError, DataError
-from llmbench.records import Outcome, Sample, Score
+from llmbench.records import Outcome, Result, Sample, Score
 
 COLUMNS: tuple[str, ...] = ("question_id", "starter_code", "public_test_cases", "private_test_cases")
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
 SANDBOXED = True
+LIMIT_S = programs.LIMIT_S
 RELEASES = 6
 LEAST_MIB = 64
 """Python itself needs some."""
@@ -270,4 +271,6 @@ def stored(sample: Sample) -> dict[str, Any]:
     return {**kept, **tests} if sum(len(str(text)) for text in tests.values()) <= JOURNAL_CHARACTERS else kept
 
 
-__all__ = ["LIMIT_S", "equal", "extract", "judge", "load", "render", "stored", "worked"]
+def details(results: Sequence[Result]) -> dict[str, Any]:
+    """What the summary says beside the accuracy."""
+    return programs.details(results)

@@ -6,13 +6,13 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
 
-from llmbench import sandbox
-from llmbench.records import Outcome, Score
+from llmbench.records import Outcome, Result, Score
 from llmbench.sandbox import Box, Program, Ran, Status
 
 LIMIT_S = 3600.0
 """For one answer with all its tests, and for waiting until what ran out of time can run alone."""
 SHOWN_CHARACTERS = 120
+GROUPS = ("difficulty", "month")
 
 
 class Verdict(StrEnum):
@@ -114,4 +114,20 @@ def _same_line(found: str, expected: str) -> bool:
         return False
 
 
-__all__ = ["LIMIT_S", "Judged", "Test", "Verdict", "judge", "same_output", "sandbox", "verdict_of"]
+def details(results: Sequence[Result]) -> dict[str, Any]:
+    """How often there was each verdict, and accuracy by what results are grouped by: {"difficulty": {"easy": {"n", "accuracy"}}}."""
+    verdicts = [verdict.value for r in results if (verdict := verdict_of(r.score)) is not None]
+    found: dict[str, Any] = {
+        "verdicts": {v.value: verdicts.count(v.value) for v in Verdict if v.value in verdicts}
+    }
+    for key in GROUPS:
+        groups: dict[str, list[float]] = {}
+        for result in results:
+            if result.fields.get(key):
+                groups.setdefault(str(result.fields[key]), []).append(result.score.value)
+        if groups:
+            found[key] = {
+                name: {"n": len(values), "accuracy": sum(values) / len(values)}
+                for name, values in sorted(groups.items())
+            }
+    return found

@@ -10,7 +10,7 @@ output is the patch. A prompt too long for the model is cut by the rule in llmbe
 
 Outcomes: `correct` only where the tests ran and all of FAIL_TO_PASS and PASS_TO_PASS passed. `wrong` where they ran and did not,
 or where the repository is at hand and `git apply --check` refuses the patch. `no_answer` and `truncated` without a patch,
-`timeout` past the tests' limit. `error` where nothing here could tell: no repository at hand, or no tests to run, until the
+tests past their limit are not passed. `error` where nothing here could tell: no repository at hand, or no tests to run, until the
 official harness has spoken. Nothing is called resolved without tests.
 """
 
@@ -24,11 +24,14 @@ from llmbench.benchmarks.base import check_options
 from llmbench.config import BenchmarkConfig
 from llmbench.data import Row, read_rows, text_of
 from llmbench.errors import ConfigError, DataError
-from llmbench.records import Outcome, Sample, Score
-from llmbench.swe import judging, prompt
+from llmbench.records import Outcome, Result, Sample, Score
+from llmbench.swe import judging, predictions, prompt
 
 COLUMNS: tuple[str, ...] = ("instance_id",)
-PRELOAD: tuple[str, ...] = ()
+PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
+SANDBOXED = True
+LIMIT_S = 7200.0
+"""For one patch, and for waiting until tests that ran out of time can run alone."""
 
 RETRIEVALS = ("oracle", "bm25_13K", "bm25_27K", "bm25_40K", "bm25_50k_llama")
 """How the retrieval data sets on the hub chose the code; Lite has the first three."""
@@ -147,3 +150,35 @@ def equal(sample: Sample, answer: str) -> bool:
 def stored(sample: Sample) -> dict[str, Any]:
     """What judging the patch needs, and what was cut of the prompt."""
     return {key: sample.fields[key] for key in STORED if sample.fields.get(key) is not None}
+
+
+def details(results: Sequence[Result]) -> dict[str, Any]:
+    """What the summary says beside the accuracy."""
+    return predictions.details(results)
+
+
+def finish(
+    folder: Path, results: Sequence[Result], model: str, options: Mapping[str, Any]
+) -> tuple[dict[str, Score], list[str]]:
+    """Writes `predictions.jsonl`, and has the official harness run the tests of what was not tested, where it can.
+
+    Returns:
+        Scores by question that the harness gave, and sentences for the user.
+    """
+    path = predictions.write(folder, results, model)
+    open_ones = [r for r in results if r.score.answer is not None and r.score.outcome is Outcome.ERROR]
+    if not open_ones:
+        return {}, []
+    why = (
+        "benchmarks.swe_bench.options.harness=off"
+        if options.get("harness") == "off"
+        else predictions.missing()
+    )
+    if why is not None:
+        return {}, [predictions.instead(path, options, why)]
+    report = predictions.evaluate(path, model, options)
+    if report is None:
+        return {}, [
+            predictions.instead(path, options, "the official harness left no report; see harness.log")
+        ]
+    return predictions.with_report(open_ones, report), []

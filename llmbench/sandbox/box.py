@@ -52,8 +52,11 @@ SYSTEM = (
     "/etc/ld.so.cache",
     "/etc/alternatives",
 )
-NUMPY = ("numpy", "numpy.libs")
-"""The one package beside the standard library that programs for contests use."""
+PACKAGES = (
+    "numpy", "numpy.libs",
+    "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py", "exceptiongroup", "tomli",
+)  # fmt: skip
+"""Beside the standard library: what programs for contests use, and what tests of repositories are run with."""
 HOST = "llmbench"
 
 
@@ -136,15 +139,16 @@ class BrokenBoxError(Exception):
 class Box:
     """A sandbox for one piece of code nobody trusts. A context manager; leaving it ends everything in it."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        """Starts it, without waiting for it.
+    def __init__(self, limits: Limits | None = None, folders: Sequence[Path] = ()) -> None:
+        """Starts it, without waiting for it; programs see `folders`, which they cannot change, as /folder/0 and so on.
 
         Raises:
             ConfigError: There is no sandbox on this machine.
         """
         self.limits = limits or Limits()
         self._kind = chosen()
-        self._process = _start(self._kind, self.limits)
+        self._folders = tuple(folders)
+        self._process = _start(self._kind, self.limits, self._folders)
         self._buffer, self._ready = b"", False
 
     def __enter__(self) -> Self:
@@ -228,7 +232,7 @@ class Box:
 
     def _restart(self) -> None:
         self.close()
-        self._process = _start(self._kind, self.limits)
+        self._process = _start(self._kind, self.limits, self._folders)
         self._buffer, self._ready = b"", False
 
     def _kill(self) -> None:
@@ -336,7 +340,7 @@ def _start_words(kind: str) -> list[str]:
     return [found]
 
 
-def _start(kind: str, limits: Limits) -> "subprocess.Popen[bytes]":
+def _start(kind: str, limits: Limits, seen: Sequence[Path]) -> "subprocess.Popen[bytes]":
     words = _start_words(kind)
     options: dict[str, Any] = {}
     files: list[int] = []
@@ -348,9 +352,9 @@ def _start(kind: str, limits: Limits) -> "subprocess.Popen[bytes]":
         if os.getuid() == 0:
             uid = FOREIGN_UID + os.getpid() % 100_000
             options = {"user": uid, "group": uid, "extra_groups": []}
-        words += _bubblewrap(limits, files)
+        words += _bubblewrap(limits, files, seen)
     elif kind == "docker":
-        words += _docker(limits)
+        words += _docker(limits, seen)
         environment = dict(os.environ)
     else:
         words = [sys.executable, "-I", "-S", "-B", str(INSIDE), "plain"]
@@ -378,7 +382,7 @@ def _behind() -> None:
     os.nice(NICE)
 
 
-def _bubblewrap(limits: Limits, files: list[int]) -> list[str]:
+def _bubblewrap(limits: Limits, files: list[int], seen: Sequence[Path] = ()) -> list[str]:
     """Bubblewrap's arguments and the command; what runs inside comes as an open file, since the box's user may not reach it."""
     words = [
         "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", HOST,
@@ -390,6 +394,7 @@ def _bubblewrap(limits: Limits, files: list[int]) -> list[str]:
         elif os.path.exists(path):  # noqa: PTH110
             words += ["--ro-bind", path, path]
     python, folders = _python()
+    folders = [*folders, *((str(path), f"/folder/{place}") for place, path in enumerate(seen))]
     for folder, inside in folders:
         words += ["--ro-bind", folder, inside]
     files.append(os.open(INSIDE, os.O_RDONLY))
@@ -415,38 +420,47 @@ def _if_known(option: str) -> list[str]:
 def _python() -> tuple[str, list[tuple[str, str]]]:
     """The interpreter as the box sees it, and the folders to bind for it.
 
-    This one's, with numpy where it has that; as root, where no other user can reach it, the system's own.
+    This one's; as root, where no other user can reach it, the system's own. With the packages above where it has them.
 
     Raises:
         ConfigError: There is none that the box's user can reach.
     """
-    base = Path(sys.base_prefix).resolve()
-    if not _reachable(base):
+    base, folders = Path(sys.base_prefix).resolve(), []
+    if not reachable(base):
         system = shutil.which("python3", path="/usr/bin:/usr/local/bin")
-        if system is None or not _reachable(Path(system).resolve()):
+        if system is None or not reachable(Path(system).resolve()):
             raise ConfigError(
                 f"the sandbox's user cannot reach the Python in {base}, and there is none in /usr/bin{CURE}"
             )
-        return system, []
+        python = system
+    elif base.parts[:2] == ("/", "usr"):
+        python = str(base / "bin" / "python3")
+    else:
+        python = "/python/bin/python3"
+        folders.append((str(base), "/python"))
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if python.startswith("/usr") and not Path(python).resolve().name.startswith(version):
+        return python, folders  # packages of another version are of no use
     site = Path(sysconfig.get_path("platlib"))
-    folders = [(str(site / name), f"/packages/{name}") for name in NUMPY if (site / name).is_dir()]
-    folders = [found for found in folders if _reachable(Path(found[0]).resolve())]
-    if base.parts[:2] == ("/", "usr"):
-        return str(base / "bin" / "python3"), folders
-    return "/python/bin/python3", [(str(base), "/python"), *folders]
+    found = [(site / name, f"/packages/{name}") for name in PACKAGES if (site / name).exists()]
+    return python, [*folders, *((str(path), to) for path, to in found if reachable(path.resolve()))]
 
 
-def _reachable(path: Path) -> bool:
+def reachable(path: Path) -> bool:
     """Whether the box's user can go there: any other than root's folders, as root."""
     if os.getuid():
         return True
-    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
+    need = 0o005 if path.is_dir() else 0o004
+    return path.stat().st_mode & need == need and all(
+        folder.stat().st_mode & 0o001 for folder in path.parents
+    )
 
 
-def _docker(limits: Limits) -> list[str]:
+def _docker(limits: Limits, seen: Sequence[Path] = ()) -> list[str]:
     memory = str(limits.memory_bytes + limits.disk_bytes)
+    folders = [word for place, path in enumerate(seen) for word in ("-v", f"{path}:/folder/{place}:ro")]
     return [
-        "run", "--rm", "-i", "--init=false", "--network", "none", "--read-only", "--cap-drop", "ALL",
+        "run", *folders, "--rm", "-i", "--init=false", "--network", "none", "--read-only", "--cap-drop", "ALL",
         "--security-opt", "no-new-privileges", "--user", "65534:65534", "--pids-limit", str(limits.processes + 8),
         "--memory", memory, "--memory-swap", memory, "--cpus", "1", "--ipc", "private",
         "--tmpfs", f"/tmp:rw,nosuid,nodev,size={limits.disk_bytes},mode=1777", "-v", f"{INSIDE}:/inside.py:ro",

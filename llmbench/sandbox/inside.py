@@ -373,7 +373,7 @@ def main(*, boxed: bool) -> None:
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # jobs cannot read or trace this process
     if os.path.isdir("/packages"):  # noqa: PTH112
-        sys.path.append("/packages")
+        sys.path.append("/packages")  # with -I no variable could say so
     for name in (
         "bisect",
         "collections",

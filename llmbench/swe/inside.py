@@ -9,6 +9,8 @@ test of FAIL_TO_PASS and PASS_TO_PASS must be seen to pass: a run that ends earl
 A patch's code shares its process with pytest, so that code written to forge reports could: that no harness can tell.
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -48,6 +50,10 @@ def judge(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     Returns:
         `applies` (None: could not be checked), `passed` and `failed`, lists of test ids (None: no tests were run), and `why`.
     """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(
+            4, 0, 0, 0, 0
+        )  # PR_SET_DUMPABLE: the tests' process cannot read or trace this one
     patch = folder / "model.patch"
     patch.write_bytes(job["patch"].encode("utf-8", "replace"))
     try:
@@ -231,6 +237,7 @@ def run_tests() -> None:
     order = json.load(sys.stdin)
     with Path(order["report"]).open("a", encoding="utf-8") as stream:
         reporter = Reporter(stream, order["mark"])
+        sys.path.append("/packages")  # where the sandbox has them
         try:
             import pytest
         except ImportError:

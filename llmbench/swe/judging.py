@@ -1,10 +1,41 @@
 """From a patch to a score: what the sandbox found, in the project's outcomes."""
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
+from llmbench import sandbox
 from llmbench.records import Outcome, Score
+from llmbench.sandbox import Box, Limits, Program, Ran, Status
+from llmbench.sandbox.box import reachable
+
+INSIDE = Path(__file__).with_name("inside.py")
+LIMITS = Limits(
+    cpu_s=300,
+    idle_s=60,
+    wall_s=1800,
+    memory_bytes=4 << 30,
+    processes=128,
+    file_bytes=256 << 20,
+    disk_bytes=1 << 30,
+)
+"""Of one patch with its repository's tests."""
+_PROGRAM = """
+import json, os, runpy, sys, tempfile
+source, job = json.load(sys.stdin)
+folder = tempfile.mkdtemp()
+path = os.path.join(folder, "inside.py")
+with open(path, "w") as file:
+    file.write(source)
+os.chdir(tempfile.mkdtemp())
+sys.argv = [path]
+names = runpy.run_path(path)
+from pathlib import Path
+print(json.dumps(names["judge"](job, Path.cwd())))
+"""
+"""Puts `inside.py` where the sandbox can start it again, and runs it."""
 
 
 class Verdict(StrEnum):
@@ -43,7 +74,43 @@ def verdict_of(score: Score) -> Verdict | None:
 
 
 def judge(fields: Mapping[str, Any], patch: str) -> Score:
-    """Checks a patch, and runs the tests where the repository comes with the data."""
-    if fields.get("files") is None and fields.get("repository") is None:
+    """Checks a patch in the sandbox, and runs the tests where the repository comes with the data."""
+    job: dict[str, Any] = {"patch": patch}
+    seen: list[Path] = []
+    if fields.get("files") is not None:
+        tests = [*(fields.get("FAIL_TO_PASS") or ()), *(fields.get("PASS_TO_PASS") or ())]
+        job |= {"files": fields["files"], "test_patch": fields.get("test_patch") or "", "tests": tests}
+    elif fields.get("repository") is not None:
+        clone = Path(fields["repository"])
+        if not clone.is_dir() or not reachable(clone.resolve()):
+            return scored(Verdict.UNCHECKED, patch, f"the sandbox's user cannot reach {clone}")
+        seen = [clone]
+        job |= {"repository": "/folder/0" if sandbox.chosen() != "none" else str(clone)}
+        job["base_commit"] = fields.get("base_commit")
+    else:
         return scored(Verdict.UNCHECKED, patch, f"no repository of {fields.get('repo')} at hand")
-    raise NotImplementedError
+    with Box(LIMITS, seen) as box:
+        ran = box.run(Program(_PROGRAM, stdin=json.dumps([INSIDE.read_text(), job])))
+    return _judged(ran, patch, tested=bool(job.get("tests")))
+
+
+def _judged(ran: Ran, patch: str, *, tested: bool) -> Score:  # noqa: PLR0911 - a line for each verdict
+    if ran.status in (Status.TIME_LIMIT, Status.MEMORY_LIMIT) and tested:
+        return scored(Verdict.UNRESOLVED, patch, f"{ran.status}, {ran.why}")
+    lines = ran.output.splitlines()
+    try:
+        found = json.loads(lines[-1]) if ran.status is Status.DONE and lines else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        if tested:  # the patch's code ended the process that judges it
+            return scored(Verdict.UNRESOLVED, patch, ran.why or "its tests did not come to an end")
+        return scored(Verdict.UNCHECKED, patch, ran.why or "git gave no answer")
+    why = str(found.get("why") or "")
+    if found.get("applies") is None:
+        return scored(Verdict.UNCHECKED, patch, why)
+    if not found["applies"]:
+        return scored(Verdict.NOT_APPLYING, patch, why)
+    if found.get("passed") is None:
+        return scored(Verdict.UNTESTED, patch, why)
+    return scored(Verdict.UNRESOLVED if found.get("failed") else Verdict.RESOLVED, patch, why)
