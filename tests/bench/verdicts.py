@@ -1,0 +1,89 @@
+"""Verdicts on the sample programs, again and again, beside as many busy processes as there are cores; and seconds a test.
+
+python -m tests.bench.verdicts [--rounds 10] [--busy]
+"""
+
+import argparse
+import collections
+import json
+import multiprocessing
+import os
+import statistics
+import time
+from pathlib import Path
+
+from llmbench import sandbox
+from llmbench.benchmarks import livecodebench
+from llmbench.benchmarks.base import import_module, score
+from llmbench.benchmarks.programs import verdict_of
+from llmbench.records import FinishReason
+from llmbench.sandbox import Box, Program
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def burn() -> None:
+    """Keeps a core busy."""
+    while True:
+        sum(range(10_000))
+
+
+def main() -> None:
+    """Prints one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--busy", action="store_true")
+    given = parser.parse_args()
+    rows, outputs = (
+        [json.loads(line) for line in (DATA / name).read_text().splitlines()]
+        for name in ("lcb_sample.jsonl", "lcb_sample_completions.jsonl")
+    )
+    module = import_module("livecodebench", "llmbench.benchmarks.livecodebench")
+    samples = {sample.id: sample for sample in livecodebench.load(rows, {"cpu_s": 2}, 0)}
+    sandbox.check()
+    burners = [
+        multiprocessing.Process(target=burn, daemon=True) for _ in range(os.cpu_count() or 1) if given.busy
+    ]
+    for burner in burners:
+        burner.start()
+    unexpected: collections.Counter[str] = collections.Counter()
+    rounds = []
+    for _ in range(given.rounds):
+        begun = time.monotonic()
+        for output in outputs:
+            found = verdict_of(
+                score(module, samples[output["question_id"]], output["completion"], FinishReason.STOP)
+            )
+            expected = "passed" if output["expected_pass"] else output["expected_error"].replace("_", " ")
+            if (found.value if found else "no code") != expected:
+                unexpected[f"{output['question_id']} {output['label']}: {found}"] += 1
+        rounds.append(time.monotonic() - begun)
+    starts, tests = [], []
+    for _ in range(10):
+        begun = time.monotonic()
+        with Box() as box:
+            box.run(Program("print(input())", stdin="1"))
+            starts.append(time.monotonic() - begun)
+            begun = time.monotonic()
+            for _ in range(20):
+                box.run(Program("print(input())", stdin="1"))
+            tests.append((time.monotonic() - begun) / 20)
+    for burner in burners:
+        burner.terminate()
+    print(
+        json.dumps(
+            {
+                "rounds": given.rounds,
+                "busy_processes": len(burners),
+                "verdicts": given.rounds * len(outputs),
+                "unexpected": unexpected,
+                "round_s": statistics.median(rounds),
+                "start_and_first_test_s": statistics.median(starts),
+                "test_s": statistics.median(tests),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
