@@ -194,6 +194,25 @@ def test_forged_findings_count_for_nothing() -> None:
         assert opened.run(Program("print(1)")).output == "1\n"
 
 
+@pytest.mark.parametrize(
+    "value",
+    ['{"i": "x"}', '{"a": 1, "b": 2}', '{"s": [[1]]}', '{"t": 5}', '{"d": [1]}', "[" * 900 + "]" * 900],
+)
+def test_a_forged_value_is_the_programs_own_error(value: str) -> None:
+    code = f'import os\ndef f():\n    os.write(100, b\'{{"status": "done", "value": {value}}}\')\n    os._exit(0)'
+    with Box(TIGHT) as opened:
+        ran = opened.run(Program(code, call="f"))
+        assert ran.status is Status.RUNTIME_ERROR or ran.value is not None, ran
+        assert opened.run(Program("print(1)")).output == "1\n"
+
+
+def test_a_box_that_died_unused_is_made_anew() -> None:
+    with Box(TIGHT) as opened:
+        opened._process.kill()
+        opened._process.wait()
+        assert opened.run(Program("print(1)")).output == "1\n"
+
+
 def test_processes_end_with_the_box() -> None:
     opened = Box(TIGHT)
     opened.run(Program("print(1)"))

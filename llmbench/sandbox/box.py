@@ -170,12 +170,18 @@ class Box:
             return self._run(program, limits)
 
     def _run(self, program: Program, limits: Limits) -> Ran:
+        unused = not self._ready
         try:
-            told = self.ask(program.job(limits), limits.wall_s + ANSWER_S)
+            return ran_of(self.ask(program.job(limits), limits.wall_s + ANSWER_S))
+        except BrokenBoxError as error:
+            self._restart()
+            if not unused:
+                return Ran(Status.REFUSED, f"the sandbox broke: {error}")
+        try:  # it had never run anything: it may have ended with the thread that opened it
+            return ran_of(self.ask(program.job(limits), limits.wall_s + ANSWER_S))
         except BrokenBoxError as error:
             self._restart()
             return Ran(Status.REFUSED, f"the sandbox broke: {error}")
-        return ran_of(told)
 
     def ask(self, job: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
         """Gives a job and waits for its finding.
@@ -254,18 +260,19 @@ class Box:
 def ran_of(told: Mapping[str, Any]) -> Ran:
     """A finding of the box's as data."""
     status = _STATUS.get(str(told.get("status")), Status.REFUSED)
+    why, value = str(told.get("why", "")), None
     if status is Status.DONE and "value" in told:
-        return Ran(
-            status, "", value=decode(told["value"]), cpu_s=told.get("cpu_s"), wall_s=told.get("wall_s")
-        )
-    return Ran(
-        status,
-        str(told.get("why", "")),
-        str(told.get("output", "")),
-        None,
-        told.get("cpu_s"),
-        told.get("wall_s"),
-    )
+        try:
+            value = decode(told["value"])
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ):  # forged by the program
+            status, why = Status.RUNTIME_ERROR, "its value cannot be read"
+    return Ran(status, why, str(told.get("output", "")), value, told.get("cpu_s"), told.get("wall_s"))
 
 
 _spare: list[Box] = []
