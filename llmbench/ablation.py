@@ -1,6 +1,6 @@
 """The guide's claims beside what was measured: what `+ablation=guide` prints when its points have run.
 
-A point's time is that of asking: from the first request to the last grade. Loading is paid once and stands apart.
+A point's time is that of asking: from the first request to the last token. Loading is paid once and stands apart.
 """
 
 import math
@@ -26,6 +26,10 @@ ORDER = (
 """Of the table, whatever order the points ran in."""
 SKIPPING = 0.60
 """What the guide claims for leaving out its slowest benchmark (Expected Time Reduction)."""
+NAMES = ("point", "profile", "hydra", "runs_dir", "resume")
+"""Settings that change nothing of what a point asks."""
+SAME = "what was typed leaves it the same work as the starting point"
+SITTINGS = "it, or the starting point, was done in two sittings"
 POINT = "+ablation/point"
 """The override that makes a job a point."""
 TOLERANCE = 0.05
@@ -85,8 +89,17 @@ class Point:
             b["time_s"] is None for b in self.job.summary["benchmarks"].values()
         ):
             return None
-        times = self.job.summary["time_s"]
-        return None if times["generate"] is None else float(times["generate"] + (times["grade_tail"] or 0))
+        seconds = self.job.summary["time_s"]["generate"]
+        return None if seconds is None else float(seconds)
+
+    def work(self) -> tuple[object, object]:
+        """What decides its time: the settings but for names and limits that nothing reached, and the questions asked."""
+        settings = {key: value for key, value in self.config.items() if key not in NAMES}
+        settings["benchmarks"] = {
+            name: {key: value for key, value in own.items() if key not in ("profiles", "num_samples")}
+            for name, own in (self.config.get("benchmarks") or {}).items()
+        }
+        return settings, {(r.benchmark, r.sample_id, r.repeat) for r in self.results}
 
     @property
     def fixed(self) -> bool:
@@ -109,26 +122,36 @@ def points(jobs: Sequence[Job]) -> list[Point]:
     return found
 
 
-def rows(found: Sequence[Point], jobs: Sequence[Job] = ()) -> list[Row]:
-    """The table; empty where the starting point is missing, which everything is measured against.
+def rows(found: Sequence[Point], jobs: Sequence[Job] = (), asked: Sequence[Sequence[str]] = ()) -> list[Row]:
+    """The table; empty without one starting point, which everything is measured against: `no_table` says why.
 
-    What is not among the points `found` has a row that says why, told from `jobs`.
+    What is not among the points `found` has a row that says why, told from the jobs that ran and those that were asked for.
     """
-    start = next((point for point in found if point.named["name"] == BEFORE), None)
-    if start is None:
+    starts = [point for point in found if point.named["name"] == BEFORE]
+    if len(starts) != 1:
         return []
+    (start,) = starts
     table = [*(_row(point, start) for point in found), _skipping(start)]
     there = {row.name for row in table}
-    table += [_missing(name, start, jobs) for name in ORDER if name not in there]
+    table += [_missing(name, start, jobs, asked) for name in ORDER if name not in there]
     return sorted(table, key=lambda row: ORDER.index(row.name) if row.name in ORDER else len(ORDER))
 
 
-def _missing(name: str, start: Point, jobs: Sequence[Job]) -> Row:
+def no_table(found: Sequence[Point]) -> str:
+    """Why there is no table of these points."""
+    starts = sum(point.named["name"] == BEFORE for point in found)
+    if starts > 1:
+        return f"The guide's table needs one starting point, and there are {starts}: sweep over nothing else beside ablation=guide."
+    return f"The guide's table is not shown: its starting point ({POINT}={BEFORE}) did not finish or was not asked for."
+
+
+def _missing(name: str, start: Point, jobs: Sequence[Job], asked: Sequence[Sequence[str]]) -> Row:
     """The row of a point that did not finish, or was not asked for."""
     from llmbench.cli import config_folder
 
     written = yaml.safe_load((config_folder() / "ablation" / "point" / f"{name}.yaml").read_text())["point"]
-    note = "it was not among the points"
+    begun = any(f"{POINT}={name}" in overrides for overrides in asked)
+    note = "it had not begun" if begun else "it was not among the points"
     for job in jobs:
         if f"{POINT}={name}" in job.overrides:
             note = "its job was interrupted" if job.interrupted else "its job failed"
@@ -160,6 +183,11 @@ def _row(point: Point, start: Point) -> Row:
     named, fixed = point.named, point.fixed
     time_s, whole = point.time_s, start.time_s
     note = FIXED if fixed and named["needs_ends"] else None
+    if point is not start and note is None:
+        if time_s is None or whole is None:
+            note = SITTINGS
+        elif point.work() == start.work():
+            note = SAME
     reduction = None if note or not time_s or not whole or point is start else 1 - time_s / whole
     change = None if point is start or fixed else _change(start.results, point.results)
     return Row(
@@ -187,6 +215,8 @@ def _held(reduction: float | None, claim: float | None) -> bool | None:
 def _skipping(start: Point) -> Row:
     """Told from the starting point's own times: its benchmarks run one after another."""
     skipped = start.config["model"]["skip_benchmarks"]
+    if start.config.get("schedule", "sequential") != "sequential":
+        return _unmeasured(SKIP, "skipping", SKIPPING, None, "benchmarks overlap with schedule=together")
     benchmarks = (start.job.summary or {})["benchmarks"]
     times = {name: found["time_s"] for name, found in benchmarks.items()}
     whole = None if None in times.values() else math.fsum(times.values())
@@ -279,7 +309,7 @@ def sentences(found: Sequence[Point], table: Sequence[Row]) -> list[str]:
         titles = [f"{row.title} ({_short(row)})" for row in claimed if row.held is held]
         if titles:
             said.append(f"Claims that {verdict}: {', '.join(titles)}.")
-    said += [f"Not shown: {row.title}, because {row.note}." for row in claimed if row.note]
+    said += [f"Not shown: {row.title}, because {row.note}." for row in table if row.note]
     by_name = {row.name: row for row in table}
     for name in (ALL, OURS):
         row = by_name.get(name)

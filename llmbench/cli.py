@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -26,9 +26,10 @@ from yaml import YAMLError
 from llmbench import clock, messages, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
-from llmbench.recovery import StartAgain, Unfinished, start_again, taken_up
+from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, finished_before
+from llmbench.terminal import Terminal
 
 if TYPE_CHECKING:
     from llmbench.pool import EnginePool
@@ -47,7 +48,8 @@ class Invocation:
     arguments: Sequence[str] = ()  # as typed
     ends: bool = False  # the process ends with this call
     jobs: list[Job] = field(default_factory=list)
-    expected: int = 0  # jobs that a sweep asked for
+    asked: list[Sequence[str]] = field(default_factory=list)  # the overrides of a sweep's jobs
+    before: dict[str, Any] = field(default_factory=dict)  # what a sweep that is resumed had written
     multirun: bool = False
     sweep_folder: Path | None = None
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
@@ -60,9 +62,29 @@ class Invocation:
         """Runs one job of Hydra's."""
         _run_job(cfg, self)
 
-    def expect(self, jobs: int) -> None:
-        """So many jobs more are asked for."""
-        self.expected += jobs
+    def expect(self, jobs: Sequence[Sequence[str]]) -> None:
+        """These jobs more are asked for."""
+        self.asked += jobs
+
+    def take_up(self, folder: Path, config: Config | None, matched: int) -> None:
+        """Looks whether the folder of `resume` holds this sweep, and says where there is none.
+
+        Raises:
+            ConfigError: It holds another one.
+        """
+        if config is None or config.resume is None or self.left is not None:
+            return
+        self.multirun, self.sweep_folder = True, folder
+        before = sweep.written_sweep(folder)
+        finished = [row for row in before.get("jobs") or [] if row["status"] == "finished"]
+        if finished and not matched:
+            raise ConfigError(
+                f"{folder} holds a sweep of other settings, such as {' '.join(finished[0]['overrides'])}; "
+                "resume goes on only with those that it was begun with."
+            )
+        self.before = before
+        if not matched and not finished:
+            Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
 
     def plan(self, configs: Sequence[Config]) -> None:
         """These jobs come next and share an engine."""
@@ -100,8 +122,9 @@ class Invocation:
         return True
 
     def loads(self) -> int:
-        """Engines loaded so far."""
-        return self._pool.loads if self._pool is not None else 0
+        """Engines loaded so far, in the sittings before too."""
+        kept = int(self.before.get("loads") or 0)
+        return kept + (self._pool.loads if self._pool is not None else 0)
 
 
 def config_folder() -> Path:
@@ -219,7 +242,13 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
     invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends)
-    invocation.left = taken_up()
+    try:
+        invocation.left = taken_up()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        messages.complain(
+            f"What an earlier process left to this one ({VARIABLE}) cannot be read: {error}; unset {VARIABLE}."
+        )
+        return 1
     os.environ["HYDRA_FULL_ERROR"] = (
         "1"  # Hydra raises instead of printing, so that we can say it in one sentence
     )
@@ -390,7 +419,7 @@ def _finish(invocation: Invocation) -> None:
         sweep.finish(
             invocation.jobs,
             invocation.sweep_folder,
-            expected=invocation.expected,
+            asked=invocation.asked,
             loads=invocation.loads(),
-            time_s=time.monotonic() - invocation.began,
+            time_s=time.monotonic() - invocation.began + float(invocation.before.get("time_s") or 0),
         )

@@ -55,6 +55,7 @@ class Shortage:
             holds no sequence of the full context; otherwise the allocation that failed.
         free_share: Of the GPU's memory, 0 to 1, that was free before anything was loaded, where that is known.
         fits: Tokens of context that would have fitted, for `context`.
+        size: Requests in the batch that was too much, where the engine forms batches.
         spoiled: Memory may stay taken as long as this process lives.
     """
 
@@ -62,6 +63,7 @@ class Shortage:
     free_share: float | None = None
     fits: int | None = None
     spoiled: bool = False
+    size: int | None = None
 
 
 class OutOfMemoryError(EngineError):

@@ -107,7 +107,7 @@ Change = tuple[str, float | int | str] | None
 
 def _change(config: Config, shortage: Shortage, taken: Sequence[Step], needed: int, at_once: int) -> Change:
     if config.engine.name == "transformers":  # which sets nothing aside: only a batch can be smaller
-        return _smaller_batch(config) if shortage.cause == "running" else None
+        return _smaller_batch(config, shortage.size) if shortage.cause == "running" else None
     match shortage.cause:
         case "free":
             return _less_memory(config, shortage.free_share)
@@ -152,10 +152,12 @@ def _without_graphs(config: Config) -> Change:
     return None if config.engine.startup is Startup.eager else (STARTUP, Startup.eager.value)
 
 
-def _smaller_batch(config: Config) -> Change:
+def _smaller_batch(config: Config, failed: int | None) -> Change:
+    """Half of the batch that was too much, which may have been smaller than the setting allows."""
     setting = "max_batch_size" if config.use_dynamic_batching else "static_batch_size"
     setting = SEQUENCES if config.batch_size is not None else setting
     size = int(_value(config, setting) or 0)
+    size = min(size, failed) if failed else size
     return (setting, size // 2) if size > 1 else None
 
 

@@ -53,6 +53,7 @@ class Job:
             written["summary"],
             written["error"],
             interrupted=written["status"] == "interrupted",
+            engine=written.get("engine") or 0,
         )
 
     @property
@@ -69,14 +70,17 @@ class Task(Protocol):
     def __call__(self, cfg: DictConfig) -> None:
         """Runs one job."""
 
-    def expect(self, jobs: int) -> None:
-        """So many jobs more are asked for."""
+    def expect(self, jobs: Sequence[Sequence[str]]) -> None:
+        """These jobs more are asked for, told by their overrides."""
 
     def plan(self, configs: Sequence[Config]) -> None:
         """These jobs come next and share an engine."""
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
         """Whether this job need not run, because it was done before."""
+
+    def take_up(self, folder: Path, config: Config | None, matched: int) -> None:
+        """So many of the jobs were done before; with `resume`, looks whether the folder holds the same sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class OneEngineLauncher(Launcher):
         setup_globals()
         self._configure_log()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        self.task.expect(len(job_overrides))
+        self.task.expect(job_overrides)
         points = [self._compose(number, o) for number, o in enumerate(job_overrides, initial_job_idx)]
         done: dict[int, JobReturn] = {}
         left = []
@@ -112,6 +116,9 @@ class OneEngineLauncher(Launcher):
                 done[point.number] = JobReturn(overrides=list(own), status=JobStatus.COMPLETED)
             else:
                 left.append(point)
+        if points and initial_job_idx == 0:
+            folder = Path(str(self.config.hydra.sweep.dir)).absolute()
+            self.task.take_up(folder, next((p.config for p in points if p.config), None), len(done))
         for group in by_engine(left):
             self.task.plan([point.config for point in group if point.config is not None])
             for point in group:
@@ -191,9 +198,22 @@ def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job 
     """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
         summary, manifest = _written(candidate / SUMMARY), _written(candidate / MANIFEST)
-        if summary.get("status") == "finished" and manifest.get("overrides") == list(overrides):
-            return Job(number, list(overrides), candidate, summary)
+        same = sorted(manifest.get("overrides") or ()) == sorted(overrides)
+        if summary.get("status") == "finished" and same:
+            return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
     return None
+
+
+def _engine(folder: Path) -> int:
+    """Which of its sweep's engines served a finished job."""
+    rows = written_sweep(folder.parent).get("jobs") or []
+    found: dict[str, Any] = next((row for row in rows if Path(row["folder"]).name == folder.name), {})
+    return int(found.get("engine") or 0)
+
+
+def written_sweep(folder: Path) -> dict[str, Any]:
+    """What a sweep's `summary.json` holds; nothing where there is none."""
+    return _written(folder / SUMMARY)
 
 
 def _written(path: Path) -> dict[str, Any]:
@@ -205,22 +225,24 @@ def _written(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def finish(jobs: Iterable[Job], folder: Path, *, expected: int, loads: int, time_s: float) -> None:
+def finish(
+    jobs: Iterable[Job], folder: Path, *, asked: Sequence[Sequence[str]], loads: int, time_s: float
+) -> None:
     """Prints the table and writes the sweep's `summary.json`.
 
     Args:
         jobs: Those that ran, in any order.
         folder: The sweep's.
-        expected: How many were asked for; more than ran where the sweep was interrupted.
-        loads: Engines loaded.
-        time_s: Seconds from the start of the program.
+        asked: The overrides of all that were asked for; more than ran where the sweep was interrupted.
+        loads: Engines loaded, in all sittings.
+        time_s: Seconds of the program, in all sittings.
     """
     from llmbench import ablation
 
     jobs = sorted(jobs, key=lambda job: job.number)
     terminal = Terminal()
     points = ablation.points(jobs)
-    measured = ablation.rows(points, jobs)
+    measured = ablation.rows(points, jobs, asked)
     written = {
         "time_s": time_s,
         "loads": loads,
@@ -237,7 +259,9 @@ def finish(jobs: Iterable[Job], folder: Path, *, expected: int, loads: int, time
             terminal.say(f"job {job.number} failed: {job.error}")
     if measured:
         ablation.show(points, measured, terminal)
-    terminal.say(f"{_closing(jobs, expected, loads)}; written to {folder}")
+    elif points:
+        terminal.say(ablation.no_table(points))
+    terminal.say(f"{_closing(jobs, len(asked), loads)}; written to {folder}")
 
 
 def _closing(jobs: Sequence[Job], expected: int, loads: int) -> str:
@@ -278,6 +302,7 @@ def row(job: Job) -> dict[str, Any]:
         "folder": str(job.folder),
         "status": job.status,
         "error": job.error,
+        "engine": job.engine,
         "summary": job.summary,
     }
 
@@ -287,10 +312,16 @@ def _shared(jobs: Sequence[Job]) -> list[str]:
     return [o for o in jobs[0].overrides if len(jobs) > 1 and all(o in job.overrides for job in jobs)]
 
 
+SETTINGS_WIDTH = 24
+"""Room for the longest of `+sweep=quantization`, on terminals of 100 columns; Rich breaks words where there is less."""
+
+
 def _table(jobs: Sequence[Job]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("job", "settings", "benchmark"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(
+            heading, overflow="fold", min_width=SETTINGS_WIDTH if heading == "settings" else None
+        )
     for heading in ("accuracy", "latency", "tokens/s", "load", "generate", "total"):
         table.add_column(heading, justify="right", no_wrap=True)
     shared = _shared(jobs)

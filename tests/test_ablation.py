@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmbench.ablation import FIXED, Point, Row, rows, sentences
+from llmbench.ablation import FIXED, SAME, Point, Row, no_table, rows, sentences
 from llmbench.cli import compose, config_folder, main
 from llmbench.records import Outcome, Result, Score
 from llmbench.sweep import Job
@@ -85,6 +85,8 @@ def point(name: str, time_s: float, outcomes: str, **settings: Any) -> Point:  #
     """A point whose two benchmarks took a quarter and three quarters of the time; `outcomes`: + right, - wrong, . none."""
     config = {
         "point": asdict(compose([f"+ablation/point={name}"]).point),
+        "schedule": settings.get("schedule", "sequential"),
+        "batch_size": len(name),  # so that no two points are the same work
         "sampling": {"ignore_eos": settings.get("ignore_eos", False)},
         "model": {"skip_benchmarks": settings.get("skip", [])},
     }
@@ -127,6 +129,36 @@ def test_a_point_without_a_result_has_a_row_that_says_why() -> None:
     assert found["early_stopping"].note == FIXED  # would not be shown if it ran
     assert found["llmbench"].note == "it was not among the points"
     assert rows([], jobs) == []
+
+
+def test_the_same_work_proves_no_claim() -> None:
+    start, other = point("before", 100, "++--"), point("fewer_samples", 50, "++--")
+    other.config["batch_size"] = start.config["batch_size"]  # type: ignore[index]
+    found = table(start, other)["fewer_samples"]
+    assert (found.held, found.reduction, found.note) == (None, None, SAME)
+    assert any(SAME in sentence for sentence in sentences([start, other], rows([start, other])))
+
+
+def test_overlapping_benchmarks_say_nothing_of_skipping() -> None:
+    found = table(point("before", 100, "++--", skip=["b"], schedule="together"))["skipping"]
+    assert found.time_s is None
+    assert "overlap" in (found.note or "")
+
+
+def test_without_one_starting_point_there_is_no_table() -> None:
+    assert rows([point("vllm", 1, "+")]) == []
+    assert "did not finish or was not asked for" in no_table([point("vllm", 1, "+")])
+    twice = [point("before", 1, "+"), point("before", 2, "+")]
+    assert rows(twice) == []
+    assert "there are 2" in no_table(twice)
+
+
+def test_what_had_not_begun_is_not_called_left_out() -> None:
+    (start,) = [point("before", 100, "++--")]
+    asked = [["+ablation/point=before"], ["+ablation/point=vllm"]]
+    found = {row.name: row.note for row in rows([start], [], asked)}
+    assert found["vllm"] == "it had not begun"
+    assert found["larger_batches"] == "it was not among the points"
 
 
 def test_claims_are_held_against_the_times() -> None:
@@ -214,7 +246,8 @@ def test_the_ablation_runs_and_is_taken_up(
     (tmp_path / "sweep" / "3" / "summary.json").unlink()
     assert main([*settings, "resume=sweep"]) == 0
     again = json.loads((tmp_path / "sweep" / "summary.json").read_text())
-    assert again["loads"] == 1
+    assert again["loads"] == written["loads"] + 1
+    assert again["groups"] != written["groups"]  # job 3 has another engine now
     for before, after in zip(written["jobs"], again["jobs"], strict=True):
         assert (before == after) == (before["job"] != 3)
     assert max(map(len, first[first.index("the guide's table") :].splitlines()[:11])) <= 100
@@ -223,3 +256,24 @@ def test_the_ablation_runs_and_is_taken_up(
 def test_there_is_no_other_ablation(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ablation=guides"]) == 1
     assert "There is no ablation called 'guides'; did you mean guide" in capsys.readouterr().err
+
+
+def test_a_complete_ablation_shows_its_table_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = ["engine=fake", "ablation=guide", "limit=2", "benchmark=arithmetic"]
+    assert main([*settings, "hydra.sweep.dir=sweep"]) == 0
+    written = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    capsys.readouterr()
+    assert main([*reversed(settings), "resume=sweep"]) == 0  # in any order
+    assert "the guide's table" in capsys.readouterr().out
+    again = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    assert {key: again[key] for key in ("loads", "groups")} == {
+        key: written[key] for key in ("loads", "groups")
+    }
+    assert main(["engine=fake", "-m", "limit=1,3", "benchmark=arithmetic", "resume=sweep"]) == 1
+    assert "holds a sweep of other settings" in capsys.readouterr().err
+    assert main(["engine=fake", "-m", "limit=1,3", "benchmark=arithmetic", "resume=elsewhere"]) == 0
+    said = capsys.readouterr()
+    assert "There is no finished job in" in said.out + said.err

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from llmbench import pipeline
-from llmbench.cli import compose
+from llmbench.cli import compose, main
 from llmbench.config import Config
 from llmbench.errors import Cause, OutOfMemoryError, Shortage
 from llmbench.pool import EnginePool
@@ -82,6 +82,21 @@ def test_static_batches_are_halved(settings: list[str], expected: list[tuple[str
     assert steps(config, *["running"] * 4) == expected
     assert steps(config, "weights") == []
     assert lowered(config, [Step("running", "max_batch_size", 8, 1)]).min_batch_size == 1
+
+
+def test_half_of_the_batch_that_failed_is_tried() -> None:
+    config = compose(["engine=transformers", "max_batch_size=128"])
+    step = next_step(config, Shortage("running", spoiled=True, size=8), [], needed=100, at_once=1)
+    assert step is not None
+    assert (step.setting, step.before, step.after) == ("max_batch_size", 128, 4)
+
+
+def test_what_another_process_left_may_be_gone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLMBENCH_RECOVERY", "/nowhere/recovery.json")
+    assert main(["engine=fake"]) == 1
+    assert "LLMBENCH_RECOVERY" in capsys.readouterr().err
 
 
 def test_what_is_lower_already_stays() -> None:

@@ -590,3 +590,22 @@ def test_a_value_that_costs_much_is_asked_less_often() -> None:
     assert looks == [1] * 15  # 2 ms at a thousandth of a core: every two seconds
     assert value.read(101.6, fresh=True) == 2
     assert value.read(101.7, fresh=False) == 2
+
+
+def test_a_tracker_stays_with_its_log_when_the_process_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    tracker = MemoryTracker(log_dir="logs")
+    tracker.start_tracking()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    tracker.stop_tracking()
+    assert "Tracked for" in (tmp_path / "logs" / "memory.log").read_text()
+
+
+def test_a_tracker_without_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="log_file is empty"):
+        MemoryTracker(tmp_path, "")
+    with pytest.raises(RunError, match="choose another log_dir or log_file"):
+        MemoryTracker(tmp_path.parent, tmp_path.name).start_tracking()

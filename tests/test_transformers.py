@@ -264,7 +264,7 @@ def test_the_report_says_how_the_model_was_loaded(bench: Bench) -> None:
     )
     assert (report.attention_backend, report.batch_size, report.loads) == ("sdpa", 8, 1)
     assert report.weights_bytes == pytest.approx(4 * 134.5e6, rel=0.05)
-    assert {"import", "device", "weights"} <= set(report.load_parts)
+    assert {"import", "device", "weights", "warm_up"} <= set(report.load_parts)
 
 
 def test_a_whole_run(tmp_path: Path) -> None:

@@ -277,6 +277,8 @@ class TransformersEngine:
             self._model = auto.from_pretrained(self._checkpoint.name, **arguments)
             self._model.eval()
             self._weights_bytes = int(self._model.get_memory_footprint())
+            loaded = time.monotonic()
+            self._warm_up()
         except (KeyboardInterrupt, LlmbenchError) as error:
             let_go(error)
             self._forget()
@@ -289,8 +291,15 @@ class TransformersEngine:
             raise told from None
         forward = inspect.signature(self._model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in forward else {}
-        self._load_parts |= {"device": ready - begun, "weights": time.monotonic() - ready}
+        parts = {"device": ready - begun, "weights": loaded - ready, "warm_up": time.monotonic() - loaded}
+        self._load_parts |= parts
         self.capacity = NO_BOUND
+
+    def _warm_up(self) -> None:
+        """One small step, so that the first batch does not pay for kernels that are made or chosen on first use."""
+        ids = self._torch.zeros((1, 8), dtype=self._torch.long, device=self._model.device)
+        with self._torch.inference_mode():
+            self._model(input_ids=ids)
 
     def _arguments(self) -> dict[str, Any]:
         """What `from_pretrained` is called with; `engine.args` has the last word."""
@@ -427,7 +436,9 @@ class TransformersEngine:
             with self._torch.inference_mode():
                 return refused + self._decode(self._batch)
         except self._torch.OutOfMemoryError as error:
-            raise OutOfMemoryError(self._too_much(self._batch), Shortage("running", spoiled=True)) from error
+            raise OutOfMemoryError(
+                self._too_much(self._batch), Shortage("running", spoiled=True, size=self._batch.mask.shape[0])
+            ) from error
         except RuntimeError as error:
             raise EngineError(
                 f"transformers stopped working: {type(error).__name__}: {_first_line(error)}; the log has more."
@@ -586,8 +597,10 @@ class TransformersEngine:
     def _too_much(self, batch: _Batch) -> str:
         size, length = batch.mask.shape
         name = "max_batch_size" if self._batching.dynamic else "static_batch_size"
+        name = "batch_size" if self._config.batch_size is not None else name
         remedy = f"set {name}={max(1, size // 2)}" if size > 1 else "set a smaller model.max_length"
-        return f"The GPU ran out of memory with {size} requests of {length} tokens at once; {remedy}."
+        where = "GPU" if self._device.value == "cuda" else "machine"
+        return f"The {where} ran out of memory with {size} requests of {length} tokens at once; {remedy}."
 
     def state(self) -> dict[str, float | int | None]:
         """Requests that have not come back, and tokens given."""

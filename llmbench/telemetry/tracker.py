@@ -36,8 +36,14 @@ class MemoryTracker:
         log_file: str = "memory.log",
         sampler: Sampler | None = None,
     ) -> None:
-        """Touches nothing yet; `sampler` is one that runs already, otherwise all visible GPUs are watched."""
-        self.path = Path(log_dir) / log_file
+        """Touches nothing yet; `sampler` is one that runs already, otherwise all visible GPUs are watched.
+
+        Raises:
+            RunError: `log_file` is empty.
+        """
+        if not str(log_file):
+            raise RunError("MemoryTracker needs the name of a file; log_file is empty.")
+        self.path = Path(log_dir).absolute() / log_file
         self._shared = sampler
         self._own: Sampler | None = None
         self._sampler: Sampler | None = None  # while tracking
@@ -73,7 +79,7 @@ class MemoryTracker:
             self._append(f"# {_now()} tracking process {os.getpid()}; {_describe(self._gpus)}")
         except OSError as error:
             raise RunError(
-                f"The memory log {self.path} cannot be written ({error.strerror}); choose another log_dir."
+                f"The memory log {self.path} cannot be written ({error.strerror}); choose another log_dir or log_file."
             ) from error
         self._aggregate, self._writable = Aggregate(), True
         self._began = self._line_due = time.monotonic()

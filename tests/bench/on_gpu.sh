@@ -31,6 +31,7 @@ empty_caches() {
 llmbench() { # NAME LIMIT_S ARGUMENT…
     local name=$1 limit=$2 begun
     shift 2
+    rm -rf "${out:?}/$name"
     begun=$(date +%s%N)
     timeout "$limit" "$python" -m llmbench "$@" "hydra.run.dir=$out/$name" > "$out/$name.txt" 2>&1
     echo "$name: status $?, $((($(date +%s%N) - begun) / 1000000)) ms"
@@ -95,8 +96,8 @@ for step in "${steps[@]}"; do
             beside 60 30000 capture engine.startup=graphs model.gpu_memory_utilization=0.5
             llmbench context 150 "${short[@]}" engine.startup=eager model.quantization=null model.max_length=32768 \
                 model.gpu_memory_utilization=0.42
-            llmbench batch 150 "${short[@]}" limit=128 benchmarks.arithmetic.max_tokens=64 engine=transformers \
-                max_batch_size=128 model.gpu_memory_utilization=0.15
+            llmbench batch 150 "${short[@]}" limit=null benchmarks.arithmetic.num_samples=200 \
+                benchmarks.arithmetic.max_tokens=128 engine=transformers max_batch_size=128 model.gpu_memory_utilization=0.15
             grep -E "trying again|llmbench:" "$out/context.txt" "$out/batch.txt"
             ;;
         ablation)
