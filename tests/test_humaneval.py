@@ -59,6 +59,7 @@ def test_all_fail_without_their_body(problems: list[Sample]) -> None:
         ("Here:\n```python\ndef total(xs):\n    return 6\n```\nDone.", "return 6"),
         ("```python\nreturn 1\n```\nbetter:\n```python\ndef total(xs):\n    return 6\n```", "return 6"),
         ("    return sum(xs)\n\nprint(total([1]))", "return sum(xs)"),
+        ("```python\ndef total(xs):\n    return 6\n```\nRun it:\n```bash\npython total.py\n```", "return 6"),
         ("```python\n    return sum(xs)\n```", "return sum(xs)"),
     ],
 )
@@ -79,6 +80,17 @@ def test_what_is_no_program_is_no_answer(text: str) -> None:
 
 def test_a_continuation_that_was_cut_off_is_no_answer() -> None:
     assert humaneval.extract(sample(), "    return sum(x", complete=False) is None
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_the_program_is_a_module_not_a_script() -> None:
+    problem = sample()
+    ends = "\n\nif __name__ == '__main__':\n    import sys\n    sys.exit(1)\n"
+    assert humaneval.judged(problem, humaneval.worked(problem)[10:-4] + ends).verdict is Verdict.PASSED
+    assert (
+        humaneval.judged(problem, "# no class Solution here\n" + humaneval.worked(problem)[10:-4]).verdict
+        is Verdict.PASSED
+    )
 
 
 @pytest.mark.usefixtures("sandboxed")

@@ -170,6 +170,29 @@ def test_a_zip_bomb_is_refused_before_it_grows(monkeypatch: pytest.MonkeyPatch) 
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.parametrize(
+    "cases", ["[]", '[{"input": 5, "output": "1"}]', '[{"input": "5", "output": ["1"]}]', "[1]"]
+)
+def test_a_problem_without_proper_tests_is_never_passed(cases: str) -> None:
+    fields = {**samples()["llmbench_s1"].fields, "public_test_cases": cases, "private_test_cases": "[]"}
+    found = livecodebench.judge(Sample("x", fields, ""), "print(1)")
+    assert (found.outcome, verdict_of(found)) == (Outcome.ERROR, Verdict.REFUSED)
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_number_too_large_to_show_is_a_wrong_answer() -> None:
+    found = livecodebench.judge(samples()["llmbench_f1"], "def countBalanced(nums): return 10 ** 5000")
+    assert verdict_of(found) is Verdict.WRONG_ANSWER
+
+
+@pytest.mark.parametrize(
+    "options", [{"cpu_s": True}, {"cpu_s": float("inf")}, {"memory_mib": 10**14}, {"cpu_s": 0}]
+)
+def test_limits_without_bounds_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        samples(**options)
+
+
 def test_tests_that_cannot_be_read_are_an_error_not_a_wrong_answer() -> None:
     sample = Sample("x", {**samples()["llmbench_s1"].fields, "private_test_cases": "no base64!"}, "")
     found = livecodebench.judge(sample, "print(1)")

@@ -141,6 +141,23 @@ def test_memory_has_an_end_for_one_process_and_for_many() -> None:
     assert run(many).status is Status.MEMORY_LIMIT
 
 
+HOLDERS = {
+    "shared mappings": "import mmap\nfor _ in range(2): os.fork()\nm = mmap.mmap(-1, 100 << 20)\nfor k in range(0, 100 << 20, 4096): m[k] = 1\n",
+    "files in memory": "fds = [os.memfd_create('a') for _ in range(100)]\nfor fd in fds:\n    for _ in range(4): os.write(fd, bytes((1 << 20) - 1))\n",
+    "hidden files": "import ctypes\nctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n",
+}
+
+
+@pytest.mark.parametrize("how", HOLDERS)
+def test_memory_that_is_nobodys_own_counts_too(how: str) -> None:
+    assert run(f"import os, time\n{HOLDERS[how]}time.sleep(9)").status is Status.MEMORY_LIMIT
+
+
+def test_cpu_time_of_children_counts() -> None:
+    code = "import os\nif os.fork() or os.fork() or os.fork():\n    while True: pass\nwhile True: pass"
+    assert run(code).status is Status.TIME_LIMIT
+
+
 @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm"])  # noqa: S108 - the box's own
 def test_the_disk_has_an_end(folder: str) -> None:
     code = f"for n in range(99):\n    open(f'{folder}/{{n}}', 'wb').write(b'x' * (1 << 20))"
@@ -196,7 +213,7 @@ def test_forged_findings_count_for_nothing() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ['{"i": "x"}', '{"a": 1, "b": 2}', '{"s": [[1]]}', '{"t": 5}', '{"d": [1]}', "[" * 900 + "]" * 900],
+    ['{"i": "x"}', '{"a": 1, "b": 2}', '{"s": [[1]]}', '{"t": 5}', '{"d": [1]}', "[" * 900 + "]" * 900, "{}"],
 )
 def test_a_forged_value_is_the_programs_own_error(value: str) -> None:
     code = f'import os\ndef f():\n    os.write(100, b\'{{"status": "done", "value": {value}}}\')\n    os._exit(0)'
@@ -204,6 +221,20 @@ def test_a_forged_value_is_the_programs_own_error(value: str) -> None:
         ran = opened.run(Program(code, call="f"))
         assert ran.status is Status.RUNTIME_ERROR or ran.value is not None, ran
         assert opened.run(Program("print(1)")).output == "1\n"
+
+
+@pytest.mark.parametrize(
+    "told", ['{"status": []}', '{"status": "done", "why": [[[]]]}', "[]", "null", "nonsense"]
+)
+def test_a_forged_status_does_not_break_the_box(told: str) -> None:
+    code = f"import os\ndef f():\n    os.write(100, {told.encode()!r})\n    os._exit(0)"
+    with Box(TIGHT) as opened:
+        assert opened.run(Program(code, call="f")).status in {Status.RUNTIME_ERROR, Status.DONE}
+        assert opened.run(Program("print(1)")).output == "1\n"
+
+
+def test_what_is_said_can_be_written_down() -> None:
+    assert run("raise ValueError('\\ud800\\x1b')").why == "ValueError: ??"
 
 
 def test_a_box_that_died_unused_is_made_anew() -> None:

@@ -11,7 +11,7 @@ All of them leave the model's thinking out (`strip_thinking`): only what it says
 """
 
 from llmbench.answers.choices import choice
-from llmbench.answers.code import code_block, patch
+from llmbench.answers.code import code_block, code_blocks, patch
 from llmbench.answers.maths import integer_answer, math_answer
 from llmbench.answers.numbers import number_answer, stated_number
 from llmbench.answers.text import strip_thinking
@@ -19,6 +19,7 @@ from llmbench.answers.text import strip_thinking
 __all__ = [
     "choice",
     "code_block",
+    "code_blocks",
     "integer_answer",
     "math_answer",
     "number_answer",

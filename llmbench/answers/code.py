@@ -20,8 +20,13 @@ def code_block(text: str) -> str | None:
     holds nothing is none. Unlike LiveCodeBench, fences are paired from the top, so that prose between two blocks is never
     taken for code, and a block indented as part of a list loses that indentation.
     """
-    blocks = [body for _, body in _fenced(strip_thinking(text), closed_only=True) if body.strip()]
+    blocks = code_blocks(text)
     return blocks[-1] if blocks else None
+
+
+def code_blocks(text: str) -> list[str]:
+    """All closed fenced blocks that hold something, in their order; see `code_block`."""
+    return [body for _, body in _fenced(strip_thinking(text), closed_only=True) if body.strip()]
 
 
 def patch(text: str) -> str | None:

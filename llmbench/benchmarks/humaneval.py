@@ -4,7 +4,7 @@ Data: openai/openai_humaneval, split test.
 A row: {"task_id": "HumanEval/0", "prompt": "def has_close_elements(…", "entry_point": "has_close_elements",
 "canonical_solution": "    for idx, …", "test": "def check(candidate): …"}
 Protocol: zero-shot; the last closed fenced block with the function, else the text itself as the function's continuation; the
-data's `check` must pass, with 3 s of CPU time for all its calls. `check` runs in a sandbox of its own and reaches the candidate,
+data's `check` must pass, with 3 s of CPU time for all its calls (a call loads the program anew, which is not counted). `check` runs in a sandbox of its own and reaches the candidate,
 in another, only by its arguments and values: a candidate cannot change what checks it.
 """
 
@@ -20,15 +20,18 @@ from llmbench.benchmarks.programs import Judged, Verdict
 from llmbench.data import Row, text_of
 from llmbench.records import Outcome, Result, Sample, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
-from llmbench.sandbox.box import BrokenBoxError
+from llmbench.sandbox.box import BrokenBoxError, printable
 from llmbench.sandbox.inside import decode, encode
 
 COLUMNS: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
 SANDBOXED = True
 LIMIT_S = programs.LIMIT_S
+MOST_S = 3600
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "cpu_s": lambda value: isinstance(value, (int, float)) and value > 0,
+    "cpu_s": lambda value: (
+        not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= MOST_S
+    ),
 }
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
 STORED = ("prompt", "entry_point", "test", "cpu_s")
@@ -67,8 +70,8 @@ def worked(sample: Sample) -> str:
 def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
     """The program: the last block with the function, or the head continued; None where nothing looks like code."""
     name = sample.fields["entry_point"]
-    blocks = [block for block in (answers.code_block(text),) if block]
-    for block in blocks:
+    blocks = answers.code_blocks(text)
+    for block in reversed(blocks):
         if re.search(rf"^\s*def\s+{re.escape(name)}\b", block, re.MULTILINE):
             return f"{_before(sample)}\n{block.rstrip()}\n"
     body = blocks[-1] if blocks else text
@@ -105,14 +108,14 @@ def judged(sample: Sample, code: str) -> Judged:
     fields = sample.fields
     limits = Limits(cpu_s=fields["cpu_s"], idle_s=fields["cpu_s"])
     with sandbox.preload(limits) as box:
-        loaded = box.run(Program(code))
+        loaded = box.run(Program(code, as_main=False))
         if loaded.status is not Status.DONE:
             return Judged(Verdict(loaded.status.value), loaded.why)
-        return _checked(fields, code, box)
+        return _checked(fields, code, box, loaded.cpu_s or 0.0)
 
 
-def _checked(fields: Mapping[str, Any], code: str, box: Box) -> Judged:
-    """Lets the check run, and answers its calls with the candidate's values."""
+def _checked(fields: Mapping[str, Any], code: str, box: Box, to_load_s: float) -> Judged:
+    """Lets the check run, and answers its calls with the candidate's values; loading, which each repeats, is not counted."""
     helpers = f"{fields['prompt'].rstrip()}\n    pass\n"
     spent, last = 0.0, Ran(Status.DONE)
     with Box(box.limits) as checker:
@@ -124,7 +127,7 @@ def _checked(fields: Mapping[str, Any], code: str, box: Box) -> Judged:
             while "call" in told:
                 arguments = decode(told["call"])
                 last = box.run(Program(code, call=fields["entry_point"], arguments=arguments))
-                spent += last.cpu_s or 0.0
+                spent += max(0.0, (last.cpu_s or 0.0) - to_load_s)
                 if spent > fields["cpu_s"]:
                     return Judged(
                         Verdict.TIME_LIMIT, f"more than {fields['cpu_s']:g} s of CPU time", cpu_s=spent
@@ -142,7 +145,7 @@ def _checked(fields: Mapping[str, Any], code: str, box: Box) -> Judged:
         return Judged(Verdict.PASSED, cpu_s=spent)
     if told.get("status") == "ended":
         return Judged(Verdict(last.status.value), last.why, cpu_s=spent)
-    return Judged(Verdict.WRONG_ANSWER, str(told.get("why", "")), cpu_s=spent)
+    return Judged(Verdict.WRONG_ANSWER, printable(str(told.get("why", ""))), cpu_s=spent)
 
 
 def equal(sample: Sample, answer: str) -> bool:

@@ -32,6 +32,7 @@ PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
 SANDBOXED = True
 LIMIT_S = programs.LIMIT_S
 RELEASES = 6
+MOST_S, MOST_MIB = 3600, 1 << 16
 LEAST_MIB = 64
 """Python itself needs some."""
 DECODED_BYTES = 512 << 20
@@ -75,8 +76,10 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
     ),
     "start_date": _is_date,
     "end_date": _is_date,
-    "cpu_s": lambda value: isinstance(value, (int, float)) and value > 0,
-    "memory_mib": lambda value: isinstance(value, int) and value >= LEAST_MIB,
+    "cpu_s": lambda value: (
+        not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= MOST_S
+    ),
+    "memory_mib": lambda value: isinstance(value, int) and LEAST_MIB <= value <= MOST_MIB,
 }
 
 
@@ -96,7 +99,10 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
         ConfigError: An option is refused, or the window holds no problem.
     """
     check_options("livecodebench", options, CHECKS)
-    first, last = (options.get(name) and str(options[name])[:10] for name in ("start_date", "end_date"))
+    first, last = (
+        options.get(name) and date.fromisoformat(str(options[name])[:10]).isoformat()
+        for name in ("start_date", "end_date")
+    )
     found = [_sample(row, index, options) for index, row in enumerate(rows)]
     window = [
         sample
@@ -190,6 +196,10 @@ def read_tests(fields: Mapping[str, Any]) -> list[Test]:
             *json.loads(fields["public_test_cases"] or "[]"),
             *decoded(fields["private_test_cases"] or "[]"),
         ]
+        if not cases:
+            raise ValueError("there are none")  # noqa: TRY301
+        if not all(isinstance(case[key], str) for case in cases for key in ("input", "output")):
+            raise ValueError("an input or output is no text")  # noqa: TRY301
         if function is None:
             return [Test(case["input"], case["output"]) for case in cases]
         return [

@@ -90,8 +90,15 @@ def _right(ran: Ran, test: Test, call: str | None) -> bool:
 
 
 def _instead(ran: Ran, test: Test, call: str | None) -> str:
-    found, expected = (ran.output, test.expected) if call is None else (repr(ran.value), repr(test.value))
+    found, expected = (ran.output, test.expected) if call is None else (_shown(ran.value), _shown(test.value))
     return f"{_short(found)} instead of {_short(expected)}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return f"<a {type(value).__name__} too large to show>"
 
 
 def _short(text: str) -> str:

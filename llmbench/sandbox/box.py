@@ -72,6 +72,7 @@ class Limits:
         processes: How many at once, threads included.
         file_bytes: Size of one file; all files together share `disk_bytes`.
         output_bytes: Of standard output, or of a call's value.
+        may_hide: Whether a process may hide what files it holds: a judge in there that must not be read by what it judges.
     """
 
     cpu_s: float = 6.0
@@ -82,6 +83,7 @@ class Limits:
     file_bytes: int = 32 << 20
     disk_bytes: int = 64 << 20
     output_bytes: int = 16 << 20
+    may_hide: bool = False
 
 
 class Status(StrEnum):
@@ -110,20 +112,24 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Code to run: as a program that reads `stdin`, or to call its function (or its `Solution`'s method) `call`."""
+    """Code to run: as a program that reads `stdin`, or to call its function (or its `Solution`'s method) `call`.
+
+    A program's `__name__` is `__main__` if `as_main`; what is called is a module.
+    """
 
     code: str
     header: str = ""
     stdin: str = ""
     call: str | None = None
     arguments: Sequence[Any] = ()
+    as_main: bool = True
 
     def job(self, limits: Limits) -> dict[str, Any]:
         """As `inside.py` takes it."""
         job = {**asdict(limits), "code": self.code, "header": self.header}
         if self.call is None:
-            return {**job, "stdin": self.stdin}
-        return {**job, "call": self.call, "arguments": encode(list(self.arguments))}
+            return {**job, "stdin": self.stdin, "as_main": self.as_main}
+        return {**job, "as_main": False, "call": self.call, "arguments": encode(list(self.arguments))}
 
 
 _STATUS = {
@@ -260,7 +266,7 @@ class Box:
 def ran_of(told: Mapping[str, Any]) -> Ran:
     """A finding of the box's as data."""
     status = _STATUS.get(str(told.get("status")), Status.REFUSED)
-    why, value = str(told.get("why", "")), None
+    why, value = printable(str(told.get("why", ""))), None
     if status is Status.DONE and "value" in told:
         try:
             value = decode(told["value"])
@@ -473,6 +479,11 @@ def _docker(limits: Limits, seen: Sequence[Path] = ()) -> list[str]:
         "--tmpfs", f"/tmp:rw,nosuid,nodev,size={limits.disk_bytes},mode=1777", "-v", f"{INSIDE}:/inside.py:ro",
         "-w", "/tmp", "-e", "HOME=/tmp", "-e", "PYTHONHASHSEED=0", IMAGE, "python3", "-I", "-S", "-B", "/inside.py", "boxed",
     ]  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """A line that can be written down anywhere: lone surrogates and control characters become question marks."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def seconds(value: float | None) -> str:
