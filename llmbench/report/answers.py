@@ -1,0 +1,202 @@
+"""Plots of the answers: how long they took, how long they are, and where they are right."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from llmbench import stats
+from llmbench.records import Result
+from llmbench.report.plots import OUTCOMES, axis, colour, figure, histogram, vertical
+from llmbench.report.text import label
+
+BINS = 40
+GROUPS = ("subject", "level", "difficulty", "month", "domain", "repo")
+"""Fields of a result by which accuracy is shown, where a benchmark keeps them."""
+MOST_GROUPS = 40
+POINTS = 5000
+"""Points of the plot of lengths at most: a browser draws each."""
+
+
+def _latency(result: Result) -> float | None:
+    timings = [c.timing for c in result.completions if c.timing is not None]
+    return math.fsum(t.e2e for t in timings) if timings else None
+
+
+def _first(name: str) -> Callable[[Result], float | None]:
+    def read(result: Result) -> float | None:
+        timing = result.completions[0].timing if result.completions else None
+        return getattr(timing, name) if timing is not None else None
+
+    return read
+
+
+DISTRIBUTIONS: tuple[tuple[str, str, str, float, Callable[[Result], float | None]], ...] = (
+    ("latency", "Latency of a sample", "seconds from queued to the last token", 1.0, _latency),
+    ("ttft", "Time to the first token", "seconds from queued to the first token", 1.0, _first("ttft")),
+    ("inter_token", "Time between tokens", "milliseconds from token to token, mean of a sample", 1e3, _first("inter_token")),
+)
+
+
+def distributions(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Histograms of latency, first token and inter-token time, a colour for each benchmark, with percentiles of all."""
+    return [found for kind in DISTRIBUTIONS if (found := _distribution(results, *kind)) is not None]
+
+
+def _distribution(  # noqa: PLR0913 - a row of the table above
+    results: Sequence[Result],
+    name: str,
+    title: str,
+    unit: str,
+    factor: float,
+    read: Callable[[Result], float | None],
+) -> dict[str, Any] | None:
+    values: dict[str, list[float]] = {}
+    for result in results:
+        value = read(result)
+        if value is not None:
+            values.setdefault(result.benchmark, []).append(value * factor)
+    ordered = sorted(value for of_one in values.values() for value in of_one)
+    if not ordered:
+        return None
+    low, high = ordered[0], ordered[-1]
+    if high - low < 1e-9 * max(1.0, abs(high)):
+        low, high = low - 0.5 * abs(low or 1.0), high + 0.5 * abs(high or 1.0)
+    width = (high - low) / BINS
+    centres = [round(low + (place + 0.5) * width, 6) for place in range(BINS)]
+    traces = [
+        {
+            "type": "bar",
+            "name": label(benchmark),
+            "x": centres,
+            "y": histogram(of_one, low, high, BINS),
+            "width": [width] * BINS,
+            "marker": {"color": colour(place)},
+            "hovertemplate": "%{y} samples at %{x:.4g}<extra>" + label(benchmark) + "</extra>",
+        }
+        for place, (benchmark, of_one) in enumerate(values.items())
+    ]
+    lines = [
+        vertical(at, f"p{percent} {at:.3g}", row=row)
+        for row, percent in enumerate((50, 95, 99))
+        for at in [stats.percentile(ordered, percent)]
+    ]
+    layout = {
+        "barmode": "stack",
+        "bargap": 0,
+        "xaxis": axis(unit),
+        "yaxis": axis("samples"),
+        "shapes": [shape for shape, _ in lines],
+        "annotations": [note for _, note in lines],
+        "margin": {"t": 56},
+    }
+    return figure(name, title, traces, height=300, layout=layout)
+
+
+def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict[str, Any] | None:
+    """A point for each sample: its output tokens, in its benchmark's row, coloured by outcome; a bar marks the limit."""
+    benchmarks = list(dict.fromkeys(result.benchmark for result in results))
+    if not results:
+        return None
+    shown = results[:: max(1, -(-len(results) // POINTS))]
+    rows = {name: place for place, name in enumerate(benchmarks)}
+    traces = []
+    for outcome, tint in OUTCOMES.items():
+        points = [(number, r) for number, r in enumerate(shown) if r.score.outcome.value == outcome]
+        if not points:
+            continue
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": outcome.replace("_", " "),
+                "x": [r.completions[0].output_tokens if r.completions else 0 for _, r in points],
+                "y": [round(rows[r.benchmark] + 0.62 * (number * 0.618034 % 1 - 0.5), 3) for number, r in points],
+                "text": [label(f"{r.benchmark} {r.sample_id}") for _, r in points],
+                "customdata": [[r.benchmark, r.sample_id, r.repeat] for _, r in points],
+                "marker": {"color": tint, "size": 7, "opacity": 0.75},
+                "hovertemplate": "%{text}: %{x} tokens<extra>" + outcome.replace("_", " ") + "</extra>",
+            }
+        )
+    shapes = [
+        {
+            "type": "line",
+            "x0": limits[name],
+            "x1": limits[name],
+            "y0": place - 0.42,
+            "y1": place + 0.42,
+            "line": {"color": "#888", "width": 2},
+        }
+        for name, place in rows.items()
+        if limits.get(name)
+    ]
+    layout = {
+        "xaxis": axis("output tokens before a continuation; the bar is the limit", rangemode="tozero"),
+        "yaxis": {
+            "tickvals": list(rows.values()),
+            "ticktext": [label(name, 24) for name in rows],
+            "range": [-0.6, len(rows) - 0.4],
+            "automargin": True,
+            "zeroline": False,
+        },
+        "shapes": shapes,
+        "hovermode": "closest",
+    }
+    note = "Points piled up at the limit are answers that were cut off. A click on a point opens its sample."
+    return figure("lengths", "Output length and outcome", traces, note=note, height=140 + 70 * len(rows), layout=layout, links=True)
+
+
+def by_group(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Accuracy with its interval by subject, level, difficulty, month: a plot for each that a benchmark keeps."""
+    found = []
+    for benchmark in dict.fromkeys(result.benchmark for result in results):
+        own = [result for result in results if result.benchmark == benchmark]
+        for group in GROUPS:
+            values = {str(r.fields[group]) for r in own if r.fields.get(group) is not None}
+            if 1 < len(values) <= MOST_GROUPS:
+                found.append(_group(benchmark, group, own, sorted(values, key=_natural)))
+    return found
+
+
+def _natural(value: str) -> tuple[float, str]:
+    known = {"easy": 0.0, "medium": 1.0, "hard": 2.0}
+    digits = value.rpartition(" ")[2]
+    return known.get(value.lower(), float(digits) if digits.isdecimal() else math.inf), value
+
+
+def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterable[str]) -> dict[str, Any]:
+    names, shares, below, above, counts = [], [], [], [], []
+    for value in values:
+        questions: dict[str, list[float]] = {}
+        for result in results:
+            if str(result.fields.get(group)) == value:
+                questions.setdefault(result.sample_id, []).append(result.score.value)
+        means = [math.fsum(of_one) / len(of_one) for of_one in questions.values()]
+        share = math.fsum(means) / len(means)
+        low, high = stats.interval(means)
+        names.append(f"{label(value, 28)} ({len(means)})")
+        shares.append(round(100 * share, 2))
+        below.append(round(100 * (share - low), 2))
+        above.append(round(100 * (high - share), 2))
+        counts.append(len(means))
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "x": shares,
+        "y": names,
+        "marker": {"color": colour(0)},
+        "error_x": {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.2},
+        "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
+        "showlegend": False,
+    }
+    layout = {
+        "xaxis": axis("accuracy, %, with its 95 % interval", range=[0, 100]),
+        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+        "hovermode": "closest",
+    }
+    return figure(
+        f"by-{benchmark}-{group}",
+        f"{benchmark}: accuracy by {group}",
+        [trace],
+        height=110 + 30 * len(names),
+        layout=layout,
+    )

@@ -1,0 +1,87 @@
+"""What all plots share: their colours, and the form in which plotly.js takes them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Trace = dict[str, Any]
+
+OUTCOMES = {
+    "correct": "#1b9e77",
+    "wrong": "#d95f02",
+    "no_answer": "#7570b3",
+    "truncated": "#e6ab02",
+    "timeout": "#a6761d",
+    "error": "#e7298a",
+}
+"""Colours that people with colour-blindness can tell apart (ColorBrewer's Dark2, https://colorbrewer2.org)."""
+SERIES = ("#3b82c4", "#d9822b", "#2f9e6e", "#9467bd", "#c44e52", "#8c8c3a", "#17a2b8", "#b5651d")
+
+
+def figure(  # noqa: PLR0913 - all but three are optional
+    name: str,
+    title: str,
+    traces: Sequence[Trace],
+    *,
+    note: str = "",
+    height: int = 300,
+    layout: Mapping[str, Any] | None = None,
+    links: bool = False,
+) -> dict[str, Any]:
+    """A plot for the page: `note` says in words how to read it, `links` that its points name samples."""
+    return {
+        "name": name,
+        "title": title,
+        "note": note,
+        "height": height,
+        "data": list(traces),
+        "layout": dict(layout or {}),
+        "links": links,
+    }
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly's own names and values
+    """An axis."""
+    return {"title": {"text": title}, "automargin": True, **more}
+
+
+def colour(place: int) -> str:
+    """The colour of the series at a place."""
+    return SERIES[place % len(SERIES)]
+
+
+def histogram(values: Sequence[float], low: float, high: float, bins: int) -> list[int]:
+    """How many of the values are in each of so many equal bins from `low` to `high`."""
+    counts = [0] * bins
+    width = (high - low) / bins or 1.0
+    for value in values:
+        counts[min(bins - 1, max(0, int((value - low) / width)))] += 1
+    return counts
+
+
+def vertical(x: float, text: str, *, row: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A dotted line across a plot, and its name at the top."""
+    shape = {
+        "type": "line",
+        "x0": x,
+        "x1": x,
+        "y0": 0,
+        "y1": 1,
+        "yref": "paper",
+        "line": {"dash": "dot", "width": 1.5, "color": "#888"},
+    }
+    note = {
+        "x": x,
+        "y": 1.0,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "yshift": 12 * row,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 11},
+    }
+    return shape, note
+
+
+def drawn(figures: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """Those for which there was anything to draw."""
+    return [found for found in figures if found is not None]

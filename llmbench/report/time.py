@@ -1,0 +1,183 @@
+"""Where the time went, and the machine over time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llmbench.records import Result, Timing
+from llmbench.report.plots import axis, colour, figure
+from llmbench.telemetry.aggregate import utilization, whole
+from llmbench.telemetry.records import Sample
+
+POINTS = 1500
+"""Points of a line in a timeline at most."""
+GIB = 2**30
+PARTS = {
+    "import": "import",
+    "data": "data",
+    "tokenizer": "tokenizer",
+    "weights": "weights",
+    "quantize": "quantize",
+    "compile": "compile",
+    "profile": "memory profiling",
+    "capture": "graph capture",
+    "warm_up": "warm-up",
+    "other load": "rest of loading",
+    "prefill": "prefill",
+    "decode": "decode",
+    "tail": "tail",
+    "grading": "grading after the last token",
+    "other": "everything else",
+}
+
+
+def parts(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, float]:
+    """Seconds of a run by what they went into, in their order; together `time_s.total`.
+
+    Of generating, `prefill` is the time to the first token of any request, `tail` that in which fewer than half as many
+    requests were in hand as at most, and `decode` what is between them.
+    """
+    times = summary.get("time_s") or {}
+    found = {name: times.get(name) for name in ("import", "data", "tokenizer")}
+    load = times.get("load")
+    pieces = times.get("load_parts") or {} if load else {}
+    named = ("weights", "quantize", "compile", "profile", "capture", "warm_up")
+    found |= {name: pieces.get(name) for name in named}
+    if load:
+        found["other load"] = max(0.0, load - sum(pieces.get(name) or 0.0 for name in named))
+    generate = times.get("generate")
+    timings = [c.timing for r in results for c in r.completions if c.timing is not None]
+    if generate and timings:
+        prefill, tail = edges(timings)
+        found |= {"prefill": prefill, "decode": max(0.0, generate - prefill - tail), "tail": tail}
+    else:
+        found["decode"] = generate
+    found["grading"] = times.get("grade_tail")
+    known = {name: value for name, value in found.items() if value}
+    rest = (times.get("total") or 0.0) - sum(known.values())
+    return known | ({"other": rest} if rest > 0 else {})
+
+
+def edges(timings: Sequence[Timing]) -> tuple[float, float]:
+    """Seconds to the first token of any request, and seconds at the end with fewer than half of the most requests in hand."""
+    begun = min(t.queued for t in timings)
+    prefill = min(t.queued + t.ttft for t in timings) - begun
+    events = sorted([(t.queued + t.queue, 1) for t in timings] + [(t.finished, -1) for t in timings])
+    running, levels = 0, []
+    for at, change in events:
+        running += change
+        levels.append((at, running))
+    most = max(level for _, level in levels)
+    last = levels[-1][0]
+    thin = last
+    for at, level in reversed(levels):
+        if level >= most / 2:
+            break
+        thin = at
+    return prefill, last - max(thin, begun + prefill)
+
+
+def where_time_went(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any] | None:
+    """One bar from the start of the process to the summary."""
+    found = parts(summary, results)
+    if not found:
+        return None
+    total = sum(found.values())
+    order = list(PARTS)
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": f"{PARTS[name]} {seconds:.3g} s",
+            "x": [seconds],
+            "y": [""],
+            "marker": {"color": colour(order.index(name))},
+            "hovertemplate": f"{PARTS[name]}: {seconds:.3g} s, {100 * seconds / total:.1f} %<extra></extra>",
+        }
+        for name, seconds in found.items()
+    ]
+    layout = {"barmode": "stack", "xaxis": axis("seconds"), "yaxis": {"visible": False}, "hovermode": "closest"}
+    note = (
+        "Prefill is the time to the first token of any request; the tail is the time at the end in which fewer than half as "
+        "many requests were in hand as at most."
+    )
+    return figure("time", "Where the time went", traces, note=note, height=260, layout=layout)
+
+
+Reader = Callable[[Sample], float | None]
+
+
+def _gpu(sample: Sample, name: str) -> float | None:
+    return whole(getattr(gpu, name) for gpu in sample.gpus)
+
+
+def _engine(sample: Sample, name: str) -> float | None:
+    return getattr(sample.engine, name) if sample.engine is not None else None
+
+
+def _over(value: float | None, unit: float) -> float | None:
+    return None if value is None else round(value / unit, 4)
+
+
+LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
+    (
+        "memory, GiB",
+        (
+            ("GPU memory", lambda s: _over(_gpu(s, "memory_bytes"), GIB)),
+            ("memory of the process", lambda s: _over(s.rss_bytes, GIB)),
+        ),
+    ),
+    (
+        "in use",
+        (
+            ("GPU", lambda s: utilization(s.gpus)),
+            ("CPU cores", lambda s: s.cpu_share if not s.gpus else None),
+            ("KV cache", lambda s: _engine(s, "kv_cache_use")),
+        ),
+    ),
+    ("power, W", (("power", lambda s: _gpu(s, "power_w")),)),
+    (
+        "requests",
+        (
+            ("running", lambda s: _engine(s, "running")),
+            ("waiting", lambda s: _engine(s, "waiting")),
+        ),
+    ),
+)
+
+
+def timeline(samples: Sequence[Sample]) -> dict[str, Any] | None:
+    """Memory, use, power and requests over the run's seconds, one below the other; only what was measured."""
+    shown = samples[:: max(1, -(-len(samples) // POINTS))]
+    rows = []
+    for title, lines in LINES:
+        read = [(name, [reader(sample) for sample in shown]) for name, reader in lines]
+        present = [(name, values) for name, values in read if any(v is not None for v in values)]
+        if present:
+            rows.append((title, present))
+    if not rows or len(shown) < 2:  # noqa: PLR2004 - a line has two ends
+        return None
+    times = [round(sample.t, 2) for sample in shown]
+    traces, layout, place = [], {"xaxis": axis("seconds since the run began"), "hovermode": "x unified"}, 0
+    gap = 0.05
+    height = (1 - gap * (len(rows) - 1)) / len(rows)
+    for number, (title, lines) in enumerate(rows):
+        suffix = "" if number == 0 else str(number + 1)
+        top = 1 - number * (height + gap)
+        layout[f"yaxis{suffix}"] = axis(title, domain=[max(0.0, top - height), top], rangemode="tozero")
+        for name, values in lines:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": name,
+                    "x": times,
+                    "y": values,
+                    "yaxis": f"y{suffix}",
+                    "line": {"color": colour(place), "width": 1.5},
+                }
+            )
+            place += 1
+    layout["xaxis"]["anchor"] = "free" if len(rows) > 1 else "y"
+    layout["xaxis"] |= {"position": 0} if len(rows) > 1 else {}
+    note = "A dip of the running requests before the end means that the engine waited; a full KV cache that requests did."
+    return figure("timeline", "The machine over time", traces, note=note, height=160 * len(rows) + 80, layout=layout)
