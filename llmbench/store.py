@@ -2,7 +2,7 @@
 
 config.yaml   every setting, resolved      manifest.json   how the run came about
 samples.jsonl the journal                  summary.json    what it found          llmbench.log   everything said
-trace.jsonl   telemetry over time         memory.log      the same in lines to read
+trace.jsonl   telemetry over time         memory.log      the same in lines to read    report.html     all of it to look at
 """
 
 import base64
@@ -12,6 +12,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +31,7 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
     "summary.json",
     "llmbench.log",
 )
-TRACE, MEMORY_LOG = "trace.jsonl", "memory.log"
+TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
 SYNC_S = 1.0
 """Seconds after which journal lines are on the disk at the latest; the file system has them at once."""
 SEALED = "sealed"
@@ -45,6 +46,8 @@ class Run:
     summary: dict[str, Any]
     manifest: dict[str, Any]
     results: list[Result]
+    sealed: frozenset[str] = frozenset()
+    """Benchmarks whose questions must not stand in plain text."""
 
 
 class Store:
@@ -97,15 +100,7 @@ class Store:
         self._replace(SUMMARY, orjson.dumps(as_dict(summary), option=_JSON, default=str))
 
     def _replace(self, name: str, content: bytes) -> None:
-        part = self.folder / f".{name}.part"
-        try:
-            part.write_bytes(content + b"\n")
-            part.replace(self.folder / name)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise RunError(
-                f"{self.folder / name} cannot be written ({error.strerror}); what was journalled is kept."
-            ) from error
+        _replace(self.folder / name, content)
 
     def append(self, result: Result) -> None:
         """Adds a line to the journal: with the file system at once, on the disk within `SYNC_S`.
@@ -125,6 +120,26 @@ class Store:
             raise RunError(
                 f"{self.folder / JOURNAL} cannot be written ({error.strerror}); what was journalled is kept."
             ) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file as a whole, as `Store.write_text` does, wherever it is.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    _replace(path, text.encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content + b"\n")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.") from error
 
 
 def _end_with_a_line(journal: Path) -> None:

@@ -93,7 +93,7 @@ def _show_benchmark(console: Console, label: str, found: BenchmarkComparison) ->
         _say(console, f"! {note}", 2)
     console.print(_side_table(label, found))
     console.print()
-    for line in _statistics(label, found):
+    for line in statistics(label, "A", found):
         _say(console, line, 2)
     _show_flips(console, f"{label} better than A", found.better)
     _show_flips(console, f"{label} worse than A", found.worse)
@@ -119,11 +119,17 @@ def _side_cells(side: Side) -> tuple[str, ...]:
     )
 
 
-def _statistics(label: str, found: BenchmarkComparison) -> Iterator[str]:
-    """The difference, its test and what follows, a sentence or two each."""
+def statistics(label: str, other: str, found: BenchmarkComparison) -> Iterator[str]:
+    """The difference, its test and what follows, a sentence or two each.
+
+    Args:
+        label: What the run is called.
+        other: What the baseline is called.
+        found: The comparison of one benchmark.
+    """
     difference, test = found.difference, found.significance
-    yield f"{label} - A: {_points(difference.difference)} points{_interval(found)}."
-    counts = f"{test.only_second} better in {label}, {test.only_first} better in A, {test.discordant} of {found.questions} discordant"
+    yield f"{label} - {other}: {_points(difference.difference)} points{_interval(found)}."
+    counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {found.questions} discordant"
     if test.method is Method.MCNEMAR:
         yield f"McNemar's exact test: p = {_p_value(test.p_value)} ({counts})."
     else:
@@ -131,7 +137,7 @@ def _statistics(label: str, found: BenchmarkComparison) -> Iterator[str]:
             f"Permutation test (sign flips of the questions' mean differences, as answers are repeated or graded in "
             f"parts): p = {_p_value(test.p_value)} ({counts})."
         )
-    yield _verdict(label, found)
+    yield _verdict(label, other, found)
     yield from _disagreement(found)
 
 
@@ -142,10 +148,10 @@ def _interval(found: BenchmarkComparison) -> str:
     return f", 95 % interval {_points(low)} … {_points(high)} (bootstrap over questions, paired)"
 
 
-def _verdict(label: str, found: BenchmarkComparison) -> str:
+def _verdict(label: str, other: str, found: BenchmarkComparison) -> str:
     seen = _detectable(found)
     if found.distinguishable:
-        side = label if found.difference.difference > 0 else "A"
+        side = label if found.difference.difference > 0 else other
         return f"Distinguishable from chance at the {100 * ALPHA:.0f} % level, in favour of {side}. {seen}"
     return (
         f"Not distinguishable from chance at the {100 * ALPHA:.0f} % level, which does not mean equal. {seen}"

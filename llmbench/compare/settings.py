@@ -48,7 +48,7 @@ def benchmark_settings(config: Mapping[str, Any] | None, benchmark: str) -> Mapp
 
 def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Setting, ...]:
     """What differs, by name. Of benchmarks that only one run has nothing is listed; that they differ is said elsewhere."""
-    first, second = dict(_flat(baseline)), dict(_flat(run))
+    first, second = dict(flat(baseline)), dict(flat(run))
     both = set(baseline.get("benchmarks") or ()) & set(run.get("benchmarks") or ())
     names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
     return tuple(
@@ -61,9 +61,10 @@ def _shared(name: str, benchmarks: set[str]) -> bool:
     return group != "benchmarks" or any(rest.startswith(f"{benchmark}.") for benchmark in benchmarks)
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by their dotted names."""
     for key, value in settings.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -27,11 +27,24 @@ def pack(results: Sequence[Result], sealed: Collection[str], budget: int = BUDGE
         budget: Characters that the whole may take.
     """
     for limit in LIMITS:
-        rows = [row(result, limit, sealed=result.benchmark in sealed) for result in results]
-        packed = base64.b64encode(zlib.compress(orjson.dumps(rows), 9 if len(rows) < BUDGET // 1000 else 6))
+        packed = _packed([row(result, limit, sealed=result.benchmark in sealed) for result in results])
         if len(packed) <= budget:
             break
-    return packed.decode(), limit
+    return packed, limit
+
+
+def pack_rows(tried: Iterable[Sequence[dict[str, Any]]], budget: int = BUDGET) -> str:
+    """The first of several versions of the rows, from the longest texts to the shortest, that fits; else the last."""
+    packed = ""
+    for rows in tried:
+        packed = _packed(rows)
+        if len(packed) <= budget:
+            break
+    return packed
+
+
+def _packed(rows: Sequence[dict[str, Any]]) -> str:
+    return base64.b64encode(zlib.compress(orjson.dumps(rows), 6)).decode()
 
 
 def row(result: Result, limit: int, *, sealed: bool = False, run: str | None = None) -> dict[str, Any]:

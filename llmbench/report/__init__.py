@@ -1,0 +1,99 @@
+"""Reports: `python -m llmbench.report RUN [RUN …]` writes one HTML file that needs no network."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmbench.compare.settings import read_config
+from llmbench.errors import RunError
+from llmbench.report.many import Entry, report_of_many
+from llmbench.report.one import Material, report
+from llmbench.store import JOURNAL, REPORT, SUMMARY, TRACE, load_run, write_whole
+from llmbench.telemetry.trace import read_trace
+
+__all__ = ["Material", "report", "report_of_many", "write_many", "write_one", "write_report"]
+
+MOST_SAMPLES = 1500
+"""Looks at the machine that a report draws."""
+
+
+def write_report(material: Material, path: Path) -> None:
+    """Writes one run's page.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    write_whole(path, report(material))
+
+
+def write_one(folder: str | Path, to: str | Path | None = None, *, show_sealed: bool = False) -> Path:
+    """Writes the report of a run from its folder, by default into it.
+
+    Args:
+        folder: The run's.
+        to: The file to write.
+        show_sealed: Show the questions of benchmarks whose authors ask that they are not shown.
+
+    Raises:
+        RunError: The folder holds no run, or the file cannot be written.
+    """
+    target = Path(to) if to is not None else Path(folder) / REPORT
+    write_report(material_of(Path(folder), show_sealed=show_sealed), target)
+    return target
+
+
+def material_of(folder: Path, *, show_sealed: bool = False) -> Material:
+    """What the report of a run is made of, from its folder.
+
+    Raises:
+        RunError: The folder holds no run.
+    """
+    run = load_run(folder)
+    trace = read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else []
+    return Material(
+        name=str(folder.resolve().name),
+        summary=run.summary,
+        manifest=run.manifest,
+        results=run.results,
+        sealed=frozenset() if show_sealed else run.sealed,
+        trace=trace,
+        config=read_config(folder) or {},
+    )
+
+
+def write_many(
+    folders: Sequence[str | Path], to: str | Path, *, show_sealed: bool = False, failed: Mapping[str, str] | None = None
+) -> Path:
+    """Writes the page of several runs: their table, plots of speed against score, and the questions that flipped.
+
+    Args:
+        folders: Of the runs; the first is the one that the others are compared with.
+        to: The file to write.
+        show_sealed: As for `write_one`.
+        failed: Runs of which there is no folder to read, by name, with the reason.
+
+    Raises:
+        RunError: A folder holds no run, or the file cannot be written.
+    """
+    entries = [Entry.read(Path(folder), show_sealed=show_sealed) for folder in folders]
+    write_whole(Path(to), report_of_many(entries, failed or {}))
+    return Path(to)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The folder itself where it holds a run; the runs of a sweep where it holds one, in the order of the jobs.
+
+    Raises:
+        RunError: It holds neither.
+    """
+    if (folder / JOURNAL).is_file():
+        return [folder]
+    found = [path.parent for path in folder.glob(f"*/{SUMMARY}") if (path.parent / JOURNAL).is_file()]
+    if not found:
+        raise RunError(f"{folder} holds neither a run nor a sweep.")
+    return sorted(found, key=_job)
+
+
+def _job(folder: Path) -> tuple[int, Any]:
+    head = folder.name.partition("_")[0]
+    return (0, (int(head), folder.name)) if head.isdecimal() and len(head) < 6 else (1, folder.name)  # noqa: PLR2004 - a date is longer

@@ -1,0 +1,45 @@
+"""`python -m llmbench.report RUN [RUN …]`: a run's report, or a page of several runs or of a sweep.
+
+Exit status: 0 written, 1 not, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.report import runs_below, write_many, write_one
+from llmbench.store import REPORT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    return guarded(lambda: _report(arguments))
+
+
+def _report(arguments: Sequence[str] | None) -> None:
+    parser = Parser(
+        prog="python -m llmbench.report",
+        description="Writes report.html: of one run into its folder, of a sweep into the sweep's, of several runs into the "
+        "current folder. The file needs no network.",
+    )
+    parser.add_argument("folders", metavar="RUN", nargs="+", help="the folder of a run, or of a sweep")
+    parser.add_argument("--to", metavar="FILE", help="where to write")
+    parser.add_argument(
+        "--show-sealed",
+        action="store_true",
+        help="show the questions of sealed benchmarks (GPQA), which must not be published",
+    )
+    chosen = parser.parse_args(arguments)
+    folders = [Path(folder) for folder in chosen.folders]
+    runs = [run for folder in folders for run in runs_below(folder)]
+    if runs == folders and len(runs) == 1:
+        written = write_one(runs[0], chosen.to, show_sealed=chosen.show_sealed)
+    else:
+        default = folders[0] / REPORT if len(folders) == 1 else Path(REPORT)
+        written = write_many(runs, chosen.to or default, show_sealed=chosen.show_sealed)
+    sys.stdout.write(printable(f"written to {written}") + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Runs compared with the first of them, question by question, as the page shows it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from llmbench.compare import BenchmarkComparison, RunComparison, compare_runs
+from llmbench.compare.page import statistics
+from llmbench.errors import RunError
+from llmbench.paired import Flip
+from llmbench.report.text import visible
+from llmbench.store import read_journal
+
+MOST_FLIPS = 400
+"""Questions that are listed in each direction, and whose texts are in the page."""
+
+Key = tuple[str, str, int]
+"""Benchmark, question and repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What the template shows of a run and the first, and the results that differ."""
+
+    context: dict[str, Any]
+    keys: frozenset[Key]
+
+
+def compared(folders: Sequence[Path], names: Sequence[str]) -> list[Pair]:
+    """Each run but the first against the first; one that was asked something else has a sentence that says so."""
+    return [_pair(folders[0], names[0], other, name) for other, name in zip(folders[1:], names[1:], strict=True)]
+
+
+def _pair(baseline: Path, first: str, run: Path, second: str) -> Pair:
+    title = f"{second} and {first}"
+    try:
+        (found,) = compare_runs(baseline, run, allow_different=True).runs
+    except RunError as error:
+        told = {"title": title, "sentences": [visible(str(error))], "flips": []}
+        return Pair({"title": title, "benchmarks": [told], "settings": []}, frozenset())
+    repeats = _repeats(run)
+    keys = {
+        (benchmark.benchmark, flip.sample_id, repeat)
+        for benchmark in found.benchmarks
+        for flip in (*benchmark.better[:MOST_FLIPS], *benchmark.worse[:MOST_FLIPS])
+        for repeat in repeats.get((benchmark.benchmark, flip.sample_id), [0])
+    }
+    shown = [_benchmark(benchmark, first, second) for benchmark in found.benchmarks]
+    return Pair({"title": title, "benchmarks": shown, "settings": _settings(found)}, frozenset(keys))
+
+
+def _repeats(run: Path) -> dict[tuple[str, str], list[int]]:
+    found: dict[tuple[str, str], list[int]] = {}
+    for result in read_journal(run):
+        found.setdefault((result.benchmark, result.sample_id), []).append(result.repeat)
+    return found
+
+
+def _settings(found: RunComparison) -> list[tuple[str, str, str]]:
+    return [(s.name, visible(str(s.baseline)), visible(str(s.run))) for s in found.settings or ()]
+
+
+def _benchmark(found: BenchmarkComparison, first: str, second: str) -> dict[str, Any]:
+    scores = f"{100 * found.baseline.accuracy:.1f} % before, {100 * found.run.accuracy:.1f} % here, on {found.questions} questions"
+    return {
+        "title": visible(f"{found.benchmark}: {scores}"),
+        "sentences": [visible(s) for s in (*found.notes, *statistics("this run", "the first", found))],
+        "flips": [
+            _side(f"Better here than in {first}", found, found.better, second),
+            _side(f"Worse here than in {first}", found, found.worse, second),
+        ],
+    }
+
+
+def _side(title: str, found: BenchmarkComparison, flips: Sequence[Flip], run: str) -> dict[str, Any]:
+    listed = [
+        {"id": visible(flip.sample_id), "link": _link(run, found.benchmark, flip.sample_id) if place < MOST_FLIPS else None}
+        for place, flip in enumerate(flips)
+    ]
+    return {"title": title, "flips": listed}
+
+
+def _link(run: str, benchmark: str, sample_id: str) -> str:
+    parts = (run, visible(benchmark), visible(sample_id), "0")
+    return "#sample=" + "/".join(quote(part, safe="!*'()~") for part in parts)

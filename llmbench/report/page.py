@@ -1,0 +1,88 @@
+"""A page as one file: template, style, code and data, under a policy that lets nothing else run and nothing be fetched."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+import llmbench
+
+ASSETS = Path(__file__).parent / "assets"
+VENDOR = ASSETS / "vendor"
+
+
+@cache
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def render(context: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], packed: str, *, math: bool, code: bool) -> str:
+    """The whole page.
+
+    Args:
+        context: What the template names.
+        figures: Plots, as `llmbench.report.plots.figure` makes them.
+        packed: The samples, as `llmbench.report.samples.pack` makes them; empty for a page without them.
+        math: Some text has mathematics, so that KaTeX is needed.
+        code: Some text has code, so that highlight.js is.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    scripts = ["vendor/plotly.js"]
+    scripts += ["vendor/katex.js", "vendor/auto-render.js"] if math else []
+    scripts += ["vendor/highlight.js"] if code else []
+    texts = [_asset(name) for name in (*scripts, "page.js")]
+    style = _asset("page.css") + (_asset("vendor/katex.css") if math else "")
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    # Marked as safe is what llmbench carries itself, base64, and JSON without the characters that HTML knows.
+    return environment.get_template("page.html.jinja").render(
+        EMPTY
+        | dict(context)
+        | {
+            "policy": policy(texts),
+            "version": llmbench.__version__,
+            "style": Markup(style),  # noqa: S704 - see above
+            "scripts": [Markup(text) for text in texts],  # noqa: S704
+            "figures": figures,
+            "figures_json": Markup(_json(figures)),  # noqa: S704
+            "samples": Markup(packed),  # noqa: S704
+        }
+    )
+
+
+EMPTY: dict[str, Any] = {
+    "about": [],
+    "problems": [],
+    "scores": [],
+    "cards": [],
+    "table": None,
+    "comparisons": [],
+    "several_runs": False,
+    "sealed": "",
+    "cut": "",
+    "facts": [],
+}
+"""What a page need not have."""
+
+
+def policy(scripts: Sequence[str]) -> str:
+    """The content security policy: only these scripts run, by their hashes; nothing is loaded, sent or framed."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _json(figures: Sequence[Mapping[str, Any]]) -> str:
+    """JSON that can stand in a script element: without a character that could end it."""
+    text = orjson.dumps(list(figures), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
