@@ -231,8 +231,12 @@ def _completion(entry: Mapping[str, Any]) -> Completion:
     )
 
 
-def read_journal(folder: Path) -> Iterator[Result]:
+def read_journal(folder: Path, sealed: set[str] | None = None) -> Iterator[Result]:
     """The results of a run, in the order they came; a torn last line is left out.
+
+    Args:
+        folder: The run's.
+        sealed: Gets the names of the benchmarks whose lines are sealed.
 
     Raises:
         RunError: There is no journal, or a line other than the last cannot be read.
@@ -246,13 +250,16 @@ def read_journal(folder: Path) -> Iterator[Result]:
         if not line.strip():
             continue
         try:
-            result = from_row(orjson.loads(line))
+            row = orjson.loads(line)
+            result = from_row(row)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             if number == len(lines):
                 return
             raise RunError(
                 f"{path}, line {number}, cannot be read ({type(error).__name__}: {error})."
             ) from error
+        if sealed is not None and SEALED in row:
+            sealed.add(result.benchmark)
         if (result.benchmark, result.sample_id, result.repeat) not in seen:  # a result counts once
             seen.add((result.benchmark, result.sample_id, result.repeat))
             yield result
@@ -265,7 +272,9 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         RunError: The folder holds no run, or a file of it cannot be read.
     """
     folder = Path(folder)
-    return Run(folder, _read(folder / SUMMARY), _read(folder / MANIFEST), list(read_journal(folder)))
+    sealed: set[str] = set()
+    results = list(read_journal(folder, sealed))
+    return Run(folder, _read(folder / SUMMARY), _read(folder / MANIFEST), results, frozenset(sealed))
 
 
 def _read(path: Path) -> dict[str, Any]:
