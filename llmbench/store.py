@@ -12,6 +12,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -241,6 +242,17 @@ def read_journal(folder: Path) -> Iterator[Result]:
         if (result.benchmark, result.sample_id, result.repeat) not in seen:  # a result counts once
             seen.add((result.benchmark, result.sample_id, result.repeat))
             yield result
+
+
+def sealed_benchmarks(folder: Path) -> frozenset[str]:
+    """The benchmarks whose journal lines are sealed: nothing of them may be written in plain text."""
+    found = set()
+    for line in (folder / JOURNAL).read_bytes().split(b"\n"):
+        with suppress(orjson.JSONDecodeError):  # a torn last line; read_journal complains of others
+            row = orjson.loads(line)
+            if isinstance(row, dict) and SEALED in row:
+                found.add(str(row.get("benchmark")))
+    return frozenset(found)
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:
