@@ -85,7 +85,7 @@ def test_wandb_holds_the_run_offline(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert logged["arithmetic/accuracy"] == own["accuracy"]
     assert logged["arithmetic/throughput/output_tokens_per_s"] == own["throughput"]["output_tokens_per_s"]
     settings = {item.key: json.loads(item.value_json) for item in run.config.update}
-    assert settings["benchmarks.arithmetic.max_tokens"] == "128"
+    assert settings["benchmarks.arithmetic.max_tokens"] == "64"
     assert SECRET.encode() not in written.read_bytes()
 
 
