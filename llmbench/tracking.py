@@ -37,6 +37,8 @@ SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRI
 SECRET_LENGTH = 8
 """Shorter values are no secrets but words such as `true`, which must not vanish from files."""
 FIGURES = ("time_s", "memory", "gpu", "engine", "benchmarks")
+RETRIES = "3"
+"""Of a server that does not answer, unless the user says otherwise: MLflow's own seven take four minutes, the GPU waiting."""
 PARAM_LENGTH, PARAMS_AT_ONCE, METRICS_AT_ONCE = 6000, 100, 1000
 """MLflow's limits."""
 
@@ -131,10 +133,10 @@ def _secrets() -> list[str]:
 
 
 def without_secrets(text: str) -> str:
-    """The text with `***` for values of environment variables that look like secrets."""
+    """The text with `***` for values of environment variables that look like secrets, and for who logs in within an address."""
     for secret in _secrets():
         text = text.replace(secret, "***")
-    return text
+    return re.sub(r"://[^/@\s]+@", "://***@", text)
 
 
 def params_of(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -172,6 +174,7 @@ def _leaves(tree: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]
 
 def _mlflow(tracked: Tracked, config: Config, folder: Path) -> str:
     """Logs to MLFLOW_TRACKING_URI, or to a local store beside the runs: SQLite, since MLflow gave up its folders of files."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
     from mlflow.entities import Metric, Param
     from mlflow.tracking import MlflowClient
 

@@ -23,6 +23,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "wandb-data"))
     monkeypatch.setenv("HF_TOKEN", SECRET)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 
 def job(folder: Path, *overrides: str) -> dict[str, Any]:
@@ -151,11 +152,12 @@ def test_what_was_not_measured_is_no_metric() -> None:
 
 def test_settings_are_flat_and_without_tables_or_secrets() -> None:
     settings = {
-        "model": {"name": "m", "path": f"/x/{SECRET}"},
+        "model": {"name": "m", "path": f"/x/{SECRET}", "url": "https://me:pass@host/x"},
         "benchmarks": {"aime": {"stop": ["a"], "profiles": {"debug": {"n": 1}}, "reference": []}},
     }
     assert tracking.params_of(settings) == {
         "model.name": "m",
         "model.path": "/x/***",
+        "model.url": "https://***@host/x",
         "benchmarks.aime.stop": '["a"]',
     }
