@@ -52,6 +52,14 @@ class Sandbox(Enum):
     none = "none"
 
 
+class Tracker(Enum):
+    """Where a finished run is logged beside its own folder."""
+
+    mlflow = "mlflow"
+    wandb = "wandb"
+    none = "none"
+
+
 class Schedule(Enum):
     """All benchmarks in one queue, or one benchmark after another for clean times of each."""
 
@@ -257,11 +265,18 @@ class Config:
     seed: int = 0
     show_prompts: int = 0  # print this many prompts of each benchmark and stop
     runs_dir: str = "runs"
+    export: Any = field(default_factory=list)  # of EXPORTS, written into the run's folder; one name will do
+    tracker: Tracker = Tracker.none
+    tracker_project: str | None = (
+        None  # experiment or project; None: what the tracker's variable says, or llmbench
+    )
     log_level: str = "INFO"
 
 
 STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
 """Settings of engines that form batches beforehand."""
+EXPORTS = ("parquet", "csv", "lm_eval")
+"""Forms in which a run's results can be written for other programs."""
 UNQUANTIZED = ("none", "bf16", "bfloat16")
 """Names people give to weights that are not quantised."""
 
@@ -284,6 +299,7 @@ def from_hydra(cfg: DictConfig) -> Config:
         )
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
+    config.export = [config.export] if isinstance(config.export, str) else list(config.export or ())
     validate(config)
     return config
 
@@ -343,6 +359,9 @@ def validate(config: Config) -> None:
     _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     _check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
+    for name in config.export:
+        if name not in EXPORTS:
+            raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")
     _validate_model(config.model)
     _validate_engine(config.engine)
     _validate_sampling("sampling", config.sampling)

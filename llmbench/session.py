@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from llmbench import pipeline, references
+from llmbench import pipeline, references, tracking
 from llmbench.asking import Stop
 from llmbench.config import STATIC_BATCHING, Config, EarlyStopping, as_yaml
 from llmbench.engine.base import find_checkpoint, load_tokenizer
@@ -74,6 +74,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
             if config.profile.comparable:
                 for comparison in references.comparisons(config, found):
                     terminal.say(references.sentence(comparison))
+            _hand_on(config, folder, terminal)
     except OSError as error:
         if error.errno in FULL_OR_READ_ONLY:
             raise cannot_write(folder, error) from error
@@ -81,9 +82,22 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
     return found
 
 
+def _hand_on(config: Config, folder: Path, terminal: Terminal) -> None:
+    """Writes the finished run for other programs; what fails there costs a sentence, never the run."""
+    if config.export:
+        from llmbench.export import export_run
+
+        try:
+            export_run(folder, config.export)
+        except (RunError, OSError) as error:
+            terminal.notice(f"export: {error} `python -m llmbench.export {folder}` tries again.")
+    tracking.track(config, folder, terminal)
+
+
 def _say_beforehand(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:
     if _needs_hub(config) and notice_no_network():
         terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
+    tracking.check(config)
     _say_profile(config, terminal)
     _skip(config, terminal, named=named)
     _say_unused(config, overrides, terminal)

@@ -265,6 +265,17 @@ def read_journal(folder: Path, sealed: set[str] | None = None) -> Iterator[Resul
             yield result
 
 
+def sealed_benchmarks(folder: Path) -> frozenset[str]:
+    """The benchmarks whose journal lines are sealed: nothing of them may be written in plain text."""
+    found = set()
+    for line in (folder / JOURNAL).read_bytes().split(b"\n"):
+        with suppress(orjson.JSONDecodeError):  # a torn last line; read_journal complains of others
+            row = orjson.loads(line)
+            if isinstance(row, dict) and SEALED in row:
+                found.add(str(row.get("benchmark")))
+    return frozenset(found)
+
+
 def load_run(folder: str | os.PathLike[str]) -> Run:
     """A run read back from its folder.
 

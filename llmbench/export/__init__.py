@@ -1,0 +1,71 @@
+"""A run's results for other programs: Parquet, CSV, and the layout of lm-evaluation-harness.
+
+The journal stays the truth; everything here is made from it and can be made again. Sealed benchmarks stay sealed.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from llmbench.compare.settings import benchmark_settings, read_config
+from llmbench.config import EXPORTS, suggest
+from llmbench.errors import ConfigError, RunError
+from llmbench.export import harness, tables
+from llmbench.store import load_run, sealed_benchmarks
+
+__all__ = ["export_run"]
+
+
+def export_run(
+    run: str | os.PathLike[str],
+    formats: Sequence[str] = EXPORTS,
+    to: str | os.PathLike[str] | None = None,
+) -> list[Path]:
+    """Writes a run's results and returns the files.
+
+    Args:
+        run: The run's folder; the run need not have finished.
+        formats: Of `parquet`, `csv` and `lm_eval`.
+        to: Where to write; into the run's folder by default.
+
+    Raises:
+        ConfigError: There is no such form.
+        RunError: The folder holds no run, or a file cannot be written.
+    """
+    for name in formats:
+        if name not in EXPORTS:
+            raise ConfigError(f"{name} is no form to export to{suggest(name, EXPORTS)}")
+    folder = Path(run)
+    loaded, config = load_run(folder), read_config(folder) or {}
+    told = {name for name in config.get("benchmarks") or () if benchmark_settings(config, name).get("sealed")}
+    sealed = sealed_benchmarks(folder) | told
+    out = folder if to is None else Path(to)
+    written: list[Path] = []
+    for name in dict.fromkeys(formats):
+        try:
+            if name == "lm_eval":
+                files = harness.files(loaded, config, sealed)
+                written += [_write(out / "lm_eval" / file, content) for file, content in files]
+            else:
+                write = tables.parquet if name == "parquet" else tables.csv
+                rows = tables.rows(loaded.results, sealed)
+                written.append(_write(out / f"samples.{name}", partial(write, rows)))
+        except OSError as error:
+            raise RunError(f"{out} cannot take the export ({error.strerror or error}).") from error
+    return written
+
+
+def _write(path: Path, content: str | Callable[[Path], None]) -> Path:
+    """Writes a file as a whole: readers see the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if isinstance(content, str):
+            part.write_text(content, encoding="utf-8", newline="")
+        else:
+            content(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path

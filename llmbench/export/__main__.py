@@ -1,0 +1,36 @@
+"""`python -m llmbench.export RUN [--format parquet,csv,lm_eval] [--to FOLDER]`: a run's results for other programs.
+
+Exit status: 0 written, 1 not, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.config import EXPORTS
+from llmbench.export import export_run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    return guarded(lambda: _export(arguments))
+
+
+def _export(arguments: Sequence[str] | None) -> None:
+    parser = Parser(
+        prog="python -m llmbench.export",
+        description="Writes a run's results for other programs; sealed questions stay sealed.",
+    )
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    parser.add_argument(
+        "--format", default=",".join(EXPORTS), help="what to write, separated by commas; all by default"
+    )
+    parser.add_argument("--to", metavar="FOLDER", help="where to write; the run's folder by default")
+    chosen = parser.parse_args(arguments)
+    formats = [name.strip() for name in chosen.format.split(",") if name.strip()]
+    for path in export_run(chosen.run, formats, chosen.to):
+        sys.stdout.write(f"written to {printable(str(path))}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""A run in the layout in which lm-evaluation-harness (0.4) writes its own: results_DATE.json and samples_TASK_DATE.jsonl.
+
+The names are those of its `lm_eval/result_schema.py` and `loggers/evaluation_tracker.py`. Metrics bear the names that its
+tasks of the same kind have; the filter is `none`. The prompts, answers and rules of grading are llmbench's, which
+`configs.TASK.metadata` says, so the numbers do not become the harness's own.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from llmbench import __version__
+from llmbench.compare.settings import benchmark_settings
+from llmbench.export.tables import clean
+from llmbench.records import Result
+from llmbench.store import Run
+
+METRICS = {"gpqa": "acc", "humaneval": "pass@1", "livecodebench": "pass@1", "swe_bench": "resolved"}
+"""By the last part of a benchmark's module; others match exactly."""
+EXACT = "exact_match"
+
+
+def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]) -> list[tuple[str, str]]:
+    """The files' names and contents.
+
+    Args:
+        run: What is exported.
+        config: Its config.yaml.
+        sealed: Benchmarks of which no prompt, text or answer may be written.
+    """
+    names = list(run.summary.get("benchmarks") or dict.fromkeys(r.benchmark for r in run.results))
+    date = _date(run)
+    stamp = date.replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")
+    found, samples = [], {}
+    for name in names:
+        settings = benchmark_settings(config, name)
+        of_it = [result for result in run.results if result.benchmark == name]
+        samples[name] = _samples(of_it, _metric(settings), settings, sealed=name in sealed)
+        found.append((f"samples_{name}_{stamp}.jsonl", "".join(f"{_dump(row)}\n" for row in samples[name])))
+    results = _results(run, config, names, date) | {"task_hashes": _task_hashes(samples)}
+    return [(f"results_{stamp}.json", _dump(results, indent=2)), *found]
+
+
+def _date(run: Run) -> datetime:
+    """When the run began: the same for every export of it."""
+    return datetime.fromisoformat(str(run.manifest.get("started") or "1970-01-01T00:00:00+00:00"))
+
+
+def _metric(settings: Mapping[str, Any]) -> str:
+    return METRICS.get(str(settings.get("module", "")).rpartition(".")[2], EXACT)
+
+
+def _dump(value: object, indent: int | None = None) -> str:
+    return clean(json.dumps(value, indent=indent, ensure_ascii=False, default=str))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(clean(text).encode()).hexdigest()
+
+
+def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: datetime) -> dict[str, Any]:
+    settings = {name: benchmark_settings(config, name) for name in names}
+    summaries = {name: (run.summary.get("benchmarks") or {}).get(name) or {} for name in names}
+    metrics = {name: _metric(settings[name]) for name in names}
+    total = (run.summary.get("time_s") or {}).get("total")
+    name = str(run.summary.get("model", "unknown"))
+    system = next((s["system_prompt"] for s in settings.values() if s.get("system_prompt")), None)
+    return {
+        "results": {task: _values(task, metrics[task], summaries[task]) for task in names},
+        "group_subtasks": {task: [] for task in names},
+        "configs": {task: _config(task, metrics[task], settings[task], config) for task in names},
+        "versions": dict.fromkeys(names, __version__),
+        "n-shot": {task: int(settings[task].get("fewshot") or 0) for task in names},
+        "higher_is_better": {task: {metrics[task]: True} for task in names},
+        "n-samples": {task: _counts(settings[task], summaries[task]) for task in names},
+        "config": _run_config(run, config),
+        "git_hash": run.manifest.get("git_commit"),
+        "date": date.timestamp(),
+        "pretty_env_info": _dump(run.manifest.get("machine")),
+        "transformers_version": (run.manifest.get("versions") or {}).get("transformers"),
+        "lm_eval_version": f"llmbench {__version__}",
+        "upper_git_hash": None,
+        "model_source": (run.summary.get("engine") or {}).get("name"),
+        "model_name": name,
+        "model_name_sanitized": re.sub(r"[\"<>:/|\\?*\[\]]+", "__", name),
+        "system_instruction": system,
+        "system_instruction_sha": _hash(system) if system else None,
+        "chat_template": None,
+        "chat_template_sha": None,
+        "fewshot_as_multiturn": None,
+        "total_evaluation_time_seconds": None if total is None else str(total),
+    }
+
+
+def _values(task: str, metric: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    stderr = summary.get("stderr")
+    return {
+        "alias": task,
+        f"{metric},none": "N/A" if summary.get("accuracy") is None else float(summary["accuracy"]),
+        f"{metric}_stderr,none": "N/A" if stderr is None else float(stderr),
+    }
+
+
+def _counts(settings: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, int]:
+    effective = int(summary.get("samples") or 0)
+    return {"original": int(settings.get("size") or effective), "effective": effective}
+
+
+def _config(task: str, metric: str, own: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    sampling = {**(config.get("sampling") or {})}
+    sampling |= {name: value for name, value in (own.get("sampling") or {}).items() if value is not None}
+    return {
+        "task": task,
+        "dataset_path": own.get("data_files") or own.get("hub_id"),
+        "dataset_name": own.get("hub_config"),
+        "test_split": own.get("split"),
+        "description": own.get("instruction") or "",
+        "output_type": "generate_until",
+        "num_fewshot": int(own.get("fewshot") or 0),
+        "metric_list": [{"metric": metric, "aggregation": "mean", "higher_is_better": True}],
+        "generation_kwargs": {
+            "until": list(own.get("stop") or ()),
+            "max_gen_toks": own.get("max_tokens"),
+            "do_sample": bool(sampling.get("temperature")),
+            **{key: sampling.get(key) for key in ("temperature", "top_p", "top_k", "min_p")},
+        },
+        "repeats": int(own.get("repeats") or 1),
+        "metadata": {
+            "version": __version__,
+            "written_by": "llmbench",
+            "early_stopping": config.get("early_stopping"),
+        },
+    }
+
+
+def _run_config(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
+    model, engine = config.get("model") or {}, run.summary.get("engine") or {}
+    seed = config.get("seed")
+    arguments = {"pretrained": model.get("path") or model.get("hub_id") or model.get("embedded")}
+    arguments |= {key: model.get(key) for key in ("revision", "dtype", "quantization", "max_length")}
+    return {
+        "model": engine.get("name") or (config.get("engine") or {}).get("name"),
+        "model_args": arguments,
+        "batch_size": engine.get("batch_size") or config.get("batch_size"),
+        "batch_sizes": [],
+        "device": engine.get("device"),
+        "use_cache": None,
+        "limit": config.get("limit"),
+        "bootstrap_iters": 0,
+        "gen_kwargs": config.get("sampling"),
+        "random_seed": seed,
+        "numpy_seed": seed,
+        "torch_seed": seed,
+        "fewshot_seed": seed,
+    }
+
+
+def _samples(
+    results: Sequence[Result], metric: str, settings: Mapping[str, Any], *, sealed: bool
+) -> list[dict[str, Any]]:
+    """A line a result; a question's number is its place among the questions, its id stands in `doc`."""
+    places = {sample: place for place, sample in enumerate(dict.fromkeys(r.sample_id for r in results))}
+    kwargs = {"until": list(settings.get("stop") or ()), "max_gen_toks": settings.get("max_tokens")}
+    return [_sample(result, places[result.sample_id], metric, kwargs, sealed=sealed) for result in results]
+
+
+def _sample(
+    result: Result, place: int, metric: str, kwargs: dict[str, Any], *, sealed: bool
+) -> dict[str, Any]:
+    doc = {"id": result.sample_id, "repeat": result.repeat, "fields": None if sealed else dict(result.fields)}
+    prompt, text = (None, None) if sealed else (result.prompt, result.text)
+    return {
+        "doc_id": place,
+        "doc": doc,
+        "target": result.target,
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": kwargs}},
+        "resps": [[text]],
+        "filtered_resps": [None if sealed else result.score.answer],
+        "filter": "none",
+        "metrics": [metric],
+        "doc_hash": _hash(_dump(doc)),
+        "prompt_hash": result.prompt_hash,
+        "target_hash": _hash(result.target),
+        metric: float(result.score.value),
+        "outcome": result.score.outcome.value,
+    }
+
+
+def _task_hashes(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    return {
+        name: _hash("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows))
+        for name, rows in samples.items()
+    }

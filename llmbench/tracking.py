@@ -1,0 +1,255 @@
+"""`tracker=mlflow|wandb`: a finished run's settings, figures and files in an experiment tracker.
+
+A missing package is refused before anything is loaded. What fails at the end is one warning: the run's folder has it all.
+Values of environment variables that look like secrets are taken out of everything that is handed on.
+"""
+
+import logging
+import math
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from llmbench.config import Config, Tracker
+from llmbench.errors import ConfigError
+from llmbench.machine import distribution
+from llmbench.messages import one_line
+from llmbench.store import CONFIG, JOURNAL, MANIFEST, SUMMARY
+from llmbench.terminal import Terminal
+
+log = logging.getLogger(__name__)
+
+PROJECT = "llmbench"
+FILES = (CONFIG, MANIFEST, SUMMARY, JOURNAL, "report.html")
+"""What is handed on of a run's folder, where it is there."""
+NOT_SETTINGS = re.compile(r"benchmarks\.[^.]+\.(profiles|reference)\b")
+"""Tables that settings are picked from."""
+SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE_KEY", re.IGNORECASE)
+SECRET_LENGTH = 8
+"""Shorter values are no secrets but words such as `true`, which must not vanish from files."""
+FIGURES = ("time_s", "memory", "gpu", "engine", "benchmarks")
+RETRIES = "3"
+"""Of a server that does not answer, unless the user says otherwise: MLflow's own seven take four minutes, the GPU waiting."""
+PARAM_LENGTH, PARAMS_AT_ONCE, METRICS_AT_ONCE = 6000, 100, 1000
+"""MLflow's limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What is handed on of a run.
+
+    Attributes:
+        name: What the run is called.
+        group: The sweep's folder, where the run is a job of one.
+        params: Settings by dotted name.
+        metrics: Figures by name, such as `aime/accuracy` and `time_s/total`; only what was measured.
+        files: Copies without secrets.
+    """
+
+    name: str
+    group: str | None
+    params: dict[str, str]
+    metrics: dict[str, float]
+    files: list[Path]
+
+
+def check(config: Config) -> None:
+    """Refuses a tracker whose package is missing.
+
+    Raises:
+        ConfigError: Says what to install.
+    """
+    if config.tracker is Tracker.wandb and distribution("wandb") is None:
+        raise ConfigError(
+            "tracker=wandb needs the package wandb: `pip install wandb`, or leave tracker=none."
+        )
+    if config.tracker is not Tracker.mlflow:
+        return
+    if distribution("mlflow") is None and distribution("mlflow-skinny") is None:
+        raise ConfigError(
+            "tracker=mlflow needs the package mlflow: `pip install mlflow-skinny sqlalchemy alembic`, or leave tracker=none."
+        )
+    local = not os.environ.get("MLFLOW_TRACKING_URI")
+    if local and (distribution("sqlalchemy") is None or distribution("alembic") is None):
+        raise ConfigError(
+            "tracker=mlflow keeps a local store with the packages sqlalchemy and alembic: `pip install sqlalchemy alembic`, "
+            "or set MLFLOW_TRACKING_URI."
+        )
+
+
+def track(config: Config, folder: Path, terminal: Terminal) -> None:
+    """Logs a finished run; says where, or in one sentence why not."""
+    if config.tracker is Tracker.none:
+        return
+    try:
+        with _tracked(folder) as tracked:
+            send = _mlflow if config.tracker is Tracker.mlflow else _wandb
+            terminal.notice(send(tracked, config, folder))
+    except Exception as error:
+        log.warning("the tracker failed", exc_info=True)
+        terminal.notice(
+            f"tracker={config.tracker.name} failed ({without_secrets(one_line(error))}); the run is whole in its folder."
+        )
+
+
+@contextmanager
+def _tracked(folder: Path) -> Iterator[Tracked]:
+    settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    summary = orjson.loads((folder / SUMMARY).read_bytes())
+    job = re.fullmatch(r"\d+(_\d+)?", folder.name)
+    group = folder.absolute().parent.name if job else None
+    with tempfile.TemporaryDirectory(prefix="llmbench-") as copies:
+        files = [_copy(folder / name, Path(copies)) for name in FILES if (folder / name).is_file()]
+        name = f"{group}/{folder.name}" if group else folder.name
+        yield Tracked(name, group, params_of(settings), metrics_of(summary), files)
+
+
+def _copy(path: Path, into: Path) -> Path:
+    content, found = path.read_bytes(), into / path.name
+    if any(secret.encode() in content for secret in _secrets()):
+        for secret in _secrets():
+            content = content.replace(secret.encode(), b"***")
+        found.write_bytes(content)
+    else:
+        shutil.copyfile(path, found)
+    return found
+
+
+def _secrets() -> list[str]:
+    """Values that must not leave the machine, the longest first."""
+    values = {
+        v.strip() for n, v in os.environ.items() if SECRET_NAME.search(n) and len(v.strip()) >= SECRET_LENGTH
+    }
+    return sorted(values, key=len, reverse=True)
+
+
+def without_secrets(text: str) -> str:
+    """The text with `***` for values of environment variables that look like secrets, and for who logs in within an address."""
+    for secret in _secrets():
+        text = text.replace(secret, "***")
+    return re.sub(r"://[^/@\s]+@", "://***@", text)
+
+
+def params_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings by dotted name, as text: lists as JSON, without the tables that others are picked from."""
+    return {
+        name: without_secrets(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())
+        for name, value in _leaves(settings, ".")
+        if not NOT_SETTINGS.match(name)
+    }
+
+
+def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a summary by path, benchmarks first by their names; what was not measured is left out."""
+    found: dict[str, Any] = {}
+    for name, value in _leaves({part: summary.get(part) for part in FIGURES}, "/"):
+        name = name.removeprefix("benchmarks/")  # noqa: PLW2901 - the same name, shorter
+        if name.endswith(("/ci95", "/bounds")) and value is not None:
+            found |= {f"{name}_low": value[0], f"{name}_high": value[1]}
+        else:
+            found[name] = value
+    return {
+        re.sub(r"[^\w\-. :/]", "_", name): float(value)
+        for name, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+
+
+def _leaves(tree: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from ((f"{name}{separator}{inner}", leaf) for inner, leaf in _leaves(value, separator))
+        else:
+            yield str(name), value
+
+
+def _mlflow(tracked: Tracked, config: Config, folder: Path) -> str:
+    """Logs to MLFLOW_TRACKING_URI, or to a local store beside the runs: SQLite, since MLflow gave up its folders of files."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
+    from mlflow.entities import Metric, Param
+    from mlflow.tracking import MlflowClient
+
+    uri, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
+    if not uri:
+        store = Path(config.runs_dir).absolute()
+        store.mkdir(parents=True, exist_ok=True)
+        uri, artifacts = f"sqlite:///{store / 'mlflow.db'}", (store / "mlartifacts").as_uri()
+    client = MlflowClient(tracking_uri=uri)
+    project = config.tracker_project or os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
+    experiment = client.get_experiment_by_name(project)
+    number = experiment.experiment_id if experiment else client.create_experiment(project, artifacts)
+    tags = {"llmbench.folder": str(folder.absolute())} | ({"sweep": tracked.group} if tracked.group else {})
+    run = client.create_run(number, tags=tags, run_name=tracked.name).info.run_id
+    try:
+        params = [Param(name, value[:PARAM_LENGTH]) for name, value in tracked.params.items()]
+        for start in range(0, len(params), PARAMS_AT_ONCE):
+            client.log_batch(run, params=params[start : start + PARAMS_AT_ONCE])
+        now = client.get_run(run).info.start_time
+        metrics = [Metric(name, value, now, 0) for name, value in tracked.metrics.items()]
+        for start in range(0, len(metrics), METRICS_AT_ONCE):
+            client.log_batch(run, metrics=metrics[start : start + METRICS_AT_ONCE])
+        for path in tracked.files:
+            client.log_artifact(run, str(path))
+    except BaseException:
+        client.set_terminated(run, "FAILED")
+        raise
+    client.set_terminated(run)
+    return without_secrets(f"MLflow: run {run} in experiment {project}, {uri}.")
+
+
+def _wandb(tracked: Tracked, config: Config, folder: Path) -> str:
+    """Logs as WANDB_MODE and its kin say; offline where nobody is logged in, since nobody could answer a prompt."""
+    import wandb
+
+    mode = os.environ.get("WANDB_MODE") or (None if _logged_in() else "offline")
+    project = config.tracker_project or os.environ.get("WANDB_PROJECT") or PROJECT
+    run = wandb.init(
+        project=project,
+        name=tracked.name,
+        group=tracked.group or os.environ.get("WANDB_RUN_GROUP"),
+        config=dict(tracked.params),
+        dir=None if os.environ.get("WANDB_DIR") else str(folder.absolute()),
+        mode=mode,
+        reinit="create_new",
+        settings=wandb.Settings(
+            console="off", disable_code=True, disable_git=True, x_disable_meta=True, x_disable_stats=True
+        ),
+    )
+    code = 1
+    try:
+        run.log(tracked.metrics)
+        run.summary.update(tracked.metrics)
+        artifact = wandb.Artifact(f"run-{run.id}", type="run")
+        for path in tracked.files:
+            artifact.add_file(str(path))
+        run.log_artifact(artifact)
+        code = 0
+    finally:
+        run.finish(exit_code=code)
+    if mode == "offline":
+        return f"W&B: written offline to {run.dir.removesuffix('/files')}; `wandb sync` uploads it."
+    return f"W&B: run {run.id} in project {project}{f', {run.url}' if run.url else ''}."
+
+
+def _logged_in() -> bool:
+    """Whether wandb finds a key without asking."""
+    if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")):
+        return True
+    import netrc
+    from urllib.parse import urlsplit
+
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
