@@ -15,6 +15,7 @@ demo: setup ## a real evaluation of a small model, without GPU or network
 	@$(PYTHON_IN_VENV) -m llmbench
 
 test: setup ## the tests
+	@requirements/setup.sh browser
 	@$(PYTHON_IN_VENV) -m pytest
 
 check: lint types test ## the gate: format, lint, types, tests
@@ -22,7 +23,7 @@ check: lint types test ## the gate: format, lint, types, tests
 lint: setup ## format and lint, changing nothing
 	@$(PYTHON_IN_VENV) -m ruff format --check
 	@$(PYTHON_IN_VENV) -m ruff check
-	@.venv/bin/shellcheck requirements/setup.sh .ci/run tests/bench/*.sh
+	@.venv/bin/shellcheck requirements/*.sh .ci/run tests/bench/*.sh
 
 types: setup ## mypy, strict
 	@$(PYTHON_IN_VENV) -m mypy
@@ -34,7 +35,7 @@ format: setup ## format the code, and mend what ruff can mend
 bench: setup ## measure llmbench itself
 	@$(PYTHON_IN_VENV) -m tests.bench
 
-lock: ## resolve pyproject.toml anew, newest versions: requirements/cpu.txt and requirements/gpu.txt
+lock: ## resolve pyproject.toml anew, newest versions (KEEP=1: as few changes as needed): requirements/cpu.txt and requirements/gpu.txt
 	@requirements/setup.sh lock
 
 clean: ## remove .venv, caches and builds; what runs wrote stays

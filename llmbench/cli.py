@@ -391,10 +391,20 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         job.engine = invocation.loads()
+        if invocation.multirun:
+            _report_sweep(invocation)
         with suppress(OSError):
             Path(
                 hydra_config.runtime.output_dir
             ).rmdir()  # only where nothing was written, as by show_prompts
+
+
+def _report_sweep(invocation: Invocation) -> None:
+    """The page of the sweep's jobs so far; one that cannot be made costs a line in the log."""
+    from llmbench.report import report_sweep
+
+    if invocation.sweep_folder is not None:
+        report_sweep(sorted(invocation.jobs, key=lambda job: job.number), invocation.sweep_folder)
 
 
 def _check_suite(chosen: str | None) -> None:

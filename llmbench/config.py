@@ -265,6 +265,7 @@ class Config:
     seed: int = 0
     show_prompts: int = 0  # print this many prompts of each benchmark and stop
     runs_dir: str = "runs"
+    report: bool = True  # report.html at the end
     export: Any = field(default_factory=list)  # of EXPORTS, written into the run's folder; one name will do
     tracker: Tracker = Tracker.none
     tracker_project: str | None = (

@@ -16,7 +16,7 @@ from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Stop
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
-from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml
+from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
 from llmbench.errors import OutOfMemoryError
 from llmbench.grading import Grader
@@ -34,9 +34,10 @@ from llmbench.questions import (
 )
 from llmbench.records import Result, Sample
 from llmbench.recovery import StartAgain, Step, lowered, next_step
-from llmbench.store import CONFIG, MEMORY_LOG, TRACE, Store, read_journal
+from llmbench.store import CONFIG, MEMORY_LOG, REPORT, TRACE, Store, read_journal
 from llmbench.summary import Summary
 from llmbench.telemetry import MemoryTracker, Sampler
+from llmbench.telemetry.records import Sample as Look
 from llmbench.terminal import Progress, Terminal
 from llmbench.tokenizers import Tokenizer
 
@@ -118,6 +119,7 @@ def run(  # noqa: PLR0913 - all but two are optional
         finally:
             this.add_up()
             this.write()
+            this.report()
     return this.found
 
 
@@ -137,6 +139,7 @@ class _Run:
     loaded: bool = False
     engine: Engine | None = None
     restarts: bool = False
+    trace: Sequence[Look] = ()
     kept: int = 0  # results of the process before
     modules: dict[str, Module] = field(default_factory=dict)
     later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
@@ -201,6 +204,7 @@ class _Run:
                 raise
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
+                self.trace = sampler.trace()
 
     def _check_sandbox(self, modules: Mapping[str, Module]) -> None:
         """Refuses benchmarks of programs where they could not be run, before anything is loaded."""
@@ -462,6 +466,29 @@ class _Run:
         self.manifest["status"] = self.found.status
         self.store.write_manifest(self.manifest)
         self.store.write_summary(self.found)
+
+    def report(self) -> None:
+        """The page to look at; one that cannot be made costs a sentence, never the run."""
+        if not self.config.report or self.found.status == "running":
+            return
+        from llmbench.report import Material, write_report
+
+        try:
+            material = Material(
+                name=self.store.folder.resolve().name,
+                summary=summaries.as_dict(self.found),
+                manifest=self.manifest,
+                results=self.results,
+                sealed=self.store.sealed,
+                trace=self.trace,
+                config=as_yaml_data(self.config),
+            )
+            write_report(material, self.store.folder / REPORT)
+        except Exception as error:
+            log.exception("the report could not be written")
+            self.terminal.notice(
+                f"The report could not be written ({error}); `python -m llmbench.report {self.store.folder}` tries again."
+            )
 
 
 def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Store:
         Raises:
             RunError: The folder holds a run already, or cannot be written.
         """
-        self.folder, self._sealed = folder, sealed
+        self.folder, self.sealed = folder, sealed
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if goes_on:
@@ -108,7 +108,7 @@ class Store:
         Raises:
             RunError: The line cannot be written; those before it are kept.
         """
-        line = orjson.dumps(to_row(result, sealed=result.benchmark in self._sealed)) + b"\n"
+        line = orjson.dumps(to_row(result, sealed=result.benchmark in self.sealed)) + b"\n"
         try:
             written = os.write(self._journal, line)
             if written != len(line):
@@ -139,7 +139,9 @@ def _replace(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.") from error
+        raise RunError(
+            f"{path} cannot be written ({error.strerror}); what was journalled is kept."
+        ) from error
 
 
 def _end_with_a_line(journal: Path) -> None:
@@ -283,9 +285,9 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         RunError: The folder holds no run, or a file of it cannot be read.
     """
     folder = Path(folder)
-    sealed: set[str] = set()
+    summary, manifest, sealed = _read(folder / SUMMARY), _read(folder / MANIFEST), set[str]()
     results = list(read_journal(folder, sealed))
-    return Run(folder, _read(folder / SUMMARY), _read(folder / MANIFEST), results, frozenset(sealed))
+    return Run(folder, summary, manifest, results, frozenset(sealed))
 
 
 def _read(path: Path) -> dict[str, Any]:

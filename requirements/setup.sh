@@ -3,7 +3,8 @@
 #
 #   requirements/setup.sh            make .venv, or mend it, or bring it up to date; quick if there is nothing to do
 #   requirements/setup.sh dry-run    say what would be installed, asking the package index, and install nothing
-#   requirements/setup.sh lock       resolve pyproject.toml anew and write cpu.txt and gpu.txt
+#   requirements/setup.sh lock       resolve pyproject.toml anew and write cpu.txt and gpu.txt; KEEP=1 keeps the versions they have
+#   requirements/setup.sh browser    install Chromium for the tests of reports, where that is easy
 #
 # EXTRA=cpu|gpu   instead of looking for a CUDA GPU
 # PYTHON=python3.12   instead of the first of python3.11, 3.12 and 3.13 that works
@@ -140,6 +141,17 @@ install_bubblewrap() {
         "Debian: apt-get install bubblewrap; Fedora: dnf install bubblewrap."
 }
 
+# install_browser: tests open reports in Chromium, and say so where they cannot.
+install_browser() {
+    if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then return; fi
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        say "Installing Chromium, in which tests open reports"
+        if apt-get install -qq -y chromium chromium-driver >/dev/null 2>&1; then return; fi
+        if apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y chromium chromium-driver >/dev/null 2>&1; then return; fi
+    fi
+    say "Note: chromium and chromedriver are not installed, so the tests of reports in a browser are skipped."
+}
+
 install() {
     local extra lock python installed started=$SECONDS quiet=(-q)
     extra=$(chosen_extra)
@@ -221,8 +233,13 @@ resolve() {
     local extra=$1 lock=requirements/$1.txt
     shift
     say "Resolving $lock"
+    local newest=(--upgrade)
+    if [[ -n ${KEEP:-} ]]; then # uv prefers what the file it writes to has
+        cp "$lock" "$scratch/$extra.txt"
+        newest=()
+    fi
     "$uv" pip compile -q pyproject.toml requirements/model.in --extra "$extra" --extra dev \
-        --universal --python-version 3.11 --fork-strategy fewest --upgrade --no-header \
+        --universal --python-version 3.11 --fork-strategy fewest "${newest[@]}" --no-header \
         --overrides requirements/overrides.txt "$@" -o "$scratch/$extra.txt" || return
     # Every line repeats the environments of pyproject.toml; only what tells lines apart is kept.
     sed -E -e "s/ and (platform_machine == 'x86_64'|sys_platform == 'linux'|python_full_version < '3.14')//g" \
@@ -264,5 +281,6 @@ case ${1:-install} in
 install) install ;;
 dry-run) dry_run ;;
 lock) lock ;;
-*) fail "'$1' is none of: install, dry-run, lock" ;;
+browser) install_browser ;;
+*) fail "'$1' is none of: install, dry-run, lock, browser" ;;
 esac

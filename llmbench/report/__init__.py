@@ -1,8 +1,9 @@
 """Reports: `python -m llmbench.report RUN [RUN …]` writes one HTML file that needs no network."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmbench.compare.settings import read_config
 from llmbench.errors import RunError
@@ -10,6 +11,11 @@ from llmbench.report.many import Entry, report_of_many
 from llmbench.report.one import Material, report
 from llmbench.store import JOURNAL, REPORT, SUMMARY, TRACE, load_run, write_whole
 from llmbench.telemetry.trace import read_trace
+
+if TYPE_CHECKING:
+    from llmbench.sweep import Job
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Material", "report", "report_of_many", "write_many", "write_one", "write_report"]
 
@@ -62,7 +68,11 @@ def material_of(folder: Path, *, show_sealed: bool = False) -> Material:
 
 
 def write_many(
-    folders: Sequence[str | Path], to: str | Path, *, show_sealed: bool = False, failed: Mapping[str, str] | None = None
+    folders: Sequence[str | Path],
+    to: str | Path,
+    *,
+    show_sealed: bool = False,
+    failed: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes the page of several runs: their table, plots of speed against score, and the questions that flipped.
 
@@ -78,6 +88,21 @@ def write_many(
     entries = [Entry.read(Path(folder), show_sealed=show_sealed) for folder in folders]
     write_whole(Path(to), report_of_many(entries, failed or {}))
     return Path(to)
+
+
+def report_sweep(jobs: "Sequence[Job]", folder: Path) -> None:
+    """The page of a sweep's jobs so far; trouble with it goes to the log and never ends the sweep."""
+    failed = {
+        f"job {job.number} ({' '.join(job.overrides)})": job.error for job in jobs if job.error is not None
+    }
+    runs = [
+        job.folder for job in jobs if (job.folder / SUMMARY).is_file() and (job.folder / JOURNAL).is_file()
+    ]
+    try:
+        if runs:
+            write_many(runs, folder / REPORT, failed=failed)
+    except Exception:
+        log.exception("the sweep's report could not be written")
 
 
 def runs_below(folder: Path) -> list[Path]:

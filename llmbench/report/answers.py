@@ -31,9 +31,9 @@ def _first(name: str) -> Callable[[Result], float | None]:
 
 
 DISTRIBUTIONS: tuple[tuple[str, str, str, float, Callable[[Result], float | None]], ...] = (
-    ("latency", "Latency of a sample", "seconds from queued to the last token", 1.0, _latency),
-    ("ttft", "Time to the first token", "seconds from queued to the first token", 1.0, _first("ttft")),
-    ("inter_token", "Time between tokens", "milliseconds from token to token, mean of a sample", 1e3, _first("inter_token")),
+    ("latency", "Latency of a sample", "seconds to the last token", 1.0, _latency),
+    ("ttft", "Time to the first token", "seconds to the first token", 1.0, _first("ttft")),
+    ("inter_token", "Time between tokens", "milliseconds, mean of a sample", 1e3, _first("inter_token")),
 )
 
 
@@ -42,7 +42,7 @@ def distributions(results: Sequence[Result]) -> list[dict[str, Any]]:
     return [found for kind in DISTRIBUTIONS if (found := _distribution(results, *kind)) is not None]
 
 
-def _distribution(  # noqa: PLR0913 - a row of the table above
+def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above
     results: Sequence[Result],
     name: str,
     title: str,
@@ -110,7 +110,9 @@ def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict
                 "mode": "markers",
                 "name": outcome.replace("_", " "),
                 "x": [r.completions[0].output_tokens if r.completions else 0 for _, r in points],
-                "y": [round(rows[r.benchmark] + 0.62 * (number * 0.618034 % 1 - 0.5), 3) for number, r in points],
+                "y": [
+                    round(rows[r.benchmark] + 0.62 * (number * 0.618034 % 1 - 0.5), 3) for number, r in points
+                ],
                 "text": [label(f"{r.benchmark} {r.sample_id}") for _, r in points],
                 "customdata": [[r.benchmark, r.sample_id, r.repeat] for _, r in points],
                 "marker": {"color": tint, "size": 7, "opacity": 0.75},
@@ -130,7 +132,7 @@ def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict
         if limits.get(name)
     ]
     layout = {
-        "xaxis": axis("output tokens before a continuation; the bar is the limit", rangemode="tozero"),
+        "xaxis": axis("output tokens", rangemode="tozero"),
         "yaxis": {
             "tickvals": list(rows.values()),
             "ticktext": [label(name, 24) for name in rows],
@@ -141,8 +143,16 @@ def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict
         "shapes": shapes,
         "hovermode": "closest",
     }
-    note = "Points piled up at the limit are answers that were cut off. A click on a point opens its sample."
-    return figure("lengths", "Output length and outcome", traces, note=note, height=140 + 70 * len(rows), layout=layout, links=True)
+    note = "Grey bars are the limits; points piled up there are answers that were cut off. A click on a point opens its sample."
+    return figure(
+        "lengths",
+        "Output length and outcome",
+        traces,
+        note=note,
+        height=140 + 70 * len(rows),
+        layout=layout,
+        links=True,
+    )
 
 
 def by_group(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -184,7 +194,13 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
         "x": shares,
         "y": names,
         "marker": {"color": colour(0)},
-        "error_x": {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.2},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": above,
+            "arrayminus": below,
+            "thickness": 1.2,
+        },
         "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
         "showlegend": False,
     }

@@ -30,7 +30,9 @@ class Pair:
 
 def compared(folders: Sequence[Path], names: Sequence[str]) -> list[Pair]:
     """Each run but the first against the first; one that was asked something else has a sentence that says so."""
-    return [_pair(folders[0], names[0], other, name) for other, name in zip(folders[1:], names[1:], strict=True)]
+    return [
+        _pair(folders[0], names[0], other, name) for other, name in zip(folders[1:], names[1:], strict=True)
+    ]
 
 
 def _pair(baseline: Path, first: str, run: Path, second: str) -> Pair:
@@ -39,7 +41,9 @@ def _pair(baseline: Path, first: str, run: Path, second: str) -> Pair:
         (found,) = compare_runs(baseline, run, allow_different=True).runs
     except RunError as error:
         told = {"title": title, "sentences": [visible(str(error))], "flips": []}
-        return Pair({"title": title, "benchmarks": [told], "settings": []}, frozenset())
+        return Pair(
+            {"title": title, "flips": "not compared", "benchmarks": [told], "settings": []}, frozenset()
+        )
     repeats = _repeats(run)
     keys = {
         (benchmark.benchmark, flip.sample_id, repeat)
@@ -48,7 +52,9 @@ def _pair(baseline: Path, first: str, run: Path, second: str) -> Pair:
         for repeat in repeats.get((benchmark.benchmark, flip.sample_id), [0])
     }
     shown = [_benchmark(benchmark, first, second) for benchmark in found.benchmarks]
-    return Pair({"title": title, "benchmarks": shown, "settings": _settings(found)}, frozenset(keys))
+    better, worse = (sum(len(getattr(b, side)) for b in found.benchmarks) for side in ("better", "worse"))
+    context = {"title": title, "flips": f"{better} better, {worse} worse", "benchmarks": shown}
+    return Pair(context | {"settings": _settings(found)}, frozenset(keys))
 
 
 def _repeats(run: Path) -> dict[tuple[str, str], list[int]]:
@@ -76,7 +82,10 @@ def _benchmark(found: BenchmarkComparison, first: str, second: str) -> dict[str,
 
 def _side(title: str, found: BenchmarkComparison, flips: Sequence[Flip], run: str) -> dict[str, Any]:
     listed = [
-        {"id": visible(flip.sample_id), "link": _link(run, found.benchmark, flip.sample_id) if place < MOST_FLIPS else None}
+        {
+            "id": visible(flip.sample_id),
+            "link": _link(run, found.benchmark, flip.sample_id) if place < MOST_FLIPS else None,
+        }
         for place, flip in enumerate(flips)
     ]
     return {"title": title, "flips": listed}

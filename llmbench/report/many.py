@@ -19,6 +19,9 @@ from llmbench.store import Run, load_run
 MOST_COMPARED = 12
 """Runs whose questions are compared with the first's; of more only table and plots are drawn."""
 
+MOST_PROBLEMS = 12
+"""Sentences at the top of the page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -37,7 +40,9 @@ class Entry:
             RunError: It holds no run.
         """
         run = load_run(folder)
-        return cls(folder.resolve().name, run, read_config(folder), frozenset() if show_sealed else run.sealed)
+        return cls(
+            folder.resolve().name, run, read_config(folder), frozenset() if show_sealed else run.sealed
+        )
 
     def get(self, *names: str) -> Any:  # noqa: ANN401 - whatever the summary holds
         """What the summary holds at a path of names."""
@@ -56,7 +61,9 @@ def report_of_many(entries: Sequence[Entry], failed: Mapping[str, str]) -> str:
     pairs = [] if len(entries) > MOST_COMPARED else compared([entry.run.folder for entry in entries], names)
     flipped = {(number, key) for number, pair in enumerate(pairs, 1) for key in pair.keys}
     rows, shown = _samples(entries, names, flipped)
-    figures = drawn([*_accuracy(entries, names), _speed(entries, names), _batch(entries), _costs(entries, names)])
+    figures = drawn(
+        [*_accuracy(entries, names), _speed(entries, names), _batch(entries), _costs(entries, names)]
+    )
     context = {
         "title": f"{len(entries)} runs" if len(entries) != 1 else "1 run",
         "about": [visible(word) for word in sorted({str(entry.get("model")) for entry in entries})],
@@ -77,7 +84,10 @@ def names_of(entries: Sequence[Entry]) -> list[str]:
     own = [" ".join(o.removeprefix("+ablation/") for o in of_one if o not in common) for of_one in typed]
     if len(set(own)) == len(own) and all(own):
         return [visible(clipped(name, 80)).replace("\n", " ") for name in own]
-    return [visible(f"{entry.name}{' ' + name if name else ''}"[:100]) for entry, name in zip(entries, own, strict=True)]
+    return [
+        visible(f"{entry.name}{' ' + name if name else ''}"[:100])
+        for entry, name in zip(entries, own, strict=True)
+    ]
 
 
 def _problems(entries: Sequence[Entry], names: Sequence[str], failed: Mapping[str, str]) -> list[str]:
@@ -85,7 +95,8 @@ def _problems(entries: Sequence[Entry], names: Sequence[str], failed: Mapping[st
     for entry, name in zip(entries, names, strict=True):
         own = [sentence for sentence in problems(entry.run.summary) if "Not comparable" not in sentence]
         found += [f"{name}: {visible(sentence)}" for sentence in own[:2]]
-    return found[:12] + ([f"… and {len(found) - 12} more; each run's own report has them."] if len(found) > 12 else [])  # noqa: PLR2004 - more than a screen
+    more = [f"… and {len(found) - MOST_PROBLEMS} more; each run's own report has them."]
+    return found[:MOST_PROBLEMS] + (more if len(found) > MOST_PROBLEMS else [])
 
 
 def _samples(
@@ -93,19 +104,33 @@ def _samples(
 ) -> tuple[list[list[dict[str, Any]]], list[Result]]:
     """The rows of the questions that flipped, in both runs, for every limit of characters; and the results themselves."""
     wanted: list[tuple[str, Result, bool]] = []
-    for number, (entry, name) in enumerate(zip(entries, names, strict=True)):
+    for place, (entry, name) in enumerate(zip(entries, names, strict=True)):
         for result in entry.run.results:
             key = (result.benchmark, result.sample_id, result.repeat)
-            here = (number, key) in flipped if number else any(other == key for _, other in flipped)
+            here = (place, key) in flipped if place else any(other == key for _, other in flipped)
             if here:
                 wanted.append((name, result, result.benchmark in entry.sealed))
-    made = [[row(r, limit, sealed=sealed, run=name) for name, r, sealed in wanted] for limit in LIMITS] if wanted else []
+    made = (
+        [[row(r, limit, sealed=sealed, run=name) for name, r, sealed in wanted] for limit in LIMITS]
+        if wanted
+        else []
+    )
     return made, [result for _, result, sealed in wanted if not sealed]
 
 
 def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
     benchmarks = list(dict.fromkeys(name for entry in entries for name in entry.get("benchmarks") or {}))
-    columns = ["run", "status", *benchmarks, "time to score", "loading", "generating", "tokens/s", "peak memory", "energy"]
+    columns = [
+        "run",
+        "status",
+        *benchmarks,
+        "time to score",
+        "loading",
+        "generating",
+        "tokens/s",
+        "peak memory",
+        "energy",
+    ]
     rows = []
     for entry, name in zip(entries, names, strict=True):
         memory = entry.get("memory", "peak_gpu_bytes") or entry.get("memory", "peak_rss_bytes")
@@ -113,7 +138,7 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
         for benchmark in benchmarks:
             share = entry.get("benchmarks", benchmark, "accuracy")
             ends = entry.get("benchmarks", benchmark, "ci95")
-            text = percent(share) + (f" ({100 * ends[0]:.0f}–{100 * ends[1]:.0f})" if ends else "")
+            text = percent(share) + (f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})" if ends else "")
             cells.append(_cell(text, share))
         speed = entry.tokens_per_s()
         for text, value in (
@@ -130,8 +155,12 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _cell(text: str, value: float | None = None) -> dict[str, Any]:
-    number_like = value is not None or text == "–"
-    return {"text": text, "sort": ("" if value is None else value) if number_like else text, "number": number_like}
+    number_like = value is not None or text == "-"
+    return {
+        "text": text,
+        "sort": ("" if value is None else value) if number_like else text,
+        "number": number_like,
+    }
 
 
 def _differing(entries: Sequence[Entry]) -> str:
@@ -173,17 +202,22 @@ def _accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, 
         front = pareto([(t, share) for _, t, share, _ in points])
         marks = {
             "type": "scatter",
-            "mode": "markers+text" if len(points) <= 8 else "markers",  # noqa: PLR2004 - more names than room
+            "mode": "markers+text",
             "name": "runs",
             "x": [t for _, t, _, _ in points],
             "y": [100 * share for _, _, share, _ in points],
-            "text": [label(name, 28) for name, *_ in points],
-            "hovertext": [label(f"{name}: {percent(share)} in {seconds(t)}", 120) for name, t, share, _ in points],
+            "text": [label(point[0], 28) if place in front else "" for place, point in enumerate(points)],
+            "hovertext": [
+                label(f"{name}: {percent(share)} in {seconds(t)}", 120) for name, t, share, _ in points
+            ],
             "hoverinfo": "text",
             "textposition": "top center",
             "textfont": {"size": 10},
             "cliponaxis": False,
-            "marker": {"size": 9, "color": [colour(1) if place in front else colour(0) for place in range(len(points))]},
+            "marker": {
+                "size": 9,
+                "color": [colour(1) if place in front else colour(0) for place in range(len(points))],
+            },
             "error_y": {
                 "type": "data",
                 "symmetric": False,
@@ -217,7 +251,9 @@ def _speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | N
     points = sorted(
         (size or 0, latency, speed, name)
         for entry, name in zip(entries, names, strict=True)
-        for size, latency, speed in [(entry.get("engine", "batch_size"), _latency(entry), entry.tokens_per_s())]
+        for size, latency, speed in [
+            (entry.get("engine", "batch_size"), _latency(entry), entry.tokens_per_s())
+        ]
         if latency is not None and speed is not None
     )
     if len(points) < 2:  # noqa: PLR2004 - one point is no curve
@@ -228,7 +264,10 @@ def _speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | N
         "x": [round(latency, 4) for _, latency, _, _ in points],
         "y": [round(speed, 2) for _, _, speed, _ in points],
         "text": [str(size or "") for size, *_ in points],
-        "hovertext": [label(f"{name}: {speed:.4g} tokens/s, latency {seconds(latency)}", 120) for _, latency, speed, name in points],
+        "hovertext": [
+            label(f"{name}: {speed:.4g} tokens/s, latency {seconds(latency)}", 120)
+            for _, latency, speed, name in points
+        ],
         "hoverinfo": "text",
         "textposition": "top left",
         "cliponaxis": False,
@@ -248,7 +287,10 @@ def _speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | N
 
 def _latency(entry: Entry) -> float | None:
     """Mean over all results of the run."""
-    pairs = [(at(found, "latency_s", "mean"), found.get("n") or 0) for found in (entry.get("benchmarks") or {}).values()]
+    pairs = [
+        (at(found, "latency_s", "mean"), found.get("n") or 0)
+        for found in (entry.get("benchmarks") or {}).values()
+    ]
     known = [(mean, count) for mean, count in pairs if mean is not None and count]
     total = sum(count for _, count in known)
     return sum(mean * count for mean, count in known) / total if total else None
@@ -259,20 +301,38 @@ def _batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
     points = sorted(
         (size, speed, latency)
         for entry in entries
-        for size, speed, latency in [(entry.get("engine", "batch_size"), entry.tokens_per_s(), _latency(entry))]
+        for size, speed, latency in [
+            (entry.get("engine", "batch_size"), entry.tokens_per_s(), _latency(entry))
+        ]
         if size is not None and speed is not None and latency is not None
     )
-    if len({size for size, *_ in points}) < 2:  # noqa: PLR2004 - not varied
+    if not 1 < len({size for size, *_ in points}) == len(points):  # not varied, or something else was too
         return None
     sizes = [str(size) for size, *_ in points]
     traces = [
-        {"type": "bar", "name": "output tokens/s", "x": sizes, "y": [round(speed, 2) for _, speed, _ in points], "marker": {"color": colour(0)}},
-        {"type": "scatter", "mode": "lines+markers", "name": "mean latency", "x": sizes, "y": [round(latency, 4) for *_, latency in points], "yaxis": "y2", "line": {"color": colour(1)}},
+        {
+            "type": "bar",
+            "name": "output tokens/s",
+            "x": sizes,
+            "y": [round(speed, 2) for _, speed, _ in points],
+            "marker": {"color": colour(0)},
+        },
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "mean latency",
+            "x": sizes,
+            "y": [round(latency, 4) for *_, latency in points],
+            "yaxis": "y2",
+            "line": {"color": colour(1)},
+        },
     ]
     layout = {
         "xaxis": axis("batch size", type="category"),
         "yaxis": axis("output tokens per second", rangemode="tozero"),
-        "yaxis2": axis("mean latency, seconds", overlaying="y", side="right", rangemode="tozero", showgrid=False),
+        "yaxis2": axis(
+            "mean latency, seconds", overlaying="y", side="right", rangemode="tozero", showgrid=False
+        ),
         "margin": {"r": 56},
     }
     return figure("batch", "Batch size", traces, height=380, layout=layout)
@@ -288,7 +348,16 @@ def _costs(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | N
         return None
     labels = _unlike([label(name, 28) for name in names])
     title = "peak GPU memory, GiB" if on_gpu else "peak memory of the process, GiB"
-    traces = [{"type": "bar", "orientation": "h", "name": title, "y": labels, "x": memory, "marker": {"color": colour(0)}}]
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": title,
+            "y": labels,
+            "x": memory,
+            "marker": {"color": colour(0)},
+        }
+    ]
     layout = {
         "xaxis": axis(title, rangemode="tozero", domain=[0, 1]),
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
@@ -296,7 +365,15 @@ def _costs(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | N
     }
     if any(value is not None for value in energy):
         traces.append(
-            {"type": "bar", "orientation": "h", "name": "energy, J", "y": labels, "x": energy, "xaxis": "x2", "marker": {"color": colour(1)}}
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": "energy, J",
+                "y": labels,
+                "x": energy,
+                "xaxis": "x2",
+                "marker": {"color": colour(1)},
+            }
         )
         layout |= {
             "xaxis": axis(title, rangemode="tozero", domain=[0, 0.47]),

@@ -46,7 +46,8 @@ def report(material: Material) -> str:
     """The page, as HTML."""
     summary, results = material.summary, material.results
     limits = {
-        name: at(material.config, "benchmarks", name, "max_tokens") for name in at(summary, "benchmarks") or {}
+        name: at(material.config, "benchmarks", name, "max_tokens")
+        for name in at(summary, "benchmarks") or {}
     }
     figures = drawn(
         [
@@ -61,7 +62,9 @@ def report(material: Material) -> str:
     packed, limit = pack(results, material.sealed) if results else ("", LIMITS[0])
     shown = [result for result in results if result.benchmark not in material.sealed]
     context = {
-        "title": visible(f"{summary.get('model')}: {', '.join(at(summary, 'benchmarks') or {}) or 'nothing was asked'}"),
+        "title": visible(
+            f"{summary.get('model')}: {', '.join(at(summary, 'benchmarks') or {}) or 'nothing was asked'}"
+        ),
         "about": _about(material),
         "problems": [visible(sentence) for sentence in problems(summary)],
         "scores": [_score(name, found) for name, found in (at(summary, "benchmarks") or {}).items()],
@@ -98,7 +101,15 @@ def _about(material: Material) -> list[str]:
 
 def _engine(summary: Mapping[str, Any]) -> str:
     engine = at(summary, "engine") or {}
-    return " ".join(str(word) for word in (engine.get("name"), engine.get("version"), engine.get("quantization") or engine.get("dtype")) if word)
+    return " ".join(
+        str(word)
+        for word in (
+            engine.get("name"),
+            engine.get("version"),
+            engine.get("quantization") or engine.get("dtype"),
+        )
+        if word
+    )
 
 
 def problems(summary: Mapping[str, Any]) -> list[str]:
@@ -106,7 +117,9 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     found = []
     status = summary.get("status")
     if status not in ("finished", "running"):
-        found.append(f"The run is {status}{': ' + str(summary['error']) if summary.get('error') else ''}; these are the results it had by then.")
+        found.append(
+            f"The run is {status}{': ' + str(summary['error']) if summary.get('error') else ''}; these are the results it had by then."
+        )
     elif status == "running":
         found.append("The run was still going when this was written.")
     found += [str(sentence) for sentence in summary.get("warnings") or []]
@@ -124,7 +137,7 @@ def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
     asked = number(found.get("n")) if found.get("n") == expected else f"{found.get('n')} of {expected}"
     facts = [
         ("results", asked),
-        ("bounds", f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %" if bounds else "–"),
+        ("bounds", f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %" if bounds else "-"),
         ("no answer", percent(rates.get("no_answer"))),
         ("cut off", percent(rates.get("truncated"))),
         ("elicited", percent(rates.get("elicited"))),
@@ -153,7 +166,11 @@ def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _repeats(found: Mapping[str, Any] | None) -> str:
-    named = [("avg", at(found, "avg")), ("pass", (at(found, "pass_at") or [None])[-1]), ("maj", at(found, "maj"))]
+    named = [
+        ("avg", at(found, "avg")),
+        ("pass", (at(found, "pass_at") or [None])[-1]),
+        ("maj", at(found, "maj")),
+    ]
     return ", ".join(f"{name}@{e['k']} {percent(e['value'])}" for name, e in named if isinstance(e, Mapping))
 
 
@@ -165,14 +182,36 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     gpu = at(summary, "memory", "peak_gpu_bytes")
     made = [
         ("time to score", seconds(times.get("total")), "from the command to the summary"),
-        ("loading", seconds(times.get("load")), f"start-up {engine['startup']}" if engine.get("startup") else ""),
-        ("generating", seconds(generate), f"batch size {engine['batch_size']}" if engine.get("batch_size") else ""),
-        ("output tokens/s", number(tokens / generate) if generate and tokens else "–", "all benchmarks together"),
-        ("peak memory", gib(gpu if gpu is not None else at(summary, "memory", "peak_rss_bytes")), "of the GPU" if gpu is not None else "of the process"),
+        (
+            "loading",
+            seconds(times.get("load")),
+            f"start-up {engine['startup']}" if engine.get("startup") else "",
+        ),
+        (
+            "generating",
+            seconds(generate),
+            f"batch size {engine['batch_size']}" if engine.get("batch_size") else "",
+        ),
+        (
+            "output tokens/s",
+            number(tokens / generate) if generate and tokens else "-",
+            "all benchmarks together",
+        ),
+        (
+            "peak memory",
+            gib(gpu if gpu is not None else at(summary, "memory", "peak_rss_bytes")),
+            "of the GPU" if gpu is not None else "of the process",
+        ),
     ]
     use, energy = at(summary, "gpu", "utilization_mean"), at(summary, "gpu", "energy_j")
     if use is not None or energy is not None:
-        made.append(("GPU", percent(use), f"busy while requests ran{', ' + joules(energy) if energy is not None else ''}"))
+        made.append(
+            (
+                "GPU",
+                percent(use),
+                f"busy while requests ran{', ' + joules(energy) if energy is not None else ''}",
+            )
+        )
     return [{"name": name, "value": value, "note": note} for name, value, note in made]
 
 
@@ -188,7 +227,11 @@ def _sealed(material: Material) -> str:
 
 def _cut(shown: Sequence[Result], limit: int) -> str:
     longest = max((max(len(r.text), len(r.prompt)) for r in shown), default=0)
-    return f"Texts of more than {limit:,} characters are cut in this page; samples.jsonl has all." if longest > limit else ""
+    return (
+        f"Texts of more than {limit:,} characters are cut in this page; samples.jsonl has all."
+        if longest > limit
+        else ""
+    )
 
 
 def _facts(material: Material) -> list[tuple[str, str]]:
@@ -199,18 +242,27 @@ def _facts(material: Material) -> list[tuple[str, str]]:
     sampling = manifest.get("sampling") or {}
     found = [
         ("typed", " ".join(map(str, manifest.get("overrides") or [])) or "nothing: the defaults"),
-        ("checkpoint", str(at(manifest, "checkpoint", "name") or "–")),
+        ("checkpoint", str(at(manifest, "checkpoint", "name") or "-")),
         ("GPU", gpus),
-        ("machine", f"{machine.get('platform')}, {machine.get('cpu_count')} cores, {gib(machine.get('memory_bytes'))}"),
+        (
+            "machine",
+            f"{machine.get('platform')}, {machine.get('cpu_count')} cores, {gib(machine.get('memory_bytes'))}",
+        ),
         ("versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
-        ("git commit", str(manifest.get("git_commit") or "–")),
+        ("git commit", str(manifest.get("git_commit") or "-")),
         ("sampling", ", ".join(f"{name} {value}" for name, value in sampling.items())),
-        ("start-up", str(engine.get("startup_reason") or "–")),
-        ("attention", str(engine.get("attention_backend") or "–")),
-        ("KV cache", f"{number(engine.get('kv_cache_tokens'))} tokens, prefix hits {percent(engine.get('prefix_cache_hit_rate'))}, {number(engine.get('preemptions'))} preemptions"),
+        ("start-up", str(engine.get("startup_reason") or "-")),
+        ("attention", str(engine.get("attention_backend") or "-")),
+        (
+            "KV cache",
+            f"{number(engine.get('kv_cache_tokens'))} tokens, prefix hits {percent(engine.get('prefix_cache_hit_rate'))}, {number(engine.get('preemptions'))} preemptions",
+        ),
     ]
     for name, source in (manifest.get("data") or {}).items():
         found.append(
-            (f"data of {name}", f"{at(source, 'source')}, {at(source, 'rows')} rows, revision {at(source, 'revision') or '–'}, SHA-256 {str(at(source, 'fingerprint'))[:16]}…")
+            (
+                f"data of {name}",
+                f"{at(source, 'source')}, {at(source, 'rows')} rows, revision {at(source, 'revision') or '-'}, SHA-256 {str(at(source, 'fingerprint'))[:16]}…",
+            )
         )
     return [(visible(name), visible(value)) for name, value in found]

@@ -20,7 +20,9 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def render(context: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], packed: str, *, math: bool, code: bool) -> str:
+def render(
+    context: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], packed: str, *, math: bool, code: bool
+) -> str:
     """The whole page.
 
     Args:

@@ -14,7 +14,23 @@ OUTCOMES = {
     "error": "#e7298a",
 }
 """Colours that people with colour-blindness can tell apart (ColorBrewer's Dark2, https://colorbrewer2.org)."""
-SERIES = ("#3b82c4", "#d9822b", "#2f9e6e", "#9467bd", "#c44e52", "#8c8c3a", "#17a2b8", "#b5651d")
+SERIES = (
+    "#3b82c4",
+    "#d9822b",
+    "#2f9e6e",
+    "#9467bd",
+    "#c44e52",
+    "#8c8c3a",
+    "#17a2b8",
+    "#b5651d",
+    "#e377c2",
+    "#7f8fa6",
+    "#66a61e",
+    "#5b5ea6",
+    "#e6ab02",
+    "#a6cee3",
+    "#888888",
+)
 
 
 def figure(  # noqa: PLR0913 - all but three are optional

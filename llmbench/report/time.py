@@ -11,6 +11,8 @@ from llmbench.telemetry.records import Sample
 POINTS = 1500
 """Points of a line in a timeline at most."""
 GIB = 2**30
+GAP = 0.05
+"""Between the rows of the timeline, as a share of its height."""
 PARTS = {
     "import": "import",
     "data": "data",
@@ -95,12 +97,17 @@ def where_time_went(summary: Mapping[str, Any], results: Sequence[Result]) -> di
         }
         for name, seconds in found.items()
     ]
-    layout = {"barmode": "stack", "xaxis": axis("seconds"), "yaxis": {"visible": False}, "hovermode": "closest"}
+    layout = {
+        "barmode": "stack",
+        "xaxis": axis("seconds"),
+        "yaxis": {"visible": False},
+        "hovermode": "closest",
+    }
     note = (
         "Prefill is the time to the first token of any request; the tail is the time at the end in which fewer than half as "
         "many requests were in hand as at most."
     )
-    return figure("time", "Where the time went", traces, note=note, height=260, layout=layout)
+    return figure("time", "Where the time went", traces, note=note, height=170, layout=layout)
 
 
 Reader = Callable[[Sample], float | None]
@@ -157,14 +164,15 @@ def timeline(samples: Sequence[Sample]) -> dict[str, Any] | None:
     if not rows or len(shown) < 2:  # noqa: PLR2004 - a line has two ends
         return None
     times = [round(sample.t, 2) for sample in shown]
-    traces, layout, place = [], {"xaxis": axis("seconds since the run began"), "hovermode": "x unified"}, 0
-    gap = 0.05
-    height = (1 - gap * (len(rows) - 1)) / len(rows)
-    for number, (title, lines) in enumerate(rows):
+    free = {"anchor": "free", "position": 0} if len(rows) > 1 else {}
+    layout: dict[str, Any] = {"xaxis": axis("seconds since the run began", **free), "hovermode": "x unified"}
+    traces: list[dict[str, Any]] = []
+    height = (1 - GAP * (len(rows) - 1)) / len(rows)
+    for number, (title, drawn) in enumerate(rows):
         suffix = "" if number == 0 else str(number + 1)
-        top = 1 - number * (height + gap)
+        top = 1 - number * (height + GAP)
         layout[f"yaxis{suffix}"] = axis(title, domain=[max(0.0, top - height), top], rangemode="tozero")
-        for name, values in lines:
+        for name, values in drawn:
             traces.append(
                 {
                     "type": "scatter",
@@ -173,11 +181,10 @@ def timeline(samples: Sequence[Sample]) -> dict[str, Any] | None:
                     "x": times,
                     "y": values,
                     "yaxis": f"y{suffix}",
-                    "line": {"color": colour(place), "width": 1.5},
+                    "line": {"color": colour(len(traces)), "width": 1.5},
                 }
             )
-            place += 1
-    layout["xaxis"]["anchor"] = "free" if len(rows) > 1 else "y"
-    layout["xaxis"] |= {"position": 0} if len(rows) > 1 else {}
     note = "A dip of the running requests before the end means that the engine waited; a full KV cache that requests did."
-    return figure("timeline", "The machine over time", traces, note=note, height=160 * len(rows) + 80, layout=layout)
+    return figure(
+        "timeline", "The machine over time", traces, note=note, height=160 * len(rows) + 80, layout=layout
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 GIB = 2**30
-NONE = "–"
+NONE = "-"
 
 
 def percent(value: float | None) -> str:
@@ -29,7 +29,7 @@ def seconds(value: float | None) -> str:
     """Milliseconds, seconds or minutes."""
     if value is None:
         return NONE
-    if value < 0.1:  # noqa: PLR2004 - below a tenth in milliseconds
+    if 0 < value < 0.1:  # noqa: PLR2004 - below a tenth in milliseconds
         return f"{1000 * value:.3g} ms"
     return number(value, "s") if value < 600 else f"{value / 60:.1f} min"  # noqa: PLR2004 - ten minutes
 

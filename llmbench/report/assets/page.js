@@ -18,16 +18,25 @@
   // Plots.
   const figures = JSON.parse(byId("figures-data").textContent);
   const narrow = () => window.innerWidth < 640;
-  const themed = (figure) => {
+  const themed = (figure, target) => {
     const style = getComputedStyle(root);
     const [ink, grid, soft] = ["--ink", "--grid", "--soft"].map((name) => style.getPropertyValue(name).trim());
     const layout = structuredClone(figure.layout);
     layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)";
     layout.font = { color: ink, size: 12, family: "system-ui, DejaVu Sans, sans-serif" };
     layout.margin = { l: 54, r: 16, t: 16, b: 44, ...layout.margin };
-    layout.height = figure.height;
+    // Room for the legend below the plot, in as many rows as its entries take.
+    const entries = layout.showlegend === false ? [] : figure.data.filter((trace) => trace.name && trace.showlegend !== false);
+    const longest = Math.max(0, ...entries.map((trace) => trace.name.length));
+    const rows = entries.length > 1 ? Math.ceil(entries.length / Math.max(1, Math.floor((target.clientWidth - 70) / (7 * longest + 46)))) : 0;
+    const room = 21 * rows + (rows ? 12 : 0);
+    layout.showlegend = rows > 0;
+    layout.height = figure.height + room;
+    layout.margin.b += room;
+    target.style.height = `${layout.height}px`;
+    const plot = layout.height - layout.margin.t - layout.margin.b;
     layout.dragmode = false;
-    layout.legend = { orientation: "h", y: -0.22, yanchor: "top", ...layout.legend };
+    layout.legend = { orientation: "h", x: 0, y: -56 / plot, yanchor: "top", maxheight: 1, traceorder: "normal", ...layout.legend };
     layout.hoverlabel = { align: "left" };
     for (const [name, axis] of Object.entries(layout)) {
       if (/^[xy]axis/.test(name)) Object.assign(axis, { gridcolor: grid, zerolinecolor: grid, linecolor: soft, fixedrange: true });
@@ -38,7 +47,7 @@
   const settings = { displayModeBar: false, responsive: true, scrollZoom: false };
   const draw = () => figures.forEach((figure, place) => {
     const target = byId(`plot-${place}`);
-    Plotly.react(target, figure.data, themed(figure), settings).then(() => {
+    Plotly.react(target, figure.data, themed(figure, target), settings).then(() => {
       target.dataset.drawn = "yes";
       if (!figure.links || target.dataset.linked) return;
       target.dataset.linked = "yes";
@@ -81,7 +90,7 @@
   const key = (sample) => [sample.run, sample.b, sample.i, sample.r].filter((part) => part !== undefined).map(encodeURIComponent).join("/");
   const wanted = () => { const found = /^#sample=(.+)$/.exec(location.hash); return found ? found[1] : null; };
   const same = (one, other) => { try { return decodeURIComponent(one) === decodeURIComponent(other); } catch { return one === other; } };
-  const seconds = (value) => value === null || value === undefined ? "–" : value < 0.1 ? `${(1000 * value).toPrecision(3)} ms` : `${value.toPrecision(3)} s`;
+  const seconds = (value) => value === null || value === undefined ? "-" : value < 0.1 ? `${(1000 * value).toPrecision(3)} ms` : `${value.toPrecision(3)} s`;
 
   const mathDelimiters = [
     { left: "$$", right: "$$", display: true }, { left: "\\[", right: "\\]", display: true }, { left: "\\(", right: "\\)", display: false },
@@ -147,7 +156,7 @@
       }), heading("Prompt"), box((target) => written(sample.p, target)));
     }
     const [prompt, output, cached] = sample.n, time = sample.t;
-    const facts = [["score", sample.v], ["ended by", (sample.f || "–").replace("_", " ")], ["prompt tokens", prompt === null ? "–" : cached ? `${prompt} (${cached} cached)` : prompt],
+    const facts = [["score", sample.v], ["ended by", (sample.f || "-").replace("_", " ")], ["prompt tokens", prompt === null ? "-" : cached ? `${prompt} (${cached} cached)` : prompt],
       ["output tokens", output], ["queue", seconds(time.queue)], ["first token", seconds(time.ttft)], ["decode", seconds(time.decode)], ["latency", seconds(time.e2e)], ["between tokens", seconds(time.inter)]];
     element.append(heading("Measured"), make("dl", {}, ...facts.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: String(value) })))));
     return element;

@@ -1,0 +1,195 @@
+import base64
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.report import one, time, write_many, write_one
+from llmbench.report.__main__ import main
+from llmbench.report.many import pareto
+from llmbench.report.samples import BUDGET, pack, row, segments
+from llmbench.report.text import clipped, label, visible
+from tests.made_runs import FORTY, MCQ, make, right_where, three
+
+
+def timing(queued: float = 0.0, seconds: float = 2.0) -> Timing:
+    return Timing.of(queued, queued + 0.1, queued + 0.5, queued + seconds, 10)
+
+
+def result(number: int = 0, text: str = "so 4", **more: Any) -> Result:  # noqa: ANN401 - the record's fields
+    done = Completion(f"b/{number}/0", text, (), 10, 100, 0, FinishReason.STOP, None, timing(number))
+    score = Score(1.0, "4", Outcome.CORRECT)
+    return Result(**{"benchmark": "b", "sample_id": str(number), "repeat": 0, "target": "4", "prompt": "2 + 2?", "prompt_hash": "f" * 64,
+                     "text": text, "completions": (done,), "score": score} | more)  # fmt: skip
+
+
+def rows_of(html: str) -> list[dict[str, Any]]:
+    found = re.search(r'id="samples-data">([^<]*)<', html)
+    assert found is not None
+    rows: list[dict[str, Any]] = json.loads(zlib.decompress(base64.b64decode(found[1])))
+    return rows
+
+
+def test_every_run_leaves_a_report_that_says_what_its_summary_says(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", right_where(lambda r: r.sample_id.endswith("1")), *FORTY)
+    html = (run / "report.html").read_text()
+    found = json.loads((run / "summary.json").read_text())["benchmarks"]["arithmetic"]
+    assert f"{100 * found['accuracy']:.1f} %" in html
+    assert f"95 % interval {100 * found['ci95'][0]:.1f} to {100 * found['ci95'][1]:.1f} %" in html
+    assert len(rows_of(html)) == 40
+    again = write_one(run, tmp_path / "again.html").read_text()
+    assert rows_of(again) == rows_of(html)
+
+
+def test_no_report_where_none_is_wanted(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", lambda _: "1", *FORTY, "report=false")
+    assert not (run / "report.html").exists()
+
+
+def test_a_report_that_cannot_be_made_costs_a_sentence_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> str:
+        raise ValueError("no page today")
+
+    monkeypatch.setattr("llmbench.report.report", fail)
+    run = make(tmp_path / "run", lambda _: "1", *FORTY)
+    assert json.loads((run / "summary.json").read_text())["status"] == "finished"
+    assert not (run / "report.html").exists()
+
+
+def test_sealed_questions_are_shown_by_id_alone_unless_asked_for(tmp_path: Path) -> None:
+    overrides = ("benchmark=gpqa", f"benchmarks.gpqa.data_files={MCQ}", "profile=published")
+    run = make(tmp_path / "run", lambda _: "Surely a secret. Answer: C", *overrides)
+    question = json.loads(MCQ.read_text().splitlines()[0])["Question"]
+    html = (run / "report.html").read_text()
+    rows = rows_of(html)
+    assert len(rows) == 20
+    assert all(not {"a", "g", "p", "s", "x"} & set(found) and found["sealed"] for found in rows)
+    assert question[:40] not in html
+    assert "secret" not in html
+    shown = rows_of(write_one(run, tmp_path / "shown.html", show_sealed=True).read_text())
+    assert any(question[:40] in found["p"] for found in shown)
+
+
+def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
+    import random
+
+    draw = random.Random(0)
+    words = [f"w{draw.randrange(10**9)}" for _ in range(50_000)]
+    results = [result(n, " ".join(draw.choices(words, k=3000))) for n in range(1000)]
+    packed, limit = pack(results, frozenset())
+    assert len(packed) <= BUDGET
+    assert 0 < limit < 20_000
+    assert len(json.loads(zlib.decompress(base64.b64decode(packed)))) == 1000
+
+
+def test_a_completion_is_shown_in_its_pieces() -> None:
+    first = Completion("b/1/0", "I add. ", (), 3, 9, 0, FinishReason.STOP_STRING, "Therefore", timing())
+    more = Completion("b/1/0+", "4}", (), 2, 20, 12, FinishReason.STOP, None, timing(3.0))
+    elicited = result(text="I add. Therefore\n\\boxed{4}", completions=(first, more), elicited=True)
+    assert segments(elicited) == [
+        ("text", "I add. "),
+        ("stop", "Therefore"),
+        ("cue", "\n\\boxed{"),
+        ("elicited", "4}"),
+    ]
+    cut = result(text="I add. ", completions=(first,))
+    assert segments(cut) == [("text", "I add. "), ("stop", "Therefore")]
+    odd = result(text="something else", completions=(first, more), elicited=True)
+    assert segments(odd) == [("text", "something else")]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31m", "a⟨U+001B⟩[31m"),
+        ("\u202eabc", "⟨U+202E⟩abc"),
+        ("\ud800", "⟨U+D800⟩"),
+        ("a\nb\tc", "a\nb\tc"),
+        ("数学 é", "数学 é"),
+    ],
+)
+def test_what_hides_or_turns_text_is_written_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_long_texts_keep_their_beginning_and_their_end() -> None:
+    short = clipped("a" * 900 + "b" * 100, 300)
+    assert short.startswith("a" * 200)
+    assert short.endswith("b" * 100)
+    assert "700 characters are left out" in short
+
+
+def test_labels_are_no_html() -> None:
+    assert label("<b>&") == "&lt;b&gt;&amp;"
+    assert len(label("x" * 100)) == 60
+
+
+def test_the_parts_of_the_time_add_up_to_the_whole() -> None:
+    summary = {
+        "time_s": {
+            "total": 20.0,
+            "import": 3.0,
+            "load": 8.0,
+            "load_parts": {"weights": 5.0, "compile": 1.0},
+            "generate": 6.0,
+            "grade_tail": 0.5,
+        }
+    }
+    found = time.parts(summary, [result(n) for n in range(4)])
+    assert sum(found.values()) == pytest.approx(20.0)
+    assert found["weights"] == 5.0
+    assert found["other load"] == pytest.approx(2.0)
+    assert found["prefill"] == pytest.approx(0.5)
+
+
+def test_the_pareto_front_holds_what_nothing_beats() -> None:
+    assert pareto([(3.0, 0.5), (1.0, 0.2), (2.0, 0.5), (4.0, 0.9), (5.0, 0.8)]) == [1, 2, 3]
+
+
+def test_an_unfinished_run_says_so_first() -> None:
+    sentences = one.problems({"status": "interrupted", "warnings": ["w"]})
+    assert "interrupted" in sentences[0]
+    assert sentences[1] == "w"
+
+
+def test_runs_are_shown_together_with_the_questions_that_flipped(tmp_path: Path) -> None:
+    runs = three(tmp_path)
+    html = write_many(list(runs.values()), tmp_path / "many.html").read_text()
+    assert "3 runs" in html
+    rows = rows_of(html)
+    assert {found["run"] for found in rows} == {"third", "most", "close"}
+    linked = re.findall(r'href="#sample=([^"]+)"', html)
+    keys = {
+        "/".join(quote(str(found[name]), safe="!*'()~") for name in ("run", "b", "i", "r")) for found in rows
+    }
+    assert linked
+    assert set(linked) <= keys
+
+
+def test_the_command_writes_reports_of_runs_and_of_sweeps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = three(tmp_path)
+    (runs["third"] / "report.html").unlink()
+    assert main([str(runs["third"])]) == 0
+    assert (runs["third"] / "report.html").is_file()
+    assert main([str(tmp_path)]) == 0
+    assert "3 runs" in (tmp_path / "report.html").read_text()
+    assert main([str(runs["third"]), str(runs["most"]), "--to", str(tmp_path / "two.html")]) == 0
+    assert "2 runs" in (tmp_path / "two.html").read_text()
+    assert main([str(tmp_path / "nothing")]) == 1
+    assert "holds neither a run nor a sweep" in capsys.readouterr().err
+
+
+def test_a_sealed_row_keeps_what_tells_nothing() -> None:
+    found = row(result(), 100, sealed=True)
+    assert found["n"] == [100, 10, 0]
+    assert found["o"] == "correct"
+    assert "p" not in found

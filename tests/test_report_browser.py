@@ -1,0 +1,173 @@
+"""Reports opened in headless Chromium: they draw, filter and link, ask nothing of a network, and what a model wrote stays text."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llmbench.records import Request
+from llmbench.report import write_many, write_one
+from tests.browser import chromium, show
+from tests.made_runs import FORTY, edited, make, place, right_where, three
+
+HOSTILE = (
+    "<script>window.hurt = 1</script>",
+    "</script><script>window.hurt = 2</script>",
+    "<img src=x onerror='window.hurt = 3'><svg onload='window.hurt = 4'>",
+    "```python\nprint('<img src=x onerror=window.hurt=5>')\n</code></pre><script>window.hurt = 6</script>\n```",
+    r"$\href{javascript:window.hurt=7}{x}$ $\includegraphics{http://127.0.0.1:1/x.png}$ \(\htmlClass{y}{z}\)",
+    "\x1b[31mred\x1b]0;title\x07 \u202egnp.exe \u2066abc",
+    "[a](javascript:window.hurt=8) <a href='javascript:window.hurt=9'>a</a> {{ 7 * 7 }} ${window.hurt=10}",
+    "x" * 5_000_000,
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose model wrote everything that could hurt a page."""
+    folder = tmp_path_factory.mktemp("hostile")
+
+    def reply(request: Request) -> str:
+        return f"{HOSTILE[place(request) % len(HOSTILE)]} The answer is $\\frac{{1}}{{2}}$"
+
+    run = make(folder / "run", reply, *FORTY)
+    lines = (run / "samples.jsonl").read_text().splitlines()
+    for line, text in zip([json.loads(line) for line in lines], HOSTILE * 5, strict=True):
+        del line, text
+    return edited(
+        run,
+        folder / "named",
+        lambda row: row | {"fields": {"subject": HOSTILE[len(row["id"]) % 3] + row["id"][-1]}},
+    )
+
+
+def test_a_report_draws_filters_and_links(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", right_where(lambda r: place(r) % 3 == 0), *FORTY)
+    with chromium() as page:
+        show(page, run / "report.html")
+        page.ready()
+        assert page.run("return document.querySelectorAll('.plot svg.main-svg').length") >= 4
+        assert page.run("return document.querySelectorAll('#list > li').length") == 40
+
+        page.run(
+            "const f = document.getElementById('filters'); f.elements.o.value = 'correct'; f.dispatchEvent(new Event('input'))"
+        )
+        assert page.run("return document.getElementById('count').textContent") == "14 of 40 samples"
+        page.run(
+            "const f = document.getElementById('filters'); f.elements.text.value = 'arithmetic-3'; f.dispatchEvent(new Event('input'))"
+        )
+        assert "of 40 samples" in page.run("return document.getElementById('count').textContent")
+
+        name = page.run("return document.querySelector('#list a').getAttribute('href')")
+        show(page, run / "report.html", name)
+        page.ready()
+        assert page.run("return document.querySelectorAll('.detail').length") == 1
+        assert (
+            page.run(
+                "return document.querySelector('.detail').parentElement.firstElementChild.getAttribute('href')"
+            )
+            == name
+        )
+        assert page.run("return document.activeElement.getAttribute('href')") == name
+        assert page.complaints() == []
+        assert page.requests() == []
+
+
+def test_a_link_to_a_sample_wins_over_the_filters(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", right_where(lambda r: place(r) == 0), *FORTY)
+    with chromium() as page:
+        show(page, run / "report.html")
+        page.ready()
+        page.run(
+            "const f = document.getElementById('filters'); f.elements.o.value = 'correct'; f.dispatchEvent(new Event('input'))"
+        )
+        assert page.run("return document.querySelectorAll('#list > li').length") == 1
+        other = page.run(
+            "return document.querySelector('#list > li').dataset.key.replace(/[0-9]+\\/0$/, '5/0')"
+        )
+        page.run("location.hash = 'sample=' + arguments[0]", other)
+        page.wait("document.querySelector('.detail')")
+        assert page.run("return document.querySelectorAll('#list > li').length") == 40
+
+
+def test_what_a_model_wrote_stays_text(hostile: Path, tmp_path: Path) -> None:
+    page_file = write_one(hostile, tmp_path / "hostile.html")
+    assert page_file.stat().st_size < 8_000_000
+    with chromium() as page:
+        show(page, page_file)
+        page.ready()
+        keys = page.run("return [...document.querySelectorAll('#list > li')].map((item) => item.dataset.key)")
+        for key in keys[:16]:
+            page.run("location.hash = 'sample=' + arguments[0]", key)
+            page.wait(f"document.querySelector('.detail')?.parentElement.dataset.key === {json.dumps(key)}")
+        assert page.run("return window.hurt === undefined")
+        inside = "document.querySelectorAll('#list script, #list img, #list svg, #list iframe, #list [onerror], #list [onload]').length"
+        assert page.run(f"return {inside}") == 0
+        links = page.run(
+            "return [...document.querySelectorAll('main a')].map((link) => link.getAttribute('href'))"
+        )
+        assert all(link.startswith("#") for link in links)
+        text = page.run(
+            "const f = document.getElementById('filters'); f.elements.text.value = 'window.hurt = 1'; f.dispatchEvent(new Event('input')); return document.getElementById('count').textContent"
+        )
+        assert text.startswith("5 of 40")
+        assert "\u202e" not in page.run("return document.documentElement.textContent")
+        assert page.complaints() == []
+        assert page.requests() == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_shows_all_without_scrolling_sideways(tmp_path: Path, *, dark: bool) -> None:
+    run = make(
+        tmp_path / "run", lambda _: "```python\n" + "x = 1 + " * 60 + "1\n```\nThe answer is 3", *FORTY
+    )
+    with chromium(390, dark=dark) as page:
+        show(page, run / "report.html")
+        page.ready()
+        page.run("document.querySelector('#list a').click()")
+        page.wait("document.querySelector('.detail')")
+        assert page.run("return document.documentElement.scrollWidth") <= 390
+        assert page.run("return document.documentElement.dataset.theme") == ("dark" if dark else "light")
+        assert page.complaints() == []
+
+
+def test_the_keyboard_is_enough(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", lambda _: "3", *FORTY)
+    from selenium.webdriver.common.keys import Keys
+
+    with chromium() as page:
+        show(page, run / "report.html")
+        page.ready()
+        body = page.driver.find_element("tag name", "body")
+        body.send_keys("j")
+        page.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+        page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+        page.wait("document.querySelector('.detail')")
+        assert (
+            page.run(
+                "return [...document.querySelectorAll('#list > li')].findIndex((item) => item.querySelector('.detail'))"
+            )
+            == 1
+        )
+        page.driver.switch_to.active_element.send_keys("/")
+        assert page.run("return document.activeElement.name") == "text"
+
+
+def test_a_page_of_runs_draws_sorts_and_leads_to_what_flipped(tmp_path: Path) -> None:
+    runs = three(tmp_path)
+    written = write_many(list(runs.values()), tmp_path / "many.html")
+    with chromium() as page:
+        show(page, written)
+        page.ready()
+        assert page.run("return document.querySelectorAll('.plot svg.main-svg').length") >= 2
+        heading = "[...document.querySelectorAll('th button')].find((b) => b.textContent === 'arithmetic')"
+        first = "document.querySelector('table.sortable tbody tr').cells[0].textContent"
+        page.run(f"{heading}.click()")
+        lowest = page.run(f"return {first}")
+        page.run(f"{heading}.click()")
+        assert page.run(f"return {first}") == "most"
+        assert lowest != "most"
+        page.run("document.querySelector('.flips a').click()")
+        page.wait("document.querySelector('.detail')")
+        assert page.complaints() == []
+        assert page.requests() == []
