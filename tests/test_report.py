@@ -2,6 +2,7 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,8 +25,8 @@ def timing(queued: float = 0.0, seconds: float = 2.0) -> Timing:
 def result(number: int = 0, text: str = "so 4", **more: Any) -> Result:  # noqa: ANN401 - the record's fields
     done = Completion(f"b/{number}/0", text, (), 10, 100, 0, FinishReason.STOP, None, timing(number))
     score = Score(1.0, "4", Outcome.CORRECT)
-    return Result(**{"benchmark": "b", "sample_id": str(number), "repeat": 0, "target": "4", "prompt": "2 + 2?", "prompt_hash": "f" * 64,
-                     "text": text, "completions": (done,), "score": score} | more)  # fmt: skip
+    whole = Result("b", str(number), 0, "4", "2 + 2?", "f" * 64, text, (done,), score)
+    return replace(whole, **more)
 
 
 def rows_of(html: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,10 @@ HOSTILE = (
 )
 
 
+def journal(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose model wrote everything that could hurt a page."""
@@ -31,9 +36,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return f"{HOSTILE[place(request) % len(HOSTILE)]} The answer is $\\frac{{1}}{{2}}$"
 
     run = make(folder / "run", reply, *FORTY)
-    lines = (run / "samples.jsonl").read_text().splitlines()
-    for line, text in zip([json.loads(line) for line in lines], HOSTILE * 5, strict=True):
-        del line, text
     return edited(
         run,
         folder / "named",
@@ -52,7 +54,8 @@ def test_a_report_draws_filters_and_links(tmp_path: Path) -> None:
         page.run(
             "const f = document.getElementById('filters'); f.elements.o.value = 'correct'; f.dispatchEvent(new Event('input'))"
         )
-        assert page.run("return document.getElementById('count').textContent") == "14 of 40 samples"
+        right = sum(row["outcome"] == "correct" for row in journal(run))
+        assert page.run("return document.getElementById('count').textContent") == f"{right} of 40 samples"
         page.run(
             "const f = document.getElementById('filters'); f.elements.text.value = 'arithmetic-3'; f.dispatchEvent(new Event('input'))"
         )
@@ -74,17 +77,16 @@ def test_a_report_draws_filters_and_links(tmp_path: Path) -> None:
 
 
 def test_a_link_to_a_sample_wins_over_the_filters(tmp_path: Path) -> None:
-    run = make(tmp_path / "run", right_where(lambda r: place(r) == 0), *FORTY)
+    run = make(tmp_path / "run", right_where(lambda r: place(r) % 2 == 0), *FORTY)
+    other = next(f"arithmetic/{row['id']}/0" for row in journal(run) if row["outcome"] == "wrong")
+    right = sum(row["outcome"] == "correct" for row in journal(run))
     with chromium() as page:
         show(page, run / "report.html")
         page.ready()
         page.run(
             "const f = document.getElementById('filters'); f.elements.o.value = 'correct'; f.dispatchEvent(new Event('input'))"
         )
-        assert page.run("return document.querySelectorAll('#list > li').length") == 1
-        other = page.run(
-            "return document.querySelector('#list > li').dataset.key.replace(/[0-9]+\\/0$/, '5/0')"
-        )
+        assert page.run("return document.querySelectorAll('#list > li').length") == right
         page.run("location.hash = 'sample=' + arguments[0]", other)
         page.wait("document.querySelector('.detail')")
         assert page.run("return document.querySelectorAll('#list > li').length") == 40
@@ -108,9 +110,11 @@ def test_what_a_model_wrote_stays_text(hostile: Path, tmp_path: Path) -> None:
         )
         assert all(link.startswith("#") for link in links)
         text = page.run(
-            "const f = document.getElementById('filters'); f.elements.text.value = 'window.hurt = 1'; f.dispatchEvent(new Event('input')); return document.getElementById('count').textContent"
+            "const f = document.getElementById('filters'); f.elements.text.value = 'window.hurt = 1<'; f.dispatchEvent(new Event('input')); return document.getElementById('count').textContent"
         )
-        assert text.startswith("5 of 40")
+        held = sum("window.hurt = 1<" in row["text"] for row in journal(hostile))
+        assert held
+        assert text == f"{held} of 40 samples"
         assert "\u202e" not in page.run("return document.documentElement.textContent")
         assert page.complaints() == []
         assert page.requests() == []
