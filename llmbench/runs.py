@@ -1,0 +1,252 @@
+"""`python -m llmbench.runs [FOLDER …]`: the runs below folders, newest first, with score, time and the settings that differ.
+
+Only manifest.json and summary.json are read, so that thousands of runs take a second or two.
+Exit status: 0 listed, 1 not, 130 interrupted.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.errors import RunError
+from llmbench.store import MANIFEST, SUMMARY
+
+WIDTH = 100
+DEPTH = 4
+"""Folders below the given one in which runs are looked for: runs/multi/DATE/0 is the third."""
+SAID_ELSEWHERE = ("hydra.", "resume=", "runs_dir=", "model=", "benchmark=", "suite=")
+"""Overrides that other columns show, or that change no result."""
+SORTS = ("date", "score", "time", "tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A benchmark's accuracy from 0 to 1, and of how many results."""
+
+    accuracy: float | None
+    n: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A run as the list shows it; what was not measured, or cannot be read, is None.
+
+    Attributes:
+        folder: The run's.
+        started: As the manifest has it.
+        status: `finished`, `running`, `interrupted`, `failed`; `unreadable` with the reason in `trouble`.
+        time_s: From the command to the summary.
+        tokens_per_s: Output tokens of all benchmarks for each second of generating.
+        overrides: What was typed.
+        settings: Those of them that not all listed runs share.
+    """
+
+    folder: str
+    started: str | None
+    model: str | None
+    status: str
+    scores: dict[str, Score] = field(default_factory=dict)
+    time_s: float | None = None
+    tokens_per_s: float | None = None
+    overrides: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    trouble: str | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The mean accuracy of its benchmarks."""
+        known = [s.accuracy for s in self.scores.values() if s.accuracy is not None]
+        return sum(known) / len(known) if known else None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    return guarded(lambda: _list(arguments))
+
+
+def _list(arguments: Sequence[str] | None) -> None:
+    parser = Parser(
+        prog="python -m llmbench.runs", description="Lists runs: score, time, model, settings that differ."
+    )
+    parser.add_argument(
+        "folders", metavar="FOLDER", nargs="*", default=["runs"], help="where to look; by default runs"
+    )
+    parser.add_argument(
+        "--sort", choices=SORTS, default="date", help="newest, best, quickest or fastest first"
+    )
+    parser.add_argument("--model", help="only runs of this model")
+    parser.add_argument("--benchmark", help="only runs of this benchmark")
+    parser.add_argument("--status", help="only finished, running, interrupted, failed or unreadable ones")
+    parser.add_argument("--limit", type=int, help="at most so many")
+    parser.add_argument("--json", action="store_true", help="print JSON; what was not measured is null")
+    chosen = parser.parse_args(arguments)
+    found = list_runs(*chosen.folders)
+    kept = [
+        run
+        for run in found
+        if chosen.model in (None, run.model)
+        and chosen.status in (None, run.status)
+        and (chosen.benchmark is None or chosen.benchmark in run.scores)
+    ]
+    kept = sorted(kept, key=lambda run: _order(run, chosen.sort))[: chosen.limit]
+    if chosen.json:
+        sys.stdout.write(
+            orjson.dumps([asdict(run) for run in kept], option=orjson.OPT_INDENT_2).decode() + "\n"
+        )
+    else:
+        _show(kept, len(found))
+
+
+def _order(run: Listed, by: str) -> tuple[bool, float]:
+    """What is unknown comes last."""
+    value = {"score": run.score, "time": run.time_s, "tokens": run.tokens_per_s}.get(by)
+    if by == "date":
+        return False, 0.0  # as they are
+    return value is None, 0.0 if value is None else value if by == "time" else -value
+
+
+def list_runs(*folders: str | Path) -> list[Listed]:
+    """The runs below the folders, newest first.
+
+    Raises:
+        RunError: A folder is not there.
+    """
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise RunError(
+                f"There is no folder {folder}; runs are written to runs/ unless runs_dir says otherwise."
+            )
+    read = [_read(path) for folder in folders for path in _folders(Path(folder), DEPTH)]
+    counts = Counter(override for run in read for override in set(run.overrides))
+    listed = [_with_settings(run, counts, len(read)) for run in read]
+    return sorted(listed, key=lambda run: (run.started or "", run.folder), reverse=True)
+
+
+def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders with a run's files; what is inside one is not looked at."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    if any(entry.name == MANIFEST for entry in entries):
+        yield folder
+    elif depth:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _folders(folder / entry.name, depth - 1)
+
+
+def _read(folder: Path) -> Listed:
+    name = os.path.relpath(folder)
+    try:
+        manifest, summary = _json(folder / MANIFEST), _json(folder / SUMMARY)
+        return _listed(name, manifest, summary)
+    except (OSError, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or "no JSON as llmbench writes it"
+        where = getattr(error, "filename", None)
+        told = f"{Path(str(where)).name}: {reason}" if where else str(reason)
+        return Listed(name, None, None, "unreadable", trouble=told)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content = orjson.loads(path.read_bytes())
+    if not isinstance(content, dict):
+        raise TypeError(f"{path} holds no object")
+    return content
+
+
+def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Listed:
+    benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
+    times = summary.get("time_s") or {}
+    tokens = sum((found.get("tokens") or {}).get("output") or 0 for found in benchmarks.values())
+    generate = times.get("generate")
+    scores = {key: Score(_number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()}
+    return Listed(
+        folder=name,
+        started=str(manifest["started"]) if manifest.get("started") else None,
+        model=None if summary.get("model") is None else str(summary["model"]),
+        status=str(summary.get("status")),
+        scores=scores,
+        time_s=_number(times.get("total")),
+        tokens_per_s=tokens / generate if generate and tokens else None,
+        overrides=tuple(map(str, manifest.get("overrides") or ())),
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _with_settings(run: Listed, counts: Mapping[str, int], total: int) -> Listed:
+    from dataclasses import replace
+
+    own = [o for o in run.overrides if counts[o] < total and not o.lstrip("+").startswith(SAID_ELSEWHERE)]
+    return replace(run, settings=tuple(own))
+
+
+def _show(runs: Sequence[Listed], total: int) -> None:
+    console = Console(file=sys.stdout, highlight=False)
+    if not sys.stdout.isatty():
+        console.width = WIDTH
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, right in (
+        ("started", False),
+        ("model", False),
+        ("score", False),
+        ("time", True),
+        ("tokens/s", True),
+    ):
+        table.add_column(
+            heading, justify="right" if right else "left", no_wrap=heading != "model", overflow="fold"
+        )
+    table.add_column("settings and folder", overflow="fold", ratio=1)
+    for run in runs:
+        table.add_row(*_row(run))
+    console.print(table)
+    count = (
+        f"{len(runs)} of {total} runs" if len(runs) != total else f"{total} run{'' if total == 1 else 's'}"
+    )
+    shared = _shared(runs)
+    console.print(
+        escape(f"{count}{'; the same for all: ' + ' '.join(shared) if shared else ''}"), soft_wrap=True
+    )
+
+
+def _row(run: Listed) -> Iterable[str]:
+    scores = "\n".join(
+        f"{escape(printable(name))} {'-' if s.accuracy is None else f'{100 * s.accuracy:.1f} %'} of {s.n or 0}"
+        for name, s in run.scores.items()
+    )
+    settings = escape(printable(" ".join(run.settings)))
+    where = f"[dim]{escape(printable(run.folder))}[/]"
+    if run.status != "finished":
+        scores = f"[yellow]{escape(printable(run.status))}[/]" + (f"\n{scores}" if scores else "")
+    return (
+        escape(printable((run.started or "-")[:16].replace("T", " "))),
+        escape(printable(run.model or "-")),
+        scores or "-",
+        "-" if run.time_s is None else f"{run.time_s:.1f} s",
+        "-" if run.tokens_per_s is None else f"{run.tokens_per_s:,.0f}",
+        "\n".join(part for part in (settings, escape(printable(run.trouble or "")), where) if part),
+    )
+
+
+def _shared(runs: Sequence[Listed]) -> list[str]:
+    """What was typed for all of them."""
+    if len(runs) < 2:  # noqa: PLR2004 - one shares with nobody
+        return []
+    return [printable(o) for o in runs[0].overrides if all(o in run.overrides for run in runs)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from llmbench.runs import list_runs, main
+from tests.made_runs import FORTY, make, patched
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    one = make(folder / "one", lambda _: "7", *FORTY, "seed=1")
+    patched(one, "manifest.json", started="2026-01-01T00:00:00+0000")
+    sweep = folder / "multi" / "2026-01-02_00-00-00"
+    sweep.mkdir(parents=True)
+    two = make(sweep / "0", lambda _: "7", *FORTY, "batch_size=4")
+    patched(two, "manifest.json", started="2026-01-02T00:00:00+0000")
+    return folder
+
+
+def test_runs_and_a_sweeps_jobs_are_listed_newest_first(runs: Path) -> None:
+    newest, oldest = list_runs(runs)
+    assert newest.folder.endswith("multi/2026-01-02_00-00-00/0")
+    assert oldest.folder.endswith("one")
+    assert newest.settings == ("batch_size=4",)
+    assert oldest.settings == ("seed=1",)
+    assert newest.scores["arithmetic"].n == 40
+    assert newest.time_s is not None
+
+
+def test_a_broken_folder_is_listed_as_such(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "one" / "summary.json").write_text("{torn")
+    (runs / "half").mkdir()
+    (runs / "half" / "manifest.json").write_text("{}")
+    (runs / "odd").mkdir()
+    for name in ("manifest.json", "summary.json"):
+        (runs / "odd" / name).write_text('{"benchmarks": [1], "overrides": 3}')
+    assert main([str(runs)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("unreadable") == 3
+    assert "summary.json: No such file" in " ".join(text.split())
+
+
+def test_the_list_fits_a_hundred_columns_and_steers_no_terminal(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patched(runs / "one", "summary.json", model="[red]long" * 20 + "\x1b[31m")
+    patched(runs / "one", "manifest.json", overrides=["benchmarks.arithmetic.options.whatever=" + "x" * 300])
+    assert main([str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[:-1])) <= 100
+    assert "\x1b" not in "".join(lines)
+    assert "2 runs" in lines[-1]
+
+
+def test_the_list_is_sorted_chosen_and_cut(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patched(runs / "one", "summary.json", model="other", time_s={"total": 0.001})
+    assert main([str(runs), "--json", "--sort", "time"]) == 0
+    assert [run["model"] for run in json.loads(capsys.readouterr().out)][0] == "other"
+    assert main([str(runs), "--json", "--model", "other"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    assert main([str(runs), "--json", "--limit", "1"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    assert main([str(runs), "--benchmark", "aime"]) == 0
+    assert "0 of 2 runs" in capsys.readouterr().out
+
+
+def test_a_thousand_runs_are_all_there(runs: Path) -> None:
+    for number in range(1000):
+        shutil.copytree(
+            runs / "one", runs / f"copy{number}", ignore=shutil.ignore_patterns("*.html", "*.jsonl", "*.log")
+        )
+    assert len(list_runs(runs)) == 1002
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "none")]) == 1
+    assert "There is no folder" in capsys.readouterr().err
