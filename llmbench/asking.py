@@ -9,10 +9,10 @@ from llmbench.config import Config, Schedule
 from llmbench.engine.base import Engine
 from llmbench.errors import Interrupted
 from llmbench.grading import Grader
+from llmbench.progress import Progress
 from llmbench.questions import Questions
 from llmbench.records import Completion, FinishReason, Outcome, Request, Result, Score
 from llmbench.store import Store
-from llmbench.terminal import Progress
 from llmbench.tokenizers import Tokenizer
 
 IDLE_S = 0.005

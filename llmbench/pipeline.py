@@ -22,6 +22,7 @@ from llmbench.errors import OutOfMemoryError
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
 from llmbench.pool import EnginePool, engine_key
+from llmbench.progress import Progress
 from llmbench.questions import (
     Questions,
     graders_need,
@@ -38,7 +39,7 @@ from llmbench.store import CONFIG, MEMORY_LOG, REPORT, TRACE, Store, read_journa
 from llmbench.summary import Summary
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
-from llmbench.terminal import Progress, Terminal
+from llmbench.terminal import Terminal
 from llmbench.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -381,6 +382,7 @@ class _Run:
         sampler.begin()
         sampler.watch_engine(engine.state)
         with Progress(self.terminal, self.totals) as progress:
+            sampler.listen(progress.look)
             asking = Asking(
                 self.config,
                 questions,
@@ -395,6 +397,7 @@ class _Run:
             try:
                 asking.run()
             finally:
+                sampler.unlisten(progress.look)
                 sampler.watch_engine(None)
                 sampler.end()
                 times = self.found.time_s

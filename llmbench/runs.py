@@ -26,6 +26,8 @@ DEPTH = 4
 """Folders below the given one in which runs are looked for: runs/multi/DATE/0 is the third."""
 SAID_ELSEWHERE = ("hydra.", "resume=", "runs_dir=", "model=", "benchmark=", "suite=")
 """Overrides that other columns show, or that change no result."""
+LONG, MOST = 40, 4
+"""Characters of a setting, and settings of a run, that the table shows; --json has all."""
 SORTS = ("date", "score", "time", "tokens")
 
 
@@ -227,7 +229,9 @@ def _row(run: Listed) -> Iterable[str]:
         f"{escape(printable(name))} {'-' if s.accuracy is None else f'{100 * s.accuracy:.1f} %'} of {s.n or 0}"
         for name, s in run.scores.items()
     )
-    settings = escape(printable(" ".join(run.settings)))
+    shown = [o if len(o) <= LONG else f"{o[: LONG - 1]}…" for o in run.settings[:MOST]]
+    more = [f"and {len(run.settings) - MOST} more"] if len(run.settings) > MOST else []
+    settings = escape(printable(" ".join([*shown, *more])))
     where = f"[dim]{escape(printable(run.folder))}[/]"
     if run.status != "finished":
         scores = f"[yellow]{escape(printable(run.status))}[/]" + (f"\n{scores}" if scores else "")

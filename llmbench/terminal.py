@@ -1,26 +1,20 @@
-"""What a person sees while a run goes on and when it ends. Results go to one stream, progress and notices to the other.
+"""What a person sees before and after a run. Results go to one stream, progress and notices to the other.
 
-On a terminal progress is a live display; elsewhere it is a plain line now and then. What a model wrote never gets here.
+What a model wrote never gets here.
 """
 
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from llmbench.records import Outcome, Result
 from llmbench.repeats import RepeatStatistics
 from llmbench.summary import BenchmarkSummary, Summary
 
-PLAIN_PERIOD_S = 10.0
-LIVE_PERIOD_S = 0.25
 PLAIN_WIDTH = 100
 ANY_WIDTH = 10_000
 
@@ -59,7 +53,7 @@ class Terminal:
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
                 self.out.print(escape(f"{name}: {_repeats(found.repeated)}"), soft_wrap=True)
-        self.out.print(escape(_closing(summary)), soft_wrap=True)
+        self.out.print(escape(_closing(summary)))
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
 
@@ -150,98 +144,3 @@ def _number(value: float | None, unit: str = "") -> str:
     if value is None:
         return "-"
     return f"{value:.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"  # noqa: PLR2004 - three digits are enough
-
-
-class Progress:
-    """Done of total, accuracy so far, tokens a second and time left, for each benchmark."""
-
-    def __init__(self, terminal: Terminal, totals: Mapping[str, int]) -> None:
-        """Takes how many results each benchmark will have."""
-        self._console, self._totals = terminal.err, dict(totals)
-        self._results: dict[str, list[float]] = {name: [] for name in totals}
-        self._unanswered = 0
-        self._begun = self._shown = time.monotonic()
-        self._tokens: int | None = None
-        self._live = (
-            Live(console=self._console, auto_refresh=False, transient=True)
-            if self._console.is_terminal
-            else None
-        )
-
-    def __enter__(self) -> Self:
-        """Shows the first state."""
-        if self._live:
-            self._live.start()
-        self._begun = self._shown = time.monotonic()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Takes the live display away; without a terminal says the last state."""
-        if self._live:
-            self._live.stop()
-        elif not kind:
-            self._console.print(self._line(), soft_wrap=True)
-
-    def add(self, result: Result) -> None:
-        """Counts a result."""
-        self._results[result.benchmark].append(result.score.value)
-        self._unanswered += result.score.outcome is not Outcome.CORRECT and result.score.answer is None
-
-    def due(self) -> bool:
-        """Whether it is time to show anew."""
-        period = LIVE_PERIOD_S if self._live else PLAIN_PERIOD_S
-        return time.monotonic() - self._shown >= period
-
-    def note(self, tokens: int | None) -> None:
-        """Takes how many output tokens there are so far."""
-        self._tokens = tokens
-
-    def show(self, tokens: int | None) -> None:
-        """Shows the state; `tokens` are output tokens so far."""
-        self.note(tokens)
-        self._shown = time.monotonic()
-        if self._live:
-            self._live.update(self._display(), refresh=True)
-        else:
-            self._console.print(self._line(), soft_wrap=True)
-
-    def _speed(self) -> str:
-        seconds = time.monotonic() - self._begun
-        return f"{self._tokens / seconds:.0f} tokens/s" if self._tokens and seconds > 0 else "- tokens/s"
-
-    def _left(self) -> str:
-        done, total = sum(map(len, self._results.values())), sum(self._totals.values())
-        if not done:
-            return "time left unknown"
-        left = (time.monotonic() - self._begun) / done * (total - done)
-        return f"{left:.0f} s left"
-
-    def _display(self) -> Table:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for name, values in self._results.items():
-            table.add_row(
-                name,
-                _bar(len(values), self._totals[name]),
-                f"{len(values)}/{self._totals[name]}",
-                _accuracy(values),
-            )
-        table.add_row("", self._speed(), self._left(), f"{self._unanswered} without answer")
-        return table
-
-    def _line(self) -> str:
-        parts = [
-            f"{name} {len(values)}/{self._totals[name]} {_accuracy(values)}"
-            for name, values in self._results.items()
-        ]
-        return ", ".join([*parts, self._speed(), self._left()])
-
-
-def _accuracy(values: Sequence[float]) -> str:
-    return f"{100 * sum(values) / len(values):.1f} % right" if values else "- right"
-
-
-def _bar(done: int, total: int, width: int = 30) -> str:
-    filled = width * done // max(total, 1)
-    return "━" * filled + "╌" * (width - filled)

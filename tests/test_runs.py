@@ -59,7 +59,7 @@ def test_the_list_fits_a_hundred_columns_and_steers_no_terminal(
 def test_the_list_is_sorted_chosen_and_cut(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     patched(runs / "one", "summary.json", model="other", time_s={"total": 0.001})
     assert main([str(runs), "--json", "--sort", "time"]) == 0
-    assert [run["model"] for run in json.loads(capsys.readouterr().out)][0] == "other"
+    assert json.loads(capsys.readouterr().out)[0]["model"] == "other"
     assert main([str(runs), "--json", "--model", "other"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 1
     assert main([str(runs), "--json", "--limit", "1"]) == 0

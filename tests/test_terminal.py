@@ -1,12 +1,16 @@
 import io
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from llmbench.engine.base import EngineReport
+from llmbench.progress import Progress
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.summary import Summary, summarise
-from llmbench.terminal import Progress, Terminal
+from llmbench.telemetry.records import EngineState, GpuSample, Sample
+from llmbench.terminal import Terminal
 
 TIMING = Timing(queued=0.0, finished=123.4, queue=1.5, ttft=12.5, decode=100.25, e2e=123.4, inter_token=0.25)
 
@@ -59,3 +63,48 @@ def test_what_a_prompt_holds_cannot_steer_the_terminal() -> None:
     out = io.StringIO()
     Terminal(out, io.StringIO()).text("[bold]a\x1b[31mb\x07")
     assert out.getvalue() == "[bold]a\\x1b[31mb\\x07\n"
+
+
+def looked(*, gpu: bool) -> Sample:
+    gpus = (GpuSample(memory_bytes=40 << 30, utilization=0.93, power_w=412.0),) if gpu else ()
+    engine = EngineState(running=64.0, waiting=3.0, kv_cache_use=0.41)
+    return Sample(1.0, rss_bytes=2 << 30, cpu_share=1.9, gpus=gpus, engine=engine)
+
+
+def live(width: int, sample: Sample | None) -> list[str]:
+    stream = io.StringIO()
+    terminal = Terminal(io.StringIO(), io.StringIO())
+    terminal.err = Console(file=stream, width=width, height=30, force_terminal=True, color_system=None)
+    names = {"swe_bench_verified": 500, "livecodebench": 175, "[red]own": 30}
+    with Progress(terminal, names) as progress:
+        for number in range(4):
+            given = replace(
+                result(number, Outcome.TRUNCATED if number else Outcome.CORRECT), benchmark="livecodebench"
+            )
+            progress.add(given)
+        if sample is not None:
+            progress.look(sample)
+        stream.truncate(0)
+        progress.show(1000)
+        shown = stream.getvalue()
+    return [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line).strip("\r\x00") for line in shown.splitlines()]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("gpu", [False, True])
+def test_the_live_display_shows_machine_requests_and_validity_in_its_width(width: int, *, gpu: bool) -> None:
+    lines = live(width, looked(gpu=gpu))
+    text = "\n".join(lines)
+    assert max(map(len, lines)) <= width
+    assert ("GPU memory 40.0 GiB, GPU 93%, 412 W" in text) == gpu
+    assert ("memory 2.0 GiB, CPU 1.9 cores" in text) != gpu
+    assert "64 running" in text
+    assert "no answer 75 %, cut off 75 %, errors 0 %" in text
+    assert "[red]own" in text
+    assert len(lines) == len(live(width, None))
+
+
+def test_without_a_look_nothing_is_shown_as_zero() -> None:
+    text = "\n".join(live(100, None))
+    assert "GPU" not in text
+    assert "running" not in text

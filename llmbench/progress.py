@@ -1,0 +1,177 @@
+"""What a person sees while requests run: on a terminal a live display, elsewhere a plain line now and then."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from llmbench.compare.commandline import printable
+from llmbench.records import Outcome, Result
+from llmbench.summary import DOUBTFUL
+from llmbench.telemetry.aggregate import utilization, whole
+from llmbench.telemetry.records import Sample
+from llmbench.terminal import Terminal
+
+PLAIN_PERIOD_S = 10.0
+LIVE_PERIOD_S = 0.25
+GIB = 2**30
+WIDE = 90
+"""Columns from which on bars are long."""
+
+
+class Progress:
+    """For each benchmark done of total and accuracy so far; speed, requests in hand, the machine, and how valid it looks."""
+
+    def __init__(self, terminal: Terminal, totals: Mapping[str, int]) -> None:
+        """Takes how many results each benchmark will have."""
+        self._console, self._totals = terminal.err, dict(totals)
+        self._results: dict[str, list[float]] = {name: [] for name in totals}
+        self._unanswered = self._truncated = self._errors = 0
+        self._latest: Sample | None = None
+        self._begun = self._shown = time.monotonic()
+        self._tokens: int | None = None
+        self._live = (
+            Live(console=self._console, auto_refresh=False, transient=True)
+            if self._console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        """Shows the first state."""
+        if self._live:
+            self._live.start()
+        self._begun = self._shown = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Takes the live display away; without a terminal says the last state."""
+        if self._live:
+            self._live.stop()
+        elif not kind:
+            self._console.print(self._line(), soft_wrap=True)
+
+    def add(self, result: Result) -> None:
+        """Counts a result."""
+        self._results[result.benchmark].append(result.score.value)
+        outcome = result.score.outcome
+        self._unanswered += outcome in (Outcome.NO_ANSWER, Outcome.TRUNCATED)
+        self._truncated += outcome is Outcome.TRUNCATED
+        self._errors += outcome in (Outcome.ERROR, Outcome.TIMEOUT)
+
+    def look(self, sample: Sample) -> None:
+        """Takes what telemetry saw, in telemetry's thread; it is shown with the next state."""
+        self._latest = sample
+
+    def due(self) -> bool:
+        """Whether it is time to show anew."""
+        period = LIVE_PERIOD_S if self._live else PLAIN_PERIOD_S
+        return time.monotonic() - self._shown >= period
+
+    def note(self, tokens: int | None) -> None:
+        """Takes how many output tokens there are so far."""
+        self._tokens = tokens
+
+    def show(self, tokens: int | None) -> None:
+        """Shows the state; `tokens` are output tokens so far."""
+        self.note(tokens)
+        self._shown = time.monotonic()
+        if self._live:
+            self._live.update(self._display(), refresh=True)
+        else:
+            self._console.print(self._line(), soft_wrap=True)
+
+    def _speed(self) -> str:
+        seconds = time.monotonic() - self._begun
+        return f"{self._tokens / seconds:.0f} tokens/s" if self._tokens and seconds > 0 else "- tokens/s"
+
+    def _left(self) -> str:
+        done, total = sum(map(len, self._results.values())), sum(self._totals.values())
+        if not done:
+            return "time left unknown"
+        left = (time.monotonic() - self._begun) / done * (total - done)
+        return f"{left:.0f} s left"
+
+    def _display(self) -> Group:
+        """As many lines from the first to the last, so that nothing jumps."""
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for name, values in self._results.items():
+            table.add_row(
+                escape(printable(name)),
+                _bar(len(values), self._totals[name], 30 if self._console.width >= WIDE else 16),
+                f"{len(values)}/{self._totals[name]}",
+                _accuracy(values),
+            )
+        lines = (
+            [self._speed(), self._left(), *self._requests()],
+            list(_machine(self._latest)),
+        )
+        texts = [Text(", ".join(parts) or " ", no_wrap=True, overflow="ellipsis") for parts in lines]
+        return Group(table, *texts, self._validity())
+
+    def _validity(self) -> Text:
+        """The shares that make a score doubtful, in a warning's colour where they do."""
+        done = sum(map(len, self._results.values()))
+        parts = [("no answer", self._unanswered), ("cut off", self._truncated), ("errors", self._errors)]
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for name, count in parts:
+            share = count / done if done else None
+            doubtful = share is not None and (share > DOUBTFUL or (name == "errors" and count))
+            shown = "-" if share is None else f"{100 * share:.0f} %"
+            text.append(f"{', ' if text else ''}{name} {shown}", style="bold yellow" if doubtful else "")
+        return text
+
+    def _requests(self) -> Iterator[str]:
+        """What the engine is at, as far as it tells."""
+        state = self._latest.engine if self._latest is not None else None
+        if state is None:
+            return
+        if state.running is not None:
+            waiting = "" if state.waiting is None else f", {state.waiting:.0f} waiting"
+            yield f"{state.running:.0f} running{waiting}"
+        if state.kv_cache_use is not None:
+            yield f"KV cache {state.kv_cache_use:.0%}"
+
+    def _line(self) -> str:
+        parts = [
+            f"{printable(name)} {len(values)}/{self._totals[name]} {_accuracy(values)}"
+            for name, values in self._results.items()
+        ]
+        return escape(", ".join([*parts, self._speed(), self._left(), *self._requests()]))
+
+
+def _machine(sample: Sample | None) -> Iterator[str]:
+    """GPU memory and use; without a GPU the process's own."""
+    if sample is None:
+        return
+    memory = whole(gpu.memory_bytes for gpu in sample.gpus)
+    if memory is not None:
+        yield f"GPU memory {memory / GIB:.1f} GiB"
+    used = utilization(sample.gpus)
+    if used is not None:
+        yield f"GPU {used:.0%}"
+    power = whole(gpu.power_w for gpu in sample.gpus)
+    if power is not None:
+        yield f"{power:.0f} W"
+    if sample.gpus:
+        return
+    if sample.rss_bytes is not None:
+        yield f"memory {sample.rss_bytes / GIB:.1f} GiB"
+    if sample.cpu_share is not None:
+        yield f"CPU {sample.cpu_share:.1f} cores"
+
+
+def _accuracy(values: Sequence[float]) -> str:
+    return f"{100 * sum(values) / len(values):.1f} % right" if values else "- right"
+
+
+def _bar(done: int, total: int, width: int) -> str:
+    filled = width * done // max(total, 1)
+    return "━" * filled + "╌" * (width - filled)
