@@ -29,12 +29,13 @@ from llmbench.logs import captured
 from llmbench.machine import gpus
 from llmbench.models import Checkpoint
 from llmbench.pool import EnginePool
+from llmbench.progress import Progress
 from llmbench.prompts import Asked
 from llmbench.questions import Questions
 from llmbench.records import Request, Sample, Sampling
 from llmbench.store import Store
 from llmbench.telemetry.sampler import Sampler
-from llmbench.terminal import Progress, Terminal
+from llmbench.terminal import Terminal
 from llmbench.tokenizers import Tokenizer
 
 NAME = "arithmetic"

@@ -1,0 +1,110 @@
+"""The documents tell the truth: their examples run, their links lead somewhere, their commands compose."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmbench.cli import compose
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PLACEHOLDER = re.compile(
+    r"\b(RUN|RUN_A|FOLDER|FILE|NAME|DATE|DATE_TIME|OVERRIDES)\b|org/name|--config-dir|--help|--cfg|-sc|model=mine|capitals"
+)
+GROUPS_OF_A_SWEEP = re.compile(r"^\+?(sweep|ablation)=")
+
+
+def files_of(page: Path) -> dict[str, str]:
+    """The blocks of a page that have a file's name above them."""
+    found = re.findall(r"^`([\w./-]+)`\n\n```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return dict(found)
+
+
+def written(page: str, folder: Path) -> Path:
+    files = files_of(ROOT / "docs" / page)
+    assert files
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "llmbench", "--config-dir", str(folder / "conf"), *arguments]
+    import os
+
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_the_example_of_a_benchmark_runs_as_it_stands(tmp_path: Path) -> None:
+    folder = written("adding-a-benchmark.md", tmp_path)
+    done = run(folder, "benchmark=capitals", "engine=fake", "hydra.run.dir=out")
+    assert done.returncode == 0, done.stderr
+    assert "capitals" in done.stdout
+    assert len((folder / "out" / "samples.jsonl").read_text().splitlines()) == 3
+    assert "report.html" in {path.name for path in (folder / "out").iterdir()}
+
+
+def test_the_example_of_a_model_runs_as_it_stands(tmp_path: Path) -> None:
+    folder = written("adding-a-model.md", tmp_path)
+    done = run(folder, "model=mine", "engine=fake", "limit=3", "hydra.run.dir=out")
+    assert done.returncode == 0, done.stderr
+    assert "name: mine" in (folder / "out" / "config.yaml").read_text()
+
+
+def links() -> list[tuple[str, str]]:
+    return [
+        (page.name, target)
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text())
+        if not target.startswith(("http:", "https:"))
+    ]
+
+
+@pytest.mark.parametrize(("page", "target"), links())
+def test_links_lead_somewhere(page: str, target: str) -> None:
+    base = ROOT if page == "README.md" else ROOT / "docs"
+    assert (base / target).exists()
+
+
+def commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        found += re.findall(r"^    python -m llmbench (.*)$", page.read_text(), re.MULTILINE)
+        found += re.findall(r"`python -m llmbench ([^`]+)`", page.read_text())
+    return sorted({line.split("  #")[0].strip() for line in found if not PLACEHOLDER.search(line)})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_compose(command: str) -> None:
+    words = shlex.split(command)
+    sweep = "-m" in words
+    overrides = [word for word in words if word != "-m" and not GROUPS_OF_A_SWEEP.match(word)]
+    if sweep:
+        overrides = [re.sub(r"=([^\[,]+),.*", r"=\1", word) for word in overrides]
+    assert compose(overrides).benchmarks
+
+
+QUOTED = (
+    "is slower",
+    "interrupted running requests",
+    "were cut off by the token limit",
+    "hold no answer",
+    "Not comparable with published scores",
+    "The hub cannot be reached; only what is in the local cache can be used.",
+    "There is no {kind} called",
+    "cannot be written",
+)
+
+
+@pytest.mark.parametrize("sentence", QUOTED)
+def test_sentences_that_troubleshooting_quotes_are_in_the_code(sentence: str) -> None:
+    assert any(sentence in path.read_text() for path in (ROOT / "llmbench").rglob("*.py"))
