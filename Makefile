@@ -1,12 +1,12 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types bench lock clean
+.PHONY: help setup demo test check format lint types bench screenshots lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10 | sed 's/^/  /'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14 | sed 's/^/  /'
 
 setup: ## make .venv, or bring it up to date; EXTRA=cpu|gpu overrules nvidia-smi, DRY_RUN=1 only looks
 	@requirements/setup.sh $(if $(filter-out 0,$(DRY_RUN)),dry-run,install)
@@ -34,6 +34,9 @@ format: setup ## format the code, and mend what ruff can mend
 
 bench: setup ## measure llmbench itself
 	@$(PYTHON_IN_VENV) -m tests.bench
+
+screenshots: setup ## take the pictures in README.md and docs/ anew, of a real run
+	@$(PYTHON_IN_VENV) -m tests.bench.screenshots $(ARGS)
 
 lock: ## resolve pyproject.toml anew, newest versions (KEEP=1: as few changes as needed): requirements/cpu.txt and requirements/gpu.txt
 	@requirements/setup.sh lock

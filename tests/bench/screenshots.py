@@ -1,0 +1,158 @@
+"""The pictures in README.md and docs/: a real run in a pseudo-terminal, its report and a sweep's in headless Chromium.
+
+python -m tests.bench.screenshots [SETTING …]     such as 'benchmark=[math,arithmetic]' benchmarks.math.data_files=math500.jsonl
+"""
+
+import base64
+import fcntl
+import html
+import io
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from tests.browser import Page, chromium, show
+
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+COLUMNS, LINES = 100, 30
+SWEEP = ("-m", "batch_size=1,2,4,8,16", "benchmark=arithmetic", "limit=24")
+CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
+
+
+class Screen:
+    """As much of a terminal as Rich asks for: lines, going up, clearing a line; colours stay in the text."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = [""]
+        self.row = 0
+
+    def feed(self, text: str) -> None:
+        at = 0
+        while at < len(text):
+            code = CONTROL.match(text, at)
+            if code:
+                self._control(code[1], code[2], code[0])
+                at = code.end()
+                continue
+            self._character(text[at])
+            at += 1
+
+    def _control(self, argument: str, letter: str, whole: str) -> None:
+        if letter == "A":
+            self.row = max(0, self.row - int(argument or 1))
+        elif letter == "K":
+            self.lines[self.row] = ""
+        elif letter == "m":
+            self.lines[self.row] += whole
+
+    def _character(self, character: str) -> None:
+        if character == "\n":
+            self.row += 1
+            if self.row == len(self.lines):
+                self.lines.append("")
+        elif character == "\r":
+            pass  # Rich writes whole lines
+        elif character >= " ":
+            self.lines[self.row] += character
+
+
+def in_terminal(arguments: Sequence[str]) -> list[tuple[float, str]]:
+    """Runs llmbench in a terminal; what it showed, in pieces, each with the second it came in."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
+    command = [sys.executable, "-m", "llmbench", *arguments]
+    begun, pieces = time.monotonic(), []
+    with subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, env=environment
+    ) as process:
+        os.close(follower)
+        while True:
+            try:
+                piece = os.read(leader, 65536)
+            except OSError:  # the other side is closed
+                break
+            if not piece:
+                break
+            pieces.append((time.monotonic() - begun, piece.decode(errors="replace")))
+    os.close(leader)
+    if process.returncode:
+        raise SystemExit(f"llmbench ended with {process.returncode}")
+    return pieces
+
+
+def terminal_page(command: str, pieces: Sequence[tuple[float, str]]) -> str:
+    """The screen amid the run and at its end, as HTML."""
+    live = [place for place, (_, text) in enumerate(pieces) if "\x1b[1A" in text]
+    middle = live[len(live) * 2 // 3] if live else len(pieces) - 1
+    shown = []
+    for end in (middle + 1, len(pieces)):
+        screen = Screen()
+        for _, text in pieces[:end]:
+            screen.feed(text)
+        console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_terminal=True)
+        console.print(Text.from_ansi("\n".join(screen.lines).rstrip()), soft_wrap=True)
+        body = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+        shown.append(f"<p>{html.escape(f'after {pieces[end - 1][0]:.0f} s')}</p>{body}")
+    style = (
+        "body{margin:0;padding:18px;background:#10141b;color:#dfe4ec;font:15px 'DejaVu Sans Mono',monospace;width:960px}"
+        "pre{margin:0 0 12px;white-space:pre-wrap;font:inherit}p{margin:0 0 4px;color:#8a94a6;font-size:12px}"
+    )
+    return f"<meta charset=utf-8><style>{style}</style><pre>$ {html.escape(command)}</pre>{''.join(shown)}"
+
+
+def shoot(page: Page, path: Path, width: int, height: int | None = None) -> None:
+    """A picture of the page from its top."""
+    height = height or int(page.run("return Math.ceil(document.body.getBoundingClientRect().bottom)"))
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    taken = page.driver.execute_cdp_cmd(
+        "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
+    )
+    path.write_bytes(base64.b64decode(taken["data"]))
+    print(f"{path}: {path.stat().st_size} bytes")
+
+
+def main(settings: Sequence[str]) -> None:
+    """Runs, opens and takes the pictures."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        run, sweep = Path(folder) / "run", Path(folder) / "sweep"
+        pieces = in_terminal([*settings, f"hydra.run.dir={run}"])
+        in_terminal([*SWEEP, f"hydra.sweep.dir={sweep}"])
+        terminal = Path(folder) / "terminal.html"
+        shown = " ".join(
+            part if "data_files" not in part else re.sub(r"=.*/", "=", part) for part in settings
+        )
+        terminal.write_text(terminal_page(f"python -m llmbench {shown}".rstrip(), pieces))
+        with chromium(996) as page:
+            show(page, terminal)
+            shoot(page, IMAGES / "terminal.png", 996)
+        with chromium() as page:
+            show(page, run / "report.html")
+            page.ready()
+            shoot(page, IMAGES / "report.png", 1280, 2300)
+            page.run("document.querySelectorAll('#list a')[2].click()")
+            page.wait("document.querySelector('.detail')")
+            page.run(
+                "document.querySelector('main').replaceChildren(document.getElementById('samples')); window.scrollTo(0, 0)"
+            )
+            shoot(page, IMAGES / "samples.png", 1280, 1100)
+        with chromium() as page:
+            show(page, sweep / "report.html")
+            page.ready()
+            shoot(page, IMAGES / "sweep.png", 1280, 1700)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
