@@ -62,7 +62,7 @@ def test_mlflow_holds_the_run(tmp_path: Path) -> None:
     assert first.data.metrics["arithmetic/latency_s/mean"] == own["latency_s"]["mean"]
     assert {"time_s/total", "arithmetic/rates/no_answer"} <= set(first.data.metrics)
     names = {file.path for file in client.list_artifacts(first.info.run_id)}
-    assert names == {"config.yaml", "manifest.json", "summary.json", "samples.jsonl"}
+    assert names == {"config.yaml", "manifest.json", "summary.json", "samples.jsonl", "report.html"}
     stored = [*(runs / "mlartifacts").rglob("*.*"), runs / "mlflow.db"]
     assert not [path for path in stored if path.is_file() and SECRET.encode() in path.read_bytes()]
 

@@ -211,7 +211,7 @@ def _accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, 
                 label(f"{name}: {percent(share)} in {seconds(t)}", 120) for name, t, share, _ in points
             ],
             "hoverinfo": "text",
-            "textposition": "top center",
+            "textposition": "bottom right",
             "textfont": {"size": 10},
             "cliponaxis": False,
             "marker": {

@@ -1,12 +1,15 @@
 """The pictures in README.md and docs/: a real run in a pseudo-terminal, its report and a sweep's in headless Chromium.
 
-python -m tests.bench.screenshots [SETTING …]     such as 'benchmark=[math,arithmetic]' benchmarks.math.data_files=math500.jsonl
+python -m tests.bench.screenshots [SETTING …]            runs here, such as with 'benchmark=[math,arithmetic]'
+python -m tests.bench.screenshots --record FOLDER [SETTING …]    only runs, with all files in the folder: on a GPU host without a browser
+python -m tests.bench.screenshots --from FOLDER [PICTURE …]     takes the pictures of what was recorded
 """
 
 import base64
 import fcntl
 import html
 import io
+import json
 import os
 import pty
 import re
@@ -22,11 +25,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from llmbench.report import runs_below, write_many, write_one
 from tests.browser import Page, chromium, show
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 COLUMNS, LINES = 100, 30
-SWEEP = ("-m", "batch_size=1,2,4,8,16", "benchmark=arithmetic", "limit=24")
+PICTURES = ("terminal", "report", "samples", "sweep")
+SWEEP = ("-m", "batch_size=1,2,4,8,16")
 CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 
 
@@ -114,7 +119,9 @@ def terminal_page(command: str, pieces: Sequence[tuple[float, str]]) -> str:
 
 def shoot(page: Page, path: Path, width: int, height: int | None = None) -> None:
     """A picture of the page from its top."""
-    height = height or int(page.run("return Math.ceil(document.body.getBoundingClientRect().bottom)"))
+    height = height or int(
+        page.run("return Math.ceil(document.body.lastElementChild.getBoundingClientRect().bottom) + 12")
+    )
     clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
     taken = page.driver.execute_cdp_cmd(
         "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
@@ -123,35 +130,60 @@ def shoot(page: Page, path: Path, width: int, height: int | None = None) -> None
     print(f"{path}: {path.stat().st_size} bytes")
 
 
-def main(settings: Sequence[str]) -> None:
-    """Runs, opens and takes the pictures."""
+def record(folder: Path, settings: Sequence[str], sweep: Sequence[str]) -> None:
+    """Runs once in a terminal and once as a sweep; everything goes into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces = in_terminal([*settings, f"hydra.run.dir={folder / 'run'}"])
+    shown = " ".join(re.sub(r"=.*/", "=", part) if "=/" in part else part for part in settings)
+    (folder / "terminal.json").write_text(json.dumps([f"python -m llmbench {shown}".rstrip(), pieces]))
+    in_terminal([*sweep, f"hydra.sweep.dir={folder / 'sweep'}"])
+
+
+def take(folder: Path, pictures: Sequence[str] = PICTURES) -> None:
+    """The pictures of what was recorded."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        run, sweep = Path(folder) / "run", Path(folder) / "sweep"
-        pieces = in_terminal([*settings, f"hydra.run.dir={run}"])
-        in_terminal([*SWEEP, f"hydra.sweep.dir={sweep}"])
-        terminal = Path(folder) / "terminal.html"
-        shown = " ".join(
-            part if "data_files" not in part else re.sub(r"=.*/", "=", part) for part in settings
-        )
-        terminal.write_text(terminal_page(f"python -m llmbench {shown}".rstrip(), pieces))
+    if "terminal" in pictures:
+        command, pieces = json.loads((folder / "terminal.json").read_text())
+        terminal = folder / "terminal.html"
+        terminal.write_text(terminal_page(command, pieces))
         with chromium(996) as page:
             show(page, terminal)
             shoot(page, IMAGES / "terminal.png", 996)
-        with chromium() as page:
-            show(page, run / "report.html")
-            page.ready()
+    with chromium() as page:
+        show(page, write_one(folder / "run", folder / "run.html"))
+        page.ready()
+        if "report" in pictures:
             shoot(page, IMAGES / "report.png", 1280, 2300)
-            page.run("document.querySelectorAll('#list a')[2].click()")
-            page.wait("document.querySelector('.detail')")
-            page.run(
-                "document.querySelector('main').replaceChildren(document.getElementById('samples')); window.scrollTo(0, 0)"
-            )
+        page.run(LONE_SAMPLE)
+        page.wait("document.querySelector('.detail')")
+        if "samples" in pictures:
             shoot(page, IMAGES / "samples.png", 1280, 1100)
+    if "sweep" in pictures:
         with chromium() as page:
-            show(page, sweep / "report.html")
-            page.ready()
-            shoot(page, IMAGES / "sweep.png", 1280, 1700)
+            show(page, write_many(runs_below(folder / "sweep"), folder / "sweep.html"))
+            page.ready(samples=bool(page.run("return document.getElementById('list')")))
+            shoot(page, IMAGES / "sweep.png", 1280, 1500)
+
+
+LONE_SAMPLE = """
+const rows = [...document.querySelectorAll('#list a')];
+const names = document.querySelector('main');
+names.replaceChildren(document.getElementById('samples'));
+(rows.find((row) => row.textContent.includes('math')) || rows[0]).click();
+window.scrollTo(0, 0);
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs, opens and takes the pictures."""
+    if arguments[:1] == ["--from"]:
+        take(Path(arguments[1]), arguments[2:] or PICTURES)
+    elif arguments[:1] == ["--record"]:
+        record(Path(arguments[1]), arguments[2:], [*SWEEP, *arguments[2:]])
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            record(Path(folder), arguments, [*SWEEP, "benchmark=arithmetic", "limit=24"])
+            take(Path(folder))
 
 
 if __name__ == "__main__":
