@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import clock, messages, sweep
+from llmbench import clock, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
@@ -183,11 +183,12 @@ class _WithoutHydrasLine(io.TextIOBase):
 
 
 def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """Hydra's overrides as they were typed among the arguments, without the `+` that `for_hydra` gave them.
+    """Hydra's overrides as they were typed among the arguments, without the `+` that `for_hydra` gave them, `***` for secrets.
 
     `resume` is left out: it says where a sweep is, not what its jobs are.
     """
-    return [_typed(override, arguments) for override in overrides if not override.startswith("resume=")]
+    told = [_typed(override, arguments) for override in overrides if not override.startswith("resume=")]
+    return [redaction.without_secrets(override) for override in told]
 
 
 def _typed(override: str, arguments: Sequence[str]) -> str:
@@ -383,7 +384,8 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         job.interrupted = True
         raise
     except Exception as error:
-        job.error = str(error) if isinstance(error, LlmbenchError) else messages.one_line(error)
+        told = str(error) if isinstance(error, LlmbenchError) else messages.one_line(error)
+        job.error = redaction.without_secrets(told)
         if not invocation.multirun:
             invocation.failure = error
             return

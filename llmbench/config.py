@@ -16,6 +16,7 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from llmbench import redaction
 from llmbench.errors import ConfigError
 
 
@@ -301,6 +302,7 @@ def from_hydra(cfg: DictConfig) -> Config:
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
     config.export = [config.export] if isinstance(config.export, str) else list(config.export or ())
+    redaction.learn(as_yaml_data(config))  # here, since all settings come this way
     validate(config)
     return config
 
@@ -438,8 +440,8 @@ def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
 
 
 def as_yaml(config: Config) -> str:
-    """The settings as config.yaml has them."""
-    return str(yaml.safe_dump(as_yaml_data(config), sort_keys=False, allow_unicode=True))
+    """The settings as config.yaml has them, `***` for secrets."""
+    return str(yaml.safe_dump(redaction.clean(as_yaml_data(config)), sort_keys=False, allow_unicode=True))
 
 
 def as_yaml_data(config: Config) -> Any:  # noqa: ANN401 - nested plain data

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+from llmbench import redaction
 from llmbench.config import Config, nearest, suggest
 from llmbench.errors import ConfigError
 
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def complain(sentence: str) -> None:
     """Writes one line to stderr."""
-    sys.stderr.write(f"llmbench: {sentence}\n")
+    sys.stderr.write(f"llmbench: {redaction.without_secrets(sentence)}\n")
     sys.stderr.flush()
 
 

@@ -22,6 +22,7 @@ import orjson
 
 from llmbench.errors import RunError
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.redaction import clean
 from llmbench.summary import Summary, as_dict
 
 CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
@@ -93,11 +94,11 @@ class Store:
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Writes manifest.json."""
-        self._replace(MANIFEST, orjson.dumps(manifest, option=_JSON, default=str))
+        self._replace(MANIFEST, orjson.dumps(clean(manifest), option=_JSON, default=str))
 
     def write_summary(self, summary: Summary) -> None:
         """Writes summary.json."""
-        self._replace(SUMMARY, orjson.dumps(as_dict(summary), option=_JSON, default=str))
+        self._replace(SUMMARY, orjson.dumps(clean(as_dict(summary)), option=_JSON, default=str))
 
     def _replace(self, name: str, content: bytes) -> None:
         _replace(self.folder / name, content)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, cast
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.markup import escape
 from rich.table import Table
 
+from llmbench import redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError
 from llmbench.store import MANIFEST, SUMMARY
@@ -109,6 +111,7 @@ class OneEngineLauncher(Launcher):
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         self.task.expect(job_overrides)
         points = [self._compose(number, o) for number, o in enumerate(job_overrides, initial_job_idx)]
+        self._hide_secrets()
         done: dict[int, JobReturn] = {}
         left = []
         for point, own in zip(points, job_overrides, strict=True):
@@ -124,6 +127,12 @@ class OneEngineLauncher(Launcher):
             for point in group:
                 done[point.number] = self._run(point)
         return [done[point.number] for point in points]
+
+    def _hide_secrets(self) -> None:
+        """Takes tokens and passwords out of what the sweeper has written of the settings."""
+        path = Path(str(self.config.hydra.sweep.dir)) / "multirun.yaml"
+        with suppress(OSError):
+            path.write_text(redaction.without_secrets(path.read_text()))
 
     def _done(self, point: Point) -> bool:
         if point.config is None:
@@ -303,7 +312,7 @@ def row(job: Job) -> dict[str, Any]:
         "status": job.status,
         "error": job.error,
         "engine": job.engine,
-        "summary": job.summary,
+        "summary": redaction.clean(job.summary),
     }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.records import Outcome, Result, Score
+from llmbench.redaction import is_secret_variable
 from llmbench.swe.judging import Verdict, scored, verdict_of
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,7 @@ def missing() -> str | None:
 
 def evaluate(path: Path, model: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Runs the harness and reads its report; None where it wrote none. What it says goes into `harness.log`."""
-    environment = {
-        k: v for k, v in os.environ.items() if not any(word in k for word in ("TOKEN", "SECRET", "KEY"))
-    }
+    environment = {k: v for k, v in os.environ.items() if not is_secret_variable(k)}
     with (path.parent / "harness.log").open("ab") as output:
         subprocess.run(
             command(path, options),
