@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import hydra
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import clock, messages, redaction, sweep
+from llmbench import clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
@@ -145,8 +148,28 @@ def register() -> None:
     """Makes the schema, the launcher and the resolvers known to Hydra; harmless when repeated."""
     ConfigStore.instance().store(name="schema", node=Config)
     sweep.register_launcher()
+    SourcesRegistry.instance().types["file"] = CheckedFiles
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
     OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
+
+
+class CheckedFiles(FileConfigSource):
+    """Hydra's reader of YAML files, which may be a user's (`--config-dir`): looked through before Hydra makes something of them."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """What a file holds.
+
+        Raises:
+            ConfigError: It is no file, too large, or no YAML; the message names it.
+        """
+        path = Path(self.path) / self._normalize_file_name(config_path)
+        try:
+            files.yaml_text(files.read(path, files.YAML_BYTES))
+            return super().load_config(config_path)
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException, ConfigLoadError) as error:
+            raise ConfigError(
+                f"{path} cannot be read ({messages.reason_of(error)}); mend the file."
+            ) from error
 
 
 FREE_FORM = re.compile(

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from llmbench import redaction
+from yaml import YAMLError
+
+from llmbench import files, redaction
 from llmbench.config import Config, nearest, suggest
 from llmbench.errors import ConfigError
 
@@ -24,6 +26,13 @@ def one_line(error: BaseException) -> str:
     """The error's kind and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a file could not be read, in a line without a full stop."""
+    if isinstance(error, YAMLError):
+        return files.yaml_reason(error)
+    return (getattr(error, "strerror", None) or _sentences(str(error)) or type(error).__name__).rstrip(".")
 
 
 def unexpected(error: BaseException, folder: Path | None) -> str:

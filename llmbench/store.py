@@ -16,10 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import orjson
 
+from llmbench import files, shapes
 from llmbench.errors import RunError
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.redaction import clean
@@ -35,6 +36,7 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
 SYNC_S = 1.0
 """Seconds after which journal lines are on the disk at the latest; the file system has them at once."""
+MEND = "take it from a backup, or run again."
 SEALED = "sealed"
 _SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score")
 
@@ -133,9 +135,11 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
+    if not path.name:
+        raise RunError(f"{path} is no name of a file to write.")
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content + b"\n")
+        files.write_new(part, (content, b"\n"))
         part.replace(path)
     except OSError as error:
         with suppress(OSError):
@@ -198,16 +202,18 @@ def from_row(row: Mapping[str, Any]) -> Result:
 
     Raises:
         KeyError: The line lacks a field.
+        TypeError: A field holds something else than it should.
     """
+    if not isinstance(row, dict):
+        raise TypeError("the line holds no object")
     whole = dict(row)
     if SEALED in whole:
-        whole |= orjson.loads(zlib.decompress(base64.b64decode(whole[SEALED])))
-    if isinstance(whole["value"], bool) or not isinstance(whole["value"], int | float):
-        raise TypeError(f"value {whole['value']!r} is no number")
+        inflate = zlib.decompressobj()
+        whole |= orjson.loads(inflate.decompress(base64.b64decode(whole[SEALED]), files.JSON_BYTES))
     score = Score(
         whole["value"], whole["score"]["answer"], Outcome(whole["outcome"]), whole["score"]["explanation"]
     )
-    return Result(
+    result = Result(
         benchmark=whole["benchmark"],
         sample_id=whole["id"],
         repeat=whole["repeat"],
@@ -220,6 +226,8 @@ def from_row(row: Mapping[str, Any]) -> Result:
         elicited=whole["elicited"],
         fields=whole["fields"],
     )
+    shapes.check(result, Result)
+    return result
 
 
 def _completion(entry: Mapping[str, Any]) -> Completion:
@@ -245,9 +253,7 @@ def read_journal(folder: Path, sealed: set[str] | None = None) -> Iterator[Resul
         RunError: There is no journal, or a line other than the last cannot be read.
     """
     path = folder / JOURNAL
-    if not path.is_file():
-        raise RunError(f"{folder} holds no {JOURNAL}; it is not the folder of a run.")
-    lines = path.read_bytes().split(b"\n")
+    lines = _content(path).split(b"\n")
     seen: set[tuple[str, str, int]] = set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -255,7 +261,7 @@ def read_journal(folder: Path, sealed: set[str] | None = None) -> Iterator[Resul
         try:
             row = orjson.loads(line)
             result = from_row(row)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, zlib.error) as error:
             if number == len(lines):
                 return
             raise RunError(
@@ -271,7 +277,7 @@ def read_journal(folder: Path, sealed: set[str] | None = None) -> Iterator[Resul
 def sealed_benchmarks(folder: Path) -> frozenset[str]:
     """The benchmarks whose journal lines are sealed: nothing of them may be written in plain text."""
     found = set()
-    for line in (folder / JOURNAL).read_bytes().split(b"\n"):
+    for line in _content(folder / JOURNAL).split(b"\n"):
         with suppress(orjson.JSONDecodeError):  # a torn last line; read_journal complains of others
             row = orjson.loads(line)
             if isinstance(row, dict) and SEALED in row:
@@ -286,18 +292,45 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         RunError: The folder holds no run, or a file of it cannot be read.
     """
     folder = Path(folder)
-    summary, manifest, sealed = _read(folder / SUMMARY), _read(folder / MANIFEST), set[str]()
+    summary, manifest = read_object(folder / SUMMARY, Summary), read_object(folder / MANIFEST, Manifest)
+    sealed = set[str]()
     results = list(read_journal(folder, sealed))
     return Run(folder, summary, manifest, results, frozenset(sealed))
 
 
-def _read(path: Path) -> dict[str, Any]:
+class Manifest(TypedDict, total=False):
+    """What others read of manifest.json."""
+
+    started: str | None
+    overrides: list[str]
+    samples: dict[str, list[str]]
+    data: dict[str, dict[str, Any]]
+    checkpoint: dict[str, Any] | None
+    machine: dict[str, Any]
+    versions: dict[str, str | None]
+    sampling: dict[str, Any]
+    git_commit: str | None
+    recovery: list[dict[str, Any]]
+
+
+def read_object(path: Path, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a class, or a TypedDict
+    """The JSON object that a file of a run holds.
+
+    Raises:
+        RunError: There is no such file, it cannot be read, or it is not of the shape.
+    """
     try:
-        content = orjson.loads(path.read_bytes())
-    except FileNotFoundError as error:
+        content = orjson.loads(_content(path, files.JSON_BYTES))
+        shapes.check(content, shape)
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise RunError(f"{path} cannot be read ({error}); {MEND}") from error
+    return content  # type: ignore[no-any-return]
+
+
+def _content(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:
+    try:
+        return files.read(path, most_bytes)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path.parent} holds no {path.name}; it is not the folder of a run.") from error
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise RunError(f"{path} cannot be read ({error}).") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} holds no JSON object.")
-    return content
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); {MEND}") from error

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self, TypedDict, cast
 
 import orjson
 from hydra.core.config_store import ConfigStore
@@ -20,8 +20,9 @@ from rich.table import Table
 
 from llmbench import redaction
 from llmbench.config import Config, from_hydra
-from llmbench.errors import ConfigError
-from llmbench.store import MANIFEST, SUMMARY
+from llmbench.errors import ConfigError, RunError
+from llmbench.store import MANIFEST, MEND, SUMMARY, Manifest, read_object
+from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
 PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
@@ -206,7 +207,7 @@ def _settings(composed: DictConfig) -> Config | None:
 def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job | None:
     """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
-        summary, manifest = _written(candidate / SUMMARY), _written(candidate / MANIFEST)
+        summary, manifest = _written(candidate / SUMMARY, Summary), _written(candidate / MANIFEST, Manifest)
         same = sorted(manifest.get("overrides") or ()) == sorted(overrides)
         if summary.get("status") == "finished" and same:
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
@@ -220,18 +221,46 @@ def _engine(folder: Path) -> int:
     return int(found.get("engine") or 0)
 
 
+class JobRow(TypedDict):
+    """A job in a sweep's `summary.json`, see `row`."""
+
+    job: int
+    overrides: list[str]
+    folder: str
+    status: str
+    error: str | None
+    engine: int | None
+    summary: dict[str, Any] | None
+
+
+class WrittenSweep(TypedDict, total=False):
+    """What is read back of a sweep's `summary.json`."""
+
+    time_s: float
+    loads: int
+    jobs: list[JobRow]
+
+
 def written_sweep(folder: Path) -> dict[str, Any]:
-    """What a sweep's `summary.json` holds; nothing where there is none."""
-    return _written(folder / SUMMARY)
+    """What a sweep's `summary.json` holds; nothing where there is none.
+
+    Raises:
+        RunError: It cannot be read.
+    """
+    if not (folder / SUMMARY).exists():
+        return {}
+    found = read_object(folder / SUMMARY, WrittenSweep)
+    if not all(JobRow.__required_keys__ <= job.keys() for job in found.get("jobs") or []):
+        raise RunError(f"{folder / SUMMARY} is no summary of a sweep; {MEND}")
+    return found
 
 
-def _written(path: Path) -> dict[str, Any]:
+def _written(path: Path, shape: object) -> dict[str, Any]:
     """What a file of a run holds; nothing where it cannot be read."""
     try:
-        found = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        return read_object(path, shape)
+    except RunError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def finish(
@@ -299,7 +328,7 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 
 def _had_engine(job: Job) -> bool:
     """Whether a job got as far as its engine; of one that did not finish only its folder tells."""
-    written = job.summary or _written(job.folder / SUMMARY)
+    written = job.summary or _written(job.folder / SUMMARY, Summary)
     return written.get("engine") is not None
 
 

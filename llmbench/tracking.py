@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
+from llmbench.compare.settings import read_config
 from llmbench.config import Config, Tracker
 from llmbench.errors import ConfigError
 from llmbench.machine import distribution
@@ -100,7 +100,7 @@ def track(config: Config, folder: Path, terminal: Terminal) -> None:
 
 @contextmanager
 def _tracked(folder: Path) -> Iterator[Tracked]:
-    settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    settings = read_config(folder) or {}
     summary = orjson.loads((folder / SUMMARY).read_bytes())
     job = re.fullmatch(r"\d+(_\d+)?", folder.name)
     group = folder.absolute().parent.name if job else None

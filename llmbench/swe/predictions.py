@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmbench.files import write_new
 from llmbench.records import Outcome, Result, Score
 from llmbench.redaction import is_secret_variable
 from llmbench.swe.judging import Verdict, scored, verdict_of
@@ -44,7 +45,7 @@ def write(folder: Path, results: Sequence[Result], model: str) -> Path:
     """Writes them as a whole."""
     path = folder / FILE
     part = path.with_suffix(".part")
-    part.write_text("".join(json.dumps(row) + "\n" for row in rows(results, model)), encoding="utf-8")
+    write_new(part, (json.dumps(row).encode() + b"\n" for row in rows(results, model)))
     part.replace(path)
     return path
 
