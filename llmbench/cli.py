@@ -257,7 +257,11 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
             composed = hydra.compose("config", overrides=for_hydra(overrides))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except LlmbenchError:
+        raise
+    except (
+        Exception
+    ) as error:  # of Hydra, OmegaConf, YAML and their parsers, about what was typed: their kinds are many
         raise ConfigError(messages.explain_composition(error, config_folder())) from error
     messages.refuse_additions(overrides, config_folder())
     return from_hydra(composed)
@@ -341,7 +345,9 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
             f"The run's folder {error.filename or ''} cannot be made ({error.strerror}); "
             "choose another with hydra.run.dir=FOLDER."
         )
-    return messages.unexpected(error, invocation.jobs[-1].folder if invocation.jobs else None)
+    if not invocation.jobs:  # nothing but the settings was looked at
+        return messages.explain_composition(error, config_folder())
+    return messages.unexpected(error, invocation.jobs[-1].folder)
 
 
 def _run_hydra(invocation: Invocation) -> None:

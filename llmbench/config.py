@@ -313,13 +313,13 @@ def _first_line(error: BaseException) -> str:
 
 def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
     """Names the profile column that does not exist, the usual reason for an interpolation that leads nowhere."""
-    profile = cfg.get("profile") or {}
+    whole = OmegaConf.to_container(cfg, resolve=False)
+    plain: dict[str, Any] = whole if isinstance(whole, dict) else {}
     for axis in ("samples", "tokens", "stops"):
-        column = profile.get(axis)
-        for name, benchmark in (cfg.get("benchmarks") or {}).items():
-            tables = OmegaConf.to_container(benchmark, resolve=False)
-            columns = tables.get("profiles", {}) if isinstance(tables, dict) else {}
-            if column not in columns:
+        column = (plain.get("profile") or {}).get(axis)
+        for name, benchmark in (plain.get("benchmarks") or {}).items():
+            columns = benchmark.get("profiles", {}) if isinstance(benchmark, dict) else {}
+            if isinstance(columns, dict) and column not in columns:
                 return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
     return f"{error.full_key or 'A setting'} does not resolve: {_first_line(error)}."
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from llmbench import files, redaction
@@ -50,7 +52,10 @@ def explain_composition(error: BaseException, conf: Path) -> str:
         group, _, name = str(missing_file).rpartition("/")
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, options(conf, group))}"
     text = str(error)
-    return _explain_key(text, conf, error) or _explain_override(error) or f"{_sentences(text)}."
+    told = _explain_key(text, conf, error) or _explain_override(error)
+    if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
+        return f"The settings cannot be put together ({one_line(error)}); check what was typed."
+    return told or f"{_sentences(text) or type(error).__name__}."
 
 
 def options(conf: Path, group: str) -> list[str]:
@@ -76,7 +81,7 @@ def _unknown_key(key: str, conf: Path) -> str:
         known = known_keys(part, conf)
         if parts[length - 1] not in known:
             return _no_setting(part, known)
-    if parts[0] == "benchmarks":
+    if parts[0] == "benchmarks" and len(parts) > 1:
         return f"Benchmark {parts[1]!r} is not part of this run; choose it too: 'benchmark=[{parts[1]},…]'."
     return f"{key!r} cannot be set here."
 

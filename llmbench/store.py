@@ -203,6 +203,7 @@ def from_row(row: Mapping[str, Any]) -> Result:
     Raises:
         KeyError: The line lacks a field.
         TypeError: A field holds something else than it should.
+        ValueError: A field holds what it cannot.
     """
     if not isinstance(row, dict):
         raise TypeError("the line holds no object")
@@ -227,6 +228,8 @@ def from_row(row: Mapping[str, Any]) -> Result:
         fields=whole["fields"],
     )
     shapes.check(result, Result)
+    if not 0 <= score.value <= 1:
+        raise ValueError(f"value must be from 0 to 1, not {score.value}")
     return result
 
 
@@ -298,6 +301,15 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     return Run(folder, summary, manifest, results, frozenset(sealed))
 
 
+class Machine(TypedDict, total=False):
+    """What others read of a manifest's `machine`."""
+
+    platform: str | None
+    cpu_count: int | None
+    memory_bytes: int | None
+    gpus: list[dict[str, Any]]
+
+
 class Manifest(TypedDict, total=False):
     """What others read of manifest.json."""
 
@@ -306,7 +318,7 @@ class Manifest(TypedDict, total=False):
     samples: dict[str, list[str]]
     data: dict[str, dict[str, Any]]
     checkpoint: dict[str, Any] | None
-    machine: dict[str, Any]
+    machine: Machine
     versions: dict[str, str | None]
     sampling: dict[str, Any]
     git_commit: str | None
