@@ -301,7 +301,7 @@ def from_hydra(cfg: DictConfig) -> Config:
         )
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
-    config.export = [config.export] if isinstance(config.export, str) else list(config.export or ())
+    config.export = [config.export] if isinstance(config.export, str) else config.export or []
     redaction.learn(as_yaml_data(config))  # here, since all settings come this way
     validate(config)
     return config
@@ -362,6 +362,7 @@ def validate(config: Config) -> None:
     _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     _check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
+    _check(isinstance(config.export, list), "export", config.export, f"a list of {', '.join(EXPORTS)}")
     for name in config.export:
         if name not in EXPORTS:
             raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")

@@ -4,6 +4,7 @@ Only what is needed to name and verify the data later is kept beside the rows: w
 resolved to, a fingerprint, and how long reading took.
 """
 
+import codecs
 import glob
 import hashlib
 import math
@@ -171,6 +172,7 @@ def parse_json(content: bytes) -> list[Row]:
         ValueError: It is neither; the message names the line.
     """
     rows: list[Any]
+    content = content.removeprefix(codecs.BOM_UTF8)
     if content.lstrip()[:1] == b"[":
         rows = orjson.loads(content)
     else:

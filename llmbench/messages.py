@@ -55,7 +55,9 @@ def explain_composition(error: BaseException, conf: Path) -> str:
     told = _explain_key(text, conf, error) or _explain_override(error)
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
-    return told or f"{_sentences(text) or type(error).__name__}."
+    key = re.search(r"full_key: (\S+)", text)
+    where = f"{key[1]}: " if key else ""
+    return told or f"{where}{_sentences(text) or type(error).__name__}."
 
 
 def options(conf: Path, group: str) -> list[str]:

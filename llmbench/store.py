@@ -139,6 +139,7 @@ def _replace(path: Path, content: bytes) -> None:
         raise RunError(f"{path} is no name of a file to write.")
     part = path.with_name(f".{path.name}.part")
     try:
+        files.refuse_special(path)
         files.write_new(part, (content, b"\n"))
         part.replace(path)
     except OSError as error:
