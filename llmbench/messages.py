@@ -20,8 +20,13 @@ log = logging.getLogger(__name__)
 
 def complain(sentence: str) -> None:
     """Writes one line to stderr."""
-    sys.stderr.write(f"llmbench: {redaction.without_secrets(sentence)}\n")
+    sys.stderr.write(f"llmbench: {printable(redaction.without_secrets(sentence))}\n")
     sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """The text with control characters made visible, so that none of them steers the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def one_line(error: BaseException) -> str:
