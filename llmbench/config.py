@@ -313,11 +313,13 @@ def _first_line(error: BaseException) -> str:
 
 def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
     """Names the profile column that does not exist, the usual reason for an interpolation that leads nowhere."""
-    whole = OmegaConf.to_container(cfg, resolve=False)
-    plain: dict[str, Any] = whole if isinstance(whole, dict) else {}
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    profile, benchmarks = (
+        part if isinstance(part, dict) else {} for part in (plain.get("profile"), plain.get("benchmarks"))
+    )
     for axis in ("samples", "tokens", "stops"):
-        column = (plain.get("profile") or {}).get(axis)
-        for name, benchmark in (plain.get("benchmarks") or {}).items():
+        column = profile.get(axis)
+        for name, benchmark in benchmarks.items():
             columns = benchmark.get("profiles", {}) if isinstance(benchmark, dict) else {}
             if isinstance(columns, dict) and column not in columns:
                 return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
