@@ -92,6 +92,7 @@ class Asking:
                 else:
                     time.sleep(IDLE_S)
                 self._collect()
+                self.store.sync_if_due()
                 if self.progress.due():
                     self.progress.show(self.engine.generated_tokens())
             self.progress.note(self.engine.generated_tokens())

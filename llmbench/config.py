@@ -258,7 +258,8 @@ class Config:
     schedule: Schedule = Schedule.together
     sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
-    resume: str | None = None  # a sweep's folder: its finished jobs are not run again
+    disk_wait_s: float = 3600.0  # how long a run pauses, at most, where its folder takes nothing
+    resume: str | None = None  # the folder of a run or a sweep to go on with, or last
     limit: int | None = None  # at most this many samples of each benchmark
     fewshot: int = 0
     chat: bool = True
@@ -354,6 +355,7 @@ def validate(config: Config) -> None:
         config.min_batch_size,
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
+    _check(config.disk_wait_s >= 0, "disk_wait_s", config.disk_wait_s, "a number of seconds from 0")
     _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
     _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
     _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")

@@ -21,6 +21,7 @@ from llmbench.engine.base import Engine, Workload
 from llmbench.errors import OutOfMemoryError
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
+from llmbench.patience import Patience
 from llmbench.pool import EnginePool, engine_key
 from llmbench.progress import Progress
 from llmbench.questions import (
@@ -35,7 +36,10 @@ from llmbench.questions import (
 )
 from llmbench.records import Result, Sample
 from llmbench.recovery import StartAgain, Step, lowered, next_step
-from llmbench.store import CONFIG, MEMORY_LOG, REPORT, TRACE, Store, read_journal
+from llmbench.resume import checks, sittings
+from llmbench.resume.commandline import command
+from llmbench.resume.sittings import Sitting
+from llmbench.store import CONFIG, JOURNAL, MEMORY_LOG, REPORT, TRACE, Store, read_journal
 from llmbench.summary import Summary
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
@@ -66,7 +70,9 @@ def run(  # noqa: PLR0913 - all but two are optional
     stop: Stop | None = None,
     pool: EnginePool | None = None,
     goes_on: bool = False,
+    resumes: bool = False,
     restarts: bool = False,
+    origin: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Runs the chosen benchmarks and writes the run's folder.
 
@@ -78,6 +84,8 @@ def run(  # noqa: PLR0913 - all but two are optional
         stop: Set from outside to end the run early.
         pool: Holds the engine, and keeps it for the next run; without one the engine is closed at the end.
         goes_on: The folder holds a run that ended early; what its journal holds is not asked again.
+        resumes: It does so in a new sitting, not as the continuation of a process that ran out of memory.
+        origin: More of how the run came about, for the manifest: the whole command line and where it was typed.
         restarts: The caller can go on in a new process.
 
     Raises:
@@ -95,14 +103,19 @@ def run(  # noqa: PLR0913 - all but two are optional
                 stop=stop,
                 pool=own,
                 goes_on=goes_on,
+                resumes=resumes,
                 restarts=restarts,
+                origin=origin,
             )
+    stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
+    patience = Patience(config.disk_wait_s, stop, terminal.notice)
     sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-    with Store(folder, sealed, goes_on=goes_on) as store:
-        this = _Run(config, store, terminal or Terminal(quiet=True), stop or Stop(), pool, restarts=restarts)
-        this.manifest |= _origin(config, overrides)
-        this.take_up()
+    with Store(folder, sealed, goes_on=goes_on, patience=patience) as store:
+        this = _Run(config, store, terminal, stop, pool, restarts=restarts)
+        this.manifest |= _origin(config, overrides) | dict(origin or {})
+        this.take_up(resumes=resumes)
         try:
+            this.store.write_text(CONFIG, as_yaml(this.config))
             this.write()
             this.go()
             this.learn()
@@ -141,7 +154,8 @@ class _Run:
     engine: Engine | None = None
     restarts: bool = False
     trace: Sequence[Look] = ()
-    kept: int = 0  # results of the process before
+    kept: int = 0  # results of the processes before
+    sittings: list[Sitting] = field(default_factory=list)
     modules: dict[str, Module] = field(default_factory=dict)
     later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     asked_for: str = field(init=False)  # the engine's key before anything was lowered
@@ -151,13 +165,50 @@ class _Run:
         self.config = self.pool.lowered(self.config)
         self.found = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
 
-    def take_up(self) -> None:
-        """The results that the folder holds, and what was lowered before."""
-        self.results = list(read_journal(self.store.folder))
+    def take_up(self, *, resumes: bool) -> None:
+        """The results that the folder holds, and what was lowered before.
+
+        Raises:
+            ConfigError: The settings are not those of the results.
+        """
+        folder = self.store.folder
+        self.results = list(read_journal(folder))
         self.kept = len(self.results)
+        before = self.store.read_manifest()
+        self.sittings = sittings.read(before.get("sittings"))
+        if resumes or not self.sittings:
+            self.sittings = sittings.begin(self.sittings, folder, self.kept, clock.started())
+        if self.store.damage is not None:
+            self._note_about(self.store.damage.sentence(folder / JOURNAL))
+        if resumes and before:
+            self._resume(before)
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         if self._steps:
             self._note_lowered()
+
+    def _resume(self, before: dict[str, Any]) -> None:
+        """Checks that this is the same run, and takes over what it knew.
+
+        Raises:
+            ConfigError: It is not.
+        """
+        steps = [Step(**step) for step in before.get("recovery") or []]
+        if self.results:
+            checks.check_settings(self.store.folder, self.config, [step.setting for step in steps])
+            for sentence in checks.changes(before, self.manifest):
+                self._note_about(sentence)
+        if steps and not self._steps:
+            self.pool.steps[self.asked_for] = steps
+            self.config = self.pool.lowered(self.config)
+        kept = ("started", "overrides", "arguments", "directory", "sweep")
+        self.manifest |= {name: before[name] for name in kept if name in before}
+        self.terminal.notice(
+            f"Going on with {self.store.folder}: {self.kept} result{'' if self.kept == 1 else 's'} kept."
+        )
+
+    def _note_about(self, sentence: str) -> None:
+        self.found.notes.append(sentence)
+        self.terminal.notice(sentence)
 
     @property
     def _steps(self) -> list[Step]:
@@ -191,6 +242,8 @@ class _Run:
                 "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
             )
             engine, work, questions = self._load(work, writing, read, checkpoint)
+            if self.kept:
+                checks.check_questions(self.store.folder, questions, self.results)
             engine.begin(tokenizer, work, loaded=self.loaded)
             self.engine = engine
             self._note_engine(engine)
@@ -462,11 +515,29 @@ class _Run:
                 f"vLLM interrupted running requests {engine.preemptions} times because the KV cache was full; "
                 "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
             )
-        self.found.time_s.total = clock.since_start()
+        times = self.found.time_s
+        times.total, times.paused = clock.since_start(), self.store.patience.paused_s
+        if times.paused:
+            self.found.warnings.append(
+                f"The run paused for {times.paused:.0f} s because its folder could not be written; latencies and throughput include that."
+            )
+        if self.kept:
+            self.found.gpu.energy_j = None  # of the whole run it is not known
+        self._end_sitting()
+
+    def _end_sitting(self) -> None:
+        status, total = self.found.status, self.found.time_s.total
+        counted = sum(sitting.results for sitting in self.sittings[:-1])
+        last = replace(self.sittings[-1], status=status, results=len(self.results) - counted, time_s=total)
+        self.sittings[-1] = last if status != sittings.RUNNING else self.sittings[-1]
+        self.manifest["sittings"] = self.found.sittings = sittings.as_rows(self.sittings)
+        ended = status in ("finished", "running")
+        self.found.resume = None if ended else command(self.manifest.get("sweep") or self.store.folder)
 
     def write(self) -> None:
         """Manifest and summary as they are now."""
         self.manifest["status"] = self.found.status
+        self.manifest["sittings"] = sittings.as_rows(self.sittings)
         self.store.write_manifest(self.manifest)
         self.store.write_summary(self.found)
 

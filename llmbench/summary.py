@@ -103,6 +103,7 @@ class TimeSplit:
         first_token: From the start of the process to the first token of an answer.
         generate: From the first request to the last token.
         grade_tail: From the last token to the last grade.
+        paused: Waiting for a folder that took nothing, which is part of the times around it.
     """
 
     total: float | None = None
@@ -115,6 +116,7 @@ class TimeSplit:
     first_token: float | None = None
     generate: float | None = None
     grade_tail: float | None = None
+    paused: float = 0.0
 
 
 @dataclass(slots=True)
@@ -135,7 +137,13 @@ class GpuUse:
 
 @dataclass(slots=True)
 class Summary:
-    """A whole run."""
+    """A whole run.
+
+    Attributes:
+        sittings: How often it was begun, each with its time (`resume.sittings.Sitting`); `time_s` is the last one's.
+        resume: The command that goes on with it, where it did not finish.
+        notes: What was not as it should be about its files, or changed between sittings.
+    """
 
     status: str
     model: str
@@ -150,6 +158,9 @@ class Summary:
     preflight: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     recovery: list[str] = field(default_factory=list)
+    sittings: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    resume: str | None = None
     error: str | None = None
     version: int = VERSION
 

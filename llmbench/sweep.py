@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self, cast
 
 import orjson
 from hydra.core.config_store import ConfigStore
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError
-from llmbench.store import MANIFEST, SUMMARY
+from llmbench.store import JOURNAL, MANIFEST, SUMMARY
 from llmbench.terminal import Terminal
 
 PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
@@ -33,6 +33,7 @@ class Job:
     Attributes:
         number: Its place in the order in which the jobs were asked for, from 0.
         engine: Which of the engines loaded so far stood when it ended, from 1; 0: none.
+        begun: Its folder holds its beginning: of this call of the program (`now`), or of one `before`.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Job:
     error: str | None = None
     interrupted: bool = False
     engine: int = 0
+    begun: Literal["now", "before"] | None = None
 
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> Self:
@@ -201,6 +203,19 @@ def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job 
         same = sorted(manifest.get("overrides") or ()) == sorted(overrides)
         if summary.get("status") == "finished" and same:
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
+    return None
+
+
+def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
+    """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
+    for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
+        manifest = _written(candidate / MANIFEST)
+        if not candidate.is_dir():
+            continue
+        journal = candidate / JOURNAL
+        empty = not journal.is_file() or not journal.stat().st_size
+        if sorted(manifest.get("overrides") or ()) == sorted(overrides) or (not manifest and empty):
+            return candidate
     return None
 
 

@@ -13,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from llmbench.repeats import RepeatStatistics
+from llmbench.resume import sittings
 from llmbench.summary import BenchmarkSummary, Summary
 
 PLAIN_WIDTH = 100
@@ -113,6 +114,8 @@ def _repeats(found: RepeatStatistics) -> str:
 def _closing(summary: Summary) -> str:
     split, engine = summary.time_s, summary.engine
     parts = [f"time to score {_number(split.total, ' s')}"]
+    if len(summary.sittings) > 1:
+        parts = [f"{sittings.sentence(sittings.read(summary.sittings))}; of the last"]
     named = (
         ("data", split.data),
         ("prepare", split.prepare),

@@ -210,7 +210,7 @@ def _wandb(tracked: Tracked, config: Config, folder: Path) -> str:
     """Logs as WANDB_MODE and its kin say; offline where nobody is logged in, since nobody could answer a prompt."""
     import wandb
 
-    mode = os.environ.get("WANDB_MODE") or (None if _logged_in() else "offline")
+    mode: Any = os.environ.get("WANDB_MODE") or (None if _logged_in() else "offline")
     project = config.tracker_project or os.environ.get("WANDB_PROJECT") or PROJECT
     run = wandb.init(
         project=project,
