@@ -95,10 +95,11 @@ class Invocation:
 
     def _remember(self, folder: Path) -> None:
         """Writes down how the sweep was begun, so that `resume=FOLDER` needs nothing else."""
-        path = folder / BEGUN
-        if not path.exists():
-            begun = self.origin() | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-            write_whole(path, orjson.dumps(begun, option=orjson.OPT_INDENT_2).decode())
+        before, now = sweep.written(folder / BEGUN), self.origin()
+        if any(before.get(name) != value for name, value in now.items()):
+            started = before.get("started") or time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            begun = now | {"started": started}
+            write_whole(folder / BEGUN, orjson.dumps(begun, option=orjson.OPT_INDENT_2).decode())
 
     def origin(self) -> dict[str, Any]:
         """How the command came about, for a manifest."""

@@ -199,7 +199,7 @@ def _settings(composed: DictConfig) -> Config | None:
 def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job | None:
     """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
-        summary, manifest = _written(candidate / SUMMARY), _written(candidate / MANIFEST)
+        summary, manifest = written(candidate / SUMMARY), written(candidate / MANIFEST)
         same = sorted(manifest.get("overrides") or ()) == sorted(overrides)
         if summary.get("status") == "finished" and same:
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
@@ -209,7 +209,7 @@ def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job 
 def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
     """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
-        manifest = _written(candidate / MANIFEST)
+        manifest = written(candidate / MANIFEST)
         if not candidate.is_dir():
             continue
         journal = candidate / JOURNAL
@@ -228,10 +228,10 @@ def _engine(folder: Path) -> int:
 
 def written_sweep(folder: Path) -> dict[str, Any]:
     """What a sweep's `summary.json` holds; nothing where there is none."""
-    return _written(folder / SUMMARY)
+    return written(folder / SUMMARY)
 
 
-def _written(path: Path) -> dict[str, Any]:
+def written(path: Path) -> dict[str, Any]:
     """What a file of a run holds; nothing where it cannot be read."""
     try:
         found = orjson.loads(path.read_bytes())
@@ -305,8 +305,8 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 
 def _had_engine(job: Job) -> bool:
     """Whether a job got as far as its engine; of one that did not finish only its folder tells."""
-    written = job.summary or _written(job.folder / SUMMARY)
-    return written.get("engine") is not None
+    found = job.summary or written(job.folder / SUMMARY)
+    return found.get("engine") is not None
 
 
 def row(job: Job) -> dict[str, Any]:

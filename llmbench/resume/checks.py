@@ -55,6 +55,7 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
 
 
 def _refusal(folder: Path, changed: Sequence[Setting]) -> str:
+    changed = sorted(changed, key=lambda s: (not s.name.startswith("profile."), s.name.count("."), s.name))
     names = [f"{s.name}={_short(s.run)} (it was {_short(s.baseline)})" for s in changed[:SHOWN]]
     more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
     return (
@@ -88,7 +89,8 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
             raise ConfigError(
                 f"The gold answer of {name} is another one now than in {folder}; start a new run."
             )
-        if prompts.prompt_hash(request.prompt_ids) != result.prompt_hash:
+        same_ids = prompts.prompt_hash(request.prompt_ids) == result.prompt_hash
+        if not same_ids or asked.text != result.prompt:
             raise ConfigError(
                 f"The prompt of {name} differs from the one in {folder}: the data, the chat template or the tokenizer changed; "
                 "start a new run."

@@ -35,7 +35,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     if not named or named[-1] in (SETTING, f"{SETTING}null"):
         return list(arguments)
     typed = [a for a in arguments if not a.startswith(SETTING)]
-    name = named[-1].removeprefix(SETTING).strip("\"'")
+    name = _unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else Path(name).expanduser()
     whole = any(STARTS_A_SWEEP.match(a) for a in typed)
     if whole:
@@ -94,7 +94,7 @@ def last(typed: Sequence[str]) -> Path:
     Raises:
         ConfigError: There is none.
     """
-    places = [a.removeprefix(RUNS_DIR).strip("\"'") for a in typed if a.startswith(RUNS_DIR)]
+    places = [_unquoted(a.removeprefix(RUNS_DIR)) for a in typed if a.startswith(RUNS_DIR)]
     folder = Path(places[-1] if places else "runs").expanduser()
     begun = [
         (str(_read(path).get("started") or ""), path.stat().st_mtime, path.parent)
@@ -111,6 +111,13 @@ def quoted(value: str) -> str:
     if re.fullmatch(r"[\w/.-]+", value):
         return value
     return "'{}'".format(value.replace("\\'", "\\\\'").replace("'", "\\'"))
+
+
+def _unquoted(value: str) -> str:
+    """The value of what `quoted` made, or a person for Hydra."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1].replace(f"\\{value[0]}", value[0])
+    return value
 
 
 def command(folder: str | Path) -> str:
