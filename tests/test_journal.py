@@ -211,7 +211,12 @@ def test_lines_are_on_the_disk_within_a_second_without_another_one(
 ) -> None:
     synced: list[int] = []
     fsync = os.fsync
-    monkeypatch.setattr("llmbench.journal.os.fsync", lambda file: (synced.append(file), fsync(file)))
+
+    def noted(file: int) -> None:
+        synced.append(file)
+        fsync(file)
+
+    monkeypatch.setattr("llmbench.journal.os.fsync", noted)
     with Store(tmp_path / "run") as store:
         store.append(RESULT)
         store.sync_if_due()
