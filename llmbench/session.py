@@ -16,7 +16,7 @@ from llmbench.logs import captured
 from llmbench.pool import EnginePool
 from llmbench.questions import import_modules, read_samples, write_questions
 from llmbench.signals import listening
-from llmbench.store import CONFIG, LOG, load_run
+from llmbench.store import CONFIG, JOURNAL, LOG, load_run
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
@@ -158,10 +158,9 @@ def claim(folder: Path, *, may_move: bool) -> Path:
 
 def cannot_write(folder: Path, error: OSError) -> RunError:
     """The sentence for a folder that takes no more."""
-    return RunError(
-        f"The run's folder {folder} cannot be written ({error.strerror}); what was journalled is kept. "
-        "Choose another with hydra.run.dir=FOLDER."
-    )
+    begun = (folder / JOURNAL).exists()
+    way_out = "what was journalled is kept." if begun else "choose another with hydra.run.dir=FOLDER."
+    return RunError(f"The run's folder {folder} cannot be written ({error.strerror}); {way_out}")
 
 
 def show_prompts(config: Config, terminal: Terminal) -> None:

@@ -313,16 +313,18 @@ def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.Capture
     assert found[0]["time_s"] > 0
 
 
-def started(folder: Path, *settings: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "llmbench", *settings],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def started(folder: Path, *settings: str, errors: Path | None = None) -> "subprocess.Popen[str]":
+    """llmbench in a process of its own; what it says goes to the pipe, or to a file."""
+    with (errors or Path(os.devnull)).open("w") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "llmbench", *settings],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdout=subprocess.DEVNULL,
+            stderr=file if errors else subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
 
 def wait_for_lines(journal: Path, count: int, process: "subprocess.Popen[str]") -> None:
