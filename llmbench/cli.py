@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -26,6 +26,7 @@ from yaml import YAMLError
 from llmbench import clock, messages, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
+from llmbench.faults import Faults
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, finished_before
@@ -99,6 +100,7 @@ class Invocation:
             if self.left is not None:
                 self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
                 self._pool.loads = self.left.loads
+                self._pool.faults = Faults.of(self.left.faults)
         return self._pool
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
@@ -278,6 +280,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         loads=pool.loads,
         steps=pool.steps,
         jobs=[sweep.row(other) for other in invocation.jobs[:-1]],
+        faults=asdict(pool.faults),
     )
     where = f"resume={invocation.sweep_folder}" if multirun else f"hydra.run.dir={left.folder}"
     try:

@@ -258,6 +258,9 @@ class Config:
     schedule: Schedule = Schedule.together
     sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
+    engine_restarts: int = (
+        3  # times in a row that a new engine is loaded for one that died before it answered anything
+    )
     resume: str | None = None  # a sweep's folder: its finished jobs are not run again
     limit: int | None = None  # at most this many samples of each benchmark
     fewshot: int = 0
@@ -355,6 +358,7 @@ def validate(config: Config) -> None:
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
     _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
+    _check(config.engine_restarts >= 0, "engine_restarts", config.engine_restarts, "a whole number from 0")
     _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
     _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")
     _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")

@@ -150,6 +150,7 @@ class Summary:
     preflight: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     recovery: list[str] = field(default_factory=list)
+    restarts: list[str] = field(default_factory=list)
     error: str | None = None
     version: int = VERSION
 
