@@ -162,13 +162,15 @@ class Asking:
 
     def _control(self) -> Request | None:
         """The request with the shortest answer so far."""
-        asked = {(r.benchmark, r.sample_id, r.repeat): r for r in self.questions.requests}
+        requests = {(r.benchmark, r.sample_id, r.repeat): r for r in self.questions.requests}
+        pairs = [(requests.get((r.benchmark, r.sample_id, r.repeat)), r.completions) for r in self.results]
+        pairs += [
+            (e.request, tuple(e.completions)) for e in self._exchanges.values()
+        ]  # some are being graded
         answered = [
-            (result.completions[0].output_tokens, asked[key])
-            for result in self.results
-            if result.completions
-            and result.completions[0].finish_reason is not FinishReason.ABORT
-            and (key := (result.benchmark, result.sample_id, result.repeat)) in asked
+            (completions[0].output_tokens, request)
+            for request, completions in pairs
+            if request and completions and completions[0].finish_reason is not FinishReason.ABORT
         ]
         if not answered:
             return None

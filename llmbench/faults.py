@@ -29,8 +29,7 @@ class Restart:
         kept = f"; {self.kept} finished results are kept" if self.kept else ""
         count = "1 request" if self.running == 1 else f"{self.running} requests"
         apart = f", and asks the {count} that it worked on apart" if self.running else ""
-        said = " ".join(self.error.split()).rstrip(".")
-        return f"{said[0].upper()}{said[1:]}. A new engine goes on{where}{apart}{kept}."
+        return f"{' '.join(self.error.split()).rstrip('.')}. A new engine goes on{where}{apart}{kept}."
 
 
 @dataclass(slots=True)

@@ -49,7 +49,7 @@ def follow() -> None:
     """In a process of an engine, wherever vLLM has started it: ends it when the process that leads is gone.
 
     A thread waits for that. Where this one was started by another process of the same engine, as the workers of a model
-    that is spread over GPUs are, that one ends too: it may have no code of llmbench's in it.
+    that is spread over GPUs are, that one ends too: it may have no code of llmbench's in it. And this one ends with it.
     """
     leader = int(os.environ.get(VARIABLE) or 0)
     if not leader or leader == os.getpid() or os.getpid() in _following:
@@ -70,6 +70,8 @@ def follow() -> None:
 def _wait(gone: int, between: int | None) -> None:
     waiting = select.poll()
     waiting.register(gone, select.POLLIN)
+    if between is not None:
+        waiting.register(between, select.POLLIN)
     waiting.poll()
     if between is not None:
         with suppress(ProcessLookupError):

@@ -30,7 +30,7 @@ from llmbench.engine.vllm_choices import (
     pick_device,
 )
 from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
-from llmbench.engine.vllm_processes import close, processes, tell_of_death
+from llmbench.engine.vllm_processes import close, family, tell_of_death
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.errors import EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
@@ -39,7 +39,7 @@ from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
+    import psutil
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class VllmEngine:
         self._batch_size = self._ahead = 0
         self.refill = 1
         self._before: dict[str, float] = {}
-        self._processes: list[BaseProcess] = []
+        self._family: list[psutil.Process] = []
         self._log_begins = 0
 
     @property
@@ -194,7 +194,7 @@ class VllmEngine:
                 self._llm = self._vllm.LLM(**arguments)
             loaded = time.monotonic()
             tell_of_death(self._llm.llm_engine)
-            self._processes = processes(self._llm.llm_engine)
+            self._family = family(self._llm.llm_engine)
             self._facts = self._ask_worker()
         except (KeyboardInterrupt, LlmbenchError) as error:
             let_go(error)
@@ -336,8 +336,8 @@ class VllmEngine:
             return
         if self._llm is not None:
             logging.getLogger("vllm").setLevel(logging.WARNING)  # the run's log is closed by now
-            close(self._llm.llm_engine.engine_core.shutdown, self._processes)
-        self._processes = []
+            close(self._llm.llm_engine.engine_core.shutdown, self._family)
+        self._family = []
         self._forget()
 
     def _forget(self) -> None:

@@ -60,6 +60,8 @@ def step_error(error: BaseException, since: int = 0, *, in_process: bool = True)
             Shortage("running", spoiled=True),
         )
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    if type(error).__name__ == "EngineDeadError":
+        return EngineDiedError("vLLM's engine died in its own process; the log has more.")
     return EngineDiedError(
         f"vLLM stopped working: {type(error).__name__}: {first.rstrip('.')}; the log has more.",
         spoiled=in_process and spoils(error),

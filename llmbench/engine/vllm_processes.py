@@ -1,8 +1,10 @@
 """vLLM's own processes: a death that nobody would hear of, and an end that takes no longer than it may."""
 
 import logging
+import multiprocessing
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -14,6 +16,7 @@ log = logging.getLogger(__name__)
 
 CLOSE_S = 20.0
 """For an engine to shut down; vLLM itself gives its processes 5 s before it kills them."""
+LOOK_S = 0.05
 GONE = "the engine's process is gone"
 KILLED_S = 5.0
 """For the kernel to take away what a killed process had."""
@@ -50,28 +53,36 @@ def tell_of_death(engine: Any) -> None:  # noqa: ANN401 - vLLM's LLMEngine
     threading.Thread(target=wait, name="llmbench-engine-watch", daemon=True).start()
 
 
-def close(shutdown: Callable[[], None], started: list[BaseProcess], limit_s: float = CLOSE_S) -> None:
+def family(engine: Any) -> list[psutil.Process]:  # noqa: ANN401 - vLLM's LLMEngine
+    """All processes of a running engine: those that it has started, and theirs."""
+    found = []
+    for process in processes(engine):
+        with suppress(psutil.NoSuchProcess):
+            one = psutil.Process(process.pid)
+            found += [one, *one.children(recursive=True)]
+    return found
+
+
+def close(shutdown: Callable[[], None], members: list[psutil.Process], limit_s: float = CLOSE_S) -> None:
     """Shuts an engine down; what still runs after `limit_s` is killed.
 
     Args:
         shutdown: VLLM's own way.
-        started: The engine's processes.
+        members: The engine's processes (`family`).
         limit_s: Seconds that it may take.
     """
-    family = list(_family(started))
     thread = threading.Thread(target=_quietly, args=(shutdown,), name="llmbench-engine-close", daemon=True)
     thread.start()
     thread.join(limit_s)
     if thread.is_alive():
         log.warning("vLLM did not shut down within %g s; its processes are killed", limit_s)
-    left = [process for process in family if process.is_running()]
-    for process in left:
+    for process in members:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    own = {process.pid for process in started}
-    for child in started:  # which multiprocessing itself has to wait for
-        child.join(KILLED_S)
-    psutil.wait_procs([process for process in left if process.pid not in own], KILLED_S)
+    until = time.monotonic() + KILLED_S
+    while any(_runs(process) for process in members) and time.monotonic() < until:
+        multiprocessing.active_children()  # reaps those that are this process's own
+        time.sleep(LOOK_S)
 
 
 def _quietly(shutdown: Callable[[], None]) -> None:
@@ -81,9 +92,8 @@ def _quietly(shutdown: Callable[[], None]) -> None:
         log.exception("vLLM could not be shut down")
 
 
-def _family(started: list[BaseProcess]) -> Iterator[psutil.Process]:
-    for process in started:
-        with suppress(psutil.NoSuchProcess):
-            if process.pid is not None:
-                found = psutil.Process(process.pid)
-                yield from (*found.children(recursive=True), found)
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
