@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,6 +27,7 @@ from yaml import YAMLError
 from llmbench import clock, messages, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
+from llmbench.faults import Faults
 from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.resume import commandline
@@ -119,6 +120,7 @@ class Invocation:
             if self.left is not None:
                 self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
                 self._pool.loads = self.left.loads
+                self._pool.faults = Faults.of(self.left.faults)
         return self._pool
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
@@ -303,6 +305,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         loads=pool.loads,
         steps=pool.steps,
         jobs=[sweep.row(other) for other in invocation.jobs[:-1]],
+        faults=asdict(pool.faults),
     )
     folder = commandline.quoted(str(invocation.sweep_folder if multirun else left.folder))
     resumed = any(a.startswith(commandline.SETTING) for a in invocation.arguments)

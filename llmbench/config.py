@@ -259,6 +259,9 @@ class Config:
     sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
     disk_wait_s: float = 3600.0  # how long a run pauses, at most, where its folder takes nothing
+    engine_restarts: int = (
+        3  # times in a row that a new engine is loaded for one that died before it answered anything
+    )
     resume: str | None = None  # the folder of a run or a sweep to go on with, or last
     limit: int | None = None  # at most this many samples of each benchmark
     fewshot: int = 0
@@ -357,6 +360,7 @@ def validate(config: Config) -> None:
     )
     _check(config.disk_wait_s >= 0, "disk_wait_s", config.disk_wait_s, "a number of seconds from 0")
     _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
+    _check(config.engine_restarts >= 0, "engine_restarts", config.engine_restarts, "a whole number from 0")
     _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
     _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")
     _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")

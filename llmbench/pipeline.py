@@ -13,12 +13,13 @@ from typing import Any
 
 from llmbench import clock, data, embedded, machine, preflight, prompts
 from llmbench import summary as summaries
-from llmbench.asking import Asking, Exchange, Stop
+from llmbench.asking import Asking, Exchange, Renewal, Stop
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
-from llmbench.errors import OutOfMemoryError
+from llmbench.errors import EngineDiedError, OutOfMemoryError, let_go
+from llmbench.faults import Faults
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
 from llmbench.patience import Patience
@@ -41,6 +42,7 @@ from llmbench.resume.commandline import command
 from llmbench.resume.sittings import Sitting
 from llmbench.store import CONFIG, JOURNAL, MEMORY_LOG, REPORT, TRACE, Store, read_journal
 from llmbench.summary import Summary
+from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
 from llmbench.terminal import Terminal
@@ -125,6 +127,8 @@ def run(  # noqa: PLR0913 - all but two are optional
             this.found.status = "interrupted"
             raise
         except StartAgain:
+            this.faults.suspects = this.suspects.as_data()
+            pool.faults = this.faults
             raise  # still "running"
         except BaseException as error:
             this.found.status, this.found.error = "failed", str(error)
@@ -157,12 +161,17 @@ class _Run:
     kept: int = 0  # results of the processes before
     sittings: list[Sitting] = field(default_factory=list)
     modules: dict[str, Module] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)  # deaths of the run's engines
+    suspects: Suspects = field(init=False)
+    renewal: Renewal | None = None
+    renewals: int = 0  # engines loaded after a death
     later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     asked_for: str = field(init=False)  # the engine's key before anything was lowered
 
     def __post_init__(self) -> None:
         self.asked_for = engine_key(self.config)
         self.config = self.pool.lowered(self.config)
+        self.suspects = Suspects(self.config.engine_restarts)
         self.found = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
 
     def take_up(self, *, resumes: bool) -> None:
@@ -185,6 +194,14 @@ class _Run:
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         if self._steps:
             self._note_lowered()
+        self.faults, self.pool.faults = self.pool.faults, Faults()
+        answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in self.results}
+        self.suspects = Suspects.of(self.config.engine_restarts, self.faults.suspects, answered)
+        self._note_deaths()
+
+    def _note_deaths(self) -> None:
+        self.manifest["restarts"] = self.faults.rows()
+        self.found.restarts = [restart.sentence() for restart in self.faults.restarts]
 
     def _resume(self, before: dict[str, Any]) -> None:
         """Checks that this is the same run, and takes over what it knew.
@@ -249,6 +266,7 @@ class _Run:
             self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
+                self.renewal = self._renewal(work, checkpoint, tokenizer, sampler)
                 self._ask(engine, questions, tokenizer, grader, sampler)
             except BaseException as error:
                 with suppress(Exception):  # the first error is the one to tell
@@ -397,6 +415,48 @@ class _Run:
         if spoiled:
             raise StartAgain(error) from error
 
+    def _renewal(
+        self, work: Workload, checkpoint: Checkpoint | None, tokenizer: Tokenizer, sampler: Sampler
+    ) -> Renewal:
+        """What is done when the engine dies while it is asked."""
+
+        def close() -> None:
+            sampler.watch_engine(None)
+            engine, self.engine = self.engine, None
+            with suppress(Exception):  # it is dead: what it still says is welcome
+                self.found.engine = engine.report() if engine is not None else self.found.engine
+            try:
+                self.pool.close_engine()
+            except Exception:
+                log.exception("the dead engine could not be closed")
+
+        def bury(error: EngineDiedError, running: int) -> None:
+            close()
+            restart = self.faults.add(error, running=running, kept=len(self.results))
+            self.terminal.notice(restart.sentence())
+            self._note_deaths()
+            self.write()
+            if error.spoiled:
+                if not self.restarts:
+                    raise EngineDiedError(
+                        f"{error} Only a new process could go on; what was finished is kept.", spoiled=True
+                    )
+                raise StartAgain(error) from error
+            let_go(error)  # its frames hold half a model
+
+        def load() -> Engine:
+            begun = time.monotonic()
+            engine = self.pool.prepare(self.config, checkpoint)
+            self.pool.load(self.config, work, self.terminal.notice)
+            engine.begin(tokenizer, work, loaded=True)
+            self.engine = engine
+            self.renewals += 1
+            sampler.watch_engine(engine.state)
+            self.found.time_s.load = (self.found.time_s.load or 0.0) + time.monotonic() - begun
+            return engine
+
+        return Renewal(bury, close, load)
+
     def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
         """Writes down what is going to be asked, before it is."""
         self.totals = questions.totals()
@@ -446,6 +506,8 @@ class _Run:
                 progress,
                 self.stop,
                 self.results,
+                self.suspects,
+                self.renewal,
             )
             try:
                 asking.run()
@@ -455,8 +517,11 @@ class _Run:
                 sampler.end()
                 times = self.found.time_s
                 times.generate, times.grade_tail = asking.generate_s, asking.grade_tail_s
-                self.found.engine = engine.report()
-                if self.found.engine.name != "fake":
+                if not asking.dead:
+                    self.found.engine = asking.engine.report()
+                if self.found.engine is not None:
+                    self.found.engine.loads = self.loaded + self.renewals
+                if self.found.engine is not None and self.found.engine.name != "fake":
                     firsts = [r.completions[0].timing for r in self.results if r.completions]
                     stamps = [t.queued + t.ttft for t in firsts if t is not None]
                     times.first_token = clock.at(min(stamps)) if stamps else None
@@ -466,6 +531,7 @@ class _Run:
         times, engine = self.found.time_s, self.engine
         if (
             self.kept
+            or self.faults.restarts
             or engine is None
             or times.load is None
             or times.generate is None
@@ -498,7 +564,7 @@ class _Run:
                 results,
                 self.totals.get(name, 0),
                 benchmark.repeats,
-                sittings=2 if self.kept else 1,
+                sittings=2 if self.kept or self.faults.restarts else 1,
                 details=getattr(self.modules.get(name), "details", None),
             )
         missing = [name for name, found in self.found.benchmarks.items() if found.n < found.expected]

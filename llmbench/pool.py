@@ -15,6 +15,7 @@ from typing import Any, Self
 from llmbench.config import Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
 from llmbench.errors import ConfigError
+from llmbench.faults import Faults
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint
 from llmbench.questions import graders_need
@@ -64,6 +65,7 @@ class EnginePool:
         self._tokenizer: tuple[Checkpoint, Tokenizer] | None = None
         self._grader: Grader[Any] | None = None
         self.steps: dict[str, list[Step]] = {}  # what was lowered, for each engine as it was asked for
+        self.faults = Faults()  # of a run that goes on in a new process
         self._modules: frozenset[str] = frozenset()
         self._runs = "bwrap", False
 

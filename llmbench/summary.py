@@ -161,6 +161,7 @@ class Summary:
     sittings: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     resume: str | None = None
+    restarts: list[str] = field(default_factory=list)
     error: str | None = None
     version: int = VERSION
 

@@ -1,7 +1,9 @@
 """A benchmark whose grading misbehaves as its text says; imported by grading workers."""
 
 import os
+import signal
 import time
+from pathlib import Path
 
 from llmbench.records import Sample
 
@@ -20,6 +22,17 @@ def equal(sample: Sample, answer: str) -> bool:
         time.sleep(3600)
     if answer == "die":
         os._exit(7)
+    if answer == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if answer.startswith("once "):
+        mark = Path(answer.removeprefix("once "))
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+    if answer.startswith("sleep "):
+        Path(answer.removeprefix("sleep ")).touch()
+        time.sleep(3600)
     if answer == "eat":
         return len(b"x" * (64 << 30)) > 0
     raise RuntimeError(answer)

@@ -126,7 +126,7 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     reasons = summary.get("not_comparable") or []
     if reasons:
         found.append(f"Not comparable with published scores: {', '.join(map(str, reasons))}.")
-    found += [str(sentence) for sentence in summary.get("recovery") or []]
+    found += [str(s) for name in ("recovery", "restarts") for s in summary.get(name) or []]
     return found + [str(sentence) for sentence in summary.get("preflight") or []]
 
 
