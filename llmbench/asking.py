@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from llmbench import elicitation, prompts
+from llmbench.cache.engine import CachedEngine
 from llmbench.config import Config, Schedule
 from llmbench.engine.base import Engine
 from llmbench.errors import Interrupted
@@ -43,7 +44,7 @@ class Asking:
     config: Config
     questions: Questions
     tokenizer: Tokenizer
-    engine: Engine
+    engine: Engine | CachedEngine
     grader: Grader[Exchange]
     store: Store
     progress: Progress

@@ -258,6 +258,10 @@ class Config:
     schedule: Schedule = Schedule.together
     sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
+    cache: bool = (
+        False  # completions of earlier runs are given back where everything that decides them is the same
+    )
+    cache_max_bytes: int = 4 << 30  # what is kept of them; beyond it those go that were not used for longest
     resume: str | None = None  # a sweep's folder: its finished jobs are not run again
     limit: int | None = None  # at most this many samples of each benchmark
     fewshot: int = 0
@@ -355,6 +359,10 @@ def validate(config: Config) -> None:
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
     _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
+    least = 1 << 20
+    _check(
+        config.cache_max_bytes >= least, "cache_max_bytes", config.cache_max_bytes, f"at least {least} bytes"
+    )
     _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
     _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")
     _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")

@@ -6,7 +6,8 @@ LlmbenchError                  one sentence for the user: what is wrong and what
 ├── ModelError                 a checkpoint that cannot be used: missing, broken, no chat template, context too long
 ├── EngineError                the engine cannot start or go on: no GPU, broken installation
 │   └── OutOfMemoryError       too little memory; what was short is with it, so that less can be tried
-└── RunError                   a run's folder that cannot be written or read
+├── RunError                   a run's folder that cannot be written or read
+└── CacheError                 the response cache cannot be used; a run goes on without it
 
 Interrupted                    the user's own wish, so no LlmbenchError and no Exception: nothing may swallow it
 """
@@ -77,6 +78,10 @@ class OutOfMemoryError(EngineError):
 
 class RunError(LlmbenchError):
     """A run's folder cannot be written or read."""
+
+
+class CacheError(LlmbenchError):
+    """The response cache cannot be used."""
 
 
 class Interrupted(KeyboardInterrupt):

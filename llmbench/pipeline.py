@@ -16,6 +16,7 @@ from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Stop
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
+from llmbench.cache.engine import beside
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
 from llmbench.errors import OutOfMemoryError
@@ -196,7 +197,7 @@ class _Run:
             self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
-                self._ask(engine, questions, tokenizer, grader, sampler)
+                self._ask(engine, checkpoint, questions, tokenizer, grader, sampler)
             except BaseException as error:
                 with suppress(Exception):  # the first error is the one to tell
                     self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
@@ -371,9 +372,10 @@ class _Run:
                 f"{'' if report.loads else ', already loaded'}."
             )
 
-    def _ask(
+    def _ask(  # noqa: PLR0913, PLR0917 - everything meets here
         self,
         engine: Engine,
+        checkpoint: Checkpoint | None,
         questions: Questions,
         tokenizer: Tokenizer,
         grader: Grader[Exchange],
@@ -381,13 +383,17 @@ class _Run:
     ) -> None:
         sampler.begin()
         sampler.watch_engine(engine.state)
-        with Progress(self.terminal, self.totals) as progress:
+        since, warn = self.pool.since, lambda sentence: self._warn([sentence])
+        with (
+            beside(engine, self.config, checkpoint, tokenizer, since, warn) as answering,
+            Progress(self.terminal, self.totals) as progress,
+        ):
             sampler.listen(progress.look)
             asking = Asking(
                 self.config,
                 questions,
                 tokenizer,
-                engine,
+                answering,
                 grader,
                 self.store,
                 progress,
@@ -419,6 +425,8 @@ class _Run:
             or self.found.engine is None
         ):
             return
+        if any(c.from_cache for result in self.results for c in result.completions):
+            return  # generating took less than the work that was ahead
         outputs = [sum(c.output_tokens for c in result.completions) for result in self.results]
         self.found.engine.startup_outcome = engine.learn(outputs, times.load, times.generate)
 
@@ -446,6 +454,7 @@ class _Run:
                 self.totals.get(name, 0),
                 benchmark.repeats,
                 sittings=2 if self.kept else 1,
+                cache=self.config.cache,
                 details=getattr(self.modules.get(name), "details", None),
             )
         missing = [name for name, found in self.found.benchmarks.items() if found.n < found.expected]
