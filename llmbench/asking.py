@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from llmbench import elicitation, prompts
+from llmbench.cache.engine import CachedEngine
 from llmbench.config import Config, Schedule
 from llmbench.engine.base import Engine
 from llmbench.errors import EngineDiedError, EngineError, Interrupted
@@ -62,7 +63,7 @@ class Asking:
     config: Config
     questions: Questions
     tokenizer: Tokenizer
-    engine: Engine
+    engine: Engine | CachedEngine
     grader: Grader[Exchange]
     store: Store
     progress: Progress
@@ -159,7 +160,8 @@ class Asking:
             for name in self.suspects.next():
                 self.engine.submit(self._exchanges[name].request)
         elif not self.engine.unfinished:
-            self.engine.submit(control)
+            engine = self.engine
+            (engine.uncached if isinstance(engine, CachedEngine) else engine).submit(control)
 
     def _control(self) -> Request | None:
         """The request with the shortest answer so far."""
@@ -211,7 +213,9 @@ class Asking:
         begun = time.monotonic()
         self.stop.listening = False
         try:
-            self.engine = self.renewal.load()
+            engine = self.renewal.load()
+            answering = self.engine
+            self.engine = answering.renewed(engine) if isinstance(answering, CachedEngine) else engine
         finally:
             self.stop.listening = True
             self._renewal_s += time.monotonic() - begun
@@ -268,8 +272,15 @@ class Asking:
             fields=self.questions.modules[request.benchmark].stored(asked.sample),
         )
         self.store.append(result)
-        self.results.append(result)
+        self.results.append(without_texts(result))
         self.progress.add(result)
+        del self._exchanges[request.id]
+
+
+def without_texts(result: Result) -> Result:
+    """What the summary is made of: a run of long answers keeps their texts in the journal, not in memory."""
+    completions = tuple(replace(c, text="", output_ids=()) for c in result.completions)
+    return replace(result, prompt="", text="", completions=completions)
 
 
 def _ended_by_itself(completion: Completion) -> Completion:

@@ -8,7 +8,8 @@ LlmbenchError                  one sentence for the user: what is wrong and what
 │   ├── EngineDiedError        it stopped while it ran; a new one could go on
 │   └── OutOfMemoryError       too little memory; what was short is with it, so that less can be tried
 ├── GradingError               the grading workers die, however often they are started
-└── RunError                   a run's folder that cannot be written or read
+├── RunError                   a run's folder that cannot be written or read
+└── CacheError                 the response cache cannot be used; a run goes on without it
 
 Interrupted                    the user's own wish, so no LlmbenchError and no Exception: nothing may swallow it
 """
@@ -92,6 +93,10 @@ class GradingError(LlmbenchError):
 
 class RunError(LlmbenchError):
     """A run's folder cannot be written or read."""
+
+
+class CacheError(LlmbenchError):
+    """The response cache cannot be used."""
 
 
 class Interrupted(KeyboardInterrupt):

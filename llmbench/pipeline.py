@@ -13,9 +13,10 @@ from typing import Any
 
 from llmbench import clock, data, embedded, machine, preflight, prompts
 from llmbench import summary as summaries
-from llmbench.asking import Asking, Exchange, Renewal, Stop
+from llmbench.asking import Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
+from llmbench.cache.engine import beside
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
 from llmbench.errors import EngineDiedError, OutOfMemoryError, let_go
@@ -261,13 +262,14 @@ class _Run:
             engine, work, questions = self._load(work, writing, read, checkpoint)
             if self.kept:
                 checks.check_questions(self.store.folder, questions, self.results)
+                self.results[:] = map(without_texts, self.results)
             engine.begin(tokenizer, work, loaded=self.loaded)
             self.engine = engine
             self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
                 self.renewal = self._renewal(work, checkpoint, tokenizer, sampler)
-                self._ask(engine, questions, tokenizer, grader, sampler)
+                self._ask(engine, checkpoint, questions, tokenizer, grader, sampler)
             except BaseException as error:
                 with suppress(Exception):  # the first error is the one to tell
                     self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
@@ -484,9 +486,10 @@ class _Run:
                 f"{'' if report.loads else ', already loaded'}."
             )
 
-    def _ask(
+    def _ask(  # noqa: PLR0913, PLR0917 - everything meets here
         self,
         engine: Engine,
+        checkpoint: Checkpoint | None,
         questions: Questions,
         tokenizer: Tokenizer,
         grader: Grader[Exchange],
@@ -494,13 +497,17 @@ class _Run:
     ) -> None:
         sampler.begin()
         sampler.watch_engine(engine.state)
-        with Progress(self.terminal, self.totals) as progress:
+        since, warn = self.pool.since, lambda sentence: self._warn([sentence])
+        with (
+            beside(engine, self.config, checkpoint, tokenizer, since, warn) as answering,
+            Progress(self.terminal, self.totals) as progress,
+        ):
             sampler.listen(progress.look)
             asking = Asking(
                 self.config,
                 questions,
                 tokenizer,
-                engine,
+                answering,
                 grader,
                 self.store,
                 progress,
@@ -538,6 +545,8 @@ class _Run:
             or self.found.engine is None
         ):
             return
+        if any(c.from_cache for result in self.results for c in result.completions):
+            return  # generating took less than the work that was ahead
         outputs = [sum(c.output_tokens for c in result.completions) for result in self.results]
         self.found.engine.startup_outcome = engine.learn(outputs, times.load, times.generate)
 
@@ -565,6 +574,7 @@ class _Run:
                 self.totals.get(name, 0),
                 benchmark.repeats,
                 sittings=2 if self.kept or self.faults.restarts else 1,
+                cache=self.config.cache,
                 details=getattr(self.modules.get(name), "details", None),
             )
         missing = [name for name, found in self.found.benchmarks.items() if found.n < found.expected]
@@ -607,6 +617,12 @@ class _Run:
         self.store.write_manifest(self.manifest)
         self.store.write_summary(self.found)
 
+    def _whole(self) -> list[Result]:
+        """The results with their texts, from the journal, and the scores that they have by now."""
+        scores = {(r.benchmark, r.sample_id, r.repeat): r.score for r in self.results}
+        read = read_journal(self.store.folder)
+        return [replace(r, score=scores.get((r.benchmark, r.sample_id, r.repeat), r.score)) for r in read]
+
     def report(self) -> None:
         """The page to look at; one that cannot be made costs a sentence, never the run."""
         if not self.config.report or self.found.status == "running":
@@ -618,7 +634,7 @@ class _Run:
                 name=self.store.folder.resolve().name,
                 summary=summaries.as_dict(self.found),
                 manifest=self.manifest,
-                results=self.results,
+                results=self._whole(),
                 sealed=self.store.sealed,
                 trace=self.trace,
                 config=as_yaml_data(self.config),

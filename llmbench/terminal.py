@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from llmbench.cache import use
 from llmbench.repeats import RepeatStatistics
 from llmbench.resume import sittings
 from llmbench.summary import BenchmarkSummary, Summary
@@ -54,6 +55,9 @@ class Terminal:
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
                 self.out.print(escape(f"{name}: {_repeats(found.repeated)}"), soft_wrap=True)
+        cached = use.sentence(use.total([found.cache for found in summary.benchmarks.values()]))
+        if cached is not None:
+            self.out.print(escape(cached), soft_wrap=True)
         self.out.print(escape(_closing(summary)))
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from llmbench import stats
+from llmbench.cache import use
 from llmbench.records import Result
 from llmbench.report.plots import OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.report.text import label
@@ -18,7 +19,7 @@ POINTS = 5000
 
 
 def _latency(result: Result) -> float | None:
-    timings = [c.timing for c in result.completions if c.timing is not None]
+    timings = use.timings(result)
     return math.fsum(t.e2e for t in timings) if timings else None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from llmbench.cache.use import generated_tokens
 from llmbench.compare.settings import flat, read_config
 from llmbench.records import Result
 from llmbench.report.differences import compared
@@ -51,7 +52,7 @@ class Entry:
     def tokens_per_s(self) -> float | None:
         """Output tokens of all benchmarks for each second of generating."""
         generate = self.get("time_s", "generate")
-        tokens = sum(at(found, "tokens", "output") or 0 for found in (self.get("benchmarks") or {}).values())
+        tokens = generated_tokens(self.run.summary)
         return tokens / generate if generate and tokens else None
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmbench.cache import use
+from llmbench.cache.use import generated_tokens
 from llmbench.records import Result
 from llmbench.report import answers, time
 from llmbench.report.page import render
@@ -126,7 +128,10 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     reasons = summary.get("not_comparable") or []
     if reasons:
         found.append(f"Not comparable with published scores: {', '.join(map(str, reasons))}.")
-    found += [str(s) for name in ("recovery", "restarts") for s in summary.get(name) or []]
+    found += [str(s) for name in ("recovery", "restarts", "notes") for s in summary.get(name) or []]
+    cached = use.total(use.of_summary(summary))
+    if cached is not None and cached.hits:
+        found.append(str(use.sentence(cached)))
     return found + [str(sentence) for sentence in summary.get("preflight") or []]
 
 
@@ -177,7 +182,7 @@ def _repeats(found: Mapping[str, Any] | None) -> str:
 def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     """The run in numbers."""
     times, engine = summary.get("time_s") or {}, summary.get("engine") or {}
-    tokens = sum(at(found, "tokens", "output") or 0 for found in (summary.get("benchmarks") or {}).values())
+    tokens = generated_tokens(summary)
     generate = times.get("generate")
     gpu = at(summary, "memory", "peak_gpu_bytes")
     made = [
