@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llmbench.cache.answers import Answers, Kept, answers_file, completion
+from llmbench.cache.answers import Answers, answers_file
+from llmbench.cache.kept import Kept, completion
 from llmbench.cache.keys import Keys, keys_for
 from llmbench.config import Config
 from llmbench.engine.base import Engine, Notice
