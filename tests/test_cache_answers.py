@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbench.cache import answers
-from llmbench.cache.answers import Answers, Kept
+from llmbench.cache.answers import Answers
+from llmbench.cache.kept import Kept
 from llmbench.records import FinishReason
 
 ROOT = Path(__file__).parents[1]

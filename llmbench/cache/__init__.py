@@ -3,6 +3,7 @@
     use.py          how much of a run came from the cache, and what that leaves to be measured
     fingerprint.py  which weights a checkpoint holds
     keys.py         what decides a completion, as a key
+    kept.py         an answer as it is stored
     answers.py      the store: one SQLite file in llmbench's cache folder, for all runs and processes
     engine.py       an engine that looks there before it asks
 

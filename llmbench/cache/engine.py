@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from llmbench.cache.answers import Answers, Kept, answers_file, completion
+from llmbench.cache.answers import Answers, answers_file
+from llmbench.cache.kept import Kept, completion
 from llmbench.cache.keys import Keys, keys_for
 from llmbench.config import Config
 from llmbench.engine.base import Engine, EngineReport, Notice
