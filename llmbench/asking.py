@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from llmbench import elicitation, prompts
+from llmbench import elicitation, prompts, redaction
 from llmbench.cache.engine import CachedEngine
 from llmbench.config import Config, Schedule
 from llmbench.engine.base import Engine
@@ -234,6 +234,8 @@ class Asking:
         asked = self.questions.asked[request.benchmark, request.sample_id]
         first = not exchange.completions
         completion = _ended_by_itself(completion)
+        if completion.error:
+            completion = replace(completion, error=redaction.without_secrets(completion.error))
         exchange.completions.append(completion)
         if first and completion.finish_reason is FinishReason.ABORT:
             reason = completion.error or "the engine gave nothing back"
@@ -263,7 +265,7 @@ class Asking:
             sample_id=request.sample_id,
             repeat=request.repeat,
             target=asked.sample.target,
-            prompt=asked.text,
+            prompt=redaction.without_values(asked.text),
             prompt_hash=prompts.prompt_hash(request.prompt_ids),
             text=exchange.written.text if exchange.written else "",
             completions=tuple(exchange.completions),

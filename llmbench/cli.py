@@ -17,21 +17,24 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import hydra
 import orjson
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import clock, messages, sweep
+from llmbench import clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
 from llmbench.faults import Faults
 from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.resume import commandline
-from llmbench.store import BEGUN, JOURNAL, MANIFEST, write_whole
+from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, write_whole
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
@@ -96,7 +99,7 @@ class Invocation:
 
     def _remember(self, folder: Path) -> None:
         """Writes down how the sweep was begun, so that `resume=FOLDER` needs nothing else."""
-        before, now = sweep.written(folder / BEGUN), self.origin()
+        before, now = sweep.written(folder / BEGUN, Manifest), self.origin()
         if any(before.get(name) != value for name, value in now.items()):
             started = before.get("started") or time.strftime("%Y-%m-%dT%H:%M:%S%z")
             begun = now | {"started": started}
@@ -105,7 +108,8 @@ class Invocation:
     def origin(self) -> dict[str, Any]:
         """How the command came about, for a manifest."""
         arguments = [a for a in self.arguments if not a.startswith(commandline.SETTING)]
-        return {"arguments": arguments, "directory": str(Path.cwd())}
+        told = [redaction.without_secrets(argument) for argument in arguments]
+        return {"arguments": told, "directory": str(Path.cwd())}
 
     def plan(self, configs: Sequence[Config]) -> None:
         """These jobs come next and share an engine."""
@@ -167,8 +171,28 @@ def register() -> None:
     """Makes the schema, the launcher and the resolvers known to Hydra; harmless when repeated."""
     ConfigStore.instance().store(name="schema", node=Config)
     sweep.register_launcher()
+    SourcesRegistry.instance().types["file"] = CheckedFiles
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
     OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
+
+
+class CheckedFiles(FileConfigSource):
+    """Hydra's reader of YAML files, which may be a user's (`--config-dir`): looked through before Hydra makes something of them."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """What a file holds.
+
+        Raises:
+            ConfigError: It is no file, too large, or no YAML; the message names it.
+        """
+        path = Path(self.path) / self._normalize_file_name(config_path)
+        try:
+            files.yaml_text(files.read(path, files.YAML_BYTES))
+            return super().load_config(config_path)
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException, ConfigLoadError) as error:
+            raise ConfigError(
+                f"{path} cannot be read ({messages.reason_of(error)}); mend the file."
+            ) from error
 
 
 FREE_FORM = re.compile(
@@ -205,11 +229,12 @@ class _WithoutHydrasLine(io.TextIOBase):
 
 
 def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """Hydra's overrides as they were typed among the arguments, without the `+` that `for_hydra` gave them.
+    """Hydra's overrides as they were typed among the arguments, without the `+` that `for_hydra` gave them, `***` for secrets.
 
     `resume` is left out: it says where a sweep is, not what its jobs are.
     """
-    return [_typed(override, arguments) for override in overrides if not override.startswith("resume=")]
+    told = [_typed(override, arguments) for override in overrides if not override.startswith("resume=")]
+    return [redaction.without_secrets(override) for override in told]
 
 
 def _typed(override: str, arguments: Sequence[str]) -> str:
@@ -255,7 +280,11 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
             composed = hydra.compose("config", overrides=for_hydra(overrides))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except LlmbenchError:
+        raise
+    except (
+        Exception
+    ) as error:  # of Hydra, OmegaConf, YAML and their parsers, about what was typed: their kinds are many
         raise ConfigError(messages.explain_composition(error, config_folder())) from error
     messages.refuse_additions(overrides, config_folder())
     return from_hydra(composed)
@@ -348,7 +377,9 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
             f"The run's folder {error.filename or ''} cannot be made ({error.strerror}); "
             "choose another with hydra.run.dir=FOLDER."
         )
-    return messages.unexpected(error, invocation.jobs[-1].folder if invocation.jobs else None)
+    if not invocation.jobs:  # nothing but the settings was looked at
+        return messages.explain_composition(error, config_folder())
+    return messages.unexpected(error, invocation.jobs[-1].folder)
 
 
 def _run_hydra(invocation: Invocation) -> None:
@@ -408,7 +439,8 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         job.interrupted = True
         raise
     except Exception as error:
-        job.error = str(error) if isinstance(error, LlmbenchError) else messages.one_line(error)
+        told = str(error) if isinstance(error, LlmbenchError) else messages.one_line(error)
+        job.error = redaction.without_secrets(told)
         if not invocation.multirun:
             invocation.failure = error
             return
@@ -445,7 +477,7 @@ def _place(job: Job, config: Config, invocation: Invocation, *, may_move: bool) 
         begun = begun_before(job.overrides, job.folder) if invocation.multirun else job.folder
         job.folder, job.begun = begun or session.claim(job.folder, may_move=True), "before" if begun else None
         if begun and session.nothing_left(begun):
-            Terminal().say(f"The run in {session.shown(begun)} is finished; nothing is left to ask.")
+            Terminal().say(f"The run in {begun} is finished; nothing is left to ask.")
             return False
     return True
 

@@ -16,6 +16,7 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from llmbench import redaction
 from llmbench.errors import ConfigError
 
 
@@ -309,6 +310,7 @@ def from_hydra(cfg: DictConfig) -> Config:
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
     config.export = [config.export] if isinstance(config.export, str) else list(config.export or ())
+    redaction.learn(as_yaml_data(config))  # here, since all settings come this way
     validate(config)
     return config
 
@@ -319,13 +321,13 @@ def _first_line(error: BaseException) -> str:
 
 def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
     """Names the profile column that does not exist, the usual reason for an interpolation that leads nowhere."""
-    profile = cfg.get("profile") or {}
+    whole: Any = OmegaConf.to_container(cfg, resolve=False)
+    plain: dict[str, Any] = whole if isinstance(whole, dict) else {}
     for axis in ("samples", "tokens", "stops"):
-        column = profile.get(axis)
-        for name, benchmark in (cfg.get("benchmarks") or {}).items():
-            tables = OmegaConf.to_container(benchmark, resolve=False)
-            columns = tables.get("profiles", {}) if isinstance(tables, dict) else {}
-            if column not in columns:
+        column = (plain.get("profile") or {}).get(axis)
+        for name, benchmark in (plain.get("benchmarks") or {}).items():
+            columns = benchmark.get("profiles", {}) if isinstance(benchmark, dict) else {}
+            if isinstance(columns, dict) and column not in columns:
                 return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
     return f"{error.full_key or 'A setting'} does not resolve: {_first_line(error)}."
 
@@ -452,8 +454,8 @@ def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
 
 
 def as_yaml(config: Config) -> str:
-    """The settings as config.yaml has them."""
-    return str(yaml.safe_dump(as_yaml_data(config), sort_keys=False, allow_unicode=True))
+    """The settings as config.yaml has them, `***` for secrets."""
+    return str(yaml.safe_dump(redaction.clean(as_yaml_data(config)), sort_keys=False, allow_unicode=True))
 
 
 def as_yaml_data(config: Config) -> Any:  # noqa: ANN401 - nested plain data

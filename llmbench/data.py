@@ -4,16 +4,20 @@ Only what is needed to name and verify the data later is kept beside the rows: w
 resolved to, a fingerprint, and how long reading took.
 """
 
+import glob
 import hashlib
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from llmbench import files as files_of_user
 from llmbench.config import BenchmarkConfig
 from llmbench.errors import DataError
 
@@ -59,7 +63,9 @@ def read_rows(
     """
     begun = time.monotonic()
     if config.data_files is not None:
-        rows, revision, fingerprint, size = _read_file(name, Path(config.data_files).expanduser())
+        rows, revision, fingerprint, size = _read_file(
+            name, files_of_user.expanded(config.data_files, DataError, f"benchmarks.{name}.data_files")
+        )
         source, split = config.data_files, None
     else:
         rows, revision, fingerprint, size = (
@@ -114,13 +120,13 @@ def _read_file(name: str, path: Path) -> _Loaded:
     hint = f"check benchmarks.{name}.data_files"
     if not path.exists():
         raise DataError(f"{name}: there is no file {path}; {hint}.")
-    if not path.is_file():
+    if path.is_dir():
         raise DataError(f"{name}: {path} is not a file; {hint}.")
     builder = BUILDERS.get(path.suffix.lower())
     if builder is None:
         raise DataError(f"{name}: {path} is none of {', '.join(BUILDERS)}; {hint}.")
     try:
-        content = path.read_bytes()
+        content = files_of_user.read(path)
     except OSError as error:
         raise DataError(f"{name}: {path} cannot be read ({error.strerror}); {hint}.") from error
     if not content.strip():
@@ -133,11 +139,27 @@ def _read_file(name: str, path: Path) -> _Loaded:
             raise DataError(f"{name}: {path} cannot be read as json: {error}; {hint}.") from error
     datasets = _datasets()
     try:
-        loaded = datasets.load_dataset(builder, data_files=str(path), split="train")
-    except (ValueError, OSError, datasets.exceptions.DatasetGenerationError) as error:
+        loaded = datasets.load_dataset(builder, data_files=glob.escape(str(path)), split="train")
+        rows = [_plain(row) for row in loaded]
+    except Exception as error:  # of the library and of pyarrow, about this file: their kinds are many
         cause = _innermost(error)
         raise DataError(f"{name}: {path} cannot be read as {builder}: {cause}; {hint}.") from error
-    return list(loaded), None, digest, len(content)
+    return rows, None, digest, len(content)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data
+    """A value of a table as JSON has it, but for dates; what is not a number is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
 
 
 def parse_json(content: bytes) -> list[Row]:

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from llmbench import files
 from llmbench.errors import RunError
 from llmbench.patience import Patience
 
@@ -140,18 +141,16 @@ def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
     Raises:
         OSError: It cannot be read or written.
     """
-    content = path.read_bytes()
+    content = files.read(path)
     found = parse(content, read)
     if found.damage is None and (not content or content.endswith(b"\n")):
         return None
     if found.bad:
         aside = path.with_suffix(f".damaged{path.suffix}")
-        aside.write_bytes((aside.read_bytes() if aside.exists() else b"") + b"\n".join(found.bad) + b"\n")
+        before = files.read(aside) if aside.exists() else b""
+        files.write_new(aside, (before, b"\n".join(found.bad), b"\n"))
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.writelines(line + b"\n" for line in found.kept)
-        file.flush()
-        os.fsync(file.fileno())
+    files.write_new(part, (line + b"\n" for line in found.kept))
     part.replace(path)
     return found.damage
 
@@ -240,7 +239,8 @@ class Appender:
             self._written = self._synced
 
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A journal that is a link or a pipe is nobody's."""
 
 
 def patiently(

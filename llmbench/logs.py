@@ -1,7 +1,7 @@
 """Everything that is said during a run goes to its log, what vLLM, its C++ parts and its children print included.
 
 Those write to the file descriptors, past Python; so the descriptors themselves are turned to the file, and the run's own
-display keeps copies of the real ones.
+display keeps copies of the real ones. Python's logging writes no secrets; what others wrote of them is overwritten at the end.
 """
 
 import logging
@@ -12,7 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from llmbench import redaction
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _WithoutSecrets(logging.Formatter):
+    """`***` for tokens and passwords, in tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redaction.without_secrets(super().format(record))
 
 
 @contextmanager
@@ -25,7 +34,7 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
     handler = logging.StreamHandler(
         os.fdopen(os.dup(log), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     )
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(_WithoutSecrets(FORMAT))
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
@@ -48,3 +57,4 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
         root.removeHandler(handler)
         root.setLevel(before)
         handler.stream.close()
+        redaction.scrub(path)

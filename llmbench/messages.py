@@ -7,6 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from llmbench import files, redaction
 from llmbench.config import Config, nearest, suggest
 from llmbench.errors import ConfigError
 
@@ -15,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def complain(sentence: str) -> None:
     """Writes one line to stderr."""
-    sys.stderr.write(f"llmbench: {sentence}\n")
+    sys.stderr.write(f"llmbench: {redaction.without_secrets(sentence)}\n")
     sys.stderr.flush()
 
 
@@ -23,6 +28,13 @@ def one_line(error: BaseException) -> str:
     """The error's kind and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a file could not be read, in a line without a full stop."""
+    if isinstance(error, YAMLError):
+        return files.yaml_reason(error)
+    return (getattr(error, "strerror", None) or _sentences(str(error)) or type(error).__name__).rstrip(".")
 
 
 def unexpected(error: BaseException, folder: Path | None) -> str:
@@ -40,7 +52,10 @@ def explain_composition(error: BaseException, conf: Path) -> str:
         group, _, name = str(missing_file).rpartition("/")
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, options(conf, group))}"
     text = str(error)
-    return _explain_key(text, conf, error) or _explain_override(error) or f"{_sentences(text)}."
+    told = _explain_key(text, conf, error) or _explain_override(error)
+    if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
+        return f"The settings cannot be put together ({one_line(error)}); check what was typed."
+    return told or f"{_sentences(text) or type(error).__name__}."
 
 
 def options(conf: Path, group: str) -> list[str]:
@@ -66,7 +81,7 @@ def _unknown_key(key: str, conf: Path) -> str:
         known = known_keys(part, conf)
         if parts[length - 1] not in known:
             return _no_setting(part, known)
-    if parts[0] == "benchmarks":
+    if parts[0] == "benchmarks" and len(parts) > 1:
         return f"Benchmark {parts[1]!r} is not part of this run; choose it too: 'benchmark=[{parts[1]},…]'."
     return f"{key!r} cannot be set here."
 

@@ -1,5 +1,6 @@
 """Where a checkpoint is, and whether it can be used, found out before anything heavy is imported."""
 
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +8,15 @@ from pathlib import Path
 
 import orjson
 
-from llmbench import embedded
+from llmbench import embedded, files
 from llmbench.config import ModelConfig
 from llmbench.errors import ModelError
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
+
+
+HEADER_BYTES = 100_000_000
+"""Of a safetensors file, by its own specification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ def locate(model: ModelConfig) -> Checkpoint:
         ModelError: It is missing, broken, gated or out of reach.
     """
     if model.path is not None:
-        folder = Path(model.path).expanduser()
+        folder = files.expanded(model.path, ModelError, "model.path")
         check_folder(folder)
         return Checkpoint(str(folder.resolve()), None, local=True, folder=str(folder.resolve()))
     if model.embedded is not None:
@@ -51,6 +56,18 @@ def check_folder(folder: Path) -> None:
         ModelError: Says what is missing.
     """
     hint = "check model.path"
+    try:
+        odd = [entry.name for entry in os.scandir(folder) if not (entry.is_file() or entry.is_dir())]
+    except (FileNotFoundError, NotADirectoryError):
+        odd = []
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The checkpoint folder {folder} cannot be read ({getattr(error, 'strerror', None) or error}); {hint}."
+        ) from error
+    if odd:  # opening a pipe waits for ever
+        raise ModelError(
+            f"{folder / min(odd)} is a link that leads nowhere, a pipe or a device; copy the checkpoint again."
+        )
     if not folder.is_dir():
         raise ModelError(
             f"There is no checkpoint folder {folder}; {hint}, or leave it away to use the model's hub id."
@@ -65,8 +82,8 @@ def check_folder(folder: Path) -> None:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         shards = _read_json(index).get("weight_map")
-        names = set(shards.values()) if isinstance(shards, dict) else set()
-        missing = sorted(str(name) for name in names if not (folder / str(name)).is_file())
+        names = {str(name) for name in shards.values()} if isinstance(shards, dict) else set()
+        missing = sorted(name for name in names if not (folder / name).is_file())
         if missing:
             raise ModelError(
                 f"{folder} lacks {missing[0]}, which its index names; copy the checkpoint again."
@@ -93,7 +110,7 @@ def settings(checkpoint: Checkpoint | None) -> Mapping[str, object]:
 
 def _read_json(path: Path) -> dict[str, object]:
     try:
-        content = orjson.loads(path.read_bytes())
+        content = orjson.loads(files.read(path, files.JSON_BYTES))
     except (OSError, orjson.JSONDecodeError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({error}); copy the checkpoint again.") from error
     if not isinstance(content, dict):
@@ -103,19 +120,26 @@ def _read_json(path: Path) -> dict[str, object]:
 
 def _check_weights(file: Path) -> None:
     """Compares a safetensors file's length with what its header says (https://huggingface.co/docs/safetensors)."""
+    if not file.is_file():
+        raise ModelError(f"{file} is no file; copy the checkpoint again.")
     size = file.stat().st_size
     if file.suffix != ".safetensors":
         complete = size > 0
     else:
-        with file.open("rb") as opened:
-            start = opened.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else size  # noqa: PLR2004 - the length's own length
-            header = opened.read(length) if length <= size - 8 else b""
+        try:
+            with files.opened(file, size) as opened:
+                start = opened.read(8)
+                length = struct.unpack("<Q", start)[0] if len(start) == 8 else size  # noqa: PLR2004 - the length's own length
+                header = opened.read(length) if length <= min(size - 8, HEADER_BYTES) else b""
+        except OSError as error:
+            raise ModelError(
+                f"{file} cannot be read ({error.strerror}); copy the checkpoint again."
+            ) from error
         try:
             tensors = orjson.loads(header)
             ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
             complete = size == 8 + length + max(ends, default=0)
-        except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        except (orjson.JSONDecodeError, KeyError, TypeError, IndexError, AttributeError):
             complete = False
     if not complete:
         raise ModelError(f"{file} is broken or was not copied to its end; copy the checkpoint again.")

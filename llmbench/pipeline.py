@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llmbench import clock, data, embedded, machine, preflight, prompts
+from llmbench import clock, data, embedded, machine, preflight, prompts, redaction
 from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
@@ -132,7 +132,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             pool.faults = this.faults
             raise  # still "running"
         except BaseException as error:
-            this.found.status, this.found.error = "failed", str(error)
+            this.found.status, this.found.error = "failed", redaction.without_secrets(str(error))
             log.exception("the run failed")
             raise
         finally:
@@ -632,8 +632,8 @@ class _Run:
         try:
             material = Material(
                 name=self.store.folder.resolve().name,
-                summary=summaries.as_dict(self.found),
-                manifest=self.manifest,
+                summary=redaction.clean(summaries.as_dict(self.found)),
+                manifest=redaction.clean(self.manifest),
                 results=self._whole(),
                 sealed=self.store.sealed,
                 trace=self.trace,

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from llmbench import files
 from llmbench.config import Config, SamplingConfig
 from llmbench.records import Request
 from llmbench.startup import TOKENS_PER_S, Prediction, duration, tokens_per_s
@@ -227,7 +228,7 @@ def _listed(parts: Sequence[str]) -> str:
 def _read_json(path: Path) -> Mapping[str, Any]:
     """A file's JSON object; an empty one where there is none that can be read."""
     try:
-        content = orjson.loads(path.read_bytes())
+        content = orjson.loads(files.read(path, files.JSON_BYTES))
     except (OSError, orjson.JSONDecodeError):
         return {}
     return content if isinstance(content, dict) else {}

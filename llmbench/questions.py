@@ -4,11 +4,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import orjson
+
 from llmbench import prompts
 from llmbench.benchmarks.base import Module, import_module, unique
 from llmbench.config import BenchmarkConfig, Config, EarlyStopping, Schedule
-from llmbench.data import DataSource, read_rows
+from llmbench.data import DataSource, Row, read_rows
 from llmbench.engine.base import Workload
+from llmbench.errors import DataError
+from llmbench.messages import one_line
 from llmbench.prompts import Asked
 from llmbench.records import Request, Sample
 from llmbench.tokenizers import Tokenizer
@@ -75,9 +79,47 @@ def read_samples(config: Config, name: str, module: Module) -> tuple[list[Sample
     else:
         files = getattr(module, "files", None)
         rows, source = read_rows(name, benchmark, module.COLUMNS, files(benchmark.options) if files else ())
-    return unique(module.load(rows, benchmark.options, config.seed), name), source
+    return _usable(config, name, module, rows, source.source), source
 
 
+BAD_ROW = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
+"""What code that expects other rows fails with."""
+
+
+def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], source: str) -> list[Sample]:
+    """The samples of rows, of which those that this run takes can be asked and written down.
+
+    Raises:
+        DataError: A row cannot be used; the message names it and where it came from.
+    """
+    own, told = config.benchmarks[name], one_line
+    if own.sealed:  # what went wrong may hold a question
+        told = _kind
+    try:
+        samples = unique(module.load(rows, own.options, config.seed), name)
+    except DataError as error:
+        raise DataError(f"{str(error).rstrip('.')} ({source}; rows are counted from 0).") from error
+    except BAD_ROW as error:
+        raise DataError(
+            f"{name}: the rows of {source} are not as {own.module} expects them ({told(error)}); check the file."
+        ) from error
+    for sample in prompts.select(name, samples, config):
+        try:
+            orjson.dumps([sample.id, module.render(sample), sample.target, module.stored(sample)])
+        except BAD_ROW as error:
+            raise DataError(
+                f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down ({told(error)}); "
+                "mend its row."
+            ) from error
+    return samples
+
+
+def _kind(error: BaseException) -> str:
+    return type(error).__name__
+
+
+SHOWN = 80
+"""Characters of an id that a sentence shows."""
 CHARACTERS_A_TOKEN, AROUND_A_QUESTION = 2.0, 200
 """For guessing a prompt's length: digits and formulas come to two characters a token; template and instruction are added."""
 

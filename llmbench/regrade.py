@@ -5,7 +5,6 @@ summary.regraded.json, which look the same. No engine, no questions: texts, gold
 samples are in the journal. Exit status: 0 graded, 1 not, 130 interrupted.
 """
 
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from llmbench.benchmarks.base import import_module
 from llmbench.compare.commandline import Parser, guarded, printable
 from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.errors import RunError
+from llmbench.files import write_new
 from llmbench.grading import Grader
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.store import CONFIG, Run, load_run, to_row
@@ -212,10 +212,7 @@ def _write(path: Path, lines: Iterable[bytes]) -> None:
     """Writes a file as a whole: readers see the old one or the new one."""
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.writelines(line + b"\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(part, (line + b"\n" for line in lines))
         part.replace(path)
     except OSError as error:
         raise RunError(

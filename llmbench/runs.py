@@ -17,10 +17,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from llmbench import files, shapes
 from llmbench.cache.use import generated_tokens
 from llmbench.compare.commandline import Parser, guarded, printable
 from llmbench.errors import RunError
-from llmbench.store import MANIFEST, SUMMARY
+from llmbench.store import MANIFEST, SUMMARY, Manifest
+from llmbench.summary import Summary
 
 WIDTH = 100
 DEPTH = 4
@@ -152,7 +154,7 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 def _read(folder: Path) -> Listed:
     name = os.path.relpath(folder)
     try:
-        manifest, summary = _json(folder / MANIFEST), _json(folder / SUMMARY)
+        manifest, summary = _json(folder / MANIFEST, Manifest), _json(folder / SUMMARY, Summary)
         return _listed(name, manifest, summary)
     except (OSError, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or "no JSON as llmbench writes it"
@@ -161,10 +163,9 @@ def _read(folder: Path) -> Listed:
         return Listed(name, None, None, "unreadable", trouble=told)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    content = orjson.loads(path.read_bytes())
-    if not isinstance(content, dict):
-        raise TypeError(f"{path} holds no object")
+def _json(path: Path, shape: object) -> dict[str, Any]:
+    content: dict[str, Any] = orjson.loads(files.read(path, files.JSON_BYTES))
+    shapes.check(content, shape)
     return content
 
 

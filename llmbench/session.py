@@ -73,7 +73,8 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                 restarts=restarts,
                 origin=origin,
             )
-            terminal.table(found, shown(folder))
+            resumed = config.resume is not None  # then the run works where it was begun
+            terminal.table(found, str(folder) if resumed else os.path.relpath(folder))
             if config.profile.comparable:
                 for comparison in references.comparisons(config, found):
                     terminal.say(references.sentence(comparison))
@@ -83,13 +84,6 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
             raise cannot_write(folder, error) from error
         raise
     return found
-
-
-def shown(folder: Path) -> str:
-    """A folder as a person finds it from where the command was typed."""
-    here = os.environ.get("PWD") or os.getcwd()  # noqa: PTH109 - a resumed run works where it was begun
-    near = os.path.relpath(folder, here)
-    return str(folder.absolute()) if near.startswith("..") else near
 
 
 def nothing_left(folder: Path) -> bool:

@@ -14,15 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import orjson
 
-from llmbench import journal
+from llmbench import files, journal, shapes
 from llmbench.errors import RunError
 from llmbench.lock import FolderLock
 from llmbench.patience import Patience
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.redaction import clean
 from llmbench.summary import Summary, as_dict
 
 CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
@@ -35,6 +36,7 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
 BEGUN = "sweep.json"
 """In a sweep's folder: how it was begun."""
+MEND = "take it from a backup, or run again."
 SEALED = "sealed"
 _SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score")
 
@@ -122,17 +124,17 @@ class Store:
     def read_manifest(self) -> dict[str, Any]:
         """What manifest.json holds; nothing where there is none, or none that can be read."""
         try:
-            return _read(self.folder / MANIFEST)
+            return read_object(self.folder / MANIFEST, Manifest)
         except RunError:
             return {}
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Writes manifest.json."""
-        self._replace(MANIFEST, orjson.dumps(manifest, option=_JSON, default=str))
+        self._replace(MANIFEST, orjson.dumps(clean(manifest), option=_JSON, default=str))
 
     def write_summary(self, summary: Summary) -> None:
         """Writes summary.json."""
-        self._replace(SUMMARY, orjson.dumps(as_dict(summary), option=_JSON, default=str))
+        self._replace(SUMMARY, orjson.dumps(clean(as_dict(summary)), option=_JSON, default=str))
 
     def _replace(self, name: str, content: bytes) -> None:
         path = self.folder / name
@@ -168,6 +170,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         RunError: It cannot be written.
     """
+    if not path.name:
+        raise RunError(f"{path} is no name of a file to write.")
     try:
         _write_whole(path, text.encode())
     except OSError as error:
@@ -180,10 +184,7 @@ def _write_whole(path: Path, content: bytes) -> None:
     """Readers see the old file or the new one, after a crash of the machine too."""
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(content + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        files.write_new(part, (content, b"\n"))
         part.replace(path)
     except OSError:
         with suppress(OSError):
@@ -236,16 +237,19 @@ def from_row(row: Mapping[str, Any]) -> Result:
 
     Raises:
         KeyError: The line lacks a field.
+        TypeError: A field holds something else than it should.
+        ValueError: A field holds what it cannot.
     """
+    if not isinstance(row, dict):
+        raise TypeError("the line holds no object")
     whole = dict(row)
     if SEALED in whole:
-        whole |= orjson.loads(zlib.decompress(base64.b64decode(whole[SEALED])))
-    if isinstance(whole["value"], bool) or not isinstance(whole["value"], int | float):
-        raise TypeError(f"value {whole['value']!r} is no number")
+        inflate = zlib.decompressobj()
+        whole |= orjson.loads(inflate.decompress(base64.b64decode(whole[SEALED]), files.JSON_BYTES))
     score = Score(
         whole["value"], whole["score"]["answer"], Outcome(whole["outcome"]), whole["score"]["explanation"]
     )
-    return Result(
+    result = Result(
         benchmark=whole["benchmark"],
         sample_id=whole["id"],
         repeat=whole["repeat"],
@@ -258,6 +262,10 @@ def from_row(row: Mapping[str, Any]) -> Result:
         elicited=whole["elicited"],
         fields=whole["fields"],
     )
+    shapes.check(result, Result)
+    if not 0 <= score.value <= 1:
+        raise ValueError(f"value must be from 0 to 1, not {score.value}")
+    return result
 
 
 def _completion(entry: Mapping[str, Any]) -> Completion:
@@ -286,13 +294,7 @@ def read_journal(
         RunError: There is no journal, or a line other than the last cannot be read.
     """
     path = folder / JOURNAL
-    if not path.is_file():
-        raise RunError(f"{folder} holds no {JOURNAL}; it is not the folder of a run.")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror}).") from error
-    found = journal.parse(content, lambda row: (from_row(row), SEALED in row))
+    found = journal.parse(_content(path), lambda row: (from_row(row), SEALED in row))
     if found.damage is not None and not found.damage.torn:
         raise RunError(
             f"{found.damage.sentence(path)}; `python -m llmbench resume={folder}` asks for what was lost again."
@@ -310,9 +312,7 @@ def read_journal(
 
 def sealed_benchmarks(folder: Path) -> frozenset[str]:
     """The benchmarks whose journal lines are sealed: nothing of them may be written in plain text."""
-    rows = journal.parse(
-        (folder / JOURNAL).read_bytes(), lambda row: (SEALED in row, str(row.get("benchmark")))
-    )
+    rows = journal.parse(_content(folder / JOURNAL), lambda row: (SEALED in row, str(row.get("benchmark"))))
     return frozenset(name for hidden, name in rows.items if hidden)
 
 
@@ -323,7 +323,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         RunError: The folder holds no run, or a file of it cannot be read.
     """
     folder = Path(folder)
-    summary, manifest, sealed = _read(folder / SUMMARY), _read(folder / MANIFEST), set[str]()
+    summary, manifest = read_object(folder / SUMMARY, Summary), read_object(folder / MANIFEST, Manifest)
+    sealed = set[str]()
     notes: list[str] = []
     results = list(read_journal(folder, sealed, notes))
     counted = _counted(summary)
@@ -341,13 +342,52 @@ def _counted(summary: Mapping[str, Any]) -> int:
     return sum(count for count in counts if isinstance(count, int))
 
 
-def _read(path: Path) -> dict[str, Any]:
+class Machine(TypedDict, total=False):
+    """What others read of a manifest's `machine`."""
+
+    platform: str | None
+    cpu_count: int | None
+    memory_bytes: int | None
+    gpus: list[dict[str, Any]]
+
+
+class Manifest(TypedDict, total=False):
+    """What others read of manifest.json."""
+
+    arguments: list[str]
+    directory: str
+    sweep: str | None
+    sittings: list[dict[str, Any]]
+    started: str | None
+    overrides: list[str]
+    samples: dict[str, list[str]]
+    data: dict[str, dict[str, Any]]
+    checkpoint: dict[str, Any] | None
+    machine: Machine
+    versions: dict[str, str | None]
+    sampling: dict[str, Any]
+    git_commit: str | None
+    recovery: list[dict[str, Any]]
+
+
+def read_object(path: Path, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a class, or a TypedDict
+    """The JSON object that a file of a run holds.
+
+    Raises:
+        RunError: There is no such file, it cannot be read, or it is not of the shape.
+    """
     try:
-        content = orjson.loads(path.read_bytes())
-    except FileNotFoundError as error:
+        content = orjson.loads(_content(path, files.JSON_BYTES))
+        shapes.check(content, shape)
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise RunError(f"{path} cannot be read ({error}); {MEND}") from error
+    return content  # type: ignore[no-any-return]
+
+
+def _content(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:
+    try:
+        return files.read(path, most_bytes)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path.parent} holds no {path.name}; it is not the folder of a run.") from error
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise RunError(f"{path} cannot be read ({error}).") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} holds no JSON object.")
-    return content
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); {MEND}") from error

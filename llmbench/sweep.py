@@ -2,9 +2,10 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self, TypedDict, cast
 
 import orjson
 from hydra.core.config_store import ConfigStore
@@ -17,9 +18,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.markup import escape
 from rich.table import Table
 
+from llmbench import redaction
 from llmbench.config import Config, from_hydra
-from llmbench.errors import ConfigError
-from llmbench.store import JOURNAL, MANIFEST, SUMMARY
+from llmbench.errors import ConfigError, RunError
+from llmbench.store import JOURNAL, MANIFEST, MEND, SUMMARY, Manifest, read_object
+from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
 PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
@@ -111,6 +114,7 @@ class OneEngineLauncher(Launcher):
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         self.task.expect(job_overrides)
         points = [self._compose(number, o) for number, o in enumerate(job_overrides, initial_job_idx)]
+        self._hide_secrets()
         done: dict[int, JobReturn] = {}
         left = []
         for point, own in zip(points, job_overrides, strict=True):
@@ -126,6 +130,12 @@ class OneEngineLauncher(Launcher):
             for point in group:
                 done[point.number] = self._run(point)
         return [done[point.number] for point in points]
+
+    def _hide_secrets(self) -> None:
+        """Takes tokens and passwords out of what the sweeper has written of the settings."""
+        path = Path(str(self.config.hydra.sweep.dir)) / "multirun.yaml"
+        with suppress(OSError):
+            path.write_text(redaction.without_secrets(path.read_text()))
 
     def _done(self, point: Point) -> bool:
         if point.config is None:
@@ -199,7 +209,7 @@ def _settings(composed: DictConfig) -> Config | None:
 def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job | None:
     """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
-        summary, manifest = written(candidate / SUMMARY), written(candidate / MANIFEST)
+        summary, manifest = written(candidate / SUMMARY, Summary), written(candidate / MANIFEST, Manifest)
         same = sorted(manifest.get("overrides") or ()) == sorted(overrides)
         if summary.get("status") == "finished" and same:
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
@@ -209,7 +219,7 @@ def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job 
 def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
     """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
-        manifest = written(candidate / MANIFEST)
+        manifest = written(candidate / MANIFEST, Manifest)
         if not candidate.is_dir():
             continue
         journal = candidate / JOURNAL
@@ -226,18 +236,46 @@ def _engine(folder: Path) -> int:
     return int(found.get("engine") or 0)
 
 
+class JobRow(TypedDict):
+    """A job in a sweep's `summary.json`, see `row`."""
+
+    job: int
+    overrides: list[str]
+    folder: str
+    status: str
+    error: str | None
+    engine: int | None
+    summary: dict[str, Any] | None
+
+
+class WrittenSweep(TypedDict, total=False):
+    """What is read back of a sweep's `summary.json`."""
+
+    time_s: float
+    loads: int
+    jobs: list[JobRow]
+
+
 def written_sweep(folder: Path) -> dict[str, Any]:
-    """What a sweep's `summary.json` holds; nothing where there is none."""
-    return written(folder / SUMMARY)
+    """What a sweep's `summary.json` holds; nothing where there is none.
+
+    Raises:
+        RunError: It cannot be read.
+    """
+    if not (folder / SUMMARY).exists():
+        return {}
+    found = read_object(folder / SUMMARY, WrittenSweep)
+    if not all(JobRow.__required_keys__ <= job.keys() for job in found.get("jobs") or []):
+        raise RunError(f"{folder / SUMMARY} is no summary of a sweep; {MEND}")
+    return found
 
 
-def written(path: Path) -> dict[str, Any]:
+def written(path: Path, shape: object) -> dict[str, Any]:
     """What a file of a run holds; nothing where it cannot be read."""
     try:
-        found = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        return read_object(path, shape)
+    except RunError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def finish(
@@ -305,7 +343,7 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 
 def _had_engine(job: Job) -> bool:
     """Whether a job got as far as its engine; of one that did not finish only its folder tells."""
-    found = job.summary or written(job.folder / SUMMARY)
+    found = job.summary or written(job.folder / SUMMARY, Summary)
     return found.get("engine") is not None
 
 
@@ -318,7 +356,7 @@ def row(job: Job) -> dict[str, Any]:
         "status": job.status,
         "error": job.error,
         "engine": job.engine,
-        "summary": job.summary,
+        "summary": redaction.clean(job.summary),
     }
 
 

@@ -13,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from llmbench.cache import use
+from llmbench.redaction import without_secrets
 from llmbench.repeats import RepeatStatistics
 from llmbench.resume import sittings
 from llmbench.summary import BenchmarkSummary, Summary
@@ -36,11 +37,11 @@ class Terminal:
 
     def say(self, sentence: str) -> None:
         """A result's sentence."""
-        self.out.print(escape(sentence), soft_wrap=True)
+        self.out.print(escape(without_secrets(sentence)), soft_wrap=True)
 
     def notice(self, sentence: str) -> None:
         """A sentence about how the run goes."""
-        self.err.print(escape(sentence), soft_wrap=True)
+        self.err.print(escape(without_secrets(sentence)), soft_wrap=True)
 
     def text(self, text: str) -> None:
         """A prompt or file as it is, but for control characters, which could steer the terminal."""
@@ -50,7 +51,7 @@ class Terminal:
     def table(self, summary: Summary, folder: str) -> None:
         """The closing table, its warnings before it."""
         for warning in summary.warnings:
-            self.out.print(f"[bold yellow]![/] {escape(warning)}", soft_wrap=True)
+            self.out.print(f"[bold yellow]![/] {escape(without_secrets(warning))}", soft_wrap=True)
         self.out.print(_table(summary.benchmarks, self.out))
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:

@@ -37,7 +37,7 @@ class HubTokenizer:
             self.hub = AutoTokenizer.from_pretrained(
                 checkpoint.name, revision=checkpoint.revision, trust_remote_code=trust_remote_code
             )
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # of the library, about the checkpoint's files: its kinds are many
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ModelError(f"The tokenizer of {checkpoint.name} cannot be read: {reason}.") from error
 

@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
+from llmbench.compare.settings import read_config
 from llmbench.config import Config, Tracker
 from llmbench.errors import ConfigError
 from llmbench.machine import distribution
 from llmbench.messages import one_line
+from llmbench.redaction import HIDDEN, clean, known, without_secrets
 from llmbench.store import CONFIG, JOURNAL, MANIFEST, SUMMARY
 from llmbench.terminal import Terminal
 
@@ -33,9 +33,6 @@ FILES = (CONFIG, MANIFEST, SUMMARY, JOURNAL, "report.html")
 """What is handed on of a run's folder, where it is there."""
 NOT_SETTINGS = re.compile(r"benchmarks\.[^.]+\.(profiles|reference)\b")
 """Tables that settings are picked from."""
-SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE_KEY", re.IGNORECASE)
-SECRET_LENGTH = 8
-"""Shorter values are no secrets but words such as `true`, which must not vanish from files."""
 FIGURES = ("time_s", "memory", "gpu", "engine", "benchmarks")
 RETRIES = "3"
 """Of a server that does not answer, unless the user says otherwise: MLflow's own seven take four minutes, the GPU waiting."""
@@ -103,7 +100,7 @@ def track(config: Config, folder: Path, terminal: Terminal) -> None:
 
 @contextmanager
 def _tracked(folder: Path) -> Iterator[Tracked]:
-    settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    settings = read_config(folder) or {}
     summary = orjson.loads((folder / SUMMARY).read_bytes())
     job = re.fullmatch(r"\d+(_\d+)?", folder.name)
     group = folder.absolute().parent.name if job else None
@@ -115,35 +112,17 @@ def _tracked(folder: Path) -> Iterator[Tracked]:
 
 def _copy(path: Path, into: Path) -> Path:
     content, found = path.read_bytes(), into / path.name
-    if any(secret.encode() in content for secret in _secrets()):
-        for secret in _secrets():
-            content = content.replace(secret.encode(), b"***")
-        found.write_bytes(content)
-    else:
-        shutil.copyfile(path, found)
+    for secret in known():
+        content = content.replace(secret.encode("utf-8", "surrogateescape"), HIDDEN.encode())
+    found.write_bytes(content)
     return found
-
-
-def _secrets() -> list[str]:
-    """Values that must not leave the machine, the longest first."""
-    values = {
-        v.strip() for n, v in os.environ.items() if SECRET_NAME.search(n) and len(v.strip()) >= SECRET_LENGTH
-    }
-    return sorted(values, key=len, reverse=True)
-
-
-def without_secrets(text: str) -> str:
-    """The text with `***` for values of environment variables that look like secrets, and for who logs in within an address."""
-    for secret in _secrets():
-        text = text.replace(secret, "***")
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
 
 
 def params_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """The settings by dotted name, as text: lists as JSON, without the tables that others are picked from."""
     return {
         name: without_secrets(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())
-        for name, value in _leaves(settings, ".")
+        for name, value in _leaves(clean(settings), ".")
         if not NOT_SETTINGS.match(name)
     }
 

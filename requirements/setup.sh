@@ -189,7 +189,7 @@ install() {
     say "Installing $(grep -c '^[a-z]' "$lock") packages from $lock (EXTRA=cpu|gpu chooses); the first time takes minutes"
     choose_torch_source .venv/bin/uv .venv/bin/python "$lock"
     if [[ -t 2 ]]; then quiet=(); fi # on a terminal uv shows its progress
-    .venv/bin/uv pip install --python .venv/bin/python --no-deps --compile-bytecode "${quiet[@]}" \
+    .venv/bin/uv pip install --python .venv/bin/python --no-deps --verify-hashes --compile-bytecode "${quiet[@]}" \
         "${links[@]}" "${torch_source[@]}" -r "$lock" || {
         torch_hint
         fail "the installation failed, for the reason above; 'make setup' begins again"
@@ -239,16 +239,19 @@ resolve() {
         newest=()
     fi
     "$uv" pip compile -q pyproject.toml requirements/model.in --extra "$extra" --extra dev \
-        --universal --python-version 3.11 --fork-strategy fewest "${newest[@]}" --no-header \
+        --universal --python-version 3.11 --fork-strategy fewest "${newest[@]}" --no-header --generate-hashes \
         --overrides requirements/overrides.txt "$@" -o "$scratch/$extra.txt" || return
     # Every line repeats the environments of pyproject.toml; only what tells lines apart is kept.
     sed -E -e "s/ and (platform_machine == 'x86_64'|sys_platform == 'linux'|python_full_version < '3.14')//g" \
         -e "s/ and (platform_python_implementation == 'CPython'|implementation_name == 'cpython')//g" \
-        -e "s/ ; python_full_version < '3.14'$//" "$scratch/$extra.txt" >"$scratch/$extra.short"
+        -e "s/ ; python_full_version < '3.14'( \\\\)?$/\1/" "$scratch/$extra.txt" >"$scratch/$extra.long"
+    # torch+cpu may have come from a wheel at hand, one of many builds: its hash would shut the others out.
+    sed -E -e '/^torch==[^ ]*[+]cpu/,/^    # via/ { s/ \\$//; /^    --hash=/d }' "$scratch/$extra.long" >"$scratch/$extra.short"
     if grep -nE "https?://|file://|(^| )/" "$scratch/$extra.short"; then fail "$lock would name a place, as above"; fi
     {
         say "# Everything for EXTRA=$extra, with the development tools, for Python 3.11 to 3.13 on Linux x86-64."
         say "# Written by 'make lock'; install with --no-deps, as 'make setup' does: what the overrides leave out stays out."
+        say "# What is downloaded must have one of the hashes (torch+cpu has none: it comes from PyTorch's own index)."
         cat "$scratch/$extra.short"
     } >"$lock"
 }

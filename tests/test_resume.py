@@ -36,7 +36,6 @@ MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PWD", str(tmp_path))
 
 
 def partly(folder: Path, *settings: str, after: int = 5) -> None:

@@ -74,7 +74,7 @@ def test_folders_that_hold_no_run_are_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not the folder of a run"):
         load_run(tmp_path)
     (tmp_path / "summary.json").write_text("[]")
-    with pytest.raises(RunError, match="no JSON object"):
+    with pytest.raises(RunError, match="must be an object, not list"):
         load_run(tmp_path)
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from llmbench import files, shapes
+from llmbench.config import Config
 from llmbench.errors import RunError
-from llmbench.store import CONFIG
+from llmbench.store import CONFIG, MEND
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,19 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     """The settings as config.yaml holds them; None where there is no such file.
 
     Raises:
-        RunError: The file is not YAML, or no mapping.
+        RunError: The file is not YAML, no mapping, or holds something else than settings.
     """
     path = folder / CONFIG
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = files.load_yaml(files.read(path, files.YAML_BYTES))
+        if not isinstance(content, dict):
+            raise RunError(f"{path} holds no settings; {MEND}")
+        shapes.check(content, Config)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{path} cannot be read ({reason}); take it from a backup, or run again.") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} holds no settings; take it from a backup, or run again.")
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{path} cannot be read ({reason}); {MEND}") from error
     return content
 
 

@@ -12,6 +12,7 @@ from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.config import EXPORTS, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import harness, tables
+from llmbench.files import write_new
 from llmbench.store import load_run, sealed_benchmarks
 
 __all__ = ["export_run"]
@@ -62,8 +63,10 @@ def _write(path: Path, content: str | Callable[[Path], None]) -> Path:
     part = path.with_name(f".{path.name}.part")
     try:
         if isinstance(content, str):
-            part.write_text(content, encoding="utf-8", newline="")
+            write_new(part, [content.encode()])
         else:
+            part.unlink(missing_ok=True)
+            part.touch(exist_ok=False)  # no link that stood there is followed
             content(part)
         part.replace(path)
     finally:

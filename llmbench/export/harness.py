@@ -14,9 +14,10 @@ from typing import Any
 
 from llmbench import __version__
 from llmbench.compare.settings import benchmark_settings
+from llmbench.errors import RunError
 from llmbench.export.tables import clean
 from llmbench.records import Result
-from llmbench.store import Run
+from llmbench.store import MANIFEST, MEND, Run
 
 METRICS = {"gpqa": "acc", "humaneval": "pass@1", "livecodebench": "pass@1", "swe_bench": "resolved"}
 """By the last part of a benchmark's module; others match exactly."""
@@ -46,7 +47,11 @@ def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]
 
 def _date(run: Run) -> datetime:
     """When the run began: the same for every export of it."""
-    return datetime.fromisoformat(str(run.manifest.get("started") or "1970-01-01T00:00:00+00:00"))
+    started = str(run.manifest.get("started") or "1970-01-01T00:00:00+00:00")
+    try:
+        return datetime.fromisoformat(started)
+    except ValueError as error:
+        raise RunError(f"{run.folder / MANIFEST} has no date under `started` ({error}); {MEND}") from error
 
 
 def _metric(settings: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench import prompts
+from llmbench import prompts, redaction
 from llmbench.compare.settings import Setting, differing, read_config
 from llmbench.config import Config, as_yaml_data
 from llmbench.errors import ConfigError
@@ -39,7 +39,7 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
     before = read_config(folder)
     if not before:
         return
-    now = as_yaml_data(config)
+    now = redaction.clean(as_yaml_data(config))
     chosen, had = sorted(now["benchmarks"]), sorted(before.get("benchmarks") or ())
     if chosen != had:
         raise ConfigError(
@@ -90,7 +90,7 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
                 f"The gold answer of {name} is another one now than in {folder}; start a new run."
             )
         same_ids = prompts.prompt_hash(request.prompt_ids) == result.prompt_hash
-        if not same_ids or asked.text != result.prompt:
+        if not same_ids or redaction.without_values(asked.text) != result.prompt:
             raise ConfigError(
                 f"The prompt of {name} differs from the one in {folder}: the data, the chat template or the tokenizer changed; "
                 "start a new run."

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from llmbench.config import suggest
-from llmbench.errors import ConfigError
-from llmbench.store import BEGUN, MANIFEST
+from llmbench.errors import ConfigError, RunError
+from llmbench.redaction import HIDDEN
+from llmbench.store import BEGUN, MANIFEST, Manifest, read_object
 
 LAST = "last"
 SETTING = "resume="
@@ -30,6 +29,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
     Raises:
         ConfigError: There is nothing to resume there.
+        RunError: What is there cannot be read.
     """
     named = [a for a in arguments if a.startswith(SETTING)]
     if not named or named[-1] in (SETTING, f"{SETTING}null"):
@@ -44,11 +44,11 @@ def expand(arguments: Sequence[str]) -> list[str]:
         return [*typed, SETTING + quoted(str(folder))]
     folder = folder.absolute()
     if (folder / BEGUN).is_file():
-        begun = _read(folder / BEGUN)
+        begun = read_object(folder / BEGUN, Manifest)
         restored = join(_strings(begun, "arguments", folder), typed)
         added = [SETTING + quoted(str(folder))]
     elif (folder / MANIFEST).is_file():
-        begun = _read(folder / MANIFEST)
+        begun = read_object(folder / MANIFEST, Manifest)
         if begun.get("sweep"):
             raise ConfigError(f"{folder} is a job of a sweep; resume={begun['sweep']} goes on with that.")
         given = "arguments" if "arguments" in begun else "overrides"
@@ -74,9 +74,18 @@ def _nothing(folder: Path) -> str:
 
 
 def join(before: Sequence[str], typed: Sequence[str]) -> list[str]:
-    """The arguments of before with the typed ones; of a setting in both the typed value counts."""
+    """The arguments of before with the typed ones; of a setting in both the typed value counts.
+
+    Raises:
+        ConfigError: One held a secret, which is not kept.
+    """
     keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", "hydra.run.dir", "hydra.sweep.dir"}
     kept = [a for a in before if not (_is_setting(a) and _key(a) in keys)]
+    hidden = next((a for a in kept if HIDDEN in a), None)
+    if hidden is not None:
+        raise ConfigError(
+            f"{hidden}: secrets are not kept with a run; type {_key(hidden)}=… once more beside resume."
+        )
     return [*kept, *typed]
 
 
@@ -97,13 +106,21 @@ def last(typed: Sequence[str]) -> Path:
     places = [_unquoted(a.removeprefix(RUNS_DIR)) for a in typed if a.startswith(RUNS_DIR)]
     folder = Path(places[-1] if places else "runs").expanduser()
     begun = [
-        (str(_read(path).get("started") or ""), path.stat().st_mtime, path.parent)
+        (_started(path), path.stat().st_mtime, path.parent)
         for pattern in (f"*/{MANIFEST}", f"{MULTI}/*/{BEGUN}")
         for path in folder.glob(pattern)
     ]
     if not begun:
         raise ConfigError(f"resume=last: there is no run in {folder}; runs_dir=FOLDER names another place.")
     return max(begun)[-1]
+
+
+def _started(path: Path) -> str:
+    """When a run was begun, as its manifest says; of one that cannot be read, long ago."""
+    try:
+        return str(read_object(path, Manifest).get("started") or "")
+    except RunError:
+        return ""
 
 
 def quoted(value: str) -> str:
@@ -123,16 +140,6 @@ def _unquoted(value: str) -> str:
 def command(folder: str | Path) -> str:
     """What a person types to go on with the run or sweep in a folder."""
     return f"python -m llmbench resume={shlex.quote(quoted(str(Path(folder).absolute())))}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}), so the run cannot be resumed.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no JSON object, so the run cannot be resumed.")
-    return content
 
 
 def _strings(content: dict[str, Any], name: str, folder: Path) -> list[str]:

@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmbench.files import write_new
 from llmbench.records import Outcome, Result, Score
+from llmbench.redaction import is_secret_variable
 from llmbench.swe.judging import Verdict, scored, verdict_of
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def write(folder: Path, results: Sequence[Result], model: str) -> Path:
     """Writes them as a whole."""
     path = folder / FILE
     part = path.with_suffix(".part")
-    part.write_text("".join(json.dumps(row) + "\n" for row in rows(results, model)), encoding="utf-8")
+    write_new(part, (json.dumps(row).encode() + b"\n" for row in rows(results, model)))
     part.replace(path)
     return path
 
@@ -70,9 +72,7 @@ def missing() -> str | None:
 
 def evaluate(path: Path, model: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Runs the harness and reads its report; None where it wrote none. What it says goes into `harness.log`."""
-    environment = {
-        k: v for k, v in os.environ.items() if not any(word in k for word in ("TOKEN", "SECRET", "KEY"))
-    }
+    environment = {k: v for k, v in os.environ.items() if not is_secret_variable(k)}
     with (path.parent / "harness.log").open("ab") as output:
         subprocess.run(
             command(path, options),

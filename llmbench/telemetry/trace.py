@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from llmbench import shapes
 from llmbench.errors import RunError
 from llmbench.telemetry.records import EngineState, GpuSample, Sample
 
@@ -133,4 +134,6 @@ def _sample(row: dict[str, Any]) -> Sample:
         gpus.append(GpuSample(**{**entry, "throttle": None if throttle is None else tuple(throttle)}))
     engine = row["engine"]
     state = None if engine is None else EngineState(**engine)
-    return dataclasses.replace(Sample(**row), gpus=tuple(gpus), engine=state)
+    sample = dataclasses.replace(Sample(**row), gpus=tuple(gpus), engine=state)
+    shapes.check(sample, Sample)
+    return sample

@@ -1,0 +1,183 @@
+"""Files that a user hands over, which may be anything: read only if they are regular files, up to a size, without waiting.
+
+A pipe would be waited for, a device read without end, a folder of another person may hold links where we write. YAML is
+looked through before anything is made of it, since a few lines of aliases can stand for more than any memory holds.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from llmbench.errors import LlmbenchError
+
+MIB = 1 << 20
+DATA_BYTES = 8 << 30
+"""Questions, and journals; the largest published data sets have files of little more than 1 GB."""
+JSON_BYTES = 256 * MIB
+"""A manifest, a summary, a model's config.json."""
+YAML_BYTES = MIB
+"""Settings."""
+YAML_EXPANDED = 16 * MIB
+"""Characters that settings may come to once their aliases are written out, with a few for each value."""
+YAML_DEPTH = 100
+NODE = 8
+"""Characters that a value counts for beside its own."""
+
+SHOWN = 200
+"""Characters of a name that cannot be a path."""
+
+KINDS = (
+    (stat.S_ISDIR, "it is a folder"),
+    (stat.S_ISFIFO, "it is a pipe, not a file"),
+    (stat.S_ISSOCK, "it is a socket, not a file"),
+    (stat.S_ISCHR, "it is a device, not a file"),
+    (stat.S_ISBLK, "it is a device, not a file"),
+)
+
+
+def expanded(name: str, kind: type[LlmbenchError], setting: str) -> Path:
+    """A path as a person writes it, with `~`.
+
+    Raises:
+        LlmbenchError: Of this kind: it cannot be a path.
+    """
+    if "\0" in name:
+        raise kind(f"{setting} holds a NUL character; check it.")
+    try:
+        path = Path(name).expanduser()
+        path.exists()  # where the name is too long this says so
+    except (RuntimeError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise kind(f"{setting}={name[:SHOWN]} is no path ({reason}); check it.") from error
+    return path
+
+
+def opened(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> IO[bytes]:
+    """A file, open for reading; links are followed to the end and must lead to a regular file.
+
+    Raises:
+        OSError: There is none, it is something else, or it is larger; `strerror` says which.
+    """
+    path = os.fspath(path)
+    try:
+        _refuse(Path(path).stat(), path, most_bytes)  # devices are not even opened: some act on that
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "its name holds a NUL character", path) from error
+    try:
+        _refuse(os.fstat(descriptor), path, most_bytes)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse(found: os.stat_result, path: str, most_bytes: int) -> None:
+    for is_kind, said in KINDS:
+        if is_kind(found.st_mode):
+            raise OSError(errno.EINVAL, said, path)
+    if found.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"it has {_size(found.st_size)}, more than {_size(most_bytes)}", path)
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / MIB:.1f} MiB"
+
+
+def read(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> bytes:
+    """All of a regular file.
+
+    Raises:
+        OSError: As `opened`.
+    """
+    with opened(path, most_bytes) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {_size(most_bytes)}", os.fspath(path))
+    return content
+
+
+def write_new(path: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a file that is to be renamed, to the disk; what stands there under its name is removed, and no link followed.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.writelines(pieces)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def yaml_text(content: bytes) -> str:
+    """The text of a YAML file that is safe to make something of.
+
+    Raises:
+        ValueError: It is no YAML, nested too deeply, or more than `YAML_EXPANDED` with its aliases written out.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        _look_through(text)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not in UTF-8") from error
+    except yaml.YAMLError as error:
+        raise ValueError(yaml_reason(error)) from error
+    return text
+
+
+def load_yaml(content: bytes) -> Any:  # noqa: ANN401 - whatever the file holds
+    """What a YAML file holds, plain types only.
+
+    Raises:
+        ValueError: As `yaml_text`, or it asks for other types.
+    """
+    text = yaml_text(content)
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe ones
+    except yaml.YAMLError as error:
+        raise ValueError(yaml_reason(error)) from error
+
+
+def yaml_reason(error: yaml.YAMLError) -> str:
+    """What is wrong, in a line."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)
+
+
+def _look_through(text: str) -> None:
+    """Follows the parser's events, which are as many as the file is long, whatever its aliases stand for."""
+    sizes: dict[str, int] = {}
+    open_ones: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        anchor = getattr(event, "anchor", None)
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_ones.append((anchor, NODE))
+            if len(open_ones) > YAML_DEPTH:
+                raise ValueError(f"line {line} is nested more than {YAML_DEPTH} deep")
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_ones.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == name for name, _ in open_ones):
+                raise ValueError(f"line {line} has an alias that holds itself")
+            anchor, size = None, sizes.get(str(anchor), NODE)
+        elif isinstance(event, yaml.ScalarEvent):
+            size = NODE + len(event.value)
+        else:
+            continue
+        if anchor is not None:
+            sizes[anchor] = size
+        outer, before = open_ones.pop()
+        open_ones.append((outer, before + size))
+        if before + size > YAML_EXPANDED:
+            raise ValueError(f"line {line}: with its aliases written out it is too large")

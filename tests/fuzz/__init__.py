@@ -1,0 +1,1 @@
+"""Fuzzers of everything that comes from outside, for longer than a test may take; see `__main__`."""
