@@ -11,7 +11,7 @@ from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack
 from llmbench.report.text import visible
-from llmbench.report.words import at, gib, interval, joules, number, percent, seconds
+from llmbench.report.words import at, gib, interval, joules, number, percent, seconds, tokens_per_s
 from llmbench.telemetry.records import Sample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
@@ -177,8 +177,6 @@ def _repeats(found: Mapping[str, Any] | None) -> str:
 def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     """The run in numbers."""
     times, engine = summary.get("time_s") or {}, summary.get("engine") or {}
-    tokens = sum(at(found, "tokens", "output") or 0 for found in (summary.get("benchmarks") or {}).values())
-    generate = times.get("generate")
     gpu = at(summary, "memory", "peak_gpu_bytes")
     made = [
         ("time to score", seconds(times.get("total")), "from the command to the summary"),
@@ -189,12 +187,12 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
         ),
         (
             "generating",
-            seconds(generate),
+            seconds(times.get("generate")),
             f"batch size {engine['batch_size']}" if engine.get("batch_size") else "",
         ),
         (
             "output tokens/s",
-            number(tokens / generate) if generate and tokens else "-",
+            number(tokens_per_s(summary)),
             "all benchmarks together",
         ),
         (

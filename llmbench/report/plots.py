@@ -60,6 +60,11 @@ def axis(title: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly's 
     return {"title": {"text": title}, "automargin": True, **more}
 
 
+def scaled(value: float | None, unit: float) -> float | None:
+    """In the unit that an axis shows; what was not measured stays so."""
+    return None if value is None else round(value / unit, 4)
+
+
 def colour(place: int) -> str:
     """The colour of the series at a place."""
     return SERIES[place % len(SERIES)]

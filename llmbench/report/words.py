@@ -52,3 +52,10 @@ def at(content: Mapping[str, Any] | None, *names: str) -> Any:  # noqa: ANN401 -
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def tokens_per_s(summary: Mapping[str, Any]) -> float | None:
+    """Output tokens of all benchmarks for each second of generating."""
+    generate = at(summary, "time_s", "generate")
+    tokens = sum(at(found, "tokens", "output") or 0 for found in (at(summary, "benchmarks") or {}).values())
+    return tokens / generate if generate and tokens else None

@@ -1,7 +1,7 @@
 """The pictures in README.md and docs/: a real run in a pseudo-terminal, its report and a sweep's in headless Chromium.
 
-python -m tests.bench.screenshots [SETTING …]            runs here, such as with 'benchmark=[math,arithmetic]'
-python -m tests.bench.screenshots --record FOLDER [SETTING …]    only runs, with all files in the folder: on a GPU host without a browser
+python -m tests.bench.screenshots [SETTING …] [-- SETTING …]    runs here, such as with 'benchmark=[math,arithmetic]'; a sweep's follow --
+python -m tests.bench.screenshots --record FOLDER [SETTING …] [-- SETTING …]   only runs, with all files in the folder: on a host without a browser
 python -m tests.bench.screenshots --from FOLDER [PICTURE …]     takes the pictures of what was recorded
 """
 
@@ -32,6 +32,8 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 COLUMNS, LINES = 100, 30
 PICTURES = ("terminal", "report", "samples", "sweep")
 SWEEP = ("-m", "batch_size=1,2,4,8,16")
+SWEPT = ("benchmark=arithmetic", "limit=24")
+"""What a sweep evaluates where nothing else is said."""
 CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 
 
@@ -174,15 +176,21 @@ window.scrollTo(0, 0);
 """
 
 
+def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Of the run, and of the sweep, which follow `--`."""
+    place = list(arguments).index("--") if "--" in arguments else len(arguments)
+    return list(arguments[:place]), [*SWEEP, *(arguments[place + 1 :] or SWEPT)]
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs, opens and takes the pictures."""
     if arguments[:1] == ["--from"]:
         take(Path(arguments[1]), arguments[2:] or PICTURES)
     elif arguments[:1] == ["--record"]:
-        record(Path(arguments[1]), arguments[2:], [*SWEEP, *arguments[2:]])
+        record(Path(arguments[1]), *settings_of(arguments[2:]))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            record(Path(folder), arguments, [*SWEEP, "benchmark=arithmetic", "limit=24"])
+            record(Path(folder), *settings_of(arguments))
             take(Path(folder))
 
 
