@@ -6,7 +6,7 @@ from typing import Any
 
 from llmbench import stats
 from llmbench.records import Result
-from llmbench.report.plots import OUTCOMES, axis, colour, figure, histogram, vertical
+from llmbench.report.plots import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.report.text import label
 
 BINS = 40
@@ -126,7 +126,7 @@ def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict
             "x1": limits[name],
             "y0": place - 0.42,
             "y1": place + 0.42,
-            "line": {"color": "#888", "width": 2},
+            "line": {"color": GREY, "width": 2},
         }
         for name, place in rows.items()
         if limits.get(name)
@@ -200,6 +200,7 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
             "array": above,
             "arrayminus": below,
             "thickness": 1.2,
+            "color": GREY,
         },
         "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
         "showlegend": False,

@@ -32,6 +32,9 @@ SERIES = (
     "#888888",
 )
 
+GREY = "#888"
+"""Of limits and intervals; seen on light and on dark."""
+
 
 def figure(  # noqa: PLR0913 - all but three are optional
     name: str,
@@ -88,7 +91,7 @@ def vertical(x: float, text: str, *, row: int = 0) -> tuple[dict[str, Any], dict
         "y0": 0,
         "y1": 1,
         "yref": "paper",
-        "line": {"dash": "dot", "width": 1.5, "color": "#888"},
+        "line": {"dash": "dot", "width": 1.5, "color": GREY},
     }
     note = {
         "x": x,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmbench.report.entries import Entry, benchmarks_of
-from llmbench.report.plots import axis, colour, figure, scaled
+from llmbench.report.plots import GREY, axis, colour, figure, scaled
 from llmbench.report.text import label, visible
 from llmbench.report.words import GIB, percent, seconds
 
@@ -62,6 +62,7 @@ def accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, A
                 "array": [100 * ends[1] - share if ends else 0 for _, _, share, ends in points],
                 "arrayminus": [share - 100 * ends[0] if ends else 0 for _, _, share, ends in points],
                 "thickness": 1,
+                "color": GREY,
             },
         }
         line = {
@@ -216,7 +217,12 @@ def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
         "xaxis": axis("batch size", type="category"),
         "yaxis": axis("output tokens per second", rangemode="tozero"),
         "yaxis2": axis(
-            "mean latency, seconds", overlaying="y", side="right", rangemode="tozero", showgrid=False
+            "mean latency, seconds",
+            overlaying="y",
+            side="right",
+            rangemode="tozero",
+            showgrid=False,
+            tickmode="auto",
         ),
         "margin": {"r": 56},
     }
