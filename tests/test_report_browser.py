@@ -145,6 +145,12 @@ def test_the_keyboard_is_enough(tmp_path: Path) -> None:
         show(page, run / "report.html")
         page.ready()
         body = page.driver.find_element("tag name", "body")
+        body.send_keys(Keys.TAB)
+        assert page.run("return document.activeElement.className") == "skip"
+        page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        assert page.run("return document.activeElement.id") == "theme"
+        page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+        assert page.run("return document.documentElement.dataset.theme") == "dark"
         body.send_keys("j")
         page.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
         page.driver.switch_to.active_element.send_keys(Keys.ENTER)
@@ -155,6 +161,12 @@ def test_the_keyboard_is_enough(tmp_path: Path) -> None:
             )
             == 1
         )
+        page.driver.switch_to.active_element.send_keys(Keys.TAB)  # into the opened sample
+        assert page.run("return document.activeElement.closest('.detail') !== null")
+        page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+        page.wait("!document.querySelector('.detail')")
+        assert page.run("return document.activeElement.className") == "head"
+        assert page.run("return location.hash") == "#samples"
         page.driver.switch_to.active_element.send_keys("/")
         assert page.run("return document.activeElement.name") == "text"
 
