@@ -13,7 +13,7 @@ from llmbench.records import Completion, FinishReason, Outcome, Result, Score, T
 from llmbench.report import one, time, write_many, write_one
 from llmbench.report.__main__ import main
 from llmbench.report.many import shared
-from llmbench.report.samples import BUDGET, pack, row, segments
+from llmbench.report.samples import row, segments
 from llmbench.report.text import clipped, label, visible
 from llmbench.report.tradeoffs import beside, pareto, short
 from tests.made_runs import FORTY, MCQ, make, right_where, three
@@ -84,11 +84,19 @@ def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
 
     draw = random.Random(0)
     words = [f"w{draw.randrange(10**9)}" for _ in range(50_000)]
-    results = [result(n, " ".join(draw.choices(words, k=3000))) for n in range(1000)]
-    packed, limit = pack(results, frozenset())
-    assert len(packed) <= BUDGET
-    assert 0 < limit < 20_000
-    assert len(json.loads(zlib.decompress(base64.b64decode(packed)))) == 1000
+    kinds = ("$x^2$ and so", "```python\nprint(1)\n```")  # so that all that a page may carry is in it
+    results = [
+        result(n, " ".join([kinds[n % 2], *draw.choices(words, k=3000)]), fields={"level": n % 5})
+        for n in range(1000)
+    ]
+    html = one.report(one.Material("r", {"model": "m", "benchmarks": {"b": {"n": 1000}}}, {}, results))
+    assert len(html.encode()) < 8_000_000
+    assert "katex" in html
+    assert "hljs" in html
+    rows = rows_of(html)
+    assert len(rows) == 1000
+    assert 200 < len(rows[0]["s"][0][1]) < 20_000
+    assert "characters are cut in this page" in html
 
 
 def test_a_completion_is_shown_in_its_pieces() -> None:

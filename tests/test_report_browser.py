@@ -117,7 +117,8 @@ def test_what_a_model_wrote_stays_text(hostile: Path, tmp_path: Path) -> None:
         held = sum("window.hurt = 1<" in row["text"] for row in journal(hostile))
         assert held
         assert text == f"{held} of 40 samples"
-        assert "\u202e" not in page.run("return document.documentElement.textContent")
+        text = page.run("return document.querySelector('main').textContent")
+        assert not {"\u202e", "\u2066", "\x1b", "\x07"} & set(text)
         assert page.complaints() == []
         assert page.requests() == []
 
