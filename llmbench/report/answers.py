@@ -206,7 +206,7 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
         "showlegend": False,
     }
     layout = {
-        "xaxis": axis("accuracy, %, with its 95 % interval", range=[0, 100]),
+        "xaxis": axis("accuracy, %", range=[0, 100]),
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
         "hovermode": "closest",
     }
@@ -214,6 +214,7 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
         f"by-{benchmark}-{group}",
         f"{benchmark}: accuracy by {group}",
         [trace],
+        note="With 95 % intervals; in brackets how many questions.",
         height=110 + 30 * len(names),
         layout=layout,
     )

@@ -91,7 +91,7 @@ def _about(material: Material) -> list[str]:
     words = [
         f"profile {summary.get('profile')}",
         str(summary.get("status")),
-        str(manifest.get("started") or ""),
+        str(manifest.get("started") or "")[:16].replace("T", " "),
         _engine(summary),
         str(gpus[0].get("name")) if gpus and isinstance(gpus[0], Mapping) else "no GPU",
         material.name,

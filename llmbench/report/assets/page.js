@@ -168,7 +168,7 @@
     const name = [sample.run, sample.b, sample.i].filter((part) => part !== undefined).join(" · ") + (sample.r ? ` #${sample.r + 1}` : "");
     const gist = sample.sealed ? "sealed" : sample.a === null ? "no answer" : sample.a.slice(0, 120).replace(/\s+/g, " ");
     const link = make("a", { className: "head", href: `#sample=${key(sample)}` }, badge, make("span", { className: "id", textContent: name, title: name }),
-      make("span", { className: "gist", textContent: gist }), make("span", { className: "took", textContent: `${sample.n[1]} tok · ${seconds(sample.t.e2e)}` }));
+      make("span", { className: "gist", textContent: gist }), make("span", { className: "took" }, make("span", { textContent: `${sample.n[1]} tok · ` }), seconds(sample.t.e2e)));
     link.setAttribute("aria-expanded", "false");
     link.addEventListener("click", (event) => {  // pressed again, it closes
       if (!same(wanted() || "", key(sample))) return;
