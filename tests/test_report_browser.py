@@ -74,6 +74,8 @@ def test_a_report_draws_filters_and_links(tmp_path: Path) -> None:
             == name
         )
         assert page.run("return document.activeElement.getAttribute('href')") == name
+        below = "document.activeElement.getBoundingClientRect().top - document.getElementById('filters').getBoundingClientRect().bottom"
+        assert page.run(f"return {below}") >= -1  # the filters, which stay in view, do not cover it
         assert page.complaints() == []
         assert page.requests() == []
 

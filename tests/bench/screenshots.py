@@ -31,7 +31,6 @@ from rich.text import Text
 
 from llmbench.records import Outcome, Result
 from llmbench.report import runs_below, write_many, write_one
-from llmbench.report.one import MATH
 from llmbench.report.samples import segments
 from llmbench.store import load_run
 from tests.browser import Page, chromium, show
@@ -43,6 +42,7 @@ PICTURES = ("terminal", "report", "samples", "sweep")
 SWEEP = ("-m", "batch_size=1,2,4,8,16")
 SWEPT = ("benchmark=arithmetic", "limit=24")
 """What a sweep evaluates where nothing else is said."""
+FORMULA = re.compile(r"\$[^$\n]+\$|\\\(|\\\[")
 CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 
 
@@ -173,14 +173,15 @@ def take(folder: Path, pictures: Sequence[str] = PICTURES) -> None:
         show(page, write_one(run, folder / "run.html"))
         page.ready()
         if "report" in pictures:
-            shoot(page, IMAGES / "report.png", 1280, 2300)
+            shoot(page, IMAGES / "report.png", 1280, 1990)
         if "samples" in pictures:
             show(page, folder / "run.html", telling(run))
             page.ready()
             page.run(
                 "document.querySelector('main').replaceChildren(document.getElementById('samples'))\n"
                 "const item = document.querySelector('.detail').parentElement\n"
-                "while (item.previousElementSibling?.previousElementSibling) item.parentElement.firstElementChild.remove()"
+                "while (item.previousElementSibling?.previousElementSibling) item.parentElement.firstElementChild.remove()\n"
+                "window.scrollTo(0, 0)"
             )
             shoot(page, IMAGES / "samples.png", 1280, 1250)
     if "sweep" in pictures:
@@ -195,8 +196,9 @@ def telling(run: Path) -> str:
 
     def worth(result: Result) -> tuple[bool, bool, bool, int]:
         kinds = {kind for kind, _ in segments(result)}
+        own = result.completions[0].text if result.completions else ""
         right = result.score.outcome is Outcome.CORRECT
-        return {"stop", "elicited"} <= kinds, bool(MATH.search(result.text)), right, -len(result.text)
+        return {"stop", "elicited"} <= kinds, bool(FORMULA.search(own)), right, -len(result.prompt + own)
 
     best = max(load_run(run).results, key=worth)
     return f"#sample={best.benchmark}/{quote(best.sample_id, safe='')}/{best.repeat}"
