@@ -14,7 +14,7 @@ from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack_rows, row
 from llmbench.report.text import visible
-from llmbench.report.words import gib, joules, number, percent, seconds
+from llmbench.report.words import NONE, gib, joules, number, percent, seconds
 
 MOST_COMPARED = 12
 """Runs whose questions are compared with the first's; of more only table and plots are drawn."""
@@ -149,13 +149,15 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
         ):
             cells.append(_cell(text, value))
         rows.append(cells)
+    known = [place for place in range(len(columns)) if any(row[place]["text"] != NONE for row in rows)]
+    columns, rows = [columns[place] for place in known], [[row[place] for place in known] for row in rows]
     numbers = [all(row[place]["number"] for row in rows) for place in range(len(columns))]
     headings = [(visible(name), right) for name, right in zip(columns, numbers, strict=True)]
     return {"columns": headings, "rows": rows, "note": _differing(entries)}
 
 
 def _cell(text: str, value: float | None = None) -> dict[str, Any]:
-    number_like = value is not None or text == "-"
+    number_like = value is not None or text == NONE
     return {
         "text": text,
         "sort": ("" if value is None else value) if number_like else text,

@@ -21,7 +21,8 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
-    shown, note = short(names)
+    shown, labels = short(names)
+    note = f"Loading is not in it; the table has it. {labels}".rstrip()
     found = []
     for benchmark in benchmarks_of(entries):
         points = [
@@ -75,7 +76,7 @@ def accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, A
             "hoverinfo": "skip",
         }
         layout = {
-            "xaxis": axis("seconds of generating (loading is in the table)", range=[0, longest * ROOM]),
+            "xaxis": axis("seconds of generating", range=[0, longest * ROOM]),
             "yaxis": axis("accuracy, %", range=[-BELOW, 100 + BELOW], tickvals=list(range(0, 101, 20))),
             "hovermode": "closest",
             "margin": {"t": 28},
@@ -254,7 +255,8 @@ def costs(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
         "showlegend": False,
     }
-    if any(value is not None for value in energy):
+    measured = any(value is not None for value in energy)
+    if measured:
         traces.append(
             {
                 "type": "bar",
@@ -270,7 +272,8 @@ def costs(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
             "xaxis": axis(title, rangemode="tozero", domain=[0, 0.47]),
             "xaxis2": axis("energy while requests ran, J", rangemode="tozero", domain=[0.53, 1]),
         }
-    return figure("costs", "Memory and energy", traces, height=130 + 30 * len(entries), layout=layout)
+    heading = "Memory and energy" if measured else "Memory"
+    return figure("costs", heading, traces, height=130 + 30 * len(entries), layout=layout)
 
 
 def _unlike(names: Iterable[str]) -> list[str]:
