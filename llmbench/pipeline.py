@@ -13,14 +13,17 @@ from typing import Any
 
 from llmbench import clock, data, embedded, machine, preflight, prompts, redaction
 from llmbench import summary as summaries
-from llmbench.asking import Asking, Exchange, Stop
+from llmbench.asking import Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
+from llmbench.cache.engine import beside
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
-from llmbench.errors import OutOfMemoryError
+from llmbench.errors import EngineDiedError, OutOfMemoryError, let_go
+from llmbench.faults import Faults
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
+from llmbench.patience import Patience
 from llmbench.pool import EnginePool, engine_key
 from llmbench.progress import Progress
 from llmbench.questions import (
@@ -35,8 +38,12 @@ from llmbench.questions import (
 )
 from llmbench.records import Result, Sample
 from llmbench.recovery import StartAgain, Step, lowered, next_step
-from llmbench.store import CONFIG, MEMORY_LOG, REPORT, TRACE, Store, read_journal
+from llmbench.resume import checks, sittings
+from llmbench.resume.commandline import command
+from llmbench.resume.sittings import Sitting
+from llmbench.store import CONFIG, JOURNAL, MEMORY_LOG, REPORT, TRACE, Store, read_journal
 from llmbench.summary import Summary
+from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
 from llmbench.terminal import Terminal
@@ -66,7 +73,9 @@ def run(  # noqa: PLR0913 - all but two are optional
     stop: Stop | None = None,
     pool: EnginePool | None = None,
     goes_on: bool = False,
+    resumes: bool = False,
     restarts: bool = False,
+    origin: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Runs the chosen benchmarks and writes the run's folder.
 
@@ -78,6 +87,8 @@ def run(  # noqa: PLR0913 - all but two are optional
         stop: Set from outside to end the run early.
         pool: Holds the engine, and keeps it for the next run; without one the engine is closed at the end.
         goes_on: The folder holds a run that ended early; what its journal holds is not asked again.
+        resumes: It does so in a new sitting, not as the continuation of a process that ran out of memory.
+        origin: More of how the run came about, for the manifest: the whole command line and where it was typed.
         restarts: The caller can go on in a new process.
 
     Raises:
@@ -95,14 +106,19 @@ def run(  # noqa: PLR0913 - all but two are optional
                 stop=stop,
                 pool=own,
                 goes_on=goes_on,
+                resumes=resumes,
                 restarts=restarts,
+                origin=origin,
             )
+    stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
+    patience = Patience(config.disk_wait_s, stop, terminal.notice)
     sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-    with Store(folder, sealed, goes_on=goes_on) as store:
-        this = _Run(config, store, terminal or Terminal(quiet=True), stop or Stop(), pool, restarts=restarts)
-        this.manifest |= _origin(config, overrides)
-        this.take_up()
+    with Store(folder, sealed, goes_on=goes_on, patience=patience) as store:
+        this = _Run(config, store, terminal, stop, pool, restarts=restarts)
+        this.manifest |= _origin(config, overrides) | dict(origin or {})
+        this.take_up(resumes=resumes)
         try:
+            this.store.write_text(CONFIG, as_yaml(this.config))
             this.write()
             this.go()
             this.learn()
@@ -112,6 +128,8 @@ def run(  # noqa: PLR0913 - all but two are optional
             this.found.status = "interrupted"
             raise
         except StartAgain:
+            this.faults.suspects = this.suspects.as_data()
+            pool.faults = this.faults
             raise  # still "running"
         except BaseException as error:
             this.found.status, this.found.error = "failed", redaction.without_secrets(str(error))
@@ -141,23 +159,74 @@ class _Run:
     engine: Engine | None = None
     restarts: bool = False
     trace: Sequence[Look] = ()
-    kept: int = 0  # results of the process before
+    kept: int = 0  # results of the processes before
+    sittings: list[Sitting] = field(default_factory=list)
     modules: dict[str, Module] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)  # deaths of the run's engines
+    suspects: Suspects = field(init=False)
+    renewal: Renewal | None = None
+    renewals: int = 0  # engines loaded after a death
     later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     asked_for: str = field(init=False)  # the engine's key before anything was lowered
 
     def __post_init__(self) -> None:
         self.asked_for = engine_key(self.config)
         self.config = self.pool.lowered(self.config)
+        self.suspects = Suspects(self.config.engine_restarts)
         self.found = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
 
-    def take_up(self) -> None:
-        """The results that the folder holds, and what was lowered before."""
-        self.results = list(read_journal(self.store.folder))
+    def take_up(self, *, resumes: bool) -> None:
+        """The results that the folder holds, and what was lowered before.
+
+        Raises:
+            ConfigError: The settings are not those of the results.
+        """
+        folder = self.store.folder
+        self.results = list(read_journal(folder))
         self.kept = len(self.results)
+        before = self.store.read_manifest()
+        self.sittings = sittings.read(before.get("sittings"))
+        if resumes or not self.sittings:
+            self.sittings = sittings.begin(self.sittings, folder, self.kept, clock.started())
+        if self.store.damage is not None:
+            self._note_about(self.store.damage.sentence(folder / JOURNAL))
+        if resumes and before:
+            self._resume(before)
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         if self._steps:
             self._note_lowered()
+        self.faults, self.pool.faults = self.pool.faults, Faults()
+        answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in self.results}
+        self.suspects = Suspects.of(self.config.engine_restarts, self.faults.suspects, answered)
+        self._note_deaths()
+
+    def _note_deaths(self) -> None:
+        self.manifest["restarts"] = self.faults.rows()
+        self.found.restarts = [restart.sentence() for restart in self.faults.restarts]
+
+    def _resume(self, before: dict[str, Any]) -> None:
+        """Checks that this is the same run, and takes over what it knew.
+
+        Raises:
+            ConfigError: It is not.
+        """
+        steps = [Step(**step) for step in before.get("recovery") or []]
+        if self.results:
+            checks.check_settings(self.store.folder, self.config, [step.setting for step in steps])
+            for sentence in checks.changes(before, self.manifest):
+                self._note_about(sentence)
+        if steps and not self._steps:
+            self.pool.steps[self.asked_for] = steps
+            self.config = self.pool.lowered(self.config)
+        kept = ("started", "overrides", "arguments", "directory", "sweep")
+        self.manifest |= {name: before[name] for name in kept if name in before}
+        self.terminal.notice(
+            f"Going on with {self.store.folder}: {self.kept} result{'' if self.kept == 1 else 's'} kept."
+        )
+
+    def _note_about(self, sentence: str) -> None:
+        self.found.notes.append(sentence)
+        self.terminal.notice(sentence)
 
     @property
     def _steps(self) -> list[Step]:
@@ -191,12 +260,16 @@ class _Run:
                 "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
             )
             engine, work, questions = self._load(work, writing, read, checkpoint)
+            if self.kept:
+                checks.check_questions(self.store.folder, questions, self.results)
+                self.results[:] = map(without_texts, self.results)
             engine.begin(tokenizer, work, loaded=self.loaded)
             self.engine = engine
             self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
-                self._ask(engine, questions, tokenizer, grader, sampler)
+                self.renewal = self._renewal(work, checkpoint, tokenizer, sampler)
+                self._ask(engine, checkpoint, questions, tokenizer, grader, sampler)
             except BaseException as error:
                 with suppress(Exception):  # the first error is the one to tell
                     self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
@@ -344,6 +417,48 @@ class _Run:
         if spoiled:
             raise StartAgain(error) from error
 
+    def _renewal(
+        self, work: Workload, checkpoint: Checkpoint | None, tokenizer: Tokenizer, sampler: Sampler
+    ) -> Renewal:
+        """What is done when the engine dies while it is asked."""
+
+        def close() -> None:
+            sampler.watch_engine(None)
+            engine, self.engine = self.engine, None
+            with suppress(Exception):  # it is dead: what it still says is welcome
+                self.found.engine = engine.report() if engine is not None else self.found.engine
+            try:
+                self.pool.close_engine()
+            except Exception:
+                log.exception("the dead engine could not be closed")
+
+        def bury(error: EngineDiedError, running: int) -> None:
+            close()
+            restart = self.faults.add(error, running=running, kept=len(self.results))
+            self.terminal.notice(restart.sentence())
+            self._note_deaths()
+            self.write()
+            if error.spoiled:
+                if not self.restarts:
+                    raise EngineDiedError(
+                        f"{error} Only a new process could go on; what was finished is kept.", spoiled=True
+                    )
+                raise StartAgain(error) from error
+            let_go(error)  # its frames hold half a model
+
+        def load() -> Engine:
+            begun = time.monotonic()
+            engine = self.pool.prepare(self.config, checkpoint)
+            self.pool.load(self.config, work, self.terminal.notice)
+            engine.begin(tokenizer, work, loaded=True)
+            self.engine = engine
+            self.renewals += 1
+            sampler.watch_engine(engine.state)
+            self.found.time_s.load = (self.found.time_s.load or 0.0) + time.monotonic() - begun
+            return engine
+
+        return Renewal(bury, close, load)
+
     def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
         """Writes down what is going to be asked, before it is."""
         self.totals = questions.totals()
@@ -371,9 +486,10 @@ class _Run:
                 f"{'' if report.loads else ', already loaded'}."
             )
 
-    def _ask(
+    def _ask(  # noqa: PLR0913, PLR0917 - everything meets here
         self,
         engine: Engine,
+        checkpoint: Checkpoint | None,
         questions: Questions,
         tokenizer: Tokenizer,
         grader: Grader[Exchange],
@@ -381,18 +497,24 @@ class _Run:
     ) -> None:
         sampler.begin()
         sampler.watch_engine(engine.state)
-        with Progress(self.terminal, self.totals) as progress:
+        since, warn = self.pool.since, lambda sentence: self._warn([sentence])
+        with (
+            beside(engine, self.config, checkpoint, tokenizer, since, warn) as answering,
+            Progress(self.terminal, self.totals) as progress,
+        ):
             sampler.listen(progress.look)
             asking = Asking(
                 self.config,
                 questions,
                 tokenizer,
-                engine,
+                answering,
                 grader,
                 self.store,
                 progress,
                 self.stop,
                 self.results,
+                self.suspects,
+                self.renewal,
             )
             try:
                 asking.run()
@@ -402,8 +524,11 @@ class _Run:
                 sampler.end()
                 times = self.found.time_s
                 times.generate, times.grade_tail = asking.generate_s, asking.grade_tail_s
-                self.found.engine = engine.report()
-                if self.found.engine.name != "fake":
+                if not asking.dead:
+                    self.found.engine = asking.engine.report()
+                if self.found.engine is not None:
+                    self.found.engine.loads = self.loaded + self.renewals
+                if self.found.engine is not None and self.found.engine.name != "fake":
                     firsts = [r.completions[0].timing for r in self.results if r.completions]
                     stamps = [t.queued + t.ttft for t in firsts if t is not None]
                     times.first_token = clock.at(min(stamps)) if stamps else None
@@ -413,12 +538,15 @@ class _Run:
         times, engine = self.found.time_s, self.engine
         if (
             self.kept
+            or self.faults.restarts
             or engine is None
             or times.load is None
             or times.generate is None
             or self.found.engine is None
         ):
             return
+        if any(c.from_cache for result in self.results for c in result.completions):
+            return  # generating took less than the work that was ahead
         outputs = [sum(c.output_tokens for c in result.completions) for result in self.results]
         self.found.engine.startup_outcome = engine.learn(outputs, times.load, times.generate)
 
@@ -445,7 +573,8 @@ class _Run:
                 results,
                 self.totals.get(name, 0),
                 benchmark.repeats,
-                sittings=2 if self.kept else 1,
+                sittings=2 if self.kept or self.faults.restarts else 1,
+                cache=self.config.cache,
                 details=getattr(self.modules.get(name), "details", None),
             )
         missing = [name for name, found in self.found.benchmarks.items() if found.n < found.expected]
@@ -462,13 +591,37 @@ class _Run:
                 f"vLLM interrupted running requests {engine.preemptions} times because the KV cache was full; "
                 "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
             )
-        self.found.time_s.total = clock.since_start()
+        times = self.found.time_s
+        times.total, times.paused = clock.since_start(), self.store.patience.paused_s
+        if times.paused:
+            self.found.warnings.append(
+                f"The run paused for {times.paused:.0f} s because its folder could not be written; latencies and throughput include that."
+            )
+        if self.kept:
+            self.found.gpu.energy_j = None  # of the whole run it is not known
+        self._end_sitting()
+
+    def _end_sitting(self) -> None:
+        status, total = self.found.status, self.found.time_s.total
+        counted = sum(sitting.results for sitting in self.sittings[:-1])
+        last = replace(self.sittings[-1], status=status, results=len(self.results) - counted, time_s=total)
+        self.sittings[-1] = last if status != sittings.RUNNING else self.sittings[-1]
+        self.manifest["sittings"] = self.found.sittings = sittings.as_rows(self.sittings)
+        ended = status in ("finished", "running")
+        self.found.resume = None if ended else command(self.manifest.get("sweep") or self.store.folder)
 
     def write(self) -> None:
         """Manifest and summary as they are now."""
         self.manifest["status"] = self.found.status
+        self.manifest["sittings"] = sittings.as_rows(self.sittings)
         self.store.write_manifest(self.manifest)
         self.store.write_summary(self.found)
+
+    def _whole(self) -> list[Result]:
+        """The results with their texts, from the journal, and the scores that they have by now."""
+        scores = {(r.benchmark, r.sample_id, r.repeat): r.score for r in self.results}
+        read = read_journal(self.store.folder)
+        return [replace(r, score=scores.get((r.benchmark, r.sample_id, r.repeat), r.score)) for r in read]
 
     def report(self) -> None:
         """The page to look at; one that cannot be made costs a sentence, never the run."""
@@ -481,7 +634,7 @@ class _Run:
                 name=self.store.folder.resolve().name,
                 summary=redaction.clean(summaries.as_dict(self.found)),
                 manifest=redaction.clean(self.manifest),
-                results=self.results,
+                results=self._whole(),
                 sealed=self.store.sealed,
                 trace=self.trace,
                 config=as_yaml_data(self.config),

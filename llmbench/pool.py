@@ -6,6 +6,7 @@ One engine is held at a time. A job that needs another closes it first, so that 
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from typing import Any, Self
 from llmbench.config import Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
 from llmbench.errors import ConfigError
+from llmbench.faults import Faults
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint
 from llmbench.questions import graders_need
@@ -55,6 +57,7 @@ class EnginePool:
         """Holds nothing yet; `process_ends` says that the process ends with the pool, and frees what is its own."""
         self.engines = engines or Engines()
         self.loads = 0
+        self.since = 0.0  # seconds of the epoch at which the held engine began to read its checkpoint
         self._process_ends = process_ends
         self._engine: Engine | None = None
         self._loaded = False
@@ -64,6 +67,7 @@ class EnginePool:
         self._tokenizer: tuple[Checkpoint, Tokenizer] | None = None
         self._grader: Grader[Any] | None = None
         self.steps: dict[str, list[Step]] = {}  # what was lowered, for each engine as it was asked for
+        self.faults = Faults()  # of a run that goes on in a new process
         self._modules: frozenset[str] = frozenset()
         self._runs = "bwrap", False
 
@@ -96,6 +100,7 @@ class EnginePool:
         if self._engine is not None and key != self._key:
             self.close_engine()
         if self._engine is None:
+            self.since = time.time()
             engine = self.engines.open_engine(config, checkpoint)
             try:
                 engine.prepare()

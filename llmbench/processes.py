@@ -1,9 +1,17 @@
-"""Starting processes that Ctrl-C must not reach."""
+"""Starting processes that Ctrl-C must not reach, and that must not outlive the one that started them, however it ends."""
 
+import ctypes
+import os
+import select
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from contextlib import contextmanager, suppress
+from multiprocessing import parent_process, resource_tracker, util
+
+VARIABLE = "LLMBENCH_PID"
+"""Tells the processes of an engine which process they must not outlive."""
+PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
@@ -15,3 +23,63 @@ def blocked_sigint() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """Has the kernel end this process with the thread that started it, also while it is deep in C code.
+
+    For processes that do not outlive that thread anyway.
+    """
+    parent = parent_process()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and parent.pid != os.getppid():  # it was gone before
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lead() -> None:
+    """Makes this the process that those of an engine follow; they look for it when they start."""
+    os.environ[VARIABLE] = str(os.getpid())
+    util.register_after_fork(follow, lambda _: follow())  # the forked ones; the spawned ones import llmbench
+
+
+_following = set[int]()
+
+
+def follow() -> None:
+    """In a process of an engine, wherever vLLM has started it: ends it when the process that leads is gone.
+
+    A thread waits for that. Where this one was started by another process of the same engine, as the workers of a model
+    that is spread over GPUs are, that one ends too: it may have no code of llmbench's in it. And this one ends with it.
+    """
+    leader = int(os.environ.get(VARIABLE) or 0)
+    if not leader or leader == os.getpid() or os.getpid() in _following:
+        return
+    _following.add(os.getpid())
+    try:
+        gone = os.pidfd_open(leader)
+    except ProcessLookupError:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return
+    between = None
+    with suppress(ProcessLookupError):
+        if os.getppid() != leader and _parent_of(os.getppid()) == leader:
+            between = os.pidfd_open(os.getppid())
+    threading.Thread(target=_wait, args=(gone, between), name="llmbench-follow", daemon=True).start()
+
+
+def _wait(gone: int, between: int | None) -> None:
+    waiting = select.poll()
+    waiting.register(gone, select.POLLIN)
+    if between is not None:
+        waiting.register(between, select.POLLIN)
+    waiting.poll()
+    if between is not None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(between, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _parent_of(pid: int) -> int | None:
+    with suppress(OSError), open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - as elsewhere for /proc
+        return int(file.read().rpartition(")")[2].split()[1])
+    return None

@@ -33,6 +33,7 @@ class Progress:
         self._console, self._totals = terminal.err, dict(totals)
         self._results: dict[str, list[float]] = {name: [] for name in totals}
         self._unanswered = self._truncated = self._errors = 0
+        self._found = 0  # results that came from the cache and took no time
         self._latest: Sample | None = None
         self._begun = self._shown = time.monotonic()
         self._tokens: int | None = None
@@ -61,6 +62,7 @@ class Progress:
     def add(self, result: Result) -> None:
         """Counts a result."""
         self._results[result.benchmark].append(result.score.value)
+        self._found += any(completion.from_cache for completion in result.completions)
         outcome = result.score.outcome
         self._unanswered += outcome in (Outcome.NO_ANSWER, Outcome.TRUNCATED)
         self._truncated += outcome is Outcome.TRUNCATED
@@ -94,9 +96,9 @@ class Progress:
 
     def _left(self) -> str:
         done, total = sum(map(len, self._results.values())), sum(self._totals.values())
-        if not done:
-            return "time left unknown"
-        left = (time.monotonic() - self._begun) / done * (total - done)
+        if done == self._found:
+            return "0 s left" if 0 < done == total else "time left unknown"
+        left = (time.monotonic() - self._begun) / (done - self._found) * (total - done)
         return f"{left:.0f} s left"
 
     def _display(self) -> Group:

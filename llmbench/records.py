@@ -136,8 +136,9 @@ class Completion:
         output_tokens: How many tokens were generated.
         stop_string: The stop string that ended the text, if one did.
         cached_tokens: Prompt tokens served from the prefix cache.
-        timing: None where nothing was generated (abort).
+        timing: None where nothing was generated (abort, or from the cache).
         error: Why the engine refused or dropped the request.
+        from_cache: An earlier run's, given back by the response cache.
     """
 
     request_id: str
@@ -150,6 +151,7 @@ class Completion:
     stop_string: str | None = None
     timing: Timing | None = None
     error: str | None = None
+    from_cache: bool = False
 
     @classmethod
     def aborted(cls, request: Request, error: str | None) -> Self:

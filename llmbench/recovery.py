@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from llmbench.config import Config, Startup
-from llmbench.errors import OutOfMemoryError, RunError, Shortage
+from llmbench.errors import EngineError, RunError, Shortage
 
 UTILISATION, CONTEXT, SEQUENCES = "model.gpu_memory_utilization", "model.max_length", "batch_size"
 STARTUP = "engine.startup"
@@ -181,7 +181,7 @@ def _lower(config: Config, setting: str, bound: float | str) -> None:
 class StartAgain(BaseException):
     """The run goes on in a new process. No Exception: nothing between the engine and the command line may swallow it."""
 
-    def __init__(self, error: OutOfMemoryError) -> None:
+    def __init__(self, error: EngineError) -> None:
         """Keeps why, for a program that cannot be started again."""
         super().__init__(str(error))
         self.error = error
@@ -198,6 +198,7 @@ class Unfinished:
         loads: Engines loaded so far.
         steps: What was lowered, for each engine by its `pool.engine_key`.
         jobs: What became of the jobs before, in the form of `sweep.Job`.
+        faults: Deaths of this job's engines, in the form of `faults.Faults`.
     """
 
     folder: str
@@ -206,6 +207,7 @@ class Unfinished:
     loads: int
     steps: Mapping[str, Sequence[Step]]
     jobs: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    faults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def start_again(unfinished: Unfinished, settings: Sequence[str]) -> NoReturn:

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmbench import files, shapes
+from llmbench.cache.use import generated_tokens
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import RunError
 from llmbench.messages import printable
@@ -172,7 +173,7 @@ def _json(path: Path, shape: object) -> dict[str, Any]:
 def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Listed:
     benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
     times = summary.get("time_s") or {}
-    tokens = sum((found.get("tokens") or {}).get("output") or 0 for found in benchmarks.values())
+    tokens = generated_tokens(summary)
     generate = times.get("generate")
     scores = {key: Score(_number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()}
     return Listed(

@@ -3,22 +3,20 @@
 import errno
 import itertools
 import os
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 from llmbench import pipeline, references, tracking
-from llmbench.asking import Stop
-from llmbench.config import STATIC_BATCHING, Config, EarlyStopping, as_yaml
+from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
-from llmbench.errors import ConfigError, Interrupted, RunError
+from llmbench.errors import ConfigError, RunError
 from llmbench.hub import notice_no_network
 from llmbench.logs import captured
 from llmbench.pool import EnginePool
 from llmbench.questions import import_modules, read_samples, write_questions
-from llmbench.store import CONFIG, LOG
+from llmbench.signals import listening
+from llmbench.store import CONFIG, JOURNAL, LOG, load_run
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
@@ -33,7 +31,9 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
     named: bool,
     pool: EnginePool | None = None,
     goes_on: bool = False,
+    resumes: bool = False,
     restarts: bool = False,
+    origin: Mapping[str, Any] | None = None,
 ) -> Summary | None:
     """Runs one job and says what came of it; None where only prompts were shown.
 
@@ -43,7 +43,9 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
         overrides: What was typed.
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
         pool: Keeps the engine for the next job.
-        goes_on: The folder holds this run's beginning, left by a process that ran out of memory.
+        goes_on: The folder holds this run's beginning.
+        resumes: It was left by a sitting before, not by a process that ran out of memory.
+        origin: The whole command line and where it was typed, for the manifest.
         restarts: A new process may be started in place of this one.
 
     Raises:
@@ -56,10 +58,9 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
         show_prompts(config, Terminal())
         return None
     try:
-        with captured(folder / LOG, config.log_level) as (out, err), _signals() as stop:
+        with captured(folder / LOG, config.log_level) as (out, err), listening() as stop:
             terminal = Terminal(out, err)
             _say_beforehand(config, overrides, terminal, named=named)
-            (folder / CONFIG).write_text(as_yaml(config))
             found = pipeline.run(
                 config,
                 folder,
@@ -68,9 +69,12 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                 stop=stop,
                 pool=pool,
                 goes_on=goes_on,
+                resumes=resumes,
                 restarts=restarts,
+                origin=origin,
             )
-            terminal.table(found, os.path.relpath(folder))
+            resumed = config.resume is not None  # then the run works where it was begun
+            terminal.table(found, str(folder) if resumed else os.path.relpath(folder))
             if config.profile.comparable:
                 for comparison in references.comparisons(config, found):
                     terminal.say(references.sentence(comparison))
@@ -80,6 +84,17 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
             raise cannot_write(folder, error) from error
         raise
     return found
+
+
+def nothing_left(folder: Path) -> bool:
+    """Whether a run's folder holds all that it was asked for, so that going on with it would do nothing."""
+    try:
+        run = load_run(folder)
+    except RunError:
+        return False
+    benchmarks = run.summary.get("benchmarks") or {}
+    expected = sum(int(found["expected"]) for found in benchmarks.values())
+    return run.summary.get("status") == "finished" and not run.notes and len(run.results) >= expected
 
 
 def _hand_on(config: Config, folder: Path, terminal: Terminal) -> None:
@@ -137,10 +152,9 @@ def claim(folder: Path, *, may_move: bool) -> Path:
 
 def cannot_write(folder: Path, error: OSError) -> RunError:
     """The sentence for a folder that takes no more."""
-    return RunError(
-        f"The run's folder {folder} cannot be written ({error.strerror}); what was journalled is kept. "
-        "Choose another with hydra.run.dir=FOLDER."
-    )
+    begun = (folder / JOURNAL).exists()
+    way_out = "what was journalled is kept." if begun else "choose another with hydra.run.dir=FOLDER."
+    return RunError(f"The run's folder {folder} cannot be written ({error.strerror}); {way_out}")
 
 
 def show_prompts(config: Config, terminal: Terminal) -> None:
@@ -206,21 +220,3 @@ def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) ->
         terminal.say("engine=fake answers nonsense: the scores mean nothing.")
     if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):
         terminal.notice("stop strings are ignored because early_stopping=off.")
-
-
-@contextmanager
-def _signals() -> Iterator[Stop]:
-    """The first Ctrl-C or SIGTERM ends the run in order, the second at once; before requests run, the first does too."""
-    stop = Stop()
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if not stop.listening or stop.signal_number is not None:
-            raise Interrupted(number)
-        stop.signal_number = number
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,9 +7,7 @@ trace.jsonl   telemetry over time         memory.log      the same in lines to r
 
 import base64
 import dataclasses
-import errno
 import os
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,8 +18,10 @@ from typing import Any, Self, TypedDict
 
 import orjson
 
-from llmbench import files, shapes
+from llmbench import files, journal, shapes
 from llmbench.errors import RunError
+from llmbench.lock import FolderLock
+from llmbench.patience import Patience
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.redaction import clean
 from llmbench.summary import Summary, as_dict
@@ -34,8 +34,8 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
     "llmbench.log",
 )
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
-SYNC_S = 1.0
-"""Seconds after which journal lines are on the disk at the latest; the file system has them at once."""
+BEGUN = "sweep.json"
+"""In a sweep's folder: how it was begun."""
 MEND = "take it from a backup, or run again."
 SEALED = "sealed"
 _SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score")
@@ -51,33 +51,50 @@ class Run:
     results: list[Result]
     sealed: frozenset[str] = frozenset()
     """Benchmarks whose questions must not stand in plain text."""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the files, a sentence each: a line that was torn, results that are missing."""
 
 
 class Store:
     """The folder of a run being made. `sealed` names the benchmarks whose questions must not stand in plain text."""
 
-    def __init__(self, folder: Path, sealed: frozenset[str] = frozenset(), *, goes_on: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sealed: frozenset[str] = frozenset(),
+        *,
+        goes_on: bool = False,
+        patience: Patience | None = None,
+    ) -> None:
         """Creates the folder and its journal, or `goes_on` with the journal that is there.
 
+        `patience` waits where the folder takes nothing for a while; by default nothing waits. Lines of the journal that cannot be
+        used are put into `samples.damaged.jsonl` when the run goes on; `damage` tells of them.
+
         Raises:
-            RunError: The folder holds a run already, or cannot be written.
+            RunError: The folder holds a run already, is another process's, or cannot be written.
         """
         self.folder, self.sealed = folder, sealed
+        self.patience = patience or Patience()
+        self.damage: journal.Damage | None = None
+        self._lock = FolderLock(folder)
+        path = folder / JOURNAL
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if goes_on:
-                _end_with_a_line(folder / JOURNAL)
-            new = 0 if goes_on else os.O_EXCL
-            self._journal = os.open(folder / JOURNAL, os.O_WRONLY | os.O_CREAT | new | os.O_APPEND, 0o644)
+            self._lock.__enter__()
+            if goes_on and path.exists():
+                self.damage = journal.mend(path, from_row)
+            self._journal = journal.Appender(path, self.patience, new=not goes_on)
         except FileExistsError as error:
+            self._lock.__exit__(None, None, None)
             raise RunError(
                 f"{folder} holds a run already; choose another folder with hydra.run.dir=FOLDER."
             ) from error
         except OSError as error:
+            self._lock.__exit__(None, None, None)
             raise RunError(
                 f"The run's folder {folder} cannot be written ({error.strerror}); choose another with hydra.run.dir=FOLDER."
             ) from error
-        self._synced = time.monotonic()
 
     def __enter__(self) -> Self:
         """The store itself."""
@@ -86,13 +103,30 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Brings the journal to the disk and closes it."""
-        os.fsync(self._journal)
-        os.close(self._journal)
+        """Brings the journal to the disk and closes it.
+
+        Raises:
+            RunError: The last lines cannot be written.
+        """
+        try:
+            self._journal.close()
+        except OSError as trouble:
+            raise RunError(
+                f"{self.folder / JOURNAL} cannot be written ({trouble.strerror}); what was journalled is kept."
+            ) from trouble
+        finally:
+            self._lock.__exit__(kind, error, trace)
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file as a whole: readers see the old one or the new one."""
         self._replace(name, text.encode())
+
+    def read_manifest(self) -> dict[str, Any]:
+        """What manifest.json holds; nothing where there is none, or none that can be read."""
+        try:
+            return read_object(self.folder / MANIFEST, Manifest)
+        except RunError:
+            return {}
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Writes manifest.json."""
@@ -103,22 +137,27 @@ class Store:
         self._replace(SUMMARY, orjson.dumps(clean(as_dict(summary)), option=_JSON, default=str))
 
     def _replace(self, name: str, content: bytes) -> None:
-        _replace(self.folder / name, content)
+        path = self.folder / name
+        journal.patiently(lambda: _write_whole(path, content), path, self.patience)
 
     def append(self, result: Result) -> None:
-        """Adds a line to the journal: with the file system at once, on the disk within `SYNC_S`.
+        """Adds a line to the journal: with the file system at once, on the disk within `journal.SYNC_S` seconds.
 
         Raises:
             RunError: The line cannot be written; those before it are kept.
+            Interrupted: The run was asked to end while it waited for the disk.
         """
-        line = orjson.dumps(to_row(result, sealed=result.benchmark in self.sealed)) + b"\n"
         try:
-            written = os.write(self._journal, line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - the same trouble as below
-            if time.monotonic() - self._synced > SYNC_S:
-                os.fsync(self._journal)
-                self._synced = time.monotonic()
+            self._journal.append(journal.line_of(to_row(result, sealed=result.benchmark in self.sealed)))
+        except OSError as error:
+            raise RunError(
+                f"{self.folder / JOURNAL} cannot be written ({error.strerror}); what was journalled is kept."
+            ) from error
+
+    def sync_if_due(self) -> None:
+        """Brings the journal's lines to the disk when they have waited for a second; to be called now and then."""
+        try:
+            self._journal.sync_if_due()
         except OSError as error:
             raise RunError(
                 f"{self.folder / JOURNAL} cannot be written ({error.strerror}); what was journalled is kept."
@@ -131,31 +170,27 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         RunError: It cannot be written.
     """
-    _replace(path, text.encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
     if not path.name:
         raise RunError(f"{path} is no name of a file to write.")
-    part = path.with_name(f".{path.name}.part")
     try:
         files.refuse_special(path)
-        files.write_new(part, (content, b"\n"))
-        part.replace(path)
+        _write_whole(path, text.encode())
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise RunError(
             f"{path} cannot be written ({error.strerror}); what was journalled is kept."
         ) from error
 
 
-def _end_with_a_line(journal: Path) -> None:
-    """Cuts off the line that a dying process did not finish."""
-    if not journal.exists():
-        return
-    with journal.open("r+b") as file:
-        file.truncate(file.read().rfind(b"\n") + 1)
+def _write_whole(path: Path, content: bytes) -> None:
+    """Readers see the old file or the new one, after a crash of the machine too."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        files.write_new(part, (content, b"\n"))
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
@@ -246,32 +281,30 @@ def _completion(entry: Mapping[str, Any]) -> Completion:
     )
 
 
-def read_journal(folder: Path, sealed: set[str] | None = None) -> Iterator[Result]:
+def read_journal(
+    folder: Path, sealed: set[str] | None = None, notes: list[str] | None = None
+) -> Iterator[Result]:
     """The results of a run, in the order they came; a torn last line is left out.
 
     Args:
         folder: The run's.
         sealed: Gets the names of the benchmarks whose lines are sealed.
+        notes: Gets a sentence where the last line was torn.
 
     Raises:
         RunError: There is no journal, or a line other than the last cannot be read.
     """
     path = folder / JOURNAL
-    lines = _content(path).split(b"\n")
+    found = journal.parse(_content(path), lambda row: (from_row(row), SEALED in row))
+    if found.damage is not None and not found.damage.torn:
+        raise RunError(
+            f"{found.damage.sentence(path)}; `python -m llmbench resume={folder}` asks for what was lost again."
+        )
+    if found.damage is not None and notes is not None:
+        notes.append(found.damage.sentence(path))
     seen: set[tuple[str, str, int]] = set()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-            result = from_row(row)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, zlib.error) as error:
-            if number == len(lines):
-                return
-            raise RunError(
-                f"{path}, line {number}, cannot be read ({type(error).__name__}: {error})."
-            ) from error
-        if sealed is not None and SEALED in row:
+    for result, hidden in found.items:
+        if sealed is not None and hidden:
             sealed.add(result.benchmark)
         if (result.benchmark, result.sample_id, result.repeat) not in seen:  # a result counts once
             seen.add((result.benchmark, result.sample_id, result.repeat))
@@ -280,13 +313,8 @@ def read_journal(folder: Path, sealed: set[str] | None = None) -> Iterator[Resul
 
 def sealed_benchmarks(folder: Path) -> frozenset[str]:
     """The benchmarks whose journal lines are sealed: nothing of them may be written in plain text."""
-    found = set()
-    for line in _content(folder / JOURNAL).split(b"\n"):
-        with suppress(orjson.JSONDecodeError):  # a torn last line; read_journal complains of others
-            row = orjson.loads(line)
-            if isinstance(row, dict) and SEALED in row:
-                found.add(str(row.get("benchmark")))
-    return frozenset(found)
+    rows = journal.parse(_content(folder / JOURNAL), lambda row: (SEALED in row, str(row.get("benchmark"))))
+    return frozenset(name for hidden, name in rows.items if hidden)
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:
@@ -298,8 +326,21 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     folder = Path(folder)
     summary, manifest = read_object(folder / SUMMARY, Summary), read_object(folder / MANIFEST, Manifest)
     sealed = set[str]()
-    results = list(read_journal(folder, sealed))
-    return Run(folder, summary, manifest, results, frozenset(sealed))
+    notes: list[str] = []
+    results = list(read_journal(folder, sealed, notes))
+    counted = _counted(summary)
+    if counted > len(results):
+        notes.append(
+            f"{folder / JOURNAL} holds {len(results)} of the {counted} results that {SUMMARY} counts."
+        )
+    return Run(folder, summary, manifest, results, frozenset(sealed), tuple(notes))
+
+
+def _counted(summary: Mapping[str, Any]) -> int:
+    benchmarks = summary.get("benchmarks")
+    rows = benchmarks.values() if isinstance(benchmarks, dict) else ()
+    counts = [row.get("n") for row in rows if isinstance(row, dict)]
+    return sum(count for count in counts if isinstance(count, int))
 
 
 class Machine(TypedDict, total=False):
@@ -314,6 +355,10 @@ class Machine(TypedDict, total=False):
 class Manifest(TypedDict, total=False):
     """What others read of manifest.json."""
 
+    arguments: list[str]
+    directory: str
+    sweep: str | None
+    sittings: list[dict[str, Any]]
     started: str | None
     overrides: list[str]
     samples: dict[str, list[str]]

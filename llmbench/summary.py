@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench import stats
+from llmbench.cache import use
+from llmbench.cache.use import CacheUse
 from llmbench.engine.base import EngineReport
 from llmbench.records import Completion, FinishReason, Outcome, Result
 from llmbench.repeats import RepeatStatistics, repeat_statistics
@@ -66,6 +68,7 @@ class BenchmarkSummary:
         bounds: The accuracy if every sample without an answer, or not asked yet, were wrong, and if it were right.
         repeated: avg@k, pass@k, maj@k and the split of the variance; None with one answer to each question.
         details: What the benchmark adds: verdicts on programs and patches, accuracy by difficulty.
+        cache: What came from the response cache, which is in no time and no throughput, but in `tokens`; None where it is off.
     """
 
     n: int
@@ -87,6 +90,7 @@ class BenchmarkSummary:
     throughput: Throughput
     repeated: RepeatStatistics | None
     details: dict[str, Any] | None = None
+    cache: CacheUse | None = None
 
 
 @dataclass(slots=True)
@@ -103,6 +107,7 @@ class TimeSplit:
         first_token: From the start of the process to the first token of an answer.
         generate: From the first request to the last token.
         grade_tail: From the last token to the last grade.
+        paused: Waiting for a folder that took nothing, which is part of the times around it.
     """
 
     total: float | None = None
@@ -115,6 +120,7 @@ class TimeSplit:
     first_token: float | None = None
     generate: float | None = None
     grade_tail: float | None = None
+    paused: float = 0.0
 
 
 @dataclass(slots=True)
@@ -135,7 +141,13 @@ class GpuUse:
 
 @dataclass(slots=True)
 class Summary:
-    """A whole run."""
+    """A whole run.
+
+    Attributes:
+        sittings: How often it was begun, each with its time (`resume.sittings.Sitting`); `time_s` is the last one's.
+        resume: The command that goes on with it, where it did not finish.
+        notes: What was not as it should be about its files, or changed between sittings.
+    """
 
     status: str
     model: str
@@ -150,16 +162,21 @@ class Summary:
     preflight: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     recovery: list[str] = field(default_factory=list)
+    sittings: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    resume: str | None = None
+    restarts: list[str] = field(default_factory=list)
     error: str | None = None
     version: int = VERSION
 
 
-def summarise(
+def summarise(  # noqa: PLR0913 - all but three are optional
     results: Sequence[Result],
     expected: int,
     repeats: int,
     *,
     sittings: int = 1,
+    cache: bool = False,
     details: Callable[[Sequence[Result]], dict[str, Any]] | None = None,
 ) -> BenchmarkSummary:
     """The metrics of one benchmark's results.
@@ -169,6 +186,7 @@ def summarise(
         expected: How many the run set out to get.
         repeats: Answers to each question.
         sittings: Processes that they come from; of several there is no single time or throughput.
+        cache: Whether the response cache was on.
         details: The benchmark's own, of its module.
     """
     by_sample: dict[str, list[float]] = {}
@@ -177,11 +195,8 @@ def summarise(
     means = [math.fsum(values) / len(values) for values in by_sample.values()]
     completions = [completion for result in results for completion in result.completions]
     time_s = _span(completions) if sittings == 1 else None
-    tokens = Tokens(
-        prompt=sum(_prompt_tokens(result) for result in results),
-        output=sum(c.output_tokens for c in completions),
-        cached=sum(c.cached_tokens for c in completions),
-    )
+    generated = [use.made(result.completions) for result in results]
+    whole = sum(len(made) == len(result.completions) for made, result in zip(generated, results, strict=True))
     return BenchmarkSummary(
         n=len(results),
         samples=len(by_sample),
@@ -192,18 +207,28 @@ def summarise(
         ci95=stats.interval(means) if means else None,
         bounds=_bounds(results, expected),
         rates=_rates(results),
-        tokens=tokens,
+        tokens=_tokens([result.completions for result in results]),
         time_s=time_s,
-        throughput=_throughput(len(results), tokens, time_s),
+        throughput=_throughput(whole, _tokens(generated), time_s),
         repeated=repeat_statistics(results) if results and repeats > 1 else None,
         details=details(results) if details and results else None,
+        cache=CacheUse.of(completions, on=cache),
         **_times(results),
     )
 
 
-def _prompt_tokens(result: Result) -> int:
+def _tokens(completions: Sequence[Sequence[Completion]]) -> Tokens:
+    """The sums over the completions of each result."""
+    return Tokens(
+        prompt=sum(map(_prompt_tokens, completions)),
+        output=sum(c.output_tokens for of_one in completions for c in of_one),
+        cached=sum(c.cached_tokens for of_one in completions for c in of_one),
+    )
+
+
+def _prompt_tokens(completions: Sequence[Completion]) -> int:
     """Tokens given to the model: the prompt, and the cue of a continuation, whose prompt repeats what came before."""
-    first, *rest = result.completions or (None,)
+    first, *rest = completions or (None,)
     if first is None:
         return 0
     cues = sum(c.prompt_tokens - first.prompt_tokens - first.output_tokens for c in rest)
@@ -218,7 +243,9 @@ def _span(completions: Sequence[Completion]) -> float | None:
 def _throughput(count: int, tokens: Tokens, time_s: float | None) -> Throughput:
     if not time_s:
         return Throughput(None, None, None)
-    return Throughput(count / time_s, tokens.output / time_s, (tokens.prompt + tokens.output) / time_s)
+    return Throughput(
+        count / time_s if count else None, tokens.output / time_s, (tokens.prompt + tokens.output) / time_s
+    )
 
 
 UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR)
@@ -264,8 +291,7 @@ def _limited(result: Result) -> bool:
 
 def _times(results: Sequence[Result]) -> dict[str, Distribution]:
     """Distributions over results; a result's times are the sums over its completions, its first token the first one's."""
-    timed = [[c.timing for c in result.completions if c.timing is not None] for result in results]
-    timed = [timings for timings in timed if timings]
+    timed = [timings for result in results if (timings := use.timings(result))]
     return {
         "latency_s": stats.distribution([math.fsum(t.e2e for t in timings) for timings in timed]),
         "queue_s": stats.distribution([math.fsum(t.queue for t in timings) for timings in timed]),

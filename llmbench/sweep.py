@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, TypedDict, cast
+from typing import Any, Literal, Protocol, Self, TypedDict, cast
 
 import orjson
 from hydra.core.config_store import ConfigStore
@@ -21,7 +21,7 @@ from rich.table import Table
 from llmbench import redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
-from llmbench.store import MANIFEST, MEND, SUMMARY, Manifest, read_object
+from llmbench.store import JOURNAL, MANIFEST, MEND, SUMMARY, Manifest, read_object
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
@@ -36,6 +36,7 @@ class Job:
     Attributes:
         number: Its place in the order in which the jobs were asked for, from 0.
         engine: Which of the engines loaded so far stood when it ended, from 1; 0: none.
+        begun: Its folder holds its beginning: of this call of the program (`now`), or of one `before`.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Job:
     error: str | None = None
     interrupted: bool = False
     engine: int = 0
+    begun: Literal["now", "before"] | None = None
 
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> Self:
@@ -207,10 +209,23 @@ def _settings(composed: DictConfig) -> Config | None:
 def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job | None:
     """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
-        summary, manifest = _written(candidate / SUMMARY, Summary), _written(candidate / MANIFEST, Manifest)
+        summary, manifest = written(candidate / SUMMARY, Summary), written(candidate / MANIFEST, Manifest)
         same = sorted(manifest.get("overrides") or ()) == sorted(overrides)
         if summary.get("status") == "finished" and same:
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
+    return None
+
+
+def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
+    """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
+    for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
+        manifest = written(candidate / MANIFEST, Manifest)
+        if not candidate.is_dir():
+            continue
+        journal = candidate / JOURNAL
+        empty = not journal.is_file() or not journal.stat().st_size
+        if sorted(manifest.get("overrides") or ()) == sorted(overrides) or (not manifest and empty):
+            return candidate
     return None
 
 
@@ -255,7 +270,7 @@ def written_sweep(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _written(path: Path, shape: object) -> dict[str, Any]:
+def written(path: Path, shape: object) -> dict[str, Any]:
     """What a file of a run holds; nothing where it cannot be read."""
     try:
         return read_object(path, shape)
@@ -328,8 +343,8 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 
 def _had_engine(job: Job) -> bool:
     """Whether a job got as far as its engine; of one that did not finish only its folder tells."""
-    written = job.summary or _written(job.folder / SUMMARY, Summary)
-    return written.get("engine") is not None
+    found = job.summary or written(job.folder / SUMMARY, Summary)
+    return found.get("engine") is not None
 
 
 def row(job: Job) -> dict[str, Any]:

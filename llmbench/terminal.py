@@ -12,8 +12,10 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from llmbench.cache import use
 from llmbench.redaction import without_secrets
 from llmbench.repeats import RepeatStatistics
+from llmbench.resume import sittings
 from llmbench.summary import BenchmarkSummary, Summary
 
 PLAIN_WIDTH = 100
@@ -54,6 +56,9 @@ class Terminal:
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
                 self.out.print(escape(f"{name}: {_repeats(found.repeated)}"), soft_wrap=True)
+        cached = use.sentence(use.total([found.cache for found in summary.benchmarks.values()]))
+        if cached is not None:
+            self.out.print(escape(cached), soft_wrap=True)
         self.out.print(escape(_closing(summary)))
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
@@ -73,12 +78,12 @@ def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Tabl
     columns: list[Column] = [
         ("n", lambda f: str(f.n) if f.n == f.expected else f"{f.n}/{f.expected}"),
         ("accuracy", lambda f: _percent(f.accuracy)),
-        ("95 % interval", lambda f: f"{_percent(f.ci95[0])} … {_percent(f.ci95[1])}" if f.ci95 else "-"),
+        ("95 % interval", lambda f: f"{100 * f.ci95[0]:.1f} … {_percent(f.ci95[1])}" if f.ci95 else "-"),
         ("no answer", lambda f: _percent(f.rates.no_answer if f.rates else None)),
         ("elicited", lambda f: _percent(f.rates.elicited if f.rates else None)),
-        ("latency", lambda f: _number(f.latency_s.mean, " s")),
+        ("latency", lambda f: _seconds(f.latency_s.mean)),
         ("tokens/s", lambda f: _number(f.throughput.output_tokens_per_s)),
-        ("time", lambda f: _number(f.time_s, " s")),
+        ("time", lambda f: _seconds(f.time_s)),
         ("samples/s", lambda f: _number(f.throughput.samples_per_s)),
     ]
     while True:
@@ -120,7 +125,9 @@ def _repeats(found: RepeatStatistics) -> str:
 
 def _closing(summary: Summary) -> str:
     split, engine = summary.time_s, summary.engine
-    parts = [f"time to score {_number(split.total, ' s')}"]
+    parts = [f"time to score {_seconds(split.total)}"]
+    if len(summary.sittings) > 1:
+        parts = [f"{sittings.sentence(sittings.read(summary.sittings))}; of the last"]
     named = (
         ("data", split.data),
         ("prepare", split.prepare),
@@ -128,7 +135,7 @@ def _closing(summary: Summary) -> str:
         ("load", split.load),
         ("generate", split.generate),
     )
-    parts += [f"{name} {_number(value, ' s')}" for name, value in named]
+    parts += [f"{name} {_seconds(value)}" for name, value in named]
     if summary.memory.peak_gpu_bytes is not None:
         parts.append(f"GPU memory {summary.memory.peak_gpu_bytes / 2**30:.1f} GiB")
     elif summary.memory.peak_rss_bytes is not None:
@@ -152,3 +159,10 @@ def _number(value: float | None, unit: str = "") -> str:
     if value is None:
         return "-"
     return f"{value:.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"  # noqa: PLR2004 - three digits are enough
+
+
+def _seconds(value: float | None) -> str:
+    """Below a tenth in milliseconds."""
+    if value is not None and 0 < value < 0.1:  # noqa: PLR2004 - as said above
+        return _number(1000 * value, " ms")
+    return _number(value, " s")

@@ -189,7 +189,8 @@ def _wandb(tracked: Tracked, config: Config, folder: Path) -> str:
     """Logs as WANDB_MODE and its kin say; offline where nobody is logged in, since nobody could answer a prompt."""
     import wandb
 
-    mode = os.environ.get("WANDB_MODE") or (None if _logged_in() else "offline")
+    asked = os.environ.get("WANDB_MODE")
+    offline = asked == "offline" or not (asked or _logged_in())
     project = config.tracker_project or os.environ.get("WANDB_PROJECT") or PROJECT
     run = wandb.init(
         project=project,
@@ -197,7 +198,7 @@ def _wandb(tracked: Tracked, config: Config, folder: Path) -> str:
         group=tracked.group or os.environ.get("WANDB_RUN_GROUP"),
         config=dict(tracked.params),
         dir=None if os.environ.get("WANDB_DIR") else str(folder.absolute()),
-        mode=mode,
+        mode="offline" if offline else None,
         reinit="create_new",
         settings=wandb.Settings(
             console="off", disable_code=True, disable_git=True, x_disable_meta=True, x_disable_stats=True
@@ -214,7 +215,7 @@ def _wandb(tracked: Tracked, config: Config, folder: Path) -> str:
         code = 0
     finally:
         run.finish(exit_code=code)
-    if mode == "offline":
+    if offline:
         return f"W&B: written offline to {run.dir.removesuffix('/files')}; `wandb sync` uploads it."
     return f"W&B: run {run.id} in project {project}{f', {run.url}' if run.url else ''}."
 

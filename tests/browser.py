@@ -15,6 +15,7 @@ FLAGS = (
     "--headless=new",
     "--no-sandbox",  # as root it would not start otherwise
     "--disable-gpu",
+    "--hide-scrollbars",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",

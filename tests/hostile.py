@@ -1,11 +1,20 @@
 """A benchmark whose grading misbehaves as its text says; imported by grading workers."""
 
 import os
+import re
+import signal
 import time
+from pathlib import Path
 
+from llmbench import sandbox
 from llmbench.records import Sample
 
 PRELOAD: tuple[str, ...] = ()
+PROGRAMS = {
+    "forks": "import os\nfor _ in range(2):\n    os.fork()\nwhile True:\n    pass",
+    "loops": "while True:\n    pass",
+}
+LIMITS = sandbox.Limits(cpu_s=600, idle_s=600, wall_s=600)
 
 
 def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
@@ -20,6 +29,22 @@ def equal(sample: Sample, answer: str) -> bool:
         time.sleep(3600)
     if answer == "die":
         os._exit(7)
+    if answer in PROGRAMS:
+        with sandbox.Box(LIMITS) as box:
+            return box.run(sandbox.Program(PROGRAMS[answer])).output == answer
+    if answer == "regex":
+        return re.match("(a+)+$", "a" * 99 + "b") is None
+    if answer == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if answer.startswith("once "):
+        mark = Path(answer.removeprefix("once "))
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+    if answer.startswith("sleep "):
+        Path(answer.removeprefix("sleep ")).touch()
+        time.sleep(3600)
     if answer == "eat":
         return len(b"x" * (64 << 30)) > 0
     raise RuntimeError(answer)

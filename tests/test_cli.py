@@ -54,6 +54,7 @@ def test_help_shows_the_groups_and_examples(tmp_path: Path) -> None:
         "model: ",
         "profile: ",
         "python -m llmbench benchmark=aime model=qwen14b",
+        *(f"python -m llmbench.{name} " for name in ("report", "runs", "compare", "regrade", "export")),
     ):
         assert part in done.stdout
 

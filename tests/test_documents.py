@@ -61,12 +61,13 @@ def test_the_example_of_a_model_runs_as_it_stands(tmp_path: Path) -> None:
 
 
 def links() -> list[tuple[str, str]]:
-    return [
+    found = {
         (page.name, target)
         for page in PAGES
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text())
         if not target.startswith(("http:", "https:"))
-    ]
+    }
+    return sorted(found)
 
 
 @pytest.mark.parametrize(("page", "target"), links())

@@ -1,12 +1,17 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import psutil
 import pytest
 
+from llmbench import grading
 from llmbench.benchmarks import math as math_benchmark
+from llmbench.errors import GradingError
 from llmbench.grading import Grader
 from llmbench.records import FinishReason, Outcome, Sample
 
@@ -62,6 +67,73 @@ def test_hanging_dying_and_greedy_graders_take_one_answer_with_them(grader: Grad
         "raise": Outcome.ERROR,
         "fine": Outcome.CORRECT,
     }
+
+
+def test_a_text_whose_worker_died_is_graded_again_once(grader: Grader[str], tmp_path: Path) -> None:
+    for kind in ("segfault", f"once {tmp_path / 'mark'}", "die"):
+        grader.submit(kind.split()[0], HOSTILE, sample("x"), kind, FinishReason.STOP)
+    scores = dict(grader.finished(wait=True))
+    assert {ticket: score.outcome for ticket, score in scores.items()} == {
+        "segfault": Outcome.ERROR,
+        "once": Outcome.CORRECT,
+        "die": Outcome.ERROR,
+    }
+    assert "tried again" in scores["segfault"].explanation
+
+
+def kill_workers() -> None:
+    for worker in workers_now():
+        worker.kill()
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = 60) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_workers_killed_while_they_have_nothing_to_do_are_started_again() -> None:
+    with Grader[str](workers=2, limit_s=5) as grader:
+        for _ in range(4):  # more often than they may die in a row
+            grader.submit("before", MATH, sample("3"), "\\boxed{3}", FinishReason.STOP)
+            assert grades(grader) == {"before": Outcome.CORRECT}
+            kill_workers()
+            wait_until(lambda: not grader.usable)
+            grader.submit("after", MATH, sample("3"), "\\boxed{3}", FinishReason.STOP)
+            assert grades(grader) == {"after": Outcome.CORRECT}
+            assert grader.usable
+
+
+def test_what_was_open_when_the_pool_broke_is_graded(tmp_path: Path) -> None:
+    with Grader[str](workers=1, limit_s=5) as grader:
+        grader.submit("hang", HOSTILE, sample("x"), f"sleep {tmp_path / 'mark'}", FinishReason.STOP)
+        for number in range(3):
+            grader.submit(f"fine {number}", MATH, sample("3"), "\\boxed{3}", FinishReason.STOP)
+        wait_until((tmp_path / "mark").exists)
+        grader._pool._pool_manager.handle_broken_pool(BrokenProcessPool("as a test has it"))
+        assert grades(grader) == {
+            "hang": Outcome.TIMEOUT,
+            "fine 0": Outcome.CORRECT,
+            "fine 1": Outcome.CORRECT,
+            "fine 2": Outcome.CORRECT,
+        }
+
+
+def test_a_text_that_got_lost_with_its_worker_is_graded_again() -> None:
+    with Grader[str](workers=1, limit_s=60) as grader:
+        grader.submit("lost", MATH, sample("3"), "\\boxed{3}", FinishReason.STOP)
+        grader._open[0].future = Future()  # which nobody will ever answer
+        assert list(grader.finished()) == []
+        grader._heard -= 60 + grading.SLACK_S
+        assert grades(grader) == {"lost": Outcome.CORRECT}
+
+
+def test_workers_that_cannot_live_are_given_up() -> None:
+    with Grader[str](["no_such_module"], workers=1) as grader:
+        grader.submit("one", MATH, sample("3"), "\\boxed{3}", FinishReason.STOP)
+        with pytest.raises(GradingError, match="4 times in a row"):
+            list(grader.finished(wait=True))
 
 
 def test_ctrl_c_does_not_reach_the_workers(grader: Grader[str]) -> None:

@@ -12,9 +12,10 @@ import pytest
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.report import one, time, write_many, write_one
 from llmbench.report.__main__ import main
-from llmbench.report.many import pareto
-from llmbench.report.samples import BUDGET, pack, row, segments
+from llmbench.report.many import shared
+from llmbench.report.samples import row, segments
 from llmbench.report.text import clipped, label, visible
+from llmbench.report.tradeoffs import beside, pareto, short
 from tests.made_runs import FORTY, MCQ, make, right_where, three
 
 
@@ -83,11 +84,19 @@ def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
 
     draw = random.Random(0)
     words = [f"w{draw.randrange(10**9)}" for _ in range(50_000)]
-    results = [result(n, " ".join(draw.choices(words, k=3000))) for n in range(1000)]
-    packed, limit = pack(results, frozenset())
-    assert len(packed) <= BUDGET
-    assert 0 < limit < 20_000
-    assert len(json.loads(zlib.decompress(base64.b64decode(packed)))) == 1000
+    kinds = ("$x^2$ and so", "```python\nprint(1)\n```")  # so that all that a page may carry is in it
+    results = [
+        result(n, " ".join([kinds[n % 2], *draw.choices(words, k=3000)]), fields={"level": n % 5})
+        for n in range(1000)
+    ]
+    html = one.report(one.Material("r", {"model": "m", "benchmarks": {"b": {"n": 1000}}}, {}, results))
+    assert len(html.encode()) < 8_000_000
+    assert "katex" in html
+    assert "hljs" in html
+    rows = rows_of(html)
+    assert len(rows) == 1000
+    assert 200 < len(rows[0]["s"][0][1]) < 20_000
+    assert "characters are cut in this page" in html
 
 
 def test_a_completion_is_shown_in_its_pieces() -> None:
@@ -152,6 +161,35 @@ def test_the_parts_of_the_time_add_up_to_the_whole() -> None:
 
 def test_the_pareto_front_holds_what_nothing_beats() -> None:
     assert pareto([(3.0, 0.5), (1.0, 0.2), (2.0, 0.5), (4.0, 0.9), (5.0, 0.8)]) == [1, 2, 3]
+
+
+def test_what_runs_share_is_said_once() -> None:
+    found = [
+        ("a", "math: 98% were cut off."),
+        ("a", "Slow."),
+        ("b", "math: 100% were cut off."),
+        ("b", "Odd."),
+        ("c", "math: 99% were cut off."),
+        ("c", "Odd."),
+    ]
+    assert shared(found, 3) == ["All runs: math: 98 to 100% were cut off.", "b, c: Odd.", "a: Slow."]
+    assert shared([(str(n), "Odd.") for n in range(6)], 7) == ["0, 1, 2, 3, 2 more: Odd."]
+    assert shared([("a", "Odd.")], 1) == ["a: Odd."]
+
+
+def test_labels_of_a_sweep_are_its_values() -> None:
+    assert short(["batch_size=4", "batch_size=16"]) == (["4", "16"], "Labels are values of batch_size.")
+    assert short(["batch_size=4", "limit=3"]) == (["batch_size=4", "limit=3"], "")
+    assert short(["one<", "two"])[0] == ["one&lt;", "two"]
+
+
+def test_labels_cover_neither_points_nor_each_other() -> None:
+    crowd = [(10.0, 0.0), (10.1, 0.0), (10.2, 1.0), (40.0, 0.0), (1.0, 100.0)]
+    found = beside(crowd, ["batch_size=128"] * 5, [4], 46.0)
+    assert found[3] is not None
+    assert found[4] is not None
+    assert found[:3].count(None) >= 1
+    assert beside(crowd[:1], ["x"], [0], 46.0) == ["bottom right"]
 
 
 def test_an_unfinished_run_says_so_first() -> None:

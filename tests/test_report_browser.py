@@ -74,6 +74,8 @@ def test_a_report_draws_filters_and_links(tmp_path: Path) -> None:
             == name
         )
         assert page.run("return document.activeElement.getAttribute('href')") == name
+        below = "document.activeElement.getBoundingClientRect().top - document.getElementById('filters').getBoundingClientRect().bottom"
+        assert page.run(f"return {below}") >= -1  # the filters, which stay in view, do not cover it
         assert page.complaints() == []
         assert page.requests() == []
 
@@ -117,7 +119,8 @@ def test_what_a_model_wrote_stays_text(hostile: Path, tmp_path: Path) -> None:
         held = sum("window.hurt = 1<" in row["text"] for row in journal(hostile))
         assert held
         assert text == f"{held} of 40 samples"
-        assert "\u202e" not in page.run("return document.documentElement.textContent")
+        text = page.run("return document.querySelector('main').textContent")
+        assert not {"\u202e", "\u2066", "\x1b", "\x07"} & set(text)
         assert page.complaints() == []
         assert page.requests() == []
 
@@ -145,6 +148,12 @@ def test_the_keyboard_is_enough(tmp_path: Path) -> None:
         show(page, run / "report.html")
         page.ready()
         body = page.driver.find_element("tag name", "body")
+        body.send_keys(Keys.TAB)
+        assert page.run("return document.activeElement.className") == "skip"
+        page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        assert page.run("return document.activeElement.id") == "theme"
+        page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+        assert page.run("return document.documentElement.dataset.theme") == "dark"
         body.send_keys("j")
         page.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
         page.driver.switch_to.active_element.send_keys(Keys.ENTER)
@@ -155,6 +164,12 @@ def test_the_keyboard_is_enough(tmp_path: Path) -> None:
             )
             == 1
         )
+        page.driver.switch_to.active_element.send_keys(Keys.TAB)  # into the opened sample
+        assert page.run("return document.activeElement.closest('.detail') !== null")
+        page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+        page.wait("!document.querySelector('.detail')")
+        assert page.run("return document.activeElement.className") == "head"
+        assert page.run("return location.hash") == "#samples"
         page.driver.switch_to.active_element.send_keys("/")
         assert page.run("return document.activeElement.name") == "text"
 

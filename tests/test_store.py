@@ -87,14 +87,15 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(tmp_path / "run") as store:
         store.append(RESULT)
-        monkeypatch.setattr("os.write", lambda *_: 3)  # what a full disk does to a write
+        monkeypatch.setattr("os.write", lambda *_: 0)  # what a full disk does to a write
         with pytest.raises(RunError, match="No space left on device"):
             store.append(RESULT)
+        monkeypatch.undo()
 
 
 def test_the_summary_is_replaced_as_a_whole(tmp_path: Path) -> None:
     with Store(tmp_path / "run") as store:
         store.write_summary(Summary("running", "m", "p", comparable=False))
         store.write_summary(Summary("finished", "m", "p", comparable=False))
-        assert not list((tmp_path / "run").glob(".*"))
+        assert not list((tmp_path / "run").glob(".*.part"))
     assert b'"finished"' in (tmp_path / "run" / "summary.json").read_bytes()

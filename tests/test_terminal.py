@@ -1,5 +1,6 @@
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 from llmbench.engine.base import EngineReport
 from llmbench.progress import Progress
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
-from llmbench.summary import Summary, summarise
+from llmbench.summary import BenchmarkSummary, Summary, summarise
 from llmbench.telemetry.records import EngineState, GpuSample, Sample
 from llmbench.terminal import Terminal
 
@@ -21,12 +22,12 @@ def result(number: int, outcome: Outcome) -> Result:
     return Result("b", str(number), 0, "1", "?", "", "x", (done,), score)
 
 
-def closing(width: int) -> str:
+def closing(width: int, benchmarks: Mapping[str, BenchmarkSummary] | None = None) -> str:
     results = [result(n, Outcome.CORRECT if n % 3 else Outcome.WRONG) for n in range(12)]
     summary = Summary("finished", "m", "documented", comparable=False)
-    summary.benchmarks = {
-        name: summarise(results, 12, 1) for name in ("arithmetic", "math_full", "[red]gsm8k")
-    }
+    summary.benchmarks = dict(
+        benchmarks or {name: summarise(results, 12, 1) for name in ("arithmetic", "math_full", "[red]gsm8k")}
+    )
     summary.engine = EngineReport("vllm", "0.27.1", "cuda", "bitsandbytes")
     terminal = Terminal(io.StringIO(), io.StringIO())
     stream = io.StringIO()
@@ -44,6 +45,22 @@ def test_the_closing_table_drops_columns_but_cuts_none(width: int) -> None:
     assert "…" not in table[0]
     assert "accuracy" in table[0] or width == 40
     assert ("samples/s" in table[0]) == (width >= 100)
+
+
+def test_the_longest_names_and_numbers_fit_a_hundred_columns_with_their_times() -> None:
+    slow = replace(TIMING, e2e=987.6, finished=987.6)
+    results = [
+        replace(r, completions=(replace(r.completions[0], timing=slow),))
+        for r in (result(n, Outcome.CORRECT if n % 2 else Outcome.NO_ANSWER) for n in range(400))
+    ]
+    names = ("swe_bench_verified", "livecodebench")
+    text = closing(100, {name: summarise(results, 500, 1) for name in names})
+    heading, *rows = [line for line in text.splitlines() if line.startswith(("benchmark", *names))]
+    assert [row.split()[0] for row in rows] == list(names)
+    assert max(map(len, (heading, *rows))) <= 100
+    assert all(word in heading for word in ("accuracy", "95 % interval", "latency", "tokens/s", "time"))
+    assert all("400/500" in row and "988 s" in row for row in rows)
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_without_a_terminal_progress_is_plain_lines() -> None:

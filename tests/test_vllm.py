@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -176,3 +177,31 @@ def test_a_context_that_does_not_fit_is_made_shorter_where_nobody_needs_it(
     assert step["after"] <= run.summary["engine"]["kv_cache_tokens"] < 8192
     assert step["after"] % 16 == 0
     assert not step["fresh"]
+
+
+def test_the_response_cache_gives_back_what_the_engine_answered(
+    tmp_path: Path, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = f"model.path={shutil.copytree(smollm2, tmp_path / 'model')}"
+    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
+    runs = {}
+    for name in ("first", "second", "changed"):
+        if name == "changed":  # in place, by as many bytes
+            config = tmp_path / "model" / "generation_config.json"
+            config.write_bytes(config.read_bytes()[:-1] + b" ")
+        options = ("limit=4", "benchmarks.arithmetic.max_tokens=16", "cache=on", f"hydra.run.dir={name}")
+        done = python("-m", "llmbench", model, *options, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        runs[name] = load_run(tmp_path / name)
+    first, second, changed = (run.summary["benchmarks"]["arithmetic"] for run in runs.values())
+    assert first["cache"]["hits"] == changed["cache"]["hits"] == 0
+    assert second["cache"]["hits"] == second["cache"]["completions"] == first["cache"]["completions"] >= 4
+    assert (second["latency_s"]["mean"], second["time_s"], second["throughput"]["samples_per_s"]) == (
+        None,
+        None,
+        None,
+    )
+    texts = [{r.sample_id: (r.text, r.score) for r in runs[name].results} for name in ("first", "second")]
+    assert texts[0] == texts[1]
+    assert any(r.elicited for r in runs["second"].results)
+    assert runs["second"].summary["engine"]["startup_outcome"] is None

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from llmbench import paired, stats
+from llmbench.cache import use
+from llmbench.cache.use import CacheUse
 from llmbench.compare.pairing import Pairing, Planned, by_question, pair
 from llmbench.compare.settings import Setting, differing, read_config
 from llmbench.errors import RunError
@@ -207,11 +209,22 @@ def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[s
         if names:
             notes.append(f"Only the {side} has {', '.join(sorted(names))}.")
     notes += [f"{name} is left out: no answered question in common." for name in empty]
+    totals = [use.total(use.of_summary(planned.run.summary)) for planned in (baseline, run)]
+    notes += _cache_notes(totals, "Time to score, memory and energy")
     if set(first) != set(second):
         notes.append(
             "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
         )
     return tuple(notes)
+
+
+def _cache_notes(uses: Sequence[CacheUse | None], what: str) -> list[str]:
+    said = [
+        f"{cached.hits} of the {side}'s {cached.completions} completions came from the response cache"
+        for side, cached in zip(("baseline", "run"), uses, strict=True)
+        if cached is not None and cached.hits
+    ]
+    return [f"{what} are not comparable: {', '.join(said)}."] if said else []
 
 
 def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkComparison:
@@ -221,6 +234,7 @@ def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkCo
     significance = paired.significance(first, second)
     better, worse = paired.flips(pairing.questions, first, second)
     summaries = [(planned.run.summary.get("benchmarks") or {}).get(name) or {} for planned in (baseline, run)]
+    uses = [use.of_benchmark(summary) for summary in summaries]
     return BenchmarkComparison(
         benchmark=name,
         questions=len(first),
@@ -234,7 +248,7 @@ def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkCo
         better=better,
         worse=worse,
         quantities=_quantities(summaries[0], summaries[1], BENCHMARK_QUANTITIES),
-        notes=_benchmark_notes(pairing),
+        notes=(*_benchmark_notes(pairing), *_cache_notes(uses, "Time, throughput and latency")),
     )
 
 

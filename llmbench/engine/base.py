@@ -164,11 +164,19 @@ class Engine(Protocol):
         """
 
     def step(self) -> list[Completion]:
-        """Works for a moment and returns what finished meanwhile, perhaps nothing."""
+        """Works for a moment and returns what finished meanwhile, perhaps nothing.
+
+        Raises:
+            EngineDiedError: It can do no more; a new engine could.
+            OutOfMemoryError: Memory ran out.
+        """
 
     @property
     def unfinished(self) -> int:
         """Requests that were submitted and have not come back."""
+
+    def running(self) -> list[str]:
+        """The ids of the requests that it works on; those that only wait are not among them. Also after it died."""
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from llmbench.config import Config, suggest
 from llmbench.engine.base import EngineReport, Notice, Workload
-from llmbench.errors import ConfigError, EngineError, OutOfMemoryError, Shortage
+from llmbench.errors import ConfigError, EngineDiedError, EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, FinishReason, Message, Request, Timing
 from llmbench.tokenizers import Tokenizer
 
@@ -102,8 +102,33 @@ class TooLittle:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An engine that dies on demand, as one does that a new one can follow.
+
+    Attributes:
+        on: Ids of samples that kill it as soon as it works on them.
+        after: It dies after so many completions.
+        spoiled: No new one can run in this process.
+    """
+
+    on: frozenset[str] = frozenset()
+    after: int | None = None
+    spoiled: bool = False
+
+    def check(self, running: Sequence[Request], finished: int) -> None:
+        """Dies where it is the time for it.
+
+        Raises:
+            EngineDiedError: It did.
+        """
+        late = self.after is not None and finished >= self.after
+        if late or any(request.sample_id in self.on for request in running):
+            raise EngineDiedError("The fake engine died, as engine.args.die asks.", spoiled=self.spoiled)
+
+
 class FakeEngine:
-    """The engine. `refuse` names requests that come back as errors, `break_after` dies after that many completions."""
+    """The engine. `refuse` names requests that come back as errors, `break_after` ends it for good after that many completions."""
 
     def __init__(  # noqa: PLR0913 - each is a way to fail
         self,
@@ -114,6 +139,7 @@ class FakeEngine:
         break_after: int | None = None,
         step_s: float = 0.0,
         too_little: TooLittle | None = None,
+        die: Death | None = None,
         utilization: float = 1.0,
     ) -> None:
         """Takes how to answer and how to fail; `step_s` are real seconds a step, for watching the display."""
@@ -123,6 +149,7 @@ class FakeEngine:
         self._loads = 0
         self._refuse, self._break_after, self._pause_s = refuse, break_after, step_s
         self._too_little, self._utilization = too_little, utilization
+        self._die = die or Death()
         self._waiting: deque[tuple[Request, int]] = deque()
         self._running: list[_Running] = []
         self._steps = self._finished = self._tokens = 0
@@ -130,12 +157,12 @@ class FakeEngine:
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse`, `break_after` and `too_little`.
+        """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse`, `break_after`, `die` and `too_little`.
 
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = ("step_s", "refuse", "break_after", "too_little")
+        known = ("step_s", "refuse", "break_after", "die", "too_little")
         for key in config.engine.args:
             if key not in known:
                 raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
@@ -144,6 +171,9 @@ class FakeEngine:
             if not isinstance(options.get(key, 0), kind):
                 raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
         options["refuse"] = frozenset(options.get("refuse", ()))
+        if "die" in options:
+            wanted = dict(options["die"])
+            options["die"] = Death(frozenset(wanted.pop("on", ())), **wanted)
         if "too_little" in options:
             wanted = dict(options["too_little"])
             bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}
@@ -212,6 +242,7 @@ class FakeEngine:
 
         Raises:
             EngineError: `break_after` completions were given.
+            EngineDiedError: `die` asks for it.
             OutOfMemoryError: `too_little` asks for it.
         """
         if self._too_little:
@@ -221,6 +252,7 @@ class FakeEngine:
                 f"The fake engine broke after {self._finished} completions, as engine.args.break_after asks."
             )
         refused = self._admit()
+        self._die.check([state.request for state in self._running], self._finished)
         self.peak_running = max(self.peak_running, len(self._running))
         self._steps += 1
         if self._pause_s:
@@ -266,6 +298,10 @@ class FakeEngine:
         output = tuple(state.output)
         prompt = len(state.request.prompt_ids)
         return Completion(state.request.id, text, output, count, prompt, 0, reason, stop, timing)
+
+    def running(self) -> list[str]:
+        """The requests that were admitted."""
+        return [state.request.id for state in self._running]
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llmbench.processes import follow
+
 GREEDY = "LLMBENCH_ONLY_GREEDY"
 """Set in the environment while an engine starts whose requests are all greedy."""
 
@@ -21,7 +23,8 @@ class Probe:
     vllm_config: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - vLLM's arguments
-        """Starts the worker and the stopwatch."""
+        """Starts the worker and the stopwatch, and ties the worker's life to llmbench's."""
+        follow()
         self.llmbench_created = time.monotonic()  # one clock for all processes of a machine
         self.llmbench_seconds: dict[str, float] = {}
         super().__init__(*args, **kwargs)

@@ -25,8 +25,16 @@ from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.vllm_choices import SMALL_MODEL_B, billions_of_parameters
-from llmbench.engine.vllm_errors import TORCH_EXTRAS
-from llmbench.errors import ConfigError, EngineError, LlmbenchError, OutOfMemoryError, Shortage, let_go
+from llmbench.engine.vllm_errors import TORCH_EXTRAS, spoils
+from llmbench.errors import (
+    ConfigError,
+    EngineDiedError,
+    EngineError,
+    LlmbenchError,
+    OutOfMemoryError,
+    Shortage,
+    let_go,
+)
 from llmbench.models import Checkpoint, settings
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
@@ -408,6 +416,10 @@ class TransformersEngine:
     def _running(self) -> list[_Row]:
         return [row for row in self._batch.rows if not row.ended] if self._batch else []
 
+    def running(self) -> list[str]:
+        """The rows of the batch that have not ended."""
+        return [row.request.id for row in self._running()]
+
     def generated_tokens(self) -> int:
         """Tokens of all rows since `begin`, less those of rows that had ended."""
         return self._tokens
@@ -423,7 +435,7 @@ class TransformersEngine:
         """One token for every row: for a new batch, which is formed where none runs, the first one.
 
         Raises:
-            EngineError: The model failed.
+            EngineDiedError: The model failed.
             OutOfMemoryError: The memory is too small for the batch.
         """
         refused: list[Completion] = []
@@ -439,9 +451,13 @@ class TransformersEngine:
             raise OutOfMemoryError(
                 self._too_much(self._batch), Shortage("running", spoiled=True, size=self._batch.mask.shape[0])
             ) from error
-        except RuntimeError as error:
-            raise EngineError(
-                f"transformers stopped working: {type(error).__name__}: {_first_line(error)}; the log has more."
+        except (KeyboardInterrupt, LlmbenchError):
+            raise
+        except Exception as error:
+            log.exception("transformers stopped working")
+            raise EngineDiedError(
+                f"transformers stopped working: {type(error).__name__}: {_first_line(error)}; the log has more.",
+                spoiled=spoils(error),
             ) from error
 
     def _refuse(self) -> list[Completion]:

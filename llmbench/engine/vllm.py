@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmbench import machine
 from llmbench.config import Config, Device, Startup
@@ -29,13 +29,17 @@ from llmbench.engine.vllm_choices import (
     graph_sizes,
     pick_device,
 )
-from llmbench.engine.vllm_errors import explain_import, start_error, step_error
+from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
+from llmbench.engine.vllm_processes import close, family, tell_of_death
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.errors import EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
-from llmbench.processes import blocked_sigint
+from llmbench.processes import blocked_sigint, lead
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
+
+if TYPE_CHECKING:
+    import psutil
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +91,8 @@ class VllmEngine:
         self._batch_size = self._ahead = 0
         self.refill = 1
         self._before: dict[str, float] = {}
+        self._family: list[psutil.Process] = []
+        self._log_begins = 0
 
     @property
     def _in_process(self) -> bool:
@@ -103,6 +109,7 @@ class VllmEngine:
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
         self._set_environment()
+        lead()
         gc.disable()  # importing and loading make millions of objects that stay; `load` turns it on again
         model = settings(self._checkpoint)
         try:
@@ -171,6 +178,7 @@ class VllmEngine:
             OutOfMemoryError: There is too little memory for it.
         """
         begun = time.monotonic()
+        self._log_begins = log_position()
         gc.disable()
         self._free_bytes = _free_gpu_bytes()
         self.capacity = self.wanted_batch(workload)
@@ -185,6 +193,8 @@ class VllmEngine:
             with blocked_sigint() if self._config.engine.multiprocess else nullcontext():
                 self._llm = self._vllm.LLM(**arguments)
             loaded = time.monotonic()
+            tell_of_death(self._llm.llm_engine)
+            self._family = family(self._llm.llm_engine)
             self._facts = self._ask_worker()
         except (KeyboardInterrupt, LlmbenchError) as error:
             let_go(error)
@@ -326,7 +336,8 @@ class VllmEngine:
             return
         if self._llm is not None:
             logging.getLogger("vllm").setLevel(logging.WARNING)  # the run's log is closed by now
-            self._llm.llm_engine.engine_core.shutdown()
+            close(self._llm.llm_engine.engine_core.shutdown, self._family)
+        self._family = []
         self._forget()
 
     def _forget(self) -> None:
@@ -364,7 +375,7 @@ class VllmEngine:
         """One step of vLLM's, after filling the places that are free.
 
         Raises:
-            EngineError: vLLM died.
+            EngineDiedError: vLLM died.
             OutOfMemoryError: Memory ran out.
         """
         refused = self._admit()
@@ -375,8 +386,12 @@ class VllmEngine:
         except (KeyboardInterrupt, LlmbenchError):
             raise
         except Exception as error:
-            raise step_error(error) from error
+            raise self._died(error) from error
         return refused + [self._completion(output) for output in outputs if output.finished]
+
+    def _died(self, error: Exception) -> EngineError:
+        log.error("vLLM stopped working", exc_info=error)
+        return step_error(error, self._log_begins, in_process=self._in_process)
 
     def _admit(self) -> list[Completion]:
         """Fills the places that are free: a few ahead, so that none idles a step, or several at a time (`REFILL`).
@@ -400,7 +415,7 @@ class VllmEngine:
                 )
             except Exception as error:
                 if type(error).__name__ == "EngineDeadError":
-                    raise EngineError(f"vLLM's engine died: {error}; the log has more.") from error
+                    raise self._died(error) from error
                 log.warning("vLLM refused %s: %s", request.id, error)
                 refused.append(Completion.aborted(request, f"{type(error).__name__}: {error}"))
                 continue
@@ -447,6 +462,10 @@ class VllmEngine:
             if made.finish_reason in ("stop", "length")
             else f"vLLM ended it: {made.finish_reason}",
         )
+
+    def running(self) -> list[str]:
+        """What was given to vLLM, the few that it has queued included."""
+        return [request.id for request in self._running.values()]
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished, in vLLM too."""

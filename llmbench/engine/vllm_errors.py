@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from llmbench.config import Config
-from llmbench.errors import Cause, EngineError, OutOfMemoryError, Shortage
+from llmbench.errors import Cause, EngineDiedError, EngineError, OutOfMemoryError, Shortage
 
 STDERR = 2
 TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
@@ -38,21 +38,54 @@ def start_error(error: BaseException, config: Config) -> EngineError:
             sentence = explain(match, config)
             return OutOfMemoryError(sentence, shortage) if shortage else EngineError(sentence)
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    if re.search(KILLED, text):
+        return EngineDiedError("vLLM's process was killed while it started; the log has more.")
     return EngineError(f"vLLM could not start: {first.rstrip('.')}; the log has more.")
 
 
-def step_error(error: BaseException) -> EngineError:
-    """Why vLLM stopped working; `OutOfMemoryError` where that was it."""
+def step_error(error: BaseException, since: int = 0, *, in_process: bool = True) -> EngineError:
+    """Why vLLM stopped working; `OutOfMemoryError` where that was it.
+
+    Args:
+        error: What it raised.
+        since: Where the log of the engine begins (`log_position`); from a process of its own the reason comes only there.
+        in_process: Whether vLLM computes in this process.
+    """
     text = "\n".join(str(cause) for cause in _chain(error))
+    if not in_process:
+        text = f"{text}\n{_logged(since)}"
     if re.search(EXHAUSTED, text):
         return OutOfMemoryError(
             "The GPU ran out of memory while requests ran; end what else runs on it, or set a smaller batch_size.",
             Shortage("running", spoiled=True),
         )
-    said = f"vLLM stopped working: {type(error).__name__}: {error}".rstrip(".")
-    return EngineError(f"{said}; the log has more.")
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    if type(error).__name__ == "EngineDeadError":
+        return EngineDiedError("vLLM's engine died in its own process; the log has more.")
+    return EngineDiedError(
+        f"vLLM stopped working: {type(error).__name__}: {first.rstrip('.')}; the log has more.",
+        spoiled=in_process and spoils(error),
+    )
 
 
+def spoils(error: BaseException) -> bool:
+    """Whether nothing can be computed on the GPU in this process any more: CUDA's errors stay for the life of a process."""
+    return any(
+        type(cause).__name__ == "AcceleratorError" or re.search(CUDA, str(cause)) for cause in _chain(error)
+    )
+
+
+def log_position() -> int:
+    """Where what is logged from now on begins, in bytes."""
+    path = _log()
+    return path.stat().st_size if path is not None else 0
+
+
+CUDA = (
+    r"CUDA error|CUDA driver error|device-side assert|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|uncorrectable ECC"
+)
+KILLED = r"Failed core proc\(s\): \{[^}]*: -\d+"
+"""A negative status is the signal that ended it (vllm/v1/engine/utils.py, 0.26 and 0.27)."""
 ELSEWHERE = "Engine core initialization failed"
 """All that vLLM tells of an error in a process of its own; the rest is in the log."""
 EXHAUSTED = r"(?i)out of memory|can't allocate memory"
@@ -72,15 +105,23 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _logged() -> str:
-    """The end of the file that the standard error goes to, where it is one."""
+def _log() -> Path | None:
+    """The file that the standard error goes to, where it is one."""
     try:
         path = Path(f"/proc/self/fd/{STDERR}").resolve(strict=True)
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_TAIL))
-            return file.read().decode(errors="replace") if path.is_file() else ""
-    except (OSError, ValueError):
+    except OSError:
+        return None
+    return path if path.is_file() else None
+
+
+def _logged(since: int = 0) -> str:
+    """The end of that file, not before `since`."""
+    path = _log()
+    if path is None:
         return ""
+    with path.open("rb") as file:
+        file.seek(max(since, path.stat().st_size - LOG_TAIL))
+        return file.read().decode(errors="replace")
 
 
 def _shortage(text: str, causes: Sequence[BaseException]) -> Shortage | None:

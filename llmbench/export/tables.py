@@ -15,7 +15,8 @@ from typing import Any
 
 import orjson
 
-from llmbench.records import Completion, Result, Timing
+from llmbench.cache import use
+from llmbench.records import Result, Timing
 
 STRING, INTEGER, FLOAT, BOOLEAN = "string", "int64", "float64", "bool"
 COLUMNS = {
@@ -41,6 +42,7 @@ COLUMNS = {
     "decode_s": FLOAT,
     "e2e_s": FLOAT,
     "inter_token_s": FLOAT,
+    "from_cache": BOOLEAN,
     "prompt_hash": STRING,
     "sealed": BOOLEAN,
     "prompt": STRING,
@@ -48,7 +50,8 @@ COLUMNS = {
     "fields": STRING,
 }
 """The columns with pyarrow's names of their types. `finish_reason`, `ttft_s` and `inter_token_s` are the first completion's;
-of an elicited answer the other times and the tokens written are the sums over both. `fields` is JSON."""
+of an elicited answer the other times and the tokens written are the sums over both. Where a part is `from_cache`, the response
+cache's, there are no times. `fields` is JSON."""
 SECRET = ("answer", "explanation", "error", "prompt", "text", "fields")
 """Null where the benchmark is sealed."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -90,7 +93,8 @@ def _row(result: Result, *, sealed: bool) -> dict[str, Any]:
         "prompt_tokens": first and first.prompt_tokens,
         "output_tokens": sum(c.output_tokens for c in result.completions),
         "cached_tokens": sum(c.cached_tokens for c in result.completions),
-        **_times(result.completions),
+        **_times(use.timings(result)),
+        "from_cache": any(completion.from_cache for completion in result.completions),
         "prompt_hash": result.prompt_hash,
         "sealed": sealed,
         "prompt": result.prompt,
@@ -102,8 +106,7 @@ def _row(result: Result, *, sealed: bool) -> dict[str, Any]:
     return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _times(completions: Sequence[Completion]) -> dict[str, float | None]:
-    timings: list[Timing] = [c.timing for c in completions if c.timing is not None]
+def _times(timings: Sequence[Timing]) -> dict[str, float | None]:
     if not timings:
         return {name: None for name in COLUMNS if name.endswith("_s") or name in ("queued", "finished")}
     return {

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmbench.compare.settings import read_config
 from llmbench.errors import RunError
-from llmbench.report.many import Entry, report_of_many
+from llmbench.report.entries import Entry
+from llmbench.report.many import report_of_many
 from llmbench.report.one import Material, report
 from llmbench.store import JOURNAL, REPORT, SUMMARY, TRACE, load_run, write_whole
 from llmbench.telemetry.trace import read_trace

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from llmbench import stats
+from llmbench.cache import use
 from llmbench.records import Result
-from llmbench.report.plots import OUTCOMES, axis, colour, figure, histogram, vertical
+from llmbench.report.plots import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.report.text import label
 
 BINS = 40
@@ -18,7 +19,7 @@ POINTS = 5000
 
 
 def _latency(result: Result) -> float | None:
-    timings = [c.timing for c in result.completions if c.timing is not None]
+    timings = use.timings(result)
     return math.fsum(t.e2e for t in timings) if timings else None
 
 
@@ -126,7 +127,7 @@ def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict
             "x1": limits[name],
             "y0": place - 0.42,
             "y1": place + 0.42,
-            "line": {"color": "#888", "width": 2},
+            "line": {"color": GREY, "width": 2},
         }
         for name, place in rows.items()
         if limits.get(name)
@@ -200,12 +201,13 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
             "array": above,
             "arrayminus": below,
             "thickness": 1.2,
+            "color": GREY,
         },
         "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
         "showlegend": False,
     }
     layout = {
-        "xaxis": axis("accuracy, %, with its 95 % interval", range=[0, 100]),
+        "xaxis": axis("accuracy, %", range=[0, 100]),
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
         "hovermode": "closest",
     }
@@ -213,6 +215,7 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
         f"by-{benchmark}-{group}",
         f"{benchmark}: accuracy by {group}",
         [trace],
+        note="With 95 % intervals; in brackets how many questions.",
         height=110 + 30 * len(names),
         layout=layout,
     )

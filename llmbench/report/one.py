@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmbench.cache import use
 from llmbench.records import Result
 from llmbench.report import answers, time
 from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack
 from llmbench.report.text import visible
-from llmbench.report.words import at, gib, interval, joules, number, percent, seconds
+from llmbench.report.words import at, gib, interval, joules, number, percent, seconds, tokens_per_s
 from llmbench.telemetry.records import Sample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
@@ -91,7 +92,7 @@ def _about(material: Material) -> list[str]:
     words = [
         f"profile {summary.get('profile')}",
         str(summary.get("status")),
-        str(manifest.get("started") or ""),
+        str(manifest.get("started") or "")[:16].replace("T", " "),
         _engine(summary),
         str(gpus[0].get("name")) if gpus and isinstance(gpus[0], Mapping) else "no GPU",
         material.name,
@@ -126,7 +127,10 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     reasons = summary.get("not_comparable") or []
     if reasons:
         found.append(f"Not comparable with published scores: {', '.join(map(str, reasons))}.")
-    found += [str(sentence) for sentence in summary.get("recovery") or []]
+    found += [str(s) for name in ("recovery", "restarts", "notes") for s in summary.get(name) or []]
+    cached = use.total(use.of_summary(summary))
+    if cached is not None and cached.hits:
+        found.append(str(use.sentence(cached)))
     return found + [str(sentence) for sentence in summary.get("preflight") or []]
 
 
@@ -177,8 +181,6 @@ def _repeats(found: Mapping[str, Any] | None) -> str:
 def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     """The run in numbers."""
     times, engine = summary.get("time_s") or {}, summary.get("engine") or {}
-    tokens = sum(at(found, "tokens", "output") or 0 for found in (summary.get("benchmarks") or {}).values())
-    generate = times.get("generate")
     gpu = at(summary, "memory", "peak_gpu_bytes")
     made = [
         ("time to score", seconds(times.get("total")), "from the command to the summary"),
@@ -189,12 +191,12 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
         ),
         (
             "generating",
-            seconds(generate),
+            seconds(times.get("generate")),
             f"batch size {engine['batch_size']}" if engine.get("batch_size") else "",
         ),
         (
             "output tokens/s",
-            number(tokens / generate) if generate and tokens else "-",
+            number(tokens_per_s(summary)),
             "all benchmarks together",
         ),
         (

@@ -32,6 +32,9 @@ SERIES = (
     "#888888",
 )
 
+GREY = "#888"
+"""Of limits and intervals; seen on light and on dark."""
+
 
 def figure(  # noqa: PLR0913 - all but three are optional
     name: str,
@@ -60,6 +63,11 @@ def axis(title: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly's 
     return {"title": {"text": title}, "automargin": True, **more}
 
 
+def scaled(value: float | None, unit: float) -> float | None:
+    """In the unit that an axis shows; what was not measured stays so."""
+    return None if value is None else round(value / unit, 4)
+
+
 def colour(place: int) -> str:
     """The colour of the series at a place."""
     return SERIES[place % len(SERIES)]
@@ -83,7 +91,7 @@ def vertical(x: float, text: str, *, row: int = 0) -> tuple[dict[str, Any], dict
         "y0": 0,
         "y1": 1,
         "yref": "paper",
-        "line": {"dash": "dot", "width": 1.5, "color": "#888"},
+        "line": {"dash": "dot", "width": 1.5, "color": GREY},
     }
     note = {
         "x": x,

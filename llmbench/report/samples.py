@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from llmbench.cache import use
 from llmbench.records import Result
 from llmbench.report.text import clipped, visible
 
@@ -57,7 +58,7 @@ def row(result: Result, limit: int, *, sealed: bool = False, run: str | None = N
         run: The run's name, where a page has several.
     """
     first = result.completions[0] if result.completions else None
-    timings = [c.timing for c in result.completions if c.timing is not None]
+    timings = use.timings(result)
     found: dict[str, Any] = {
         "b": visible(result.benchmark),
         "i": visible(result.sample_id),

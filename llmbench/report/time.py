@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmbench.records import Result, Timing
-from llmbench.report.plots import axis, colour, figure
+from llmbench.report import words
+from llmbench.report.plots import axis, colour, figure, scaled
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import Sample
 
@@ -89,13 +90,13 @@ def where_time_went(summary: Mapping[str, Any], results: Sequence[Result]) -> di
         {
             "type": "bar",
             "orientation": "h",
-            "name": f"{PARTS[name]} {seconds:.3g} s",
-            "x": [seconds],
+            "name": f"{PARTS[name]} {words.seconds(taken)}",
+            "x": [taken],
             "y": [""],
             "marker": {"color": colour(order.index(name))},
-            "hovertemplate": f"{PARTS[name]}: {seconds:.3g} s, {100 * seconds / total:.1f} %<extra></extra>",
+            "hovertemplate": f"{PARTS[name]}: {words.seconds(taken)}, {100 * taken / total:.1f} %<extra></extra>",
         }
-        for name, seconds in found.items()
+        for name, taken in found.items()
     ]
     layout = {
         "barmode": "stack",
@@ -121,16 +122,12 @@ def _engine(sample: Sample, name: str) -> float | None:
     return getattr(sample.engine, name) if sample.engine is not None else None
 
 
-def _over(value: float | None, unit: float) -> float | None:
-    return None if value is None else round(value / unit, 4)
-
-
 LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
     (
         "memory, GiB",
         (
-            ("GPU memory", lambda s: _over(_gpu(s, "memory_bytes"), GIB)),
-            ("memory of the process", lambda s: _over(s.rss_bytes, GIB)),
+            ("GPU memory", lambda s: scaled(_gpu(s, "memory_bytes"), GIB)),
+            ("memory of the process", lambda s: scaled(s.rss_bytes, GIB)),
         ),
     ),
     (

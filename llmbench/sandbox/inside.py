@@ -27,7 +27,7 @@ from typing import Any
 POLL_S = 0.02
 """Between looks at a running job."""
 WHY_CHARACTERS = 300
-PR_SET_DUMPABLE = 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 HARNESS = "<solution>"
 STATUS_BYTES = 1 << 16
 BLOCK, HIDDEN = 512, 1 << 62
@@ -119,6 +119,8 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
         child = os.fork()
         if not child:
             os.close(go_write)
+            if not boxed:
+                _end_with_parent()
             os.read(go_read, 1)  # until this process is hidden again
             _be_the_job(job, given.fileno(), out_write, said_write)
         _may_be_seen(yes=False)
@@ -413,6 +415,12 @@ def _may_be_seen(*, yes: bool) -> None:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, int(yes), 0, 0, 0)
 
 
+def _end_with_parent() -> None:
+    """Has the kernel end this process with the one that started it; a box's end is bubblewrap's own matter."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
 def say(finding: Mapping[str, Any]) -> None:
     """Writes a line."""
     sys.stdout.write(json.dumps(finding) + "\n")
@@ -422,6 +430,8 @@ def say(finding: Mapping[str, Any]) -> None:
 def main(*, boxed: bool) -> None:
     """Answers jobs until there are no more."""
     _may_be_seen(yes=False)  # jobs cannot read or trace this process
+    if not boxed:
+        _end_with_parent()
     if os.path.isdir("/packages"):  # noqa: PTH112
         sys.path.append("/packages")  # with -I no variable could say so
     for name in (

@@ -1,7 +1,7 @@
 """The pictures in README.md and docs/: a real run in a pseudo-terminal, its report and a sweep's in headless Chromium.
 
-python -m tests.bench.screenshots [SETTING …]            runs here, such as with 'benchmark=[math,arithmetic]'
-python -m tests.bench.screenshots --record FOLDER [SETTING …]    only runs, with all files in the folder: on a GPU host without a browser
+python -m tests.bench.screenshots [SETTING …] [-- SETTING …]    runs here, such as with 'benchmark=[math,arithmetic]'; a sweep's follow --
+python -m tests.bench.screenshots --record FOLDER [SETTING …] [-- SETTING …]   only runs, with all files in the folder: on a host without a browser
 python -m tests.bench.screenshots --from FOLDER [PICTURE …]     takes the pictures of what was recorded
 """
 
@@ -13,6 +13,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -20,18 +21,28 @@ import tempfile
 import termios
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
+from urllib.parse import quote
 
 from rich.console import Console
+from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
+from llmbench.records import Outcome, Result
 from llmbench.report import runs_below, write_many, write_one
+from llmbench.report.samples import segments
+from llmbench.store import load_run
 from tests.browser import Page, chromium, show
 
-IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "docs" / "images"
 COLUMNS, LINES = 100, 30
 PICTURES = ("terminal", "report", "samples", "sweep")
 SWEEP = ("-m", "batch_size=1,2,4,8,16")
+SWEPT = ("benchmark=arithmetic", "limit=24")
+"""What a sweep evaluates where nothing else is said."""
+FORMULA = re.compile(r"\$[^$\n]+\$|\\\(|\\\[")
 CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 
 
@@ -72,15 +83,15 @@ class Screen:
             self.lines[self.row] += character
 
 
-def in_terminal(arguments: Sequence[str]) -> list[tuple[float, str]]:
-    """Runs llmbench in a terminal; what it showed, in pieces, each with the second it came in."""
+def in_terminal(arguments: Sequence[str], folder: Path) -> list[tuple[float, str]]:
+    """Runs llmbench in a folder, in a terminal; what it showed, in pieces, each with the second it came in."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "llmbench", *arguments]
     begun, pieces = time.monotonic(), []
     with subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=environment
+        command, cwd=folder, stdin=follower, stdout=follower, stderr=follower, env=environment
     ) as process:
         os.close(follower)
         while True:
@@ -101,14 +112,18 @@ def terminal_page(command: str, pieces: Sequence[tuple[float, str]]) -> str:
     """The screen amid the run and at its end, as HTML."""
     live = [place for place, (_, text) in enumerate(pieces) if "\x1b[1A" in text]
     middle = live[len(live) * 2 // 3] if live else len(pieces) - 1
-    shown = []
+    shown: list[str] = []
+    before: list[str] = []
     for end in (middle + 1, len(pieces)):
         screen = Screen()
         for _, text in pieces[:end]:
             screen.feed(text)
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(before, screen.lines, strict=False))
+        same = len(list(alike))  # what stands above already
+        before = screen.lines
         console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_terminal=True)
-        console.print(Text.from_ansi("\n".join(screen.lines).rstrip()), soft_wrap=True)
-        body = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+        console.print(Text.from_ansi("\n".join(before[same:]).strip("\n")), soft_wrap=True)
+        body = console.export_html(theme=MONOKAI, inline_styles=True, code_format="<pre>{code}</pre>")
         shown.append(f"<p>{html.escape(f'after {pieces[end - 1][0]:.0f} s')}</p>{body}")
     style = (
         "body{margin:0;padding:18px;background:#10141b;color:#dfe4ec;font:15px 'DejaVu Sans Mono',monospace;width:960px}"
@@ -118,14 +133,16 @@ def terminal_page(command: str, pieces: Sequence[tuple[float, str]]) -> str:
 
 
 def shoot(page: Page, path: Path, width: int, height: int | None = None) -> None:
-    """A picture of the page from its top."""
+    """A picture of the page from its top, in a window of its size: what sticks to a window's edge stays there."""
     height = height or int(
         page.run("return Math.ceil(document.body.lastElementChild.getBoundingClientRect().bottom) + 12")
     )
-    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-    taken = page.driver.execute_cdp_cmd(
-        "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    page.driver.execute_async_script(
+        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
     )
+    taken = page.driver.execute_cdp_cmd("Page.captureScreenshot", {})
     path.write_bytes(base64.b64decode(taken["data"]))
     print(f"{path}: {path.stat().st_size} bytes")
 
@@ -133,15 +150,18 @@ def shoot(page: Page, path: Path, width: int, height: int | None = None) -> None
 def record(folder: Path, settings: Sequence[str], sweep: Sequence[str]) -> None:
     """Runs once in a terminal and once as a sweep; everything goes into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = in_terminal([*settings, f"hydra.run.dir={folder / 'run'}"])
-    shown = " ".join(re.sub(r"=.*/", "=", part) if "=/" in part else part for part in settings)
-    (folder / "terminal.json").write_text(json.dumps([f"python -m llmbench {shown}".rstrip(), pieces]))
-    in_terminal([*sweep, f"hydra.sweep.dir={folder / 'sweep'}"])
+    pieces = in_terminal(settings, folder)
+    short = [re.sub(r"=/.*/", "=", part) for part in settings]
+    shown = " ".join(["python -m llmbench", *(shlex.quote(part) if "[" in part else part for part in short)])
+    (folder / "terminal.json").write_text(json.dumps([shown, pieces]))
+    in_terminal(sweep, folder)
 
 
 def take(folder: Path, pictures: Sequence[str] = PICTURES) -> None:
     """The pictures of what was recorded."""
     IMAGES.mkdir(parents=True, exist_ok=True)
+    (run,) = (folder / "runs").glob("[0-9]*")
+    (sweep,) = (folder / "runs" / "multi").iterdir()
     if "terminal" in pictures:
         command, pieces = json.loads((folder / "terminal.json").read_text())
         terminal = folder / "terminal.html"
@@ -150,28 +170,44 @@ def take(folder: Path, pictures: Sequence[str] = PICTURES) -> None:
             show(page, terminal)
             shoot(page, IMAGES / "terminal.png", 996)
     with chromium() as page:
-        show(page, write_one(folder / "run", folder / "run.html"))
+        show(page, write_one(run, folder / "run.html"))
         page.ready()
         if "report" in pictures:
-            shoot(page, IMAGES / "report.png", 1280, 2300)
-        page.run(LONE_SAMPLE)
-        page.wait("document.querySelector('.detail')")
+            shoot(page, IMAGES / "report.png", 1280, 1990)
         if "samples" in pictures:
-            shoot(page, IMAGES / "samples.png", 1280, 1100)
+            show(page, folder / "run.html", telling(run))
+            page.ready()
+            page.run(
+                "document.querySelector('main').replaceChildren(document.getElementById('samples'))\n"
+                "const item = document.querySelector('.detail').parentElement\n"
+                "while (item.previousElementSibling?.previousElementSibling) item.parentElement.firstElementChild.remove()\n"
+                "window.scrollTo(0, 0)"
+            )
+            shoot(page, IMAGES / "samples.png", 1280, 1250)
     if "sweep" in pictures:
         with chromium() as page:
-            show(page, write_many(runs_below(folder / "sweep"), folder / "sweep.html"))
+            show(page, write_many(runs_below(sweep), folder / "sweep.html"))
             page.ready(samples=bool(page.run("return document.getElementById('list')")))
             shoot(page, IMAGES / "sweep.png", 1280, 1500)
 
 
-LONE_SAMPLE = """
-const rows = [...document.querySelectorAll('#list a')];
-const names = document.querySelector('main');
-names.replaceChildren(document.getElementById('samples'));
-(rows.find((row) => row.textContent.includes('math')) || rows[0]).click();
-window.scrollTo(0, 0);
-"""
+def telling(run: Path) -> str:
+    """The link to the sample that shows most: a stop string and an elicited part, mathematics, a right answer, not too long."""
+
+    def worth(result: Result) -> tuple[bool, bool, bool, int]:
+        kinds = {kind for kind, _ in segments(result)}
+        own = result.completions[0].text if result.completions else ""
+        right = result.score.outcome is Outcome.CORRECT
+        return {"stop", "elicited"} <= kinds, bool(FORMULA.search(own)), right, -len(result.prompt + own)
+
+    best = max(load_run(run).results, key=worth)
+    return f"#sample={best.benchmark}/{quote(best.sample_id, safe='')}/{best.repeat}"
+
+
+def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Of the run, and of the sweep, which follow `--`."""
+    place = list(arguments).index("--") if "--" in arguments else len(arguments)
+    return list(arguments[:place]), [*SWEEP, *(arguments[place + 1 :] or SWEPT)]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -179,10 +215,10 @@ def main(arguments: Sequence[str]) -> None:
     if arguments[:1] == ["--from"]:
         take(Path(arguments[1]), arguments[2:] or PICTURES)
     elif arguments[:1] == ["--record"]:
-        record(Path(arguments[1]), arguments[2:], [*SWEEP, *arguments[2:]])
+        record(Path(arguments[1]), *settings_of(arguments[2:]))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            record(Path(folder), arguments, [*SWEEP, "benchmark=arithmetic", "limit=24"])
+            record(Path(folder), *settings_of(arguments))
             take(Path(folder))
 
 

@@ -168,13 +168,12 @@
     const name = [sample.run, sample.b, sample.i].filter((part) => part !== undefined).join(" · ") + (sample.r ? ` #${sample.r + 1}` : "");
     const gist = sample.sealed ? "sealed" : sample.a === null ? "no answer" : sample.a.slice(0, 120).replace(/\s+/g, " ");
     const link = make("a", { className: "head", href: `#sample=${key(sample)}` }, badge, make("span", { className: "id", textContent: name, title: name }),
-      make("span", { className: "gist", textContent: gist }), make("span", { className: "took", textContent: `${sample.n[1]} tok · ${seconds(sample.t.e2e)}` }));
+      make("span", { className: "gist", textContent: gist }), make("span", { className: "took" }, make("span", { textContent: `${sample.n[1]} tok · ` }), seconds(sample.t.e2e)));
     link.setAttribute("aria-expanded", "false");
     link.addEventListener("click", (event) => {  // pressed again, it closes
       if (!same(wanted() || "", key(sample))) return;
       event.preventDefault();
-      history.replaceState(null, "", "#samples");
-      open();
+      close();
     });
     const item = make("li", {}, link);
     item.dataset.key = key(sample);
@@ -185,6 +184,7 @@
     more.hidden = matching.length <= shown;
     count.textContent = `${matching.length} of ${samples.length} samples${matching.length > shown ? `, the first ${shown} shown` : ""}`;
   };
+  const close = () => { history.replaceState(null, "", "#samples"); open(); };
   const open = (scroll = false) => {
     const name = wanted();
     for (const item of list.children) {
@@ -237,16 +237,21 @@
   filters.addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", () => { shown += STEP; list_(); open(); });
   window.addEventListener("hashchange", follow);
-  // "/" searches; j and k, or the arrows on a row, go to the next and the last sample.
+  // "/" searches; j and k, or the arrows on a row, go to the next and the last sample; Escape closes the opened one.
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
     if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
     if (event.key === "/") { event.preventDefault(); filters.elements.text.focus(); return; }
+    if (event.key === "Escape") {
+      const opened = list.querySelector(".head[aria-expanded=true]");
+      if (opened) { close(); opened.focus(); }
+      return;
+    }
     const onRow = document.activeElement.classList.contains("head");
     const step = event.key === "j" || (onRow && event.key === "ArrowDown") ? 1 : event.key === "k" || (onRow && event.key === "ArrowUp") ? -1 : 0;
     if (!step) return;
     const rows = [...list.querySelectorAll(".head")];
-    const at = rows.indexOf(document.activeElement);
+    const at = rows.indexOf(document.activeElement.closest("#list > li")?.firstElementChild);
     const next = rows[Math.min(rows.length - 1, Math.max(0, at + step))];
     if (next) { event.preventDefault(); next.focus(); }
   });

@@ -1,0 +1,75 @@
+"""An answer as it is kept: JSON, deflated and in base64, as the journal packs what is sealed, so that no text stands there as it is."""
+
+import base64
+import binascii
+import zlib
+from dataclasses import dataclass
+from typing import Self
+
+import orjson
+
+from llmbench.records import Completion, FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer as it is kept: of a completion what does not depend on this run. `words` stand for ids that mean nothing later."""
+
+    text: str
+    finish_reason: FinishReason
+    stop_string: str | None
+    output_tokens: int
+    output_ids: tuple[int, ...] = ()
+    words: str | None = None
+
+    @classmethod
+    def of(cls, completion: Completion, words: str | None) -> Self:
+        """From what an engine gave."""
+        return cls(
+            completion.text,
+            completion.finish_reason,
+            completion.stop_string,
+            completion.output_tokens,
+            completion.output_ids if words is None else (),
+            words,
+        )
+
+    def pack(self) -> bytes:
+        """As it is stored.
+
+        Raises:
+            TypeError: The text is none that JSON can hold.
+        """
+        row = [
+            self.text,
+            self.finish_reason.value,
+            self.stop_string,
+            self.output_tokens,
+            self.output_ids,
+            self.words,
+        ]
+        return base64.b64encode(zlib.compress(orjson.dumps(row), 1))
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Self | None:
+        """From what was stored; None where it is damaged."""
+        try:
+            text, reason, stop, tokens, ids, words = orjson.loads(zlib.decompress(base64.b64decode(value)))
+            return cls(text, FinishReason(reason), stop, tokens, tuple(ids), words)
+        except (binascii.Error, zlib.error, ValueError, TypeError):  # orjson's error is a ValueError
+            return None
+
+
+def completion(kept: Kept, request_id: str, prompt_tokens: int, output_ids: tuple[int, ...]) -> Completion:
+    """The answer as a completion of this run, without times."""
+    return Completion(
+        request_id=request_id,
+        text=kept.text,
+        output_ids=output_ids,
+        output_tokens=kept.output_tokens,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=0,
+        finish_reason=kept.finish_reason,
+        stop_string=kept.stop_string,
+        from_cache=True,
+    )

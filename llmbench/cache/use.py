@@ -1,0 +1,81 @@
+"""How much of a run came from the cache. Whoever measures time or speed asks here what the engine really did."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llmbench.records import Completion, Result, Timing
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """Completions, continuations included, and those among them that came from the cache with the tokens they hold."""
+
+    hits: int
+    completions: int
+    output_tokens: int
+
+    @classmethod
+    def of(cls, completions: Sequence[Completion], *, on: bool) -> "CacheUse | None":
+        """Counted; None where the cache is off and nothing came from it in a sitting before either."""
+        hits = [completion for completion in completions if completion.from_cache]
+        if not hits and not on:
+            return None
+        return cls(len(hits), len(completions), sum(c.output_tokens for c in hits))
+
+
+def made(completions: Iterable[Completion]) -> list[Completion]:
+    """Those that the engine generated."""
+    return [completion for completion in completions if not completion.from_cache]
+
+
+def timings(result: Result) -> list[Timing]:
+    """The times of a result's completions; none where a part came from the cache, since the rest is not its time."""
+    if any(completion.from_cache for completion in result.completions):
+        return []
+    return [completion.timing for completion in result.completions if completion.timing is not None]
+
+
+def generated_tokens(summary: Mapping[str, Any]) -> int:
+    """Output tokens that the engine generated in a run, told from its summary.json."""
+    benchmarks = (summary.get("benchmarks") or {}).values()
+    written = sum((found.get("tokens") or {}).get("output") or 0 for found in benchmarks)
+    cached = total(of_summary(summary))
+    return int(written - (cached.output_tokens if cached is not None else 0))
+
+
+def total(uses: Iterable[CacheUse | None]) -> CacheUse | None:
+    """The use of several benchmarks; None where the cache was off."""
+    known = [use for use in uses if use is not None]
+    if not known:
+        return None
+    return CacheUse(
+        sum(use.hits for use in known),
+        sum(use.completions for use in known),
+        sum(use.output_tokens for use in known),
+    )
+
+
+def of_summary(summary: Mapping[str, Any]) -> list[CacheUse | None]:
+    """The use of each benchmark, told from a summary.json; an older one has none."""
+    return [of_benchmark(found) for found in (summary.get("benchmarks") or {}).values()]
+
+
+def of_benchmark(found: Mapping[str, Any]) -> CacheUse | None:
+    """The use of one benchmark as summary.json has it."""
+    row = found.get("cache")
+    return CacheUse(row["hits"], row["completions"], row["output_tokens"]) if row else None
+
+
+def sentence(use: CacheUse | None) -> str | None:
+    """What a reader of times has to know; None where the cache was off."""
+    if use is None:
+        return None
+    if not use.hits:
+        return f"None of the {use.completions} completions was in the response cache."
+    if use.hits == use.completions:
+        return f"All {use.hits} completions came from the response cache: no latency and no throughput was measured."
+    return (
+        f"{use.hits} of {use.completions} completions came from the response cache: latency and throughput are of the "
+        "others."
+    )

@@ -1,0 +1,61 @@
+"""Engines that died during a run: what is kept of each death, said of it, and handed to the process that goes on."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from llmbench.errors import EngineDiedError
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """One death of an engine.
+
+    Attributes:
+        error: What the engine said.
+        running: Requests that it worked on.
+        kept: Results that were finished before and are not asked again.
+        fresh: Only a new process could go on.
+    """
+
+    error: str
+    running: int
+    kept: int
+    fresh: bool
+
+    def sentence(self) -> str:
+        """What the person who waits is told."""
+        where = " in a new process" if self.fresh else ""
+        kept = f"; {self.kept} finished results are kept" if self.kept else ""
+        count = "1 request" if self.running == 1 else f"{self.running} requests"
+        apart = f", and asks the {count} that it worked on apart" if self.running else ""
+        return f"{' '.join(self.error.split()).rstrip('.')}. A new engine goes on{where}{apart}{kept}."
+
+
+@dataclass(slots=True)
+class Faults:
+    """The deaths of a run's engines.
+
+    Attributes:
+        restarts: All of them, in order.
+        suspects: Of the process that goes on: what `suspects.Suspects` knew.
+    """
+
+    restarts: list[Restart] = field(default_factory=list)
+    suspects: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, error: EngineDiedError, *, running: int, kept: int) -> Restart:
+        """Takes a death down."""
+        restart = Restart(str(error), running, kept, error.spoiled)
+        self.restarts.append(restart)
+        return restart
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As the manifest has them."""
+        return [asdict(restart) for restart in self.restarts]
+
+    @classmethod
+    def of(cls, written: Mapping[str, Any]) -> Self:
+        """What `asdict` made of them."""
+        restarts = [Restart(**row) for row in written.get("restarts", ())]
+        return cls(restarts, dict(written.get("suspects", {})))

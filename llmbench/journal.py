@@ -1,0 +1,266 @@
+"""samples.jsonl: one line a result, each with a checksum, appended as soon as the result is known.
+
+Only `store.py` uses this module. A line is a JSON object whose last field is `crc32`, the CRC-32 of the object without it, in hex; lines
+of runs before there were checksums have none. A line that was torn by a dying process or damaged since is told by that.
+
+Appending waits where the folder takes nothing for the time being (a full disk, a mount that went away) and then goes on; what has not
+reached the disk yet is kept, so that it can be written once more into a file that came back without it.
+"""
+
+import errno
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from llmbench import files
+from llmbench.errors import RunError
+from llmbench.patience import Patience
+
+SYNC_S = 1.0
+"""Seconds after which lines are on the disk at the latest; the file system has them at once."""
+CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}')
+CHECKSUM_BYTES = 20
+MAY_PASS = frozenset(
+    {
+        errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+        errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR,
+        errno.EAGAIN, errno.ENOMEM,
+    }
+)  # fmt: skip
+"""What a disk or a mount says that may be well again later."""
+
+Item = TypeVar("Item")
+
+
+def line_of(row: Mapping[str, Any]) -> bytes:
+    """A row as a line of the journal, with its checksum and the line break."""
+    body = orjson.dumps(row)
+    return b'%s,"crc32":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Lines that cannot be used.
+
+    Attributes:
+        lines: Their numbers, from 1.
+        torn: They are the end of the file, as a dying process or machine leaves it.
+        reason: What is wrong with the first of them.
+    """
+
+    lines: tuple[int, ...]
+    torn: bool
+    reason: str
+
+    def sentence(self, journal: Path) -> str:
+        """What the user is told."""
+        if self.torn:
+            return f"{journal} ends within a line, which is left out."
+        said = ", ".join(map(str, self.lines[:5])) + (" and others" if len(self.lines) > 5 else "")  # noqa: PLR2004 - enough to find them
+        one = len(self.lines) == 1
+        return f"{journal}, line{'' if one else 's'} {said}, cannot be read ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
+class Content(Generic[Item]):
+    """What a journal holds.
+
+    Attributes:
+        items: Of the good lines, in order.
+        kept: Those lines as they stand in the file.
+        bad: The lines that cannot be used.
+        damage: What is wrong with them, if any.
+    """
+
+    items: list[Item]
+    kept: list[bytes]
+    bad: list[bytes]
+    damage: Damage | None
+
+
+def parse(content: bytes, read: Callable[[dict[str, Any]], Item]) -> Content[Item]:
+    """The lines of a journal's content.
+
+    Args:
+        content: Of the file.
+        read: Makes something of a row; raises KeyError, TypeError or ValueError for one that is no result.
+    """
+    items, kept, bad = [], [], []
+    wrong: dict[int, str] = {}
+    lines = content.split(b"\n")
+    checked = any(_checksum(line) for line in lines)
+    last_good = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            item = read(_row(line, checked=checked))
+        except (KeyError, TypeError, ValueError, RecursionError, zlib.error) as error:
+            wrong[number] = _reason(error)
+            bad.append(line)
+        else:
+            items.append(item)
+            kept.append(line)
+            last_good = number
+    torn = bool(wrong) and min(wrong) > last_good and (last_good > 0 or len(wrong) == 1)
+    damage = Damage(tuple(wrong), torn, next(iter(wrong.values()))) if wrong else None
+    return Content(items, kept, bad, damage)
+
+
+def _checksum(line: bytes) -> re.Match[bytes] | None:
+    return CHECKSUM.fullmatch(line, max(0, len(line) - CHECKSUM_BYTES))
+
+
+def _row(line: bytes, *, checked: bool) -> dict[str, Any]:
+    found = _checksum(line)
+    if found is None and checked:
+        raise ValueError("its checksum is missing")
+    if found is not None and zlib.crc32(line[: found.start()] + b"}") != int(found[1], 16):
+        raise ValueError("its checksum differs")
+    row = orjson.loads(line)
+    if not isinstance(row, dict):
+        raise TypeError("no JSON object")
+    row.pop("crc32", None)
+    return row
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+
+
+def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
+    """Takes lines that cannot be used out of a journal, so that it can be gone on with; they are kept in a file beside it.
+
+    Raises:
+        OSError: It cannot be read or written.
+    """
+    content = files.read(path)
+    found = parse(content, read)
+    if found.damage is None and (not content or content.endswith(b"\n")):
+        return None
+    if found.bad:
+        aside = path.with_suffix(f".damaged{path.suffix}")
+        before = files.read(aside) if aside.exists() else b""
+        files.write_new(aside, (before, b"\n".join(found.bad), b"\n"))
+    part = path.with_name(f".{path.name}.part")
+    files.write_new(part, (line + b"\n" for line in found.kept))
+    part.replace(path)
+    return found.damage
+
+
+class Appender:
+    """The open end of a journal."""
+
+    def __init__(self, path: Path, patience: Patience, *, new: bool) -> None:
+        """Opens the file; `new`: it must not be there yet.
+
+        Raises:
+            OSError: It cannot be opened, or is there already.
+        """
+        self._path, self._patience = path, patience
+        self._file = os.open(path, _FLAGS | os.O_CREAT | (os.O_EXCL if new else 0), 0o644)
+        self._synced = os.fstat(self._file).st_size
+        self._unsynced: list[bytes] = []
+        self._written = self._synced  # the size the file has to have
+        self._last_sync = time.monotonic()
+
+    def append(self, line: bytes) -> None:
+        """Adds a line: with the file system when this returns, on the disk within `SYNC_S` of calls to `sync_if_due`.
+
+        Raises:
+            RunError: The file came back shorter than it was, or patience ended.
+            Interrupted: The run was asked to end during a pause.
+        """
+        self._unsynced.append(line)
+        self._patiently(self._write)
+        self.sync_if_due()
+
+    def sync_if_due(self) -> None:
+        """Brings lines to the disk that have waited for `SYNC_S`."""
+        if self._unsynced and time.monotonic() - self._last_sync >= SYNC_S:
+            self.sync()
+
+    def sync(self) -> None:
+        """Brings everything to the disk."""
+        self._patiently(self._sync)
+
+    def close(self) -> None:
+        """Brings everything to the disk if that can be done now, and closes the file."""
+        try:
+            self._write()
+            os.fsync(self._file)
+        finally:
+            os.close(self._file)
+
+    def _patiently(self, action: Callable[[], None]) -> None:
+        def again() -> None:
+            self._reopen()
+            action()
+
+        patiently(action, self._path, self._patience, again)
+
+    def _write(self) -> None:
+        """Writes what is missing at the end, after a part of a line too."""
+        wanted = self._synced + sum(map(len, self._unsynced))
+        while self._written < wanted:
+            rest = b"".join(self._unsynced)[self._written - self._synced :]
+            count = os.write(self._file, rest)
+            if not count:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._written += count
+
+    def _sync(self) -> None:
+        self._write()
+        os.fsync(self._file)
+        own, there = os.fstat(self._file), os.stat(self._path)  # noqa: PTH116 - the pair of fstat
+        if (own.st_dev, own.st_ino) != (there.st_dev, there.st_ino):
+            raise OSError(errno.ESTALE, "it is another file now")
+        self._synced, self._unsynced = self._written, []
+        self._last_sync = time.monotonic()
+
+    def _reopen(self) -> None:
+        """The file as it is now: a mount that came back may know nothing of the old handle, nor of what was not on the disk."""
+        file = os.open(self._path, _FLAGS)
+        size = os.fstat(file).st_size
+        if size < self._synced:
+            os.close(file)
+            raise RunError(f"{self._path} is shorter than what was written to it; what it holds is kept.")
+        os.close(self._file)
+        self._file = file
+        if size != self._written:
+            os.ftruncate(file, self._synced)
+            self._written = self._synced
+
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A journal that is a link or a pipe is nobody's."""
+
+
+def patiently(
+    action: Callable[[], None], path: Path, patience: Patience, again: Callable[[], None] | None = None
+) -> None:
+    """Does something with a file, and after a wait once more (`again`), for as long as the disk refuses and patience lasts.
+
+    Raises:
+        RunError: Patience ended.
+        Interrupted: The run was asked to end during the wait.
+        OSError: It is of no kind that passes.
+    """
+    while True:
+        try:
+            action()
+        except OSError as error:
+            if error.errno not in MAY_PASS:
+                raise
+            patience.wait(error, path)
+            action = again or action
+        else:
+            patience.over()
+            return

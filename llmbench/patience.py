@@ -1,0 +1,75 @@
+"""What a run does while its folder takes nothing: it says so once, waits, and goes on; nothing is lost meanwhile."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from llmbench.errors import Interrupted, RunError
+
+LOOK_S = 0.25
+"""Seconds between two tries."""
+
+
+class Stopped(Protocol):
+    """Tells which signal asked the run to end, if one did."""
+
+    signal_number: int | None
+
+
+def _silent(_: str) -> None:
+    """Says nothing."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """Waits for a file that cannot be written, as long as `limit_s` seconds; 0: not at all.
+
+    Attributes:
+        stop: Ends the waiting: after Ctrl-C nobody wants to wait.
+        say: Tells the person who waits.
+        paused_s: Seconds waited so far.
+    """
+
+    limit_s: float = 0.0
+    stop: Stopped | None = None
+    say: Callable[[str], None] = _silent
+    paused_s: float = 0.0
+    _since: float | None = field(default=None)
+
+    def wait(self, error: OSError, path: Path) -> None:
+        """Waits a moment.
+
+        Raises:
+            RunError: It has been long enough, or the run is ending anyway.
+            Interrupted: The run was asked to end meanwhile.
+        """
+        ending = self.stop is not None and self.stop.signal_number is not None
+        now = time.monotonic()
+        if self._since is None:
+            if not self.limit_s or ending:
+                raise _cannot_write(path, error) from error
+            self._since = now
+            self.say(
+                f"{path} cannot be written ({error.strerror}); the run pauses and goes on by itself when it can, for at most "
+                f"{self.limit_s:.0f} s (disk_wait_s). Ctrl-C ends it; what was journalled is kept."
+            )
+        if now - self._since > self.limit_s:
+            self.over()
+            raise _cannot_write(path, error) from error
+        time.sleep(LOOK_S)
+        if self.stop is not None and self.stop.signal_number is not None:
+            self.over()
+            raise Interrupted(self.stop.signal_number)
+
+    def over(self) -> None:
+        """What was waited for came to its end."""
+        if self._since is not None:
+            waited, self._since = time.monotonic() - self._since, None
+            self.paused_s += waited
+            self.say(f"The pause is over after {waited:.0f} s.")
+
+
+def _cannot_write(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.")

@@ -1,0 +1,69 @@
+"""The runs of a page of several: what each found, and a short name for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from llmbench.compare.settings import read_config
+from llmbench.report.text import clipped, visible
+from llmbench.report.words import at, tokens_per_s
+from llmbench.store import Run, load_run
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run, its settings, and which of its benchmarks stay sealed."""
+
+    name: str
+    run: Run
+    config: Mapping[str, Any] | None
+    sealed: frozenset[str]
+
+    @classmethod
+    def read(cls, folder: Path, *, show_sealed: bool = False) -> Self:
+        """From a run's folder.
+
+        Raises:
+            RunError: It holds no run.
+        """
+        run = load_run(folder)
+        return cls(
+            folder.resolve().name, run, read_config(folder), frozenset() if show_sealed else run.sealed
+        )
+
+    def get(self, *names: str) -> Any:  # noqa: ANN401 - whatever the summary holds
+        """What the summary holds at a path of names."""
+        return at(self.run.summary, *names)
+
+    def tokens_per_s(self) -> float | None:
+        """Output tokens of all benchmarks for each second of generating."""
+        return tokens_per_s(self.run.summary)
+
+    def latency_s(self) -> float | None:
+        """Mean over all results of the run."""
+        pairs = [
+            (at(found, "latency_s", "mean"), found.get("n") or 0)
+            for found in (self.get("benchmarks") or {}).values()
+        ]
+        known = [(mean, count) for mean, count in pairs if mean is not None and count]
+        total = sum(count for _, count in known)
+        return sum(mean * count for mean, count in known) / total if total else None
+
+
+def benchmarks_of(entries: Sequence[Entry]) -> list[str]:
+    """Every benchmark that some run asked, once."""
+    return list(dict.fromkeys(name for entry in entries for name in entry.get("benchmarks") or {}))
+
+
+def names_of(entries: Sequence[Entry]) -> list[str]:
+    """A short name for each run: the settings in which they differ, as typed; the folder's name where that tells them apart no better."""
+    typed = [[str(o) for o in entry.run.manifest.get("overrides") or []] for entry in entries]
+    common = set(typed[0]).intersection(*typed[1:]) if typed else set()
+    own = [" ".join(o.removeprefix("+ablation/") for o in of_one if o not in common) for of_one in typed]
+    if len(set(own)) == len(own) and all(own):
+        return [visible(clipped(name, 80)).replace("\n", " ") for name in own]
+    return [
+        visible(f"{entry.name}{' ' + name if name else ''}"[:100])
+        for entry, name in zip(entries, own, strict=True)
+    ]

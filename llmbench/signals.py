@@ -1,0 +1,80 @@
+"""What Ctrl-C, SIGTERM and a lost terminal (SIGHUP) do to a run.
+
+The first ends the run in order: nothing more is asked, what is in flight is dropped, and the summary says how to go on. The second leaves
+at once: the journal is with the file system line by line, so that nothing is lost by it. Before requests run the first already leaves.
+
+Python runs a handler only between two of its own instructions. A thread that reads the wake-up descriptor (signal.set_wakeup_fd, written by
+the C handler) sees to it that a second signal ends a program that hangs inside the engine.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import psutil
+
+from llmbench.asking import Stop
+from llmbench.errors import Interrupted
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_S = 3.0
+"""How long the second signal gives the main thread before the process is left from outside."""
+SIGNALLED = 128
+
+
+@contextmanager
+def listening() -> Iterator[Stop]:
+    """Handles the signals while the context lasts; only in the main thread, as signals are."""
+    stop = Stop()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.signal_number is not None:
+            leave(number)
+        if not stop.listening:
+            raise Interrupted(number)
+        stop.signal_number = number
+
+    heard = [n for n in ENDING if signal.getsignal(n) != signal.SIG_IGN]  # nohup has SIGHUP ignored
+    before = {number: signal.signal(number, handle) for number in heard}
+    own, theirs = socket.socketpair()
+    theirs.settimeout(0)  # the C handler must not wait
+    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(own,), name="llmbench-signals", daemon=True).start()
+    try:
+        yield stop
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        theirs.close()  # which ends the thread
+
+
+def _watch(wakeup: socket.socket) -> None:
+    """Leaves the process when a second signal has come and the main thread does not."""
+    heard = 0
+    with wakeup:
+        while True:
+            received = wakeup.recv(16)
+            if not received:
+                return
+            heard += sum(number in ENDING for number in received)
+            if heard > 1:
+                time.sleep(GRACE_S)
+                leave(received[-1])
+
+
+def leave(number: int) -> None:
+    """Ends this process and those that it started, at once."""
+    with suppress(psutil.Error):
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(SIGNALLED + number)

@@ -1,0 +1,158 @@
+"""Which request an engine dies of: what is asked next after a death, until it is known.
+
+Only what the engine worked on when it died can be to blame, so that is set aside and the rest goes on. When the rest is done,
+each set that was put aside is asked again as a whole, with nothing beside it: a death that had nothing to do with it is
+over with that. A set that kills the engine again is cut into eighths, which are asked one after another, those that
+kill again are cut again when all others had their turn, and so on down to single requests. One that killed the engine
+twice while it was alone is guilty.
+
+A guilty request costs no more than `most_deaths` engines. A death that comes from elsewhere costs one and accuses nobody, unless it
+hits the same lone request twice.
+
+An engine that is itself broken would accuse everybody. Therefore deaths without an answer between them are counted, each makes the
+next try an eighth as large, and before there are too many the engine has to show with a request that was answered
+before that it can answer at all.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+PARTS = 8
+"""Into how many a set is cut. A set that is answered costs no engine, one that kills it does: many small parts make few of the latter,
+at the price of smaller batches."""
+TWICE = 2
+"""Times that a lone request has to kill the engine."""
+
+
+def parts(suspects: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """A set in eighths, none of them empty."""
+    size = -(-len(suspects) // PARTS)
+    for begin in range(0, len(suspects), size):
+        yield tuple(suspects[begin : begin + size])
+
+
+def most_deaths(batch_size: int) -> int:
+    """Engines that one guilty request can cost at most, where so many run at once.
+
+    One while it is among all, one with those that were set aside with it, one for each cut, and one more alone; without
+    cuts, where it was alone from the beginning, two.
+    """
+    cuts = 0
+    while batch_size > 1:
+        batch_size, cuts = -(-batch_size // PARTS), cuts + 1
+    return 3 + cuts if cuts else 2
+
+
+@dataclass(slots=True)
+class Suspects:
+    """What is to be asked, in which order, and what is known of deaths. Requests go by their ids.
+
+    Attributes:
+        bound: Deaths in a row without an answer between that are followed by another try.
+        waiting: To be asked as usual.
+        aside: Sets to be asked apart, each with nothing beside it, when nothing else is left.
+        asked: Given to the engine and not answered.
+        alone: How often a request killed the engine while it was alone.
+        barren: Deaths since the last answer.
+        limit: How much may be asked at once; None: everything.
+    """
+
+    bound: int
+    waiting: deque[str] = field(default_factory=deque)
+    aside: deque[tuple[str, ...]] = field(default_factory=deque)
+    asked: dict[str, None] = field(default_factory=dict)
+    alone: dict[str, int] = field(default_factory=dict)
+    barren: int = 0
+    limit: int | None = None
+    _apart: bool = False  # what is asked was set aside before
+
+    def add(self, ids: Iterable[str]) -> None:
+        """More to be asked; what a process before has set aside stays so."""
+        known = {name for group in self.aside for name in group}
+        self.waiting.extend(name for name in ids if name not in known)
+
+    @property
+    def left(self) -> bool:
+        """Whether anything has no answer yet."""
+        return bool(self.asked or self.waiting or self.aside)
+
+    @property
+    def spent(self) -> bool:
+        """Whether there were too many deaths in a row without an answer."""
+        return self.barren > self.bound
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the next death would be one too many: the engine should first answer something that was answered before."""
+        return 0 < self.bound <= self.barren
+
+    def next(self) -> list[str]:
+        """What to give to the engine now, beside what it has; often nothing."""
+        if self.waiting and not (self._apart and self.asked):
+            self._apart = False
+            room = len(self.waiting) if self.limit is None else self.limit - len(self.asked)
+            chosen = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
+        elif self.aside and not self.asked:
+            self._apart = True
+            group = self.aside.popleft()
+            chosen, rest = list(group[: self.limit]), group[len(group[: self.limit]) :]
+            if rest:
+                self.aside.appendleft(rest)
+        else:
+            return []
+        self.asked.update(dict.fromkeys(chosen))
+        return chosen
+
+    def works(self) -> None:
+        """The engine gave an answer."""
+        self.barren, self.limit = 0, None
+
+    def answered(self, name: str) -> None:
+        """A request has its answer, whatever it is."""
+        self.asked.pop(name, None)
+
+    def died(self, running: Collection[str]) -> list[str]:
+        """The engine died while it worked on `running`; everything that it was given is to be asked again.
+
+        Returns:
+            Those that are guilty, and are not asked again.
+        """
+        seen = set(running)
+        accused = tuple(name for name in self.asked if name in seen)
+        others = [name for name in self.asked if name not in seen]
+        self.asked.clear()
+        if self.barren and accused:
+            self.limit = -(-len(accused) // PARTS)
+        self.barren += 1
+        if self._apart:
+            if others:
+                self.aside.appendleft(tuple(others))
+        else:
+            self.waiting.extendleft(reversed(others))
+        if len(accused) == 1:
+            (name,) = accused
+            self.alone[name] = self.alone.get(name, 0) + 1
+            if self.alone[name] >= TWICE:
+                return [name]
+        if accused:
+            self.aside.extend(parts(accused) if self._apart else [accused])
+        return []
+
+    def as_data(self) -> dict[str, Any]:
+        """What a new process needs, as plain data; that goes on with what has no answer."""
+        return {
+            "aside": [list(group) for group in self.aside],
+            "alone": self.alone,
+            "barren": self.barren,
+            "limit": self.limit,
+        }
+
+    @classmethod
+    def of(cls, bound: int, data: Mapping[str, Any], answered: Collection[str] = ()) -> Self:
+        """What a process before has left; sets without what is `answered` by now."""
+        groups = (tuple(n for n in group if n not in answered) for group in data.get("aside", ()))
+        aside = deque(group for group in groups if group)
+        known = {name: data[name] for name in ("alone", "barren", "limit") if name in data}
+        return cls(bound, aside=aside, **known)

@@ -1,0 +1,158 @@
+"""Nothing outlives the program, also where it is killed: neither grading workers nor sandboxes nor vLLM's processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WITHIN_S = 30.0
+"""For the kernel and for processes that notice by themselves, on a busy machine; it takes a second or two."""
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    with (folder / "said").open("wb") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "llmbench", "hydra.run.dir=run", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+
+
+def descendants(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def names(processes: list[psutil.Process]) -> str:
+    found = []
+    for process in processes:
+        try:
+            found.append(" ".join(process.cmdline())[:200])
+        except psutil.NoSuchProcess:
+            continue
+    return "; ".join(found)
+
+
+def wait_for(process: "subprocess.Popen[bytes]", moment: Callable[[], object], folder: Path) -> None:
+    end = time.monotonic() + 300
+    while not moment():
+        assert process.poll() is None, (folder / "said").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def kill_and_look(process: "subprocess.Popen[bytes]", at_least: int) -> None:
+    """Kills it and sees all of its family end."""
+    family = descendants(process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(family) >= at_least
+    end = time.monotonic() + WITHIN_S
+    try:
+        while any(map(runs, family)) and time.monotonic() < end:
+            time.sleep(0.05)
+        left = [member for member in family if runs(member)]
+        assert not left, names(left)
+    finally:
+        for member in family:
+            if runs(member):
+                member.kill()
+
+
+FAKE = ("engine=fake", "benchmark=arithmetic")
+
+
+def test_workers_that_start_and_workers_that_wait(tmp_path: Path) -> None:
+    for number, moment in enumerate(("workers", "asking")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        process = start(folder, *FAKE, "limit=40", "batch_size=1", "engine.args={step_s: 0.2}")
+        if moment == "workers":
+            wait_for(process, lambda p=process: len(descendants(p)) >= 2, folder)
+        else:
+            wait_for(process, lambda f=folder: journal(f), folder)
+        kill_and_look(process, at_least=2)
+
+
+def journal(folder: Path) -> bool:
+    path = folder / "run" / "samples.jsonl"
+    return path.is_file() and path.stat().st_size > 0
+
+
+GRADES = """
+from llmbench import sandbox
+from llmbench.grading import Grader
+from llmbench.records import FinishReason, Sample
+
+if __name__ == "__main__":
+    sandbox.choose("{kind}")
+    with Grader(workers=2) as grader:
+        for text in {texts}:
+            grader.submit(text, "tests.hostile", Sample("1", {{}}, "x"), text, FinishReason.STOP)
+        list(grader.finished(wait=True))
+"""
+
+
+def grade(folder: Path, *texts: str, kind: str = "bwrap") -> "subprocess.Popen[bytes]":
+    """A program with nothing but grading workers, that grade these texts."""
+    (folder / "said").touch()
+    script = folder / "script.py"
+    script.write_text(GRADES.format(kind=kind, texts=texts))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, str(script)], env=environment, start_new_session=True)
+
+
+def test_workers_that_are_deep_in_a_regular_expression(tmp_path: Path) -> None:
+    """They run no Python code meanwhile, so only the kernel can end them."""
+    process = grade(tmp_path, "regex", f"sleep {tmp_path / 'mark'}")
+    wait_for(process, (tmp_path / "mark").exists, tmp_path)
+    time.sleep(1)  # the other has begun as well
+    kill_and_look(process, at_least=3)
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize(("kind", "kin"), [("bwrap", 9), ("none", 5)])
+def test_programs_that_run(tmp_path: Path, kind: str, kin: int) -> None:
+    """In the sandbox, with processes of their own; and without one."""
+    process = grade(tmp_path, "forks" if kind == "bwrap" else "loops", kind=kind)
+    # two workers and the tracker; bwrap and what is in it, or only the latter; the program and what it forked
+    wait_for(process, lambda: len(descendants(process)) >= kin, tmp_path)
+    kill_and_look(process, at_least=kin)
+
+
+@pytest.mark.parametrize(
+    ("moment", "kin"),
+    [("begins", ()), ("loads", ("EngineCore",)), ("asks", ("EngineCore", "Worker"))],
+)
+def test_vllms_own_processes(tmp_path: Path, smollm2: Path, moment: str, kin: tuple[str, ...]) -> None:
+    pytest.importorskip("vllm.version", reason="vLLM is not installed")
+    assert smollm2.is_dir()
+    process = start(tmp_path, "engine.multiprocess=true", "engine.device=cpu", "limit=40", "batch_size=2")
+    moments: dict[str, Callable[[], object]] = {
+        "begins": lambda: len(descendants(process)) >= 3,  # the engine's process is in its imports
+        "loads": lambda: "Worker" in names(descendants(process)),
+        "asks": lambda: journal(tmp_path),
+    }
+    wait_for(process, moments[moment], tmp_path)
+    assert all(name in names(descendants(process)) for name in kin)
+    kill_and_look(process, at_least=3)
