@@ -465,8 +465,8 @@ def test_folders_that_are_none(kind: str, tmp_path: Path, capfd: pytest.CaptureF
 BROKEN: list[tuple[str, bytes]] = [
     ("samples.jsonl", b"\0\n\n{}\n{}\n"),
     ("samples.jsonl", b"[]\n[]\n"),
-    ("samples.jsonl", b"[" * DEEP + b"\n\n"),
-    ("samples.jsonl", b"\xff\xfe\n\n"),
+    ("samples.jsonl", b"[" * DEEP + b"\n{}\n"),
+    ("samples.jsonl", b"\xff\xfe\n{}\n"),
     ("samples.jsonl", b'{"sealed": "eJw="}\n{}\n'),
     ("samples.jsonl", b'{"sealed": 7}\n{}\n'),
     ("summary.json", b""),
@@ -566,6 +566,25 @@ def test_what_is_resumed_is_a_folder(kind: str, tmp_path: Path, capfd: pytest.Ca
     place(tmp_path / "sweep", kind)
     said = refused(main, ["-m", "engine=fake", "limit=1", f"resume={tmp_path / 'sweep'}", "seed=1,2"], capfd)
     assert "sweep" in said
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "~nobody_of_this_name/x"])
+def test_what_is_resumed_has_a_possible_name(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "resume" in refused(main, ["engine=fake", f"resume='{name}'"], capfd)
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("name", ["manifest.json", "config.yaml", "samples.jsonl", ".lock", "llmbench.log"])
+def test_runs_to_resume_with_files_that_are_none(
+    name: str, kind: str, run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place(run / name, kind)
+    with limited(LIMIT_S):
+        status = main(["engine=fake", f"resume={run}"])
+    said = capfd.readouterr().err
+    assert status in (0, 1)
+    assert not UNEXPECTED.search(said), said
+    assert ("llmbench: " in said) is (status == 1)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ ALLOWED = {
     ("engine/vllm.py", "trust_remote_code"),
     ("engine/transformers.py", "trust_remote_code"),
     ("tokenizers.py", "trust_remote_code"),
+    ("cache/keys.py", "trust_remote_code"),
 }
 KEYWORDS = {"trust_remote_code", "shell", "allow_pickle"}
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

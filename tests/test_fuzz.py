@@ -125,6 +125,8 @@ def test_any_change_to_a_run_is_read_or_refused(seed: int, name: str, run: Path)
     before = path.read_bytes()
     try:
         lines = [orjson.loads(line) for line in before.splitlines()] if name.endswith("l") else []
+        for line in lines:
+            line.pop("crc32", None)  # otherwise the checksum alone tells
         spoilt = [json.dumps(mutate_value(line, generator)).encode() for line in lines]
         path.write_bytes(b"\n".join(spoilt) if spoilt and seed % 2 else mutate_bytes(before, generator))
         assert is_sentence(said_of(lambda: load_run(run), RunError))
