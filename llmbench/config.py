@@ -16,7 +16,7 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from llmbench import redaction
+from llmbench import redaction, shapes
 from llmbench.errors import ConfigError
 
 
@@ -307,6 +307,14 @@ def from_hydra(cfg: DictConfig) -> Config:
         raise ConfigError(
             "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
         )
+    try:
+        shapes.check(
+            as_yaml_data(config), Config
+        )  # an interpolation may have led to something of another type
+    except TypeError as error:
+        name, _, wanted = str(error).partition(" must be ")
+        wanted, _, value = wanted.rpartition(", not ")
+        raise ConfigError(f"{name}={value} is refused: {name} must be {wanted}.") from error
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
     config.export = [config.export] if isinstance(config.export, str) else config.export or []

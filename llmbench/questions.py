@@ -98,7 +98,8 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
     try:
         samples = unique(module.load(rows, own.options, config.seed), name)
     except DataError as error:
-        raise DataError(f"{str(error).rstrip('.')} ({source}; rows are counted from 0).") from error
+        said = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
+        raise DataError(f"{said} ({source}; rows are counted from 0).") from error
     except BAD_ROW as error:
         raise DataError(
             f"{name}: the rows of {source} are not as {own.module} expects them ({told(error)}); check the file."

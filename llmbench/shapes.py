@@ -87,6 +87,8 @@ def _scalar(annotation: Any) -> Check:  # noqa: ANN401
             raise _wrong(where, said, value)
         if isinstance(value, float) and not math.isfinite(value):
             raise _wrong(where, "a finite number", value)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise _wrong(where, "a number of at most 64 bits", value)
 
     return check_scalar
 

@@ -224,6 +224,7 @@ HOSTILE: list[tuple[str, dict[str, object]]] = [
     ("livecodebench", {"question_id": "a", "question_content": "?", "starter_code": "", "public_test_cases": "[]", "private_test_cases": "[]", "metadata": "[1]"}),
     ("livecodebench", {"question_id": "a", "starter_code": "", "public_test_cases": "[]", "private_test_cases": "[]"}),
     ("swe_bench", {"instance_id": "a__b-1", "problem_statement": None}),
+    ("swe_bench", {"instance_id": "a\nb", "problem_statement": "x", "files": 7}),
     ("swe_bench", {"instance_id": "a__b-1", "problem_statement": "x", "FAIL_TO_PASS": "{}"}),
     ("swe_bench", {"instance_id": "a__b-1", "problem_statement": "x", "files": "[" * DEEP}),
     ("swe_bench", {"instance_id": "a__b-1", "problem_statement": "x", "files": '{"a": "\\udfff"}'}),
@@ -308,6 +309,23 @@ def test_a_folder_of_settings_that_is_none(
 ) -> None:
     place(tmp_path / "conf", kind)
     assert "conf" in refused(main, ["--config-dir", str(tmp_path / "conf"), "--cfg", "job"], capfd)
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("benchmarks.arithmetic=${oc.env:HOME}", "benchmarks.arithmetic must be an object"),
+        ("seed=99999999999999999999", "seed must be a number of at most 64 bits"),
+        ("model.sampling=${seed}", "model.sampling"),
+        ("export=3", "export=3 is refused"),
+        ("~benchmarks={}", "benchmarks"),
+        ("+profile=${nope}", "nope"),
+    ],
+)
+def test_settings_that_lead_to_something_else(
+    typed: str, hint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert hint in refused(main, ["engine=fake", f"runs_dir={tmp_path}", typed], capfd)
 
 
 def test_aliases_within_reason_are_read() -> None:
