@@ -67,6 +67,10 @@ def kill_and_look(process: "subprocess.Popen[bytes]", at_least: int) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(family) >= at_least
+    all_end(family)
+
+
+def all_end(family: list[psutil.Process]) -> None:
     end = time.monotonic() + WITHIN_S
     try:
         while any(map(runs, family)) and time.monotonic() < end:
@@ -82,16 +86,15 @@ def kill_and_look(process: "subprocess.Popen[bytes]", at_least: int) -> None:
 FAKE = ("engine=fake", "benchmark=arithmetic")
 
 
-def test_workers_that_start_and_workers_that_wait(tmp_path: Path) -> None:
-    for number, moment in enumerate(("workers", "asking")):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        process = start(folder, *FAKE, "limit=40", "batch_size=1", "engine.args={step_s: 0.2}")
-        if moment == "workers":
-            wait_for(process, lambda p=process: len(descendants(p)) >= 2, folder)
-        else:
-            wait_for(process, lambda f=folder: journal(f), folder)
-        kill_and_look(process, at_least=2)
+@pytest.mark.parametrize("moment", ["workers start", "requests run"])
+def test_grading_workers(tmp_path: Path, moment: str) -> None:
+    process = start(tmp_path, *FAKE, "limit=40", "batch_size=1", "engine.args={step_s: 0.2}")
+    moments: dict[str, Callable[[], object]] = {
+        "workers start": lambda: len(descendants(process)) >= 2,
+        "requests run": lambda: journal(tmp_path),
+    }
+    wait_for(process, moments[moment], tmp_path)
+    kill_and_look(process, at_least=2)
 
 
 def journal(folder: Path) -> bool:
