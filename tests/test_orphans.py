@@ -133,6 +133,62 @@ def test_workers_that_are_deep_in_a_regular_expression(tmp_path: Path) -> None:
     kill_and_look(process, at_least=3)
 
 
+LEADS = """
+import multiprocessing, sys, time
+from pathlib import Path
+from llmbench.processes import follow, lead
+
+def below(mark):
+    follow()
+    Path(mark).touch()
+    time.sleep(3600)
+
+def between(mark):  # knows nothing of llmbench, as vLLM's core
+    multiprocessing.get_context("spawn").Process(target=below, args=(mark,)).start()
+
+if __name__ == "__main__":
+    lead()
+    if sys.argv[1] == "forked":
+        made = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    else:
+        made = multiprocessing.get_context("spawn").Process(target=between, args=(sys.argv[2],))
+    made.start()
+    if sys.argv[1] == "forked":
+        Path(sys.argv[2]).touch()
+    time.sleep(3600)
+"""
+
+
+def family_of(folder: Path, kind: str) -> "subprocess.Popen[bytes]":
+    """A program that leads, with a forked process or with two generations of spawned ones."""
+    (folder / "said").touch()
+    script = folder / "script.py"
+    script.write_text(LEADS)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, str(script), kind, str(folder / "mark")], env=environment, start_new_session=True
+    )
+    wait_for(process, (folder / "mark").exists, folder)
+    return process
+
+
+@pytest.mark.parametrize(("kind", "kin"), [("forked", 1), ("spawned", 3)])
+def test_processes_that_follow(tmp_path: Path, kind: str, kin: int) -> None:
+    kill_and_look(family_of(tmp_path, kind), at_least=kin)
+
+
+def test_a_worker_ends_with_its_core(tmp_path: Path) -> None:
+    process = family_of(tmp_path, "spawned")
+    try:
+        core = next(p for p in psutil.Process(process.pid).children() if "spawn_main" in names([p]))
+        worker = next(p for p in core.children() if "spawn_main" in names([p]))
+        core.kill()
+        all_end([core, worker])
+        assert process.poll() is None
+    finally:
+        kill_and_look(process, at_least=0)
+
+
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize(("kind", "kin"), [("bwrap", 9), ("none", 5)])
 def test_programs_that_run(tmp_path: Path, kind: str, kin: int) -> None:
