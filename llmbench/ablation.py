@@ -12,10 +12,11 @@ import yaml
 from rich.markup import escape
 from rich.table import Table
 
+from llmbench.compare.settings import read_config
 from llmbench.errors import RunError
 from llmbench.paired import difference
 from llmbench.records import Outcome, Result
-from llmbench.store import CONFIG, read_journal
+from llmbench.store import read_journal
 from llmbench.sweep import Job
 from llmbench.terminal import Terminal
 
@@ -114,10 +115,10 @@ def points(jobs: Sequence[Job]) -> list[Point]:
         if job.summary is None or job.status != "finished":
             continue
         try:
-            config = yaml.safe_load((job.folder / CONFIG).read_text())
+            config = read_config(job.folder) or {}
             if (config.get("point") or {}).get("name"):
                 found.append(Point(job, config, list(read_journal(job.folder))))
-        except (OSError, yaml.YAMLError, RunError):
+        except RunError:
             continue
     return found
 

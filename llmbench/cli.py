@@ -302,8 +302,10 @@ def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
         return 1
     try:
         invocation.arguments = commandline.expand(invocation.arguments)
-    except LlmbenchError as error:
-        messages.complain(str(error))
+    except (LlmbenchError, OSError) as error:
+        messages.complain(
+            str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."
+        )
         return 1
     os.environ["HYDRA_FULL_ERROR"] = (
         "1"  # Hydra raises instead of printing, so that we can say it in one sentence

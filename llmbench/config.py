@@ -309,7 +309,7 @@ def from_hydra(cfg: DictConfig) -> Config:
         )
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
-    config.export = [config.export] if isinstance(config.export, str) else list(config.export or ())
+    config.export = [config.export] if isinstance(config.export, str) else config.export or []
     redaction.learn(as_yaml_data(config))  # here, since all settings come this way
     validate(config)
     return config
@@ -321,11 +321,13 @@ def _first_line(error: BaseException) -> str:
 
 def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
     """Names the profile column that does not exist, the usual reason for an interpolation that leads nowhere."""
-    whole: Any = OmegaConf.to_container(cfg, resolve=False)
-    plain: dict[str, Any] = whole if isinstance(whole, dict) else {}
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    profile, benchmarks = (
+        part if isinstance(part, dict) else {} for part in (plain.get("profile"), plain.get("benchmarks"))
+    )
     for axis in ("samples", "tokens", "stops"):
-        column = (plain.get("profile") or {}).get(axis)
-        for name, benchmark in (plain.get("benchmarks") or {}).items():
+        column = profile.get(axis)
+        for name, benchmark in benchmarks.items():
             columns = benchmark.get("profiles", {}) if isinstance(benchmark, dict) else {}
             if isinstance(columns, dict) and column not in columns:
                 return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
@@ -376,6 +378,7 @@ def validate(config: Config) -> None:
     _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     _check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
+    _check(isinstance(config.export, list), "export", config.export, f"a list of {', '.join(EXPORTS)}")
     for name in config.export:
         if name not in EXPORTS:
             raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")

@@ -4,6 +4,7 @@ Only what is needed to name and verify the data later is kept beside the rows: w
 resolved to, a fingerprint, and how long reading took.
 """
 
+import codecs
 import glob
 import hashlib
 import math
@@ -23,6 +24,8 @@ from llmbench.errors import DataError
 
 Row = Mapping[str, Any]
 
+MOST_NAMES, SHOWN = 20, 40
+"""Names of columns that a sentence tells, and characters of each."""
 BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
@@ -79,11 +82,17 @@ def read_rows(
     missing = [column for column in columns if column not in rows[0]]
     if missing:
         raise DataError(
-            f"{name}: {source} has no column {', '.join(map(repr, missing))}; it has {', '.join(rows[0])}. "
+            f"{name}: {source} has no column {', '.join(map(repr, missing))}; it has {_names(rows[0])}. "
             f"Fields must be named {', '.join(columns)}."
         )
     seconds = time.monotonic() - begun
     return rows, DataSource(source, split, revision, fingerprint, len(rows), size, seconds)
+
+
+def _names(row: Row) -> str:
+    """Names of columns in a sentence: whoever made the file chose them."""
+    shown = [repr(name[:SHOWN])[1:-1] for name in list(row)[:MOST_NAMES]]
+    return ", ".join(shown + (["…"] if len(row) > MOST_NAMES else []))
 
 
 def text_of(row: Row, column: str, index: int) -> str:
@@ -171,6 +180,7 @@ def parse_json(content: bytes) -> list[Row]:
         ValueError: It is neither; the message names the line.
     """
     rows: list[Any]
+    content = content.removeprefix(codecs.BOM_UTF8)
     if content.lstrip()[:1] == b"[":
         rows = orjson.loads(content)
     else:

@@ -7,7 +7,9 @@ looked through before anything is made of it, since a few lines of aliases can s
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,6 +102,16 @@ def read(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> bytes:
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it has more than {_size(most_bytes)}", os.fspath(path))
     return content
+
+
+def refuse_special(path: Path) -> None:
+    """Refuses to put a file where there is something else than one: renaming would replace a device or a pipe.
+
+    Raises:
+        OSError: There is; `strerror` says what.
+    """
+    with suppress(FileNotFoundError):
+        _refuse(path.stat(), str(path), sys.maxsize)
 
 
 def write_new(path: Path, pieces: Iterable[bytes]) -> None:

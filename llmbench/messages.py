@@ -20,8 +20,13 @@ log = logging.getLogger(__name__)
 
 def complain(sentence: str) -> None:
     """Writes one line to stderr."""
-    sys.stderr.write(f"llmbench: {redaction.without_secrets(sentence)}\n")
+    sys.stderr.write(f"llmbench: {printable(redaction.without_secrets(sentence))}\n")
     sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """The text with control characters made visible, so that none of them steers the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def one_line(error: BaseException) -> str:
@@ -55,7 +60,9 @@ def explain_composition(error: BaseException, conf: Path) -> str:
     told = _explain_key(text, conf, error) or _explain_override(error)
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
-    return told or f"{_sentences(text) or type(error).__name__}."
+    key = re.search(r"full_key: (\S+)", text)
+    where = f"{key[1]}: " if key else ""
+    return told or f"{where}{_sentences(text) or type(error).__name__}."
 
 
 def options(conf: Path, group: str) -> list[str]:

@@ -57,7 +57,7 @@ def check_folder(folder: Path) -> None:
     """
     hint = "check model.path"
     try:
-        odd = [entry.name for entry in os.scandir(folder) if not (entry.is_file() or entry.is_dir())]
+        odd = [entry.name for entry in os.scandir(folder) if not _is_file_or_folder(entry)]
     except (FileNotFoundError, NotADirectoryError):
         odd = []
     except (OSError, ValueError) as error:
@@ -90,6 +90,13 @@ def check_folder(folder: Path) -> None:
             )
     for file in files:
         _check_weights(file)
+
+
+def _is_file_or_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() or entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def weights_bytes(folder: Path) -> int:

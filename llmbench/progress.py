@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from llmbench.compare.commandline import printable
+from llmbench.messages import printable
 from llmbench.records import Outcome, Result
 from llmbench.summary import DOUBTFUL
 from llmbench.telemetry.aggregate import utilization, whole

@@ -105,12 +105,18 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
         ) from error
     for sample in prompts.select(name, samples, config):
         try:
-            orjson.dumps([sample.id, module.render(sample), sample.target, module.stored(sample)])
+            question = module.render(sample)
+            orjson.dumps([sample.id, question, sample.target, module.stored(sample)])
         except BAD_ROW as error:
             raise DataError(
                 f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down ({told(error)}); "
                 "mend its row."
             ) from error
+        if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
+            raise DataError(
+                f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
+                f"model.max_length={config.model.max_length} tokens; mend its row."
+            )
     return samples
 
 
@@ -120,6 +126,8 @@ def _kind(error: BaseException) -> str:
 
 SHOWN = 80
 """Characters of an id that a sentence shows."""
+MOST_CHARACTERS = 1000
+"""Characters of a question for each token of the context, from which on it cannot fit."""
 CHARACTERS_A_TOKEN, AROUND_A_QUESTION = 2.0, 200
 """For guessing a prompt's length: digits and formulas come to two characters a token; template and instruction are added."""
 

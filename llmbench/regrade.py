@@ -15,11 +15,12 @@ import orjson
 
 from llmbench import sandbox
 from llmbench.benchmarks.base import import_module
-from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.compare.commandline import Parser, guarded
 from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.errors import RunError
 from llmbench.files import write_new
 from llmbench.grading import Grader
+from llmbench.messages import printable
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.store import CONFIG, Run, load_run, to_row
 from llmbench.summary import BenchmarkSummary, summarise, warnings_of

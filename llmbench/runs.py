@@ -19,8 +19,9 @@ from rich.table import Table
 
 from llmbench import files, shapes
 from llmbench.cache.use import generated_tokens
-from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import RunError
+from llmbench.messages import printable
 from llmbench.store import MANIFEST, SUMMARY, Manifest
 from llmbench.summary import Summary
 

@@ -173,6 +173,7 @@ def write_whole(path: Path, text: str) -> None:
     if not path.name:
         raise RunError(f"{path} is no name of a file to write.")
     try:
+        files.refuse_special(path)
         _write_whole(path, text.encode())
     except OSError as error:
         raise RunError(

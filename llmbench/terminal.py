@@ -37,11 +37,11 @@ class Terminal:
 
     def say(self, sentence: str) -> None:
         """A result's sentence."""
-        self.out.print(escape(without_secrets(sentence)), soft_wrap=True)
+        self.out.print(_shown(sentence), soft_wrap=True)
 
     def notice(self, sentence: str) -> None:
         """A sentence about how the run goes."""
-        self.err.print(escape(without_secrets(sentence)), soft_wrap=True)
+        self.err.print(_shown(sentence), soft_wrap=True)
 
     def text(self, text: str) -> None:
         """A prompt or file as it is, but for control characters, which could steer the terminal."""
@@ -51,7 +51,7 @@ class Terminal:
     def table(self, summary: Summary, folder: str) -> None:
         """The closing table, its warnings before it."""
         for warning in summary.warnings:
-            self.out.print(f"[bold yellow]![/] {escape(without_secrets(warning))}", soft_wrap=True)
+            self.out.print(f"[bold yellow]![/] {_shown(warning)}", soft_wrap=True)
         self.out.print(_table(summary.benchmarks, self.out))
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
@@ -61,6 +61,13 @@ class Terminal:
             self.out.print(escape(cached), soft_wrap=True)
         self.out.print(escape(_closing(summary)))
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
+
+
+def _shown(sentence: str) -> str:
+    """A sentence that may hold parts of files: no secrets, nothing that steers the terminal."""
+    return escape(
+        "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in without_secrets(sentence))
+    )
 
 
 Column = tuple[str, Callable[[BenchmarkSummary], str]]

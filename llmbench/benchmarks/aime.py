@@ -29,7 +29,7 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
 def _sample(row: Row, index: int) -> Sample:
     check_text(row, "problem", index)
     answer = text_of(row, "answer", index)
-    if not re.fullmatch(r"0*\d{1,3}", answer):
+    if not re.fullmatch(r"0*[0-9]{1,3}", answer):
         raise DataError(
             f"aime: the answer of row {index}, {answer!r}, is no integer from 0 to 999; mend the row."
         )

@@ -13,7 +13,7 @@ from typing import Any
 from llmbench.benchmarks import gsm8k
 from llmbench.benchmarks.base import check_options
 from llmbench.config import suggest
-from llmbench.data import Row
+from llmbench.data import Row, check_text, text_of
 from llmbench.errors import ConfigError
 from llmbench.records import Sample
 
@@ -105,11 +105,17 @@ def generate(options: Mapping[str, Any], seed: int) -> list[Row]:
 
 
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - drawn in generate
-    """Samples named by level and place."""
-    return [
-        Sample(f"{row.get('level', 'own')}-{index:03d}", row, str(row["answer"]))
-        for index, row in enumerate(rows)
-    ]
+    """Samples named by level and place.
+
+    Raises:
+        DataError: A row has no question or no answer.
+    """
+    return [_sample(row, index) for index, row in enumerate(rows)]
+
+
+def _sample(row: Row, index: int) -> Sample:
+    check_text(row, "question", index)
+    return Sample(f"{row.get('level', 'own')}-{index:03d}", row, text_of(row, "answer", index))
 
 
 def worked(sample: Sample) -> str:

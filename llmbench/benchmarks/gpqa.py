@@ -38,7 +38,7 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
 
 def _sample(row: Row, index: int, seed: int) -> Sample:
     if "choices" in row and "answer" in row:  # shuffled already
-        return Sample(str(row.get("Record ID", index)), row, text_of(row, "answer", index))
+        return _shuffled(row, index)
     question, correct, *others = (text_of(row, column, index) for column in COLUMNS)
     name = str(row.get("Record ID") or hashlib.sha256(question.encode()).hexdigest()[:16])
     choices = [correct, *others]
@@ -48,6 +48,21 @@ def _sample(row: Row, index: int, seed: int) -> Sample:
         )
     random.Random(f"{seed}:{name}").shuffle(choices)
     return Sample(name, {**row, "Question": question, "choices": choices}, LETTERS[choices.index(correct)])
+
+
+def _shuffled(row: Row, index: int) -> Sample:
+    shown, answer = row["choices"], text_of(row, "answer", index)
+    if (
+        not isinstance(shown, list)
+        or not 1 < len(shown) <= len(LETTERS)
+        or not all(isinstance(c, str) for c in shown)
+    ):
+        raise DataError(f"gpqa: the choices of row {index} are no list of texts, four at most; mend the row.")
+    if answer not in LETTERS[: len(shown)]:
+        raise DataError(
+            f"gpqa: the answer of row {index} is the letter of none of its choices; mend the row."
+        )
+    return Sample(str(row.get("Record ID") or index), row, answer)
 
 
 def render(sample: Sample) -> str:

@@ -34,6 +34,7 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
     ),
 }
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
+TEXTS = ("prompt", "entry_point", "test")
 STORED = ("prompt", "entry_point", "test", "cpu_s")
 ENDS = re.compile(r"^(?:class |def |#|if |print\(|@|import |from |```|assert )", re.MULTILINE)
 """Where a continuation of a function is over: the first line that begins at the margin as code of another kind."""
@@ -50,9 +51,10 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
     check_options("humaneval", options, CHECKS)
     found = []
     for index, row in enumerate(rows):
-        for column in ("prompt", "entry_point", "test"):
+        for column in TEXTS:
             text_of(row, column, index)
-        fields = {**row, "cpu_s": float(options.get("cpu_s", 3))}
+        texts = {column: str(row[column]) for column in TEXTS}
+        fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", 3))}
         found.append(Sample(text_of(row, "task_id", index), fields, str(row.get("canonical_solution") or "")))
     return found
 

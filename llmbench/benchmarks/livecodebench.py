@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+import orjson
+
 from llmbench import answers, sandbox
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
@@ -120,7 +122,7 @@ def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
     check_text(row, "question_content", index)
     name = text_of(row, "question_id", index)
     try:
-        metadata = json.loads(row.get("metadata") or "{}")
+        metadata = orjson.loads(row.get("metadata") or "{}")
         function = metadata.get("func_name")
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(

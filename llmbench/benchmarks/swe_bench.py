@@ -14,10 +14,11 @@ tests past their limit are not passed. `error` where nothing here could tell: no
 official harness has spoken. Nothing is called resolved without tests.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
@@ -87,7 +88,7 @@ def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
 
 def _ids(value: object) -> list[str]:
     """Test ids: the data sets have JSON text of a list."""
-    found = json.loads(value) if isinstance(value, str) and value else value or []
+    found = orjson.loads(value) if isinstance(value, str) and value else value or []
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise ValueError("FAIL_TO_PASS or PASS_TO_PASS is no list of test ids")
     return found

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from llmbench.cache.answers import Answers, answers_file, remove
-from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import CacheError
+from llmbench.messages import printable
 
 MIB = 1 << 20
 

@@ -21,22 +21,17 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; `{self.prog} --help` says how.")
 
 
-def printable(text: str) -> str:
-    """The text with control characters made visible, so that none of them steers the terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
 def guarded(command: Callable[[], None]) -> int:
     """Runs a command and returns the exit status: 0 done, 1 failed, 130 interrupted."""
     try:
         command()
     except LlmbenchError as error:
-        messages.complain(printable(str(error)))
+        messages.complain(str(error))
         return 1
     except KeyboardInterrupt:
         messages.complain("Interrupted.")
         return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
-        messages.complain(printable(messages.one_line(error)))
+        messages.complain(messages.one_line(error))
         return 1
     return 0

@@ -8,7 +8,6 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from llmbench.compare.commandline import printable
 from llmbench.compare.comparison import (
     BenchmarkComparison,
     Comparison,
@@ -18,6 +17,7 @@ from llmbench.compare.comparison import (
     Side,
 )
 from llmbench.compare.settings import Setting
+from llmbench.messages import printable
 from llmbench.paired import ALPHA, POWER, Flip, Method
 
 WIDTH = 100

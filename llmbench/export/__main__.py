@@ -6,9 +6,10 @@ Exit status: 0 written, 1 not, 130 interrupted.
 import sys
 from collections.abc import Sequence
 
-from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.compare.commandline import Parser, guarded
 from llmbench.config import EXPORTS
 from llmbench.export import export_run
+from llmbench.messages import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench.compare.commandline import Parser, guarded, printable
+from llmbench.compare.commandline import Parser, guarded
+from llmbench.messages import printable
 from llmbench.report import runs_below, write_many, write_one
 from llmbench.store import REPORT
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from llmbench.config import suggest
 from llmbench.errors import ConfigError, RunError
+from llmbench.files import expanded
 from llmbench.redaction import HIDDEN
 from llmbench.store import BEGUN, MANIFEST, Manifest, read_object
 
@@ -36,7 +37,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     typed = [a for a in arguments if not a.startswith(SETTING)]
     name = _unquoted(named[-1].removeprefix(SETTING))
-    folder = last(typed) if name == LAST else Path(name).expanduser()
+    folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
     whole = any(STARTS_A_SWEEP.match(a) for a in typed)
     if whole:
         if (folder / MANIFEST).is_file():

@@ -124,9 +124,14 @@ def _repository(files: Mapping[str, str], folder: Path) -> Git:
         path = PurePosixPath(name)
         if path.is_absolute() or not path.parts or ".." in path.parts or path.parts[0] == ".git":
             raise BadJobError(f"the data has a file {name!r}, which is not in the repository")
-        (repository / path).parent.mkdir(parents=True, exist_ok=True)
-        (repository / path).write_text(content, encoding="utf-8", newline="")
-        (repository / path).chmod(0o644)
+        try:
+            (repository / path).parent.mkdir(parents=True, exist_ok=True)
+            (repository / path).write_text(content, encoding="utf-8", newline="")
+            (repository / path).chmod(0o644)
+        except (OSError, ValueError) as error:
+            raise BadJobError(
+                f"the data has a file {name[:WHY_CHARACTERS]!r}, which cannot be made"
+            ) from error
     git = _git(repository)
     git("init", "-q", "-b", "main", "--template=")
     git("add", "-A")

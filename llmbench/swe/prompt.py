@@ -8,11 +8,12 @@ and of those the last file before the first; a file that loses its end says how 
 all of its lines is named no more. Only when no code is left is the issue cut, at its end.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+import orjson
 
 PREMISE = "Below are the report of an issue in a code base and a part of that code base."
 REQUEST = """Fix the issue. Answer with one patch in the format that `git apply` takes: for every file that changes its old and \
@@ -168,7 +169,7 @@ def files_of(row: Mapping[str, Any]) -> dict[str, str]:
     value = row.get("files")
     if value is None or value == "":
         return {}
-    found = json.loads(value) if isinstance(value, str) else value
+    found = orjson.loads(value) if isinstance(value, str) else value
     if not isinstance(found, Mapping) or not all(isinstance(content, str) for content in found.values()):
         raise ValueError("files is no JSON object of texts")
     return {str(path): content for path, content in found.items()}

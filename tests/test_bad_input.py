@@ -1,0 +1,600 @@
+"""Every file that a user can hand over, as it should not be: one sentence that names it, exit status 1, and no waiting."""
+
+import json
+import os
+import shutil
+import socket
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+import llmbench
+from llmbench import files, regrade, runs
+from llmbench.benchmarks.base import import_module
+from llmbench.cli import compose, main
+from llmbench.compare import __main__ as compare
+from llmbench.config import ModelConfig
+from llmbench.engine.fake import nonsense
+from llmbench.errors import DataError, LlmbenchError, ModelError, RunError
+from llmbench.export import __main__ as export
+from llmbench.models import Checkpoint, locate
+from llmbench.questions import read_samples
+from llmbench.report import __main__ as report
+from llmbench.store import load_run
+from llmbench.tokenizers import HubTokenizer
+from tests.fuzz.common import UNEXPECTED, limited
+from tests.made_runs import MCQ, make
+
+LIMIT_S = 60.0
+"""Of one case; none of them should take a tenth of it."""
+Main = Callable[[Sequence[str]], int]
+DEEP = 100_000
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Sockets have short names: they are made from within their folder."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def place(path: Path, kind: str) -> None:
+    """Puts something there that is no regular file."""
+    path.unlink(missing_ok=True)
+    targets = {
+        "zero": "/dev/zero",
+        "null": "/dev/null",
+        "loop": path.name,
+        "dangling": "nowhere",
+        "to a folder": ".",
+    }
+    if kind in targets:
+        path.symlink_to(targets[kind])
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to a pipe":
+        os.mkfifo(path.with_name("pipe"))
+        path.symlink_to("pipe")
+    elif kind == "socket":
+        with inside(path.parent), socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path.name)
+
+
+SPECIAL = (
+    "missing",
+    "folder",
+    "pipe",
+    "link to a pipe",
+    "socket",
+    "zero",
+    "null",
+    "loop",
+    "dangling",
+    "to a folder",
+)
+
+
+def refused(command: Main, arguments: Sequence[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """Runs a command line that must fail; returns its sentence."""
+    capfd.readouterr()
+    with limited(LIMIT_S):
+        status = command(arguments)
+    said = capfd.readouterr().err
+    assert status == 1, said
+    assert not UNEXPECTED.search(said), said
+    (sentence,) = [line for line in said.splitlines() if line.startswith("llmbench: ")]
+    assert "Traceback" not in said
+    return sentence
+
+
+# The questions
+
+
+def read(benchmark: str, path: Path) -> None:
+    config = compose([f"benchmark={benchmark}", "limit=3"])
+    config.benchmarks[benchmark].data_files = str(path)
+    read_samples(config, benchmark, import_module(benchmark, config.benchmarks[benchmark].module))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_questions_that_are_no_file(kind: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"rows{suffix}"
+    place(path, kind)
+    with (
+        limited(LIMIT_S),
+        pytest.raises(DataError, match=rf"rows\{suffix}.*; check benchmarks.gsm8k.data_files") as caught,
+    ):
+        read("gsm8k", path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0b.jsonl", "x" * 5000, "~nobody_of_this_name/x.jsonl", "/dev/zero", "", "."]
+)
+def test_questions_under_impossible_names(name: str, tmp_path: Path) -> None:
+    with inside(tmp_path), pytest.raises(DataError, match="data_files"):
+        read("gsm8k", Path(name) if name in ("", ".") else name)  # type: ignore[arg-type]
+
+
+ROW = '{"question": "1+1?", "answer": "#### 2"}'
+CONTENTS: dict[str, tuple[str, bytes, str]] = {
+    "empty": (".jsonl", b"", "is empty"),
+    "NUL bytes": (".jsonl", b"\0" * 100, "line 1"),
+    "UTF-16": (".jsonl", ROW.encode("utf-16"), "line 1"),
+    "Latin-1": (".jsonl", f"{ROW}\n{ROW.replace('1+1', '1 é 1')}".encode("latin-1"), "line 2"),
+    "half a pair": (".jsonl", rb'{"question": "\ud800", "answer": "#### 2"}', "line 1"),
+    "too large a number": (".jsonl", b'{"question": "1+1?", "answer": 1e400}', "line 1"),
+    "NaN": (".jsonl", b'{"question": "1+1?", "answer": NaN}', "line 1"),
+    "beyond 64 bits": (".jsonl", b'{"question": "1+1?", "answer": 123456789012345678901234567890}', "a float under"),
+    "too deep": (".jsonl", b'{"question": ' + b"[" * DEEP, "line 1"),
+    "too deep a list": (".json", b"[" * DEEP, "cannot be read as json"),
+    "deep enough to be read": (".jsonl", b'{"question": "?", "answer": "#### 2", "level": ' + b"[" * 900 + b"]" * 900 + b"}", "level|written down"),
+    "a list of texts": (".json", b'["a", "b"]', "row 1 is no object"),
+    "a text": (".json", b'"a"', "row 1 is no object"),
+    "nothing under a name": (".jsonl", b'{"question": null, "answer": null}', "row 0|Row 0"),
+    "no parquet": (".parquet", b"PAR1 no table PAR1", "cannot be read as parquet"),
+    "odd quotes": (".csv", b'question,answer\n"1+1?,"#### 2\n"a"b",\n', "cannot be read as csv|has nothing|text is expected"),
+    "CSV with NUL": (".csv", b"question,answer\n\0\0,\0\n", "rows"),
+    "CSV in UTF-16": (".csv", "question,answer\na,#### 2\n".encode("utf-16"), "cannot be read as csv"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONTENTS)
+def test_questions_that_cannot_be_read(case: str, tmp_path: Path) -> None:
+    suffix, content, hint = CONTENTS[case]
+    path = tmp_path / f"rows{suffix}"
+    path.write_bytes(content)
+    with limited(LIMIT_S), pytest.raises(DataError, match=hint) as caught:
+        read("gsm8k", path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_and_doubled_keys_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"question": "2+2?", "question": "1+1?", "answer": "#### 2"}')
+    read("gsm8k", path)
+
+
+def test_a_truncated_table(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pa.table({"question": ["1+1?"] * 1000, "answer": ["#### 2"] * 1000}), path)
+    read("gsm8k", path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match="cannot be read as parquet"):
+        read("gsm8k", path)
+
+
+def test_tables_under_names_with_patterns_and_of_odd_types(tmp_path: Path) -> None:
+    from decimal import Decimal
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / "rows[1]*?.parquet"
+    columns = {
+        "problem": ["?"],
+        "answer": ["2"],
+        "level": [Decimal("2.50")],
+        "subject": [b"bytes"],
+        "unique_id": [7],
+    }
+    parquet.write_table(pa.table(columns), path)
+    read("math", path)
+
+
+def test_a_line_of_two_hundred_megabytes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "' + "a" * (200 << 20) + '", "answer": "#### 2"}\n')
+    with limited(LIMIT_S), pytest.raises(DataError, match="209,715,200 characters, far more than"):
+        read("gsm8k", path)
+
+
+HOSTILE: list[tuple[str, dict[str, object]]] = [
+    ("aime", {"problem": "?", "answer": "2", "id": None}),
+    ("aime", {"problem": "?", "answer": "2", "id": ["a"]}),
+    ("aime", {"problem": "?", "answer": "٣"}),
+    ("math", {"problem": "?", "answer": None, "solution": None}),
+    ("math", {"problem": "?", "answer": "2", "unique_id": {}}),
+    ("gpqa", {"Question": "?", "Correct Answer": "a", "Incorrect Answer 1": "b", "Incorrect Answer 2": "c", "Incorrect Answer 3": "a"}),
+    ("gpqa", {"Question": "?", "Correct Answer": 1.5, "Incorrect Answer 1": "b", "Incorrect Answer 2": "c", "Incorrect Answer 3": "d"}),
+    ("gpqa", {"Question": "?", "Correct Answer": "a", "Incorrect Answer 1": "b", "Incorrect Answer 2": "c", "Incorrect Answer 3": "d", "choices": 7, "answer": "A"}),
+    ("gpqa", {"Question": "?", "Correct Answer": "a", "Incorrect Answer 1": "b", "Incorrect Answer 2": "c", "Incorrect Answer 3": "d", "choices": ["a", "b", "c", "d"], "answer": "Z"}),
+    ("gsm8k", {"question": "?", "answer": "no number"}),
+    ("arithmetic", {"question": "?", "answer": None, "level": "x"}),
+    ("arithmetic", {"question": ["?"], "answer": {}, "level": "x"}),
+    ("humaneval", {"task_id": 1, "prompt": "def f():", "entry_point": None, "test": "x"}),
+    ("livecodebench", {"question_id": "a", "question_content": "?", "starter_code": "", "public_test_cases": "[]", "private_test_cases": "[]", "metadata": "[" * DEEP}),
+    ("livecodebench", {"question_id": "a", "question_content": "?", "starter_code": "", "public_test_cases": "[]", "private_test_cases": "[]", "metadata": '{"func_name": "\\ud800"}'}),
+    ("livecodebench", {"question_id": "a", "question_content": "?", "starter_code": "", "public_test_cases": "[]", "private_test_cases": "[]", "metadata": "[1]"}),
+    ("livecodebench", {"question_id": "a", "starter_code": "", "public_test_cases": "[]", "private_test_cases": "[]"}),
+    ("swe_bench", {"instance_id": "a__b-1", "problem_statement": None}),
+    ("swe_bench", {"instance_id": "a__b-1", "problem_statement": "x", "FAIL_TO_PASS": "{}"}),
+    ("swe_bench", {"instance_id": "a__b-1", "problem_statement": "x", "files": "[" * DEEP}),
+    ("swe_bench", {"instance_id": "a__b-1", "problem_statement": "x", "files": '{"a": "\\udfff"}'}),
+    ("swe_bench", {"instance_id": ["a"], "problem_statement": "x"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("benchmark", "row"), HOSTILE, ids=[f"{n}-{b}" for n, (b, _) in enumerate(HOSTILE)])
+def test_rows_with_hostile_fields_are_named(benchmark: str, row: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with limited(LIMIT_S), pytest.raises(DataError) as caught:
+        read(benchmark, path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_line_says_it_too(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "rows.jsonl"
+    os.mkfifo(path)
+    arguments = ["engine=fake", "benchmark=gsm8k", f"benchmarks.gsm8k.data_files={path}"]
+    assert f"{path} cannot be read (it is a pipe, not a file)" in refused(main, arguments, capfd)
+    path.unlink()
+    path.write_text(f'{ROW}\n{ROW}\n{{"question": "?"}}\n')
+    assert f"({path}; rows are counted from 0)" in refused(main, arguments, capfd)
+
+
+# Settings
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+)
+YAMLS: dict[str, tuple[bytes, str]] = {
+    "bomb": (BOMB.encode(), "aliases written out"),
+    "alias of itself": (b"a: &a [*a]\n", "holds itself"),
+    "object": (b"title: !!python/object/apply:os.system [id]\n", "line 2: could not determine a constructor"),
+    "too deep": (b"title: " + b"[" * DEEP, "nested more than 100 deep"),
+    "doubled key": (b"title: a\ntitle: b\n", "duplicate key"),
+    "keys that are no text": (b"1: a\n[x]: b\n", "fuzz"),
+    "unhashable keys": (b"? {a: b}\n: c\n", "fuzz"),
+    "NUL": (b"title: a\0b\n", "not allowed|cannot be read"),
+    "UTF-16": ("title: é\n".encode("utf-16"), "line 1 is not in UTF-8"),
+    "Latin-1": ("a: b\ntitle: é\n".encode("latin-1"), "line 2 is not in UTF-8"),
+    "a list": (b"- a\n- b\n", "fuzz"),
+    "a text": (b"just a text", "fuzz"),
+    "tabs": (b"a:\n\t- b\n", "line 3"),
+    "unknown setting": (b"titel: x\n", "titel"),
+    "wrong type": (b"max_tokens: [1]\n", "max_tokens"),
+    "too large": (b"# " + b"x" * (2 << 20), "MiB, more than"),
+}
+HEADER = b"# @package benchmarks.fuzz\n"
+
+
+@pytest.mark.parametrize("case", YAMLS)
+def test_settings_in_a_folder_of_ones_own(
+    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content, hint = YAMLS[case]
+    (tmp_path / "benchmark").mkdir()
+    path = tmp_path / "benchmark" / "fuzz.yaml"
+    path.write_bytes(content if case == "UTF-16" else HEADER + content.replace(b"a: b\ntitle", b"title"))
+    said = refused(
+        main, ["--config-dir", str(tmp_path), "--cfg", "job", "benchmark=fuzz", "engine=fake"], capfd
+    )
+    assert any(part in said for part in hint.split("|")), said
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_settings_that_are_no_file(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "benchmark").mkdir()
+    place(tmp_path / "benchmark" / "fuzz.yaml", kind)
+    said = refused(main, ["--config-dir", str(tmp_path), "--cfg", "job", "benchmark=fuzz"], capfd)
+    assert "There is no benchmark called 'fuzz'" in said
+
+
+@pytest.mark.parametrize("kind", ["missing", "pipe", "zero", "loop"])
+def test_a_folder_of_settings_that_is_none(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place(tmp_path / "conf", kind)
+    assert "conf" in refused(main, ["--config-dir", str(tmp_path / "conf"), "--cfg", "job"], capfd)
+
+
+def test_aliases_within_reason_are_read() -> None:
+    assert files.load_yaml(b"a: &a [1, 2]\nb: *a\nc: {<<: {d: *a}}\n") == {
+        "a": [1, 2],
+        "b": [1, 2],
+        "c": {"d": [1, 2]},
+    }
+
+
+# Checkpoints
+
+CONFIG = b'{"model_type": "llama"}'
+
+
+def checkpoint(folder: Path) -> Path:
+    """One that passes, as far as it is looked at before loading."""
+    folder.mkdir()
+    (folder / "config.json").write_bytes(CONFIG)
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "tokenizer.json", "generation_config.json"]
+)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in SPECIAL if kind not in ("missing", "folder", "to a folder")]
+)
+def test_checkpoints_with_files_that_are_none(kind: str, name: str, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model")
+    locate(ModelConfig(name="m", path=str(folder)))
+    place(folder / name, kind)
+    with limited(LIMIT_S), pytest.raises(ModelError, match="copy the checkpoint again"):
+        locate(ModelConfig(name="m", path=str(folder)))
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_checkpoints_that_are_no_folder(kind: str, tmp_path: Path) -> None:
+    place(tmp_path / "model", kind)
+    with limited(LIMIT_S), pytest.raises(ModelError, match=r"model.*check model\.path"):
+        locate(ModelConfig(name="m", path=str(tmp_path / "model")))
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "~nobody_of_this_name/x"])
+def test_checkpoints_under_impossible_names(path: str) -> None:
+    with pytest.raises(ModelError, match=r"model\.path"):
+        locate(ModelConfig(name="m", path=path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b""), ("config.json", b"[]"), ("config.json", b"[" * DEEP), ("config.json", "{}".encode("utf-16")),
+        ("config.json", b'{"a": 1e400}'), ("config.json", b"\0"),
+        ("model.safetensors", b""), ("model.safetensors", b"\xff" * 8), ("model.safetensors", struct.pack("<Q", 2) + b"[]"),
+        ("model.safetensors", struct.pack("<Q", 9) + b'{"a": 77}'), ("model.safetensors", struct.pack("<Q", 10) + b"[" * 10),
+        ("model.safetensors", struct.pack("<Q", 28) + b'{"a": {"data_offsets": "x"}}'),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": ["x"], "b": {}}}'),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "x\\u0000y"}}'),
+        ("model.safetensors.index.json", b"7"),
+    ],
+)  # fmt: skip
+def test_checkpoints_with_broken_files(name: str, content: bytes, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model")
+    (folder / name).write_bytes(content)
+    with limited(LIMIT_S), pytest.raises(ModelError, match="copy the checkpoint again"):
+        locate(ModelConfig(name="m", path=str(folder)))
+
+
+def test_a_header_as_long_as_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model")
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", 40 << 30))
+        file.truncate(50 << 30)  # sparse
+    with limited(LIMIT_S), pytest.raises(ModelError, match="is broken"):
+        locate(ModelConfig(name="m", path=str(folder)))
+
+
+@pytest.mark.filterwarnings("ignore")  # the library's own
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\0", b'{"model": {"type": "nope"}}', b"[" * DEEP])
+def test_broken_tokenizers(content: bytes, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model")
+    (folder / "tokenizer.json").write_bytes(content)
+    (folder / "tokenizer_config.json").write_bytes(b'{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    with limited(LIMIT_S), pytest.raises(ModelError, match="The tokenizer of"):
+        HubTokenizer(Checkpoint(str(folder), None, local=True, folder=str(folder)), trust_remote_code=False)
+
+
+# Runs
+
+
+@cache
+def finished() -> Path:
+    return make(Path(mkdtemp()) / "run", nonsense, "benchmark=arithmetic", "limit=3")
+
+
+@cache
+def sealed() -> Path:
+    return make(
+        Path(mkdtemp()) / "run", nonsense, "benchmark=gpqa", f"benchmarks.gpqa.data_files={MCQ}", "limit=3"
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    shutil.copytree(finished(), folder)
+    return folder
+
+
+COMMANDS: dict[str, Callable[[Path], tuple[Main, list[str]]]] = {
+    "regrade": lambda run: (regrade.main, [str(run)]),
+    "compare": lambda run: (compare.main, [str(finished()), str(run)]),
+    "report": lambda run: (report.main, [str(run)]),
+    "reports": lambda run: (report.main, [str(finished()), str(run), "--to", str(run.parent / "x.html")]),
+    "export": lambda run: (export.main, [str(run)]),
+}
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "summary.json", "manifest.json"])
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_runs_with_files_that_are_none(
+    kind: str, name: str, run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place(run / name, kind)
+    with limited(LIMIT_S), pytest.raises(RunError, match=name if kind != "missing" else "holds no"):
+        load_run(run)
+    for made in COMMANDS.values():
+        command, arguments = made(run)
+        assert str(run) in refused(command, arguments, capfd)
+    with limited(LIMIT_S):
+        assert runs.main([str(run)]) == 0  # listed with its trouble
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SPECIAL if kind not in ("missing", "dangling")])
+def test_runs_whose_settings_are_no_file(kind: str, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    place(run / "config.yaml", kind)
+    for name in ("regrade", "compare", "report", "export"):
+        command, arguments = COMMANDS[name](run)
+        assert "config.yaml cannot be read" in refused(command, arguments, capfd)
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_folders_that_are_none(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    place(tmp_path / "run", kind)
+    for made in COMMANDS.values():
+        command, arguments = made(tmp_path / "run")
+        assert "run" in refused(command, arguments, capfd)
+    with pytest.raises(LlmbenchError):
+        llmbench.load_run(tmp_path / "run")
+
+
+BROKEN: list[tuple[str, bytes]] = [
+    ("samples.jsonl", b"\0\n\n{}\n{}\n"),
+    ("samples.jsonl", b"[]\n[]\n"),
+    ("samples.jsonl", b"[" * DEEP + b"\n{}\n"),
+    ("samples.jsonl", b"\xff\xfe\n{}\n"),
+    ("samples.jsonl", b'{"sealed": "eJw="}\n{}\n'),
+    ("samples.jsonl", b'{"sealed": 7}\n{}\n'),
+    ("summary.json", b""),
+    ("summary.json", b"[]"),
+    ("summary.json", b'{"benchmarks": 7}'),
+    ("summary.json", b'{"benchmarks": {"arithmetic": {"latency_s": "x"}}}'),
+    ("summary.json", b'{"time_s": {"total": "x"}}'),
+    ("summary.json", b"[" * DEEP),
+    ("manifest.json", b'{"overrides": 7}'),
+    ("manifest.json", b'{"samples": {"arithmetic": 7}}'),
+    ("manifest.json", b'{"machine": []}'),
+    ("manifest.json", "{}".encode("utf-16")),
+    ("config.yaml", BOMB.encode()),
+    ("config.yaml", b"benchmarks: 7\n"),
+    ("config.yaml", b"1: 2\n"),
+    ("config.yaml", b"a: !!python/object/apply:os.system [id]\n"),
+    ("config.yaml", b"\xff\n"),
+    ("config.yaml", b"- a\n"),
+    ("config.yaml", b"a: " + b"[" * DEEP),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), BROKEN, ids=[f"{n}-{name}" for n, (name, _) in enumerate(BROKEN)]
+)
+def test_runs_with_broken_files(
+    name: str, content: bytes, run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (run / name).write_bytes(content)
+    for made in COMMANDS.values():
+        command, arguments = made(run)
+        assert name in refused(command, arguments, capfd)
+
+
+def test_a_sealed_line_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(sealed(), tmp_path / "run")
+    load_run(tmp_path / "run")
+    monkeypatch.setattr(files, "JSON_BYTES", 64)
+    monkeypatch.setattr(files, "read", lambda path, *_: Path(path).read_bytes())
+    with pytest.raises(RunError, match="line 1"):
+        load_run(tmp_path / "run")
+
+
+def test_a_trace_of_nonsense_is_left_out(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [
+        b"[]",
+        b'{"t": "x", "gpus": [], "engine": null}',
+        b"{",
+        b"\xff",
+        b'{"t": 1, "gpus": 7, "engine": null}',
+        b"[" * DEEP,
+    ]
+    (run / "trace.jsonl").write_bytes(b"\n".join(lines))
+    assert report.main([str(run)]) == 0
+    assert "written to" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".report.html.part", ".samples.regraded.jsonl.part", ".samples.csv.part", ".samples.parquet.part"],
+)
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_written_follows_no_link(
+    name: str, kind: str, run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mine = run.parent / "mine"
+    mine.write_text("mine")
+    if kind == "link":
+        (run / name).symlink_to(mine)
+    else:
+        os.mkfifo(run / name)
+    for command in (report.main, export.main, regrade.main):
+        with limited(LIMIT_S):
+            assert command([str(run)]) == 0, capfd.readouterr().err
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("to", ["", ".", "/", "/proc/nothing", "missing/folder/x.html"])
+def test_pages_that_cannot_be_written(to: str, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "writ" in refused(report.main, [str(run), "--to", to], capfd)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to a pipe", "socket", "to a folder"])
+def test_pages_replace_nothing_but_files(kind: str, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    place(run / "page.html", kind)
+    before = (run / "page.html").lstat().st_mode
+    assert "cannot be written (it is a" in refused(
+        report.main, [str(run), "--to", str(run / "page.html")], capfd
+    )
+    assert (run / "page.html").lstat().st_mode == before
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "zero", "null", "loop", "dangling"])
+def test_what_is_resumed_is_a_folder(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    place(tmp_path / "sweep", kind)
+    said = refused(main, ["-m", "engine=fake", "limit=1", f"resume={tmp_path / 'sweep'}", "seed=1,2"], capfd)
+    assert "sweep" in said
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "~nobody_of_this_name/x"])
+def test_what_is_resumed_has_a_possible_name(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "resume" in refused(main, ["engine=fake", f"resume='{name}'"], capfd)
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("name", ["manifest.json", "config.yaml", "samples.jsonl", ".lock", "llmbench.log"])
+def test_runs_to_resume_with_files_that_are_none(
+    name: str, kind: str, run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place(run / name, kind)
+    with limited(LIMIT_S):
+        status = main(["engine=fake", f"resume={run}"])
+    said = capfd.readouterr().err
+    assert status in (0, 1)
+    assert not UNEXPECTED.search(said), said
+    assert ("llmbench: " in said) is (status == 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"\0", b'{"jobs": 7}', b'{"jobs": [{}]}', b'{"jobs": [7]}', b"[" * DEEP, b'{"loads": "x"}'],
+)
+def test_a_sweep_to_resume_that_cannot_be_read_stays(
+    content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "summary.json").write_bytes(content)
+    said = refused(main, ["-m", "engine=fake", "limit=1", f"resume={tmp_path}", "seed=1,2"], capfd)
+    assert "summary.json" in said
+    assert (tmp_path / "summary.json").read_bytes() == content
