@@ -26,10 +26,13 @@ class Restart:
     def sentence(self) -> str:
         """What the person who waits is told."""
         where = " in a new process" if self.fresh else ""
-        kept = f"; {self.kept} finished results are kept" if self.kept else ""
-        count = "1 request" if self.running == 1 else f"{self.running} requests"
-        apart = f", and asks the {count} that it worked on apart" if self.running else ""
-        return f"{' '.join(self.error.split()).rstrip('.')}. A new engine goes on{where}{apart}{kept}."
+        parts = [f"A new engine goes on{where}"]
+        if self.running:
+            were = "1 request that was" if self.running == 1 else f"{self.running} requests that were"
+            parts.append(f"the {were} running will be asked apart from the rest")
+        if self.kept:
+            parts.append(f"{self.kept} finished results are kept")
+        return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."
 
 
 @dataclass(slots=True)

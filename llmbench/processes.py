@@ -5,7 +5,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process, resource_tracker, util
 
@@ -67,12 +67,28 @@ def follow() -> None:
     threading.Thread(target=_wait, args=(gone, between), name="llmbench-follow", daemon=True).start()
 
 
-def _wait(gone: int, between: int | None) -> None:
+def one_is_gone(pids: Sequence[int]) -> None:
+    """Waits until one of these processes has ended, whatever still holds what was its own."""
+    files: list[int] = []
+    try:
+        files.extend(os.pidfd_open(pid) for pid in pids)
+        _poll(files)
+    except ProcessLookupError:
+        return
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def _poll(files: Sequence[int]) -> None:
     waiting = select.poll()
-    waiting.register(gone, select.POLLIN)
-    if between is not None:
-        waiting.register(between, select.POLLIN)
+    for file in files:
+        waiting.register(file, select.POLLIN)
     waiting.poll()
+
+
+def _wait(gone: int, between: int | None) -> None:
+    _poll([gone] if between is None else [gone, between])
     if between is not None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(between, signal.SIGKILL)

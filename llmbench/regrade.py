@@ -22,7 +22,7 @@ from llmbench.files import write_new
 from llmbench.grading import Grader
 from llmbench.messages import printable
 from llmbench.records import FinishReason, Outcome, Result, Sample
-from llmbench.store import CONFIG, Run, load_run, to_row
+from llmbench.store import CONFIG, Run, line_of, load_run
 from llmbench.summary import BenchmarkSummary, summarise, warnings_of
 
 JOURNAL, SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
@@ -98,9 +98,9 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
         sandbox.check()
     results = _grade(run.results, modules, workers)
     summary = orjson.dumps(_summary(run, results, modules), option=orjson.OPT_INDENT_2, default=str)
-    lines = (orjson.dumps(to_row(result, sealed=result.benchmark in sealed)) for result in results)
+    lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
     _write(run.folder / JOURNAL, lines)
-    _write(run.folder / SUMMARY, [summary])
+    _write(run.folder / SUMMARY, [summary, b"\n"])
     return Regraded(
         folder=run.folder,
         accuracies=tuple(_accuracy(name, run.results, results) for name in names),
@@ -209,11 +209,11 @@ def _graded(result: Result) -> tuple[Outcome, str | None, float]:
     return result.score.outcome, result.score.answer, result.score.value
 
 
-def _write(path: Path, lines: Iterable[bytes]) -> None:
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
     """Writes a file as a whole: readers see the old one or the new one."""
     part = path.with_name(f".{path.name}.part")
     try:
-        write_new(part, (line + b"\n" for line in lines))
+        write_new(part, pieces)
         part.replace(path)
     except OSError as error:
         raise RunError(

@@ -148,7 +148,7 @@ class Store:
             Interrupted: The run was asked to end while it waited for the disk.
         """
         try:
-            self._journal.append(journal.line_of(to_row(result, sealed=result.benchmark in self.sealed)))
+            self._journal.append(line_of(result, sealed=result.benchmark in self.sealed))
         except OSError as error:
             raise RunError(
                 f"{self.folder / JOURNAL} cannot be written ({error.strerror}); what was journalled is kept."
@@ -217,6 +217,11 @@ def to_row(result: Result, *, sealed: bool = False) -> dict[str, Any]:
         return row
     secret = {name: row.pop(name) for name in _SECRET_FIELDS}
     return row | {SEALED: base64.b64encode(zlib.compress(orjson.dumps(secret))).decode()}
+
+
+def line_of(result: Result, *, sealed: bool = False) -> bytes:
+    """The journal's line of a result, with its line break."""
+    return journal.line_of(to_row(result, sealed=sealed))
 
 
 _COMPLETION = [

@@ -67,6 +67,10 @@ def kill_and_look(process: "subprocess.Popen[bytes]", at_least: int) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(family) >= at_least
+    all_end(family)
+
+
+def all_end(family: list[psutil.Process]) -> None:
     end = time.monotonic() + WITHIN_S
     try:
         while any(map(runs, family)) and time.monotonic() < end:
@@ -82,16 +86,15 @@ def kill_and_look(process: "subprocess.Popen[bytes]", at_least: int) -> None:
 FAKE = ("engine=fake", "benchmark=arithmetic")
 
 
-def test_workers_that_start_and_workers_that_wait(tmp_path: Path) -> None:
-    for number, moment in enumerate(("workers", "asking")):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        process = start(folder, *FAKE, "limit=40", "batch_size=1", "engine.args={step_s: 0.2}")
-        if moment == "workers":
-            wait_for(process, lambda p=process: len(descendants(p)) >= 2, folder)
-        else:
-            wait_for(process, lambda f=folder: journal(f), folder)
-        kill_and_look(process, at_least=2)
+@pytest.mark.parametrize("moment", ["workers start", "requests run"])
+def test_grading_workers(tmp_path: Path, moment: str) -> None:
+    process = start(tmp_path, *FAKE, "limit=40", "batch_size=1", "engine.args={step_s: 0.2}")
+    moments: dict[str, Callable[[], object]] = {
+        "workers start": lambda: len(descendants(process)) >= 2,
+        "requests run": lambda: journal(tmp_path),
+    }
+    wait_for(process, moments[moment], tmp_path)
+    kill_and_look(process, at_least=2)
 
 
 def journal(folder: Path) -> bool:
@@ -128,6 +131,62 @@ def test_workers_that_are_deep_in_a_regular_expression(tmp_path: Path) -> None:
     wait_for(process, (tmp_path / "mark").exists, tmp_path)
     time.sleep(1)  # the other has begun as well
     kill_and_look(process, at_least=3)
+
+
+LEADS = """
+import multiprocessing, sys, time
+from pathlib import Path
+from llmbench.processes import follow, lead
+
+def below(mark):
+    follow()
+    Path(mark).touch()
+    time.sleep(3600)
+
+def between(mark):  # knows nothing of llmbench, as vLLM's core
+    multiprocessing.get_context("spawn").Process(target=below, args=(mark,)).start()
+
+if __name__ == "__main__":
+    lead()
+    if sys.argv[1] == "forked":
+        made = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    else:
+        made = multiprocessing.get_context("spawn").Process(target=between, args=(sys.argv[2],))
+    made.start()
+    if sys.argv[1] == "forked":
+        Path(sys.argv[2]).touch()
+    time.sleep(3600)
+"""
+
+
+def family_of(folder: Path, kind: str) -> "subprocess.Popen[bytes]":
+    """A program that leads, with a forked process or with two generations of spawned ones."""
+    (folder / "said").touch()
+    script = folder / "script.py"
+    script.write_text(LEADS)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, str(script), kind, str(folder / "mark")], env=environment, start_new_session=True
+    )
+    wait_for(process, (folder / "mark").exists, folder)
+    return process
+
+
+@pytest.mark.parametrize(("kind", "kin"), [("forked", 1), ("spawned", 3)])
+def test_processes_that_follow(tmp_path: Path, kind: str, kin: int) -> None:
+    kill_and_look(family_of(tmp_path, kind), at_least=kin)
+
+
+def test_a_worker_ends_with_its_core(tmp_path: Path) -> None:
+    process = family_of(tmp_path, "spawned")
+    try:
+        core = next(p for p in psutil.Process(process.pid).children() if "spawn_main" in names([p]))
+        worker = next(p for p in core.children() if "spawn_main" in names([p]))
+        core.kill()
+        all_end([core, worker])
+        assert process.poll() is None
+    finally:
+        kill_and_look(process, at_least=0)
 
 
 @pytest.mark.usefixtures("sandboxed")

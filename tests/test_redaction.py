@@ -84,7 +84,7 @@ def test_a_run_that_fails_keeps_them_too(
     secrets = " ".join([*IN_ENVIRONMENT.values(), TYPED])
 
     def fail(self: FakeEngine, *_: object) -> None:
-        logging.getLogger("vllm").warning("non-default args: %s", {"hf_token": TYPED, "all": secrets})
+        logging.getLogger("of_an_engine").warning("non-default args: %s", {"hf_token": TYPED, "all": secrets})
         subprocess.run([sys.executable, "-c", f"print({secrets!r}); print('://me:{LOGIN}@host')"], check=True)
         raise EngineError(f"{type(self).__name__} refused {secrets} at https://me:{LOGIN}@host.")
 

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import psutil
+
+from llmbench.processes import one_is_gone
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def tell_of_death(engine: Any) -> None:  # noqa: ANN401 - vLLM's LLMEngine
     resources = core.resources
 
     def wait() -> None:
-        connection.wait([process.sentinel for process in started])
+        one_is_gone([process.pid for process in started if process.pid is not None])
         resources.engine_dead = True
         queue.put(RuntimeError(GONE))  # which vLLM makes an EngineDeadError of
         for future in list(futures.values()):

@@ -3,7 +3,7 @@
 python -m tests.bench.kill [--engine fake|vllm] [--times N] [--signals KILL,TERM,INT] [--seed S] [SETTING …]
 python -m tests.bench.kill --damage            a journal damaged at every byte of its last two lines, each time gone on with
 
-Checked after each kill: no process is left; after going on: every journalled result is still there, byte for byte, none is there twice,
+Checked after each kill: no process is left, and the GPU's memory is what it was; after going on: every journalled result is still there, byte for byte, none is there twice,
 and the scores are those of the run that was not disturbed. Exit status 1 if anything of that fails.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from llmbench import machine
 from llmbench.cli import main as llmbench
 from llmbench.store import JOURNAL, load_run, read_journal
 
@@ -32,6 +33,7 @@ COMMON = ("benchmark=arithmetic", "report=false")
 GONE_S = 15.0
 """How long the processes of a killed run may take to end."""
 PATIENCE_S = 600.0
+GPU_SLACK = 256 << 20
 Scores = dict[tuple[str, str, int], tuple[str, str | None]]
 
 
@@ -76,6 +78,21 @@ def left(known: list[psutil.Process]) -> list[psutil.Process]:
         time.sleep(0.1)
 
 
+def gpu_bytes() -> int:
+    """Memory of all GPUs that is taken."""
+    return sum(gpu.total_bytes - (machine.free_bytes(gpu) or gpu.total_bytes) for gpu in machine.gpus())
+
+
+def gpu_is_free(before: int) -> bool:
+    """Whether the GPU's memory comes back in time."""
+    deadline = time.monotonic() + GONE_S
+    while gpu_bytes() > before + GPU_SLACK:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
 def scores(folder: Path) -> Scores:
     """Outcome and answer of every result."""
     return {
@@ -104,6 +121,7 @@ def kill_one(
     folder: Path, name: str, after_s: float, *, settings: tuple[str, ...], expected: Scores, tally: Tally
 ) -> None:
     """One run, killed after so many seconds and gone on with until it is finished."""
+    free_before = gpu_bytes()
     run, log, number = folder / "run", folder / "log.txt", getattr(signal, f"SIG{name}")
     process = start([*settings, f"hydra.run.dir={run}"], log)
     known: dict[int, psutil.Process] = {}
@@ -115,6 +133,7 @@ def kill_one(
     process.send_signal(number)
     status = wait(process, tally, f"{name} after {after_s:.1f} s")
     tally.check(not left(list(known.values())), f"{name} after {after_s:.1f} s: processes are left")
+    tally.check(gpu_is_free(free_before), f"{name} after {after_s:.1f} s: GPU memory is left")
     before = lines(run)
     tally.counts[f"{name}: with results" if before else f"{name}: before the first result"] += 1
     tally.counts[f"{name}: status {status}"] += 1

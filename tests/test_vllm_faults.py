@@ -1,0 +1,54 @@
+"""The real engine in processes of its own, which are killed while it is asked: the run goes on and ends with the same scores."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from llmbench.store import Run, load_run
+from tests.test_orphans import all_end, descendants, journal, names, start, wait_for
+
+pytest.importorskip("vllm.version", reason="vLLM is not installed")
+
+SETTINGS = (
+    "engine.multiprocess=true",
+    "engine.device=cpu",
+    "model.dtype=float32",  # so that rounding decides no token, whatever runs beside it
+    "limit=24",
+    "batch_size=2",
+    "benchmarks.arithmetic.max_tokens=24",
+)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Run:
+    assert smollm2.is_dir()
+    folder = tmp_path_factory.mktemp("undisturbed")
+    process = start(folder, *SETTINGS)
+    assert process.wait(600) == 0, (folder / "said").read_text()
+    return load_run(folder / "run")
+
+
+@pytest.mark.parametrize("victim", ["EngineCore", "Worker"])
+def test_a_killed_process_of_the_engines_costs_no_answer(
+    tmp_path: Path, undisturbed: Run, victim: str
+) -> None:
+    process = start(tmp_path, *SETTINGS)
+    wait_for(process, lambda: journal(tmp_path), tmp_path)
+    family = descendants(process)
+    (killed,) = [p for p in family if victim in names([p])]
+    killed.send_signal(signal.SIGKILL)
+    assert process.wait(600) == 0, (tmp_path / "said").read_text()
+    run = load_run(tmp_path / "run")
+    assert run.summary["status"] == "finished"
+    assert run.summary["engine"]["loads"] == 2
+    (restart,) = run.manifest["restarts"]
+    assert 0 < restart["running"] <= 3
+    assert not restart["fresh"]
+    ids = [result.sample_id for result in run.results]
+    assert len(ids) == len(set(ids)) == 24
+    texts = [{r.sample_id: (r.text, r.score.outcome) for r in one.results} for one in (run, undisturbed)]
+    assert texts[0] == texts[1]
+    scores = [one.summary["benchmarks"]["arithmetic"]["accuracy"] for one in (run, undisturbed)]
+    assert scores[0] == scores[1]
+    all_end(family)

@@ -1,0 +1,96 @@
+"""An engine's processes: their death is told to who waits, and their end is waited for only so long."""
+
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from llmbench.engine.vllm_processes import close, family, processes, tell_of_death
+from tests.test_orphans import runs
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def stubborn(ready: Any) -> None:  # noqa: ANN401 - an Event of that context
+    """An engine's process that hears nothing, and has a process of its own."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.fork():
+        ready.set()
+    while True:
+        time.sleep(60)
+
+
+@pytest.fixture
+def core() -> Iterator[BaseProcess]:
+    ready = SPAWN.Event()
+    process = SPAWN.Process(target=stubborn, args=(ready,))
+    process.start()
+    assert ready.wait(60)
+    members = family(engine(process))
+    yield process
+    for member in members:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.join()
+
+
+def engine(core: BaseProcess) -> Any:  # noqa: ANN401 - stands for vLLM's LLMEngine
+    resources = SimpleNamespace(engine_manager=SimpleNamespace(processes=[core]), engine_dead=False)
+    client = SimpleNamespace(resources=resources, outputs_queue=queue.Queue(), utility_results={})
+    return SimpleNamespace(engine_core=client)
+
+
+def test_a_death_is_told_to_who_waits(core: BaseProcess) -> None:
+    made = engine(core)
+    asked: Future[None] = Future()
+    made.engine_core.utility_results[1] = asked
+    tell_of_death(made)
+    assert made.engine_core.outputs_queue.empty()
+    core.kill()
+    assert isinstance(made.engine_core.outputs_queue.get(timeout=60), RuntimeError)
+    with pytest.raises(RuntimeError, match="gone"):
+        asked.result(timeout=60)
+    assert made.engine_core.resources.engine_dead
+
+
+def test_what_does_not_shut_down_is_killed_with_its_own_processes(core: BaseProcess) -> None:
+    members = family(engine(core))
+    assert len(members) == 2
+
+    def hangs() -> None:
+        core.terminate()
+        core.join()
+
+    close(hangs, members, limit_s=0.5)
+    assert not any(map(runs, members))
+
+
+def test_a_shutdown_that_fails_leaves_nothing_either(core: BaseProcess) -> None:
+    members = family(engine(core))
+
+    def fails() -> None:
+        raise RuntimeError("as a test has it")
+
+    close(fails, members)
+    assert not any(map(runs, members))
+
+
+def test_an_engine_of_this_process_has_the_workers_of_its_executor(core: BaseProcess) -> None:
+    executor = SimpleNamespace(workers=[SimpleNamespace(proc=core)])
+    inside = SimpleNamespace(
+        engine_core=SimpleNamespace(engine_core=SimpleNamespace(model_executor=executor))
+    )
+    assert processes(inside) == [core]
+    alone = SimpleNamespace(engine_core=SimpleNamespace(engine_core=SimpleNamespace(model_executor=object())))
+    assert processes(alone) == []
+    tell_of_death(alone)  # which has nobody to wait for
