@@ -1,4 +1,4 @@
-"""`python -m llmbench`. Kept this small because grading workers and vLLM's processes import it again when they start."""
+"""`python -m llmbench`. Kept this small because grading workers import it again when they start."""
 
 import os
 import sys
@@ -25,7 +25,3 @@ def main() -> NoReturn:
 
 if __name__ == "__main__":
     main()
-elif __name__ == "__mp_main__":  # a process that multiprocessing has spawned
-    from llmbench.processes import follow
-
-    follow()

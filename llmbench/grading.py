@@ -25,7 +25,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from llmbench.benchmarks.base import import_module, score
 from llmbench.errors import GradingError
-from llmbench.processes import blocked_sigint, end_with_parent, lead
+from llmbench.processes import blocked_sigint, end_with_parent
 from llmbench.records import FinishReason, Outcome, Sample, Score
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,6 @@ class Grader(Generic[Ticket]):
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        lead()  # they import `__main__` again, which looks whom to follow
         with blocked_sigint(), _one_thread():
             self._pool = ProcessPool(
                 self._workers, initializer=_prepare, initargs=(self._modules,), context=context

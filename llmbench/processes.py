@@ -1,9 +1,11 @@
 """Starting processes that Ctrl-C must not reach, and that must not outlive the one that started them, however it ends."""
 
 import ctypes
+import importlib
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,10 +38,22 @@ def end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def lead() -> None:
-    """Makes this the process that those of an engine follow; they look for it when they start."""
+@contextmanager
+def followed() -> Iterator[None]:
+    """Processes that multiprocessing starts inside follow this one, and so do those that they start in their turn.
+
+    The forked ones are told by multiprocessing. The spawned ones import this program's main module before anything else,
+    unless it is a package's, as `python -m llmbench` is; inside, that is a module which has them follow.
+    """
+    main = sys.modules["__main__"]
     os.environ[VARIABLE] = str(os.getpid())
-    util.register_after_fork(follow, lambda _: follow())  # the forked ones; the spawned ones import llmbench
+    util.register_after_fork(follow, lambda _: follow())
+    sys.modules["__main__"] = importlib.import_module("llmbench.engine.follower")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        os.environ.pop(VARIABLE)
 
 
 _following = set[int]()

@@ -133,26 +133,30 @@ def test_workers_that_are_deep_in_a_regular_expression(tmp_path: Path) -> None:
     kill_and_look(process, at_least=3)
 
 
-LEADS = """
-import multiprocessing, sys, time
+FAMILY = """
+import multiprocessing, time
 from pathlib import Path
-from llmbench.processes import follow, lead
 
 def below(mark):
-    follow()
     Path(mark).touch()
     time.sleep(3600)
 
-def between(mark):  # knows nothing of llmbench, as vLLM's core
+def between(mark):
     multiprocessing.get_context("spawn").Process(target=below, args=(mark,)).start()
+"""
+LEADS = """
+import multiprocessing, sys, time
+from pathlib import Path
+import family
+from llmbench.processes import followed
 
 if __name__ == "__main__":
-    lead()
     if sys.argv[1] == "forked":
         made = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
     else:
-        made = multiprocessing.get_context("spawn").Process(target=between, args=(sys.argv[2],))
-    made.start()
+        made = multiprocessing.get_context("spawn").Process(target=family.between, args=(sys.argv[2],))
+    with followed():
+        made.start()
     if sys.argv[1] == "forked":
         Path(sys.argv[2]).touch()
     time.sleep(3600)
@@ -162,6 +166,7 @@ if __name__ == "__main__":
 def family_of(folder: Path, kind: str) -> "subprocess.Popen[bytes]":
     """A program that leads, with a forked process or with two generations of spawned ones."""
     (folder / "said").touch()
+    (folder / "family.py").write_text(FAMILY)
     script = folder / "script.py"
     script.write_text(LEADS)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -201,14 +206,20 @@ def test_programs_that_run(tmp_path: Path, kind: str, kin: int) -> None:
 
 @pytest.mark.parametrize(
     ("moment", "kin"),
-    [("begins", ()), ("loads", ("EngineCore",)), ("asks", ("EngineCore", "Worker"))],
+    [
+        ("begins", ()),
+        ("imports", ("EngineCore",)),
+        ("loads", ("EngineCore",)),
+        ("asks", ("EngineCore", "Worker")),
+    ],
 )
 def test_vllms_own_processes(tmp_path: Path, smollm2: Path, moment: str, kin: tuple[str, ...]) -> None:
     pytest.importorskip("vllm.version", reason="vLLM is not installed")
     assert smollm2.is_dir()
     process = start(tmp_path, "engine.multiprocess=true", "engine.device=cpu", "limit=40", "batch_size=2")
     moments: dict[str, Callable[[], object]] = {
-        "begins": lambda: len(descendants(process)) >= 3,  # the engine's process is in its imports
+        "begins": lambda: len(descendants(process)) >= 3,  # the engine's process starts
+        "imports": lambda: "EngineCore" in names(descendants(process)),
         "loads": lambda: "Worker" in names(descendants(process)),
         "asks": lambda: journal(tmp_path),
     }

@@ -34,7 +34,7 @@ from llmbench.engine.vllm_processes import close, family, tell_of_death
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.errors import EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
-from llmbench.processes import blocked_sigint, lead
+from llmbench.processes import blocked_sigint, followed
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
@@ -109,7 +109,6 @@ class VllmEngine:
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
         self._set_environment()
-        lead()
         gc.disable()  # importing and loading make millions of objects that stay; `load` turns it on again
         model = settings(self._checkpoint)
         try:
@@ -190,7 +189,7 @@ class VllmEngine:
         if workload.greedy:
             os.environ[GREEDY] = "1"  # the worker need not warm up what sampling would use
         try:
-            with blocked_sigint() if self._config.engine.multiprocess else nullcontext():
+            with followed(), blocked_sigint() if self._config.engine.multiprocess else nullcontext():
                 self._llm = self._vllm.LLM(**arguments)
             loaded = time.monotonic()
             tell_of_death(self._llm.llm_engine)
