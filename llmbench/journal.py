@@ -167,7 +167,7 @@ class Appender:
         self._path, self._patience = path, patience
         self._file = os.open(path, _FLAGS | os.O_CREAT | (os.O_EXCL if new else 0), 0o644)
         self._synced = os.fstat(self._file).st_size
-        self._unsynced: list[bytes] = []
+        self._unsynced = bytearray()  # what the disk may not have yet
         self._written = self._synced  # the size the file has to have
         self._last_sync = time.monotonic()
 
@@ -178,7 +178,7 @@ class Appender:
             RunError: The file came back shorter than it was, or patience ended.
             Interrupted: The run was asked to end during a pause.
         """
-        self._unsynced.append(line)
+        self._unsynced += line
         self._patiently(self._write)
         self.sync_if_due()
 
@@ -208,10 +208,8 @@ class Appender:
 
     def _write(self) -> None:
         """Writes what is missing at the end, after a part of a line too."""
-        wanted = self._synced + sum(map(len, self._unsynced))
-        while self._written < wanted:
-            rest = b"".join(self._unsynced)[self._written - self._synced :]
-            count = os.write(self._file, rest)
+        while self._written < self._synced + len(self._unsynced):
+            count = os.write(self._file, self._unsynced[self._written - self._synced :])
             if not count:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._written += count
@@ -222,7 +220,7 @@ class Appender:
         own, there = os.fstat(self._file), os.stat(self._path)  # noqa: PTH116 - the pair of fstat
         if (own.st_dev, own.st_ino) != (there.st_dev, there.st_ino):
             raise OSError(errno.ESTALE, "it is another file now")
-        self._synced, self._unsynced = self._written, []
+        self._synced, self._unsynced = self._written, bytearray()
         self._last_sync = time.monotonic()
 
     def _reopen(self) -> None:

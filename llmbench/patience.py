@@ -49,7 +49,7 @@ class Patience:
         now = time.monotonic()
         if self._since is None:
             if not self.limit_s or ending:
-                raise _cannot_write(path, error) from error
+                raise cannot_write(path, error) from error
             self._since = now
             self.say(
                 f"{path} cannot be written ({error.strerror}); the run pauses and goes on by itself when it can, for at most "
@@ -57,7 +57,7 @@ class Patience:
             )
         if now - self._since > self.limit_s:
             self.over()
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         time.sleep(LOOK_S)
         if self.stop is not None and self.stop.signal_number is not None:
             self.over()
@@ -71,5 +71,6 @@ class Patience:
             self.say(f"The pause is over after {waited:.0f} s.")
 
 
-def _cannot_write(path: Path, error: OSError) -> RunError:
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """The sentence for a file of a run that takes no more."""
     return RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.")

@@ -603,12 +603,14 @@ class _Run:
 
     def _end_sitting(self) -> None:
         status, total = self.found.status, self.found.time_s.total
-        counted = sum(sitting.results for sitting in self.sittings[:-1])
-        last = replace(self.sittings[-1], status=status, results=len(self.results) - counted, time_s=total)
-        self.sittings[-1] = last if status != sittings.RUNNING else self.sittings[-1]
-        self.manifest["sittings"] = self.found.sittings = sittings.as_rows(self.sittings)
-        ended = status in ("finished", "running")
-        self.found.resume = None if ended else command(self.manifest.get("sweep") or self.store.folder)
+        if status != sittings.RUNNING:
+            counted = sum(sitting.results for sitting in self.sittings[:-1])
+            self.sittings[-1] = replace(
+                self.sittings[-1], status=status, results=len(self.results) - counted, time_s=total
+            )
+        self.found.sittings = sittings.as_rows(self.sittings)
+        left = status not in ("finished", sittings.RUNNING)
+        self.found.resume = command(self.manifest.get("sweep") or self.store.folder) if left else None
 
     def write(self) -> None:
         """Manifest and summary as they are now."""

@@ -21,7 +21,7 @@ import orjson
 from llmbench import files, journal, shapes
 from llmbench.errors import RunError
 from llmbench.lock import FolderLock
-from llmbench.patience import Patience
+from llmbench.patience import Patience, cannot_write
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.redaction import clean
 from llmbench.summary import Summary, as_dict
@@ -111,9 +111,7 @@ class Store:
         try:
             self._journal.close()
         except OSError as trouble:
-            raise RunError(
-                f"{self.folder / JOURNAL} cannot be written ({trouble.strerror}); what was journalled is kept."
-            ) from trouble
+            raise cannot_write(self.folder / JOURNAL, trouble) from trouble
         finally:
             self._lock.__exit__(kind, error, trace)
 
@@ -150,18 +148,14 @@ class Store:
         try:
             self._journal.append(line_of(result, sealed=result.benchmark in self.sealed))
         except OSError as error:
-            raise RunError(
-                f"{self.folder / JOURNAL} cannot be written ({error.strerror}); what was journalled is kept."
-            ) from error
+            raise cannot_write(self.folder / JOURNAL, error) from error
 
     def sync_if_due(self) -> None:
         """Brings the journal's lines to the disk when they have waited for a second; to be called now and then."""
         try:
             self._journal.sync_if_due()
         except OSError as error:
-            raise RunError(
-                f"{self.folder / JOURNAL} cannot be written ({error.strerror}); what was journalled is kept."
-            ) from error
+            raise cannot_write(self.folder / JOURNAL, error) from error
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -176,9 +170,7 @@ def write_whole(path: Path, text: str) -> None:
         files.refuse_special(path)
         _write_whole(path, text.encode())
     except OSError as error:
-        raise RunError(
-            f"{path} cannot be written ({error.strerror}); what was journalled is kept."
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def _write_whole(path: Path, content: bytes) -> None:
