@@ -63,6 +63,7 @@ class Regraded:
     Attributes:
         kept: Answers that the engine never gave: they stay errors, there is nothing to grade.
         summary: What summary.regraded.json holds.
+        notes: What is wrong with the run's files, such as a torn last line.
     """
 
     folder: Path
@@ -71,6 +72,7 @@ class Regraded:
     kept: int
     results: tuple[Result, ...]
     summary: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
@@ -103,6 +105,7 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
     _write(run.folder / SUMMARY, [summary, b"\n"])
     return Regraded(
         folder=run.folder,
+        notes=run.notes,
         accuracies=tuple(_accuracy(name, run.results, results) for name in names),
         changes=_changes(run.results, results, sealed),
         kept=sum(_never_given(result) for result in run.results),
@@ -233,6 +236,8 @@ def _regrade(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     found = regrade_run(parser.parse_args(arguments).run)
+    for note in found.notes:
+        _say(note)
     for change in found.changes:
         _say(_sentence(change))
     if found.kept:

@@ -16,9 +16,12 @@ import pytest
 from llmbench import clock, pipeline
 from llmbench.asking import Stop
 from llmbench.cli import compose, main
+from llmbench.compare.__main__ import main as compare
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, EngineError, Interrupted, RunError
 from llmbench.records import Request
+from llmbench.regrade import main as regrade
+from llmbench.report import write_one
 from llmbench.resume import sittings
 from llmbench.resume.commandline import command, expand, join, last, quoted
 from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
@@ -417,3 +420,19 @@ def test_a_run_that_breaks_again_and_again_ends_in_the_end(tmp_path: Path) -> No
         break
     assert found.status == "finished"
     assert found.benchmarks["arithmetic"].n == 12
+
+
+def test_whoever_reads_a_torn_run_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("run", "other"):
+        assert main([*FAKE, f"hydra.run.dir={name}"]) == 0
+    journal = tmp_path / "run" / JOURNAL
+    journal.write_bytes(journal.read_bytes()[:-30])
+    capfd.readouterr()
+    assert compare(["run", "other", "--allow-different"]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "ends within a line" in said
+    assert "11 of the 12 results" in said
+    assert regrade(["run"]) == 0
+    assert "ends within a line" in capfd.readouterr().out
+    write_one("run", "page.html")
+    assert "ends within a line" in (tmp_path / "page.html").read_text()

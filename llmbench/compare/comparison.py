@@ -215,7 +215,7 @@ def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[s
         notes.append(
             "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
         )
-    return tuple(notes)
+    return (*baseline.run.notes, *run.run.notes, *notes)
 
 
 def _cache_notes(uses: Sequence[CacheUse | None], what: str) -> list[str]:

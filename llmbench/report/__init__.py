@@ -59,7 +59,7 @@ def material_of(folder: Path, *, show_sealed: bool = False) -> Material:
     trace = read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else []
     return Material(
         name=str(folder.resolve().name),
-        summary=run.summary,
+        summary=run.summary | {"notes": [*(run.summary.get("notes") or []), *run.notes]},
         manifest=run.manifest,
         results=run.results,
         sealed=frozenset() if show_sealed else run.sealed,
