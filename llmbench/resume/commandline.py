@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.config import suggest
+from llmbench.config import nearest, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.files import expanded
 from llmbench.redaction import HIDDEN
@@ -67,7 +67,7 @@ def _nothing(folder: Path) -> str:
     """Why there is nothing to resume."""
     if not folder.exists():
         siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
-        hint = suggest(folder.name, siblings) if siblings else "."
+        hint = suggest(folder.name, siblings) if nearest(folder.name, siblings) else "."
         return f"resume={folder}: there is no such folder{hint}"
     if (folder / "summary.json").is_file():
         return f"resume={folder}: the sweep there does not say how it was begun; type its settings, with -m, beside resume."
