@@ -29,7 +29,7 @@ from yaml import YAMLError
 
 from llmbench import clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
-from llmbench.errors import ConfigError, Interrupted, LlmbenchError
+from llmbench.errors import ConfigError, Interrupted, LlmbenchError, RunError
 from llmbench.faults import Faults
 from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
@@ -82,8 +82,13 @@ class Invocation:
             ConfigError: It holds another one.
         """
         self.resources.enter_context(FolderLock(folder))
-        self._remember(folder)
         if config is None or config.resume is None or self.left is not None:
+            if self.left is None and config is not None and (folder / BEGUN).exists():
+                raise RunError(
+                    f"{folder} holds a sweep already; `{commandline.command(folder)}` goes on with it, "
+                    "hydra.sweep.dir=FOLDER begins another."
+                )
+            self._remember(folder)
             return
         self.multirun, self.sweep_folder = True, folder
         before = sweep.written_sweep(folder)
@@ -93,6 +98,7 @@ class Invocation:
                 f"{folder} holds a sweep of other settings, such as {' '.join(finished[0]['overrides'])}; "
                 "resume goes on only with those that it was begun with."
             )
+        self._remember(folder)
         self.before = before
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
@@ -361,7 +367,9 @@ def _status(invocation: Invocation) -> int:
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
         if not (invocation.multirun and any(job.error for job in invocation.jobs)):  # otherwise it was said
-            messages.complain(_sentence(error, invocation) + _goes_on(invocation, results=True))
+            refused = isinstance(error, ConfigError)  # and would be again
+            said = "" if refused else _goes_on(invocation, results=True)
+            messages.complain(_sentence(error, invocation) + said)
         return 1
     return 1 if any(job.error for job in invocation.jobs) else 0
 
@@ -422,8 +430,7 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         # Imported here so that --help, --cfg and mistyped settings answer at once.
         from llmbench import session
 
-        if not _place(job, config, invocation, may_move=not (chosen_folder or invocation.multirun)):
-            return
+        _place(job, config, invocation, may_move=not (chosen_folder or invocation.multirun))
         found = session.run_job(
             config,
             job.folder,
@@ -458,8 +465,8 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
             ).rmdir()  # only where nothing was written, as by show_prompts
 
 
-def _place(job: Job, config: Config, invocation: Invocation, *, may_move: bool) -> bool:
-    """Finds the job's folder, and what was begun in it; False where nothing is left to do there.
+def _place(job: Job, config: Config, invocation: Invocation, *, may_move: bool) -> None:
+    """Finds the job's folder, and what was begun in it.
 
     Raises:
         RunError: The folder is taken, or cannot be written.
@@ -478,10 +485,6 @@ def _place(job: Job, config: Config, invocation: Invocation, *, may_move: bool) 
     else:
         begun = begun_before(job.overrides, job.folder) if invocation.multirun else job.folder
         job.folder, job.begun = begun or session.claim(job.folder, may_move=True), "before" if begun else None
-        if begun and session.nothing_left(begun):
-            Terminal().say(f"The run in {begun} is finished; nothing is left to ask.")
-            return False
-    return True
 
 
 def _report_sweep(invocation: Invocation) -> None:

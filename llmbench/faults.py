@@ -31,7 +31,9 @@ class Restart:
             were = "1 request that was" if self.running == 1 else f"{self.running} requests that were"
             parts.append(f"the {were} running will be asked apart from the rest")
         if self.kept:
-            parts.append(f"{self.kept} finished results are kept")
+            parts.append(
+                "1 finished result is kept" if self.kept == 1 else f"{self.kept} finished results are kept"
+            )
         return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."
 
 

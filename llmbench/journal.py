@@ -96,7 +96,6 @@ def parse(content: bytes, read: Callable[[dict[str, Any]], Item]) -> Content[Ite
     wrong: dict[int, str] = {}
     lines = content.split(b"\n")
     checked = any(_checksum(line) for line in lines)
-    last_good = 0
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -108,8 +107,7 @@ def parse(content: bytes, read: Callable[[dict[str, Any]], Item]) -> Content[Ite
         else:
             items.append(item)
             kept.append(line)
-            last_good = number
-    torn = bool(wrong) and min(wrong) > last_good and (last_good > 0 or len(wrong) == 1)
+    torn = list(wrong) == [len(lines)]  # a dying process leaves one line without its end
     damage = Damage(tuple(wrong), torn, next(iter(wrong.values()))) if wrong else None
     return Content(items, kept, bad, damage)
 
@@ -138,19 +136,22 @@ def _reason(error: BaseException) -> str:
 def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
     """Takes lines that cannot be used out of a journal, so that it can be gone on with; they are kept in a file beside it.
 
+    Lines of before there were checksums get theirs, since the new ones will have them.
+
     Raises:
         OSError: It cannot be read or written.
     """
     content = files.read(path)
     found = parse(content, read)
-    if found.damage is None and (not content or content.endswith(b"\n")):
+    kept = [line if _checksum(line) else line_of(orjson.loads(line)).rstrip(b"\n") for line in found.kept]
+    if found.damage is None and kept == found.kept and (not content or content.endswith(b"\n")):
         return None
     if found.bad:
         aside = path.with_suffix(f".damaged{path.suffix}")
         before = files.read(aside) if aside.exists() else b""
         files.write_new(aside, (before, b"\n".join(found.bad), b"\n"))
     part = path.with_name(f".{path.name}.part")
-    files.write_new(part, (line + b"\n" for line in found.kept))
+    files.write_new(part, (line + b"\n" for line in kept))
     part.replace(path)
     return found.damage
 

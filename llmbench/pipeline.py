@@ -19,8 +19,8 @@ from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import beside
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
-from llmbench.errors import EngineDiedError, OutOfMemoryError, let_go
-from llmbench.faults import Faults
+from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, let_go
+from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
 from llmbench.patience import Patience
@@ -116,6 +116,7 @@ def run(  # noqa: PLR0913 - all but two are optional
     with Store(folder, sealed, goes_on=goes_on, patience=patience) as store:
         this = _Run(config, store, terminal, stop, pool, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
+        found_there = store.written()
         this.take_up(resumes=resumes)
         try:
             this.store.write_text(CONFIG, as_yaml(this.config))
@@ -136,9 +137,12 @@ def run(  # noqa: PLR0913 - all but two are optional
             log.exception("the run failed")
             raise
         finally:
-            this.add_up()
-            this.write()
-            this.report()
+            if this.refused:
+                store.put_back(found_there)
+            else:
+                this.add_up()
+                this.write()
+                this.report()
     return this.found
 
 
@@ -160,6 +164,7 @@ class _Run:
     restarts: bool = False
     trace: Sequence[Look] = ()
     kept: int = 0  # results of the processes before
+    refused: bool = False  # what was asked before is asked otherwise now
     sittings: list[Sitting] = field(default_factory=list)
     modules: dict[str, Module] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)  # deaths of the run's engines
@@ -195,7 +200,9 @@ class _Run:
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         if self._steps:
             self._note_lowered()
+        earlier = self.faults.restarts  # of sittings before
         self.faults, self.pool.faults = self.pool.faults, Faults()
+        self.faults.restarts[:0] = earlier
         answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in self.results}
         self.suspects = Suspects.of(self.config.engine_restarts, self.faults.suspects, answered)
         self._note_deaths()
@@ -218,8 +225,16 @@ class _Run:
         if steps and not self._steps:
             self.pool.steps[self.asked_for] = steps
             self.config = self.pool.lowered(self.config)
-        kept = ("started", "overrides", "arguments", "directory", "sweep")
+        kept = ("started", "overrides", "arguments", "directory", "sweep", "data", "samples", "checkpoint")
         self.manifest |= {name: before[name] for name in kept if name in before}
+        benchmarks = self.config.benchmarks
+        self.totals = {
+            name: len(ids) * benchmarks[name].repeats
+            for name, ids in (before.get("samples") or {}).items()
+            if name in benchmarks
+        }
+        self.found.notes[:0] = before.get("notes") or []
+        self.faults.restarts = [Restart(**row) for row in before.get("restarts") or []]
         self.terminal.notice(
             f"Going on with {self.store.folder}: {self.kept} result{'' if self.kept == 1 else 's'} kept."
         )
@@ -261,7 +276,7 @@ class _Run:
             )
             engine, work, questions = self._load(work, writing, read, checkpoint)
             if self.kept:
-                checks.check_questions(self.store.folder, questions, self.results)
+                self._check_questions(questions)
                 self.results[:] = map(without_texts, self.results)
             engine.begin(tokenizer, work, loaded=self.loaded)
             self.engine = engine
@@ -279,6 +294,14 @@ class _Run:
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
                 self.trace = sampler.trace()
+
+    def _check_questions(self, questions: Questions) -> None:
+        """Refuses to go on with other questions, and leaves the folder as it was found."""
+        try:
+            checks.check_questions(self.store.folder, questions, self.results)
+        except ConfigError:
+            self.refused = True
+            raise
 
     def _check_sandbox(self, modules: Mapping[str, Module]) -> None:
         """Refuses benchmarks of programs where they could not be run, before anything is loaded."""
@@ -529,7 +552,7 @@ class _Run:
                 if self.found.engine is not None:
                     self.found.engine.loads = self.loaded + self.renewals
                 if self.found.engine is not None and self.found.engine.name != "fake":
-                    firsts = [r.completions[0].timing for r in self.results if r.completions]
+                    firsts = [r.completions[0].timing for r in self.results[self.kept :] if r.completions]
                     stamps = [t.queued + t.ttft for t in firsts if t is not None]
                     times.first_token = clock.at(min(stamps)) if stamps else None
 
@@ -615,7 +638,7 @@ class _Run:
     def write(self) -> None:
         """Manifest and summary as they are now."""
         self.manifest["status"] = self.found.status
-        self.manifest["sittings"] = sittings.as_rows(self.sittings)
+        self.manifest |= {"sittings": sittings.as_rows(self.sittings), "notes": self.found.notes}
         self.store.write_manifest(self.manifest)
         self.store.write_summary(self.found)
 

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmbench import files, shapes
-from llmbench.cache.use import generated_tokens
+from llmbench.cache.use import tokens_per_s
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import RunError
 from llmbench.messages import printable
@@ -173,8 +173,6 @@ def _json(path: Path, shape: object) -> dict[str, Any]:
 def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Listed:
     benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
     times = summary.get("time_s") or {}
-    tokens = generated_tokens(summary)
-    generate = times.get("generate")
     scores = {key: Score(_number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()}
     return Listed(
         folder=name,
@@ -183,7 +181,7 @@ def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) 
         status=str(summary.get("status")),
         scores=scores,
         time_s=_number(times.get("total")),
-        tokens_per_s=tokens / generate if generate and tokens else None,
+        tokens_per_s=tokens_per_s(summary),
         overrides=tuple(map(str, manifest.get("overrides") or ())),
     )
 

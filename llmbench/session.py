@@ -12,11 +12,13 @@ from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.errors import ConfigError, RunError
 from llmbench.hub import notice_no_network
+from llmbench.lock import FolderLock
 from llmbench.logs import captured
 from llmbench.pool import EnginePool
 from llmbench.questions import import_modules, read_samples, write_questions
+from llmbench.resume.checks import check_settings, lowered_before
 from llmbench.signals import listening
-from llmbench.store import CONFIG, JOURNAL, LOG, load_run
+from llmbench.store import CONFIG, JOURNAL, LOG, REPORT, load_run
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
@@ -61,6 +63,9 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
         with captured(folder / LOG, config.log_level) as (out, err), listening() as stop:
             terminal = Terminal(out, err)
             _say_beforehand(config, overrides, terminal, named=named)
+            if resumes and nothing_left(folder):
+                _make_up(config, folder, terminal)
+                return None
             found = pipeline.run(
                 config,
                 folder,
@@ -97,8 +102,29 @@ def nothing_left(folder: Path) -> bool:
     return run.summary.get("status") == "finished" and not run.notes and len(run.results) >= expected
 
 
+def _make_up(config: Config, folder: Path, terminal: Terminal) -> None:
+    """Says that a run is finished, and writes what is asked for and missing.
+
+    Raises:
+        ConfigError: The settings are others than the run's.
+    """
+    with FolderLock(folder):
+        check_settings(folder, config, lowered_before(folder))
+        terminal.say(f"The run in {folder} is finished; nothing is left to ask.")
+        if config.report and not (folder / REPORT).exists():
+            from llmbench.report import write_one
+
+            write_one(folder)
+        _export(config, folder, terminal)
+
+
 def _hand_on(config: Config, folder: Path, terminal: Terminal) -> None:
     """Writes the finished run for other programs; what fails there costs a sentence, never the run."""
+    _export(config, folder, terminal)
+    tracking.track(config, folder, terminal)
+
+
+def _export(config: Config, folder: Path, terminal: Terminal) -> None:
     if config.export:
         from llmbench.export import export_run
 
@@ -106,7 +132,6 @@ def _hand_on(config: Config, folder: Path, terminal: Terminal) -> None:
             export_run(folder, config.export)
         except (RunError, OSError) as error:
             terminal.notice(f"export: {error} `python -m llmbench.export {folder}` tries again.")
-    tracking.track(config, folder, terminal)
 
 
 def _say_beforehand(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:

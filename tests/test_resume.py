@@ -15,6 +15,7 @@ import pytest
 
 from llmbench import clock, pipeline
 from llmbench.asking import Stop
+from llmbench.cache.use import tokens_per_s
 from llmbench.cli import compose, main
 from llmbench.compare.__main__ import main as compare
 from llmbench.engine.fake import nonsense
@@ -24,6 +25,7 @@ from llmbench.regrade import main as regrade
 from llmbench.report import write_one
 from llmbench.resume import sittings
 from llmbench.resume.commandline import command, expand, join, last, quoted
+from llmbench.runs import list_runs
 from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
 from tests.conftest import FakeEngines
 from tests.test_journal import CHANGES
@@ -436,3 +438,114 @@ def test_whoever_reads_a_torn_run_is_told(tmp_path: Path, capfd: pytest.CaptureF
     assert "ends within a line" in capfd.readouterr().out
     write_one("run", "page.html")
     assert "ends within a line" in (tmp_path / "page.html").read_text()
+
+
+def test_journals_of_before_there_were_checksums_are_gone_on_with(tmp_path: Path) -> None:
+    partly(tmp_path / "run")
+    journal = tmp_path / "run" / JOURNAL
+    old = [line[: line.rindex(b',"crc32"')] + b"}" for line in journal.read_bytes().splitlines()]
+    journal.write_bytes(b"\n".join(old) + b"\n")
+    assert main(["resume=run"]) == 0
+    run = load_run(tmp_path / "run")
+    assert len(run.results) == 12
+    assert run.notes == ()
+    assert [r.sample_id for r in run.results][: len(old)] == [json.loads(line)["id"] for line in old]
+
+
+def test_no_figure_of_speed_mixes_two_sittings(tmp_path: Path) -> None:
+    partly(tmp_path / "run")
+    assert main(["resume=run"]) == 0
+    assert list_runs(tmp_path)[0].tokens_per_s is None
+    assert tokens_per_s(load_run(tmp_path / "run").summary) is None
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "2 sittings of" in page
+    whole(tmp_path / "whole")
+    assert tokens_per_s(load_run(tmp_path / "whole").summary) is not None
+
+
+def test_a_refused_resume_leaves_the_folder_as_it_was(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "mine.jsonl"
+    rows = [{"question": f"What is {n} + 1?", "answer": f"#### {n + 1}"} for n in range(12)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    partly(tmp_path / "run", "benchmark=gsm8k", f"benchmarks.gsm8k.data_files={data}")
+    names = ("config.yaml", MANIFEST, SUMMARY, JOURNAL)
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in names}
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps(row | {"question": "?"}) + "\n" for row in rows))
+    assert main(["resume=run", f"benchmarks.gsm8k.data_files={other}"]) == 1
+    assert "differs from the one in" in capfd.readouterr().err
+    assert before == {name: (tmp_path / "run" / name).read_bytes() for name in names}
+    (tmp_path / "run" / "config.yaml").unlink()
+    assert main(["resume=run"]) == 1
+    assert "config.yaml is missing" in capfd.readouterr().err
+
+
+def test_a_finished_run_takes_no_other_settings_but_gets_what_is_missing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole(tmp_path / "run")
+    assert main(["resume=run", "sampling.temperature=1"]) == 1
+    assert "sampling.temperature=1.0" in capfd.readouterr().err
+    (tmp_path / "run" / "report.html").unlink()
+    assert main(["resume=run", "export=csv"]) == 0
+    assert (tmp_path / "run" / "report.html").exists()
+    assert (tmp_path / "run" / "samples.csv").exists()
+
+
+def test_what_was_said_before_is_kept_and_so_are_deaths(tmp_path: Path) -> None:
+    partly(tmp_path / "run")
+    folder = tmp_path / "run"
+    manifest = json.loads((folder / MANIFEST).read_text())
+    death = {"error": "It died.", "running": 2, "kept": 1, "fresh": False}
+    (folder / MANIFEST).write_text(
+        json.dumps(manifest | {"restarts": [death], "notes": ["Once upon a time."]})
+    )
+    assert main(["resume=run"]) == 0
+    run = load_run(folder)
+    assert run.manifest["restarts"] == [death]
+    assert run.summary["notes"] == ["Once upon a time."]
+    assert run.summary["restarts"][0].startswith("It died. A new engine goes on")
+
+
+def test_an_interrupted_resume_still_says_what_is_missing(tmp_path: Path) -> None:
+    partly(tmp_path / "run", "limit=40")
+    stop = Stop()
+
+    def never(_: Request) -> str:
+        raise Interrupted(signal.SIGINT)
+
+    with FakeEngines(never).pool() as pool, pytest.raises(Interrupted):
+        pipeline.run(
+            compose([*FAKE, "limit=40"]), tmp_path / "run", stop=stop, pool=pool, goes_on=True, resumes=True
+        )
+    found = load_run(tmp_path / "run").summary
+    assert found["benchmarks"]["arithmetic"]["expected"] == 40
+    assert any("are missing" in warning for warning in found["warnings"])
+
+
+def test_a_sweep_takes_no_settings_beside_it_and_is_not_overwritten(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["-m", "benchmark=arithmetic", "engine=fake", "limit=2", "report=false", "batch_size=1,2"]
+    assert main([*settings, "hydra.sweep.dir=sweep"]) == 0
+    files = ("sweep.json", "summary.json")
+    before = {name: (tmp_path / "sweep" / name).read_bytes() for name in files}
+    capfd.readouterr()
+    for command_line, said in (
+        (["resume=sweep", "sampling.temperature=1"], "cannot change within the sweep"),
+        ([*settings, "seed=3", "hydra.sweep.dir=sweep"], "holds a sweep already"),
+        ([*settings, "seed=3", "resume=sweep"], "holds a sweep of other settings"),
+        (["resume="], "names nothing"),
+    ):
+        assert main(command_line) == 1
+        assert said in capfd.readouterr().err
+        assert before == {name: (tmp_path / "sweep" / name).read_bytes() for name in files}
+    assert main(["resume=sweep"]) == 0
+
+
+def test_flags_may_stand_beside_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    partly(tmp_path / "run")
+    assert main(["resume=run", "--cfg", "job"]) == 0
+    assert "batch_size: 3" in capfd.readouterr().out

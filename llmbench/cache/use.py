@@ -44,6 +44,19 @@ def generated_tokens(summary: Mapping[str, Any]) -> int:
     return int(written - (cached.output_tokens if cached is not None else 0))
 
 
+def tokens_per_s(summary: Mapping[str, Any]) -> float | None:
+    """Output tokens of all benchmarks for each second of generating.
+
+    None where they come from several processes, of which `time_s` has the last one's seconds only: then benchmarks have no time of
+    their own either.
+    """
+    found = [row for row in (summary.get("benchmarks") or {}).values() if row.get("n")]
+    generate, tokens = (summary.get("time_s") or {}).get("generate"), generated_tokens(summary)
+    if any(row.get("time_s") is None for row in found):
+        return None
+    return tokens / generate if generate and tokens else None
+
+
 def total(uses: Iterable[CacheUse | None]) -> CacheUse | None:
     """The use of several benchmarks; None where the cache was off."""
     known = [use for use in uses if use is not None]

@@ -14,6 +14,7 @@ from llmbench.compare.settings import Setting, differing, read_config
 from llmbench.errors import RunError
 from llmbench.paired import Flip, PairedDifference, PairedTest
 from llmbench.records import Result
+from llmbench.resume import sittings
 from llmbench.store import load_run
 from llmbench.summary import UNANSWERED
 
@@ -215,6 +216,12 @@ def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[s
         notes.append(
             "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
         )
+    for side, planned in (("baseline", baseline), ("run", run)):
+        sat = sittings.read(planned.run.summary.get("sittings"))
+        if len(sat) > 1:
+            notes.append(
+                f"The {side} was done in {sittings.sentence(sat)}: its time to score, loading and generating are the last one's."
+            )
     return (*baseline.run.notes, *run.run.notes, *notes)
 
 

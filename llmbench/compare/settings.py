@@ -51,7 +51,7 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
     """What differs, by name. Of benchmarks that only one run has nothing is listed; that they differ is said elsewhere."""
     first, second = dict(flat(baseline)), dict(flat(run))
     both = set(baseline.get("benchmarks") or ()) & set(run.get("benchmarks") or ())
-    names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
+    names = [name for name in {**first, **second} if first.get(name) != second.get(name) and name != "resume"]
     return tuple(
         Setting(name, first.get(name), second.get(name)) for name in sorted(names) if _shared(name, both)
     )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from llmbench.cache.use import tokens_per_s
 from llmbench.compare.settings import read_config
 from llmbench.report.text import clipped, visible
-from llmbench.report.words import at, tokens_per_s
+from llmbench.report.words import at
 from llmbench.store import Run, load_run
 
 

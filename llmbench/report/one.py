@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.cache import use
+from llmbench.cache.use import tokens_per_s
 from llmbench.records import Result
 from llmbench.report import answers, time
 from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack
 from llmbench.report.text import visible
-from llmbench.report.words import at, gib, interval, joules, number, percent, seconds, tokens_per_s
+from llmbench.report.words import at, gib, interval, joules, number, percent, seconds
+from llmbench.resume import sittings
 from llmbench.telemetry.records import Sample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
@@ -131,6 +133,11 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     cached = use.total(use.of_summary(summary))
     if cached is not None and cached.hits:
         found.append(str(use.sentence(cached)))
+    sat = sittings.read(summary.get("sittings"))
+    if len(sat) > 1:
+        found.append(
+            f"The run was done in {sittings.sentence(sat)}; times below are the last one's, and it has no single throughput."
+        )
     return found + [str(sentence) for sentence in summary.get("preflight") or []]
 
 

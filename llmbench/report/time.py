@@ -48,7 +48,11 @@ def parts(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, fl
     if load:
         found["other load"] = max(0.0, load - sum(pieces.get(name) or 0.0 for name in named))
     generate = times.get("generate")
-    timings = [c.timing for r in results for c in r.completions if c.timing is not None]
+    rows = summary.get("sittings") or []
+    own = (
+        results[-rows[-1]["results"] or len(results) :] if len(rows) > 1 else results
+    )  # others have another clock
+    timings = [c.timing for r in own for c in r.completions if c.timing is not None]
     if generate and timings:
         prefill, tail = edges(timings)
         found |= {"prefill": prefill, "decode": max(0.0, generate - prefill - tail), "tail": tail}

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmbench.cache.use import generated_tokens
-
 GIB = 2**30
 NONE = "-"
 
@@ -54,10 +52,3 @@ def at(content: Mapping[str, Any] | None, *names: str) -> Any:  # noqa: ANN401 -
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-def tokens_per_s(summary: Mapping[str, Any]) -> float | None:
-    """Output tokens of all benchmarks for each second of generating."""
-    generate = at(summary, "time_s", "generate")
-    tokens = generated_tokens(summary)
-    return tokens / generate if generate and tokens else None

@@ -11,6 +11,7 @@ from llmbench.config import Config, as_yaml_data
 from llmbench.errors import ConfigError
 from llmbench.questions import Questions
 from llmbench.records import Result
+from llmbench.store import CONFIG, MANIFEST, Manifest, read_object
 
 MAY_CHANGE = re.compile(
     r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|disk_wait_s"
@@ -38,7 +39,9 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
     """
     before = read_config(folder)
     if not before:
-        return
+        raise ConfigError(
+            f"{folder / CONFIG} is missing, so nobody can tell under which settings its results came about; take it from a backup."
+        )
     now = redaction.clean(as_yaml_data(config))
     chosen, had = sorted(now["benchmarks"]), sorted(before.get("benchmarks") or ())
     if chosen != had:
@@ -52,6 +55,12 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
     ]
     if changed:
         raise ConfigError(_refusal(folder, changed))
+
+
+def lowered_before(folder: Path) -> list[str]:
+    """The settings that were lowered in a run because memory ran short."""
+    rows = read_object(folder / MANIFEST, Manifest).get("recovery") or []
+    return [str(row.get("setting")) for row in rows]
 
 
 def _refusal(folder: Path, changed: Sequence[Setting]) -> str:

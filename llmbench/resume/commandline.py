@@ -33,8 +33,10 @@ def expand(arguments: Sequence[str]) -> list[str]:
         RunError: What is there cannot be read.
     """
     named = [a for a in arguments if a.startswith(SETTING)]
-    if not named or named[-1] in (SETTING, f"{SETTING}null"):
+    if not named or named[-1] == f"{SETTING}null":
         return list(arguments)
+    if named[-1] == SETTING:
+        raise ConfigError("resume= names nothing; give it the folder of a run or a sweep, or last.")
     typed = [a for a in arguments if not a.startswith(SETTING)]
     name = _unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
@@ -46,12 +48,15 @@ def expand(arguments: Sequence[str]) -> list[str]:
     folder = folder.absolute()
     if (folder / BEGUN).is_file():
         begun = read_object(folder / BEGUN, Manifest)
-        restored = join(_strings(begun, "arguments", folder), typed)
+        told = _strings(begun, "arguments", folder)
+        _refuse_beside_a_sweep(folder, told, typed)
+        restored = join(told, typed)
         added = [SETTING + quoted(str(folder))]
     elif (folder / MANIFEST).is_file():
         begun = read_object(folder / MANIFEST, Manifest)
         if begun.get("sweep"):
-            raise ConfigError(f"{folder} is a job of a sweep; resume={begun['sweep']} goes on with that.")
+            sweep = folder.parent if (folder.parent / BEGUN).is_file() else begun["sweep"]
+            raise ConfigError(f"{folder} is a job of a sweep; resume={sweep} goes on with that.")
         given = "arguments" if "arguments" in begun else "overrides"
         restored = join(_strings(begun, given, folder), typed)
         added = [f"hydra.run.dir={quoted(str(folder))}", SETTING + quoted(str(folder))]
@@ -60,7 +65,22 @@ def expand(arguments: Sequence[str]) -> list[str]:
     directory = begun.get("directory")
     if isinstance(directory, str) and Path(directory).is_dir():
         os.chdir(directory)
-    return [*restored, *added]
+    flags = [a for a in restored if not _is_setting(a)]  # Hydra takes them only before the settings
+    return [*flags, *(a for a in restored if _is_setting(a)), *added]
+
+
+def _refuse_beside_a_sweep(folder: Path, told: Sequence[str], typed: Sequence[str]) -> None:
+    """Refuses settings beside a sweep: its jobs are known by theirs, so that others would be other jobs.
+
+    Raises:
+        ConfigError: There is one that is not a secret of before.
+    """
+    hidden = {_key(a) for a in told if HIDDEN in a} | {"runs_dir"}
+    other = next((a for a in typed if _is_setting(a) and _key(a) not in hidden), None)
+    if other is not None:
+        raise ConfigError(
+            f"{other} cannot change within the sweep in {folder}: its jobs would be others. Leave it out, or begin another sweep."
+        )
 
 
 def _nothing(folder: Path) -> str:
