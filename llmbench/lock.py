@@ -42,20 +42,23 @@ class FolderLock:
         """Takes the lock.
 
         Raises:
-            RunError: Another process holds it.
-            OSError: The folder cannot be written.
+            RunError: Another process holds it, or the folder cannot be written.
         """
-        found = self._folder.stat()
-        self._key = found.st_dev, found.st_ino
-        with _guard:
-            if self._key not in _held:
-                _held[self._key] = [self._take(), 0]
-            _held[self._key][1] += 1
+        try:
+            found = self._folder.stat()
+            key = found.st_dev, found.st_ino
+            with _guard:
+                if key not in _held:
+                    _held[key] = [self._take(), 0]
+                _held[key][1] += 1
+        except OSError as error:
+            raise RunError(f"{self._folder / FILE} cannot be written ({error.strerror}).") from error
+        self._key = key
         return self
 
     def _take(self) -> int:
         path = self._folder / FILE
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

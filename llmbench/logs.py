@@ -30,7 +30,9 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644
+    )  # a pipe without a reader is refused
     handler = logging.StreamHandler(
         os.fdopen(os.dup(log), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     )

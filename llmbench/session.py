@@ -85,7 +85,8 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                     terminal.say(references.sentence(comparison))
             _hand_on(config, folder, terminal)
     except OSError as error:
-        if error.errno in FULL_OR_READ_ONLY:
+        own = isinstance(error.filename, str) and Path(error.filename).parent == folder
+        if own or error.errno in FULL_OR_READ_ONLY:
             raise cannot_write(folder, error) from error
         raise
     return found
