@@ -166,6 +166,7 @@ class _Run:
     kept: int = 0  # results of the processes before
     refused: bool = False  # what was asked before is asked otherwise now
     sittings: list[Sitting] = field(default_factory=list)
+    begun_with: int = 0  # results when this sitting began
     modules: dict[str, Module] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)  # deaths of the run's engines
     suspects: Suspects = field(init=False)
@@ -193,6 +194,9 @@ class _Run:
         self.sittings = sittings.read(before.get("sittings"))
         if resumes or not self.sittings:
             self.sittings = sittings.begin(self.sittings, folder, self.kept, clock.started())
+            self.begun_with = self.kept
+        else:
+            self.begun_with = sum(sitting.results for sitting in self.sittings[:-1])
         if self.store.damage is not None:
             self._note_about(self.store.damage.sentence(folder / JOURNAL))
         if resumes and before:
@@ -627,10 +631,8 @@ class _Run:
     def _end_sitting(self) -> None:
         status, total = self.found.status, self.found.time_s.total
         if status != sittings.RUNNING:
-            counted = sum(sitting.results for sitting in self.sittings[:-1])
-            self.sittings[-1] = replace(
-                self.sittings[-1], status=status, results=len(self.results) - counted, time_s=total
-            )
+            added = len(self.results) - self.begun_with
+            self.sittings[-1] = replace(self.sittings[-1], status=status, results=added, time_s=total)
         self.found.sittings = sittings.as_rows(self.sittings)
         left = status not in ("finished", sittings.RUNNING)
         self.found.resume = command(self.manifest.get("sweep") or self.store.folder) if left else None

@@ -145,6 +145,7 @@ def test_what_damage_took_is_asked_again(tmp_path: Path, capfd: pytest.CaptureFi
     run = load_run(tmp_path / "run")
     assert len(run.results) == 12
     assert any("line 4" in note for note in run.summary["notes"])
+    assert [sitting["results"] for sitting in run.summary["sittings"]] == [12, 1]
 
 
 @pytest.mark.parametrize("change", CHANGES)

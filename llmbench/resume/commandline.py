@@ -91,7 +91,10 @@ def _nothing(folder: Path) -> str:
         return f"resume={folder}: there is no such folder{hint}"
     if (folder / "summary.json").is_file():
         return f"resume={folder}: the sweep there does not say how it was begun; type its settings, with -m, beside resume."
-    return f"resume={folder}: the folder holds neither a run nor a sweep that had begun."
+    return (
+        f"resume={folder}: the folder holds neither a run nor a sweep that had begun; if one was killed there in its first moment, "
+        "remove the folder and type its command again."
+    )
 
 
 def join(before: Sequence[str], typed: Sequence[str]) -> list[str]:
