@@ -30,9 +30,9 @@ from llmbench.engine.vllm_choices import (
     pick_device,
 )
 from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
-from llmbench.engine.vllm_processes import close, family, tell_of_death
+from llmbench.engine.vllm_processes import close, family, kill, tell_of_death
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
-from llmbench.errors import EngineError, LlmbenchError, let_go
+from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
 from llmbench.processes import blocked_sigint, followed
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
@@ -93,6 +93,7 @@ class VllmEngine:
         self._before: dict[str, float] = {}
         self._family: list[psutil.Process] = []
         self._log_begins = 0
+        self._killed: str | None = None
 
     @property
     def _in_process(self) -> bool:
@@ -390,6 +391,8 @@ class VllmEngine:
 
     def _died(self, error: Exception) -> EngineError:
         log.error("vLLM stopped working", exc_info=error)
+        if self._killed is not None:
+            return EngineDiedError(self._killed)
         return step_error(error, self._log_begins, in_process=self._in_process)
 
     def _admit(self) -> list[Completion]:
@@ -465,6 +468,14 @@ class VllmEngine:
     def running(self) -> list[str]:
         """What was given to vLLM, the few that it has queued included."""
         return [request.id for request in self._running.values()]
+
+    def kill(self, reason: str) -> bool:
+        """Kills its processes; where there are none, it computes in this one."""
+        if not self._family:
+            return False
+        self._killed = reason
+        kill(self._family)
+        return True
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished, in vLLM too."""
