@@ -21,7 +21,7 @@ from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import beside
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
-from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, let_go
+from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RunError, let_go
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
@@ -271,7 +271,10 @@ class _Run:
         modules = self.modules = import_modules(self.config)
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
         with Sampler(parallel) as sampler, MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler):
-            sampler.write(self.store.folder / TRACE)
+            try:
+                sampler.write(self.store.folder / TRACE)
+            except RunError as error:  # no run ends for want of telemetry
+                log.warning("%s", error)
             self._check_sandbox(modules)
             grader: Grader[Exchange] = self.pool.grader(
                 graders_need(self.config), self.config.sandbox.value, runs_code=runs_code(modules)
