@@ -331,7 +331,9 @@ class _Run:
         sandbox.check()
 
     def _find_checkpoint(self) -> Checkpoint | None:
-        if self.config.model.path is None and not embedded.ready(self.config.model.embedded):
+        model = self.config.model
+        needed = self.config.engine.name != "fake" and model.path is None
+        if needed and not embedded.ready(model.embedded):
             self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
         return self.pool.engines.find_checkpoint(self.config)
 
