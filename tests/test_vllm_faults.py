@@ -1,6 +1,8 @@
 """The real engine in processes of its own, which are killed or stopped while it is asked: the run goes on and ends with the same scores."""
 
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,12 +35,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Run:
     return load_run(folder / "run")
 
 
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The temporary folder of the runs, which has a short path, as sockets need it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+def sockets(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_socket()]
+
+
 @pytest.mark.parametrize("victim", ["EngineCore", "Worker"])
 def test_a_killed_process_of_the_engines_costs_no_answer(
-    tmp_path: Path, undisturbed: Run, victim: str
+    tmp_path: Path, undisturbed: Run, victim: str, temporary: Path
 ) -> None:
     process = start(tmp_path, *SETTINGS)
     wait_for(process, lambda: journal(tmp_path), tmp_path)
+    assert sockets(temporary)
     family = descendants(process)
     (killed,) = [p for p in family if victim in names([p])]
     killed.send_signal(signal.SIGKILL)
@@ -56,6 +71,7 @@ def test_a_killed_process_of_the_engines_costs_no_answer(
     scores = [one.summary["benchmarks"]["arithmetic"]["accuracy"] for one in (run, undisturbed)]
     assert scores[0] == scores[1]
     all_end(family)
+    assert not sockets(temporary)
 
 
 def test_a_stopped_process_of_the_engines_is_noticed_and_costs_no_answer(

@@ -31,6 +31,7 @@ from llmbench.engine.vllm_choices import (
 )
 from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
 from llmbench.engine.vllm_processes import close, family, kill, tell_of_death
+from llmbench.engine.vllm_sockets import VARIABLE, socket_folder
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
@@ -150,6 +151,9 @@ class VllmEngine:
             "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", config.log_level),
             "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
         }
+        sockets = socket_folder() if VARIABLE not in os.environ else None
+        if sockets is not None:
+            wanted[VARIABLE] = str(sockets)
         if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
             wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
         self._environment = {name: os.environ.get(name) for name in wanted}
