@@ -16,6 +16,7 @@ from llmbench.records import Completion, FinishReason, Outcome, Request, Result,
 from llmbench.store import Store
 from llmbench.suspects import Suspects
 from llmbench.tokenizers import Tokenizer
+from llmbench.watch import Watch
 
 IDLE_S = 0.005
 """How long to wait for graders when the engine has nothing left to do."""
@@ -71,6 +72,7 @@ class Asking:
     results: list[Result]
     suspects: Suspects = field(default_factory=lambda: Suspects(bound=0))
     renewal: Renewal | None = None
+    watch: Watch = field(default_factory=Watch)
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
     dead: bool = False  # the engine; it is closed
@@ -144,7 +146,8 @@ class Asking:
         """Gives the engine what it is to have and takes what it has finished; if it died, what it had is asked again."""
         try:
             self._submit()
-            for completion in self.engine.step():
+            engine = self.engine
+            for completion in engine.step() if isinstance(engine, CachedEngine) else self.watch.step(engine):
                 self._receive(completion)
         except EngineDiedError as error:
             begun = time.monotonic()
@@ -251,6 +254,10 @@ class Asking:
         exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
         text, reason = exchange.written.text, exchange.written.finish_reason
         self.grader.submit(exchange, benchmark.module, asked.sample, text, reason)
+
+    def keep(self) -> None:
+        """Records what was graded while the engine hangs in a step; for the watch's thread, before the process ends."""
+        self._collect()
 
     def _collect(self, *, wait: bool = False) -> None:
         """Records what the graders have finished."""

@@ -263,6 +263,9 @@ class Config:
     engine_restarts: int = (
         3  # times in a row that a new engine is loaded for one that died before it answered anything
     )
+    engine_wait_s: float | None = (
+        1800.0  # how long the engine may be silent while it is asked, before it is given up; None: for ever
+    )
     cache: bool = (
         False  # completions of earlier runs are given back where everything that decides them is the same
     )
@@ -377,6 +380,13 @@ def validate(config: Config) -> None:
     _check(config.disk_wait_s >= 0, "disk_wait_s", config.disk_wait_s, "a number of seconds from 0")
     _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
     _check(config.engine_restarts >= 0, "engine_restarts", config.engine_restarts, "a whole number from 0")
+    wait_s = config.engine_wait_s
+    _check(
+        wait_s is None or wait_s > 0,
+        "engine_wait_s",
+        wait_s,
+        "a number of seconds above 0, or null to wait for ever",
+    )
     least = 1 << 20
     _check(
         config.cache_max_bytes >= least, "cache_max_bytes", config.cache_max_bytes, f"at least {least} bytes"

@@ -4,10 +4,12 @@
 """
 
 import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import beside
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
-from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, let_go
+from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RunError, let_go
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
@@ -41,19 +43,26 @@ from llmbench.recovery import StartAgain, Step, lowered, next_step
 from llmbench.resume import checks, sittings
 from llmbench.resume.commandline import command
 from llmbench.resume.sittings import Sitting
-from llmbench.store import CONFIG, JOURNAL, MEMORY_LOG, REPORT, TRACE, Store, read_journal
+from llmbench.signals import leave
+from llmbench.store import CONFIG, JOURNAL, LOG, MEMORY_LOG, REPORT, TRACE, Store, read_journal
 from llmbench.summary import Summary
 from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
 from llmbench.terminal import Terminal
 from llmbench.tokenizers import Tokenizer
+from llmbench.watch import Watch
 
 log = logging.getLogger(__name__)
 
 MANIFEST_VERSION = 1
 AT_LOAD = ("bitsandbytes", "fp8")
 """Quantizations that vLLM makes of bf16 weights; other names mean that the checkpoint's own weights are quantised."""
+
+FAILED = 1
+"""The exit status of a run that failed."""
+LEAVE_S = 60.0
+"""For a run that cannot go on to write what it has, before its process ends all the same."""
 
 NO_SANDBOX = (
     "sandbox=none: programs that the model writes run as you, with your files and your network; "
@@ -262,7 +271,10 @@ class _Run:
         modules = self.modules = import_modules(self.config)
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
         with Sampler(parallel) as sampler, MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler):
-            sampler.write(self.store.folder / TRACE)
+            try:
+                sampler.write(self.store.folder / TRACE)
+            except RunError as error:  # no run ends for want of telemetry
+                log.warning("%s", error)
             self._check_sandbox(modules)
             grader: Grader[Exchange] = self.pool.grader(
                 graders_need(self.config), self.config.sandbox.value, runs_code=runs_code(modules)
@@ -319,7 +331,9 @@ class _Run:
         sandbox.check()
 
     def _find_checkpoint(self) -> Checkpoint | None:
-        if self.config.model.path is None and not embedded.ready(self.config.model.embedded):
+        model = self.config.model
+        needed = self.config.engine.name != "fake" and model.path is None
+        if needed and not embedded.ready(model.embedded):
             self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
         return self.pool.engines.find_checkpoint(self.config)
 
@@ -525,8 +539,9 @@ class _Run:
         sampler.begin()
         sampler.watch_engine(engine.state)
         since, warn = self.pool.since, lambda sentence: self._warn([sentence])
+        watch = Watch(self.config.engine_wait_s, self.terminal.notice)
         with (
-            beside(engine, self.config, checkpoint, tokenizer, since, warn) as answering,
+            beside(engine, self.config, checkpoint, tokenizer, since, warn, watch) as answering,
             Progress(self.terminal, self.totals) as progress,
         ):
             sampler.listen(progress.look)
@@ -542,9 +557,11 @@ class _Run:
                 self.results,
                 self.suspects,
                 self.renewal,
+                watch,
             )
             try:
-                asking.run()
+                with watch.looking(partial(self._engine_hangs, asking=asking, sampler=sampler)):
+                    asking.run()
             finally:
                 sampler.unlisten(progress.look)
                 sampler.watch_engine(None)
@@ -559,6 +576,37 @@ class _Run:
                     firsts = [r.completions[0].timing for r in self.results[self.kept :] if r.completions]
                     stamps = [t.queued + t.ttft for t in firsts if t is not None]
                     times.first_token = clock.at(min(stamps)) if stamps else None
+
+    def _engine_hangs(self, reason: str, *, asking: Asking, sampler: Sampler) -> None:
+        """Ends the process whose main thread hangs in the engine; in the watch's thread. A library's caller is told, and keeps its process.
+
+        What is written comes in the order of its worth: a driver that hangs may let telemetry hang as well.
+        """
+        if not self.restarts:
+            self._warn(
+                [f"{reason}; only the end of this process can end it, and what was journalled is kept."]
+            )
+            return
+        threading.Timer(LEAVE_S, leave, (FAILED,)).start()
+        try:
+            self.found.status, self.found.error = (
+                "failed",
+                f"{reason}; only the process's end could end that.",
+            )
+            log.error("%s", self.found.error)
+            asking.progress.leave()
+            asking.keep()
+            self.add_up()
+            self.terminal.notice(f"llmbench: {self.found.error} `{self.found.resume}` goes on with it.")
+            self.write()
+            self.found.memory, self.found.gpu, self.trace = sampler.memory(), sampler.gpu(), sampler.trace()
+            self.write()
+            self.report()
+            redaction.scrub(self.store.folder / LOG)
+        except Exception:
+            log.exception("what was left to write could not be written")
+        finally:
+            leave(FAILED)
 
     def learn(self) -> None:
         """Lets the engine remember what this run took."""

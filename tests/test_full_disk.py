@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli import main
-from llmbench.store import JOURNAL, load_run
+from llmbench.store import JOURNAL, TRACE, load_run
+from llmbench.telemetry.trace import read_trace
 from tests.test_resume import started
 
 SLOW = ("benchmark=arithmetic", "engine=fake", "batch_size=4", "engine.args={step_s: 0.001}")
@@ -54,6 +55,7 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(place: Path) -> None:
         assert 0 < paused_at < 800
         time.sleep(1)
         assert len(load_whole_lines(place / "run")) == paused_at
+        seen = read_trace(place / "run" / TRACE)[-1].t
         mount("-o", "remount,size=32m", str(place))
         assert process.wait(LIMIT_S) == 0
     said = log.read_text()
@@ -63,7 +65,11 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(place: Path) -> None:
     run = load_run(place / "run")
     assert len({(r.sample_id, r.repeat) for r in run.results}) == len(run.results) == 800
     assert run.notes == ()
-    assert run.summary["time_s"]["paused"] >= 1
+    paused_s = run.summary["time_s"]["paused"]
+    assert paused_s >= 1
+    samples = read_trace(place / "run" / TRACE)
+    assert samples[-1].t > seen  # telemetry went on too
+    assert [sample.t for sample in samples] == sorted(sample.t for sample in samples)
     assert any("paused" in warning for warning in run.summary["warnings"])
 
 

@@ -400,9 +400,31 @@ def test_a_trace_that_cannot_be_written(
         with sampler:
             wait_until(sampler, 2)
         assert sampler.sample().t > 0
-    assert caplog.text.count("cannot be written any more") == 1
+    assert caplog.text.count("cannot be written") == 1
     with pytest.raises(RunError, match="cannot be read"):
         read_trace(folder / "trace.jsonl")
+
+
+def test_a_trace_goes_on_when_its_file_can_be_written_again(nvml: FakeNvml, tmp_path: Path) -> None:
+    assert not nvml.told
+    folder, path = tmp_path / "run", tmp_path / "run" / "trace.jsonl"
+    made = trace.Trace()
+    with pytest.raises(RunError, match="cannot be written"):
+        made.write(path)
+    folder.mkdir()
+    made.add(Sample(1.0))
+    made.flush()
+    folder.rename(tmp_path / "away")
+    made.add(Sample(2.0))
+    made.flush()
+    (tmp_path / "away").rename(folder)
+    with path.open("ab") as file:
+        file.write(b'{"t": 2.')  # as a disk does that gets full within a line
+    for t in (3.0, 4.0):
+        made.add(Sample(t))
+        made.flush()
+    assert [sample.t for sample in read_trace(path)] == [1.0, 3.0, 4.0]
+    assert len(path.read_bytes().splitlines()) == 4
 
 
 def test_memory_stays_bounded_in_a_long_run() -> None:
@@ -549,6 +571,25 @@ def test_an_unwritable_memory_log_is_one_sentence(nvml: FakeNvml, tmp_path: Path
     with pytest.raises(RunError, match="cannot be written"):
         tracker.start_tracking()
     tracker.stop_tracking()
+
+
+def test_a_memory_log_goes_on_when_it_can_be_written_again(
+    nvml: FakeNvml, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not nvml.told
+    folder = tmp_path / "logs"
+    tracker = MemoryTracker(folder)
+    tracker.start_tracking()
+    folder.rename(tmp_path / "away")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            tracker._try_append("lost")
+    assert caplog.text.count("lines are left out") == 1
+    (tmp_path / "away").rename(folder)
+    tracker.stop_tracking()
+    text = tracker.path.read_text(encoding="utf-8")
+    assert "# Tracked for" in text
+    assert "lost" not in text
 
 
 def test_an_exception_keeps_the_memory_log_and_its_summary(tmp_path: Path) -> None:

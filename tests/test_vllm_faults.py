@@ -1,11 +1,14 @@
-"""The real engine in processes of its own, which are killed while it is asked: the run goes on and ends with the same scores."""
+"""The real engine in processes of its own, which are killed or stopped while it is asked: the run goes on and ends with the same scores."""
 
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from llmbench.store import Run, load_run
+from tests.test_faults import answers
 from tests.test_orphans import all_end, descendants, journal, names, start, wait_for
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
@@ -20,6 +23,9 @@ SETTINGS = (
 )
 
 
+WAIT_S = 30  # far more than a step takes, on a busy machine too
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Run:
     assert smollm2.is_dir()
@@ -29,12 +35,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Run:
     return load_run(folder / "run")
 
 
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The temporary folder of the runs, which has a short path, as sockets need it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+def sockets(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_socket()]
+
+
 @pytest.mark.parametrize("victim", ["EngineCore", "Worker"])
 def test_a_killed_process_of_the_engines_costs_no_answer(
-    tmp_path: Path, undisturbed: Run, victim: str
+    tmp_path: Path, undisturbed: Run, victim: str, temporary: Path
 ) -> None:
     process = start(tmp_path, *SETTINGS)
     wait_for(process, lambda: journal(tmp_path), tmp_path)
+    assert sockets(temporary)
     family = descendants(process)
     (killed,) = [p for p in family if victim in names([p])]
     killed.send_signal(signal.SIGKILL)
@@ -51,4 +70,24 @@ def test_a_killed_process_of_the_engines_costs_no_answer(
     assert texts[0] == texts[1]
     scores = [one.summary["benchmarks"]["arithmetic"]["accuracy"] for one in (run, undisturbed)]
     assert scores[0] == scores[1]
+    all_end(family)
+    assert not sockets(temporary)
+
+
+def test_a_stopped_process_of_the_engines_is_noticed_and_costs_no_answer(
+    tmp_path: Path, undisturbed: Run
+) -> None:
+    process = start(tmp_path, *SETTINGS, f"engine_wait_s={WAIT_S}")
+    wait_for(process, lambda: journal(tmp_path), tmp_path)
+    family = descendants(process)
+    (stopped,) = [p for p in family if "EngineCore" in names([p])]
+    stopped.send_signal(signal.SIGSTOP)
+    assert process.wait(600) == 0, (tmp_path / "said").read_text()
+    said = (tmp_path / "said").read_text()
+    assert "it is given up" in said
+    assert f"did not answer for {WAIT_S} s (engine_wait_s) and was killed" in said
+    run = load_run(tmp_path / "run")
+    assert run.summary["status"] == "finished"
+    assert any("did not answer" in restart["error"] for restart in run.manifest["restarts"])
+    assert answers(run) == answers(undisturbed)
     all_end(family)

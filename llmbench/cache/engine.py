@@ -14,6 +14,7 @@ from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
 from llmbench.records import Completion, FinishReason, Request
 from llmbench.tokenizers import Tokenizer
+from llmbench.watch import Watch
 
 AT_ONCE = 64
 """Hits that a step gives at most, so that signals are heeded and the engine goes on between them."""
@@ -23,9 +24,12 @@ WITHOUT = "The run goes on without the response cache."
 class CachedEngine:
     """Of an engine what asking needs: `submit`, `step` and `abort`. Trouble with the cache costs a sentence, and then the cache."""
 
-    def __init__(self, engine: Engine, answers: Answers, keys: Keys, notice: Notice) -> None:
-        """Takes an engine that is ready for requests, and the open store, which it closes."""
+    def __init__(
+        self, engine: Engine, answers: Answers, keys: Keys, notice: Notice, watch: Watch | None = None
+    ) -> None:
+        """Takes an engine that is ready for requests, the open store, which it closes, and who watches the engine's steps."""
         self._engine, self._keys, self._notice = engine, keys, notice
+        self._watch = watch or Watch()
         self._answers: Answers | None = answers
         self._found: deque[tuple[Request, Completion]] = deque()
         self._asked: dict[str, bytes] = {}  # keys by the ids of requests that the engine has
@@ -63,7 +67,7 @@ class CachedEngine:
         Raises:
             EngineError: The engine died.
         """
-        made = self._engine.step() if self._engine.unfinished else []
+        made = self._watch.step(self._engine) if self._engine.unfinished else []
         with self._trouble():
             for finished in made:
                 self._keep(finished)
@@ -141,6 +145,7 @@ def beside(  # noqa: PLR0913, PLR0917 - a key is made of all these
     tokenizer: Tokenizer,
     since: float,
     notice: Notice,
+    watch: Watch,
 ) -> Iterator[Engine | CachedEngine]:
     """The engine with the cache beside it, where the settings ask for it and it can be had; else the engine.
 
@@ -151,12 +156,14 @@ def beside(  # noqa: PLR0913, PLR0917 - a key is made of all these
         tokenizer: The run's.
         since: When its loading began, in seconds of the epoch.
         notice: Told why there is no cache.
+        watch: Watches the engine's steps, but not what the cache does.
     """
     cached = None
     if config.cache:
         try:
             keys = keys_for(config, engine.report(), checkpoint, tokenizer, since)
-            cached = CachedEngine(engine, Answers(answers_file(), config.cache_max_bytes), keys, notice)
+            answers = Answers(answers_file(), config.cache_max_bytes)
+            cached = CachedEngine(engine, answers, keys, notice, watch)
         except CacheError as error:
             notice(f"{error} {WITHOUT}")
     try:

@@ -178,6 +178,16 @@ class Engine(Protocol):
     def running(self) -> list[str]:
         """The ids of the requests that it works on; those that only wait are not among them. Also after it died."""
 
+    def kill(self, reason: str) -> bool:
+        """Kills the engine's processes, so that a step that hangs ends with an `EngineDiedError`; called from another thread.
+
+        Args:
+            reason: The error's sentence.
+
+        Returns:
+            Whether that could be done: an engine that computes in this process has none.
+        """
+
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""
 

@@ -5,11 +5,12 @@ strings and token limits as a real engine. Its clock counts steps, a millisecond
 """
 
 import hashlib
+import queue
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from llmbench.config import Config, suggest
@@ -127,6 +128,33 @@ class Death:
             raise EngineDiedError("The fake engine died, as engine.args.die asks.", spoiled=self.spoiled)
 
 
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """An engine that hangs on demand: a step that does not end.
+
+    Attributes:
+        on: Ids of samples on which it hangs as soon as it works on them.
+        after: It hangs after so many completions.
+        apart: As an engine in processes of its own does: killing it ends the step.
+        killed: Set, with why, by who kills it.
+    """
+
+    on: frozenset[str] = frozenset()
+    after: int | None = None
+    apart: bool = False
+    killed: "queue.SimpleQueue[str]" = field(default_factory=queue.SimpleQueue)
+
+    def check(self, running: Sequence[Request], finished: int) -> None:
+        """Hangs where it is the time for it.
+
+        Raises:
+            EngineDiedError: It was killed.
+        """
+        late = self.after is not None and finished >= self.after
+        if late or any(request.sample_id in self.on for request in running):
+            raise EngineDiedError(self.killed.get())
+
+
 class FakeEngine:
     """The engine. `refuse` names requests that come back as errors, `break_after` ends it for good after that many completions."""
 
@@ -140,6 +168,7 @@ class FakeEngine:
         step_s: float = 0.0,
         too_little: TooLittle | None = None,
         die: Death | None = None,
+        hang: Hang | None = None,
         utilization: float = 1.0,
     ) -> None:
         """Takes how to answer and how to fail; `step_s` are real seconds a step, for watching the display."""
@@ -149,7 +178,7 @@ class FakeEngine:
         self._loads = 0
         self._refuse, self._break_after, self._pause_s = refuse, break_after, step_s
         self._too_little, self._utilization = too_little, utilization
-        self._die = die or Death()
+        self._die, self._hang = die or Death(), hang or Hang()
         self._waiting: deque[tuple[Request, int]] = deque()
         self._running: list[_Running] = []
         self._steps = self._finished = self._tokens = 0
@@ -157,12 +186,12 @@ class FakeEngine:
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse`, `break_after`, `die` and `too_little`.
+        """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse`, `break_after`, `die`, `hang` and `too_little`.
 
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = ("step_s", "refuse", "break_after", "die", "too_little")
+        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little")
         for key in config.engine.args:
             if key not in known:
                 raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
@@ -174,6 +203,9 @@ class FakeEngine:
         if "die" in options:
             wanted = dict(options["die"])
             options["die"] = Death(frozenset(wanted.pop("on", ())), **wanted)
+        if "hang" in options:
+            wanted = dict(options["hang"])
+            options["hang"] = Hang(frozenset(wanted.pop("on", ())), **wanted)
         if "too_little" in options:
             wanted = dict(options["too_little"])
             bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}
@@ -242,7 +274,7 @@ class FakeEngine:
 
         Raises:
             EngineError: `break_after` completions were given.
-            EngineDiedError: `die` asks for it.
+            EngineDiedError: `die` asks for it, or it hung, as `hang` asks, and was killed.
             OutOfMemoryError: `too_little` asks for it.
         """
         if self._too_little:
@@ -253,6 +285,7 @@ class FakeEngine:
             )
         refused = self._admit()
         self._die.check([state.request for state in self._running], self._finished)
+        self._hang.check([state.request for state in self._running], self._finished)
         self.peak_running = max(self.peak_running, len(self._running))
         self._steps += 1
         if self._pause_s:
@@ -302,6 +335,12 @@ class FakeEngine:
     def running(self) -> list[str]:
         """The requests that were admitted."""
         return [state.request.id for state in self._running]
+
+    def kill(self, reason: str) -> bool:
+        """Ends a step that hangs, where `hang` has it apart."""
+        if self._hang.apart:
+            self._hang.killed.put(reason)
+        return self._hang.apart
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished."""

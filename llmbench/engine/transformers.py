@@ -424,6 +424,10 @@ class TransformersEngine:
         """Tokens of all rows since `begin`, less those of rows that had ended."""
         return self._tokens
 
+    def kill(self, reason: str) -> bool:  # noqa: ARG002
+        """It computes in this process."""
+        return False
+
     def abort(self) -> list[Completion]:
         """Drops the batch with its cache, and everything that waits."""
         dropped = [row.request for row in self._running()] + self._continuations + self._waiting

@@ -30,9 +30,10 @@ from llmbench.engine.vllm_choices import (
     pick_device,
 )
 from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
-from llmbench.engine.vllm_processes import close, family, tell_of_death
+from llmbench.engine.vllm_processes import close, family, kill, tell_of_death
+from llmbench.engine.vllm_sockets import VARIABLE, socket_folder
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
-from llmbench.errors import EngineError, LlmbenchError, let_go
+from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
 from llmbench.processes import blocked_sigint, followed
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
@@ -93,6 +94,7 @@ class VllmEngine:
         self._before: dict[str, float] = {}
         self._family: list[psutil.Process] = []
         self._log_begins = 0
+        self._killed: str | None = None
 
     @property
     def _in_process(self) -> bool:
@@ -149,6 +151,9 @@ class VllmEngine:
             "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", config.log_level),
             "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
         }
+        sockets = socket_folder() if VARIABLE not in os.environ else None
+        if sockets is not None:
+            wanted[VARIABLE] = str(sockets)
         if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
             wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
         self._environment = {name: os.environ.get(name) for name in wanted}
@@ -390,6 +395,8 @@ class VllmEngine:
 
     def _died(self, error: Exception) -> EngineError:
         log.error("vLLM stopped working", exc_info=error)
+        if self._killed is not None:
+            return EngineDiedError(self._killed)
         return step_error(error, self._log_begins, in_process=self._in_process)
 
     def _admit(self) -> list[Completion]:
@@ -465,6 +472,14 @@ class VllmEngine:
     def running(self) -> list[str]:
         """What was given to vLLM, the few that it has queued included."""
         return [request.id for request in self._running.values()]
+
+    def kill(self, reason: str) -> bool:
+        """Kills its processes; where there are none, it computes in this one."""
+        if not self._family:
+            return False
+        self._killed = reason
+        kill(self._family)
+        return True
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished, in vLLM too."""

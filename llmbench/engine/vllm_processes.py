@@ -4,7 +4,7 @@ import logging
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -77,13 +77,18 @@ def close(shutdown: Callable[[], None], members: list[psutil.Process], limit_s: 
     thread.join(limit_s)
     if thread.is_alive():
         log.warning("vLLM did not shut down within %g s; its processes are killed", limit_s)
-    for process in members:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    kill(members)
     until = time.monotonic() + KILLED_S
     while any(_runs(process) for process in members) and time.monotonic() < until:
         multiprocessing.active_children()  # reaps those that are this process's own
         time.sleep(LOOK_S)
+
+
+def kill(members: Iterable[psutil.Process]) -> None:
+    """Kills what is left of an engine's processes, also those that are stopped."""
+    for process in members:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _quietly(shutdown: Callable[[], None]) -> None:

@@ -110,7 +110,7 @@ class Sampler:
         """Writes the trace, a JSON object a line: the samples so far, and from now on each within a second.
 
         Raises:
-            RunError: The file cannot be written now; later trouble only ends the trace, with a warning.
+            RunError: The file cannot be written now. Then, as after later trouble, the samples are left out that it does not take.
         """
         with self._lock:
             self._trace.write(path)

@@ -44,6 +44,7 @@ class Trace:
         self._thinned = Thinned()
         self._path: Path | None = None
         self._pending: list[bytes] = []
+        self._refused = False  # the file took nothing the last time
 
     def add(self, sample: Sample) -> None:
         """Takes a sample, for the file too."""
@@ -59,33 +60,41 @@ class Trace:
         """Begins a file, or goes on with it, with the samples kept so far; the same file again is brought up to date.
 
         Raises:
-            RunError: It cannot be written.
+            RunError: It cannot be written now; later samples are tried all the same.
         """
         if path != self._path:
             self.flush()
-            self._path = path
-            torn = _torn(path)
-            self._pending = [b"\n"] * torn + [_line(sample) for sample in self._thinned.samples]
+            self._path, self._refused = path, True  # whoever wrote it last may have torn its last line
+            self._pending = [_line(sample) for sample in self._thinned.samples]
         try:
             self._append(path)
         except OSError as error:
-            self._path, self._pending = None, []
             raise RunError(f"{path} cannot be written ({error.strerror}).") from error
 
     def flush(self) -> None:
-        """Hands what is pending to the file system; a file that cannot be written any more is given up, with a warning."""
+        """Hands what is pending to the file system. What the file does not take is lost, and the next samples are tried again."""
         if self._path is None or not self._pending:
             return
+        refused = self._refused
         try:
             self._append(self._path)
         except OSError as error:
-            log.warning("%s cannot be written any more (%s); what it holds is kept.", self._path, error)
-            self._path, self._pending = None, []
+            if not refused:
+                log.warning(
+                    "%s cannot be written (%s); samples are left out until it can.", self._path, error
+                )
+        else:
+            if refused:
+                log.info("%s is written again", self._path)
 
     def _append(self, path: Path) -> None:
         lines, self._pending = b"".join(self._pending), []
+        if self._refused and _torn(path):
+            lines = b"\n" + lines
+        self._refused = True
         with path.open("ab") as file:
             file.write(lines)
+        self._refused = False
 
 
 def _line(sample: Sample) -> bytes:
@@ -93,7 +102,7 @@ def _line(sample: Sample) -> bytes:
 
 
 def _torn(path: Path) -> bool:
-    """Whether a file ends within a line, as a killed process may leave it."""
+    """Whether a file ends within a line, as a killed process or a full disk may leave it."""
     try:
         with path.open("rb") as file:
             return bool(file.seek(0, 2)) and file.seek(-1, 2) >= 0 and file.read(1) != b"\n"

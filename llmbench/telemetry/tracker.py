@@ -124,13 +124,13 @@ class MemoryTracker:
             self._try_append(_line(sample, now - self._began))
 
     def _try_append(self, text: str) -> None:
-        if not self._writable:
-            return
         try:
             self._append(text)
+            self._writable = True
         except OSError as error:
+            if self._writable:
+                log.warning("%s cannot be written (%s); lines are left out until it can.", self.path, error)
             self._writable = False
-            log.warning("%s cannot be written any more (%s); what it holds is kept.", self.path, error)
 
     def _append(self, text: str) -> None:
         with self.path.open("a", encoding="utf-8") as file:
