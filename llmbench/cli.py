@@ -34,7 +34,7 @@ from llmbench.faults import Faults
 from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.resume import commandline
-from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, write_whole
+from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, in_the_way, write_whole
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
@@ -414,7 +414,7 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
     hydra_config = HydraConfig.get()
     overrides = typed(hydra_config.overrides.task, invocation.arguments)
     chosen_folder = any(o.startswith(("hydra.run.dir=", "hydra.sweep")) for o in hydra_config.overrides.hydra)
-    job = Job(0, overrides, Path(hydra_config.runtime.output_dir))
+    job, held = Job(0, overrides, Path(hydra_config.runtime.output_dir)), ExitStack()
     invocation.multirun = str(hydra_config.mode).endswith("MULTIRUN")
     if invocation.multirun:
         job.number = hydra_config.job.num
@@ -430,18 +430,18 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         # Imported here so that --help, --cfg and mistyped settings answer at once.
         from llmbench import session
 
-        _place(job, config, invocation, may_move=not (chosen_folder or invocation.multirun))
+        _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
         found = session.run_job(
             config,
             job.folder,
             overrides,
             named=named,
             pool=invocation.pool(),
-            goes_on=job.begun is not None,
+            goes_on=job.begun in ("now", "before"),
             resumes=job.begun == "before",
+            again=job.begun == "killed",
             restarts=invocation.ends,
-            origin=invocation.origin()
-            | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None},
+            origin=_origin(invocation),
         )
         job.summary = as_dict(found) if found is not None else None
     except KeyboardInterrupt:
@@ -456,6 +456,7 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         messages.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
+        held.close()
         job.engine = invocation.loads()
         if invocation.multirun:
             _report_sweep(invocation)
@@ -465,26 +466,45 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
             ).rmdir()  # only where nothing was written, as by show_prompts
 
 
-def _place(job: Job, config: Config, invocation: Invocation, *, may_move: bool) -> None:
+def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *, chosen: bool) -> None:
     """Finds the job's folder, and what was begun in it.
+
+    Args:
+        job: Gets both.
+        config: The settings.
+        invocation: The call of the program.
+        held: Keeps the folder's lock until the run has it.
+        chosen: The folder was named by somebody.
 
     Raises:
         RunError: The folder is taken, or cannot be written.
     """
     from llmbench import session
 
-    left = invocation.left
+    left, resumes = invocation.left, config.resume is not None
+    before = begun_before(job.overrides, job.folder) if resumes and invocation.multirun else None
     if left is not None and left.number == job.number:
         invocation.pool()  # which takes over what was lowered
         job.folder, job.begun, invocation.left = Path(left.folder), "now", None
         clock.restart(left.began)
     elif config.show_prompts:
         pass
-    elif config.resume is None:
-        job.folder = session.claim(job.folder, may_move=may_move)
+    elif before is not None or (resumes and not invocation.multirun and in_the_way(job.folder) is not None):
+        job.folder, job.begun = before or job.folder, "before"
     else:
-        begun = begun_before(job.overrides, job.folder) if invocation.multirun else job.folder
-        job.folder, job.begun = begun or session.claim(job.folder, may_move=True), "before" if begun else None
+        told = {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(clock.started())),
+            "overrides": job.overrides,
+            **_origin(invocation),
+        }
+        may_move = not chosen or (resumes and invocation.multirun)
+        job.folder, killed = session.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
+        job.begun = "killed" if killed else None
+
+
+def _origin(invocation: Invocation) -> dict[str, Any]:
+    """How a job came about, for its manifest."""
+    return invocation.origin() | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None}
 
 
 def _report_sweep(invocation: Invocation) -> None:

@@ -119,8 +119,8 @@ def run(  # noqa: PLR0913 - all but two are optional
         found_there = store.written()
         this.take_up(resumes=resumes)
         try:
+            this.write()  # first: settings without a manifest would be nobody's
             this.store.write_text(CONFIG, as_yaml(this.config))
-            this.write()
             this.go()
             this.learn()
             this.finish_benchmarks()
@@ -255,7 +255,6 @@ class _Run:
         """The settings that hold now, where somebody looks for them."""
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         self.found.recovery = [step.sentence() for step in self._steps]
-        self.store.write_text(CONFIG, as_yaml(self.config))
 
     def go(self) -> None:
         """All steps, in order. Graders and telemetry start first: before torch and vllm are imported."""
@@ -440,6 +439,7 @@ class _Run:
         self.config = lowered(self.config, [step])
         self.terminal.notice(step.sentence())
         self._note_lowered()
+        self.store.write_text(CONFIG, as_yaml(self.config))
         self.write()
         if spoiled:
             raise StartAgain(error) from error

@@ -21,7 +21,7 @@ from rich.table import Table
 from llmbench import redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
-from llmbench.store import JOURNAL, MANIFEST, MEND, SUMMARY, Manifest, read_object
+from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
@@ -36,7 +36,8 @@ class Job:
     Attributes:
         number: Its place in the order in which the jobs were asked for, from 0.
         engine: Which of the engines loaded so far stood when it ended, from 1; 0: none.
-        begun: Its folder holds its beginning: of this call of the program (`now`), or of one `before`.
+        begun: Its folder holds its beginning: of this call of the program (`now`), or of one `before`; or what is left of one
+            that was `killed` before it had begun.
     """
 
     number: int
@@ -46,7 +47,7 @@ class Job:
     error: str | None = None
     interrupted: bool = False
     engine: int = 0
-    begun: Literal["now", "before"] | None = None
+    begun: Literal["now", "before", "killed"] | None = None
 
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> Self:
@@ -220,11 +221,9 @@ def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
     """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
         manifest = written(candidate / MANIFEST, Manifest)
-        if not candidate.is_dir():
-            continue
-        journal = candidate / JOURNAL
-        empty = not journal.is_file() or not journal.stat().st_size
-        if sorted(manifest.get("overrides") or ()) == sorted(overrides) or (not manifest and empty):
+        if manifest.get("status") != STARTING and sorted(manifest.get("overrides") or ()) == sorted(
+            overrides
+        ):
             return candidate
     return None
 
