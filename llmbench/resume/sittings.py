@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Sitting:
         status: As the run's; `killed` where it ended without a word.
         results: That it added.
         time_s: Seconds from the start of the process to its end; of a killed one to its last sign of life.
+        paused_s: Those of them in which the folder took nothing; of a killed one up to its last pause that ended.
     """
 
     started: str
@@ -30,6 +31,7 @@ class Sitting:
     status: str = RUNNING
     results: int = 0
     time_s: float | None = None
+    paused_s: float = 0.0
 
 
 def read(rows: object) -> list[Sitting]:
@@ -76,10 +78,7 @@ def _iso(moment: float) -> str:
 
 def as_rows(sittings: Sequence[Sitting]) -> list[dict[str, Any]]:
     """As the manifest and the summary have them."""
-    return [
-        {"started": s.started, "began": s.began, "status": s.status, "results": s.results, "time_s": s.time_s}
-        for s in sittings
-    ]
+    return [asdict(sitting) for sitting in sittings]
 
 
 def sentence(sittings: Sequence[Sitting]) -> str:
