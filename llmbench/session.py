@@ -65,7 +65,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
         pool: Keeps the engine for the next job.
         goes_on: The folder holds this run's beginning.
         resumes: It was left by a sitting before, not by a process that ran out of memory.
-        again: The folder is that of a run that was killed before it had begun.
+        again: The folder is that of a run that ended before it had begun.
         origin: The whole command line and where it was typed, for the manifest.
         restarts: A new process may be started in place of this one.
 
@@ -82,7 +82,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
         with captured(folder / LOG, config.log_level) as (out, err), listening() as stop:
             terminal = Terminal(out, err)
             if again:
-                said = f"In {folder} a run was killed before it had begun; this one begins there."
+                said = f"In {folder} a run ended before it had begun; this one begins there."
                 log.warning(said)
                 terminal.notice(said)
             _say_beforehand(config, overrides, terminal, named=named)

@@ -80,8 +80,8 @@ def test_the_same_command_begins_again_where_a_run_was_killed_before_it_began(
     assert main(command) == 0
     said = capfd.readouterr().err
     left = CONFIG in MOMENTS[moment]
-    assert ("was killed before it had begun" in said) is left
-    assert ("was killed before it had begun" in (tmp_path / "run" / LOG).read_text()) is left
+    assert ("ended before it had begun" in said) is left
+    assert ("ended before it had begun" in (tmp_path / "run" / LOG).read_text()) is left
     run = load_run(tmp_path / "run")
     assert (run.summary["status"], len(run.results)) == ("finished", 3)
     assert len(run.summary["sittings"]) == 1
@@ -99,7 +99,7 @@ def test_resume_begins_what_was_killed_or_says_how(
     assert main(["resume=a run"]) == (0 if told else 1)
     said = capfd.readouterr().err
     if told:
-        assert "was killed before it had begun; this one begins there" in said
+        assert "ended before it had begun; this one begins there" in said
         run = load_run(folder)
         assert (run.summary["status"], len(run.results)) == ("finished", 3)
         assert run.manifest["overrides"] == list(FAKE)
@@ -121,7 +121,7 @@ def test_a_job_of_a_sweep_that_was_killed_before_it_began_is_begun_by_resume(
     assert main(command) == 1
     assert "resume=" in capfd.readouterr().err
     assert main(["resume=sweep"]) == 0
-    assert ("was killed before it had begun" in capfd.readouterr().err) is (moment != FOLDER_ONLY)
+    assert ("ended before it had begun" in capfd.readouterr().err) is (moment != FOLDER_ONLY)
     found = json.loads((tmp_path / "sweep" / SUMMARY).read_text())
     assert [job["status"] for job in found["jobs"]] == ["finished", "finished"]
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
