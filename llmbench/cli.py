@@ -37,7 +37,7 @@ from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, tak
 from llmbench.resume import commandline, sweeps
 from llmbench.resume.sittings import RUNNING
 from llmbench.resume.sweeps import SweepSitting
-from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, in_the_way, write_whole
+from llmbench.store import BEGUN, JOURNAL, MANIFEST, REPORT, SUMMARY, Manifest, in_the_way, write_whole
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
@@ -89,13 +89,18 @@ class Invocation:
         self.resources.enter_context(FolderLock(folder))
         if self.left is not None:
             self._remember(folder)
-            self.sittings = sweeps.read(sweep.written_sweep(folder))
+            self.sittings = sweeps.read(sweep.written(folder / SUMMARY, sweep.WrittenSweep))
             return
         if config is None or config.resume is None:
             if config is not None and (folder / BEGUN).exists():
                 raise RunError(
                     f"{folder} holds a sweep already; `{commandline.command(folder)}` goes on with it, "
                     "hydra.sweep.dir=FOLDER begins another."
+                )
+            other = next((name for name in (SUMMARY, REPORT) if (folder / name).exists()), None)
+            if other is not None and not (folder / BEGUN).exists():
+                raise RunError(
+                    f"{folder} holds {other} already, which a sweep would overwrite; choose another folder with hydra.sweep.dir=FOLDER."
                 )
             self._remember(folder)
             self._sit_down(folder, [])

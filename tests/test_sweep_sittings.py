@@ -89,6 +89,17 @@ def test_a_summary_that_cannot_be_written_on_the_way_costs_no_job(
     assert [job["status"] for job in written()["jobs"]] == ["finished", "finished"]
 
 
+@pytest.mark.parametrize("name", ["summary.json", "report.html"])
+def test_what_somebody_put_into_a_sweeps_folder_is_not_overwritten(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("sweep").mkdir()
+    Path("sweep", name).write_text("mine")
+    assert main(list(TWO_ENGINES)) == 1
+    assert f"holds {name} already, which a sweep would overwrite" in capfd.readouterr().err
+    assert Path("sweep", name).read_text() == "mine"
+
+
 def test_hydras_own_launcher_has_a_sitting_too() -> None:
     assert main([*TWO_ENGINES, "hydra/launcher=basic"]) == 0
     found = written()
