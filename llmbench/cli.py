@@ -4,6 +4,7 @@ Exit status: 0 done, 1 failed, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 """
 
 import io
+import logging
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -33,14 +34,18 @@ from llmbench.errors import ConfigError, Interrupted, LlmbenchError, RunError
 from llmbench.faults import Faults
 from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
-from llmbench.resume import commandline
-from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, write_whole
+from llmbench.resume import commandline, sweeps
+from llmbench.resume.sittings import RUNNING
+from llmbench.resume.sweeps import SweepSitting
+from llmbench.store import BEGUN, JOURNAL, MANIFEST, REPORT, SUMMARY, Manifest, in_the_way, write_whole
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
 
 if TYPE_CHECKING:
     from llmbench.pool import EnginePool
+
+log = logging.getLogger(__name__)
 
 SIGNALLED = 128
 """Exit statuses above this say which signal ended the program."""
@@ -57,7 +62,7 @@ class Invocation:
     ends: bool = False  # the process ends with this call
     jobs: list[Job] = field(default_factory=list)
     asked: list[Sequence[str]] = field(default_factory=list)  # the overrides of a sweep's jobs
-    before: dict[str, Any] = field(default_factory=dict)  # what a sweep that is resumed had written
+    sittings: list[SweepSitting] = field(default_factory=list)  # of a sweep; the last is this call
     multirun: bool = False
     sweep_folder: Path | None = None
     directory: Path = field(default_factory=Path.cwd)  # where the command was typed
@@ -82,13 +87,23 @@ class Invocation:
             ConfigError: It holds another one.
         """
         self.resources.enter_context(FolderLock(folder))
-        if config is None or config.resume is None or self.left is not None:
-            if self.left is None and config is not None and (folder / BEGUN).exists():
+        if self.left is not None:
+            self._remember(folder)
+            self.sittings = sweeps.read(sweep.written(folder / SUMMARY, sweep.WrittenSweep))
+            return
+        if config is None or config.resume is None:
+            if config is not None and (folder / BEGUN).exists():
                 raise RunError(
                     f"{folder} holds a sweep already; `{commandline.command(folder)}` goes on with it, "
                     "hydra.sweep.dir=FOLDER begins another."
                 )
+            other = next((name for name in (SUMMARY, REPORT) if (folder / name).exists()), None)
+            if other is not None and not (folder / BEGUN).exists():
+                raise RunError(
+                    f"{folder} holds {other} already, which a sweep would overwrite; choose another folder with hydra.sweep.dir=FOLDER."
+                )
             self._remember(folder)
+            self._sit_down(folder, [])
             return
         self.multirun, self.sweep_folder = True, folder
         before = sweep.written_sweep(folder)
@@ -99,9 +114,38 @@ class Invocation:
                 "resume goes on only with those that it was begun with."
             )
         self._remember(folder)
-        self.before = before
+        self._sit_down(folder, sweeps.read(before))
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
+
+    def _sit_down(self, folder: Path, before: Sequence[SweepSitting]) -> None:
+        self.multirun, self.sweep_folder = True, folder
+        self.sittings = sweeps.begin(before, folder, self._began_at())
+        self.note()
+
+    def _began_at(self) -> float:
+        """When this call began, in seconds since the epoch."""
+        return time.time() - (time.monotonic() - self.began)
+
+    def note(self) -> None:
+        """Writes the sweep's summary as it stands, so that kill -9 takes nothing along that is in it."""
+        if not (self.multirun and self.sweep_folder):
+            return
+        ended = [
+            job for job in self.jobs if job.interrupted or job.summary is not None or job.error is not None
+        ]
+        self.count(RUNNING)
+        try:
+            sweep.write(ended, self.sweep_folder, self.sittings)
+        except RunError as error:  # the jobs have their own summaries; at the end it is tried again
+            log.warning("%s", error)
+
+    def count(self, status: str) -> None:
+        """What this sitting has come to."""
+        if not self.sittings:  # with a launcher that takes up nothing
+            self.sittings = sweeps.begin([], Path(), self._began_at())
+        time_s, loads = time.monotonic() - self.began, self._pool.loads if self._pool is not None else 0
+        self.sittings[-1] = replace(self.sittings[-1], status=status, loads=loads, time_s=time_s)
 
     def _remember(self, folder: Path) -> None:
         """Writes down how the sweep was begun, so that `resume=FOLDER` needs nothing else."""
@@ -127,6 +171,7 @@ class Invocation:
             from llmbench.pool import EnginePool
 
             self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))
+            self._pool.then = self.note
             if self.left is not None:
                 self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
                 self._pool.loads = self.left.loads
@@ -155,7 +200,7 @@ class Invocation:
 
     def loads(self) -> int:
         """Engines loaded so far, in the sittings before too."""
-        kept = int(self.before.get("loads") or 0)
+        kept = sum(sitting.loads for sitting in self.sittings[:-1])
         return kept + (self._pool.loads if self._pool is not None else 0)
 
 
@@ -414,7 +459,7 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
     hydra_config = HydraConfig.get()
     overrides = typed(hydra_config.overrides.task, invocation.arguments)
     chosen_folder = any(o.startswith(("hydra.run.dir=", "hydra.sweep")) for o in hydra_config.overrides.hydra)
-    job = Job(0, overrides, Path(hydra_config.runtime.output_dir))
+    job, held = Job(0, overrides, Path(hydra_config.runtime.output_dir)), ExitStack()
     invocation.multirun = str(hydra_config.mode).endswith("MULTIRUN")
     if invocation.multirun:
         job.number = hydra_config.job.num
@@ -430,18 +475,18 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         # Imported here so that --help, --cfg and mistyped settings answer at once.
         from llmbench import session
 
-        _place(job, config, invocation, may_move=not (chosen_folder or invocation.multirun))
+        _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
         found = session.run_job(
             config,
             job.folder,
             overrides,
             named=named,
             pool=invocation.pool(),
-            goes_on=job.begun is not None,
+            goes_on=job.begun in ("now", "before"),
             resumes=job.begun == "before",
+            again=job.begun == "killed",
             restarts=invocation.ends,
-            origin=invocation.origin()
-            | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None},
+            origin=_origin(invocation),
         )
         job.summary = as_dict(found) if found is not None else None
     except KeyboardInterrupt:
@@ -456,8 +501,10 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         messages.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
+        held.close()
         job.engine = invocation.loads()
         if invocation.multirun:
+            invocation.note()
             _report_sweep(invocation)
         with suppress(OSError):
             Path(
@@ -465,26 +512,45 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
             ).rmdir()  # only where nothing was written, as by show_prompts
 
 
-def _place(job: Job, config: Config, invocation: Invocation, *, may_move: bool) -> None:
+def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *, chosen: bool) -> None:
     """Finds the job's folder, and what was begun in it.
+
+    Args:
+        job: Gets both.
+        config: The settings.
+        invocation: The call of the program.
+        held: Keeps the folder's lock until the run has it.
+        chosen: The folder was named by somebody.
 
     Raises:
         RunError: The folder is taken, or cannot be written.
     """
     from llmbench import session
 
-    left = invocation.left
+    left, resumes = invocation.left, config.resume is not None
+    before = begun_before(job.overrides, job.folder) if resumes and invocation.multirun else None
     if left is not None and left.number == job.number:
         invocation.pool()  # which takes over what was lowered
         job.folder, job.begun, invocation.left = Path(left.folder), "now", None
         clock.restart(left.began)
     elif config.show_prompts:
         pass
-    elif config.resume is None:
-        job.folder = session.claim(job.folder, may_move=may_move)
+    elif before is not None or (resumes and not invocation.multirun and in_the_way(job.folder) is not None):
+        job.folder, job.begun = before or job.folder, "before"
     else:
-        begun = begun_before(job.overrides, job.folder) if invocation.multirun else job.folder
-        job.folder, job.begun = begun or session.claim(job.folder, may_move=True), "before" if begun else None
+        told = {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(clock.started())),
+            "overrides": job.overrides,
+            **_origin(invocation),
+        }
+        may_move = not chosen or (resumes and invocation.multirun)
+        job.folder, killed = session.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
+        job.begun = "killed" if killed else None
+
+
+def _origin(invocation: Invocation) -> dict[str, Any]:
+    """How a job came about, for its manifest."""
+    return invocation.origin() | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None}
 
 
 def _report_sweep(invocation: Invocation) -> None:
@@ -528,10 +594,5 @@ def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
 def _finish(invocation: Invocation) -> None:
     """The table of a multirun."""
     if invocation.multirun and invocation.jobs and invocation.sweep_folder:
-        sweep.finish(
-            invocation.jobs,
-            invocation.sweep_folder,
-            asked=invocation.asked,
-            loads=invocation.loads(),
-            time_s=time.monotonic() - invocation.began + float(invocation.before.get("time_s") or 0),
-        )
+        invocation.count(sweep.status_of(invocation.jobs, len(invocation.asked)))
+        sweep.finish(invocation.jobs, invocation.sweep_folder, invocation.sittings, asked=invocation.asked)

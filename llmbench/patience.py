@@ -22,6 +22,10 @@ def _silent(_: str) -> None:
     """Says nothing."""
 
 
+def _nothing() -> None:
+    """Does nothing."""
+
+
 @dataclass(slots=True)
 class Patience:
     """Waits for a file that cannot be written, as long as `limit_s` seconds; 0: not at all.
@@ -30,12 +34,14 @@ class Patience:
         stop: Ends the waiting: after Ctrl-C nobody wants to wait.
         say: Tells the person who waits.
         paused_s: Seconds waited so far.
+        then: Called when the file could be written after a wait.
     """
 
     limit_s: float = 0.0
     stop: Stopped | None = None
     say: Callable[[str], None] = _silent
     paused_s: float = 0.0
+    then: Callable[[], None] = _nothing
     _since: float | None = field(default=None)
 
     def wait(self, error: OSError, path: Path) -> None:
@@ -56,15 +62,20 @@ class Patience:
                 f"{self.limit_s:.0f} s (disk_wait_s). Ctrl-C ends it; what was journalled is kept."
             )
         if now - self._since > self.limit_s:
-            self.over()
+            self._end()
             raise cannot_write(path, error) from error
         time.sleep(LOOK_S)
         if self.stop is not None and self.stop.signal_number is not None:
-            self.over()
+            self._end()
             raise Interrupted(self.stop.signal_number)
 
     def over(self) -> None:
-        """What was waited for came to its end."""
+        """What was waited for has come."""
+        if self._since is not None:
+            self._end()
+            self.then()
+
+    def _end(self) -> None:
         if self._since is not None:
             waited, self._since = time.monotonic() - self._since, None
             self.paused_s += waited

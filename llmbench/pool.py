@@ -57,6 +57,7 @@ class EnginePool:
         """Holds nothing yet; `process_ends` says that the process ends with the pool, and frees what is its own."""
         self.engines = engines or Engines()
         self.loads = 0
+        self.then: Callable[[], None] = lambda: None  # called after each load
         self.since = 0.0  # seconds of the epoch at which the held engine began to read its checkpoint
         self._process_ends = process_ends
         self._engine: Engine | None = None
@@ -161,6 +162,7 @@ class EnginePool:
             raise
         self._loaded = True
         self.loads += 1
+        self.then()
         return True
 
     def close_engine(self, *, process_ends: bool = False) -> None:

@@ -22,7 +22,7 @@ from llmbench.cache.use import tokens_per_s
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import RunError
 from llmbench.messages import printable
-from llmbench.store import MANIFEST, SUMMARY, Manifest
+from llmbench.store import MANIFEST, STARTING, SUMMARY, Manifest
 from llmbench.summary import Summary
 
 WIDTH = 100
@@ -50,7 +50,7 @@ class Listed:
     Attributes:
         folder: The run's.
         started: As the manifest has it.
-        status: `finished`, `running`, `interrupted`, `failed`; `unreadable` with the reason in `trouble`.
+        status: `finished`, `running`, `starting`, `interrupted`, `failed`; `unreadable` with the reason in `trouble`.
         time_s: From the command to the summary.
         tokens_per_s: Output tokens of all benchmarks for each second of generating.
         overrides: What was typed.
@@ -92,7 +92,9 @@ def _list(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("--model", help="only runs of this model")
     parser.add_argument("--benchmark", help="only runs of this benchmark")
-    parser.add_argument("--status", help="only finished, running, interrupted, failed or unreadable ones")
+    parser.add_argument(
+        "--status", help="only finished, running, starting, interrupted, failed or unreadable ones"
+    )
     parser.add_argument("--limit", type=int, help="at most so many")
     parser.add_argument("--json", action="store_true", help="print JSON; what was not measured is null")
     chosen = parser.parse_args(arguments)
@@ -155,7 +157,9 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 def _read(folder: Path) -> Listed:
     name = os.path.relpath(folder)
     try:
-        manifest, summary = _json(folder / MANIFEST, Manifest), _json(folder / SUMMARY, Summary)
+        manifest = _json(folder / MANIFEST, Manifest)
+        starting = manifest.get("status") == STARTING  # then there is no summary yet
+        summary = {"status": STARTING} if starting else _json(folder / SUMMARY, Summary)
         return _listed(name, manifest, summary)
     except (OSError, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or "no JSON as llmbench writes it"

@@ -2,10 +2,14 @@
 
 import errno
 import itertools
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from llmbench import pipeline, references, tracking
 from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
@@ -18,9 +22,22 @@ from llmbench.pool import EnginePool
 from llmbench.questions import import_modules, read_samples, write_questions
 from llmbench.resume.checks import check_settings, lowered_before
 from llmbench.signals import listening
-from llmbench.store import CONFIG, JOURNAL, LOG, REPORT, load_run
+from llmbench.store import (
+    CONFIG,
+    JOURNAL,
+    LOG,
+    MANIFEST,
+    REPORT,
+    STARTING,
+    in_the_way,
+    load_run,
+    refuse_taken,
+    write_whole,
+)
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
+
+log = logging.getLogger(__name__)
 
 FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
@@ -34,6 +51,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
     pool: EnginePool | None = None,
     goes_on: bool = False,
     resumes: bool = False,
+    again: bool = False,
     restarts: bool = False,
     origin: Mapping[str, Any] | None = None,
 ) -> Summary | None:
@@ -47,6 +65,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
         pool: Keeps the engine for the next job.
         goes_on: The folder holds this run's beginning.
         resumes: It was left by a sitting before, not by a process that ran out of memory.
+        again: The folder is that of a run that ended before it had begun.
         origin: The whole command line and where it was typed, for the manifest.
         restarts: A new process may be started in place of this one.
 
@@ -62,6 +81,10 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
     try:
         with captured(folder / LOG, config.log_level) as (out, err), listening() as stop:
             terminal = Terminal(out, err)
+            if again:
+                said = f"In {folder} a run ended before it had begun; this one begins there."
+                log.warning(said)
+                terminal.notice(said)
             _say_beforehand(config, overrides, terminal, named=named)
             if resumes and nothing_left(folder):
                 _make_up(config, folder, terminal)
@@ -149,12 +172,22 @@ def _needs_hub(config: Config) -> bool:
     return model or any(b.hub_id is not None and b.data_files is None for b in config.benchmarks.values())
 
 
-def claim(folder: Path, *, may_move: bool) -> Path:
+def claim(
+    folder: Path, origin: Mapping[str, Any], held: ExitStack, *, may_move: bool, again: bool
+) -> tuple[Path, bool]:
     """Makes the folder this run's own by creating its config.yaml; of two runs that want one folder, one gets it.
+
+    Its manifest says from then on how the run was called, so that `resume` can begin what was killed in its first moments.
 
     Args:
         folder: Where Hydra put the run.
+        origin: What the manifest says.
+        held: Keeps the folder's lock until the run has it.
         may_move: Take `FOLDER_2` and so on where the folder is taken, because nobody asked for this one by name.
+        again: Begin in a folder that is taken by a run that was killed before it had begun.
+
+    Returns:
+        The folder, and whether such a run was there.
 
     Raises:
         RunError: The folder is taken, or cannot be written.
@@ -163,23 +196,35 @@ def claim(folder: Path, *, may_move: bool) -> Path:
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         try:
             candidate.mkdir(parents=True, exist_ok=True)
-            (candidate / CONFIG).touch(exist_ok=False)
-        except FileExistsError as error:
-            if not may_move:
-                raise RunError(
-                    f"{folder} holds a run already; choose another folder with hydra.run.dir=FOLDER."
-                ) from error
+            taken = in_the_way(candidate) is not None
+            new = not taken and _make(candidate / CONFIG)
+            if may_move and (taken or not (new or again)):
+                continue
+            if not taken:
+                held.enter_context(FolderLock(candidate))
+            refuse_taken(candidate)
         except OSError as error:
             raise cannot_write(folder, error) from error
-        else:
-            return candidate
+        told = {"version": pipeline.MANIFEST_VERSION, "status": STARTING, **origin}
+        with suppress(RunError):  # a disk that takes nothing yet: the run itself waits for it
+            write_whole(candidate / MANIFEST, orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        return candidate, not new
     raise AssertionError("itertools.count does not end")
+
+
+def _make(path: Path) -> bool:
+    """Makes an empty file; whether there was none."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def cannot_write(folder: Path, error: OSError) -> RunError:
     """The sentence for a folder that takes no more."""
-    begun = (folder / JOURNAL).exists()
-    way_out = "what was journalled is kept." if begun else "choose another with hydra.run.dir=FOLDER."
+    journalled = (folder / JOURNAL).exists()
+    way_out = "what was journalled is kept." if journalled else "choose another with hydra.run.dir=FOLDER."
     return RunError(f"The run's folder {folder} cannot be written ({error.strerror}); {way_out}")
 
 

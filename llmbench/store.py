@@ -37,6 +37,8 @@ TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
 BEGUN = "sweep.json"
 """In a sweep's folder: how it was begun."""
 MEND = "take it from a backup, or run again."
+STARTING = "starting"
+"""The status in a manifest that says only how the run was called: nothing has begun yet."""
 SEALED = "sealed"
 _SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score")
 
@@ -82,14 +84,15 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.__enter__()
-            if goes_on and path.exists():
+            if not goes_on or _starting(folder / MANIFEST):
+                refuse_taken(folder)
+                path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
+            elif path.exists():
                 self.damage = journal.mend(path, from_row)
             self._journal = journal.Appender(path, self.patience, new=not goes_on)
-        except FileExistsError as error:
+        except RunError:
             self._lock.__exit__(None, None, None)
-            raise RunError(
-                f"{folder} holds a run already; choose another folder with hydra.run.dir=FOLDER."
-            ) from error
+            raise
         except OSError as error:
             self._lock.__exit__(None, None, None)
             raise RunError(
@@ -166,6 +169,47 @@ class Store:
             self._journal.sync_if_due()
         except OSError as error:
             raise cannot_write(self.folder / JOURNAL, error) from error
+
+
+def in_the_way(folder: Path) -> str | None:
+    """The name of a file there that a run would lose or overwrite; None where none has begun, so that one may begin.
+
+    What a run makes before its manifest is no beginning: an empty config.yaml, an empty journal, and a manifest that says
+    only how it was called. Its log is added to, and other names are never touched.
+    """
+    for name in (MANIFEST, SUMMARY, TRACE, MEMORY_LOG, REPORT, CONFIG, JOURNAL):
+        path = folder / name
+        if not os.path.lexists(path):
+            continue
+        if name in (CONFIG, JOURNAL) and not path.is_symlink() and path.is_file() and not path.stat().st_size:
+            continue
+        if name != MANIFEST or not _starting(path):
+            return name
+    return None
+
+
+def _starting(path: Path) -> bool:
+    try:
+        return read_object(path, Manifest).get("status") == STARTING
+    except RunError:
+        return False
+
+
+def refuse_taken(folder: Path) -> None:
+    """Refuses a folder in which no run can begin.
+
+    Raises:
+        RunError: It holds a run, or a file that a run would overwrite.
+    """
+    name = in_the_way(folder)
+    if name == MANIFEST:
+        raise RunError(
+            f"{folder} holds a run already; resume={folder} goes on with it, hydra.run.dir=FOLDER begins another."
+        )
+    if name is not None:
+        raise RunError(
+            f"{folder} holds {name} already, which a run would overwrite; choose another folder with hydra.run.dir=FOLDER."
+        )
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -362,6 +406,7 @@ class Machine(TypedDict, total=False):
 class Manifest(TypedDict, total=False):
     """What others read of manifest.json."""
 
+    status: str
     arguments: list[str]
     directory: str
     sweep: str | None

@@ -107,7 +107,7 @@ class TimeSplit:
         first_token: From the start of the process to the first token of an answer.
         generate: From the first request to the last token.
         grade_tail: From the last token to the last grade.
-        paused: Waiting for a folder that took nothing, which is part of the times around it.
+        paused: Waiting for a folder that took nothing, which is part of the times around it; in all sittings.
     """
 
     total: float | None = None
@@ -144,7 +144,8 @@ class Summary:
     """A whole run.
 
     Attributes:
-        sittings: How often it was begun, each with its time (`resume.sittings.Sitting`); `time_s` is the last one's.
+        sittings: How often it was begun, each with its time (`resume.sittings.Sitting`); `time_s` is the last one's,
+            but for what was paused.
         resume: The command that goes on with it, where it did not finish.
         notes: What was not as it should be about its files, or changed between sittings.
     """

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypedDict, cast
 
@@ -21,7 +21,8 @@ from rich.table import Table
 from llmbench import redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
-from llmbench.store import JOURNAL, MANIFEST, MEND, SUMMARY, Manifest, read_object
+from llmbench.resume.sweeps import SweepSitting
+from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_whole
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
@@ -36,7 +37,8 @@ class Job:
     Attributes:
         number: Its place in the order in which the jobs were asked for, from 0.
         engine: Which of the engines loaded so far stood when it ended, from 1; 0: none.
-        begun: Its folder holds its beginning: of this call of the program (`now`), or of one `before`.
+        begun: Its folder holds its beginning: of this call of the program (`now`), or of one `before`; or what is left of one
+            that was `killed` before it had begun.
     """
 
     number: int
@@ -46,7 +48,7 @@ class Job:
     error: str | None = None
     interrupted: bool = False
     engine: int = 0
-    begun: Literal["now", "before"] | None = None
+    begun: Literal["now", "before", "killed"] | None = None
 
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> Self:
@@ -220,11 +222,9 @@ def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
     """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
         manifest = written(candidate / MANIFEST, Manifest)
-        if not candidate.is_dir():
-            continue
-        journal = candidate / JOURNAL
-        empty = not journal.is_file() or not journal.stat().st_size
-        if sorted(manifest.get("overrides") or ()) == sorted(overrides) or (not manifest and empty):
+        if manifest.get("status") != STARTING and sorted(manifest.get("overrides") or ()) == sorted(
+            overrides
+        ):
             return candidate
     return None
 
@@ -251,8 +251,10 @@ class JobRow(TypedDict):
 class WrittenSweep(TypedDict, total=False):
     """What is read back of a sweep's `summary.json`."""
 
+    status: str
     time_s: float
     loads: int
+    sittings: list[SweepSitting]
     jobs: list[JobRow]
 
 
@@ -278,17 +280,57 @@ def written(path: Path, shape: object) -> dict[str, Any]:
         return {}
 
 
+def write(
+    jobs: Iterable[Job],
+    folder: Path,
+    sittings: Sequence[SweepSitting],
+    ablation: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Writes the sweep's `summary.json`, as a whole.
+
+    Args:
+        jobs: Those that ended, in any order.
+        folder: The sweep's.
+        sittings: All of them; the last one's status is the sweep's.
+        ablation: The rows of its table.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    jobs = sorted(jobs, key=lambda job: job.number)
+    told = {
+        "status": sittings[-1].status,
+        "time_s": sum(sitting.time_s or 0.0 for sitting in sittings),
+        "loads": sum(sitting.loads for sitting in sittings),
+        "sittings": [asdict(sitting) for sitting in sittings],
+        "groups": _groups(jobs),
+        "jobs": [row(job) for job in jobs],
+        "ablation": list(ablation) or None,
+    }
+    write_whole(folder / SUMMARY, orjson.dumps(told, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
+def status_of(jobs: Sequence[Job], asked: int) -> str:
+    """What became of a sweep whose jobs end here, of so many that were asked for."""
+    statuses = {job.status for job in jobs}
+    if "interrupted" in statuses or len(jobs) < asked:
+        return "interrupted"
+    return "failed" if "failed" in statuses else "finished"
+
+
 def finish(
-    jobs: Iterable[Job], folder: Path, *, asked: Sequence[Sequence[str]], loads: int, time_s: float
+    jobs: Iterable[Job], folder: Path, sittings: Sequence[SweepSitting], *, asked: Sequence[Sequence[str]]
 ) -> None:
     """Prints the table and writes the sweep's `summary.json`.
 
     Args:
         jobs: Those that ran, in any order.
         folder: The sweep's.
+        sittings: All of them.
         asked: The overrides of all that were asked for; more than ran where the sweep was interrupted.
-        loads: Engines loaded, in all sittings.
-        time_s: Seconds of the program, in all sittings.
+
+    Raises:
+        RunError: It cannot be written.
     """
     from llmbench import ablation
 
@@ -296,15 +338,8 @@ def finish(
     terminal = Terminal()
     points = ablation.points(jobs)
     measured = ablation.rows(points, jobs, asked)
-    written = {
-        "time_s": time_s,
-        "loads": loads,
-        "groups": _groups(jobs),
-        "jobs": [row(job) for job in jobs],
-        "ablation": ablation.as_dicts(measured) or None,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SUMMARY).write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2, default=str) + b"\n")
+    loads = sum(sitting.loads for sitting in sittings)
+    write(jobs, folder, sittings, ablation.as_dicts(measured))
     terminal.out.print()
     terminal.out.print(_table(jobs))
     for job in jobs:

@@ -8,15 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from llmbench import pipeline
 from llmbench.asking import Stop
 from llmbench.benchmarks import arithmetic
 from llmbench.cli import compose
 from llmbench.compare import Comparison, RunComparison
 from llmbench.compare.page import show
-from llmbench.config import as_yaml_data
 from llmbench.records import Request
 from tests.conftest import FakeEngines
 
@@ -29,8 +26,6 @@ Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
 def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, **options: object) -> Path:
     """A run with all its files."""
     config = compose(overrides or FORTY)
-    folder.mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(as_yaml_data(config)))
     with FakeEngines(reply, **options).pool() as pool:
         pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool)
     return folder

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,22 @@ def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
     told = [len(job["summary"]["recovery"]) for job in found["jobs"] if job["summary"]]
     assert told == [0, 0, 2, 2]
     assert done.stderr.count("in a new process") == 2
+    assert [(s["status"], s["loads"]) for s in found["sittings"]] == [("failed", found["loads"])]
+
+
+def test_a_resumed_sweep_that_goes_on_in_a_new_process_keeps_its_earlier_sittings(tmp_path: Path) -> None:
+    args = short("running", requests=4, after=4)
+    first = program(tmp_path, "-m", *FAKE[:2], "limit=40", "batch_size=2,8", "hydra.sweep.dir=sweep", args)
+    assert first.returncode == 0, first.stderr
+    before = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    shutil.rmtree(tmp_path / "sweep" / "1")
+    second = program(tmp_path, "resume=sweep")
+    assert second.returncode == 0, second.stderr
+    assert "in a new process" in second.stderr
+    found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    assert [s["status"] for s in found["sittings"]] == ["finished", "finished"]
+    assert found["sittings"][0] == before["sittings"][0]
+    assert found["loads"] == sum(s["loads"] for s in found["sittings"]) > before["loads"]
 
 
 def test_a_sweep_is_resumed_job_by_job(tmp_path: Path) -> None:

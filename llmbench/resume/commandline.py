@@ -91,9 +91,11 @@ def _nothing(folder: Path) -> str:
         return f"resume={folder}: there is no such folder{hint}"
     if (folder / "summary.json").is_file():
         return f"resume={folder}: the sweep there does not say how it was begun; type its settings, with -m, beside resume."
+    if not folder.is_dir():
+        return f"resume={folder}: this is a file, so it holds neither a run nor a sweep; name a folder."
     return (
-        f"resume={folder}: the folder holds neither a run nor a sweep that had begun; if one was killed there in its first moment, "
-        "remove the folder and type its command again."
+        f"resume={folder}: the folder holds neither a run nor a sweep that had begun; the command that was to begin it goes on "
+        f"there if it is typed again with hydra.run.dir={quoted(str(folder))}, or hydra.sweep.dir for a sweep."
     )
 
 

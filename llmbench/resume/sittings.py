@@ -1,8 +1,8 @@
 """The account of how often a run was begun, how long each sitting took, and what became of it."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Sitting:
         status: As the run's; `killed` where it ended without a word.
         results: That it added.
         time_s: Seconds from the start of the process to its end; of a killed one to its last sign of life.
+        paused_s: Those of them in which the folder took nothing; of a killed one up to its last pause that ended.
     """
 
     started: str
@@ -30,6 +31,7 @@ class Sitting:
     status: str = RUNNING
     results: int = 0
     time_s: float | None = None
+    paused_s: float = 0.0
 
 
 def read(rows: object) -> list[Sitting]:
@@ -59,27 +61,26 @@ def begin(before: Sequence[Sitting], folder: Path, results: int, began: float) -
             ended[-1],
             status=KILLED,
             results=max(0, results - counted),
-            time_s=_last_sign(folder, ended[-1].began),
+            time_s=last_sign((folder / JOURNAL, folder / TRACE), ended[-1].began),
         )
-    return [*ended, Sitting(_iso(began), began)]
+    return [*ended, Sitting(iso(began), began)]
 
 
-def _last_sign(folder: Path, began: float) -> float | None:
-    times = [path.stat().st_mtime for path in (folder / JOURNAL, folder / TRACE) if path.is_file()]
+def last_sign(paths: Iterable[Path], began: float) -> float | None:
+    """Seconds from the beginning to the last time that one of the files was written; None where none was since."""
+    times = [path.stat().st_mtime for path in paths if path.is_file()]
     later = [t - began for t in times if t >= began]
     return max(later) if later else None
 
 
-def _iso(moment: float) -> str:
+def iso(moment: float) -> str:
+    """Seconds since the epoch as local time, ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(moment))
 
 
 def as_rows(sittings: Sequence[Sitting]) -> list[dict[str, Any]]:
     """As the manifest and the summary have them."""
-    return [
-        {"started": s.started, "began": s.began, "status": s.status, "results": s.results, "time_s": s.time_s}
-        for s in sittings
-    ]
+    return [asdict(sitting) for sitting in sittings]
 
 
 def sentence(sittings: Sequence[Sitting]) -> str:

@@ -1,13 +1,14 @@
 """Kills runs at random moments, goes on with them, and counts what was lost.
 
 python -m tests.bench.kill [--engine fake|vllm] [--times N] [--signals KILL,TERM,INT] [--seed S] [SETTING …]
-python -m tests.bench.kill --damage            a journal damaged at every byte of its last two lines, each time gone on with
+python -m tests.bench.kill --damage [--seconds S]   a journal damaged at every byte of its last two lines, each time gone on with
 
 Checked after each kill: no process is left, and the GPU's memory is what it was; after going on: every journalled result is still there, byte for byte, none is there twice,
 and the scores are those of the run that was not disturbed. Exit status 1 if anything of that fails.
 """
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -137,10 +138,9 @@ def kill_one(
     before = lines(run)
     tally.counts[f"{name}: with results" if before else f"{name}: before the first result"] += 1
     tally.counts[f"{name}: status {status}"] += 1
-    if not (run / "manifest.json").is_file():  # it had not begun
-        tally.counts[f"{name}: not begun"] += 1
-        return
-    again = start([f"resume={run}"], log)
+    begun = (run / "manifest.json").is_file()
+    tally.counts[f"{name}: not begun"] += not begun
+    again = start([f"resume={run}"] if begun else [*settings, f"hydra.run.dir={run}"], log)
     status = wait(again, tally, "going on")
     tally.check(status == 0, f"{name} after {after_s:.1f} s: going on gave {status}; see {log}")
     if status != 0:
@@ -177,15 +177,20 @@ def kill_many(chosen: argparse.Namespace, folder: Path, tally: Tally) -> None:
         )
 
 
-def damage_all(folder: Path, tally: Tally) -> None:
+def damage_all(folder: Path, tally: Tally, chosen: argparse.Namespace) -> None:
     """A bit flipped, and the file cut, at every byte of the last two lines; each time the run is gone on with."""
+    end = time.monotonic() + chosen.seconds
     settings = [*COMMON, "engine=fake", "limit=4"]
     run = folder / "run"
     llmbench([*settings, f"hydra.run.dir={run}"])
     expected, content = scores(run), (run / JOURNAL).read_bytes()
     whole = content.rstrip(b"\n")
     begin = whole.rfind(b"\n", 0, whole.rfind(b"\n")) + 1
-    for at in range(begin, len(content)):
+    places = random.Random(chosen.seed).sample(range(begin, len(content)), len(content) - begin)
+    print(f"{len(places)} places", flush=True)
+    for at in places:
+        if time.monotonic() > end:
+            break
         flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
         for kind, damaged in (("flipped", flipped), ("cut", content[:at])):
             (run / JOURNAL).write_bytes(damaged)
@@ -205,6 +210,7 @@ def main() -> int:
     parser.add_argument("--signals", default="KILL,TERM,INT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--damage", action="store_true")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="end --damage after so many")
     parser.add_argument("settings", nargs="*")
     chosen = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -214,7 +220,7 @@ def main() -> int:
     tally, begun = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         if chosen.damage:
-            damage_all(Path(name), tally)
+            damage_all(Path(name), tally, chosen)
         else:
             kill_many(chosen, Path(name), tally)
     for what, count in sorted(tally.counts.items()):

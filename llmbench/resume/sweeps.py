@@ -1,0 +1,58 @@
+"""The account of a sweep's sittings: how often it was begun, how long each took, and how many engines were loaded in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llmbench.resume.sittings import KILLED, RUNNING, iso, last_sign
+from llmbench.store import JOURNAL, SUMMARY, TRACE
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSitting:
+    """One call of the program that worked on a sweep.
+
+    Attributes:
+        started: Local time, ISO 8601.
+        began: The same as seconds since the epoch.
+        status: As the sweep's; `killed` where it ended without a word.
+        loads: Engines loaded.
+        time_s: Seconds from the start of the process to its end, or to what was written last while it runs; of a killed one to
+            its last sign of life.
+    """
+
+    started: str
+    began: float
+    status: str = RUNNING
+    loads: int = 0
+    time_s: float | None = None
+
+
+def read(written: Mapping[str, Any]) -> list[SweepSitting]:
+    """The sittings as a sweep's `summary.json` has them; one where an older one has only their sums."""
+    found = []
+    for row in written.get("sittings") or ():
+        try:
+            found.append(SweepSitting(**row))
+        except TypeError:
+            continue
+    if not found and written:
+        loads, time_s = written.get("loads") or 0, written.get("time_s")
+        found.append(SweepSitting("", 0.0, "ended", loads=loads, time_s=time_s))
+    return found
+
+
+def begin(before: Sequence[SweepSitting], folder: Path, began: float) -> list[SweepSitting]:
+    """The sittings with a new one; one that was killed gets its end from the last thing that it or a job of it wrote.
+
+    Args:
+        before: Those that ended.
+        folder: The sweep's.
+        began: When the new one began, in seconds since the epoch.
+    """
+    ended = list(before)
+    if ended and ended[-1].status == RUNNING:
+        signs = [folder / SUMMARY, *folder.rglob(JOURNAL), *folder.rglob(TRACE)]
+        ended[-1] = replace(ended[-1], status=KILLED, time_s=last_sign(signs, ended[-1].began))
+    return [*ended, SweepSitting(iso(began), began)]

@@ -1,0 +1,65 @@
+"""How long a run paused because its folder took nothing, over all its sittings."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from llmbench import pipeline
+from llmbench.asking import Stop
+from llmbench.cli import compose
+from llmbench.errors import Interrupted
+from llmbench.patience import Patience
+from llmbench.resume import sittings
+from llmbench.store import MANIFEST, Manifest, load_run, read_object
+from tests.test_journal import stubborn
+
+SETTINGS = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3", "report=false")
+
+
+def test_pauses_of_earlier_sittings_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmbench.patience.LOOK_S", 0.001)
+    folder, config, known = tmp_path / "run", compose(SETTINGS), list[float]()
+    note = pipeline._Run.note_pause
+
+    def then(run: pipeline._Run) -> None:
+        """Ends the run the moment its pause is over."""
+        note(run)
+        known.append(sittings.read(read_object(folder / MANIFEST, Manifest).get("sittings"))[-1].paused_s)
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(pipeline._Run, "note_pause", then)
+    refused = stubborn(monkeypatch, 3)
+    with pytest.raises(Interrupted):
+        pipeline.run(config, folder)
+    assert len(refused) == 3
+    first = load_run(folder).summary
+    assert first["time_s"]["paused"] > 0
+    assert known == [
+        first["time_s"]["paused"]
+    ]  # it was there while the run went on: kill -9 does not take it along
+    assert [s["paused_s"] for s in first["sittings"]] == known
+    monkeypatch.undo()
+    monkeypatch.setattr("llmbench.patience.LOOK_S", 0.001)
+    found = pipeline.run(config, folder, goes_on=True, resumes=True)
+    assert found.time_s.paused == first["time_s"]["paused"]
+    assert [s["paused_s"] for s in found.sittings] == [first["time_s"]["paused"], 0.0]
+    assert any("paused" in warning for warning in found.warnings)
+
+
+def test_a_wait_that_ends_in_vain_is_not_written_down_where_nothing_can_be_written(tmp_path: Path) -> None:
+    stop, told = Stop(), list[str]()
+    patience = Patience(60, stop, then=lambda: told.append("over"))
+    stop.signal_number = None
+    patience.over()
+    assert told == []
+    error = OSError(28, "No space left on device")
+    patience.wait(error, tmp_path)
+    patience.over()
+    assert told == ["over"]
+    patience.wait(error, tmp_path)
+    patience.limit_s = 1e-9
+    with pytest.raises(Exception, match="cannot be written"):
+        patience.wait(error, tmp_path)
+    assert told == ["over"]
+    assert patience.paused_s > 0

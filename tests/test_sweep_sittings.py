@@ -1,0 +1,123 @@
+"""How often a sweep was begun, how long it took and how many engines it loaded, also where a sitting of it was killed."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmbench.cli import main
+from llmbench.resume import sweeps
+from llmbench.resume.sweeps import SweepSitting
+from llmbench.store import JOURNAL, SUMMARY
+from tests.test_resume import started, wait_for_lines
+
+TWO_ENGINES = (
+    "-m",
+    "benchmark=arithmetic",
+    "engine=fake",
+    "limit=24",
+    "batch_size=2",
+    "report=false",
+    "model.max_length=4096,2048",
+    "hydra.sweep.dir=sweep",
+)
+SLOW = "engine.args={step_s: 0.05}"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def written() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path("sweep", SUMMARY).read_text())
+    return found
+
+
+def sums(found: dict[str, Any]) -> tuple[int, float]:
+    return (
+        sum(sitting["loads"] for sitting in found["sittings"]),
+        sum(sitting["time_s"] for sitting in found["sittings"]),
+    )
+
+
+def test_a_killed_sweep_keeps_what_it_took(tmp_path: Path) -> None:
+    with started(tmp_path, *TWO_ENGINES, SLOW) as process:
+        wait_for_lines(tmp_path / "sweep" / "1" / JOURNAL, 2, process)
+        process.kill()
+        process.communicate()
+    killed = written()
+    assert (killed["status"], killed["loads"], killed["groups"]) == ("running", 2, [[0]])
+    assert [(job["job"], job["status"]) for job in killed["jobs"]] == [(0, "finished")]
+    assert [(s["status"], s["loads"]) for s in killed["sittings"]] == [("running", 2)]
+    assert main(["resume=sweep"]) == 0
+    found = written()
+    assert (found["status"], found["groups"]) == ("finished", [[0], [1]])
+    assert [(s["status"], s["loads"]) for s in found["sittings"]] == [("killed", 2), ("finished", 1)]
+    assert (found["loads"], found["time_s"]) == sums(found)
+    assert found["loads"] == 3
+    assert found["sittings"][0]["began"] == killed["sittings"][0]["began"]
+    assert found["sittings"][0]["time_s"] >= killed["sittings"][0]["time_s"]  # to its last sign of life
+    assert [job["status"] for job in found["jobs"]] == ["finished", "finished"]
+
+
+def test_each_sitting_of_a_sweep_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*TWO_ENGINES, "engine.args={break_after: 20}"]) == 1
+    first = written()
+    assert (first["status"], first["loads"], len(first["jobs"])) == ("failed", 2, 2)
+    assert main(["resume=sweep"]) == 0
+    found = written()
+    assert found["sittings"][0] == first["sittings"][0]
+    assert [(s["status"], s["loads"]) for s in found["sittings"]] == [("failed", 2), ("finished", 2)]
+    assert (found["loads"], found["time_s"]) == sums(found)
+    assert "4 engine loads" in capfd.readouterr().out
+
+
+def test_a_summary_that_cannot_be_written_on_the_way_costs_no_job(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    Path("sweep").mkdir()
+    Path("sweep", f".{SUMMARY}.part").mkdir()  # where the new one would be written
+    assert main(list(TWO_ENGINES)) == 1
+    assert "summary.json cannot be written" in capfd.readouterr().err
+    for number in ("0", "1"):
+        assert json.loads(Path("sweep", number, SUMMARY).read_text())["status"] == "finished"
+    Path("sweep", f".{SUMMARY}.part").rmdir()
+    assert main(["resume=sweep"]) == 0
+    assert [job["status"] for job in written()["jobs"]] == ["finished", "finished"]
+
+
+@pytest.mark.parametrize("name", ["summary.json", "report.html"])
+def test_what_somebody_put_into_a_sweeps_folder_is_not_overwritten(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("sweep").mkdir()
+    Path("sweep", name).write_text("mine")
+    assert main(list(TWO_ENGINES)) == 1
+    assert f"holds {name} already, which a sweep would overwrite" in capfd.readouterr().err
+    assert Path("sweep", name).read_text() == "mine"
+
+
+def test_hydras_own_launcher_has_a_sitting_too() -> None:
+    assert main([*TWO_ENGINES, "hydra/launcher=basic"]) == 0
+    found = written()
+    assert [(s["status"], s["loads"]) for s in found["sittings"]] == [("finished", 2)]
+
+
+def test_a_sitting_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    for path, moment in ((tmp_path / SUMMARY, 1000.0), (tmp_path / "1" / JOURNAL, 1020.0)):
+        path.touch()
+        os.utime(path, (moment, moment))
+    (first,) = sweeps.begin([], tmp_path, 990.0)
+    second = sweeps.begin([first], tmp_path, 2000.0)
+    assert (second[0].status, second[0].time_s) == ("killed", 30.0)
+    assert (sweeps.begin(second, tmp_path, 3000.0)[1].status, second[1].time_s) == ("killed", None)
+
+
+def test_summaries_of_before_there_were_sittings_count() -> None:
+    assert sweeps.read({"loads": 3, "time_s": 7.5}) == [SweepSitting("", 0.0, "ended", loads=3, time_s=7.5)]
+    assert sweeps.read({}) == []
+    assert sweeps.read({"loads": 1, "time_s": 1.0, "sittings": [{"what": 1}]})[0].loads == 1
