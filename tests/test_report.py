@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import shutil
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from llmbench.report.__main__ import main
 from llmbench.report.many import shared
 from llmbench.report.samples import row, segments
 from llmbench.report.text import clipped, label, visible
-from llmbench.report.tradeoffs import beside, pareto, short
+from llmbench.report.tradeoffs import beside, labels_of, pareto
 from tests.made_runs import FORTY, MCQ, make, right_where, three
 
 
@@ -178,9 +179,9 @@ def test_what_runs_share_is_said_once() -> None:
 
 
 def test_labels_of_a_sweep_are_its_values() -> None:
-    assert short(["batch_size=4", "batch_size=16"]) == (["4", "16"], "Labels are values of batch_size.")
-    assert short(["batch_size=4", "limit=3"]) == (["batch_size=4", "limit=3"], "")
-    assert short(["one<", "two"])[0] == ["one&lt;", "two"]
+    assert labels_of(["batch_size=4", "batch_size=16"]) == (["4", "16"], "Labels are values of batch_size.")
+    assert labels_of(["batch_size=4", "limit=3"]) == (["batch_size=4", "limit=3"], "")
+    assert labels_of(["one<", "two"])[0] == ["one&lt;", "two"]
 
 
 def test_labels_cover_neither_points_nor_each_other() -> None:
@@ -190,6 +191,37 @@ def test_labels_cover_neither_points_nor_each_other() -> None:
     assert found[4] is not None
     assert found[:3].count(None) >= 1
     assert beside(crowd[:1], ["x"], [0], 46.0) == ["bottom right"]
+    assert beside(crowd[3:4], ["limit=40 batch_size=128"], [0], 46.0) == ["top left"]  # not beyond the edge
+
+
+def test_names_of_runs_are_short_and_none_is_there_twice(tmp_path: Path) -> None:
+    paths = [f"model.path=/srv/checkpoints/of/a/rather/long/training/step-{n}" for n in (1000, 2000)]
+    runs = [make(tmp_path / str(n), lambda _: "7", *FORTY[:2], path) for n, path in enumerate(paths)]
+    html = write_many(runs, tmp_path / "two.html").read_text()
+    names = re.findall(r'<td data-sort="(model\.path=[^"]+)"', html)
+    assert [name.rpartition("/")[2] for name in names] == ["step-1000", "step-2000"]
+    assert all("…" in name and len(name) < 60 for name in names)
+    assert "left out here" not in html
+
+    again = make(tmp_path / "again", lambda _: "7", *FORTY[:2])
+    (tmp_path / "other").mkdir()
+    shutil.copytree(again, tmp_path / "other" / "again")
+    html = write_many([again, tmp_path / "other" / "again"], tmp_path / "same.html").read_text()
+    assert re.findall(r'<td data-sort="(again[^"]*)">', html) == ["again", "again (2)"]
+
+
+def test_a_benchmark_that_only_some_runs_have_is_one_setting_that_differs(tmp_path: Path) -> None:
+    one = make(tmp_path / "one", lambda _: "7", *FORTY[:2])
+    both = make(
+        tmp_path / "both",
+        lambda _: "7",
+        "benchmark=[arithmetic,gpqa]",
+        f"benchmarks.gpqa.data_files={MCQ}",
+        "limit=40",
+        "seed=3",
+    )
+    html = write_many([one, both], tmp_path / "two.html").read_text()
+    assert "Settings that differ: sampling.seed, seed, benchmarks.gpqa." in html
 
 
 def test_an_unfinished_run_says_so_first() -> None:

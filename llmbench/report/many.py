@@ -166,8 +166,14 @@ def _cell(text: str, value: float | None = None) -> dict[str, Any]:
 
 
 def _differing(entries: Sequence[Entry]) -> str:
-    """The settings that are not the same in all runs, by name."""
-    settings = [dict(flat(entry.config)) for entry in entries if entry.config is not None]
+    """The settings that are not the same in all runs, by name; a benchmark that not all runs have is one of them."""
+    asked = [set((entry.config or {}).get("benchmarks") or ()) for entry in entries]
+    everywhere = set.intersection(*asked) if asked else set()
+    settings = [
+        dict(_own(name, value, everywhere) for name, value in flat(entry.config))
+        for entry in entries
+        if entry.config is not None
+    ]
     if len(settings) != len(entries) or len(settings) < 2:  # noqa: PLR2004 - nothing to differ from
         return ""
     keys = list(dict.fromkeys(name for of_one in settings for name in of_one))
@@ -176,3 +182,12 @@ def _differing(entries: Sequence[Entry]) -> str:
         return "All settings are the same."
     more = f" and {len(unlike) - 20} more" if len(unlike) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
     return visible(f"Settings that differ: {', '.join(unlike[:20])}{more}.")
+
+
+def _own(name: str, value: object, benchmarks: set[str]) -> tuple[str, object]:
+    """A setting, or, of a benchmark that is none of these, only that it is there."""
+    group, _, rest = name.partition(".")
+    benchmark = rest.partition(".")[0]
+    return (
+        (name, value) if group != "benchmarks" or benchmark in benchmarks else (f"{group}.{benchmark}", True)
+    )

@@ -1,11 +1,11 @@
 """What several runs cost and what they brought: speed, score, memory and energy against one another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from llmbench.report.entries import Entry, benchmarks_of
+from llmbench.report.entries import Entry, benchmarks_of, unlike
 from llmbench.report.plots import GREY, axis, colour, figure, scaled
-from llmbench.report.text import label, visible
+from llmbench.report.text import label, short, visible
 from llmbench.report.words import GIB, percent, seconds
 
 
@@ -21,7 +21,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
-    shown, labels = short(names)
+    shown, labels = labels_of(names)
     note = f"Loading is not in it; the table has it. {labels}".rstrip()
     found = []
     for benchmark in benchmarks_of(entries):
@@ -98,14 +98,13 @@ LETTER, LINE = 6.2, 14.0
 """Pixels of a label."""
 
 
-def short(names: Sequence[str]) -> tuple[list[str], str]:
+def labels_of(names: Sequence[str]) -> tuple[list[str], str]:
     """Names for labels, and a sentence that explains them: where one setting tells all runs apart, its values alone."""
     settings = {name.partition("=")[0] for name in names}
     if len(names) > 1 and len(settings) == 1 and all("=" in name and " " not in name for name in names):
-        return [
-            label(name.partition("=")[2], 20) for name in names
-        ], f"Labels are values of {settings.pop()}."
-    return [label(name, 24) for name in names], ""
+        values = [label(short(name.partition("=")[2], 20)) for name in names]
+        return values, f"Labels are values of {settings.pop()}."
+    return [label(short(name, 24)) for name in names], ""
 
 
 Box = tuple[float, float, float, float]
@@ -133,7 +132,7 @@ def beside(
             near, low = x + 6 * across, y + 5 * down
             far, high = near + width * across, low + LINE * down
             box = (min(near, far), min(low, high), max(near, far), max(low, high))
-            if box[0] >= 0 and not any(_overlap(box, other) for other in taken):
+            if box[0] >= 0 and box[2] <= PLOT[0] and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 found[place] = f"{'top' if down > 0 else 'bottom'} {'right' if across > 0 else 'left'}"
                 break
@@ -238,7 +237,7 @@ def costs(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
     energy = [entry.get("gpu", "energy_j") for entry in entries]
     if not any(value is not None for value in (*memory, *energy)):
         return None
-    labels = _unlike([label(name, 28) for name in names])
+    labels = unlike(label(short(name, 28)) for name in names)
     title = "peak GPU memory, GiB" if on_gpu else "peak memory of the process, GiB"
     traces = [
         {
@@ -274,11 +273,3 @@ def costs(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
         }
     heading = "Memory and energy" if measured else "Memory"
     return figure("costs", heading, traces, height=130 + 30 * len(entries), layout=layout)
-
-
-def _unlike(names: Iterable[str]) -> list[str]:
-    """Names made different where two are the same: a plot would put them into one row."""
-    found: list[str] = []
-    for name in names:
-        found.append(name if name not in found else f"{name} ({len(found) + 1})")
-    return found

@@ -227,7 +227,7 @@
     samples = found;
     for (const name of ["run", "b", "o", "f"]) {
       const values = [...new Set(samples.map((sample) => sample[name]).filter((value) => value !== undefined && value !== null))];
-      filters.elements[name].append(...values.map((value) => make("option", { value, textContent: String(value).replace("_", " ") })));
+      filters.elements[name].append(...values.map((value) => make("option", { value, textContent: name === "o" || name === "f" ? value.replaceAll("_", " ") : String(value) })));
     }
     filter();
     follow();
