@@ -224,6 +224,24 @@ def test_a_benchmark_that_only_some_runs_have_is_one_setting_that_differs(tmp_pa
     assert "Settings that differ: sampling.seed, seed, benchmarks.gpqa." in html
 
 
+def figures_of(html: str) -> dict[str, Any]:
+    found = re.search(r'id="figures-data">([^<]*)<', html)
+    assert found is not None
+    return {figure["name"]: figure for figure in json.loads(found[1])}
+
+
+def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path: Path) -> None:
+    runs = [make(tmp_path / n, lambda _: "7", *FORTY, f"batch_size={n}") for n in ("2", "8")]
+    other = make(tmp_path / "16", lambda _: "7", *FORTY, "batch_size=16", "seed=3")
+    sweep = figures_of(write_many(runs, tmp_path / "sweep.html").read_text())
+    assert sweep["batch"]["data"][0]["x"] == ["2", "8"]
+    assert sweep["speed"]["data"][0]["mode"].startswith("lines")
+    assert sweep["memory"]["data"][0]["y"] == ["batch_size=2", "batch_size=8"]
+    mixed = figures_of(write_many([*runs, other], tmp_path / "mixed.html").read_text())
+    assert "batch" not in mixed
+    assert "lines" not in mixed["speed"]["data"][0]["mode"]
+
+
 def test_an_unfinished_run_says_so_first() -> None:
     sentences = one.problems({"status": "interrupted", "warnings": ["w"]})
     assert "interrupted" in sentences[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmbench.cache.use import tokens_per_s
-from llmbench.compare.settings import read_config
+from llmbench.compare.settings import flat, read_config
 from llmbench.report.text import short, visible
 from llmbench.report.words import at
 from llmbench.store import Run, load_run
@@ -81,3 +81,26 @@ def unlike(names: Iterable[str]) -> list[str]:
     for name in names:
         found.append(name if name not in found else f"{name} ({len(found) + 1})")
     return found
+
+
+def differing(entries: Sequence[Entry]) -> list[str] | None:
+    """The settings that are not the same in all runs, by name; a benchmark that not all runs have is one of them.
+
+    None where there is but one run, or the settings of one are not known.
+    """
+    configs = [entry.config for entry in entries if entry.config is not None]
+    if len(configs) != len(entries) or len(configs) < 2:  # noqa: PLR2004 - nothing to differ from
+        return None
+    everywhere = set.intersection(*(set(config.get("benchmarks") or ()) for config in configs))
+    settings = [dict(_setting(name, value, everywhere) for name, value in flat(c)) for c in configs]
+    names = dict.fromkeys(name for of_one in settings for name in of_one if name != "resume")
+    return [name for name in names if any(of_one.get(name) != settings[0].get(name) for of_one in settings)]
+
+
+def _setting(name: str, value: object, benchmarks: set[str]) -> tuple[str, object]:
+    """A setting, or, of a benchmark that is none of these, only that it is there."""
+    group, _, rest = name.partition(".")
+    benchmark = rest.partition(".")[0]
+    return (
+        (name, value) if group != "benchmarks" or benchmark in benchmarks else (f"{group}.{benchmark}", True)
+    )
