@@ -140,10 +140,11 @@ def shoot(page: Page, path: Path, width: int, highest: int) -> None:
         "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
     )
     end = page.run(
-        "const ends = [...document.querySelectorAll('figure, #list > li, pre')].map((part) => part.getBoundingClientRect().bottom)\n"
+        "const below = (part) => part.getBoundingClientRect().bottom + (part.tagName === 'LI' ? 0 : 12)\n"
+        "const ends = [...document.querySelectorAll('figure, #list > li, pre')].map(below)\n"
         "return Math.ceil(Math.max(...ends.filter((end) => end <= innerHeight)))"
     )
-    clip = {"x": 0, "y": 0, "width": width, "height": min(end + 12, highest), "scale": 1}
+    clip = {"x": 0, "y": 0, "width": width, "height": end, "scale": 1}
     taken = page.driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip})
     path.write_bytes(base64.b64decode(taken["data"]))
     print(f"{path}: {path.stat().st_size} bytes")
@@ -175,7 +176,7 @@ def take(folder: Path, pictures: Sequence[str] = PICTURES) -> None:
         show(page, write_one(run, folder / "run.html"))
         page.ready()
         if "report" in pictures:
-            shoot(page, IMAGES / "report.png", 1280, 1990)
+            shoot(page, IMAGES / "report.png", 1280, 2040)
         if "samples" in pictures:
             show(page, folder / "run.html", telling(run))
             page.ready()
