@@ -68,8 +68,8 @@ class Terminal:
         if cached is not None:
             self._print(self.out, cached)
         closing = _closing(summary)
-        log.info("%s", closing)
-        self.out.print(escape(closing))
+        log.info("%s", ", ".join(closing))
+        self.out.print(escape(_folded(closing, self.out.width)), soft_wrap=True)
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
 
@@ -133,7 +133,19 @@ def _repeats(found: RepeatStatistics) -> str:
     return ", ".join(parts)
 
 
-def _closing(summary: Summary) -> str:
+def _folded(parts: Sequence[str], width: int) -> str:
+    """The parts with commas between them; lines end after a part, so that no number is torn from its unit."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(f"{lines[-1]}, {part},") <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines[-1] += ","
+            lines.append(part)
+    return "\n".join(lines)
+
+
+def _closing(summary: Summary) -> list[str]:
     split, engine = summary.time_s, summary.engine
     parts = [f"time to score {_seconds(split.total)}"]
     if len(summary.sittings) > 1:
@@ -158,7 +170,7 @@ def _closing(summary: Summary) -> str:
         words = [engine.name, engine.version, f"on {engine.device}" if engine.device else None]
         words.append(engine.quantization or engine.dtype)
         parts.append(" ".join(word for word in words if word))
-    return ", ".join(parts)
+    return parts
 
 
 def _percent(value: float | None) -> str:

@@ -147,8 +147,7 @@ def _overlap(one: Box, other: Box) -> bool:
 
 def batch_varied(entries: Sequence[Entry]) -> bool:
     """Whether the runs differ in batch size and in nothing else."""
-    names = differing(entries)
-    return bool(names) and BATCH.issuperset(names)
+    return bool(names := differing(entries)) and BATCH.issuperset(names)
 
 
 def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | None:
