@@ -147,7 +147,8 @@ def _overlap(one: Box, other: Box) -> bool:
 
 def batch_varied(entries: Sequence[Entry]) -> bool:
     """Whether the runs differ in batch size and in nothing else."""
-    return bool(names := differing(entries)) and BATCH.issuperset(names)
+    names = differing(entries) or ()
+    return len(names) > 0 and BATCH.issuperset(names)
 
 
 def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | None:
