@@ -14,6 +14,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -214,7 +215,13 @@ def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs, opens and takes the pictures."""
+    """Runs, opens and takes the pictures.
+
+    Raises:
+        SystemExit: There is no browser to take them with.
+    """
+    if arguments[:1] != ["--record"] and not (shutil.which("chromium") and shutil.which("chromedriver")):
+        raise SystemExit("Pictures need chromium and chromedriver; --record runs without them.")
     if arguments[:1] == ["--from"]:
         take(Path(arguments[1]), arguments[2:] or PICTURES)
     elif arguments[:1] == ["--record"]:
