@@ -200,6 +200,12 @@ def test_a_sweep_by_name(here: Path, capsys: pytest.CaptureFixture[str], chosen:
     assert sorted(manifest["overrides"]) == sorted([*QUICK, chosen, "batch_size=32"])
 
 
+def test_large_figures_are_written_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", "engine=fake", "limit=40", "batch_size=40,48"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("0    batch_size=40")]
+    assert "40000" in row.split()
+
+
 def test_values_beside_a_named_sweep_replace_its_own(here: Path) -> None:
     assert main([*QUICK, "sweep=batch_size", "batch_size=1,2"]) == 0
     assert [job["summary"]["engine"]["batch_size"] for job in written(here)["jobs"]] == [1, 2]
