@@ -244,8 +244,9 @@ def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path
 
 def test_an_unfinished_run_says_so_first() -> None:
     sentences = one.problems({"status": "interrupted", "warnings": ["w"]})
-    assert "interrupted" in sentences[0]
-    assert sentences[1] == "w"
+    assert sentences == ["The run was interrupted. These are the results it had by then.", "w"]
+    (failed,) = one.problems({"status": "failed", "error": "It broke."})
+    assert failed == "The run failed: It broke. These are the results it had by then."
 
 
 def test_runs_are_shown_together_with_the_questions_that_flipped(tmp_path: Path) -> None:

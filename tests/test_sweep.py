@@ -200,7 +200,8 @@ def test_a_sweep_by_name(here: Path, capsys: pytest.CaptureFixture[str], chosen:
     assert sorted(manifest["overrides"]) == sorted([*QUICK, chosen, "batch_size=32"])
 
 
-def test_large_figures_are_written_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("here")
+def test_large_figures_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-m", "engine=fake", "limit=40", "batch_size=40,48"]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("0    batch_size=40")]
     assert "40000" in row.split()
