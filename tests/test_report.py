@@ -263,6 +263,14 @@ def test_runs_are_shown_together_with_the_questions_that_flipped(tmp_path: Path)
     assert set(linked) <= keys
 
 
+def test_that_many_runs_are_not_compared_is_said(tmp_path: Path) -> None:
+    first = make(tmp_path / "0", lambda _: "7", *FORTY[:2])
+    runs = [Path(shutil.copytree(first, tmp_path / str(n))) for n in range(1, 13)]
+    told = "Of more than 12 runs none is compared"
+    assert told not in write_many(runs, tmp_path / "twelve.html").read_text()
+    assert told in write_many([first, *runs], tmp_path / "thirteen.html").read_text()
+
+
 def test_the_command_writes_reports_of_runs_and_of_sweeps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

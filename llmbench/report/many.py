@@ -165,7 +165,12 @@ def _cell(text: str, value: float | None = None) -> dict[str, Any]:
 
 
 def _differing(entries: Sequence[Entry]) -> str:
-    """A sentence about the settings that are not the same in all runs."""
+    """A sentence about the settings that are not the same in all runs, and one where there are too many to compare."""
+    more = f" Of more than {MOST_COMPARED} runs none is compared with the first question by question."
+    return (_settings(entries) + more * (len(entries) > MOST_COMPARED)).strip()
+
+
+def _settings(entries: Sequence[Entry]) -> str:
     names = differing(entries)
     if names is None:
         return ""
