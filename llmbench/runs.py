@@ -25,6 +25,7 @@ from llmbench.errors import RunError
 from llmbench.messages import printable
 from llmbench.store import MANIFEST, SUMMARY, Manifest
 from llmbench.summary import Summary
+from llmbench.tracking import ARTIFACTS
 
 WIDTH = 100
 DEPTH = 4
@@ -147,7 +148,7 @@ def list_runs(*folders: str | Path) -> list[Listed]:
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders with a run's files; what is inside one is not looked at."""
+    """Folders with a run's files; what is inside one is not looked at, nor copies of them in MLflow's store."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -156,7 +157,7 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
         yield folder
     elif depth:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False) and entry.name != ARTIFACTS:
                 yield from _folders(folder / entry.name, depth - 1)
 
 
