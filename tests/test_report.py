@@ -11,13 +11,14 @@ from urllib.parse import quote
 import pytest
 
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.regrade import regrade_run
 from llmbench.report import one, time, write_many, write_one
 from llmbench.report.__main__ import main
 from llmbench.report.many import shared
 from llmbench.report.samples import row, segments
 from llmbench.report.text import clipped, label, visible
 from llmbench.report.tradeoffs import beside, labels_of, pareto
-from tests.made_runs import FORTY, MCQ, make, right_where, three
+from tests.made_runs import FORTY, MCQ, edited, make, right_where, three
 
 
 def timing(queued: float = 0.0, seconds: float = 2.0) -> Timing:
@@ -261,6 +262,20 @@ def test_runs_are_shown_together_with_the_questions_that_flipped(tmp_path: Path)
     }
     assert linked
     assert set(linked) <= keys
+
+
+def test_a_run_graded_again_has_a_page_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make(tmp_path / "run", right_where(lambda _: True), *FORTY)
+    wrong = edited(run, tmp_path / "wrong", lambda row: row | {"outcome": "wrong", "value": 0.0})
+    assert main([str(wrong), "--regraded"]) == 1
+    assert "python -m llmbench.regrade" in capsys.readouterr().err
+    regrade_run(wrong, workers=1)
+    assert main([str(wrong), "--regraded"]) == 0
+    html = (wrong / "report.regraded.html").read_text()
+    assert {found["o"] for found in rows_of(html)} == {"correct"}
+    assert "Graded again after the run" in html
+    assert (wrong / "report.html").read_bytes() == (run / "report.html").read_bytes()
+    assert main([str(wrong), str(run), "--regraded"]) == 1
 
 
 def test_that_many_runs_are_not_compared_is_said(tmp_path: Path) -> None:
