@@ -36,6 +36,7 @@ bench: setup ## measure llmbench itself
 	@$(PYTHON_IN_VENV) -m tests.bench
 
 screenshots: setup ## take the pictures in README.md and docs/ anew, of a real run
+	@requirements/setup.sh browser
 	@$(PYTHON_IN_VENV) -m tests.bench.screenshots $(ARGS)
 
 lock: ## resolve pyproject.toml anew, newest versions (KEEP=1: as few changes as needed): requirements/cpu.txt and requirements/gpu.txt

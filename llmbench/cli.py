@@ -467,6 +467,7 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         if invocation.jobs:
             clock.restart()
     invocation.jobs.append(job)
+    config: Config | None = None
     try:
         messages.refuse_additions(overrides, config_folder())
         _check_suite(hydra_config.runtime.choices.get("suite"))
@@ -505,7 +506,7 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         job.engine = invocation.loads()
         if invocation.multirun:
             invocation.note()
-            _report_sweep(invocation)
+            _report_sweep(invocation, config)
         with suppress(OSError):
             Path(
                 hydra_config.runtime.output_dir
@@ -553,12 +554,17 @@ def _origin(invocation: Invocation) -> dict[str, Any]:
     return invocation.origin() | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None}
 
 
-def _report_sweep(invocation: Invocation) -> None:
-    """The page of the sweep's jobs so far; one that cannot be made costs a line in the log."""
-    from llmbench.report import report_sweep
+def _report_sweep(invocation: Invocation, config: Config | None) -> None:
+    """The page of the sweep's jobs so far, where the job wants one; one that cannot be made costs a line in the log.
 
-    if invocation.sweep_folder is not None:
-        report_sweep(sorted(invocation.jobs, key=lambda job: job.number), invocation.sweep_folder)
+    A job without settings, since they were refused, wants the page that the others have.
+    """
+    from llmbench.report import report_sweep
+    from llmbench.store import REPORT
+
+    folder = invocation.sweep_folder
+    if folder is not None and (config.report if config is not None else (folder / REPORT).exists()):
+        report_sweep(sorted(invocation.jobs, key=lambda job: job.number), folder)
 
 
 def _check_suite(chosen: str | None) -> None:

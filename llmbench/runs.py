@@ -6,6 +6,7 @@ Exit status: 0 listed, 1 not, 130 interrupted.
 
 import os
 import sys
+from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from llmbench.errors import RunError
 from llmbench.messages import printable
 from llmbench.store import MANIFEST, STARTING, SUMMARY, Manifest
 from llmbench.summary import Summary
+from llmbench.tracking import ARTIFACTS
 
 WIDTH = 100
 DEPTH = 4
@@ -33,6 +35,7 @@ SAID_ELSEWHERE = ("hydra.", "resume=", "runs_dir=", "model=", "benchmark=", "sui
 LONG, MOST = 40, 4
 """Characters of a setting, and settings of a run, that the table shows; --json has all."""
 SORTS = ("date", "score", "time", "tokens")
+STATUSES = ("finished", "running", "starting", "interrupted", "failed", "unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,8 @@ def _list(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("--model", help="only runs of this model")
     parser.add_argument("--benchmark", help="only runs of this benchmark")
-    parser.add_argument(
-        "--status", help="only finished, running, starting, interrupted, failed or unreadable ones"
-    )
-    parser.add_argument("--limit", type=int, help="at most so many")
+    parser.add_argument("--status", choices=STATUSES, help="only runs that ended, or did not, in this way")
+    parser.add_argument("--limit", metavar="N", type=_count, help="at most so many")
     parser.add_argument("--json", action="store_true", help="print JSON; what was not measured is null")
     chosen = parser.parse_args(arguments)
     found = list_runs(*chosen.folders)
@@ -113,6 +114,12 @@ def _list(arguments: Sequence[str] | None) -> None:
         )
     else:
         _show(kept, len(found))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is refused: it must be a whole number from 1")
+    return int(text)
 
 
 def _order(run: Listed, by: str) -> tuple[bool, float]:
@@ -141,7 +148,7 @@ def list_runs(*folders: str | Path) -> list[Listed]:
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders with a run's files; what is inside one is not looked at."""
+    """Folders with a run's files; what is inside one is not looked at, nor copies of them in MLflow's store."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -150,7 +157,7 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
         yield folder
     elif depth:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False) and entry.name != ARTIFACTS:
                 yield from _folders(folder / entry.name, depth - 1)
 
 

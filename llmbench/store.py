@@ -333,7 +333,7 @@ def _completion(entry: Mapping[str, Any]) -> Completion:
 
 
 def read_journal(
-    folder: Path, sealed: set[str] | None = None, notes: list[str] | None = None
+    folder: Path, sealed: set[str] | None = None, notes: list[str] | None = None, *, name: str = JOURNAL
 ) -> Iterator[Result]:
     """The results of a run, in the order they came; a torn last line is left out.
 
@@ -341,11 +341,12 @@ def read_journal(
         folder: The run's.
         sealed: Gets the names of the benchmarks whose lines are sealed.
         notes: Gets a sentence where the last line was torn.
+        name: The journal's.
 
     Raises:
         RunError: There is no journal, or a line other than the last cannot be read.
     """
-    path = folder / JOURNAL
+    path = folder / name
     found = journal.parse(_content(path), lambda row: (from_row(row), SEALED in row))
     if found.damage is not None and not found.damage.torn:
         raise RunError(

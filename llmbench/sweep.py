@@ -441,7 +441,9 @@ def _table(jobs: Sequence[Job]) -> Table:
 
 
 def _short(value: float | None, unit: str = "") -> str:
-    return "-" if value is None else f"{value:.4g}{unit}"
+    if value is None:
+        return "-"
+    return f"{value:.0f}{unit}" if value >= 1000 else f"{value:.4g}{unit}"  # noqa: PLR2004 - four digits are enough
 
 
 def _seconds(value: float | None) -> str:

@@ -1,8 +1,9 @@
-"""What a person sees before and after a run. Results go to one stream, progress and notices to the other.
+"""What a person sees before and after a run. Results go to one stream, progress and notices to the other, sentences to the log too.
 
 What a model wrote never gets here.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
@@ -17,6 +18,8 @@ from llmbench.redaction import without_secrets
 from llmbench.repeats import RepeatStatistics
 from llmbench.resume import sittings
 from llmbench.summary import BenchmarkSummary, Summary
+
+log = logging.getLogger(__name__)
 
 PLAIN_WIDTH = 100
 ANY_WIDTH = 10_000
@@ -37,11 +40,16 @@ class Terminal:
 
     def say(self, sentence: str) -> None:
         """A result's sentence."""
-        self.out.print(_shown(sentence), soft_wrap=True)
+        self._print(self.out, sentence)
 
     def notice(self, sentence: str) -> None:
         """A sentence about how the run goes."""
-        self.err.print(_shown(sentence), soft_wrap=True)
+        self._print(self.err, sentence)
+
+    def _print(self, console: Console, sentence: str, mark: str = "") -> None:
+        shown = _shown(sentence)
+        log.info("%s", shown)
+        console.print(mark + escape(shown), soft_wrap=True)
 
     def text(self, text: str) -> None:
         """A prompt or file as it is, but for control characters, which could steer the terminal."""
@@ -51,22 +59,24 @@ class Terminal:
     def table(self, summary: Summary, folder: str) -> None:
         """The closing table, its warnings before it."""
         for warning in summary.warnings:
-            self.out.print(f"[bold yellow]![/] {_shown(warning)}", soft_wrap=True)
+            self._print(self.out, warning, mark="[bold yellow]![/] ")
         self.out.print(_table(summary.benchmarks, self.out))
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
-                self.out.print(escape(f"{name}: {_repeats(found.repeated)}"), soft_wrap=True)
+                self._print(self.out, f"{name}: {_repeats(found.repeated)}")
         cached = use.sentence(use.total([found.cache for found in summary.benchmarks.values()]))
         if cached is not None:
-            self.out.print(escape(cached), soft_wrap=True)
-        self.out.print(escape(_closing(summary)))
+            self._print(self.out, cached)
+        closing = _closing(summary)
+        log.info("%s", ", ".join(closing))
+        self.out.print(escape(_folded(closing, self.out.width)), soft_wrap=True)
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
 
 def _shown(sentence: str) -> str:
     """A sentence that may hold parts of files: no secrets, nothing that steers the terminal."""
-    return escape(
-        "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in without_secrets(sentence))
+    return "".join(
+        c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in without_secrets(sentence)
     )
 
 
@@ -123,7 +133,19 @@ def _repeats(found: RepeatStatistics) -> str:
     return ", ".join(parts)
 
 
-def _closing(summary: Summary) -> str:
+def _folded(parts: Sequence[str], width: int) -> str:
+    """The parts with commas between them; lines end after a part, so that no number is torn from its unit."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(f"{lines[-1]}, {part},") <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines[-1] += ","
+            lines.append(part)
+    return "\n".join(lines)
+
+
+def _closing(summary: Summary) -> list[str]:
     split, engine = summary.time_s, summary.engine
     parts = [f"time to score {_seconds(split.total)}"]
     if len(summary.sittings) > 1:
@@ -148,7 +170,7 @@ def _closing(summary: Summary) -> str:
         words = [engine.name, engine.version, f"on {engine.device}" if engine.device else None]
         words.append(engine.quantization or engine.dtype)
         parts.append(" ".join(word for word in words if word))
-    return ", ".join(parts)
+    return parts
 
 
 def _percent(value: float | None) -> str:

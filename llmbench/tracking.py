@@ -29,6 +29,8 @@ from llmbench.terminal import Terminal
 log = logging.getLogger(__name__)
 
 PROJECT = "llmbench"
+ARTIFACTS = "mlartifacts"
+"""Where MLflow's local store keeps files, beside the runs."""
 FILES = (CONFIG, MANIFEST, SUMMARY, JOURNAL, "report.html")
 """What is handed on of a run's folder, where it is there."""
 NOT_SETTINGS = re.compile(r"benchmarks\.[^.]+\.(profiles|reference)\b")
@@ -161,7 +163,7 @@ def _mlflow(tracked: Tracked, config: Config, folder: Path) -> str:
     if not uri:
         store = Path(config.runs_dir).absolute()
         store.mkdir(parents=True, exist_ok=True)
-        uri, artifacts = f"sqlite:///{store / 'mlflow.db'}", (store / "mlartifacts").as_uri()
+        uri, artifacts = f"sqlite:///{store / 'mlflow.db'}", (store / ARTIFACTS).as_uri()
     client = MlflowClient(tracking_uri=uri)
     project = config.tracker_project or os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
     experiment = client.get_experiment_by_name(project)

@@ -73,6 +73,8 @@ def test_a_run_prints_its_table_and_leaves_its_folder(tmp_path: Path) -> None:
     assert run.name.endswith("_smollm2_arithmetic")
     names = {"config.yaml", "manifest.json", "samples.jsonl", "summary.json", "llmbench.log"}
     assert names <= {path.name for path in run.iterdir()}
+    log = (run / "llmbench.log").read_text()
+    assert all(sentence in log for sentence in (first, "engine=fake answers nonsense", "time to score"))
     assert json.loads((run / "manifest.json").read_text())["overrides"] == ["engine=fake", "limit=5"]
 
 

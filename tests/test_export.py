@@ -115,6 +115,18 @@ def test_a_lone_surrogate_breaks_nothing(tmp_path: Path) -> None:
     assert read_parquet(tmp_path / "a")[0]["ttft_s"] is None
 
 
+@pytest.mark.parametrize("text", ["a\r=1+1", "a\r", "a\n=1+1", "a\r\n=1+1", 'a"\r"=1+1'])
+def test_no_line_break_in_a_text_begins_a_row(tmp_path: Path, text: str) -> None:
+    from llmbench.export import tables
+    from llmbench.records import Outcome, Result, Score
+
+    result = Result("b", "1", 0, "t", text, "h", text, (), Score(0.0, None, Outcome.WRONG))
+    tables.csv(tables.rows([result], set()), tmp_path / "a.csv")
+    (row,) = read_csv(tmp_path / "a.csv")
+    assert row["text"] == row["prompt"] == text
+    assert row["fields"] == "{}"
+
+
 def test_sealed_questions_are_in_no_export(sealed: Path, tmp_path: Path) -> None:
     files = export_run(sealed, to=tmp_path)
     assert len(files) == 4

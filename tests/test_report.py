@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import shutil
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,14 @@ from urllib.parse import quote
 import pytest
 
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.regrade import regrade_run
 from llmbench.report import one, time, write_many, write_one
 from llmbench.report.__main__ import main
 from llmbench.report.many import shared
 from llmbench.report.samples import row, segments
 from llmbench.report.text import clipped, label, visible
-from llmbench.report.tradeoffs import beside, pareto, short
-from tests.made_runs import FORTY, MCQ, make, right_where, three
+from llmbench.report.tradeoffs import beside, labels_of, pareto
+from tests.made_runs import FORTY, MCQ, edited, make, right_where, three
 
 
 def timing(queued: float = 0.0, seconds: float = 2.0) -> Timing:
@@ -178,9 +180,9 @@ def test_what_runs_share_is_said_once() -> None:
 
 
 def test_labels_of_a_sweep_are_its_values() -> None:
-    assert short(["batch_size=4", "batch_size=16"]) == (["4", "16"], "Labels are values of batch_size.")
-    assert short(["batch_size=4", "limit=3"]) == (["batch_size=4", "limit=3"], "")
-    assert short(["one<", "two"])[0] == ["one&lt;", "two"]
+    assert labels_of(["batch_size=4", "batch_size=16"]) == (["4", "16"], "Labels are values of batch_size.")
+    assert labels_of(["batch_size=4", "limit=3"]) == (["batch_size=4", "limit=3"], "")
+    assert labels_of(["one<", "two"])[0] == ["one&lt;", "two"]
 
 
 def test_labels_cover_neither_points_nor_each_other() -> None:
@@ -190,12 +192,62 @@ def test_labels_cover_neither_points_nor_each_other() -> None:
     assert found[4] is not None
     assert found[:3].count(None) >= 1
     assert beside(crowd[:1], ["x"], [0], 46.0) == ["bottom right"]
+    assert beside(crowd[3:4], ["limit=40 batch_size=128"], [0], 46.0) == ["top left"]  # not beyond the edge
+
+
+def test_names_of_runs_are_short_and_none_is_there_twice(tmp_path: Path) -> None:
+    paths = [f"model.path=/srv/checkpoints/of/a/rather/long/training/step-{n}" for n in (1000, 2000)]
+    runs = [make(tmp_path / str(n), lambda _: "7", *FORTY[:2], path) for n, path in enumerate(paths)]
+    html = write_many(runs, tmp_path / "two.html").read_text()
+    names = re.findall(r'<td data-sort="(model\.path=[^"]+)"', html)
+    assert [name.rpartition("/")[2] for name in names] == ["step-1000", "step-2000"]
+    assert all("…" in name and len(name) < 60 for name in names)
+    assert "left out here" not in html
+
+    again = make(tmp_path / "again", lambda _: "7", *FORTY[:2])
+    (tmp_path / "other").mkdir()
+    shutil.copytree(again, tmp_path / "other" / "again")
+    html = write_many([again, tmp_path / "other" / "again"], tmp_path / "same.html").read_text()
+    assert re.findall(r'<td data-sort="(again[^"]*)">', html) == ["again", "again (2)"]
+
+
+def test_a_benchmark_that_only_some_runs_have_is_one_setting_that_differs(tmp_path: Path) -> None:
+    one = make(tmp_path / "one", lambda _: "7", *FORTY[:2])
+    both = make(
+        tmp_path / "both",
+        lambda _: "7",
+        "benchmark=[arithmetic,gpqa]",
+        f"benchmarks.gpqa.data_files={MCQ}",
+        "limit=40",
+        "seed=3",
+    )
+    html = write_many([one, both], tmp_path / "two.html").read_text()
+    assert "Settings that differ: sampling.seed, seed, benchmarks.gpqa." in html
+
+
+def figures_of(html: str) -> dict[str, Any]:
+    found = re.search(r'id="figures-data">([^<]*)<', html)
+    assert found is not None
+    return {figure["name"]: figure for figure in json.loads(found[1])}
+
+
+def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path: Path) -> None:
+    runs = [make(tmp_path / n, lambda _: "7", *FORTY, f"batch_size={n}") for n in ("2", "8")]
+    other = make(tmp_path / "16", lambda _: "7", *FORTY, "batch_size=16", "seed=3")
+    sweep = figures_of(write_many(runs, tmp_path / "sweep.html").read_text())
+    assert sweep["batch"]["data"][0]["x"] == ["2", "8"]
+    assert sweep["speed"]["data"][0]["mode"].startswith("lines")
+    assert sweep["memory"]["data"][0]["y"] == ["batch_size=2", "batch_size=8"]
+    mixed = figures_of(write_many([*runs, other], tmp_path / "mixed.html").read_text())
+    assert "batch" not in mixed
+    assert "lines" not in mixed["speed"]["data"][0]["mode"]
 
 
 def test_an_unfinished_run_says_so_first() -> None:
     sentences = one.problems({"status": "interrupted", "warnings": ["w"]})
-    assert "interrupted" in sentences[0]
-    assert sentences[1] == "w"
+    assert sentences == ["The run was interrupted. These are the results it had by then.", "w"]
+    (failed,) = one.problems({"status": "failed", "error": "It broke."})
+    assert failed == "The run failed: It broke. These are the results it had by then."
 
 
 def test_runs_are_shown_together_with_the_questions_that_flipped(tmp_path: Path) -> None:
@@ -210,6 +262,28 @@ def test_runs_are_shown_together_with_the_questions_that_flipped(tmp_path: Path)
     }
     assert linked
     assert set(linked) <= keys
+
+
+def test_a_run_graded_again_has_a_page_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make(tmp_path / "run", right_where(lambda _: True), *FORTY)
+    wrong = edited(run, tmp_path / "wrong", lambda row: row | {"outcome": "wrong", "value": 0.0})
+    assert main([str(wrong), "--regraded"]) == 1
+    assert "python -m llmbench.regrade" in capsys.readouterr().err
+    regrade_run(wrong, workers=1)
+    assert main([str(wrong), "--regraded"]) == 0
+    html = (wrong / "report.regraded.html").read_text()
+    assert {found["o"] for found in rows_of(html)} == {"correct"}
+    assert "Graded again after the run" in html
+    assert (wrong / "report.html").read_bytes() == (run / "report.html").read_bytes()
+    assert main([str(wrong), str(run), "--regraded"]) == 1
+
+
+def test_that_many_runs_are_not_compared_is_said(tmp_path: Path) -> None:
+    first = make(tmp_path / "0", lambda _: "7", *FORTY[:2])
+    runs = [Path(shutil.copytree(first, tmp_path / str(n))) for n in range(1, 13)]
+    told = "Of more than 12 runs none is compared"
+    assert told not in write_many(runs, tmp_path / "twelve.html").read_text()
+    assert told in write_many([first, *runs], tmp_path / "thirteen.html").read_text()
 
 
 def test_the_command_writes_reports_of_runs_and_of_sweeps(

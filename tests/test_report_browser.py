@@ -140,6 +140,20 @@ def test_a_phone_shows_all_without_scrolling_sideways(tmp_path: Path, *, dark: b
         assert page.complaints() == []
 
 
+def test_a_phone_shows_a_page_of_runs_with_long_names(tmp_path: Path) -> None:
+    long = "model.path=/srv/" + "checkpoints/" * 9
+    one = make(tmp_path / "one", right_where(lambda r: place(r) % 2 == 0), *FORTY, long + "one")
+    two = make(tmp_path / "two", right_where(lambda r: place(r) % 2 == 1), *FORTY, long + "two")
+    with chromium(390) as page:
+        show(page, write_many([one, two], tmp_path / "many.html"))
+        page.ready()
+        assert page.run("return document.documentElement.scrollWidth") <= 390
+        chosen = "const f = document.getElementById('filters'); f.elements.run.selectedIndex = 2; f.dispatchEvent(new Event('input'))"
+        page.run(chosen)
+        assert page.run("return document.getElementById('count').textContent").startswith("40 of 80 samples")
+        assert page.complaints() == []
+
+
 def test_the_keyboard_is_enough(tmp_path: Path) -> None:
     run = make(tmp_path / "run", lambda _: "3", *FORTY)
     from selenium.webdriver.common.keys import Keys

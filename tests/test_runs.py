@@ -68,6 +68,22 @@ def test_the_list_is_sorted_chosen_and_cut(runs: Path, capsys: pytest.CaptureFix
     assert "0 of 2 runs" in capsys.readouterr().out
 
 
+def test_copies_in_a_trackers_store_are_no_runs(runs: Path) -> None:
+    shutil.copytree(runs / "one", runs / "mlartifacts" / "0123" / "artifacts")
+    assert len(list_runs(runs)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [(("--limit", "-1"), "from 1"), (("--limit", "0"), "from 1"), (("--status", "done"), "finished")],
+)
+def test_what_cannot_be_meant_is_refused(
+    runs: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], hint: str
+) -> None:
+    assert main([str(runs), *arguments]) == 1
+    assert hint in capsys.readouterr().err
+
+
 def test_a_thousand_runs_are_all_there(runs: Path) -> None:
     for number in range(1000):
         shutil.copytree(

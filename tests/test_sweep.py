@@ -127,6 +127,14 @@ def test_a_job_whose_settings_are_refused_fails_alone(here: Path, capsys: pytest
     assert said[0].startswith("llmbench: Job 1 (engine=fake limit=0) failed: limit=0 is refused")
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_sweep_has_a_page_where_its_jobs_want_one(here: Path, *, wanted: bool) -> None:
+    assert main(["-m", *QUICK[:1], "limit=3,4,0", f"report={str(wanted).lower()}"]) == 1
+    page = only_sweep(here) / "report.html"
+    assert page.exists() == wanted
+    assert not wanted or "limit=0 is refused" in page.read_text()  # also of the job that was refused last
+
+
 def test_all_jobs_may_be_refused(here: Path) -> None:
     assert main(["-m", "engine=fake", "limit=0,-1"]) == 1
     found = written(here)
@@ -198,6 +206,13 @@ def test_a_sweep_by_name(here: Path, capsys: pytest.CaptureFixture[str], chosen:
     )
     manifest = json.loads((only_sweep(here) / "3" / "manifest.json").read_text())
     assert sorted(manifest["overrides"]) == sorted([*QUICK, chosen, "batch_size=32"])
+
+
+@pytest.mark.usefixtures("here")
+def test_large_figures_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", "engine=fake", "limit=40", "batch_size=40,48"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("0    batch_size=40")]
+    assert "40000" in row.split()
 
 
 def test_values_beside_a_named_sweep_replace_its_own(here: Path) -> None:

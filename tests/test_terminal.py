@@ -47,6 +47,15 @@ def test_the_closing_table_drops_columns_but_cuts_none(width: int) -> None:
     assert ("samples/s" in table[0]) == (width >= 100)
 
 
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_no_number_of_the_closing_line_is_torn_from_its_unit(width: int) -> None:
+    lines = closing(width).splitlines()
+    last = lines[next(n for n, line in enumerate(lines) if line.startswith("time to score")) : -1]
+    assert len(last) > 1 or width == 100
+    assert all(line.endswith(",") for line in last[:-1])
+    assert max(map(len, last)) <= width
+
+
 def test_the_longest_names_and_numbers_fit_a_hundred_columns_with_their_times() -> None:
     slow = replace(TIMING, e2e=987.6, finished=987.6)
     results = [

@@ -56,7 +56,9 @@ def import_module(name: str, path: str) -> Module:
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"benchmarks.{name}.module={path} cannot be imported: {error}.") from error
+        raise ConfigError(
+            f"benchmarks.{name}.module={path} cannot be imported: {error}; PYTHONPATH names the folders of modules of your own."
+        ) from error
     if not all(callable(getattr(module, name_, None)) for name_ in ("extract", "equal")):
         raise ConfigError(f"benchmarks.{name}.module={path} is no benchmark: it has no extract and equal.")
     return cast("Module", module)

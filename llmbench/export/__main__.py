@@ -24,7 +24,9 @@ def _export(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument(
-        "--format", default=",".join(EXPORTS), help="what to write, separated by commas; all by default"
+        "--format",
+        default=",".join(EXPORTS),
+        help=f"what to write, of {', '.join(EXPORTS)}, separated by commas; all by default",
     )
     parser.add_argument("--to", metavar="FOLDER", help="where to write; the run's folder by default")
     chosen = parser.parse_args(arguments)

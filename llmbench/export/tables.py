@@ -130,9 +130,10 @@ def parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Writes the rows as CSV in UTF-8 with a header."""
+    """Writes the rows as CSV in UTF-8 with a header, as RFC 4180 has it."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv_module.writer(file, lineterminator="\n")
+        # Python before 3.13 puts quotes around a carriage return only where lines end with one: else it would begin a row.
+        writer = csv_module.writer(file, lineterminator="\r\n")
         writer.writerow(COLUMNS)
         writer.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,17 @@ from llmbench.errors import RunError
 from llmbench.report.entries import Entry
 from llmbench.report.many import report_of_many
 from llmbench.report.one import Material, report
-from llmbench.store import JOURNAL, REPORT, SUMMARY, TRACE, load_run, write_whole
+from llmbench.store import (
+    JOURNAL,
+    REPORT,
+    SUMMARY,
+    TRACE,
+    load_run,
+    read_journal,
+    read_object,
+    write_whole,
+)
+from llmbench.summary import Summary
 from llmbench.telemetry.trace import read_trace
 
 if TYPE_CHECKING:
@@ -20,6 +31,7 @@ log = logging.getLogger(__name__)
 
 __all__ = ["Material", "report", "report_of_many", "write_many", "write_one", "write_report"]
 
+REGRADED = "report.regraded.html"
 MOST_SAMPLES = 1500
 """Looks at the machine that a report draws."""
 
@@ -33,20 +45,38 @@ def write_report(material: Material, path: Path) -> None:
     write_whole(path, report(material))
 
 
-def write_one(folder: str | Path, to: str | Path | None = None, *, show_sealed: bool = False) -> Path:
+def write_one(
+    folder: str | Path, to: str | Path | None = None, *, show_sealed: bool = False, regraded: bool = False
+) -> Path:
     """Writes the report of a run from its folder, by default into it.
 
     Args:
         folder: The run's.
         to: The file to write.
         show_sealed: Show the questions of benchmarks whose authors ask that they are not shown.
+        regraded: As `llmbench.regrade` graded it, by default into a page of its own.
 
     Raises:
         RunError: The folder holds no run, or the file cannot be written.
     """
-    target = Path(to) if to is not None else Path(folder) / REPORT
-    write_report(material_of(Path(folder), show_sealed=show_sealed), target)
+    target = Path(to) if to is not None else Path(folder) / (REGRADED if regraded else REPORT)
+    material = material_of(Path(folder), show_sealed=show_sealed)
+    write_report(_regraded(Path(folder), material) if regraded else material, target)
     return target
+
+
+def _regraded(folder: Path, material: Material) -> Material:
+    from llmbench.regrade import JOURNAL, SUMMARY
+
+    if not (folder / SUMMARY).is_file():
+        raise RunError(f"{folder} holds no {SUMMARY}; `python -m llmbench.regrade {folder}` writes it.")
+    summary = read_object(folder / SUMMARY, Summary)
+    notes = [
+        *(material.summary.get("notes") or []),
+        "Graded again after the run; summary.json has its first scores.",
+    ]
+    results = list(read_journal(folder, name=JOURNAL))
+    return replace(material, summary=summary | {"notes": notes}, results=results)
 
 
 def material_of(folder: Path, *, show_sealed: bool = False) -> Material:

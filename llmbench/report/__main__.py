@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbench.compare.commandline import Parser, guarded
+from llmbench.errors import ConfigError
 from llmbench.messages import printable
 from llmbench.report import runs_below, write_many, write_one
 from llmbench.store import REPORT
@@ -31,11 +32,18 @@ def _report(arguments: Sequence[str] | None) -> None:
         action="store_true",
         help="show the questions of sealed benchmarks (GPQA), which must not be published",
     )
+    parser.add_argument(
+        "--regraded",
+        action="store_true",
+        help="one run as llmbench.regrade graded it, to report.regraded.html",
+    )
     chosen = parser.parse_args(arguments)
     folders = [Path(folder) for folder in chosen.folders]
     runs = [run for folder in folders for run in runs_below(folder)]
     if runs == folders and len(runs) == 1:
-        written = write_one(runs[0], chosen.to, show_sealed=chosen.show_sealed)
+        written = write_one(runs[0], chosen.to, show_sealed=chosen.show_sealed, regraded=chosen.regraded)
+    elif chosen.regraded:
+        raise ConfigError("--regraded is for one run.")
     else:
         default = folders[0] / REPORT if len(folders) == 1 else Path(REPORT)
         written = write_many(runs, chosen.to or default, show_sealed=chosen.show_sealed)

@@ -1,15 +1,18 @@
 """The runs of a page of several: what each found, and a short name for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from llmbench.cache.use import tokens_per_s
-from llmbench.compare.settings import read_config
-from llmbench.report.text import clipped, visible
+from llmbench.compare.settings import flat, read_config
+from llmbench.report.text import short, visible
 from llmbench.report.words import at
 from llmbench.store import Run, load_run
+
+LONG, LONGEST = 48, 100
+"""Characters of a setting in a run's name, and of the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,46 @@ def benchmarks_of(entries: Sequence[Entry]) -> list[str]:
 
 
 def names_of(entries: Sequence[Entry]) -> list[str]:
-    """A short name for each run: the settings in which they differ, as typed; the folder's name where that tells them apart no better."""
+    """A short name for each run, none twice: the settings in which they differ, as typed; with the folder's name where they do not tell all apart."""
     typed = [[str(o) for o in entry.run.manifest.get("overrides") or []] for entry in entries]
     common = set(typed[0]).intersection(*typed[1:]) if typed else set()
-    own = [" ".join(o.removeprefix("+ablation/") for o in of_one if o not in common) for of_one in typed]
-    if len(set(own)) == len(own) and all(own):
-        return [visible(clipped(name, 80)).replace("\n", " ") for name in own]
-    return [
-        visible(f"{entry.name}{' ' + name if name else ''}"[:100])
-        for entry, name in zip(entries, own, strict=True)
-    ]
+    own = [[short(o.removeprefix("+ablation/"), LONG) for o in of_one if o not in common] for of_one in typed]
+    found = [_name(of_one) for of_one in own]
+    if len(set(found)) < len(found) or not all(found):
+        found = [_name([entry.name, *of_one]) for entry, of_one in zip(entries, own, strict=True)]
+    return unlike(found)
+
+
+def _name(parts: Sequence[str]) -> str:
+    return visible(short(" ".join(parts), LONGEST)).replace("\n", " ")
+
+
+def unlike(names: Iterable[str]) -> list[str]:
+    """Names made different where two are the same."""
+    found: list[str] = []
+    for name in names:
+        found.append(name if name not in found else f"{name} ({len(found) + 1})")
+    return found
+
+
+def differing(entries: Sequence[Entry]) -> list[str] | None:
+    """The settings that are not the same in all runs, by name; a benchmark that not all runs have is one of them.
+
+    None where there is but one run, or the settings of one are not known.
+    """
+    configs = [entry.config for entry in entries if entry.config is not None]
+    if len(configs) != len(entries) or len(configs) < 2:  # noqa: PLR2004 - nothing to differ from
+        return None
+    everywhere = set.intersection(*(set(config.get("benchmarks") or ()) for config in configs))
+    settings = [dict(_setting(name, value, everywhere) for name, value in flat(c)) for c in configs]
+    names = dict.fromkeys(name for of_one in settings for name in of_one if name != "resume")
+    return [name for name in names if any(of_one.get(name) != settings[0].get(name) for of_one in settings)]
+
+
+def _setting(name: str, value: object, benchmarks: set[str]) -> tuple[str, object]:
+    """A setting, or, of a benchmark that is none of these, only that it is there."""
+    group, _, rest = name.partition(".")
+    benchmark = rest.partition(".")[0]
+    return (
+        (name, value) if group != "benchmarks" or benchmark in benchmarks else (f"{group}.{benchmark}", True)
+    )

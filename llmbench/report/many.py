@@ -4,11 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmbench.compare.settings import flat
 from llmbench.records import Result
 from llmbench.report import tradeoffs
 from llmbench.report.differences import compared
-from llmbench.report.entries import Entry, benchmarks_of, names_of
+from llmbench.report.entries import Entry, benchmarks_of, differing, names_of
 from llmbench.report.one import CODE, MATH, has, problems
 from llmbench.report.page import render
 from llmbench.report.plots import drawn
@@ -39,7 +38,7 @@ def report_of_many(entries: Sequence[Entry], failed: Mapping[str, str]) -> str:
             *tradeoffs.accuracy(entries, names),
             tradeoffs.speed(entries, names),
             tradeoffs.batch(entries),
-            tradeoffs.costs(entries, names),
+            *tradeoffs.costs(entries, names),
         ]
     )
     context = {
@@ -166,13 +165,16 @@ def _cell(text: str, value: float | None = None) -> dict[str, Any]:
 
 
 def _differing(entries: Sequence[Entry]) -> str:
-    """The settings that are not the same in all runs, by name."""
-    settings = [dict(flat(entry.config)) for entry in entries if entry.config is not None]
-    if len(settings) != len(entries) or len(settings) < 2:  # noqa: PLR2004 - nothing to differ from
+    """A sentence about the settings that are not the same in all runs, and one where there are too many to compare."""
+    more = f" Of more than {MOST_COMPARED} runs none is compared with the first question by question."
+    return (_settings(entries) + more * (len(entries) > MOST_COMPARED)).strip()
+
+
+def _settings(entries: Sequence[Entry]) -> str:
+    names = differing(entries)
+    if names is None:
         return ""
-    keys = list(dict.fromkeys(name for of_one in settings for name in of_one))
-    unlike = [name for name in keys if any(of_one.get(name) != settings[0].get(name) for of_one in settings)]
-    if not unlike:
+    if not names:
         return "All settings are the same."
-    more = f" and {len(unlike) - 20} more" if len(unlike) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
-    return visible(f"Settings that differ: {', '.join(unlike[:20])}{more}.")
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
+    return visible(f"Settings that differ: {', '.join(names[:20])}{more}.")

@@ -120,9 +120,9 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     found = []
     status = summary.get("status")
     if status not in ("finished", "running"):
-        found.append(
-            f"The run is {status}{': ' + str(summary['error']) if summary.get('error') else ''}; these are the results it had by then."
-        )
+        reason = f": {str(summary['error']).rstrip('.')}" if summary.get("error") else ""
+        ended = "failed" if status == "failed" else f"was {status}"
+        found.append(f"The run {ended}{reason}. These are the results it had by then.")
     elif status == "running":
         found.append("The run was still going when this was written.")
     found += [str(sentence) for sentence in summary.get("warnings") or []]

@@ -23,6 +23,12 @@ def clipped(text: str, limit: int) -> str:
     return f"{text[: limit - tail]}\n⟨… {left_out:,} characters are left out here; samples.jsonl has all …⟩\n{text[-tail:]}"
 
 
+def short(text: str, limit: int) -> str:
+    """At most `limit` characters of a name: its beginning and its end, which tells paths apart."""
+    tail = limit * 2 // 5
+    return text if len(text) <= limit else f"{text[: limit - tail - 1]}…{text[-tail:]}"
+
+
 def label(text: object, limit: int = 60) -> str:
     """A name for a plot, whose labels are taken for a kind of HTML; cut where it is too long for one."""
     plain = visible(str(text)).replace("\n", " ")

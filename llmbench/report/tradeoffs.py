@@ -1,11 +1,11 @@
 """What several runs cost and what they brought: speed, score, memory and energy against one another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from llmbench.report.entries import Entry, benchmarks_of
+from llmbench.report.entries import Entry, benchmarks_of, differing, unlike
 from llmbench.report.plots import GREY, axis, colour, figure, scaled
-from llmbench.report.text import label, visible
+from llmbench.report.text import label, short, visible
 from llmbench.report.words import GIB, percent, seconds
 
 
@@ -21,7 +21,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
-    shown, labels = short(names)
+    shown, labels = labels_of(names)
     note = f"Loading is not in it; the table has it. {labels}".rstrip()
     found = []
     for benchmark in benchmarks_of(entries):
@@ -94,18 +94,19 @@ BELOW = 9
 """Points of accuracy that the axis goes below 0 and above 100, for the labels there."""
 PLOT = (300.0, 260.0)
 """Pixels of a plot on a phone. What does not overlap there does so nowhere."""
+BATCH = frozenset({"batch_size", "static_batch_size"})
+"""The settings of it, vLLM's and that of engine=transformers."""
 LETTER, LINE = 6.2, 14.0
 """Pixels of a label."""
 
 
-def short(names: Sequence[str]) -> tuple[list[str], str]:
+def labels_of(names: Sequence[str]) -> tuple[list[str], str]:
     """Names for labels, and a sentence that explains them: where one setting tells all runs apart, its values alone."""
     settings = {name.partition("=")[0] for name in names}
     if len(names) > 1 and len(settings) == 1 and all("=" in name and " " not in name for name in names):
-        return [
-            label(name.partition("=")[2], 20) for name in names
-        ], f"Labels are values of {settings.pop()}."
-    return [label(name, 24) for name in names], ""
+        values = [label(short(name.partition("=")[2], 20)) for name in names]
+        return values, f"Labels are values of {settings.pop()}."
+    return [label(short(name, 24)) for name in names], ""
 
 
 Box = tuple[float, float, float, float]
@@ -133,7 +134,7 @@ def beside(
             near, low = x + 6 * across, y + 5 * down
             far, high = near + width * across, low + LINE * down
             box = (min(near, far), min(low, high), max(near, far), max(low, high))
-            if box[0] >= 0 and not any(_overlap(box, other) for other in taken):
+            if box[0] >= 0 and box[2] <= PLOT[0] and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 found[place] = f"{'top' if down > 0 else 'bottom'} {'right' if across > 0 else 'left'}"
                 break
@@ -144,8 +145,14 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
+def batch_varied(entries: Sequence[Entry]) -> bool:
+    """Whether the runs differ in batch size and in nothing else."""
+    names = differing(entries) or ()
+    return len(names) > 0 and BATCH.issuperset(names)
+
+
 def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | None:
-    """Throughput against latency, one line through the runs by batch size."""
+    """Throughput against latency; where nothing but the batch size differs, with a line through the runs by it."""
     points = sorted(
         (size or 0, latency, speed, name)
         for entry, name in zip(entries, names, strict=True)
@@ -158,7 +165,7 @@ def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
         return None
     trace = {
         "type": "scatter",
-        "mode": "lines+markers+text",
+        "mode": "lines+markers+text" if batch_varied(entries) else "markers+text",
         "x": [round(latency, 4) for _, latency, _, _ in points],
         "y": [round(speed, 2) for _, _, speed, _ in points],
         "text": [str(size or "") for size, *_ in points],
@@ -184,7 +191,9 @@ def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
 
 
 def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
-    """Throughput and latency over the batch size, where it was varied."""
+    """Throughput and latency over the batch size, where it was varied and nothing else."""
+    if not batch_varied(entries):
+        return None
     points = sorted(
         (size, speed, latency)
         for entry in entries
@@ -193,7 +202,9 @@ def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
         ]
         if size is not None and speed is not None and latency is not None
     )
-    if not 1 < len({size for size, *_ in points}) == len(points):  # not varied, or something else was too
+    if (
+        not 1 < len({size for size, *_ in points}) == len(points)
+    ):  # more was asked for than there were requests
         return None
     sizes = [str(size) for size, *_ in points]
     traces = [
@@ -230,55 +241,38 @@ def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
     return figure("batch", "Batch size", traces, height=380, layout=layout)
 
 
-def costs(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | None:
-    """Peak memory and energy of each run."""
+def costs(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Peak memory and energy of each run, as far as they were measured."""
     on_gpu = any(entry.get("memory", "peak_gpu_bytes") is not None for entry in entries)
     key = "peak_gpu_bytes" if on_gpu else "peak_rss_bytes"
     memory = [scaled(entry.get("memory", key), GIB) for entry in entries]
     energy = [entry.get("gpu", "energy_j") for entry in entries]
-    if not any(value is not None for value in (*memory, *energy)):
-        return None
-    labels = _unlike([label(name, 28) for name in names])
-    title = "peak GPU memory, GiB" if on_gpu else "peak memory of the process, GiB"
-    traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": title,
-            "y": labels,
-            "x": memory,
-            "marker": {"color": colour(0)},
-        }
+    labels = unlike(label(short(name, 28)) for name in names)
+    of_what = "Peak GPU memory" if on_gpu else "Peak memory of the process"
+    return [
+        _bars(name, title, unit, labels, values, tint)
+        for name, title, unit, values, tint in (
+            ("memory", of_what, "GiB", memory, 0),
+            ("energy", "Energy while requests ran", "J", energy, 1),
+        )
+        if any(value is not None for value in values)
     ]
-    layout = {
-        "xaxis": axis(title, rangemode="tozero", domain=[0, 1]),
-        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+
+
+def _bars(  # noqa: PLR0913, PLR0917 - a row of the table above
+    name: str, title: str, unit: str, labels: Sequence[str], values: Sequence[float | None], tint: int
+) -> dict[str, Any]:
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "y": list(labels),
+        "x": list(values),
+        "marker": {"color": colour(tint)},
+        "hovertemplate": f"%{{y}}: %{{x:.4g}} {unit}<extra></extra>",
         "showlegend": False,
     }
-    measured = any(value is not None for value in energy)
-    if measured:
-        traces.append(
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": "energy, J",
-                "y": labels,
-                "x": energy,
-                "xaxis": "x2",
-                "marker": {"color": colour(1)},
-            }
-        )
-        layout |= {
-            "xaxis": axis(title, rangemode="tozero", domain=[0, 0.47]),
-            "xaxis2": axis("energy while requests ran, J", rangemode="tozero", domain=[0.53, 1]),
-        }
-    heading = "Memory and energy" if measured else "Memory"
-    return figure("costs", heading, traces, height=130 + 30 * len(entries), layout=layout)
-
-
-def _unlike(names: Iterable[str]) -> list[str]:
-    """Names made different where two are the same: a plot would put them into one row."""
-    found: list[str] = []
-    for name in names:
-        found.append(name if name not in found else f"{name} ({len(found) + 1})")
-    return found
+    layout = {
+        "xaxis": axis(unit, rangemode="tozero"),
+        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+    }
+    return figure(name, title, [trace], height=130 + 30 * len(labels), layout=layout)

@@ -14,6 +14,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -132,17 +133,20 @@ def terminal_page(command: str, pieces: Sequence[tuple[float, str]]) -> str:
     return f"<meta charset=utf-8><style>{style}</style><pre>$ {html.escape(command)}</pre>{''.join(shown)}"
 
 
-def shoot(page: Page, path: Path, width: int, height: int | None = None) -> None:
-    """A picture of the page from its top, in a window of its size: what sticks to a window's edge stays there."""
-    height = height or int(
-        page.run("return Math.ceil(document.body.lastElementChild.getBoundingClientRect().bottom) + 12")
-    )
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+def shoot(page: Page, path: Path, width: int, highest: int) -> None:
+    """A picture of the page from its top to the end of the last of its parts that is whole in a window of that height."""
+    size = {"width": width, "height": highest, "deviceScaleFactor": 1, "mobile": False}
     page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     page.driver.execute_async_script(
         "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
     )
-    taken = page.driver.execute_cdp_cmd("Page.captureScreenshot", {})
+    end = page.run(
+        "const below = (part) => part.getBoundingClientRect().bottom + (part.tagName === 'LI' ? 0 : 12)\n"
+        "const ends = [...document.querySelectorAll('figure, #list > li, pre')].map(below)\n"
+        "return Math.ceil(Math.max(...ends.filter((end) => end <= innerHeight)))"
+    )
+    clip = {"x": 0, "y": 0, "width": width, "height": end, "scale": 1}
+    taken = page.driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip})
     path.write_bytes(base64.b64decode(taken["data"]))
     print(f"{path}: {path.stat().st_size} bytes")
 
@@ -168,12 +172,12 @@ def take(folder: Path, pictures: Sequence[str] = PICTURES) -> None:
         terminal.write_text(terminal_page(command, pieces))
         with chromium(996) as page:
             show(page, terminal)
-            shoot(page, IMAGES / "terminal.png", 996)
+            shoot(page, IMAGES / "terminal.png", 996, 1500)
     with chromium() as page:
         show(page, write_one(run, folder / "run.html"))
         page.ready()
         if "report" in pictures:
-            shoot(page, IMAGES / "report.png", 1280, 1990)
+            shoot(page, IMAGES / "report.png", 1280, 2040)
         if "samples" in pictures:
             show(page, folder / "run.html", telling(run))
             page.ready()
@@ -188,7 +192,7 @@ def take(folder: Path, pictures: Sequence[str] = PICTURES) -> None:
         with chromium() as page:
             show(page, write_many(runs_below(sweep), folder / "sweep.html"))
             page.ready(samples=bool(page.run("return document.getElementById('list')")))
-            shoot(page, IMAGES / "sweep.png", 1280, 1500)
+            shoot(page, IMAGES / "sweep.png", 1280, 1600)
 
 
 def telling(run: Path) -> str:
@@ -211,7 +215,13 @@ def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs, opens and takes the pictures."""
+    """Runs, opens and takes the pictures.
+
+    Raises:
+        SystemExit: There is no browser to take them with.
+    """
+    if arguments[:1] != ["--record"] and not (shutil.which("chromium") and shutil.which("chromedriver")):
+        raise SystemExit("Pictures need chromium and chromedriver; --record runs without them.")
     if arguments[:1] == ["--from"]:
         take(Path(arguments[1]), arguments[2:] or PICTURES)
     elif arguments[:1] == ["--record"]:

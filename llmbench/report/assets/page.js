@@ -126,7 +126,7 @@
     if (last < text.length) prose(text.slice(last), target);
   };
   const box = (fill) => { const element = make("div", { className: "written", tabIndex: 0 }); fill(element); return element; };
-  const isCode = (text) => /^(def |class |import |from |diff --git|--- a\/|@)/m.test(text) && text.includes("\n");
+  const isCode = (text) => /^(def |class |import |from |diff --git|--- a\/|@| {4}\S)/m.test(text) && text.includes("\n");
   const short = (text) => box((target) => {
     if (isCode(text)) target.append(code(text, text.startsWith("diff") || text.startsWith("---") ? "diff" : "python"));
     else prose(/\\|\^|_\{/.test(text) && !/\$|\s{2}/.test(text) ? `$${text}$` : text, target);
@@ -227,7 +227,7 @@
     samples = found;
     for (const name of ["run", "b", "o", "f"]) {
       const values = [...new Set(samples.map((sample) => sample[name]).filter((value) => value !== undefined && value !== null))];
-      filters.elements[name].append(...values.map((value) => make("option", { value, textContent: String(value).replace("_", " ") })));
+      filters.elements[name].append(...values.map((value) => make("option", { value, textContent: name === "o" || name === "f" ? value.replaceAll("_", " ") : String(value) })));
     }
     filter();
     follow();
