@@ -32,6 +32,8 @@ DEPTH = 4
 """Folders below the given one in which runs are looked for: runs/multi/DATE/0 is the third."""
 SAID_ELSEWHERE = ("hydra.", "resume=", "runs_dir=", "model=", "benchmark=", "suite=")
 """Overrides that other columns show, or that change no result."""
+FOLDER = "\ue000"
+"""Stands in the table for the line with a run's folder, which is written whole, to be copied; no printable text has it."""
 LONG, MOST = 40, 4
 """Characters of a setting, and settings of a run, that the table shows; --json has all."""
 SORTS = ("date", "score", "time", "tokens")
@@ -220,13 +222,25 @@ def _show(runs: Sequence[Listed], total: int) -> None:
         ("time", True),
         ("tokens/s", True),
     ):
+        whole = heading != "model"
         table.add_column(
-            heading, justify="right" if right else "left", no_wrap=heading != "model", overflow="fold"
+            heading,
+            justify="right" if right else "left",
+            no_wrap=whole,
+            overflow="ellipsis" if whole else "fold",  # a number that is cut must show it
         )
-    table.add_column("settings and folder", overflow="fold", ratio=1)
+    table.add_column("settings", overflow="fold", ratio=1)
     for run in runs:
         table.add_row(*_row(run))
-    console.print(table)
+        table.add_row(FOLDER)
+    with console.capture() as captured:
+        console.print(table)
+    folders = iter(runs)
+    lines = [
+        f"  {printable(next(folders).folder)}" if line.strip() == FOLDER else line.rstrip()
+        for line in captured.get().splitlines()
+    ]
+    console.out("\n".join(lines), highlight=False)
     count = (
         f"{len(runs)} of {total} runs" if len(runs) != total else f"{total} run{'' if total == 1 else 's'}"
     )
@@ -244,7 +258,6 @@ def _row(run: Listed) -> Iterable[str]:
     shown = [o if len(o) <= LONG else f"{o[: LONG - 1]}…" for o in run.settings[:MOST]]
     more = [f"and {len(run.settings) - MOST} more"] if len(run.settings) > MOST else []
     settings = escape(printable(" ".join([*shown, *more])))
-    where = f"[dim]{escape(printable(run.folder))}[/]"
     if run.status != "finished":
         scores = f"[yellow]{escape(printable(run.status))}[/]" + (f"\n{scores}" if scores else "")
     return (
@@ -253,7 +266,7 @@ def _row(run: Listed) -> Iterable[str]:
         scores or "-",
         "-" if run.time_s is None else f"{run.time_s:.1f} s",
         "-" if run.tokens_per_s is None else f"{run.tokens_per_s:,.0f}",
-        "\n".join(part for part in (settings, escape(printable(run.trouble or "")), where) if part),
+        "\n".join(part for part in (settings, escape(printable(run.trouble or ""))) if part),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,10 @@ def test_wandb_holds_the_run_offline(tmp_path: Path, capfd: pytest.CaptureFixtur
     own = job(folder, "tracker=wandb")
     assert "wandb sync" in capfd.readouterr().err
     (written,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    records = wandb_records(written)
+    records, until = wandb_records(written), time.monotonic() + 60
+    while not any(record.HasField("exit") for record in records) and time.monotonic() < until:
+        time.sleep(0.1)  # W&B's own process may go on writing after `finish`
+        records = wandb_records(written)
     run = next(r.run for r in records if r.HasField("run"))
     assert (run.project, run.run_group, run.display_name) == ("llmbench", "night", "night/0")
     logged = {
@@ -100,6 +104,8 @@ def wandb_records(path: Path) -> list[Any]:
             place += 32768 - place % 32768
             continue
         length, kind = int.from_bytes(content[place + 4 : place + 6], "little"), content[place + 6]
+        if place + 7 + length > len(content):
+            break  # not written to its end yet
         parts += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):

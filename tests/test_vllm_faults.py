@@ -23,7 +23,7 @@ SETTINGS = (
 )
 
 
-WAIT_S = 30  # far more than a step takes, on a busy machine too
+WAIT_S = 60  # far more than a step takes, on a busy machine too
 
 
 @pytest.fixture(scope="module")
