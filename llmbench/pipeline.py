@@ -524,7 +524,7 @@ class _Run:
             self.at_once = engine.wanted_batch(work)
             self.pool.load(self.config, work, self.terminal.notice)
             engine.begin(tokenizer, work, loaded=True)
-            self.engine = engine
+            self.engine, self.at_once = engine, engine.capacity
             if first:
                 self.spared, self.loaded = False, True
                 self._note_engine(engine)

@@ -16,7 +16,9 @@ from llmbench import cli, machine, pipeline
 from llmbench.asking import Stop
 from llmbench.cache import known
 from llmbench.cache.answers import Answers
+from llmbench.cache.engine import Basis
 from llmbench.cache.kept import Kept
+from llmbench.cache.keys import Keys
 from llmbench.cli import compose
 from llmbench.compare import compare_runs
 from llmbench.engine.base import EngineReport, Notice, Workload
@@ -404,6 +406,23 @@ def test_an_engine_that_is_not_the_remembered_one_is_told(
     assert third.loads == 1
     assert len(third.asked) > 12
     assert Ran(tmp_path / "4").loads == 0
+
+
+def test_weights_that_changed_before_they_were_loaded_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Ran(tmp_path / "1")
+
+    def changed(*_: object) -> Keys:
+        raise CacheError("The weights changed.")
+
+    forget(monkeypatch, 14)
+    monkeypatch.setattr(Basis, "keys", changed)
+    second = Ran(tmp_path / "2")
+    assert (second.loads, second.essence()) == (1, first.essence())
+    trouble, other = second.found.preflight
+    assert trouble == "The weights changed. The run goes on without the response cache."
+    assert "is another than the one" in other
 
 
 def test_an_engine_that_is_needed_after_all_and_dies_is_followed_by_another(

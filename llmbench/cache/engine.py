@@ -177,11 +177,12 @@ class CachedEngine:
 
     def _begin(self, engine: Engine) -> None:
         """Gives what waited to the engine, under the keys that it has now that it is loaded."""
+        same = False
         with self._trouble():
             keys = self._basis.keys(engine, self._tokenizer)
-            if keys.setup != self._keys.setup:
-                self._notice(OTHER.format(count=self._given + len(self._found)))
-            self._keys = keys
+            same, self._keys = keys.setup == self._keys.setup, keys
+        if not same:
+            self._notice(OTHER.format(count=self._given + len(self._found)))
         self.remember()
         waiting, self._missed = self._missed, []
         for request, first in waiting:
