@@ -101,8 +101,7 @@ class Asking:
 
     def _groups(self) -> list[Sequence[Request]]:
         """All requests that have no result yet at once, or one benchmark after another."""
-        done = {(r.benchmark, r.sample_id, r.repeat) for r in self.results}
-        requests = [r for r in self.questions.requests if (r.benchmark, r.sample_id, r.repeat) not in done]
+        requests = without_result(self.questions.requests, self.results)
         if self.config.schedule is Schedule.together:
             return [requests]
         return [[r for r in requests if r.benchmark == name] for name in self.questions.modules]
@@ -156,15 +155,16 @@ class Asking:
 
     def _submit(self) -> None:
         """Submits what comes next; a new engine that must not fail is first asked what was answered before."""
-        if self.dead:
+        if self.dead or (isinstance(self.engine, CachedEngine) and self.engine.wants_engine):
             self._renew()
         control = self._control() if self.suspects.doubtful else None
         if control is None:
             for name in self.suspects.next():
                 self.engine.submit(self._exchanges[name].request)
         elif not self.engine.unfinished:
-            engine = self.engine
-            (engine.uncached if isinstance(engine, CachedEngine) else engine).submit(control)
+            engine = self.engine.uncached if isinstance(self.engine, CachedEngine) else self.engine
+            assert engine is not None  # noqa: S101 - one that died is followed by another
+            engine.submit(control)
 
     def _control(self) -> Request | None:
         """The request with the shortest answer so far."""
@@ -211,8 +211,8 @@ class Asking:
             self.renewal.close()
 
     def _renew(self) -> None:
-        """Has a new engine loaded; meanwhile the first Ctrl-C ends everything at once."""
-        assert self.renewal is not None  # noqa: S101 - else the death was the end
+        """Has an engine loaded, in place of one that died or the first one; meanwhile the first Ctrl-C ends everything at once."""
+        assert self.renewal is not None  # noqa: S101 - else the death was the end, and nobody begins without an engine
         begun = time.monotonic()
         self.stop.listening = False
         try:
@@ -233,7 +233,6 @@ class Asking:
         exchange = self._exchanges[completion.request_id.removesuffix(elicitation.MARK)]
         request = exchange.request
         benchmark = self.config.benchmarks[request.benchmark]
-        module = self.questions.modules[request.benchmark]
         asked = self.questions.asked[request.benchmark, request.sample_id]
         first = not exchange.completions
         completion = _ended_by_itself(completion)
@@ -245,9 +244,8 @@ class Asking:
             self.suspects.answered(request.id)
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
-        asks = first and benchmark.cue_tokens > 0
-        if asks and elicitation.wanted(self.config.early_stopping, module, asked, completion):
-            more = elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
+        more = continued(self.config, self.questions, self.tokenizer, request, completion) if first else None
+        if more is not None:
             self.engine.submit(more, first=True)  # while its prefix is still in the cache
             return
         self.suspects.answered(request.id)
@@ -284,6 +282,26 @@ class Asking:
         self.results.append(without_texts(result))
         self.progress.add(result)
         del self._exchanges[request.id]
+
+
+def without_result(requests: Sequence[Request], results: Sequence[Result]) -> list[Request]:
+    """Those that have none yet."""
+    done = {(r.benchmark, r.sample_id, r.repeat) for r in results}
+    return [r for r in requests if (r.benchmark, r.sample_id, r.repeat) not in done]
+
+
+def continued(
+    config: Config, questions: Questions, tokenizer: Tokenizer, request: Request, completion: Completion
+) -> Request | None:
+    """The request that asks for the answer which the first completion of `request` lacks; None where nothing is to be asked."""
+    benchmark, module = config.benchmarks[request.benchmark], questions.modules[request.benchmark]
+    asked, completion = (
+        questions.asked[request.benchmark, request.sample_id],
+        _ended_by_itself(completion),
+    )
+    if not benchmark.cue_tokens or not elicitation.wanted(config.early_stopping, module, asked, completion):
+        return None
+    return elicitation.continuation(request, asked, completion, benchmark, tokenizer)
 
 
 def without_texts(result: Result) -> Result:

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
-from llmbench.cache.engine import beside
+from llmbench.cache.engine import Basis, CachedEngine, beside
+from llmbench.cache.foresight import Foresight, foresee
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
 from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RunError, let_go
@@ -45,7 +46,7 @@ from llmbench.resume.commandline import command
 from llmbench.resume.sittings import Sitting
 from llmbench.signals import leave
 from llmbench.store import CONFIG, JOURNAL, LOG, MEMORY_LOG, REPORT, TRACE, Store, read_journal
-from llmbench.summary import Summary
+from llmbench.summary import GpuUse, Summary
 from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
@@ -170,6 +171,8 @@ class _Run:
     manifest: dict[str, Any] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     loaded: bool = False
+    spared: bool = False  # no engine is loaded, since every answer is in the response cache
+    at_once: int = 0  # requests that were to run at once in the engine that was loaded last
     engine: Engine | None = None
     restarts: bool = False
     trace: Sequence[Look] = ()
@@ -268,15 +271,22 @@ class _Run:
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         self.found.recovery = [step.sentence() for step in self._steps]
 
+    def _write_trace(self, sampler: Sampler) -> None:
+        try:
+            sampler.write(self.store.folder / TRACE)
+        except RunError as error:  # no run ends for want of telemetry
+            log.warning("%s", error)
+
     def go(self) -> None:
         """All steps, in order. Graders and telemetry start first: before torch and vllm are imported."""
         modules = self.modules = import_modules(self.config)
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
-        with Sampler(parallel) as sampler, MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler):
-            try:
-                sampler.write(self.store.folder / TRACE)
-            except RunError as error:  # no run ends for want of telemetry
-                log.warning("%s", error)
+        with (
+            Sampler(parallel) as sampler,
+            MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler),
+            ExitStack() as opened,
+        ):
+            self._write_trace(sampler)
             self._check_sandbox(modules)
             grader: Grader[Exchange] = self.pool.grader(
                 graders_need(self.config), self.config.sandbox.value, runs_code=runs_code(modules)
@@ -284,21 +294,30 @@ class _Run:
             checkpoint = self._find_checkpoint()
             read = self._read(modules)
             work = workload(self.config, read)
-            _, tokenizer = self._prepare(checkpoint)
-            at_once = self.pool.make_room(self.config, work).wanted_batch(work)
-            self._preflight(read, at_once, checkpoint)
-            if not self.pool.loaded:
-                self.terminal.notice(f"Loading {self.config.model.name} …")
-            writing = Background(
-                "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
-            )
-            engine, work, questions = self._load(work, writing, read, checkpoint)
+            seen = self._foresee(modules, read, checkpoint)
+            engine: Engine | CachedEngine
+            if seen is not None and seen.cached is not None:
+                engine = opened.enter_context(closing(seen.cached))
+                tokenizer, questions = seen.tokenizer, seen.questions
+                self._preflight(read, None, checkpoint)
+                self.terminal.notice("Every answer is in the response cache, so no model is loaded.")
+            else:
+                _, tokenizer = self._prepare(checkpoint, seen)
+                at_once = self.pool.make_room(self.config, work).wanted_batch(work)
+                self._preflight(read, at_once, checkpoint)
+                if not self.pool.loaded:
+                    self.terminal.notice(f"Loading {self.config.model.name} …")
+                writing = Background(
+                    "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once, seen)
+                )
+                engine, work, questions = self._load(work, writing, read, checkpoint)
             if self.kept:
                 self._check_questions(questions)
                 self.results[:] = map(without_texts, self.results)
-            engine.begin(tokenizer, work, loaded=self.loaded)
-            self.engine = engine
-            self._note_engine(engine)
+            if not isinstance(engine, CachedEngine):
+                engine.begin(tokenizer, work, loaded=self.loaded)
+                self.engine, self.at_once = engine, engine.capacity
+                self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
                 self.renewal = self._renewal(work, checkpoint, tokenizer, sampler)
@@ -307,10 +326,12 @@ class _Run:
                 with suppress(Exception):  # the first error is the one to tell
                     self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
                 if isinstance(error, OutOfMemoryError):
-                    self._less(error, engine, questions, spoiled=True)
+                    self._less(error, self.at_once, questions, spoiled=True)
                 raise
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
+                if self.spared:  # what a GPU did meanwhile, it did for others
+                    self.found.memory.peak_gpu_bytes, self.found.gpu = None, GpuUse()
                 self.trace = sampler.trace()
 
     def _check_questions(self, questions: Questions) -> None:
@@ -345,18 +366,34 @@ class _Run:
         self.found.time_s.data = time.monotonic() - begun
         return read
 
-    def _prepare(self, checkpoint: Checkpoint | None) -> tuple[Engine, Tokenizer]:
+    def _foresee(
+        self, modules: Mapping[str, Module], read: Read, checkpoint: Checkpoint | None
+    ) -> Foresight | None:
+        """Whether the response cache has every answer; not where an engine has died and a new one has to show itself."""
+        if not self.config.cache or self.faults.suspects:
+            return None
+        basis = Basis(self.config, checkpoint, self.pool)
+        seen = foresee(basis, modules, read, self.results, self._warn_of)
+        if seen is not None:
+            times = self.found.time_s
+            times.tokenizer, times.prepare = seen.tokenizer_s, seen.prepare_s
+            self.spared = seen.cached is not None
+        return seen
+
+    def _prepare(self, checkpoint: Checkpoint | None, seen: Foresight | None) -> tuple[Engine, Tokenizer]:
         """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile."""
         begun = time.monotonic()
         engine = self.pool.prepare(self.config, checkpoint)
         imported = time.monotonic()
-        tokenizer = self.pool.tokenizer(self.config, checkpoint)
         self.found.time_s.import_ = imported - begun
+        if seen is not None:
+            return engine, seen.tokenizer
+        tokenizer = self.pool.tokenizer(self.config, checkpoint)
         self.found.time_s.tokenizer = time.monotonic() - imported
         return engine, tokenizer
 
-    def _preflight(self, read: Read, at_once: int, checkpoint: Checkpoint | None) -> None:
-        """Says what can be known before the model is loaded."""
+    def _preflight(self, read: Read, at_once: int | None, checkpoint: Checkpoint | None) -> None:
+        """Says what can be known before the model is loaded, so many requests at once; None: it is not going to be."""
         config = self.config
         for name, (samples, _) in read.items():
             if config.early_stopping is not EarlyStopping.off:
@@ -367,7 +404,7 @@ class _Run:
         folder = Path(checkpoint.folder) if checkpoint.folder else None
         self._warn(preflight.sampling_differences(folder, config.sampling))
         gpus = machine.gpus()
-        if gpus and config.engine.device is not Device.cpu and config.engine.name == "vllm":
+        if at_once and gpus and config.engine.device is not Device.cpu and config.engine.name == "vllm":
             self._warn(
                 preflight.four_bit_is_slower(
                     config, self._weights(checkpoint), gpus[0].total_bytes, at_once, gpus[0].name
@@ -379,21 +416,25 @@ class _Run:
         own = weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0
         return own or int((self.config.model.parameters_b or 0) * 2e9)
 
+    def _warn_of(self, sentence: str) -> None:
+        self._warn([sentence])
+
     def _warn(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
             self.found.preflight.append(sentence)
             self.terminal.notice(sentence)
 
-    def _write(
+    def _write(  # noqa: PLR0913, PLR0917 - all that prompts are made of
         self,
         modules: Mapping[str, Module],
         read: Read,
         tokenizer: Tokenizer,
         checkpoint: Checkpoint | None,
         at_once: int,
+        seen: Foresight | None,
     ) -> Questions:
         """The prompts; says so if the KV cache will not hold them, which is known long before the model is loaded."""
-        questions = write_questions(self.config, modules, read, tokenizer)
+        questions = write_questions(self.config, modules, read, tokenizer) if seen is None else seen.questions
         gpus = machine.gpus()
         per_token = preflight.kv_bytes_per_token(settings(checkpoint))
         on_gpu = bool(gpus) and self.config.engine.device is not Device.cpu
@@ -430,15 +471,15 @@ class _Run:
                     self.loaded = self.pool.load(self.config, work, self.terminal.notice) or self.loaded
                 break
             except OutOfMemoryError as error:
-                self._less(error, engine, writing.result(), spoiled=error.shortage.spoiled)
+                self._less(error, engine.capacity, writing.result(), spoiled=error.shortage.spoiled)
                 work = workload(self.config, read)
                 self.pool.prepare(self.config, checkpoint)
         self.found.time_s.load = time.monotonic() - begun if self.loaded else 0.0
         questions = writing.result()
-        self.found.time_s.prepare = writing.seconds
+        self.found.time_s.prepare = (self.found.time_s.prepare or 0.0) + writing.seconds
         return engine, work, questions
 
-    def _less(self, error: OutOfMemoryError, engine: Engine, questions: Questions, *, spoiled: bool) -> None:
+    def _less(self, error: OutOfMemoryError, at_once: int, questions: Questions, *, spoiled: bool) -> None:
         """Lowers what memory was too little for, and says so; `spoiled` memory comes back only with a new process.
 
         Raises:
@@ -447,7 +488,7 @@ class _Run:
         """
         needed = [prompts.context_needed(name, questions.requests, self.config) for name in questions.modules]
         step = next_step(
-            self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=engine.capacity
+            self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=at_once
         )
         if step is None or (spoiled and not self.restarts):
             raise error
@@ -464,7 +505,7 @@ class _Run:
     def _renewal(
         self, work: Workload, checkpoint: Checkpoint | None, tokenizer: Tokenizer, sampler: Sampler
     ) -> Renewal:
-        """What is done when the engine dies while it is asked."""
+        """What is done when the engine dies while it is asked, or one is needed after all."""
 
         def close() -> None:
             sampler.watch_engine(None)
@@ -491,14 +532,27 @@ class _Run:
             let_go(error)  # its frames hold half a model
 
         def load() -> Engine:
-            begun = time.monotonic()
+            begun, times, first = time.monotonic(), self.found.time_s, self.spared
+            if first:
+                self.terminal.notice(
+                    f"An answer is not in the response cache any more; loading {self.config.model.name} …"
+                )
             engine = self.pool.prepare(self.config, checkpoint)
+            if first:
+                times.import_ = time.monotonic() - begun
+                begun += times.import_
+            self.at_once = engine.wanted_batch(work)
             self.pool.load(self.config, work, self.terminal.notice)
             engine.begin(tokenizer, work, loaded=True)
-            self.engine = engine
-            self.renewals += 1
+            self.engine, self.at_once = engine, engine.capacity
+            if first:
+                self.spared, self.loaded = False, True
+                self._note_engine(engine)
+                sampler.begin()  # what came before was not the engine's work
+            else:
+                self.renewals += 1
             sampler.watch_engine(engine.state)
-            self.found.time_s.load = (self.found.time_s.load or 0.0) + time.monotonic() - begun
+            times.load = (times.load or 0.0) + time.monotonic() - begun
             return engine
 
         return Renewal(bury, close, load)
@@ -532,7 +586,7 @@ class _Run:
 
     def _ask(  # noqa: PLR0913, PLR0917 - everything meets here
         self,
-        engine: Engine,
+        engine: Engine | CachedEngine,
         checkpoint: Checkpoint | None,
         questions: Questions,
         tokenizer: Tokenizer,
@@ -540,14 +594,20 @@ class _Run:
         sampler: Sampler,
     ) -> None:
         sampler.begin()
-        sampler.watch_engine(engine.state)
-        since, warn = self.pool.since, lambda sentence: self._warn([sentence])
+        if isinstance(engine, CachedEngine):  # as yet there is none
+            beginning: AbstractContextManager[Engine | CachedEngine] = closing(engine)
+        else:
+            sampler.watch_engine(engine.state)
+            basis = Basis(self.config, checkpoint, self.pool)
+            beginning = beside(engine, basis, tokenizer, self._warn_of)
         watch = Watch(self.config.engine_wait_s, self.terminal.notice)
         with (
-            beside(engine, self.config, checkpoint, tokenizer, since, warn, watch) as answering,
+            beginning as answering,
             Progress(self.terminal, self.totals) as progress,
         ):
             sampler.listen(progress.look)
+            if isinstance(answering, CachedEngine):
+                answering.watch = watch
             asking = Asking(
                 self.config,
                 questions,

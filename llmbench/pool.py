@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from llmbench import machine
 from llmbench.config import Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
 from llmbench.errors import ConfigError
@@ -58,10 +59,11 @@ class EnginePool:
         self.engines = engines or Engines()
         self.loads = 0
         self.then: Callable[[], None] = lambda: None  # called after each load
-        self.since = 0.0  # seconds of the epoch at which the held engine began to read its checkpoint
+        self.since = 0.0  # seconds of the epoch at which the held engine was opened: what it read of its checkpoint is as it was then
         self._process_ends = process_ends
         self._engine: Engine | None = None
-        self._loaded = False
+        self._prepared = self._loaded = False
+        self._environment: dict[str, str] | None = None  # before the held engine set its own
         self._key: str | None = None
         self._planned: list[Config] = []
         self._checkpoint: Checkpoint | None = None
@@ -91,26 +93,41 @@ class EnginePool:
         """The settings with what had to be lowered for this engine before."""
         return lowered(config, self.steps.get(engine_key(config), ()))
 
-    def prepare(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
-        """The engine for these settings, its libraries imported; the one that is held, if it can serve them.
-
-        Raises:
-            EngineError: The engine's libraries cannot be imported.
-        """
+    def open(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
+        """The engine for these settings, of which nothing is imported yet; the one that is held, if it can serve them."""
         key = engine_key(config)
         if self._engine is not None and key != self._key:
             self.close_engine()
         if self._engine is None:
-            self.since = time.time()
+            self.since, self._environment = time.time(), machine.environment()
             engine = self.engines.open_engine(config, checkpoint)
+            engine.set_environment()
+            self._engine, self._key = engine, key
+            self._prepared = self._loaded = False
+        self._checkpoint = checkpoint
+        return self._engine
+
+    def prepare(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
+        """The same, its libraries imported.
+
+        Raises:
+            EngineError: The engine's libraries cannot be imported.
+        """
+        engine = self.open(config, checkpoint)
+        if not self._prepared:
             try:
                 engine.prepare()
             except BaseException:
-                engine.close()
+                self.close_engine()
                 raise
-            self._engine, self._key, self._loaded = engine, key, False
-        self._checkpoint = checkpoint
-        return self._engine
+            self._prepared = True
+        return engine
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment as it is without what the held engine set there."""
+        held = self._environment if self._engine is not None else None
+        return machine.environment() if held is None else held
 
     def tokenizer(self, config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
         """The checkpoint's tokenizer; read once for all jobs in a row that use the same one."""
@@ -168,7 +185,7 @@ class EnginePool:
     def close_engine(self, *, process_ends: bool = False) -> None:
         """Frees the engine."""
         engine, self._engine = self._engine, None
-        self._loaded = False
+        self._prepared = self._loaded = False
         if engine is not None:
             engine.close(process_ends=process_ends)
 

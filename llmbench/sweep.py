@@ -377,9 +377,9 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 
 
 def _had_engine(job: Job) -> bool:
-    """Whether a job got as far as its engine; of one that did not finish only its folder tells."""
-    found = job.summary or written(job.folder / SUMMARY, Summary)
-    return found.get("engine") is not None
+    """Whether a job got as far as its engine, and needed one; of one that did not finish only its folder tells."""
+    engine = (job.summary or written(job.folder / SUMMARY, Summary)).get("engine")
+    return engine is not None and engine.get("loaded") is not False
 
 
 def row(job: Job) -> dict[str, Any]:

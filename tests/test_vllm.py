@@ -185,15 +185,16 @@ def test_the_response_cache_gives_back_what_the_engine_answered(
     model = f"model.path={shutil.copytree(smollm2, tmp_path / 'model')}"
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
     runs = {}
-    for name in ("first", "second", "changed"):
+    for name in ("first", "second", "one more", "changed"):
         if name == "changed":  # in place, by as many bytes
             config = tmp_path / "model" / "generation_config.json"
             config.write_bytes(config.read_bytes()[:-1] + b" ")
-        options = ("limit=4", "benchmarks.arithmetic.max_tokens=16", "cache=on", f"hydra.run.dir={name}")
+        limit = "limit=5" if name == "one more" else "limit=4"
+        options = (limit, "benchmarks.arithmetic.max_tokens=16", "cache=on", f"hydra.run.dir={name}")
         done = python("-m", "llmbench", model, *options, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         runs[name] = load_run(tmp_path / name)
-    first, second, changed = (run.summary["benchmarks"]["arithmetic"] for run in runs.values())
+    first, second, more, changed = (run.summary["benchmarks"]["arithmetic"] for run in runs.values())
     assert first["cache"]["hits"] == changed["cache"]["hits"] == 0
     assert second["cache"]["hits"] == second["cache"]["completions"] == first["cache"]["completions"] >= 4
     assert (second["latency_s"]["mean"], second["time_s"], second["throughput"]["samples_per_s"]) == (
@@ -204,4 +205,16 @@ def test_the_response_cache_gives_back_what_the_engine_answered(
     texts = [{r.sample_id: (r.text, r.score) for r in runs[name].results} for name in ("first", "second")]
     assert texts[0] == texts[1]
     assert any(r.elicited for r in runs["second"].results)
-    assert runs["second"].summary["engine"]["startup_outcome"] is None
+    assert more["cache"]["hits"] == first["cache"]["completions"] < more["cache"]["completions"]
+    engines = [run.summary["engine"] for run in runs.values()]
+    assert [(engine["loads"], engine["loaded"]) for engine in engines] == [
+        (1, True),
+        (0, False),
+        (1, True),
+        (1, True),
+    ]
+    for name in ("name", "version", "device", "dtype", "quantization", "attention_backend"):
+        assert engines[0][name] == engines[1][name] == engines[2][name]
+    assert engines[1]["startup_outcome"] is None
+    assert runs["second"].summary["time_s"]["load"] is None
+    assert "vllm" not in (tmp_path / "second" / "llmbench.log").read_text()

@@ -32,7 +32,7 @@ ENVIRONMENT = (
     "VLLM_FLASH_ATTN_VERSION",
     "CUBLAS_WORKSPACE_CONFIG",
 )
-_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Keys:
         prompt: list[int] | list[str] = list(request.prompt_ids)
         if self.words is not None:
             prompt = [request.id, ascii(self.words.decode(request.prompt_ids))]
-        own = orjson.dumps([prompt, asdict(sampling), request.repeat], option=_CANONICAL)
+        own = orjson.dumps([prompt, asdict(sampling), request.repeat], option=CANONICAL)
         return hashlib.sha256(self.setup + own).digest()
 
 
@@ -109,7 +109,7 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
         "args": engine.args,
         "named": named,
     }
-    return hashlib.sha256(orjson.dumps(parts, option=_CANONICAL, default=str)).digest()
+    return hashlib.sha256(orjson.dumps(parts, option=CANONICAL, default=str)).digest()
 
 
 def _device(report: EngineReport) -> list[str | None]:

@@ -110,7 +110,7 @@ class VllmEngine:
         """
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
-        self._set_environment()
+        self.set_environment()
         gc.disable()  # importing and loading make millions of objects that stay; `load` turns it on again
         model = settings(self._checkpoint)
         try:
@@ -142,8 +142,10 @@ class VllmEngine:
             except Exception as error:  # noqa: BLE001 - vLLM will say what is wrong with it, in its own way
                 log.debug("%s was left to vLLM: %s", name, error)
 
-    def _set_environment(self) -> None:
-        """What vLLM reads from the environment; what was there before comes back when the engine is closed."""
+    def set_environment(self) -> None:
+        """What vLLM and torch read from the environment; what was there before comes back when the engine is closed."""
+        if self._environment:
+            return
         config = self._config
         wanted = {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if config.engine.multiprocess else "0",
@@ -350,7 +352,7 @@ class VllmEngine:
         gc.enable()
         gc.unfreeze()
         gc.collect()
-        if self._in_process:
+        if self._in_process and "vllm" in sys.modules:  # else it was never prepared
             try:
                 importlib.import_module("vllm.distributed.parallel_state").cleanup_dist_env_and_memory()
             except Exception:

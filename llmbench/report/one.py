@@ -132,13 +132,18 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     found += [str(s) for name in ("recovery", "restarts", "notes") for s in summary.get(name) or []]
     cached = use.total(use.of_summary(summary))
     if cached is not None and cached.hits:
-        found.append(str(use.sentence(cached)))
+        found.append(str(use.sentence(cached, loaded=_loaded(summary))))
     sat = sittings.read(summary.get("sittings"))
     if len(sat) > 1:
         found.append(
             f"The run was done in {sittings.sentence(sat)}; times below are the last one's, and it has no single throughput."
         )
     return found + [str(sentence) for sentence in summary.get("preflight") or []]
+
+
+def _loaded(summary: Mapping[str, Any]) -> bool:
+    """Whether there was an engine to be asked; older summaries say nothing of it."""
+    return at(summary, "engine", "loaded") is not False
 
 
 def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,12 +194,13 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     """The run in numbers."""
     times, engine = summary.get("time_s") or {}, summary.get("engine") or {}
     gpu = at(summary, "memory", "peak_gpu_bytes")
+    start = f"start-up {engine['startup']}" if engine.get("startup") else ""
     made = [
         ("time to score", seconds(times.get("total")), "from the command to the summary"),
         (
             "loading",
             seconds(times.get("load")),
-            f"start-up {engine['startup']}" if engine.get("startup") else "",
+            start if _loaded(summary) else "nothing was loaded",
         ),
         (
             "generating",
