@@ -209,6 +209,7 @@ def test_names_of_runs_are_short_and_none_is_there_twice(tmp_path: Path) -> None
     shutil.copytree(again, tmp_path / "other" / "again")
     html = write_many([again, tmp_path / "other" / "again"], tmp_path / "same.html").read_text()
     assert re.findall(r'<td data-sort="(again[^"]*)">', html) == ["again", "again (2)"]
+    assert 'href="#samples"' not in html  # nothing flipped: there are no samples to skip to
 
 
 def test_a_benchmark_that_only_some_runs_have_is_one_setting_that_differs(tmp_path: Path) -> None:

@@ -80,6 +80,18 @@ def test_a_report_draws_filters_and_links(tmp_path: Path) -> None:
         assert page.requests() == []
 
 
+def test_a_gold_answer_that_is_the_body_of_a_function_is_shown_as_code(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", lambda _: "7", *FORTY[:2])
+    body = "    if n == 0:\n        return 0\n    return 1\n"
+    gold = edited(run, tmp_path / "gold", lambda row: row | {"target": body})
+    with chromium() as page:
+        show(page, write_one(gold, tmp_path / "gold.html"))
+        page.ready()
+        page.run("document.querySelector('#list a').click()")
+        page.wait("document.querySelector('.detail .pair pre')")
+        assert page.run("return document.querySelector('.detail .pair pre').textContent") == body
+
+
 def test_a_link_to_a_sample_wins_over_the_filters(tmp_path: Path) -> None:
     run = make(tmp_path / "run", right_where(lambda r: place(r) % 2 == 0), *FORTY)
     other = next(f"arithmetic/{row['id']}/0" for row in journal(run) if row["outcome"] == "wrong")
