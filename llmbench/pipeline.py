@@ -652,15 +652,14 @@ class _Run:
             return
         threading.Timer(LEAVE_S, leave, (FAILED,)).start()
         try:
-            self.found.status, self.found.error = (
-                "failed",
-                f"{reason}; only the process's end could end that.",
-            )
+            self.found.status = "failed"
+            self.found.error = f"{reason}; only the process's end could end that."
             log.error("%s", self.found.error)
-            asking.progress.leave()
             asking.keep()
             self.add_up()
-            self.terminal.notice(f"llmbench: {self.found.error} `{self.found.resume}` goes on with it.")
+            with suppress(Exception, SystemExit):  # nobody may be there to be told
+                asking.progress.leave()
+                self.terminal.notice(f"llmbench: {self.found.error} `{self.found.resume}` goes on with it.")
             self.write()
             self.found.memory, self.found.gpu, self.trace = sampler.memory(), sampler.gpu(), sampler.trace()
             self.write()

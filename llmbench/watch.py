@@ -75,7 +75,10 @@ class Watch:
             last = time.monotonic()
             while not over.wait(period_s):
                 now = time.monotonic()
-                self.look(min(now - last, 2 * period_s), leave)
+                try:
+                    self.look(min(now - last, 2 * period_s), leave)
+                except (Exception, SystemExit):  # rich leaves with the latter where nobody reads any more
+                    log.exception("nobody could be told that the engine is silent")
                 last = now
 
         thread = threading.Thread(target=look, name="llmbench-watch", daemon=True)

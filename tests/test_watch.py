@@ -92,6 +92,22 @@ def test_only_the_time_within_one_step_counts() -> None:
     assert not engine.left
 
 
+def test_nobody_to_be_told_ends_no_watch() -> None:
+    def closed(_: str) -> None:
+        raise BrokenPipeError
+
+    hang, left = Hang(after=0), threading.Event()
+    watch, engine = Watch(0.2, closed), FakeEngine(hang=hang)
+
+    def leave(_: str) -> None:
+        left.set()
+        hang.killed.put("enough")
+
+    with watch.looking(leave), pytest.raises(EngineDiedError, match="enough"):
+        watch.step(engine)
+    assert left.is_set()
+
+
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_a_hang_costs_an_engine_and_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
