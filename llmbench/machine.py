@@ -107,13 +107,22 @@ def processor() -> tuple[str, ...]:
 
 
 STEERING = re.compile(
-    r"(VLLM|CUDA|CUBLAS|CUBLASLT|CUDNN|NVIDIA|NCCL|TORCH|PYTORCH|TRITON|TRANSFORMERS|FLASH\w*|XFORMERS|BNB|BITSANDBYTES|DNNL|ONEDNN)_.*"
+    r"(VLLM|CUDA|CUBLAS|CUBLASLT|NVIDIA|TORCH|TRANSFORMERS|FLASH\w*|XFORMERS|BNB|BITSANDBYTES)_.*"
 )
+NOT_STEERING = re.compile(
+    r"VLLM_(LOGGING_\w+|CONFIGURE_LOGGING|NO_USAGE_STATS|DO_NOT_TRACK|API_KEY|ENABLE_V1_MULTIPROCESSING|WORKER_MULTIPROC_METHOD|DIST_IDENT"
+    r"|OBJECT_STORAGE_SHM_BUFFER_NAME|DISABLE_SHARED_EXPERTS_STREAM)"
+)
+"""What is said and where it runs; most of it vLLM sets itself and leaves behind, with another value in each process."""
 
 
 def environment() -> dict[str, str]:
-    """The environment variables that may steer what a model computes, and how."""
-    return {name: value for name, value in os.environ.items() if STEERING.fullmatch(name)}
+    """The environment variables that may steer what becomes of a model's settings."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if STEERING.fullmatch(name) and not NOT_STEERING.fullmatch(name)
+    }
 
 
 def cpu_build() -> bool:

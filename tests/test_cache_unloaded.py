@@ -565,6 +565,7 @@ def test_the_environment_is_told_without_what_the_held_engine_set(monkeypatch: p
 
     monkeypatch.setenv("CUDA_SOMETHING", "1")
     monkeypatch.setenv("SOMETHING", "1")
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "ERROR")
     engines = FakeEngines(Model()).pool().engines
     object.__setattr__(engines, "open_engine", lambda *_: Setting())
     with EnginePool(engines) as shared:
@@ -574,4 +575,5 @@ def test_the_environment_is_told_without_what_the_held_engine_set(monkeypatch: p
         assert "VLLM_SOMETHING" in machine.environment()
     assert machine.environment() == before
     assert "CUDA_SOMETHING" in before
+    assert "VLLM_LOGGING_LEVEL" not in before
     assert "SOMETHING" not in before
