@@ -18,6 +18,9 @@ def main() -> NoReturn:
     if "torch" not in sys.modules:
         sys.exit(status)
     # Everything is written and closed. Taking apart what torch and vllm made would keep the shell waiting for seconds.
+    from llmbench.engine import vllm_sockets
+
+    vllm_sockets.remove()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(status)

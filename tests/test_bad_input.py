@@ -1,5 +1,6 @@
 """Every file that a user can hand over, as it should not be: one sentence that names it, exit status 1, and no waiting."""
 
+import atexit
 import json
 import os
 import shutil
@@ -419,15 +420,22 @@ def test_broken_tokenizers(content: bytes, tmp_path: Path) -> None:
 # Runs
 
 
+def temporary() -> Path:
+    """A folder for as long as the tests run."""
+    folder = Path(mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 @cache
 def finished() -> Path:
-    return make(Path(mkdtemp()) / "run", nonsense, "benchmark=arithmetic", "limit=3")
+    return make(temporary() / "run", nonsense, "benchmark=arithmetic", "limit=3")
 
 
 @cache
 def sealed() -> Path:
     return make(
-        Path(mkdtemp()) / "run", nonsense, "benchmark=gpqa", f"benchmarks.gpqa.data_files={MCQ}", "limit=3"
+        temporary() / "run", nonsense, "benchmark=gpqa", f"benchmarks.gpqa.data_files={MCQ}", "limit=3"
     )
 
 

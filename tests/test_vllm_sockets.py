@@ -29,10 +29,10 @@ def base() -> Iterator[Path]:
         yield Path(folder)
 
 
-def start(base: Path) -> "tuple[subprocess.Popen[str], Path]":
+def start(base: Path, code: str = CODE) -> "tuple[subprocess.Popen[str], Path]":
     environment = {**os.environ, "TMPDIR": str(base), "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", code],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -48,6 +48,14 @@ def test_it_goes_with_its_process(base: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     process.communicate()
     assert process.returncode == 0
+    assert not list(base.iterdir())
+
+
+def test_it_goes_with_a_process_that_leaves_at_once(base: Path) -> None:
+    left = f"{CODE}from llmbench.signals import leave\nleave(3)"
+    process, _ = start(base, left)
+    process.communicate()
+    assert process.returncode == 3
     assert not list(base.iterdir())
 
 

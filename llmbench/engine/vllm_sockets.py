@@ -48,12 +48,18 @@ def _make(base: Path) -> Path:
         if path.exists():
             break
         os.close(file)  # another process took it for a dead one's before it was locked
-    atexit.register(_remove, path, os.getpid())
+    _made[os.getpid()] = path
+    atexit.register(remove)
     return path
 
 
-def _remove(path: Path, owner: int) -> None:
-    if os.getpid() == owner:  # and not a process that was forked from it
+_made = dict[int, Path]()  # by the process, so that one that is forked from it removes nothing
+
+
+def remove() -> None:
+    """Takes this process's folder away, where it has one: for its end, also for one that runs no exit handlers."""
+    path = _made.pop(os.getpid(), None)
+    if path is not None:
         shutil.rmtree(path, ignore_errors=True)
 
 
