@@ -352,6 +352,7 @@ def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
         )
         return 1
     try:
+        commandline.refuse_names(invocation.arguments)
         invocation.arguments = commandline.expand(invocation.arguments)
     except (LlmbenchError, OSError) as error:
         messages.complain(

@@ -40,6 +40,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     typed = [a for a in arguments if not a.startswith(SETTING)]
     name = _unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
+    _refuse_interpolation(str(folder), f"resume={folder}")
     whole = any(STARTS_A_SWEEP.match(a) for a in typed)
     if whole:
         if (folder / MANIFEST).is_file():
@@ -150,22 +151,62 @@ def _started(path: Path) -> str:
 
 
 def quoted(value: str) -> str:
-    """A value that Hydra takes as it stands."""
-    if re.fullmatch(r"[\w/.-]+", value):
+    """A value that Hydra takes as it stands; outside of quotes its grammar knows no letters but those of ASCII."""
+    if re.fullmatch(r"[\w/.-]+", value, re.ASCII):
         return value
-    return "'{}'".format(value.replace("\\'", "\\\\'").replace("'", "\\'"))
+    escaped = re.sub(
+        r"(\\*)'", r"\1\1\\'", value
+    )  # backslashes count only before a quote, the closing one too
+    escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
+    return f"'{escaped}'"
 
 
 def _unquoted(value: str) -> str:
     """The value of what `quoted` made, or a person for Hydra."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1].replace(f"\\{value[0]}", value[0])
+        text = re.sub(rf"(\\*)\\{value[0]}", lambda found: found[1][::2] + value[0], value[1:-1])
+        return re.sub(r"(\\+)\Z", lambda found: found[1][::2], text)
     return value
 
 
 def command(folder: str | Path) -> str:
     """What a person types to go on with the run or sweep in a folder."""
-    return f"python -m llmbench resume={shlex.quote(quoted(str(Path(folder).absolute())))}"
+    return f"python -m llmbench resume={_for_a_shell(quoted(str(Path(folder).absolute())))}"
+
+
+def _for_a_shell(text: str) -> str:
+    """A word for bash or zsh that can be printed and pasted, line breaks and other control characters included."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'{}'".format("".join(map(_escaped, text)))
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def refuse_names(arguments: Sequence[str]) -> None:
+    """Refuses folders that neither Hydra nor a manifest can name, before either fails on them.
+
+    Raises:
+        ConfigError: An argument or the working directory is no UTF-8, or the latter holds `${`.
+    """
+    here = str(Path.cwd())
+    for text, name in ((here, f"The working directory {here}"), *((a, a) for a in arguments)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{name} is not in UTF-8; use another name.") from None
+    _refuse_interpolation(here, f"The working directory {here}")
+
+
+def _refuse_interpolation(text: str, name: str) -> None:
+    if "${" in text:
+        raise ConfigError(f"{name} holds ${{, which Hydra would replace by a setting; use another name.")
 
 
 def _strings(content: dict[str, Any], name: str, folder: Path) -> list[str]:
