@@ -546,6 +546,25 @@ def test_a_sweep_takes_no_settings_beside_it_and_is_not_overwritten(
     assert main(["resume=sweep"]) == 0
 
 
+@pytest.mark.parametrize("first", [(), ("runs_dir=runs",)])
+def test_a_sweep_that_was_moved_goes_on_where_runs_dir_says(
+    tmp_path: Path, first: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("-m", "benchmark=arithmetic", "engine=fake", "batch_size=2", "report=false", *first)
+    assert main([*settings, "engine.args={break_after: 20}", "limit=12,30"]) == 1
+    (tmp_path / "runs").rename(tmp_path / "other")
+    sweep = next((tmp_path / "other" / "multi").iterdir())
+    kept = len(load_run(sweep / "1").results)
+    done = (sweep / "0" / SUMMARY).read_bytes()
+    capfd.readouterr()
+    assert main(["resume=last", "runs_dir=other"]) == 0
+    assert f"{kept} results kept" in capfd.readouterr().err
+    assert (sweep / "0" / SUMMARY).read_bytes() == done
+    assert {path.name for path in sweep.iterdir() if path.is_dir()} == {"0", "1"}
+    assert main([f"resume={sweep}"]) == 0
+    assert (sweep / "0" / SUMMARY).read_bytes() == done
+
+
 def test_flags_may_stand_beside_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     partly(tmp_path / "run")
     assert main(["resume=run", "--cfg", "job"]) == 0
