@@ -248,7 +248,9 @@ class _Run:
         if steps and not self._steps:
             self.pool.steps[self.asked_for] = steps
             self.config = self.pool.lowered(self.config)
-        kept = ("started", "overrides", "arguments", "directory", "sweep", "data", "samples")
+        kept = ["started", "data", "samples"]
+        if "arguments" not in self.manifest:  # a library's call: how the run was begun counts on
+            kept += ["overrides", "arguments", "directory", "sweep"]
         self.manifest |= {name: before[name] for name in kept if name in before}
         benchmarks = self.config.benchmarks
         self.totals = {

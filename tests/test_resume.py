@@ -546,6 +546,25 @@ def test_a_sweep_takes_no_settings_beside_it_and_is_not_overwritten(
     assert main(["resume=sweep"]) == 0
 
 
+def test_what_was_changed_at_a_resume_counts_at_the_next(tmp_path: Path) -> None:
+    """Without results everything may change; the command that goes on then names only the folder."""
+    assert main([*FAKE, "engine.args={break_after: 0}", "hydra.run.dir=run", "report=false"]) == 1
+    assert (tmp_path / "run" / JOURNAL).read_bytes() == b""
+    assert main(["resume=run", "seed=5", BREAKS]) == 1
+    assert 0 < len(load_run(tmp_path / "run").results) < 12
+    assert main(["resume=run", "engine.args={}", "batch_size=2"]) == 1  # that is no matter of speed
+    told = load_run(tmp_path / "run").manifest
+    assert [a for a in told["arguments"] if a.startswith("seed=")] == ["seed=5"]
+    assert "seed=5" in told["overrides"]
+    for _ in range(4):
+        if main(["resume=run", "batch_size=2"]) == 0:
+            break
+    assert main(["resume=run"]) == 0
+    run = load_run(tmp_path / "run")
+    assert (run.summary["status"], run.manifest["seed"]) == ("finished", 5)
+    assert "batch_size=2" in run.manifest["arguments"]
+
+
 @pytest.mark.parametrize("first", [(), ("runs_dir=runs",)])
 def test_a_sweep_that_was_moved_goes_on_where_runs_dir_says(
     tmp_path: Path, first: tuple[str, ...], capfd: pytest.CaptureFixture[str]
