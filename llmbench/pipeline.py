@@ -836,4 +836,5 @@ def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
         "machine": machine.describe(),
         "sampling": asdict(config.sampling),
         "seed": config.seed,
+        "tracked": [],  # the trackers that have got the run
     }
