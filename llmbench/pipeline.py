@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench import clock, data, embedded, machine, preflight, prompts, redaction
+from llmbench import clock, data, embedded, machine, preflight, prompts, recovery, redaction, shapes
 from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
@@ -45,7 +45,18 @@ from llmbench.resume import checks, sittings, weights
 from llmbench.resume.commandline import command
 from llmbench.resume.sittings import Sitting
 from llmbench.signals import leave
-from llmbench.store import CONFIG, JOURNAL, LOG, MEMORY_LOG, REPORT, TRACE, Store, read_journal
+from llmbench.store import (
+    CONFIG,
+    JOURNAL,
+    LOG,
+    MANIFEST,
+    MEMORY_LOG,
+    MEND,
+    REPORT,
+    TRACE,
+    Store,
+    read_journal,
+)
 from llmbench.summary import GpuUse, Summary
 from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
@@ -238,8 +249,15 @@ class _Run:
 
         Raises:
             ConfigError: It is not.
+            RunError: The manifest cannot be used.
         """
-        steps = [Step(**step) for step in before.get("recovery") or []]
+        try:
+            steps = recovery.read(before.get("recovery") or [])
+            self.faults.restarts = [
+                shapes.built(Restart, row, "restarts") for row in before.get("restarts") or []
+            ]
+        except TypeError as error:
+            raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {MEND}") from error
         if self.results:
             moved = ["model.path"] if weights.known(self.answered_by) else []  # what lies there is compared
             checks.check_settings(self.store.folder, self.config, [*(s.setting for s in steps), *moved])
@@ -259,7 +277,6 @@ class _Run:
             if name in benchmarks
         }
         self.found.notes[:0] = before.get("notes") or []
-        self.faults.restarts = [Restart(**row) for row in before.get("restarts") or []]
         self.terminal.notice(
             f"Going on with {self.store.folder}: {self.kept} result{'' if self.kept == 1 else 's'} kept."
         )

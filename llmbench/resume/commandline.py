@@ -20,6 +20,7 @@ LAST = "last"
 SETTING = "resume="
 RUNS_DIR = "runs_dir="
 MULTI = "multi"
+PLACES = ("hydra.run.dir", "hydra.sweep.dir")
 STARTS_A_SWEEP = re.compile(r"-m$|--multirun$|\+?(sweep|ablation)=")
 
 
@@ -41,6 +42,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     name = _unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
     _refuse_interpolation(str(folder), f"resume={folder}")
+    typed = [a for a in typed if not _names_its_place(a, folder)]
     whole = any(STARTS_A_SWEEP.match(a) for a in typed)
     if whole:
         if (folder / MANIFEST).is_file():
@@ -68,6 +70,25 @@ def expand(arguments: Sequence[str]) -> list[str]:
         os.chdir(directory)
     flags = [a for a in restored if not _is_setting(a)]  # Hydra takes them only before the settings
     return [*flags, *(a for a in restored if _is_setting(a)), *added]
+
+
+def _names_its_place(argument: str, folder: Path) -> bool:
+    """Whether an argument says where the run or sweep is, which the folder of `resume` has said.
+
+    A name that Hydra has yet to fill in, as in `runs/${now:%H-%M}`, counts as the same: it stands in the command of a sweep
+    that goes on in a new process.
+
+    Raises:
+        ConfigError: It names another folder.
+    """
+    if not _is_setting(argument) or _key(argument) not in PLACES:
+        return False
+    value = _unquoted(argument.partition("=")[2])
+    if "${" not in value and expanded(value, ConfigError, _key(argument)).resolve() != folder.resolve():
+        raise ConfigError(
+            f"{argument} is refused: resume={folder} goes on in that folder; leave it out, or move the folder first."
+        )
+    return True
 
 
 def _refuse_beside_a_sweep(folder: Path, told: Sequence[str], typed: Sequence[str]) -> None:
@@ -106,7 +127,7 @@ def join(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: One held a secret, which is not kept.
     """
-    keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", "hydra.run.dir", "hydra.sweep.dir"}
+    keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", *PLACES}
     kept = [a for a in before if not (_is_setting(a) and _key(a) in keys)]
     hidden = next((a for a in kept if HIDDEN in a), None)
     if hidden is not None:
