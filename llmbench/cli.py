@@ -193,6 +193,8 @@ class Invocation:
             job = next((Job.read(row) for row in self.left.jobs if row["job"] == number), None)
         elif config.resume is not None:
             job = finished_before(number, overrides, folder)
+            if job is not None:
+                _make_up(job, config)
         if job is None:
             return False
         self.jobs.append(job)
@@ -352,6 +354,7 @@ def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
         )
         return 1
     try:
+        commandline.refuse_names(invocation.arguments)
         invocation.arguments = commandline.expand(invocation.arguments)
     except (LlmbenchError, OSError) as error:
         messages.complain(
@@ -511,6 +514,19 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
             Path(
                 hydra_config.runtime.output_dir
             ).rmdir()  # only where nothing was written, as by show_prompts
+
+
+def _make_up(job: Job, config: Config) -> None:
+    """Writes what the process before left out of a job that was finished; what fails there costs a sentence."""
+    from llmbench import afterwards
+
+    terminal = Terminal()
+    try:
+        with FolderLock(job.folder):
+            afterwards.make_up(config, job.folder, terminal)
+    except Exception as error:
+        log.exception("job %d could not be completed", job.number)
+        terminal.notice(str(error) if isinstance(error, LlmbenchError) else messages.one_line(error))
 
 
 def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *, chosen: bool) -> None:

@@ -155,6 +155,7 @@ def _check_weights(file: Path) -> None:
 def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
     from huggingface_hub import errors, hf_hub_download
 
+    at = f" at {revision}" if revision else ""
     try:
         config = hf_hub_download(hub_id, "config.json", revision=revision)
     except errors.GatedRepoError as error:
@@ -175,7 +176,7 @@ def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
         OSError,
     ) as error:
         raise ModelError(
-            f"The hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {hub_id} is not in the local cache; "
+            f"The hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {hub_id}{at} is not in the local cache; "
             "give a local copy with model.path=FOLDER, or use model=smollm2, which needs no download."
         ) from error
     snapshot = Path(config).parent.name

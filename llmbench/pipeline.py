@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench import clock, data, embedded, machine, preflight, prompts, redaction
+from llmbench import clock, data, embedded, machine, preflight, prompts, recovery, redaction, shapes
 from llmbench import summary as summaries
 from llmbench.asking import Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
@@ -41,11 +41,22 @@ from llmbench.questions import (
 )
 from llmbench.records import Result, Sample
 from llmbench.recovery import StartAgain, Step, lowered, next_step
-from llmbench.resume import checks, sittings
+from llmbench.resume import checks, sittings, weights
 from llmbench.resume.commandline import command
 from llmbench.resume.sittings import Sitting
 from llmbench.signals import leave
-from llmbench.store import CONFIG, JOURNAL, LOG, MEMORY_LOG, REPORT, TRACE, Store, read_journal
+from llmbench.store import (
+    CONFIG,
+    JOURNAL,
+    LOG,
+    MANIFEST,
+    MEMORY_LOG,
+    MEND,
+    REPORT,
+    TRACE,
+    Store,
+    read_journal,
+)
 from llmbench.summary import GpuUse, Summary
 from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
@@ -177,6 +188,7 @@ class _Run:
     restarts: bool = False
     trace: Sequence[Look] = ()
     kept: int = 0  # results of the processes before
+    answered_by: Mapping[str, Any] = field(default_factory=dict)  # the kept results' checkpoint
     refused: bool = False  # what was asked before is asked otherwise now
     sittings: list[Sitting] = field(default_factory=list)
     begun_with: int = 0  # results when this sitting began
@@ -205,6 +217,8 @@ class _Run:
         self.results = list(read_journal(folder))
         self.kept = len(self.results)
         before = self.store.read_manifest()
+        if self.kept and before.get("checkpoint"):
+            self.manifest["checkpoint"] = self.answered_by = before["checkpoint"]
         self.sittings = sittings.read(before.get("sittings"))
         if resumes or not self.sittings:
             self.sittings = sittings.begin(self.sittings, folder, self.kept, clock.started())
@@ -235,16 +249,26 @@ class _Run:
 
         Raises:
             ConfigError: It is not.
+            RunError: The manifest cannot be used.
         """
-        steps = [Step(**step) for step in before.get("recovery") or []]
+        try:
+            steps = recovery.read(before.get("recovery") or [])
+            self.faults.restarts = [
+                shapes.built(Restart, row, "restarts") for row in before.get("restarts") or []
+            ]
+        except TypeError as error:
+            raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {MEND}") from error
         if self.results:
-            checks.check_settings(self.store.folder, self.config, [step.setting for step in steps])
+            moved = ["model.path"] if weights.known(self.answered_by) else []  # what lies there is compared
+            checks.check_settings(self.store.folder, self.config, [*(s.setting for s in steps), *moved])
             for sentence in checks.changes(before, self.manifest):
                 self._note_about(sentence)
         if steps and not self._steps:
             self.pool.steps[self.asked_for] = steps
             self.config = self.pool.lowered(self.config)
-        kept = ("started", "overrides", "arguments", "directory", "sweep", "data", "samples", "checkpoint")
+        kept = ["started", "data", "samples"]
+        if "arguments" not in self.manifest:  # a library's call: how the run was begun counts on
+            kept += ["overrides", "arguments", "directory", "sweep"]
         self.manifest |= {name: before[name] for name in kept if name in before}
         benchmarks = self.config.benchmarks
         self.totals = {
@@ -253,7 +277,6 @@ class _Run:
             if name in benchmarks
         }
         self.found.notes[:0] = before.get("notes") or []
-        self.faults.restarts = [Restart(**row) for row in before.get("restarts") or []]
         self.terminal.notice(
             f"Going on with {self.store.folder}: {self.kept} result{'' if self.kept == 1 else 's'} kept."
         )
@@ -292,6 +315,7 @@ class _Run:
                 graders_need(self.config), self.config.sandbox.value, runs_code=runs_code(modules)
             )
             checkpoint = self._find_checkpoint()
+            self._compare_checkpoint(weights.row(checkpoint) if checkpoint and self.kept else None)
             read = self._read(modules)
             work = workload(self.config, read)
             seen = self._foresee(modules, read, checkpoint)
@@ -358,7 +382,27 @@ class _Run:
         needed = self.config.engine.name != "fake" and model.path is None
         if needed and not embedded.ready(model.embedded):
             self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
-        return self.pool.engines.find_checkpoint(self.config)
+        found = self.pool.engines.find_checkpoint(self.config)
+        commit = weights.commit(self.answered_by)
+        if found is None or found.local or commit in (None, weights.commit(asdict(found))):
+            return found
+        self.terminal.notice(
+            f"{found.name} has changed on the hub; the run goes on with the commit that gave its results."
+        )
+        pinned = replace(self.config, model=replace(model, revision=commit))
+        return self.pool.engines.find_checkpoint(pinned)
+
+    def _compare_checkpoint(self, now: Mapping[str, Any] | None) -> None:
+        """Refuses to go on with other weights than those of the results so far, and leaves the folder as it was found."""
+        if now is None or not self.kept:
+            return
+        try:
+            said = weights.compare(self.answered_by, now, self.store.folder)
+        except ConfigError:
+            self.refused = True
+            raise
+        if said is not None and said not in self.found.notes:
+            self._note_about(said)
 
     def _read(self, modules: Mapping[str, Module]) -> Read:
         begun = time.monotonic()
@@ -559,6 +603,8 @@ class _Run:
 
     def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
         """Writes down what is going to be asked, before it is."""
+        told = weights.row(checkpoint, self.pool.since or None) if checkpoint else None
+        self._compare_checkpoint(told)  # loading took its time
         self.totals = questions.totals()
         self.found.not_comparable = why_not_comparable(self.config, questions)
         self.found.comparable = not self.found.not_comparable
@@ -569,7 +615,7 @@ class _Run:
         self.manifest |= {
             "data": {name: asdict(source) for name, source in questions.data.items()},
             "samples": {name: questions.samples_of(name) for name in questions.modules},
-            "checkpoint": asdict(checkpoint) if checkpoint else None,
+            "checkpoint": told,
         }
         self.write()
 
@@ -806,4 +852,5 @@ def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
         "machine": machine.describe(),
         "sampling": asdict(config.sampling),
         "seed": config.seed,
+        "tracked": [],  # the trackers that have got the run
     }

@@ -96,7 +96,7 @@ class EnginePool:
     def open(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
         """The engine for these settings, of which nothing is imported yet; the one that is held, if it can serve them."""
         key = engine_key(config)
-        if self._engine is not None and key != self._key:
+        if self._engine is not None and (key, checkpoint) != (self._key, self._checkpoint):
             self.close_engine()
         if self._engine is None:
             self.since, self._environment = time.time(), machine.environment()

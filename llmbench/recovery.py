@@ -13,11 +13,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from llmbench import shapes
 from llmbench.config import Config, Startup
 from llmbench.errors import EngineError, RunError, Shortage
 
 UTILISATION, CONTEXT, SEQUENCES = "model.gpu_memory_utilization", "model.max_length", "batch_size"
 STARTUP = "engine.startup"
+STATIC, LARGEST = "static_batch_size", "max_batch_size"
+SETTINGS = (UTILISATION, CONTEXT, SEQUENCES, STARTUP, STATIC, LARGEST)
 LOWER, LOWEST = 0.1, 0.3
 """How much less of the GPU each step takes, and the least."""
 SLACK = 0.01
@@ -67,6 +70,20 @@ class Step:
         said = WORDS[self.cause]
         before = "" if self.before is None else f" instead of {self.before}"
         return f"{said[0].upper()}{said[1:]}; trying again{where} with {self.setting}={self.after}{before}{kept}."
+
+
+def read(rows: Sequence[object]) -> list[Step]:
+    """The steps as a manifest has them.
+
+    Raises:
+        TypeError: One is none; the message names it.
+    """
+    steps = [shapes.built(Step, row, f"recovery[{number}]") for number, row in enumerate(rows)]
+    for number, step in enumerate(steps):
+        for name, known in (("cause", WORDS), ("setting", SETTINGS)):
+            if getattr(step, name) not in known:
+                raise TypeError(f"recovery[{number}].{name} must be one of {', '.join(known)}")
+    return steps
 
 
 def lowered(config: Config, steps: Sequence[Step]) -> Config:
@@ -154,7 +171,7 @@ def _without_graphs(config: Config) -> Change:
 
 def _smaller_batch(config: Config, failed: int | None) -> Change:
     """Half of the batch that was too much, which may have been smaller than the setting allows."""
-    setting = "max_batch_size" if config.use_dynamic_batching else "static_batch_size"
+    setting = LARGEST if config.use_dynamic_batching else STATIC
     setting = SEQUENCES if config.batch_size is not None else setting
     size = int(_value(config, setting) or 0)
     size = min(size, failed) if failed else size

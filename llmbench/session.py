@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from llmbench import pipeline, references, tracking
+from llmbench import afterwards, pipeline, references, tracking
 from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.errors import ConfigError, RunError
@@ -27,7 +27,6 @@ from llmbench.store import (
     JOURNAL,
     LOG,
     MANIFEST,
-    REPORT,
     STARTING,
     in_the_way,
     load_run,
@@ -106,7 +105,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
             if config.profile.comparable:
                 for comparison in references.comparisons(config, found):
                     terminal.say(references.sentence(comparison))
-            _hand_on(config, folder, terminal)
+            afterwards.hand_on(config, folder, terminal)
     except OSError as error:
         own = isinstance(error.filename, str) and Path(error.filename).parent == folder
         if own or error.errno in FULL_OR_READ_ONLY:
@@ -122,6 +121,8 @@ def nothing_left(folder: Path) -> bool:
     except RunError:
         return False
     benchmarks = run.summary.get("benchmarks") or {}
+    if not all("expected" in found for found in benchmarks.values()):
+        return False  # then the run's own end writes the summary again
     expected = sum(int(found["expected"]) for found in benchmarks.values())
     return run.summary.get("status") == "finished" and not run.notes and len(run.results) >= expected
 
@@ -135,27 +136,7 @@ def _make_up(config: Config, folder: Path, terminal: Terminal) -> None:
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")
-        if config.report and not (folder / REPORT).exists():
-            from llmbench.report import write_one
-
-            write_one(folder)
-        _export(config, folder, terminal)
-
-
-def _hand_on(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Writes the finished run for other programs; what fails there costs a sentence, never the run."""
-    _export(config, folder, terminal)
-    tracking.track(config, folder, terminal)
-
-
-def _export(config: Config, folder: Path, terminal: Terminal) -> None:
-    if config.export:
-        from llmbench.export import export_run
-
-        try:
-            export_run(folder, config.export)
-        except (RunError, OSError) as error:
-            terminal.notice(f"export: {error} `python -m llmbench.export {folder}` tries again.")
+        afterwards.make_up(config, folder, terminal)
 
 
 def _say_beforehand(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:

@@ -11,12 +11,13 @@ import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 Check = Callable[[Any, str], None]
 """Takes a value and where it stands; raises TypeError where it does not fit."""
 
 SHOWN = 60
+T = TypeVar("T")
 
 
 def check(value: object, annotation: Any, where: str = "") -> None:  # noqa: ANN401 - annotations have no common type
@@ -29,6 +30,21 @@ def check(value: object, annotation: Any, where: str = "") -> None:  # noqa: ANN
         TypeError: It does not fit; the message names the part.
     """
     checker(annotation)(value, where)
+
+
+def built(kind: type[T], value: object, where: str = "") -> T:
+    """The dataclass that an object of a file tells; names that it does not know are let pass, as in `check`.
+
+    Raises:
+        TypeError: It does not fit, or lacks a field; the message names the part.
+    """
+    check(value, kind, where)
+    told = {field.name: value[field.name] for field in dataclasses.fields(kind) if field.name in value}  # type: ignore[arg-type, operator, index]
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        needed = field.default is field.default_factory is dataclasses.MISSING
+        if needed and field.name not in told:
+            raise TypeError(f"{where.lstrip('.') or 'it'} lacks {field.name}")
+    return kind(**told)
 
 
 @cache

@@ -424,6 +424,7 @@ class Manifest(TypedDict, total=False):
     sampling: dict[str, Any]
     git_commit: str | None
     recovery: list[dict[str, Any]]
+    tracked: list[str]
 
 
 def read_object(path: Path, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a class, or a TypedDict

@@ -21,6 +21,7 @@ from rich.table import Table
 from llmbench import redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
+from llmbench.resume.commandline import RUNS_DIR
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_whole
 from llmbench.summary import Summary
@@ -212,8 +213,7 @@ def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job 
     """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
         summary, manifest = written(candidate / SUMMARY, Summary), written(candidate / MANIFEST, Manifest)
-        same = sorted(manifest.get("overrides") or ()) == sorted(overrides)
-        if summary.get("status") == "finished" and same:
+        if summary.get("status") == "finished" and _asked_the_same(manifest, overrides):
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
     return None
 
@@ -222,11 +222,18 @@ def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
     """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
         manifest = written(candidate / MANIFEST, Manifest)
-        if manifest.get("status") != STARTING and sorted(manifest.get("overrides") or ()) == sorted(
-            overrides
-        ):
+        if manifest.get("status") != STARTING and _asked_the_same(manifest, overrides):
             return candidate
     return None
+
+
+def _asked_the_same(manifest: Mapping[str, Any], overrides: Sequence[str]) -> bool:
+    """Whether a run was asked for by these overrides; `runs_dir` says where runs are, not what they are."""
+    before, now = (
+        sorted(o for o in asked if not o.startswith(RUNS_DIR))
+        for asked in (manifest.get("overrides") or (), overrides)
+    )
+    return before == now
 
 
 def _engine(folder: Path) -> int:

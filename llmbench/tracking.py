@@ -85,10 +85,10 @@ def check(config: Config) -> None:
         )
 
 
-def track(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Logs a finished run; says where, or in one sentence why not."""
+def track(config: Config, folder: Path, terminal: Terminal) -> bool:
+    """Logs a finished run, unless `tracker=none`; says where, or in one sentence why not. Returns whether it is logged."""
     if config.tracker is Tracker.none:
-        return
+        return False
     try:
         with _tracked(folder) as tracked:
             send = _mlflow if config.tracker is Tracker.mlflow else _wandb
@@ -98,6 +98,8 @@ def track(config: Config, folder: Path, terminal: Terminal) -> None:
         terminal.notice(
             f"tracker={config.tracker.name} failed ({without_secrets(one_line(error))}); the run is whole in its folder."
         )
+        return False
+    return True
 
 
 @contextmanager

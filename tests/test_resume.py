@@ -546,6 +546,115 @@ def test_a_sweep_takes_no_settings_beside_it_and_is_not_overwritten(
     assert main(["resume=sweep"]) == 0
 
 
+def test_another_folder_beside_resume_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    partly(tmp_path / "run")
+    sweep = ["-m", *FAKE, "seed=1,2", "report=false"]
+    assert main([*sweep, "hydra.sweep.dir=sweep"]) == 0
+    capfd.readouterr()
+    for typed in (
+        ["resume=run", "hydra.run.dir=other"],
+        ["resume=run", "hydra.sweep.dir=other"],
+        ["resume=sweep", "hydra.sweep.dir=other"],
+        [*sweep, "resume=sweep", "++hydra.sweep.dir=other"],
+    ):
+        assert main(typed) == 1
+        assert f"{typed[-1]} is refused" in capfd.readouterr().err
+    assert not (tmp_path / "other").exists()
+    assert main(["resume=run", f"hydra.run.dir='{tmp_path}/run'"]) == 0
+    for same in ("hydra.sweep.dir=sweep", "hydra.sweep.dir=runs/${now:%f}"):
+        assert main([*sweep, same, "resume=sweep"]) == 0
+    assert not (tmp_path / "runs").exists()
+
+
+STEP = {"cause": "free", "setting": "batch_size", "before": None, "after": 2}
+DEATH = {"error": "It died.", "running": 2, "kept": 1, "fresh": False}
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"recovery": [{}]}, r"recovery\[0\] lacks cause"),
+        ({"recovery": [STEP | {"after": []}]}, r"recovery\[0\]\.after must be"),
+        ({"recovery": [STEP | {"cause": "x"}]}, r"recovery\[0\]\.cause must be one of"),
+        ({"recovery": [STEP, STEP | {"setting": "x.y"}]}, r"recovery\[1\]\.setting must be one of"),
+        ({"restarts": [{"error": "It died."}]}, "restarts lacks running"),
+        ({"restarts": [DEATH | {"running": "x"}]}, "restarts.running must be"),
+    ],
+)
+def test_a_damaged_manifest_is_one_sentence(
+    tmp_path: Path, damage: dict[str, Any], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    partly(tmp_path / "run")
+    path = tmp_path / "run" / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    before = path.read_bytes()
+    assert main(["resume=run"]) == 1
+    told = capfd.readouterr().err
+    assert re.search(rf"manifest\.json cannot be read \({said}.*take it from a backup", told), told
+    assert path.read_bytes() == before
+
+
+def test_what_other_versions_wrote_beside_is_let_pass(tmp_path: Path) -> None:
+    partly(tmp_path / "run")
+    path = tmp_path / "run" / MANIFEST
+    told = json.loads(path.read_text())
+    beside = {
+        "recovery": [STEP | {"mood": "good"}],
+        "restarts": [DEATH | {"mood": "bad"}],
+        "sittings": [{"began": "x"}, told["sittings"][0] | {"mood": "good"}],
+    }
+    path.write_text(json.dumps(told | beside))
+    summary = tmp_path / "run" / SUMMARY
+    assert main(["resume=run"]) == 0
+    run = load_run(tmp_path / "run")
+    assert [sitting["status"] for sitting in run.summary["sittings"]] == ["interrupted", "finished"]
+    assert run.manifest["restarts"] == [DEATH]
+    assert run.manifest["recovery"] == [STEP | {"fresh": False, "kept": 0}]
+    found = run.summary
+    del found["benchmarks"]["arithmetic"]["expected"]
+    summary.write_text(json.dumps(found))
+    assert main(["resume=run"]) == 0  # asks nothing, and writes the summary again
+    assert load_run(tmp_path / "run").summary["benchmarks"]["arithmetic"]["expected"] == 12
+
+
+def test_what_was_changed_at_a_resume_counts_at_the_next(tmp_path: Path) -> None:
+    """Without results everything may change; the command that goes on then names only the folder."""
+    assert main([*FAKE, "engine.args={break_after: 0}", "hydra.run.dir=run", "report=false"]) == 1
+    assert (tmp_path / "run" / JOURNAL).read_bytes() == b""
+    assert main(["resume=run", "seed=5", BREAKS]) == 1
+    assert 0 < len(load_run(tmp_path / "run").results) < 12
+    assert main(["resume=run", "engine.args={}", "batch_size=2"]) == 1  # that is no matter of speed
+    told = load_run(tmp_path / "run").manifest
+    assert [a for a in told["arguments"] if a.startswith("seed=")] == ["seed=5"]
+    assert "seed=5" in told["overrides"]
+    for _ in range(4):
+        if main(["resume=run", "batch_size=2"]) == 0:
+            break
+    assert main(["resume=run"]) == 0
+    run = load_run(tmp_path / "run")
+    assert (run.summary["status"], run.manifest["seed"]) == ("finished", 5)
+    assert "batch_size=2" in run.manifest["arguments"]
+
+
+@pytest.mark.parametrize("first", [(), ("runs_dir=runs",)])
+def test_a_sweep_that_was_moved_goes_on_where_runs_dir_says(
+    tmp_path: Path, first: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("-m", "benchmark=arithmetic", "engine=fake", "batch_size=2", "report=false", *first)
+    assert main([*settings, "engine.args={break_after: 20}", "limit=12,30"]) == 1
+    (tmp_path / "runs").rename(tmp_path / "other")
+    sweep = next((tmp_path / "other" / "multi").iterdir())
+    kept = len(load_run(sweep / "1").results)
+    done = (sweep / "0" / SUMMARY).read_bytes()
+    capfd.readouterr()
+    assert main(["resume=last", "runs_dir=other"]) == 0
+    assert f"{kept} results kept" in capfd.readouterr().err
+    assert (sweep / "0" / SUMMARY).read_bytes() == done
+    assert {path.name for path in sweep.iterdir() if path.is_dir()} == {"0", "1"}
+    assert main([f"resume={sweep}"]) == 0
+    assert (sweep / "0" / SUMMARY).read_bytes() == done
+
+
 def test_flags_may_stand_beside_resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     partly(tmp_path / "run")
     assert main(["resume=run", "--cfg", "job"]) == 0

@@ -20,6 +20,7 @@ LAST = "last"
 SETTING = "resume="
 RUNS_DIR = "runs_dir="
 MULTI = "multi"
+PLACES = ("hydra.run.dir", "hydra.sweep.dir")
 STARTS_A_SWEEP = re.compile(r"-m$|--multirun$|\+?(sweep|ablation)=")
 
 
@@ -40,6 +41,8 @@ def expand(arguments: Sequence[str]) -> list[str]:
     typed = [a for a in arguments if not a.startswith(SETTING)]
     name = _unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
+    _refuse_interpolation(str(folder), f"resume={folder}")
+    typed = [a for a in typed if not _names_its_place(a, folder)]
     whole = any(STARTS_A_SWEEP.match(a) for a in typed)
     if whole:
         if (folder / MANIFEST).is_file():
@@ -67,6 +70,25 @@ def expand(arguments: Sequence[str]) -> list[str]:
         os.chdir(directory)
     flags = [a for a in restored if not _is_setting(a)]  # Hydra takes them only before the settings
     return [*flags, *(a for a in restored if _is_setting(a)), *added]
+
+
+def _names_its_place(argument: str, folder: Path) -> bool:
+    """Whether an argument says where the run or sweep is, which the folder of `resume` has said.
+
+    A name that Hydra has yet to fill in, as in `runs/${now:%H-%M}`, counts as the same: it stands in the command of a sweep
+    that goes on in a new process.
+
+    Raises:
+        ConfigError: It names another folder.
+    """
+    if not _is_setting(argument) or _key(argument) not in PLACES:
+        return False
+    value = _unquoted(argument.partition("=")[2])
+    if "${" not in value and expanded(value, ConfigError, _key(argument)).resolve() != folder.resolve():
+        raise ConfigError(
+            f"{argument} is refused: resume={folder} goes on in that folder; leave it out, or move the folder first."
+        )
+    return True
 
 
 def _refuse_beside_a_sweep(folder: Path, told: Sequence[str], typed: Sequence[str]) -> None:
@@ -105,7 +127,7 @@ def join(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: One held a secret, which is not kept.
     """
-    keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", "hydra.run.dir", "hydra.sweep.dir"}
+    keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", *PLACES}
     kept = [a for a in before if not (_is_setting(a) and _key(a) in keys)]
     hidden = next((a for a in kept if HIDDEN in a), None)
     if hidden is not None:
@@ -150,22 +172,62 @@ def _started(path: Path) -> str:
 
 
 def quoted(value: str) -> str:
-    """A value that Hydra takes as it stands."""
-    if re.fullmatch(r"[\w/.-]+", value):
+    """A value that Hydra takes as it stands; outside of quotes its grammar knows no letters but those of ASCII."""
+    if re.fullmatch(r"[\w/.-]+", value, re.ASCII):
         return value
-    return "'{}'".format(value.replace("\\'", "\\\\'").replace("'", "\\'"))
+    escaped = re.sub(
+        r"(\\*)'", r"\1\1\\'", value
+    )  # backslashes count only before a quote, the closing one too
+    escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
+    return f"'{escaped}'"
 
 
 def _unquoted(value: str) -> str:
     """The value of what `quoted` made, or a person for Hydra."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1].replace(f"\\{value[0]}", value[0])
+        text = re.sub(rf"(\\*)\\{value[0]}", lambda found: found[1][::2] + value[0], value[1:-1])
+        return re.sub(r"(\\+)\Z", lambda found: found[1][::2], text)
     return value
 
 
 def command(folder: str | Path) -> str:
     """What a person types to go on with the run or sweep in a folder."""
-    return f"python -m llmbench resume={shlex.quote(quoted(str(Path(folder).absolute())))}"
+    return f"python -m llmbench resume={_for_a_shell(quoted(str(Path(folder).absolute())))}"
+
+
+def _for_a_shell(text: str) -> str:
+    """A word for bash or zsh that can be printed and pasted, line breaks and other control characters included."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'{}'".format("".join(map(_escaped, text)))
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def refuse_names(arguments: Sequence[str]) -> None:
+    """Refuses folders that neither Hydra nor a manifest can name, before either fails on them.
+
+    Raises:
+        ConfigError: An argument or the working directory is no UTF-8, or the latter holds `${`.
+    """
+    here = str(Path.cwd())
+    for text, name in ((here, f"The working directory {here}"), *((a, a) for a in arguments)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{name} is not in UTF-8; use another name.") from None
+    _refuse_interpolation(here, f"The working directory {here}")
+
+
+def _refuse_interpolation(text: str, name: str) -> None:
+    if "${" in text:
+        raise ConfigError(f"{name} holds ${{, which Hydra would replace by a setting; use another name.")
 
 
 def _strings(content: dict[str, Any], name: str, folder: Path) -> list[str]:

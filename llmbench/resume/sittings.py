@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from llmbench import shapes
 from llmbench.store import JOURNAL, TRACE
 
 KILLED = "killed"
@@ -39,7 +40,7 @@ def read(rows: object) -> list[Sitting]:
     found = []
     for row in rows if isinstance(rows, list) else ():
         try:
-            found.append(Sitting(**row))
+            found.append(shapes.built(Sitting, row))
         except TypeError:
             continue
     return found

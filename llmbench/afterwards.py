@@ -1,0 +1,72 @@
+"""What comes after a run has finished: exports and trackers; and what a process that ended too early left out of that.
+
+A run that is finished is never asked anything again, so what its folder lacks is made up when it is resumed.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from llmbench import tracking
+from llmbench.config import Config, Tracker
+from llmbench.errors import RunError
+from llmbench.store import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_whole
+from llmbench.terminal import Terminal
+
+log = logging.getLogger(__name__)
+
+
+def hand_on(config: Config, folder: Path, terminal: Terminal) -> None:
+    """Writes the finished run for other programs; what fails there costs a sentence, never the run."""
+    _export(config.export, folder, terminal)
+    _track(config, folder, terminal)
+
+
+def make_up(config: Config, folder: Path, terminal: Terminal) -> None:
+    """Writes what a finished run's folder lacks of what is asked for, or has only from before it was finished.
+
+    A tracker gets the run if the manifest says that it has not got it; manifests of before that was kept say nothing.
+
+    Raises:
+        RunError: The folder cannot be read or written.
+    """
+    if config.report and _is_stale(folder, REPORT):
+        from llmbench.report import write_one
+
+        write_one(folder)
+    places = {name: "lm_eval" if name == "lm_eval" else f"samples.{name}" for name in config.export}
+    _export([name for name, place in places.items() if _is_stale(folder, place)], folder, terminal)
+    tracked = read_object(folder / MANIFEST, Manifest).get("tracked")
+    if tracked is not None and config.tracker.name not in tracked:
+        _track(config, folder, terminal)
+
+
+def _is_stale(folder: Path, name: str) -> bool:
+    """Whether a file of a run, or all that a folder of it holds, is missing or older than what the run found."""
+    path = folder / name
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    times = [file.stat().st_mtime_ns for file in files if file.is_file()]
+    return max(times, default=0) < (folder / SUMMARY).stat().st_mtime_ns
+
+
+def _export(names: Sequence[str], folder: Path, terminal: Terminal) -> None:
+    if names:
+        from llmbench.export import export_run
+
+        try:
+            export_run(folder, names)
+        except (RunError, OSError) as error:
+            terminal.notice(f"export: {error} `python -m llmbench.export {folder}` tries again.")
+
+
+def _track(config: Config, folder: Path, terminal: Terminal) -> None:
+    if config.tracker is Tracker.none or not tracking.track(config, folder, terminal):
+        return
+    try:
+        manifest = read_object(folder / MANIFEST, Manifest)
+        manifest["tracked"] = [*(manifest.get("tracked") or ()), config.tracker.name]
+        write_whole(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
+    except RunError as error:  # at worst the tracker gets the run once more
+        log.warning("%s", error)
