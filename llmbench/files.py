@@ -114,6 +114,30 @@ def refuse_special(path: Path) -> None:
         _refuse(path.stat(), str(path), sys.maxsize)
 
 
+def opened_to_add(path: Path, *, make: bool = True) -> int:
+    """A file of a run that is added to, open for reading too. No link is followed, nothing waited for; `make` it where there is none.
+
+    Raises:
+        OSError: It is something else than a file, or cannot be written; `strerror` says which.
+    """
+    with suppress(FileNotFoundError):
+        _refuse_other(path.lstat(), path)  # devices are not even opened
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    descriptor = os.open(path, flags | (os.O_CREAT if make else 0), 0o644)
+    try:
+        _refuse_other(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_other(found: os.stat_result, path: Path) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, "it is a link, and no link in a run's folder is followed", str(path))
+    _refuse(found, str(path), sys.maxsize)
+
+
 def write_new(path: Path, pieces: Iterable[bytes]) -> None:
     """Writes a file that is to be renamed, to the disk; what stands there under its name is removed, and no link followed.
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from llmbench import files
+
 HIDDEN = "***"
 SECRET_LENGTH = 8
 """Shorter values are no secrets but words such as `true`, which must not vanish from files."""
@@ -141,10 +143,14 @@ def _clean(data: Any, secrets: Sequence[str]) -> Any:  # noqa: ANN401 - as above
 def scrub(path: Path) -> None:
     """Overwrites secrets in a file with as many `*`: what libraries and other processes wrote past Python's logging.
 
-    The file keeps its length, so that processes that still write to its end are not disturbed.
+    The file keeps its length, so that processes that still write to its end are not disturbed. Anything but a file is left alone.
     """
     secrets = [secret.encode("utf-8", "surrogateescape") for secret in known()]
-    with suppress(OSError, ValueError), path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+    with (
+        suppress(OSError, ValueError),
+        os.fdopen(files.opened_to_add(path, make=False), "r+b") as file,
+        mmap.mmap(file.fileno(), 0) as content,
+    ):
         for start, end in [*_places(content, secrets), *_logins(content)]:
             content[start:end] = b"*" * (end - start)
 

@@ -22,10 +22,12 @@ from llmbench.config import ModelConfig
 from llmbench.engine.fake import nonsense
 from llmbench.errors import DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
+from llmbench.logs import captured
 from llmbench.models import Checkpoint, locate
 from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
 from llmbench.store import load_run
+from llmbench.telemetry import MemoryTracker
 from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited
 from tests.made_runs import MCQ, make
@@ -592,7 +594,10 @@ def test_what_is_resumed_has_a_possible_name(name: str, capfd: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
-@pytest.mark.parametrize("name", ["manifest.json", "config.yaml", "samples.jsonl", ".lock", "llmbench.log"])
+@pytest.mark.parametrize(
+    "name",
+    ["manifest.json", "config.yaml", "samples.jsonl", ".lock", "llmbench.log", "trace.jsonl", "memory.log"],
+)
 def test_runs_to_resume_with_files_that_are_none(
     name: str, kind: str, run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -603,6 +608,73 @@ def test_runs_to_resume_with_files_that_are_none(
     assert status in (0, 1)
     assert not UNEXPECTED.search(said), said
     assert ("llmbench: " in said) is (status == 1)
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path) -> Path:
+    """A run that the fake engine can go on with."""
+    folder = tmp_path / "unfinished"
+    assert (
+        main(["engine=fake", "benchmark=arithmetic", "limit=2", "report=false", f"hydra.run.dir={folder}"])
+        == 0
+    )
+    (first, _) = (folder / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "samples.jsonl").write_bytes(first)
+    return folder
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that must stay as it is, with a secret in it."""
+    monkeypatch.setenv("SOME_TOKEN", "written in mine")
+    path = tmp_path / "mine"
+    path.write_text("written in mine, by https://me:password@host")
+    yield path
+    assert path.read_text() == "written in mine, by https://me:password@host"
+
+
+def test_a_run_adds_to_no_log_behind_a_link(
+    mine: Path, unfinished: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    new = mine.parent / "new"
+    new.mkdir()
+    (unfinished / "llmbench.log").unlink()
+    for folder, asked in (
+        (new, ["benchmark=arithmetic", f"hydra.run.dir={new}"]),
+        (unfinished, [f"resume={unfinished}"]),
+    ):
+        (folder / "llmbench.log").symlink_to(mine)
+        said = refused(main, ["engine=fake", *asked], capfd)
+        assert f"The run's log {folder / 'llmbench.log'} cannot be written (it is a link" in said
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "socket", "zero", "folder"])
+def test_telemetry_is_left_out_where_there_is_no_file(kind: str, mine: Path, unfinished: Path) -> None:
+    for name in ("trace.jsonl", "memory.log"):
+        if kind == "link":
+            (unfinished / name).unlink()
+            (unfinished / name).symlink_to(mine)
+        else:
+            place(unfinished / name, kind)
+    with limited(LIMIT_S):
+        assert main(["engine=fake", f"resume={unfinished}"]) == 0
+    said = (unfinished / "llmbench.log").read_text()
+    assert "trace.jsonl cannot be written (it is a" in said
+    assert "memory.log cannot be written (it is a" in said
+
+
+def test_a_log_that_became_a_link_is_not_overwritten(mine: Path) -> None:
+    log = mine.parent / "llmbench.log"
+    with captured(log, "INFO"):
+        log.unlink()
+        log.symlink_to(mine)
+
+
+def test_the_memory_log_of_a_program_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "memory.log").symlink_to("elsewhere.log")
+    with MemoryTracker(tmp_path):
+        pass
+    assert "Tracked for" in (tmp_path / "elsewhere.log").read_text()
 
 
 @pytest.mark.parametrize(
