@@ -59,6 +59,20 @@ def expanded(name: str, kind: type[LlmbenchError], setting: str) -> Path:
     return path
 
 
+def refuse_bytes(name: str | Path, kind: type[LlmbenchError], what: str) -> None:
+    """Refuses a name that no JSON or YAML can hold, as the file system may have them from other times or machines.
+
+    Raises:
+        LlmbenchError: Of this kind: it holds bytes that are no UTF-8.
+    """
+    try:
+        str(name).encode()
+    except UnicodeEncodeError as error:
+        raise kind(
+            f"{what} holds bytes that are no UTF-8 ({str(name)!r}), which no run can write down; use another name."
+        ) from error
+
+
 def opened(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> IO[bytes]:
     """A file, open for reading; links are followed to the end and must lead to a regular file.
 

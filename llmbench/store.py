@@ -74,8 +74,9 @@ class Store:
         used are put into `samples.damaged.jsonl` when the run goes on; `damage` tells of them.
 
         Raises:
-            RunError: The folder holds a run already, is another process's, or cannot be written.
+            RunError: The folder holds a run already, is another process's, or cannot be written or named.
         """
+        files.refuse_bytes(folder, RunError, "The name of the run's folder")
         self.folder, self.sealed = folder, sealed
         self.patience = patience or Patience()
         self.damage: journal.Damage | None = None

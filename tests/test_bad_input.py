@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -14,7 +15,7 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import files, regrade, runs
+from llmbench import files, pipeline, regrade, runs
 from llmbench.benchmarks.base import import_module
 from llmbench.cli import compose, main
 from llmbench.compare import __main__ as compare
@@ -608,6 +609,46 @@ def test_runs_to_resume_with_files_that_are_none(
     assert status in (0, 1)
     assert not UNEXPECTED.search(said), said
     assert ("llmbench: " in said) is (status == 1)
+
+
+BYTES = os.fsdecode(b"caf\xe9")
+NAMED = r"holds bytes that are no UTF-8 \(.*caf\\udce9.*\), which no run can write down; use another name\."
+"""What is said of it."""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [f"hydra.run.dir={BYTES}/run"],
+        [f"hydra.run.dir='{BYTES}/run'"],
+        [f"runs_dir={BYTES}"],
+        [f"resume={BYTES}"],
+        [f"model.path={BYTES}"],
+        ["-m", "seed=1,2", f"hydra.sweep.dir='{BYTES}/sweep'"],
+    ],
+)
+def test_settings_are_text(
+    asked: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = refused(main, ["engine=fake", "benchmark=arithmetic", *asked], capfd)
+    assert re.search(NAMED, said)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", [[], ["-m", "seed=1,2"], ["resume=run"], ["hydra.run.dir=../elsewhere"]])
+def test_a_run_is_begun_in_a_folder_whose_name_is_text(
+    asked: list[str], run: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run.parent / BYTES
+    folder.mkdir()
+    run.rename(folder / "run")
+    monkeypatch.chdir(folder)
+    assert re.search(NAMED, refused(main, ["engine=fake", "benchmark=arithmetic", *asked], capfd))
+    with pytest.raises(RunError, match=NAMED):
+        pipeline.run(compose(["engine=fake", "benchmark=arithmetic"]), folder / "new")
+    for command in (report.main, export.main, regrade.main, runs.main):
+        assert command([str(folder / "run")]) == 0, capfd.readouterr().err
 
 
 @pytest.fixture
