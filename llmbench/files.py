@@ -166,6 +166,22 @@ def write_new(path: Path, pieces: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
 
 
+def replace(path: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a file as a whole: readers see the old one or the new one, after a crash of the machine too.
+
+    Raises:
+        OSError: It cannot be written; nothing half is left.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write_new(part, pieces)
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
 def yaml_text(content: bytes) -> str:
     """The text of a YAML file that is safe to make something of.
 

@@ -1,5 +1,6 @@
 """Every file that a user can hand over, as it should not be: one sentence that names it, exit status 1, and no waiting."""
 
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import files, pipeline, regrade, runs
+from llmbench import files, pipeline, recovery, regrade, runs
 from llmbench.benchmarks.base import import_module
 from llmbench.cli import compose, main
 from llmbench.compare import __main__ as compare
@@ -28,6 +29,7 @@ from llmbench.models import Checkpoint, locate
 from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
 from llmbench.store import load_run
+from llmbench.swe import predictions
 from llmbench.telemetry import MemoryTracker
 from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited
@@ -565,6 +567,50 @@ def test_what_is_written_follows_no_link(
         with limited(LIMIT_S):
             assert command([str(run)]) == 0, capfd.readouterr().err
     assert mine.read_text() == "mine"
+
+
+def test_a_full_disk_leaves_nothing_half(
+    run: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    monkeypatch.setattr("os.fsync", full)
+    for command in (report.main, export.main, regrade.main):
+        assert "No space left" in refused(command, [str(run)], capfd)
+    (run / "lm_eval").rmdir()
+    for written in ("samples.parquet", "samples.csv"):
+        (run / written).unlink(missing_ok=True)  # these are not brought to the disk
+    with pytest.raises(OSError, match="No space left"):
+        predictions.write(run, [], "model")
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "zero", "loop"])
+def test_a_sweep_writes_into_no_link(kind: str, mine: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = mine.parent / "sweep"
+    folder.mkdir()
+    if kind == "link":
+        (folder / "multirun.yaml").symlink_to(mine)
+    else:
+        place(folder / "multirun.yaml", kind)
+    asked = ["-m", "engine=fake", "benchmark=arithmetic", "limit=1", "seed=1,2", f"hydra.sweep.dir={folder}"]
+    assert f"{folder / 'multirun.yaml'} is a link or no file; remove it" in refused(main, asked, capfd)
+    assert [path.name for path in folder.iterdir()] == ["multirun.yaml"]
+
+
+def test_what_a_process_leaves_to_the_next_is_written_into_no_link(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.execv", lambda *_: None)
+    monkeypatch.setattr("os.closerange", lambda *_: None)
+    monkeypatch.setenv(recovery.VARIABLE, "")
+    (mine.parent / recovery.FILE).symlink_to(mine)
+    left = recovery.Unfinished(str(mine.parent), 0, 0.0, 1, {})
+    recovery.start_again(left, [])
+    assert recovery.taken_up() == left
+    assert not (mine.parent / recovery.FILE).exists()
 
 
 @pytest.mark.parametrize("to", ["", ".", "/", "/proc/nothing", "missing/folder/x.html"])
