@@ -148,7 +148,7 @@ def opened_to_add(path: Path, *, make: bool = True) -> int:
 
 def _refuse_other(found: os.stat_result, path: Path) -> None:
     if stat.S_ISLNK(found.st_mode):
-        raise OSError(errno.ELOOP, "it is a link, and no link in a run's folder is followed", str(path))
+        raise OSError(errno.ELOOP, "it is a link, and none is followed here", str(path))
     _refuse(found, str(path), sys.maxsize)
 
 

@@ -1,6 +1,7 @@
 """Every file that a user can hand over, as it should not be: one sentence that names it, exit status 1, and no waiting."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import shutil
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -16,24 +17,27 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import files, pipeline, recovery, regrade, runs
+from llmbench import embedded, files, pipeline, recovery, regrade, runs, startup, tracking
 from llmbench.benchmarks.base import import_module
+from llmbench.cache.answers import Answers
 from llmbench.cli import compose, main
 from llmbench.compare import __main__ as compare
 from llmbench.config import ModelConfig
 from llmbench.engine.fake import nonsense
-from llmbench.errors import DataError, LlmbenchError, ModelError, RunError
+from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
 from llmbench.logs import captured
 from llmbench.models import Checkpoint, locate
 from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
+from llmbench.sandbox.alone import turn
 from llmbench.store import load_run
 from llmbench.swe import predictions
 from llmbench.telemetry import MemoryTracker
 from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited
 from tests.made_runs import MCQ, make
+from tests.test_startup import EAGER, ran
 
 LIMIT_S = 60.0
 """Of one case; none of them should take a tenth of it."""
@@ -611,6 +615,84 @@ def test_what_a_process_leaves_to_the_next_is_written_into_no_link(
     recovery.start_again(left, [])
     assert recovery.taken_up() == left
     assert not (mine.parent / recovery.FILE).exists()
+
+
+def test_an_export_goes_into_no_folder_behind_a_link(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (run.parent / "theirs").mkdir()
+    (run / "lm_eval").symlink_to("../theirs")
+    assert "lm_eval is a link, which is not followed" in refused(export.main, [str(run)], capfd)
+    assert list((run.parent / "theirs").iterdir()) == []
+
+
+def test_a_tracker_gets_nothing_behind_a_link(mine: Path, run: Path) -> None:
+    (run / "report.html").unlink(missing_ok=True)
+    (run / "report.html").symlink_to(mine)
+    with tracking._tracked(run) as tracked:
+        assert [path.name for path in tracked.files] == [
+            "config.yaml",
+            "manifest.json",
+            "summary.json",
+            "samples.jsonl",
+        ]
+
+
+# The cache's folder
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SPECIAL if kind not in ("missing", "dangling")])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_response_cache_that_is_no_file(kind: str, suffix: str, tmp_path: Path) -> None:
+    place(tmp_path / f"answers.sqlite{suffix}", kind)
+    with limited(LIMIT_S), pytest.raises(CacheError, match="cannot be used"):
+        Answers(tmp_path / "answers.sqlite")
+
+
+@pytest.mark.parametrize("kind", ["link", *SPECIAL[1:]])
+def test_a_history_that_is_no_file(kind: str, mine: Path) -> None:
+    path = mine.parent / "startup.jsonl"
+    if kind == "link":
+        path.symlink_to(mine)
+    else:
+        place(path, kind)
+    with limited(LIMIT_S):
+        startup.remember(ran(EAGER, 1), path)
+        assert startup.read_history(path) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "zero"])
+def test_the_lock_of_a_conversion_is_a_file(kind: str, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMBENCH_CACHE", str(mine.parent / "cache"))
+    source = mine.parent / "a.gguf"
+    target = mine.parent / "cache" / "models" / "a-1"
+    target.parent.mkdir(parents=True)
+    lock = target.with_name("a-1.lock")
+    if kind == "link":
+        lock.symlink_to(mine)
+    else:
+        place(lock, kind)
+    with (
+        limited(LIMIT_S),
+        pytest.raises(ModelError, match=r"cannot be written \(it is a .*set LLMBENCH_CACHE"),
+    ):
+        embedded._convert_once(source, target)
+
+
+def test_a_turn_waits_for_no_lock_of_another_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.getuid():
+        pytest.skip("only root can make a file of another user's")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in ("gate", "turn"):
+        path = tmp_path / f"llmbench-0-{name}.lock"
+        path.touch()
+        os.chown(path, 12345, 12345)
+    with ExitStack() as theirs:
+        for path in tmp_path.iterdir():
+            fcntl.flock(theirs.enter_context(path.open()), fcntl.LOCK_EX)
+        with limited(LIMIT_S), turn(alone=True):
+            pass
+
+
+# Places for pages
 
 
 @pytest.mark.parametrize("to", ["", ".", "/", "/proc/nothing", "missing/folder/x.html"])
