@@ -159,6 +159,7 @@ class Invocation:
         """How the command came about, for a manifest."""
         arguments = [a for a in self.arguments if not a.startswith(commandline.SETTING)]
         told = [redaction.without_secrets(argument) for argument in arguments]
+        files.refuse_bytes(self.directory, RunError, "The name of the working directory")
         return {"arguments": told, "directory": str(Path.cwd())}
 
     def plan(self, configs: Sequence[Config]) -> None:
@@ -343,6 +344,17 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     return from_hydra(composed)
 
 
+def _text(arguments: list[str]) -> list[str]:
+    """The arguments, which must be text; what they resume may have a name that is none.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for argument in arguments:
+        files.refuse_bytes(argument, ConfigError, "The command line")
+    return arguments
+
+
 def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
     invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends)
@@ -355,7 +367,7 @@ def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
         return 1
     try:
         commandline.refuse_names(invocation.arguments)
-        invocation.arguments = commandline.expand(invocation.arguments)
+        invocation.arguments = _text(commandline.expand(invocation.arguments))
     except (LlmbenchError, OSError) as error:
         messages.complain(
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."

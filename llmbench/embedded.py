@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from llmbench import files
 from llmbench.errors import ModelError
 from llmbench.processes import end_with_parent
 
@@ -70,7 +71,7 @@ def _complete(target: Path) -> bool:
 def _convert_once(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = (target.parent / f"{target.name}.lock").open("w")
+        lock = os.fdopen(files.opened_to_add(target.parent / f"{target.name}.lock"), "ab")
     except OSError as error:
         raise ModelError(
             f"The cache folder {target.parent} cannot be written ({error.strerror}); set LLMBENCH_CACHE to another."

@@ -59,6 +59,20 @@ def expanded(name: str, kind: type[LlmbenchError], setting: str) -> Path:
     return path
 
 
+def refuse_bytes(name: str | Path, kind: type[LlmbenchError], what: str) -> None:
+    """Refuses a name that no JSON or YAML can hold, as the file system may have them from other times or machines.
+
+    Raises:
+        LlmbenchError: Of this kind: it holds bytes that are no UTF-8.
+    """
+    try:
+        str(name).encode()
+    except UnicodeEncodeError as error:
+        raise kind(
+            f"{what} holds bytes that are no UTF-8 ({str(name)!r}), which no run can write down; use another name."
+        ) from error
+
+
 def opened(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> IO[bytes]:
     """A file, open for reading; links are followed to the end and must lead to a regular file.
 
@@ -114,6 +128,30 @@ def refuse_special(path: Path) -> None:
         _refuse(path.stat(), str(path), sys.maxsize)
 
 
+def opened_to_add(path: Path, *, make: bool = True) -> int:
+    """A file of a run that is added to, open for reading too. No link is followed, nothing waited for; `make` it where there is none.
+
+    Raises:
+        OSError: It is something else than a file, or cannot be written; `strerror` says which.
+    """
+    with suppress(FileNotFoundError):
+        _refuse_other(path.lstat(), path)  # devices are not even opened
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    descriptor = os.open(path, flags | (os.O_CREAT if make else 0), 0o644)
+    try:
+        _refuse_other(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_other(found: os.stat_result, path: Path) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, "it is a link, and none is followed here", str(path))
+    _refuse(found, str(path), sys.maxsize)
+
+
 def write_new(path: Path, pieces: Iterable[bytes]) -> None:
     """Writes a file that is to be renamed, to the disk; what stands there under its name is removed, and no link followed.
 
@@ -126,6 +164,22 @@ def write_new(path: Path, pieces: Iterable[bytes]) -> None:
         file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace(path: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a file as a whole: readers see the old one or the new one, after a crash of the machine too.
+
+    Raises:
+        OSError: It cannot be written; nothing half is left.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write_new(part, pieces)
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def yaml_text(content: bytes) -> str:

@@ -150,9 +150,7 @@ def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
         aside = path.with_suffix(f".damaged{path.suffix}")
         before = files.read(aside) if aside.exists() else b""
         files.write_new(aside, (before, b"\n".join(found.bad), b"\n"))
-    part = path.with_name(f".{path.name}.part")
-    files.write_new(part, (line + b"\n" for line in kept))
-    part.replace(path)
+    files.replace(path, (line + b"\n" for line in kept))
     return found.damage
 
 

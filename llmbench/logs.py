@@ -4,6 +4,7 @@ Those write to the file descriptors, past Python; so the descriptors themselves 
 display keeps copies of the real ones. Python's logging writes no secrets; what others wrote of them is overwritten at the end.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -12,8 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from llmbench import redaction
+from llmbench import files, redaction
+from llmbench.errors import RunError
 
+NO_FILE = (errno.ELOOP, errno.EINVAL, errno.EISDIR)
+"""What opening says of links, pipes, devices and folders."""
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -24,15 +28,29 @@ class _WithoutSecrets(logging.Formatter):
         return redaction.without_secrets(super().format(record))
 
 
+def _opened(path: Path) -> int:
+    try:
+        return files.opened_to_add(path)
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        raise RunError(
+            f"The run's log {path} cannot be written ({error.strerror}); remove what is there, or choose another folder."
+        ) from error
+
+
 @contextmanager
 def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
-    """Turns stdout, stderr and logging to a file; yields streams that still reach the real stdout and stderr."""
+    """Turns stdout, stderr and logging to a file; yields streams that still reach the real stdout and stderr.
+
+    Raises:
+        RunError: Something else than a file is there.
+        OSError: The file cannot be written.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
+    log = _opened(path)
     saved = os.dup(1), os.dup(2)
-    log = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644
-    )  # a pipe without a reader is refused
     handler = logging.StreamHandler(
         os.fdopen(os.dup(log), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     )

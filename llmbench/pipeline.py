@@ -306,7 +306,7 @@ class _Run:
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
         with (
             Sampler(parallel) as sampler,
-            MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler),
+            MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler, of_run=True),
             ExitStack() as opened,
         ):
             self._write_trace(sampler)

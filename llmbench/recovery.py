@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llmbench import shapes
+from llmbench import files, shapes
 from llmbench.config import Config, Startup
 from llmbench.errors import EngineError, RunError, Shortage
 
@@ -241,7 +241,7 @@ def start_again(unfinished: Unfinished, settings: Sequence[str]) -> NoReturn:
     """
     path = Path(unfinished.folder) / FILE
     try:
-        path.write_text(json.dumps(asdict(unfinished)))
+        files.replace(path, [json.dumps(asdict(unfinished)).encode()])
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror}).") from error
     os.environ[VARIABLE] = str(path)
@@ -257,7 +257,7 @@ def taken_up() -> Unfinished | None:
     if name is None:
         return None
     path = Path(name)
-    left = json.loads(path.read_text())
+    left = json.loads(files.read(path, files.JSON_BYTES))
     path.unlink()
     steps = {key: [Step(**step) for step in listed] for key, listed in left.pop("steps").items()}
     return Unfinished(steps=steps, **left)

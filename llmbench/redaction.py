@@ -15,7 +15,9 @@ from dataclasses import asdict, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+from llmbench import files
 
 HIDDEN = "***"
 SECRET_LENGTH = 8
@@ -38,7 +40,23 @@ MAYBE = re.compile(r"(?:^|[_.-])(?:token|key)$", re.IGNORECASE)
 """Names of settings with secrets where the value looks like one: `eos_token: <|im_end|>` does not."""
 OPAQUE = re.compile(r"[\w.+/=:~-]{8,}")
 
-_ADDRESS = re.compile(r"://[^/@\s]+@")
+_USER = r"(?!\[)[^/\s:@]*:(?!\d{1,5}[/?#])"
+"""Before a password; neither an IPv6 host nor a host with its port, after which a path begins."""
+_PLAIN = r"[^/\s@]+@(?:[^/\s\"]*@)?"
+_COLLAPSED = "|".join(f"(?<={scheme})" for scheme in ("http", "https", "ftp", "s3", "gs", "hf", "git", "ssh"))
+_LOGIN = (
+    rf"://(?:{_USER}(?:(?!://)[^\s\"])*@|{_PLAIN})"
+    rf"|(?<=\w\w):/(?!/){_USER}(?:(?!:/)[^\s\"])*@"
+    rf"|(?:{_COLLAPSED}):/{_PLAIN}"
+)
+"""Who logs in within an address, up to the last `@`, since a password may hold `@` and, behind a user's name, `/`.
+
+So of `https://me:password@host/a@b` nothing but `b` is left: better too much than half a password. Without a password a path may hold
+`@`. An address that was made a path has one slash. No two places where a search begins share what they look through, so it takes linear
+time.
+"""
+_ADDRESS = re.compile(_LOGIN)
+_ADDRESS_BYTES = re.compile(_LOGIN.encode())
 _NAMED = re.compile(
     rf"(?<![\w.-])(?P<name>(?:[\w.-]{{0,80}}(?:{_STRONG})[\w-]{{0,20}}|(?:[\w.-]{{0,80}}[_.-])?(?:token|key)(?==)|[\w.-]{{0,80}}_(?:token|key))"
     r"[\"']?\s{0,3}[=:]\s{0,3}(?:bearer\s)?)(?P<value>\"[^\"]*\"|'[^']*'|[\w.+/=:~-]{8,})",
@@ -47,22 +65,26 @@ _NAMED = re.compile(
 """A secret setting inside a sentence or an override, with its value."""
 
 _typed: set[str] = set()  # secrets that settings held; the environment's are looked up each time
+_addressed: set[str] = set()  # passwords in addresses that settings held
 
 
 def learn(settings: object) -> None:
     """Remembers the secrets among settings: from now on they are found in any text, such as an engine's log."""
-    _typed.update(value for value in _secrets_in(settings) if len(value) >= SECRET_LENGTH)
+    for name, value in _texts(settings):
+        if _is_secret(name, value) and len(value) >= SECRET_LENGTH:
+            _typed.add(value)
+        _addressed.update(_passwords(value))
 
 
-def _secrets_in(value: object, name: str = "") -> Iterator[str]:
+def _texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _secrets_in(inner, str(key))
+            yield from _texts(inner, str(key))
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _secrets_in(inner, name)
-    elif isinstance(value, str) and _is_secret(name, value):
-        yield value
+            yield from _texts(inner, name)
+    elif isinstance(value, str):
+        yield name, value
 
 
 def _is_secret(name: str, value: str) -> bool:
@@ -84,6 +106,14 @@ def known() -> list[str]:
     return _forms(frozenset(value for value in found | _typed if len(value) >= SECRET_LENGTH))
 
 
+def _known_anywhere() -> list[str]:
+    """Those, and the passwords of addresses: these may be plain words, so prompts keep them."""
+    values = [value for value in os.environ.values() if ":/" in value]
+    found = _addressed.union(*map(_passwords, values))
+    secrets = [*known(), *_forms(frozenset(value for value in found if len(value) >= SECRET_LENGTH))]
+    return sorted(secrets, key=len, reverse=True)
+
+
 @lru_cache(maxsize=8)
 def _forms(values: frozenset[str]) -> list[str]:
     forms: set[str] = set()
@@ -100,12 +130,12 @@ def without_values(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """The text with `***` for known secrets, for who logs in within an address, and for `hf_token=…` and its like."""
-    return _without_any(text, known())
+    return _without_any(text, _known_anywhere())
 
 
 def clean(data: Any) -> Any:  # noqa: ANN401 - nested plain data of any shape
     """Nested data with `***` for the secrets in its texts, and for all text under names that say secret."""
-    return _clean(data, known())
+    return _clean(data, _known_anywhere())
 
 
 def _without(text: str, secrets: Sequence[str]) -> str:
@@ -118,7 +148,7 @@ def _without(text: str, secrets: Sequence[str]) -> str:
 def _without_any(text: str, secrets: Sequence[str]) -> str:
     text = _without(text, secrets)
     if ":" in text or "=" in text:  # most texts are ids
-        text = _ADDRESS.sub(f"://{HIDDEN}@", text)
+        text = _ADDRESS.sub(lambda found: found[0][: _slashes(found[0])] + HIDDEN + "@", text)
         text = _NAMED.sub(lambda found: found["name"] + HIDDEN, text)
     return text
 
@@ -141,10 +171,14 @@ def _clean(data: Any, secrets: Sequence[str]) -> Any:  # noqa: ANN401 - as above
 def scrub(path: Path) -> None:
     """Overwrites secrets in a file with as many `*`: what libraries and other processes wrote past Python's logging.
 
-    The file keeps its length, so that processes that still write to its end are not disturbed.
+    The file keeps its length, so that processes that still write to its end are not disturbed. Anything but a file is left alone.
     """
-    secrets = [secret.encode("utf-8", "surrogateescape") for secret in known()]
-    with suppress(OSError, ValueError), path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+    secrets = [secret.encode("utf-8", "surrogateescape") for secret in _known_anywhere()]
+    with (
+        suppress(OSError, ValueError),
+        os.fdopen(files.opened_to_add(path, make=False), "r+b") as file,
+        mmap.mmap(file.fileno(), 0) as content,
+    ):
         for start, end in [*_places(content, secrets), *_logins(content)]:
             content[start:end] = b"*" * (end - start)
 
@@ -158,5 +192,20 @@ def _places(content: mmap.mmap, secrets: Iterable[bytes]) -> Iterator[tuple[int,
 
 
 def _logins(content: mmap.mmap) -> Iterator[tuple[int, int]]:
-    for found in re.finditer(rb"://([^/@\s]{1,500})@", content):
-        yield found.span(1)
+    for found in _ADDRESS_BYTES.finditer(content):
+        yield found.start() + _slashes(found[0]), found.end() - 1
+
+
+def _slashes(found: str | bytes) -> int:
+    """The length of what begins a login: `://`, or `:/`."""
+    return 3 if found[2] in ("/", ord("/")) else 2
+
+
+@lru_cache(maxsize=1024)
+def _passwords(text: str) -> frozenset[str]:
+    """The passwords in addresses, and the parts of them that whoever takes `@` and `/` otherwise may show alone."""
+    found: set[str] = set()
+    for match in _ADDRESS.finditer(text):
+        password = match[0][_slashes(match[0]) : -1].partition(":")[2]
+        found |= {password, unquote(password), *re.split("[/@]", password)}
+    return frozenset(found)

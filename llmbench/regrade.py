@@ -13,12 +13,11 @@ from typing import Any
 
 import orjson
 
-from llmbench import sandbox
+from llmbench import files, sandbox
 from llmbench.benchmarks.base import import_module
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.errors import RunError
-from llmbench.files import write_new
 from llmbench.grading import Grader
 from llmbench.messages import printable
 from llmbench.records import FinishReason, Outcome, Result, Sample
@@ -213,11 +212,8 @@ def _graded(result: Result) -> tuple[Outcome, str | None, float]:
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    """Writes a file as a whole: readers see the old one or the new one."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        write_new(part, pieces)
-        part.replace(path)
+        files.replace(path, pieces)
     except OSError as error:
         raise RunError(
             f"{path} cannot be written ({error.strerror}); make room or give yourself the right to write there."

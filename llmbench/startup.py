@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import orjson
 
+from llmbench import files
 from llmbench.config import Startup
 from llmbench.embedded import cache_folder
 
@@ -417,7 +418,7 @@ def remember(entry: Entry, path: Path | None = None) -> None:
         lines = _lines(file)
         if len(lines) > MOST_LINES:
             part = file.with_name(f".{file.name}.{os.getpid()}.part")
-            part.write_bytes(b"".join(line + b"\n" for line in lines[-KEPT_LINES:]))
+            files.write_new(part, (line + b"\n" for line in lines[-KEPT_LINES:]))
             part.replace(file)
     except (OSError, RuntimeError) as error:
         log.debug("the start-up history cannot be written: %s", error)
@@ -425,7 +426,7 @@ def remember(entry: Entry, path: Path | None = None) -> None:
 
 def _append(file: Path, line: bytes) -> None:
     """Adds a line, and an end to the one before where that has none: its writer died, or is only just writing it."""
-    opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    opened = files.opened_to_add(file)
     try:
         size = os.fstat(opened).st_size
         torn = size > 0 and os.pread(opened, 1, size - 1) != b"\n"
@@ -435,7 +436,7 @@ def _append(file: Path, line: bytes) -> None:
 
 
 def _lines(file: Path) -> list[bytes]:
-    return [line for line in file.read_bytes().split(b"\n") if line.strip()]
+    return [line for line in files.read(file).split(b"\n") if line.strip()]
 
 
 def _entry(line: bytes) -> Entry | None:

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,8 +73,9 @@ class Store:
         used are put into `samples.damaged.jsonl` when the run goes on; `damage` tells of them.
 
         Raises:
-            RunError: The folder holds a run already, is another process's, or cannot be written.
+            RunError: The folder holds a run already, is another process's, or cannot be written or named.
         """
+        files.refuse_bytes(folder, RunError, "The name of the run's folder")
         self.folder, self.sealed = folder, sealed
         self.patience = patience or Patience()
         self.damage: journal.Damage | None = None
@@ -149,7 +149,7 @@ class Store:
 
     def _replace(self, name: str, content: bytes) -> None:
         path = self.folder / name
-        journal.patiently(lambda: _write_whole(path, content), path, self.patience)
+        journal.patiently(lambda: files.replace(path, (content, b"\n")), path, self.patience)
 
     def append(self, result: Result) -> None:
         """Adds a line to the journal: with the file system at once, on the disk within `journal.SYNC_S` seconds.
@@ -222,21 +222,9 @@ def write_whole(path: Path, text: str) -> None:
         raise RunError(f"{path} is no name of a file to write.")
     try:
         files.refuse_special(path)
-        _write_whole(path, text.encode())
+        files.replace(path, (text.encode(), b"\n"))
     except OSError as error:
         raise cannot_write(path, error) from error
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Readers see the old file or the new one, after a crash of the machine too."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        files.write_new(part, (content, b"\n"))
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
 
 
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench import redaction
+from llmbench import files, redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
 from llmbench.resume.commandline import RUNS_DIR
@@ -109,6 +109,12 @@ class OneEngineLauncher(Launcher):
         self.task = cast(
             "Task", task_function
         )  # conf/config.yaml names this launcher, and only cli runs that
+        path = self._sweepers_file()
+        if path.is_symlink() or (path.exists() and not path.is_file()):  # the sweeper would write into it
+            raise RunError(f"{path} is a link or no file; remove it, or choose another folder.")
+
+    def _sweepers_file(self) -> Path:
+        return Path(str(self.config.hydra.sweep.dir)) / "multirun.yaml"
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Runs a sweeper's jobs; a job that fails says so in its result and stops none of the others."""
@@ -136,9 +142,10 @@ class OneEngineLauncher(Launcher):
 
     def _hide_secrets(self) -> None:
         """Takes tokens and passwords out of what the sweeper has written of the settings."""
-        path = Path(str(self.config.hydra.sweep.dir)) / "multirun.yaml"
+        path = self._sweepers_file()
         with suppress(OSError):
-            path.write_text(redaction.without_secrets(path.read_text()))
+            written = files.read(path).decode()
+            files.replace(path, [redaction.without_secrets(written).encode()])
 
     def _done(self, point: Point) -> bool:
         if point.config is None:

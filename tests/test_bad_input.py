@@ -1,13 +1,16 @@
 """Every file that a user can hand over, as it should not be: one sentence that names it, exit status 1, and no waiting."""
 
 import atexit
+import errno
+import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,21 +18,27 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import files, regrade, runs
+from llmbench import embedded, files, pipeline, recovery, regrade, runs, startup, tracking
 from llmbench.benchmarks.base import import_module
+from llmbench.cache.answers import Answers
 from llmbench.cli import compose, main
 from llmbench.compare import __main__ as compare
 from llmbench.config import ModelConfig
 from llmbench.engine.fake import nonsense
-from llmbench.errors import DataError, LlmbenchError, ModelError, RunError
+from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
+from llmbench.logs import captured
 from llmbench.models import Checkpoint, locate
 from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
+from llmbench.sandbox.alone import turn
 from llmbench.store import load_run
+from llmbench.swe import predictions
+from llmbench.telemetry import MemoryTracker
 from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited
 from tests.made_runs import MCQ, make
+from tests.test_startup import EAGER, ran
 
 LIMIT_S = 60.0
 """Of one case; none of them should take a tenth of it."""
@@ -572,6 +581,128 @@ def test_what_is_written_follows_no_link(
     assert mine.read_text() == "mine"
 
 
+def test_a_full_disk_leaves_nothing_half(
+    run: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    monkeypatch.setattr("os.fsync", full)
+    for command in (report.main, export.main, regrade.main):
+        assert "No space left" in refused(command, [str(run)], capfd)
+    (run / "lm_eval").rmdir()
+    for written in ("samples.parquet", "samples.csv"):
+        (run / written).unlink(missing_ok=True)  # these are not brought to the disk
+    with pytest.raises(OSError, match="No space left"):
+        predictions.write(run, [], "model")
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "zero", "loop"])
+def test_a_sweep_writes_into_no_link(kind: str, mine: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = mine.parent / "sweep"
+    folder.mkdir()
+    if kind == "link":
+        (folder / "multirun.yaml").symlink_to(mine)
+    else:
+        place(folder / "multirun.yaml", kind)
+    asked = ["-m", "engine=fake", "benchmark=arithmetic", "limit=1", "seed=1,2", f"hydra.sweep.dir={folder}"]
+    assert f"{folder / 'multirun.yaml'} is a link or no file; remove it" in refused(main, asked, capfd)
+    assert [path.name for path in folder.iterdir()] == ["multirun.yaml"]
+
+
+def test_what_a_process_leaves_to_the_next_is_written_into_no_link(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.execv", lambda *_: None)
+    monkeypatch.setattr("os.closerange", lambda *_: None)
+    monkeypatch.setenv(recovery.VARIABLE, "")
+    (mine.parent / recovery.FILE).symlink_to(mine)
+    left = recovery.Unfinished(str(mine.parent), 0, 0.0, 1, {})
+    recovery.start_again(left, [])
+    assert recovery.taken_up() == left
+    assert not (mine.parent / recovery.FILE).exists()
+
+
+def test_an_export_goes_into_no_folder_behind_a_link(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (run.parent / "theirs").mkdir()
+    (run / "lm_eval").symlink_to("../theirs")
+    assert "lm_eval is a link, which is not followed" in refused(export.main, [str(run)], capfd)
+    assert list((run.parent / "theirs").iterdir()) == []
+
+
+def test_a_tracker_gets_nothing_behind_a_link(mine: Path, run: Path) -> None:
+    (run / "report.html").unlink(missing_ok=True)
+    (run / "report.html").symlink_to(mine)
+    with tracking._tracked(run) as tracked:
+        assert [path.name for path in tracked.files] == [
+            "config.yaml",
+            "manifest.json",
+            "summary.json",
+            "samples.jsonl",
+        ]
+
+
+# The cache's folder
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SPECIAL if kind not in ("missing", "dangling")])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_response_cache_that_is_no_file(kind: str, suffix: str, tmp_path: Path) -> None:
+    place(tmp_path / f"answers.sqlite{suffix}", kind)
+    with limited(LIMIT_S), pytest.raises(CacheError, match="cannot be used"):
+        Answers(tmp_path / "answers.sqlite")
+
+
+@pytest.mark.parametrize("kind", ["link", *SPECIAL[1:]])
+def test_a_history_that_is_no_file(kind: str, mine: Path) -> None:
+    path = mine.parent / "startup.jsonl"
+    if kind == "link":
+        path.symlink_to(mine)
+    else:
+        place(path, kind)
+    with limited(LIMIT_S):
+        startup.remember(ran(EAGER, 1), path)
+        assert startup.read_history(path) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "zero"])
+def test_the_lock_of_a_conversion_is_a_file(kind: str, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMBENCH_CACHE", str(mine.parent / "cache"))
+    source = mine.parent / "a.gguf"
+    target = mine.parent / "cache" / "models" / "a-1"
+    target.parent.mkdir(parents=True)
+    lock = target.with_name("a-1.lock")
+    if kind == "link":
+        lock.symlink_to(mine)
+    else:
+        place(lock, kind)
+    with (
+        limited(LIMIT_S),
+        pytest.raises(ModelError, match=r"cannot be written \(it is a .*set LLMBENCH_CACHE"),
+    ):
+        embedded._convert_once(source, target)
+
+
+def test_a_turn_waits_for_no_lock_of_another_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.getuid():
+        pytest.skip("only root can make a file of another user's")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in ("gate", "turn"):
+        path = tmp_path / f"llmbench-0-{name}.lock"
+        path.touch()
+        os.chown(path, 12345, 12345)
+    with ExitStack() as theirs:
+        for path in tmp_path.iterdir():
+            fcntl.flock(theirs.enter_context(path.open()), fcntl.LOCK_EX)
+        with limited(LIMIT_S), turn(alone=True):
+            pass
+
+
+# Places for pages
+
+
 @pytest.mark.parametrize("to", ["", ".", "/", "/proc/nothing", "missing/folder/x.html"])
 def test_pages_that_cannot_be_written(to: str, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "writ" in refused(report.main, [str(run), "--to", to], capfd)
@@ -600,7 +731,10 @@ def test_what_is_resumed_has_a_possible_name(name: str, capfd: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
-@pytest.mark.parametrize("name", ["manifest.json", "config.yaml", "samples.jsonl", ".lock", "llmbench.log"])
+@pytest.mark.parametrize(
+    "name",
+    ["manifest.json", "config.yaml", "samples.jsonl", ".lock", "llmbench.log", "trace.jsonl", "memory.log"],
+)
 def test_runs_to_resume_with_files_that_are_none(
     name: str, kind: str, run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -611,6 +745,113 @@ def test_runs_to_resume_with_files_that_are_none(
     assert status in (0, 1)
     assert not UNEXPECTED.search(said), said
     assert ("llmbench: " in said) is (status == 1)
+
+
+BYTES = os.fsdecode(b"caf\xe9")
+NAMED = r"holds bytes that are no UTF-8 \(.*caf\\udce9.*\), which no run can write down; use another name\."
+"""What is said of it."""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [f"hydra.run.dir={BYTES}/run"],
+        [f"hydra.run.dir='{BYTES}/run'"],
+        [f"runs_dir={BYTES}"],
+        [f"resume={BYTES}"],
+        [f"model.path={BYTES}"],
+        ["-m", "seed=1,2", f"hydra.sweep.dir='{BYTES}/sweep'"],
+    ],
+)
+def test_settings_are_text(
+    asked: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = refused(main, ["engine=fake", "benchmark=arithmetic", *asked], capfd)
+    assert re.search(NAMED, said)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", [[], ["-m", "seed=1,2"], ["resume=run"], ["hydra.run.dir=../elsewhere"]])
+def test_a_run_is_begun_in_a_folder_whose_name_is_text(
+    asked: list[str], run: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run.parent / BYTES
+    folder.mkdir()
+    run.rename(folder / "run")
+    monkeypatch.chdir(folder)
+    assert re.search(NAMED, refused(main, ["engine=fake", "benchmark=arithmetic", *asked], capfd))
+    with pytest.raises(RunError, match=NAMED):
+        pipeline.run(compose(["engine=fake", "benchmark=arithmetic"]), folder / "new")
+    for command in (report.main, export.main, regrade.main, runs.main):
+        assert command([str(folder / "run")]) == 0, capfd.readouterr().err
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path) -> Path:
+    """A run that the fake engine can go on with."""
+    folder = tmp_path / "unfinished"
+    assert (
+        main(["engine=fake", "benchmark=arithmetic", "limit=2", "report=false", f"hydra.run.dir={folder}"])
+        == 0
+    )
+    (first, _) = (folder / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "samples.jsonl").write_bytes(first)
+    return folder
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that must stay as it is, with a secret in it."""
+    monkeypatch.setenv("SOME_TOKEN", "written in mine")
+    path = tmp_path / "mine"
+    path.write_text("written in mine, by https://me:password@host")
+    yield path
+    assert path.read_text() == "written in mine, by https://me:password@host"
+
+
+def test_a_run_adds_to_no_log_behind_a_link(
+    mine: Path, unfinished: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    new = mine.parent / "new"
+    new.mkdir()
+    (unfinished / "llmbench.log").unlink()
+    for folder, asked in (
+        (new, ["benchmark=arithmetic", f"hydra.run.dir={new}"]),
+        (unfinished, [f"resume={unfinished}"]),
+    ):
+        (folder / "llmbench.log").symlink_to(mine)
+        said = refused(main, ["engine=fake", *asked], capfd)
+        assert f"The run's log {folder / 'llmbench.log'} cannot be written (it is a link" in said
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "socket", "zero", "folder"])
+def test_telemetry_is_left_out_where_there_is_no_file(kind: str, mine: Path, unfinished: Path) -> None:
+    for name in ("trace.jsonl", "memory.log"):
+        if kind == "link":
+            (unfinished / name).unlink()
+            (unfinished / name).symlink_to(mine)
+        else:
+            place(unfinished / name, kind)
+    with limited(LIMIT_S):
+        assert main(["engine=fake", f"resume={unfinished}"]) == 0
+    said = (unfinished / "llmbench.log").read_text()
+    assert "trace.jsonl cannot be written (it is a" in said
+    assert "memory.log cannot be written (it is a" in said
+
+
+def test_a_log_that_became_a_link_is_not_overwritten(mine: Path) -> None:
+    log = mine.parent / "llmbench.log"
+    with captured(log, "INFO"):
+        log.unlink()
+        log.symlink_to(mine)
+
+
+def test_the_memory_log_of_a_program_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "memory.log").symlink_to("elsewhere.log")
+    with MemoryTracker(tmp_path):
+        pass
+    assert "Tracked for" in (tmp_path / "elsewhere.log").read_text()
 
 
 @pytest.mark.parametrize(

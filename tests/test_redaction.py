@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from llmbench.engine.fake import FakeEngine
 from llmbench.errors import EngineError
 from llmbench.logs import captured
 from llmbench.records import Completion
+from tests.fuzz.common import limited
 from tests.test_report import rows_of
 
 IN_ENVIRONMENT = {
@@ -42,6 +44,7 @@ def canaries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in IN_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(redaction, "_typed", set())
+    monkeypatch.setattr(redaction, "_addressed", set())
     monkeypatch.chdir(tmp_path)
 
 
@@ -205,6 +208,113 @@ def test_which_variables_hold_secrets(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert redaction.without_secrets(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:pw@host/x", "https://***@host/x"),
+        ("https://ghp_token@host/x", "https://***@host/x"),
+        ("redis://:pw@host:6379/0", "redis://***@host:6379/0"),
+        ("https://me:1234@host/x", "https://***@host/x"),
+        ("http://me:pw@[::1]:80/x", "http://***@[::1]:80/x"),
+        ("https://me:p@ss@word@host:1/x", "https://***@host:1/x"),
+        ("https://me:pa/ss@host/x", "https://***@host/x"),
+        ("https://me:p@ss/word@host/x", "https://***@host/x"),
+        ('https://me:p"ss@host/x', "https://***@host/x"),
+        ("https://me:p?s#s@host/x", "https://***@host/x"),
+        ("https:/me:pw@host/x", "https:/***@host/x"),
+        ("s3:/me:p@s/s@bucket/x", "s3:/***@bucket/x"),
+        ("/a/folder/https:/me:pw@host/x", "/a/folder/https:/***@host/x"),
+        ("https:/ghp_token@host/x", "https:/***@host/x"),
+        ("[https://me:pw@a/x,https://you:p/w@b/x]", "[https://***@a/x,https://***@b/x]"),
+        ("'https://me:pw@a' and me@b", "'https://***@a' and me@b"),
+        ('{"a":"https://me:p/w@a","b":"me@b"}', '{"a":"https://***@a","b":"me@b"}'),
+        ("https://me:pw@host/a@b", "https://***@b"),  # too much rather than half a password
+    ],
+)
+def test_logins_in_addresses(text: str, shown: str, tmp_path: Path) -> None:
+    assert redaction.without_secrets(text) == shown
+    assert redaction.without_secrets(shown) == shown
+    (tmp_path / "log").write_text(text)
+    redaction.scrub(tmp_path / "log")
+    assert re.sub(r"\*+", "***", (tmp_path / "log").read_text()) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "an e-mail to me@example.invalid, see https://example.invalid/me",
+        "http://host/a@b",
+        "http://host/a:b@c",
+        "http://host:8080/a@b",
+        "http://host:8080/@scope/name@1.0",
+        "http://[::1]:8080/a@b",
+        "https:/host/a@b",
+        "file:///folder/a:b@c",
+        "/folder/a:b@c",
+        "C:/me:you@host",
+        "server:/export@today",
+        "either:/me@host",
+        "https://host and me:you@host",
+        "https://host/x\nme:you@host",
+        "12:30/me:you@host",
+    ],
+)
+def test_addresses_without_a_login_stay(text: str, tmp_path: Path) -> None:
+    assert redaction.without_secrets(text) == text
+    (tmp_path / "log").write_text(text)
+    redaction.scrub(tmp_path / "log")
+    assert (tmp_path / "log").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "piece", ["://", "a:/b", "ab://c:", "ab:/c:", "a@b", ":", "ab://c:d/", "https:/", '"', "@"]
+)
+def test_looking_for_logins_takes_linear_time(piece: str) -> None:
+    text = piece * (1_000_000 // len(piece))
+    with limited(60):  # what grows with the square would take hours
+        redaction.without_secrets(text)
+
+
+def test_passwords_of_addresses_are_known_where_others_show_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SERVER", "http://me:ty/tail5ecret@127.0.0.1:9")
+    redaction.learn({"data_files": ["https://me:se%40cr3ts@host/x"]})
+    said = "Max retries exceeded with url: /tail5ecret@127.0.0.1:9, and se@cr3ts was refused"
+    assert redaction.without_secrets(said) == (
+        "Max retries exceeded with url: /***@127.0.0.1:9, and *** was refused"
+    )
+    assert redaction.clean([said]) == [redaction.without_secrets(said)]
+    assert redaction.without_values(said) == said  # prompts keep what may be plain words
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "benchmarks.arithmetic.data_files='https://me:AddressCanary@host.invalid/x.jsonl'",
+        "benchmarks.arithmetic.data_files='s3://me:ty/AddressCanary@bucket/x.jsonl'",
+        "benchmarks.arithmetic.data_files=['https://me:ty@AddressCanary@host.invalid/x.jsonl']",
+        "model.path=https://me:AddressCanary@host.invalid/m",
+        "model.path='https://me:ty/AddressCanary@host.invalid/m'",
+    ],
+)
+@pytest.mark.parametrize("engine", ["fake", "transformers"])
+def test_addresses_for_files_keep_their_logins(
+    setting: str, engine: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([f"engine={engine}", *FAKE[1:], setting]) in (0, 1)
+    said = capfd.readouterr()
+    assert "Canary" not in said.out + said.err
+    assert found_in(tmp_path) == []
+
+
+def test_questions_and_answers_with_addresses_stay(tmp_path: Path) -> None:
+    question = "What is 1+1? Ask https://me:AddressOnly@host/a@b or https:/me:you@host."
+    rows = json.dumps({"id": "1", "question": question, "answer": "2"})
+    (tmp_path / "rows.jsonl").write_text(rows)
+    assert main(["engine=fake", "benchmark=gsm8k", "benchmarks.gsm8k.data_files=rows.jsonl"]) == 0
+    (line,) = (run_of(tmp_path) / "samples.jsonl").read_text().splitlines()
+    assert question in json.loads(line)["prompt"]
 
 
 def test_data_of_any_shape_keeps_its_shape() -> None:

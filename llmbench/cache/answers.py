@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from llmbench import files
 from llmbench.cache.kept import Kept
 from llmbench.embedded import cache_folder
 from llmbench.errors import CacheError
@@ -75,6 +76,8 @@ class Answers:
         self._flushed = time.monotonic()
         with self._trouble():
             path.parent.mkdir(parents=True, exist_ok=True)
+            for file in _files(path):
+                files.refuse_special(file)
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:
             with self._trouble():

@@ -3,6 +3,7 @@
 The journal stays the truth; everything here is made from it and can be made again. Sealed benchmarks stay sealed.
 """
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +17,9 @@ from llmbench.files import write_new
 from llmbench.store import load_run, sealed_benchmarks
 
 __all__ = ["export_run"]
+
+LM_EVAL = "lm_eval"
+"""A form, and the folder that its files are in."""
 
 
 def export_run(
@@ -45,9 +49,9 @@ def export_run(
     written: list[Path] = []
     for name in dict.fromkeys(formats):
         try:
-            if name == "lm_eval":
+            if name == LM_EVAL:
                 files = harness.files(loaded, config, sealed)
-                written += [_write(out / "lm_eval" / file, content) for file, content in files]
+                written += [_write(out / LM_EVAL / file, content) for file, content in files]
             else:
                 write = tables.parquet if name == "parquet" else tables.csv
                 rows = tables.rows(loaded.results, sealed)
@@ -59,6 +63,8 @@ def export_run(
 
 def _write(path: Path, content: str | Callable[[Path], None]) -> Path:
     """Writes a file as a whole: readers see the old one or the new one."""
+    if path.parent.name == LM_EVAL and path.parent.is_symlink():
+        raise OSError(errno.ELOOP, f"{LM_EVAL} is a link, which is not followed", str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:

@@ -126,7 +126,8 @@ def parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
     from pyarrow import parquet as pq
 
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path)
+    with path.open("wb") as file:  # pyarrow itself takes no name that is not UTF-8
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file)
 
 
 def csv(rows: Sequence[dict[str, Any]], path: Path) -> None:

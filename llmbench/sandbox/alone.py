@@ -11,9 +11,12 @@ from pathlib import Path
 def _open(name: str) -> int | None:
     """A lock file of this user's; None where none can be had: then nobody waits."""
     path = Path(tempfile.gettempdir()) / f"llmbench-{os.getuid()}-{name}.lock"
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with suppress(OSError):
-        return os.open(path, flags, 0o600)
+        file = os.open(path, flags, 0o600)
+        if os.fstat(file).st_uid == os.getuid():
+            return file
+        os.close(file)  # whoever made it could hold it for ever
     return None
 
 

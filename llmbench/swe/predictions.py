@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.files import write_new
+from llmbench import files
 from llmbench.records import Outcome, Result, Score
 from llmbench.redaction import is_secret_variable
 from llmbench.swe.judging import Verdict, scored, verdict_of
@@ -44,9 +44,7 @@ def rows(results: Sequence[Result], model: str) -> list[dict[str, str]]:
 def write(folder: Path, results: Sequence[Result], model: str) -> Path:
     """Writes them as a whole."""
     path = folder / FILE
-    part = path.with_suffix(".part")
-    write_new(part, (json.dumps(row).encode() + b"\n" for row in rows(results, model)))
-    part.replace(path)
+    files.replace(path, (json.dumps(row).encode() + b"\n" for row in rows(results, model)))
     return path
 
 
@@ -73,7 +71,7 @@ def missing() -> str | None:
 def evaluate(path: Path, model: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Runs the harness and reads its report; None where it wrote none. What it says goes into `harness.log`."""
     environment = {k: v for k, v in os.environ.items() if not is_secret_variable(k)}
-    with (path.parent / "harness.log").open("ab") as output:
+    with os.fdopen(files.opened_to_add(path.parent / "harness.log"), "ab") as output:
         subprocess.run(
             command(path, options),
             cwd=path.parent,
@@ -84,7 +82,7 @@ def evaluate(path: Path, model: str, options: Mapping[str, Any]) -> dict[str, An
         )
     written = path.parent / f"{model.replace('/', '__')}.{RUN_ID}.json"
     try:
-        report = json.loads(written.read_text())
+        report = json.loads(files.read(written, files.JSON_BYTES))
         written.replace(path.parent / REPORT)
     except (OSError, ValueError) as error:
         log.warning("the harness left no report: %s", error)

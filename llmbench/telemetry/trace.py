@@ -2,13 +2,14 @@
 
 import dataclasses
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from llmbench import shapes
+from llmbench import files, shapes
 from llmbench.errors import RunError
 from llmbench.telemetry.records import EngineState, GpuSample, Sample
 
@@ -89,11 +90,9 @@ class Trace:
 
     def _append(self, path: Path) -> None:
         lines, self._pending = b"".join(self._pending), []
-        if self._refused and _torn(path):
-            lines = b"\n" + lines
-        self._refused = True
-        with path.open("ab") as file:
-            file.write(lines)
+        refused, self._refused = self._refused, True
+        with os.fdopen(files.opened_to_add(path), "a+b") as file:
+            file.write(b"\n" + lines if refused and _torn(file.fileno()) else lines)
         self._refused = False
 
 
@@ -101,13 +100,10 @@ def _line(sample: Sample) -> bytes:
     return orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _torn(path: Path) -> bool:
+def _torn(file: int) -> bool:
     """Whether a file ends within a line, as a killed process or a full disk may leave it."""
-    try:
-        with path.open("rb") as file:
-            return bool(file.seek(0, 2)) and file.seek(-1, 2) >= 0 and file.read(1) != b"\n"
-    except OSError:
-        return False
+    size = os.fstat(file).st_size
+    return size > 0 and os.pread(file, 1, size - 1) != b"\n"
 
 
 def read_trace(path: Path, keep: int = KEEP) -> list[Sample]:
@@ -128,7 +124,7 @@ def read_trace(path: Path, keep: int = KEEP) -> list[Sample]:
 
 
 def _samples(path: Path) -> Iterator[Sample]:
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         for line in file:
             try:
                 yield _sample(orjson.loads(line))

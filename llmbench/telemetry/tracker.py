@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from llmbench import machine
+from llmbench import files, machine
 from llmbench.errors import RunError
 from llmbench.telemetry.aggregate import Aggregate
 from llmbench.telemetry.records import GpuSample, Sample, Spread, Totals
@@ -35,8 +35,12 @@ class MemoryTracker:
         log_dir: str | os.PathLike[str] = "logs",
         log_file: str = "memory.log",
         sampler: Sampler | None = None,
+        *,
+        of_run: bool = False,
     ) -> None:
         """Touches nothing yet; `sampler` is one that runs already, otherwise all visible GPUs are watched.
+
+        `of_run`: the log is one of a run's files, so no link is followed, and where it cannot be written the run goes on without.
 
         Raises:
             RunError: `log_file` is empty.
@@ -44,7 +48,7 @@ class MemoryTracker:
         if not str(log_file):
             raise RunError("MemoryTracker needs the name of a file; log_file is empty.")
         self.path = Path(log_dir).absolute() / log_file
-        self._shared = sampler
+        self._shared, self._of_run = sampler, of_run
         self._own: Sampler | None = None
         self._sampler: Sampler | None = None  # while tracking
         self._gpus: tuple[machine.Gpu, ...] = ()
@@ -74,14 +78,8 @@ class MemoryTracker:
         if self._sampler is not None:
             return
         self._gpus = machine.gpus()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._append(f"# {_now()} tracking process {os.getpid()}; {_describe(self._gpus)}")
-        except OSError as error:
-            raise RunError(
-                f"The memory log {self.path} cannot be written ({error.strerror}); choose another log_dir or log_file."
-            ) from error
-        self._aggregate, self._writable = Aggregate(), True
+        self._begin_log(f"# {_now()} tracking process {os.getpid()}; {_describe(self._gpus)}")
+        self._aggregate = Aggregate()
         self._began = self._line_due = time.monotonic()
         sampler = self._shared
         if sampler is None:
@@ -90,6 +88,19 @@ class MemoryTracker:
         sampler.listen(self._note)
         sampler.sample()
         atexit.register(self.stop_tracking)
+
+    def _begin_log(self, line: str) -> None:
+        self._writable = True
+        if self._of_run:
+            self._try_append(line)
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._append(line)
+        except OSError as error:
+            raise RunError(
+                f"The memory log {self.path} cannot be written ({error.strerror}); choose another log_dir or log_file."
+            ) from error
 
     def stop_tracking(self) -> None:
         """Ends, with a last line and the summary in the log; does nothing where nothing was begun."""
@@ -129,11 +140,14 @@ class MemoryTracker:
             self._writable = True
         except OSError as error:
             if self._writable:
-                log.warning("%s cannot be written (%s); lines are left out until it can.", self.path, error)
+                log.warning(
+                    "%s cannot be written (%s); lines are left out until it can.", self.path, error.strerror
+                )
             self._writable = False
 
     def _append(self, text: str) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        opener = _no_link if self._of_run else None
+        with open(self.path, "a", encoding="utf-8", opener=opener) as file:
             file.write(text + "\n")
 
     def _summary(self) -> list[str]:
@@ -152,6 +166,10 @@ class MemoryTracker:
         else:
             lines += _gpu_summary(totals)
         return [*lines, f"  log                     {self.path}"]
+
+
+def _no_link(path: str, _: int) -> int:
+    return files.opened_to_add(Path(path))
 
 
 def _gpu_summary(totals: Totals) -> list[str]:
