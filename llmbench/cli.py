@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stderr, suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -38,6 +38,7 @@ from llmbench.resume import commandline, sweeps
 from llmbench.resume.sittings import RUNNING
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import BEGUN, JOURNAL, MANIFEST, REPORT, SUMMARY, Manifest, in_the_way, write_whole
+from llmbench.streams import unfailing
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
@@ -343,7 +344,11 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
-    invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends)
+    with redirect_stdout(unfailing(sys.stdout)), redirect_stderr(unfailing(sys.stderr)):
+        return _main(Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends))
+
+
+def _main(invocation: Invocation) -> int:
     try:
         invocation.left = taken_up()
     except (OSError, ValueError, TypeError, KeyError) as error:

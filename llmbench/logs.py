@@ -8,11 +8,12 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from llmbench import redaction
+from llmbench.streams import unfailing
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -27,31 +28,24 @@ class _WithoutSecrets(logging.Formatter):
 @contextmanager
 def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
     """Turns stdout, stderr and logging to a file; yields streams that still reach the real stdout and stderr."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     saved = os.dup(1), os.dup(2)
     log = os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644
     )  # a pipe without a reader is refused
-    handler = logging.StreamHandler(
-        os.fdopen(os.dup(log), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    )
+    handler = logging.StreamHandler(_stream(log))
     handler.setFormatter(_WithoutSecrets(FORMAT))
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
     root.setLevel(level)
     try:
-        with (
-            os.fdopen(os.dup(saved[0]), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as out,
-            os.fdopen(os.dup(saved[1]), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as err,
-        ):
+        with closing(_stream(saved[0])) as out, closing(_stream(saved[1])) as err:
             os.dup2(log, 1)
             os.dup2(log, 2)
             yield out, err
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os.dup2(saved[0], 1)
         os.dup2(saved[1], 2)
         for descriptor in (*saved, log):
@@ -60,3 +54,14 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
         root.setLevel(before)
         handler.stream.close()
         redaction.scrub(path)
+
+
+def _stream(descriptor: int) -> TextIO:
+    """Writes to a copy of a descriptor, and raises nothing where the disk is full: the run is waiting for it then."""
+    copy = os.dup(descriptor)
+    return unfailing(os.fdopen(copy, "w", buffering=1, encoding="utf-8", errors="backslashreplace"))
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        unfailing(stream).flush()

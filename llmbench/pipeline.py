@@ -151,6 +151,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             if this.refused:
                 store.put_back(found_there)
             else:
+                this.take_journalled()
                 this.add_up()
                 this.write()
                 this.report()
@@ -702,6 +703,14 @@ class _Run:
                 replace(r, score=given[r.sample_id]) if r.benchmark == name and r.sample_id in given else r
                 for r in self.results
             ]
+
+    def take_journalled(self) -> None:
+        """Counts a result that has reached the journal although the writing of it failed."""
+        if self.store.doubtful:
+            with suppress(RunError):  # what cannot be read either is as it was counted
+                known = {(r.benchmark, r.sample_id, r.repeat) for r in self.results}
+                found = map(without_texts, self.store.settle())
+                self.results += [r for r in found if (r.benchmark, r.sample_id, r.repeat) not in known]
 
     def add_up(self) -> None:
         """The metrics of what there is, whatever happened."""

@@ -73,6 +73,24 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(place: Path) -> None:
     assert any("paused" in warning for warning in run.summary["warnings"])
 
 
+def test_a_pause_that_cannot_be_told_is_one_all_the_same(place: Path) -> None:
+    mount("-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place))
+    with started(place.parent, *MANY, f"hydra.run.dir={place / 'run'}", errors=Path("/dev/full")) as process:
+        until(lambda: stands_still(place / "run"))
+        assert process.poll() is None
+        mount("-o", "remount,size=32m", str(place))
+        assert process.wait(LIMIT_S) == 0
+    run = load_run(place / "run")
+    assert len(run.results) == 800
+    assert [(s["status"], s["results"]) for s in run.summary["sittings"]] == [("finished", 800)]
+
+
+def stands_still(folder: Path) -> bool:
+    """Whether a run's journal ends within a line, which means that the disk takes no more."""
+    journal = folder / JOURNAL
+    return journal.exists() and journal.read_bytes()[-1:] not in (b"\n", b"")
+
+
 def load_whole_lines(folder: Path) -> list[bytes]:
     return (folder / JOURNAL).read_bytes().split(b"\n")[:-1]
 

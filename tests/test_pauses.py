@@ -8,7 +8,7 @@ import pytest
 from llmbench import pipeline
 from llmbench.asking import Stop
 from llmbench.cli import compose
-from llmbench.errors import Interrupted
+from llmbench.errors import Interrupted, RunError
 from llmbench.patience import Patience
 from llmbench.resume import sittings
 from llmbench.store import MANIFEST, Manifest, load_run, read_object
@@ -63,3 +63,17 @@ def test_a_wait_that_ends_in_vain_is_not_written_down_where_nothing_can_be_writt
         patience.wait(error, tmp_path)
     assert told == ["over"]
     assert patience.paused_s > 0
+
+
+def test_a_sitting_counts_what_its_journal_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk refuses, patience ends, and a moment later there is room again."""
+    folder, config = tmp_path / "run", compose((*SETTINGS, "disk_wait_s=0"))
+    refused = stubborn(monkeypatch, 2)  # half of a line is written
+    with pytest.raises(RunError, match="cannot be written"):
+        pipeline.run(config, folder)
+    assert len(refused) == 2
+    run = load_run(folder)
+    assert run.results
+    assert [(s["status"], s["results"]) for s in run.summary["sittings"]] == [("failed", len(run.results))]
+    found = pipeline.run(config, folder, goes_on=True, resumes=True)
+    assert sum(s["results"] for s in found.sittings) == len(load_run(folder).results) == 12
