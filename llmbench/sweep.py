@@ -231,7 +231,10 @@ def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
 
 def _engine(folder: Path) -> int:
     """Which of its sweep's engines served a finished job."""
-    rows = written_sweep(folder.parent).get("jobs") or []
+    try:
+        rows = written_sweep(folder.parent).get("jobs") or []
+    except RunError:  # which is said where the sweep is taken up
+        return 0
     found: dict[str, Any] = next((row for row in rows if Path(row["folder"]).name == folder.name), {})
     return int(found.get("engine") or 0)
 
