@@ -31,6 +31,7 @@ from yaml import YAMLError
 
 from llmbench import clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
+from llmbench.ending import as_interrupts
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, RunError
 from llmbench.faults import Faults
 from llmbench.lock import FolderLock
@@ -364,7 +365,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
-    with redirect_stdout(unfailing(sys.stdout)), redirect_stderr(unfailing(sys.stderr)):
+    with redirect_stdout(unfailing(sys.stdout)), redirect_stderr(unfailing(sys.stderr)), as_interrupts():
         return _main(Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,19 @@ def test_trouble_with_a_sweeps_files_is_said_once_without_a_traceback(
     assert "Traceback" not in said
     assert said.count("report could not be written") == (blocked == ".report.html.part")
     assert said.count("At the end of the sweep it is tried again.") == (blocked != ".report.html.part")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_page_is_made_ends_the_sweep_in_order(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("llmbench.report.write_many", lambda *_, **__: os.kill(os.getpid(), number))
+        assert main(WITH_PAGE) == 128 + number
+    said = capfd.readouterr()
+    assert "Interrupted" in said.err
+    assert "resume=" in said.err
+    assert "2 jobs: 1 finished, 1 not begun" in said.out
+    assert written()["status"] == "interrupted"
+    assert main(["resume=sweep"]) == 0
+    assert [job["status"] for job in written()["jobs"]] == ["finished", "finished"]
