@@ -151,6 +151,13 @@ class Grader(Generic[Ticket]):
         """Texts that were submitted and have not come back."""
         return len(self._open)
 
+    def drop(self) -> int:
+        """Gives up what is open and kills the workers, for they may be deep in a text; returns how many texts that were."""
+        count = len(self._open)
+        self._open.clear()
+        self.close(at_once=True)
+        return count
+
     def finished(self, *, wait: bool = False) -> Iterator[tuple[Ticket, Score]]:
         """What is graded by now, or, with `wait`, everything submitted.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from llmbench import clock, data, embedded, machine, preflight, prompts, redaction
 from llmbench import summary as summaries
-from llmbench.asking import Asking, Exchange, Renewal, Stop, without_texts
+from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import Basis, CachedEngine, beside
@@ -627,6 +627,11 @@ class _Run:
                 with watch.looking(partial(self._engine_hangs, asking=asking, sampler=sampler)):
                     asking.run()
             finally:
+                if asking.ungraded:
+                    self.terminal.notice(
+                        f"{asking.ungraded} answer{'' if asking.ungraded == 1 else 's'} could not be graded within "
+                        f"{GATHER_S:.0f} s of the signal; resume asks those questions again."
+                    )
                 sampler.unlisten(progress.look)
                 sampler.watch_engine(None)
                 sampler.end()
