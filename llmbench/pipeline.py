@@ -4,6 +4,7 @@
 """
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from llmbench.cache.engine import Basis, CachedEngine, beside
 from llmbench.cache.foresight import Foresight, foresee
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
-from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RunError, let_go
+from llmbench.errors import ConfigError, EngineDiedError, Interrupted, OutOfMemoryError, RunError, let_go
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
@@ -151,10 +152,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             if this.refused:
                 store.put_back(found_there)
             else:
-                this.take_journalled()
-                this.add_up()
-                this.write()
-                this.report()
+                this.end(sys.exception())
     return this.found
 
 
@@ -708,6 +706,18 @@ class _Run:
                 replace(r, score=given[r.sample_id]) if r.benchmark == name and r.sample_id in given else r
                 for r in self.results
             ]
+
+    def end(self, error: BaseException | None) -> None:
+        """Writes what the run has come to; after an error it is that one which is told, also where this fails."""
+        self.take_journalled()
+        self.add_up()
+        try:
+            self.write()
+        except (RunError, Interrupted):
+            if error is None:
+                raise
+            log.exception("what the run has come to could not be written")
+        self.report()
 
     def take_journalled(self) -> None:
         """Counts a result that has reached the journal although the writing of it failed."""

@@ -110,12 +110,13 @@ class Store:
         """Brings the journal to the disk and closes it.
 
         Raises:
-            RunError: The last lines cannot be written.
+            RunError: The last lines cannot be written; after an error it is that one which is told.
         """
         try:
             self._journal.close()
         except OSError as trouble:
-            raise cannot_write(self.folder / JOURNAL, trouble) from trouble
+            if kind is None:
+                raise cannot_write(self.folder / JOURNAL, trouble) from trouble
         finally:
             self._lock.__exit__(kind, error, trace)
 

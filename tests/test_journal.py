@@ -163,7 +163,7 @@ def test_patience_has_an_end_and_hears_ctrl_c(tmp_path: Path, monkeypatch: pytes
         threading.Timer(0.05, lambda: setattr(stop, "signal_number", 2)).start()
         with pytest.raises(Interrupted):
             store.append(RESULT)
-        with pytest.raises(RunError):  # it ends: nobody waits any more
+        with pytest.raises(Interrupted):  # it ends: nobody waits any more
             store.append(RESULT)
         monkeypatch.undo()
 
