@@ -4,25 +4,27 @@ import os
 import sys
 from typing import NoReturn
 
+from llmbench import streams
+
 
 def main() -> NoReturn:
     """Runs the command line and ends the process.
 
     The command line is imported only now, so that Ctrl-C during the imports ends as quietly as later.
     """
+    streams.open_missing()
     try:
         from llmbench.cli import main as run
     except KeyboardInterrupt:
         sys.exit(130)
     status = run(ends=True)
+    streams.flush()
     if "torch" not in sys.modules:
         sys.exit(status)
     # Everything is written and closed. Taking apart what torch and vllm made would keep the shell waiting for seconds.
     from llmbench.engine import vllm_sockets
 
     vllm_sockets.remove()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
     os._exit(status)
 
 

@@ -20,6 +20,8 @@ from llmbench.watch import Watch
 
 IDLE_S = 0.005
 """How long to wait for graders when the engine has nothing left to do."""
+GATHER_S = 5.0
+"""How long a run that was asked to end waits for the texts that are being graded."""
 CONTROL = "control"
 """The id of a request that was answered before and shows that an engine works."""
 
@@ -76,6 +78,7 @@ class Asking:
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
     dead: bool = False  # the engine; it is closed
+    ungraded: int = 0  # texts that were given up when the run was asked to end
     _exchanges: dict[str, Exchange] = field(default_factory=dict)
     _renewal_s: float = 0.0
     _tokens_before: int = 0  # of engines that died
@@ -124,7 +127,7 @@ class Asking:
                     self.progress.show(self._generated())
             self.progress.note(self._generated())
         finally:
-            self._collect(wait=True)
+            self._gather()
             self.generate_s += last - begun - self._renewal_s
             self.grade_tail_s += time.monotonic() - last
 
@@ -257,9 +260,20 @@ class Asking:
         """Records what was graded while the engine hangs in a step; for the watch's thread, before the process ends."""
         self._collect()
 
-    def _collect(self, *, wait: bool = False) -> None:
+    def _gather(self) -> None:
+        """Records what is being graded; of a run that was asked to end only what is graded in a moment, and the rest is given up."""
+        ends: float | None = None
+        while self.grader.unfinished:
+            self._collect()
+            if self.stop.signal_number is not None:
+                ends = time.monotonic() + GATHER_S if ends is None else ends
+                if time.monotonic() > ends:
+                    self.ungraded = self.grader.drop()
+            time.sleep(IDLE_S)
+
+    def _collect(self) -> None:
         """Records what the graders have finished."""
-        for exchange, score in self.grader.finished(wait=wait):
+        for exchange, score in self.grader.finished():
             self._record(exchange, score)
 
     def _record(self, exchange: Exchange, score: Score) -> None:

@@ -10,9 +10,10 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stderr, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -30,6 +31,7 @@ from yaml import YAMLError
 
 from llmbench import clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
+from llmbench.ending import as_interrupts
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, RunError
 from llmbench.faults import Faults
 from llmbench.lock import FolderLock
@@ -37,7 +39,8 @@ from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, tak
 from llmbench.resume import commandline, sweeps
 from llmbench.resume.sittings import RUNNING
 from llmbench.resume.sweeps import SweepSitting
-from llmbench.store import BEGUN, JOURNAL, MANIFEST, REPORT, SUMMARY, Manifest, in_the_way, write_whole
+from llmbench.store import BEGUN, JOURNAL, MANIFEST, MEND, REPORT, SUMMARY, Manifest, in_the_way, write_whole
+from llmbench.streams import unfailing
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
@@ -69,6 +72,7 @@ class Invocation:
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
     began: float = field(default_factory=lambda: time.monotonic() - clock.since_start())
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
+    told: set[str] = field(default_factory=set)  # trouble that was said
     left: "Unfinished | None" = None  # by a process that ran out of memory
     _pool: "EnginePool | None" = None
 
@@ -106,7 +110,7 @@ class Invocation:
             self._sit_down(folder, [])
             return
         self.multirun, self.sweep_folder = True, folder
-        before = sweep.written_sweep(folder)
+        before = self._written_before(folder)
         finished = [row for row in before.get("jobs") or [] if row["status"] == "finished"]
         if finished and not matched:
             raise ConfigError(
@@ -118,6 +122,18 @@ class Invocation:
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
 
+    @staticmethod
+    def _written_before(folder: Path) -> dict[str, Any]:
+        """What the sweep's summary holds; without one that can be read its jobs tell what was done."""
+        try:
+            return sweep.written_sweep(folder)
+        except RunError as error:
+            what = str(error).removesuffix(f"; {MEND}").rstrip(".")
+            Terminal().notice(
+                f"{what}; it is made again from the jobs, without how long the earlier sittings took."
+            )
+            return {}
+
     def _sit_down(self, folder: Path, before: Sequence[SweepSitting]) -> None:
         self.multirun, self.sweep_folder = True, folder
         self.sittings = sweeps.begin(before, folder, self._began_at())
@@ -127,8 +143,8 @@ class Invocation:
         """When this call began, in seconds since the epoch."""
         return time.time() - (time.monotonic() - self.began)
 
-    def note(self) -> None:
-        """Writes the sweep's summary as it stands, so that kill -9 takes nothing along that is in it."""
+    def note(self, tell: Callable[[str], None] | None = None) -> None:
+        """Writes the sweep's summary as it stands, so that kill -9 takes nothing along that is in it; `tell` is told of trouble."""
         if not (self.multirun and self.sweep_folder):
             return
         ended = [
@@ -138,7 +154,13 @@ class Invocation:
         try:
             sweep.write(ended, self.sweep_folder, self.sittings)
         except RunError as error:  # the jobs have their own summaries; at the end it is tried again
-            log.warning("%s", error)
+            (tell or self.tell)(f"{error} At the end of the sweep it is tried again.")
+
+    def tell(self, trouble: str) -> None:
+        """Says once what went wrong beside the jobs."""
+        if trouble not in self.told:
+            self.told.add(trouble)
+            messages.complain(trouble)
 
     def count(self, status: str) -> None:
         """What this sitting has come to."""
@@ -172,7 +194,7 @@ class Invocation:
             from llmbench.pool import EnginePool
 
             self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))
-            self._pool.then = self.note
+            self._pool.then = partial(self.note, log.warning)  # in a run, which keeps the terminal to itself
             if self.left is not None:
                 self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
                 self._pool.loads = self.left.loads
@@ -357,7 +379,11 @@ def _text(arguments: list[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
-    invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends)
+    with redirect_stdout(unfailing(sys.stdout)), redirect_stderr(unfailing(sys.stderr)), as_interrupts():
+        return _main(Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends))
+
+
+def _main(invocation: Invocation) -> int:
     try:
         invocation.left = taken_up()
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -583,7 +609,7 @@ def _origin(invocation: Invocation) -> dict[str, Any]:
 
 
 def _report_sweep(invocation: Invocation, config: Config | None) -> None:
-    """The page of the sweep's jobs so far, where the job wants one; one that cannot be made costs a line in the log.
+    """The page of the sweep's jobs so far, where the job wants one; one that cannot be made costs a sentence.
 
     A job without settings, since they were refused, wants the page that the others have.
     """
@@ -592,7 +618,9 @@ def _report_sweep(invocation: Invocation, config: Config | None) -> None:
 
     folder = invocation.sweep_folder
     if folder is not None and (config.report if config is not None else (folder / REPORT).exists()):
-        report_sweep(sorted(invocation.jobs, key=lambda job: job.number), folder)
+        trouble = report_sweep(sorted(invocation.jobs, key=lambda job: job.number), folder)
+        if trouble is not None:
+            invocation.tell(f"The sweep's report could not be written: {trouble}")
 
 
 def _check_suite(chosen: str | None) -> None:

@@ -34,6 +34,8 @@ LIMIT_S = 20.0
 """Seconds one answer may take; equivalence of ordinary answers takes milliseconds."""
 MEMORY_BYTES = 4 << 30
 """Address space of a worker."""
+OUT_OF_MEMORY = 86
+"""The exit status of a worker that could get no more."""
 MOST_DEATHS = 2
 """Workers that one text may kill."""
 MOST_BREAKS = 3
@@ -59,12 +61,15 @@ def _warm_up() -> None:
 
 
 def grade(path: str, sample: Sample, text: str, finish_reason: FinishReason) -> Score:
-    """Grades one text with the benchmark's module; what goes wrong becomes an outcome."""
+    """Grades one text with the benchmark's module, in a worker; what goes wrong becomes an outcome.
+
+    A worker that runs out of memory ends, as others do that the kernel ends for it: what it still holds may be the reason.
+    """
     module = import_module(path.rpartition(".")[2], path)
     try:
         return score(module, sample, text, finish_reason)
     except MemoryError:
-        return Score(0.0, None, Outcome.ERROR, "grading ran out of memory")
+        os._exit(OUT_OF_MEMORY)
     except RecursionError:
         return Score(0.0, None, Outcome.ERROR, "grading recursed too deeply")
 
@@ -83,7 +88,8 @@ class _Job(Generic[Ticket]):
 class Grader(Generic[Ticket]):
     """A pool of grading workers. What was submitted comes back from `finished` with its ticket, in any order.
 
-    A text whose worker dies is graded once more, in another. Where the pool breaks as a whole it is made anew, and what was
+    A text whose worker dies or runs out of memory is graded once more, in another; one that takes longer than its limit is not,
+    for it would again. Where the pool breaks as a whole it is made anew, and what was
     open is graded there.
     """
 
@@ -151,6 +157,13 @@ class Grader(Generic[Ticket]):
         """Texts that were submitted and have not come back."""
         return len(self._open)
 
+    def drop(self) -> int:
+        """Gives up what is open and kills the workers, for they may be deep in a text; returns how many texts that were."""
+        count = len(self._open)
+        self._open.clear()
+        self.close(at_once=True)
+        return count
+
     def finished(self, *, wait: bool = False) -> Iterator[tuple[Ticket, Score]]:
         """What is graded by now, or, with `wait`, everything submitted.
 
@@ -201,10 +214,13 @@ class Grader(Generic[Ticket]):
             return None  # with the next look there is a new pool
         except (ProcessExpired, CancelledError) as error:
             job.deaths += 1
+            memory = isinstance(error, ProcessExpired) and error.exitcode == OUT_OF_MEMORY
             if job.deaths >= MOST_DEATHS:
-                reason = f"the grading worker died, and so did the one that tried again: {error}"
+                what = "ran out of memory" if memory else f"died ({error})"
+                reason = f"the text was graded twice, and the worker that tried again {what}"
                 return Score(0.0, None, Outcome.ERROR, reason)
-            log.warning("a grading worker died; its text is graded again: %s", error)
+            what = "ran out of memory" if memory else "died"
+            log.warning("a grading worker %s; its text is graded again: %s", what, error)
             self._schedule(job)
             return None
         except Exception as error:

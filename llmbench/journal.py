@@ -13,6 +13,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -169,6 +170,7 @@ class Appender:
         self._unsynced = bytearray()  # what the disk may not have yet
         self._written = self._synced  # the size the file has to have
         self._last_sync = time.monotonic()
+        self._settled = False
 
     def append(self, line: bytes) -> None:
         """Adds a line: with the file system when this returns, on the disk within `SYNC_S` of calls to `sync_if_due`.
@@ -190,10 +192,24 @@ class Appender:
         """Brings everything to the disk."""
         self._patiently(self._sync)
 
+    def settle(self) -> None:
+        """Writes what is missing if that can be done now, and else ends the file with its last whole line: no line comes later.
+
+        So that what the file holds from now on can be counted.
+        """
+        try:
+            self._write()
+        except OSError:
+            self._settled = True
+            whole = self._unsynced.rfind(b"\n", 0, self._written - self._synced) + 1
+            with suppress(OSError):
+                os.ftruncate(self._file, self._synced + whole)
+
     def close(self) -> None:
         """Brings everything to the disk if that can be done now, and closes the file."""
         try:
-            self._write()
+            if not self._settled:
+                self._write()
             os.fsync(self._file)
         finally:
             os.close(self._file)

@@ -9,12 +9,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from llmbench import files, redaction
 from llmbench.errors import RunError
+from llmbench.streams import unfailing
 
 NO_FILE = (errno.ELOOP, errno.EINVAL, errno.EISDIR)
 """What opening says of links, pipes, devices and folders."""
@@ -47,29 +48,22 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
         RunError: Something else than a file is there.
         OSError: The file cannot be written.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     log = _opened(path)
     saved = os.dup(1), os.dup(2)
-    handler = logging.StreamHandler(
-        os.fdopen(os.dup(log), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    )
+    handler = logging.StreamHandler(_stream(log))
     handler.setFormatter(_WithoutSecrets(FORMAT))
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
     root.setLevel(level)
     try:
-        with (
-            os.fdopen(os.dup(saved[0]), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as out,
-            os.fdopen(os.dup(saved[1]), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as err,
-        ):
+        with closing(_stream(saved[0])) as out, closing(_stream(saved[1])) as err:
             os.dup2(log, 1)
             os.dup2(log, 2)
             yield out, err
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os.dup2(saved[0], 1)
         os.dup2(saved[1], 2)
         for descriptor in (*saved, log):
@@ -78,3 +72,14 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
         root.setLevel(before)
         handler.stream.close()
         redaction.scrub(path)
+
+
+def _stream(descriptor: int) -> TextIO:
+    """Writes to a copy of a descriptor, and raises nothing where the disk is full: the run is waiting for it then."""
+    copy = os.dup(descriptor)
+    return unfailing(os.fdopen(copy, "w", buffering=1, encoding="utf-8", errors="backslashreplace"))
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        unfailing(stream).flush()

@@ -35,6 +35,7 @@ class Patience:
         say: Tells the person who waits.
         paused_s: Seconds waited so far.
         then: Called when the file could be written after a wait.
+        spent: It was waited once for as long as may be, in vain; what cannot be written from now on is not waited for.
     """
 
     limit_s: float = 0.0
@@ -42,19 +43,20 @@ class Patience:
     say: Callable[[str], None] = _silent
     paused_s: float = 0.0
     then: Callable[[], None] = _nothing
+    spent: bool = False
     _since: float | None = field(default=None)
 
     def wait(self, error: OSError, path: Path) -> None:
         """Waits a moment.
 
         Raises:
-            RunError: It has been long enough, or the run is ending anyway.
-            Interrupted: The run was asked to end meanwhile.
+            RunError: It has been long enough, now or before.
+            Interrupted: The run was asked to end.
         """
-        ending = self.stop is not None and self.stop.signal_number is not None
+        self._refuse_when_ending(path, error)
         now = time.monotonic()
         if self._since is None:
-            if not self.limit_s or ending:
+            if not self.limit_s or self.spent:
                 raise cannot_write(path, error) from error
             self._since = now
             self.say(
@@ -62,24 +64,32 @@ class Patience:
                 f"{self.limit_s:.0f} s (disk_wait_s). Ctrl-C ends it; what was journalled is kept."
             )
         if now - self._since > self.limit_s:
-            self._end()
+            self.spent = True
+            self._end("The run gives up after a pause of {:.0f} s (disk_wait_s).")
             raise cannot_write(path, error) from error
         time.sleep(LOOK_S)
-        if self.stop is not None and self.stop.signal_number is not None:
-            self._end()
-            raise Interrupted(self.stop.signal_number)
+        self._refuse_when_ending(path, error)
 
     def over(self) -> None:
         """What was waited for has come."""
         if self._since is not None:
-            self._end()
+            self._end("The pause is over after {:.0f} s.")
             self.then()
 
-    def _end(self) -> None:
+    def _refuse_when_ending(self, path: Path, error: OSError) -> None:
+        if self.stop is None or self.stop.signal_number is None:
+            return
+        if self._since is not None:
+            self._end("The pause ends after {:.0f} s because the run is to end.")
+        else:
+            self.say(str(cannot_write(path, error)))
+        raise Interrupted(self.stop.signal_number) from error
+
+    def _end(self, sentence: str) -> None:
         if self._since is not None:
             waited, self._since = time.monotonic() - self._since, None
             self.paused_s += waited
-            self.say(f"The pause is over after {waited:.0f} s.")
+            self.say(sentence.format(waited))
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:

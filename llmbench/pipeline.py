@@ -4,6 +4,7 @@
 """
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,14 +16,14 @@ from typing import Any
 
 from llmbench import clock, data, embedded, machine, preflight, prompts, recovery, redaction, shapes
 from llmbench import summary as summaries
-from llmbench.asking import Asking, Exchange, Renewal, Stop, without_texts
+from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import Basis, CachedEngine, beside
 from llmbench.cache.foresight import Foresight, foresee
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
-from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RunError, let_go
+from llmbench.errors import ConfigError, EngineDiedError, Interrupted, OutOfMemoryError, RunError, let_go
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
@@ -162,9 +163,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             if this.refused:
                 store.put_back(found_there)
             else:
-                this.add_up()
-                this.write()
-                this.report()
+                this.end(sys.exception())
     return this.found
 
 
@@ -672,6 +671,11 @@ class _Run:
                 with watch.looking(partial(self._engine_hangs, asking=asking, sampler=sampler)):
                     asking.run()
             finally:
+                if asking.ungraded:
+                    self.terminal.notice(
+                        f"{asking.ungraded} answer{'' if asking.ungraded == 1 else 's'} could not be graded within "
+                        f"{GATHER_S:.0f} s of the signal; resume asks those questions again."
+                    )
                 sampler.unlisten(progress.look)
                 sampler.watch_engine(None)
                 sampler.end()
@@ -747,6 +751,26 @@ class _Run:
                 replace(r, score=given[r.sample_id]) if r.benchmark == name and r.sample_id in given else r
                 for r in self.results
             ]
+
+    def end(self, error: BaseException | None) -> None:
+        """Writes what the run has come to; after an error it is that one which is told, also where this fails."""
+        self.take_journalled()
+        self.add_up()
+        try:
+            self.write()
+        except (RunError, Interrupted):
+            if error is None:
+                raise
+            log.exception("what the run has come to could not be written")
+        self.report()
+
+    def take_journalled(self) -> None:
+        """Counts a result that has reached the journal although the writing of it failed."""
+        if self.store.doubtful:
+            with suppress(RunError):  # what cannot be read either is as it was counted
+                known = {(r.benchmark, r.sample_id, r.repeat) for r in self.results}
+                found = map(without_texts, self.store.settle())
+                self.results += [r for r in found if (r.benchmark, r.sample_id, r.repeat) not in known]
 
     def add_up(self) -> None:
         """The metrics of what there is, whatever happened."""

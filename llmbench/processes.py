@@ -19,10 +19,22 @@ PR_SET_PDEATHSIG = 1
 @contextmanager
 def blocked_sigint() -> Iterator[None]:
     """Threads and processes that start inside inherit the block and keep it: Ctrl-C reaches only the run itself."""
-    resource_tracker.ensure_running()  # its own start would lift the block
+    start_tracker()  # its own start would lift the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_tracker() -> None:
+    """Starts multiprocessing's resource tracker, which ignores Ctrl-C and SIGTERM, so that a lost terminal leaves it alone too.
+
+    One that died before its processes is followed by another, which complains of all that it does not know.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it inherits that and keeps it
+    try:
+        resource_tracker.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -79,6 +79,7 @@ class Store:
         self.folder, self.sealed = folder, sealed
         self.patience = patience or Patience()
         self.damage: journal.Damage | None = None
+        self.doubtful = False  # whether the journal may have a result whose writing failed
         self._lock = FolderLock(folder)
         path = folder / JOURNAL
         try:
@@ -109,12 +110,13 @@ class Store:
         """Brings the journal to the disk and closes it.
 
         Raises:
-            RunError: The last lines cannot be written.
+            RunError: The last lines cannot be written; after an error it is that one which is told.
         """
         try:
             self._journal.close()
         except OSError as trouble:
-            raise cannot_write(self.folder / JOURNAL, trouble) from trouble
+            if kind is None:
+                raise cannot_write(self.folder / JOURNAL, trouble) from trouble
         finally:
             self._lock.__exit__(kind, error, trace)
 
@@ -158,10 +160,19 @@ class Store:
             RunError: The line cannot be written; those before it are kept.
             Interrupted: The run was asked to end while it waited for the disk.
         """
+        line = line_of(result, sealed=result.benchmark in self.sealed)
         try:
-            self._journal.append(line_of(result, sealed=result.benchmark in self.sealed))
-        except OSError as error:
-            raise cannot_write(self.folder / JOURNAL, error) from error
+            self._journal.append(line)
+        except BaseException as error:
+            self.doubtful = True
+            if isinstance(error, OSError):
+                raise cannot_write(self.folder / JOURNAL, error) from error
+            raise
+
+    def settle(self) -> Iterator[Result]:
+        """What the journal holds once nothing more is written to it, however that ended."""
+        self._journal.settle()
+        return read_journal(self.folder)
 
     def sync_if_due(self) -> None:
         """Brings the journal's lines to the disk when they have waited for a second; to be called now and then."""

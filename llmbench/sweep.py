@@ -245,7 +245,10 @@ def _asked_the_same(manifest: Mapping[str, Any], overrides: Sequence[str]) -> bo
 
 def _engine(folder: Path) -> int:
     """Which of its sweep's engines served a finished job."""
-    rows = written_sweep(folder.parent).get("jobs") or []
+    try:
+        rows = written_sweep(folder.parent).get("jobs") or []
+    except RunError:  # which is said where the sweep is taken up
+        return 0
     found: dict[str, Any] = next((row for row in rows if Path(row["folder"]).name == folder.name), {})
     return int(found.get("engine") or 0)
 

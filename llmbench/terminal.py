@@ -17,6 +17,7 @@ from llmbench.cache import use
 from llmbench.redaction import without_secrets
 from llmbench.repeats import RepeatStatistics
 from llmbench.resume import sittings
+from llmbench.streams import unfailing
 from llmbench.summary import BenchmarkSummary, Summary
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Terminal:
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, *, quiet: bool = False) -> None:
         """Takes the streams of results and of progress; by default the process's own."""
-        out, err = out or sys.stdout, err or sys.stderr
+        out, err = unfailing(out or sys.stdout), unfailing(err or sys.stderr)
         self.out = Console(
             file=out, quiet=quiet, width=None if out.isatty() else PLAIN_WIDTH, highlight=False
         )

@@ -36,15 +36,24 @@ def equal(sample: Sample, answer: str) -> bool:
         return re.match("(a+)+$", "a" * 99 + "b") is None
     if answer == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
-    if answer.startswith("once "):
-        mark = Path(answer.removeprefix("once "))
-        if not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return True
+    kind, once, mark = answer.partition(" once ")
+    if once:
+        return _once(kind, Path(mark))
     if answer.startswith("sleep "):
         Path(answer.removeprefix("sleep ")).touch()
         time.sleep(3600)
     if answer == "eat":
         return len(b"x" * (64 << 30)) > 0
     raise RuntimeError(answer)
+
+
+def _once(kind: str, mark: Path) -> bool:
+    """Misbehaves in the first worker and is right in another."""
+    if mark.exists():
+        return mark.read_text() != str(os.getpid())
+    mark.write_text(str(os.getpid()))
+    if kind == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "hangs":
+        time.sleep(3600)
+    return len(b"x" * (64 << 30)) > 0

@@ -181,6 +181,23 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, st
     assert 3 <= journal.read_text().count("\n") < 48
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_of_a_runs_processes_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "llmbench", "engine=fake", "engine.args={step_s: 0.05}", "batch_size=2"]
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        journal = wait_for_journal(tmp_path, lines=3)
+        os.killpg(process.pid, number)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    last = said.splitlines()[-1]
+    assert last.startswith("llmbench: Interrupted")
+    assert "Traceback" not in said
+    assert json.loads((journal.parent / "summary.json").read_text())["status"] == "interrupted"
+
+
 def wait_for_journal(folder: Path, lines: int, seconds: float = 60) -> Path:
     end = time.monotonic() + seconds
     while time.monotonic() < end:

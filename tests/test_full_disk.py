@@ -73,19 +73,43 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(place: Path) -> None:
     assert any("paused" in warning for warning in run.summary["warnings"])
 
 
+def test_a_pause_that_cannot_be_told_is_one_all_the_same(place: Path) -> None:
+    mount("-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place))
+    with started(place.parent, *MANY, f"hydra.run.dir={place / 'run'}", errors=Path("/dev/full")) as process:
+        until(lambda: stands_still(place / "run"))
+        assert process.poll() is None
+        mount("-o", "remount,size=32m", str(place))
+        assert process.wait(LIMIT_S) == 0
+    run = load_run(place / "run")
+    assert len(run.results) == 800
+    assert [(s["status"], s["results"]) for s in run.summary["sittings"]] == [("finished", 800)]
+
+
+def stands_still(folder: Path) -> bool:
+    """Whether a run's journal ends within a line, which means that the disk takes no more."""
+    journal = folder / JOURNAL
+    return journal.exists() and journal.read_bytes()[-1:] not in (b"\n", b"")
+
+
 def load_whole_lines(folder: Path) -> list[bytes]:
     return (folder / JOURNAL).read_bytes().split(b"\n")[:-1]
 
 
-def test_ctrl_c_ends_a_pause_and_what_was_journalled_is_gone_on_with(place: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_pause_and_what_was_journalled_is_gone_on_with(
+    place: Path, number: signal.Signals, status: int
+) -> None:
     mount("-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place))
     log = place.parent / "said.txt"
     with started(place.parent, *MANY, f"hydra.run.dir={place / 'run'}", errors=log) as process:
         until(lambda: "the run pauses" in log.read_text())
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         process.wait(LIMIT_S)
-    assert process.returncode in (1, 130)
-    assert "Traceback" not in log.read_text()
+    assert process.returncode == status
+    said = log.read_text()
+    assert "Traceback" not in said
+    assert "because the run is to end" in said
+    assert "Interrupted; what was finished is in" in said
     kept = load_whole_lines(place / "run")
     mount("-o", "remount,size=32m", str(place))
     assert main([f"resume={place / 'run'}"]) == 0
@@ -100,7 +124,11 @@ def test_patience_can_be_set(place: Path) -> None:
         place.parent, *MANY, f"hydra.run.dir={place / 'run'}", "disk_wait_s=0.5", errors=log
     ) as process:
         assert process.wait(LIMIT_S) == 1
-    last = log.read_text().splitlines()[-1]
+    said = log.read_text()
+    assert said.count("the run pauses") == said.count("gives up after a pause of") == 1
+    assert "is over" not in said
+    last = said.splitlines()[-1]
+    assert f"{JOURNAL} cannot be written" in last
     assert "cannot be written (No space left on device); what was journalled is kept." in last
     assert "resume=" in last
 

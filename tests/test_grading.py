@@ -70,15 +70,30 @@ def test_hanging_dying_and_greedy_graders_take_one_answer_with_them(grader: Grad
 
 
 def test_a_text_whose_worker_died_is_graded_again_once(grader: Grader[str], tmp_path: Path) -> None:
-    for kind in ("segfault", f"once {tmp_path / 'mark'}", "die"):
+    for kind in ("segfault", f"dies once {tmp_path / 'mark'}", "die"):
         grader.submit(kind.split()[0], HOSTILE, sample("x"), kind, FinishReason.STOP)
     scores = dict(grader.finished(wait=True))
     assert {ticket: score.outcome for ticket, score in scores.items()} == {
         "segfault": Outcome.ERROR,
-        "once": Outcome.CORRECT,
+        "dies": Outcome.CORRECT,
         "die": Outcome.ERROR,
     }
-    assert "tried again" in scores["segfault"].explanation
+    assert "tried again died" in scores["segfault"].explanation
+
+
+def test_a_text_that_ran_out_of_memory_is_graded_again_once_and_one_that_hung_is_not(
+    grader: Grader[str], tmp_path: Path
+) -> None:
+    for kind in ("eat", "eats once", "hangs once"):
+        text = f"{kind} {tmp_path / kind.replace(' ', '-')}" if "once" in kind else kind
+        grader.submit(kind, HOSTILE, sample("x"), text, FinishReason.STOP)
+    scores = dict(grader.finished(wait=True))
+    assert {ticket: score.outcome for ticket, score in scores.items()} == {
+        "eat": Outcome.ERROR,
+        "eats once": Outcome.CORRECT,
+        "hangs once": Outcome.TIMEOUT,
+    }
+    assert "tried again ran out of memory" in scores["eat"].explanation
 
 
 def kill_workers() -> None:

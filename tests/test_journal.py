@@ -163,7 +163,7 @@ def test_patience_has_an_end_and_hears_ctrl_c(tmp_path: Path, monkeypatch: pytes
         threading.Timer(0.05, lambda: setattr(stop, "signal_number", 2)).start()
         with pytest.raises(Interrupted):
             store.append(RESULT)
-        with pytest.raises(RunError):  # it ends: nobody waits any more
+        with pytest.raises(Interrupted):  # it ends: nobody waits any more
             store.append(RESULT)
         monkeypatch.undo()
 
@@ -270,3 +270,26 @@ def test_a_lock_is_held_until_the_last_holder_of_the_process_leaves(tmp_path: Pa
     assert subprocess.run(again, check=False, capture_output=True).returncode == 1
     second.__exit__(None, None, None)
     assert subprocess.run(again, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_settled_journal_holds_what_was_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
+) -> None:
+    store = Store(tmp_path / "run")
+    for number in range(2):
+        store.append(replace(RESULT, sample_id=str(number)))
+    refused = stubborn(monkeypatch, 2)
+    with pytest.raises(RunError, match="cannot be written"):  # half of it is
+        store.append(replace(RESULT, sample_id="2"))
+    assert len(refused) == 2
+    assert store.doubtful
+    if not comes_back:
+        monkeypatch.undo()
+        stubborn(monkeypatch, FOR_EVER)
+    counted = [r.sample_id for r in store.settle()]
+    monkeypatch.undo()
+    store.__exit__(None, None, None)
+    assert counted == (["0", "1", "2"] if comes_back else ["0", "1"])
+    assert [r.sample_id for r in read_journal(tmp_path / "run")] == counted
+    assert (tmp_path / "run" / JOURNAL).read_bytes().endswith(b"\n")

@@ -1,7 +1,12 @@
+import io
 import json
+import signal
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
 from llmbench import pipeline
@@ -11,6 +16,8 @@ from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.store import Store, load_run, read_journal
 from llmbench.summary import Summary
+from llmbench.terminal import Terminal
+from tests import held_back
 from tests.conftest import FakeEngines
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
@@ -223,6 +230,35 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     back = load_run(tmp_path / "run")
     assert back.summary["status"] == "interrupted"
     assert 4 <= len(back.results) < 12
+
+
+def test_an_interrupted_run_gives_up_grading_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, stop, err = tmp_path / "held", Stop(), io.StringIO()
+    monkeypatch.setenv(held_back.FILE, str(file))
+    monkeypatch.setattr("llmbench.asking.GATHER_S", 0.2)
+    file.touch()
+
+    def interrupt() -> None:
+        while not list(tmp_path.glob("*.waits")):
+            time.sleep(0.02)
+        stop.signal_number = signal.SIGTERM
+
+    config = compose([*ARITHMETIC, f"benchmarks.arithmetic.module={held_back.__name__}"])
+    ending = threading.Thread(target=interrupt)
+    with says("7").pool() as pool:
+        ending.start()
+        with pytest.raises(Interrupted):
+            pipeline.run(config, tmp_path / "run", terminal=Terminal(err, err), stop=stop, pool=pool)
+        ending.join()
+        assert not any(psutil.pid_exists(int(path.stem)) for path in tmp_path.glob("*.waits"))
+        back = load_run(tmp_path / "run")
+        assert (back.summary["status"], back.results) == ("interrupted", [])
+        assert "12 answers could not be graded within" in err.getvalue()
+        file.unlink()
+        found = pipeline.run(config, tmp_path / "run", pool=pool, goes_on=True, resumes=True)
+    assert (found.status, found.benchmarks["arithmetic"].n) == ("finished", 12)
 
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ TWO_ENGINES = (
     "model.max_length=4096,2048",
     "hydra.sweep.dir=sweep",
 )
+WITH_PAGE = tuple(a for a in TWO_ENGINES if a != "report=false")
 SLOW = "engine.args={step_s: 0.05}"
 
 
@@ -121,3 +123,50 @@ def test_summaries_of_before_there_were_sittings_count() -> None:
     assert sweeps.read({"loads": 3, "time_s": 7.5}) == [SweepSitting("", 0.0, "ended", loads=3, time_s=7.5)]
     assert sweeps.read({}) == []
     assert sweeps.read({"loads": 1, "time_s": 1.0, "sittings": [{"what": 1}]})[0].loads == 1
+
+
+@pytest.mark.parametrize("left", ['{"status": "run', "", "[]", '{"jobs": [{}]}', None])
+def test_a_sweep_whose_summary_is_lost_goes_on(left: str | None, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*TWO_ENGINES, "engine.args={break_after: 20}"]) == 1
+    assert [job["status"] for job in written()["jobs"]] == ["failed", "failed"]
+    assert main(["resume=sweep"]) == 0
+    before = {path: path.read_bytes() for path in Path("sweep").glob("*/samples.jsonl")}
+    if left is None:
+        Path("sweep", SUMMARY).unlink()
+    else:
+        Path("sweep", SUMMARY).write_text(left)
+    capfd.readouterr()
+    assert main(["resume=sweep"]) == 0
+    said = capfd.readouterr().err
+    assert ("made again from the jobs" in said) == (left is not None)
+    assert len(said.splitlines()) == (left is not None)
+    assert [job["status"] for job in written()["jobs"]] == ["finished", "finished"]
+    assert {path: path.read_bytes() for path in Path("sweep").glob("*/samples.jsonl")} == before
+
+
+@pytest.mark.parametrize("blocked", [".report.html.part", f".{SUMMARY}.part"])
+def test_trouble_with_a_sweeps_files_is_said_once_without_a_traceback(
+    blocked: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("sweep", blocked, "taken").mkdir(parents=True)
+    main(WITH_PAGE)
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert said.count("report could not be written") == (blocked == ".report.html.part")
+    assert said.count("At the end of the sweep it is tried again.") == (blocked != ".report.html.part")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_page_is_made_ends_the_sweep_in_order(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("llmbench.report.write_many", lambda *_, **__: os.kill(os.getpid(), number))
+        assert main(WITH_PAGE) == 128 + number
+    said = capfd.readouterr()
+    assert "Interrupted" in said.err
+    assert "resume=" in said.err
+    assert "2 jobs: 1 finished, 1 not begun" in said.out
+    assert written()["status"] == "interrupted"
+    assert main(["resume=sweep"]) == 0
+    assert [job["status"] for job in written()["jobs"]] == ["finished", "finished"]

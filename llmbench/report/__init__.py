@@ -1,13 +1,13 @@
 """Reports: `python -m llmbench.report RUN [RUN …]` writes one HTML file that needs no network."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmbench.compare.settings import read_config
-from llmbench.errors import RunError
+from llmbench.errors import LlmbenchError, RunError
+from llmbench.messages import one_line
 from llmbench.report.entries import Entry
 from llmbench.report.many import report_of_many
 from llmbench.report.one import Material, report
@@ -26,8 +26,6 @@ from llmbench.telemetry.trace import read_trace
 
 if TYPE_CHECKING:
     from llmbench.sweep import Job
-
-log = logging.getLogger(__name__)
 
 __all__ = ["Material", "report", "report_of_many", "write_many", "write_one", "write_report"]
 
@@ -121,8 +119,8 @@ def write_many(
     return Path(to)
 
 
-def report_sweep(jobs: "Sequence[Job]", folder: Path) -> None:
-    """The page of a sweep's jobs so far; trouble with it goes to the log and never ends the sweep."""
+def report_sweep(jobs: "Sequence[Job]", folder: Path) -> str | None:
+    """The page of a sweep's jobs so far; trouble with it never ends the sweep, and is told in a sentence."""
     failed = {
         f"job {job.number} ({' '.join(job.overrides)})": job.error for job in jobs if job.error is not None
     }
@@ -132,8 +130,9 @@ def report_sweep(jobs: "Sequence[Job]", folder: Path) -> None:
     try:
         if runs:
             write_many(runs, folder / REPORT, failed=failed)
-    except Exception:
-        log.exception("the sweep's report could not be written")
+    except Exception as error:  # noqa: BLE001 - whatever a folder holds; no log is open between two jobs
+        return str(error) if isinstance(error, LlmbenchError) else f"{one_line(error)}."
+    return None
 
 
 def runs_below(folder: Path) -> list[Path]:

@@ -1,0 +1,26 @@
+"""What SIGTERM and a lost terminal (SIGHUP) do where no run listens: before the first, between two jobs of a sweep, after the last."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from llmbench.errors import Interrupted
+
+
+@contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Has them end the program as Ctrl-C does, with its last words; only in the main thread, as signals are."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    ending = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    before = {number: signal.signal(number, handle) for number in ending if main}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,69 @@
+"""Streams to a person. What is said never ends a run: what a full disk, a closed pipe or nobody takes is dropped."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO, cast
+
+REFUSALS = (OSError, ValueError)
+"""How a stream refuses: the disk is full, the reader has gone; the stream is closed, or its encoding lacks a character."""
+
+
+class _Unfailing:
+    """A stream, but for what it raises where something is written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(*REFUSALS):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(*REFUSALS):
+            self._stream.flush()
+
+    def close(self) -> None:
+        with suppress(*REFUSALS):
+            self._stream.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        return getattr(self._stream, name)
+
+
+class _Nobody(io.TextIOBase):
+    """Stands for a stream that was closed before the program began."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def unfailing(stream: TextIO | None) -> TextIO:
+    """The stream, made so that writing to it raises nothing; None, as Python has it for a closed one, takes everything."""
+    if isinstance(stream, _Unfailing):
+        return stream
+    return cast("TextIO", _Unfailing(cast("TextIO", _Nobody()) if stream is None else stream))
+
+
+def open_missing() -> None:
+    """Has descriptors 0, 1 and 2 lead to nothing where they are closed, before another file gets their numbers."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - as it is defined; it gets the lowest number
+
+
+def flush() -> None:
+    """Brings out what was said; what is refused is dropped, so that Python does not try, and complain, when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except REFUSALS:
+            with suppress(*REFUSALS):
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, stream.fileno())
+                os.close(nothing)

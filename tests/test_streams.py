@@ -1,0 +1,76 @@
+"""What is said never ends a run: streams that refuse, at the terminal and beside it."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmbench import pipeline
+from llmbench.cli import compose, main
+from llmbench.progress import Progress
+from llmbench.streams import flush, unfailing
+from llmbench.terminal import Terminal
+
+RUN = ("engine=fake", "benchmark=arithmetic", "limit=5", "report=false")
+
+
+class Full(io.StringIO):
+    """A stream to a full disk."""
+
+    def write(self, _: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_stream_that_refuses_is_written_to_all_the_same() -> None:
+    for stream in (Full(), None, io.TextIOWrapper(io.BytesIO(), "ascii")):
+        heard = unfailing(stream)
+        assert heard.write("Größe") == 5
+        heard.flush()
+        assert not heard.isatty()
+        assert unfailing(heard) is heard
+    closed = io.StringIO()
+    closed.close()
+    unfailing(closed).write("a")
+
+
+def test_a_run_goes_on_when_nothing_that_it_says_is_taken(tmp_path: Path) -> None:
+    terminal = Terminal(Full(), Full())
+    found = pipeline.run(compose(RUN), tmp_path / "run", terminal=terminal)
+    assert (found.status, found.benchmarks["arithmetic"].n) == ("finished", 5)
+    terminal.table(found, "run")
+    with Progress(terminal, {"b": 2}) as progress:
+        progress.show(10)
+
+
+def test_the_command_line_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Full())
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert main([*RUN, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    assert main([*RUN, f"hydra.run.dir={tmp_path / 'run'}"]) == 1  # which is complained of
+    flush()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "| true", "> /dev/full", "> /dev/full 2>&1"])
+def test_streams_that_nobody_reads_cost_neither_run_nor_export_nor_status(
+    tmp_path: Path, closed: str
+) -> None:
+    arguments = " ".join((*RUN, "hydra.run.dir=run", "export=[csv]"))
+    command = f"set -o pipefail; {sys.executable} -m llmbench {arguments} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not any(word in done.stderr for word in ("Traceback", "Exception ignored", "Error"))
+    assert (tmp_path / "run" / "samples.csv").is_file()
