@@ -366,7 +366,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     return from_hydra(composed)
 
 
-def _text(arguments: list[str]) -> list[str]:
+def _text(arguments: Sequence[str]) -> Sequence[str]:
     """The arguments, which must be text; what they resume may have a name that is none.
 
     Raises:

@@ -149,7 +149,7 @@ def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
         return None
     if found.bad:
         aside = path.with_suffix(f".damaged{path.suffix}")
-        before = files.read(aside) if aside.exists() else b""
+        before = files.read(aside) if aside.exists() and not aside.is_symlink() else b""
         files.write_new(aside, (before, b"\n".join(found.bad), b"\n"))
     files.replace(path, (line + b"\n" for line in kept))
     return found.damage

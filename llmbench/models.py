@@ -15,6 +15,18 @@ from llmbench.errors import ModelError
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 
 
+REFUSED_PICKLE = "Weights only load failed"
+"""How torch begins to tell of weights that are a pickle with more than tensors in it; it goes on to say how to run that all the same."""
+
+
+def pickle_refused(name: str) -> str:
+    """What the user is told of it."""
+    return (
+        f"The weights of {name} are a pickle that is broken or holds more than tensors, so it was not loaded; "
+        "use a checkpoint with safetensors."
+    )
+
+
 HEADER_BYTES = 100_000_000
 """Of a safetensors file, by its own specification."""
 

@@ -625,6 +625,14 @@ def test_what_a_process_leaves_to_the_next_is_written_into_no_link(
     assert not (mine.parent / recovery.FILE).exists()
 
 
+def test_damaged_lines_are_put_beside_nothing_of_others(mine: Path, unfinished: Path) -> None:
+    with (unfinished / "samples.jsonl").open("ab") as file:
+        file.write(b"damaged\n")
+    (unfinished / "samples.damaged.jsonl").symlink_to(mine)
+    assert main(["engine=fake", f"resume={unfinished}"]) == 0
+    assert (unfinished / "samples.damaged.jsonl").read_bytes() == b"damaged\n"
+
+
 def test_an_export_goes_into_no_folder_behind_a_link(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (run.parent / "theirs").mkdir()
     (run / "lm_eval").symlink_to("../theirs")

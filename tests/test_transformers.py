@@ -1,5 +1,7 @@
 """The engine with static batches: SmolLM2 in float32 on one thread, short outputs; and what it refuses, without a model."""
 
+import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +11,12 @@ import pytest
 
 from llmbench import elicitation, pipeline
 from llmbench.cli import compose
+from llmbench.config import ModelConfig
 from llmbench.engine.base import Workload, find_checkpoint, open_engine
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.transformers import Text, TransformersEngine, check_machine, draw, find_stop, penalised
 from llmbench.errors import ConfigError, EngineError
-from llmbench.models import Checkpoint
+from llmbench.models import Checkpoint, locate
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.store import load_run
@@ -75,6 +78,30 @@ def bench(loaded: Bench) -> Iterator[Bench]:
     loaded.engine.begin(loaded.tokenizer, WORK, loaded=True)
     yield loaded
     loaded.engine.abort()
+
+
+class Evil:
+    """What a pickle may hold: a call, made by whoever loads it."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_a_pickle_that_calls_something_is_not_loaded(tmp_path: Path) -> None:
+    folder, mark = tmp_path / "model", tmp_path / "called"
+    folder.mkdir()
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8, **sizes}
+    (folder / "config.json").write_text(json.dumps(config))
+    torch.save({"model.norm.weight": Evil(mark)}, folder / "pytorch_model.bin")
+    engine = open_engine(compose(ON_CPU), locate(ModelConfig(name="m", path=str(folder))))
+    engine.prepare()
+    with pytest.raises(EngineError, match="are a pickle that is broken or holds more than tensors"):
+        engine.load(WORK, lambda _: None)
+    assert not mark.exists()
 
 
 def test_left_padding_changes_no_token(bench: Bench) -> None:

@@ -96,6 +96,10 @@ def test_packages_that_break_the_cpu_build_are_named_with_the_cure(on: Machine) 
         ),
         ("EngineArgs.__init__() got an unexpected keyword argument 'foo'", "engine.args.foo"),
         ("Unknown quantization method: 5bit. Must be one of", "model.quantization=5bit"),
+        (
+            "Weights only load failed. Set it to False.",
+            "are a pickle that is broken or holds more than tensors",
+        ),
         ("something new", "something new; the log has more"),
     ],
 )

@@ -35,7 +35,7 @@ from llmbench.errors import (
     Shortage,
     let_go,
 )
-from llmbench.models import Checkpoint, settings
+from llmbench.models import REFUSED_PICKLE, Checkpoint, pickle_refused, settings
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
@@ -365,6 +365,8 @@ class TransformersEngine:
                 Shortage("weights", spoiled=True),
             )
         text = str(error)
+        if REFUSED_PICKLE in text:
+            return EngineError(pickle_refused(self._config.model.name))
         if "unexpected keyword argument" in text and self._config.engine.args:
             return EngineError(f"engine.args holds what from_pretrained does not take: {_first_line(error)}.")
         return EngineError(f"transformers could not load the model: {_first_line(error)}; the log has more.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmbench.config import Config
 from llmbench.errors import Cause, EngineDiedError, EngineError, OutOfMemoryError, Shortage
+from llmbench.models import REFUSED_PICKLE, pickle_refused
 
 STDERR = 2
 TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
@@ -154,6 +155,7 @@ def _less(config: Config) -> float:
 
 
 _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
+    (REFUSED_PICKLE, lambda _, config: pickle_refused(config.model.name)),
     (
         r"Free memory on device",
         lambda _, config: (
