@@ -124,10 +124,16 @@ class Invocation:
 
     @staticmethod
     def _written_before(folder: Path) -> dict[str, Any]:
-        """What the sweep's summary holds; without one that can be read its jobs tell what was done."""
+        """What the sweep's summary holds; without one that can be read its jobs tell what was done.
+
+        Raises:
+            RunError: It cannot be read, and nothing says that a sweep began there.
+        """
         try:
             return sweep.written_sweep(folder)
         except RunError as error:
+            if not (folder / BEGUN).is_file():
+                raise  # somebody else's file
             what = str(error).removesuffix(f"; {MEND}").rstrip(".")
             Terminal().notice(
                 f"{what}; it is made again from the jobs, without how long the earlier sittings took."
@@ -392,8 +398,8 @@ def _main(invocation: Invocation) -> int:
         )
         return 1
     try:
-        commandline.refuse_names(invocation.arguments)
-        invocation.arguments = _text(commandline.expand(invocation.arguments))
+        commandline.refuse_interpolation(str(Path.cwd()), f"The working directory {Path.cwd()}")
+        invocation.arguments = _text(commandline.expand(_text(invocation.arguments)))
     except (LlmbenchError, OSError) as error:
         messages.complain(
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."

@@ -41,7 +41,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     typed = [a for a in arguments if not a.startswith(SETTING)]
     name = _unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
-    _refuse_interpolation(str(folder), f"resume={folder}")
+    refuse_interpolation(str(folder), f"resume={folder}")
     typed = [a for a in typed if not _names_its_place(a, folder)]
     whole = any(STARTS_A_SWEEP.match(a) for a in typed)
     if whole:
@@ -210,22 +210,12 @@ def _escaped(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def refuse_names(arguments: Sequence[str]) -> None:
-    """Refuses folders that neither Hydra nor a manifest can name, before either fails on them.
+def refuse_interpolation(text: str, name: str) -> None:
+    """Refuses a folder that Hydra would take for something else.
 
     Raises:
-        ConfigError: An argument or the working directory is no UTF-8, or the latter holds `${`.
+        ConfigError: Its name holds `${`.
     """
-    here = str(Path.cwd())
-    for text, name in ((here, f"The working directory {here}"), *((a, a) for a in arguments)):
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ConfigError(f"{name} is not in UTF-8; use another name.") from None
-    _refuse_interpolation(here, f"The working directory {here}")
-
-
-def _refuse_interpolation(text: str, name: str) -> None:
     if "${" in text:
         raise ConfigError(f"{name} holds ${{, which Hydra would replace by a setting; use another name.")
 
