@@ -24,3 +24,21 @@ def as_interrupts() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Has signals that would end the run heeded only at the end of the context: what is half begun can neither go on nor be ended."""
+    came: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if main}
+    handled = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for listened in handled:
+        signal.signal(listened, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for listened, handler in handled.items():
+            signal.signal(listened, handler)
+    for number in came:
+        handled[signal.Signals(number)](number, None)

@@ -24,6 +24,7 @@ from typing import Any, Generic, Self, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from llmbench.benchmarks.base import import_module, score
+from llmbench.ending import deferred
 from llmbench.errors import GradingError
 from llmbench.processes import blocked_sigint, end_with_parent
 from llmbench.records import FinishReason, Outcome, Sample, Score
@@ -110,7 +111,7 @@ class Grader(Generic[Ticket]):
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        with blocked_sigint(), _one_thread():
+        with deferred(), blocked_sigint(), _one_thread():
             self._pool = ProcessPool(
                 self._workers, initializer=_prepare, initargs=(self._modules,), context=context
             )

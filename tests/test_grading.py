@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -11,7 +12,8 @@ import pytest
 
 from llmbench import grading
 from llmbench.benchmarks import math as math_benchmark
-from llmbench.errors import GradingError
+from llmbench.ending import as_interrupts
+from llmbench.errors import GradingError, Interrupted
 from llmbench.grading import Grader
 from llmbench.records import FinishReason, Outcome, Sample
 
@@ -175,3 +177,20 @@ def test_no_worker_is_left_behind() -> None:
         list(grader.finished(wait=True))
         assert workers_now() - before
     assert not workers_now() - before
+
+
+def test_a_signal_while_the_workers_start_is_heeded_once_they_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pebble, left in the middle of its start, starts once more when it is to end, and then waits for itself for ever."""
+    start = threading.Thread.start
+
+    def signalled(thread: threading.Thread) -> None:
+        start(thread)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(threading.Thread, "start", signalled)
+    grader = Grader[str](workers=1)
+    with as_interrupts():
+        with pytest.raises(Interrupted):
+            grader.__enter__()
+        monkeypatch.undo()
+        grader.close(at_once=False)
