@@ -386,7 +386,11 @@ def _text(arguments: Sequence[str]) -> Sequence[str]:
 def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
     with redirect_stdout(unfailing(sys.stdout)), redirect_stderr(unfailing(sys.stderr)), as_interrupts():
-        return _main(Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends))
+        invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends)
+        try:
+            return _main(invocation)
+        except KeyboardInterrupt as error:  # before the first job or after the last
+            return _interrupted(error, invocation)
 
 
 def _main(invocation: Invocation) -> int:

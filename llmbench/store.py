@@ -8,6 +8,7 @@ trace.jsonl   telemetry over time         memory.log      the same in lines to r
 import base64
 import dataclasses
 import os
+import shlex
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
     "llmbench.log",
 )
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
+ASKED_FOR = ("samples.csv", "samples.parquet", "lm_eval", "predictions.jsonl")
+"""What exports and SWE-bench leave."""
 BEGUN = "sweep.json"
 """In a sweep's folder: how it was begun."""
 MEND = "take it from a backup, or run again."
@@ -186,9 +189,9 @@ def in_the_way(folder: Path) -> str | None:
     """The name of a file there that a run would lose or overwrite; None where none has begun, so that one may begin.
 
     What a run makes before its manifest is no beginning: an empty config.yaml, an empty journal, and a manifest that says
-    only how it was called. Its log is added to, and other names are never touched.
+    only how it was called. Its log is added to, and other names are never touched. What a run leaves only where it is asked to counts always.
     """
-    for name in (MANIFEST, SUMMARY, TRACE, MEMORY_LOG, REPORT, CONFIG, JOURNAL):
+    for name in (MANIFEST, SUMMARY, TRACE, MEMORY_LOG, REPORT, CONFIG, JOURNAL, *ASKED_FOR):
         path = folder / name
         if not os.path.lexists(path):
             continue
@@ -215,7 +218,7 @@ def refuse_taken(folder: Path) -> None:
     name = in_the_way(folder)
     if name == MANIFEST:
         raise RunError(
-            f"{folder} holds a run already; resume={folder} goes on with it, hydra.run.dir=FOLDER begins another."
+            f"{folder} holds a run already; resume={shlex.quote(str(folder))} goes on with it, hydra.run.dir=FOLDER begins another."
         )
     if name is not None:
         raise RunError(

@@ -138,7 +138,9 @@ def test_a_sweep_that_was_killed_before_it_was_written_down_begins_again(
     assert main(command) == 0
 
 
-@pytest.mark.parametrize("name", [CONFIG, MANIFEST, SUMMARY, JOURNAL, REPORT, "trace.jsonl", "memory.log"])
+@pytest.mark.parametrize(
+    "name", [CONFIG, MANIFEST, SUMMARY, JOURNAL, REPORT, "trace.jsonl", "memory.log", "samples.csv"]
+)
 def test_what_somebody_put_there_is_never_overwritten(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

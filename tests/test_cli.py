@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from llmbench.cli import main
+from llmbench.resume import commandline
+
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
 
@@ -196,6 +199,19 @@ def test_a_signal_to_all_of_a_runs_processes_ends_it_in_order(tmp_path: Path, nu
     assert last.startswith("llmbench: Interrupted")
     assert "Traceback" not in said
     assert json.loads((journal.parent / "summary.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_run_is_one_word(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def signalled(arguments: list[str]) -> list[str]:
+        signal.raise_signal(number)
+        return arguments
+
+    monkeypatch.setattr(commandline, "expand", signalled)
+    assert main(["engine=fake", "limit=1"]) == 128 + number
+    assert capfd.readouterr().err == "llmbench: Interrupted.\n"
 
 
 def wait_for_journal(folder: Path, lines: int, seconds: float = 60) -> Path:

@@ -1,7 +1,9 @@
 """A run's results for other programs, made by the fake engine and read back by the programs themselves."""
 
 import csv
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from llmbench.cli import compose
 from llmbench.errors import ConfigError, RunError
-from llmbench.export import export_run
+from llmbench.export import export_run, tables
 from llmbench.export.__main__ import main
 from llmbench.session import run_job
 from tests.made_runs import MCQ, make, place, right_where
@@ -187,8 +189,13 @@ def test_a_run_exports_at_its_end(tmp_path: Path) -> None:
     assert len(read_parquet(tmp_path / "samples.parquet")) == 8
 
 
-def test_an_export_that_fails_loses_no_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "samples.csv").mkdir()  # stands in the way
+def test_an_export_that_fails_loses_no_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tables, "csv", full)
     found = run_job(compose([*FEW, "export=[csv]"]), tmp_path, FEW, named=True)
     assert found is not None
     assert found.status == "finished"

@@ -1,8 +1,10 @@
 """A run goes on only with the checkpoint that gave its results."""
 
+import json
 import os
 import shutil
 import signal
+import struct
 from dataclasses import asdict
 from pathlib import Path
 
@@ -178,6 +180,41 @@ def test_large_files_are_looked_at_in_blocks(tmp_path: Path, monkeypatch: pytest
         file.write(b"x")
     with pytest.raises(ConfigError, match="is not the one"):
         weights.compare(told, weights.row(here), tmp_path)
+
+
+def test_no_tensor_of_a_large_file_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "LARGEST_WHOLE", 1000)
+    monkeypatch.setattr(weights, "BLOCKS", 2)
+    tensors, size = 4, 64 << 10
+    entries = {
+        f"layer.{n}": {"dtype": "U8", "shape": [size], "data_offsets": [n * size, (n + 1) * size]}
+        for n in range(tensors)
+    }
+    header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
+    folder = checkpoint(tmp_path / "ck")
+    (folder / "model.bin").unlink()
+    file = folder / "model.safetensors"
+    here = Checkpoint(str(folder), None, local=True, folder=str(folder))
+
+    def content(changed: int | None) -> object:
+        data = b"".join((b"b" if n == changed else b"a") * size for n in range(tensors))
+        file.write_bytes(struct.pack("<Q", len(header)) + header + data)
+        return weights.row(here)["content"]
+
+    assert len({content(changed) for changed in (None, 0, 1, 2, 3)}) == 5
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"[]", b"{", b'{"a": 7}', b'{"a": {"data_offsets": [1]}}', b'{"a": {"data_offsets": ["x", null]}}'],
+)
+def test_a_header_that_says_nothing_leaves_the_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: bytes
+) -> None:
+    monkeypatch.setattr(weights, "LARGEST_WHOLE", 1000)
+    folder = checkpoint(tmp_path / "ck")
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(64 << 10))
+    assert weights.known(weights.row(Checkpoint(str(folder), None, local=True, folder=str(folder))))
 
 
 def test_what_changed_while_it_was_loaded_has_no_mark(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Which checkpoint gave a run's results, so that those of another one are never put beside them.
 
 Of a checkpoint from the hub it is the commit. Of a local folder it is the content of the files that decide an answer: small ones
-as a whole, of large ones the length, the header and blocks spread so closely that every matrix of a model is met. That reads
-1 MiB of a file of 5 GB, and a folder that was moved or copied is still the same; `times` then tells which files are not
+as a whole, of large ones the length, the header, blocks all over it and, where the header tells them apart, the middle of every tensor.
+That reads a few MiB of a file of 5 GB, and a folder that was moved or copied is still the same; `times` then tells which files are not
 known to be the same to the last byte.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from llmbench.cache.fingerprint import COMMIT, WEIGHTS
 from llmbench.errors import ConfigError
@@ -53,13 +55,28 @@ def row(checkpoint: Checkpoint, since: float | None = None) -> dict[str, Any]:
 
 
 def _add_blocks(file: Path, size: int, digest: "hashlib._Hash") -> None:
+    places = [(size - BLOCK) * number // (BLOCKS - 1) for number in range(BLOCKS)]
     with file.open("rb") as opened:
         if file.suffix == ".safetensors":
             head = opened.read(8)
-            digest.update(head + opened.read(min(struct.unpack("<Q", head)[0], HEADER_BYTES)))
-        for number in range(BLOCKS):
-            opened.seek((size - BLOCK) * number // (BLOCKS - 1))
+            header = opened.read(min(struct.unpack("<Q", head)[0], HEADER_BYTES))
+            digest.update(head + header)
+            places += _middles(header)
+        for place in places:
+            opened.seek(min(place, size - BLOCK))
             digest.update(opened.read(BLOCK))
+
+
+def _middles(header: bytes) -> list[int]:
+    """Where the middle of each tensor begins, in bytes from the file's beginning; none where the header cannot be read."""
+    try:
+        ranges = [
+            entry["data_offsets"] for name, entry in orjson.loads(header).items() if name != "__metadata__"
+        ]
+        middles = [8 + len(header) + (int(begin) + int(end) - BLOCK) // 2 for begin, end in ranges]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return []
+    return [max(0, middle) for middle in middles]
 
 
 def known(before: Mapping[str, Any]) -> bool:
@@ -97,7 +114,7 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> 
         )
     if known(before) and before.get("times") != now.get("times"):
         return (
-            f"The weight files of {now['name']} were written anew since the results so far; header, size and {BLOCKS} blocks "
-            "of each are the same."
+            f"The weight files of {now['name']} were written anew since the results so far; header, size, {BLOCKS} blocks "
+            "of each and the middle of every tensor are the same."
         )
     return None
