@@ -7,12 +7,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
-
 from llmbench import tracking
-from llmbench.config import Config, Tracker
+from llmbench.config import EXPORTS, Config, Tracker
 from llmbench.errors import RunError
-from llmbench.store import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_whole
+from llmbench.store import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
 from llmbench.terminal import Terminal
 
 log = logging.getLogger(__name__)
@@ -36,8 +34,7 @@ def make_up(config: Config, folder: Path, terminal: Terminal) -> None:
         from llmbench.report import write_one
 
         write_one(folder)
-    places = {name: "lm_eval" if name == "lm_eval" else f"samples.{name}" for name in config.export}
-    _export([name for name, place in places.items() if _is_stale(folder, place)], folder, terminal)
+    _export([name for name in config.export if _is_stale(folder, EXPORTS[name])], folder, terminal)
     tracked = read_object(folder / MANIFEST, Manifest).get("tracked")
     if tracked is not None and config.tracker.name not in tracked:
         _track(config, folder, terminal)
@@ -67,6 +64,6 @@ def _track(config: Config, folder: Path, terminal: Terminal) -> None:
     try:
         manifest = read_object(folder / MANIFEST, Manifest)
         manifest["tracked"] = [*(manifest.get("tracked") or ()), config.tracker.name]
-        write_whole(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
+        write_object(folder / MANIFEST, manifest)
     except RunError as error:  # at worst the tracker gets the run once more
         log.warning("%s", error)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import hydra
-import orjson
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
@@ -37,9 +36,9 @@ from llmbench.faults import Faults
 from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.resume import commandline, sweeps
-from llmbench.resume.sittings import RUNNING
+from llmbench.resume.sittings import RUNNING, iso
 from llmbench.resume.sweeps import SweepSitting
-from llmbench.store import BEGUN, JOURNAL, MANIFEST, MEND, REPORT, SUMMARY, Manifest, in_the_way, write_whole
+from llmbench.store import BEGUN, JOURNAL, MANIFEST, MEND, REPORT, SUMMARY, Manifest, in_the_way, write_object
 from llmbench.streams import unfailing
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
@@ -179,9 +178,9 @@ class Invocation:
         """Writes down how the sweep was begun, so that `resume=FOLDER` needs nothing else."""
         before, now = sweep.written(folder / BEGUN, Manifest), self.origin()
         if any(before.get(name) != value for name, value in now.items()):
-            started = before.get("started") or time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            started = before.get("started") or iso(time.time())
             begun = now | {"started": started}
-            write_whole(folder / BEGUN, orjson.dumps(begun, option=orjson.OPT_INDENT_2).decode())
+            write_object(folder / BEGUN, begun)
 
     def origin(self) -> dict[str, Any]:
         """How the command came about, for a manifest."""
@@ -545,8 +544,7 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         job.interrupted = True
         raise
     except Exception as error:
-        told = str(error) if isinstance(error, LlmbenchError) else messages.one_line(error)
-        job.error = redaction.without_secrets(told)
+        job.error = redaction.without_secrets(messages.told(error))
         if not invocation.multirun:
             invocation.failure = error
             return
@@ -574,7 +572,7 @@ def _make_up(job: Job, config: Config) -> None:
             afterwards.make_up(config, job.folder, terminal)
     except Exception as error:
         log.exception("job %d could not be completed", job.number)
-        terminal.notice(str(error) if isinstance(error, LlmbenchError) else messages.one_line(error))
+        terminal.notice(messages.told(error))
 
 
 def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *, chosen: bool) -> None:
@@ -604,7 +602,7 @@ def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *,
         job.folder, job.begun = before or job.folder, "before"
     else:
         told = {
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(clock.started())),
+            "started": iso(clock.started()),
             "overrides": job.overrides,
             **_origin(invocation),
         }
@@ -624,7 +622,6 @@ def _report_sweep(invocation: Invocation, config: Config | None) -> None:
     A job without settings, since they were refused, wants the page that the others have.
     """
     from llmbench.report import report_sweep
-    from llmbench.store import REPORT
 
     folder = invocation.sweep_folder
     if folder is not None and (config.report if config is not None else (folder / REPORT).exists()):

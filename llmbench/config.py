@@ -288,7 +288,8 @@ class Config:
 
 STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
 """Settings of engines that form batches beforehand."""
-EXPORTS = ("parquet", "csv", "lm_eval")
+EXPORTS = {"parquet": "samples.parquet", "csv": "samples.csv", "lm_eval": "lm_eval"}
+"""Forms of the results for other programs, and where in a run's folder each is."""
 """Forms in which a run's results can be written for other programs."""
 UNQUANTIZED = ("none", "bf16", "bfloat16")
 """Names people give to weights that are not quantised."""

@@ -146,6 +146,12 @@ def opened_to_add(path: Path, *, make: bool = True) -> int:
     return descriptor
 
 
+def torn(descriptor: int) -> bool:
+    """Whether a file of lines ends within one, as a killed process or a full disk may leave it."""
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
 def _refuse_other(found: os.stat_result, path: Path) -> None:
     if stat.S_ISLNK(found.st_mode):
         raise OSError(errno.ELOOP, "it is a link, and none is followed here", str(path))

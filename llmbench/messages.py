@@ -13,7 +13,7 @@ from yaml import YAMLError
 
 from llmbench import files, redaction
 from llmbench.config import Config, nearest, suggest
-from llmbench.errors import ConfigError
+from llmbench.errors import ConfigError, LlmbenchError
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,11 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, YAMLError):
         return files.yaml_reason(error)
     return (getattr(error, "strerror", None) or _sentences(str(error)) or type(error).__name__).rstrip(".")
+
+
+def told(error: BaseException) -> str:
+    """The error in a sentence: its own where it is one of llmbench's."""
+    return str(error) if isinstance(error, LlmbenchError) else one_line(error)
 
 
 def unexpected(error: BaseException, folder: Path | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llmbench.errors import Interrupted, RunError
+from llmbench.streams import silent
 
 LOOK_S = 0.25
 """Seconds between two tries."""
@@ -16,10 +17,6 @@ class Stopped(Protocol):
     """Tells which signal asked the run to end, if one did."""
 
     signal_number: int | None
-
-
-def _silent(_: str) -> None:
-    """Says nothing."""
 
 
 def _nothing() -> None:
@@ -40,7 +37,7 @@ class Patience:
 
     limit_s: float = 0.0
     stop: Stopped | None = None
-    say: Callable[[str], None] = _silent
+    say: Callable[[str], None] = silent
     paused_s: float = 0.0
     then: Callable[[], None] = _nothing
     spent: bool = False

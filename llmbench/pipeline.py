@@ -869,7 +869,7 @@ def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     """How the run came about, as far as it is known at the start."""
     return {
         "version": MANIFEST_VERSION,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(clock.started())),
+        "started": sittings.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": machine.git_commit(),
         "versions": machine.versions(),

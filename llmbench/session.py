@@ -9,8 +9,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from llmbench import afterwards, pipeline, references, tracking
 from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
@@ -31,7 +29,7 @@ from llmbench.store import (
     in_the_way,
     load_run,
     refuse_taken,
-    write_whole,
+    write_object,
 )
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
@@ -188,7 +186,7 @@ def claim(
             raise cannot_write(folder, error) from error
         told = {"version": pipeline.MANIFEST_VERSION, "status": STARTING, **origin}
         with suppress(RunError):  # a disk that takes nothing yet: the run itself waits for it
-            write_whole(candidate / MANIFEST, orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+            write_object(candidate / MANIFEST, told)
         return candidate, not new
     raise AssertionError("itertools.count does not end")
 

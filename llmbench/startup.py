@@ -428,9 +428,7 @@ def _append(file: Path, line: bytes) -> None:
     """Adds a line, and an end to the one before where that has none: its writer died, or is only just writing it."""
     opened = files.opened_to_add(file)
     try:
-        size = os.fstat(opened).st_size
-        torn = size > 0 and os.pread(opened, 1, size - 1) != b"\n"
-        os.write(opened, (b"\n" if torn else b"") + line + b"\n")
+        os.write(opened, (b"\n" if files.torn(opened) else b"") + line + b"\n")
     finally:
         os.close(opened)
 

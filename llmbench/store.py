@@ -19,6 +19,7 @@ from typing import Any, Self, TypedDict
 import orjson
 
 from llmbench import files, journal, shapes
+from llmbench.config import EXPORTS
 from llmbench.errors import RunError
 from llmbench.lock import FolderLock
 from llmbench.patience import Patience, cannot_write
@@ -34,7 +35,7 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
     "llmbench.log",
 )
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
-ASKED_FOR = ("samples.csv", "samples.parquet", "lm_eval", "predictions.jsonl")
+ASKED_FOR = (*EXPORTS.values(), "predictions.jsonl")
 """What exports and SWE-bench leave."""
 BEGUN = "sweep.json"
 """In a sweep's folder: how it was begun."""
@@ -239,6 +240,15 @@ def write_whole(path: Path, text: str) -> None:
         files.replace(path, (text.encode(), b"\n"))
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def write_object(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON object as a whole, to be read with `read_object`.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY

@@ -10,6 +10,10 @@ REFUSALS = (OSError, ValueError)
 """How a stream refuses: the disk is full, the reader has gone; the stream is closed, or its encoding lacks a character."""
 
 
+def silent(_: str) -> None:
+    """Tells a sentence to nobody."""
+
+
 class _Unfailing:
     """A stream, but for what it raises where something is written."""
 

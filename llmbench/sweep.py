@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypedDict, cast
 
-import orjson
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -23,7 +22,7 @@ from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
 from llmbench.resume.commandline import RUNS_DIR
 from llmbench.resume.sweeps import SweepSitting
-from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_whole
+from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 
@@ -324,7 +323,7 @@ def write(
         "jobs": [row(job) for job in jobs],
         "ablation": list(ablation) or None,
     }
-    write_whole(folder / SUMMARY, orjson.dumps(told, option=orjson.OPT_INDENT_2, default=str).decode())
+    write_object(folder / SUMMARY, told)
 
 
 def status_of(jobs: Sequence[Job], asked: int) -> str:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from llmbench.engine.base import Engine
 from llmbench.records import Completion
+from llmbench.streams import silent
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +29,13 @@ END_S = 30.0
 """For a step to end when the engine's processes are killed."""
 
 
-def _silent(_: str) -> None:
-    """Says nothing."""
-
-
 class Watch:
     """Looks now and then how long the engine has been silent.
 
     Time counts as it is seen to pass: where this process was stopped itself, or the whole machine slept, that was one look.
     """
 
-    def __init__(self, limit_s: float | None = None, say: Callable[[str], None] = _silent) -> None:
+    def __init__(self, limit_s: float | None = None, say: Callable[[str], None] = silent) -> None:
         """Takes how long a step may last, None: for ever, and who is told."""
         self._limit_s, self._say = limit_s, say
         self._lock = threading.Lock()

@@ -200,12 +200,10 @@ class FakeEngine:
             if not isinstance(options.get(key, 0), kind):
                 raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
         options["refuse"] = frozenset(options.get("refuse", ()))
-        if "die" in options:
-            wanted = dict(options["die"])
-            options["die"] = Death(frozenset(wanted.pop("on", ())), **wanted)
-        if "hang" in options:
-            wanted = dict(options["hang"])
-            options["hang"] = Hang(frozenset(wanted.pop("on", ())), **wanted)
+        for name, fault in (("die", Death), ("hang", Hang)):
+            if name in options:
+                wanted = dict(options[name])
+                options[name] = fault(frozenset(wanted.pop("on", ())), **wanted)
         if "too_little" in options:
             wanted = dict(options["too_little"])
             bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}

@@ -18,13 +18,10 @@ from llmbench.store import load_run, sealed_benchmarks
 
 __all__ = ["export_run"]
 
-LM_EVAL = "lm_eval"
-"""A form, and the folder that its files are in."""
-
 
 def export_run(
     run: str | os.PathLike[str],
-    formats: Sequence[str] = EXPORTS,
+    formats: Sequence[str] = tuple(EXPORTS),
     to: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Writes a run's results and returns the files.
@@ -49,13 +46,14 @@ def export_run(
     written: list[Path] = []
     for name in dict.fromkeys(formats):
         try:
-            if name == LM_EVAL:
+            place = out / EXPORTS[name]
+            if name == "lm_eval":
                 files = harness.files(loaded, config, sealed)
-                written += [_write(out / LM_EVAL / file, content) for file, content in files]
+                written += [_write(place / file, content) for file, content in files]
             else:
                 write = tables.parquet if name == "parquet" else tables.csv
                 rows = tables.rows(loaded.results, sealed)
-                written.append(_write(out / f"samples.{name}", partial(write, rows)))
+                written.append(_write(place, partial(write, rows)))
         except OSError as error:
             raise RunError(f"{out} cannot take the export ({error.strerror or error}).") from error
     return written
@@ -63,8 +61,8 @@ def export_run(
 
 def _write(path: Path, content: str | Callable[[Path], None]) -> Path:
     """Writes a file as a whole: readers see the old one or the new one."""
-    if path.parent.name == LM_EVAL and path.parent.is_symlink():
-        raise OSError(errno.ELOOP, f"{LM_EVAL} is a link, which is not followed", str(path.parent))
+    if path.parent.name == EXPORTS["lm_eval"] and path.parent.is_symlink():
+        raise OSError(errno.ELOOP, f"{path.parent.name} is a link, which is not followed", str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:

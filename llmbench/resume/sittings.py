@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llmbench import shapes
 from llmbench.store import JOURNAL, TRACE
@@ -12,6 +13,7 @@ from llmbench.store import JOURNAL, TRACE
 KILLED = "killed"
 """The status of a sitting that had no time to write one."""
 RUNNING = "running"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,15 @@ class Sitting:
 
 def read(rows: object) -> list[Sitting]:
     """The sittings as a manifest has them; what cannot be read is left out."""
+    return read_all(Sitting, rows)
+
+
+def read_all(kind: type[T], rows: object) -> list[T]:
+    """All of a list that tell such a sitting."""
     found = []
     for row in rows if isinstance(rows, list) else ():
-        try:
-            found.append(shapes.built(Sitting, row))
-        except TypeError:
-            continue
+        with suppress(TypeError):
+            found.append(shapes.built(kind, row))
     return found
 
 

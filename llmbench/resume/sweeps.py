@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmbench.resume.sittings import KILLED, RUNNING, iso, last_sign
+from llmbench.resume.sittings import KILLED, RUNNING, iso, last_sign, read_all
 from llmbench.store import JOURNAL, SUMMARY, TRACE
 
 
@@ -31,12 +31,7 @@ class SweepSitting:
 
 def read(written: Mapping[str, Any]) -> list[SweepSitting]:
     """The sittings as a sweep's `summary.json` has them; one where an older one has only their sums."""
-    found = []
-    for row in written.get("sittings") or ():
-        try:
-            found.append(SweepSitting(**row))
-        except TypeError:
-            continue
+    found = read_all(SweepSitting, written.get("sittings"))
     if not found and written:
         loads, time_s = written.get("loads") or 0, written.get("time_s")
         found.append(SweepSitting("", 0.0, "ended", loads=loads, time_s=time_s))

@@ -92,18 +92,12 @@ class Trace:
         lines, self._pending = b"".join(self._pending), []
         refused, self._refused = self._refused, True
         with os.fdopen(files.opened_to_add(path), "a+b") as file:
-            file.write(b"\n" + lines if refused and _torn(file.fileno()) else lines)
+            file.write(b"\n" + lines if refused and files.torn(file.fileno()) else lines)
         self._refused = False
 
 
 def _line(sample: Sample) -> bytes:
     return orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _torn(file: int) -> bool:
-    """Whether a file ends within a line, as a killed process or a full disk may leave it."""
-    size = os.fstat(file).st_size
-    return size > 0 and os.pread(file, 1, size - 1) != b"\n"
 
 
 def read_trace(path: Path, keep: int = KEEP) -> list[Sample]:
