@@ -100,7 +100,7 @@ class Point:
             name: {key: value for key, value in own.items() if key not in ("profiles", "num_samples")}
             for name, own in (self.config.get("benchmarks") or {}).items()
         }
-        return settings, {(r.benchmark, r.sample_id, r.repeat) for r in self.results}
+        return settings, {r.key for r in self.results}
 
     @property
     def fixed(self) -> bool:

@@ -171,8 +171,8 @@ class Asking:
 
     def _control(self) -> Request | None:
         """The request with the shortest answer so far."""
-        requests = {(r.benchmark, r.sample_id, r.repeat): r for r in self.questions.requests}
-        pairs = [(requests.get((r.benchmark, r.sample_id, r.repeat)), r.completions) for r in self.results]
+        requests = {r.key: r for r in self.questions.requests}
+        pairs = [(requests.get(r.key), r.completions) for r in self.results]
         pairs += [
             (e.request, tuple(e.completions)) for e in self._exchanges.values()
         ]  # some are being graded
@@ -300,8 +300,8 @@ class Asking:
 
 def without_result(requests: Sequence[Request], results: Sequence[Result]) -> list[Request]:
     """Those that have none yet."""
-    done = {(r.benchmark, r.sample_id, r.repeat) for r in results}
-    return [r for r in requests if (r.benchmark, r.sample_id, r.repeat) not in done]
+    done = {r.key for r in results}
+    return [r for r in requests if r.key not in done]
 
 
 def continued(

@@ -768,9 +768,9 @@ class _Run:
         """Counts a result that has reached the journal although the writing of it failed."""
         if self.store.doubtful:
             with suppress(RunError):  # what cannot be read either is as it was counted
-                known = {(r.benchmark, r.sample_id, r.repeat) for r in self.results}
+                known = {r.key for r in self.results}
                 found = map(without_texts, self.store.settle())
-                self.results += [r for r in found if (r.benchmark, r.sample_id, r.repeat) not in known]
+                self.results += [r for r in found if r.key not in known]
 
     def add_up(self) -> None:
         """The metrics of what there is, whatever happened."""
@@ -837,9 +837,9 @@ class _Run:
 
     def _whole(self) -> list[Result]:
         """The results with their texts, from the journal, and the scores that they have by now."""
-        scores = {(r.benchmark, r.sample_id, r.repeat): r.score for r in self.results}
+        scores = {r.key: r.score for r in self.results}
         read = read_journal(self.store.folder)
-        return [replace(r, score=scores.get((r.benchmark, r.sample_id, r.repeat), r.score)) for r in read]
+        return [replace(r, score=scores.get(r.key, r.score)) for r in read]
 
     def report(self) -> None:
         """The page to look at; one that cannot be made costs a sentence, never the run."""

@@ -93,6 +93,11 @@ class Request:
     prompt_ids: tuple[int, ...]
     sampling: Sampling
 
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What a request and its result have in common: benchmark, sample and repeat."""
+        return self.benchmark, self.sample_id, self.repeat
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -192,3 +197,8 @@ class Result:
     score: Score
     elicited: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What a request and its result have in common: benchmark, sample and repeat."""
+        return self.benchmark, self.sample_id, self.repeat

@@ -370,8 +370,8 @@ def read_journal(
     for result, hidden in found.items:
         if sealed is not None and hidden:
             sealed.add(result.benchmark)
-        if (result.benchmark, result.sample_id, result.repeat) not in seen:  # a result counts once
-            seen.add((result.benchmark, result.sample_id, result.repeat))
+        if result.key not in seen:  # a result counts once
+            seen.add(result.key)
             yield result
 
 

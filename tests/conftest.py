@@ -11,6 +11,7 @@ from llmbench.engine.fake import FakeEngine, Reply
 from llmbench.errors import ConfigError
 from llmbench.models import Checkpoint
 from llmbench.pool import EnginePool, Engines
+from llmbench.records import Request
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OWN = Path(__file__).resolve().parent / "cases"
@@ -55,6 +56,25 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     yield
     assert os.environ.get("HYDRA_FULL_ERROR") in (None, "1")
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, empty."""
+    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class TwoSteps:
+    """A model's replies in two steps, a stop string between them; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, request: Request) -> str:
+        self.asked.append(request.id)
+        number = len(request.sample_id)
+        return f" {number}." if request.id.endswith("+") else "Let me see. Therefore it is so."
 
 
 class FakeEngines:

@@ -26,30 +26,14 @@ from llmbench.store import load_run, read_journal
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 from tests.conftest import FakeEngines
+from tests.conftest import TwoSteps as Model
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 UNCACHED = ("benchmark=arithmetic", "limit=12", "report=false")
 TWELVE = (*UNCACHED, "cache=on")
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-class Model:
-    """Answers in two steps, a stop string between them, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def __call__(self, request: Request) -> str:
-        self.asked.append(request.id)
-        number = len(request.sample_id)
-        return f" {number}." if request.id.endswith("+") else "Let me see. Therefore it is so."
-
-
+pytestmark = pytest.mark.usefixtures("cache_folder")
 ENGINES = FakeEngines(Model())
 POOL = ENGINES.pool()
 """One for all, so that the graders start once."""
@@ -101,10 +85,10 @@ def test_the_second_run_asks_nothing_and_scores_the_same(tmp_path: Path) -> None
     assert not any(c.from_cache for r in read_journal(tmp_path / "1") for c in r.completions)
 
 
-def test_without_the_cache_nothing_is_looked_up_or_kept(tmp_path: Path, folder: Path) -> None:
+def test_without_the_cache_nothing_is_looked_up_or_kept(tmp_path: Path, cache_folder: Path) -> None:
     found = run(tmp_path / "1", Model(), *UNCACHED)
     assert found.benchmarks["arithmetic"].cache is None
-    assert not (folder / "answers.sqlite").exists()
+    assert not (cache_folder / "answers.sqlite").exists()
     run(tmp_path / "2", Model())
     again = Model()
     run(tmp_path / "3", again, *UNCACHED)
@@ -286,9 +270,9 @@ def broken(folder: Path, how: str) -> None:
 @pytest.mark.parametrize(
     "how", ["garbage", "overwritten inside", "another version's", "a folder", "a file for its folder"]
 )
-def test_a_cache_that_cannot_be_used_costs_a_sentence(how: str, tmp_path: Path, folder: Path) -> None:
+def test_a_cache_that_cannot_be_used_costs_a_sentence(how: str, tmp_path: Path, cache_folder: Path) -> None:
     run(tmp_path / "1", Model())
-    broken(folder, how)
+    broken(cache_folder, how)
     model = Model()
     found = run(tmp_path / "2", model)
     assert found.status == "finished"
@@ -299,11 +283,11 @@ def test_a_cache_that_cannot_be_used_costs_a_sentence(how: str, tmp_path: Path, 
 
 
 def test_a_cache_that_somebody_holds_costs_a_sentence(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path / "1", Model())
     monkeypatch.setattr(answers, "BUSY_S", 0.01)
-    with Answers(folder / "answers.sqlite") as held:
+    with Answers(cache_folder / "answers.sqlite") as held:
         held._db.execute("BEGIN EXCLUSIVE")
         found = run(tmp_path / "2", Model(), *TWELVE, "benchmarks.arithmetic.max_tokens=77")
         held._db.execute("ROLLBACK")
@@ -311,7 +295,9 @@ def test_a_cache_that_somebody_holds_costs_a_sentence(
     assert any("locked" in sentence for sentence in found.preflight)
 
 
-def test_sealed_questions_and_what_was_said_about_them_stand_nowhere(tmp_path: Path, folder: Path) -> None:
+def test_sealed_questions_and_what_was_said_about_them_stand_nowhere(
+    tmp_path: Path, cache_folder: Path
+) -> None:
     overrides = ("benchmark=gpqa", f"benchmarks.gpqa.data_files={MCQ}", "cache=on")
     questions = [json.loads(line)["Question"] for line in MCQ.read_text().splitlines()]
 
@@ -324,13 +310,13 @@ def test_sealed_questions_and_what_was_said_about_them_stand_nowhere(tmp_path: P
     again = Repeating()
     run(tmp_path / "2", again, *overrides)
     assert not again.asked
-    written = b"".join(path.read_bytes() for path in folder.iterdir())
+    written = b"".join(path.read_bytes() for path in cache_folder.iterdir())
     for question in questions:
         assert not any(part.encode() in written for part in re.findall(r".{12}", question))
 
 
 def test_the_command_shows_and_empties_the_cache(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, cache_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([]) == 0
     assert "nothing is kept yet" in capsys.readouterr().out
@@ -338,14 +324,14 @@ def test_the_command_shows_and_empties_the_cache(
     run(tmp_path / "2", Model())
     assert main([]) == 0
     shown = capsys.readouterr().out
-    assert f"{folder / 'answers.sqlite'}: 24 answers" in shown
+    assert f"{cache_folder / 'answers.sqlite'}: 24 answers" in shown
     assert "given back 24 times" in shown
     assert main(["--clear"]) == 0
     assert ": 0 answers" in capsys.readouterr().out
     model = Model()
     run(tmp_path / "3", model)
     assert len(model.asked) == 24
-    broken(folder, "garbage")
+    broken(cache_folder, "garbage")
     assert main([]) == 1
     assert main(["--clear"]) == 0
     assert main(["--what"]) == 1

@@ -27,7 +27,7 @@ from llmbench.engine.vllm import VllmEngine
 from llmbench.errors import CacheError, EngineError, Interrupted, OutOfMemoryError, Shortage
 from llmbench.models import Checkpoint
 from llmbench.pool import EnginePool
-from llmbench.records import Outcome, Request
+from llmbench.records import Outcome
 from llmbench.report import write_many
 from llmbench.store import load_run, read_journal
 from llmbench.summary import GpuUse, Memory, Summary
@@ -35,29 +35,14 @@ from llmbench.telemetry import Sampler
 from llmbench.terminal import Terminal
 from llmbench.tracking import metrics_of
 from tests.conftest import FakeEngines
+from tests.conftest import TwoSteps as Model
 from tests.test_cache_keys import CHANGED_SETTINGS
 
 TWELVE = ("benchmark=arithmetic", "limit=12", "report=false", "cache=on")
 STORE = "answers.sqlite"
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-class Model:
-    """Stops before its answer, gives it when asked for it, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def __call__(self, request: Request) -> str:
-        self.asked.append(request.id)
-        return " 7." if request.id.endswith("+") else "Let me see. Therefore it is so."
-
-
+pytestmark = pytest.mark.usefixtures("cache_folder")
 ENGINES = FakeEngines(Model())
 POOL = ENGINES.pool()
 """One for all, so that the graders start once."""
@@ -295,10 +280,10 @@ def spoil(store: Path, statement: str) -> None:
     ],
 )
 def test_what_is_damaged_or_gone_costs_a_load(
-    statement: str, asked: int, tmp_path: Path, folder: Path
+    statement: str, asked: int, tmp_path: Path, cache_folder: Path
 ) -> None:
     first = Ran(tmp_path / "1")
-    spoil(folder / STORE, statement)
+    spoil(cache_folder / STORE, statement)
     second = Ran(tmp_path / "2")
     assert (second.loads, len(second.asked)) == (1, asked)
     third = Ran(tmp_path / "3")

@@ -13,8 +13,9 @@ import hashlib
 import os
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
@@ -108,12 +109,23 @@ def _sample(file: Path, size: int, digest: "hashlib._Hash") -> None:
             digest.update(opened.read())
             return
         head = opened.read(8)
-        digest.update(head + opened.read(_header_bytes(file, head)))
-        for number in range(BLOCKS):
-            opened.seek((size - BLOCK) * number // (BLOCKS - 1))
-            digest.update(opened.read(BLOCK))
+        told = header_bytes(head, LARGEST_HEADER) if file.suffix == ".safetensors" else HEADER
+        digest.update(head + opened.read(told))
+        add_blocks(opened, spread(size, BLOCKS, BLOCK), BLOCK, digest)
 
 
-def _header_bytes(file: Path, head: bytes) -> int:
-    """A safetensors file says how long its header is (https://huggingface.co/docs/safetensors)."""
-    return min(struct.unpack("<Q", head)[0], LARGEST_HEADER) if file.suffix == ".safetensors" else HEADER
+def header_bytes(head: bytes, most: int) -> int:
+    """How long a safetensors file's header is, as its first 8 bytes say (https://huggingface.co/docs/safetensors), but no more than `most`."""
+    return min(int(struct.unpack("<Q", head)[0]), most)
+
+
+def spread(size: int, blocks: int, block: int) -> list[int]:
+    """Where so many blocks of so many bytes begin that are spread over a file, the first and the last among them."""
+    return [(size - block) * number // (blocks - 1) for number in range(blocks)]
+
+
+def add_blocks(opened: IO[bytes], places: Iterable[int], block: int, digest: "hashlib._Hash") -> None:
+    """Adds the blocks that begin at these places."""
+    for place in places:
+        opened.seek(place)
+        digest.update(opened.read(block))

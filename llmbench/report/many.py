@@ -103,7 +103,7 @@ def _samples(
     wanted: list[tuple[str, Result, bool]] = []
     for place, (entry, name) in enumerate(zip(entries, names, strict=True)):
         for result in entry.run.results:
-            key = (result.benchmark, result.sample_id, result.repeat)
+            key = result.key
             here = (place, key) in flipped if place else any(other == key for _, other in flipped)
             if here:
                 wanted.append((name, result, result.benchmark in entry.sealed))

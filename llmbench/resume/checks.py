@@ -84,10 +84,10 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
     Raises:
         ConfigError: A question that has a result is asked differently now, has another gold answer, or is not asked at all.
     """
-    requests = {(r.benchmark, r.sample_id, r.repeat): r for r in questions.requests}
+    requests = {r.key: r for r in questions.requests}
     for result in results:
         name = f"{result.benchmark} {result.sample_id}"
-        request = requests.get((result.benchmark, result.sample_id, result.repeat))
+        request = requests.get(result.key)
         if request is None:
             raise ConfigError(
                 f"{folder} holds a result of {name}, which is not asked any more: the data or the choice of samples changed; "

@@ -7,7 +7,6 @@ known to be the same to the last byte.
 """
 
 import hashlib
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from llmbench.cache.fingerprint import COMMIT, WEIGHTS
+from llmbench.cache.fingerprint import COMMIT, WEIGHTS, add_blocks, header_bytes, spread
 from llmbench.errors import ConfigError
 from llmbench.models import HEADER_BYTES, Checkpoint
 
@@ -55,16 +54,14 @@ def row(checkpoint: Checkpoint, since: float | None = None) -> dict[str, Any]:
 
 
 def _add_blocks(file: Path, size: int, digest: "hashlib._Hash") -> None:
-    places = [(size - BLOCK) * number // (BLOCKS - 1) for number in range(BLOCKS)]
+    places = spread(size, BLOCKS, BLOCK)
     with file.open("rb") as opened:
         if file.suffix == ".safetensors":
             head = opened.read(8)
-            header = opened.read(min(struct.unpack("<Q", head)[0], HEADER_BYTES))
+            header = opened.read(header_bytes(head, HEADER_BYTES))
             digest.update(head + header)
-            places += _middles(header)
-        for place in places:
-            opened.seek(min(place, size - BLOCK))
-            digest.update(opened.read(BLOCK))
+            places += [min(place, size - BLOCK) for place in _middles(header)]
+        add_blocks(opened, places, BLOCK, digest)
 
 
 def _middles(header: bytes) -> list[int]:
