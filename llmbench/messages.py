@@ -161,6 +161,8 @@ def _explain_override(error: BaseException) -> str | None:
         return None
     if "=" not in str(override):
         return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
+    if not str(override).isascii():  # its grammar knows no other letters outside of quotes
+        return f"{str(override)!r} cannot be read: letters outside ASCII need quotes twice, such as \"model.path='/data/José'\"."
     return f"{str(override)!r} cannot be read: quote brackets and spaces, such as 'benchmark=[aime,math]'."
 
 

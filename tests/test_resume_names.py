@@ -84,3 +84,9 @@ def test_names_that_nothing_can_take_are_refused(
         assert "use another name" in said
         assert said.count("\n") == 1
         monkeypatch.chdir(folder)
+
+
+def test_a_name_that_hydra_cannot_read_is_told_how_to_be_quoted(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*FAKE, "hydra.run.dir=José"]) == 1
+    assert "need quotes twice" in capfd.readouterr().err
+    assert main([*FAKE, "hydra.run.dir='José'"]) == 0
