@@ -34,7 +34,7 @@ sys.exit(main(sys.argv[2:]))
 MOMENTS: dict[str, set[str]] = {
     "llmbench.session:claim": set(),
     "llmbench.session:FolderLock": {CONFIG},
-    "llmbench.session:write_whole": {CONFIG, ".lock"},
+    "llmbench.session:write_object": {CONFIG, ".lock"},
     "pathlib:Path.replace": {CONFIG, ".lock", f".{MANIFEST}.part"},
     "llmbench.session:captured": {CONFIG, ".lock", MANIFEST},
     "llmbench.pipeline:Store": {CONFIG, ".lock", MANIFEST, LOG},
@@ -44,7 +44,7 @@ MOMENTS: dict[str, set[str]] = {
 """Where a run is killed, and what it leaves."""
 FOLDER_ONLY, CLAIMED, TOLD, OPENED = (
     "llmbench.session:claim",
-    "llmbench.session:write_whole",
+    "llmbench.session:write_object",
     "llmbench.session:captured",
     "llmbench.pipeline:_Run.take_up",
 )
@@ -115,7 +115,7 @@ def test_a_job_of_a_sweep_that_was_killed_before_it_began_is_begun_by_resume(
     tmp_path: Path, moment: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["-m", *FAKE, "batch_size=1,2", "hydra.sweep.dir=sweep"]
-    killed(moment.replace("session:write_whole", "session:FolderLock"), *command)
+    killed(moment.replace("session:write_object", "session:FolderLock"), *command)
     assert (tmp_path / "sweep" / "0").is_dir()
     assert not (tmp_path / "sweep" / "0" / SUMMARY).exists()
     assert main(command) == 1
@@ -131,7 +131,7 @@ def test_a_sweep_that_was_killed_before_it_was_written_down_begins_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["-m", *FAKE, "batch_size=1,2", "hydra.sweep.dir=sweep"]
-    killed("llmbench.cli:write_whole", *command)
+    killed("llmbench.cli:write_object", *command)
     assert not (tmp_path / "sweep" / "0").exists()
     assert main(["resume=sweep"]) == 1
     assert "hydra.sweep.dir" in capfd.readouterr().err
