@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import clock, files, messages, redaction, sweep
+from llmbench import checkpoint_settings, clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.ending import as_interrupts
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, RunError
@@ -255,6 +255,7 @@ def register() -> None:
     SourcesRegistry.instance().types["file"] = CheckedFiles
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
     OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
+    OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 
 
 class CheckedFiles(FileConfigSource):
@@ -310,11 +311,16 @@ class _WithoutHydrasLine(io.TextIOBase):
 
 
 def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """Hydra's overrides as they were typed among the arguments, without the `+` that `for_hydra` gave them, `***` for secrets.
+    """Hydra's overrides as they were typed among the arguments, without what `for_hydra` added, `***` for secrets.
 
     `resume` is left out: it says where a sweep is, not what its jobs are.
     """
-    told = [_typed(override, arguments) for override in overrides if not override.startswith("resume=")]
+    implied = checkpoint_settings.implied(arguments)
+    told = [
+        _typed(override, arguments)
+        for override in overrides
+        if not override.startswith("resume=") and override.partition("=")[0] not in implied
+    ]
     return [redaction.without_secrets(override) for override in told]
 
 
@@ -325,11 +331,15 @@ def _typed(override: str, arguments: Sequence[str]) -> str:
 
 
 def for_hydra(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with a `+` before the choice of a sweep and `++` before keys outside the schema on purpose."""
+    """The arguments as Hydra takes them.
+
+    A `+` stands before the choice of a sweep and `++` before keys outside the schema on purpose; what a checkpoint given by
+    hand implies comes at the end.
+    """
     prefixes = ((FREE_FORM, "++"), (SWEEP, "+"))
     return [
         next((prefix + a for pattern, prefix in prefixes if pattern.match(a) and a[0] != "+"), a)
-        for a in arguments
+        for a in checkpoint_settings.with_checkpoint(arguments)
     ]
 
 

@@ -139,6 +139,11 @@ class BenchmarkConfig:
     )  # published scores, shown under profile=published
     options: dict[str, Any] = field(default_factory=dict)  # of this benchmark alone; its module checks them
 
+    def takes_profile(self, config: "Config") -> bool:
+        """Whether the number of samples is the profile's, and not one that somebody typed."""
+        column = self.profiles.get(config.profile.samples)
+        return config.limit is None and column is not None and self.num_samples == column.num_samples
+
 
 @dataclass
 class SamplingColumn:
@@ -171,6 +176,9 @@ class ModelConfig:
     finish_tokens: int = 2048  # enough for this model to end by itself
     trust_remote_code: bool = False
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    from_checkpoint: list[str] = field(
+        default_factory=list
+    )  # what the checkpoint's own files decide: parameters_b, max_length, settings of sampling.own
     sampling: dict[str, SamplingColumn] = field(default_factory=dict)  # greedy, own
 
 
@@ -271,7 +279,7 @@ class Config:
     )
     cache_max_bytes: int = 4 << 30  # what is kept of them; beyond it those go that were not used for longest
     resume: str | None = None  # the folder of a run or a sweep to go on with, or last
-    limit: int | None = None  # at most this many samples of each benchmark
+    limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
     fewshot: int = 0
     chat: bool = True
     seed: int = 0
@@ -319,12 +327,22 @@ def from_hydra(cfg: DictConfig) -> Config:
         name, _, wanted = str(error).partition(" must be ")
         wanted, _, value = wanted.rpartition(", not ")
         raise ConfigError(f"{name}={value} is refused: {name} must be {wanted}.") from error
+    _apply_limit(config, cfg)
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
     config.export = [config.export] if isinstance(config.export, str) else config.export or []
     redaction.learn(as_yaml_data(config))  # here, since all settings come this way
     validate(config)
     return config
+
+
+def _apply_limit(config: Config, cfg: DictConfig) -> None:
+    """Lets `limit` win over the profile's number of samples in benchmark files that do not know it."""
+    if config.limit is None:
+        return
+    for name, benchmark in config.benchmarks.items():
+        if OmegaConf.is_interpolation(cfg.benchmarks[name], "num_samples"):
+            benchmark.num_samples = config.limit
 
 
 def _first_line(error: BaseException) -> str:

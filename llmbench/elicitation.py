@@ -39,7 +39,10 @@ def wanted(mode: EarlyStopping, module: Module, asked: Asked, completion: Comple
     cut = completion.finish_reason in (FinishReason.STOP_STRING, FinishReason.LENGTH)
     if mode is not EarlyStopping.answer or not cut:
         return False
-    return module.extract(asked.sample, opened(asked) + completion.text, complete=False) is None
+    try:
+        return module.extract(asked.sample, opened(asked) + completion.text, complete=False) is None
+    except Exception:  # noqa: BLE001 - the grader meets it too, and records it as this sample's error
+        return False
 
 
 def cue(asked: Asked, completion: Completion, config: BenchmarkConfig) -> str:

@@ -1,10 +1,13 @@
 """Where a checkpoint is, and whether it can be used, found out before anything heavy is imported."""
 
+import math
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -120,14 +123,14 @@ def weights_bytes(folder: Path) -> int:
     return 0
 
 
-def settings(checkpoint: Checkpoint | None) -> Mapping[str, object]:
+def settings(checkpoint: Checkpoint | None) -> Mapping[str, Any]:
     """What config.json says; nothing where there is none."""
     if checkpoint is None or checkpoint.folder is None:
         return {}
     return _read_json(Path(checkpoint.folder) / "config.json")
 
 
-def _read_json(path: Path) -> dict[str, object]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = orjson.loads(files.read(path, files.JSON_BYTES))
     except (OSError, orjson.JSONDecodeError) as error:
@@ -135,6 +138,66 @@ def _read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds no JSON object; copy the checkpoint again.")
     return content
+
+
+NOT_A_HEADER = (orjson.JSONDecodeError, KeyError, TypeError, IndexError, AttributeError)
+"""What reading a broken safetensors header fails with."""
+
+
+def _header(file: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The length of a safetensors file's header in bytes, and its tensors by name."""
+    size = file.stat().st_size
+    with files.opened(file, size) as opened:
+        start = opened.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size  # noqa: PLR2004 - the length's own length
+        header = orjson.loads(opened.read(length) if length <= min(size - 8, HEADER_BYTES) else b"")
+    header.pop("__metadata__", None)
+    return length, header
+
+
+def parameters(checkpoint: Checkpoint) -> int | None:
+    """Counts the parameters in the headers of a checkpoint's safetensors files.
+
+    Returns:
+        None where there are no such files, or where quantised weights are packed.
+    """
+    if checkpoint.folder is None or settings(checkpoint).get("quantization_config"):
+        return None
+    try:
+        shapes = [
+            tensor["shape"]
+            for file in Path(checkpoint.folder).glob("*.safetensors")
+            for tensor in _header(file)[1].values()
+        ]
+        return sum(map(math.prod, shapes)) or None
+    except (OSError, *NOT_A_HEADER):  # the run's own check of the files says what is wrong
+        return None
+
+
+CONTEXT_KEYS = (
+    "max_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "max_sequence_length",
+    "seq_length",
+)
+"""Where a config.json says how many tokens a model was made for, depending on the architecture."""
+
+
+def context_length(config_json: Mapping[str, Any]) -> int | None:
+    """The tokens that a model was made for, by its config.json.
+
+    Returns:
+        None where it does not say, or scales its positions (RoPE scaling): then the engine knows.
+    """
+    inner = config_json.get("text_config")
+    config = inner if isinstance(inner, Mapping) else config_json
+    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if isinstance(scaling, Mapping) and scaling.get("rope_type", scaling.get("type", "default")) != "default":
+        return None
+    stated = [value for key in CONTEXT_KEYS if isinstance(value := config.get(key), int) and value > 0]
+    return min(stated, default=None)
 
 
 def _check_weights(file: Path) -> None:
@@ -146,19 +209,14 @@ def _check_weights(file: Path) -> None:
         complete = size > 0
     else:
         try:
-            with files.opened(file, size) as opened:
-                start = opened.read(8)
-                length = struct.unpack("<Q", start)[0] if len(start) == 8 else size  # noqa: PLR2004 - the length's own length
-                header = opened.read(length) if length <= min(size - 8, HEADER_BYTES) else b""
+            length, tensors = _header(file)
+            ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
+            complete = size == 8 + length + max(ends, default=0)
         except OSError as error:
             raise ModelError(
                 f"{file} cannot be read ({error.strerror}); copy the checkpoint again."
             ) from error
-        try:
-            tensors = orjson.loads(header)
-            ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
-            complete = size == 8 + length + max(ends, default=0)
-        except (orjson.JSONDecodeError, KeyError, TypeError, IndexError, AttributeError):
+        except NOT_A_HEADER:
             complete = False
     if not complete:
         raise ModelError(f"{file} is broken or was not copied to its end; copy the checkpoint again.")
@@ -191,5 +249,7 @@ def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
             f"The hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {hub_id}{at} is not in the local cache; "
             "give a local copy with model.path=FOLDER, or use model=smollm2, which needs no download."
         ) from error
+    with suppress(errors.EntryNotFoundError, errors.HfHubHTTPError, OSError):  # a model need not have one
+        hf_hub_download(hub_id, "generation_config.json", revision=revision)
     snapshot = Path(config).parent.name
     return Checkpoint(hub_id, revision or snapshot, local=False, folder=str(Path(config).parent))

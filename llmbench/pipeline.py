@@ -4,6 +4,7 @@
 """
 
 import logging
+import shlex
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import Basis, CachedEngine, beside
 from llmbench.cache.foresight import Foresight, foresee
+from llmbench.checkpoint_settings import complete
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
 from llmbench.errors import ConfigError, EngineDiedError, Interrupted, OutOfMemoryError, RunError, let_go
@@ -32,6 +34,7 @@ from llmbench.pool import EnginePool, engine_key
 from llmbench.progress import Progress
 from llmbench.questions import (
     Questions,
+    few_shot_from_evaluated,
     graders_need,
     import_modules,
     read_samples,
@@ -133,6 +136,9 @@ def run(  # noqa: PLR0913 - all but two are optional
                 origin=origin,
             )
     stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
+    config, said = complete(config, pool.engines.find_checkpoint)
+    for sentence in said:
+        terminal.notice(sentence)
     patience = Patience(config.disk_wait_s, stop, terminal.notice)
     sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
     with Store(folder, sealed, goes_on=goes_on, patience=patience) as store:
@@ -147,6 +153,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             this.go()
             this.learn()
             this.finish_benchmarks()
+            this.refuse_only_errors()
             this.found.status = "finished"
         except KeyboardInterrupt:
             this.found.status = "interrupted"
@@ -438,7 +445,17 @@ class _Run:
     def _preflight(self, read: Read, at_once: int | None, checkpoint: Checkpoint | None) -> None:
         """Says what can be known before the model is loaded, so many requests at once; None: it is not going to be."""
         config = self.config
+        self._warn(few_shot_from_evaluated(config))
         for name, (samples, _) in read.items():
+            asked = config.benchmarks[name].num_samples
+            if (
+                asked is not None
+                and asked > len(samples)
+                and not config.benchmarks[name].takes_profile(config)
+            ):
+                self._warn(
+                    [f"{name} has {len(samples)} questions, fewer than the {asked} asked for: all are asked."]
+                )
             if config.early_stopping is not EarlyStopping.off:
                 stop = config.benchmarks[name].stop
                 self._warn(preflight.stops_in_golds(name, stop, [sample.target for sample in samples]))
@@ -751,6 +768,21 @@ class _Run:
                 replace(r, score=given[r.sample_id]) if r.benchmark == name and r.sample_id in given else r
                 for r in self.results
             ]
+
+    def refuse_only_errors(self) -> None:
+        """Fails a run with a benchmark that has no score at all, so that its 0 % is not taken for one.
+
+        Raises:
+            RunError: Each sample of a benchmark ended in an error; the others' scores are in the summary.
+        """
+        for name, module in self.modules.items():
+            results = [result for result in self.results if result.benchmark == name]
+            sentence = summaries.only_errors(name, results, scored_later=hasattr(module, "finish"))
+            if sentence is not None:
+                raise RunError(
+                    f"{sentence} {self.store.folder / LOG} has more; what was graded is kept, and "
+                    f"`python -m llmbench.regrade {shlex.quote(str(self.store.folder))}` grades the answers again."
+                )
 
     def end(self, error: BaseException | None) -> None:
         """Writes what the run has come to; after an error it is that one which is told, also where this fails."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmbench import machine
+from llmbench.checkpoint_settings import complete
 from llmbench.config import Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
 from llmbench.errors import ConfigError
@@ -87,7 +88,10 @@ class EnginePool:
 
     def plan(self, configs: Sequence[Config]) -> None:
         """Says which jobs of one engine come next: it is loaded with the largest batch that they need."""
-        self._planned = list(configs)
+        self._planned = []
+        for config in configs:
+            with suppress(ConfigError):  # that job will say it itself
+                self._planned.append(complete(config, self.engines.find_checkpoint)[0])
 
     def lowered(self, config: Config) -> Config:
         """The settings with what had to be lowered for this engine before."""
@@ -222,7 +226,7 @@ def bound(config: Config) -> Workload:
     """What a run may ask, told from its settings alone: the most there can be."""
     counts = {}
     for name, benchmark in config.benchmarks.items():
-        known = [n for n in (benchmark.num_samples, config.limit, benchmark.size) if n is not None]
+        known = [n for n in (benchmark.num_samples, benchmark.size) if n is not None]
         counts[name] = (min(known) if known else MANY) * benchmark.repeats
     return Workload.of(config, counts)
 

@@ -38,26 +38,36 @@ WITH_FP8 = re.compile(
 
 def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfig) -> list[str]:
     """Where the run draws otherwise than the model's generation_config.json asks; what the file leaves open is not compared."""
-    own = _read_json(checkpoint_folder / "generation_config.json") if checkpoint_folder else {}
+    own = generation_config(checkpoint_folder) if checkpoint_folder else {}
     asks: list[str] = []
     uses: list[str] = []
-    penalty = _number(own, "repetition_penalty")
+    penalty = own.get("repetition_penalty")
     if penalty is not None and penalty != sampling.repetition_penalty:
         asks.append(f"repetition_penalty {penalty:g}")
         uses.append(f"repetition_penalty {sampling.repetition_penalty:g}")
-    temperature = _temperature(own)
+    temperature = own.get("temperature")
     if temperature is not None and temperature != sampling.temperature:
         asks.append(_drawing(temperature))
         uses.append(_drawing(sampling.temperature))
     if temperature != 0 and sampling.temperature > 0:
         for name in ("top_p", "top_k", "min_p"):
-            wanted, used = _number(own, name), getattr(sampling, name)
-            if wanted is not None and max(wanted, 0) != used:  # top_k -1 is off, as 0 is
+            wanted, used = own.get(name), getattr(sampling, name)
+            if wanted is not None and wanted != used:
                 asks.append(f"{name} {wanted:g}")
                 uses.append(f"{name} {used:g}")
     if not asks:
         return []
     return [f"The model's generation_config.json asks for {_listed(asks)}; this run uses {_listed(uses)}."]
+
+
+def generation_config(folder: Path) -> dict[str, Any]:
+    """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
+    own = _read_json(folder / "generation_config.json")
+    names = ("top_p", "top_k", "min_p", "repetition_penalty")
+    stated: dict[str, Any] = {"temperature": _temperature(own)} | {name: _number(own, name) for name in names}
+    if (top_k := stated["top_k"]) is not None:
+        stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) -> list[str]:

@@ -29,8 +29,8 @@ class Asked:
 
 def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]:
     """The samples that a reduced run takes: drawn with the run's seed, kept in the data's order."""
-    bounds = (config.benchmarks[name].num_samples, config.limit, len(samples))
-    wanted = min(bound for bound in bounds if bound is not None)
+    asked = config.benchmarks[name].num_samples
+    wanted = len(samples) if asked is None else min(asked, len(samples))
     chosen = _generator(config.seed, name, "select").sample(range(len(samples)), wanted)
     return [samples[index] for index in sorted(chosen)]
 

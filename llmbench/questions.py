@@ -175,12 +175,28 @@ def write_questions(
     return Questions(modules, data, {(a.benchmark, a.sample.id): a for a in asked}, requests)
 
 
+def few_shot_from_evaluated(config: Config) -> list[str]:
+    """A sentence for each benchmark whose worked examples come from the very questions that are evaluated."""
+    return [
+        f"{name}: the {benchmark.fewshot} worked examples come from the evaluated questions themselves, with their gold answers; "
+        "the score does not compare with others."
+        for name, benchmark in config.benchmarks.items()
+        if benchmark.fewshot and _evaluated_split(benchmark)
+    ]
+
+
+def _evaluated_split(benchmark: BenchmarkConfig) -> bool:
+    """Whether worked examples are taken from the evaluated questions, for want of a split of their own."""
+    return benchmark.data_files is not None or benchmark.fewshot_split in (None, benchmark.split)
+
+
 def example_pool(config: Config, name: str, module: Module, samples: Sequence[Sample]) -> Sequence[Sample]:
     """Where worked examples are taken from: the hub's `fewshot_split` where there is one, else the questions themselves."""
     benchmark = config.benchmarks[name]
-    if not benchmark.fewshot or benchmark.fewshot_split is None or benchmark.data_files is not None:
+    split = benchmark.fewshot_split
+    if not benchmark.fewshot or split is None or _evaluated_split(benchmark):
         return samples
-    rows, _ = read_rows(name, replace(benchmark, split=benchmark.fewshot_split), module.COLUMNS)
+    rows, _ = read_rows(name, replace(benchmark, split=split), module.COLUMNS)
     return module.load(rows, benchmark.options, config.seed)
 
 
@@ -191,9 +207,14 @@ def _examples(config: Config, name: str, samples: Sequence[Sample], sample: Samp
 
 def why_not_comparable(config: Config, questions: Questions) -> list[str]:
     """What keeps the scores from standing beside published ones; nothing where the profile's protocol was followed."""
+    examples = [
+        f"worked examples out of {name}'s evaluated questions"
+        for name, benchmark in config.benchmarks.items()
+        if benchmark.fewshot and _evaluated_split(benchmark)
+    ]
     if not config.profile.comparable:
-        return [f"profile={config.profile.name}"]
-    found = []
+        return [f"profile={config.profile.name}", *examples]
+    found = examples
     if config.engine.name == "fake":
         found.append("engine=fake")
     if config.early_stopping is not EarlyStopping.off:

@@ -22,7 +22,7 @@ from llmbench.grading import Grader
 from llmbench.messages import printable
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.store import CONFIG, Run, line_of, load_run
-from llmbench.summary import BenchmarkSummary, summarise, warnings_of
+from llmbench.summary import BenchmarkSummary, only_errors, summarise, warnings_of
 
 JOURNAL, SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
 MEASURED = (
@@ -243,6 +243,11 @@ def _regrade(arguments: Sequence[str] | None) -> None:
         before, after = _percent(accuracy.before), _percent(accuracy.after)
         _say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
     _say(f"written to {found.folder / SUMMARY} and {JOURNAL}")
+    for name in dict.fromkeys(result.benchmark for result in found.results):
+        # Another program may have scored SWE-bench, which is not asked here.
+        sentence = only_errors(name, _of(name, found.results), scored_later=True)
+        if sentence is not None:
+            raise RunError(sentence)
 
 
 def _sentence(change: Change) -> str:

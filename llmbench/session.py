@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llmbench import afterwards, pipeline, references, tracking
+from llmbench.checkpoint_settings import complete
 from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.errors import ConfigError, RunError
@@ -209,8 +211,10 @@ def cannot_write(folder: Path, error: OSError) -> RunError:
 
 def show_prompts(config: Config, terminal: Terminal) -> None:
     """Prints exactly what the model would get, for the first samples of each benchmark; loads no model."""
+    find = partial(find_checkpoint, to_run=False)
+    config, _ = complete(config, find)
     modules = import_modules(config)
-    tokenizer = load_tokenizer(config, find_checkpoint(config, to_run=False))
+    tokenizer = load_tokenizer(config, find(config))
     read = {name: read_samples(config, name, module) for name, module in modules.items()}
     questions = write_questions(config, modules, read, tokenizer)
     shown = dict.fromkeys(modules, 0)
@@ -262,6 +266,16 @@ def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) ->
             terminal.notice(
                 f"{name} has no effect with engine={config.engine.name}, which batches continuously; batch_size does."
             )
+    for name, benchmark in config.benchmarks.items():
+        if config.limit is not None and benchmark.num_samples != config.limit:
+            terminal.notice(
+                f"benchmarks.{name}.num_samples={benchmark.num_samples} counts for {name}, not limit={config.limit}."
+            )
+    bound = config.engine.args.get("max_num_seqs")
+    if bound is not None and config.batch_size is not None and bound < config.batch_size:
+        terminal.notice(
+            f"At most {bound} requests run at once: engine.args.max_num_seqs={bound} bounds batch_size={config.batch_size}."
+        )
     if config.sampling.repeats > 1 and config.sampling.temperature == 0:
         terminal.notice(
             "sampling.repeats asks for several answers, but at temperature 0 they are all the same; set sampling.temperature."

@@ -249,6 +249,29 @@ def _throughput(count: int, tokens: Tokens, time_s: float | None) -> Throughput:
     )
 
 
+def only_errors(name: str, results: Sequence[Result], *, scored_later: bool = False) -> str | None:
+    """Says that a benchmark has no score, since each of its samples ended in an error.
+
+    Args:
+        name: The benchmark's.
+        results: Its results.
+        scored_later: Another program gives the scores (SWE-bench), so that an error with an answer only says "not yet".
+
+    Returns:
+        A sentence with the first error; None where at least one sample was graded.
+    """
+    if not results or any(
+        result.score.outcome is not Outcome.ERROR or (scored_later and result.score.answer is not None)
+        for result in results
+    ):
+        return None
+    first = " ".join((results[0].score.explanation or "no reason given").split()).rstrip(".")
+    count = "its only sample" if len(results) == 1 else f"each of its {len(results)} samples"
+    return f"{name} has no score: {count} ended in an error, the first in this one: {first[:LONGEST_ERROR]}."
+
+
+LONGEST_ERROR = 300
+"""Characters of an error that a sentence shows."""
 UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR)
 
 

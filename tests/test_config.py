@@ -18,7 +18,8 @@ CASES = [(group, name) for group, names in GROUPS.items() for name in names]
 
 @pytest.mark.parametrize(("group", "name"), CASES, ids=lambda value: value)
 def test_every_yaml_composes_and_its_modules_import(group: str, name: str) -> None:
-    config = compose([f"{group}={name}"])
+    place = ["model.hub_id=org/name"] if name == "checkpoint" else []
+    config = compose([f"{group}={name}", *place])
     for benchmark in config.benchmarks.values():
         module = importlib.import_module(benchmark.module)
         for function in ("load", "render", "worked", "extract", "equal", "stored"):

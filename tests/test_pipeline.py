@@ -320,7 +320,7 @@ def test_only_the_published_protocol_is_comparable(shared_data: Path, tmp_path: 
     changes = {
         "limit=5": "5 of aime's 30 questions",
         "benchmarks.aime.max_tokens=5": "max_tokens=5",
-        "fewshot=2": "fewshot=2",
+        "fewshot=2": "worked examples out of aime's evaluated questions",
         "chat=false": "chat=false",
         "sampling.temperature=2": "sampling.temperature=2.0",
         "early_stopping=cut": "early_stopping=cut",

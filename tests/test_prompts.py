@@ -32,9 +32,22 @@ def test_a_reduced_run_takes_the_same_samples_every_time_in_order() -> None:
     assert chosen != prompts.select("gsm8k", SAMPLES, other)
 
 
-@pytest.mark.parametrize(("limit", "count"), [("null", 15), ("4", 4), ("400", 15)])
-def test_limit_bounds_the_number_of_samples(limit: str, count: int) -> None:
-    assert len(prompts.select("gsm8k", SAMPLES, compose(["benchmark=gsm8k", f"limit={limit}"]))) == count
+@pytest.mark.parametrize(
+    ("typed", "count"),
+    [
+        (["limit=null"], 15),
+        (["limit=4"], 4),
+        (["limit=18"], 18),
+        (["limit=400"], 20),
+        (["limit=18", "profile=published"], 18),
+        (["limit=18", "benchmarks.gsm8k.num_samples=3"], 3),
+        (["limit=4", "benchmarks.gsm8k.num_samples=16"], 16),
+    ],
+)
+def test_a_typed_limit_wins_over_the_profile_and_a_benchmarks_own_number_over_both(
+    typed: list[str], count: int
+) -> None:
+    assert len(prompts.select("gsm8k", SAMPLES, compose(["benchmark=gsm8k", *typed]))) == count
 
 
 def test_few_shot_examples_never_show_the_question_itself() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench import prompts, redaction
-from llmbench.compare.settings import Setting, differing, read_config
+from llmbench.compare.settings import Setting, differing, flat, read_config
 from llmbench.config import Config, as_yaml_data
 from llmbench.errors import ConfigError
 from llmbench.questions import Questions
@@ -18,11 +18,13 @@ MAY_CHANGE = re.compile(
     r"|cache(_.+)?|resume|show_prompts|runs_dir|report|export|tracker(_project)?|log_level|always_skip|suite"
     r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
     r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size)"
-    r"|model\.(gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b)"
+    r"|model\.(name|gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b)"
     r"|benchmarks\.[^.]+\.(data_files|reference|title|profiles)(\..*)?)"
 )
 """How fast and where, but not what: the questions that `data_files` gives are compared one by one (`check_questions`)."""
 SHOWN = 3
+NEUTRAL: tuple[Any, ...] = (None, [], {}, False, 0, 0.0)
+"""Values at which a setting that an older llmbench did not have changes nothing."""
 
 
 def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) -> None:
@@ -48,13 +50,27 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
         raise ConfigError(
             f"benchmark={','.join(chosen)} is refused: the run in {folder} asks {', '.join(had)}; start a new run for others."
         )
+    _apply_old_limit(before)
+    known = dict(flat(before))
+    if config.model.path is not None:
+        lowered = [*lowered, "model.embedded"]  # which no longer counts
     changed = [
         setting
         for setting in differing(before, now)
-        if not MAY_CHANGE.fullmatch(setting.name) and setting.name not in lowered
+        if not MAY_CHANGE.fullmatch(setting.name)
+        and setting.name not in lowered
+        and not (setting.name not in known and setting.run in NEUTRAL)
     ]
     if changed:
         raise ConfigError(_refusal(folder, changed))
+
+
+def _apply_old_limit(before: dict[str, Any]) -> None:
+    """Rewrites the settings of a run before version 0.2, whose `limit` only lowered the number of samples."""
+    limit = before.get("limit")
+    for benchmark in (before.get("benchmarks") or {}).values():
+        if isinstance(limit, int) and "from_checkpoint" not in (before.get("model") or {}):
+            benchmark["num_samples"] = min(limit, benchmark.get("num_samples") or limit)
 
 
 def lowered_before(folder: Path) -> list[str]:
