@@ -265,7 +265,8 @@ class _Run:
         except TypeError as error:
             raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {MEND}") from error
         if self.results:
-            moved = ["model.path"] if weights.known(self.answered_by) else []  # what lies there is compared
+            places = ["model.path", "model.embedded", "model.from_checkpoint"]
+            moved = places if weights.known(self.answered_by) else []  # what lies there is compared
             checks.check_settings(self.store.folder, self.config, [*(s.setting for s in steps), *moved])
             for sentence in checks.changes(before, self.manifest):
                 self._note_about(sentence)

@@ -52,8 +52,6 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
         )
     _apply_old_limit(before)
     known = dict(flat(before))
-    if config.model.path is not None:
-        lowered = [*lowered, "model.embedded"]  # which no longer counts
     changed = [
         setting
         for setting in differing(before, now)
