@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llmbench.answers import languages
+from llmbench.answers.suppositions import is_supposed
 from llmbench.equivalence.rational import rational
 
 
@@ -128,20 +130,22 @@ def last_boxed(text: str) -> Box | None:
     return Box(start, last.end, content)
 
 
-_NOUN = r"(?:answers?|ans\b\.?|final\s+(?:result|value|solution)|答案|réponse|respuesta|antwort|resposta|risposta)"
-_VERB = r"(?:\b(?:is|are|was|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be|becomes|equals|comes\s+out\s+to|es|est|ist|è|é)\b|['’]s\b(?=\s)|[:=]|是|为|為)"
+_NOUN = rf"(?:answers?|ans\b\.?|final\s+(?:result|value|solution)|{languages.ANSWER})"
+_VERB = (
+    r"(?:\b(?:is|are|was|(?:would|should|must|will|has\s+to|seems\s+to|appears\s+to|ought\s+to)\s+be|becomes|equals|comes\s+out\s+to|looks\s+like)\b"
+    rf"|['’]s\b(?=\s)|[:=]|(?<![A-Za-z])(?:{languages.IS}))"
+)
 CUE = re.compile(
     rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>[^\n.!?:=]{{0,90}}?)\s*{_VERB}[\s:*_]*"
     r"|(?m:^)[#*_ \t>]{0,12}(?:the\s+)?(?:final\s+|correct\s+)?answer[*_ \t:]{0,12}\n\s*"
     r"|(?m:^)\s*####(?!#)[ \t]*(?=[^\s#*])"
-    r"|<answer>\s*"
-    r"|[\"']answer[\"']\s*:\s*",
+    r"|<(?:final[_ -]?)?(?:answer|ans|choice)>\s*"
+    r"|[\"'](?:final_|correct_)?(?:answer|choice)(?:_choice|_letter)?[\"']\s*:\s*",
     re.IGNORECASE,
 )
-_CONDITIONAL = re.compile(
-    r"\b(?:if|suppose|assuming|assume|unless|whether|checking\s+if|verify\s+that)\b[^.!?\n]*$", re.IGNORECASE
+_NEGATED_GAP = re.compile(
+    rf"\b(?:not|n't|never|whether|if|cannot|until|before)\b|n't|{languages.NOT}", re.IGNORECASE
 )
-_NEGATED_GAP = re.compile(r"\b(?:not|n't|never|whether|if|cannot|until|before)\b|n't", re.IGNORECASE)
 
 
 WINDOW = 1_500
@@ -151,8 +155,9 @@ _MAX_CUES = 200
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A cue's end, where the answer should stand, and what follows it."""
+    """Where a cue begins and ends, which is where the answer should stand, and what follows it."""
 
+    start: int
     end: int
     rest: str
 
@@ -161,11 +166,10 @@ def cues(text: str) -> list[Cue]:
     """The last cues, in order, less those that suppose or deny ("if the answer is", "the answer is not")."""
     found: deque[Cue] = deque(maxlen=_MAX_CUES)
     for match in CUE.finditer(text):
-        sentence = text[max(0, match.start() - 60) : match.start()]
         rest = text[match.end() : match.end() + 12].lower()
         denied = _NEGATED_GAP.search(match["gap"] or "") or rest.startswith(
             ("not ", "n't", "neither", "never")
         )
-        if not denied and not _CONDITIONAL.search(sentence):
-            found.append(Cue(match.end(), text[match.end() : match.end() + WINDOW]))
+        if not denied and not is_supposed(text, match.start(), match.end()):
+            found.append(Cue(match.start(), match.end(), text[match.end() : match.end() + WINDOW]))
     return list(found)
