@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from llmbench.answers import languages
 from llmbench.answers.letters import Reader, plain
-from llmbench.answers.stated import CUE, WINDOW, boxes, cues, is_retracted
+from llmbench.answers.stated import WINDOW, boxes, cues, is_retracted
 from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
 from llmbench.answers.text import paragraphs, prepare, prepare_cut, sentences
 
@@ -42,7 +42,7 @@ class Statement:
 
 
 _QUALIFIER = (
-    r"(?:correct|right|best|most\s+\w+|closest|nearest|appropriate|accurate|suitable|final|only|remaining|valid|matching|likely|true|my|our|proper|"
+    r"(?:correct|right|best|most\s+\w+|closest|nearest|appropriate|accurate|suitable|final|only|remaining|valid|matching|likely|true|my|our|proper|selected|chosen|"
     r"one\s+correct)"
 )
 _OPTION_IS = re.compile(
@@ -60,17 +60,17 @@ _CHOOSE = re.compile(
     re.IGNORECASE,
 )
 _CHINESE = re.compile(
-    r"(?<![不未别勿非可])(?:选项(?=是|为)|選項(?=是|為)|[选選][择擇]?(?=[^项項]))\s*(?:是|为|為)?\s*:?\s*(?:选项|選項)?"
+    r"(?<![不未别勿非可])(?<!不[应該该能要可])(?:选项(?=是|为)|選項(?=是|為)|[选選][择擇]?(?=[^项項]))\s*(?:是|为|為)?\s*:?\s*(?:选项|選項)?"
 )
 # "Final answer - B", "Ans. D", "答案 C", "सही उत्तर C है": nothing, or not a verb, between the noun and the letter.
 _BARE_ANSWER = re.compile(
-    rf"(?:(?m:^)[#>*\s-]*(?:so\s*,?\s+)?(?:the\s+|my\s+)?(?:(?:final|correct|best)\s+)*(?P<english>answer|ans\b\.?)|(?P<noun>{languages.ANSWER}))"
-    r"[ \t]*(?:-+>?|[–—→⇒|>]|=>|\.)?[ \t]*(?=[(\[\"'“‘*]?\s*[A-Za-z](?![A-Za-z]))",
+    rf"(?:(?m:^)[#>* \t-]{{0,12}}(?:so\s*,?\s+)?(?:the\s+|my\s+)?(?:(?:final|correct|best)\s+)*(?P<english>answer|ans\b\.?|(?:correct|final|verdict)(?=\s*:))|(?P<noun>{languages.ANSWER}))"
+    rf"[ \t]*(?:-+>?|[–—→⇒|>:\]]|=>|\.)?[ \t]*(?:(?:{languages.OPTION})\s*)?(?=[(\[\"'“‘*]?\s*[A-Za-z](?![A-Za-z]))",
     re.IGNORECASE,
 )
 _NOT_BUT = re.compile(
-    r"\b(?:answer|option|choice|letter|it|this|that|one)\b[^\n.!?;:]{0,40}?(?:\bnot|n['’]t|\bneither)\s+(?:option\s+|choice\s+)?\(?[A-Z]\)?"
-    r"(?:\s*,?\s*(?:or|nor|and|not|,)\s+(?:not\s+)?(?:option\s+|choice\s+)?\(?[A-Z]\)?)*\s*[,;:–—-]?\s*(?:but|rather|instead)\s*,?\s+(?:rather\s+)?(?:it\s+is\s+|it['’]s\s+)?"
+    r"\b(?i:answer|option|choice|letter|it|this|that|one)\b[^\n.!?;:]{0,40}?(?:\bnot|n['’]t|\bneither)\s+(?:option\s+|choice\s+)?\(?[A-Z]\)?"
+    r"(?:\s*(?:,\s*)?(?:or|nor|and|not)\s+(?:not\s+)?(?:option\s+|choice\s+)?\(?[A-Z]\)?)*\s*[,;:–—-]?\s*(?:but|rather|instead)\s*,?\s+(?:rather\s+)?(?:it\s+is\s+|it['’]s\s+)?"
 )
 _BOX_TOKEN = re.compile(r"<\|begin_of_box\|>")
 _NOT_OPTIONS = re.compile(
@@ -106,9 +106,10 @@ _TAKES_BACK = re.compile(
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|incorrect|wrong|eliminat\w*|rul(?:e|ed|es|ing)(?:\s+out)?|exclud\w*|discard\w*|reject\w*|false|unlikely|impossible)\b|n['’]t",
+    r"\b(?:not|never|neither|nor|cannot|incorrect|wrong|eliminat\w*|rul(?:e|ed|es|ing)(?:\s+out)?|exclud\w*|discard\w*|reject\w*|false|unlikely|impossible|out|violat\w*|contradict\w*|fails?)\b|n['’]t",
     re.IGNORECASE,
 )
+_DENIED_INSIDE = re.compile(r"\b(?:not|never|cannot)\b|n['’]t", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(r"(?:\b(?:not|never|cannot)|n't)\s+(?:\w+\s+)?$", re.IGNORECASE)
 
 
@@ -152,10 +153,7 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
         if read and not is_retracted(text, box):
             yield Statement(box.end, read.letter)
     for cue in cues(text):
-        gap = CUE.match(text, cue.start)
-        if _INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or (
-            gap and _LISTS_OPTIONS.fullmatch(gap["gap"] or "")
-        ):
+        if _INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or _LISTS_OPTIONS.fullmatch(cue.gap):
             continue
         read = reader.after(cue.rest) or reader.own_text(cue.rest)
         if read:
@@ -163,16 +161,15 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
     for pattern in (_OPTION_IS, _CLOSEST_IS, _CHOOSE, _CHINESE, _BARE_ANSWER, _NOT_BUT, _BOX_TOKEN):
         for match in pattern.finditer(text):
             groups = match.groupdict()
-            gap = groups.get("gap") or ""
-            if (
-                _DENIAL.search(gap)
-                or reader.names_letter(gap)
-                or is_supposed(text, match.start(), match.end())
-            ):
-                continue
             closed = pattern in {_CHOOSE, _NOT_BUT} or bool(groups.get("english"))
             read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=closed)
-            if read and not (pattern is _CHOOSE and _DENIED_BEFORE.search(match[0])):
+            gap = groups.get("gap") or ""
+            if (
+                read
+                and not (_DENIAL.search(gap) or reader.names_letter(gap))
+                and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end(), 40)))
+                and not is_supposed(text, match.start(), match.end())
+            ):
                 yield Statement(match.end(), read.letter, is_limited(text, match.start(), match.end()))
     yield from _called_correct(text, reader)
 
@@ -182,7 +179,7 @@ def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
     for match in _IS_CORRECT.finditer(text):
         letter, end = match["letter"], match.start("after")
         ends = re.match(r"\s*(?:[.,;:!)\n*]|$|because|since|as\b|for\b|\bto\b)", match["after"])
-        named = match["lead"] or match["open"] or match["noun"] or letter not in "AI"
+        named = match["lead"] or match["open"] or match["noun"] or letter != "I"
         if not (ends and named) or letter not in reader.letters or is_supposed(text, match.start(), end):
             continue
         before = text[max(0, match.start() - 30) : match.start()]
@@ -198,31 +195,33 @@ def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
 def _weak(
     text: str, reader: Reader, start: int, limited: list[Statement], *, complete: bool
 ) -> Statement | None:
-    concluded = [*_concluded(text, reader, start, complete=complete), *limited]
+    concluded = list(_concluded(text, reader, start, complete=complete))
     if concluded:
-        return max(concluded, key=lambda statement: statement.position)
-    if not complete:
-        return None
+        return concluded[-1]
     tail = text[start:]
-    letter = reader.only_line(tail) or reader.own_text_line(tail) or _closing(tail, reader)
+    letter = reader.only_line(tail) if complete else None
+    if not letter and limited:
+        return limited[-1]
+    if not letter and complete:
+        letter = reader.own_text_line(tail) or _closing(tail, reader)
     return Statement(len(text), letter) if letter else None
 
 
 def _concluded(text: str, reader: Reader, start: int, *, complete: bool) -> Iterator[Statement]:
     for match in _CONCLUDE.finditer(text, start):
-        before = clause_before(text, match.start())
-        if (
-            is_supposed(text, match.start(), match.end())
-            or _DENIED_BEFORE.search(before)
-            or (match["bare"] and not complete)
-            or (match["left"] is not None and not _DENIAL.search(before))
-        ):
+        alone = match[0].lower().startswith(("only", "just"))
+        read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=not alone)
+        if not read or not read.letter or (match["bare"] and not complete):
             continue
-        read = reader.after(
-            text[match.end() : match.end() + WINDOW],
-            ends_sentence=not match[0].lower().startswith(("only", "just")),
+        before = clause_before(text, match.start())
+        eliminated = match["left"] is None or _DENIAL.search(
+            text[max(0, match.start() - 120) : match.start()]
         )
-        if read and read.letter:
+        if (
+            eliminated
+            and not _DENIED_BEFORE.search(before)
+            and not is_supposed(text, match.start(), match.end())
+        ):
             yield Statement(match.end(), read.letter)
 
 
@@ -234,8 +233,10 @@ def _closing(text: str, reader: Reader) -> str | None:
         return None
     if not re.search(r"[.!)\]\"'}]\s*$", closing[0]):
         return None  # cut off
-    named = set(
-        re.findall(rf"\(([{reader.letters}])\)|\b(?:option|choice)\s+([{reader.letters}])\b", closing[0])
+    named = list(
+        re.finditer(rf"\(([{reader.letters}])\)|\b(?:option|choice)\s+([{reader.letters}])\b", closing[0])
     )
-    found = {letter for pair in named for letter in pair if letter}
-    return found.pop() if len(found) == 1 else None
+    found = {match[1] or match[2] for match in named}
+    if len(found) != 1 or is_supposed(closing[0], named[0].start(), named[0].end()):
+        return None
+    return found.pop()

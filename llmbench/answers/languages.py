@@ -27,14 +27,14 @@ _TABLE = {
     "Czech": Words(r"odpověď\b", r"možnost\b", r"\bje\b", r"\bnení\b|\bšpatná\b", r"protože\b"),
     "Dutch": Words(r"antwoord\b", r"optie\b", "", r"\bniet\b|\bfout\w*", r"omdat\b"),
     "French": Words(
-        r"réponse\b",
+        r"réponse\b|option\s+correcte\b",
         r"(?:l['’]option|lettre|la|proposition)\b",
         r"\best\b",
         r"\bpas\b|\bmauvaise\b|\bfausse\b",
         r"car\b|parce\b",
     ),
     "German": Words(
-        r"antwort\b|lösung\b",
+        r"antwort\b|lösung\b|richtig(?=\s+ist\b)",
         r"(?:antwort|buchstabe|möglichkeit)\b",
         r"\b(?:ist|lautet)\b",
         r"\bnicht\b|\bkein\w*|\bfalsche\w*",
@@ -51,14 +51,18 @@ _TABLE = {
         r"karena\b|kerana\b",
     ),
     "Italian": Words(
-        r"risposta\b", r"(?:lettera|opzione|la)\b", r"\b[èé]\b", r"\bnon\b|\bsbagliata\b", r"perché\b"
+        r"risposta\b|opzione\s+corretta\b",
+        r"(?:lettera|opzione|la)\b",
+        r"\b[èé]\b",
+        r"\bnon\b|\bsbagliata\b",
+        r"perché\b",
     ),
     "Japanese": Words("答え|解答|正解|回答", "選択肢", "は", "不正解|ない|なく|誤", "なぜなら"),
     "Korean": Words("정답|답변|답", "선택지|보기|옵션", "은|는", "아니|아닙|오답|틀린", "왜냐"),
     "Persian": Words("پاسخ", "گزینه", "برابر", "نیست|غلط", "زیرا"),
     "Polish": Words(r"odpowied(?:ź|zią)\b", r"opcja\b", r"\bjest\b", r"\bnie\b|\bbłędna\b", r"ponieważ\b"),
     "Portuguese": Words(
-        r"resposta\b|gabarito\b",
+        r"resposta\b|gabarito\b|(?:opção|alternativa)\s+correta\b",
         r"(?:a\s+)?(?:letra|opção|alternativa)\b",
         r"\bé\b",
         r"\bnão\b|\berrada\b|\bincorreta\b",
@@ -72,7 +76,11 @@ _TABLE = {
         r"потому\b",
     ),
     "Spanish": Words(
-        r"respuesta\b", r"(?:letra|opción|la)\b", r"\b(?:es|sería)\b", r"\bno\b|\bincorrecta\b", r"porque\b"
+        r"respuesta\b|(?:opción|alternativa)\s+correcta\b",
+        r"(?:letra|opción|la)\b",
+        r"\b(?:es|sería)\b",
+        r"\bno\b|\bincorrecta\b",
+        r"porque\b",
     ),
     "Swahili": Words(r"jibu\b"),
     "Swedish": Words(r"svar(?:et)?\b", r"alternativ\b", r"\bär\b", r"\binte\b|\bfel\b", r"eftersom\b"),

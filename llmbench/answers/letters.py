@@ -17,6 +17,7 @@ _MATH_MARKS = re.compile(
 )
 _BOLD_LETTER = re.compile(r"(\*\*|__|\*|_|`)\(?([A-Z])\)?[.):]?\1")
 _BOLD_OPTION = re.compile(r"(\*\*|__)\s*\(?([A-Z])[.):]\)?\s*(.+?)\1", re.DOTALL)
+_HTML = re.compile(r"<(b|strong|i|em|u|code|mark)>([^<>]{1,300})</\1>", re.IGNORECASE)
 _EMPHASIS = re.compile(r"\*\*|__|`|(?<![*\w])\*(?=\S)|(?<=\S)\*(?![*\w])")
 
 
@@ -24,7 +25,7 @@ def plain(text: str) -> str:
     """The text less markdown's emphasis and LaTeX's delimiters; a letter set in bold becomes "(B)"; boxes stay."""
     for _ in range(2):
         text = _WRAPPERS.sub(r"\1", text)
-    text = _MATH_MARKS.sub(" ", text)
+    text = _MATH_MARKS.sub(" ", _HTML.sub(r"\2", text))
     text = _BOLD_LETTER.sub(r"(\2)", text)
     text = _BOLD_OPTION.sub(r"(\2) \3", text)
     return _EMPHASIS.sub("", text)
@@ -37,7 +38,7 @@ class Read:
     letter: str | None
 
 
-_SURE = r"i(?:['’]m|\s+am)\s+(?:\w+\s+)?(?:sure|confident|certain)\b"
+_SURE = r"i(?:['’]m|\s+am)\s+(?!not\b)(?:\w+\s+)?(?:sure|confident|certain)\b"
 _FILLER = re.compile(
     r"(?:[\s:,=\"'“‘<\-–—>→*]|\b(?:the|that|option|choice|answer|letter|alternative|clearly|therefore|thus|hence|then|likely|most|probably|"
     r"indeed|definitely|simply|just|only|best|correct|right|final|given|by|be|to|labeled|labelled|number|is|as|follows|following|described|"
@@ -49,8 +50,8 @@ _FILLER = re.compile(
 _LATIN = "A-Za-zÀ-ÖØ-öø-ɏ"
 # The apostrophe before a Turkish suffix ("C'dir") is no prime.
 _TOKEN = re.compile(
-    r"['‘](?P<quoted>[A-Za-z])['’](?!\w)|(?P<open>[(\[{\"'“‘<]|\\\{)?\s*"
-    rf"(?P<plain>[A-Za-z])(?![{_LATIN}0-9_^]|['’](?![dt][ıi]r\b))(?:\s?(?P<close>[)\]}}\"'”’>]|\\\}}))?"
+    r"['‘](?P<quoted>[A-Za-z])['’](?!\w)|(?P<open>[(\[{\"'“‘<]|\[\[|\\\{)?\s*"
+    rf"(?P<plain>[A-Za-z])(?![{_LATIN}0-9₀-₉ₐ-ₜ⁰-⁻_^]|['’](?![dt][ıi]r\b))(?:\s?(?P<close>\]\]|[)\]}}\"'”’>]|\\\}}))?"
 )
 _SEVERAL = re.compile(
     r"\s*(?:,\s*(?:and|or)?|/|&|\+|\||\b(?:and|or|and/or|und|oder|et|ou|y|o|e|dan|atau|и|или)\b|[或和、与])\s*(?:(?:maybe|perhaps|possibly|else)\s+)?(?:option\s+|choice\s+)?\(?(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])\)?"
@@ -63,7 +64,7 @@ _DENIED = re.compile(
     r"|\)?\s*\?|\)?\s+\((?:wrong|incorrect|false|no)\)"
 )
 _ENDS_SENTENCE = re.compile(
-    r"[)\]}*]*\s*(?:[.!;।](?!\w)|$|\n|,\s*(?:since|because|as|which|so|not)\b|\s(?:because|since|rather\s+than|instead\s+of)\b|<|\}|[–—]\s|-\s(?=[A-Za-z]{2}))"
+    r"[)\]}*]*\s*(?:[.!;।](?!\w)|$|\n|,\s*(?:since|because|as|which|so|not|though|although|even|but|while)\b|\s(?:because|since|rather\s+than|instead\s+of)\b|<|\}|[–—]\s|-\s(?=[A-Za-z]{2}))"
 )
 _ENDS = re.compile(rf"\s*(?:[.,;:!?)\]}}\"<*|।]|$|\n|[-–—]\s|(?![{_LATIN}])[^\W\d_])|['’]")
 # What may follow an undecorated "A" or "I" that is a letter and not a word.
@@ -104,13 +105,19 @@ class Reader:
         letter = token["quoted"] or token["plain"]
         if _DENIED.match(behind) or _is_list(rest[start:], letter):
             return None
-        decorated = bool(token["quoted"] or (token["close"] and (token["open"] or token["close"] in ")]")))
+        decorated = bool(token["quoted"] or (token["close"] and (token["open"] or token["close"][0] in ")]")))
         if not self._is_letter(letter, behind, decorated=decorated):
             return None
+        if not decorated and self._begins_own_text(rest[start:]):
+            return None  # "B cells", if that is a choice's own text
         read = self._single(letter.upper(), behind)
         if ends_sentence and not _ENDS_SENTENCE.match(behind) and not self._goes_with(read.letter, behind):
             return None
         return read
+
+    def _begins_own_text(self, rest: str) -> bool:
+        own = self.own_text(rest)
+        return bool(own and own.letter and len(_key(self.choices[self.letters.index(own.letter)])) > 1)
 
     def _goes_with(self, letter: str | None, behind: str) -> bool:
         """Whether the letter's own text stands behind it."""
@@ -191,7 +198,13 @@ class Reader:
     def only_line(self, text: str) -> str | None:
         """A line that is nothing but a letter, first or last; else the one line of the text that begins as an option does."""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        found = [(index, match) for index, line in enumerate(lines) if (match := _OPTION_LINE.match(line))]
+        found = [
+            (index, match)
+            for index, line in enumerate(lines)
+            if (match := _OPTION_LINE.match(line))
+            and not _is_list(line, match["letter"])
+            and (match["open"] or (match["close"] or "")[:1] not in {"'", '"'})
+        ]
         bare = [
             (index, match)
             for index, match in found
@@ -204,9 +217,11 @@ class Reader:
         for index, match in reversed(bare):
             if index in {0, len(lines) - 1}:
                 return match["letter"].upper()
-        marked = {match["letter"] for _, match in found if match["close"] and match["letter"].isupper()}
+        marked = {
+            match["letter"] for _, match in found if match["close"] is not None and match["letter"].isupper()
+        }
         if len(marked) == 1 and marked <= set(self.letters):
-            index, _ = next((index, match) for index, match in found if match["close"])
+            index, _ = next((index, match) for index, match in found if match["close"] is not None)
             return marked.pop() if index in {0, len(lines) - 1} else None
         return self._returned_to(found, len(lines) - 1)
 
@@ -230,7 +245,7 @@ class Reader:
 
 def _is_list(rest: str, letter: str) -> bool:
     """Whether a line lists options from this letter on ("A) 5 B) 6 C) 7"), as a question does."""
-    line = rest.split("\n", 1)[0]
+    line = rest[:400].split("\n", 1)[0]
     marks = [chr(ord(letter.upper()) + step) for step in (1, 2)]
     return bool(re.search(rf"[\s,(\[]{marks[0]}[).:\]].*[\s,(\[]{marks[1]}[).:\]]", line))
 

@@ -6,7 +6,6 @@ A statement is where it stands and what stands there. Which kinds count, and in 
 # ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -132,7 +131,7 @@ def last_boxed(text: str) -> Box | None:
 
 _NOUN = rf"(?:answers?|ans\b\.?|final\s+(?:result|value|solution)|{languages.ANSWER})"
 _VERB = (
-    r"(?:\b(?:is|are|was|(?:would|should|must|will|has\s+to|seems\s+to|appears\s+to|ought\s+to)\s+be|becomes|equals|comes\s+out\s+to|looks\s+like)\b"
+    r"(?:\b(?:is|are|was|(?:would|should|must|will|has\s+to|seems\s+to|appears\s+to|ought\s+to)\s+be|becomes|equals|(?:comes|turns)\s+out\s+to(?:\s+be)?|looks\s+like)\b"
     rf"|['’]s\b(?=\s)|[:=]|(?<![A-Za-z])(?:{languages.IS}))"
 )
 CUE = re.compile(
@@ -146,7 +145,7 @@ CUE = re.compile(
 _NEGATED_GAP = re.compile(
     rf"\b(?:not|n't|never|whether|if|cannot|until|before)\b|n't|{languages.NOT}", re.IGNORECASE
 )
-
+_NEGATED = re.compile(r"not\s|n't|neither|never", re.IGNORECASE)
 
 WINDOW = 1_500
 """Characters behind a cue in which its answer is looked for; without a limit, repeated cues take quadratic time."""
@@ -155,21 +154,22 @@ _MAX_CUES = 200
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Where a cue begins and ends, which is where the answer should stand, and what follows it."""
+    """Where a cue begins and ends, which is where the answer should stand; what stands within it and what follows."""
 
     start: int
     end: int
+    gap: str
     rest: str
 
 
 def cues(text: str) -> list[Cue]:
     """The last cues, in order, less those that suppose or deny ("if the answer is", "the answer is not")."""
-    found: deque[Cue] = deque(maxlen=_MAX_CUES)
-    for match in CUE.finditer(text):
-        rest = text[match.end() : match.end() + 12].lower()
-        denied = _NEGATED_GAP.search(match["gap"] or "") or rest.startswith(
-            ("not ", "n't", "neither", "never")
-        )
+    found: list[Cue] = []
+    for match in reversed(list(CUE.finditer(text))):
+        gap = match["gap"] or ""
+        denied = _NEGATED_GAP.search(gap) or _NEGATED.match(text, match.end())
         if not denied and not is_supposed(text, match.start(), match.end()):
-            found.append(Cue(match.start(), match.end(), text[match.end() : match.end() + WINDOW]))
-    return list(found)
+            found.append(Cue(match.start(), match.end(), gap, text[match.end() : match.end() + WINDOW]))
+        if len(found) == _MAX_CUES:
+            break
+    return found[::-1]

@@ -7,6 +7,8 @@ r"""Whether a sentence states an answer, or supposes, reports or limits one.
 | limited | "Note that B is the answer for ideal gases", ", whereas for bosons it is B" | only where nothing else is stated |
 """
 
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
 import re
 
 from llmbench.answers.languages import NOT
@@ -23,10 +25,12 @@ _SUPPOSED = re.compile(
     r"|^\W*(?:were|had)\s|如果|假如|假设|假設|倘若|若",
     re.IGNORECASE,
 )
-_PEOPLE = r"(?:one|some(?:one|body)?|students?|people|many|most|you|readers?|others|they|beginners?|it)"
+_PEOPLE = r"(?:one|no\s+one|nobody|some(?:one|body)?|students?|people|many|most|you|readers?|others|they|beginners?|it)"
 _THINK = r"(?:think|say|argue|guess|expect|believe|assume|suppose|conclude|choose|pick|select|suggest|claim|answer|appear|look|seem)"
+_OPINION = r"(?:think|thought|believe|true|say|evidence|sure|certain|clear|conclude|mean|imply|follow|agree|accept|reason|case)"
 _REPORTED = re.compile(
-    rf"\b{_PEOPLE}\s+(?:(?:might|may|could|would|often|sometimes|usually|wrongly|falsely|also)\s+)+(?:be\s+)?{_THINK}s?\b"
+    rf"(?:n['’]t|\b(?:not|no|never|cannot|nobody|hardly))\s+(?:\w+\s+){{0,2}}?{_OPINION}\b[^,]*$|(?<!no )\bdoubt\w*\b[^,]*$|"
+    rf"\b{_PEOPLE}\s+(?:(?:might|may|could|would|should|often|sometimes|usually|wrongly|falsely|also)\s+)+(?:be\s+)?{_THINK}s?\b"
     rf"|\b(?:some|students|people|many|others|beginners)\s+{_THINK}\b"
     r"|\btempt(?:ed|ing|s)\b|\b(?:mistakenly|incorrectly|wrongly|erroneously|naively|na[iï]ve)\b|\bmistake\s+(?:is|would\s+be|to)\b"
     r"|\b(?:common|typical|frequent|popular|easy)\s+(?:\w+\s+)?(?:mistake|misconception|trap|error)\b|\b(?:wrong|incorrect|mistaken)\s+to\b"
@@ -41,9 +45,9 @@ _CONDITION_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _LIMITED_BEHIND = re.compile(
-    r"\W*(?:(?:option|choice)\s+)?(?:[A-Za-z](?![A-Za-z])\W{0,3})?\s*\b(?:if|unless|when|only\s+(?:if|when|for|in)"
-    r"|for\s+(?!(?:this|these|the\s+(?:following|above|given|question|problem|same)|all|both|many|several|two|three)\b)|in\s+(?:the\s+)?\w+\s+(?:case|limit|regime|approximation)\b"
-    r"(?<!this case)(?<!our case))",
+    r"\W*(?:(?:option|choice)\s+)?(?:[A-Za-z](?![A-Za-z])[^\w\n.!?;]{0,3})?[ \t]*\b(?:if|unless|when|only\s+(?:if|when|for|in|at)"
+    r"|for\s+(?!(?:this|these|the\s+(?:following|above|given|question|problem|same)|all|both|many|several|two|three)\b)"
+    r"|in\s+(?:the\s+)?(?!(?:this|our)\b)\w+\s+(?:case|limit|regime|approximation)\b)",
     re.IGNORECASE,
 )
 _WOULD = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
