@@ -4,8 +4,9 @@ r"""The letter of a multiple-choice answer in a model's text.
 |---|---|---|
 | strong | a box; a cue and a letter; "X is the correct answer"; 答案, 选 | `\boxed{\text{B}}`, `Answer: **B**`, `the best option is (C)` |
 | strong | a box or a cue and the choice's own text (needs `choices`) | `The answer is 2.75 μs.` |
-| weak | "I choose B", "so it must be B", "matches option B" | `This corresponds to option (D).` |
-| weak | a line that is the letter, or the only line that begins as an option does | `**B**`, `B) 2/3` |
+| weak | "I choose B", "so it must be B", "matches option B", "that leaves B", in a complete text also "it is B" | `This corresponds to option (D).` |
+| weak | a line that is the letter, or the only line that begins as an option does | `**B**`, `B) 2/3`, `[B]`, `B – 2/3` |
+| weak | a limited statement of the strong kinds (`suppositions.py`) | `B is the answer for ideal gases.` |
 | weak | the last line is a choice's own text; the closing sentence names one letter, set off | `Thus, the product is (C).` |
 
 The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
@@ -13,12 +14,17 @@ back in between ("Wait", "mistake"). Among weak ones the higher row wins, then t
 need a complete text, but for "I choose", which is as good as a cue. A letter or text at the very end of an incomplete text is
 no statement: "The answer is B" may have become "Benzene".
 
+"Seems to be", "I think" and "probably" state; "might be" and "could be" do not, nor does a question. The words of other languages
+stand in `languages.py`.
+
 No statement: a word that begins with a letter ("Answer: Benzene"), the article ("The answer is a particle"), a formula
-("B = 0.5 T", "C-14"), a denial or a supposition ("the answer is not B", "if the answer is B"), a letter in prose.
-A statement that names several letters ("A and B") or one out of range ("Answer: E") is no answer, and stays the last word.
+("B = 0.5 T", "C-14"), a denial, a supposition or somebody else's opinion (`suppositions.py`), a list of options or an instruction
+("Choose the correct answer: A) …"), something named by a letter ("Compound C is the answer"), a letter in prose.
+A statement that names several letters ("A and B") or one out of range ("Answer: E") is no answer, and stays the last word;
+"not A but B" is B.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+# ruff: noqa: RUF001, RUF002 - the characters that look like ASCII are those that models write
 
 import re
 from collections.abc import Iterator, Sequence
@@ -167,7 +173,7 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
             if (
                 read
                 and not (_DENIAL.search(gap) or reader.names_letter(gap))
-                and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end(), 40)))
+                and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
                 and not is_supposed(text, match.start(), match.end())
             ):
                 yield Statement(match.end(), read.letter, is_limited(text, match.start(), match.end()))

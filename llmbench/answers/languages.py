@@ -16,6 +16,8 @@ class Words(NamedTuple):
     is_: str = ""
     not_: str = ""
     because: str = ""
+    behind: str = ""
+    """What makes a sentence of an answer in front of it: "C입니다"."""
 
 
 _TABLE = {
@@ -31,7 +33,7 @@ _TABLE = {
         r"(?:l['’]option|lettre|la|proposition)\b",
         r"\best\b",
         r"\bpas\b|\bmauvaise\b|\bfausse\b",
-        r"car\b|parce\b",
+        r"parce\b",
     ),
     "German": Words(
         r"antwort\b|lösung\b|richtig(?=\s+ist\b)",
@@ -42,7 +44,7 @@ _TABLE = {
     ),
     "Greek": Words(r"απάντηση\b", r"επιλογή\b", r"\bείναι\b", r"\bδεν\b|\bλάθος\b", r"γιατί\b"),
     "Hebrew": Words("תשובה", "אפשרות", "היא", r"\bלא\b|\bאינה\b", "כי"),
-    "Hindi": Words("उत्तर|जवाब", "विकल्प", "है|यह", "नहीं|गलत", "क्योंकि"),
+    "Hindi": Words("उत्तर|जवाब", "विकल्प", r"है(?=\s*:)|यह", "नहीं|गलत", "क्योंकि", "हैं?"),
     "Indonesian": Words(
         r"jawab(?:an|annya)\b|jawapan\b",
         r"(?:pilihan|opsi|huruf)\b",
@@ -57,8 +59,12 @@ _TABLE = {
         r"\bnon\b|\bsbagliata\b",
         r"perché\b",
     ),
-    "Japanese": Words("答え|解答|正解|回答", "選択肢", "は", "不正解|ない|なく|誤", "なぜなら"),
-    "Korean": Words("정답|답변|답", "선택지|보기|옵션", "은|는", "아니|아닙|오답|틀린", "왜냐"),
+    "Japanese": Words(
+        "答え|解答|正解|回答", "選択肢", "は", "不正解|ない|なく|誤", "なぜなら", "です|である"
+    ),
+    "Korean": Words(
+        "정답|답변|답", "선택지|보기|옵션", "은|는", "아니|아닙|오답|틀린", "왜냐", "입니다|이다"
+    ),
     "Persian": Words("پاسخ", "گزینه", "برابر", "نیست|غلط", "زیرا"),
     "Polish": Words(r"odpowied(?:ź|zią)\b", r"opcja\b", r"\bjest\b", r"\bnie\b|\bbłędna\b", r"ponieważ\b"),
     "Portuguese": Words(
@@ -79,7 +85,7 @@ _TABLE = {
         r"respuesta\b|(?:opción|alternativa)\s+correcta\b",
         r"(?:letra|opción|la)\b",
         r"\b(?:es|sería)\b",
-        r"\bno\b|\bincorrecta\b",
+        r"\bno\s*$|\bincorrecta\b",
         r"porque\b",
     ),
     "Swahili": Words(r"jibu\b"),
@@ -89,7 +95,7 @@ _TABLE = {
         r"(?:cevap|cevabı|yanıt)\b", r"(?:şık|seçenek)\b", "", r"\bdeğil\w*|\byanlış\b", r"çünkü\b"
     ),
     "Ukrainian": Words(r"відповідь\b", r"варіант\b", r"\bце\b", r"\bнеправ\w+", r"тому\b"),
-    "Urdu": Words("جواب", "آپشن", "ہے", "نہیں|غلط", "کیونکہ"),
+    "Urdu": Words("جواب", "آپشن", r"ہے(?=\s*:)", "نہیں|غلط", "کیونکہ"),
     "Vietnamese": Words(
         r"(?:đáp\s+án|câu\s+trả\s+lời|trả\s+lời)\b",
         r"(?:phương\s+án|lựa\s+chọn)\b",
@@ -104,5 +110,5 @@ def _any(field: str) -> str:
     return "|".join(word for words in _TABLE.values() if (word := getattr(words, field)))
 
 
-ANSWER, OPTION, IS, NOT, BECAUSE = (_any(field) for field in Words._fields)
+ANSWER, OPTION, IS, NOT, BECAUSE, BEHIND = (_any(field) for field in Words._fields)
 """Each column of the table as one alternative of a regular expression, to be put in a group."""

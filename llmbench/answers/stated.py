@@ -135,7 +135,7 @@ _VERB = (
     rf"|['’]s\b(?=\s)|[:=]|(?<![A-Za-z])(?:{languages.IS}))"
 )
 CUE = re.compile(
-    rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>[^\n.!?:=]{{0,90}}?)\s*{_VERB}[\s:*_]*"
+    rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>(?:(?!\banswer)[^\n.!?:=]){{0,90}}?)\s*{_VERB}[\s:*_]*"
     r"|(?m:^)[#*_ \t>]{0,12}(?:the\s+)?(?:final\s+|correct\s+)?answer[*_ \t:]{0,12}\n\s*"
     r"|(?m:^)\s*####(?!#)[ \t]*(?=[^\s#*])"
     r"|<(?:final[_ -]?)?(?:answer|ans|choice)>\s*"
@@ -145,6 +145,7 @@ CUE = re.compile(
 _NEGATED_GAP = re.compile(
     rf"\b(?:not|n't|never|whether|if|cannot|until|before)\b|n't|{languages.NOT}", re.IGNORECASE
 )
+_BEHIND = re.compile(rf"\s*(?:{languages.BEHIND})(?=[\s.।*]|$)")
 _NEGATED = re.compile(r"not\s|n't|neither|never", re.IGNORECASE)
 
 WINDOW = 1_500
@@ -169,7 +170,8 @@ def cues(text: str) -> list[Cue]:
         gap = match["gap"] or ""
         denied = _NEGATED_GAP.search(gap) or _NEGATED.match(text, match.end())
         if not denied and not is_supposed(text, match.start(), match.end()):
-            found.append(Cue(match.start(), match.end(), gap, text[match.end() : match.end() + WINDOW]))
+            rest = _BEHIND.sub("", text[match.end() : match.end() + WINDOW], count=1)
+            found.append(Cue(match.start(), match.end(), gap, rest))
         if len(found) == _MAX_CUES:
             break
     return found[::-1]

@@ -15,7 +15,7 @@ from llmbench.answers.languages import NOT
 
 WINDOW = 120
 """Characters before a statement in which its clause begins."""
-_SUPPOSED_WINDOW = 80
+_SUPPOSED_WINDOW = 80  # farther back, "if" seldom governs the statement
 
 _BOUNDARY = re.compile(
     r"[.!?;]+(?=[\s*\"')\]])|\n|\b(?:but|however|yet|nevertheless|rather)\b", re.IGNORECASE
@@ -29,8 +29,8 @@ _PEOPLE = r"(?:one|no\s+one|nobody|some(?:one|body)?|students?|people|many|most|
 _THINK = r"(?:think|say|argue|guess|expect|believe|assume|suppose|conclude|choose|pick|select|suggest|claim|answer|appear|look|seem)"
 _OPINION = r"(?:think|thought|believe|true|say|evidence|sure|certain|clear|conclude|mean|imply|follow|agree|accept|reason|case)"
 _REPORTED = re.compile(
-    rf"(?:n['’]t|\b(?:not|no|never|cannot|nobody|hardly))\s+(?:\w+\s+){{0,2}}?{_OPINION}\b[^,]*$|(?<!no )\bdoubt\w*\b[^,]*$|"
-    rf"\b{_PEOPLE}\s+(?:(?:might|may|could|would|should|often|sometimes|usually|wrongly|falsely|also)\s+)+(?:be\s+)?{_THINK}s?\b"
+    rf"(?:n['’]t|\b(?:not|no|never|cannot|nobody|hardly))\s+(?:\w+\s+){{0,2}}?{_OPINION}\b[^,]*$|(?<!no )\bdoubt\w*\b[^,]*$"
+    rf"|\b{_PEOPLE}\s+(?:(?:might|may|could|would|should|often|sometimes|usually|wrongly|falsely|also)\s+)+(?:be\s+)?{_THINK}s?\b"
     rf"|\b(?:some|students|people|many|others|beginners)\s+{_THINK}\b"
     r"|\btempt(?:ed|ing|s)\b|\b(?:mistakenly|incorrectly|wrongly|erroneously|naively|na[iï]ve)\b|\bmistake\s+(?:is|would\s+be|to)\b"
     r"|\b(?:common|typical|frequent|popular|easy)\s+(?:\w+\s+)?(?:mistake|misconception|trap|error)\b|\b(?:wrong|incorrect|mistaken)\s+to\b"
@@ -62,17 +62,21 @@ _ASIDE = re.compile(
 )
 
 
-def clause_before(text: str, position: int, window: int = WINDOW) -> str:
+def clause_before(text: str, position: int) -> str:
     """What stands between the beginning of the clause, or the window, and the position."""
-    before = text[max(0, position - window) : position]
+    before = text[max(0, position - WINDOW) : position]
     ends = [match.end() for match in _BOUNDARY.finditer(before)]
     return before[ends[-1] :] if ends else before
 
 
 def is_supposed(text: str, start: int, end: int) -> bool:
     """Whether the statement whose introduction is `text[start:end]` is a supposition or somebody else's."""
-    if _SUPPOSED.search(clause_before(text, start, _SUPPOSED_WINDOW)) or _REPORTED.search(
-        clause_before(text, start)
+    before = clause_before(text, start)
+    introduction = before + text[start : min(end, start + WINDOW)]
+    if (
+        _SUPPOSED.search(before[-_SUPPOSED_WINDOW:])
+        or _REPORTED.search(before)
+        or _REPORTED.search(introduction)
     ):
         return True
     return bool(_WOULD.search(text, start, end) and _CONDITION_BEHIND.match(text[end : end + WINDOW]))
