@@ -52,7 +52,7 @@ _QUALIFIER = (
     r"one\s+correct)"
 )
 _OPTION_IS = re.compile(
-    rf"\b{_QUALIFIER}\s+(?:\w+\s+)?(?:options?|choices?|alternative|selection|pick|match|letter|response|one|statement|candidate|description|explanation)\b"
+    rf"\b{_QUALIFIER}\s+(?:\w+\s+)?(?:options?|choices?|alternative|selection|pick|guess|match|letter|response|one|statement|candidate|description|explanation)\b"
     r"(?P<gap>[^\n.!?:]{0,80}?)\s*(?:\b(?:is|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be)\b|:)",
     re.IGNORECASE,
 )
@@ -103,7 +103,8 @@ _CONCLUDE = re.compile(
     r"|\b(?:leaves|leaving)\s+(?:(?:us\s+)?(?:with\s+)?(?:only|just)\s+|us\s+with\s+|(?=option|choice|answer|\()|(?P<left>))"
     r"|\b(?:i\.\s?e\.|namely|that\s+is)\s*,?\s+(?=option|choice|answer|\()"
     r"|(?P<bare>\b(?:it|this|that)(?:['’]s|\s+(?:is|must\s+be|should\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be))\s+)"
-    r"|\b(?:only|just)\s+(?=(?:(?:option|choice|answer)\s+)?\(?[A-Z]\)?\s+(?:remains|is\s+left|survives|fits|works|is\s+possible)\b)"
+    r"|\b(?:only|just)\s+(?=(?:(?:option|choice|answer)\s+)?\(?[A-Z]\)?\s+(?:remains|is\s+left|survives|fits|works|is\s+possible|satisfies|matches|agrees)\b)"
+    r"|\b(?:left\s+with|by\s+elimination,?|(?:i|we)\s+(?:think|believe|guess|suspect))\s+(?:only\s+)?"
     r"|\b(?:corresponds?|corresponding|leads?|points?|amounts?)\s+to\s+|\b(?:matches|matching|match|gives|yields|is)\s+(?=(?:with\s+)?(?:option|choice|answer)\b)(?:with\s+)?)",
     re.IGNORECASE,
 )

@@ -143,7 +143,7 @@ CUE = re.compile(
     re.IGNORECASE,
 )
 _NEGATED_GAP = re.compile(
-    rf"\b(?:not|n't|never|whether|if|cannot|until|before)\b|n't|{languages.NOT}", re.IGNORECASE
+    rf"\b(?:not|n't|never|whether|if|cannot|until|before|previous)\b|n't|{languages.NOT}", re.IGNORECASE
 )
 _BEHIND = re.compile(rf"\s*(?:{languages.BEHIND})(?=[\s.।*]|$)")
 _NEGATED = re.compile(r"not\s|n't|neither|never", re.IGNORECASE)

@@ -36,7 +36,7 @@ _REPORTED = re.compile(
     r"|\b(?:common|typical|frequent|popular|easy)\s+(?:\w+\s+)?(?:mistake|misconception|trap|error)\b|\b(?:wrong|incorrect|mistaken)\s+to\b"
     r"|\b(?:i|we)\s+(?:had\s+)?(?:first|initially|originally|previously)\s+\w+|\b(?:at\s+first|initially|originally)\W+(?:i|we)\s+\w+"
     r"|\bat\s+first\s+(?:sight|glance)\b|\b(?:i|we)\s+thought\b"
-    r"|\b(?:wrong|incorrect|false|initial|previous|earlier|preliminary|tempting|na[iï]ve|possible|plausible|example|sample)\s+$"
+    r"|\b(?:wrong|incorrect|false|initial|previous|earlier|preliminary|tempting|na[iï]ve|possible|plausible|example|sample|(?:second|next)(?:[\s-]+best)?)[\s-]+$"
     rf"|(?:{NOT})\s*的?\s*$",
     re.IGNORECASE,
 )
@@ -57,7 +57,8 @@ _WOULD_ASIDE = re.compile(
 )
 _ASIDE = re.compile(
     r"\S.*\b(?:whereas|while|although|though)\b|^\W*(?:whereas|while|although|though)\b(?![^,]*,)"
-    r"|^\W*(?:note|n\.?b\.?|p\.?s\.?|remark|by\s+contrast|in\s+contrast|conversely|for\s+comparison|for\s+reference|similarly|likewise)\b",
+    r"|^\W*(?:note|n\.?b\.?|p\.?s\.?|remark|by\s+contrast|in\s+contrast|conversely|for\s+comparison|for\s+reference|similarly|likewise)\b"
+    r"|^\W*(?:for\s+(?!(?:the|this|these|all|that|our|each|any|every)\b)|in\s+the\s+(?:case|limit|regime)\s+of\b)",
     re.IGNORECASE,
 )
 
