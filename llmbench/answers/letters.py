@@ -246,7 +246,7 @@ class Reader:
 def _is_list(rest: str, letter: str) -> bool:
     """Whether a line lists options from this letter on ("A) 5 B) 6 C) 7"), as a question does."""
     line = rest[:400].split("\n", 1)[0]
-    marks = [chr(ord(letter.upper()) + step) for step in (1, 2)]
+    marks = [re.escape(chr(ord(letter.upper()) + step)) for step in (1, 2)]
     return bool(re.search(rf"[\s,(\[]{marks[0]}[).:\]].*[\s,(\[]{marks[1]}[).:\]]", line))
 
 
