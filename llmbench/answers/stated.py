@@ -137,7 +137,7 @@ _VERB = (
 CUE = re.compile(
     rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>(?:(?!\banswer)[^\n.!?:=]){{0,90}}?)\s*{_VERB}[\s:*_]*"
     r"|(?m:^)[#*_ \t>]{0,12}(?:the\s+)?(?:final\s+|correct\s+)?answer[*_ \t:]{0,12}\n\s*"
-    r"|(?m:^)\s*####(?!#)[ \t]*(?=[^\s#*])"
+    r"|(?m:^)[ \t]*####(?!#)[ \t]*(?=[^\s#*])"
     r"|<(?:final[_ -]?)?(?:answer|ans|choice)>\s*"
     r"|[\"'](?:final_|correct_)?(?:answer|choice)(?:_choice|_letter)?[\"']\s*:\s*",
     re.IGNORECASE,
