@@ -4,8 +4,9 @@ r"""The letter of a multiple-choice answer in a model's text.
 |---|---|---|
 | strong | a box; a cue and a letter; "X is the correct answer"; 答案, 选 | `\boxed{\text{B}}`, `Answer: **B**`, `the best option is (C)` |
 | strong | a box or a cue and the choice's own text (needs `choices`) | `The answer is 2.75 μs.` |
-| weak | "I choose B", "so it must be B", "matches option B" | `This corresponds to option (D).` |
-| weak | a line that is the letter, or the only line that begins as an option does | `**B**`, `B) 2/3` |
+| weak | "I choose B", "so it must be B", "matches option B", "that leaves B", in a complete text also "it is B" | `This corresponds to option (D).` |
+| weak | a line that is the letter, or the only line that begins as an option does | `**B**`, `B) 2/3`, `[B]`, `B – 2/3` |
+| weak | a limited statement of the strong kinds (`suppositions.py`) | `B is the answer for ideal gases.` |
 | weak | the last line is a choice's own text; the closing sentence names one letter, set off | `Thus, the product is (C).` |
 
 The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
@@ -13,19 +14,26 @@ back in between ("Wait", "mistake"). Among weak ones the higher row wins, then t
 need a complete text, but for "I choose", which is as good as a cue. A letter or text at the very end of an incomplete text is
 no statement: "The answer is B" may have become "Benzene".
 
+"Seems to be", "I think" and "probably" state; "might be" and "could be" do not, nor does a question. The words of other languages
+stand in `languages.py`.
+
 No statement: a word that begins with a letter ("Answer: Benzene"), the article ("The answer is a particle"), a formula
-("B = 0.5 T", "C-14"), a denial or a supposition ("the answer is not B", "if the answer is B"), a letter in prose.
-A statement that names several letters ("A and B") or one out of range ("Answer: E") is no answer, and stays the last word.
+("B = 0.5 T", "C-14"), a denial, a supposition or somebody else's opinion (`suppositions.py`), a list of options or an instruction
+("Choose the correct answer: A) …"), something named by a letter ("Compound C is the answer"), a letter in prose.
+A statement that names several letters ("A and B") or one out of range ("Answer: E") is no answer, and stays the last word;
+"not A but B" is B.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+# ruff: noqa: RUF001, RUF002 - the characters that look like ASCII are those that models write
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from llmbench.answers import languages
 from llmbench.answers.letters import Reader, plain
-from llmbench.answers.stated import WINDOW, boxes, cues
+from llmbench.answers.stated import WINDOW, boxes, cues, is_retracted
+from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
 from llmbench.answers.text import paragraphs, prepare, prepare_cut, sentences
 
 
@@ -35,14 +43,16 @@ class Statement:
 
     position: int
     letter: str | None
+    limited: bool = False
+    """An aside, or true only under a condition: counts where nothing else is stated."""
 
 
 _QUALIFIER = (
-    r"(?:correct|right|best|most\s+\w+|closest|nearest|appropriate|accurate|suitable|final|only|remaining|valid|matching|likely|true|my|our|proper|"
+    r"(?:correct|right|best|most\s+\w+|closest|nearest|appropriate|accurate|suitable|final|only|remaining|valid|matching|likely|true|my|our|proper|selected|chosen|"
     r"one\s+correct)"
 )
 _OPTION_IS = re.compile(
-    rf"\b{_QUALIFIER}\s+(?:\w+\s+)?(?:options?|choices?|alternative|selection|pick|match|letter|response|one|statement|candidate|description|explanation)\b"
+    rf"\b{_QUALIFIER}\s+(?:\w+\s+)?(?:options?|choices?|alternative|selection|pick|guess|match|letter|response|one|statement|candidate|description|explanation)\b"
     r"(?P<gap>[^\n.!?:]{0,80}?)\s*(?:\b(?:is|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be)\b|:)",
     re.IGNORECASE,
 )
@@ -56,8 +66,29 @@ _CHOOSE = re.compile(
     re.IGNORECASE,
 )
 _CHINESE = re.compile(
-    r"(?:答案|选项(?=是|为)|故选|应选|因此选|所以选|选择|选)\s*(?:应该|应)?(?:是|为|選|选)?\s*[:：]?\s*(?:选项)?"
+    r"(?<![不未别勿非可])(?<!不[应該该能要可])(?:选项(?=是|为)|選項(?=是|為)|[选選][择擇]?(?=[^项項]))\s*(?:是|为|為)?\s*:?\s*(?:选项|選項)?"
 )
+# "Final answer - B", "Ans. D", "答案 C", "सही उत्तर C है": nothing, or not a verb, between the noun and the letter.
+_BARE_ANSWER = re.compile(
+    rf"(?:(?m:^)[#>* \t-]{{0,12}}(?:so\s*,?\s+)?(?:the\s+|my\s+)?(?:(?:final|correct|best)\s+)*(?P<english>answer|ans\b\.?|(?:correct|final|verdict)(?=\s*:))|(?P<noun>{languages.ANSWER}))"
+    rf"[ \t]*(?:-+>?|[–—→⇒|>:\]]|=>|\.)?[ \t]*(?:(?:{languages.OPTION})\s*)?(?=[(\[\"'“‘*]?\s*[A-Za-z](?![A-Za-z]))",
+    re.IGNORECASE,
+)
+_NOT_BUT = re.compile(
+    r"\b(?i:answer|option|choice|letter|it|this|that|one)\b[^\n.!?;:]{0,40}?(?:\bnot|n['’]t|\bneither)\s+(?:option\s+|choice\s+)?\(?[A-Z]\)?"
+    r"(?:\s*(?:,\s*)?(?:or|nor|and|not)\s+(?:not\s+)?(?:option\s+|choice\s+)?\(?[A-Z]\)?)*\s*[,;:–—-]?\s*(?:but|rather|instead)\s*,?\s+(?:rather\s+)?(?:it\s+is\s+|it['’]s\s+)?"
+)
+_BOX_TOKEN = re.compile(r"<\|begin_of_box\|>")
+_NOT_OPTIONS = re.compile(
+    r"\b(?!(?:and|but|that|thus|therefore|hence|then|only|think|believe|conclude|find|means|shows|since|because|likely|say|sure|confident|clearly|so|as|is|option"
+    r"|choice|answer|alternative|letter|confirms?|indeed|obviously|actually|case|while|where|which|with)\b)[A-Za-z]{3,}\s+\(?$",
+    re.IGNORECASE,
+)
+_INSTRUCTS = re.compile(
+    r"\b(?:choose|select|pick|mark|provide|write|give|state|which\s+is|what\s+is)\s+(?:the\s+|an?\s+)?(?:(?:single|correct|best|right|final|one)\s+)*$",
+    re.IGNORECASE,
+)
+_LISTS_OPTIONS = re.compile(r"\s*(?:choices|options|format|template|candidates)\s*", re.IGNORECASE)
 _IS_CORRECT = re.compile(
     r"(?P<lead>\b(?:option|choice|answer|alternative)\s+)?(?P<open>[(\[])?(?<![A-Za-z0-9])(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])(?P<close>[)\]])?"
     r"(?:\s*\([^()\n]{1,60}\)|\s*:\s*[^\n.!?,:]{1,60}?)?\s+(?:is|must\s+be|should\s+be|would\s+be|appears\s+to\s+be|seems\s+to\s+be)\s+"
@@ -69,7 +100,11 @@ _CONCLUDE = re.compile(
     r"(?:\b(?:so|thus|therefore|hence|then|actually|consequently|accordingly)\b[,:]?\s+(?:i\s+(?:think|believe|guess)\s+)?(?:(?:it|this|that|which)(?:'s|\s+is|\s+must\s+be|\s+should\s+be|\s+would\s+be|\s+has\s+to\s+be)\s+)?"
     r"|\b(?:it|this|that)(?:'s|\s+is|\s+must\s+be|\s+should\s+be|\s+has\s+to\s+be)\s+(?=option|choice|\()"
     r"|\b(?:correct|right|best|final)\s+(?:option|choice|answer)\s+(?=\()"
-    r"|\b(?:leaves|leaving)\s+(?:us\s+with\s+)?(?:only\s+)?(?=option|choice|answer|\()"
+    r"|\b(?:leaves|leaving)\s+(?:(?:us\s+)?(?:with\s+)?(?:only|just)\s+|us\s+with\s+|(?=option|choice|answer|\()|(?P<left>))"
+    r"|\b(?:i\.\s?e\.|namely|that\s+is)\s*,?\s+(?=option|choice|answer|\()"
+    r"|(?P<bare>\b(?:it|this|that)(?:['’]s|\s+(?:is|must\s+be|should\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be))\s+)"
+    r"|\b(?:only|just)\s+(?=(?:(?:option|choice|answer)\s+)?\(?[A-Z]\)?\s+(?:remains|is\s+left|survives|fits|works|is\s+possible|satisfies|matches|agrees)\b)"
+    r"|\b(?:left\s+with|by\s+elimination,?|(?:i|we)\s+(?:think|believe|guess|suspect))\s+(?:only\s+)?"
     r"|\b(?:corresponds?|corresponding|leads?|points?|amounts?)\s+to\s+|\b(?:matches|matching|match|gives|yields|is)\s+(?=(?:with\s+)?(?:option|choice|answer)\b)(?:with\s+)?)",
     re.IGNORECASE,
 )
@@ -78,9 +113,10 @@ _TAKES_BACK = re.compile(
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|incorrect|wrong|eliminated?|ruled?|rule out|excluded?|false|unlikely)\b|n't",
+    r"\b(?:not|never|neither|nor|cannot|incorrect|wrong|eliminat\w*|rul(?:e|ed|es|ing)(?:\s+out)?|exclud\w*|discard\w*|reject\w*|false|unlikely|impossible|out|violat\w*|contradict\w*|fails?)\b|n['’]t",
     re.IGNORECASE,
 )
+_DENIED_INSIDE = re.compile(r"\b(?:not|never|cannot)\b|n['’]t", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(r"(?:\b(?:not|never|cannot)|n't)\s+(?:\w+\s+)?$", re.IGNORECASE)
 
 
@@ -107,78 +143,92 @@ def choice(
 
 
 def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
-    strong = max(_strong(plain_text, reader), key=lambda found: found.position, default=None)
-    if strong:
-        behind = plain_text[strong.position :]
-        taken_back = _TAKES_BACK.search(behind)
-        if not taken_back:
-            return strong.letter
-        weak = _weak(plain_text, reader, strong.position + taken_back.start(), complete=complete)
-        return weak.letter if weak else strong.letter
-    weak = _weak(plain_text, reader, 0, complete=complete)
-    return weak.letter if weak else None
+    found = sorted(_strong(plain_text, reader), key=lambda statement: statement.position)
+    limited = [statement for statement in found if statement.limited]
+    strong = next((statement for statement in reversed(found) if not statement.limited), None)
+    if strong is None:
+        weak = _weak(plain_text, reader, 0, limited, complete=complete)
+        return weak.letter if weak else None
+    taken_back = _TAKES_BACK.search(plain_text, strong.position)
+    weak = _weak(plain_text, reader, taken_back.start(), [], complete=complete) if taken_back else None
+    return weak.letter if weak else strong.letter
 
 
 def _strong(text: str, reader: Reader) -> Iterator[Statement]:
     for box in boxes(text):
         read = reader.boxed(box.content)
-        if read:
+        if read and not is_retracted(text, box):
             yield Statement(box.end, read.letter)
     for cue in cues(text):
+        if _INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or _LISTS_OPTIONS.fullmatch(cue.gap):
+            continue
         read = reader.after(cue.rest) or reader.own_text(cue.rest)
         if read:
-            yield Statement(cue.end, read.letter)
-    for pattern in (_OPTION_IS, _CLOSEST_IS, _CHOOSE, _CHINESE):
+            yield Statement(cue.end, read.letter, is_limited(text, cue.start, cue.end))
+    for pattern in (_OPTION_IS, _CLOSEST_IS, _CHOOSE, _CHINESE, _BARE_ANSWER, _NOT_BUT, _BOX_TOKEN):
         for match in pattern.finditer(text):
-            gap = match.groupdict().get("gap") or ""
-            if _DENIAL.search(gap) or reader.names_letter(gap) or _supposed(text, match.start()):
-                continue
-            read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=pattern is _CHOOSE)
-            if read:
-                yield Statement(match.end(), read.letter)
+            groups = match.groupdict()
+            closed = pattern in {_CHOOSE, _NOT_BUT} or bool(groups.get("english"))
+            read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=closed)
+            gap = groups.get("gap") or ""
+            if (
+                read
+                and not (_DENIAL.search(gap) or reader.names_letter(gap))
+                and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
+                and not is_supposed(text, match.start(), match.end())
+            ):
+                yield Statement(match.end(), read.letter, is_limited(text, match.start(), match.end()))
     yield from _called_correct(text, reader)
-
-
-def _supposed(text: str, position: int) -> bool:
-    before = text[max(0, position - 40) : position]
-    return bool(re.search(r"\b(?:if|whether|suppose|assuming|unless)\b[^.!?\n]*$", before, re.IGNORECASE))
 
 
 def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
     """`Option B is correct.`, `(B) is the right answer`: only where the sentence goes no further."""
     for match in _IS_CORRECT.finditer(text):
-        letter = match["letter"]
+        letter, end = match["letter"], match.start("after")
         ends = re.match(r"\s*(?:[.,;:!)\n*]|$|because|since|as\b|for\b|\bto\b)", match["after"])
-        named = match["lead"] or match["open"] or match["noun"] or letter not in "AI"
-        if not (ends and named) or letter not in reader.letters or _supposed(text, match.start()):
+        named = match["lead"] or match["open"] or match["noun"] or letter != "I"
+        if not (ends and named) or letter not in reader.letters or is_supposed(text, match.start(), end):
             continue
-        before = text[max(0, match.start() - 12) : match.start()]
+        before = text[max(0, match.start() - 30) : match.start()]
+        if not match["lead"] and _NOT_OPTIONS.search(before):
+            continue  # "Compound C is the answer to (a)"
         if re.search(
             r"(?:\band|\bor|,|/|&|\bnor|\bboth)\s*(?:option\s+|choice\s+)?\(?$", before
         ) and re.search(r"[A-Z]\)?\W*(?:and|or|/|&|nor)\s", before):
             continue
-        yield Statement(match.end(), letter)
+        yield Statement(match.end(), letter, is_limited(text, match.start(), end))
 
 
-def _weak(text: str, reader: Reader, start: int, *, complete: bool) -> Statement | None:
-    tail = text[start:]
-    concluded = [found for found in _concluded(tail, reader) if found]
+def _weak(
+    text: str, reader: Reader, start: int, limited: list[Statement], *, complete: bool
+) -> Statement | None:
+    concluded = list(_concluded(text, reader, start, complete=complete))
     if concluded:
-        return Statement(start + concluded[-1].position, concluded[-1].letter)
-    if not complete:
-        return None
-    letter = reader.only_line(tail) or reader.own_text_line(tail) or _closing(tail, reader)
+        return concluded[-1]
+    tail = text[start:]
+    letter = reader.only_line(tail) if complete else None
+    if not letter and limited:
+        return limited[-1]
+    if not letter and complete:
+        letter = reader.own_text_line(tail) or _closing(tail, reader)
     return Statement(len(text), letter) if letter else None
 
 
-def _concluded(text: str, reader: Reader) -> Iterator[Statement]:
-    for match in _CONCLUDE.finditer(text):
-        if _supposed(text, match.start()) or _DENIED_BEFORE.search(
-            text[max(0, match.start() - 25) : match.start()]
-        ):
+def _concluded(text: str, reader: Reader, start: int, *, complete: bool) -> Iterator[Statement]:
+    for match in _CONCLUDE.finditer(text, start):
+        alone = match[0].lower().startswith(("only", "just"))
+        read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=not alone)
+        if not read or not read.letter or (match["bare"] and not complete):
             continue
-        read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=True)
-        if read and read.letter:
+        before = clause_before(text, match.start())
+        eliminated = match["left"] is None or _DENIAL.search(
+            text[max(0, match.start() - 120) : match.start()]
+        )
+        if (
+            eliminated
+            and not _DENIED_BEFORE.search(before)
+            and not is_supposed(text, match.start(), match.end())
+        ):
             yield Statement(match.end(), read.letter)
 
 
@@ -190,8 +240,10 @@ def _closing(text: str, reader: Reader) -> str | None:
         return None
     if not re.search(r"[.!)\]\"'}]\s*$", closing[0]):
         return None  # cut off
-    named = set(
-        re.findall(rf"\(([{reader.letters}])\)|\b(?:option|choice)\s+([{reader.letters}])\b", closing[0])
+    named = list(
+        re.finditer(rf"\(([{reader.letters}])\)|\b(?:option|choice)\s+([{reader.letters}])\b", closing[0])
     )
-    found = {letter for pair in named for letter in pair if letter}
-    return found.pop() if len(found) == 1 else None
+    found = {match[1] or match[2] for match in named}
+    if len(found) != 1 or is_supposed(closing[0], named[0].start(), named[0].end()):
+        return None
+    return found.pop()

@@ -5,6 +5,9 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
+
+from llmbench.answers.languages import BECAUSE, IS, OPTION
 
 _WRAPPERS = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mbox|bf|rm|operatorname|underline|emph)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
@@ -14,6 +17,7 @@ _MATH_MARKS = re.compile(
 )
 _BOLD_LETTER = re.compile(r"(\*\*|__|\*|_|`)\(?([A-Z])\)?[.):]?\1")
 _BOLD_OPTION = re.compile(r"(\*\*|__)\s*\(?([A-Z])[.):]\)?\s*(.+?)\1", re.DOTALL)
+_HTML = re.compile(r"<(b|strong|i|em|u|code|mark)>([^<>]{1,300})</\1>", re.IGNORECASE)
 _EMPHASIS = re.compile(r"\*\*|__|`|(?<![*\w])\*(?=\S)|(?<=\S)\*(?![*\w])")
 
 
@@ -21,7 +25,7 @@ def plain(text: str) -> str:
     """The text less markdown's emphasis and LaTeX's delimiters; a letter set in bold becomes "(B)"; boxes stay."""
     for _ in range(2):
         text = _WRAPPERS.sub(r"\1", text)
-    text = _MATH_MARKS.sub(" ", text)
+    text = _MATH_MARKS.sub(" ", _HTML.sub(r"\2", text))
     text = _BOLD_LETTER.sub(r"(\2)", text)
     text = _BOLD_OPTION.sub(r"(\2) \3", text)
     return _EMPHASIS.sub("", text)
@@ -34,37 +38,47 @@ class Read:
     letter: str | None
 
 
+_SURE = r"i(?:['’]m|\s+am)\s+(?!not\b)(?:\w+\s+)?(?:sure|confident|certain)\b"
 _FILLER = re.compile(
     r"(?:[\s:,=\"'“‘<\-–—>→*]|\b(?:the|that|option|choice|answer|letter|alternative|clearly|therefore|thus|hence|then|likely|most|probably|"
     r"indeed|definitely|simply|just|only|best|correct|right|final|given|by|be|to|labeled|labelled|number|is|as|follows|following|described|"
-    r"represented|closest|in|it|it's|must|should|would|选项|是|为)\b(?![-'’]))*",
+    r"represented|closest|in|it|it['’]s|must|should|would|seems|appears|obviously|certainly|"
+    r"(?:i|we)\s+(?:would\s+|will\s+)?(?:think|believe|guess|suspect|say|choose|pick|select)|i['’]d\s+(?:say|guess|choose|pick)|i['’]ll\s+(?:choose|pick)"
+    rf"|{_SURE}|looks\s+like|go(?:ing)?\s+with)\b(?![-'’])|{OPTION}|{IS})*",
     re.IGNORECASE,
 )
+_LATIN = "A-Za-zÀ-ÖØ-öø-ɏ"
+# The apostrophe before a Turkish suffix ("C'dir") is no prime.
 _TOKEN = re.compile(
-    r"(?P<open>[(\[{\"'“‘<]|\\\{)?\s*(?P<letter>[A-Za-z])(?![A-Za-z0-9'’_^])(?:\s?(?P<close>[)\]}\"'”’>]|\\\}))?"
+    r"['‘](?P<quoted>[A-Za-z])['’](?!\w)|(?P<open>[(\[{\"'“‘<]|\[\[|\\\{)?\s*"
+    rf"(?P<plain>[A-Za-z])(?![{_LATIN}0-9₀-₉ₐ-ₜ⁰-⁻_^]|['’](?![dt][ıi]r\b))(?:\s?(?P<close>\]\]|[)\]}}\"'”’>]|\\\}}))?"
 )
 _SEVERAL = re.compile(
-    r"\s*(?:,\s*(?:and|or)?|/|&|\+|\b(?:and|or|and/or)\b)\s*(?:(?:maybe|perhaps|possibly|else)\s+)?(?:option\s+|choice\s+)?\(?(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])\)?"
+    r"\s*(?:,\s*(?:and|or)?|/|&|\+|\||\b(?:and|or|and/or|und|oder|et|ou|y|o|e|dan|atau|и|или)\b|[或和、与])\s*(?:(?:maybe|perhaps|possibly|else)\s+)?(?:option\s+|choice\s+)?\(?(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])\)?"
     r"(?!\s+(?!are\b|both\b|together\b|only\b|combined\b|if\b|because\b|since\b|as\b)[a-z])"
 )
 _DENIED = re.compile(
-    r"\)?\s+(?:is|was)(?:n['’]t|\s+(?:not|in(?:correct|valid)|wrong|false|(?:clearly|also)\s+(?:wrong|incorrect)))\b"
+    r"\)?\s+(?:is|was|were|cannot|can['’]t|would|does|must)(?:n['’]t|\s+(?:not|in(?:correct|valid)|wrong|false|ruled|eliminated|excluded|impossible"
+    r"|(?:clearly|also|therefore|thus)\s+(?:not|wrong|incorrect|false)))\b|\)?\s+(?:cannot|can['’]t|isn['’]t|wasn['’]t)\b"
+    r"|[)\]]?[^.!?\n,A-Za-z]{0,6}?(?:아니|아닙|ではな|でな|じゃな|नहीं|নয়|ไม่)|[)\]]?\s+değil|\)?[ \t]*[✗✘❌×]"
+    r"|\)?\s*\?|\)?\s+\((?:wrong|incorrect|false|no)\)"
 )
 _ENDS_SENTENCE = re.compile(
-    r"\s*(?:[.!;](?!\w)|[)\]}*]*\s*$|\n|,\s*(?:since|because|as|which)\b|\s(?:because|since)\b|<|\})"
+    r"[)\]}*]*\s*(?:[.!;।](?!\w)|$|\n|,\s*(?:since|because|as|which|so|not|though|although|even|but|while)\b|\s(?:because|since|rather\s+than|instead\s+of)\b|<|\}|[–—]\s|-\s(?=[A-Za-z]{2}))"
 )
-_ENDS = re.compile(r"\s*(?:[.,;:!?)\]}\"<*|]|$|\n|[-–—]\s)")
+_ENDS = re.compile(rf"\s*(?:[.,;:!?)\]}}\"<*|।]|$|\n|[-–—]\s|(?![{_LATIN}])[^\W\d_])|['’]")
 # What may follow an undecorated "A" or "I" that is a letter and not a word.
 _GOES_ON = re.compile(
     r"\s+(?:because|since|as|due|which|where|so|given|based|with|and|or|but|for|by|in|is|if|from|on|also|again|here|again|therefore|not|rather|instead"
-    r"|according|considering|after|when|while)\b"
+    rf"|according|considering|after|when|while|{BECAUSE})\b"
 )
 _FORMULA = re.compile(
     r"\s*(?:[=→⟶^_]|\\(?:to|rightarrow|cdot|times)|\+\s*\w|\*\s*\w)|-\s?\w|/\w|\([a-z]{1,2}\)|\d|\.\w|°"
 )
 _LONG_ENOUGH = 15  # characters of a choice's text that may be followed by more
 _OPTION_LINE = re.compile(
-    r"^[ \t>]*(?:(?:option|choice|answer)[:\s]+)?(?P<open>\()?(?P<letter>[A-Z])(?P<close>[).:\]]|\)[.:])?(?P<rest>[ \t]*$|[ \t]+\S.*$)",
+    rf"^[ \t>#]*(?:[-–—→•]+[ \t]+)?(?:(?:option|choice|answer|{OPTION})[:\s]+)?(?P<open>[(\[{{<'\"]{{1,2}})?(?P<letter>[A-Z])"
+    r"(?P<close>[)\]}>'\"]{1,2}[.:]?|[.:!]|[ \t]+[-–—](?=[ \t]+[^\W\d_]{2})|[ \t]*,?(?=[ \t]+(?:because|since|as)\b))?(?P<rest>[ \t]*$|[ \t]+\S.*$)",
     re.IGNORECASE,
 )
 
@@ -82,19 +96,28 @@ class Reader:
         start = filler.end() if filler else 0
         box = re.match(r"\s*\\?(?:boxed|fbox)\s*\{\s*", rest[start:])
         start += box.end() if box else 0
+        if start and rest[start - 1] in "'‘" and not box:  # the filler took the opening quote
+            start -= 1
         token = _TOKEN.match(rest, start)
         if token is None:
             return None
         behind = rest[token.end() :]
-        if _DENIED.match(behind):
+        letter = token["quoted"] or token["plain"]
+        if _DENIED.match(behind) or _is_list(rest[start:], letter):
             return None
-        decorated = bool(token["open"] and token["close"]) or bool(token["close"] and token["close"] in ")]")
-        if not self._is_letter(token["letter"], behind, decorated=decorated):
+        decorated = bool(token["quoted"] or (token["close"] and (token["open"] or token["close"][0] in ")]")))
+        if not self._is_letter(letter, behind, decorated=decorated):
             return None
-        read = self._single(token["letter"].upper(), behind)
+        if not decorated and self._begins_own_text(rest[start:]):
+            return None  # "B cells", if that is a choice's own text
+        read = self._single(letter.upper(), behind)
         if ends_sentence and not _ENDS_SENTENCE.match(behind) and not self._goes_with(read.letter, behind):
             return None
         return read
+
+    def _begins_own_text(self, rest: str) -> bool:
+        own = self.own_text(rest)
+        return bool(own and own.letter and len(_key(self.choices[self.letters.index(own.letter)])) > 1)
 
     def _goes_with(self, letter: str | None, behind: str) -> bool:
         """Whether the letter's own text stands behind it."""
@@ -132,8 +155,8 @@ class Reader:
         token = _TOKEN.match(content)
         if token:
             behind = content[token.end() :]
-            letter = token["letter"].upper()
-            decorated = bool(token["close"]) or bool(re.match(r"\s*[.:,)]", behind))
+            letter = (token["quoted"] or token["plain"]).upper()
+            decorated = bool(token["quoted"] or token["close"]) or bool(re.match(r"\s*[.:,)]", behind))
             if not behind.strip() or (decorated and not _FORMULA.match(behind)):
                 return self._single(letter, behind)
             if _SEVERAL.match(behind):
@@ -175,18 +198,30 @@ class Reader:
     def only_line(self, text: str) -> str | None:
         """A line that is nothing but a letter, first or last; else the one line of the text that begins as an option does."""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        found = [(index, match) for index, line in enumerate(lines) if (match := _OPTION_LINE.match(line))]
+        found = [
+            (index, match)
+            for index, line in enumerate(lines)
+            if (match := _OPTION_LINE.match(line))
+            and not _is_list(line, match["letter"])
+            and (match["open"] or (match["close"] or "")[:1] not in {"'", '"'})
+        ]
         bare = [
             (index, match)
             for index, match in found
             if not match["rest"].strip() and match["letter"].upper() in self.letters
         ]
+        if len({match["letter"].upper() for _, match in bare}) > 1 and all(
+            later == earlier + 1 for (earlier, _), (later, _) in pairwise(bare)
+        ):
+            return None  # a list of the letters
         for index, match in reversed(bare):
             if index in {0, len(lines) - 1}:
                 return match["letter"].upper()
-        marked = {match["letter"] for _, match in found if match["close"] and match["letter"].isupper()}
+        marked = {
+            match["letter"] for _, match in found if match["close"] is not None and match["letter"].isupper()
+        }
         if len(marked) == 1 and marked <= set(self.letters):
-            index, _ = next((index, match) for index, match in found if match["close"])
+            index, _ = next((index, match) for index, match in found if match["close"] is not None)
             return marked.pop() if index in {0, len(lines) - 1} else None
         return self._returned_to(found, len(lines) - 1)
 
@@ -206,6 +241,13 @@ class Reader:
         """The letter of the choice whose own text is the last line."""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return self._letter_of(lines[-1]) if lines and self.choices else None
+
+
+def _is_list(rest: str, letter: str) -> bool:
+    """Whether a line lists options from this letter on ("A) 5 B) 6 C) 7"), as a question does."""
+    line = rest[:400].split("\n", 1)[0]
+    marks = [re.escape(chr(ord(letter.upper()) + step)) for step in (1, 2)]
+    return bool(re.search(rf"[\s,(\[]{marks[0]}[).:\]].*[\s,(\[]{marks[1]}[).:\]]", line))
 
 
 def _clause_ends(line: str) -> list[int]:

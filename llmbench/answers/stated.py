@@ -6,10 +6,11 @@ A statement is where it stands and what stands there. Which kinds count, and in 
 # ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llmbench.answers import languages
+from llmbench.answers.suppositions import is_supposed
 from llmbench.equivalence.rational import rational
 
 
@@ -128,21 +129,24 @@ def last_boxed(text: str) -> Box | None:
     return Box(start, last.end, content)
 
 
-_NOUN = r"(?:answers?|ans\b\.?|final\s+(?:result|value|solution)|答案|réponse|respuesta|antwort|resposta|risposta)"
-_VERB = r"(?:\b(?:is|are|was|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be|becomes|equals|comes\s+out\s+to|es|est|ist|è|é)\b|['’]s\b(?=\s)|[:=]|是|为|為)"
+_NOUN = rf"(?:answers?|ans\b\.?|final\s+(?:result|value|solution)|{languages.ANSWER})"
+_VERB = (
+    r"(?:\b(?:is|are|was|(?:would|should|must|will|has\s+to|seems\s+to|appears\s+to|ought\s+to)\s+be|becomes|equals|(?:comes|turns)\s+out\s+to(?:\s+be)?|looks\s+like)\b"
+    rf"|['’]s\b(?=\s)|[:=]|(?<![A-Za-z])(?:{languages.IS}))"
+)
 CUE = re.compile(
-    rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>[^\n.!?:=]{{0,90}}?)\s*{_VERB}[\s:*_]*"
+    rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>(?:(?!\banswer)[^\n.!?:=]){{0,90}}?)\s*{_VERB}[\s:*_]*"
     r"|(?m:^)[#*_ \t>]{0,12}(?:the\s+)?(?:final\s+|correct\s+)?answer[*_ \t:]{0,12}\n\s*"
-    r"|(?m:^)\s*####(?!#)[ \t]*(?=[^\s#*])"
-    r"|<answer>\s*"
-    r"|[\"']answer[\"']\s*:\s*",
+    r"|(?m:^)[ \t]*####(?!#)[ \t]*(?=[^\s#*])"
+    r"|<(?:final[_ -]?)?(?:answer|ans|choice)>\s*"
+    r"|[\"'](?:final_|correct_)?(?:answer|choice)(?:_choice|_letter)?[\"']\s*:\s*",
     re.IGNORECASE,
 )
-_CONDITIONAL = re.compile(
-    r"\b(?:if|suppose|assuming|assume|unless|whether|checking\s+if|verify\s+that)\b[^.!?\n]*$", re.IGNORECASE
+_NEGATED_GAP = re.compile(
+    rf"\b(?:not|n't|never|whether|if|cannot|until|before|previous)\b|n't|{languages.NOT}", re.IGNORECASE
 )
-_NEGATED_GAP = re.compile(r"\b(?:not|n't|never|whether|if|cannot|until|before)\b|n't", re.IGNORECASE)
-
+_BEHIND = re.compile(rf"\s*(?:{languages.BEHIND})(?=[\s.।*]|$)")
+_NEGATED = re.compile(r"not\s|n't|neither|never", re.IGNORECASE)
 
 WINDOW = 1_500
 """Characters behind a cue in which its answer is looked for; without a limit, repeated cues take quadratic time."""
@@ -151,21 +155,23 @@ _MAX_CUES = 200
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A cue's end, where the answer should stand, and what follows it."""
+    """Where a cue begins and ends, which is where the answer should stand; what stands within it and what follows."""
 
+    start: int
     end: int
+    gap: str
     rest: str
 
 
 def cues(text: str) -> list[Cue]:
     """The last cues, in order, less those that suppose or deny ("if the answer is", "the answer is not")."""
-    found: deque[Cue] = deque(maxlen=_MAX_CUES)
-    for match in CUE.finditer(text):
-        sentence = text[max(0, match.start() - 60) : match.start()]
-        rest = text[match.end() : match.end() + 12].lower()
-        denied = _NEGATED_GAP.search(match["gap"] or "") or rest.startswith(
-            ("not ", "n't", "neither", "never")
-        )
-        if not denied and not _CONDITIONAL.search(sentence):
-            found.append(Cue(match.end(), text[match.end() : match.end() + WINDOW]))
-    return list(found)
+    found: list[Cue] = []
+    for match in reversed(list(CUE.finditer(text))):
+        gap = match["gap"] or ""
+        denied = _NEGATED_GAP.search(gap) or _NEGATED.match(text, match.end())
+        if not denied and not is_supposed(text, match.start(), match.end()):
+            rest = _BEHIND.sub("", text[match.end() : match.end() + WINDOW], count=1)
+            found.append(Cue(match.start(), match.end(), gap, rest))
+        if len(found) == _MAX_CUES:
+            break
+    return found[::-1]

@@ -11,6 +11,10 @@ _THINKING_TAGS = re.compile(
     r"|<\|(?:START|(?P<close_cohere>END))_THINKING\|>",
     re.IGNORECASE,
 )
+_REASONING_TAGS = re.compile(
+    r"<(?P<close>/?)(?:reasoning|analysis|scratchpad|reflection|rationale|explanation|thoughts|thought_process)>",
+    re.IGNORECASE,
+)
 _HARMONY_FINAL = re.compile(r"<\|channel\|>final<\|message\|>|(?<=[^\s\w])assistantfinal|\Aassistantfinal")
 _HARMONY_ANALYSIS = re.compile(r"\A\s*(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)")
 _END_OF_TURN = re.compile(
@@ -31,6 +35,8 @@ def strip_thinking(text: str) -> str:
     `<think>…</think>` is taken out (also `<thinking>`, `<thought>`, `<seed:think>`, `[THINK]`, Kimi's and Cohere's tags, and
     the channels of gpt-oss). Thinking that never ends holds no answer, so everything behind its opening goes. A closing tag
     without an opening belongs to one that stood in the prompt: everything before it goes.
+
+    `<reasoning>…</reasoning>` and the like, which prompts ask for, are taken out only where they end and something else is left.
     """
     text = _without_channels(text)
     kept: list[str] = []
@@ -46,7 +52,20 @@ def strip_thinking(text: str) -> str:
         start = tag.end()
     if not thinking:
         kept.append(text[start:])
-    return _without_end_of_turn("".join(kept)).strip("\n")
+    return _without_end_of_turn(_without_reasoning("".join(kept))).strip("\n")
+
+
+def _without_reasoning(text: str) -> str:
+    kept: list[str] = []
+    start, opened = 0, -1
+    for tag in _REASONING_TAGS.finditer(text):
+        if tag["close"] and opened >= 0:
+            kept.append(text[start:opened])
+            start, opened = tag.end(), -1
+        elif not tag["close"] and opened < 0:
+            opened = tag.start()
+    outside = "".join([*kept, text[start:]])
+    return outside if outside.strip() else text
 
 
 def _without_end_of_turn(text: str) -> str:
