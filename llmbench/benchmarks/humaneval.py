@@ -128,7 +128,9 @@ def _checked(fields: Mapping[str, Any], code: str, box: Box, to_load_s: float) -
             )
             while "call" in told:
                 arguments = decode(told["call"])
-                last = box.run(Program(code, call=fields["entry_point"], arguments=arguments))
+                last = box.run(
+                    Program(code, call=fields["entry_point"], arguments=arguments, method_first=False)
+                )
                 spent += max(0.0, (last.cpu_s or 0.0) - to_load_s)
                 if spent > fields["cpu_s"]:
                     return Judged(
