@@ -2,10 +2,11 @@
 
 The first of these that gives the function a body counts:
 
-1. the last closed fenced block that defines the function, as it stands;
-2. the function outside fences, with prose before and behind it;
-3. the function's body as a continuation of the head: the text itself where it begins with indented code, else the last closed
-   block, else indented code between prose. A body may have lost the indentation of its first line or of all its lines.
+1. the text as a continuation of the head, where it begins with indented code;
+2. the last closed fenced block that defines the function, as it stands;
+3. the function outside fences, with prose before and behind it;
+4. the last closed block as the function's body, else indented code between prose as its body. A body may have lost the
+   indentation of its first line or of all its lines.
 
 Outside fences nothing says where code ends: the longest run of whole statements counts. Of what stands behind the function only
 what it needs is kept, so that neither examples nor another task that a base model goes on with can break it.
@@ -42,13 +43,19 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
     blocks, opened = code_blocks(text), outside_blocks(text)
     if not complete:
         opened = _without_last_statement(opened)
+    if re.match(rf"\s*def\s+{re.escape(name)}\b", opened):
+        opened = _outdented(opened)
+    if _is_indented(opened.lstrip("\n")) and (
+        program := _continued(head, name, opened, must_return=not complete)
+    ):
+        return program
     for block in reversed(blocks):
         if _gives(block, name):
             return _joined(_before(head, name), block)
     if found := _in_the_open(opened, name):
         return _joined(_before(head, name), found)
-    for body, is_whole in _bodies(blocks, opened):
-        if program := _continued(head, name, body, must_return=not (is_whole and complete)):
+    for body, is_block in _bodies(blocks, opened):
+        if program := _continued(head, name, body, must_return=not is_block):
             return program
     defines = re.compile(rf"^\s*def\s+{re.escape(name)}\b", re.MULTILINE)
     broken = next((block for block in reversed(blocks) if defines.search(block)), None)
@@ -138,9 +145,7 @@ def _in_the_open(text: str, name: str) -> str | None:
 
 
 def _bodies(blocks: list[str], opened: str) -> Iterator[tuple[str, bool]]:
-    """What may be the function's body, and whether it is a whole block or text."""
-    if opened.lstrip("\n")[:1].isspace():
-        yield opened, True
+    """What may be the function's body, and whether it is a whole block."""
     for block in reversed(blocks):
         yield block, True
     yield opened, False
@@ -154,6 +159,13 @@ def _is_indented(line: str) -> bool:
     return bool(line.strip()) and line[0].isspace()
 
 
+def _outdented(text: str) -> str:
+    """The lines without the indentation of the first, where they have it."""
+    lines = text.strip("\n").split("\n")
+    indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    return "\n".join(line.removeprefix(indent) for line in lines)
+
+
 def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | None:
     """The head with this body; `must_return` where the body may be prose that happens to parse."""
     body = body.strip("\n")
@@ -164,9 +176,7 @@ def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | N
         source = _longest(start + reading)
         tree = _parsed(source)
         places = [] if not isinstance(tree, ast.Module) else [n for n in tree.body if _function(n, name)]
-        returns = places and any(
-            isinstance(n, (ast.Return, ast.Yield, ast.Raise)) for n in ast.walk(places[0])
-        )
+        returns = places and any(isinstance(n, ast.Return) and n.value for n in ast.walk(places[0]))
         if places and (returns or not (must_return or reading is not body)):
             return _trimmed(source, name, last=False).rstrip("\n") + "\n"
     return None
@@ -231,6 +241,13 @@ def _binds(node: ast.stmt) -> set[str]:
 
 
 def _missing(nodes: list[ast.stmt]) -> set[str]:
-    """The names that these statements use and do not define."""
-    used = {inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-    return (used | {"*"}) - {name for node in nodes for name in _binds(node)}
+    """The names that these statements use and do not define; `*` stands for what an import may bring."""
+    return {"*"}.union(*map(_free, nodes)) - {name for node in nodes for name in _binds(node)}
+
+
+def _free(node: ast.stmt) -> set[str]:
+    """The names that a statement reads and that nothing in it binds."""
+    inner = list(ast.walk(node))
+    read = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    stored = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return read - stored - {n.arg for n in inner if isinstance(n, ast.arg)}
