@@ -154,7 +154,7 @@ def _watch(  # noqa: PLR0913, C901, PLR0912 - one loop over all that may end a j
     output, status, open_pipes = bytearray(), bytearray(), {out, said}
     over: tuple[str, str] | None = None
     ended: tuple[int, Any] | None = None
-    idle = _Idle(child)
+    idle, look = _Idle(child), began + POLL_S
     while True:
         ready, _, _ = select.select(list(open_pipes), [], [], POLL_S if open_pipes and not ended else 0)
         for pipe in ready:
@@ -174,9 +174,12 @@ def _watch(  # noqa: PLR0913, C901, PLR0912 - one loop over all that may end a j
         if ended and not ready:
             break  # pipes that a job's own children hold open do not count
         if ended is None:
-            over = over or _past(job, child, began, idle, boxed=boxed)
-            if not open_pipes and over is None:
-                time.sleep(POLL_S / 4)
+            if (
+                over is None and time.monotonic() >= look
+            ):  # not for each piece of output: it reads all of /proc
+                over, look = _past(job, child, began, idle, boxed=boxed), time.monotonic() + POLL_S
+            if not open_pipes and over is None:  # it is about to end
+                time.sleep(POLL_S / 40)
         if over:
             _kill(child, boxed=boxed)
             if ended is None:
