@@ -16,7 +16,7 @@ import ast
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llmbench.answers.code import code_blocks, outside_blocks
 
@@ -26,9 +26,9 @@ _DEFINING = (
 _CODE_BEGINS = re.compile(r"(?:def|async def|class|import|from|@)\b|@\w|[A-Za-z_]\w*\s*=[^=]")
 _MARGIN = re.compile(r"[^\s#]")
 """A line that is no continuation of a function: neither indented, nor empty, nor a comment."""
-_PARSES = 300
-"""Most attempts to find code in one text."""
-_FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n;]*)\n?", re.MULTILINE)
+_STARTS, _CUTS = 50, 20
+"""Most lines of a text at which code is looked for, and most attempts to find where it ends."""
+_FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n;]*);?[ \t]*\n?", re.MULTILINE)
 
 
 def function_program(head: str, name: str, text: str, *, complete: bool) -> str | None:
@@ -105,7 +105,7 @@ def _before(head: str, name: str) -> str:
 
 def _joined(before: str, code: str) -> str:
     """Both as one program, which imports from `__future__` first."""
-    futures = "".join(match[0].rstrip("\n") + "\n" for match in _FUTURE.finditer(code))
+    futures = "".join(match[0].rstrip("; \t\n") + "\n" for match in _FUTURE.finditer(code))
     return f"{futures}{before}\n{_FUTURE.sub('', code).rstrip()}\n"
 
 
@@ -118,7 +118,7 @@ def _without_last_statement(text: str) -> str:
 def _longest(source: str) -> str:
     """The longest beginning of whole statements at the margin that parses; empty where the first does not."""
     lines = source.split("\n")
-    for _ in range(_PARSES):
+    for _ in range(_CUTS):
         error = _parsed("\n".join(lines) + "\n")
         if isinstance(error, ast.Module):
             return "\n".join(lines)
@@ -133,7 +133,7 @@ def _longest(source: str) -> str:
 def _in_the_open(text: str, name: str) -> str | None:
     """All code at the margin up to the last definition of the function, and what the function needs of the rest."""
     lines, pieces, at, tries = text.split("\n"), [], 0, 0
-    while at < len(lines) and tries < _PARSES:
+    while at < len(lines) and tries < _STARTS:
         piece = ""
         if _CODE_BEGINS.match(lines[at]):
             piece, tries = _longest("\n".join(lines[at:])), tries + 1
@@ -150,13 +150,34 @@ def _bodies(blocks: list[str], opened: str) -> Iterator[tuple[str, bool]]:
         yield block, True
     yield opened, False
     lines = opened.split("\n")
-    starts = [n for n in range(1, len(lines)) if _is_indented(lines[n]) and not _is_indented(lines[n - 1])]
-    for start in starts[:_PARSES]:
+    owner, starts = "", []  # the last line at the margin: what is indented below a statement is part of that
+    for place, line in enumerate(lines):
+        if _MARGIN.match(line):
+            owner = line
+        elif (
+            _is_indented(line)
+            and place
+            and not _is_indented(lines[place - 1])
+            and not _CODE_BEGINS.match(owner)
+        ):
+            starts.append(place)
+    for start in starts[:_STARTS]:
         yield "\n".join(lines[start:]), False
 
 
 def _is_indented(line: str) -> bool:
     return bool(line.strip()) and line[0].isspace()
+
+
+def _returns(function: ast.stmt) -> bool:
+    """Whether it returns a value itself, not only functions within it."""
+    inner: list[ast.AST] = [function]
+    while inner:
+        node = inner.pop()
+        if isinstance(node, ast.Return) and node.value is not None:
+            return True
+        inner += [n for n in ast.iter_child_nodes(node) if not isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    return False
 
 
 def _outdented(text: str) -> str:
@@ -176,7 +197,7 @@ def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | N
         source = _longest(start + reading)
         tree = _parsed(source)
         places = [] if not isinstance(tree, ast.Module) else [n for n in tree.body if _function(n, name)]
-        returns = places and any(isinstance(n, ast.Return) and n.value for n in ast.walk(places[0]))
+        returns = bool(places) and _returns(places[0])
         if places and (returns or not (must_return or reading is not body)):
             return _trimmed(source, name, last=False).rstrip("\n") + "\n"
     return None
@@ -203,12 +224,13 @@ def _trimmed(source: str, name: str, *, last: bool) -> str:
     `last` says which definition of the function counts: a model corrects itself, but a base model that continues a function
     goes on with the next task.
     """
-    nodes = ast.parse(source).body
+    tree = _parsed(source)
+    nodes = tree.body if isinstance(tree, ast.Module) else []
     places = [place for place, node in enumerate(nodes) if _function(node, name)]
     place = places[-1 if last else 0]
     kept = [node for node in nodes[: place + 1] if isinstance(node, _DEFINING) or _is_call_of_method(node)]
-    behind = [node for node in nodes[place + 1 :] if isinstance(node, _DEFINING)]
-    while needed := next((node for node in behind if _binds(node) & _missing(kept)), None):
+    behind: list[ast.stmt] = [node for node in nodes[place + 1 :] if isinstance(node, _DEFINING)]
+    while needed := _of_use(behind, kept):
         kept.append(needed)
         behind.remove(needed)
     lines = {n for node in kept for n in _lines(node)}
@@ -238,6 +260,12 @@ def _binds(node: ast.stmt) -> set[str]:
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
     inner = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return inner.union(*(_binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
+
+
+def _of_use(nodes: Sequence[ast.stmt], kept: list[ast.stmt]) -> ast.stmt | None:
+    """The first of these statements that gives a value to a name that `kept` needs."""
+    missing = _missing(kept)
+    return next((node for node in nodes if _binds(node) & missing), None)
 
 
 def _missing(nodes: list[ast.stmt]) -> set[str]:
