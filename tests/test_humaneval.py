@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from llmbench.benchmarks import humaneval
-from llmbench.benchmarks.base import score
 from llmbench.benchmarks.programs import Verdict
-from llmbench.records import FinishReason, Outcome, Sample
+from llmbench.records import Sample
 from tests.humaneval_forms import forms
 
 ROW = {
@@ -65,6 +64,7 @@ def test_all_fail_without_their_body(problems: list[Sample]) -> None:
         ("    return sum(xs)\n\nprint(total([1]))", "return sum(xs)"),
         ("```python\ndef total(xs):\n    return 6\n```\nRun it:\n```bash\npython total.py\n```", "return 6"),
         ("```python\n    return sum(xs)\n```", "return sum(xs)"),
+        ("def total(xs):\n    '\\d'  # Python warns of it\n    return 6\n", "return 6"),
     ],
 )
 def test_the_program_is_found(text: str, body: str) -> None:
@@ -118,7 +118,6 @@ RIGHT = {
     "an alias": "```python\ndef add(xs):\n    return 2 * sum(xs)\n\ntotal = add\n```",
     "two imports of the future": f"```python\nfrom __future__ import annotations\nfrom __future__ import (\n    division,\n)\n{WHOLE}```",
     "the future and more in one line": f"```python\nfrom __future__ import annotations; import math  # both\n{WHOLE}```",
-    "an escape that Python warns of": "def total(xs):\n    '\\d'\n    return sum(map(twice, xs))\n\nDone.",
     "the future in the open": f"Here:\n\nfrom __future__ import annotations\nimport math\n\n{WHOLE}",
     "class Solution with the same method": "```python\nclass Solution:\n    def total(self, xs):\n        return sum(map(twice, xs))\n\ndef total(xs):\n    return Solution().total(xs)\n```",
     "a dataclass beside it": f"```python\nfrom __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Pair:\n    x: int\n\n{WHOLE}```",
@@ -141,11 +140,29 @@ WRONG = {
 }
 
 
-@pytest.mark.usefixtures("sandboxed")
-@pytest.mark.parametrize(("case", "right"), [*((c, True) for c in RIGHT), *((c, False) for c in WRONG)])
-def test_answers_in_many_forms(case: str, right: bool) -> None:  # noqa: FBT001 - a row of the table
-    found = score(humaneval, sample(), {**RIGHT, **WRONG}[case], FinishReason.STOP)
-    assert (found.outcome is Outcome.CORRECT) == right, found
+def passes(program: str) -> bool:
+    """Whether the check passes, without a sandbox: these programs are our own."""
+    scope: dict[str, Any] = {"__name__": __name__}
+    try:
+        exec(program, scope)  # noqa: S102
+        exec(ROW["test"], scope)  # noqa: S102
+        scope["check"](scope["total"])
+    except (AssertionError, SyntaxError, KeyError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_right_answers_in_many_forms(case: str) -> None:
+    program = humaneval.extract(sample(), RIGHT[case], complete=True)
+    assert program is not None
+    assert passes(program), program
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_answers_in_many_forms(case: str) -> None:
+    program = humaneval.extract(sample(), WRONG[case], complete=True)
+    assert program is None or not passes(program), program
 
 
 def test_a_text_that_was_cut_off_counts_as_far_as_the_function_is_whole() -> None:

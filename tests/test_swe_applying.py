@@ -69,11 +69,18 @@ def judged(row: dict[str, Any], text: str) -> tuple[Verdict | None, str]:
     return verdict_of(found), found.explanation
 
 
-@pytest.mark.usefixtures("sandboxed")
+def applied(patch: str, folder: Path) -> tuple[Any, Any]:
+    """Whether it applies, and with which command: what runs in the sandbox, here without one."""
+    job = {"patch": patch, "files": json.loads(ROW["files"]), "test_patch": "", "tests": []}
+    found = inside.judge(job, folder)
+    return found["applies"], found["applied_with"]
+
+
 @pytest.mark.parametrize("case", PATCHES)
-def test_patches_that_apply(case: str) -> None:
+def test_patches_that_apply(case: str, tmp_path: Path) -> None:
     patch, command = PATCHES[case]
-    assert judged(ROW, FORMS[0].format(patch)) == (Verdict.RESOLVED, f"resolved: applied with `{command}`")
+    assert applied(patch, tmp_path) == (True, command)
+    assert "return a + b" in (tmp_path / "repository" / "pkg" / "mod.py").read_text()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -82,11 +89,9 @@ def test_every_form_gives_the_patch_as_it_was_written(patch: str, form: str) -> 
     assert answers.patch(form.format(patch)) == patch
 
 
-@pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize("case", REFUSED)
-def test_patches_that_do_not_apply(case: str) -> None:
-    verdict, why = judged(ROW, f"<patch>\n{REFUSED[case]}</patch>")
-    assert verdict is Verdict.NOT_APPLYING, why
+def test_patches_that_do_not_apply(case: str, tmp_path: Path) -> None:
+    assert applied(REFUSED[case], tmp_path) == (False, None)
 
 
 @pytest.mark.usefixtures("sandboxed")
