@@ -123,6 +123,8 @@ RIGHT = {
     "a dataclass beside it": f"```python\nfrom __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Pair:\n    x: int\n\n{WHOLE}```",
     "recursion with its limit": "import sys\nsys.setrecursionlimit(10**5)\n\ndef total(xs):\n    return twice(xs[0]) + total(xs[1:]) if xs else 0\n\nprint(total([1]))",
     "a whole function, indented": f"{textwrap.indent(WHOLE, '    ')}\nThis adds.",
+    "a whole function, indented between prose": f"Here it is:\n\n    import math\n\n{textwrap.indent(WHOLE, '    ')}\nThis adds.",
+    "a whole function in a list": f"1. Define:\n\n{textwrap.indent(WHOLE, '   ')}\n2. Done.",
     "a body, then a block with another function": "    return sum(map(twice, xs))\n```\n\nAlso:\n```python\ndef total(xs):\n    return 0\n```",
     "thinking with another program": f"<think>\ndef total(xs):\n    return 0\n</think>\n\n{WHOLE}",
 }

@@ -44,7 +44,7 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
     if not complete:
         opened = _without_last_statement(opened)
     if re.match(rf"\s*def\s+{re.escape(name)}\b", opened):
-        opened = _outdented(opened)
+        opened = _outdented(opened, name)
     if _is_indented(opened.lstrip("\n")) and (
         program := _continued(head, name, opened, must_return=not complete)
     ):
@@ -52,7 +52,7 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
     for block in reversed(blocks):
         if _gives(block, name):
             return _joined(_before(head, name), block)
-    if found := _in_the_open(opened, name):
+    if found := _in_the_open(opened, name) or _in_the_open(_outdented(opened, name), name):
         return _joined(_before(head, name), found)
     for body, is_block in _bodies(blocks, opened):
         if program := _continued(head, name, body, must_return=not is_block):
@@ -180,11 +180,10 @@ def _returns(function: ast.stmt) -> bool:
     return False
 
 
-def _outdented(text: str) -> str:
-    """The lines without the indentation of the first, where they have it."""
-    lines = text.strip("\n").split("\n")
-    indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
-    return "\n".join(line.removeprefix(indent) for line in lines)
+def _outdented(text: str, name: str) -> str:
+    """The lines without the indentation of the function's first definition, where they have it."""
+    found = re.search(rf"^([ \t]*)def\s+{re.escape(name)}\b", text, re.MULTILINE)
+    return "\n".join(line.removeprefix(found[1] if found else "") for line in text.split("\n"))
 
 
 def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | None:

@@ -36,7 +36,7 @@ def check(text: str, name: str, folder: Path) -> None:
     """Lets git look at it."""
     row = ROWS[name]
     found = inside.judge({"patch": patch(text) or text, "files": prompt.files_of(row)}, folder)
-    if set(found) != {"applies", "passed", "failed", "why"} or found["passed"] is not None:
+    if set(found) != {"applies", "applied_with", "passed", "failed", "why"} or found["passed"] is not None:
         raise AssertionError(f"{found}")
 
 
