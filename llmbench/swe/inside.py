@@ -193,8 +193,9 @@ def _apply(git: Git, folder: Path, patch: Path) -> tuple[str | None, str]:
         why = why or _last_line(done)
         if not done.returncode:
             why += f"; {command[0]} finds a place for it only with fuzz {fuzz}"
-        git("reset", "-q", "--hard")
-        git("clean", "-q", "-f", "-f", "-d")
+        if command != APPLY[0]:  # which applies all or nothing
+            git("reset", "-q", "--hard")
+            git("clean", "-q", "-f", "-f", "-d")
     return None, why
 
 
