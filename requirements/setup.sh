@@ -129,16 +129,19 @@ remove_venv() {
     rm -rf .venv.old.*
 }
 
-# install_bubblewrap: benchmarks of programs run them in it; everything else goes without.
-install_bubblewrap() {
-    if command -v bwrap >/dev/null; then return; fi
+# install_for_programs: bubblewrap, in which benchmarks of programs run them, and patch, the last of the commands that SWE-bench tries.
+install_for_programs() {
+    local -a missing=()
+    command -v bwrap >/dev/null || missing+=(bubblewrap)
+    command -v patch >/dev/null || missing+=(patch)
+    [[ ${#missing[@]} -gt 0 ]] || return 0
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-        say "Installing bubblewrap, the sandbox for programs that models write"
-        if apt-get install -qq -y bubblewrap >/dev/null 2>&1; then return; fi
-        if apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y bubblewrap >/dev/null 2>&1; then return; fi
+        say "Installing ${missing[*]}, for programs and patches that models write"
+        if apt-get install -qq -y "${missing[@]}" >/dev/null 2>&1; then return; fi
+        if apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y "${missing[@]}" >/dev/null 2>&1; then return; fi
     fi
-    say "Note: bubblewrap is not installed, so LiveCodeBench, HumanEval and SWE-bench's tests cannot run here." \
-        "Debian: apt-get install bubblewrap; Fedora: dnf install bubblewrap."
+    say "Note: ${missing[*]} not installed. Without bubblewrap, LiveCodeBench, HumanEval and SWE-bench's tests cannot run here;" \
+        "without patch, SWE-bench's patches are tried with git alone. Debian: apt-get install ${missing[*]}; Fedora: dnf install ${missing[*]}."
 }
 
 # install_browser: tests open reports in Chromium, and say so where they cannot.
@@ -158,7 +161,7 @@ install() {
     lock=requirements/$extra.txt
     [[ -f $lock ]] || fail "$lock is missing; 'make lock' writes it"
     installed=$(fingerprint "$extra")
-    install_bubblewrap
+    install_for_programs
     if finished "$installed"; then return; fi
     python=$(find_python)
     [[ $(uname -sm) == 'Linux x86_64' ]] || say "Note: $lock was made for Linux on x86-64, and this is $(uname -sm)."

@@ -1,6 +1,8 @@
 """HumanEval: what is taken for the program, and verdicts in the real sandbox on all 164 problems."""
 
+import ast
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from llmbench.benchmarks import humaneval
 from llmbench.benchmarks.programs import Verdict
 from llmbench.records import Sample
+from tests.humaneval_forms import forms
 
 ROW = {
     "task_id": "own/0",
@@ -61,6 +64,7 @@ def test_all_fail_without_their_body(problems: list[Sample]) -> None:
         ("    return sum(xs)\n\nprint(total([1]))", "return sum(xs)"),
         ("```python\ndef total(xs):\n    return 6\n```\nRun it:\n```bash\npython total.py\n```", "return 6"),
         ("```python\n    return sum(xs)\n```", "return sum(xs)"),
+        ("def total(xs):\n    '\\d'  # Python warns of it\n    return 6\n", "return 6"),
     ],
 )
 def test_the_program_is_found(text: str, body: str) -> None:
@@ -71,8 +75,123 @@ def test_the_program_is_found(text: str, body: str) -> None:
     assert "print(total" not in program
 
 
+def function_of(program: str, name: str) -> str:
+    """The last function of this name, which is what counts, without anything around it."""
+    functions = [n for n in ast.parse(program).body if isinstance(n, ast.FunctionDef) and n.name == name]
+    return ast.dump(functions[-1])
+
+
+def test_the_function_is_found_in_every_form(problems: list[Sample]) -> None:
+    """`python -m tests.bench.humaneval_forms` runs what is compared here."""
+    lost = []
+    for problem in problems:
+        head, name = problem.fields["prompt"], problem.fields["entry_point"]
+        canonical = function_of(head + problem.target, name)
+        for form, text in forms(head, problem.target):
+            program = humaneval.extract(problem, text, complete=True)
+            if program is None or function_of(program, name) != canonical:
+                lost.append((problem.id, form))
+    assert not lost
+
+
+HEAD = ROW["prompt"]
+WHOLE = "def total(xs):\n    return sum(map(twice, xs))\n"
+RIGHT = {
+    "prose that looks like code around it": f"from here on: easy\nimport nothing else.\n\n{WHOLE}\nNote: done\nclass dismissed",
+    "examples behind it": f"{WHOLE}\nassert total([1]) == 7\nprint(total(input()))\nfor x in undefined: print(x)\n",
+    "a helper behind it": "    return helped(xs)\n\n\ndef helped(xs):\n    return sum(map(factor, xs))\n\nfactor = lambda x: 2 * x\n",
+    "another task behind it": "    return sum(map(twice, xs))\n\n\n@undefined\ndef other():\n    pass\n\nx = undefined\n",
+    "itself again behind it": "    return sum(map(twice, xs))\n\n\ndef total(xs):\n    return 0\n",
+    "corrected in the open": f"def total(xs):\n    return 0\n\nThat is wrong. Better:\n\n{WHOLE}",
+    "a helper in the open, prose, the function": f"First:\n\ndef double(x):\n    return 2 * x\n\nNow the function:\n\n{WHOLE.replace('twice', 'double')}",
+    "control tokens behind it": f"{WHOLE}<|endoftext|>def total(xs): return 0",
+    "tags of its own": f"[PYTHON]\n{WHOLE}[/PYTHON]\n[TESTS]\nassert False\n[/TESTS]",
+    "a margin comment, a string at the margin": '    text = """\nno code\n"""\n# comment\n    return sum(map(twice, xs))\n# end\n',
+    "brackets at the margin": "    doubled = [\ntwice(x) for x in xs\n]\n    return sum(doubled)\n",
+    "a body, a fence, an example": "    return sum(map(twice, xs))\n```\n\nExample:\n```python\nprint(total([1]))\n```",
+    "a head in a fence, the body in the next": f"```python\n{HEAD}```\n\n```python\n    return sum(map(twice, xs))\n```",
+    "the answer, then the head again": f"```python\n{WHOLE}```\nThe question was:\n```python\n{HEAD}```",
+    "a body without indentation": "```python\nif not xs:\n    return 0\nreturn sum(map(twice, xs))\n```",
+    "a body without that of its first line": "doubled = map(twice, xs)\n    return sum(doubled)",
+    "a body of two spaces": "Sure:\n\n  if not xs:\n    return 0\n  return sum(map(twice, xs))\n\nThat is all.",
+    "Windows line ends": WHOLE.replace("\n", "\r\n"),
+    "an alias": "```python\ndef add(xs):\n    return 2 * sum(xs)\n\ntotal = add\n```",
+    "two imports of the future": f"```python\nfrom __future__ import annotations\nfrom __future__ import (\n    division,\n)\n{WHOLE}```",
+    "the future and more in one line": f"```python\nfrom __future__ import annotations; import math  # both\n{WHOLE}```",
+    "the future in the open": f"Here:\n\nfrom __future__ import annotations\nimport math\n\n{WHOLE}",
+    "class Solution with the same method": "```python\nclass Solution:\n    def total(self, xs):\n        return sum(map(twice, xs))\n\ndef total(xs):\n    return Solution().total(xs)\n```",
+    "a dataclass beside it": f"```python\nfrom __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Pair:\n    x: int\n\n{WHOLE}```",
+    "recursion with its limit": "import sys\nsys.setrecursionlimit(10**5)\n\ndef total(xs):\n    return twice(xs[0]) + total(xs[1:]) if xs else 0\n\nprint(total([1]))",
+    "a whole function, indented": f"{textwrap.indent(WHOLE, '    ')}\nThis adds.",
+    "a whole function, indented between prose": f"Here it is:\n\n    import math\n\n{textwrap.indent(WHOLE, '    ')}\nThis adds.",
+    "a whole function in a list": f"1. Define:\n\n{textwrap.indent(WHOLE, '   ')}\n2. Done.",
+    "a body, then a block with another function": "    return sum(map(twice, xs))\n```\n\nAlso:\n```python\ndef total(xs):\n    return 0\n```",
+    "thinking with another program": f"<think>\ndef total(xs):\n    return 0\n</think>\n\n{WHOLE}",
+}
+WRONG = {
+    "wrong in the open": "def total(xs):\n    return sum(xs)\n",
+    "corrected to wrong": f"{WHOLE}\nNo, better:\n\ndef total(xs):\n    return 0\n",
+    "a wrong body": "    return sum(xs)\n```\nDone.",
+    "wrong in the last block": f"```python\n{WHOLE}```\nor\n```python\ndef total(xs):\n    return 0\n```",
+    "a wrong block behind the right text": f"{WHOLE}\nFinal:\n```python\ndef total(xs):\n    return 0\n```",
+    "a comment that hides the return": "    doubled = list(map(twice, xs))\n    # return sum(doubled)\n",
+    "a function beside a Solution that is right": "```python\nclass Solution:\n    def total(self, xs):\n        return sum(map(twice, xs))\n\ndef total(xs):\n    return 0\n```",
+    "a syntax error in a block": "```python\ndef total(xs):\n    return sum(map(twice, xs)\n```",
+    "the head alone": f"```python\n{HEAD}    pass\n```",
+    "another name": "```python\ndef totals(xs):\n    return sum(map(twice, xs))\n```",
+}
+
+
+def passes(program: str) -> bool:
+    """Whether the check passes, without a sandbox: these programs are our own."""
+    scope: dict[str, Any] = {"__name__": __name__}
+    try:
+        exec(program, scope)  # noqa: S102
+        exec(ROW["test"], scope)  # noqa: S102
+        scope["check"](scope["total"])
+    except (AssertionError, SyntaxError, KeyError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_right_answers_in_many_forms(case: str) -> None:
+    program = humaneval.extract(sample(), RIGHT[case], complete=True)
+    assert program is not None
+    assert passes(program), program
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_answers_in_many_forms(case: str) -> None:
+    program = humaneval.extract(sample(), WRONG[case], complete=True)
+    assert program is None or not passes(program), program
+
+
+def test_a_text_that_was_cut_off_counts_as_far_as_the_function_is_whole() -> None:
+    problem = sample()
+    for text in (f"{WHOLE}\nprint(tot", "    return sum(map(twice, xs))\n\ndef nex", f"{WHOLE}```\nThis"):
+        program = humaneval.extract(problem, text, complete=False)
+        assert program is not None, text
+        assert "sum(map(twice, xs))" in program
+    for text in (WHOLE, "Here:\n\n    doubled = []\n    return dou", f"```python\n{WHOLE}"):
+        assert humaneval.extract(problem, text, complete=False) is None, text
+
+
 @pytest.mark.parametrize(
-    "text", ["", "I cannot do that.", "```python\ndef total(xs):\n    return", "```python\n```"]
+    "text",
+    [
+        "",
+        "I cannot do that.",
+        "Sorry",
+        "return",
+        "None",
+        "The result is:\n\n    total = 6",
+        "import math",
+        "def other(xs):\n    return sum(map(twice, xs))",
+        "def other(xs):\n    doubled = map(twice, xs)\n\n    return sum(doubled)",
+        "```python\ndef total(xs):\n    return",
+        "```python\n```",
+    ],
 )
 def test_what_is_no_program_is_no_answer(text: str) -> None:
     assert humaneval.extract(sample(), text, complete=True) is None

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from dataclasses import dataclass
 
 from llmbench.answers.text import strip_thinking
 
@@ -26,7 +27,14 @@ def code_block(text: str) -> str | None:
 
 def code_blocks(text: str) -> list[str]:
     """All closed fenced blocks that hold something, in their order; see `code_block`."""
-    return [body for _, body in _fenced(strip_thinking(text), closed_only=True) if body.strip()]
+    _, blocks = _split(_unix(strip_thinking(text)))
+    return [block.body.removesuffix("\n") for block in blocks if block.closed and block.body.strip()]
+
+
+def outside_blocks(text: str) -> str:
+    """The text without its fenced blocks, closed or not; a line with a fence stands for each."""
+    opened, _ = _split(_unix(strip_thinking(text)))
+    return "\n".join(opened)
 
 
 def patch(text: str) -> str | None:
@@ -34,21 +42,28 @@ def patch(text: str) -> str | None:
 
     SWE-bench's order. What holds neither a hunk nor a file header is no patch: SWE-bench would hand on prose and plain code.
     A patch cut off before its closing tag or fence is still one (it will hardly apply). It ends in a newline, as git asks.
+    Empty lines at its end stay: they may be the last lines of context, whose one space models leave out. Line ends of
+    Windows stay where only some lines have them, for these are the file's; where all have them, they are the text's own.
     """
+    at_the_end = text[len(text.rstrip("\n")) :]
     text = strip_thinking(text)
+    if text.count("\n") == text.count("\r\n"):
+        text = _unix(text)
+    text += at_the_end
     candidates = [_innermost(match["body"]) for match in _TAG.finditer(text)]
-    candidates += [body for _, body in _fenced(text, closed_only=False)]
+    candidates += [block.body for block in _split(text)[1]]
     candidates += [text[match.start() :] for match in _BARE_START.finditer(text)][:1]
     for candidate in candidates:
         if _is_diff(candidate):
-            return candidate.strip("\n") + "\n"
+            found = candidate.lstrip("\r\n")
+            return found if found.endswith("\n") else found + "\n"
     return None
 
 
 def _innermost(body: str) -> str:
     """A tag mentioned in prose swallows the real one; a fence may stand inside the tag."""
     body = re.split(r"<(?:patch|diff)>", body, flags=re.IGNORECASE)[-1]
-    fenced = [content for _, content in _fenced(body, closed_only=False) if _is_diff(content)]
+    fenced = [block.body for block in _split(body)[1] if _is_diff(block.body)]
     return fenced[0] if fenced else body
 
 
@@ -56,29 +71,45 @@ def _is_diff(text: str) -> bool:
     return bool(_FILE_HEADER.search(text))
 
 
-def _fenced(text: str, *, closed_only: bool) -> list[tuple[str, str]]:
-    """Info string and content of the fenced blocks; the last may be open."""
-    blocks: list[tuple[str, str]] = []
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A fenced block; `closed` is false where the text ends before its closing fence."""
+
+    body: str
+    closed: bool
+
+
+def _split(text: str) -> tuple[list[str], list[_Block]]:
+    """The lines outside fenced blocks, with a fence in the place of each block, and the blocks."""
+    outside: list[str] = []
+    blocks: list[_Block] = []
     opening: re.Match[str] | None = None
     content: list[str] = []
-    for line in text.replace("\r\n", "\n").split("\n"):
-        fence = _FENCE.match(line)
+    for line in text.split("\n"):
+        fence = _FENCE.match(line.removesuffix("\r"))
         if opening is None:
             if fence:
                 opening, content = fence, []
-            continue
-        if fence and not fence["info"].strip() and fence["marks"].startswith(opening["marks"]):
-            blocks.append((opening["info"].strip(), _dedented(content, opening["indent"])))
+                outside.append(fence["marks"])
+            else:
+                outside.append(line)
+        elif fence and not fence["info"].strip() and fence["marks"].startswith(opening["marks"]):
+            blocks.append(_Block(_dedented(content, opening["indent"]), closed=True))
             opening = None
-            continue
-        content.append(line)
-    if opening is not None and not closed_only:
-        blocks.append((opening["info"].strip(), _dedented(content, opening["indent"])))
-    return blocks
+        else:
+            content.append(line)
+    if opening is not None:
+        blocks.append(_Block(_dedented(content, opening["indent"]), closed=False))
+    return outside, blocks
 
 
 def _dedented(lines: list[str], indent: str) -> str:
-    text = "\n".join(lines)
+    """The lines, each with its end, without the indentation of the fence."""
+    text = "".join(f"{line}\n" for line in lines)
     if indent and all(line.startswith(indent) for line in lines if line.strip()):
-        return "\n".join(line.removeprefix(indent) for line in lines)
+        return "".join(line.removeprefix(indent) + "\n" for line in lines)
     return textwrap.dedent(text) if indent else text

@@ -3,17 +3,16 @@
 Data: openai/openai_humaneval, split test.
 A row: {"task_id": "HumanEval/0", "prompt": "def has_close_elements(…", "entry_point": "has_close_elements",
 "canonical_solution": "    for idx, …", "test": "def check(candidate): …"}
-Protocol: zero-shot; the last closed fenced block with the function, else the text itself as the function's continuation; the
-data's `check` must pass, with 3 s of CPU time for all its calls (a call loads the program anew, which is not counted). `check` runs in a sandbox of its own and reaches the candidate,
+Protocol: zero-shot; the last closed fenced block with the function, else the function outside fences, else its body (the rules are
+in `llmbench/answers/function.py`); the data's `check` must pass, with 3 s of CPU time for all its calls (a call loads the program anew, which is not counted). `check` runs in a sandbox of its own and reaches the candidate,
 in another, only by its arguments and values: a candidate cannot change what checks it.
 """
 
-import ast
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llmbench import answers, sandbox
+from llmbench import sandbox
+from llmbench.answers.function import function_program
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.programs import Judged, Verdict
@@ -36,8 +35,6 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
 TEXTS = ("prompt", "entry_point", "test")
 STORED = ("prompt", "entry_point", "test", "cpu_s")
-ENDS = re.compile(r"^(?:class |def |#|if |print\(|@|import |from |```|assert )", re.MULTILINE)
-"""Where a continuation of a function is over: the first line that begins at the margin as code of another kind."""
 CALLS_S = 120.0
 
 
@@ -70,34 +67,9 @@ def worked(sample: Sample) -> str:
 
 
 def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
-    """The program: the last block with the function, or the head continued; None where nothing looks like code."""
-    name = sample.fields["entry_point"]
-    blocks = answers.code_blocks(text)
-    for block in reversed(blocks):
-        if re.search(rf"^\s*def\s+{re.escape(name)}\b", block, re.MULTILINE):
-            return f"{_before(sample)}\n{block.rstrip()}\n"
-    body = blocks[-1] if blocks else text
-    if "```" in body or not (complete or blocks):
-        return None
-    end = ENDS.search(body)
-    body = body[: end.start()] if end else body
-    program = sample.fields["prompt"] + body.rstrip("\n") + "\n"
-    return program if body.strip() and _parses(program) else None
-
-
-def _parses(program: str) -> bool:
-    try:
-        ast.parse(program)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
-
-
-def _before(sample: Sample) -> str:
-    """What stands in the prompt before the function: imports, and functions it may use."""
-    prompt, name = sample.fields["prompt"], sample.fields["entry_point"]
-    heads = list(re.finditer(rf"^def\s+{re.escape(name)}\b", prompt, re.MULTILINE))
-    return str(prompt[: heads[-1].start()]) if heads else ""
+    """The program: see `llmbench.answers.function`; None where nothing gives the function a body."""
+    fields = sample.fields
+    return function_program(fields["prompt"], fields["entry_point"], text, complete=complete)
 
 
 def judge(sample: Sample, answer: str) -> Score:
@@ -128,7 +100,9 @@ def _checked(fields: Mapping[str, Any], code: str, box: Box, to_load_s: float) -
             )
             while "call" in told:
                 arguments = decode(told["call"])
-                last = box.run(Program(code, call=fields["entry_point"], arguments=arguments))
+                last = box.run(
+                    Program(code, call=fields["entry_point"], arguments=arguments, method_first=False)
+                )
                 spent += max(0.0, (last.cpu_s or 0.0) - to_load_s)
                 if spent > fields["cpu_s"]:
                     return Judged(

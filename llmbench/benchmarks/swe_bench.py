@@ -9,7 +9,8 @@ Protocol: single-shot; the prompt as it stands, in one turn of the user; the fir
 output is the patch. A prompt too long for the model is cut by the rule in llmbench/swe/prompt.py.
 
 Outcomes: `correct` only where the tests ran and all of FAIL_TO_PASS and PASS_TO_PASS passed. `wrong` where they ran and did not,
-or where the repository is at hand and `git apply --check` refuses the patch. `no_answer` and `truncated` without a patch,
+or where the repository is at hand and none of the official harness's three commands applies the patch (the score's explanation
+says which did). `no_answer` and `truncated` without a patch,
 tests past their limit are not passed. `error` where nothing here could tell: no repository at hand, or no tests to run, until the
 official harness has spoken. Nothing is called resolved without tests.
 """

@@ -37,6 +37,8 @@ IMAGE = "python:3.11-slim"
 """What `sandbox=docker` runs in."""
 START_S, ANSWER_S = 30.0, 30.0
 """For a box to start, and for it to answer beyond a job's own limit, on a machine that is busy."""
+FLAGS = ("-s", "-S", "-B")
+"""Of the Python in there. Not -I, which would ignore PYTHONHASHSEED: the order of a set would differ from run to run."""
 NICE = 10
 """The engine's threads come first."""
 FOREIGN_UID = 700_000
@@ -114,7 +116,8 @@ class Ran:
 class Program:
     """Code to run: as a program that reads `stdin`, or to call its function (or its `Solution`'s method) `call`.
 
-    A program's `__name__` is `__main__` if `as_main`; what is called is a module.
+    A program's `__name__` is `__main__` if `as_main`; what is called is a module. Where code has both a function and such a
+    method, the method is called if `method_first`.
     """
 
     code: str
@@ -123,13 +126,19 @@ class Program:
     call: str | None = None
     arguments: Sequence[Any] = ()
     as_main: bool = True
+    method_first: bool = True
 
     def job(self, limits: Limits) -> dict[str, Any]:
         """As `inside.py` takes it."""
         job = {**asdict(limits), "code": self.code, "header": self.header}
         if self.call is None:
             return {**job, "stdin": self.stdin, "as_main": self.as_main}
-        return {**job, "as_main": False, "call": self.call, "arguments": encode(list(self.arguments))}
+        call = {
+            "call": self.call,
+            "method_first": self.method_first,
+            "arguments": encode(list(self.arguments)),
+        }
+        return {**job, "as_main": False, **call}
 
 
 _STATUS = {
@@ -358,7 +367,7 @@ def _start(kind: str, limits: Limits, seen: Sequence[Path]) -> "subprocess.Popen
     options: dict[str, Any] = {}
     files: list[int] = []
     environment = {
-        "PATH": "/usr/bin:/bin", "HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0",
+        "PATH": "/usr/bin:/bin", "HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1",
         "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     if kind == "bwrap":
@@ -370,7 +379,7 @@ def _start(kind: str, limits: Limits, seen: Sequence[Path]) -> "subprocess.Popen
         words += _docker(limits, seen)
         environment = dict(os.environ)
     else:
-        words = [sys.executable, "-I", "-S", "-B", str(INSIDE), "plain"]
+        words = [sys.executable, *FLAGS, str(INSIDE), "plain"]
     try:
         return subprocess.Popen(
             words,
@@ -417,7 +426,7 @@ def _bubblewrap(limits: Limits, files: list[int], seen: Sequence[Path] = ()) -> 
         "--proc", "/proc", "--dev", "/dev", "--size", str(1 << 20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
         "--perms", "0700", "--size", size, "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp",
     ]  # fmt: skip
-    return [*words, "--", python, "-I", "-S", "-B", "/inside.py", "boxed"]
+    return [*words, "--", python, *FLAGS, "/inside.py", "boxed"]
 
 
 @cache
@@ -477,7 +486,8 @@ def _docker(limits: Limits, seen: Sequence[Path] = ()) -> list[str]:
         "--security-opt", "no-new-privileges", "--user", "65534:65534", "--pids-limit", str(limits.processes + 8),
         "--memory", memory, "--memory-swap", memory, "--cpus", "1", "--ipc", "private",
         "--tmpfs", f"/tmp:rw,nosuid,nodev,size={limits.disk_bytes},mode=1777", "-v", f"{INSIDE}:/inside.py:ro",
-        "-w", "/tmp", "-e", "HOME=/tmp", "-e", "PYTHONHASHSEED=0", IMAGE, "python3", "-I", "-S", "-B", "/inside.py", "boxed",
+        "-w", "/tmp", "-e", "HOME=/tmp", "-e", "PYTHONHASHSEED=0", "-e", "PYTHONSAFEPATH=1",
+        IMAGE, "python3", *FLAGS, "/inside.py", "boxed",
     ]  # fmt: skip
 
 

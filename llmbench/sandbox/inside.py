@@ -7,20 +7,25 @@ neither expected outputs nor checks are here while code runs that nobody trusts.
 As the first process of its namespace (`boxed`) no signal of a job's reaches it, and it ends whatever a job leaves behind.
 """
 
+import atexit
+import builtins
 import contextlib
 import ctypes
 import gc
 import json
+import linecache
 import math
 import operator
 import os
 import resource
 import select
 import signal
+import site
 import sys
 import tempfile
 import time
 import traceback
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,7 +33,8 @@ POLL_S = 0.02
 """Between looks at a running job."""
 WHY_CHARACTERS = 300
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-HARNESS = "<solution>"
+SOLUTION = "solution.py"
+"""The name that a program is run under."""
 STATUS_BYTES = 1 << 16
 BLOCK, HIDDEN = 512, 1 << 62
 """Bytes of what `stat` counts, and what a process is taken to hold that does not show it."""
@@ -100,7 +106,7 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
 
     Args:
         job: `code`; `stdin`, for a program; or `call`, the name of a function or of a method of `Solution`, and `arguments`
-            as `encode` has them. `header` is executed before. Limits: `cpu_s`, `idle_s`, `wall_s`, `memory_bytes`,
+            as `encode` has them, and `method_first` (see `_called`). `header` is executed before. Limits: `cpu_s`, `idle_s`, `wall_s`, `memory_bytes`,
             `processes`, `file_bytes`, `output_bytes`.
         boxed: Whether all processes but this one are the job's.
 
@@ -148,6 +154,7 @@ def _watch(  # noqa: PLR0913, C901, PLR0912 - one loop over all that may end a j
     output, status, open_pipes = bytearray(), bytearray(), {out, said}
     over: tuple[str, str] | None = None
     ended: tuple[int, Any] | None = None
+    idle, look = _Idle(child), began + POLL_S
     while True:
         ready, _, _ = select.select(list(open_pipes), [], [], POLL_S if open_pipes and not ended else 0)
         for pipe in ready:
@@ -167,9 +174,12 @@ def _watch(  # noqa: PLR0913, C901, PLR0912 - one loop over all that may end a j
         if ended and not ready:
             break  # pipes that a job's own children hold open do not count
         if ended is None:
-            over = over or _past(job, child, began, boxed=boxed)
-            if not open_pipes and over is None:
-                time.sleep(POLL_S / 4)
+            if (
+                over is None and time.monotonic() >= look
+            ):  # not for each piece of output: it reads all of /proc
+                over, look = _past(job, child, began, idle, boxed=boxed), time.monotonic() + POLL_S
+            if not open_pipes and over is None:  # it is about to end
+                time.sleep(POLL_S / 40)
         if over:
             _kill(child, boxed=boxed)
             if ended is None:
@@ -206,20 +216,37 @@ def _finding(job: Job, code: int, output: bytes, status: bytes) -> dict[str, Any
     return {**found, "output": output.decode("utf-8", "replace")}
 
 
-def _past(job: Job, child: int, began: float, *, boxed: bool) -> tuple[str, str] | None:
+class _Idle:
+    """Seconds in which no thread of a process ran or waited for a core."""
+
+    def __init__(self, process: int) -> None:
+        """Starts to count."""
+        self._tasks = f"/proc/{process}/task"
+        self._seconds, self._at = 0.0, time.monotonic()
+        self._busy: dict[str, int] = {}
+
+    def seconds(self) -> float:
+        """Looks at the threads again; between two looks, the busiest of them counts."""
+        now, busy = time.monotonic(), {}
+        with contextlib.suppress(OSError, ValueError):
+            for thread in os.listdir(self._tasks):  # noqa: PTH208 - fifty times a second
+                with open(f"{self._tasks}/{thread}/schedstat") as file:  # noqa: PTH123
+                    ran, waited = file.read().split()[:2]
+                    busy[thread] = int(ran) + int(waited)
+        most = max((after - self._busy.get(thread, 0) for thread, after in busy.items()), default=0)
+        self._seconds += max(0.0, now - self._at - most / 1e9)
+        self._at, self._busy = now, busy
+        return self._seconds
+
+
+def _past(job: Job, child: int, began: float, idle: _Idle, *, boxed: bool) -> tuple[str, str] | None:
     """Which limit a running job is past, if any."""
     wall = time.monotonic() - began
     if wall > job["wall_s"]:
         return "time", f"more than {job['wall_s']:g} s"
-    try:
-        with open(f"/proc/{child}/schedstat") as file:  # noqa: PTH123 - read fifty times a second
-            ran, waited = (int(field) / 1e9 for field in file.read().split()[:2])
-    except (OSError, ValueError):
-        ran, waited = 0.0, 0.0
-    else:
-        if ran > job["cpu_s"] + 1:
-            return "time", f"more than {job['cpu_s']:g} s of CPU time"
-    if wall - ran - waited > job["idle_s"]:
+    if _cpu_s(child) > job["cpu_s"] + 1:
+        return "time", f"more than {job['cpu_s']:g} s of CPU time"
+    if idle.seconds() > job["idle_s"]:
         return "time", f"waits for more than {job['idle_s']:g} s"
     if boxed:
         resident, cpu_s = _usage(may_hide=job.get("may_hide", False))
@@ -228,6 +255,15 @@ def _past(job: Job, child: int, began: float, *, boxed: bool) -> tuple[str, str]
         if cpu_s > job["cpu_s"] + 1:
             return "time", f"more than {job['cpu_s']:g} s of CPU time of all its processes"
     return None
+
+
+def _cpu_s(process: int) -> float:
+    """Seconds of CPU time of a process with all its threads."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/stat") as file:  # noqa: PTH123
+        return sum(int(ticks) for ticks in file.read().rpartition(")")[2].split()[11:13]) / os.sysconf(
+            "SC_CLK_TCK"
+        )
+    return 0.0
 
 
 def _usage(*, may_hide: bool) -> tuple[int, float]:
@@ -309,13 +345,9 @@ def _be_the_job(job: Job, given: int, out: int, said: int) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         _limit(job)
-        sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-        sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+        _open_streams()
         itself = os.getpid()
         told = _do(job)
-        with contextlib.suppress(BaseException):
-            sys.stdout.flush()
         if os.getpid() != itself:  # a process that the job forked
             os._exit(0)
         data = json.dumps(told).encode()
@@ -324,6 +356,18 @@ def _be_the_job(job: Job, given: int, out: int, said: int) -> None:
     except BaseException:  # noqa: BLE001 - nothing may return from here
         os._exit(1)
     os._exit(0)
+
+
+def _open_streams() -> None:
+    """Opens the standard streams as Python does on a pipe: line ends stay as they are."""
+    for name, number, mode, errors in (
+        ("stdin", 0, "r", "surrogateescape"),
+        ("stdout", 1, "w", "replace"),
+        ("stderr", 2, "w", "replace"),
+    ):
+        stream = open(number, mode, encoding="utf-8", errors=errors, newline="\n", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _limit(job: Job) -> None:
@@ -344,11 +388,11 @@ def _limit(job: Job) -> None:
 
 
 def _do(job: Job) -> dict[str, Any]:
-    """Compiles and executes; what it raises is told."""
-    scope: dict[str, Any] = {"__name__": "__main__" if job.get("as_main", True) else "solution"}
+    """Compiles and executes, as `python solution.py` would; what it raises is told."""
+    scope = _module("__main__" if job.get("as_main", True) else "solution", job["code"])
     try:
         try:
-            code = compile(job["code"], HARNESS, "exec")
+            code = compile(job["code"], scope["__file__"], "exec")
         except (SyntaxError, ValueError, RecursionError) as error:
             return {"status": "compile", "why": _why(error)}
         if job.get("header"):
@@ -356,11 +400,10 @@ def _do(job: Job) -> dict[str, Any]:
         if "call" not in job:
             with contextlib.suppress(SystemExit):
                 exec(code, scope)  # noqa: S102
+            _end_interpreter(scope)
             return {"status": "done"}
         exec(code, scope)  # noqa: S102
-        owner = scope.get("Solution")
-        function = getattr(owner(), job["call"]) if isinstance(owner, type) else scope[job["call"]]
-        value = function(*decode(job["arguments"]))
+        value = _called(scope, job["call"], method_first=job["method_first"])(*decode(job["arguments"]))
         return {"status": "done", "value": encode(value)}
     except MemoryError:
         scope.clear()
@@ -368,6 +411,47 @@ def _do(job: Job) -> dict[str, Any]:
         return {"status": "memory", "why": f"more than {job['memory_bytes'] >> 20} MiB"}
     except BaseException as error:  # noqa: BLE001 - whatever it raises
         return {"status": "raised", "why": _why(error), "kind": type(error).__name__}
+
+
+def _module(name: str, code: str) -> dict[str, Any]:
+    """The names of a new module in the place where Python looks a program's own up: pickle and dataclasses do, by its name."""
+    module = types.ModuleType(name)
+    path = os.path.abspath(SOLUTION)  # noqa: PTH100 - of a file that is nowhere but in `linecache`
+    module.__dict__.update(__file__=path, __builtins__=builtins)
+    linecache.cache[path] = (len(code), None, code.splitlines(keepends=True), path)
+    sys.modules[name] = module
+    sys.argv = [SOLUTION]
+    return module.__dict__
+
+
+def _called(scope: Mapping[str, Any], name: str, *, method_first: bool) -> Callable[..., Any]:
+    """The function of this name, or the method of `Solution`; where there are both, `method_first` decides."""
+    owner = scope.get("Solution")
+    is_method = isinstance(owner, type) and hasattr(owner, name)
+    if is_method and (method_first or name not in scope):
+        return getattr(owner(), name)  # type: ignore[no-any-return, misc]
+    return scope[name]  # type: ignore[no-any-return]
+
+
+def _end_interpreter(scope: dict[str, Any]) -> None:
+    """Does what Python does at a program's end; leaving Python itself would take longer than most programs.
+
+    It waits for threads, runs the exit handlers, and lets go of the program's variables: files write what they hold.
+    """
+    threading = sys.modules.get("threading")
+    for step in (getattr(threading, "_shutdown", None), atexit._run_exitfuncs, _flush):  # noqa: SLF001 - Python's own steps
+        if step is not None:
+            with contextlib.suppress(BaseException):
+                step()
+    for name in [name for name in scope if name != "__builtins__"]:
+        scope[name] = None
+    _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.__stdout__):
+        with contextlib.suppress(BaseException):
+            stream.flush()  # type: ignore[union-attr] # a program may have put None there
 
 
 def _why(error: BaseException) -> str:
@@ -433,7 +517,7 @@ def main(*, boxed: bool) -> None:
     if not boxed:
         _end_with_parent()
     if os.path.isdir("/packages"):  # noqa: PTH112
-        sys.path.append("/packages")  # with -I no variable could say so
+        sys.path.append("/packages")
     for name in (
         "bisect",
         "collections",
@@ -448,6 +532,9 @@ def main(*, boxed: bool) -> None:
         "typing",
     ):
         __import__(name)
+    site.setquit()  # -S leaves these out
+    site.setcopyright()
+    site.sethelper()
     gc.collect()
     gc.freeze()
     say({"ready": True, "pid": os.getpid()})

@@ -3,7 +3,8 @@
 Standard input: a job as JSON (see `judge`). Standard output: its last line is the finding as JSON. The repository is made in
 the current folder, which must be empty. What the patch's code does happens in a process of its own.
 
-The order of things is the official harness's with stricter rules: the patch must pass `git apply --check` (no fuzz); the
+The order of things is the official harness's with stricter rules: the patch is applied by the first of its commands that
+succeeds, each from the base commit; the
 files of the test patch then get its own versions, whatever the patch made of them; so do the files that steer pytest. Every
 test of FAIL_TO_PASS and PASS_TO_PASS must be seen to pass: a run that ends early, by exit status 0 too, has not passed.
 A patch's code shares its process with pytest, so that code written to forge reports could: that no harness can tell.
@@ -13,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -26,6 +28,21 @@ STEERING = {
     "sitecustomize.py", "usercustomize.py",
 }  # fmt: skip
 """Names of files that steer pytest or Python: they stay as the repository has them."""
+APPLY = (
+    ("git", "apply", "--verbose"),
+    ("git", "apply", "--verbose", "--reject"),
+    ("patch", "--batch", "--fuzz=5", "-p1", "-i"),
+)
+"""The official harness's commands in its order (swebench/harness/run_evaluation.py), to which the patch's path is added.
+
+Each begins from the base commit here. There, the second leaves what it could apply, and `patch` takes that for a patch applied
+before and reverses it: the harness then tests the files without the patch and says that it was applied.
+"""
+MOST_FUZZ = 2
+"""Lines of context that may differ: GNU patch's own limit. With more, a hunk of the usual three lines of context has none left.
+
+Stricter than the official harness, whose limit is 5: there, a patch may change code that its author never saw.
+"""
 WHY_CHARACTERS = 300
 IDENTITY = {"NAME": "llmbench", "EMAIL": "llmbench@example.invalid", "DATE": "2024-01-01T00:00:00+0000"}
 """Who commits a row's files, and when: `base_commit` of such rows follows from it."""
@@ -48,7 +65,8 @@ def judge(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         folder: An empty folder to work in.
 
     Returns:
-        `applies` (None: could not be checked), `passed` and `failed`, lists of test ids (None: no tests were run), and `why`.
+        `applies` (None: could not be checked), `applied_with` (the command that did), `passed` and `failed`, lists of test ids
+        (None: no tests were run), and `why`.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(
@@ -60,23 +78,26 @@ def judge(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if job.get("files") is None:
             return _applies_to_clone(job, folder, patch)
         git = _repository(job["files"], folder)
-        applies = git("apply", "--check", str(patch), check=False)
-        if applies.returncode:
-            return _finding(applies=False, why=_last_line(applies))
-        if not job.get("tests"):
-            return _finding(applies=True)
-        gold = _gold(git, job["test_patch"], folder)
-        git("apply", str(patch))
+        gold = _gold(git, job["test_patch"], folder) if job.get("tests") else None
+        command, why = _apply(git, folder, patch)
+        if command is None or gold is None:
+            return _finding(applies=command is not None, applied_with=command, why=why)
         _restore(git, gold, folder / "repository")
     except BadJobError as error:
         return _finding(applies=None, why=str(error))
-    return _tested(job["tests"], folder)
+    return {**_tested(job["tests"], folder), "applied_with": command}
 
 
 def _finding(
-    *, applies: bool | None, passed: list[str] | None = None, failed: list[str] | None = None, why: str = ""
+    *,
+    applies: bool | None,
+    applied_with: str | None = None,
+    passed: list[str] | None = None,
+    failed: list[str] | None = None,
+    why: str = "",
 ) -> dict[str, Any]:
-    return {"applies": applies, "passed": passed, "failed": failed, "why": why[:WHY_CHARACTERS]}
+    found = {"applies": applies, "applied_with": applied_with, "passed": passed, "failed": failed}
+    return {**found, "why": why[:WHY_CHARACTERS]}
 
 
 def _last_line(done: Done) -> str:
@@ -140,11 +161,55 @@ def _repository(files: Mapping[str, str], folder: Path) -> Git:
 
 
 def _applies_to_clone(job: Mapping[str, Any], folder: Path, patch: Path) -> dict[str, Any]:
-    """Checks against the commit itself, in an index of its own: the clone is neither changed nor checked out."""
+    """Checks against the commit itself, in an index of its own: the clone is neither changed nor checked out.
+
+    What git refuses is tried with `patch` on a copy of the commit's files.
+    """
     git = _git(Path(job["repository"]), GIT_INDEX_FILE=str(folder / "index"))
     git("read-tree", job["base_commit"])
-    applies = git("apply", "--cached", "--check", str(patch), check=False)
-    return _finding(applies=not applies.returncode, why=_last_line(applies) if applies.returncode else "")
+    if not git("apply", "--cached", "--check", str(patch), check=False).returncode:
+        return _finding(applies=True, applied_with=" ".join(APPLY[0]))
+    (folder / "repository").mkdir()
+    git("checkout-index", "--all", "--quiet", f"--prefix={folder}/repository/")
+    copy = _git(folder / "repository")
+    copy("init", "-q", "-b", "main", "--template=")
+    copy("add", "-A", "-f")
+    copy("commit", "-q", "--allow-empty", "-m", "base")
+    command, why = _apply(copy, folder, patch)
+    return _finding(applies=command is not None, applied_with=command, why=why)
+
+
+def _apply(git: Git, folder: Path, patch: Path) -> tuple[str | None, str]:
+    """Applies the patch; which command did, or None and what git said first."""
+    why = ""
+    for command in APPLY:
+        if shutil.which(command[0]) is None:
+            why += f"; {command[0]} is not installed here, so that it could not be tried"
+            continue
+        done = _applied_by(command, git, folder, patch)
+        fuzz = max(map(int, re.findall(rb"with fuzz (\d+)", done.stdout)), default=0)
+        if not done.returncode and fuzz <= MOST_FUZZ:
+            return " ".join(command), ""
+        why = why or _last_line(done)
+        if not done.returncode:
+            why += f"; {command[0]} finds a place for it only with fuzz {fuzz}"
+        if command != APPLY[0]:  # which applies all or nothing
+            git("reset", "-q", "--hard")
+            git("clean", "-q", "-f", "-f", "-d")
+    return None, why
+
+
+def _applied_by(command: Sequence[str], git: Git, folder: Path, patch: Path) -> Done:
+    """Runs one command; `patch` would write into `.git`, too, and so does not see it."""
+    if command[0] == "git":
+        return git(*command[1:], str(patch), check=False)
+    repository = folder / "repository"
+    (repository / ".git").rename(folder / "git")
+    try:
+        return subprocess.run([*command, str(patch)], cwd=repository, capture_output=True, check=False)
+    finally:
+        _clear(repository, PurePosixPath(".git"))
+        (folder / "git").rename(repository / ".git")
 
 
 def _gold(git: Git, test_patch: str, folder: Path) -> tuple[str, list[str]]:

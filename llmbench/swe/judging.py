@@ -107,7 +107,8 @@ def _judged(ran: Ran, patch: str, *, tested: bool) -> Score:  # noqa: PLR0911 - 
         if tested:  # the patch's code ended the process that judges it
             return scored(Verdict.UNRESOLVED, patch, ran.why or "its tests did not come to an end")
         return scored(Verdict.UNCHECKED, patch, ran.why or "git gave no answer")
-    why = str(found.get("why") or "")
+    applied = found.get("applied_with") and f"applied with `{found['applied_with']}`"
+    why = "; ".join(str(part) for part in (applied, found.get("why")) if part)
     if found.get("applies") is None:
         return scored(Verdict.UNCHECKED, patch, why)
     if not found["applies"]:

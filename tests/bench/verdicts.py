@@ -1,6 +1,6 @@
 """Verdicts on the sample programs, again and again, beside as many busy processes as there are cores; and seconds a test.
 
-python -m tests.bench.verdicts [--rounds 10] [--busy]
+python -m tests.bench.verdicts [--rounds 10] [--thread 200] [--busy]
 """
 
 import argparse
@@ -20,6 +20,8 @@ from llmbench.records import FinishReason
 from llmbench.sandbox import Box, Program
 
 DATA = Path(__file__).parents[1] / "data"
+THREAD = "import threading\n\n\ndef main():\n    print(input())\n\n\nthreading.Thread(target=main).start()\n"
+"""A program that is right only where its end waits for its thread."""
 
 
 def burn() -> None:
@@ -32,6 +34,9 @@ def main() -> None:
     """Prints one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument(
+        "--thread", type=int, default=0, help="runs of a program that does not join its thread"
+    )
     parser.add_argument("--busy", action="store_true")
     given = parser.parse_args()
     rows, outputs = (
@@ -68,6 +73,8 @@ def main() -> None:
             for _ in range(20):
                 box.run(Program("print(input())", stdin="1"))
             tests.append((time.monotonic() - begun) / 20)
+    with Box() as box:
+        threads = collections.Counter(box.run(Program(THREAD, stdin="1")).output for _ in range(given.thread))
     for burner in burners:
         burner.terminate()
     print(
@@ -77,7 +84,8 @@ def main() -> None:
                 "busy_processes": len(burners),
                 "verdicts": given.rounds * len(outputs),
                 "unexpected": unexpected,
-                "round_s": statistics.median(rounds),
+                "thread_outputs": threads,
+                "round_s": statistics.median(rounds) if rounds else None,
                 "start_and_first_test_s": statistics.median(starts),
                 "test_s": statistics.median(tests),
             }

@@ -10,9 +10,9 @@ from llmbench.swe import inside, prompt
 from tests.fuzz.common import Report, attempt, edit, mutate
 from tests.swe import OUTPUTS, ROWS
 
-LIMIT_S = 5.0
+LIMIT_S, CHECK_S = 5.0, 20.0
 GIT_EVERY = 20
-"""It is a repository and four processes."""
+"""It is a repository and up to a dozen processes."""
 PARTS = (
     "<patch>", "</patch>", "<diff>", "```diff\n", "```\n", "~~~", "diff --git a/x b/x\n", "--- a/x\n+++ b/x\n", "@@ -1,2 +1,2 @@\n",
     "@@ -99999999999,1 +0,0 @@\n", "rename from a\nrename to ../../b\n", "new file mode 120000\n", "deleted file mode 100644\n",
@@ -36,7 +36,7 @@ def check(text: str, name: str, folder: Path) -> None:
     """Lets git look at it."""
     row = ROWS[name]
     found = inside.judge({"patch": patch(text) or text, "files": prompt.files_of(row)}, folder)
-    if set(found) != {"applies", "passed", "failed", "why"} or found["passed"] is not None:
+    if set(found) != {"applies", "applied_with", "passed", "failed", "why"} or found["passed"] is not None:
         raise AssertionError(f"{found}")
 
 
@@ -53,7 +53,7 @@ def run(seconds: float, seed: int) -> Report:
         if report.cases % GIT_EVERY == 0:
             name = generator.choice(list(ROWS))
             with tempfile.TemporaryDirectory() as folder:
-                outcome = attempt(lambda text=text, name=name, f=folder: check(text, name, Path(f)), LIMIT_S)  # type: ignore[misc]
+                outcome = attempt(lambda text=text, name=name, f=folder: check(text, name, Path(f)), CHECK_S)  # type: ignore[misc]
                 if {path.name for path in Path(folder).iterdir()} - {"repository", "model.patch"}:
                     outcome = "files beside the repository"
             report.count(outcome, f"git {text!r}")
