@@ -11,16 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llmbench.config import Config, SamplingColumn
+from llmbench.config import DRAWN_BY, Config, SamplingColumn
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.models import Checkpoint, context_length, parameters, settings
 from llmbench.preflight import generation_config
 
 PLACES = ("model.path", "model.hub_id")
-SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-"""Settings of sampling that a generation_config.json can hold."""
 FROM_CHECKPOINT = {"model.parameters_b": "parameters_b", "model.max_length": "max_length"} | {
-    f"sampling.{name}": name for name in SAMPLING
+    f"sampling.{name}": name for name in DRAWN_BY
 }
 """Settings that are the checkpoint's own unless typed, and their names in `model.from_checkpoint`."""
 NAME = "'${llmbench.checkpoint:${model.path},${model.hub_id}}'"
@@ -137,6 +135,6 @@ def _with_sampling(config: Config, checkpoint: Checkpoint) -> Config:
     columns = {**config.model.sampling, "own": column}
     run = config.sampling
     if config.profile.sampling == "own":
-        taken = [name for name in SAMPLING if name in config.model.from_checkpoint]
+        taken = [name for name in DRAWN_BY if name in config.model.from_checkpoint]
         run = replace(run, **{name: getattr(column, name) for name in taken})
     return replace(config, model=replace(config.model, sampling=columns), sampling=run)
