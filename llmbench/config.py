@@ -8,7 +8,7 @@ The comments beside the fields are the reference of the settings; the values sta
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -86,21 +86,38 @@ class SamplingOverrides:
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
 
 
 @dataclass
 class Reference:
-    """A published score of one model. What the source does not state is None, and said to be unknown."""
+    """A published score of one model in one mode. What the source does not state is None, and shown as not stated."""
 
     model: str = MISSING  # hub id
+    mode: dict[str, Any] = field(
+        default_factory=dict
+    )  # the chat_template_kwargs it was measured with; shown to no run with others
     value: float = MISSING  # 0 to 1
-    metric: str = "accuracy"
+    metric: str = (
+        "accuracy"  # maj@K and cons@K stand beside a run's majority vote, all others beside its accuracy
+    )
     protocol: str = ""  # in words
+    otherwise: list[str] = field(
+        default_factory=list
+    )  # what no setting can follow, such as a model as the judge; always a difference
     source: str = MISSING
+    subset: str | None = None  # which questions; compared where the benchmark's own is known
+    start_date: str | None = None  # the window of contest dates, both days included
+    end_date: str | None = None
+    answers: Any = None  # to each question: a number, or the source's words
+    weights: str | None = None  # data type or quantization
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    repeats: int | None = None
+    top_k: int | None = None
+    presence_penalty: float | None = None
+    system_prompt: bool | None = None  # whether there was one
     fewshot: int | None = None
     chat: bool | None = None
 
@@ -115,6 +132,7 @@ class BenchmarkConfig:
     hub_config: str | None = None
     split: str = "test"
     size: int | None = None  # questions of the whole data set; fewer are not comparable with published scores
+    subset: str | None = None  # which part of what goes by the benchmark's name, as published scores call it
     revision: str = "main"  # branch, tag or commit; what it resolved to goes into the manifest
     data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
     fewshot_split: str | None = (
@@ -149,6 +167,8 @@ class SamplingColumn:
     top_k: int = 0  # 0: off
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0  # this and the next: of output tokens alone, as in vLLM
+    frequency_penalty: float = 0.0
 
 
 @dataclass
@@ -161,6 +181,9 @@ class ModelConfig:
     embedded: str | None = None  # a model that a Python package carries
     revision: str | None = None
     parameters_b: float | None = None  # billions of parameters, for the checks before loading
+    weights: dict[str, str | None] = field(
+        default_factory=dict
+    )  # quantization by column of `profile.weights`
     quantization: str | None = None  # vLLM's names: bitsandbytes, fp8, awq, gptq, …; null: none
     dtype: str = "bfloat16"
     max_length: int = 4096  # prompt and output together, tokens
@@ -169,6 +192,10 @@ class ModelConfig:
     skip_benchmarks: list[str] = field(default_factory=list)  # left out of a suite
     debug_samples: int = 3
     finish_tokens: int = 2048  # enough for this model to end by itself
+    finish_tokens_by_benchmark: dict[str, int] = field(
+        default_factory=dict
+    )  # where its authors give another limit
+    system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
     trust_remote_code: bool = False
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, SamplingColumn] = field(default_factory=dict)  # greedy, own
@@ -201,6 +228,7 @@ class ProfileConfig:
     tokens: str = "documented"
     stops: str = "documented"
     sampling: str = "greedy"
+    weights: str = "documented"
     early_stopping: EarlyStopping = EarlyStopping.answer
     batch_size: int | None = None
     static_batch_size: int = 4
@@ -220,6 +248,8 @@ class SamplingConfig:
     top_k: int = 0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0  # this and the next: of output tokens alone, as in vLLM
+    frequency_penalty: float = 0.0
     seed: int = 0
     repeats: int = 1
     ignore_eos: bool = False  # every completion runs to its limit; for measuring speed
@@ -291,6 +321,8 @@ STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use
 EXPORTS = {"parquet": "samples.parquet", "csv": "samples.csv", "lm_eval": "lm_eval"}
 """Forms of the results for other programs, and where in a run's folder each is."""
 """Forms in which a run's results can be written for other programs."""
+DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
+"""The settings of sampling that a run, a benchmark and a model's column can each have."""
 UNQUANTIZED = ("none", "bf16", "bfloat16")
 """Names people give to weights that are not quantised."""
 
@@ -337,6 +369,14 @@ def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
     profile, benchmarks = (
         part if isinstance(part, dict) else {} for part in (plain.get("profile"), plain.get("benchmarks"))
     )
+    model = plain.get("model")
+    for axis in ("sampling", "weights"):
+        column, columns = profile.get(axis), model.get(axis) if isinstance(model, dict) else None
+        if isinstance(columns, dict) and column not in columns:
+            return (
+                f"profile.{axis}={column}: model {model['name']} has no such column in model.{axis}"
+                f"{suggest(str(column), columns)}"
+            )
     for axis in ("samples", "tokens", "stops"):
         column = profile.get(axis)
         for name, benchmark in benchmarks.items():
@@ -445,6 +485,8 @@ def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides)
         "top_k": (lambda v: v >= 0, "0 (off) or above"),
         "min_p": (lambda v: 0 <= v <= 1, "from 0 to 1"),
         "repetition_penalty": (lambda v: v > 0, "above 0; 1 is off"),
+        "presence_penalty": (lambda v: abs(v) <= 2, "from -2 to 2; 0 is off"),  # noqa: PLR2004 - OpenAI's and vLLM's bounds
+        "frequency_penalty": (lambda v: abs(v) <= 2, "from -2 to 2; 0 is off"),  # noqa: PLR2004
     }
     for name, (holds, wanted) in bounds.items():
         value = getattr(sampling, name)
@@ -473,6 +515,14 @@ def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
     _check(benchmark.fewshot >= 0, f"{where}.fewshot", benchmark.fewshot, "a whole number from 0")
     _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")
     _validate_sampling(f"{where}.sampling", benchmark.sampling)
+
+
+def drawing(config: Config, benchmark: str) -> dict[str, Any]:
+    """How a benchmark's answers are drawn, by the names of DRAWN_BY: its own sampling where it has one, else the run's."""
+    run, own = config.sampling, config.benchmarks[benchmark].sampling
+    return {
+        name: getattr(run, name) if getattr(own, name) is None else getattr(own, name) for name in DRAWN_BY
+    }
 
 
 def as_yaml(config: Config) -> str:

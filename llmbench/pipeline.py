@@ -442,17 +442,19 @@ class _Run:
             if config.early_stopping is not EarlyStopping.off:
                 stop = config.benchmarks[name].stop
                 self._warn(preflight.stops_in_golds(name, stop, [sample.target for sample in samples]))
+        self._warn(preflight.left_out_system_prompts(config))
         if checkpoint is None:
             return
         folder = Path(checkpoint.folder) if checkpoint.folder else None
         self._warn(preflight.sampling_differences(folder, config.sampling))
         gpus = machine.gpus()
-        if at_once and gpus and config.engine.device is not Device.cpu and config.engine.name == "vllm":
-            self._warn(
-                preflight.four_bit_is_slower(
-                    config, self._weights(checkpoint), gpus[0].total_bytes, at_once, gpus[0].name
-                )
-            )
+        if not at_once or not gpus or config.engine.device is Device.cpu:
+            return
+        weights, memory = self._weights(checkpoint), gpus[0].total_bytes
+        if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
+            self._warn(preflight.weights_do_not_fit(config, weights, memory))
+        if config.engine.name == "vllm":
+            self._warn(preflight.four_bit_is_slower(config, weights, memory, at_once, gpus[0].name))
 
     def _weights(self, checkpoint: Checkpoint) -> int:
         """Bytes of the weights at two bytes a parameter."""
@@ -605,7 +607,7 @@ class _Run:
         told = weights.row(checkpoint, self.pool.since or None) if checkpoint else None
         self._compare_checkpoint(told)  # loading took its time
         self.totals = questions.totals()
-        self.found.not_comparable = why_not_comparable(self.config, questions)
+        self.found.not_comparable = why_not_comparable(self.config, questions, checkpoint)
         self.found.comparable = not self.found.not_comparable
         if self.config.profile.comparable and self.found.not_comparable:
             self.terminal.say(

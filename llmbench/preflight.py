@@ -41,10 +41,11 @@ def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfi
     own = _read_json(checkpoint_folder / "generation_config.json") if checkpoint_folder else {}
     asks: list[str] = []
     uses: list[str] = []
-    penalty = _number(own, "repetition_penalty")
-    if penalty is not None and penalty != sampling.repetition_penalty:
-        asks.append(f"repetition_penalty {penalty:g}")
-        uses.append(f"repetition_penalty {sampling.repetition_penalty:g}")
+    for name in ("repetition_penalty", "presence_penalty", "frequency_penalty"):
+        wanted, used = _number(own, name), getattr(sampling, name)
+        if wanted is not None and wanted != used:
+            asks.append(f"{name} {wanted:g}")
+            uses.append(f"{name} {used:g}")
     temperature = _temperature(own)
     if temperature is not None and temperature != sampling.temperature:
         asks.append(_drawing(temperature))
@@ -100,6 +101,50 @@ def four_bit_is_slower(
         f"This GPU has room for the model in bf16, and 4-bit bitsandbytes is slower: at {batch_size} requests at once a 14B model "
         f"made about {speed['bitsandbytes']:,.0f} output tokens/s in 4-bit and {speed[None]:,.0f} in bf16 on an H100; "
         f"set model.quantization=null{fp8}."
+    )
+    return [sentence]
+
+
+def weights_do_not_fit(config: Config, weights_bytes_bf16: int, gpu_total_bytes: int) -> list[str]:
+    """Whether the weights leave no room on the GPUs, and what to type instead.
+
+    Args:
+        config: The settings.
+        weights_bytes_bf16: The weights at two bytes a parameter, all GPUs together.
+        gpu_total_bytes: Memory of one GPU.
+    """
+    model, engine = config.model, config.engine
+    gpus = engine.tensor_parallel_size * engine.pipeline_parallel_size
+    room = gpus * (gpu_total_bytes * model.gpu_memory_utilization - RESERVE_BYTES)
+    needed = weights_on_gpu(weights_bytes_bf16, model.quantization)
+    if needed is None or needed <= room:
+        return []
+    smaller = weights_on_gpu(weights_bytes_bf16, "bitsandbytes") or 0
+    remedy = "spread them over more GPUs with engine.tensor_parallel_size"
+    if smaller <= room:
+        named = (
+            ", which is then named as a difference to published scores" if config.profile.comparable else ""
+        )
+        remedy = f"set model.quantization=bitsandbytes (4-bit, about {_gib(smaller)}){named}, or {remedy}"
+    sentence = (
+        f"The weights take about {_gib(needed)} as {model.quantization or model.dtype}, more than the {_gib(room)} that "
+        f"{'this GPU has' if gpus == 1 else f'{gpus} of these GPUs have'} for them; {remedy}."
+    )
+    return [sentence]
+
+
+def _gib(size: float) -> str:
+    return f"{max(size, 0) / (1 << 30):.1f} GiB"
+
+
+def left_out_system_prompts(config: Config) -> list[str]:
+    """Which benchmarks' system prompts a model that takes none does not get."""
+    names = [name for name, benchmark in config.benchmarks.items() if benchmark.system_prompt]
+    if config.model.system_prompt or not names:
+        return []
+    sentence = (
+        f"The system prompt of {_listed(names)} is left out, since {config.model.name} is to get none "
+        "(model.system_prompt=false)."
     )
     return [sentence]
 

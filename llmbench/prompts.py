@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmbench.benchmarks.base import Module
-from llmbench.config import BenchmarkConfig, Config, EarlyStopping
+from llmbench.config import BenchmarkConfig, Config, EarlyStopping, drawing
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Message, Request, Sample, Sampling
 from llmbench.tokenizers import Tokenizer
@@ -78,11 +78,16 @@ def _asked(  # noqa: PLR0913, PLR0917 - as above
 ) -> Asked:
     benchmark = config.benchmarks[name]
     if benchmark.chat:
-        turns = _turns(benchmark, module, sample, examples)
+        turns = _turns(config, name, module, sample, examples)
         text = tokenizer.chat(turns, config.model.chat_template_kwargs)
         return Asked(name, sample, text, tokenizer.encode(text, special=False))
-    text = _plain(benchmark, module, sample, examples)
+    text = _plain(config, name, module, sample, examples)
     return Asked(name, sample, text, tokenizer.encode(text, special=True))
+
+
+def system_prompt(config: Config, name: str) -> str | None:
+    """The system prompt of a benchmark, for a model that takes one."""
+    return (config.benchmarks[name].system_prompt or None) if config.model.system_prompt else None
 
 
 def _user(config: BenchmarkConfig, module: Module, sample: Sample) -> str:
@@ -91,19 +96,21 @@ def _user(config: BenchmarkConfig, module: Module, sample: Sample) -> str:
 
 
 def _turns(
-    config: BenchmarkConfig, module: Module, sample: Sample, examples: Sequence[Sample]
+    config: Config, name: str, module: Module, sample: Sample, examples: Sequence[Sample]
 ) -> list[Message]:
-    turns = [Message("system", config.system_prompt)] if config.system_prompt else []
+    benchmark, system = config.benchmarks[name], system_prompt(config, name)
+    turns = [Message("system", system)] if system else []
     for example in examples:
-        turns.append(Message("user", _user(config, module, example)))
+        turns.append(Message("user", _user(benchmark, module, example)))
         turns.append(Message("assistant", module.worked(example)))
-    return [*turns, Message("user", _user(config, module, sample))]
+    return [*turns, Message("user", _user(benchmark, module, sample))]
 
 
-def _plain(config: BenchmarkConfig, module: Module, sample: Sample, examples: Sequence[Sample]) -> str:
-    head = [config.system_prompt] if config.system_prompt else []
-    shown = [f"{QUESTION}{_user(config, module, e)}\n{ANSWER} {module.worked(e)}" for e in examples]
-    return "\n\n".join([*head, *shown, f"{QUESTION}{_user(config, module, sample)}\n{ANSWER}"])
+def _plain(config: Config, name: str, module: Module, sample: Sample, examples: Sequence[Sample]) -> str:
+    benchmark, system = config.benchmarks[name], system_prompt(config, name)
+    head = [system] if system else []
+    shown = [f"{QUESTION}{_user(benchmark, module, e)}\n{ANSWER} {module.worked(e)}" for e in examples]
+    return "\n\n".join([*head, *shown, f"{QUESTION}{_user(benchmark, module, sample)}\n{ANSWER}"])
 
 
 def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
@@ -129,24 +136,17 @@ def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling
     The seed is a function of run seed, benchmark, sample and repeat alone, so that every request can be repeated by
     itself; greedy decoding needs none.
     """
-    run, benchmark = config.sampling, config.benchmarks[name]
-    own = benchmark.sampling
-    temperature = run.temperature if own.temperature is None else own.temperature
+    benchmark = config.benchmarks[name]
+    drawn = drawing(config, name)
     stop = tuple(benchmark.stop) if config.early_stopping is not EarlyStopping.off else ()
     if not benchmark.chat:
         stop = (*stop, END_OF_ANSWER)
     return Sampling(
         max_tokens=benchmark.max_tokens,
-        temperature=temperature,
-        top_p=run.top_p if own.top_p is None else own.top_p,
-        top_k=run.top_k if own.top_k is None else own.top_k,
-        min_p=run.min_p if own.min_p is None else own.min_p,
-        repetition_penalty=run.repetition_penalty
-        if own.repetition_penalty is None
-        else own.repetition_penalty,
+        **drawn,
         stop=stop,
-        seed=_seed(run.seed, name, sample_id, repeat) if temperature > 0 else None,
-        ignore_eos=run.ignore_eos,
+        seed=_seed(config.sampling.seed, name, sample_id, repeat) if drawn["temperature"] > 0 else None,
+        ignore_eos=config.sampling.ignore_eos,
     )
 
 

@@ -8,11 +8,12 @@ import orjson
 
 from llmbench import prompts
 from llmbench.benchmarks.base import Module, import_module, unique
-from llmbench.config import BenchmarkConfig, Config, EarlyStopping, Schedule
+from llmbench.config import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
 from llmbench.data import DataSource, Row, read_rows
 from llmbench.engine.base import Workload
 from llmbench.errors import DataError
 from llmbench.messages import one_line
+from llmbench.models import Checkpoint, settings
 from llmbench.prompts import Asked
 from llmbench.records import Request, Sample
 from llmbench.tokenizers import Tokenizer
@@ -26,6 +27,7 @@ class Questions:
     data: Mapping[str, DataSource]
     asked: Mapping[tuple[str, str], Asked]
     requests: Sequence[Request]
+    available: Mapping[str, int]  # questions to choose from; options such as a window of dates leave some out
 
     def samples_of(self, benchmark: str) -> list[str]:
         """The ids of the samples that a benchmark is asked with."""
@@ -172,7 +174,8 @@ def write_questions(
     if config.schedule is Schedule.sequential:
         order = list(modules)
         requests.sort(key=lambda request: order.index(request.benchmark))
-    return Questions(modules, data, {(a.benchmark, a.sample.id): a for a in asked}, requests)
+    available = {name: len(of_one) for name, of_one in samples.items()}
+    return Questions(modules, data, {(a.benchmark, a.sample.id): a for a in asked}, requests, available)
 
 
 def example_pool(config: Config, name: str, module: Module, samples: Sequence[Sample]) -> Sequence[Sample]:
@@ -189,7 +192,7 @@ def _examples(config: Config, name: str, samples: Sequence[Sample], sample: Samp
     return prompts.pick_examples(name, samples, sample, count, config.seed) if count else []
 
 
-def why_not_comparable(config: Config, questions: Questions) -> list[str]:
+def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpoint | None) -> list[str]:
     """What keeps the scores from standing beside published ones; nothing where the profile's protocol was followed."""
     if not config.profile.comparable:
         return [f"profile={config.profile.name}"]
@@ -200,24 +203,54 @@ def why_not_comparable(config: Config, questions: Questions) -> list[str]:
         found.append(f"early_stopping={config.early_stopping.value}")
     if config.sampling.ignore_eos:
         found.append("sampling.ignore_eos=true")
+    found += unlike_published_weights(config, settings(checkpoint))
     own = config.model.sampling.get(config.profile.sampling)
-    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-    drawn = {name: getattr(config.sampling, name) for name in names}
-    found += [f"sampling.{name}={drawn[name]}" for name in names if own and drawn[name] != getattr(own, name)]
+    drawn = {name: getattr(config.sampling, name) for name in DRAWN_BY}
+    found += [
+        f"sampling.{name}={drawn[name]}" for name in DRAWN_BY if own and drawn[name] != getattr(own, name)
+    ]
     for name, benchmark in config.benchmarks.items():
         found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
         asked = len(questions.samples_of(name))
-        whole = benchmark.size or questions.data[name].rows
+        whole = benchmark.size or questions.available[name]
         if asked != whole:
             found.append(f"{asked} of {name}'s {whole} questions")
     return found
+
+
+def unlike_published_weights(config: Config, checkpoint: Mapping[str, object]) -> list[str]:
+    """What makes the weights and the KV cache less exact than the published model's.
+
+    Args:
+        config: The settings; what `engine.args` says wins, as it does in the engine.
+        checkpoint: The checkpoint's config.json; empty where there is none.
+    """
+    model = config.model
+    typed = {name: ("engine.args", value) for name, value in config.engine.args.items()}
+    where, quantization = typed.get("quantization", ("model", model.quantization))
+    found = [] if quantization is None else [f"{where}.quantization={quantization}"]
+    stored = checkpoint.get("quantization_config")
+    if quantization is None and isinstance(stored, Mapping):
+        found.append(f"a checkpoint quantised with {stored.get('quant_method', 'an unknown method')}")
+    where, dtype = typed.get("dtype", ("model", model.dtype))
+    published = checkpoint.get("dtype") or checkpoint.get("torch_dtype") or PUBLISHED_DTYPE
+    if dtype not in ("auto", published):
+        found.append(f"{where}.dtype={dtype} (published in {published})")
+    where, cache = typed.get("kv_cache_dtype", ("engine.args", "auto"))
+    if cache not in ("auto", dtype, published):
+        found.append(f"{where}.kv_cache_dtype={cache}")
+    return found
+
+
+PUBLISHED_DTYPE = "bfloat16"
+"""Of a checkpoint that does not say: all models of conf/model/ but those quantised beforehand are published in it."""
 
 
 def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:
     """Settings of a benchmark that its protocol has otherwise."""
     changes = []
     protocol = benchmark.profiles[column]
-    if benchmark.max_tokens < (protocol.max_tokens or 0):
+    if protocol.max_tokens not in (None, benchmark.max_tokens):
         changes.append(f"max_tokens={benchmark.max_tokens}")
     if benchmark.stop:
         changes.append("stop")

@@ -1,11 +1,15 @@
 """Published scores beside ours, each with what differs in protocol. None is called comparable while anything does."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmbench.config import Config, Reference
-from llmbench.prompts import sampling
-from llmbench.summary import Summary
+from llmbench import prompts
+from llmbench.config import Config, Reference, drawing
+from llmbench.summary import BenchmarkSummary, Summary
+
+MAJORITY = re.compile(r"(maj|cons)@\d+")
+"""A metric that scores the answer which most of a question's answers agree on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,7 @@ class Comparison:
     """One published score of the model that was run.
 
     Attributes:
-        ours: Our accuracy, None where there is none.
+        ours: Our score of the same metric, None where there is none.
         differences: What is known to differ, in words; empty where nothing known does.
         unknown: Settings that the source does not state.
     """
@@ -31,46 +35,79 @@ class Comparison:
 
 
 def comparisons(config: Config, found: Summary) -> Iterator[Comparison]:
-    """The published scores of this model on the benchmarks of this run."""
+    """The published scores of this model, in the mode it ran in, on the benchmarks of this run."""
+    mode = config.model.chat_template_kwargs
     for name, benchmark in config.benchmarks.items():
         for reference in benchmark.reference:
-            if reference.model != config.model.hub_id:
+            if reference.model != config.model.hub_id or not reference.mode.items() <= mode.items():
                 continue
-            ours = found.benchmarks[name].accuracy if name in found.benchmarks else None
             differences, unknown = _differences(config, found, name, reference)
+            ours = _ours(found.benchmarks.get(name), reference)
             yield Comparison(name, reference, ours, tuple(differences), tuple(unknown))
+
+
+def _ours(summary: BenchmarkSummary | None, reference: Reference) -> float | None:
+    if summary is None:
+        return None
+    if MAJORITY.match(reference.metric) is None:
+        return summary.accuracy
+    return summary.repeated.maj.value if summary.repeated and summary.repeated.maj else None
+
+
+def _settings(config: Config, name: str, reference: Reference) -> Iterator[tuple[str, object, object]]:
+    """What is compared: the setting's name, what it is here and what the source states."""
+    benchmark, model = config.benchmarks[name], config.model
+    if benchmark.subset is not None:
+        yield "subset", benchmark.subset, reference.subset
+    if "start_date" in benchmark.options:
+        here = _window(benchmark.options["start_date"], benchmark.options["end_date"])
+        stated = reference.start_date or reference.end_date
+        yield "dates", here, _window(reference.start_date, reference.end_date) if stated else None
+    yield "weights", model.quantization or model.dtype, reference.weights
+    yield "max_tokens", benchmark.max_tokens, reference.max_tokens
+    drawn = drawing(config, name)
+    for setting in ("temperature", "top_p", "top_k", "presence_penalty"):
+        yield setting, drawn[setting], getattr(reference, setting)
+    yield "system_prompt", prompts.system_prompt(config, name) is not None, reference.system_prompt
+    yield "repeats", benchmark.repeats, reference.answers
+    yield "fewshot", benchmark.fewshot, reference.fewshot
+    yield "chat", benchmark.chat, reference.chat
+
+
+def _window(start: object, end: object) -> str:
+    return f"{start or 'the first'} to {end or 'the last'}"
 
 
 def _differences(
     config: Config, found: Summary, name: str, reference: Reference
 ) -> tuple[list[str], list[str]]:
-    benchmark, drawn = config.benchmarks[name], sampling(config, name, "", 0)
-    settings = {
-        "max_tokens": benchmark.max_tokens,
-        "temperature": drawn.temperature,
-        "top_p": drawn.top_p,
-        "repeats": benchmark.repeats,
-        "fewshot": benchmark.fewshot,
-        "chat": benchmark.chat,
-    }
-    differences, unknown = [], []
-    for setting, here in settings.items():
-        there = getattr(reference, setting)
+    differences, unknown, stated = [], [], set()
+    for setting, here, there in _settings(config, name, reference):
         if there is None:
             unknown.append(setting)
-        elif there != here:
-            differences.append(f"{setting} {here} here, {there} there")
-    if config.model.quantization is not None:
-        differences.append(f"{config.model.quantization} weights here")
+            continue
+        stated.add(setting)
+        if there != here:
+            differences.append(f"{setting} {_shown(here)} here, {_shown(there)} there")
+    differences += reference.otherwise
     if config.model.path is not None:
         differences.append("a local checkpoint here")
     differences += [
         reason
         for reason in found.not_comparable
-        if not _about_another(reason, name, config)
-        and not reason.startswith(("sampling.temperature", "sampling.top_p"))
+        if not _about_another(reason, name, config) and _about(reason) not in stated
     ]
     return differences, unknown
+
+
+def _shown(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _about(reason: str) -> str:
+    """The setting that a reason is about, by the name that it is compared under; one that is compared need not be said twice."""
+    setting = reason.partition("=")[0].rpartition(".")[2]
+    return "weights" if setting in ("quantization", "dtype") and reason.startswith("model.") else setting
 
 
 def _about_another(reason: str, name: str, config: Config) -> bool:
@@ -89,7 +126,8 @@ def sentence(comparison: Comparison) -> str:
     )
     if comparison.comparable:
         return f"{text}; the settings agree."
-    reasons = [*comparison.differences]
-    if comparison.unknown:
-        reasons.append(f"not stated there: {', '.join(comparison.unknown)}")
+    unstated = f"not stated there: {', '.join(comparison.unknown)}"
+    if not comparison.differences:
+        return f"{text}; what the source states agrees; {unstated}."
+    reasons = [*comparison.differences, *([unstated] if comparison.unknown else [])]
     return f"{text}; not comparable: {'; '.join(reasons)}."

@@ -31,6 +31,7 @@ LATER = 10.0
 
 CHANGED_SAMPLING: dict[str, Any] = {
     "max_tokens": 21, "temperature": 0.5, "top_p": 0.5, "top_k": 5, "min_p": 0.5, "repetition_penalty": 1.1,
+    "presence_penalty": 0.5, "frequency_penalty": 0.5,
     "stop": ("Answer",), "seed": 4, "ignore_eos": True,
 }  # fmt: skip
 CHANGED_REPORT: dict[str, Any] = {

@@ -72,6 +72,8 @@ def _is_date(value: object) -> bool:
 
 
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "window": lambda value: value is None or isinstance(value, str),
+    "windows": lambda value: isinstance(value, Mapping),
     "release": lambda value: (
         value in {f"release_v{n}" for n in range(1, RELEASES + 1)}
         or value in {f"v{n}" for n in range(1, RELEASES + 1)}
@@ -85,8 +87,24 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Refuses options that there are not; a window's name has already led to its dates and release, in the YAML."""
+    check_options("livecodebench", options, CHECKS)
+    window, known = options.get("window"), options.get("windows") or {}
+    if window is not None and window not in known:
+        raise ConfigError(
+            f"benchmarks.livecodebench.options.window={window} is refused: there are {', '.join(known) or 'none'}; "
+            "or type start_date and end_date."
+        )
+
+
 def files(options: Mapping[str, Any]) -> list[str]:
-    """The data set's files of a release: `release_v3` is the first three, `v3` the third alone."""
+    """The data set's files of a release: `release_v3` is the first three, `v3` the third alone.
+
+    Raises:
+        ConfigError: An option is refused.
+    """
+    _check_options(options)
     release = str(options.get("release", f"release_v{RELEASES}"))
     number = int(release.rpartition("v")[2])
     names = [f"test{n if n > 1 else ''}.jsonl" for n in range(1, number + 1)]
@@ -100,7 +118,7 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
         DataError: A row cannot be read.
         ConfigError: An option is refused, or the window holds no problem.
     """
-    check_options("livecodebench", options, CHECKS)
+    _check_options(options)
     first, last = (
         options.get(name) and date.fromisoformat(str(options[name])[:10]).isoformat()
         for name in ("start_date", "end_date")

@@ -20,6 +20,10 @@ class Setting:
     run: Any
 
 
+NEWER = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+"""Settings of `sampling` that an older llmbench did not write down, with what it did."""
+
+
 def read_config(folder: Path) -> dict[str, Any] | None:
     """The settings as config.yaml holds them; None where there is no such file.
 
@@ -32,6 +36,8 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         if not isinstance(content, dict):
             raise RunError(f"{path} holds no settings; {MEND}")
         shapes.check(content, Config)
+        if "sampling" in content:
+            content["sampling"] = {**NEWER, **content["sampling"]}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:

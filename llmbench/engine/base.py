@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from llmbench.config import Config, EarlyStopping, suggest
+from llmbench.config import Config, EarlyStopping, drawing, suggest
 from llmbench.engine.batching import Batching
 from llmbench.errors import ConfigError
 from llmbench.models import Checkpoint, locate
@@ -64,10 +64,11 @@ class Workload:
 
 
 def _greedy(config: Config, name: str) -> bool:
-    own, run = config.benchmarks[name].sampling, config.sampling
-    temperature = run.temperature if own.temperature is None else own.temperature
-    penalty = run.repetition_penalty if own.repetition_penalty is None else own.repetition_penalty
-    return temperature == 0 and penalty == 1
+    drawn = drawing(config, name)
+    unpenalised = drawn["repetition_penalty"] == 1 and not (
+        drawn["presence_penalty"] or drawn["frequency_penalty"]
+    )
+    return unpenalised and drawn["temperature"] == 0
 
 
 @dataclass(slots=True)

@@ -164,9 +164,25 @@ def find_stop(text: str, stops: Sequence[str], new: int) -> tuple[str, int] | No
     return stop, begin
 
 
-def penalised(logits: "Tensor", seen: "Tensor", penalty: float) -> "Tensor":
-    """Logits with those of `seen` tokens made smaller (https://arxiv.org/abs/1909.05858, section 4.1)."""
-    return logits.where(~seen, (logits / penalty).where(logits > 0, logits * penalty))
+def penalised(logits: "Tensor", seen: "Tensor", written: "Tensor", sampling: Sampling) -> "Tensor":
+    """Logits with those of earlier tokens made smaller, in vLLM's order.
+
+    Args:
+        logits: Of one row.
+        seen: Whether a token is in the prompt or the output: these the repetition penalty divides
+            (https://arxiv.org/abs/1909.05858, section 4.1).
+        written: How often a token is in the output: the frequency penalty is taken off that often, the presence penalty once
+            (https://platform.openai.com/docs/api-reference/completions).
+        sampling: The penalties.
+    """
+    factor = sampling.repetition_penalty
+    logits = logits.where(~seen, (logits / factor).where(logits > 0, logits * factor))
+    return logits - sampling.frequency_penalty * written - sampling.presence_penalty * (written > 0)
+
+
+def penalises(sampling: Sampling) -> bool:
+    """Whether any penalty is on."""
+    return sampling.repetition_penalty != 1 or bool(sampling.presence_penalty or sampling.frequency_penalty)
 
 
 def draw(logits: "Tensor", sampling: Sampling, generator: "Generator") -> int:
@@ -187,13 +203,14 @@ def draw(logits: "Tensor", sampling: Sampling, generator: "Generator") -> int:
 
 @dataclass(slots=True)
 class _Row:
-    """A request that is being decoded: `generator` None where it is greedy, `seen` None where nothing is penalised."""
+    """A request that is being decoded: `generator` None where it is greedy, `seen` and `written` None where nothing is penalised."""
 
     request: Request
     limit: int
     text: Text
     generator: "Generator | None"
     seen: "Tensor | None"
+    written: "Tensor | None"
     output: list[int] = field(default_factory=list)
     first_token: float = 0.0
     ended: bool = False
@@ -518,11 +535,12 @@ class TransformersEngine:
         generator = None
         if sampling.temperature >= GREEDY_BELOW:
             generator = self._random if sampling.seed is None else self._generator(sampling.seed)
-        seen = None
-        if sampling.repetition_penalty != 1:
+        seen = written = None
+        if penalises(sampling):
             size = self._model.get_output_embeddings().weight.shape[0]
             seen = self._torch.zeros(size, dtype=self._torch.bool, device=self._device.value)
             seen[self._tensor(request.prompt_ids)] = True
+            written = self._torch.zeros(size, dtype=self._torch.int32, device=self._device.value)
         if self._tokenizer is None:
             raise RuntimeError("begin was not called")
         return _Row(
@@ -531,6 +549,7 @@ class TransformersEngine:
             text=Text(self._tokenizer, list(request.prompt_ids[-PRIMER:])),
             generator=generator,
             seen=seen,
+            written=written,
         )
 
     def _decode(self, batch: _Batch) -> list[Completion]:
@@ -566,12 +585,13 @@ class TransformersEngine:
             if row.ended or (row.generator is None and row.seen is None):
                 continue
             own = logits[place]
-            if row.seen is not None:
-                own = penalised(own, row.seen, row.request.sampling.repetition_penalty)
+            if row.seen is not None and row.written is not None:
+                own = penalised(own, row.seen, row.written, row.request.sampling)
             greedy = row.generator is None
             tokens[place] = int(own.argmax()) if greedy else draw(own, row.request.sampling, row.generator)
-            if row.seen is not None:
+            if row.seen is not None and row.written is not None:
                 row.seen[tokens[place]] = True
+                row.written[tokens[place]] += 1
         return tokens
 
     def _advance(self, row: _Row, token: int, formed: float, now: float) -> Completion | None:

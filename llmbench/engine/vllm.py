@@ -441,6 +441,8 @@ class VllmEngine:
             top_k=sampling.top_k,
             min_p=sampling.min_p,
             repetition_penalty=sampling.repetition_penalty,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
             stop=list(sampling.stop),
             seed=sampling.seed,
             ignore_eos=sampling.ignore_eos,

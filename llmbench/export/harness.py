@@ -14,6 +14,7 @@ from typing import Any
 
 from llmbench import __version__
 from llmbench.compare.settings import benchmark_settings
+from llmbench.config import DRAWN_BY
 from llmbench.errors import RunError
 from llmbench.export.tables import clean
 from llmbench.records import Result
@@ -72,7 +73,10 @@ def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: da
     metrics = {name: _metric(settings[name]) for name in names}
     total = (run.summary.get("time_s") or {}).get("total")
     name = str(run.summary.get("model", "unknown"))
-    system = next((s["system_prompt"] for s in settings.values() if s.get("system_prompt")), None)
+    takes_one = (config.get("model") or {}).get("system_prompt") is not False
+    system = next(
+        (s["system_prompt"] for s in settings.values() if takes_one and s.get("system_prompt")), None
+    )
     return {
         "results": {task: _values(task, metrics[task], summaries[task]) for task in names},
         "group_subtasks": {task: [] for task in names},
@@ -130,7 +134,7 @@ def _config(task: str, metric: str, own: Mapping[str, Any], config: Mapping[str,
             "until": list(own.get("stop") or ()),
             "max_gen_toks": own.get("max_tokens"),
             "do_sample": bool(sampling.get("temperature")),
-            **{key: sampling.get(key) for key in ("temperature", "top_p", "top_k", "min_p")},
+            **{key: sampling.get(key) for key in DRAWN_BY if key in sampling},
         },
         "repeats": int(own.get("repeats") or 1),
         "metadata": {

@@ -18,10 +18,12 @@ MAY_CHANGE = re.compile(
     r"|cache(_.+)?|resume|show_prompts|runs_dir|report|export|tracker(_project)?|log_level|always_skip|suite"
     r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
     r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size)"
-    r"|model\.(gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b)"
-    r"|benchmarks\.[^.]+\.(data_files|reference|title|profiles)(\..*)?)"
+    r"|profile\.weights"
+    r"|model\.(gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b|system_prompt)"
+    r"|model\.(weights|sampling|finish_tokens_by_benchmark)(\..*)?"
+    r"|benchmarks\.[^.]+\.(data_files|reference|title|subset|profiles|options\.windows)(\..*)?)"
 )
-"""How fast and where, but not what: the questions that `data_files` gives are compared one by one (`check_questions`)."""
+"""How fast and where, but not what: prompts are compared one by one (`check_questions`), and of columns what was taken from them."""
 SHOWN = 3
 
 

@@ -92,7 +92,7 @@ class Bench:
             (NAME, request.sample_id): Asked(NAME, sample, "", request.prompt_ids)
             for request, sample in zip(self.requests, samples, strict=True)
         }
-        questions = Questions({NAME: arithmetic}, {}, asked, self.requests)
+        questions = Questions({NAME: arithmetic}, {}, asked, self.requests, {NAME: len(asked)})
         grader = self.pool.grader([arithmetic.__name__])
         with (
             tempfile.TemporaryDirectory() as folder,
