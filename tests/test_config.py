@@ -143,6 +143,9 @@ REFUSED = [
     ("benchmarks.arithmetic.repeats=0", "repeats=0"),
     ("benchmark=[]", "benchmark=aime"),
     ("sampling.temperature=inf", "sampling.temperature=inf"),
+    ("sampling.presence_penalty=2.5", "from -2 to 2"),
+    ("benchmarks.arithmetic.sampling.frequency_penalty=-3", "from -2 to 2"),
+    ("profile.sampling=owns", "own"),
 ]
 
 

@@ -325,6 +325,10 @@ def test_only_the_published_protocol_is_comparable(shared_data: Path, tmp_path: 
         "sampling.temperature=2": "sampling.temperature=2.0",
         "early_stopping=cut": "early_stopping=cut",
         "engine=fake": "engine=fake",
+        "sampling.presence_penalty=1": "sampling.presence_penalty=1.0",
+        "model.quantization=bitsandbytes": "model.quantization=bitsandbytes",
+        "model=qwen14b_awq": "model.quantization=awq_marlin",
+        "model.dtype=float16": "model.dtype=float16",
     }
     for number, (change, reason) in enumerate(changes.items()):
         found = run(tmp_path / str(number), says("\\boxed{7}"), *protocol, change)

@@ -51,6 +51,13 @@ def test_sampling_is_compared_setting_by_setting(tmp_path: Path) -> None:
     ]
 
 
+def test_penalties_are_compared_too(tmp_path: Path) -> None:
+    own = {"temperature": 0.7, "presence_penalty": 1.5, "frequency_penalty": 0.5}
+    assert differences(tmp_path, own, temperature=0.7, presence_penalty=1.5, frequency_penalty=0.5) == []
+    (sentence,) = differences(tmp_path, own, temperature=0.7)
+    assert "presence_penalty 1.5 and frequency_penalty 0.5" in sentence
+
+
 def test_a_model_that_asks_for_greedy_decoding(tmp_path: Path) -> None:
     own = {"do_sample": False, "temperature": 0.6, "top_p": 0.9}
     assert differences(tmp_path, own) == []
@@ -85,6 +92,45 @@ def test_stop_strings_in_gold_answers_are_counted_and_the_answers_kept_back() ->
     assert "secret" not in sentence
     assert preflight.stops_in_golds("gpqa", ["Answer:", ""], golds) == []
     assert preflight.stops_in_golds("gpqa", [], golds) == []
+
+
+def room(*overrides: str, total: int = 24 * GIB, model: str = "qwen14b", size: int = BF16_BYTES) -> list[str]:
+    config = compose([f"model={model}", "benchmark=aime", "profile=published", *overrides])
+    return preflight.weights_do_not_fit(config, size, total)
+
+
+def test_weights_that_do_not_fit_are_said_with_what_fits() -> None:
+    (sentence,) = room()
+    assert "27.6 GiB as bfloat16, more than the 20.3 GiB that this GPU has" in sentence
+    assert (
+        "model.quantization=bitsandbytes (4-bit, about 9.9 GiB), which is then named as a difference"
+        in sentence
+    )
+    assert "engine.tensor_parallel_size" in sentence
+    assert "named as a difference" not in room("profile=documented", "model.quantization=null")[0]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [("model.quantization=bitsandbytes",), ("profile=documented",), ("engine.tensor_parallel_size=2",)],
+)
+def test_weights_that_fit_are_not_talked_about(overrides: tuple[str, ...]) -> None:
+    assert room(*overrides) == []
+    assert room(total=H100_BYTES) == []
+
+
+def test_four_bit_is_not_offered_where_it_does_not_fit_either() -> None:
+    (sentence,) = room(total=8 * GIB)
+    assert "bitsandbytes" not in sentence
+    assert "engine.tensor_parallel_size" in sentence
+
+
+def test_a_system_prompt_that_is_left_out_is_said() -> None:
+    chosen = ["benchmark=[livecodebench,aime]", "model=r1_qwen14b"]
+    (sentence,) = preflight.left_out_system_prompts(compose(chosen))
+    assert "livecodebench is left out, since r1_qwen14b" in sentence
+    assert preflight.left_out_system_prompts(compose([*chosen, "model.system_prompt=true"])) == []
+    assert preflight.left_out_system_prompts(compose(["benchmark=aime", "model=r1_qwen14b"])) == []
 
 
 def slower(

@@ -59,6 +59,24 @@ def test_a_chat_holds_system_prompt_examples_and_instruction() -> None:
     assert text.endswith("<assistant>\n")
 
 
+@pytest.mark.parametrize("chat", ["true", "false"])
+def test_a_model_that_takes_no_system_prompt_gets_none(chat: str) -> None:
+    settings = ["benchmark=gsm8k", "benchmarks.gsm8k.system_prompt=Be brief.", f"chat={chat}"]
+    assert "Be brief." in text_of(compose(settings), SAMPLES[3], [])
+    without = compose([*settings, "model.system_prompt=false"])
+    assert "Be brief." not in text_of(without, SAMPLES[3], [])
+    assert "system" not in text_of(without, SAMPLES[3], [])
+
+
+def test_penalties_reach_the_requests_and_a_benchmarks_own_win() -> None:
+    config = compose([
+        "benchmark=gsm8k", "sampling.presence_penalty=1.5", "sampling.frequency_penalty=0.5",
+        "benchmarks.gsm8k.sampling.frequency_penalty=-1",
+    ])  # fmt: skip
+    drawn = prompts.sampling(config, "gsm8k", "3", 0)
+    assert (drawn.presence_penalty, drawn.frequency_penalty) == (1.5, -1)
+
+
 def test_plain_text_ends_where_the_answer_begins() -> None:
     config = compose(["benchmark=gsm8k", "chat=false"])
     text = text_of(config, SAMPLES[3], [SAMPLES[1]])

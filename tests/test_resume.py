@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+import yaml
 
 from llmbench import clock, pipeline
 from llmbench.asking import Stop
@@ -195,6 +196,28 @@ def test_settings_that_decide_answers_cannot_change(
     said = capfd.readouterr().err
     assert re.search(refused, said), said
     assert before == {name: (tmp_path / "run" / name).read_bytes() for name in before}
+
+
+def test_a_run_of_an_older_llmbench_is_resumed(tmp_path: Path) -> None:
+    partly(tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    of_benchmark = settings["benchmarks"]["arithmetic"]
+    columns = [*settings["model"]["sampling"].values(), of_benchmark["sampling"], settings["sampling"]]
+    for column in columns:
+        del column["presence_penalty"], column["frequency_penalty"]
+    for name in ("weights", "system_prompt", "finish_tokens_by_benchmark"):
+        del settings["model"][name]
+    del settings["profile"]["weights"], of_benchmark["subset"]
+    config.write_text(yaml.safe_dump(settings))
+    assert main(["resume=run", "report=false"]) == 0
+    assert len(load_run(tmp_path / "run").results) == 12
+
+
+def test_a_penalty_cannot_change_within_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    partly(tmp_path / "run")
+    assert main(["resume=run", "sampling.presence_penalty=1"]) == 1
+    assert "sampling.presence_penalty=1.0 (it was 0.0)" in capfd.readouterr().err
 
 
 def test_settings_of_speed_may_change(tmp_path: Path) -> None:

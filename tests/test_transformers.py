@@ -281,6 +281,17 @@ def test_a_repetition_penalty_counts_prompt_and_output(bench: Bench) -> None:
     assert not set(output) & set(request.prompt_ids)
 
 
+@pytest.mark.parametrize("penalty", ["presence_penalty", "frequency_penalty"])
+def test_the_other_penalties_count_the_output_alone(bench: Bench, penalty: str) -> None:
+    said = "Say: one one one one one one"
+    plain = bench.one(bench.request(said, max_tokens=24, ignore_eos=True)).output_ids
+    request = bench.request(said, max_tokens=24, ignore_eos=True, **{penalty: 1e9})
+    output = bench.one(request).output_ids
+    assert len(set(output)) == len(output)
+    assert len(set(plain)) < len(plain)
+    assert output[0] == plain[0]  # nothing is in the output yet
+
+
 def test_the_report_says_how_the_model_was_loaded(bench: Bench) -> None:
     report = bench.engine.report()
     assert (report.name, report.device, report.dtype, report.quantization) == (
@@ -338,9 +349,26 @@ def test_only_allowed_tokens_are_drawn(sampling: Sampling, possible: set[int]) -
     assert {draw(row, sampling, generator) for _ in range(200)} == possible
 
 
-def test_a_penalty_divides_above_zero_and_multiplies_below() -> None:
-    seen = torch.tensor([True, True, False])
-    assert penalised(logits(2.0, -2.0, 1.0), seen, 2.0).tolist() == [1.0, -4.0, 1.0]
+@pytest.mark.parametrize(
+    ("penalties", "expected"),
+    [
+        ({"repetition_penalty": 2.0}, [1.0, -4.0, 1.0]),  # divides above zero and multiplies below
+        (
+            {"presence_penalty": 0.5},
+            [2.0, -2.5, 1.0],
+        ),  # once for what is in the output; the prompt does not count
+        ({"frequency_penalty": 0.5}, [2.0, -3.5, 1.0]),
+        ({"frequency_penalty": 0.5, "presence_penalty": 1.0}, [2.0, -4.5, 1.0]),
+        (
+            {"repetition_penalty": 2.0, "presence_penalty": -1.0},
+            [1.0, -3.0, 1.0],
+        ),  # the repetition penalty first
+    ],
+)
+def test_penalties(penalties: dict[str, Any], expected: list[float]) -> None:
+    seen, written = torch.tensor([True, True, False]), torch.tensor([0, 3, 0])
+    found = penalised(logits(2.0, -2.0, 1.0), seen, written, Sampling(1, **penalties))
+    assert found.tolist() == expected
 
 
 @pytest.mark.parametrize(
