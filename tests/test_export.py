@@ -162,6 +162,12 @@ def test_the_harness_gets_its_names(run: Path, tmp_path: Path) -> None:
     assert values["exact_match_stderr,none"] == summary["stderr"]
     assert found["n-samples"]["arithmetic"]["effective"] == 8
     assert found["higher_is_better"] == {"arithmetic": {"exact_match": True}}
+    drawn = found["configs"]["arithmetic"]["generation_kwargs"]
+    assert (drawn["repetition_penalty"], drawn["presence_penalty"], drawn["frequency_penalty"]) == (
+        1.0,
+        0.0,
+        0.0,
+    )
     (samples,) = tmp_path.glob("lm_eval/samples_arithmetic_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     assert sorted(row["doc_id"] for row in rows) == list(range(8))

@@ -1,5 +1,7 @@
 import os
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,12 +11,13 @@ from llmbench.cli import compose
 from llmbench.config import Device, Startup
 from llmbench.engine import vllm_choices
 from llmbench.engine.base import Workload
-from llmbench.engine.vllm import GRAPH_POOL, _new_graph_pool
+from llmbench.engine.vllm import GRAPH_POOL, VllmEngine, _new_graph_pool
 from llmbench.engine.vllm_errors import explain_import, start_error, step_error
 from llmbench.engine.vllm_startup import plan_startup
 from llmbench.errors import EngineError, OutOfMemoryError, Shortage
 from llmbench.machine import Gpu
 from llmbench.models import Checkpoint, settings
+from llmbench.records import Sampling
 
 H100 = Gpu(0, "NVIDIA H100 80GB HBM3", 80 << 30, "580")
 
@@ -250,3 +253,23 @@ def test_the_next_engine_gets_a_graph_pool_of_its_own(monkeypatch: pytest.Monkey
     monkeypatch.setattr(kind, GRAPH_POOL, "the pool of an engine that is gone")
     _new_graph_pool()
     assert getattr(kind, GRAPH_POOL) is None
+
+
+def test_every_setting_of_sampling_reaches_vllm() -> None:
+    wanted = Sampling(
+        9, 0.5, 0.9, 20, 0.1, repetition_penalty=1.1, presence_penalty=1.5, frequency_penalty=-0.5, stop=("x",), seed=3,
+        ignore_eos=True,
+    )  # fmt: skip
+    engine = VllmEngine.__new__(VllmEngine)
+    engine._params = SimpleNamespace(  # type: ignore[assignment]
+        SamplingParams=dict, RequestOutputKind=SimpleNamespace(FINAL_ONLY=None)
+    )
+    given = engine._sampling_params(wanted)
+    assert given == asdict(wanted) | {"stop": ["x"], "output_kind": None}
+
+
+@pytest.mark.parametrize("penalty", ["repetition_penalty=1.1", "presence_penalty=1", "frequency_penalty=-1"])
+def test_decoding_with_a_penalty_is_not_warmed_up_as_plain_greedy_decoding(penalty: str) -> None:
+    assert Workload.of(compose([]), {"arithmetic": 1}).greedy
+    assert not Workload.of(compose([f"sampling.{penalty}"]), {"arithmetic": 1}).greedy
+    assert not Workload.of(compose([f"benchmarks.arithmetic.sampling.{penalty}"]), {"arithmetic": 1}).greedy
