@@ -25,9 +25,11 @@ from itertools import product
 from llmbench.equivalence import structure
 from llmbench.equivalence.latex import clean, fold
 from llmbench.equivalence.rational import rational
+from llmbench.equivalence.reals import as_union
 from llmbench.equivalence.relations import Equal, relation, same_by_relation
 from llmbench.equivalence.structure import Bracketed
-from llmbench.equivalence.units import conflict, split_unit
+from llmbench.equivalence.symbolic import same_expression
+from llmbench.equivalence.units import conflict, currency, split_unit
 from llmbench.equivalence.values import same_value
 from llmbench.equivalence.words import choice_letter, qualifiers, same_text
 
@@ -35,6 +37,7 @@ MAX_LENGTH = 2_000
 """Characters. A longer answer is equal only to itself."""
 _MAX_ITEMS = 40
 _MAX_DEPTH = 8
+_PAIR = 2
 
 
 def math_equal(gold: str, answer: str) -> bool:
@@ -44,6 +47,8 @@ def math_equal(gold: str, answer: str) -> bool:
     if len(gold) > MAX_LENGTH or len(answer) > MAX_LENGTH:
         return False
     if qualifiers(gold) != qualifiers(answer) and not choice_letter(clean(gold)):
+        return False
+    if conflict(currency(gold), currency(answer)):
         return False
     pairs = product(_readings(clean(gold)), _readings(clean(answer)))
     return any(_equal(one, other, 0) for one, other in pairs)
@@ -100,6 +105,8 @@ def _as_lists(gold: str, answer: str, equal: Equal) -> bool:
         return False
     if structure.bracketed(gold) and not _is_set(gold) and not _is_set(answer):
         return False  # a tuple as gold has an order
+    if [_has_several_names(text) for text in (gold, answer)].count(True) == 1:
+        return False  # "x=1, y=2" has one too, though not against "y=2, x=1"
     if _is_set(gold) or _is_set(answer) or structure.bracketed(answer) is None:
         return _same_set(one, other, equal)
     inner = structure.bracketed(answer)
@@ -144,8 +151,14 @@ def _as_tuples(gold: str, answer: str, equal: Equal) -> bool:
     """Points, intervals and vectors: in order, and intervals with the same brackets."""
     if structure.matrix(gold) and structure.matrix(answer):
         return False  # a row is no column
-    one, other = _tuple(gold), _tuple(answer)
-    if one is None or other is None or one.is_set or other.is_set or len(one.items) != len(other.items):
+    names = structure.point_name(gold), structure.point_name(answer)
+    if all(names) and names[0] != names[1]:
+        return False
+    return any(_same_tuple(*pair, equal) for pair in product(_tuples(gold), _tuples(answer)))
+
+
+def _same_tuple(one: Bracketed, other: Bracketed, equal: Equal) -> bool:
+    if one.is_set or other.is_set or len(one.items) != len(other.items):
         return False
     if (one.is_interval or other.is_interval) and (one.opening, one.closing) != (
         other.opening,
@@ -155,21 +168,36 @@ def _as_tuples(gold: str, answer: str, equal: Equal) -> bool:
     return len(one.items) <= _MAX_ITEMS and _all_equal(one.items, other.items, equal)
 
 
-def _tuple(text: str) -> Bracketed | None:
-    """Values in order; for a gold or answer without parentheses those of the list, and the values of "x=8, y=-2"."""
+def _tuples(text: str) -> list[Bracketed]:
+    """Values in order; without parentheses those of the list, and of "y=-2, x=8" the values as named or by name."""
     found = structure.bracketed(text)
     if found:
-        return found
+        return [found]
     cells = structure.flat_vector(text)
     if cells and len(cells) > 1:
-        return Bracketed("(", tuple(cells), ")")
+        return [Bracketed("(", tuple(cells), ")")]
     parts = structure.split_top(text, ",")
     if len(parts) == 1:
-        return None
+        return []
+    named = _named(parts)
+    if not named:
+        return [Bracketed("(", tuple(parts), ")")]
+    is_alphabetic = all(re.fullmatch("[a-z]", name) for name, _ in named)
+    orders = [named, sorted(named)] if is_alphabetic and sorted(named) != named else [named]
+    return [Bracketed("(", tuple(value for _, value in order), ")") for order in orders]
+
+
+def _named(parts: Sequence[str]) -> list[tuple[str, str]] | None:
+    """Name and value of each part, where all of them are equations such as `x = 8`."""
     relations = [relation(part) for part in parts]
-    if all(found and found.is_equation and structure.is_name(found.members[0]) for found in relations):
-        parts = [found.value for found in relations if found]
-    return Bracketed("(", tuple(parts), ")")
+    if not all(found and found.is_equation and structure.is_name(found.members[0]) for found in relations):
+        return None
+    return [(found.members[0], found.value) for found in relations if found]
+
+
+def _has_several_names(text: str) -> bool:
+    named = _named(structure.split_top(text, ","))
+    return named is not None and len({name for name, _ in named}) > 1
 
 
 def _all_equal(one: Sequence[str], other: Sequence[str], equal: Equal) -> bool:
@@ -181,8 +209,31 @@ def _as_unions(gold: str, answer: str, equal: Equal) -> bool:
     return max(len(one), len(other)) > 1 and len(one) == len(other) and _same_set(one, other, equal)
 
 
+def _as_real_sets(gold: str, answer: str, equal: Equal) -> bool:
+    """Set builders, "all real numbers" and the line less points, as unions of intervals."""
+    one, other = as_union(gold), as_union(answer)
+    return (one is not None or other is not None) and equal(one or gold, other or answer)
+
+
+def _as_ratios(gold: str, answer: str, equal: Equal) -> bool:
+    """`1:2:3` and `2:4:6`; two numbers that may be a time, such as 10:30, are not reduced."""
+    one, other = structure.ratio(gold), structure.ratio(answer)
+    if one is None or other is None or len(one) != len(other):
+        return False
+    if any(all(rational(part) == 0 for part in parts) for parts in (one, other)):
+        return False
+    if structure.is_time(one) or structure.is_time(other):
+        return [rational(part) for part in one] == [rational(part) for part in other]
+    return all(
+        equal(f"({one[0]}) \\cdot ({part})", f"({other[0]}) \\cdot ({gold_part})")
+        for gold_part, part in zip(one[1:], other[1:], strict=True)
+    )
+
+
 def _as_matrices(gold: str, answer: str, equal: Equal) -> bool:
     one, other = structure.matrix(gold), structure.matrix(answer)
+    if (one is None) != (other is None) and min(text.count("\\begin{") for text in (gold, answer)) > 0:
+        return same_expression(gold, answer)  # a sum or product of matrices
     if one is None or other is None or [len(row) for row in one] != [len(row) for row in other]:
         return False
     return all(_all_equal(row, others, equal) for row, others in zip(one, other, strict=True))
@@ -217,10 +268,17 @@ def _is_plural(text: str) -> bool:
         structure.bracketed(text) is not None
         or relation(text) is not None
         or len(structure.split_top(text, ",")) > 1
+        or _is_no_quotient(text)
         or "\\begin{" in text
         or "\\cup" in text
         or "\\pm" in text
     )
+
+
+def _is_no_quotient(text: str) -> bool:
+    """Whether it is a ratio of three, or a time: two numbers with a colon are a quotient only in lowest terms."""
+    parts = structure.ratio(text)
+    return parts is not None and (len(parts) > _PAIR or structure.is_time(parts))
 
 
 def _same_percentage(one: str, other: str, equal: Equal) -> bool:
@@ -240,6 +298,8 @@ _COMPARISONS: tuple[Callable[[str, str, Equal], bool], ...] = (
     _as_lists,
     _as_tuples,
     _as_unions,
+    _as_real_sets,
+    _as_ratios,
     _as_matrices,
     same_by_relation,
     _as_single_values,

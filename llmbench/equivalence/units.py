@@ -1,7 +1,8 @@
 r"""Units behind a value: `15\mbox{ cm}^2`, `864 square inches`, `5.4\text{ cents}`, `6 hours`.
 
 A unit is no part of the answer where one side leaves it out. Where both sides name known units of different kinds or sizes
-(cents and dollars, hours and minutes), the answers differ. Powers are not compared ("cm" for "cm^2" is a slip of the pen).
+(cents and dollars, hours and minutes), the answers differ; so they do where both name a time of day, a direction, a month or
+the like, and not the same. Powers are not compared ("cm" for "cm^2" is a slip of the pen).
 """
 
 import re
@@ -12,13 +13,33 @@ _KNOWN = {
     "cm": "cm centimeter centimetre", "mm": "mm millimeter millimetre", "m": "m meter metre", "km": "km kilometer kilometre",
     "inch": "in inch inche", "foot": "ft foot feet", "yard": "yd yard", "mile": "mi mile",
     "second": "s sec second", "minute": "min minute", "hour": "h hr hour", "day": "day", "week": "week", "month": "month", "year": "yr year",
-    "cent": "cent penny pennie", "dollar": "dollar buck usd", "euro": "euro eur", "rupee": "rupee r",
+    "cent": "cent penny pennie", "dollar": "dollar buck usd", "euro": "euro eur", "rupee": "rupee r", "yen": "yen jpy", "yuan": "yuan rmb",
     "gram": "g gram", "kilogram": "kg kilogram", "pound": "lb pound", "ounce": "oz ounce", "ton": "ton tonne",
     "degree": "degree deg", "radian": "rad radian",
     "liter": "l liter litre", "milliliter": "ml milliliter millilitre", "gallon": "gal gallon",
     "mph": "mph", "kmh": "kmh kph",
 }  # fmt: skip
 _SPELLING = {spelling: name for name, spellings in _KNOWN.items() for spelling in spellings.split()}
+# Symbols of units that nothing more is known of.
+_SYMBOLS = frozenset({"n", "j", "w", "v", "a", "k", "c", "f", "t", "pa", "hz", "mol", "cal", "ev", "kj", "kw", "mg", "ms", "mw", "nm"})  # fmt: skip
+# Words that are no units, though they stand behind a number as one does: of each row an answer names one or none.
+_EXCLUSIVE = tuple(
+    {word: name for name, words in row.items() for word in words.split()}
+    for row in (
+        {"am": "am", "pm": "pm"},
+        {"north": "north northern n", "south": "south southern s", "northeast": "northeast", "northwest": "northwest", "southeast": "southeast", "southwest": "southwest", "east": "east eastern e", "west": "west western w"},
+        {"left": "left", "right": "right"},
+        {"up": "up upward upwards above", "down": "down downward downwards below"},
+        {"jan": "january jan", "feb": "february feb", "mar": "march mar", "apr": "april apr", "may": "may", "jun": "june jun", "jul": "july jul", "aug": "august aug", "sep": "september sep sept", "oct": "october oct", "nov": "november nov", "dec": "december dec"},
+        {"mon": "monday", "tue": "tuesday", "wed": "wednesday", "thu": "thursday", "fri": "friday", "sat": "saturday", "sun": "sunday"},
+        {"bc": "bc bce", "ad": "ad ce"},
+        {"clockwise": "clockwise", "counterclockwise": "counterclockwise anticlockwise"},
+        {"gain": "gain profit increase more", "loss": "loss decrease less fewer"},
+        {"heads": "heads head", "tails": "tails tail"},
+        {"inside": "inside", "outside": "outside"},
+        {"odd": "odd", "even": "even"},
+    )
+)  # fmt: skip
 # Stripped without \text too; single letters are not, since they may be variables.
 _BARE = (
     *(spelling for spelling in _SPELLING if len(spelling) > 1),
@@ -51,10 +72,10 @@ _BARE = (
         "value",
         "term",
     ),
-    *("side", "digit", "card", "book", "piece", "item", "hundredth", "tenth", "percent"),
+    *("side", "digit", "card", "book", "piece", "item", "percent"),
 )
 _SCALES = re.compile(
-    r"\b(?:thousand|million|billion|trillion|hundred|dozen|pairs?|half|quarter|squared|cubed|sqrt|pi|factorial)\b",
+    r"\b(?:tenths|hundredths?|thousandths?|thirds|(?:four|fif|six|seven|eigh|nin)ths|thousand|million|billion|trillion|hundred|dozen|pairs?|half|quarter|squared|cubed|sqrt|pi|factorial)\b",
     re.IGNORECASE,
 )
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
@@ -63,7 +84,9 @@ _TRAILING_TEXT = re.compile(
 )
 _MONTHS = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?\s+\d"
 _NUMBER_IN_TEXT = re.compile(
-    r"\\text\{\s*(?!" + _MONTHS + r")(?P<prefix>[^{}\d]*?)(?P<number>-?[\d,.]*\d)(?P<rest>[^{}\d]*)\}"
+    r"\\text\{\s*(?!"
+    + _MONTHS
+    + r")(?P<prefix>[^{}\d]*?)(?P<number>-?[\d,.]*\d(?::\d\d)?)(?P<rest>[^{}\d]*)\}"
 )
 _LEADING_TEXT = re.compile(
     r"\\text\{(?P<words>[^{}]*?)(?:\bis|\bare|:|=|\bapproximately|\babout)?\s*:?\s*\}\s*(?=\S)"
@@ -111,17 +134,34 @@ def _is_unit(value: str, words: str) -> bool:
 
 
 def _known(words: str) -> set[str]:
+    """The known units and exclusive words, each as "its kind:its name"."""
     found = set()
     for word in re.findall(r"[a-z]+", words.lower()):
-        name = (
-            _SPELLING.get(word)
-            or _SPELLING.get(word.removesuffix("s"))
-            or _SPELLING.get(word.removesuffix("es"))
-        )
-        found |= {name} if name else set()
+        forms = (word, word.removesuffix("s"), word.removesuffix("es"))
+        found |= {f"unit:{_SPELLING[form]}" for form in forms if form in _SPELLING}
+        found |= {f"{row}:{names[word]}" for row, names in enumerate(_EXCLUSIVE) if word in names}
     return found
 
 
 def conflict(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Whether both name units and none in common."""
-    return bool(one) and bool(other) and not one & other
+    """Whether both name units (or words of one row) and none in common."""
+    kinds = {name.partition(":")[0] for name in one} & {name.partition(":")[0] for name in other}
+    shared = {name.partition(":")[0] for name in one & other}
+    return bool(kinds - shared)
+
+
+def currency(text: str) -> frozenset[str]:
+    """The currencies that a text names, by sign or word; a dollar sign may open and close mathematics, so pairs do not count."""
+    signs = {"unit:dollar"} if "\\$" in text or text.replace("\\$", "").count("$") % 2 else set()
+    signs |= {f"unit:{name}" for sign, name in _CURRENCY_SIGNS.items() if sign in text}
+    words = " ".join(re.findall(r"(?<![\\A-Za-z])[A-Za-z]{3,}", text))
+    return frozenset(signs | (_known(words) & _CURRENCIES))
+
+
+_CURRENCY_SIGNS = {"€": "euro", "£": "pound sterling", "\\pounds": "pound sterling", "¥": "yen", "¢": "cent", "₹": "rupee", "₽": "ruble"}  # fmt: skip
+_CURRENCIES = {f"unit:{name}" for name in ("cent", "dollar", "euro", "rupee", "yen", "pound sterling")}
+
+
+def is_unit_symbol(name: str) -> bool:
+    """Whether letters set upright may be a unit, as in `5\\text{ m}`."""
+    return name.lower() in _SYMBOLS or any(found.startswith("unit:") for found in _known(name))
