@@ -50,14 +50,11 @@ def is_expression(text: str) -> bool:
 
 def closing_expression(sentence: str) -> str | None:
     """The expression that ends a sentence, where it is more than one number: a tuple, a list, an equation or a sum."""
-    sentence = sentence.strip().rstrip(".!*").rstrip()
-    tail = sentence[-_TAIL:]
-    start = end = len(tail)
-    for match in reversed(list(_runs(tail))):
-        if match[1] != end:
-            return None
-        start = match[0]
-        break
+    tail = sentence.strip().rstrip(".!*").rstrip()[-_TAIL:]
+    runs = _runs(tail)
+    if not runs or runs[-1][1] != len(tail):
+        return None
+    start, end = runs[-1]
     if start and tail[start - 1].isalpha() and not tail[start].isspace():
         return None  # the end of a word
     expression = re.sub(

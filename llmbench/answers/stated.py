@@ -37,7 +37,7 @@ _NOUN_BETWEEN = r"(?:(?!(?:is|was|are|then|so|thus|hence|which|there|that)\b)[a-
 _CONNECTOR = re.compile(
     rf"{_GAP}(?:\\text\{{\s*,?\s*(?:and|or)\s*\}}|{_NOUN_BETWEEN}(?:,\s*)?\b(?:and|or)\b|,|;)?{_GAP}(?:[A-Za-z](?:_\{{?\w+\}}?)?\s*=\s*)?"
 )
-_EMPTY_SET = re.compile(r"\\\{\s*\\\}")
+_SYMBOLS = re.compile(r"\W*(?:\\\{\s*\\\}|[∅∞])\W*")
 _BEFORE = 30
 """Characters before a box in which a sign or a denial is looked for."""
 _DENIED_BOX = re.compile(
@@ -60,7 +60,7 @@ def boxes(text: str) -> list[Box]:
         if box is None:
             continue
         before = text[max(0, box.start - _BEFORE) : box.start]
-        is_empty = _PLACEHOLDERS.fullmatch(box.content) and not _EMPTY_SET.fullmatch(box.content)
+        is_empty = _PLACEHOLDERS.fullmatch(box.content) and not _SYMBOLS.fullmatch(box.content)
         if not is_empty and not _DENIED_BOX.search(before):
             found.append(_signed(box, before))
         position = box.end

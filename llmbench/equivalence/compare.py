@@ -48,10 +48,16 @@ def math_equal(gold: str, answer: str) -> bool:
         return False
     if qualifiers(gold) != qualifiers(answer) and not choice_letter(clean(gold)):
         return False
-    if conflict(currency(gold), currency(answer)):
+    if conflict(_units(gold), _units(answer)):
         return False
     pairs = product(_readings(clean(gold)), _readings(clean(answer)))
     return any(_equal(one, other, 0) for one, other in pairs)
+
+
+def _units(text: str) -> frozenset[str]:
+    cleaned = clean(text)
+    percent = frozenset({"unit:percent"} if cleaned.endswith("%") else ())
+    return currency(text) | split_unit(cleaned)[1] | percent
 
 
 def integer_equal(gold: str, answer: str) -> bool:

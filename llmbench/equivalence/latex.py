@@ -83,7 +83,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"(?<![A-Za-z\d])(\d+\.?\d*)[eE]([-+]?\d+)(?![\d.A-Za-z])", r"\1\\times 10^{\2}"),
         (r"\*\*", "^"),
         (r"\\ast(?![A-Za-z])", "*"),
-        (r"\^\s*\\?\s*prime", "'"),
+        (r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|(\\?\s*prime))", lambda match: "'" * match[0].count("prime")),
         (r"\\pounds|\\euro|\\(?=\$)", ""),
         (r"[$€£¥]|(?<![A-Za-z])(?:USD|US\$)(?![A-Za-z])", ""),
         (r"\s*(?:\\%|\\text\{\s*(?:\\?%|percent)\s*\}|(?<![A-Za-z])(?:percent|pct)(?![A-Za-z]))", "%"),

@@ -104,6 +104,8 @@ def _sets(
     first, second = solutions(gold), solutions(answer)
     if first and second:
         return (first.union, second.union) if first.variable == second.variable else ()
+    if first and len(split_top(answer, ",")) > 1:
+        return ()  # "2, 5" is no interval
     if first and not (other and other.is_inequality):
         return first.union, other.members[-1] if other and other.is_membership else answer
     if second and one and one.is_membership:

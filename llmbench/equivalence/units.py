@@ -78,6 +78,8 @@ _SCALES = re.compile(
     r"\b(?:tenths|hundredths?|thousandths?|thirds|(?:four|fif|six|seven|eigh|nin)ths|thousand|million|billion|trillion|hundred|dozen|pairs?|half|quarter|squared|cubed|sqrt|pi|factorial)\b",
     re.IGNORECASE,
 )
+_WORD = 3
+"""Letters; two are as often two variables."""
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _TRAILING_TEXT = re.compile(
     rf"(?P<value>.*[^\s=+\-*/<>(,^_{{])\s*\\text\{{(?P<unit>[^{{}}]*)\}}{_POWER}\s*/?\s*", re.DOTALL
@@ -92,7 +94,9 @@ _LEADING_TEXT = re.compile(
     r"\\text\{(?P<words>[^{}]*?)(?:\bis|\bare|:|=|\bapproximately|\babout)?\s*:?\s*\}\s*(?=\S)"
 )
 _PLAIN_WORDS = re.compile(
-    r"(?P<value>.*(?:[\d})]|\\pi))\s*-?\s*(?P<unit>[A-Za-z]{2,}(?:[\s/.-]+[A-Za-z]+)*)" + _POWER + r"\.?",
+    r"(?P<value>.*(?:[\d})]|\\pi))(?P<gap>\s*-?\s*)(?P<unit>[A-Za-z]{2,}(?:[\s/.-]+[A-Za-z]+)*)"
+    + _POWER
+    + r"\.?",
     re.DOTALL,
 )
 
@@ -115,7 +119,7 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
         text = match["value"].strip()
         units |= _known(match["unit"])
     match = _PLAIN_WORDS.fullmatch(text)
-    if match and _is_unit(match["value"], match["unit"]):
+    if match and _is_unit(match["value"], match["unit"], is_apart=bool(match["gap"])):
         text = match["value"].strip()
         units |= _known(match["unit"])
     leading = _LEADING_TEXT.match(text)
@@ -124,13 +128,15 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
     return text, frozenset(units)
 
 
-def _is_unit(value: str, words: str) -> bool:
-    """Behind a plain number any words are a unit; behind a formula only known ones."""
+def _is_unit(value: str, words: str, *, is_apart: bool) -> bool:
+    """Behind a plain number and a space any words are a unit; behind a formula, or without a space, only known ones."""
     if _SCALES.search(words) or "\\text" in value:
         return False
-    if re.fullmatch(r"[-+]?[\d.,\s]*\d(?:\s*/\s*\d+)?|-?\\frac\{\d+\}\{\d+\}", value.strip()):
+    names = re.findall(r"[A-Za-z]+", words)
+    is_number = re.fullmatch(r"[-+]?[\d.,\s]*\d(?:\s*/\s*\d+)?|-?\\frac\{\d+\}\{\d+\}", value.strip())
+    if is_number and is_apart and max(map(len, names)) >= _WORD:
         return True
-    return all(word.lower() in _bare_words() for word in re.findall(r"[A-Za-z]+", words))
+    return all(name.lower() in _bare_words() or _known(name) for name in names)
 
 
 def _known(words: str) -> set[str]:
@@ -163,5 +169,5 @@ _CURRENCIES = {f"unit:{name}" for name in ("cent", "dollar", "euro", "rupee", "y
 
 
 def is_unit_symbol(name: str) -> bool:
-    """Whether letters set upright may be a unit, as in `5\\text{ m}`."""
+    r"""Whether letters set upright may be a unit, as in `5\text{ m}`."""
     return name.lower() in _SYMBOLS or any(found.startswith("unit:") for found in _known(name))
