@@ -16,11 +16,11 @@ _FUNCTIONS = r"sqrt|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|m
 _PIECE = (
     r"\\(?:text|mathrm|textbf|mathbf|mbox|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+|\\."
     rf"|\d+(?:,\d{{3}})*(?:\.\d+)?|\.\d+|(?<![A-Za-z])(?:{_FUNCTIONS}|and|or|[b-hj-zA-HJ-Z]|[aiI])(?![A-Za-z])"
-    r"|[-+*/^=<>≤≥≠±|()\[\]{}!%°√π∞∪∩∈ℝθφ′_'&,;:~$€£²³⁴ⁿ×÷·]|\.{3}|(?<=\d)(?:or|and)(?=\w)|\s+"
+    r"|[-+*/^=<>≤≥≠±|()\[\]{}!%°√π∞∅∪∩∈ℝθφ′_'&,;:~$€£²³⁴ⁿ×÷·]|\.{3}|(?<=\d)(?:or|and)(?=\w)|\s+"
 )
 _EXPRESSION = re.compile(rf"(?:{_PIECE})+")
 _PIECES = re.compile(_PIECE)
-_VALUE = re.compile(r"[A-Za-z0-9π∞ℝ√]|\\emptyset|\\\{\s*\\\}")
+_VALUE = re.compile(r"[A-Za-z0-9π∞∅ℝ√]|\\emptyset|\\\{\s*\\\}")
 _NAME = re.compile(r"\s*(?:\\?[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z\d, ]*\))?|\([a-z, ]+\))\s*")
 _CONDITION = re.compile(
     r"\$[^$]+\$,?\s*(?:where|with|for\s+(?:some|all|any|every))\b(?![^.]*\.\s)[^\n]*|(?:odd|even|all|any|every|prime)\s+\$[A-Za-z]\$"
@@ -44,7 +44,7 @@ def is_expression(text: str) -> bool:
         and _VALUE.search(text) is not None
         and _is_balanced(text)
         and not re.search(r"^(?:and|or)\b|\b(?:and|or)\s*$", text.strip())
-        and not re.search(r"(?<![A-Za-z])[A-Za-z]\s+[A-Za-z](?![A-Za-z(])", re.sub(r"\\[A-Za-z]+", "", text))
+        and not re.search(r"(?<![A-Za-z])[A-Za-z]\s+[A-Za-z](?![A-Za-z(])", re.sub(r"\\[A-Za-z]+", "+", text))
     )
 
 

@@ -48,7 +48,7 @@ _STARTS_WITH_NUMBER = re.compile(
     rf"[-+±]?\s*{_CURRENCY}?\s*[-+]?\s*(?:\d|\.\d|\\[dt]?frac|\\sqrt|√|π|\\pi|\(|\[|\{{|\\\{{|\\left)"
 )
 _CLAUSE_END = re.compile(
-    r"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b|,\s*(?:and (?:the|we|this|so)|but|not)\b|\s[-–—]\s(?!(?:sin|cos|tan|sqrt|log|ln|pi)\b)(?=[A-Za-z]{2})|;\s|\((?=[A-Za-z ]{4,})).*$",
+    r"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b|,\s*(?:and (?:the|we|this|so)|but|not)\b|\s[-–—]\s(?!(?:sin|cos|tan|sqrt|log|ln|pi)\b)(?=[A-Za-z]{2}|(?:a|I)\s+[A-Za-z]{2})|;\s|\((?=[A-Za-z ]{4,})).*$",
     re.IGNORECASE | re.DOTALL,
 )
 _CUT_OFF = re.compile(r"(?:[-+*/=<>^_({\[,]|\\(?:cdot|times|frac|left|sqrt|le|ge|div|pm))\s*$")

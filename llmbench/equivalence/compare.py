@@ -236,6 +236,17 @@ def _as_ratios(gold: str, answer: str, equal: Equal) -> bool:
     )
 
 
+_RESIDUE = re.compile(r"(?P<value>.*?)\s*(?:\\pmod\s*|\(\s*(?:\\text\{\s*)?\\?mod\b\s*\}?)\s*\{?\s*(?P<modulus>\w+)\s*\}?\s*\)?")
+
+
+def _as_residues(gold: str, answer: str, equal: Equal) -> bool:
+    r"""`3 \pmod{7}` and 3; two moduli must be the same."""
+    one, other = _RESIDUE.fullmatch(gold), _RESIDUE.fullmatch(answer)
+    if (one is None and other is None) or (one and other and one["modulus"] != other["modulus"]):
+        return False
+    return equal(one["value"] if one else gold, other["value"] if other else answer)
+
+
 def _as_matrices(gold: str, answer: str, equal: Equal) -> bool:
     one, other = structure.matrix(gold), structure.matrix(answer)
     if (one is None) != (other is None) and min(text.count("\\begin{") for text in (gold, answer)) > 0:
@@ -306,6 +317,7 @@ _COMPARISONS: tuple[Callable[[str, str, Equal], bool], ...] = (
     _as_unions,
     _as_real_sets,
     _as_ratios,
+    _as_residues,
     _as_matrices,
     same_by_relation,
     _as_single_values,

@@ -92,6 +92,8 @@ def without_alignment(text: str) -> str:
 
 _POWER = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d))?"
 _UNIT = r"\\text\{\s*[A-Za-z/ ]+\s*\}" + _POWER
+_TEXT = re.compile(r"(?<=[\d})\s])\\text\{(?:[^{}]|\^\s*\{[^{}]*\})*\}\s*$")
+_EXPONENT = re.compile(r"(?<=[A-Za-z])\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d)|\\cdot(?![A-Za-z])")
 _QUOTIENT = rf"\\frac\{{\s*{_UNIT}\s*\}}\{{\s*{_UNIT}\s*\}}"
 _UNITS = re.compile(
     rf"(?<=[\d}})iA-Za-z\s])\s*(?P<units>{_QUOTIENT}|{_UNIT}(?:\s*(?:\\cdot|\\times|\*|/)?\s*{_UNIT})+)\s*$"
@@ -100,6 +102,7 @@ _UNITS = re.compile(
 
 def joined_units(text: str) -> str:
     r"""A product or quotient of units behind a value as one unit: `5\text{ m}\cdot\text{s}^{-1}`."""
+    text = _TEXT.sub(lambda found: _EXPONENT.sub(" ", found[0]), text)
     match = _UNITS.search(text)
     if match is None:
         return text

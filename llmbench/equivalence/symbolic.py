@@ -3,7 +3,8 @@ r"""Equality of expressions that are no rational numbers: math-verify parses the
 math-verify's own comparison rounds to six decimals (0.0000672 equals 0.0000671), simplifies (slow) and depends on the order of
 its arguments, so it is asked last. First both expressions are evaluated at the same random points to 60 digits: expressions
 that differ anywhere differ, and those that agree everywhere are the same with near certainty (Schwartz 1980, Zippel 1979).
-Variables are sampled positive, so $\sqrt{x^2}$ equals $x$; negative as well where an absolute value occurs.
+Variables are sampled positive, so $\sqrt{x^2}$ equals $x$; negative, large and at more points where an absolute value or
+another function in pieces occurs.
 """
 
 import importlib
@@ -24,7 +25,7 @@ _DIGITS = 60
 _TOLERANCE_DIGITS = 40
 _MORE_DIGITS = (0, 180, 420)
 """Digits added to tell a small difference from rounding: the one keeps its size, the other falls with the digits."""
-_MAX_DIGITS = 3_000
+_MAX_DIGITS = 8_000
 
 # What the parser gives a value to though it has none: derivatives of symbols become 0, gcd(a, b) becomes 1.
 _VALUELESS = re.compile(
@@ -168,12 +169,13 @@ def _depth(text: str) -> int:
 
 def _agree(one: Any, other: Any) -> bool:  # noqa: ANN401
     names = {str(symbol) for symbol in one.free_symbols | other.free_symbols}
-    points = range(_POINTS) if names - {"i"} else range(1)
-    signs = (1, -1) if _has_absolute(one) or _has_absolute(other) else (1,)
+    in_pieces = _in_pieces(one) or _in_pieces(other)
+    points = range(_POINTS * (3 if in_pieces else 1)) if names - {"i", "e"} else range(1)
+    factors = (1, -1, 17, -17) if in_pieces else (1,)
     decided = 0
     for point in points:
-        for sign in signs:
-            same = _same_at(one, other, _Point(point, sign))
+        for factor in factors:
+            same = _same_at(one, other, _Point(point, factor))
             if same is False:
                 return False
             decided += same is not None
@@ -182,8 +184,11 @@ def _agree(one: Any, other: Any) -> bool:  # noqa: ANN401
     return True
 
 
-def _has_absolute(expression: Any) -> bool:  # noqa: ANN401
-    return bool(expression.has(importlib.import_module("sympy").Abs)) if hasattr(expression, "has") else False
+def _in_pieces(expression: Any) -> bool:  # noqa: ANN401
+    if not hasattr(expression, "has"):
+        return False
+    sympy = importlib.import_module("sympy")
+    return bool(expression.has(sympy.Abs, sympy.floor, sympy.ceiling, sympy.sign, sympy.Max, sympy.Min))
 
 
 def _same_at(one: Any, other: Any, where: "_Point") -> bool | None:  # noqa: ANN401
@@ -227,15 +232,15 @@ def _values(one: Any, other: Any, where: "_Point", more: int) -> tuple[Any, Any,
 class _Point(dict[str, Any]):
     """Values of variables: the same name has the same value in every expression and every process."""
 
-    def __init__(self, number: int, sign: int) -> None:
+    def __init__(self, number: int, factor: int) -> None:
         super().__init__()
         self._number = number
-        self._sign = sign
+        self._factor = factor
 
     def __missing__(self, name: str) -> Any:  # noqa: ANN401
         seed = zlib.crc32(f"{name}:{self._number}".encode(errors="backslashreplace"))
         value = _mp().mpf(seed % 9_973 + 1_009) / 4_999
-        return self._sign * value
+        return self._factor * value
 
 
 def _ratio(one: Any, other: Any, point: int) -> Any:  # noqa: ANN401

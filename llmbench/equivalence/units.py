@@ -21,7 +21,7 @@ _KNOWN = {
 }  # fmt: skip
 _SPELLING = {spelling: name for name, spellings in _KNOWN.items() for spelling in spellings.split()}
 # Symbols of units that nothing more is known of.
-_SYMBOLS = frozenset({"n", "j", "w", "v", "a", "k", "c", "f", "t", "pa", "hz", "mol", "cal", "ev", "kj", "kw", "mg", "ms", "mw", "nm"})  # fmt: skip
+_SYMBOLS = frozenset({"newton", "newtons", "joule", "joules", "watt", "watts", "volt", "volts", "amp", "amps", "kelvin", "pascal", "hertz", "mole", "moles", "n", "j", "w", "v", "a", "k", "c", "f", "t", "pa", "hz", "mol", "cal", "ev", "kj", "kw", "mg", "ms", "mw", "nm"})  # fmt: skip
 # Words that are no units, though they stand behind a number as one does: of each row an answer names one or none.
 _EXCLUSIVE = tuple(
     {word: name for name, words in row.items() for word in words.split()}
@@ -139,9 +139,17 @@ def _is_unit(value: str, words: str, *, is_apart: bool) -> bool:
     return all(name.lower() in _bare_words() or _known(name) for name in names)
 
 
+_SPEEDS = tuple(
+    (re.compile(rf"\b(?:{length})\s*(?:per|/)\s*(?:hour|hr|h)\b", re.IGNORECASE), name)
+    for length, name in (("miles?|mi", "mph"), ("kilomet(?:er|re)s?|km", "kmh"))
+)
+
+
 def _known(words: str) -> set[str]:
     """The known units and exclusive words, each as "its kind:its name"."""
     found = set()
+    for pattern, speed in _SPEEDS:
+        words = pattern.sub(speed, words)
     for word in re.findall(r"[a-z]+", words.lower()):
         forms = (word, word.removesuffix("s"), word.removesuffix("es"))
         found |= {f"unit:{_SPELLING[form]}" for form in forms if form in _SPELLING}
