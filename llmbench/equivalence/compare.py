@@ -2,20 +2,27 @@ r"""The policies of equality.
 
 | answers | equal where | source or reason |
 |---|---|---|
-| numbers | exactly, as rationals; mixed numbers, repeating decimals, thousands' commas and scales ("5 million") are read | MATH asks for exact answers |
-| rounded decimals | never below six decimals; from six on (and six digits) the exact value must round to it | math-verify's precision, without its blindness for small numbers |
+| numbers | exactly, as rationals; mixed numbers, repeating decimals ("0.1666...": a period written twice), thousands' commas, scales ("5 million") and parts ("7 hundredths") are read | MATH asks for exact answers |
+| rounded decimals | never below six decimals; from six on (and six digits) the exact value must round to it, or go on with its digits where "..." follows | math-verify's precision, without its blindness for small numbers |
+| other constants | to hundreds of digits and relative to their size, so that 1/1999! and 1/2001! differ | symbolic.py |
 | percent | 15%, 15 and 0.15 if at least one has the sign; 10 and 0.1 do not | the table of edge cases |
-| units, degrees, currency | left out on one side: equal; different known units: not | units.py |
+| units, degrees, currency | left out on one side: equal; different known units: not, nor a.m. and p.m., north and south, May and June | units.py |
 | number bases | the digits; a base left out by the answer is that of the question, one that only the answer has differs | the same table |
+| residues | the modulus may be left out; two must be the same | |
 | qualifiers | "at least", "or more", "less than", "not" and the like must stand on both sides or on none | words.py |
-| equations | of one with a value ("x = 5", 5) the last member counts, unless it equates different numbers; "x=1, x=2" is a list; two equations if one is a multiple of the other | |
-| lists, sets | as sets, whatever the order; `\pm` is two values | math-verify |
-| tuples, points | in order; parentheses may be missing, a column vector may be written as a tuple, "x=8, y=-2" is (8,-2) | |
-| intervals | both ends and both brackets; unions in any order | |
-| inequalities | with an interval if the gold is one or says "x \in"; a bare interval as gold asks for interval notation | math-verify |
-| matrices | cell by cell; the brackets' form says nothing | |
-| words | without case, articles, punctuation; a choice's letter with or without parentheses | |
-| expressions | the same value at random points; the form (factored, expanded) is not graded | symbolic.py |
+| names | the case and primes of symbols count ($R$ and $r$, $f'$ and $f$), a point's name may be left out | |
+| equations | of one with a value ("x = 5", 5) the last member counts, unless it equates different numbers; "x=1, x=2" is a list; two equations if one is a multiple of the other; a condition ("11a + c = 7") is not its side | |
+| lists, sets | as sets, whatever the order; `\pm` is two values; braces without a backslash are nothing | math-verify |
+| tuples, points | in order; parentheses may be missing, a column vector may be written as a tuple, "x=8, y=-2" is (8,-2), in that order or by name | |
+| intervals | both ends and both brackets; unions in any order; set builders, "all real numbers" and $\mathbb{R} \setminus \{1\}$ are unions | reals.py |
+| inequalities | with an interval if the gold is one or says "x \in"; a bare interval as gold asks for interval notation; "or" is a union, a comma an intersection where there is one | math-verify |
+| ratios | 1:2:3 and 2:4:6; two numbers are a quotient too, unless they may be a time (10:30) | |
+| matrices | cell by cell; the brackets' form says nothing; sums and products are worked out | |
+| words | without case, articles, punctuation, but word for word ("I and II" is not "III"); a choice's letter with or without parentheses | |
+| expressions | the same value at random points; the form (factored, expanded) is not graded; derivatives and gcd of symbols only as they are written | symbolic.py |
+| angles | degrees inside a function are degrees: $\tan 20^\circ$ is $\cot 70^\circ$; 90° is 90, not $\frac{\pi}{2}$ | |
+
+How other graders' tables compare, and what differs on purpose, is in docs/grading.md.
 """
 
 import re
@@ -83,12 +90,12 @@ def choice_equal(gold: str, answer: str) -> bool:
     return bool(one) and one == other
 
 
-_COMMAS = re.compile(r"(?<![\d.,_^{\[(])-?\d{1,3}(?:,\d{3})+(?![\d,])")
+_COMMAS = re.compile(r"(?<![\d.,_^{\[(])-?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?![\d,])")
 
 
 def _readings(text: str) -> list[str]:
     """`1,234` is a number or, less likely, a list; in brackets a tuple or, less likely, a number."""
-    joined = _COMMAS.sub(lambda match: match[0].replace(",", ""), text)
+    joined = _COMMAS.sub(lambda match: re.sub("[, ]", "", match[0]), text)
     return [text] if joined == text else [joined, text]
 
 
@@ -236,7 +243,9 @@ def _as_ratios(gold: str, answer: str, equal: Equal) -> bool:
     )
 
 
-_RESIDUE = re.compile(r"(?P<value>.*?)\s*(?:\\pmod\s*|\(\s*(?:\\text\{\s*)?\\?mod\b\s*\}?)\s*\{?\s*(?P<modulus>\w+)\s*\}?\s*\)?")
+_RESIDUE = re.compile(
+    r"(?P<value>.*?)\s*(?:\\pmod\s*|\(\s*(?:\\text\{\s*)?\\?mod\b\s*\}?)\s*\{?\s*(?P<modulus>\w+)\s*\}?\s*\)?"
+)
 
 
 def _as_residues(gold: str, answer: str, equal: Equal) -> bool:

@@ -32,8 +32,11 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "012345678
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 _FUNCTIONS = r"arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|gcd|lcm|max|min"
-_OR = r"(?:\\text\{\s*,?\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=\))or(?=\()|\\(?:lor|vee)(?![A-Za-z]))"
-_AND = r"(?:\\text\{\s*,?\s*and\s*\}|(?<![A-Za-z\\])and(?![A-Za-z])|\\(?:land|wedge)(?![A-Za-z]))"
+_OR = r"(?:\\text\{\s*,?\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=\))or(?=\()|\\(?:lor|vee)(?![A-Za-z])(?=.*[=<>\d]))"
+_AND = (
+    r"(?:\\text\{\s*,?\s*and\s*\}|(?<![A-Za-z\\])and(?![A-Za-z])|\\(?:land|wedge)(?![A-Za-z])(?=.*[=<>\d]))"
+)
+_EITHER = "\ue001"  # stands for "or" until it is known what it joins
 _NESTED_TEXT = re.compile(r"\\text\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}")
 _TEXT_LIST = r"^\\text\{([^{}\d]*\s(?:and|or)\s[^{}\d]*)\}$"
 
@@ -54,6 +57,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"(?:\{\s*\})?[_^]\s*\{?(\d+|n)\}?\s*(?:\\text\{)?C\}?\s*_\s*(?:\{(\w+)\}|(\w))", r"\\binom{\1}{\2\3}"),
         (r"\\log\s*_\s*\{?\s*e\s*\}?", r"\\ln "),
         (r"(?<=\d)(?::00)?(\s*\\text\{\s*|\s+|(?<=:\d\d))([AaPp])(?:\.\s?[Mm](?![A-Za-z])\.?|[Mm](?![A-Za-z]))", lambda match: f"{match[1]} {match[2].lower()}m"),
+        (r"\\text\{\s*(?:negative|minus)\s+([\d.,/]+)\s*\}|(?:\\text\{\s*(?:negative|minus)\s*\}|(?<![A-Za-z])(?:negative|minus)\s)\s*(?=[\d\\])", r"-\1"),
         (r"\\Bbb\s*|\\mathbb\s*(?=[A-Z])|\\mathbf(?=\{R\})", r"\\mathbb"),
         (r"\\(?:reals|R)(?![A-Za-z])|\\mathbb(?:R|\{\s*R\s*\})", r"\\mathbb{R}"),
         (r"\\(?:backslash|smallsetminus)(?![A-Za-z])|(?<=\\mathbb\{R\})\s*-(?=\s*\\[{l])", r"\\setminus "),
@@ -90,7 +94,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"\^\s*\{?\s*\\circ\s*\}?\s*(?:(?:\\text\{\s*)?[CFK](?:\s*\})?(?=\s*$))?|\\(?:degree|deg|degrees)(?![A-Za-z])", r"\\text{ degrees}"),
         (r"\^\s*\{\s*\\text\{\s*(?:st|nd|rd|th)\s*\}\s*\}|(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])", ""),
         (_TEXT_LIST, lambda match: ", ".join(f"\\text{{{part}}}" for part in re.split(r",?\s+(?:and|or)\s+|,\s*", match[1].strip()))),
-        (r"\s*,?\s*" + _OR + r"\s*", r" \\lor "),
+        (r"\s*,?\s*" + _OR + r"\s*", f" {_EITHER} "),
         (r"\s*,?\s*" + _AND + r"\s*", ", "),
         (r"\\text\{\s*,\s*\}|;", ","),
         (r"\\colon(?![A-Za-z])", ":"),
@@ -151,10 +155,9 @@ _COMPARES = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![A-Za-z])")
 
 
 def _alternatives_as_list(text: str) -> str:
-    r"""Commas for `\lor`, unless it joins inequalities, of which the comma would say less."""
-    if all(_COMPARES.search(part) for part in text.split("\\lor")):
-        return text
-    return re.sub(r"\s*\\lor\s*", ", ", text)
+    r"""Commas for "or", but `\lor` between inequalities, of which a comma would say less."""
+    is_bound = all(_COMPARES.search(part) for part in text.split(_EITHER))
+    return re.sub(rf"\s*{_EITHER}\s*", r" \\lor " if is_bound else ", ", text)
 
 
 _ANNOUNCED = re.compile(
@@ -262,4 +265,5 @@ def fold(text: str) -> str:
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"\\cdot|\\times|\*", "*", text)
+    text = re.sub(r"(?<=\d)\s+(?=\d)", "_", text)  # "1 2" is not 12
     return _SPACE_FREE.sub("", text)

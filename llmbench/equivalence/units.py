@@ -17,11 +17,12 @@ _KNOWN = {
     "gram": "g gram", "kilogram": "kg kilogram", "pound": "lb pound", "ounce": "oz ounce", "ton": "ton tonne",
     "degree": "degree deg", "radian": "rad radian",
     "liter": "l liter litre", "milliliter": "ml milliliter millilitre", "gallon": "gal gallon",
-    "mph": "mph", "kmh": "kmh kph",
+    "mph": "mph", "kmh": "kmh kph", "millisecond": "ms millisecond", "newton": "n newton", "volt": "v volt", "ampere": "amp ampere",
+    "watt": "w watt", "kilowatt": "kw kilowatt", "megawatt": "mw megawatt", "joule": "j joule", "kilojoule": "kj kilojoule",
+    "calorie": "cal calorie", "kilocalorie": "kcal kilocalorie", "hertz": "hz hertz", "kilohertz": "khz kilohertz", "megahertz": "mhz megahertz",
+    "pascal": "pa pascal", "kilopascal": "kpa", "kelvin": "k kelvin", "mole": "mol mole", "milligram": "mg milligram", "nanometer": "nm nanometer",
 }  # fmt: skip
 _SPELLING = {spelling: name for name, spellings in _KNOWN.items() for spelling in spellings.split()}
-# Symbols of units that nothing more is known of.
-_SYMBOLS = frozenset({"newton", "newtons", "joule", "joules", "watt", "watts", "volt", "volts", "amp", "amps", "kelvin", "pascal", "hertz", "mole", "moles", "n", "j", "w", "v", "a", "k", "c", "f", "t", "pa", "hz", "mol", "cal", "ev", "kj", "kw", "mg", "ms", "mw", "nm"})  # fmt: skip
 # Words that are no units, though they stand behind a number as one does: of each row an answer names one or none.
 _EXCLUSIVE = tuple(
     {word: name for name, words in row.items() for word in words.split()}
@@ -78,6 +79,13 @@ _SCALES = re.compile(
     r"\b(?:tenths|hundredths?|thousandths?|thirds|(?:four|fif|six|seven|eigh|nin)ths|thousand|million|billion|trillion|hundred|dozen|pairs?|half|quarter|squared|cubed|sqrt|pi|factorial)\b",
     re.IGNORECASE,
 )
+# Words before a number that change it.
+_OPERATIONS = re.compile(
+    r"\b(?:half|twice|double|triple|thirds?|quarters?|root|square|cube|negative|minus|reciprocal|inverse|opposite|sum|product|difference|log|all)\b",
+    re.IGNORECASE,
+)
+_ANNOUNCES = re.compile(r"(?:\bis|\bare|:|=)\s*:?\s*\}\s*$")
+_STATEMENT = re.compile(r"\b(?:is|are)\b")
 _WORD = 3
 """Letters; two are as often two variables."""
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
@@ -115,6 +123,7 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
         (match := _TRAILING_TEXT.fullmatch(text))
         and not _SCALES.search(match["unit"])
         and not re.search(r"\d", match["unit"])
+        and not (_STATEMENT.search(match["unit"]) and re.search(r"[a-z]", match["value"]))
     ):
         text = match["value"].strip()
         units |= _known(match["unit"])
@@ -123,7 +132,12 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
         text = match["value"].strip()
         units |= _known(match["unit"])
     leading = _LEADING_TEXT.match(text)
-    if leading and not re.search(r"\d", leading["words"]) and re.search(r"\d|\\[a-z]", text[leading.end() :]):
+    if (
+        leading
+        and not re.search(r"\d", leading["words"])
+        and (_ANNOUNCES.search(leading[0]) or not _OPERATIONS.search(leading["words"]))
+        and re.search(r"\d|\\[a-z]", text[leading.end() :])
+    ):
         text = text[leading.end() :].strip()
     return text, frozenset(units)
 
@@ -178,4 +192,4 @@ _CURRENCIES = {f"unit:{name}" for name in ("cent", "dollar", "euro", "rupee", "y
 
 def is_unit_symbol(name: str) -> bool:
     r"""Whether letters set upright may be a unit, as in `5\text{ m}`."""
-    return name.lower() in _SYMBOLS or any(found.startswith("unit:") for found in _known(name))
+    return any(found.startswith("unit:") for found in _known(name))

@@ -60,6 +60,7 @@ _NUMERALS = {
 }
 
 
+_NO_LIMIT = re.compile(r"(?:(?:the )?limit )?(?:does not|doesn't) exist", re.IGNORECASE)
 _QUALIFIERS = tuple(
     (re.compile(rf"(?<![\\\w])(?:{pattern})(?!\w)", re.IGNORECASE), name)
     for pattern, name in (
@@ -75,6 +76,7 @@ _QUALIFIERS = tuple(
 def qualifiers(text: str) -> frozenset[str]:
     r"""What words say of a value besides it: `\text{at least } 12`, "12 or more" and "not 12" are not 12."""
     plain = re.sub(r"\\(?:text\w*|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1 ", text).replace("~", " ")
+    plain = _NO_LIMIT.sub("DNE", plain)
     found = set()
     for pattern, name in _QUALIFIERS:
         plain, times = pattern.subn(" ", plain)
@@ -125,5 +127,5 @@ def numeral(text: str) -> str | None:
 
 def _key(text: str) -> tuple[str, ...]:
     """The words in lower case, without articles and punctuation."""
-    plain = _COMMANDS.sub(r" \1 ", text).replace("\\emptyset", "emptyset")
+    plain = _NO_LIMIT.sub("DNE", _COMMANDS.sub(r" \1 ", text)).replace("\\emptyset", "emptyset")
     return tuple(_FILLING.sub(" ", _ARTICLE.sub("", plain)).casefold().split())
