@@ -18,7 +18,7 @@ _PIECE = (
     rf"|\d+(?:,\d{{3}})*(?:\.\d+)?|\.\d+|(?<![A-Za-z])(?:{_FUNCTIONS}|and|or|[b-hj-zA-HJ-Z]|[aiI])(?![A-Za-z])"
     r"|[-+*/^=<>≤≥≠±|()\[\]{}!%°√π∞∅∪∩∈ℝθφ′_'&,;:~$€£²³⁴ⁿ×÷·]|\.{3}|(?<=\d)(?:or|and)(?=\w)|\s+"
 )
-_EXPRESSION = re.compile(rf"(?:{_PIECE})+")
+_EXPRESSION = re.compile(rf"(?>{_PIECE})++")  # possessive, since pieces could be split in many ways
 _PIECES = re.compile(_PIECE)
 _VALUE = re.compile(r"[A-Za-z0-9π∞∅ℝ√]|\\emptyset|\\\{\s*\\\}")
 _NAME = re.compile(r"\s*(?:\\?[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z\d, ]*\))?|\([a-z, ]+\))\s*")

@@ -40,6 +40,7 @@ _CONNECTOR = re.compile(
 _SYMBOLS = re.compile(r"\W*(?:\\\{\s*\\\}|[∅∞])\W*")
 _BEFORE = 30
 """Characters before a box in which a sign or a denial is looked for."""
+_MAX_CONNECTOR = 60
 _DENIED_BOX = re.compile(
     r"(?:\b(?:not|never|rather\s+than|instead\s+of)|n't|\\neq?|≠)[\s$*\\(\[]*$", re.IGNORECASE
 )
@@ -141,7 +142,11 @@ def last_boxed(text: str) -> Box | None:
     start = last.start
     for earlier in reversed(found[:-1]):
         connector = text[earlier.end : start]
-        if not connector.strip(" $\n\\()[]") or not _CONNECTOR.fullmatch(connector):
+        if (
+            len(connector) > _MAX_CONNECTOR
+            or not connector.strip(" $\n\\()[]")
+            or not _CONNECTOR.fullmatch(connector)
+        ):
             break
         start = earlier.start
         parts.insert(0, earlier.content)

@@ -50,7 +50,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"(?<=\d)\s*(?:,\s*\\!|\{,\}|\\[,!;:]|\\ )\s*(?=\d{3}(?!\d))", ""),  # thousands
         (r"(?<=\d)\{,\}", ","),
         (r"\\!", ""),
-        (r"\\q?quad|\\[,;: ]|\\(?:enspace|thinspace|hspace\{[^{}]*\}|hfill)(?![A-Za-z])|(?<!\\)~", " "),
+        (r"(?:\\q?quad|\\[,;: ]|\\(?:enspace|thinspace|hspace\{[^{}]*\}|hfill)(?![A-Za-z])|(?<!\\)~|\s)+", " "),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
         (r"\{\s*\{?([^{}]+)\}?\s*\\choose(?![A-Za-z])\s*\{?([^{}]+)\}?\s*\}|^\{?([^{}]+)\}?\s*\\choose(?![A-Za-z])\s*\{?([^{}]+)\}?$", r"\\binom{\1\3}{\2\4}"),
@@ -123,7 +123,7 @@ _WRAPPED = tuple(
 
 def clean(text: str) -> str:
     """The common form; see the module."""
-    text = _unwrapped(repeating_decimals(text))
+    text = _unwrapped(repeating_decimals(re.sub(r"\s+", " ", text)))
     text = re.sub("[⁰¹²³⁴-⁹⁻⁺ⁿ]+", lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
     text = re.sub("[₀-₉]+", lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
     text = re.sub(
@@ -137,7 +137,7 @@ def clean(text: str) -> str:
         text = pattern.sub(replacement, text)
         if "\\text" in text:
             text = _NESTED_TEXT.sub(r"\\text{\1}", text)
-    text = angles_in_radians(joined_units(text))
+    text = angles_in_radians(joined_units(re.sub(r"\s+", " ", text)))
     text = _grouped_arguments(_without_bare_braces(text))
     text = _LETTER_IN_TEXT.sub(lambda match: next(group for group in match.groups() if group), text)
     text = _alternatives_as_list(text)

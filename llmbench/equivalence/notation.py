@@ -18,12 +18,17 @@ _REPEATING = tuple(
         (r"(\d)\u0307(?:(\d*)(\d)\u0307)?", r"\\overline{\1\2\3}"),
         (r"\\dot\s*\{?(\d)\}?(?:(\d*)\\dot\s*\{?(\d)\}?)?", r"\\overline{\1\2\3}"),
         (r"(?<=[\d.])\\(?:bar|overline|widehat|overbar)\s*(?:\{\s*(\d+)\s*\}|(\d))", r"\\overline{\1\2}"),
-        (r"(\d*\.)(\d+)\s*(?:\\text\{)?\s*\(?(?:repeating|recurring)\)?\s*\}?$", r"\1\\overline{\2}"),
+        (r"(?<![\d.])(\d*\.)(\d+)\s*(?:\\text\{)?\s*\(?(?:repeating|recurring)\)?\s*\}?$", r"\1\\overline{\2}"),
         (r"^([-+]?\d+\.\d*)\((\d+)\)(?=\\?%?$)", r"\1\\overline{\2}"),
         (rf"(?<![\d.])(\d*\.)(\d+){_DOTS}", lambda match: match[1] + _period(match[2])),
         (r"(?<!\d)\.\\overline", r"0.\\overline"),
     )
 )  # fmt: skip
+
+
+_MAX_PERIOD = 60
+_MAX_LENGTH = 300
+"""Characters; a longer answer is no value with units."""
 
 
 def repeating_decimals(text: str) -> str:
@@ -38,7 +43,7 @@ def _period(digits: str) -> str:
 
     A period must be written twice, and take at least as many digits as stand before it: "1.7320508075688..." has none.
     """
-    for length in range(1, len(digits) // 2 + 1):
+    for length in range(1, min(len(digits) // 2, _MAX_PERIOD) + 1):
         period = digits[-length:]
         run = re.search(rf"(?:{period})+$", digits)
         before = len(digits) - (len(run[0]) if run else 0)
@@ -91,17 +96,19 @@ def without_alignment(text: str) -> str:
 
 
 _POWER = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d))?"
-_UNIT = r"\\text\{\s*[A-Za-z/ ]+\s*\}" + _POWER
+_UNIT = r"\\text\{[A-Za-z/ ]+\}" + _POWER
 _TEXT = re.compile(r"(?<=[\d})\s])\\text\{(?:[^{}]|\^\s*\{[^{}]*\})*\}\s*$")
 _EXPONENT = re.compile(r"(?<=[A-Za-z])\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d)|\\cdot(?![A-Za-z])")
 _QUOTIENT = rf"\\frac\{{\s*{_UNIT}\s*\}}\{{\s*{_UNIT}\s*\}}"
 _UNITS = re.compile(
-    rf"(?<=[\d}})iA-Za-z\s])\s*(?P<units>{_QUOTIENT}|{_UNIT}(?:\s*(?:\\cdot|\\times|\*|/)?\s*{_UNIT})+)\s*$"
+    rf"(?<=[\d}})iA-Za-z\s])\s*(?P<units>{_QUOTIENT}|{_UNIT}(?: ?(?:\\cdot|\\times|\*|/)? ?{_UNIT})+) *$"
 )
 
 
 def joined_units(text: str) -> str:
     r"""A product or quotient of units behind a value as one unit: `5\text{ m}\cdot\text{s}^{-1}`."""
+    if len(text) > _MAX_LENGTH:
+        return text
     text = _TEXT.sub(lambda found: _EXPONENT.sub(" ", found[0]), text)
     match = _UNITS.search(text)
     if match is None:

@@ -86,6 +86,8 @@ _OPERATIONS = re.compile(
 )
 _ANNOUNCES = re.compile(r"(?:\bis|\bare|:|=)\s*:?\s*\}\s*$")
 _STATEMENT = re.compile(r"\b(?:is|are)\b")
+_MAX_LENGTH = 300
+"""Characters; a longer answer is no value with a unit."""
 _WORD = 3
 """Letters; two are as often two variables."""
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
@@ -117,6 +119,8 @@ def _bare_words() -> frozenset[str]:
 def split_unit(text: str) -> tuple[str, frozenset[str]]:
     """A cleaned text as its value and the known units it names."""
     units: set[str] = set()
+    if len(text) > _MAX_LENGTH:
+        return text, frozenset()
     text = _NUMBER_IN_TEXT.sub(r"\\text{\g<prefix>}\g<number>\\text{\g<rest>}", text)
     text = re.sub(r"\\text\{\s*\}", "", text).strip()
     while (
