@@ -40,6 +40,7 @@ _CONNECTOR = re.compile(
 _SYMBOLS = re.compile(r"\W*(?:\\\{\s*\\\}|[∅∞])\W*")
 _BEFORE = 30
 """Characters before a box in which a sign or a denial is looked for."""
+_ALTERNATIVE = re.compile(r"\}[\s$\\)\]]*,?\s*n?or\b[\s$\\(\[]*$", re.IGNORECASE)
 _MAX_CONNECTOR = 60
 _DENIED_BOX = re.compile(
     r"(?:\b(?:not|never|rather\s+than|instead\s+of)|n't|\\neq?|≠)[\s$*\\(\[]*$", re.IGNORECASE
@@ -54,6 +55,7 @@ def boxes(text: str) -> list[Box]:
     """
     found: list[Box] = []
     closers = closing_braces(text)
+    is_denied: object = False
     position = 0
     while match := _BOX.search(text, position):
         position = match.end()
@@ -62,7 +64,8 @@ def boxes(text: str) -> list[Box]:
             continue
         before = text[max(0, box.start - _BEFORE) : box.start]
         is_empty = _PLACEHOLDERS.fullmatch(box.content) and not _SYMBOLS.fullmatch(box.content)
-        if not is_empty and not _DENIED_BOX.search(before):
+        is_denied = _DENIED_BOX.search(before) or (is_denied and _ALTERNATIVE.search(before))
+        if not is_empty and not is_denied:
             found.append(_signed(box, before))
         position = box.end
     return found
