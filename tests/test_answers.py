@@ -320,6 +320,8 @@ def test_nothing_raises(text: str) -> None:
         "1,000",
         "= ",
         "\n\n",
+        "\\boxed{1} ",
+        "x or ",
     ],
 )
 def test_long_texts_are_read_in_time(piece: str) -> None:
@@ -330,6 +332,14 @@ def test_long_texts_are_read_in_time(piece: str) -> None:
         )
     )
     subprocess.run([sys.executable, "-c", code], input=text, text=True, timeout=10, check=True)
+
+
+@pytest.mark.parametrize("piece", [" ", "1", "1,", "x ", "\\quad", "and "])
+def test_short_texts_that_are_nearly_an_expression_are_read_in_time(piece: str) -> None:
+    texts = [piece * (900 // len(piece)) + end for end in ("", "?", "§")]
+    texts += [f"\\boxed{{1}}{text}\\boxed{{2}}" for text in texts]
+    code = "import json, sys; from llmbench.answers import *; [f(t) for t in json.load(sys.stdin) for f in (math_answer, number_answer)]"
+    subprocess.run([sys.executable, "-c", code], input=json.dumps(texts), text=True, timeout=10, check=True)
 
 
 def test_importing_is_light() -> None:

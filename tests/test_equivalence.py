@@ -241,6 +241,13 @@ HOSTILE = {
     "many relations": "=".join("x" * 500),
     "many variables": "x" * 1_900,
     "many words": "a b " * 400,
+    "many spaces": "\\quad" * 390 + "x",
+    "many units": "5" + "\\text{m}" * 240 + "x",
+    "many digits before dots": "0." + "12345" * 390 + "...",
+    "many points left out": "x \\ne 1," * 200,
+    "many alternatives": "x < 1 or " * 200 + "x > 2",
+    "exponent of many digits": "1e999999999",
+    "negative exponent of many digits": "10^{-999999999}",
 }
 
 

@@ -4,7 +4,8 @@ r"""The answer of a mathematics problem in a model's text.
 |---|---|---|---|
 | 1 | the last closed `\boxed{}` or `\fbox{}` that is neither empty nor a placeholder | its content; boxes joined by "and", "or" or a comma together | `$\boxed{\frac{14}{3}}$`, `\boxed 5`, `$\boxed{1}$ and $\boxed{-2}$` |
 | 2 | the last cue: "the answer is", "Answer:", "**Final Answer**", "####", `<answer>` | the formula behind it, or the number or the few words it begins with | `The final answer is $\frac{1}{2}$.`, `Answer: 15%` |
-| 3 | the closing sentence, only of a complete text | its last formula, else its last bold text or number | `So the area is $12\pi$.` |
+| 3 | a complete text that is nothing but an expression | the whole | `-1 + sqrt(3)`, `x = 2 or x = 3` |
+| 4 | the closing sentence, only of a complete text | its last bold text, formula (with those joined to it), expression or number | `So the area is $12\pi$.`, `The point is (2, 3).` |
 
 A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is no answer:
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
@@ -12,7 +13,7 @@ behind a cue that reaches the text's very end ("The answer is 80" may have becom
 ("is incorrect", "but that is wrong") is none; a cue behind it counts. Refusals and denials are no closing sentence
 (`closing.py`). Nothing is evaluated here.
 
-Rule 3 is kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
+Rules 3 and 4 are kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
 last one; early stopping asks for the answer there instead.
 """
 
@@ -22,6 +23,7 @@ import re
 from collections.abc import Iterator
 
 from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
+from llmbench.answers.expressions import bare_answer, closing_expression, is_expression, joined
 from llmbench.answers.stated import cues, is_cut, is_retracted, last_boxed
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
@@ -46,7 +48,7 @@ _STARTS_WITH_NUMBER = re.compile(
     rf"[-+±]?\s*{_CURRENCY}?\s*[-+]?\s*(?:\d|\.\d|\\[dt]?frac|\\sqrt|√|π|\\pi|\(|\[|\{{|\\\{{|\\left)"
 )
 _CLAUSE_END = re.compile(
-    r"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b|,\s*(?:and (?:the|we|this|so)|but|not)\b|\s[-–—]\s(?=[A-Za-z])|;\s|\((?=[A-Za-z ]{4,})).*$",
+    r"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b|,\s*(?:and (?:the|we|this|so)|but|not)\b|\s[-–—]\s(?!(?:sin|cos|tan|sqrt|log|ln|pi)\b)(?=[A-Za-z]{2}|(?:a|I)\s+[A-Za-z]{2})|;\s|\((?=[A-Za-z ]{4,})).*$",
     re.IGNORECASE | re.DOTALL,
 )
 _CUT_OFF = re.compile(r"(?:[-+*/=<>^_({\[,]|\\(?:cdot|times|frac|left|sqrt|le|ge|div|pm))\s*$")
@@ -65,7 +67,10 @@ _CONCLUDES = re.compile(r"[.!)\]}$*|`✅✓\"']\s*$")
 _APPROXIMATELY = re.compile(
     r",?\s*(?:\(|\bor\b|\bwhich is\b)\s*(?:approximately|about|roughly|≈|\$\\approx).*$", re.IGNORECASE
 )
-_ENDS_IN_NUMBER = re.compile(r"\b(?:is|are|be|equals)\s+(?:\*\*)?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?)[.!*]*$")
+_UNIT_BEHIND = r"(?:\s?(?:[€£¥%°]|[mc]{1,2}[²³]))?"
+_ENDS_IN_NUMBER = re.compile(
+    rf"\b(?:is|are|be|equals)\s+(?:\*\*)?[€£]?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?){_UNIT_BEHIND}[.!*]*$"
+)
 _LAST_NUMBER = re.compile(r"(?<![\w.,/^{])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?![\w/]|[.,]\d)%?")
 
 
@@ -77,7 +82,12 @@ def math_answer(text: str, *, complete: bool = True) -> str | None:
         complete: The text ended by itself, so that its closing sentence may count as the answer.
     """
     text = prepare(text) if complete else prepare_cut(text)
-    return _boxed_or_stated(text, complete=complete) or (_conclusion(text) if complete else None)
+    return _boxed_or_stated(text, complete=complete) or (_concluded(text) if complete else None)
+
+
+def _concluded(text: str) -> str | None:
+    bare = bare_answer(text)
+    return (_whole(bare) if bare else None) or _conclusion(text)
 
 
 def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
@@ -101,7 +111,7 @@ def integer_answer(text: str, *, complete: bool = True) -> str | None:
     if stated is not None:
         integer = _integer(stated)
         return stated if integer is None else integer
-    concluded = _conclusion(text) if complete else None
+    concluded = _concluded(text) if complete else None
     return None if concluded is None else _integer(concluded)
 
 
@@ -161,25 +171,28 @@ def _value(rest: str) -> str | None:
     """The answer that stands at the beginning of what follows a cue."""
     rest = rest.partition("</answer>")[0]
     rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
-    formula = _leading_formulas(rest)
-    if formula:
-        return formula
     sentence = first_sentence(rest).replace("**", "").replace("__", "").strip()
+    return _leading_formulas(rest) or _leading_number(sentence) or _in_sentence(sentence)
+
+
+def _leading_number(sentence: str) -> str | None:
+    return _plain(_CLAUSE_END.sub("", sentence)) if _STARTS_WITH_NUMBER.match(sentence) else None
+
+
+def _in_sentence(sentence: str) -> str | None:
+    """The number or formula that a sentence behind a cue ends in, or its few words."""
     if _STARTS_WITH_NUMBER.match(sentence):
-        return _plain(_CLAUSE_END.sub("", sentence))
-    formulas = [_content(match) for match in _FORMULA.finditer(sentence)]
-    if formulas:
-        return _whole(formulas[-1])
-    words = _plain(_CLAUSE_END.sub("", sentence))
-    if (
-        not words
-        or re.match(r"(?:between|from)\s+\S*\d", words, re.IGNORECASE)
-        or len(words.split()) > MAX_WORDS
-        or _NOT_ANSWERS.search(words)
-        or sentence.endswith((":", "?"))
-    ):
         return None
-    return words
+    if number := _ENDS_IN_NUMBER.search(sentence):
+        return number[1]
+    if formula := _last_formulas(sentence):
+        return _whole(formula)
+    words = _plain(_CLAUSE_END.sub("", sentence))
+    if not words or is_expression(words):
+        return words
+    is_prose = len(words.split()) > MAX_WORDS or _NOT_ANSWERS.search(words) or sentence.endswith((":", "?"))
+    is_range = re.match(r"(?:between|from)\s+\S*\d", words, re.IGNORECASE)
+    return None if is_prose or is_range else words
 
 
 def _leading_formulas(rest: str) -> str | None:
@@ -201,7 +214,7 @@ def _content(match: re.Match[str]) -> str:
 
 def _whole(value: str) -> str | None:
     """The value, unless it was cut off, or is a box that was (or an empty one)."""
-    value = value.strip().rstrip(".,;")
+    value = re.sub(r"(?:(?<!\.)[.]|[,;])+$", "", value.strip())
     return None if not value or _CUT_OFF.search(value) or "\\boxed" in value else value
 
 
@@ -218,7 +231,7 @@ def _conclusion(text: str) -> str | None:
     if refuses(text):
         return None
     blocks = paragraphs(text)
-    while blocks and all(_CLOSERS.search(line) for line in blocks[-1].splitlines()):
+    while blocks and all(_CLOSERS.search(sentence) for sentence in sentences(blocks[-1])):
         blocks.pop()
     if not blocks:
         return None
@@ -234,7 +247,9 @@ def _conclusion(text: str) -> str | None:
 
 def _closing_value(sentence: str) -> str | None:
     is_bare = len(sentence.split()) <= MAX_WORDS
-    if sentence.endswith("?") or not (_CONCLUDES.search(sentence) or is_bare):
+    if sentence.endswith("?") or not (
+        _CONCLUDES.search(sentence) or _ENDS_IN_NUMBER.search(sentence) or is_bare
+    ):
         return None
     return next((value for value in _closing_values(sentence) if value), None)
 
@@ -245,8 +260,20 @@ def _closing_values(sentence: str) -> Iterator[str | None]:
     for source in [*sources, _APPROXIMATELY.sub("", sentence), sentence]:
         if number := _ENDS_IN_NUMBER.search(source):
             yield number[1]
-        formulas = [_content(match) for match in _FORMULA.finditer(source)]
-        if formulas:
-            yield _whole(formulas[-1])
-        elif numbers := _LAST_NUMBER.findall(source.replace("$", "")):
-            yield numbers[-1]
+        if formula := _last_formulas(source):
+            yield _whole(formula)
+        else:
+            yield _whole(closing_expression(source) or "")
+            if numbers := _LAST_NUMBER.findall(source.replace("$", "")):
+                yield numbers[-1]
+
+
+def _last_formulas(sentence: str) -> str | None:
+    """The last formula of a sentence, with those before it that a comma, "and" or "or" joins to it."""
+    found = list(_FORMULA.finditer(sentence))
+    if not found:
+        return None
+    first = len(found) - 1
+    while first and _JOINT.fullmatch(sentence, found[first - 1].end(), found[first].start()):
+        first -= 1
+    return joined([_content(match).rstrip(".,;") for match in found[first:]])

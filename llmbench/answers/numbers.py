@@ -21,14 +21,14 @@ multiplied out ("18 million", "70k").
 import re
 
 from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
-from llmbench.answers.stated import boxes, cues, is_cut, is_retracted
+from llmbench.answers.stated import Cue, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
 
 _MAX_LENGTH = 60
 """Characters; a longer run of digits is no answer."""
 _NUMBER = re.compile(
-    r"(?<![A-Za-z_\d.,])(?P<sign>(?<![\d)%])[-+])?\s?(?:\$|€|£|¥)?\s?(?P<second>-)?"
+    r"(?<![A-Za-z_\d.,^])(?P<sign>(?<![\d)%])[-+])?\s?(?:\$|€|£|¥)?\s?(?P<second>-)?"
     r"(?P<value>\d+\s\d+/\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?(?:\s?/\s?\d+(?:\.\d+)?)?|\.\d+)"
     r"(?P<scale>\s?(?:thousand|million|billion|trillion)\b|[kK]\b)?"
 )
@@ -45,12 +45,19 @@ _LIST_NUMBER = re.compile(
     r"(?m)^\s*(?:\(?\d+[.)]\s+|[-*•]\s+)|\b(?:step|case|example|part|question|problem|option|figure)\s+#?\d+\b",
     re.IGNORECASE,
 )
-_CHAIN = re.compile(r"[\s\d.,+\-*/×÷·x()$€£%^]*=\s*(?=[\s($€£-]*[\d.])")
+_CLAUSE = r"\b(?:where|since|because|as|if|when|with|for|so|and|which|given|assuming)\b"
+_CHAIN = re.compile(
+    rf"(?:[\s\d.,+\-*/×÷·x()$€£%^]*|(?:(?!{_CLAUSE})(?:[^=,;:()\n.!?]|\.(?=\d)|,(?=\d{{3}})))*)=\s*(?=[\s($€£-]*[\d.])"
+)
 _LEAD = re.compile(
     r"(?:[\s:*_>=#`(]|\b(?:approximately|about|exactly|simply|just|therefore|thus|that|a total of|only|roughly|around|equal to|rs\.?|usd)\b)*",
     re.IGNORECASE,
 )
 _MACROS = (
+    (
+        re.compile(r"\(\s*=[^()]*\)|(?<=[A-Za-z])(\s*\}?)\s*\^\s*(?:\{\s*-?\d+\s*\}|\d)"),
+        r"\1 ",
+    ),  # "(= 9 * 2)", "m^2"
     (re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}"), r" \1 "),
     (re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"\1/\2"),
     (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)\s?(?=\d{3})"), ","),
@@ -76,13 +83,24 @@ def _stated(text: str, *, complete: bool = True) -> str | None:
     kept = [box for box in boxes(text) if not is_retracted(text, box) and (complete or not is_cut(text, box))]
     found = [(box.start, _in_box(box.content)) for box in kept]
     found += [
-        (cue.end, _behind_cue(cue.rest))
+        (cue.end, _behind_cue(_unlisted(text, cue)))
         for cue in cues(text)
         if complete or cue.end + len(cue.rest) < len(text) or not _may_be_cut(cue.rest)
     ]
     return next(
         (number for _, number in sorted(found, reverse=True, key=lambda item: item[0]) if number), None
     )
+
+
+def _unlisted(text: str, cue: Cue) -> str:
+    """What follows a cue, without the dash of a list that begins on the next line; any other dash is a sign."""
+    starts_line = text[: cue.end].rstrip(" *_").endswith("\n")
+    return re.sub(r"^[-•]\s+", "", cue.rest) if starts_line else cue.rest
+
+
+def _joined_sign(text: str) -> str:
+    """The text with its sign next to its number: "- 3" as "-3"."""
+    return re.sub(r"^\s*([-+])\s+(?=[$€£¥]?\s?[\d.])", r"\1", text)
 
 
 def _may_be_cut(rest: str) -> bool:
@@ -126,7 +144,7 @@ _SIGNS = str.maketrans("×·÷x", "**/*")
 
 
 def _in_box(content: str) -> str | None:
-    content = _simple(content).rpartition("=")[2]
+    content = _joined_sign(_simple(content).rpartition("=")[2])
     start = re.search(rf"(?<!\w){_VALUE}", content)
     if _EITHER.search(content):
         return content.strip()
@@ -143,7 +161,7 @@ def _behind_cue(rest: str) -> str | None:
         return None
     rest = _simple(block[0])
     lead = _LEAD.match(rest)
-    rest = rest[lead.end() :] if lead else rest
+    rest = _joined_sign(rest[lead.end() :] if lead else rest)
     if re.match(r"[-+]?\s?[$€£¥]?\s?-?\.?\d", rest):
         return _first(rest)
     if _EITHER.match(rest):

@@ -23,7 +23,7 @@ class Box:
     content: str
 
 
-_BOX = re.compile(r"\\?\b(?:boxed|fbox|framebox)\b[ \t]*(?P<brace>\{)?|\\(?:boxed|fbox)(?=\d|\\)")
+_BOX = re.compile(r"\\?\b(?:(?:begin)?boxed|fbox|framebox)\b[ \t]*(?P<brace>\{)?|\\(?:boxed|fbox)(?=\d|\\)")
 _NESTED_BOX = re.compile(r"\s*\\?(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE_CONTENT = re.compile(r"\s*(?P<content>[^\s$]+)")
@@ -33,26 +33,52 @@ _PLACEHOLDERS = re.compile(
     re.IGNORECASE,
 )
 # Between boxes that are parts of one answer: "$\boxed{1}$ and $\boxed{-2}$", "$x=\boxed{1}$, $y=\boxed{2}$".
+_GAP = r"(?:[\s$()\[\]~]|\\[,;:! ()\[\]]|\\q?quad(?![A-Za-z]))*"
+_NOUN_BETWEEN = r"(?:(?!(?:is|was|are|then|so|thus|hence|which|there|that)\b)[a-z]{2,15}\s+)?"
 _CONNECTOR = re.compile(
-    r"[\s$\\()\[\]]*(?:,|;|(?:,\s*)?\b(?P<word>and|or)\b|\\text\{\s*(?:and|or)\s*\})?[\s$\\()\[\],]*"
-    r"(?:\\q?quad)?\s*(?:[A-Za-z](?:_\{?\w\}?)?\s*=\s*)?"
+    rf"{_GAP}(?:\\text\{{\s*,?\s*(?:and|or)\s*\}}|{_NOUN_BETWEEN}(?:,\s*)?\b(?:and|or)\b|,|;)?{_GAP}(?:[A-Za-z](?:_\{{?\w+\}}?)?\s*=\s*)?"
 )
+_SYMBOLS = re.compile(r"\W*(?:\\\{\s*\\\}|[∅∞])\W*")
+_BEFORE = 30
+"""Characters before a box in which a sign or a denial is looked for."""
+_ALTERNATIVE = re.compile(r"\}[\s$\\)\]]*,?\s*n?or\b[\s$\\(\[]*$", re.IGNORECASE)
+_MAX_CONNECTOR = 60
+_DENIED_BOX = re.compile(
+    r"(?:\b(?:not|never|rather\s+than|instead\s+of)|n't|\\neq?|≠)[\s$*\\(\[]*$", re.IGNORECASE
+)
+_SIGN = re.compile(r"(?:\$|\\\(|\\\[|=|\\approx)\s*(?P<sign>-|\\pm|±)\s*$")
 
 
 def boxes(text: str) -> list[Box]:
-    r"""All closed boxes that hold something, outermost first where they nest; `\boxed 5` counts, an unclosed box does not."""
+    r"""All closed boxes that hold something, outermost first where they nest; `\boxed 5` counts, an unclosed box does not.
+
+    A sign directly before a box (`$-\boxed{5}$`) is part of it. A box behind "not" is denied, and left out.
+    """
     found: list[Box] = []
     closers = closing_braces(text)
+    is_denied: object = False
     position = 0
     while match := _BOX.search(text, position):
         position = match.end()
         box = _braced_box(text, match, closers) if match["brace"] else _bare_box(text, match)
         if box is None:
             continue
-        if not _PLACEHOLDERS.fullmatch(box.content):
-            found.append(box)
+        before = text[max(0, box.start - _BEFORE) : box.start]
+        is_empty = _PLACEHOLDERS.fullmatch(box.content) and not _SYMBOLS.fullmatch(box.content)
+        is_denied = _DENIED_BOX.search(before) or (is_denied and _ALTERNATIVE.search(before))
+        if not is_empty and not is_denied:
+            found.append(_signed(box, before))
         position = box.end
     return found
+
+
+def _signed(box: Box, before: str) -> Box:
+    sign = _SIGN.search(before)
+    if sign is None:
+        return box
+    is_sum = re.search(r"(?<=[^\s(\[{^])\s*[-+]", box.content)
+    content = f"({box.content})" if is_sum else box.content
+    return Box(box.start, box.end, f"{sign['sign']} {content}" if "m" in sign["sign"] else f"-{content}")
 
 
 def _braced_box(text: str, match: re.Match[str], closers: Mapping[int, int]) -> Box | None:
@@ -120,7 +146,11 @@ def last_boxed(text: str) -> Box | None:
     start = last.start
     for earlier in reversed(found[:-1]):
         connector = text[earlier.end : start]
-        if not connector.strip(" $\n\\()[]") or not _CONNECTOR.fullmatch(connector):
+        if (
+            len(connector) > _MAX_CONNECTOR
+            or not connector.strip(" $\n\\()[]")
+            or not _CONNECTOR.fullmatch(connector)
+        ):
             break
         start = earlier.start
         parts.insert(0, earlier.content)

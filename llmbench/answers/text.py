@@ -21,12 +21,16 @@ _END_OF_TURN = re.compile(
     r"(?:<\|(?:im_end|eot_id|endoftext|end|return|end_of_text)\|>|</s>|<eos>|<end_of_turn>)\Z"
 )
 
+_OTHER_TURN = re.compile(
+    r"<\|(?:im_start|im_end|eot_id|endoftext|end_of_text|start_header_id|user|return)\|>|<(?:start|end)_of_turn>"
+)
+
 # Full-width forms stand 0xFEE0 above ASCII (Unicode block U+FF00); the rest are marks that models use as ASCII.
 _FULL_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F)}
 _MARKS = str.maketrans("。、【】「」『』\u00a0\u2009\u202f\u3000−‐‑∶", '.,[]""""    ---:')
 _TRANSLATION = {**_FULL_WIDTH, **_MARKS, 0x200B: None, 0xFEFF: None}
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?:[*_\"')\]]*)\s+|\n")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?:[*_\"')\]$]|\\[\])])*\s+|\n")
 
 
 def strip_thinking(text: str) -> str:
@@ -81,14 +85,23 @@ def _without_channels(text: str) -> str:
     return "" if _HARMONY_ANALYSIS.match(text) else text
 
 
+def _first_turn(text: str) -> str:
+    """The text up to the control token behind which another turn begins ("<|im_start|>user"), if anything stands before one."""
+    return next((turn for turn in _OTHER_TURN.split(text) if turn.strip()), text)
+
+
 def prepare(text: str) -> str:
     """The text that answers are looked for in: no thinking, full-width punctuation made ASCII, lines ending in newlines."""
-    return strip_thinking(text).translate(_TRANSLATION).replace("\r\n", "\n").replace("\r", "\n")
+    return _first_turn(strip_thinking(text)).translate(_TRANSLATION).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def prepare_cut(text: str) -> str:
     """`prepare` for a text that was cut off, with the line end or end-of-turn mark at its end kept, as a newline."""
-    ended = text.endswith(("\n", "\r")) or _END_OF_TURN.search(text.rstrip(), max(0, len(text.rstrip()) - 20))
+    ended = (
+        text.endswith(("\n", "\r"))
+        or _OTHER_TURN.search(text)
+        or _END_OF_TURN.search(text.rstrip(), max(0, len(text.rstrip()) - 20))
+    )
     return prepare(text) + ("\n" if ended else "")
 
 

@@ -2,20 +2,27 @@ r"""The policies of equality.
 
 | answers | equal where | source or reason |
 |---|---|---|
-| numbers | exactly, as rationals; mixed numbers, repeating decimals, thousands' commas and scales ("5 million") are read | MATH asks for exact answers |
-| rounded decimals | never below six decimals; from six on (and six digits) the exact value must round to it | math-verify's precision, without its blindness for small numbers |
+| numbers | exactly, as rationals; mixed numbers, repeating decimals ("0.1666...": a period written twice), thousands' commas, scales ("5 million") and parts ("7 hundredths") are read | MATH asks for exact answers |
+| rounded decimals | never below six decimals; from six on (and six digits) the exact value must round to it, or go on with its digits where "..." follows | math-verify's precision, without its blindness for small numbers |
+| other constants | to hundreds of digits and relative to their size, so that 1/1999! and 1/2001! differ | symbolic.py |
 | percent | 15%, 15 and 0.15 if at least one has the sign; 10 and 0.1 do not | the table of edge cases |
-| units, degrees, currency | left out on one side: equal; different known units: not | units.py |
+| units, degrees, currency | left out on one side: equal; different known units: not, nor a.m. and p.m., north and south, May and June | units.py |
 | number bases | the digits; a base left out by the answer is that of the question, one that only the answer has differs | the same table |
+| residues | the modulus may be left out; two must be the same | |
 | qualifiers | "at least", "or more", "less than", "not" and the like must stand on both sides or on none | words.py |
-| equations | of one with a value ("x = 5", 5) the last member counts, unless it equates different numbers; "x=1, x=2" is a list; two equations if one is a multiple of the other | |
-| lists, sets | as sets, whatever the order; `\pm` is two values | math-verify |
-| tuples, points | in order; parentheses may be missing, a column vector may be written as a tuple, "x=8, y=-2" is (8,-2) | |
-| intervals | both ends and both brackets; unions in any order | |
-| inequalities | with an interval if the gold is one or says "x \in"; a bare interval as gold asks for interval notation | math-verify |
-| matrices | cell by cell; the brackets' form says nothing | |
-| words | without case, articles, punctuation; a choice's letter with or without parentheses | |
-| expressions | the same value at random points; the form (factored, expanded) is not graded | symbolic.py |
+| names | the case and primes of symbols count ($R$ and $r$, $f'$ and $f$), a point's name may be left out | |
+| equations | of one with a value ("x = 5", 5) the last member counts, unless it equates different numbers; "x=1, x=2" is a list; two equations if one is a multiple of the other; a condition ("11a + c = 7") is not its side | |
+| lists, sets | as sets, whatever the order; `\pm` is two values; braces without a backslash are nothing | math-verify |
+| tuples, points | in order; parentheses may be missing, a column vector may be written as a tuple, "x=8, y=-2" is (8,-2), in that order or by name | |
+| intervals | both ends and both brackets; unions in any order; set builders, "all real numbers" and $\mathbb{R} \setminus \{1\}$ are unions | reals.py |
+| inequalities | with an interval if the gold is one or says "x \in"; a bare interval as gold asks for interval notation; "or" is a union, a comma an intersection where there is one | math-verify |
+| ratios | 1:2:3 and 2:4:6; two numbers are a quotient too, unless they may be a time (10:30) | |
+| matrices | cell by cell; the brackets' form says nothing; sums and products are worked out | |
+| words | without case, articles, punctuation, but word for word ("I and II" is not "III"); a choice's letter with or without parentheses | |
+| expressions | the same value at random points; the form (factored, expanded) is not graded; derivatives and gcd of symbols only as they are written | symbolic.py |
+| angles | degrees inside a function are degrees: $\tan 20^\circ$ is $\cot 70^\circ$; 90° is 90, not $\frac{\pi}{2}$ | |
+
+How other graders' tables compare, and what differs on purpose, is in docs/grading.md.
 """
 
 import re
@@ -25,9 +32,11 @@ from itertools import product
 from llmbench.equivalence import structure
 from llmbench.equivalence.latex import clean, fold
 from llmbench.equivalence.rational import rational
+from llmbench.equivalence.reals import as_union
 from llmbench.equivalence.relations import Equal, relation, same_by_relation
 from llmbench.equivalence.structure import Bracketed
-from llmbench.equivalence.units import conflict, split_unit
+from llmbench.equivalence.symbolic import same_expression
+from llmbench.equivalence.units import conflict, currency, split_unit
 from llmbench.equivalence.values import same_value
 from llmbench.equivalence.words import choice_letter, qualifiers, same_text
 
@@ -35,6 +44,7 @@ MAX_LENGTH = 2_000
 """Characters. A longer answer is equal only to itself."""
 _MAX_ITEMS = 40
 _MAX_DEPTH = 8
+_PAIR = 2
 
 
 def math_equal(gold: str, answer: str) -> bool:
@@ -45,8 +55,16 @@ def math_equal(gold: str, answer: str) -> bool:
         return False
     if qualifiers(gold) != qualifiers(answer) and not choice_letter(clean(gold)):
         return False
+    if conflict(_units(gold), _units(answer)):
+        return False
     pairs = product(_readings(clean(gold)), _readings(clean(answer)))
     return any(_equal(one, other, 0) for one, other in pairs)
+
+
+def _units(text: str) -> frozenset[str]:
+    cleaned = clean(text)
+    percent = frozenset({"unit:percent"} if cleaned.endswith("%") else ())
+    return currency(text) | split_unit(cleaned)[1] | percent
 
 
 def integer_equal(gold: str, answer: str) -> bool:
@@ -72,12 +90,12 @@ def choice_equal(gold: str, answer: str) -> bool:
     return bool(one) and one == other
 
 
-_COMMAS = re.compile(r"(?<![\d.,_^{\[(])-?\d{1,3}(?:,\d{3})+(?![\d,])")
+_COMMAS = re.compile(r"(?<![\d.,_^{\[(])-?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?![\d,])")
 
 
 def _readings(text: str) -> list[str]:
     """`1,234` is a number or, less likely, a list; in brackets a tuple or, less likely, a number."""
-    joined = _COMMAS.sub(lambda match: match[0].replace(",", ""), text)
+    joined = _COMMAS.sub(lambda match: re.sub("[, ]", "", match[0]), text)
     return [text] if joined == text else [joined, text]
 
 
@@ -100,6 +118,8 @@ def _as_lists(gold: str, answer: str, equal: Equal) -> bool:
         return False
     if structure.bracketed(gold) and not _is_set(gold) and not _is_set(answer):
         return False  # a tuple as gold has an order
+    if [_has_several_names(text) for text in (gold, answer)].count(True) == 1:
+        return False  # "x=1, y=2" has one too, though not against "y=2, x=1"
     if _is_set(gold) or _is_set(answer) or structure.bracketed(answer) is None:
         return _same_set(one, other, equal)
     inner = structure.bracketed(answer)
@@ -144,8 +164,14 @@ def _as_tuples(gold: str, answer: str, equal: Equal) -> bool:
     """Points, intervals and vectors: in order, and intervals with the same brackets."""
     if structure.matrix(gold) and structure.matrix(answer):
         return False  # a row is no column
-    one, other = _tuple(gold), _tuple(answer)
-    if one is None or other is None or one.is_set or other.is_set or len(one.items) != len(other.items):
+    names = structure.point_name(gold), structure.point_name(answer)
+    if all(names) and names[0] != names[1]:
+        return False
+    return any(_same_tuple(*pair, equal) for pair in product(_tuples(gold), _tuples(answer)))
+
+
+def _same_tuple(one: Bracketed, other: Bracketed, equal: Equal) -> bool:
+    if one.is_set or other.is_set or len(one.items) != len(other.items):
         return False
     if (one.is_interval or other.is_interval) and (one.opening, one.closing) != (
         other.opening,
@@ -155,21 +181,36 @@ def _as_tuples(gold: str, answer: str, equal: Equal) -> bool:
     return len(one.items) <= _MAX_ITEMS and _all_equal(one.items, other.items, equal)
 
 
-def _tuple(text: str) -> Bracketed | None:
-    """Values in order; for a gold or answer without parentheses those of the list, and the values of "x=8, y=-2"."""
+def _tuples(text: str) -> list[Bracketed]:
+    """Values in order; without parentheses those of the list, and of "y=-2, x=8" the values as named or by name."""
     found = structure.bracketed(text)
     if found:
-        return found
+        return [found]
     cells = structure.flat_vector(text)
     if cells and len(cells) > 1:
-        return Bracketed("(", tuple(cells), ")")
+        return [Bracketed("(", tuple(cells), ")")]
     parts = structure.split_top(text, ",")
     if len(parts) == 1:
-        return None
+        return []
+    named = _named(parts)
+    if not named:
+        return [Bracketed("(", tuple(parts), ")")]
+    is_alphabetic = all(re.fullmatch("[a-z]", name) for name, _ in named)
+    orders = [named, sorted(named)] if is_alphabetic and sorted(named) != named else [named]
+    return [Bracketed("(", tuple(value for _, value in order), ")") for order in orders]
+
+
+def _named(parts: Sequence[str]) -> list[tuple[str, str]] | None:
+    """Name and value of each part, where all of them are equations such as `x = 8`."""
     relations = [relation(part) for part in parts]
-    if all(found and found.is_equation and structure.is_name(found.members[0]) for found in relations):
-        parts = [found.value for found in relations if found]
-    return Bracketed("(", tuple(parts), ")")
+    if not all(found and found.is_equation and structure.is_name(found.members[0]) for found in relations):
+        return None
+    return [(found.members[0], found.value) for found in relations if found]
+
+
+def _has_several_names(text: str) -> bool:
+    named = _named(structure.split_top(text, ","))
+    return named is not None and len({name for name, _ in named}) > 1
 
 
 def _all_equal(one: Sequence[str], other: Sequence[str], equal: Equal) -> bool:
@@ -181,8 +222,44 @@ def _as_unions(gold: str, answer: str, equal: Equal) -> bool:
     return max(len(one), len(other)) > 1 and len(one) == len(other) and _same_set(one, other, equal)
 
 
+def _as_real_sets(gold: str, answer: str, equal: Equal) -> bool:
+    """Set builders, "all real numbers" and the line less points, as unions of intervals."""
+    one, other = as_union(gold), as_union(answer)
+    return (one is not None or other is not None) and equal(one or gold, other or answer)
+
+
+def _as_ratios(gold: str, answer: str, equal: Equal) -> bool:
+    """`1:2:3` and `2:4:6`; two numbers that may be a time, such as 10:30, are not reduced."""
+    one, other = structure.ratio(gold), structure.ratio(answer)
+    if one is None or other is None or len(one) != len(other):
+        return False
+    if any(all(rational(part) == 0 for part in parts) for parts in (one, other)):
+        return False
+    if structure.is_time(one) or structure.is_time(other):
+        return [rational(part) for part in one] == [rational(part) for part in other]
+    return all(
+        equal(f"({one[0]}) \\cdot ({part})", f"({other[0]}) \\cdot ({gold_part})")
+        for gold_part, part in zip(one[1:], other[1:], strict=True)
+    )
+
+
+_RESIDUE = re.compile(
+    r"(?P<value>.*?)\s*(?:\\pmod\s*|\(\s*(?:\\text\{\s*)?\\?mod\b\s*\}?)\s*\{?\s*(?P<modulus>\w+)\s*\}?\s*\)?"
+)
+
+
+def _as_residues(gold: str, answer: str, equal: Equal) -> bool:
+    r"""`3 \pmod{7}` and 3; two moduli must be the same."""
+    one, other = _RESIDUE.fullmatch(gold), _RESIDUE.fullmatch(answer)
+    if (one is None and other is None) or (one and other and one["modulus"] != other["modulus"]):
+        return False
+    return equal(one["value"] if one else gold, other["value"] if other else answer)
+
+
 def _as_matrices(gold: str, answer: str, equal: Equal) -> bool:
     one, other = structure.matrix(gold), structure.matrix(answer)
+    if (one is None) != (other is None) and min(text.count("\\begin{") for text in (gold, answer)) > 0:
+        return same_expression(gold, answer)  # a sum or product of matrices
     if one is None or other is None or [len(row) for row in one] != [len(row) for row in other]:
         return False
     return all(_all_equal(row, others, equal) for row, others in zip(one, other, strict=True))
@@ -217,10 +294,17 @@ def _is_plural(text: str) -> bool:
         structure.bracketed(text) is not None
         or relation(text) is not None
         or len(structure.split_top(text, ",")) > 1
+        or _is_no_quotient(text)
         or "\\begin{" in text
         or "\\cup" in text
         or "\\pm" in text
     )
+
+
+def _is_no_quotient(text: str) -> bool:
+    """Whether it is a ratio of three, or a time: two numbers with a colon are a quotient only in lowest terms."""
+    parts = structure.ratio(text)
+    return parts is not None and (len(parts) > _PAIR or structure.is_time(parts))
 
 
 def _same_percentage(one: str, other: str, equal: Equal) -> bool:
@@ -240,6 +324,9 @@ _COMPARISONS: tuple[Callable[[str, str, Equal], bool], ...] = (
     _as_lists,
     _as_tuples,
     _as_unions,
+    _as_real_sets,
+    _as_ratios,
+    _as_residues,
     _as_matrices,
     same_by_relation,
     _as_single_values,

@@ -52,6 +52,8 @@ def _bounded(value: Any, mp: Any) -> Any:  # noqa: ANN401
 
 
 def _symbol(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
+    if expression.name == "e":
+        return +mp.e
     return mp.mpc(0, 1) if expression.name == "i" else point[expression.name]
 
 

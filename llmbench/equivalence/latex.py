@@ -8,14 +8,20 @@ r"""LaTeX and plain mathematics brought into one form, so that spelling makes no
 # ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
+from collections.abc import Callable
 
-ROW = "\ue000"
-"""Stands for `\\\\`."""
+from llmbench.equivalence.notation import (
+    ROW,
+    angles_in_radians,
+    joined_units,
+    repeating_decimals,
+    without_alignment,
+)
 
 _UNICODE = {
     "−": "-", "–": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "π": r"\pi ",
     "∞": r"\infty ", "°": r"^{\circ}", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "±": r"\pm ",
-    "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "≈": r"\approx ", "≡": r"\equiv ",
+    "∓": r"\mp ", "º": r"^{\circ}", "˚": r"^{\circ}", "∨": r"\lor ", "∧": r"\land ", "ℝ": r"\mathbb{R}", "∖": r"\setminus ", "∣": "|", "∠": r"\angle ", "¢": r"\text{ cents}", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "≈": r"\approx ", "≡": r"\equiv ",
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "θ": r"\theta ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ",
     "√": r"\sqrt ", "∛": r"\sqrt[3] ", "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}",
     "¾": r"\frac{3}{4}", "⅕": r"\frac{1}{5}", "⅛": r"\frac{1}{8}", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "％": "%",
@@ -26,10 +32,16 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "012345678
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 _FUNCTIONS = r"arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|gcd|lcm|max|min"
-_SEPARATOR = r"(?:\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]))"
+_OR = r"(?:\\text\{\s*,?\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=\))or(?=\()|\\(?:lor|vee)(?![A-Za-z])(?=.*[=<>\d]))"
+_AND = (
+    r"(?:\\text\{\s*,?\s*and\s*\}|(?<![A-Za-z\\])and(?![A-Za-z])|\\(?:land|wedge)(?![A-Za-z])(?=.*[=<>\d]))"
+)
+_EITHER = "\ue001"  # stands for "or" until it is known what it joins
+_NESTED_TEXT = re.compile(r"\\text\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}")
+_TEXT_LIST = r"^\\text\{([^{}\d]*\s(?:and|or)\s[^{}\d]*)\}$"
 
 # In this order; each brings one spelling into the common one.
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:left|right|middle)\s*\.", ""),
@@ -38,9 +50,19 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d)\s*(?:,\s*\\!|\{,\}|\\[,!;:]|\\ )\s*(?=\d{3}(?!\d))", ""),  # thousands
         (r"(?<=\d)\{,\}", ","),
         (r"\\!", ""),
-        (r"\\(?:[,;: ]|quad|qquad|enspace|thinspace|hspace\{[^{}]*\}|hfill)(?![A-Za-z])|(?<!\\)~", " "),
+        (r"(?:\\q?quad|\\[,;: ]|\\(?:enspace|thinspace|hspace\{[^{}]*\}|hfill)(?![A-Za-z])|(?<!\\)~|\s)+", " "),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
+        (r"\{\s*\{?([^{}]+)\}?\s*\\choose(?![A-Za-z])\s*\{?([^{}]+)\}?\s*\}|^\{?([^{}]+)\}?\s*\\choose(?![A-Za-z])\s*\{?([^{}]+)\}?$", r"\\binom{\1\3}{\2\4}"),
+        (r"(?:\{\s*\})?[_^]\s*\{?(\d+|n)\}?\s*(?:\\text\{)?C\}?\s*_\s*(?:\{(\w+)\}|(\w))", r"\\binom{\1}{\2\3}"),
+        (r"\\log\s*_\s*\{?\s*e\s*\}?", r"\\ln "),
+        (r"(?<=\d)(?::00)?(\s*\\text\{\s*|\s+|(?<=:\d\d))([AaPp])(?:\.\s?[Mm](?![A-Za-z])\.?|[Mm](?![A-Za-z]))", lambda match: f"{match[1]} {match[2].lower()}m"),
+        (r"\\text\{\s*(?:negative|minus)\s+([\d.,/]+)\s*\}|(?:\\text\{\s*(?:negative|minus)\s*\}|(?<![A-Za-z])(?:negative|minus)\s)\s*(?=[\d\\])", r"-\1"),
+        (r"\\Bbb\s*|\\mathbb\s*(?=[A-Z])|\\mathbf(?=\{R\})", r"\\mathbb"),
+        (r"\\(?:reals|R)(?![A-Za-z])|\\mathbb(?:R|\{\s*R\s*\})", r"\\mathbb{R}"),
+        (r"\\(?:backslash|smallsetminus)(?![A-Za-z])|(?<=\\mathbb\{R\})\s*-(?=\s*\\[{l])", r"\\setminus "),
+        (r"\\\{\s*\\\}", r"\\emptyset "),
+        (r"\\cent(?![A-Za-z])", r"\\text{ cents}"),
         (r"\\operatorname\*?\s*\{\s*(" + _FUNCTIONS + r")\s*\}", r"\\\1 "),
         (r"\\(?:textbf|textit|textrm|textnormal|textsf|texttt|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox|operatorname\*?|emph|bold|boldsymbol|bm)\s*\{", r"\\text{"),
         (r"\\text\s*\{\s*\}", ""),
@@ -65,13 +87,15 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![A-Za-z\d])(\d+\.?\d*)[eE]([-+]?\d+)(?![\d.A-Za-z])", r"\1\\times 10^{\2}"),
         (r"\*\*", "^"),
         (r"\\ast(?![A-Za-z])", "*"),
-        (r"\^\s*\\?\s*prime", "'"),
+        (r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|(\\?\s*prime))", lambda match: "'" * match[0].count("prime")),
         (r"\\pounds|\\euro|\\(?=\$)", ""),
         (r"[$€£¥]|(?<![A-Za-z])(?:USD|US\$)(?![A-Za-z])", ""),
         (r"\s*(?:\\%|\\text\{\s*(?:\\?%|percent)\s*\}|(?<![A-Za-z])(?:percent|pct)(?![A-Za-z]))", "%"),
         (r"\^\s*\{?\s*\\circ\s*\}?\s*(?:(?:\\text\{\s*)?[CFK](?:\s*\})?(?=\s*$))?|\\(?:degree|deg|degrees)(?![A-Za-z])", r"\\text{ degrees}"),
         (r"\^\s*\{\s*\\text\{\s*(?:st|nd|rd|th)\s*\}\s*\}|(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])", ""),
-        (r"\s*,?\s*" + _SEPARATOR + r"\s*", ", "),
+        (_TEXT_LIST, lambda match: ", ".join(f"\\text{{{part}}}" for part in re.split(r",?\s+(?:and|or)\s+|,\s*", match[1].strip()))),
+        (r"\s*,?\s*" + _OR + r"\s*", f" {_EITHER} "),
+        (r"\s*,?\s*" + _AND + r"\s*", ", "),
         (r"\\text\{\s*,\s*\}|;", ","),
         (r"\\colon(?![A-Za-z])", ":"),
         (r"\\ldots|\\dots|\\cdots", r"\\dots "),
@@ -89,6 +113,8 @@ _WRAPPED = tuple(
         r"\\\((.*)\\\)",
         r"\\\[(.*)\\\]",
         r"\*\*(.*)\*\*",
+        r"\\text\s*\{\s*(-?\s*\\?[$€£¥]?\s*[\d.,]*\d)\s*\}",
+        r"\\text\s*\{\s*\$([^$]*)\$\s*\}",
         r"`+([^`]*)`+",
         r"\"(.*)\"",
     )
@@ -97,29 +123,58 @@ _WRAPPED = tuple(
 
 def clean(text: str) -> str:
     """The common form; see the module."""
-    text = _unwrapped(text)
+    text = _unwrapped(repeating_decimals(re.sub(r"\s+", " ", text)))
     text = re.sub("[⁰¹²³⁴-⁹⁻⁺ⁿ]+", lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
     text = re.sub("[₀-₉]+", lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
     text = re.sub(
         r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[a-z]))", lambda match: f"\\sqrt{{{match[1] or match[2]}}}", text
     )
     text = text.translate(_TRANSLATION)
-    text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text) if "matrix" not in text and "array" not in text else text
+    text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text) if "\\begin" not in text else text
     text = re.sub(r"\\\\(?:\[[^\]]*\])?", ROW, text)
+    text = without_alignment(text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
-    text = _grouped_arguments(text)
+        if "\\text" in text:
+            text = _NESTED_TEXT.sub(r"\\text{\1}", text)
+    text = angles_in_radians(joined_units(re.sub(r"\s+", " ", text)))
+    text = _grouped_arguments(_without_bare_braces(text))
     text = _LETTER_IN_TEXT.sub(lambda match: next(group for group in match.groups() if group), text)
+    text = _alternatives_as_list(text)
     return re.sub(r"\s+", " ", text).strip(f" ,{ROW}").rstrip(".:\\").strip()
 
 
+def _without_bare_braces(text: str) -> str:
+    """`{1, 2}` without the braces around the whole, which LaTeX does not show."""
+    stripped = text.strip()
+    is_wrapped = stripped.startswith("{") and closing(stripped, 0) == len(stripped) - 1
+    return stripped[1:-1] if is_wrapped else text
+
+
+_COMPARES = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![A-Za-z])")
+
+
+def _alternatives_as_list(text: str) -> str:
+    r"""Commas for "or", but `\lor` between inequalities, of which a comma would say less."""
+    is_bound = all(_COMPARES.search(part) for part in text.split(_EITHER))
+    return re.sub(rf"\s*{_EITHER}\s*", r" \\lor " if is_bound else ", ", text)
+
+
+_ANNOUNCED = re.compile(
+    r"(?P<text>\\text\s*\{)?\s*(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\s*(?:is|:|=)\s*:?\s*(?=\S)(?!\s*\})",
+    re.IGNORECASE,
+)
+
+
 def _unwrapped(text: str) -> str:
-    """Without delimiters of mathematics, emphasis or a box around the whole."""
+    """Without delimiters of mathematics, emphasis, a box or "The answer is" around the whole."""
     while True:
-        text = text.strip().rstrip(".,; \n")
+        text = re.sub(r"[,;. \n]+$", "", text.strip())
         inner = next((match[1] for pattern in _WRAPPED if (match := pattern.fullmatch(text))), None)
         if inner is None and (match := re.match(r"\\(?:boxed|fbox)\s*\{", text)):
             inner = text[match.end() : -1] if closing(text, match.end() - 1) == len(text) - 1 else None
+        if inner is None and (match := _ANNOUNCED.match(text)):
+            inner = (match["text"] or "") + text[match.end() :]
         if inner is None:
             return text
         text = inner
@@ -210,4 +265,5 @@ def fold(text: str) -> str:
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"\\cdot|\\times|\*", "*", text)
+    text = re.sub(r"(?<=\d)\s+(?=\d)", "_", text)  # "1 2" is not 12
     return _SPACE_FREE.sub("", text)

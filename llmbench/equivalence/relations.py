@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llmbench.equivalence.latex import fold
 from llmbench.equivalence.rational import rational
+from llmbench.equivalence.reals import solutions
 from llmbench.equivalence.structure import CLOSING, OPENING, is_name, split_top
 from llmbench.equivalence.symbolic import proportional
 
@@ -83,16 +84,40 @@ def same_by_relation(gold: str, answer: str, equal: Equal) -> bool:
     one, other = relation(gold), relation(answer)
     if any(found and _contradicts(found) for found in (one, other)):
         return False
+    sets = _sets(gold, one, answer, other)
+    if sets is not None:
+        return bool(sets) and equal(*sets)
     if one and other:
         return _same_relation(one, other, equal)
-    if one:
-        return _relation_is_value(one, answer, equal)
-    if other and (other.is_membership or other.is_equation):
-        is_zeros = (
-            _is_condition(other) and other.value == "0"
-        )  # "x^2 - 4 = 0" is a way to the answer, not the answer 0
-        return not is_zeros and equal(gold, other.value)
-    return False
+    found, value = (one, answer) if one else (other, gold)
+    if found is None or not (found.is_membership or found.is_equation):
+        return False
+    return _gives_value(found, is_gold=one is not None) and (
+        equal(found.value, value) if one else equal(value, found.value)
+    )
+
+
+def _sets(
+    gold: str, one: Relation | None, answer: str, other: Relation | None
+) -> tuple[str, str] | tuple[()] | None:
+    """Both as sets of real numbers where a relation of either bounds something; empty if they bound different variables."""
+    first, second = solutions(gold), solutions(answer)
+    if first and second:
+        return (first.union, second.union) if first.variable == second.variable else ()
+    if first and len(split_top(answer, ",")) > 1:
+        return ()  # "2, 5" is no interval
+    if first and not (other and other.is_inequality):
+        return first.union, other.members[-1] if other and other.is_membership else answer
+    if second and one and one.is_membership:
+        return one.members[-1], second.union
+    return None
+
+
+def _gives_value(found: Relation, *, is_gold: bool) -> bool:
+    """Whether an equation says what something is; as an answer "x + y = 5" may stand for 5, though "x^2 - 4 = 0" not for 0."""
+    if not _is_condition(found):
+        return True
+    return not is_gold and found.value != "0" and rational(found.members[0]) is None
 
 
 def _contradicts(found: Relation) -> bool:
@@ -104,30 +129,33 @@ def _contradicts(found: Relation) -> bool:
     return len(values) > 1 and not decimal
 
 
-def _relation_is_value(one: Relation, answer: str, equal: Equal) -> bool:
-    if one.is_inequality:
-        interval = _interval(one)
-        return interval is not None and equal(interval, answer)
-    return (one.is_membership or one.is_equation) and not _is_condition(one) and equal(one.value, answer)
+# Commands that are no variables; what is left of a member in small letters is.
+_OBJECTS = re.compile(
+    r"\\(?:frac|sqrt|binom|cdot|times|pi|angle|measuredangle|triangle|overline|widehat|text|sin|cos|tan|log|ln)(?![A-Za-z])|m(?=\\angle)"
+)
 
 
 def _is_condition(found: Relation) -> bool:
-    """An equation such as `5x - 7y = 4`, which gives no value to a name."""
+    """An equation such as `5x - 7y = 4` or `4 = 5x - 7y`, which gives no value to a name."""
+    first, last = found.members[0], found.members[-1]
+    if not found.is_equation or is_name(first):
+        return False
+    if re.search(r"[a-z]", _OBJECTS.sub("", fold(first))):
+        return True
     return (
-        found.is_equation
-        and not is_name(found.members[0])
-        and bool(re.search(r"[a-z]", fold(found.members[0])))
+        rational(first) is not None
+        and not is_name(last)
+        and bool(re.search(r"[a-z]", _OBJECTS.sub("", fold(last))))
     )
 
 
 def _same_relation(one: Relation, other: Relation, equal: Equal) -> bool:
     if one.is_membership or other.is_membership:
-        sets = [found.members[-1] if found.is_membership else _interval(found) for found in (one, other)]
-        return sets[0] is not None and sets[1] is not None and equal(sets[0], sets[1])
+        return one.is_membership and other.is_membership and equal(one.members[-1], other.members[-1])
     if one.is_equation and other.is_equation:
         return _same_equation(one, other, equal)
     if one.is_inequality and other.is_inequality:
-        return _same_inequality(one, other, equal)
+        return _same_inequality(one, other)
     return one.operators == other.operators and all(
         equal(*members) for members in zip(one.members, other.members, strict=True)
     )
@@ -147,10 +175,7 @@ def _same_equation(one: Relation, other: Relation, equal: Equal) -> bool:
     return False
 
 
-def _same_inequality(one: Relation, other: Relation, equal: Equal) -> bool:
-    intervals = _interval(one), _interval(other)
-    if intervals[0] and intervals[1]:
-        return _variable(one) == _variable(other) and equal(intervals[0], intervals[1])
+def _same_inequality(one: Relation, other: Relation) -> bool:
     if not len(one.members) == len(other.members) == _PAIR:
         return False
     (operator, sides), (other_operator, other_sides) = _upwards(one), _upwards(other)
@@ -165,35 +190,3 @@ def _upwards(found: Relation) -> tuple[str, tuple[str, ...]]:
     """An inequality of two sides, turned so that the left one is the smaller."""
     operator = found.operators[0]
     return (operator, found.members) if operator in _UPWARDS else (_FLIPPED[operator], found.members[::-1])
-
-
-def _variable(found: Relation) -> str | None:
-    constants = {"\\infty", "\\pi"}
-    return next((member for member in found.members if is_name(member) and member not in constants), None)
-
-
-def _interval(found: Relation) -> str | None:
-    r"""The interval that `x > 2`, `2 < x` or `2 < x \le 5` describes; None for other relations."""
-    if not found.is_inequality:
-        return None
-    members, operators = found.members, found.operators
-    if not set(operators) <= _UPWARDS:
-        members, operators = members[::-1], tuple(_FLIPPED[operator] for operator in operators[::-1])
-    if not set(operators) <= _UPWARDS:
-        return None
-    variable = _variable(found)
-    if len(members) == _PAIR and variable == members[0]:
-        return f"(-\\infty, {members[1]}{_end(operators[0])}"
-    if len(members) == _PAIR and variable == members[1]:
-        return f"{_start(operators[0])}{members[0]}, \\infty)"
-    if len(members) == _PAIR + 1 and variable == members[1]:
-        return f"{_start(operators[0])}{members[0]}, {members[2]}{_end(operators[1])}"
-    return None
-
-
-def _start(operator: str) -> str:
-    return "[" if operator == "\\le" else "("
-
-
-def _end(operator: str) -> str:
-    return "]" if operator == "\\le" else ")"

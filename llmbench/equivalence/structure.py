@@ -1,9 +1,12 @@
 r"""The outer structure of a cleaned answer: lists, brackets, matrices, plus-minus, number bases."""
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmbench.equivalence.latex import ROW, closing, fold
+from llmbench.equivalence.latex import closing, fold
+from llmbench.equivalence.notation import ROW
 
 OPENING = "([{"
 CLOSING = ")]}"
@@ -12,8 +15,17 @@ _MATRIX = re.compile(
     re.DOTALL,
 )
 _ENDS = 2  # of an interval
+_MAX_RATIO = 8
+_INDEXED = r"[A-Za-z](?:_\{?\w+\}?)?'*"
 _NAME = re.compile(
-    r"[A-Za-z](?:_\{?\w+\}?)?'?|\\[a-z]+|[a-z]\([a-z](?:,\s*[a-z])*\)|\\text\{[^{}]*\}|\([a-z](?:,\s*(?:[a-z]|\\[a-z]+))+\)"
+    rf"{_INDEXED}|\\[a-z]+|\\text\{{[^{{}}]*\}}|\([a-z](?:,\s*(?:[a-z]|\\[a-z]+))+\)"
+    rf"|{_INDEXED}(?:\^\{{-1\}})?\((?:[-+]?[\d./]+|[-+]?\\frac\{{\d+\}}\{{\d+\}}|\\?[a-z]+(?:,\s*[a-z])*|[A-Z](?:\s*(?:\||\\cap|\\cup)\s*[A-Z])?)\)"
+    r"|(?:m\s*)?\\(?:angle|measuredangle|triangle|overline|widehat)\s*\{?\s*[A-Z]{1,4}\s*\}?|\\frac\{[A-Z]{2}\}\{[A-Z]{2}\}"
+)
+_TRANSPOSED = re.compile(r"(?<=[)\]])\s*\^\s*\{\s*(?:T|t|\\top|\\intercal|\\text\{T\})\s*\}$")
+_POINT = re.compile(
+    r"(?:\\text\{\s*(?:the )?point\s*\}\s*|(?:the )?point\s+)?(?P<name>[A-Z](?:'|_\{?\w+\}?)?)?\s*(?=\()",
+    re.IGNORECASE,
 )
 
 
@@ -77,10 +89,19 @@ def bracketed(text: str) -> Bracketed | None:
             return None
         inner = text[2:-2].strip()
         return Bracketed("{", tuple(split_top(inner, ",")) if inner else (), "}")
+    text = _TRANSPOSED.sub("", text)
+    if point := _POINT.match(text):
+        text = text[point.end() :]
     if not text or text[0] not in "([" or text[-1] not in ")]" or closing(text, 0) != len(text) - 1:
         return None
     items = tuple(split_top(text[1:-1], ","))
     return Bracketed(text[0], items, text[-1]) if len(items) > 1 else None
+
+
+def point_name(text: str) -> str | None:
+    """The `P` of `P(2, 4)`; None for a tuple without a name."""
+    point = _POINT.match(text)
+    return point["name"] if point and bracketed(text) else None
 
 
 def unparenthesized(text: str) -> str:
@@ -106,7 +127,7 @@ def matrix(text: str) -> list[list[str]] | None:
         start -= 1
     match = _MATRIX.fullmatch(text[start:].strip())
     factor = text[:start].strip().removesuffix("\\cdot").removesuffix("\\times").strip()
-    if match is None or "=" in factor:
+    if match is None or "=" in factor or "\\begin{" in match["body"]:
         return None
     body = match["body"].replace("\\hline", "").strip().removesuffix(ROW)
     rows = [[cell.strip() for cell in row.split("&")] for row in body.split(ROW)]
@@ -154,17 +175,31 @@ def expanded(text: str) -> list[str]:
 _BASED = re.compile(
     r"\(?(?:\\text\{)?(?P<digits>[0-9A-Za-z]*\d[0-9A-Za-z]*)\}?\)?\s*_\s*\{?\s*\(?(?:\\text\{)?\s*(?P<base>[a-z]+|\d{1,2})\s*\}?\)?\s*\}?"
 )
-_IN_WORDS = re.compile(r"\s*(?:\\text\{\s*)?\(?\s*(?:in\s+)?base[\s-]*(\w+)\s*\)?\s*\}?$")
+_IN_WORDS = re.compile(r"\s*,?\s*\(?\s*(?:in\s+)?base[\s-]*(\w+)\s*\)?$")
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10", "twelve": "12", "sixteen": "16"}  # fmt: skip
 
 
 def based(text: str) -> tuple[str, str | None]:
     """Digits and base of `52_8` or `52_{eight}`; None for no base."""
-    match = _BASED.fullmatch(_IN_WORDS.sub(r"_{\1}", text))
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip() if "base" in text else text
+    match = _BASED.fullmatch(_IN_WORDS.sub(r"_{\1}", plain))
     if match is None or not re.match(r"\d", match["digits"]):
         return text, None
     base = _BASES.get(match["base"], match["base"])
     return (match["digits"].lstrip("0") or "0", base) if base.isdigit() else (text, None)
+
+
+def ratio(text: str) -> list[str] | None:
+    """The members of `1:2:3`, at most a handful."""
+    parts = split_top(text, ":")
+    return parts if 1 < len(parts) <= _MAX_RATIO and all(parts) and "=" not in text else None
+
+
+def is_time(parts: Sequence[str]) -> bool:
+    """Whether a ratio may be a time of day: two numbers, the second with two digits and below 60, not in lowest terms."""
+    if len(parts) != _ENDS or not (parts[0].isdecimal() and re.fullmatch("[0-5][0-9]", parts[1])):
+        return False
+    return parts[1].startswith("0") or math.gcd(int(parts[0][:9]), int(parts[1])) != 1
 
 
 def is_blank(text: str) -> bool:

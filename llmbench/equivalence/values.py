@@ -9,8 +9,12 @@ from llmbench.equivalence.words import is_text, numeral, same_text
 
 _ROUNDED_PLACES = 6
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PARTS = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8, "ninths": 9, "tenth": 10, "tenths": 10, "hundredth": 100, "hundredths": 100, "thousandth": 1_000, "thousandths": 1_000}  # fmt: skip
+_FACTORS = {word: Fraction(scale) for word, scale in _SCALES.items()} | {
+    word: Fraction(1, parts) for word, parts in _PARTS.items()
+}
 _SCALED = re.compile(
-    r"(?P<number>[-+\d.,]+)\s*(?:\\text\{\s*)?(?P<scale>hundred|thousand|million|billion|trillion)\s*\}?(?:\s+[a-z]+)?",
+    rf"(?P<number>[-+\d.,]+)(?:\s|-|\\text\{{)*(?P<scale>{'|'.join(_FACTORS)})\b\s*\}}?(?:\s+[a-z]+)?\}}?",
     re.IGNORECASE,
 )
 
@@ -26,7 +30,7 @@ def _value(text: str) -> Fraction | None:
     scaled = _SCALED.fullmatch(text)
     if scaled:
         number = rational(scaled["number"])
-        return None if number is None else number * _SCALES[scaled["scale"].lower()]
+        return None if number is None else number * _FACTORS[scaled["scale"].lower()]
     return rational(text)
 
 
@@ -46,7 +50,7 @@ def _same_number(one: str, other: str) -> bool:
     if values[0] is not None and values[1] is not None:
         return values[0] == values[1] or _rounded(one, values[0], other) or _rounded(other, values[1], one)
     for exact, decimal in ((one, other), (other, one)):
-        if _is_precise(decimal) and rounds_to(exact, _digits(decimal)):
+        if _is_precise(decimal) and rounds_to(exact, _digits(decimal), cut=decimal.endswith("\\dots")):
             return True
     return same_expression(one, other)
 

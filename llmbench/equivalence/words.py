@@ -9,13 +9,18 @@ _FUNCTIONS = re.compile(
     r"\\[A-Za-z]+|(?<![A-Za-z])(?:sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm)(?![A-Za-z])"
 )
 _WORD = re.compile(r"[A-Za-z]{3,}")
-_FILLING = re.compile(r"\b(?:the|a|an)\b|[\s.,;:!?'\"`*_{}()\[\]\\-]")
+_ARTICLE = re.compile(r"\b(?:[Tt]he|[Aa]n|[Aa](?=\s+[a-z]))(?=\s+[A-Za-z])")
+_FILLING = re.compile(r"[\s.,;:!?'\"`*_{}()\[\]\\-]+")
+_SHORT = 2  # letters; shorter words, such as "I" and "II", are not run together
 _LETTER = re.compile(r"\(?(?P<letter>[A-J])\)?[.:)]?")
 _LETTER_FIRST = re.compile(
     r"(?:option|choice|answer)?\s*(?:\((?P<closed>[A-J])\)|(?P<dotted>[A-J])[.:)])(?:\s.*|\s*\\.*|$)",
     re.IGNORECASE | re.DOTALL,
 )
-_ONLY_LETTER = re.compile(r"(?:option|choice|answer)\s+\(?(?P<letter>[A-J])\)?", re.IGNORECASE)
+_ONLY_LETTER = re.compile(
+    r"(?:the\s+)?(?:option|choice|answer|graph|figure|diagram|curve|statement|picture|plot|letter|item|case|table|equation|expression|function|line|set)\s+\(?(?P<letter>[A-J])\)?",
+    re.IGNORECASE,
+)
 _EMPTY = {
     "nosolution",
     "nosolutions",
@@ -24,6 +29,10 @@ _EMPTY = {
     "emptyset",
     "nosuchsolution",
     "thereisnosolution",
+    "thereisnorealsolution",
+    "therearenorealsolutions",
+    "nosuchnumber",
+    "theemptyset",
     "therearenosolutions",
 }
 _NUMERALS = {
@@ -51,6 +60,7 @@ _NUMERALS = {
 }
 
 
+_NO_LIMIT = re.compile(r"(?:(?:the )?limit )?(?:does not|doesn't) exist", re.IGNORECASE)
 _QUALIFIERS = tuple(
     (re.compile(rf"(?<![\\\w])(?:{pattern})(?!\w)", re.IGNORECASE), name)
     for pattern, name in (
@@ -66,6 +76,7 @@ _QUALIFIERS = tuple(
 def qualifiers(text: str) -> frozenset[str]:
     r"""What words say of a value besides it: `\text{at least } 12`, "12 or more" and "not 12" are not 12."""
     plain = re.sub(r"\\(?:text\w*|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1 ", text).replace("~", " ")
+    plain = _NO_LIMIT.sub("DNE", plain)
     found = set()
     for pattern, name in _QUALIFIERS:
         plain, times = pattern.subn(" ", plain)
@@ -86,7 +97,11 @@ def same_text(gold: str, answer: str) -> bool:
     if letter:
         return letter == _answered_letter(answer)
     one, other = (_key(text) for text in (gold, answer))
-    return bool(one) and (one == other or (one in _EMPTY and other in _EMPTY))
+    if one == other:
+        return bool(one)
+    joined = "".join(one), "".join(other)
+    is_long = all(len(word) > _SHORT for word in (*one, *other))
+    return (is_long and joined[0] == joined[1]) or all(text in _EMPTY for text in joined)
 
 
 def choice_letter(text: str) -> str | None:
@@ -107,9 +122,10 @@ def _answered_letter(answer: str) -> str | None:
 
 def numeral(text: str) -> str | None:
     """The number that a word from "zero" to "twenty" names."""
-    return _NUMERALS.get(_key(text))
+    return _NUMERALS.get(" ".join(_key(text)))
 
 
-def _key(text: str) -> str:
-    plain = _COMMANDS.sub(r" \1 ", text).replace("\\emptyset", "emptyset")
-    return _FILLING.sub("", plain.casefold())
+def _key(text: str) -> tuple[str, ...]:
+    """The words in lower case, without articles and punctuation."""
+    plain = _NO_LIMIT.sub("DNE", _COMMANDS.sub(r" \1 ", text)).replace("\\emptyset", "emptyset")
+    return tuple(_FILLING.sub(" ", _ARTICLE.sub("", plain)).casefold().split())

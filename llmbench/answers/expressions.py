@@ -1,0 +1,111 @@
+r"""Mathematics without delimiters: outputs that are nothing but an answer, and expressions that end a sentence.
+
+`-1 + sqrt(3)`, `(-\infty,-8)\cup (8,\infty)`, "x = 2 or x = 3", "The point is (2, 3)."
+"""
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
+import re
+from collections.abc import Sequence
+
+_MAX_LENGTH = 1_000
+"""Characters. A longer text is no bare answer."""
+_TAIL = 300
+"""Characters at a sentence's end in which its last expression is looked for."""
+_FUNCTIONS = r"sqrt|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|max|min|gcd|lcm|infinity|inf|theta|alpha|beta"
+_PIECE = (
+    r"\\(?:text|mathrm|textbf|mathbf|mbox|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+|\\."
+    rf"|\d+(?:,\d{{3}})*(?:\.\d+)?|\.\d+|(?<![A-Za-z])(?:{_FUNCTIONS}|and|or|[b-hj-zA-HJ-Z]|[aiI])(?![A-Za-z])"
+    r"|[-+*/^=<>≤≥≠±|()\[\]{}!%°√π∞∅∪∩∈ℝθφ′_'&,;:~$€£²³⁴ⁿ×÷·]|\.{3}|(?<=\d)(?:or|and)(?=\w)|\s+"
+)
+_EXPRESSION = re.compile(rf"(?>{_PIECE})++")  # possessive, since pieces could be split in many ways
+_PIECES = re.compile(_PIECE)
+_VALUE = re.compile(r"[A-Za-z0-9π∞∅ℝ√]|\\emptyset|\\\{\s*\\\}")
+_NAME = re.compile(r"\s*(?:\\?[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z\d, ]*\))?|\([a-z, ]+\))\s*")
+_CONDITION = re.compile(
+    r"\$[^$]+\$,?\s*(?:where|with|for\s+(?:some|all|any|every))\b(?![^.]*\.\s)[^\n]*|(?:odd|even|all|any|every|prime)\s+\$[A-Za-z]\$"
+)
+
+
+def bare_answer(text: str) -> str | None:
+    """The whole text, where it is one expression without a word of prose, or a formula with its condition."""
+    text = text.strip().removesuffix(".").rstrip() if not text.rstrip().endswith("...") else text.strip()
+    if not text or len(text) > _MAX_LENGTH or "\n\n" in text or ("\n" in text and "\\begin" not in text):
+        return None
+    if _CONDITION.fullmatch(text):
+        return text
+    return text if is_expression(text) and "$" not in text.replace("\\$", "") else None
+
+
+def is_expression(text: str) -> bool:
+    """Whether a text has no words but those of mathematics, and says something."""
+    return (
+        _EXPRESSION.fullmatch(text) is not None
+        and _VALUE.search(text) is not None
+        and _is_balanced(text)
+        and not re.search(r"^(?:and|or)\b|\b(?:and|or)\s*$", text.strip())
+        and not re.search(r"(?<![A-Za-z])[A-Za-z]\s+[A-Za-z](?![A-Za-z(])", re.sub(r"\\[A-Za-z]+", "+", text))
+    )
+
+
+def closing_expression(sentence: str) -> str | None:
+    """The expression that ends a sentence, where it is more than one number: a tuple, a list, an equation or a sum."""
+    tail = sentence.strip().rstrip(".!*").rstrip()[-_TAIL:]
+    runs = _runs(tail)
+    if not runs or runs[-1][1] != len(tail):
+        return None
+    start, end = runs[-1]
+    if start and tail[start - 1].isalpha() and not tail[start].isspace():
+        return None  # the end of a word
+    expression = re.sub(
+        r"^(?:[\s,;:=']|(?<=')s\s|\b(?:and|or)\b|\ba\s+(?=[\w(\[]))+", "", tail[start:end]
+    ).strip(" *")
+    if not is_expression(expression) or re.fullmatch(r"[-+]?[\d.,/\s%$]*|[A-Za-z]", expression):
+        return None
+    return joined([part.strip() for part in split_list(expression)])
+
+
+def _runs(text: str) -> list[tuple[int, int]]:
+    """Start and end of the stretches of a text that are mathematics."""
+    runs: list[tuple[int, int]] = []
+    for piece in _PIECES.finditer(text):
+        if runs and runs[-1][1] == piece.start():
+            runs[-1] = (runs[-1][0], piece.end())
+        else:
+            runs.append(piece.span())
+    return runs
+
+
+def split_list(expression: str) -> list[str]:
+    """The parts between commas, "and" and "or" outside all brackets."""
+    parts, depth, start = [], 0, 0
+    for match in re.finditer(r"[(\[{)\]}]|,?\s+(?:and|or)\s+|,(?!\d{3}(?!\d))", expression):
+        if match[0] in "([{":
+            depth += 1
+        elif match[0] in ")]}":
+            depth -= 1
+        elif depth == 0:
+            parts.append(expression[start : match.start()])
+            start = match.end()
+    return [*parts, expression[start:]]
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Values that stand beside each other as one list; of "x = 1, y = 2, x + y = 3" only the last, which they lead to."""
+    sides = [part.partition("=") for part in parts]
+    if len(parts) > 1 and sides[-1][1] and not _NAME.fullmatch(sides[-1][0]):
+        return parts[-1]
+    names = {side[0].strip() for side in sides if side[1]}
+    if len(parts) > 1 and sides[-1][1] and len(names) < len(parts) and len(names) > 1:
+        return parts[-1]
+    return ", ".join(parts)
+
+
+def _is_balanced(text: str) -> bool:
+    plain = re.sub(r"\\[{}]", "", text)
+    depth = 0
+    for character in plain:
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return False
+    return depth == 0
