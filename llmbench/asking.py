@@ -79,6 +79,7 @@ class Asking:
     grade_tail_s: float = 0.0
     dead: bool = False  # the engine; it is closed
     ungraded: int = 0  # texts that were given up when the run was asked to end
+    _later: int = 0  # requests of benchmarks whose turn has not come
     _exchanges: dict[str, Exchange] = field(default_factory=dict)
     _renewal_s: float = 0.0
     _tokens_before: int = 0  # of engines that died
@@ -97,10 +98,16 @@ class Asking:
         groups = self._groups()
         self._exchanges |= {request.id: Exchange(request) for group in groups for request in group}
         try:
-            for group in groups:
+            for number, group in enumerate(groups, 1):
+                self._later = sum(map(len, groups[number:]))
                 self._ask(group)
         finally:
             self.stop.listening = False
+
+    def state(self) -> dict[str, float | int | None]:
+        """The engine's figures, with all requests that it was not given counted as queued; called from another thread."""
+        told = {} if self.dead else self.engine.state()
+        return {**told, "queued": (told.get("queued") or 0) + self.suspects.held + self._later}
 
     def _groups(self) -> list[Sequence[Request]]:
         """All requests that have no result yet at once, or one benchmark after another."""

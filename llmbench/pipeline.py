@@ -61,10 +61,11 @@ from llmbench.store import (
     Store,
     read_journal,
 )
-from llmbench.summary import GpuUse, Summary
+from llmbench.summary import GpuUse, Phases, Summary
 from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
+from llmbench.telemetry.sampler import EngineReader
 from llmbench.terminal import Terminal
 from llmbench.tokenizers import Tokenizer
 from llmbench.watch import Watch
@@ -203,6 +204,7 @@ class _Run:
     faults: Faults = field(default_factory=Faults)  # deaths of the run's engines
     suspects: Suspects = field(init=False)
     renewal: Renewal | None = None
+    look: EngineReader | None = None  # reads what the engine is doing, and what is held back from it
     renewals: int = 0  # engines loaded after a death
     later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     asked_for: str = field(init=False)  # the engine's key before anything was lowered
@@ -614,7 +616,7 @@ class _Run:
                 sampler.begin()  # what came before was not the engine's work
             else:
                 self.renewals += 1
-            sampler.watch_engine(engine.state)
+            sampler.watch_engine(self.look)
             times.load = (times.load or 0.0) + time.monotonic() - begun
             return engine
 
@@ -662,7 +664,6 @@ class _Run:
         if isinstance(engine, CachedEngine):  # as yet there is none
             beginning: AbstractContextManager[Engine | CachedEngine] = closing(engine)
         else:
-            sampler.watch_engine(engine.state)
             basis = Basis(self.config, checkpoint, self.pool)
             beginning = beside(engine, basis, tokenizer, self._warn_of)
         watch = Watch(self.config.engine_wait_s, self.terminal.notice)
@@ -687,6 +688,9 @@ class _Run:
                 self.renewal,
                 watch,
             )
+            self.look = asking.state
+            if not isinstance(engine, CachedEngine):
+                sampler.watch_engine(self.look)
             try:
                 with watch.looking(partial(self._engine_hangs, asking=asking, sampler=sampler)):
                     asking.run()
@@ -701,6 +705,8 @@ class _Run:
                 sampler.end()
                 times = self.found.time_s
                 times.generate, times.grade_tail = asking.generate_s, asking.grade_tail_s
+                own = [c.timing for r in self.results[self.kept :] for c in r.completions]
+                times.requests = Phases.of([t for t in own if t is not None])
                 if not asking.dead:
                     self.found.engine = asking.engine.report()
                 if self.found.engine is not None:

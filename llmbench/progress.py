@@ -116,7 +116,8 @@ class Progress:
                 _accuracy(values),
             )
         lines = (
-            [self._speed(), self._left(), *self._requests()],
+            [self._speed(), self._left()],
+            list(self._requests()),
             list(_machine(self._latest)),
         )
         texts = [Text(", ".join(parts) or " ", no_wrap=True, overflow="ellipsis") for parts in lines]
@@ -135,13 +136,14 @@ class Progress:
         return text
 
     def _requests(self) -> Iterator[str]:
-        """What the engine is at, as far as it tells."""
+        """Requests that its scheduler runs and holds back, those that it was not given, and its KV cache, as far as they are known."""
         state = self._latest.engine if self._latest is not None else None
         if state is None:
             return
-        if state.running is not None:
-            waiting = "" if state.waiting is None else f", {state.waiting:.0f} waiting"
-            yield f"{state.running:.0f} running{waiting}"
+        for name in ("running", "waiting", "queued"):
+            count = getattr(state, name)
+            if count is not None:
+                yield f"{count:.0f} {name}"
         if state.kv_cache_use is not None:
             yield f"KV cache {state.kv_cache_use:.0%}"
 

@@ -105,8 +105,8 @@ class Request:
 class Timing:
     """Where a completion's time went, in seconds.
 
-    queue = scheduled - queued, ttft = first token - queued, decode = last token - first token,
-    e2e = last token - queued, inter_token = decode / (tokens - 1), None for a single token.
+    queue = scheduled - queued, prefill = first token - scheduled, decode = last token - first token,
+    ttft = first token - queued, which is queue and prefill, e2e = last token - queued, inter_token = decode / (tokens - 1), None for a single token.
     `queued` and `finished` are the monotonic stamps themselves.
     """
 
@@ -131,6 +131,11 @@ class Timing:
             e2e=last - queued,
             inter_token=decode / (tokens - 1) if tokens > 1 else None,
         )
+
+    @property
+    def prefill(self) -> float:
+        """Seconds in which the prompt was read: from scheduling to the first token."""
+        return self.ttft - self.queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from llmbench.summary import BenchmarkSummary, only_errors, summarise, warnings_
 
 JOURNAL, SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
 MEASURED = (
-    "expected", "repeats", "latency_s", "queue_s", "ttft_s", "decode_s", "inter_token_s", "tokens", "time_s",
-    "throughput", "cache",
+    "expected", "repeats", "latency_s", "queue_s", "prefill_s", "ttft_s", "decode_s", "inter_token_s", "tokens",
+    "time_s", "throughput", "cache",
 )  # fmt: skip
 """What grading has no part in: kept from the old summary of a benchmark."""
 

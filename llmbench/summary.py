@@ -6,13 +6,13 @@ The field names are those of `summary.json`, which other programs read (see READ
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from llmbench import stats
 from llmbench.cache import use
 from llmbench.cache.use import CacheUse
 from llmbench.engine.base import EngineReport
-from llmbench.records import Completion, FinishReason, Outcome, Result
+from llmbench.records import Completion, FinishReason, Outcome, Result, Timing
 from llmbench.repeats import RepeatStatistics, repeat_statistics
 from llmbench.stats import Distribution
 
@@ -67,6 +67,7 @@ class BenchmarkSummary:
         accuracy: Mean over questions of the mean over repeats; its error and interval are clustered by question.
         bounds: The accuracy if every sample without an answer, or not asked yet, were wrong, and if it were right.
         repeated: avg@k, pass@k, maj@k and the split of the variance; None with one answer to each question.
+        queue_s: Waiting in the engine's scheduler; `prefill_s`: reading the prompt; `ttft_s`: both, to the first token.
         details: What the benchmark adds: verdicts on programs and patches, accuracy by difficulty.
         cache: What came from the response cache, which is in no time and no throughput, but in `tokens`; None where it is off.
     """
@@ -82,6 +83,7 @@ class BenchmarkSummary:
     rates: Rates | None
     latency_s: Distribution
     queue_s: Distribution
+    prefill_s: Distribution
     ttft_s: Distribution
     decode_s: Distribution
     inter_token_s: Distribution
@@ -91,6 +93,28 @@ class BenchmarkSummary:
     repeated: RepeatStatistics | None
     details: dict[str, Any] | None = None
     cache: CacheUse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Seconds of requests, added up.
+
+    Attributes:
+        queue: Waiting in the engine's scheduler.
+        prefill: Reading the prompt, to the first token.
+        decode: From the first token to the last.
+    """
+
+    queue: float
+    prefill: float
+    decode: float
+
+    @classmethod
+    def of(cls, timings: Sequence[Timing]) -> Self | None:
+        """The sums; None where nothing was timed."""
+        if not timings:
+            return None
+        return cls(*(math.fsum(getattr(t, name) for t in timings) for name in ("queue", "prefill", "decode")))
 
 
 @dataclass(slots=True)
@@ -106,6 +130,8 @@ class TimeSplit:
         load: From there to an engine that can be asked; `load_parts` says what it went into.
         first_token: From the start of the process to the first token of an answer.
         generate: From the first request to the last token.
+        requests: Seconds that all requests together spent in each phase (`Phases`): of one that waits while three decode for a second,
+            queue 1 and decode 3. Of the last sitting, without what came from the cache.
         grade_tail: From the last token to the last grade.
         paused: Waiting for a folder that took nothing, which is part of the times around it; in all sittings.
     """
@@ -119,6 +145,7 @@ class TimeSplit:
     load_parts: dict[str, float | None] = field(default_factory=dict)
     first_token: float | None = None
     generate: float | None = None
+    requests: Phases | None = None
     grade_tail: float | None = None
     paused: float = 0.0
 
@@ -319,6 +346,7 @@ def _times(results: Sequence[Result]) -> dict[str, Distribution]:
     return {
         "latency_s": stats.distribution([math.fsum(t.e2e for t in timings) for timings in timed]),
         "queue_s": stats.distribution([math.fsum(t.queue for t in timings) for timings in timed]),
+        "prefill_s": stats.distribution([math.fsum(t.prefill for t in timings) for timings in timed]),
         "ttft_s": stats.distribution([timings[0].ttft for timings in timed]),
         "decode_s": stats.distribution([math.fsum(t.decode for t in timings) for timings in timed]),
         "inter_token_s": stats.distribution(

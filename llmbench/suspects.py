@@ -79,6 +79,11 @@ class Suspects:
         return bool(self.asked or self.waiting or self.aside)
 
     @property
+    def held(self) -> int:
+        """Requests that the engine was not given; called from another thread."""
+        return len(self.waiting) + sum(map(len, tuple(self.aside)))
+
+    @property
     def spent(self) -> bool:
         """Whether there were too many deaths in a row without an answer."""
         return self.barren > self.bound

@@ -77,6 +77,30 @@ def waiting_for_a_place_is_not_timed(bench: Bench) -> None:
 
 
 @check
+def the_state_is_the_schedulers(bench: Bench) -> None:
+    """With room for fewer requests than the batch holds, as with a full KV cache, some wait in vLLM and the rest here."""
+    core = bench.engine._llm.llm_engine.engine_core.engine_core
+    before, core.scheduler.max_num_running_reqs = core.scheduler.max_num_running_reqs, 2
+    try:
+        for n in range(9):
+            bench.engine.submit(bench.request(f"Count from {n}.", max_tokens=6, ignore_eos=True))
+        bench.engine.step()
+        state, own = bench.engine.state(), core.scheduler.make_stats()
+        assert (own.num_running_reqs, own.num_waiting_reqs) == (2, 3)  # a batch of 4 and one ahead
+        assert (state["running"], state["waiting"], state["queued"]) == (2, 3, 4), state
+        assert state["kv_cache_use"] == own.kv_cache_usage > 0
+        done = bench.finish()
+    finally:
+        core.scheduler.max_num_running_reqs = before
+    waits = sorted(c.timing.queue for c in done.values() if c.timing is not None)
+    assert waits[-1] > 10 * waits[0]
+    state = bench.engine.state()
+    assert (state["running"], state["waiting"], state["queued"]) == (0, 0, 0)
+    assert state["preemptions"] == 0
+    assert state["generated_tokens"] == bench.engine.generated_tokens()
+
+
+@check
 def requests_are_taken_while_others_run(bench: Bench) -> None:
     first = bench.request("Write a long story.", max_tokens=40, ignore_eos=True)
     bench.engine.submit(first)

@@ -107,9 +107,9 @@ def test_a_request_that_is_refused_names_none(tmp_path: Path, monkeypatch: pytes
     def refuse(self: FakeEngine) -> list[Completion]:
         refused = [
             Completion.aborted(request, f"denied for {IN_ENVIRONMENT['HF_TOKEN']}")
-            for request, _ in self._waiting
+            for request in self._queued
         ]
-        self._waiting.clear()
+        self._queued.clear()
         return refused
 
     monkeypatch.setattr(FakeEngine, "_admit", refuse)

@@ -12,12 +12,14 @@ import pytest
 
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.regrade import regrade_run
-from llmbench.report import one, time, write_many, write_one
+from llmbench.report import answers, one, phases, time, write_many, write_one
 from llmbench.report.__main__ import main
 from llmbench.report.many import shared
 from llmbench.report.samples import row, segments
 from llmbench.report.text import clipped, label, visible
 from llmbench.report.tradeoffs import beside, labels_of, pareto
+from llmbench.summary import summarise
+from llmbench.telemetry import read_trace
 from tests.made_runs import FORTY, MCQ, edited, make, right_where, three
 
 
@@ -158,7 +160,69 @@ def test_the_parts_of_the_time_add_up_to_the_whole() -> None:
     assert sum(found.values()) == pytest.approx(20.0)
     assert found["weights"] == 5.0
     assert found["other load"] == pytest.approx(2.0)
-    assert found["prefill"] == pytest.approx(0.5)
+    assert found["generate"] == pytest.approx(6.0)
+    assert "prefill" not in found  # requests read their prompts at any time: `phases` tells when
+    late = time.parts(summary, [phased(0.0, 0.0, 0.5, end) for end in (1.0, 1.0, 5.0)])
+    assert (late["generate"], late["tail"]) == pytest.approx((2.0, 4.0))
+
+
+def phased(queued: float, scheduled: float, first: float, last: float) -> Result:
+    (done,) = result().completions
+    return result(completions=(replace(done, timing=Timing.of(queued, scheduled, first, last, 10)),))
+
+
+def test_the_time_of_requests_is_split_by_what_each_was_doing() -> None:
+    results = [phased(10.0, 10.0, 11.0, 15.0), phased(10.0, 14.0, 15.0, 16.0)]
+    found = phases.over_time({}, results)
+    assert found is not None
+    shares = [trace["name"].rpartition(") ")[2] for trace in found["data"]]
+    assert shares == ["45.5 %", "18.2 %", "36.4 %"]  # decode 4 + 1, prefill 1 + 1, queue 0 + 4, of 11 s
+    moments = {at: place for place, at in enumerate(found["data"][0]["x"])}
+    assert list(moments) == [0.0, 1.0, 4.0, 5.0, 6.0]
+    drawn = {trace["name"].partition(" (")[0]: trace["y"] for trace in found["data"]}
+    assert drawn["waiting"] == [1, 1, 0, 0, 0]
+    assert drawn["reading the prompt"] == [1, 0, 1, 0, 0]
+    assert drawn["writing"] == [0, 1, 1, 1, 0]
+    assert "11 s" in found["note"]
+
+
+def test_the_time_to_the_first_token_says_that_it_holds_the_wait() -> None:
+    results = [phased(0.0, 4.0, 5.0, 9.0)]
+    found = {figure["name"]: figure for figure in answers.distributions(results)}
+    assert {"latency", "ttft", "queue", "prefill", "decode"} <= set(found)
+    assert "waiting included" in found["ttft"]["title"]
+    summary = summarise(results, 1, 1)
+    assert (summary.queue_s.p50, summary.prefill_s.p50, summary.ttft_s.p50, summary.decode_s.p50) == (
+        4,
+        1,
+        5,
+        4,
+    )
+
+
+def test_a_run_from_before_held_back_requests_were_counted_still_reports(tmp_path: Path) -> None:
+    """Its `running` were all requests in the engine, its `waiting` those that llmbench held back; its summary has no prefill."""
+
+    def older(row: dict[str, Any]) -> dict[str, Any]:
+        if row["engine"] is not None:
+            row["engine"] = {"running": 2, "waiting": 7} | dict.fromkeys(
+                row["engine"].keys() - {"running", "waiting", "queued"}
+            )
+        return row
+
+    run = make(tmp_path / "run", lambda _: "12 " * 30, *FORTY, "batch_size=2", step_s=0.01)
+    rows = [older(json.loads(line)) for line in (run / "trace.jsonl").read_text().splitlines()]
+    (run / "trace.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = json.loads((run / "summary.json").read_text())
+    del summary["time_s"]["requests"], summary["benchmarks"]["arithmetic"]["prefill_s"]
+    (run / "summary.json").write_text(json.dumps(summary))
+    states = [sample.engine for sample in read_trace(run / "trace.jsonl") if sample.engine is not None]
+    assert states
+    assert {(state.running, state.waiting, state.queued) for state in states} == {(2, None, 7)}
+    assert main([str(run)]) == 0
+    html = (run / "report.html").read_text()
+    assert "not known which of the running ones waited" in html
+    assert "What the requests were doing" in html
 
 
 def test_the_pareto_front_holds_what_nothing_beats() -> None:

@@ -93,7 +93,7 @@ def test_what_a_prompt_holds_cannot_steer_the_terminal() -> None:
 
 def looked(*, gpu: bool) -> Sample:
     gpus = (GpuSample(memory_bytes=40 << 30, utilization=0.93, power_w=412.0),) if gpu else ()
-    engine = EngineState(running=64.0, waiting=3.0, kv_cache_use=0.41)
+    engine = EngineState(running=64.0, waiting=3.0, queued=29.0, kv_cache_use=0.41)
     return Sample(1.0, rss_bytes=2 << 30, cpu_share=1.9, gpus=gpus, engine=engine)
 
 
@@ -124,7 +124,7 @@ def test_the_live_display_shows_machine_requests_and_validity_in_its_width(width
     assert max(map(len, lines)) <= width
     assert ("GPU memory 40.0 GiB, GPU 93%, 412 W" in text) == gpu
     assert ("memory 2.0 GiB, CPU 1.9 cores" in text) != gpu
-    assert "64 running" in text
+    assert "64 running, 3 waiting, 29 queued" in text
     assert "no answer 75 %, cut off 75 %, errors 0 %" in text
     assert "[red]own" in text
     assert len(lines) == len(live(width, None))

@@ -206,6 +206,11 @@ class CachedEngine:
         """The engine's."""
         return self._engine.running() if self._engine else []
 
+    def state(self) -> dict[str, float | int | None]:
+        """The engine's; requests that wait for one to be loaded are queued."""
+        told = self._engine.state() if self._engine else {}
+        return {**told, "queued": (told.get("queued") or 0) + len(self._missed)}
+
     def report(self) -> EngineReport:
         """The engine's, or what is known of it."""
         if self._engine is not None:

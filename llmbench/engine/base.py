@@ -165,7 +165,7 @@ class Engine(Protocol):
         """Frees the model; where the process ends anyway, only what would outlive it."""
 
     def submit(self, request: Request, *, first: bool = False) -> None:
-        """Queues a request; at most the batch size run at once, the rest wait without being timed.
+        """Queues a request; at most the batch size are given to its scheduler, the rest wait without being timed.
 
         `first` puts it before those that wait, as suits a continuation whose prefix is still in the cache.
         """
@@ -202,7 +202,10 @@ class Engine(Protocol):
         """Output tokens so far, also of unfinished requests; None where the engine does not count them."""
 
     def state(self) -> dict[str, float | int | None]:
-        """What it is doing now, for the trace (`telemetry.EngineState`); called from another thread."""
+        """What it is doing now, for the trace (`telemetry.EngineState`); called from another thread.
+
+        `queued` are the requests that it holds back from its scheduler; they are not timed.
+        """
 
     def report(self) -> EngineReport:
         """What the engine was and did."""

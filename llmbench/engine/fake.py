@@ -170,8 +170,13 @@ class FakeEngine:
         die: Death | None = None,
         hang: Hang | None = None,
         utilization: float = 1.0,
+        places: int | None = None,
     ) -> None:
-        """Takes how to answer and how to fail; `step_s` are real seconds a step, for watching the display."""
+        """Takes how to answer and how to fail.
+
+        `step_s` are real seconds a step, for watching the display. The scheduler runs at most `places` of the requests of a
+        batch, as with a KV cache that is too small; the others wait.
+        """
         self._asked_batch, self._reply = batch_size, reply
         self._tokenizer = WordTokenizer()
         self._batch_size = self.capacity = 0
@@ -179,24 +184,26 @@ class FakeEngine:
         self._refuse, self._break_after, self._pause_s = refuse, break_after, step_s
         self._too_little, self._utilization = too_little, utilization
         self._die, self._hang = die or Death(), hang or Hang()
-        self._waiting: deque[tuple[Request, int]] = deque()
+        self._places = places
+        self._queued: deque[Request] = deque()
+        self._waiting: deque[_Running] = deque()
         self._running: list[_Running] = []
         self._steps = self._finished = self._tokens = 0
         self.peak_running = 0
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """The engine as `engine=fake` asks for it; `engine.args` may hold `step_s`, `refuse`, `break_after`, `die`, `hang` and `too_little`.
+        """The engine as `engine=fake` asks for it, with what `engine.args` holds.
 
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little")
+        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little", "places")
         for key in config.engine.args:
             if key not in known:
                 raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
         options = dict(config.engine.args)
-        for key, kind in (("step_s", (int, float)), ("break_after", (int, type(None)))):
+        for key, kind in (("step_s", (int, float)), ("break_after", (int, type(None))), ("places", int)):
             if not isinstance(options.get(key, 0), kind):
                 raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
         options["refuse"] = frozenset(options.get("refuse", ()))
@@ -257,14 +264,14 @@ class FakeEngine:
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request."""
         if first:
-            self._waiting.appendleft((request, self._steps))
+            self._queued.appendleft(request)
         else:
-            self._waiting.append((request, self._steps))
+            self._queued.append(request)
 
     @property
     def unfinished(self) -> int:
-        """Waiting and running requests."""
-        return len(self._waiting) + len(self._running)
+        """Queued, waiting and running requests."""
+        return len(self._queued) + len(self._waiting) + len(self._running)
 
     def generated_tokens(self) -> int:
         """Words given so far."""
@@ -298,14 +305,19 @@ class FakeEngine:
         return refused + finished
 
     def _admit(self) -> list[Completion]:
+        """Gives the scheduler what is next, up to the batch size, and runs what it has places for."""
         refused = []
-        while self._waiting and len(self._running) < self._batch_size:
-            request, queued = self._waiting.popleft()
+        while self._queued and len(self._waiting) + len(self._running) < self._batch_size:
+            request = self._queued.popleft()
             if request.id in self._refuse:
                 refused.append(Completion.aborted(request, "refused, as engine.args.refuse asks"))
                 continue
             words = deque(self._tokenizer.encode(self._reply(request), special=False))
-            self._running.append(_Running(request, words, queued, self._steps, []))
+            self._waiting.append(_Running(request, words, self._steps, self._steps, []))
+        places = self._batch_size if self._places is None else max(1, self._places)
+        while self._waiting and len(self._running) < places:
+            self._waiting[0].scheduled = self._steps
+            self._running.append(self._waiting.popleft())
         return refused
 
     def _advance(self, state: _Running) -> Completion | None:
@@ -334,7 +346,7 @@ class FakeEngine:
         return Completion(state.request.id, text, output, count, prompt, 0, reason, stop, timing)
 
     def running(self) -> list[str]:
-        """The requests that were admitted."""
+        """The requests that its scheduler runs."""
         return [state.request.id for state in self._running]
 
     def kill(self, reason: str) -> bool:
@@ -345,16 +357,18 @@ class FakeEngine:
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished."""
-        requests = [state.request for state in self._running] + [request for request, _ in self._waiting]
-        self._running.clear()
-        self._waiting.clear()
+        given = [state.request for state in (*self._running, *self._waiting)]
+        requests = [*given, *self._queued]
+        for kept in (self._running, self._waiting, self._queued):
+            kept.clear()
         return [Completion.aborted(request, None) for request in requests]
 
     def state(self) -> dict[str, float | int | None]:
-        """Requests that run and wait, and words given."""
+        """Requests that its scheduler runs and holds back, those that it was not given, and words given."""
         return {
             "running": len(self._running),
             "waiting": len(self._waiting),
+            "queued": len(self._queued),
             "generated_tokens": self._tokens,
         }
 

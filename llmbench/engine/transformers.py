@@ -648,8 +648,13 @@ class TransformersEngine:
         return f"The {where} ran out of memory with {size} requests of {length} tokens at once; {remedy}."
 
     def state(self) -> dict[str, float | int | None]:
-        """Requests that have not come back, and tokens given."""
-        return {"running": self.unfinished, "generated_tokens": self.generated_tokens()}
+        """Rows of the batch that have not ended, requests that are in no batch yet, and tokens given; nothing waits in a batch."""
+        return {
+            "running": len(self._running()),
+            "waiting": 0,
+            "queued": len(self._continuations) + len(self._waiting),
+            "generated_tokens": self.generated_tokens(),
+        }
 
     def report(self) -> EngineReport:
         """How the model was loaded; `batch_size` is what a batch may hold."""

@@ -33,6 +33,7 @@ from llmbench.engine.vllm_errors import explain_import, log_position, start_erro
 from llmbench.engine.vllm_processes import close, family, kill, tell_of_death
 from llmbench.engine.vllm_sockets import VARIABLE, socket_folder
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
+from llmbench.engine.vllm_state import State, scheduler_of, scheduler_state
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
 from llmbench.processes import blocked_sigint, followed
@@ -173,8 +174,10 @@ class VllmEngine:
             return DEFAULT_BATCH
 
     def wanted_batch(self, workload: Workload) -> int:
-        """`batch_size`, else the smaller of the requests at hand and vLLM's own default for this device."""
-        return max(1, workload.batch_size, min(workload.at_once, self._limit))
+        """`batch_size`, else the smaller of the requests at hand and vLLM's own default; at most `engine.args.max_num_seqs`."""
+        wanted = max(1, workload.batch_size, min(workload.at_once, self._limit))
+        bound = self._config.engine.args.get("max_num_seqs")
+        return min(wanted, bound) if isinstance(bound, int) and bound > 0 else wanted
 
     def load(self, workload: Workload, notice: Notice) -> None:
         """Loads the model, without vLLM's own tokenizer: `begin` brings the one that the prompts were made with.
@@ -191,6 +194,10 @@ class VllmEngine:
         self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.wanted_batch)
         self._startup, self._reason = self._plan.startup, self._plan.reason
         notice(self._plan.announcement())
+        if workload.batch_size > self.capacity:
+            notice(
+                f"engine.args.max_num_seqs={self.capacity} bounds batch_size={workload.batch_size}: {self.capacity} requests run at once."
+            )
         arguments = self._arguments(workload)
         self._only_greedy = workload.greedy and self._device is Device.cuda
         if workload.greedy:
@@ -246,8 +253,7 @@ class VllmEngine:
         if tokenizer is not self._tokenizer:
             self._use_tokenizer(tokenizer)
         self._batch_size = min(self.wanted_batch(workload), self.capacity)
-        core = getattr(self._llm.llm_engine.engine_core, "engine_core", None)  # none from a separate process
-        scheduler = getattr(core, "scheduler", None)
+        scheduler = scheduler_of(self._llm.llm_engine)
         limited = scheduler is not None and hasattr(scheduler, "max_num_running_reqs")
         if scheduler is not None and limited:
             scheduler.max_num_running_reqs = self._batch_size
@@ -506,17 +512,10 @@ class VllmEngine:
                 values[metric.name] = values.get(metric.name, 0) + metric.value
         return values
 
-    def state(self) -> dict[str, float | int | None]:
-        """Requests that run and wait, and the share of the KV cache that is taken; the last only where the engine runs in process."""
-        core = getattr(self._llm.llm_engine.engine_core, "engine_core", None)
-        scheduler = getattr(core, "scheduler", None)
-        running = min(len(self._running), self._batch_size)
-        usage = getattr(getattr(scheduler, "kv_cache_manager", None), "usage", None)
-        return {
-            "running": running,
-            "waiting": len(self._waiting) + len(self._running) - running,
-            "kv_cache_use": usage,
-        }
+    def state(self) -> State:
+        """The figures of vLLM's scheduler, and as `queued` the requests that it was not given yet."""
+        told = scheduler_state(self._llm.llm_engine, self._before, len(self._running))
+        return {**told, "queued": len(self._waiting)}
 
     def report(self) -> EngineReport:
         """What vLLM says of itself; counters since the start of this engine."""

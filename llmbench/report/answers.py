@@ -18,9 +18,12 @@ POINTS = 5000
 """Points of the plot of lengths at most: a browser draws each."""
 
 
-def _latency(result: Result) -> float | None:
-    timings = use.timings(result)
-    return math.fsum(t.e2e for t in timings) if timings else None
+def _sum(name: str) -> Callable[[Result], float | None]:
+    def read(result: Result) -> float | None:
+        timings = use.timings(result)
+        return math.fsum(getattr(t, name) for t in timings) if timings else None
+
+    return read
 
 
 def _first(name: str) -> Callable[[Result], float | None]:
@@ -32,14 +35,23 @@ def _first(name: str) -> Callable[[Result], float | None]:
 
 
 DISTRIBUTIONS: tuple[tuple[str, str, str, float, Callable[[Result], float | None]], ...] = (
-    ("latency", "Latency of a sample", "seconds to the last token", 1.0, _latency),
-    ("ttft", "Time to the first token", "seconds to the first token", 1.0, _first("ttft")),
+    ("latency", "Latency of a sample", "seconds to the last token", 1.0, _sum("e2e")),
+    ("ttft", "Time to the first token, waiting included", "seconds: queue and prefill", 1.0, _first("ttft")),
+    ("queue", "Waiting in the engine's scheduler (queue)", "seconds", 1.0, _sum("queue")),
+    (
+        "prefill",
+        "Reading the prompt (prefill)",
+        "seconds from scheduling to the first token",
+        1.0,
+        _sum("prefill"),
+    ),
+    ("decode", "Writing (decode)", "seconds from the first token to the last", 1.0, _sum("decode")),
     ("inter_token", "Time between tokens", "milliseconds, mean of a sample", 1e3, _first("inter_token")),
 )
 
 
 def distributions(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Histograms of latency, first token and inter-token time, a colour for each benchmark, with percentiles of all."""
+    """Histograms of latency, its phases and the time between tokens, a colour for each benchmark, with percentiles of all."""
     return [found for kind in DISTRIBUTIONS if (found := _distribution(results, *kind)) is not None]
 
 

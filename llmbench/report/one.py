@@ -8,7 +8,7 @@ from typing import Any
 from llmbench.cache import use
 from llmbench.cache.use import tokens_per_s
 from llmbench.records import Result
-from llmbench.report import answers, time
+from llmbench.report import answers, phases, time
 from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack
@@ -19,7 +19,7 @@ from llmbench.telemetry.records import Sample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
 CODE = re.compile(r"```|^diff --git|^def |^class |^import ", re.MULTILINE)
-WIDE = ("time", "timeline", "lengths")
+WIDE = ("time", "phases", "timeline", "lengths")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ def report(material: Material) -> str:
     figures = drawn(
         [
             time.where_time_went(summary, results),
+            phases.over_time(summary, results),
             time.timeline(material.trace),
             answers.lengths(results, limits),
             *answers.distributions(results),

@@ -74,6 +74,7 @@ def row(result: Result, limit: int, *, sealed: bool = False, run: str | None = N
         ],
         "t": {
             "queue": _rounded(sum(t.queue for t in timings)) if timings else None,
+            "prefill": _rounded(sum(t.prefill for t in timings)) if timings else None,
             "ttft": _rounded(timings[0].ttft) if timings else None,
             "decode": _rounded(sum(t.decode for t in timings)) if timings else None,
             "e2e": _rounded(sum(t.e2e for t in timings)) if timings else None,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmbench.records import Result, Timing
-from llmbench.report import words
+from llmbench.report import phases, words
 from llmbench.report.plots import axis, colour, figure, scaled
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import Sample
@@ -25,9 +25,8 @@ PARTS = {
     "capture": "graph capture",
     "warm_up": "warm-up",
     "other load": "rest of loading",
-    "prefill": "prefill",
-    "decode": "decode",
-    "tail": "tail",
+    "generate": "generating",
+    "tail": "tail of generating",
     "grading": "grading after the last token",
     "other": "everything else",
 }
@@ -36,8 +35,7 @@ PARTS = {
 def parts(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, float]:
     """Seconds of a run by what they went into, in their order; together `time_s.total`.
 
-    Of generating, `prefill` is the time to the first token of any request, `tail` that in which fewer than half as many
-    requests were in hand as at most, and `decode` what is between them.
+    `tail` is the end of generating, in which fewer than half as many requests ran as at most, and `generate` what comes before it.
     """
     times = summary.get("time_s") or {}
     found = {name: times.get(name) for name in ("import", "data", "tokenizer")}
@@ -48,39 +46,29 @@ def parts(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, fl
     if load:
         found["other load"] = max(0.0, load - sum(pieces.get(name) or 0.0 for name in named))
     generate = times.get("generate")
-    rows = summary.get("sittings") or []
-    own = (
-        results[-rows[-1]["results"] or len(results) :] if len(rows) > 1 else results
-    )  # others have another clock
-    timings = [c.timing for r in own for c in r.completions if c.timing is not None]
-    if generate and timings:
-        prefill, tail = edges(timings)
-        found |= {"prefill": prefill, "decode": max(0.0, generate - prefill - tail), "tail": tail}
-    else:
-        found["decode"] = generate
+    timings = phases.timings_of(summary, results)
+    late = tail(timings) if generate and timings else 0.0
+    found |= {"generate": max(0.0, (generate or 0.0) - late), "tail": late}
     found["grading"] = times.get("grade_tail")
     known = {name: value for name, value in found.items() if value}
     rest = (times.get("total") or 0.0) - sum(known.values())
     return known | ({"other": rest} if rest > 0 else {})
 
 
-def edges(timings: Sequence[Timing]) -> tuple[float, float]:
-    """Seconds to the first token of any request, and seconds at the end with fewer than half of the most requests in hand."""
-    begun = min(t.queued for t in timings)
-    prefill = min(t.queued + t.ttft for t in timings) - begun
+def tail(timings: Sequence[Timing]) -> float:
+    """Seconds at the end in which fewer than half as many requests ran as at most."""
     events = sorted([(t.queued + t.queue, 1) for t in timings] + [(t.finished, -1) for t in timings])
     running, levels = 0, []
     for at, change in events:
         running += change
         levels.append((at, running))
     most = max(level for _, level in levels)
-    last = levels[-1][0]
-    thin = last
+    thin = last = levels[-1][0]
     for at, level in reversed(levels):
         if level >= most / 2:
             break
         thin = at
-    return prefill, last - max(thin, begun + prefill)
+    return last - thin
 
 
 def where_time_went(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any] | None:
@@ -109,8 +97,8 @@ def where_time_went(summary: Mapping[str, Any], results: Sequence[Result]) -> di
         "hovermode": "closest",
     }
     note = (
-        "Prefill is the time to the first token of any request; the tail is the time at the end in which fewer than half as "
-        "many requests were in hand as at most."
+        "The tail is the end of generating, in which fewer than half as many requests ran as at most. Below is what the requests "
+        "were doing meanwhile."
     )
     return figure("time", "Where the time went", traces, note=note, height=170, layout=layout)
 
@@ -150,6 +138,7 @@ LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
             ("waiting", lambda s: _engine(s, "waiting")),
         ),
     ),
+    ("held back", (("queued by llmbench", lambda s: _engine(s, "queued")),)),
 )
 
 
@@ -185,7 +174,12 @@ def timeline(samples: Sequence[Sample]) -> dict[str, Any] | None:
                     "line": {"color": colour(len(traces)), "width": 1.5},
                 }
             )
-    note = "A dip of the running requests before the end means that the engine waited; a full KV cache that requests did."
+    note = (
+        "Running and waiting requests are the engine's scheduler's; the batch size keeps the queued ones from it. "
+        "Requests that wait while the KV cache is full wait for its memory."
+    )
+    if any(_engine(s, "running") is not None and _engine(s, "waiting") is None for s in shown):
+        note += " It is not known which of the running ones waited in the scheduler."
     return figure(
         "timeline", "The machine over time", traces, note=note, height=160 * len(rows) + 80, layout=layout
     )

@@ -33,12 +33,13 @@ class EngineState:
     """What the engine was doing.
 
     Attributes:
-        running: Requests that are being generated.
-        waiting: Requests that the engine holds back.
+        running: Requests that its scheduler ran: their prompts were read or their answers written.
+        waiting: Requests that its scheduler had and did not run.
         kv_cache_use: Share of the KV cache that is taken, 0 to 1.
         preemptions: Running requests that were interrupted, so far.
         prefix_cache_hits: Prompt tokens that the prefix cache served, so far.
         generated_tokens: Output tokens, so far.
+        queued: Requests that llmbench had not given to the scheduler: beyond the batch size, or not submitted yet.
     """
 
     running: float | None = None
@@ -47,6 +48,7 @@ class EngineState:
     preemptions: float | None = None
     prefix_cache_hits: float | None = None
     generated_tokens: float | None = None
+    queued: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

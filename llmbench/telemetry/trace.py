@@ -132,7 +132,12 @@ def _sample(row: dict[str, Any]) -> Sample:
         throttle = entry["throttle"]
         gpus.append(GpuSample(**{**entry, "throttle": None if throttle is None else tuple(throttle)}))
     engine = row["engine"]
-    state = None if engine is None else EngineState(**engine)
+    state = None if engine is None else EngineState(**_as_now(engine))
     sample = dataclasses.replace(Sample(**row), gpus=tuple(gpus), engine=state)
     shapes.check(sample, Sample)
     return sample
+
+
+def _as_now(engine: dict[str, Any]) -> dict[str, Any]:
+    """An engine's row in today's form. Before `queued` was there, `waiting` meant that, and `running` all that were in the engine."""
+    return engine if "queued" in engine else {**engine, "waiting": None, "queued": engine.get("waiting")}

@@ -157,7 +157,7 @@
     }
     const [prompt, output, cached] = sample.n, time = sample.t;
     const facts = [["score", sample.v], ["ended by", (sample.f || "-").replace("_", " ")], ["prompt tokens", prompt === null ? "-" : cached ? `${prompt} (${cached} cached)` : prompt],
-      ["output tokens", output], ["queue", seconds(time.queue)], ["first token", seconds(time.ttft)], ["decode", seconds(time.decode)], ["latency", seconds(time.e2e)], ["between tokens", seconds(time.inter)]];
+      ["output tokens", output], ["queue", seconds(time.queue)], ["prefill", seconds(time.prefill)], ["first token, queue included", seconds(time.ttft)], ["decode", seconds(time.decode)], ["latency", seconds(time.e2e)], ["between tokens", seconds(time.inter)]];
     element.append(heading("Measured"), make("dl", {}, ...facts.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: String(value) })))));
     return element;
   };
