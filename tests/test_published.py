@@ -47,7 +47,9 @@ LONGEST_QUESTION = 1500
 
 
 def test_the_table_has_every_model() -> None:
-    assert MODELS.keys() | {"checkpoint"} == {path.stem for path in (config_folder() / "model").glob("*.yaml")}
+    assert MODELS.keys() | {"checkpoint"} == {
+        path.stem for path in (config_folder() / "model").glob("*.yaml")
+    }
 
 
 @pytest.mark.parametrize("model", MODELS)
