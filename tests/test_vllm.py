@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.store import load_run
+from llmbench.telemetry import read_trace
 
 ROOT = Path(__file__).parents[1]
 MINUTES = 60
@@ -162,6 +164,40 @@ def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["passed"] == found["checks"] > 6
+
+
+def test_running_and_waiting_are_what_vllm_logs(
+    tmp_path: Path, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A KV cache with room for a part of the batch, in an engine with a process of its own."""
+    assert smollm2.is_dir()
+    monkeypatch.setenv("VLLM_LOG_STATS_INTERVAL", "0.1")
+    done = python(
+        "-m",
+        "llmbench",
+        "log_level=INFO",
+        "engine.multiprocess=true",
+        "batch_size=8",
+        "limit=12",
+        "early_stopping=off",
+        "benchmarks.arithmetic.max_tokens=24",
+        "model.max_length=512",
+        f"engine.kv_cache_memory_bytes={16 << 20}",  # five blocks of 128 tokens
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    run = load_run(only_run(tmp_path))
+    lines = re.findall(r"Running: (\d+) reqs, Waiting: (\d+) reqs", (run.folder / "llmbench.log").read_text())
+    logged = {(int(running), int(waiting)) for running, waiting in lines}
+    states = [s.engine for s in read_trace(run.folder / "trace.jsonl") if s.engine is not None]
+    seen = {(s.running, s.waiting) for s in states if s.running}
+    assert any(waiting for _, waiting in logged)
+    assert {pair for pair in seen & logged if pair[1]}
+    assert max(s.running or 0 for s in states) < 8
+    assert max(s.queued or 0 for s in states) > 0
+    arithmetic = run.summary["benchmarks"]["arithmetic"]
+    assert arithmetic["queue_s"]["p95"] > 0.1 * arithmetic["latency_s"]["p50"]
+    assert run.summary["time_s"]["requests"]["queue"] == pytest.approx(12 * arithmetic["queue_s"]["mean"])
 
 
 def test_a_context_that_does_not_fit_is_made_shorter_where_nobody_needs_it(
