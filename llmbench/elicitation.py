@@ -7,7 +7,6 @@ output, so that the prefix cache serves them, and behind them the benchmark's cu
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llmbench.benchmarks.base import Module
 from llmbench.config import BenchmarkConfig, EarlyStopping
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Request
@@ -34,12 +33,13 @@ def opened(asked: Asked) -> str:
     return THINK if asked.text.rstrip().endswith(THINK) else ""
 
 
-def wanted(mode: EarlyStopping, module: Module, asked: Asked, completion: Completion) -> bool:
-    """Whether to ask: the text was cut, by a stop string or by the limit, and states no answer yet."""
+def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfig) -> bool:
+    """Whether to ask if the text states no answer: it was cut, by a stop string or by the limit.
+
+    Looking for the answer is left to a grading worker (`grading.find_stated`): the text may take any time and memory.
+    """
     cut = completion.finish_reason in (FinishReason.STOP_STRING, FinishReason.LENGTH)
-    if mode is not EarlyStopping.answer or not cut:
-        return False
-    return module.extract(asked.sample, opened(asked) + completion.text, complete=False) is None
+    return cut and mode is EarlyStopping.answer and config.cue_tokens > 0
 
 
 def cue(asked: Asked, completion: Completion, config: BenchmarkConfig) -> str:
