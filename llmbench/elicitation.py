@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from llmbench.config import BenchmarkConfig, EarlyStopping
 from llmbench.prompts import Asked
-from llmbench.records import Completion, FinishReason, Request
+from llmbench.records import Completion, FinishReason, Request, well_formed
 from llmbench.tokenizers import Tokenizer
 
 MARK = "+"
@@ -75,4 +75,5 @@ def written(
     if not rest:
         return Written(opened(asked) + first.text, first.finish_reason)
     said = opened(asked) + tokenizer.decode(first.output_ids)
-    return Written(f"{said}{cue(asked, first, config)}{rest[0].text}", rest[0].finish_reason)
+    text = well_formed(f"{said}{cue(asked, first, config)}{rest[0].text}")
+    return Written(text, rest[0].finish_reason)

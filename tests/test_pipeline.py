@@ -187,6 +187,15 @@ def test_nothing_that_a_model_wrote_is_computed_with_in_the_main_process(
     assert regrade_run(tmp_path / "run", workers=1).changes == ()
 
 
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_a_lone_surrogate_costs_no_run(tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
+    odd = ("benchmark=arithmetic", "limit=3", f"cache={cache}")
+    found = run(tmp_path / "run", says("\ud800 It is \\boxed{3}"), *odd)
+    assert (found.status, found.notes) == ("finished", [])
+    assert {r.text for r in results(tmp_path / "run")} == {"\ufffd It is \\boxed{3}"}
+
+
 def test_cut_grades_what_stands_before_the_stop_string_and_off_everything(tmp_path: Path) -> None:
     run(tmp_path / "cut", FakeEngines(eliciting), *ARITHMETIC, "early_stopping=cut")
     assert {r.text for r in results(tmp_path / "cut")} == {"Let me see. "}
