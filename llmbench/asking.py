@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from llmbench import elicitation, prompts, redaction
+from llmbench import elicitation, grading, prompts, redaction
 from llmbench.cache.engine import CachedEngine
 from llmbench.config import Config, Schedule
 from llmbench.engine.base import Engine
@@ -128,7 +128,7 @@ class Asking:
                     last = time.monotonic()
                 else:
                     time.sleep(IDLE_S)
-                self._collect()
+                self._collect(ask=True)
                 self.store.sync_if_due()
                 if self.progress.due():
                     self.progress.show(self._generated())
@@ -156,6 +156,9 @@ class Asking:
         try:
             self._submit()
             engine = self.engine
+            if not engine.unfinished:  # workers look whether what was cut states an answer
+                time.sleep(IDLE_S)
+                return
             for completion in engine.step() if isinstance(engine, CachedEngine) else self.watch.step(engine):
                 self._receive(completion)
         except EngineDiedError as error:
@@ -235,15 +238,13 @@ class Asking:
         self.dead = False
 
     def _receive(self, completion: Completion) -> None:
-        """Takes a completion: asks for the answer that is missing, hands the text to the graders, or records the failure."""
+        """Takes a completion: has a cut text searched for an answer or a text graded, or records the failure."""
         if completion.finish_reason is not FinishReason.ABORT:
             self.suspects.works()
         if completion.request_id == CONTROL:
             return
         exchange = self._exchanges[completion.request_id.removesuffix(elicitation.MARK)]
         request = exchange.request
-        benchmark = self.config.benchmarks[request.benchmark]
-        asked = self.questions.asked[request.benchmark, request.sample_id]
         first = not exchange.completions
         completion = _ended_by_itself(completion)
         if completion.error:
@@ -254,14 +255,23 @@ class Asking:
             self.suspects.answered(request.id)
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
-        more = continued(self.config, self.questions, self.tokenizer, request, completion) if first else None
-        if more is not None:
-            self.engine.submit(more, first=True)  # while its prefix is still in the cache
-            return
-        self.suspects.answered(request.id)
-        exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
+        if not (first and search(self.config, self.questions, self.grader, exchange)):
+            self._grade(exchange)
+
+    def _grade(self, exchange: Exchange) -> None:
+        benchmark = self.config.benchmarks[exchange.request.benchmark]
+        asked = self.questions.asked[exchange.request.benchmark, exchange.request.sample_id]
+        self._close(exchange)
+        assert exchange.written is not None  # noqa: S101 - by `_close`
         text, reason = exchange.written.text, exchange.written.finish_reason
         self.grader.submit(exchange, benchmark.module, asked.sample, text, reason)
+
+    def _close(self, exchange: Exchange) -> None:
+        """Nothing more is asked of the engine for this exchange."""
+        benchmark = self.config.benchmarks[exchange.request.benchmark]
+        asked = self.questions.asked[exchange.request.benchmark, exchange.request.sample_id]
+        self.suspects.answered(exchange.request.id)
+        exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
 
     def keep(self) -> None:
         """Records what was graded while the engine hangs in a step; for the watch's thread, before the process ends."""
@@ -278,9 +288,26 @@ class Asking:
                     self.ungraded = self.grader.drop()
             time.sleep(IDLE_S)
 
-    def _collect(self) -> None:
-        """Records what the graders have finished."""
+    def _collect(self, *, ask: bool = False) -> None:
+        """Records what the workers have graded; with `ask`, has the engine asked where they found no answer in a cut text."""
         for exchange, score in self.grader.finished():
+            if exchange.written is not None:
+                self._record(exchange, score)
+            elif (
+                ask and self._exchanges.get(exchange.request.id) is exchange
+            ):  # the engine has not died since
+                self._searched(exchange, score)
+
+    def _searched(self, exchange: Exchange, score: Score) -> None:
+        """Asks for the answer that a cut text lacks, and grades a text that has one."""
+        if score.outcome is Outcome.NO_ANSWER:
+            (completion,) = exchange.completions
+            more = continuation(self.config, self.questions, self.tokenizer, exchange.request, completion)
+            self.engine.submit(more, first=True)  # while its prefix is still in the cache
+        elif score.outcome is Outcome.WRONG:
+            self._grade(exchange)
+        else:  # a text that cannot be searched cannot be graded
+            self._close(exchange)
             self._record(exchange, score)
 
     def _record(self, exchange: Exchange, score: Score) -> None:
@@ -311,18 +338,28 @@ def without_result(requests: Sequence[Request], results: Sequence[Result]) -> li
     return [r for r in requests if r.key not in done]
 
 
-def continued(
-    config: Config, questions: Questions, tokenizer: Tokenizer, request: Request, completion: Completion
-) -> Request | None:
-    """The request that asks for the answer which the first completion of `request` lacks; None where nothing is to be asked."""
-    benchmark, module = config.benchmarks[request.benchmark], questions.modules[request.benchmark]
-    asked, completion = (
-        questions.asked[request.benchmark, request.sample_id],
-        _ended_by_itself(completion),
+def search(config: Config, questions: Questions, grader: Grader[Exchange], exchange: Exchange) -> bool:
+    """Has a worker look whether the exchange's only completion states an answer; False where nothing would be asked anyway."""
+    request, completion = exchange.request, _ended_by_itself(exchange.completions[0])
+    benchmark = config.benchmarks[request.benchmark]
+    if not elicitation.possible(config.early_stopping, completion, benchmark):
+        return False
+    asked = questions.asked[request.benchmark, request.sample_id]
+    text = elicitation.opened(asked) + completion.text
+    grader.submit(
+        exchange, benchmark.module, asked.sample, text, completion.finish_reason, grading.find_stated
     )
-    if not benchmark.cue_tokens or not elicitation.wanted(config.early_stopping, module, asked, completion):
-        return None
-    return elicitation.continuation(request, asked, completion, benchmark, tokenizer)
+    return True
+
+
+def continuation(
+    config: Config, questions: Questions, tokenizer: Tokenizer, request: Request, completion: Completion
+) -> Request:
+    """The request that asks for the answer which the first completion of `request` lacks."""
+    asked = questions.asked[request.benchmark, request.sample_id]
+    return elicitation.continuation(
+        request, asked, completion, config.benchmarks[request.benchmark], tokenizer
+    )
 
 
 def without_texts(result: Result) -> Result:

@@ -7,10 +7,9 @@ output, so that the prefix cache serves them, and behind them the benchmark's cu
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llmbench.benchmarks.base import Module
 from llmbench.config import BenchmarkConfig, EarlyStopping
 from llmbench.prompts import Asked
-from llmbench.records import Completion, FinishReason, Request
+from llmbench.records import Completion, FinishReason, Request, well_formed
 from llmbench.tokenizers import Tokenizer
 
 MARK = "+"
@@ -34,15 +33,13 @@ def opened(asked: Asked) -> str:
     return THINK if asked.text.rstrip().endswith(THINK) else ""
 
 
-def wanted(mode: EarlyStopping, module: Module, asked: Asked, completion: Completion) -> bool:
-    """Whether to ask: the text was cut, by a stop string or by the limit, and states no answer yet."""
+def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfig) -> bool:
+    """Whether to ask if the text states no answer: it was cut, by a stop string or by the limit.
+
+    Looking for the answer is left to a grading worker (`grading.find_stated`): the text may take any time and memory.
+    """
     cut = completion.finish_reason in (FinishReason.STOP_STRING, FinishReason.LENGTH)
-    if mode is not EarlyStopping.answer or not cut:
-        return False
-    try:
-        return module.extract(asked.sample, opened(asked) + completion.text, complete=False) is None
-    except Exception:  # noqa: BLE001 - the grader meets it too, and records it as this sample's error
-        return False
+    return cut and mode is EarlyStopping.answer and config.cue_tokens > 0
 
 
 def cue(asked: Asked, completion: Completion, config: BenchmarkConfig) -> str:
@@ -78,4 +75,5 @@ def written(
     if not rest:
         return Written(opened(asked) + first.text, first.finish_reason)
     said = opened(asked) + tokenizer.decode(first.output_ids)
-    return Written(f"{said}{cue(asked, first, config)}{rest[0].text}", rest[0].finish_reason)
+    text = well_formed(f"{said}{cue(asked, first, config)}{rest[0].text}")
+    return Written(text, rest[0].finish_reason)

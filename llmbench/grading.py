@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures import wait as wait_for
@@ -23,7 +23,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from llmbench.benchmarks.base import import_module, score
+from llmbench.benchmarks.base import Module, import_module, score
 from llmbench.ending import deferred
 from llmbench.errors import GradingError
 from llmbench.processes import blocked_sigint, end_with_parent
@@ -66,13 +66,34 @@ def grade(path: str, sample: Sample, text: str, finish_reason: FinishReason) -> 
 
     A worker that runs out of memory ends, as others do that the kernel ends for it: what it still holds may be the reason.
     """
+    return _guarded(lambda module: score(module, sample, text, finish_reason), path)
+
+
+def find_stated(path: str, sample: Sample, text: str, _finish_reason: FinishReason) -> Score:
+    """Looks for a stated answer in a text that was cut, in a worker; nothing is compared: only `answer` says something.
+
+    Without an answer the outcome is NO_ANSWER; TIMEOUT or ERROR mean that nobody knows.
+    """
+
+    def find(module: Module) -> Score:
+        answer = module.extract(sample, text, complete=False)
+        return Score(0.0, answer, Outcome.NO_ANSWER if answer is None else Outcome.WRONG)
+
+    return _guarded(find, path)
+
+
+def _guarded(task: Callable[[Module], Score], path: str) -> Score:
     module = import_module(path.rpartition(".")[2], path)
     try:
-        return score(module, sample, text, finish_reason)
+        return task(module)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except RecursionError:
         return Score(0.0, None, Outcome.ERROR, "grading recursed too deeply")
+
+
+Task = Callable[[str, Sample, str, FinishReason], Score]
+"""What a worker does with a text; a function of this module, or one that can be imported."""
 
 
 @dataclass(eq=False, slots=True)
@@ -82,6 +103,7 @@ class _Job(Generic[Ticket]):
     ticket: Ticket
     arguments: tuple[str, Sample, str, FinishReason]
     limit_s: float
+    task: Task
     future: Any = None  # pebble's
     deaths: int = 0
 
@@ -137,10 +159,18 @@ class Grader(Generic[Ticket]):
         """Whether the workers can take another run's texts: they live, and nothing of the last run is open."""
         return bool(self._pool.active) and not self._open
 
-    def submit(self, ticket: Ticket, path: str, sample: Sample, text: str, reason: FinishReason) -> None:
-        """Queues a text for grading."""
+    def submit(  # noqa: PLR0913, PLR0917 - a ticket, and what `grade` takes
+        self,
+        ticket: Ticket,
+        path: str,
+        sample: Sample,
+        text: str,
+        reason: FinishReason,
+        task: Task = grade,
+    ) -> None:
+        """Queues a text for grading, or for `find_stated`."""
         limit_s = getattr(importlib.import_module(path), "LIMIT_S", self._limit_s)
-        job = _Job(ticket, (path, sample, text, reason), limit_s)
+        job = _Job(ticket, (path, sample, text, reason), limit_s, task)
         if not self._open:
             self._heard = time.monotonic()
         self._open.append(job)
@@ -148,7 +178,7 @@ class Grader(Generic[Ticket]):
 
     def _schedule(self, job: _Job[Ticket]) -> None:
         try:
-            job.future = self._pool.schedule(grade, args=job.arguments, timeout=job.limit_s)
+            job.future = self._pool.schedule(job.task, args=job.arguments, timeout=job.limit_s)
         except RuntimeError as error:  # the pool is broken; `finished` makes a new one
             job.future = Future()
             job.future.set_exception(BrokenProcessPool(str(error)))

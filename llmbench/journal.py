@@ -142,6 +142,8 @@ def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
     Raises:
         OSError: It cannot be read or written.
     """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, f"{path.name} is a link, which is not followed", str(path))
     content = files.read(path)
     found = parse(content, read)
     kept = [line if _checksum(line) else line_of(orjson.loads(line)).rstrip(b"\n") for line in found.kept]

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from llmbench import stats
+from llmbench import repeat_power, stats
 
 ALPHA = 0.05
 POWER = 0.8
@@ -171,31 +171,35 @@ def _sign_flip(moved: Floats) -> float:
     return float(found.pvalue)
 
 
-def smallest_detectable(first: Sequence[float], second: Sequence[float]) -> float | None:
+def smallest_detectable(
+    first: Sequence[float], second: Sequence[float], repeats: int | None = None
+) -> float | None:
     """The smallest true difference that the test finds with 80 % power at the 5 % level, with so many questions.
 
     For scores of 0 and 1: the exact power of McNemar's exact test (`mcnemar_power`) at the share of discordant questions
-    that was observed, solved for the difference. For scores between: (t at 0.975 + t at 0.8) times the standard error of
-    the mean difference, with n - 1 degrees of freedom (Bloom 1995, Evaluation Review 19:547).
+    that was observed, solved for the difference. For scores between: the power of the sign-flip test in simulated pairs of
+    runs (`repeat_power` has the model). The noise is known only from the scores themselves: where the questions of the
+    next pair are not those of this one, the power is 0.80 on average and not each time.
+
+    Args:
+        first: The first side's score for each question.
+        second: The other side's.
+        repeats: Answers to a question on each side; by default the fewest that give such scores.
 
     Returns:
-        A share of 1; None where no difference could be found: with fewer than six questions, or, for scores between,
-        where the observed differences do not vary.
+        A share of 1; None where no difference could be found, as with fewer than six questions.
 
     Raises:
         ValueError: The sides have no scores, or not equally many.
     """
     from scipy.optimize import brentq
-    from scipy.stats import t
 
     differences = _differences(first, second)
     count = differences.size
+    if count < repeat_power.FEWEST:
+        return None
     if not _all_or_nothing(first, second):
-        error = stats.standard_error(differences.tolist())
-        if not error:
-            return None
-        quantiles = [float(t.ppf(level, count - 1)) for level in (1 - ALPHA / 2, POWER)]
-        return min(1.0, sum(quantiles) * error)
+        return repeat_power.Simulation(first, second, repeats).effect(POWER)
     discordance = float(np.mean(differences != 0))
 
     def lacking(effect: float) -> float:

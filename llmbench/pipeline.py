@@ -327,7 +327,7 @@ class _Run:
             self._compare_checkpoint(weights.row(checkpoint) if checkpoint and self.kept else None)
             read = self._read(modules)
             work = workload(self.config, read)
-            seen = self._foresee(modules, read, checkpoint)
+            seen = self._foresee(modules, read, checkpoint, grader)
             engine: Engine | CachedEngine
             if seen is not None and seen.cached is not None:
                 engine = opened.enter_context(closing(seen.cached))
@@ -420,13 +420,17 @@ class _Run:
         return read
 
     def _foresee(
-        self, modules: Mapping[str, Module], read: Read, checkpoint: Checkpoint | None
+        self,
+        modules: Mapping[str, Module],
+        read: Read,
+        checkpoint: Checkpoint | None,
+        grader: Grader[Exchange],
     ) -> Foresight | None:
         """Whether the response cache has every answer; not where an engine has died and a new one has to show itself."""
         if not self.config.cache or self.faults.suspects:
             return None
         basis = Basis(self.config, checkpoint, self.pool)
-        seen = foresee(basis, modules, read, self.results, self._warn_of)
+        seen = foresee(basis, modules, read, self.results, self._warn_of, grader)
         if seen is not None:
             times = self.found.time_s
             times.tokenizer, times.prepare = seen.tokenizer_s, seen.prepare_s

@@ -138,6 +138,20 @@ class Timing:
         return self.ttft - self.queue
 
 
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, which models and programs write and UTF-8 cannot hold."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _make_well_formed(record: object, *names: str) -> None:
+    for name in names:
+        text = getattr(record, name)
+        if isinstance(text, str):
+            object.__setattr__(record, name, well_formed(text))  # the record is frozen and not used yet
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What came back for one request.
@@ -165,6 +179,10 @@ class Completion:
     error: str | None = None
     from_cache: bool = False
 
+    def __post_init__(self) -> None:
+        """Replaces what no file can hold."""
+        _make_well_formed(self, "text", "stop_string", "error")
+
     @classmethod
     def aborted(cls, request: Request, error: str | None) -> Self:
         """Of a request that gave nothing: refused for the reason `error`, or dropped without one."""
@@ -179,6 +197,10 @@ class Score:
     answer: str | None
     outcome: Outcome
     explanation: str = ""
+
+    def __post_init__(self) -> None:
+        """Replaces what no file can hold."""
+        _make_well_formed(self, "answer", "explanation")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ independent evidence. A benchmark with one answer per question has none of these
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -125,9 +126,10 @@ def pass_at_k(count: int, correct: int, k: int) -> float:
 def majority(answers: Sequence[tuple[str | None, float]]) -> float:
     """The score of the most frequent answer, from (extracted answer, score) pairs.
 
-    Answers vote together where they are the same but for white space and case, or the same number, or all right: what
-    equals the gold answer is equal. None has no vote. A group's score is the mean of its answers' scores. Among equally frequent groups one is taken to be drawn at random, and the expectation
-    is given: the mean of their scores. Without any vote the score is 0.
+    Answers vote together where they are the same but for white space and case, or the same number (see `_NUMBER`), or all
+    right: what equals the gold answer is equal. None has no vote. A group's score is the mean of its answers' scores. Among
+    equally frequent groups one is taken to be drawn at random, and the expectation is given: the mean of their scores.
+    Without any vote the score is 0.
     """
     groups: dict[str, list[float]] = defaultdict(list)
     for answer, value in answers:
@@ -142,10 +144,15 @@ def majority(answers: Sequence[tuple[str | None, float]]) -> float:
 
 def _vote(answer: str) -> str:
     plain = "".join(answer.split()).casefold()
+    number = plain.replace(",", "")
     try:
-        return f"number {Fraction(plain.replace(',', ''))}"
-    except (ValueError, ZeroDivisionError):
+        return f"number {Fraction(number)}" if _NUMBER.fullmatch(number) else f"text {plain}"
+    except ZeroDivisionError:
         return f"text {plain}"
+
+
+_NUMBER = re.compile(r"[-+]?(?:\d{1,60}/\d{1,60}|(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:e[-+]?\d{1,2})?)")
+"""Numbers that are small when written exactly, for votes are counted without a limit of time: `1e999999999` has a billion digits."""
 
 
 def variance_split(scores: Sequence[Sequence[float]]) -> VarianceSplit | None:

@@ -23,7 +23,8 @@ from llmbench.cache.use import tokens_per_s
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import RunError
 from llmbench.messages import printable
-from llmbench.store import MANIFEST, STARTING, SUMMARY, Manifest
+from llmbench.resume.sittings import RUNNING, moment
+from llmbench.store import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
 from llmbench.summary import Summary
 from llmbench.tracking import ARTIFACTS
 
@@ -146,7 +147,7 @@ def list_runs(*folders: str | Path) -> list[Listed]:
     read = [_read(path) for folder in folders for path in _folders(Path(folder), DEPTH)]
     counts = Counter(override for run in read for override in set(run.overrides))
     listed = [_with_settings(run, counts, len(read)) for run in read]
-    return sorted(listed, key=lambda run: (run.started or "", run.folder), reverse=True)
+    return sorted(listed, key=lambda run: (moment(run.started), run.folder), reverse=True)
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
@@ -168,7 +169,9 @@ def _read(folder: Path) -> Listed:
     try:
         manifest = _json(folder / MANIFEST, Manifest)
         starting = manifest.get("status") == STARTING  # then there is no summary yet
-        summary = {"status": STARTING} if starting else _json(folder / SUMMARY, Summary)
+        killed = not os.path.lexists(folder / SUMMARY) and (folder / JOURNAL).is_file()
+        status = STARTING if starting else RUNNING if killed else None
+        summary = {"status": status} if status else _json(folder / SUMMARY, Summary)
         return _listed(name, manifest, summary)
     except (OSError, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or "no JSON as llmbench writes it"

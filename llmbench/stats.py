@@ -71,8 +71,11 @@ def interval(values: Sequence[float], answers: int | None = None) -> tuple[float
     """The interval of a mean of scores from 0 to 1, one for each question.
 
     Wilson's where every score is 0 or 1. With scores between (means over repeats) Wilson's too, on the effective number of
-    trials that gives the mean its observed variance, widened as Student's t asks for so few questions; this keeps the
-    interval inside 0 to 1.
+    trials that gives the mean its variance, widened as Student's t asks for so few questions; this keeps the interval inside
+    0 to 1. The variance is that of the scores and of one more question, which is right or wrong as often as all are: where
+    most questions are nearly always got right, a few of them may hold none of those that are not. In simulations of 10
+    questions the interval then holds the true mean at least 95 times in 100, with 20 or more and extremely skewed questions
+    (chances of a beta(1, 0.1) distribution, 16 answers to each) 92 times.
 
     Args:
         values: A score for each question.
@@ -88,5 +91,6 @@ def interval(values: Sequence[float], answers: int | None = None) -> tuple[float
     from scipy.special import stdtrit
 
     widening = float(stdtrit(count - 1, 0.975)) / Z95
-    effective = min(binomial / (error * widening) ** 2, answers or math.inf)
+    variance = ((count - 1) * error**2 + binomial / count) / count  # of the mean
+    effective = min(binomial / variance / widening**2, answers or math.inf)
     return wilson(mean * effective, effective)

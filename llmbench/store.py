@@ -388,10 +388,22 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         RunError: The folder holds no run, or a file of it cannot be read.
     """
     folder = Path(folder)
-    summary, manifest = read_object(folder / SUMMARY, Summary), read_object(folder / MANIFEST, Manifest)
+    killed = not os.path.lexists(folder / SUMMARY) and (folder / MANIFEST).is_file()
+    summary = {} if killed else read_object(folder / SUMMARY, Summary)
+    manifest = read_object(folder / MANIFEST, Manifest)
     sealed = set[str]()
     notes: list[str] = []
     results = list(read_journal(folder, sealed, notes))
+    if killed:
+        from llmbench.interim import (
+            interim_summary,
+        )  # which reads settings, as does what is above this module
+
+        summary = interim_summary(folder, manifest, results)
+        notes.append(
+            f"{folder} holds no {SUMMARY}: the run was killed before it wrote one, or still runs. "
+            f"The scores are those of {JOURNAL}; times and memory are not known."
+        )
     counted = _counted(summary)
     if counted > len(results):
         notes.append(

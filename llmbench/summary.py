@@ -232,7 +232,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         expected=expected,
         accuracy=math.fsum(means) / len(means) if means else None,
         stderr=stats.standard_error(means),
-        ci95=stats.interval(means) if means else None,
+        ci95=stats.interval(means, len(results)) if means else None,
         bounds=_bounds(results, expected),
         rates=_rates(results),
         tokens=_tokens([result.completions for result in results]),

@@ -18,9 +18,19 @@ LIMITS = sandbox.Limits(cpu_s=600, idle_s=600, wall_s=600)
 
 
 def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
-    assert complete
     assert sample.target == "x"
-    return text
+    if not complete:
+        _search(text)
+    return None if text == "nothing" else text
+
+
+def _search(text: str) -> None:
+    if text == "hang":
+        time.sleep(3600)
+    if text == "eat":
+        assert len(b"x" * (64 << 30)) > 0
+    if text == "digits":
+        str(10**5000)  # int refuses to be written
 
 
 def equal(sample: Sample, answer: str) -> bool:

@@ -633,6 +633,18 @@ def test_damaged_lines_are_put_beside_nothing_of_others(mine: Path, unfinished: 
     assert (unfinished / "samples.damaged.jsonl").read_bytes() == b"damaged\n"
 
 
+def test_a_journal_that_is_a_link_is_copied_nowhere(
+    mine: Path, unfinished: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (unfinished / "samples.jsonl").unlink()
+    (unfinished / "samples.jsonl").symlink_to(mine)
+    before = mine.read_bytes()
+    assert main(["engine=fake", f"resume={unfinished}"]) == 1
+    assert "Traceback" not in capfd.readouterr().err
+    assert not (unfinished / "samples.damaged.jsonl").exists()
+    assert mine.read_bytes() == before
+
+
 def test_an_export_goes_into_no_folder_behind_a_link(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (run.parent / "theirs").mkdir()
     (run / "lm_eval").symlink_to("../theirs")

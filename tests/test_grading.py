@@ -14,7 +14,7 @@ from llmbench import grading
 from llmbench.benchmarks import math as math_benchmark
 from llmbench.ending import as_interrupts
 from llmbench.errors import GradingError, Interrupted
-from llmbench.grading import Grader
+from llmbench.grading import Grader, find_stated
 from llmbench.records import FinishReason, Outcome, Sample
 
 MATH = math_benchmark.__name__
@@ -68,6 +68,19 @@ def test_hanging_dying_and_greedy_graders_take_one_answer_with_them(grader: Grad
         "eat": Outcome.ERROR,
         "raise": Outcome.ERROR,
         "fine": Outcome.CORRECT,
+    }
+
+
+def test_looking_for_an_answer_has_the_limits_of_grading(grader: Grader[str]) -> None:
+    for text in ("stated", "nothing", "hang", "eat", "digits"):
+        grader.submit(text, HOSTILE, sample("x"), text, FinishReason.LENGTH, find_stated)
+    found = {ticket: (score.outcome, score.answer) for ticket, score in grader.finished(wait=True)}
+    assert found == {
+        "stated": (Outcome.WRONG, "stated"),
+        "nothing": (Outcome.NO_ANSWER, None),
+        "hang": (Outcome.TIMEOUT, None),
+        "eat": (Outcome.ERROR, None),
+        "digits": (Outcome.ERROR, None),
     }
 
 

@@ -232,23 +232,80 @@ def test_without_discordant_questions_six_must_fall_to_one_side() -> None:
     assert paired.smallest_detectable([1.0] * 5, [0.0] * 5) is None  # p = 0.0625 at best
 
 
-def test_the_smallest_detectable_effect_of_repeats_follows_the_standard_error() -> None:
-    first, second = [0.5] * 6, [0.5, 0.75, 0.25, 1.0, 0.5, 0.0]
-    error = paired.difference(first, second).stderr
-    assert error is not None
-    factor = reference.t.ppf(0.975, 5) + reference.t.ppf(0.8, 5)
-    assert paired.smallest_detectable(first, second) == pytest.approx(factor * error)
-    assert paired.smallest_detectable([0.5, 0.5], [0.75, 0.75]) is None
+Means = NDArray[np.float64]
 
 
-def test_the_smallest_detectable_effect_of_repeats_is_found_four_times_in_five() -> None:
-    spread = np.array([-0.25, 0.25] * 20)
-    effect = paired.smallest_detectable([0.5] * 40, (0.5 + spread).tolist())
+def two_runs(
+    generator: np.random.Generator, chances: Means, effect: float, repeats: int
+) -> tuple[Means, Means]:
+    """Means over repeats; in the second run the log-odds of all chances are shifted so that the means differ by the effect."""
+    odds = chances / (1 - chances)
+    low, high = 0.0, 30.0
+    for _ in range(40):
+        shift = (low + high) / 2
+        factor = math.exp(shift)
+        better = odds * factor / (1 + odds * factor)
+        low, high = (shift, high) if (better - chances).mean() < effect else (low, shift)
+    return generator.binomial(repeats, chances) / repeats, generator.binomial(repeats, better) / repeats
+
+
+def power(first: Means, second: Means) -> float:
+    """The share of rows in which the sides are told apart."""
+    found = [
+        paired.significance(a, b).p_value < paired.ALPHA
+        for a, b in zip(first.tolist(), second.tolist(), strict=True)
+    ]
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize(("count", "repeats"), [(8, 4), (10, 4), (10, 8)])
+def test_the_smallest_detectable_effect_of_repeats_is_found_four_times_in_five(
+    count: int, repeats: int
+) -> None:
+    generator = np.random.default_rng(count)
+    first, second = two_runs(generator, np.linspace(0.15, 0.75, count), 0.05, repeats)
+    if second.sum() < first.sum():
+        first, second = second, first  # the effect has the direction that was seen
+    effect = paired.smallest_detectable(first.tolist(), second.tolist())
     assert effect is not None
-    generator = np.random.default_rng(8)
-    rounds = generator.choice(spread, (200, 40)) + effect
-    hits = sum(paired.significance([0.5] * 40, (0.5 + row).tolist()).p_value < paired.ALPHA for row in rounds)
-    assert hits / len(rounds) == pytest.approx(0.8, abs=0.07)
+    seen = ((first + second) * repeats + 0.5) / (
+        2 * repeats + 1
+    )  # what the documented model takes the chances to be
+    rounds = 400
+    sides = two_runs(generator, generator.choice(seen, (rounds, count)), effect, repeats)
+    assert power(*sides) == pytest.approx(0.8, abs=2 * math.sqrt(0.8 * 0.2 / rounds))
+
+
+def test_with_other_questions_the_effect_is_found_four_times_in_five_on_average() -> None:
+    generator = np.random.default_rng(4)
+    powers = []
+    for _ in range(16):
+        pilot = two_runs(generator, generator.beta(2, 2, 10), 0.0, 4)
+        effect = paired.smallest_detectable(*(side.tolist() for side in pilot))
+        assert effect is not None
+        powers.append(power(*two_runs(generator, generator.beta(2, 2, (60, 10)), effect, 4)))
+    assert np.mean(powers) == pytest.approx(
+        0.8, abs=2 * float(np.std(powers, ddof=1)) / math.sqrt(len(powers))
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_fewer_than_six_questions_detect_nothing(count: int) -> None:
+    assert paired.smallest_detectable([0.25] * count, [0.75, *[0.5] * (count - 1)]) is None
+    assert paired.smallest_detectable([0.0] * count, [1.0] * count) is None
+
+
+def test_more_questions_and_more_repeats_detect_smaller_effects() -> None:
+    few, many = [0.5, 0.25, 0.75, 0.5, 0.25, 0.5, 0.75, 1.0], [0.25, 0.5, 0.5, 0.75, 0.25, 0.5, 1.0, 0.75]
+    effects = [
+        paired.smallest_detectable(few * times, many * times, repeats)
+        for times, repeats in ((1, 4), (3, 4), (3, 16), (10, 16))
+    ]
+    assert all(effect is not None and 0 < effect < 0.6 for effect in effects)
+    assert effects == sorted(effects, key=lambda effect: -(effect or 0.0))
+    assert (
+        paired.smallest_detectable(few, many) == effects[0]
+    )  # the same with each call, and four repeats are seen in the scores
 
 
 def test_flips_are_named_in_both_directions() -> None:

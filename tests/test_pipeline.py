@@ -11,9 +11,11 @@ import pytest
 
 from llmbench import pipeline
 from llmbench.asking import Stop
+from llmbench.benchmarks import arithmetic
 from llmbench.cli import compose
 from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
+from llmbench.regrade import regrade_run
 from llmbench.store import Store, load_run, read_journal
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
@@ -167,6 +169,31 @@ def test_a_stopped_text_is_asked_for_its_answer(tmp_path: Path) -> None:
     rates = found.benchmarks["arithmetic"].rates
     assert rates is not None
     assert (rates.stopped, rates.elicited, rates.no_answer) == (1.0, 1.0, 0.0)
+
+
+def test_nothing_that_a_model_wrote_is_computed_with_in_the_main_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise AssertionError("a text was looked at outside of a worker")
+
+    monkeypatch.setattr(arithmetic, "extract", refuse)  # workers are spawned and have the real one
+    monkeypatch.setattr(arithmetic, "equal", refuse)
+    huge = FakeEngines(lambda r: "\\boxed{1e999999999}" if r.repeat else eliciting(r))
+    repeated = ("benchmark=arithmetic", "limit=2", "sampling.repeats=3", "sampling.temperature=1")
+    found = run(tmp_path / "run", huge, *repeated)
+    assert found.status == "finished"
+    assert {r.elicited for r in results(tmp_path / "run")} == {True, False}
+    assert regrade_run(tmp_path / "run", workers=1).changes == ()
+
+
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_a_lone_surrogate_costs_no_run(tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
+    odd = ("benchmark=arithmetic", "limit=3", f"cache={cache}")
+    found = run(tmp_path / "run", says("\ud800 It is \\boxed{3}"), *odd)
+    assert (found.status, found.notes) == ("finished", [])
+    assert {r.text for r in results(tmp_path / "run")} == {"\ufffd It is \\boxed{3}"}
 
 
 def test_cut_grades_what_stands_before_the_stop_string_and_off_everything(tmp_path: Path) -> None:

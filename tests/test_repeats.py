@@ -80,6 +80,30 @@ def test_majority(answers: list[tuple[str | None, float]], expected: float) -> N
     assert majority(answers) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "huge",
+    [
+        "1e999999999",
+        "-1E+999999999",
+        "1e-999999999",
+        "1.5e1000000000",
+        "9" * 100_000,
+        "1/" + "7" * 100_000,
+        "1e" + "9" * 99,
+    ],
+)
+def test_numbers_too_large_to_be_written_exactly_vote_as_texts(huge: str) -> None:
+    assert majority([(huge, 0.0), (f" {huge} ", 0.0), ("8", 1.0)]) == 0.0
+    assert majority([(huge, 0.0), ("8", 1.0), ("8.0", 1.0)]) == 1.0
+
+
+@pytest.mark.parametrize(
+    "same", [("1e3", "1,000"), (".5", "2/4"), ("5.", "+5"), ("1e-2", "0.01"), ("1/0", "1 / 0")]
+)
+def test_numbers_of_ordinary_size_vote_by_their_value(same: tuple[str, str]) -> None:
+    assert majority([(same[0], 0.0), (same[1], 0.0), ("8", 1.0)]) == 0.0
+
+
 def test_one_answer_each_has_no_repeat_statistics() -> None:
     found = repeat_statistics(results({"a": [RIGHT], "b": [WRONG]}))
     assert (found.questions, found.repeats) == (2, 1)

@@ -20,7 +20,7 @@ from llmbench.report.text import clipped, label, visible
 from llmbench.report.tradeoffs import beside, labels_of, pareto
 from llmbench.summary import summarise
 from llmbench.telemetry import read_trace
-from tests.made_runs import FORTY, MCQ, edited, make, right_where, three
+from tests.made_runs import FORTY, MCQ, edited, make, patched, right_where, three
 
 
 def timing(queued: float = 0.0, seconds: float = 2.0) -> Timing:
@@ -327,6 +327,15 @@ def test_runs_are_shown_together_with_the_questions_that_flipped(tmp_path: Path)
     }
     assert linked
     assert set(linked) <= keys
+
+
+def test_a_hostile_summary_hides_nothing_in_a_page_of_several_runs(tmp_path: Path) -> None:
+    runs = list(three(tmp_path).values())
+    hidden = "finished\x1b[2J\u202e\u200b"
+    patched(runs[1], "summary.json", status=hidden, model=hidden)
+    html = write_many(runs, tmp_path / "many.html").read_text()
+    assert not set(html) & {"\x1b", "\u202e", "\u200b"}
+    assert "finished⟨U+001B⟩[2J⟨U+202E⟩" in html
 
 
 def test_a_run_graded_again_has_a_page_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

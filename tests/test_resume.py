@@ -256,6 +256,15 @@ def test_the_folder_the_command_was_typed_in_counts(tmp_path: Path, monkeypatch:
     assert load_run(tmp_path / "a run, of 'mine'").summary["status"] == "finished"
 
 
+def test_a_run_without_manifest_is_called_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("samples.jsonl", "summary.json"):
+        (tmp_path / name).write_text("")
+    assert main([f"resume={tmp_path}"]) == 1
+    told = capfd.readouterr().err
+    assert "the run there holds no manifest.json" in told
+    assert "sweep" not in told
+
+
 def test_the_last_run_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["resume=last"]) == 1
     assert "no run in runs" in capfd.readouterr().err
@@ -265,6 +274,11 @@ def test_the_last_run_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     later = manifest | {"started": manifest["started"].replace("20", "21", 1)}
     (tmp_path / "runs" / "second" / MANIFEST).write_text(json.dumps(later))
     assert last([]).name == "second"
+    first = json.loads((tmp_path / "runs" / "first" / MANIFEST).read_text())
+    for name, started in (("first", "2126-03-01T10:30:00+0100"), ("second", "2126-03-01T09:45:00+0000")):
+        content = first if name == "first" else later
+        (tmp_path / "runs" / name / MANIFEST).write_text(json.dumps(content | {"started": started}))
+    assert last([]).name == "second"  # 9:45 in UTC is later than 9:30
     assert main(["resume=last"]) == 0
     assert load_run(tmp_path / "runs" / "second").summary["status"] == "finished"
     (tmp_path / "runs").rename(tmp_path / "other")

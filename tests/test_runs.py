@@ -31,6 +31,16 @@ def test_runs_and_a_sweeps_jobs_are_listed_newest_first(runs: Path) -> None:
     assert newest.time_s is not None
 
 
+def test_newest_is_newest_in_whatever_zone_it_was_begun(runs: Path) -> None:
+    patched(runs / "one", "manifest.json", started="2026-01-01T23:30:00-0800")  # 7:30 on the next day in UTC
+    assert [Path(run.folder).name for run in list_runs(runs)] == ["one", "0"]
+
+
+def test_a_run_without_summary_is_listed_as_running(runs: Path) -> None:
+    (runs / "one" / "summary.json").unlink()
+    assert [run.status for run in list_runs(runs)] == ["finished", "running"]
+
+
 def test_a_broken_folder_is_listed_as_such(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "one" / "summary.json").write_text("{torn")
     (runs / "half").mkdir()

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from llmbench import stats
+from llmbench.records import Outcome, Result, Score
+from llmbench.summary import summarise
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 10), (1, 10), (5, 10), (10, 10), (37, 48), (450, 500)])
@@ -48,13 +50,39 @@ def test_an_interval_holds_the_mean_and_stays_within_0_and_1(values: list[float]
     assert sum(values) / len(values) - 1e-12 <= high <= 1
 
 
-@pytest.mark.parametrize(("repeats", "count"), [(1, 40), (4, 40), (8, 10), (8, 5)])
-def test_the_interval_covers_the_truth_about_as_often_as_it_says(repeats: int, count: int) -> None:
-    generator = random.Random(repeats)
-    covered, rounds = 0, 2000
+CHANCES = {"even": (2.0, 2.0), "hard": (0.2, 2.0), "easy": (5.0, 0.5), "few impossible": (1.0, 0.1)}
+"""Of beta distributions."""
+
+
+@pytest.mark.parametrize("chances", CHANCES)
+@pytest.mark.parametrize(("repeats", "count"), [(1, 40), (4, 40), (8, 10), (16, 10), (8, 5)])
+def test_the_interval_covers_the_truth_as_often_as_it_says(repeats: int, count: int, chances: str) -> None:
+    generator = random.Random(repeats * count)
+    first, second = CHANCES[chances]
+    true = first / (first + second)
+    covered, rounds = 0, 1000
     for _ in range(rounds):
-        questions = [generator.betavariate(2, 2) for _ in range(count)]  # mean 0.5
+        questions = [generator.betavariate(first, second) for _ in range(count)]
         values = [sum(generator.random() < p for _ in range(repeats)) / repeats for p in questions]
         low, high = stats.interval(values, repeats * count)
-        covered += low <= 0.5 <= high
-    assert 0.93 <= covered / rounds <= 0.985
+        covered += low <= true <= high
+    claimed = 0.92 if chances == "few impossible" and count > 10 else 0.95
+    assert covered / rounds >= claimed - 2 * math.sqrt(claimed * (1 - claimed) / rounds)
+
+
+def test_one_mean_has_one_interval() -> None:
+    values = [0.5, 0.25, 0.75, 0.5, 0.5, 0.25, 0.5, 0.75, 0.5, 0.5]
+    results = [
+        made(str(question), repeat, float(repeat < 4 * value))
+        for question, value in enumerate(values)
+        for repeat in range(4)
+    ]
+    found = summarise(results, 40, 4)
+    assert found.repeated is not None
+    assert found.repeated.avg is not None
+    assert found.ci95 == found.repeated.avg.ci95 == stats.interval(values, 40)
+
+
+def made(sample_id: str, repeat: int, value: float) -> Result:
+    outcome = Outcome.CORRECT if value else Outcome.WRONG
+    return Result("math", sample_id, repeat, "7", "", "", "", (), Score(value, "7", outcome))

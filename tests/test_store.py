@@ -1,12 +1,18 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from llmbench.compare import compare_runs
 from llmbench.errors import RunError
+from llmbench.export import export_run
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.regrade import regrade_run
+from llmbench.report import write_many, write_one
 from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
 from llmbench.summary import Summary
+from tests.made_runs import FORTY, make
 
 TIMING = Timing(queued=1.0, finished=3.0, queue=0.5, ttft=1.0, decode=1.0, e2e=2.0, inter_token=0.25)
 COMPLETION = Completion(
@@ -68,6 +74,36 @@ def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
     journal.write_bytes(b"{}\n" + journal.read_bytes())
     with pytest.raises(RunError, match="line 1"):
         list(read_journal(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_utf8_cannot_hold_is_replaced(tmp_path: Path, *, sealed: bool) -> None:
+    odd = replace(COMPLETION, text="\udc80 \ud83d\ude00 é \ud800", error="\udfff")
+    result = replace(RESULT, completions=(odd,), score=Score(0.0, "\ud800", Outcome.WRONG, "\udc00"))
+    with Store(tmp_path / "run", frozenset("b") if sealed else frozenset()) as store:
+        store.append(result)
+    (found,) = read_journal(tmp_path / "run")
+    assert (found.completions[0].text, found.completions[0].error) == ("\ufffd 😀 é \ufffd", "\ufffd")
+    assert (found.score.answer, found.score.explanation) == ("\ufffd", "\ufffd")
+
+
+def test_a_run_without_summary_is_read_from_its_journal(tmp_path: Path) -> None:
+    whole = make(tmp_path / "run", lambda r: "7" if r.repeat else "\\boxed{1}", *FORTY, "sampling.repeats=2")
+    other = shutil.copytree(whole, tmp_path / "other")
+    known = load_run(whole).summary["benchmarks"]["arithmetic"]
+    (whole / "summary.json").unlink()
+    run = load_run(whole)
+    found = run.summary["benchmarks"]["arithmetic"]
+    assert {name: found[name] for name in ("n", "expected", "accuracy", "repeats")} == {
+        name: known[name] for name in ("n", "expected", "accuracy", "repeats")
+    }
+    assert (run.summary["status"], run.summary["model"]) == ("running", load_run(other).summary["model"])
+    assert "holds no summary.json" in run.notes[0]
+    assert "holds no summary.json" in write_one(whole).read_text()
+    assert write_many([other, whole], tmp_path / "many.html").is_file()
+    assert len(compare_runs(other, whole).runs[0].benchmarks) == 1
+    assert len(regrade_run(whole, workers=1).results) == 80
+    assert len(export_run(whole)) >= 3
 
 
 def test_folders_that_hold_no_run_are_named(tmp_path: Path) -> None:

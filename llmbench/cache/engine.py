@@ -19,7 +19,7 @@ from llmbench.engine.base import Engine, EngineReport, Notice
 from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
 from llmbench.pool import EnginePool
-from llmbench.records import Completion, FinishReason, Request
+from llmbench.records import Completion, FinishReason, Request, well_formed
 from llmbench.tokenizers import Tokenizer
 from llmbench.watch import Watch
 
@@ -155,7 +155,7 @@ class CachedEngine:
             return
         words = self._keys.words
         self._answers.put(
-            key, Kept.of(finished, None if words is None else words.decode(finished.output_ids))
+            key, Kept.of(finished, None if words is None else well_formed(words.decode(finished.output_ids)))
         )
 
     def abort(self) -> list[Completion]:

@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llmbench import data
-from llmbench.asking import continued, without_result
+from llmbench.asking import Exchange, continuation, search, without_result
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import Basis, CachedEngine, remembered
 from llmbench.cache.keys import Keys
 from llmbench.engine import ahead
 from llmbench.engine.base import Notice
 from llmbench.errors import CacheError
+from llmbench.grading import Grader
 from llmbench.models import settings
 from llmbench.questions import Questions, write_questions
-from llmbench.records import Result, Sample
+from llmbench.records import Outcome, Result, Sample
 from llmbench.tokenizers import Tokenizer
 
 
@@ -39,12 +40,13 @@ class Foresight:
     prepare_s: float
 
 
-def foresee(
+def foresee(  # noqa: PLR0913, PLR0917 - what a run has by then
     basis: Basis,
     modules: Mapping[str, Module],
     read: Mapping[str, tuple[Sequence[Sample], data.DataSource]],
     results: Sequence[Result],
     notice: Notice,
+    grader: Grader[Exchange],
 ) -> Foresight | None:
     """Looks all answers up; None where the keys cannot be known without loading, or an engine is loaded already.
 
@@ -54,6 +56,7 @@ def foresee(
         read: Their samples.
         results: Of sittings before: these are not asked again.
         notice: Told about trouble with the cache while requests run.
+        grader: Its workers look which answers lack.
 
     Raises:
         ModelError: The tokenizer cannot be read.
@@ -73,7 +76,7 @@ def foresee(
         questions = write_questions(basis.config, modules, read, tokenizer)
         keys = Keys(known.setup, tokenizer if basis.checkpoint is None else None)
         cached = CachedEngine(known, answers, keys, basis, tokenizer, notice)
-        complete = _complete(cached, basis, questions, tokenizer, results)
+        complete = _complete(cached, basis, questions, tokenizer, results, grader)
     except BaseException:
         answers.give_up()
         raise
@@ -84,17 +87,28 @@ def foresee(
     )
 
 
-def _complete(
-    cached: CachedEngine, basis: Basis, questions: Questions, tokenizer: Tokenizer, results: Sequence[Result]
+def _complete(  # noqa: PLR0913, PLR0917 - what keys and continuations are made of
+    cached: CachedEngine,
+    basis: Basis,
+    questions: Questions,
+    tokenizer: Tokenizer,
+    results: Sequence[Result],
+    grader: Grader[Exchange],
 ) -> bool:
+    firsts: list[Exchange] = []
     try:
         for request in without_result(questions.requests, results):
             completion = cached.peek(request)
             if completion is None:
                 return False
-            more = continued(basis.config, questions, tokenizer, request, completion)
-            if more is not None and cached.peek(more) is None:
-                return False
+            firsts.append(Exchange(request, [completion]))
+        for first in firsts:
+            search(basis.config, questions, grader, first)
+        missing = [
+            continuation(basis.config, questions, tokenizer, first.request, first.completions[0])
+            for first, score in grader.finished(wait=True)
+            if score.outcome is Outcome.NO_ANSWER
+        ]
+        return all(cached.peek(request) is not None for request in missing)
     except CacheError:
         return False
-    return True

@@ -251,7 +251,9 @@ def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkCo
         difference=paired.difference(first, second),
         significance=significance,
         distinguishable=significance.p_value < paired.ALPHA,
-        smallest_detectable=paired.smallest_detectable(first, second),
+        smallest_detectable=paired.smallest_detectable(
+            first, second, max(1, round(len(pairing.keys) / len(first)))
+        ),
         better=better,
         worse=worse,
         quantities=_quantities(summaries[0], summaries[1], BENCHMARK_QUANTITIES),
@@ -285,7 +287,7 @@ def _side(means: Sequence[float], questions: Mapping[str, Sequence[Result]]) -> 
     return Side(
         accuracy=math.fsum(means) / len(means),
         stderr=stats.standard_error(means),
-        ci95=stats.interval(means),
+        ci95=stats.interval(means, len(results)),
         answered=sum(result.score.outcome not in UNANSWERED for result in results) / len(results),
     )
 

@@ -164,9 +164,7 @@ def _detectable(found: BenchmarkComparison) -> str:
             f"Smallest detectable effect: a true difference of {100 * found.smallest_detectable:.1f} points is found "
             f"with {100 * POWER:.0f} % probability by so many questions."
         )
-    if found.significance.method is Method.MCNEMAR:
-        return "So few questions cannot show any difference."
-    return "What difference could have been found is unknown, since the observed ones do not vary."
+    return f"So few questions find no difference with {100 * POWER:.0f} % probability, however large it is."
 
 
 def _disagreement(found: BenchmarkComparison) -> Iterator[str]:

@@ -13,8 +13,8 @@ from llmbench.report.many import report_of_many
 from llmbench.report.one import Material, report
 from llmbench.store import (
     JOURNAL,
+    MANIFEST,
     REPORT,
-    SUMMARY,
     TRACE,
     load_run,
     read_journal,
@@ -125,7 +125,7 @@ def report_sweep(jobs: "Sequence[Job]", folder: Path) -> str | None:
         f"job {job.number} ({' '.join(job.overrides)})": job.error for job in jobs if job.error is not None
     }
     runs = [
-        job.folder for job in jobs if (job.folder / SUMMARY).is_file() and (job.folder / JOURNAL).is_file()
+        job.folder for job in jobs if (job.folder / MANIFEST).is_file() and (job.folder / JOURNAL).is_file()
     ]
     try:
         if runs:
@@ -143,7 +143,7 @@ def runs_below(folder: Path) -> list[Path]:
     """
     if (folder / JOURNAL).is_file():
         return [folder]
-    found = [path.parent for path in folder.glob(f"*/{SUMMARY}") if (path.parent / JOURNAL).is_file()]
+    found = [path.parent for path in folder.glob(f"*/{JOURNAL}") if path.is_file()]
     if not found:
         raise RunError(f"{folder} holds neither a run nor a sweep.")
     return sorted(found, key=_job)

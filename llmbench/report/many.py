@@ -157,6 +157,7 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
 
 def _cell(text: str, value: float | None = None) -> dict[str, Any]:
     number_like = value is not None or text == NONE
+    text = visible(text)
     return {
         "text": text,
         "sort": ("" if value is None else value) if number_like else text,

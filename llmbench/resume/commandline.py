@@ -14,7 +14,8 @@ from llmbench.config import nearest, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.files import expanded
 from llmbench.redaction import HIDDEN
-from llmbench.store import BEGUN, MANIFEST, Manifest, read_object
+from llmbench.resume.sittings import moment
+from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
 
 LAST = "last"
 SETTING = "resume="
@@ -111,6 +112,11 @@ def _nothing(folder: Path) -> str:
         siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
         hint = suggest(folder.name, siblings) if nearest(folder.name, siblings) else "."
         return f"resume={folder}: there is no such folder{hint}"
+    if (folder / JOURNAL).exists():
+        return (
+            f"resume={folder}: the run there holds no {MANIFEST}, which says how it was begun; "
+            "take it from a backup, or begin the run again in another folder."
+        )
     if (folder / "summary.json").is_file():
         return f"resume={folder}: the sweep there does not say how it was begun; type its settings, with -m, beside resume."
     if not folder.is_dir():
@@ -163,12 +169,12 @@ def last(typed: Sequence[str]) -> Path:
     return max(begun)[-1]
 
 
-def _started(path: Path) -> str:
-    """When a run was begun, as its manifest says; of one that cannot be read, long ago."""
+def _started(path: Path) -> float:
+    """When a run was begun, as its manifest says, in seconds since the epoch; of one that cannot be read, long ago."""
     try:
-        return str(read_object(path, Manifest).get("started") or "")
+        return moment(read_object(path, Manifest).get("started"))
     except RunError:
-        return ""
+        return moment(None)
 
 
 def quoted(value: str) -> str:

@@ -1,9 +1,11 @@
 """The account of how often a run was begun, how long each sitting took, and what became of it."""
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,6 +84,13 @@ def last_sign(paths: Iterable[Path], began: float) -> float | None:
 def iso(moment: float) -> str:
     """Seconds since the epoch as local time, ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(moment))
+
+
+def moment(text: str | None) -> float:
+    """Seconds since the epoch of a time as `iso` writes it; long ago for what is no time. Local times do not sort as texts."""
+    with suppress(ValueError, OverflowError):
+        return datetime.fromisoformat(text or "").timestamp()
+    return -math.inf
 
 
 def as_rows(sittings: Sequence[Sitting]) -> list[dict[str, Any]]:

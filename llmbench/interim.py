@@ -1,0 +1,38 @@
+"""The summary of a run that has none, as after a kill -9: what its manifest, settings and journal say."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmbench.compare.settings import benchmark_settings, read_config
+from llmbench.records import Result
+from llmbench.summary import Summary, as_dict, summarise
+
+STATUS = "running"
+"""As a summary has it that a killed run wrote."""
+
+
+def interim_summary(folder: Path, manifest: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
+    """The scores and rates of the journal's results in the form of summary.json; nothing else is known.
+
+    Raises:
+        RunError: config.yaml cannot be read.
+    """
+    config = read_config(folder) or {}
+    planned = manifest.get("samples") or {}
+    by_benchmark: dict[str, list[Result]] = {name: [] for name in planned}
+    for result in results:
+        by_benchmark.setdefault(result.benchmark, []).append(result)
+    summary = Summary(
+        status=STATUS,
+        model=str((config.get("model") or {}).get("name") or "unknown"),
+        profile=str(config.get("profile") or "unknown"),
+        comparable=False,
+        not_comparable=["the run did not finish"],
+    )
+    for name, own in by_benchmark.items():
+        seen = 1 + max((result.repeat for result in own), default=0)
+        repeats = int(benchmark_settings(config, name).get("repeats") or seen)
+        expected = len(planned[name]) * repeats if name in planned else len(own)
+        summary.benchmarks[name] = summarise(own, expected, repeats)
+    return as_dict(summary)
