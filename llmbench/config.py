@@ -485,7 +485,12 @@ def _validate_model(model: ModelConfig) -> None:
         "bitsandbytes for 4-bit weights at load (vLLM's name for it)",
     )
     source = model.path or model.hub_id or model.embedded
-    _check(source, "model", model.name, "a model with a path, a hub_id or an embedded package")
+    _check(
+        source,
+        "model",
+        model.name,
+        "a model with model.path=FOLDER or model.hub_id=ORG/NAME, or one of conf/model",
+    )
 
 
 def _validate_engine(engine: EngineConfig) -> None:

@@ -92,4 +92,4 @@ def test_the_search_finds_what_it_looks_for(source: str) -> None:
 
 def test_remote_code_is_trusted_only_where_asked_for() -> None:
     for path in (config_folder() / "model").glob("*.yaml"):
-        assert compose([f"model={path.stem}"]).model.trust_remote_code is False
+        assert compose([f"model={path.stem}", "model.hub_id=org/name"]).model.trust_remote_code is False

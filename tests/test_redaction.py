@@ -113,7 +113,7 @@ def test_a_request_that_is_refused_names_none(tmp_path: Path, monkeypatch: pytes
         return refused
 
     monkeypatch.setattr(FakeEngine, "_admit", refuse)
-    assert main([*FAKE]) == 0
+    assert main([*FAKE]) == 1
     assert "denied for ***" in (run_of(tmp_path) / "samples.jsonl").read_text()
     assert found_in(tmp_path) == []
 

@@ -70,7 +70,16 @@ def partly(folder: Path, *settings: str, after: int = 5) -> None:
 def scores(folder: Path) -> dict[str, Any]:
     """What of a summary is no matter of time."""
     summary = load_run(folder).summary
-    timed = ("latency_s", "queue_s", "ttft_s", "decode_s", "inter_token_s", "time_s", "throughput")
+    timed = (
+        "latency_s",
+        "queue_s",
+        "prefill_s",
+        "ttft_s",
+        "decode_s",
+        "inter_token_s",
+        "time_s",
+        "throughput",
+    )
     return {
         name: {key: value for key, value in found.items() if key not in timed}
         for name, found in summary["benchmarks"].items()
