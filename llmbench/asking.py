@@ -289,13 +289,16 @@ class Asking:
             time.sleep(IDLE_S)
 
     def _collect(self, *, ask: bool = False) -> None:
-        """Records what the workers have graded; with `ask`, has the engine asked where they found no answer in a cut text."""
+        """Records what the workers have graded, and has texts graded in which they found an answer.
+
+        Where they found none the engine is asked for it, with `ask`; without, the question stays open.
+        """
         for exchange, score in self.grader.finished():
             if exchange.written is not None:
                 self._record(exchange, score)
-            elif (
-                ask and self._exchanges.get(exchange.request.id) is exchange
-            ):  # the engine has not died since
+            elif self._exchanges.get(exchange.request.id) is not exchange:
+                continue  # the engine died since, and is asked again
+            elif ask or score.outcome is not Outcome.NO_ANSWER:
                 self._searched(exchange, score)
 
     def _searched(self, exchange: Exchange, score: Score) -> None:

@@ -465,7 +465,7 @@ def test_an_interrupted_run_without_engine_goes_on_without_one(tmp_path: Path) -
 def test_a_run_that_broke_goes_on_without_an_engine_where_the_rest_is_known(tmp_path: Path) -> None:
     first = Ran(tmp_path / "1")
     with pytest.raises(EngineError):
-        Ran(tmp_path / "2", "cache=off", "batch_size=2", break_after=11)
+        Ran(tmp_path / "2", "cache=off", "batch_size=2", break_after=19)
     kept = len(list(read_journal(tmp_path / "2")))
     resumed = Ran(tmp_path / "2", resumes=True)
     assert 0 < kept < 12
