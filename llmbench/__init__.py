@@ -5,6 +5,7 @@ llmbench.grade("math", row, text)      # a row under the hub's field names -> Sc
 llmbench.load_run("runs/…")            # -> Run: summary, manifest, results
 """
 
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from llmbench.records import Score
     from llmbench.store import Run
 
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # a program that wants the log adds its own
 __version__ = "0.1.0"
 __all__ = ["__version__", "grade", "load_run"]
 

@@ -31,7 +31,7 @@ from yaml import YAMLError
 from llmbench import checkpoint_settings, clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.ending import as_interrupts
-from llmbench.errors import ConfigError, Interrupted, LlmbenchError, RunError
+from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.faults import Faults
 from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
@@ -472,7 +472,7 @@ def _status(invocation: Invocation) -> int:
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
         if not (invocation.multirun and any(job.error for job in invocation.jobs)):  # otherwise it was said
-            refused = isinstance(error, ConfigError)  # and would be again
+            refused = isinstance(error, ConfigError | OnlyErrorsError)  # and would be again
             said = "" if refused else _goes_on(invocation, results=True)
             messages.complain(_sentence(error, invocation) + said)
         return 1

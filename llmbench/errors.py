@@ -9,6 +9,7 @@ LlmbenchError                  one sentence for the user: what is wrong and what
 │   └── OutOfMemoryError       too little memory; what was short is with it, so that less can be tried
 ├── GradingError               the grading workers die, however often they are started
 ├── RunError                   a run's folder that cannot be written or read
+├── OnlyErrorsError            each sample of a benchmark ended in an error, so that it has no score
 └── CacheError                 the response cache cannot be used; a run goes on without it
 
 Interrupted                    the user's own wish, so no LlmbenchError and no Exception: nothing may swallow it
@@ -94,6 +95,10 @@ class OutOfMemoryError(EngineError):
         """Keeps what was short."""
         super().__init__(message)
         self.shortage = shortage
+
+
+class OnlyErrorsError(LlmbenchError):
+    """Each sample of a benchmark ended in an error; resuming would ask nothing."""
 
 
 class GradingError(LlmbenchError):

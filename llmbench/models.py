@@ -84,9 +84,7 @@ def check_folder(folder: Path) -> None:
             f"{folder / min(odd)} is a link that leads nowhere, a pipe or a device; copy the checkpoint again."
         )
     if not folder.is_dir():
-        raise ModelError(
-            f"There is no checkpoint folder {folder}; {hint}, or leave it away to use the model's hub id."
-        )
+        raise ModelError(f"There is no checkpoint folder {folder}; {hint}.")
     config = folder / "config.json"
     if not config.is_file():
         raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face checkpoint; {hint}.")

@@ -22,10 +22,18 @@ from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import Basis, CachedEngine, beside
 from llmbench.cache.foresight import Foresight, foresee
-from llmbench.checkpoint_settings import complete
+from llmbench.checkpoint_settings import complete, name_of
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
-from llmbench.errors import ConfigError, EngineDiedError, Interrupted, OutOfMemoryError, RunError, let_go
+from llmbench.errors import (
+    ConfigError,
+    EngineDiedError,
+    Interrupted,
+    OnlyErrorsError,
+    OutOfMemoryError,
+    RunError,
+    let_go,
+)
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, settings, weights_bytes
@@ -270,6 +278,7 @@ class _Run:
             places = ["model.path", "model.embedded", "model.from_checkpoint"]
             moved = places if weights.known(self.answered_by) else []  # what lies there is compared
             checks.check_settings(self.store.folder, self.config, [*(s.setting for s in steps), *moved])
+            self._keep_name(checks.name_before(self.store.folder))
             for sentence in checks.changes(before, self.manifest):
                 self._note_about(sentence)
         if steps and not self._steps:
@@ -289,6 +298,13 @@ class _Run:
         self.terminal.notice(
             f"Going on with {self.store.folder}: {self.kept} result{'' if self.kept == 1 else 's'} kept."
         )
+
+    def _keep_name(self, name: str | None) -> None:
+        """A run keeps its model's name, also where its checkpoint lies elsewhere now, unless another is typed."""
+        model = self.config.model
+        if name is not None and model.name == name_of(model.path, model.hub_id):
+            self.config = replace(self.config, model=replace(model, name=name))
+            self.found.model = name
 
     def _note_about(self, sentence: str) -> None:
         self.found.notes.append(sentence)
@@ -786,13 +802,13 @@ class _Run:
         """Fails a run with a benchmark that has no score at all, so that its 0 % is not taken for one.
 
         Raises:
-            RunError: Each sample of a benchmark ended in an error; the others' scores are in the summary.
+            OnlyErrorsError: Each sample of a benchmark ended in an error; the others' scores are in the summary.
         """
         for name, module in self.modules.items():
             results = [result for result in self.results if result.benchmark == name]
             sentence = summaries.only_errors(name, results, scored_later=hasattr(module, "finish"))
             if sentence is not None:
-                raise RunError(
+                raise OnlyErrorsError(
                     f"{sentence} {self.store.folder / LOG} has more; what was graded is kept, and "
                     f"`python -m llmbench.regrade {shlex.quote(str(self.store.folder))}` grades the answers again."
                 )

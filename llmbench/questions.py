@@ -234,6 +234,8 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
         asked = len(questions.samples_of(name))
         whole = benchmark.size or questions.available[name]
+        if benchmark.size is None and benchmark.data_files is not None:
+            found.append(f"{name}'s questions out of a file, which may be others than the published ones")
         if asked != whole:
             found.append(f"{asked} of {name}'s {whole} questions")
     return found

@@ -17,7 +17,7 @@ from llmbench import files, sandbox
 from llmbench.benchmarks.base import import_module
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.compare.settings import benchmark_settings, read_config
-from llmbench.errors import RunError
+from llmbench.errors import OnlyErrorsError, RunError
 from llmbench.grading import Grader
 from llmbench.messages import printable
 from llmbench.records import FinishReason, Outcome, Result, Sample
@@ -247,7 +247,7 @@ def _regrade(arguments: Sequence[str] | None) -> None:
         # Another program may have scored SWE-bench, which is not asked here.
         sentence = only_errors(name, _of(name, found.results), scored_later=True)
         if sentence is not None:
-            raise RunError(sentence)
+            raise OnlyErrorsError(sentence)
 
 
 def _sentence(change: Change) -> str:

@@ -19,7 +19,7 @@ from llmbench.hub import notice_no_network
 from llmbench.lock import FolderLock
 from llmbench.logs import captured
 from llmbench.pool import EnginePool
-from llmbench.questions import import_modules, read_samples, write_questions
+from llmbench.questions import few_shot_from_evaluated, import_modules, read_samples, write_questions
 from llmbench.resume.checks import check_settings, lowered_before
 from llmbench.signals import listening
 from llmbench.store import (
@@ -213,6 +213,8 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
     """Prints exactly what the model would get, for the first samples of each benchmark; loads no model."""
     find = partial(find_checkpoint, to_run=False)
     config, _ = complete(config, find)
+    for sentence in few_shot_from_evaluated(config):
+        terminal.notice(sentence)
     modules = import_modules(config)
     tokenizer = load_tokenizer(config, find(config))
     read = {name: read_samples(config, name, module) for name, module in modules.items()}
@@ -270,6 +272,13 @@ def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) ->
         if config.limit is not None and benchmark.num_samples != config.limit:
             terminal.notice(
                 f"benchmarks.{name}.num_samples={benchmark.num_samples} counts for {name}, not limit={config.limit}."
+            )
+        window = benchmark.options.get("windows", {}).get(benchmark.options.get("window"), {})
+        changed = [key for key, value in window.items() if benchmark.options.get(key) != value]
+        if changed:
+            typed = ", ".join(f"{key}={benchmark.options.get(key)}" for key in changed)
+            terminal.notice(
+                f"benchmarks.{name}.options: {typed} counts, not what window={benchmark.options['window']} says."
             )
     bound = config.engine.args.get("max_num_seqs")
     if bound is not None and config.batch_size is not None and bound < config.batch_size:

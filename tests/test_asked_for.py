@@ -34,6 +34,7 @@ def test_a_run_in_which_each_sample_is_an_error_fails_and_says_the_first(
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert "arithmetic has no score: each of its 6 samples ended in an error" in said
     assert reason in said
+    assert "resume=" not in said
     assert json.loads((folder / "summary.json").read_text())["status"] == "failed"
     assert regrade.main([str(folder)]) == 1
     monkeypatch.setenv(WHERE, "nothing")

@@ -175,3 +175,4 @@ def test_a_run_writes_down_what_it_took_from_the_checkpoint_and_can_be_resumed(t
     assert kept["model"]["name"] == "mine"
     shutil.copytree(folder, tmp_path / "moved")
     run(tmp_path / "moved", again=True)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["model"] == "mine"

@@ -65,6 +65,12 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
         raise ConfigError(_refusal(folder, changed))
 
 
+def name_before(folder: Path) -> str | None:
+    """The model's name in the settings that a run's folder holds; None where they do not say."""
+    name = (read_config(folder) or {}).get("model", {}).get("name")
+    return name if isinstance(name, str) else None
+
+
 def _apply_old_limit(before: dict[str, Any]) -> None:
     """Rewrites the settings of a run before version 0.2, whose `limit` only lowered the number of samples."""
     limit = before.get("limit")
