@@ -11,7 +11,7 @@ r"""The letter of a multiple-choice answer in a model's text.
 
 The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
 back in between ("Wait", "mistake"). Among weak ones the higher row wins, then the later statement. Tiers below the first
-need a complete text, but for "I choose", which is as good as a cue. A letter or text at the very end of an incomplete text is
+need a complete text, but for "I choose", which is as good as a cue. Of a long text the last 30,000 characters are read. A letter or text at the very end of an incomplete text is
 no statement: "The answer is B" may have become "Benzene".
 
 "Seems to be", "I think" and "probably" state; "might be" and "could be" do not, nor does a question. The words of other languages
@@ -84,6 +84,12 @@ _NOT_BUT = re.compile(
     r"\b(?i:answer|option|choice|letter|it|this|that|one)\b[^\n.!?;:]{0,40}?(?:\bnot|n['’]t|\bneither)\s+(?:option\s+|choice\s+)?\(?[A-Z]\)?"
     r"(?:\s*(?:,\s*)?(?:or|nor|and|not)\s+(?:not\s+)?(?:option\s+|choice\s+)?\(?[A-Z]\)?)*\s*[,;:–—-]?\s*(?:but|rather|instead)\s*,?\s+(?:rather\s+)?(?:it\s+is\s+|it['’]s\s+)?"
 )
+_NOT_BUT_ELSEWHERE = re.compile(
+    rf"(?:{languages.ANSWER})[^\n.!?;:]{{0,40}}?(?<![A-Za-z])\(?(?P<denied>[A-Z])(?![A-Za-z])\)?\s*[,;]?\s*"
+    rf"(?:(?:{languages.BUT})\s*,?\s*(?:que\s+)?|(?<=[,;] )(?={languages.IS}))(?:(?:{languages.IS})\s*)?(?:(?:{languages.OPTION})\s*)?(?=\(?[A-Z](?![A-Za-z]))",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"<(?:solution|output|result|response)>\s*", re.IGNORECASE)
 _BOX_TOKEN = re.compile(r"<\|begin_of_box\|>")
 _NOT_OPTIONS = re.compile(
     r"\b(?!(?:and|but|that|thus|therefore|hence|then|only|think|believe|conclude|find|means|shows|since|because|likely|say|sure|confident|clearly|so|as|is|option"
@@ -185,17 +191,29 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
         read = reader.after(cue.rest) or reader.own_text(cue.rest)
         if read:
             yield Statement(cue.end, read.letter, is_limited(text, cue.start, cue.end))
-    for pattern in (_OPTION_IS, _CLOSEST_IS, _CHOOSE, _CHINESE, _BARE_ANSWER, _NOT_BUT, _BOX_TOKEN):
+    for pattern in (
+        _OPTION_IS,
+        _CLOSEST_IS,
+        _CHOOSE,
+        _CHINESE,
+        _BARE_ANSWER,
+        _NOT_BUT,
+        _NOT_BUT_ELSEWHERE,
+        _TAG,
+        _BOX_TOKEN,
+    ):
         for match in _last(pattern, text):
             groups = match.groupdict()
-            closed = pattern in {_CHOOSE, _NOT_BUT} or bool(groups.get("english"))
+            closed = pattern in {_CHOOSE, _NOT_BUT, _TAG} or bool(groups.get("english"))
             read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=closed)
             gap = groups.get("gap") or ""
             if (
                 read
                 and not (_DENIAL.search(gap) or reader.names_letter(gap))
                 and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
-                and not is_supposed(text, match.start(), match.end())
+                and not is_supposed(
+                    text, match.start(), match.start() if groups.get("denied") else match.end()
+                )
             ):
                 statement = Statement(match.end(), read.letter, is_limited(text, match.start(), match.end()))
                 yield statement

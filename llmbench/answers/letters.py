@@ -68,19 +68,25 @@ _ENDS_SENTENCE = re.compile(
     r"[)\]}*]*\s*(?:[.!;।](?!\w)|$|\n|,\s*(?:since|because|as|which|so|not|though|although|even|but|while)\b|\s(?:because|since|rather\s+than|instead\s+of)\b|<|\}|[–—]\s|-\s(?=[A-Za-z]{2}))"
 )
 _ENDS = re.compile(rf"\s*(?:[.,;:!?)\]}}\"<*|।]|$|\n|[-–—]\s|(?![{_LATIN}])[^\W\d_])|['’]")
-# What may follow an undecorated "A" or "I" that is a letter and not a word.
-_GOES_ON = re.compile(
-    r"\s+(?:because|since|as|due|which|where|so|given|based|with|and|or|but|for|by|in|is|if|from|on|also|again|here|again|therefore|not|rather|instead"
-    rf"|according|considering|after|when|while|{BECAUSE})\b"
+_FOLLOWS = (
+    r"(?:because|since|as|due|which|where|so|given|based|with|and|or|but|for|by|in|is|if|from|on|also|again|here|therefore|not|rather|instead"
+    rf"|according|considering|after|when|while|{BECAUSE})"
 )
+# "B field.", "B cell lymphoma.": a name that goes on, if no word of the sentence is one that may follow a letter.
+_NAME = re.compile(
+    r"(?:\s+(?!(?:is|are|was|has|remains|survives|satisfies|fits|works|matches|agrees|then|here|too|only|to|of|that|this|the|a|an|option|choice|answer|above|below|who|at|without|under|over|than|once|until|though|although|instead|it|we|i|my|no|yes|\w+ly)\b)"
+    rf"(?!{_FOLLOWS}\b)[a-z]{{2,}}){{1,3}}\s*(?:[.,;!?]|$|\n)"
+)
+# What may follow an undecorated "A" or "I" that is a letter and not a word.
+_GOES_ON = re.compile(rf"\s+{_FOLLOWS}\b")
 _FORMULA = re.compile(
     r"\s*(?:[=→⟶^_]|\\(?:to|rightarrow|cdot|times)|\+\s*\w|\*\s*\w)|-\s?\w|/\w|\([a-z]{1,2}\)|\d|\.\w|°"
 )
 _LONG_ENOUGH = 15  # characters of a choice's text that may be followed by more
 _MAX_CLAUSES = 30
 _OPTION_LINE = re.compile(
-    rf"^[ \t>#]*(?:[-–—→•]+[ \t]+)?(?:(?:option|choice|answer|{OPTION})[:\s]+)?(?P<open>[(\[{{<'\"]{{1,2}})?(?P<letter>[A-Z])"
-    r"(?P<close>[)\]}>'\"]{1,2}[.:]?|[.:!]|[ \t]+[-–—](?=[ \t]+[^\W\d_]{2})|[ \t]*,?(?=[ \t]+(?:because|since|as)\b))?(?P<rest>[ \t]*$|[ \t]+\S.*$)",
+    rf"^[ \t>#]*(?:[-–—→•]+[ \t]+)?(?:(?:option|choice|answer|{OPTION})[:\s]+)?(?P<open>[(\[{{<'\"“‘]{{1,2}})?(?P<letter>[A-Z])"
+    r"(?P<close>[)\]}>'\"”’]{1,2}[.:]?|[.:!]|[ \t]+[-–—](?=[ \t]+(?:[-+−±≈]?\d[^=\n]*)?[^\W\d_]{2})|[ \t]+[–—](?=[ \t]+[-+−±≈]?\d[^=\n]*$)|[ \t]*,?(?=[ \t]+(?:because|since|as)\b))?(?P<rest>[ \t]*$|[ \t]+\S.*$)",
     re.IGNORECASE,
 )
 
@@ -113,9 +119,10 @@ class Reader:
         if not decorated and self._begins_own_text(rest[start:]):
             return None  # "B cells", if that is a choice's own text
         read = self._single(letter.upper(), behind)
-        if ends_sentence and not _ENDS_SENTENCE.match(behind) and not self._goes_with(read.letter, behind):
-            return None
-        return read
+        goes_on = (ends_sentence and not _ENDS_SENTENCE.match(behind)) or (
+            not decorated and _NAME.match(behind)
+        )
+        return None if goes_on and not self._goes_with(read.letter, behind) else read
 
     def _begins_own_text(self, rest: str) -> bool:
         own = self.own_text(rest)
@@ -205,7 +212,7 @@ class Reader:
             for index, line in enumerate(lines)
             if (match := _OPTION_LINE.match(line))
             and not _is_list(line, match["letter"])
-            and (match["open"] or (match["close"] or "")[:1] not in {"'", '"'})
+            and (match["open"] or (match["close"] or "")[:1] not in {"'", '"', "”", "’"})
         ]
         bare = [
             (index, match)
