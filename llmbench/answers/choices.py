@@ -11,7 +11,7 @@ r"""The letter of a multiple-choice answer in a model's text.
 
 The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
 back in between ("Wait", "mistake"). Among weak ones the higher row wins, then the later statement. Tiers below the first
-need a complete text, but for "I choose", which is as good as a cue. Of a long text the last 30,000 characters are read. A letter or text at the very end of an incomplete text is
+need a complete text, but for "I choose", which is as good as a cue. Of a long text the last 25,000 characters are read. A letter or text at the very end of an incomplete text is
 no statement: "The answer is B" may have become "Benzene".
 
 "Seems to be", "I think" and "probably" state; "might be" and "could be" do not, nor does a question. The words of other languages
@@ -38,7 +38,7 @@ from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
 from llmbench.answers.text import paragraphs, prepare, prepare_cut, sentences
 
 # Bounds on the time that a long text of repeated phrases takes; what a model states last counts, so its end is read.
-_MAX_TEXT = 30_000
+_MAX_TEXT = 25_000
 _WINDOW = 400  # characters behind a statement's introduction
 _MAX_STATEMENTS = 500  # of one kind
 
