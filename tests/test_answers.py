@@ -334,6 +334,31 @@ def test_long_texts_are_read_in_time(piece: str) -> None:
     subprocess.run([sys.executable, "-c", code], input=text, text=True, timeout=10, check=True)
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "It is B. ",
+        "I think it is ",
+        "The answer is ",
+        "答案",
+        "选",
+        "so ",
+        "then ",
+        "B is the ",
+        "not A but ",
+        "leaving ",
+        "answer: 4, ",
+    ],
+)
+def test_long_texts_are_compared_with_the_choices_in_time(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    code = (
+        "import sys; from llmbench.answers import choice; t = sys.stdin.read(); c = ('a ring', '2.5, at rest', 'B cells', '4');"
+        "[choice(t, c, complete=complete) for complete in (True, False)]"
+    )
+    subprocess.run([sys.executable, "-c", code], input=text, text=True, timeout=10, check=True)
+
+
 @pytest.mark.parametrize("piece", [" ", "1", "1,", "x ", "\\quad", "and "])
 def test_short_texts_that_are_nearly_an_expression_are_read_in_time(piece: str) -> None:
     texts = [piece * (900 // len(piece)) + end for end in ("", "?", "§")]

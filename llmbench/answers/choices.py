@@ -11,7 +11,7 @@ r"""The letter of a multiple-choice answer in a model's text.
 
 The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
 back in between ("Wait", "mistake"). Among weak ones the higher row wins, then the later statement. Tiers below the first
-need a complete text, but for "I choose", which is as good as a cue. A letter or text at the very end of an incomplete text is
+need a complete text, but for "I choose", which is as good as a cue. Of a long text the last 25,000 characters are read. A letter or text at the very end of an incomplete text is
 no statement: "The answer is B" may have become "Benzene".
 
 "Seems to be", "I think" and "probably" state; "might be" and "could be" do not, nor does a question. The words of other languages
@@ -27,14 +27,20 @@ A statement that names several letters ("A and B") or one out of range ("Answer:
 # ruff: noqa: RUF001, RUF002 - the characters that look like ASCII are those that models write
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llmbench.answers import languages
 from llmbench.answers.letters import Reader, plain
-from llmbench.answers.stated import WINDOW, boxes, cues, is_retracted
+from llmbench.answers.stated import boxes, cues, is_retracted
 from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
 from llmbench.answers.text import paragraphs, prepare, prepare_cut, sentences
+
+# Bounds on the time that a long text of repeated phrases takes; what a model states last counts, so its end is read.
+_MAX_TEXT = 25_000
+_WINDOW = 400  # characters behind a statement's introduction
+_MAX_STATEMENTS = 500  # of one kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,12 @@ _NOT_BUT = re.compile(
     r"\b(?i:answer|option|choice|letter|it|this|that|one)\b[^\n.!?;:]{0,40}?(?:\bnot|n['’]t|\bneither)\s+(?:option\s+|choice\s+)?\(?[A-Z]\)?"
     r"(?:\s*(?:,\s*)?(?:or|nor|and|not)\s+(?:not\s+)?(?:option\s+|choice\s+)?\(?[A-Z]\)?)*\s*[,;:–—-]?\s*(?:but|rather|instead)\s*,?\s+(?:rather\s+)?(?:it\s+is\s+|it['’]s\s+)?"
 )
+_NOT_BUT_ELSEWHERE = re.compile(
+    rf"(?:{languages.ANSWER})[^\n.!?;:]{{0,40}}?(?<![A-Za-z])\(?(?P<denied>[A-Z])(?![A-Za-z])\)?\s*[,;]?\s*"
+    rf"(?:(?:{languages.BUT})\s*,?\s*(?:que\s+)?|(?<=[,;] )(?={languages.IS}))(?:(?:{languages.IS})\s*)?(?:(?:{languages.OPTION})\s*)?(?=\(?[A-Z](?![A-Za-z]))",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"<(?:solution|output|result|response)>\s*", re.IGNORECASE)
 _BOX_TOKEN = re.compile(r"<\|begin_of_box\|>")
 _NOT_OPTIONS = re.compile(
     r"\b(?!(?:and|but|that|thus|therefore|hence|then|only|think|believe|conclude|find|means|shows|since|because|likely|say|sure|confident|clearly|so|as|is|option"
@@ -133,13 +145,27 @@ def choice(
     """
     reader = Reader(letters, tuple(choices or ()))
     if complete:
-        return _stated(plain(prepare(text)), reader, complete=True)
-    plain_text = plain(prepare_cut(text))
+        return _stated(plain(_end(prepare(text))), reader, complete=True)
+    plain_text = plain(_end(prepare_cut(text)))
     if not re.search(r"[\w$(\[-]\s*\Z", plain_text) or plain_text.endswith("\n"):
         return _stated(plain_text, reader, complete=False)
     # What another character would change may have been cut.
     found = {_stated(plain_text.rstrip() + more, reader, complete=False) for more in ("x", "7")}
     return found.pop() if len(found) == 1 else None
+
+
+def _end(text: str) -> str:
+    """The last lines of a long text; of a long line its last characters, from a space on."""
+    if len(text) <= _MAX_TEXT:
+        return text
+    start = len(text) - _MAX_TEXT
+    breaks = (text.find(mark, start, start + _WINDOW) for mark in ("\n", " "))
+    return text[next((place for place in breaks if place >= 0), start) :]
+
+
+def _last(pattern: re.Pattern[str], text: str, start: int = 0) -> Iterator[re.Match[str]]:
+    """The last matches, the last one first."""
+    return reversed(deque(pattern.finditer(text, start), maxlen=_MAX_STATEMENTS))
 
 
 def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
@@ -165,25 +191,40 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
         read = reader.after(cue.rest) or reader.own_text(cue.rest)
         if read:
             yield Statement(cue.end, read.letter, is_limited(text, cue.start, cue.end))
-    for pattern in (_OPTION_IS, _CLOSEST_IS, _CHOOSE, _CHINESE, _BARE_ANSWER, _NOT_BUT, _BOX_TOKEN):
-        for match in pattern.finditer(text):
+    for pattern in (
+        _OPTION_IS,
+        _CLOSEST_IS,
+        _CHOOSE,
+        _CHINESE,
+        _BARE_ANSWER,
+        _NOT_BUT,
+        _NOT_BUT_ELSEWHERE,
+        _TAG,
+        _BOX_TOKEN,
+    ):
+        for match in _last(pattern, text):
             groups = match.groupdict()
-            closed = pattern in {_CHOOSE, _NOT_BUT} or bool(groups.get("english"))
-            read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=closed)
+            closed = pattern in {_CHOOSE, _NOT_BUT, _TAG} or bool(groups.get("english"))
+            read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=closed)
             gap = groups.get("gap") or ""
             if (
                 read
                 and not (_DENIAL.search(gap) or reader.names_letter(gap))
                 and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
-                and not is_supposed(text, match.start(), match.end())
+                and not is_supposed(
+                    text, match.start(), match.start() if groups.get("denied") else match.end()
+                )
             ):
-                yield Statement(match.end(), read.letter, is_limited(text, match.start(), match.end()))
+                statement = Statement(match.end(), read.letter, is_limited(text, match.start(), match.end()))
+                yield statement
+                if not statement.limited:
+                    break  # an earlier one of this kind counts no more
     yield from _called_correct(text, reader)
 
 
 def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
     """`Option B is correct.`, `(B) is the right answer`: only where the sentence goes no further."""
-    for match in _IS_CORRECT.finditer(text):
+    for match in _last(_IS_CORRECT, text):
         letter, end = match["letter"], match.start("after")
         ends = re.match(r"\s*(?:[.,;:!)\n*]|$|because|since|as\b|for\b|\bto\b)", match["after"])
         named = match["lead"] or match["open"] or match["noun"] or letter != "I"
@@ -202,9 +243,9 @@ def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
 def _weak(
     text: str, reader: Reader, start: int, limited: list[Statement], *, complete: bool
 ) -> Statement | None:
-    concluded = list(_concluded(text, reader, start, complete=complete))
+    concluded = next(_concluded(text, reader, start, complete=complete), None)
     if concluded:
-        return concluded[-1]
+        return concluded
     tail = text[start:]
     letter = reader.only_line(tail) if complete else None
     if not letter and limited:
@@ -215,9 +256,10 @@ def _weak(
 
 
 def _concluded(text: str, reader: Reader, start: int, *, complete: bool) -> Iterator[Statement]:
-    for match in _CONCLUDE.finditer(text, start):
+    """Weak statements in a sentence, the last one first."""
+    for match in _last(_CONCLUDE, text, start):
         alone = match[0].lower().startswith(("only", "just"))
-        read = reader.after(text[match.end() : match.end() + WINDOW], ends_sentence=not alone)
+        read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=not alone)
         if not read or not read.letter or (match["bare"] and not complete):
             continue
         before = clause_before(text, match.start())

@@ -5,7 +5,8 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
+from itertools import islice, pairwise
 
 from llmbench.answers.languages import BECAUSE, IS, OPTION
 
@@ -67,18 +68,25 @@ _ENDS_SENTENCE = re.compile(
     r"[)\]}*]*\s*(?:[.!;।](?!\w)|$|\n|,\s*(?:since|because|as|which|so|not|though|although|even|but|while)\b|\s(?:because|since|rather\s+than|instead\s+of)\b|<|\}|[–—]\s|-\s(?=[A-Za-z]{2}))"
 )
 _ENDS = re.compile(rf"\s*(?:[.,;:!?)\]}}\"<*|।]|$|\n|[-–—]\s|(?![{_LATIN}])[^\W\d_])|['’]")
-# What may follow an undecorated "A" or "I" that is a letter and not a word.
-_GOES_ON = re.compile(
-    r"\s+(?:because|since|as|due|which|where|so|given|based|with|and|or|but|for|by|in|is|if|from|on|also|again|here|again|therefore|not|rather|instead"
-    rf"|according|considering|after|when|while|{BECAUSE})\b"
+_FOLLOWS = (
+    r"(?:because|since|as|due|which|where|so|given|based|with|and|or|but|for|by|in|is|if|from|on|also|again|here|therefore|not|rather|instead"
+    rf"|according|considering|after|when|while|{BECAUSE})"
 )
+# "B field.", "B cell lymphoma.": a name that goes on, if no word of the sentence is one that may follow a letter.
+_NAME = re.compile(
+    r"(?:\s+(?!(?:is|are|was|has|remains|survives|satisfies|fits|works|matches|agrees|then|here|too|only|to|of|that|this|the|a|an|option|choice|answer|above|below|who|at|without|under|over|than|once|until|though|although|instead|it|we|i|my|no|yes|\w+ly)\b)"
+    rf"(?!{_FOLLOWS}\b)[a-z]{{2,}}){{1,3}}\s*(?:[.,;!?]|$|\n)"
+)
+# What may follow an undecorated "A" or "I" that is a letter and not a word.
+_GOES_ON = re.compile(rf"\s+{_FOLLOWS}\b")
 _FORMULA = re.compile(
     r"\s*(?:[=→⟶^_]|\\(?:to|rightarrow|cdot|times)|\+\s*\w|\*\s*\w)|-\s?\w|/\w|\([a-z]{1,2}\)|\d|\.\w|°"
 )
 _LONG_ENOUGH = 15  # characters of a choice's text that may be followed by more
+_MAX_CLAUSES = 30
 _OPTION_LINE = re.compile(
-    rf"^[ \t>#]*(?:[-–—→•]+[ \t]+)?(?:(?:option|choice|answer|{OPTION})[:\s]+)?(?P<open>[(\[{{<'\"]{{1,2}})?(?P<letter>[A-Z])"
-    r"(?P<close>[)\]}>'\"]{1,2}[.:]?|[.:!]|[ \t]+[-–—](?=[ \t]+[^\W\d_]{2})|[ \t]*,?(?=[ \t]+(?:because|since|as)\b))?(?P<rest>[ \t]*$|[ \t]+\S.*$)",
+    rf"^[ \t>#]*(?:[-–—→•]+[ \t]+)?(?:(?:option|choice|answer|{OPTION})[:\s]+)?(?P<open>[(\[{{<'\"“‘]{{1,2}})?(?P<letter>[A-Z])"
+    r"(?P<close>[)\]}>'\"”’]{1,2}[.:]?|[.:!]|[ \t]+[-–—](?=[ \t]+(?:[-+−±≈]?\d[^=\n]*)?[^\W\d_]{2})|[ \t]+[–—](?=[ \t]+[-+−±≈]?\d[^=\n]*$)|[ \t]*,?(?=[ \t]+(?:because|since|as)\b))?(?P<rest>[ \t]*$|[ \t]+\S.*$)",
     re.IGNORECASE,
 )
 
@@ -111,13 +119,14 @@ class Reader:
         if not decorated and self._begins_own_text(rest[start:]):
             return None  # "B cells", if that is a choice's own text
         read = self._single(letter.upper(), behind)
-        if ends_sentence and not _ENDS_SENTENCE.match(behind) and not self._goes_with(read.letter, behind):
-            return None
-        return read
+        goes_on = (ends_sentence and not _ENDS_SENTENCE.match(behind)) or (
+            not decorated and _NAME.match(behind)
+        )
+        return None if goes_on and not self._goes_with(read.letter, behind) else read
 
     def _begins_own_text(self, rest: str) -> bool:
         own = self.own_text(rest)
-        return bool(own and own.letter and len(_key(self.choices[self.letters.index(own.letter)])) > 1)
+        return bool(own and own.letter and len(_keys(self.choices)[self.letters.index(own.letter)]) > 1)
 
     def _goes_with(self, letter: str | None, behind: str) -> bool:
         """Whether the letter's own text stands behind it."""
@@ -168,26 +177,26 @@ class Reader:
         if not self.choices:
             return None
         line = re.sub(r"^that\s+", "", rest.strip().split("\n")[0].strip(' "“:'))
+        keys, whole = _keys(self.choices), _key(line)
+        if not any(key and whole.startswith(key) for key in keys):
+            return None
         for end in _clause_ends(line):
             letter = self._letter_of(line[:end])
             if letter:
                 return Read(letter)
-        key = _key(line)
         begun = [
-            letter for letter, own in zip(self.letters, self.choices, strict=False) if self._begins(key, own)
+            letter
+            for letter, key in zip(self.letters, keys, strict=False)
+            if len(key) >= _LONG_ENOUGH and whole.startswith(key)
         ]
         return Read(begun[0]) if len(begun) == 1 else None
 
-    @staticmethod
-    def _begins(key: str, own: str) -> bool:
-        return len(_key(own)) >= _LONG_ENOUGH and key.startswith(_key(own))
-
     def _letter_of(self, text: str) -> str | None:
-        key = _key(text)
+        wanted = _key(text)
         matches = [
             letter
-            for letter, own in zip(self.letters, self.choices, strict=False)
-            if key and _key(own) == key
+            for letter, key in zip(self.letters, _keys(self.choices), strict=False)
+            if wanted and key == wanted
         ]
         return matches[0] if len(matches) == 1 else None
 
@@ -203,7 +212,7 @@ class Reader:
             for index, line in enumerate(lines)
             if (match := _OPTION_LINE.match(line))
             and not _is_list(line, match["letter"])
-            and (match["open"] or (match["close"] or "")[:1] not in {"'", '"'})
+            and (match["open"] or (match["close"] or "")[:1] not in {"'", '"', "”", "’"})
         ]
         bare = [
             (index, match)
@@ -251,15 +260,21 @@ def _is_list(rest: str, letter: str) -> bool:
 
 
 def _clause_ends(line: str) -> list[int]:
-    """Where a choice's text may end: at the line's end, a sentence's, or before an explanation."""
+    """Where a choice's text may end: at the line's end, a sentence's, or before an explanation; the first ones only."""
     breaks = re.finditer(
         r"[.!?]\s|,\s|;\s|\s\(|\s[-–—]\s|\s(?:because|since|as|which|due|where|so|based|is)\b", line
     )
-    return [len(line), *(match.start() for match in breaks)]
+    return [len(line), *(match.start() for match in islice(breaks, _MAX_CLAUSES))]
+
+
+@lru_cache(maxsize=64)
+def _keys(choices: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_key, choices))
 
 
 def _key(text: str) -> str:
-    """What is compared of a choice's text: letters, digits and signs, however they are set."""
+    """What is compared of a choice's text: letters, digits and signs, however they are set, less "the" in front."""
+    text = re.sub(r"^\W*the\s+", "", text, flags=re.IGNORECASE)
     text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
     text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub("[⁰¹²³⁴-⁹⁻⁺]+", lambda match: unicodedata.normalize("NFKC", match[0]), text)
@@ -271,4 +286,4 @@ def _key(text: str) -> str:
         .replace("\\mu", "μ")
         .replace("\\pi", "π")
     )
-    return re.sub(r"[\s\\${}^*_,\"'`]|[.:;]+$", "", text.strip(" .\"'”")).casefold()
+    return re.sub(r"[\s\\${}^*_,\"'`]|[.:;]+$", "", text.strip(" .\"'“”")).casefold()

@@ -3,8 +3,8 @@ r"""Whether a sentence states an answer, or supposes, reports or limits one.
 | kind | for example | counts |
 |---|---|---|
 | supposed | "if the answer is B", "the answer would be B if x were 0", "otherwise it is B" | never |
-| somebody else's | "one might think the answer is B", "at first I thought it was B", "a wrong answer is B" | never |
-| limited | "Note that B is the answer for ideal gases", ", whereas for bosons it is B" | only where nothing else is stated |
+| somebody else's | "one might think the answer is B", "at first I thought it was B", "a wrong answer is B", "my colleague says it is B" | never |
+| limited | "Note that B is the answer for ideal gases", "in the classical limit the answer is B" | only where nothing else is stated |
 """
 
 # ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
@@ -27,11 +27,18 @@ _SUPPOSED = re.compile(
 )
 _PEOPLE = r"(?:one|no\s+one|nobody|some(?:one|body)?|students?|people|many|most|you|readers?|others|they|beginners?|it)"
 _THINK = r"(?:think|say|argue|guess|expect|believe|assume|suppose|conclude|choose|pick|select|suggest|claim|answer|appear|look|seem)"
+_PERSON = (
+    r"(?:colleagues?|friends?|professor|teacher|tutor|lecturer|supervisor|advisor|boss|brother|sister|father|mother|classmates?|roommate|experts?|students?"
+    r"|authors?|critics?|skeptics?|book|textbooks?|(?:answer\s+)?key|internet|web|forum|wikipedia|chatgpt|source|neighbou?r|partner|person|user|reader|reviewer)"
+)
+_SAY = r"(?:says?|said|thinks?|thought|claim(?:s|ed)?|believe[sd]?|insist(?:s|ed)?|argue[sd]?|suggest(?:s|ed)?|told|guess(?:es|ed)?|state[sd]?|maintain(?:s|ed)?|assert(?:s|ed)?|give[sn]?|gave)"
 _OPINION = r"(?:think|thought|believe|true|say|evidence|sure|certain|clear|conclude|mean|imply|follow|agree|accept|reason|case)"
 _REPORTED = re.compile(
     rf"(?:n['’]t|\b(?:not|no|never|cannot|nobody|hardly))\s+(?:\w+\s+){{0,2}}?{_OPINION}\b[^,]*$|(?<!no )\bdoubt\w*\b[^,]*$"
     rf"|\b{_PEOPLE}\s+(?:(?:might|may|could|would|should|often|sometimes|usually|wrongly|falsely|also)\s+)+(?:be\s+)?{_THINK}s?\b"
     rf"|\b(?:some|students|people|many|others|beginners)\s+{_THINK}\b"
+    rf"|\b{_PERSON}\b(?:\s+(?!(?:is|are|was|were)\b)[\w'’]+){{0,3}}?\s+{_SAY}\b[^,]*$|\b(?:according\s+to|(?:opinion|view)\s+of)\s+(?:[\w'’]+\s+){{0,3}}?{_PERSON}\b"
+    r"|(?<!\bi)(?<!\bwe)(?<!\bthat)\s+(?:thinks|believes|claims|insists|guesses|swears)\b|\b(?:he|she|someone|somebody|others)\s+(?:said|thought|claimed|believed|insisted|told)\b"
     r"|\btempt(?:ed|ing|s)\b|\b(?:mistakenly|incorrectly|wrongly|erroneously|naively|na[iï]ve)\b|\bmistake\s+(?:is|would\s+be|to)\b"
     r"|\b(?:common|typical|frequent|popular|easy)\s+(?:\w+\s+)?(?:mistake|misconception|trap|error)\b|\b(?:wrong|incorrect|mistaken)\s+to\b"
     r"|\b(?:i|we)\s+(?:had\s+)?(?:first|initially|originally|previously)\s+\w+|\b(?:at\s+first|initially|originally)\W+(?:i|we)\s+\w+"
@@ -44,10 +51,15 @@ _CONDITION_BEHIND = re.compile(
     r"(?:(?!\b(?:because|since|as)\b)[^.!?;\n]){0,60}?\b(?:if|unless|were|had|provided|when|only)\b",
     re.IGNORECASE,
 )
+# "the classical case", but not "this case" or "the given problem".
+_SPECIAL = (
+    r"(?:(?:the|an?)\s+)?(?!(?:this|our|that|all|both|each|every|general|any|given|above|present|same|original|current|actual|following|stated|multiple)\b)"
+    r"(?:[\w-]+\s+){1,2}(?:case|limit|regime|approximation|version|variant|theory|model|picture|treatment|mechanics|question|problem|situation|scenario)\b"
+)
 _LIMITED_BEHIND = re.compile(
     r"\W*(?:(?:option|choice)\s+)?(?:[A-Za-z](?![A-Za-z])[^\w\n.!?;]{0,3})?[ \t]*\b(?:if|unless|when|only\s+(?:if|when|for|in|at)"
     r"|for\s+(?!(?:this|these|the\s+(?:following|above|given|question|problem|same)|all|both|many|several|two|three)\b)"
-    r"|in\s+(?:the\s+)?(?!(?:this|our)\b)\w+\s+(?:case|limit|regime|approximation)\b)",
+    rf"|in\s+{_SPECIAL}|to\s+(?:another\b|an?\s+(?:different|similar|related|simpler|other)\b|{_SPECIAL}))",
     re.IGNORECASE,
 )
 _WOULD = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
@@ -58,7 +70,8 @@ _WOULD_ASIDE = re.compile(
 _ASIDE = re.compile(
     r"\S.*\b(?:whereas|while|although|though)\b|^\W*(?:whereas|while|although|though)\b(?![^,]*,)"
     r"|^\W*(?:note|n\.?b\.?|p\.?s\.?|remark|by\s+contrast|in\s+contrast|conversely|for\s+comparison|for\s+reference|similarly|likewise)\b"
-    r"|^\W*(?:for\s+(?!(?:the|this|these|all|that|our|each|any|every)\b)|in\s+the\s+(?:case|limit|regime)\s+of\b)",
+    r"|^\W*(?:for\s+(?!(?:the|this|these|all|that|our|each|any|every)\b)|in\s+the\s+(?:case|limit|regime)\s+of\b)"
+    rf"|^\W*(?:and\s+|but\s+)?(?:(?:in|under|within)\s+{_SPECIAL}|classically\b|non-?relativistically\b)",
     re.IGNORECASE,
 )
 
