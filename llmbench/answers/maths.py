@@ -119,6 +119,12 @@ _MEMBER = re.compile(r"(?<![<>!\\])=|\\equiv|\\approx")
 _DECORATION = re.compile(
     r"\^\s*\{?\s*\\circ\s*\}?|°|\\(?:text|mathrm|mbox|textbf|mathbf|mathit|textit)\s*\{(?P<text>[^{}]*)\}|\\[,;:! ]|\\?[$%*]|\\left|\\right"
 )
+_CHANGES_VALUE = re.compile(
+    r"\b(?:dozens?|scores?|tens|hundreds?|thousands?|millions?|billions?|halves|thirds|quarters|squared|cubed|factorial|pi|sqrt|negative|minus"
+    r"|(?:at\s+)?(?:least|most)|more|less|over|under|above|below|about|approximately|except|not)\b|(?<![A-Za-z\\])[a-zA-Z](?<![ghLms])(?![A-Za-z{=\s]*=)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+"""Words and symbols beside an integer that make another number of it."""
 _PMOD = re.compile(r"\\p?mod\b.*$|\(mod.*$")
 
 
@@ -127,11 +133,15 @@ def _integer(stated: str) -> str | None:
     plain = _DECORATION.sub(
         lambda match: match["text"] if match["text"] and re.search(r"\d", match["text"]) else "", plain
     )
-    plain = _MEMBER.split(plain)[-1].strip().strip(".,;:")
-    plain = re.sub(r"(?<=\d)\s+[A-Za-z][A-Za-z ]*$", "", plain)
+    *members, last = _MEMBER.split(plain)
+    last = re.sub(r"_\{?10\}?$", "", last.strip().strip(".,;:"))
+    shown = f"{last} {' '.join(match['text'] for match in _DECORATION.finditer(stated) if match['text'])}"
+    plain = re.sub(r"(?<=\d)\s+[A-Za-z][A-Za-z ]*$", "", last)
     value = rational(plain)
-    if value is None or value.denominator != 1:
+    if value is None or value.denominator != 1 or _CHANGES_VALUE.search(shown) or "," in "".join(members):
         return None
+    if any(other is not None and other != value for other in map(rational, members)):
+        return None  # "24 = 25"
     return str(value.numerator)
 
 

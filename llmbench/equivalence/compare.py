@@ -27,7 +27,7 @@ How other graders' tables compare, and what differs on purpose, is in docs/gradi
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import combinations, product
 
 from llmbench.equivalence import structure
 from llmbench.equivalence.latex import clean, fold
@@ -237,9 +237,10 @@ def _as_ratios(gold: str, answer: str, equal: Equal) -> bool:
         return False
     if structure.is_time(one) or structure.is_time(other):
         return [rational(part) for part in one] == [rational(part) for part in other]
+    pairs = list(zip(one, other, strict=True))
     return all(
-        equal(f"({one[0]}) \\cdot ({part})", f"({other[0]}) \\cdot ({gold_part})")
-        for gold_part, part in zip(one[1:], other[1:], strict=True)
+        equal(f"({one_left}) \\cdot ({other_right})", f"({other_left}) \\cdot ({one_right})")
+        for (one_left, other_left), (one_right, other_right) in combinations(pairs, 2)
     )
 
 

@@ -25,6 +25,19 @@ def evaluate(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa
         Undecided: It holds sums, integrals, sets or functions that have no value here.
         ZeroDivisionError: It is not defined at this point.
     """
+    value = _evaluated(expression, point, mp)
+    if value and isinstance(point, Scale):
+        point.bits = max(point.bits, abs(int(mp.mag(value))))
+    return value
+
+
+class Scale(dict[str, Any]):
+    """A point that remembers the size of the largest or smallest value on the way: its power of two, without the sign."""
+
+    bits = 0
+
+
+def _evaluated(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
     name = type(expression).__name__
     node = _NODES.get(name)
     if node:

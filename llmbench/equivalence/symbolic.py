@@ -14,7 +14,7 @@ import zlib
 from functools import cache, lru_cache
 from typing import Any
 
-from llmbench.equivalence.evaluate import TooLarge, Undecided, evaluate
+from llmbench.equivalence.evaluate import Scale, TooLarge, Undecided, evaluate
 from llmbench.equivalence.notation import ROW
 
 MAX_LENGTH = 300
@@ -26,10 +26,12 @@ _TOLERANCE_DIGITS = 40
 _MORE_DIGITS = (0, 180, 420)
 """Digits added to tell a small difference from rounding: the one keeps its size, the other falls with the digits."""
 _MAX_DIGITS = 8_000
+_DIGITS_A_BIT = 0.30103
 
 # What the parser gives a value to though it has none: derivatives of symbols become 0, gcd(a, b) becomes 1.
 _VALUELESS = re.compile(
     r"\\frac\{\s*(?:d|\\partial)(?![A-Za-z]{2})[^{}]*\}\{\s*(?:d\s*[a-z]|\\partial)[^{}]*\}|\\(?:gcd|lcm)(?![A-Za-z])[^A-Za-z]*[A-Za-z]"
+    r"|(?<![A-Za-z\\])[fgh]\s*\^\s*\{?\s*-\s*1\s*\}?\s*(?:\\left)?\s*\("  # an inverse function is no reciprocal
 )
 # What math-verify evaluates while parsing, or what no answer needs: large arguments of binomials, factorials and gamma.
 _BLOW_UPS = re.compile(
@@ -220,8 +222,7 @@ def _values(one: Any, other: Any, where: "_Point", more: int) -> tuple[Any, Any,
                 first, second = evaluate(one, where, _mp()), evaluate(other, where, _mp())
             except ZeroDivisionError:
                 return None
-            size = max(abs(first), abs(second))
-            needed = _DIGITS + more + (int(_mp().log10(size)) if size > 1 else 0)
+            needed = _DIGITS + more + 2 * int(where.bits * _DIGITS_A_BIT)  # of 1 + e^-2000 both parts count
         if needed <= digits + 10:
             return first, second, digits
         if needed > _MAX_DIGITS + more:
@@ -229,7 +230,7 @@ def _values(one: Any, other: Any, where: "_Point", more: int) -> tuple[Any, Any,
         digits = needed + 10
 
 
-class _Point(dict[str, Any]):
+class _Point(Scale):
     """Values of variables: the same name has the same value in every expression and every process."""
 
     def __init__(self, number: int, factor: int) -> None:
