@@ -27,14 +27,28 @@ def evaluate(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa
     """
     value = _evaluated(expression, point, mp)
     if value and isinstance(point, Scale):
-        point.bits = max(point.bits, abs(int(mp.mag(value))))
+        bits = int(mp.mag(value))
+        point.large = max(point.large, bits)
+        if -bits > point.small and _keeps_its_size(expression):
+            point.small = -bits
     return value
 
 
 class Scale(dict[str, Any]):
-    """A point that remembers the size of the largest or smallest value on the way: its power of two, without the sign."""
+    """A point that remembers how large and how small the values on the way were: the powers of two, of small ones less the sign."""
 
-    bits = 0
+    large = small = 0
+
+
+def _keeps_its_size(expression: Any) -> bool:  # noqa: ANN401
+    """Whether a small value is no remainder of rounding, as that of a sum or of sin(pi) may be."""
+    name = type(expression).__name__
+    if name in {"Mul", "Pow"}:
+        factors = expression.args if name == "Mul" else expression.args[:1]
+        return all(map(_keeps_its_size, factors))
+    return name in {"exp", "factorial", "Symbol", "Pi", "Exp1"} or bool(
+        getattr(expression, "is_Rational", False)
+    )
 
 
 def _evaluated(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401

@@ -25,7 +25,7 @@ _DIGITS = 60
 _TOLERANCE_DIGITS = 40
 _MORE_DIGITS = (0, 180, 420)
 """Digits added to tell a small difference from rounding: the one keeps its size, the other falls with the digits."""
-_MAX_DIGITS = 8_000
+_MAX_DIGITS = 12_500
 _DIGITS_A_BIT = 0.30103
 
 # What the parser gives a value to though it has none: derivatives of symbols become 0, gcd(a, b) becomes 1.
@@ -222,7 +222,7 @@ def _values(one: Any, other: Any, where: "_Point", more: int) -> tuple[Any, Any,
                 first, second = evaluate(one, where, _mp()), evaluate(other, where, _mp())
             except ZeroDivisionError:
                 return None
-            needed = _DIGITS + more + 2 * int(where.bits * _DIGITS_A_BIT)  # of 1 + e^-2000 both parts count
+            needed = _DIGITS + more + int((where.large + where.small) * _DIGITS_A_BIT)  # 1 + e^-2000
         if needed <= digits + 10:
             return first, second, digits
         if needed > _MAX_DIGITS + more:
