@@ -47,8 +47,13 @@ _CURRENCY = r"(?:\\?\$|€|£|¥|US\$|Rs\.?\s?)"
 _STARTS_WITH_NUMBER = re.compile(
     rf"[-+±]?\s*{_CURRENCY}?\s*[-+]?\s*(?:\d|\.\d|\\[dt]?frac|\\sqrt|√|π|\\pi|\(|\[|\{{|\\\{{|\\left)"
 )
+_NAMED_VALUES = r"(?:(?:arc)?(?:sin|cos|tan)|sqrt|log|ln|exp|pi|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|sigma|phi|omega|min|max|gcd|lcm)"
+_DASH = (  # a minus sign, unless words of a sentence follow
+    rf"\s[-–—]\s(?!{_NAMED_VALUES}(?![A-Za-z]))"
+    r"(?=[A-Za-z]{3,}\s+[A-Za-z]|[A-Za-z]{4,}\W*$|(?:a|I|it|so|as|we|in|is|to|of|no|if)\s+[A-Za-z]{2})"
+)
 _CLAUSE_END = re.compile(
-    r"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b|,\s*(?:and (?:the|we|this|so)|but|not)\b|\s[-–—]\s(?!(?:sin|cos|tan|sqrt|log|ln|pi)\b)(?=[A-Za-z]{2}|(?:a|I)\s+[A-Za-z]{2})|;\s|\((?=[A-Za-z ]{4,})).*$",
+    rf"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b(?!\s+well)|,\s*(?:and (?:the|we|this|so)|but|not)\b|{_DASH}|;\s|\((?=[A-Za-z ]{{4,}})).*$",
     re.IGNORECASE | re.DOTALL,
 )
 _CUT_OFF = re.compile(r"(?:[-+*/=<>^_({\[,]|\\(?:cdot|times|frac|left|sqrt|le|ge|div|pm))\s*$")
