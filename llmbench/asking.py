@@ -259,19 +259,20 @@ class Asking:
             self._grade(exchange)
 
     def _grade(self, exchange: Exchange) -> None:
-        benchmark = self.config.benchmarks[exchange.request.benchmark]
-        asked = self.questions.asked[exchange.request.benchmark, exchange.request.sample_id]
-        self._close(exchange)
-        assert exchange.written is not None  # noqa: S101 - by `_close`
-        text, reason = exchange.written.text, exchange.written.finish_reason
-        self.grader.submit(exchange, benchmark.module, asked.sample, text, reason)
+        """Has the whole text graded by a worker."""
+        request, written = exchange.request, self._close(exchange)
+        module = self.config.benchmarks[request.benchmark].module
+        sample = self.questions.asked[request.benchmark, request.sample_id].sample
+        self.grader.submit(exchange, module, sample, written.text, written.finish_reason)
 
-    def _close(self, exchange: Exchange) -> None:
-        """Nothing more is asked of the engine for this exchange."""
-        benchmark = self.config.benchmarks[exchange.request.benchmark]
-        asked = self.questions.asked[exchange.request.benchmark, exchange.request.sample_id]
-        self.suspects.answered(exchange.request.id)
+    def _close(self, exchange: Exchange) -> elicitation.Written:
+        """Joins the exchange's texts, since nothing more is asked of the engine for it."""
+        request = exchange.request
+        benchmark = self.config.benchmarks[request.benchmark]
+        asked = self.questions.asked[request.benchmark, request.sample_id]
+        self.suspects.answered(request.id)
         exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
+        return exchange.written
 
     def keep(self) -> None:
         """Records what was graded while the engine hangs in a step; for the watch's thread, before the process ends."""

@@ -281,7 +281,7 @@ def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) ->
                 f"benchmarks.{name}.options: {typed} counts, not what window={benchmark.options['window']} says."
             )
     bound = config.engine.args.get("max_num_seqs")
-    if bound is not None and config.batch_size is not None and bound < config.batch_size:
+    if isinstance(bound, int) and config.batch_size is not None and bound < config.batch_size:
         terminal.notice(
             f"At most {bound} requests run at once: engine.args.max_num_seqs={bound} bounds batch_size={config.batch_size}."
         )

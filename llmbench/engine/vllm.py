@@ -194,10 +194,6 @@ class VllmEngine:
         self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.wanted_batch)
         self._startup, self._reason = self._plan.startup, self._plan.reason
         notice(self._plan.announcement())
-        if workload.batch_size > self.capacity:
-            notice(
-                f"engine.args.max_num_seqs={self.capacity} bounds batch_size={workload.batch_size}: {self.capacity} requests run at once."
-            )
         arguments = self._arguments(workload)
         self._only_greedy = workload.greedy and self._device is Device.cuda
         if workload.greedy:
