@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from enum import Enum
 from typing import Any
 
@@ -203,6 +204,9 @@ class ModelConfig:
     system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
     trust_remote_code: bool = False
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    template_date: str | None = (
+        None  # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
+    )
     from_checkpoint: list[str] = field(
         default_factory=list
     )  # what the checkpoint's own files decide: parameters_b, max_length, settings of sampling.own
@@ -466,6 +470,13 @@ def validate(config: Config) -> None:
         _validate_benchmark(f"benchmarks.{name}", benchmark)
 
 
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def _check(condition: object, name: str, value: object, wanted: str) -> None:
     if not condition:
         shown = "nothing" if value is None else f"{name}={value}"
@@ -475,6 +486,8 @@ def _check(condition: object, name: str, value: object, wanted: str) -> None:
 def _validate_model(model: ModelConfig) -> None:
     use = model.gpu_memory_utilization
     _check(0 < use <= 1, "model.gpu_memory_utilization", use, "above 0 and at most 1, such as 0.95")
+    day = model.template_date
+    _check(day is None or _is_date(day), "model.template_date", day, "a date such as 2026-01-31, or null")
     _check(model.max_length >= 1, "model.max_length", model.max_length, "a whole number of tokens from 1")
     dtypes = ("bfloat16", "float16", "float32", "auto")
     _check(model.dtype in dtypes, "model.dtype", model.dtype, f"one of {', '.join(dtypes)}")

@@ -7,6 +7,7 @@ output, so that the prefix cache serves them, and behind them the benchmark's cu
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from llmbench.answers import thinking
 from llmbench.config import BenchmarkConfig, EarlyStopping
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Request, well_formed
@@ -14,10 +15,6 @@ from llmbench.tokenizers import Tokenizer
 
 MARK = "+"
 """Stands behind the id of a request whose continuation this is."""
-
-
-THINK, THOUGHT = "<think>", "</think>"
-"""What reasoning models put around their thinking; some templates end the prompt with the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class Written:
 
 def opened(asked: Asked) -> str:
     """The opening of thinking that stands in the prompt, so that an unfinished thought is known for one."""
-    return THINK if asked.text.rstrip().endswith(THINK) else ""
+    return thinking.opened(asked.text)
 
 
 def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfig) -> bool:
@@ -48,8 +45,8 @@ def cue(asked: Asked, completion: Completion, config: BenchmarkConfig) -> str:
     Nothing where the stop string says the same already.
     """
     text = opened(asked) + completion.text
-    if text.rfind(THINK) > text.rfind(THOUGHT):
-        return f"\n{THOUGHT}\n{config.cue}"
+    if end := thinking.closing(text):
+        return f"\n{end}\n{config.cue}"
     same = (completion.stop_string or "").strip() == config.cue.strip()
     return "" if same else config.cue
 

@@ -36,6 +36,16 @@ def let_go(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
+LONGEST = 240
+"""Characters of somebody else's message within a sentence of llmbench's."""
+
+
+def shortened(text: str) -> str:
+    """Somebody else's message in one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
 class LlmbenchError(Exception):
     """Base of all errors whose message is meant for the user as it stands."""
 

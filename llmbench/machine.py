@@ -6,13 +6,18 @@ import platform
 import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from llmbench import __version__
+
+MIG = "MIG-"
+"""How the UUIDs of parts of a GPU begin (https://docs.nvidia.com/datacenter/tesla/mig-user-guide/)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,25 @@ def gpus() -> tuple[Gpu, ...]:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         total = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
         name, uuid = _text(pynvml.nvmlDeviceGetName(handle)), _text(pynvml.nvmlDeviceGetUUID(handle))
-        found.append(Gpu(index, name, total, driver, uuid))
+        found += [Gpu(index, name, total, driver, uuid), *_slices(handle, index, name, driver)]
     return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def _slices(handle: Any, index: int, name: str, driver: str) -> list[Gpu]:  # noqa: ANN401 - NVML's handle
+    """The MIG devices that a GPU is cut into; none where it is whole, or cannot be cut."""
+    import pynvml
+
+    found = []
+    try:
+        for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+            with suppress(pynvml.NVMLError):  # a place without a device
+                part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+                total = int(pynvml.nvmlDeviceGetMemoryInfo(part).total)
+                uuid = _text(pynvml.nvmlDeviceGetUUID(part))
+                found.append(Gpu(index, f"{name} (MIG)", total, driver, uuid))
+    except pynvml.NVMLError:
+        return []
+    return found
 
 
 def free_bytes(gpu: Gpu) -> int | None:
@@ -50,7 +72,11 @@ def free_bytes(gpu: Gpu) -> int | None:
     import pynvml
 
     try:
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(gpu.index)).free)
+        if gpu.uuid.startswith(MIG):
+            handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+        else:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(gpu.index)
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
     except pynvml.NVMLError:
         return None
 
@@ -60,16 +86,22 @@ def _text(value: str | bytes) -> str:
 
 
 def visible(found: Sequence[Gpu], chosen: str | None) -> tuple[Gpu, ...]:
-    """The GPUs that CUDA sees, in CUDA's order: CUDA_VISIBLE_DEVICES names them by number or UUID and ends at the first unknown."""
+    """The GPUs that CUDA sees, in CUDA's order: CUDA_VISIBLE_DEVICES names them by number or UUID and ends at the first unknown.
+
+    Args:
+        found: All GPUs, each followed by the MIG devices that it is cut into, which only their UUIDs name.
+        chosen: CUDA_VISIBLE_DEVICES; None where it is not set.
+    """
     if chosen is None:
-        return tuple(found)
+        return tuple(gpu for gpu in found if not gpu.uuid.startswith(MIG))
     seen: list[Gpu] = []
     for name in (part.strip() for part in chosen.split(",")):
         gpu = next(
             (
                 g
                 for g in found
-                if name == str(g.index) or (name.startswith("GPU-") and g.uuid.startswith(name))
+                if (name == str(g.index) and not g.uuid.startswith(MIG))
+                or (name.startswith(("GPU-", MIG)) and g.uuid.startswith(name))
             ),
             None,
         )

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +17,10 @@ from llmbench.config import ModelConfig
 from llmbench.errors import ModelError
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
+NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state\w*|adapter_model)\.")
+"""Files of trainers and adapters that end as weights do."""
+ADAPTER = "adapter_config.json"
+"""What a folder with nothing but a LoRA adapter holds."""
 
 
 REFUSED_PICKLE = "Weights only load failed"
@@ -27,6 +32,14 @@ def pickle_refused(name: str) -> str:
     return (
         f"The weights of {name} are a pickle that is broken or holds more than tensors, so it was not loaded; "
         "use a checkpoint with safetensors."
+    )
+
+
+def needs_code(name: str) -> str:
+    """What the user is told of a checkpoint with Python code of its own."""
+    return (
+        f"{name} needs Python code that comes with the checkpoint; read that code, and if you trust it set "
+        "model.trust_remote_code=true."
     )
 
 
@@ -85,13 +98,26 @@ def check_folder(folder: Path) -> None:
         )
     if not folder.is_dir():
         raise ModelError(f"There is no checkpoint folder {folder}; {hint}.")
+    files = weight_files(folder)
+    if not files and (folder / ADAPTER).is_file():
+        base = _read_json(folder / ADAPTER).get("base_model_name_or_path") or "its base model"
+        raise ModelError(
+            f"{folder} holds a LoRA adapter of {base}, no whole model; merge it into the base model (peft's merge_and_unload) "
+            "and give the merged folder."
+        )
     config = folder / "config.json"
     if not config.is_file():
         raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face checkpoint; {hint}.")
     _read_json(config)
-    files = [file for pattern in WEIGHTS for file in folder.glob(pattern)]
     if not files:
         raise ModelError(f"{folder} holds no weights ({', '.join(WEIGHTS)}); copy the checkpoint again.")
+    _check_index(folder)
+    for file in files:
+        _check_weights(file)
+
+
+def _check_index(folder: Path) -> None:
+    """Refuses a folder without all the files that its index names."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         shards = _read_json(index).get("weight_map")
@@ -101,8 +127,6 @@ def check_folder(folder: Path) -> None:
             raise ModelError(
                 f"{folder} lacks {missing[0]}, which its index names; copy the checkpoint again."
             )
-    for file in files:
-        _check_weights(file)
 
 
 def _is_file_or_folder(entry: os.DirEntry[str]) -> bool:
@@ -112,10 +136,17 @@ def _is_file_or_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """A checkpoint's files of weights, without what trainers leave beside them."""
+    found = [file for pattern in WEIGHTS for file in folder.glob(pattern)]
+    return [file for file in found if not NO_WEIGHTS.match(file.name)]
+
+
 def weights_bytes(folder: Path) -> int:
     """The size of a checkpoint's weight files, of the first kind that is there; 0 where there are none."""
+    found = weight_files(folder)
     for pattern in WEIGHTS:
-        size = sum(file.stat().st_size for file in folder.glob(pattern))
+        size = sum(file.stat().st_size for file in found if file.match(pattern))
         if size:
             return size
     return 0
@@ -161,15 +192,76 @@ def parameters(checkpoint: Checkpoint) -> int | None:
     """
     if checkpoint.folder is None or settings(checkpoint).get("quantization_config"):
         return None
+    return sum(math.prod(tensor["shape"]) for tensor in tensors(checkpoint).values()) or None
+
+
+EMBEDDINGS = re.compile(
+    r"(?:^|\.)(?:embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|embeddings)\.weight$"
+)
+"""Names of the input embeddings, one row for each token id."""
+OUTPUTS = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output)\.\w+$")
+"""Names of what turns hidden states into token scores, where it is not the input embeddings."""
+LAYER = re.compile(r"\.(?:layers|h|blocks|block)\.(\d+)\.")
+
+
+def tensors(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
+    """The tensors in a checkpoint's safetensors headers; none where there are no such files or one cannot be read."""
+    if checkpoint.folder is None:
+        return {}
     try:
-        shapes = [
-            tensor["shape"]
-            for file in Path(checkpoint.folder).glob("*.safetensors")
-            for tensor in _header(file)[1].values()
-        ]
-        return sum(map(math.prod, shapes)) or None
+        headers = [_header(file)[1] for file in Path(checkpoint.folder).glob("*.safetensors")]
     except (OSError, *NOT_A_HEADER):  # the run's own check of the files says what is wrong
-        return None
+        return {}
+    return {name: tensor for header in headers for name, tensor in header.items()}
+
+
+def embedding_rows(checkpoint: Checkpoint) -> int | None:
+    """How many token ids a model has embeddings for; None where the headers do not say."""
+    rows = [tensor["shape"][0] for name, tensor in tensors(checkpoint).items() if EMBEDDINGS.search(name)]
+    return max(rows, default=None)
+
+
+def _ties_outputs(config: Mapping[str, Any]) -> bool:
+    """Whether the input embeddings serve as outputs: by config.json, else by the architecture's default in transformers."""
+    inner = config.get("text_config") or {}
+    for place in (config, inner):
+        if isinstance(place.get("tie_word_embeddings"), bool):
+            return bool(place["tie_word_embeddings"])
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    try:
+        return bool(getattr(CONFIG_MAPPING[config.get("model_type", "")](), "tie_word_embeddings", True))
+    except (KeyError, TypeError, ValueError, ImportError):
+        return True
+
+
+def check_tensors(checkpoint: Checkpoint) -> None:
+    """Refuses a checkpoint that lacks tensors, which engines fill with random numbers; reads safetensors headers only.
+
+    Raises:
+        ModelError: Lists what is missing.
+    """
+    names, config = list(tensors(checkpoint)), settings(checkpoint)
+    there = {int(found[1]) for name in names if (found := LAYER.search(name))}
+    if not there:  # no such files, or names that are not known here
+        return
+    inner = config.get("text_config")
+    missing = []
+    if not any(map(EMBEDDINGS.search, names)):
+        missing.append("the input embeddings")
+    if not any(map(OUTPUTS.search, names)) and not _ties_outputs(config):
+        missing.append("lm_head.weight (tie_word_embeddings is false)")
+    stated = (inner or config).get("num_hidden_layers") or config.get("n_layer")
+    if isinstance(stated, int):
+        gaps = sorted(set(range(stated)) - there)
+        missing += (
+            [f"layer {gaps[0]}" if len(gaps) == 1 else f"{len(gaps)} layers, from {gaps[0]}"] if gaps else []
+        )
+    if missing:
+        raise ModelError(
+            f"The weights of {checkpoint.name} lack {', '.join(missing)}; such a model would answer with random numbers. "
+            "Copy the checkpoint again."
+        )
 
 
 CONTEXT_KEYS = (

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from llmbench.errors import (
 )
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
-from llmbench.models import Checkpoint, settings, weights_bytes
+from llmbench.models import Checkpoint, check_tensors, settings, weights_bytes
 from llmbench.patience import Patience
 from llmbench.pool import EnginePool, engine_key
 from llmbench.progress import Progress
@@ -246,6 +247,7 @@ class _Run:
             self._note_about(self.store.damage.sentence(folder / JOURNAL))
         if resumes and before:
             self._resume(before)
+        self._set_date(checks.model_before(folder, "template_date") if resumes and self.kept else None)
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         if self._steps:
             self._note_lowered()
@@ -278,7 +280,7 @@ class _Run:
             places = ["model.path", "model.embedded", "model.from_checkpoint"]
             moved = places if weights.known(self.answered_by) else []  # what lies there is compared
             checks.check_settings(self.store.folder, self.config, [*(s.setting for s in steps), *moved])
-            self._keep_name(checks.name_before(self.store.folder))
+            self._keep_name(checks.model_before(self.store.folder, "name"))
             for sentence in checks.changes(before, self.manifest):
                 self._note_about(sentence)
         if steps and not self._steps:
@@ -305,6 +307,12 @@ class _Run:
         if name is not None and model.name == name_of(model.path, model.hub_id):
             self.config = replace(self.config, model=replace(model, name=name))
             self.found.model = name
+
+    def _set_date(self, before: str | None) -> None:
+        """Chat templates that write the date write that of the run's first day, so that a resumed run asks the same."""
+        model = self.config.model
+        day = model.template_date or before or datetime.now().astimezone().date().isoformat()
+        self.config = replace(self.config, model=replace(model, template_date=day))
 
     def _note_about(self, sentence: str) -> None:
         self.found.notes.append(sentence)
@@ -520,6 +528,10 @@ class _Run:
     ) -> Questions:
         """The prompts; says so if the KV cache will not hold them, which is known long before the model is loaded."""
         questions = write_questions(self.config, modules, read, tokenizer) if seen is None else seen.questions
+        self._warn(tokenizer.remarks(self.config.model.chat_template_kwargs))
+        if checkpoint is not None:
+            check_tensors(checkpoint)
+            preflight.check_token_ids(questions.requests, checkpoint)
         gpus = machine.gpus()
         per_token = preflight.kv_bytes_per_token(settings(checkpoint))
         on_gpu = bool(gpus) and self.config.engine.device is not Device.cpu

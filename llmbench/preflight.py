@@ -12,6 +12,8 @@ import orjson
 
 from llmbench import files
 from llmbench.config import DRAWN_BY, Config, SamplingConfig
+from llmbench.errors import ModelError
+from llmbench.models import Checkpoint, embedding_rows
 from llmbench.records import Request
 from llmbench.startup import TOKENS_PER_S, Prediction, duration, tokens_per_s
 
@@ -157,6 +159,22 @@ def left_out_system_prompts(config: Config) -> list[str]:
         "(model.system_prompt=false)."
     )
     return [sentence]
+
+
+def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None:
+    """Refuses prompts with token ids that the model has no embedding for: the tokenizer is another model's.
+
+    Raises:
+        ModelError: Names the largest id and the number of embeddings.
+    """
+    rows = embedding_rows(checkpoint)
+    largest = max((max(request.prompt_ids, default=0) for request in requests), default=0)
+    if rows is not None and largest >= rows:
+        raise ModelError(
+            f"The prompts hold the token id {largest}, and the model has embeddings for {rows} ids from 0: the tokenizer of "
+            f"{checkpoint.name} belongs to another model, or tokens were added to it later; "
+            "copy the checkpoint with its own tokenizer."
+        )
 
 
 def weights_on_gpu(parameters_bytes_bf16: int, quantization: str | None) -> int | None:

@@ -79,7 +79,7 @@ def _asked(  # noqa: PLR0913, PLR0917 - as above
     benchmark = config.benchmarks[name]
     if benchmark.chat:
         turns = _turns(config, name, module, sample, examples)
-        text = tokenizer.chat(turns, config.model.chat_template_kwargs)
+        text = tokenizer.chat(turns, config.model.chat_template_kwargs, config.model.template_date)
         return Asked(name, sample, text, tokenizer.encode(text, special=False))
     text = _plain(config, name, module, sample, examples)
     return Asked(name, sample, text, tokenizer.encode(text, special=True))

@@ -219,6 +219,8 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
     tokenizer = load_tokenizer(config, find(config))
     read = {name: read_samples(config, name, module) for name, module in modules.items()}
     questions = write_questions(config, modules, read, tokenizer)
+    for sentence in tokenizer.remarks(config.model.chat_template_kwargs):
+        terminal.notice(sentence)
     shown = dict.fromkeys(modules, 0)
     for (name, sample_id), asked in questions.asked.items():
         if shown[name] >= config.show_prompts:

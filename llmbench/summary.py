@@ -4,6 +4,7 @@ The field names are those of `summary.json`, which other programs read (see READ
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -30,6 +31,7 @@ class Rates:
         no_answer: No answer was found, truncated ones included.
         error: The engine or the grader failed, time-outs included.
         limited: Reached the token limit before an answer, whether or not it was then asked for.
+        repeating: Nothing but one short piece over and over, or tokens without any text.
     """
 
     truncated: float
@@ -38,6 +40,7 @@ class Rates:
     no_answer: float
     error: float
     limited: float
+    repeating: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,12 +335,29 @@ def _rates(results: Sequence[Result]) -> Rates | None:
         no_answer=share(outcomes.count(Outcome.NO_ANSWER) + outcomes.count(Outcome.TRUNCATED)),
         error=share(outcomes.count(Outcome.ERROR) + outcomes.count(Outcome.TIMEOUT)),
         limited=share(sum(_limited(result) for result in results)),
+        repeating=share(sum(_repeats_itself(result) for result in results)),
     )
 
 
 def _limited(result: Result) -> bool:
     cut = bool(result.completions) and result.completions[0].finish_reason is FinishReason.LENGTH
     return cut and (result.elicited or result.score.answer is None)
+
+
+_ONE_PIECE = re.compile(r"\s*(\S.{0,15}?)(?:\s*\1){7,}\s*", re.DOTALL)
+_SOME_TOKENS = 8
+
+
+def _repeats_itself(result: Result) -> bool:
+    """Whether a model wrote one piece over and over from the beginning, as one with broken weights does."""
+    if not result.completions or result.completions[0].output_tokens < _SOME_TOKENS:
+        return False
+    text = result.completions[0].text
+    return not text.strip() or _ONE_PIECE.fullmatch(text[:_LOOKED_AT]) is not None
+
+
+_LOOKED_AT = 400
+"""Characters of a text that are looked at; a loop that begins later is no sign of broken weights."""
 
 
 def _times(results: Sequence[Result]) -> dict[str, Distribution]:
@@ -371,7 +391,12 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
             found.append(
                 f"{name}: {summary.expected - summary.n} of {summary.expected} are missing, so this is no score of the whole."
             )
-        if asks and rates.elicited and rates.limited > DOUBTFUL:
+        if rates.repeating > MOST:
+            found.append(
+                f"{name}: {rates.repeating:.0%} of the texts are one piece over and over, or empty: the weights may be broken (NaN), or "
+                "model.dtype or model.quantization do not suit them; look at samples.jsonl."
+            )
+        elif asks and rates.elicited and rates.limited > DOUBTFUL:
             found.append(
                 f"{name}: {rates.limited:.0%} of the texts reached the token limit before an answer and were asked for it; "
                 f"with benchmarks.{name}.max_tokens higher they would end by themselves."
@@ -397,6 +422,7 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
     return found
 
 
+MOST = 0.5
 DOUBTFUL = 0.1
 """The share of missing or truncated answers above which a run says so first."""
 

@@ -2,24 +2,36 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
-from llmbench.errors import ModelError
-from llmbench.models import Checkpoint
+from llmbench import chat_template
+from llmbench.answers import thinking
+from llmbench.errors import ModelError, shortened
+from llmbench.models import Checkpoint, needs_code
 from llmbench.records import Message
 
 
 class Tokenizer(Protocol):
     """What rendering and elicitation need."""
 
-    def chat(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:
-        """The chat as the model reads it, up to where its answer begins."""
+    def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:
+        """The chat as the model reads it, up to where its answer begins.
+
+        Args:
+            messages: The turns.
+            options: What the chat template is given beside them.
+            day: The date (YYYY-MM-DD) of a template that writes one; None for today.
+        """
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
-        """Token ids; `special` adds what the tokenizer puts around a plain text."""
+        """Token ids; `special` adds what the tokenizer puts before a plain text."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text without special tokens."""
+        """Text without special tokens, but with those that mark thinking."""
+
+    def remarks(self, options: Mapping[str, Any]) -> list[str]:
+        """Sentences about what the chat template does with its options, the date and system prompts."""
 
 
 class HubTokenizer:
@@ -38,35 +50,104 @@ class HubTokenizer:
                 checkpoint.name, revision=checkpoint.revision, trust_remote_code=trust_remote_code
             )
         except Exception as error:  # of the library, about the checkpoint's files: its kinds are many
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            if "trust_remote_code" in str(error):
+                raise ModelError(needs_code(checkpoint.name)) from error
+            reason = shortened((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))
             raise ModelError(f"The tokenizer of {checkpoint.name} cannot be read: {reason}.") from error
+        own = getattr(self.hub, "chat_template", None)
+        self._templates = chat_template.find(own, checkpoint.folder)
+        self._day: str | None = None
+        self._moved_system_prompt = False
 
-    def chat(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:
-        """The chat template's text.
+    def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:
+        """The chat template's text; a system prompt goes into the first user turn where the template takes none.
 
         Raises:
-            ModelError: The model has no chat template, or the template refuses the messages.
+            ModelError: The model has no chat template, several without a default, or it refuses the messages.
         """
-        if not self.hub.chat_template:
-            raise ModelError(
-                "The model has no chat template; use chat=false, and fewshot=K for a base model."
+        template = chat_template.choose(self._templates, options.get("chat_template"))
+        more = {name: value for name, value in options.items() if name != "chat_template"}
+        if day is not None and chat_template.is_dated(template):
+            template, self._day = chat_template.dated(template, day), day
+
+        def write(turns: list[dict[str, str]]) -> str:
+            text = self.hub.apply_chat_template(
+                turns, chat_template=template, tokenize=False, add_generation_prompt=True, **more
             )
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+            return str(text)
+
         try:
-            return str(
-                self.hub.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **options)
-            )
+            text, moved = chat_template.render(messages, write)
         except Exception as error:
-            raise ModelError(f"The model's chat template refuses the prompt: {error}.") from error
+            raise ModelError(
+                f"The model's chat template refuses the prompt: {shortened(str(error))}."
+            ) from error
+        self._moved_system_prompt |= moved
+        return text
+
+    def remarks(self, options: Mapping[str, Any]) -> list[str]:
+        """Sentences about what the chat template does with its options, the date and system prompts."""
+        found = []
+        if self._moved_system_prompt:
+            found.append(
+                "The model's chat template takes no system prompt: it stands before the first question. "
+                "model.system_prompt=false leaves it out."
+            )
+        if self._day is not None:
+            found.append(
+                f"The model's chat template writes the date into every prompt: {self._day}, also when this run is resumed later. "
+                "model.template_date=YYYY-MM-DD sets another."
+            )
+        if self._templates:
+            template = chat_template.choose(self._templates, options.get("chat_template"))
+            found += [
+                f"model.chat_template_kwargs.{name} changes nothing: the model's chat template does not read it."
+                for name in chat_template.unread(template, options)
+                if name != "chat_template"
+            ]
+        return found
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
-        """Token ids; `special` adds what the tokenizer puts around a plain text."""
-        return tuple(self.hub(text, add_special_tokens=special)["input_ids"])
+        """Token ids; `special` adds what the tokenizer puts before a plain text, but nothing behind it, where the answer begins."""
+        ids = list(self.hub(text, add_special_tokens=special)["input_ids"])
+        if special:
+            plain = list(self.hub(text, add_special_tokens=False)["input_ids"])
+            while len(ids) > len(plain) and plain and ids[-len(plain) :] != plain:
+                ids.pop()
+        return tuple(ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text without special tokens, spaces as generated."""
-        return str(self.hub.decode(list(ids), skip_special_tokens=True, **self._decode_options()))
+        """Text as generated, without special tokens other than those that mark thinking."""
+        hidden = self._hidden
+        if self.marks_thinking:
+            kept = [token for token in ids if token not in hidden]
+            return str(self.hub.decode(kept, skip_special_tokens=False, **self._decode_options))
+        return str(self.hub.decode(list(ids), skip_special_tokens=True, **self._decode_options))
 
+    @cached_property
+    def marks_thinking(self) -> bool:
+        """Whether tokens that mark thinking are special ones, which engines leave out of texts."""
+        return any(thinking.is_mark(text) for text in self._special.values())
+
+    def visible(self, text: str) -> str:
+        """An engine's text with all special tokens, without those that do not mark thinking."""
+        for token in self._hidden.values():
+            text = text.replace(token, "")
+        return text
+
+    @cached_property
+    def _special(self) -> dict[int, str]:
+        """Special tokens by their ids."""
+        added = getattr(self.hub, "added_tokens_decoder", {})
+        special = {number: str(token) for number, token in added.items() if getattr(token, "special", False)}
+        own = zip(self.hub.all_special_ids, self.hub.all_special_tokens, strict=False)
+        return special | {number: str(token) for number, token in own}
+
+    @cached_property
+    def _hidden(self) -> dict[int, str]:
+        return {number: token for number, token in self._special.items() if not thinking.is_mark(token)}
+
+    @cached_property
     def _decode_options(self) -> dict[str, Any]:
         known = inspect.signature(self.hub.decode).parameters
         return {"clean_up_tokenization_spaces": False} if "clean_up_tokenization_spaces" in known else {}

@@ -4,19 +4,12 @@
 
 import re
 
-_THINKING_TAGS = re.compile(
-    r"<(?P<close>/?)(?:think|thinking|thought|seed:think)>"
-    r"|\[(?P<close_bracket>/?)THINK\]"
-    r"|◁(?P<close_kimi>/?)think▷"
-    r"|<\|(?:START|(?P<close_cohere>END))_THINKING\|>",
-    re.IGNORECASE,
-)
+from llmbench.answers import thinking
+
 _REASONING_TAGS = re.compile(
     r"<(?P<close>/?)(?:reasoning|analysis|scratchpad|reflection|rationale|explanation|thoughts|thought_process)>",
     re.IGNORECASE,
 )
-_HARMONY_FINAL = re.compile(r"<\|channel\|>final<\|message\|>|(?<=[^\s\w])assistantfinal|\Aassistantfinal")
-_HARMONY_ANALYSIS = re.compile(r"\A\s*(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)")
 _END_OF_TURN = re.compile(
     r"(?:<\|(?:im_end|eot_id|endoftext|end|return|end_of_text)\|>|</s>|<eos>|<end_of_turn>)\Z"
 )
@@ -45,16 +38,16 @@ def strip_thinking(text: str) -> str:
     text = _without_channels(text)
     kept: list[str] = []
     start = 0
-    thinking = False
-    for tag in _THINKING_TAGS.finditer(text):
+    inside = False
+    for tag in thinking.TAGS.finditer(text):
         closes = any(tag.groups())
-        if closes and not thinking:
+        if closes and not inside:
             kept.clear()
-        elif not closes and not thinking:
+        elif not closes and not inside:
             kept.append(text[start : tag.start()])
-        thinking = not closes
+        inside = not closes
         start = tag.end()
-    if not thinking:
+    if not inside:
         kept.append(text[start:])
     return _without_end_of_turn(_without_reasoning("".join(kept))).strip("\n")
 
@@ -79,10 +72,10 @@ def _without_end_of_turn(text: str) -> str:
 
 
 def _without_channels(text: str) -> str:
-    final = list(_HARMONY_FINAL.finditer(text))
+    final = list(thinking.FINAL.finditer(text))
     if final:
         return text[final[-1].end() :]
-    return "" if _HARMONY_ANALYSIS.match(text) else text
+    return "" if thinking.ANALYSIS.match(text) else text
 
 
 def _first_turn(text: str) -> str:

@@ -30,9 +30,13 @@ class WordTokenizer:
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
 
-    def chat(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:  # noqa: ARG002 - no template to steer
+    def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:  # noqa: ARG002 - no template to steer
         """The turns, a role and its content each."""
         return "".join(f"<{message.role}>\n{message.content}\n" for message in messages) + "<assistant>\n"
+
+    def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - as above
+        """Nothing: there is no template."""
+        return []
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:  # noqa: ARG002 - there are no special tokens
         """A number for every word."""

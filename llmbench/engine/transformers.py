@@ -34,8 +34,9 @@ from llmbench.errors import (
     OutOfMemoryError,
     Shortage,
     let_go,
+    shortened,
 )
-from llmbench.models import REFUSED_PICKLE, Checkpoint, pickle_refused, settings
+from llmbench.models import REFUSED_PICKLE, Checkpoint, needs_code, pickle_refused, settings
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 BITSANDBYTES = "bitsandbytes"
 GREEDY_BELOW, COLDEST = 1e-5, 1e-2
 """Temperatures as vLLM takes them: below the first it is greedy, below the second it is the second."""
+SHOWN = 3
+"""Missing tensors that a sentence names."""
 PRIMER = 5
 """Tokens of the prompt that are decoded with the output, so that its first space is kept."""
 NO_BOUND = 1 << 30
@@ -302,7 +305,10 @@ class TransformersEngine:
             self._ready_device()
             ready = time.monotonic()
             auto = self._transformers.AutoModelForCausalLM
-            self._model = auto.from_pretrained(self._checkpoint.name, **arguments)
+            self._model, loading = auto.from_pretrained(
+                self._checkpoint.name, output_loading_info=True, **arguments
+            )
+            self._check_loaded(loading)
             self._model.eval()
             self._weights_bytes = int(self._model.get_memory_footprint())
             loaded = time.monotonic()
@@ -322,6 +328,16 @@ class TransformersEngine:
         parts = {"device": ready - begun, "weights": loaded - ready, "warm_up": time.monotonic() - loaded}
         self._load_parts |= parts
         self.capacity = NO_BOUND
+
+    def _check_loaded(self, loading: Mapping[str, Any]) -> None:
+        """Refuses a model of which tensors were not in the checkpoint, since transformers fills them with random numbers."""
+        missing = sorted(str(name) for name in loading.get("missing_keys") or ())
+        if missing:
+            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            raise EngineError(
+                f"The weights of {self._config.model.name} lack {', '.join(missing[:SHOWN])}{more}; such a model would answer with "
+                "random numbers. Copy the checkpoint again."
+            )
 
     def _warm_up(self) -> None:
         """One small step, so that the first batch does not pay for kernels that are made or chosen on first use."""
@@ -384,6 +400,8 @@ class TransformersEngine:
         text = str(error)
         if REFUSED_PICKLE in text:
             return EngineError(pickle_refused(self._config.model.name))
+        if "trust_remote_code" in text:
+            return EngineError(needs_code(self._config.model.name))
         if "unexpected keyword argument" in text and self._config.engine.args:
             return EngineError(f"engine.args holds what from_pretrained does not take: {_first_line(error)}.")
         return EngineError(f"transformers could not load the model: {_first_line(error)}; the log has more.")
@@ -697,4 +715,4 @@ def _explain_import(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return shortened((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))

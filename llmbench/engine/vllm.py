@@ -80,7 +80,8 @@ class VllmEngine:
         self._free_since: dict[str, float] = {}  # when their place fell free, on vLLM's clock
         self._numbers = itertools.count()
         self._llm: Any = None
-        self._tokenizer: Tokenizer | None = None
+        self._tokenizer: Any = None
+        self._shows_special = False  # the marks of thinking are special tokens
         self._environment: dict[str, str | None] = {}
         self._load_parts: dict[str, float | None] = {}
         self._facts: dict[str, Any] = {}
@@ -278,6 +279,7 @@ class VllmEngine:
         vLLM would read its own from the same files and copy it twice, which takes longer than reading the weights of a small model.
         """
         self._tokenizer = tokenizer
+        self._shows_special = isinstance(tokenizer, HubTokenizer) and tokenizer.marks_thinking
         engine = self._llm.llm_engine
         if engine.renderer.tokenizer is not None:  # engine.args asked for vLLM's own
             return
@@ -448,6 +450,7 @@ class VllmEngine:
             stop=list(sampling.stop),
             seed=sampling.seed,
             ignore_eos=sampling.ignore_eos,
+            skip_special_tokens=not self._shows_special,
             output_kind=self._params.RequestOutputKind.FINAL_ONLY,
         )
 
@@ -462,7 +465,7 @@ class VllmEngine:
         stop = made.stop_reason if isinstance(made.stop_reason, str) else None
         return Completion(
             request_id=request.id,
-            text=made.text,
+            text=self._tokenizer.visible(made.text) if self._shows_special else made.text,
             output_ids=ids,
             output_tokens=len(ids),
             prompt_tokens=len(request.prompt_ids),

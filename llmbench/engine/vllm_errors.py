@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from llmbench.config import Config
-from llmbench.errors import Cause, EngineDiedError, EngineError, OutOfMemoryError, Shortage
-from llmbench.models import REFUSED_PICKLE, pickle_refused
+from llmbench.errors import Cause, EngineDiedError, EngineError, OutOfMemoryError, Shortage, shortened
+from llmbench.models import REFUSED_PICKLE, needs_code, pickle_refused
 
 STDERR = 2
 TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
@@ -22,7 +22,7 @@ def explain_import(error: BaseException) -> str:
             "vLLM cannot be imported because of torchvision, torchaudio or torchcodec; "
             f"run: pip uninstall -y {' '.join(TORCH_EXTRAS)}."
         )
-    first = text.splitlines()[0] if text else "no message"
+    first = shortened(text.splitlines()[0]) if text else "no message"
     return f"vLLM cannot be imported ({type(error).__name__}: {first}); run `make setup` again."
 
 
@@ -38,10 +38,22 @@ def start_error(error: BaseException, config: Config) -> EngineError:
             shortage = _shortage(text, causes)
             sentence = explain(match, config)
             return OutOfMemoryError(sentence, shortage) if shortage else EngineError(sentence)
-    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     if re.search(KILLED, text):
         return EngineDiedError("vLLM's process was killed while it started; the log has more.")
-    return EngineError(f"vLLM could not start: {first.rstrip('.')}; the log has more.")
+    return EngineError(
+        f"vLLM could not start: {_telling_line(text) or type(error).__name__}; the log has more."
+    )
+
+
+def _telling_line(text: str) -> str:
+    """What vLLM's settings object says is wrong (pydantic's "Value error, …"), else the first line; shortened."""
+    value_error = re.search(r"Value error, (.+?)(?: \[type=|\n|$)", text)
+    line = (
+        value_error[1]
+        if value_error
+        else next((each.strip() for each in text.splitlines() if each.strip()), "")
+    )
+    return shortened(line.rstrip("."))
 
 
 def step_error(error: BaseException, since: int = 0, *, in_process: bool = True) -> EngineError:
@@ -64,7 +76,7 @@ def step_error(error: BaseException, since: int = 0, *, in_process: bool = True)
     if type(error).__name__ == "EngineDeadError":
         return EngineDiedError("vLLM's engine died in its own process; the log has more.")
     return EngineDiedError(
-        f"vLLM stopped working: {type(error).__name__}: {first.rstrip('.')}; the log has more.",
+        f"vLLM stopped working: {type(error).__name__}: {shortened(first).rstrip('.')}; the log has more.",
         spoiled=in_process and spoils(error),
     )
 
@@ -190,6 +202,17 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
         lambda match, config: (
             f"model.max_length={config.model.max_length} is more than the model's context; "
             f"set model.max_length={match.group(1)}."
+        ),
+    ),
+    (
+        r"trust_remote_code|contains custom code",
+        lambda _, config: needs_code(config.model.name),
+    ),
+    (
+        r"Model architectures? (\[.*?\]|\S+) (?:are|is) not supported|Transformers does not recognize this architecture|model type `(\w+)`",
+        lambda match, config: (
+            f"This vLLM does not know the architecture of {config.model.name} ({(match[1] or match[2] or 'see config.json').strip('[]')}); "
+            "use a newer vLLM, or engine=transformers where transformers knows it."
         ),
     ),
     (

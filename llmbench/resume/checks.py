@@ -19,7 +19,7 @@ MAY_CHANGE = re.compile(
     r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
     r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size)"
     r"|profile\.weights"
-    r"|model\.(name|gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b|system_prompt)"
+    r"|model\.(name|gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b|system_prompt|template_date)"
     r"|model\.(weights|sampling|finish_tokens_by_benchmark)(\..*)?"
     r"|benchmarks\.[^.]+\.(data_files|reference|title|subset|profiles|options\.windows)(\..*)?)"
 )
@@ -65,10 +65,10 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
         raise ConfigError(_refusal(folder, changed))
 
 
-def name_before(folder: Path) -> str | None:
-    """The model's name in the settings that a run's folder holds; None where they do not say."""
-    name = (read_config(folder) or {}).get("model", {}).get("name")
-    return name if isinstance(name, str) else None
+def model_before(folder: Path, key: str) -> str | None:
+    """A text among the model's settings that a run's folder holds; None where there is none."""
+    value = (read_config(folder) or {}).get("model", {}).get(key)
+    return value if isinstance(value, str) else None
 
 
 def _apply_old_limit(before: dict[str, Any]) -> None:

@@ -1,0 +1,117 @@
+"""The chat template of a model: which of several, which date it writes, and what it does with a system prompt."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from llmbench import files
+from llmbench.errors import ModelError
+from llmbench.records import Message
+
+NOW = re.compile(r"\bstrftime_now\b")
+"""The function of transformers with which a template writes today's date."""
+NO_TEMPLATE = "The model has no chat template; use chat=false, and fewshot=K for a base model."
+
+
+def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mapping[str, str] | None:
+    """The template that the tokenizer has, else the one in a file beside it that its class does not read."""
+    if own or folder is None:
+        return own
+    place = Path(folder)
+    jinja = place / "chat_template.jinja"
+    if jinja.is_file():
+        return files.read(jinja, files.JSON_BYTES).decode(errors="replace")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        content = _read_json(place / name).get("chat_template")
+        if isinstance(content, list):  # how files write templates with names
+            content = {row["name"]: row["template"] for row in content}
+        if content:
+            return content
+    return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = orjson.loads(files.read(path, files.JSON_BYTES))
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def choose(templates: str | Mapping[str, str] | None, wanted: str | None) -> str:
+    """One template's text: the one that `chat_template_kwargs.chat_template` names, "default", or the only one.
+
+    Raises:
+        ModelError: There is none, or there are several and none is chosen.
+    """
+    if not templates:
+        raise ModelError(NO_TEMPLATE)
+    if isinstance(templates, str):
+        return wanted or templates
+    name = wanted if wanted is not None else "default" if "default" in templates else None
+    if name is None and len(templates) == 1:
+        return next(iter(templates.values()))
+    if name is None:
+        raise ModelError(
+            f"The model has several chat templates ({', '.join(templates)}) and none is the default; choose one with "
+            f"model.chat_template_kwargs.chat_template={next(iter(templates))}."
+        )
+    return templates.get(name, name)  # else a template's own text
+
+
+def unread(template: str, options: Mapping[str, Any]) -> list[str]:
+    """The options that a template never mentions, so that they change nothing."""
+    return [name for name in options if not re.search(rf"\b{re.escape(name)}\b", template)]
+
+
+def is_dated(template: str) -> bool:
+    """Whether a template writes the date."""
+    return NOW.search(template) is not None
+
+
+def dated(template: str, day: str) -> str:
+    """The template with a macro in the place of transformers' function, so that it writes this day (YYYY-MM-DD) and not today.
+
+    The function itself cannot be given: transformers passes plain data to templates only.
+    """
+    codes = sorted(set(re.findall(r"%-?[A-Za-z]", template)))
+    replaced = "".join(f".replace('{code}', '{date.fromisoformat(day).strftime(code)}')" for code in codes)
+    return (
+        f"{{% macro strftime_now(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
+    )
+
+
+def render(messages: Sequence[Message], write: Callable[[list[dict[str, str]]], str]) -> tuple[str, bool]:
+    """The chat's text, with the system prompt in the first user turn where the template takes none.
+
+    Args:
+        messages: The turns.
+        write: Writes turns with the template; raises whatever the template raises.
+
+    Returns:
+        The text, and whether the system prompt was moved.
+
+    Raises:
+        Exception: What `write` raises for turns without a system prompt too.
+    """
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    has_system = turns[0]["role"] == "system"
+    try:
+        text = write(turns)
+    except Exception:
+        if not has_system:
+            raise
+        text = None
+    if text is not None and (not has_system or turns[0]["content"].strip() in text):
+        return text, False
+    return write(_folded(turns)), True
+
+
+def _folded(turns: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The turns with the system prompt in front of the first user's words."""
+    system, first, *rest = turns
+    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]
