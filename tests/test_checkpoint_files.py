@@ -1,0 +1,153 @@
+"""What a checkpoint's files must hold, and what is said of those that do not."""
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmbench import preflight
+from llmbench.cli import compose
+from llmbench.engine.vllm_errors import start_error
+from llmbench.errors import LONGEST, ModelError
+from llmbench.machine import Gpu, visible
+from llmbench.models import Checkpoint, check_folder, check_tensors, embedding_rows, weights_bytes
+from llmbench.records import Completion, FinishReason, Outcome, Request, Result, Sampling, Score
+from llmbench.summary import summarise, warnings_of
+
+LAYERS = ("model.layers.0.mlp.weight", "model.layers.1.mlp.weight")
+EMBEDDING = "model.embed_tokens.weight"
+
+
+def write(folder: Path, names: Sequence[str], **config: object) -> Checkpoint:
+    """A checkpoint with tensors of 4 by 2 numbers under these names."""
+    folder.mkdir(exist_ok=True)
+    header: dict[str, Any] = {
+        name: {"dtype": "F32", "shape": [4, 2], "data_offsets": [32 * place, 32 * (place + 1)]}
+        for place, name in enumerate(names)
+    }
+    encoded = json.dumps(header).encode()
+    data = struct.pack("<Q", len(encoded)) + encoded + bytes(32 * len(names))
+    (folder / "model.safetensors").write_bytes(data)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "num_hidden_layers": 2, **config}))
+    return Checkpoint(str(folder), None, local=True, folder=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("names", "config"),
+    [
+        ((EMBEDDING, *LAYERS, "lm_head.weight"), {}),
+        ((EMBEDDING, *LAYERS), {"tie_word_embeddings": True}),
+        ((EMBEDDING, *LAYERS), {"model_type": "gemma2"}),  # ties them unless config.json says otherwise
+        ((EMBEDDING, *LAYERS, "lm_head.qweight"), {"quantization_config": {"quant_method": "gptq"}}),
+        (("one.of.its.own",), {}),
+    ],
+)
+def test_a_checkpoint_with_all_its_tensors_is_taken(
+    tmp_path: Path, names: Sequence[str], config: Mapping[str, object]
+) -> None:
+    check_tensors(write(tmp_path, names, **config))
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "missing"),
+    [
+        ((EMBEDDING, *LAYERS), {}, "lm_head.weight"),
+        ((EMBEDDING, *LAYERS), {"model_type": "gemma2", "tie_word_embeddings": False}, "lm_head.weight"),
+        ((EMBEDDING, LAYERS[0], "lm_head.weight"), {}, "layer 1"),
+        ((EMBEDDING, *LAYERS, "lm_head.weight"), {"num_hidden_layers": 9}, "7 layers, from 2"),
+        ((*LAYERS, "lm_head.weight"), {}, "the input embeddings"),
+    ],
+)
+def test_missing_tensors_are_listed(
+    tmp_path: Path, names: Sequence[str], config: Mapping[str, object], missing: str
+) -> None:
+    with pytest.raises(ModelError, match=missing):
+        check_tensors(write(tmp_path, names, **config))
+
+
+def test_a_trainers_files_are_no_weights(tmp_path: Path) -> None:
+    write(tmp_path, (EMBEDDING,))
+    size = weights_bytes(tmp_path)
+    for name in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state_0.pth"):
+        (tmp_path / name).write_bytes(b"x" * 9_999)
+    assert weights_bytes(tmp_path) == size
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="holds no weights"):
+        check_folder(tmp_path)
+
+
+def test_an_adapter_is_known_for_one(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"LoRA adapter of org/base.*merge"):
+        check_folder(tmp_path)
+
+
+def test_token_ids_without_embedding_are_refused(tmp_path: Path) -> None:
+    checkpoint = write(tmp_path, (EMBEDDING, *LAYERS))
+    assert embedding_rows(checkpoint) == 4
+    fits, beyond = (Request("b/1/0", "b", "1", 0, (1, last), Sampling(8)) for last in (3, 4))
+    preflight.check_token_ids([fits], checkpoint)
+    with pytest.raises(ModelError, match="token id 4, and the model has embeddings for 4"):
+        preflight.check_token_ids([fits, beyond], checkpoint)
+
+
+def test_the_embedded_checkpoint_is_whole(smollm2: Path) -> None:
+    checkpoint = Checkpoint(str(smollm2), None, local=True, folder=str(smollm2))
+    check_tensors(checkpoint)
+    assert embedding_rows(checkpoint) == 49152
+
+
+VALIDATION = """1 validation error for ModelConfig
+  Value error, {} [type=value_error, input_value=ArgsKwargs((), {{'model': ...}}), input_type=ArgsKwargs]
+    For further information visit https://errors.pydantic.dev/2.11/v/value_error"""
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The method is not for this model", "vLLM could not start: The method is not for this model; the log"),
+        ("Model architectures ['NewForCausalLM'] are not supported for now. Supported: " + "a, " * 900,
+         "does not know the architecture of"),
+        ("The repository contains custom code which must be executed; pass trust_remote_code=True",
+         "model.trust_remote_code=true"),
+        ("x" * 3_000, "x" * 100),
+    ],
+)  # fmt: skip
+def test_what_vllm_says_of_a_model_is_one_short_sentence(said: str, told: str) -> None:
+    sentence = str(start_error(ValueError(VALIDATION.format(said)), compose(["model=qwen14b"])))
+    assert told.casefold() in sentence.casefold()
+    assert "validation error" not in sentence
+    assert len(sentence) < LONGEST + 200
+
+
+def result(text: str, tokens: int = 40) -> Result:
+    made = Completion("b/1/0", text, (), tokens, 9, 0, FinishReason.LENGTH)
+    score = Score(0.0, None, Outcome.TRUNCATED)
+    return Result("b", "1", 0, "7", "?", "", text, (made,), score)
+
+
+@pytest.mark.parametrize("text", ["!" * 40, "", " the the the the the the the the the the", "0\n" * 40])
+def test_texts_of_one_piece_are_said_to_come_from_broken_weights(text: str) -> None:
+    summary = summarise([result(text)] * 4, 4, 1)
+    (warning,) = warnings_of({"aime": summary})
+    assert "the weights may be broken" in warning
+    assert "max_tokens" not in warning
+
+
+def test_a_text_that_loops_late_is_cut_off_like_others() -> None:
+    text = "We first look at the number of ways to choose a pair. " + "Wait. " * 400
+    summary = summarise([result(text)] * 4, 4, 1)
+    assert "max_tokens" in warnings_of({"aime": summary})[0]
+
+
+def test_parts_of_a_gpu_are_gpus() -> None:
+    whole = Gpu(0, "H100", 80 << 30, "580", "GPU-0abc")
+    parts = [Gpu(0, "H100 (MIG)", 10 << 30, "580", f"MIG-{number}def") for number in range(2)]
+    found = [whole, *parts, Gpu(1, "H100", 80 << 30, "580", "GPU-1abc")]
+    assert visible(found, "MIG-1def") == (parts[1],)
+    assert [gpu.uuid for gpu in visible(found, None)] == ["GPU-0abc", "GPU-1abc"]
+    assert [gpu.uuid for gpu in visible(found, "1,0")] == ["GPU-1abc", "GPU-0abc"]
