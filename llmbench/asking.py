@@ -12,7 +12,7 @@ from llmbench.errors import EngineDiedError, EngineError, Interrupted
 from llmbench.grading import Grader
 from llmbench.progress import Progress
 from llmbench.questions import Questions
-from llmbench.records import Completion, FinishReason, Outcome, Request, Result, Score
+from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Request, Result, Score
 from llmbench.store import Store
 from llmbench.suspects import Suspects
 from llmbench.tokenizers import Tokenizer
@@ -367,8 +367,8 @@ def continuation(
 
 
 def without_texts(result: Result) -> Result:
-    """What the summary is made of: a run of long answers keeps their texts in the journal, not in memory."""
-    completions = tuple(replace(c, text="", output_ids=()) for c in result.completions)
+    """What the summary is made of: a run of long answers keeps their texts in the journal, and only their beginnings in memory."""
+    completions = tuple(replace(c, text=c.text[:BEGINNING], output_ids=()) for c in result.completions)
     return replace(result, prompt="", text="", completions=completions)
 
 

@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import checkpoint_settings, clock, files, messages, redaction, sweep
+from llmbench import arguments, checkpoint_settings, clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
 from llmbench.ending import as_interrupts
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
@@ -368,16 +368,17 @@ def compose(overrides: Sequence[str] = ()) -> Config:
         ConfigError: An override is refused; the message is the command line's.
     """
     register()
+    given = arguments.read(overrides, config_folder())
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
-            composed = hydra.compose("config", overrides=for_hydra(overrides))
+            composed = hydra.compose("config", overrides=for_hydra(given))
     except LlmbenchError:
         raise
     except (
         Exception
     ) as error:  # of Hydra, OmegaConf, YAML and their parsers, about what was typed: their kinds are many
         raise ConfigError(messages.explain_composition(error, config_folder())) from error
-    messages.refuse_additions(overrides, config_folder())
+    messages.refuse_additions(given, config_folder())
     return from_hydra(composed)
 
 
@@ -392,10 +393,10 @@ def _text(arguments: Sequence[str]) -> Sequence[str]:
     return arguments
 
 
-def main(arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
+def main(typed_arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
     with redirect_stdout(unfailing(sys.stdout)), redirect_stderr(unfailing(sys.stderr)), as_interrupts():
-        invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments), ends=ends)
+        invocation = Invocation(list(sys.argv[1:] if typed_arguments is None else typed_arguments), ends=ends)
         try:
             return _main(invocation)
         except KeyboardInterrupt as error:  # before the first job or after the last
@@ -412,7 +413,8 @@ def _main(invocation: Invocation) -> int:
         return 1
     try:
         commandline.refuse_interpolation(str(Path.cwd()), f"The working directory {Path.cwd()}")
-        invocation.arguments = _text(commandline.expand(_text(invocation.arguments)))
+        given = commandline.expand(_text(invocation.arguments))
+        invocation.arguments = arguments.read(_text(given), config_folder())
     except (LlmbenchError, OSError) as error:
         messages.complain(
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."

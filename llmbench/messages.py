@@ -14,6 +14,7 @@ from yaml import YAMLError
 from llmbench import files, redaction
 from llmbench.config import Config, nearest, suggest
 from llmbench.errors import ConfigError, LlmbenchError
+from llmbench.resume import commandline
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +81,18 @@ def _explain_key(text: str, conf: Path, error: BaseException) -> str | None:
     cause = str(error.__cause__ or "")
     value = re.search(r"Error merging override (.+)", text)
     if value:
-        return f"{value.group(1)} is refused: {_sentences(cause or text)}."
+        return f"{value.group(1)} is refused: {_kind_wanted(cause) or _sentences(cause or text)}."
     key = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
     return _unknown_key(key.group(1).split("@")[0], conf) if key else None
+
+
+KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+
+
+def _kind_wanted(cause: str) -> str | None:
+    """What OmegaConf would have converted a value to, in words."""
+    match = re.search(r"Value (.+?) (?:of type .* could not be converted to|is not a valid) (\w+)", cause)
+    return f"{match[1]} is not {KINDS[match[2]]}" if match and match[2] in KINDS else None
 
 
 def _unknown_key(key: str, conf: Path) -> str:
@@ -115,6 +125,10 @@ def refuse_additions(overrides: Sequence[str], conf: Path) -> None:
                 raise ConfigError(_no_setting(".".join(parts[:length]), known))
 
 
+SHOWN = 8
+"""Names that a sentence lists."""
+
+
 def _no_setting(key: str, known: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
     full = [f"{parent}.{k}" if parent else k for k in nearest(name, known) or known]
@@ -122,7 +136,10 @@ def _no_setting(key: str, known: Sequence[str]) -> str:
     kind = "benchmark" if parent == "benchmarks" else "setting"
     if not full:
         return f"There is no {kind} called {key!r}."
-    return f"There is no {kind} called {key!r}; {'did you mean' if near else 'there are'} {' or '.join(full) if near else ', '.join(full)}{'?' if near else '.'}"
+    if near:
+        return f"There is no {kind} called {key!r}; did you mean {' or '.join(full)}?"
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return f"There is no {kind} called {key!r}; there are {', '.join(full[:SHOWN])}{more}."
 
 
 def known_keys(key: str, conf: Path) -> list[str]:
@@ -161,9 +178,11 @@ def _explain_override(error: BaseException) -> str | None:
         return None
     if "=" not in str(override):
         return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
-    if not str(override).isascii():  # its grammar knows no other letters outside of quotes
-        return f"{str(override)!r} cannot be read: letters outside ASCII need quotes twice, such as \"model.path='/data/José'\"."
-    return f"{str(override)!r} cannot be read: quote brackets and spaces, such as 'benchmark=[aime,math]'."
+    key, _, value = str(override).partition("=")
+    typed = commandline.for_a_shell(f"{key}={commandline.quoted(value)}")
+    return (
+        f"{str(override)!r} cannot be read; if it is a text type {typed}, if it is a list 'NAME=[one,two]'."
+    )
 
 
 def _sentences(text: str) -> str:

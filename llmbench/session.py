@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench import afterwards, pipeline, references, tracking
+from llmbench.arguments import stops_with_backslashes
 from llmbench.checkpoint_settings import complete
 from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
@@ -261,6 +262,11 @@ def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
         )
 
 
+def _say_stops(config: Config, terminal: Terminal) -> None:
+    for sentence in stops_with_backslashes({n: b.stop for n, b in config.benchmarks.items()}):
+        terminal.notice(sentence)
+
+
 def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
     """Says when a setting was given that this engine has no use for."""
     for name in STATIC_BATCHING:
@@ -291,6 +297,7 @@ def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) ->
         terminal.notice(
             "sampling.repeats asks for several answers, but at temperature 0 they are all the same; set sampling.temperature."
         )
+    _say_stops(config, terminal)
     if config.engine.name == "fake":
         terminal.say("engine=fake answers nonsense: the scores mean nothing.")
     if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):

@@ -13,7 +13,7 @@ from llmbench import stats
 from llmbench.cache import use
 from llmbench.cache.use import CacheUse
 from llmbench.engine.base import EngineReport
-from llmbench.records import Completion, FinishReason, Outcome, Result, Timing
+from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Result, Timing
 from llmbench.repeats import RepeatStatistics, repeat_statistics
 from llmbench.stats import Distribution
 
@@ -353,11 +353,7 @@ def _repeats_itself(result: Result) -> bool:
     if not result.completions or result.completions[0].output_tokens < _SOME_TOKENS:
         return False
     text = result.completions[0].text
-    return not text.strip() or _ONE_PIECE.fullmatch(text[:_LOOKED_AT]) is not None
-
-
-_LOOKED_AT = 400
-"""Characters of a text that are looked at; a loop that begins later is no sign of broken weights."""
+    return not text.strip() or _ONE_PIECE.fullmatch(text[:BEGINNING]) is not None
 
 
 def _times(results: Sequence[Result]) -> dict[str, Distribution]:

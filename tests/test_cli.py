@@ -94,7 +94,7 @@ def test_a_run_prints_its_table_and_leaves_its_folder(tmp_path: Path) -> None:
         (["benchmark=gpqa"], "gpqa"),
         (["engine=fake", "engine.args={nonsense: 1}"], "step_s"),
         (["limit=0"], "limit=0"),
-        (["benchmark=[aime,math"], "quote"),
+        (["benchmark=[aime,math"], "cannot be read"),
         (["engine=fake", "hydra.run.dir=/proc/no/such"], "hydra.run.dir"),
         (["benchmark=null"], "string or a list"),
     ],

@@ -86,7 +86,13 @@ def test_names_that_nothing_can_take_are_refused(
         monkeypatch.chdir(folder)
 
 
-def test_a_name_that_hydra_cannot_read_is_told_how_to_be_quoted(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main([*FAKE, "hydra.run.dir=José"]) == 1
-    assert "need quotes twice" in capfd.readouterr().err
-    assert main([*FAKE, "hydra.run.dir='José'"]) == 0
+@pytest.mark.parametrize("name", ["José", "a=b", "a (b) & c, d#e", "it's", "[1]"])
+def test_a_folder_may_have_any_name(name: str) -> None:
+    assert main([*FAKE, f"hydra.run.dir=here/{name}"]) == 0
+    assert (Path("here") / name / "summary.json").is_file()
+
+
+def test_a_text_that_hydra_cannot_read_is_told_how_to_be_quoted(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*FAKE, "model.name=a(b)"]) == 1
+    assert "type 'model.name='\"'\"'a(b)'\"'\"''" in capfd.readouterr().err
+    assert main([*FAKE, "model.name='a(b)'"]) == 0

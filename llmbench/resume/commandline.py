@@ -198,10 +198,10 @@ def _unquoted(value: str) -> str:
 
 def command(folder: str | Path) -> str:
     """What a person types to go on with the run or sweep in a folder."""
-    return f"python -m llmbench resume={_for_a_shell(quoted(str(Path(folder).absolute())))}"
+    return f"python -m llmbench resume={for_a_shell(quoted(str(Path(folder).absolute())))}"
 
 
-def _for_a_shell(text: str) -> str:
+def for_a_shell(text: str) -> str:
     """A word for bash or zsh that can be printed and pasted, line breaks and other control characters included."""
     if text.isprintable():
         return shlex.quote(text)

@@ -1,0 +1,121 @@
+"""What was typed, before Hydra reads it: paths get the quotes that Hydra needs, and usual mistakes the line to type instead."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from llmbench import messages
+from llmbench.config import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
+from llmbench.errors import ConfigError
+from llmbench.resume.commandline import quoted
+
+PATH_SETTINGS = re.compile(
+    r"(hydra\.(run|sweep)\.dir|model\.path|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
+)
+"""Settings whose values are paths, whatever characters are in them."""
+PLAIN = re.compile(r"[\w/.:+%@-]+", re.ASCII)
+"""What Hydra reads without quotes; its grammar: https://hydra.cc/docs/advanced/override_grammar/basic/."""
+SHORT = {
+    **{field.name: f"engine.{field.name}" for field in fields(EngineConfig)},
+    **{field.name: f"model.{field.name}" for field in fields(ModelConfig)},
+    **{field.name: f"benchmarks.NAME.{field.name}" for field in fields(BenchmarkConfig)},
+    **{field.name: f"sampling.{field.name}" for field in fields(SamplingConfig)},
+}
+"""Settings by the last part of their names; of several the one that is meant most often."""
+
+
+def read(arguments: Sequence[str], conf: Path) -> list[str]:
+    """The arguments as Hydra can read them.
+
+    Raises:
+        ConfigError: One is a usual mistake; the message is the line to type.
+    """
+    _refuse_flags(arguments)
+    for argument in arguments:
+        _refuse_mistake(argument, arguments, conf)
+    sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
+    return [_with_quotes(argument, sweeps=sweeps) for argument in arguments]
+
+
+def _with_quotes(argument: str, *, sweeps: bool) -> str:
+    """A path setting with `~` expanded and the value in quotes where Hydra wants them; others as they are."""
+    match = PATH_SETTINGS.fullmatch(argument.lstrip("+"))
+    if match is None or match["value"][0] in "'\"[{" or "${" in match["value"]:
+        return argument
+    if sweeps and "," in match["value"]:  # several values, a job each
+        return argument
+    path = os.path.expanduser(match["value"])  # noqa: PTH111 - Path would drop a final slash
+    return f"{argument.partition('=')[0]}={path if PLAIN.fullmatch(path) else quoted(path)}"
+
+
+def _refuse_flags(arguments: Sequence[str]) -> None:
+    """`--limit 20` is written `limit=20`."""
+    for place, argument in enumerate(arguments):
+        match = re.fullmatch(r"--(?P<name>[a-z]\w*)(?:=(?P<value>.*))?", argument)
+        if match is None or match["name"] not in {*_top(), *SHORT}:
+            continue
+        following = arguments[place + 1] if place + 1 < len(arguments) else ""
+        value = match["value"] or ("" if following.startswith("-") or "=" in following else following)
+        name = match["name"] if match["name"] in _top() else _full(match["name"], arguments)
+        raise ConfigError(f"Settings are written NAME=VALUE, without dashes: type {name}={value or 'VALUE'}.")
+
+
+def _top() -> set[str]:
+    return set(messages.known_keys("", Path())) | {
+        "benchmark",
+        "model",
+        "engine",
+        "profile",
+        "suite",
+        "sweep",
+    }
+
+
+def _refuse_mistake(argument: str, arguments: Sequence[str], conf: Path) -> None:
+    """A setting that has a better answer than Hydra's."""
+    key, has_value, value = argument.partition("=")
+    key, value = key.lstrip("+~"), value.strip("'\"")
+    if not has_value:
+        return
+    if key == "benchmarks":
+        raise ConfigError(
+            f"benchmarks holds the settings of the chosen benchmarks; type benchmark={value} to choose one."
+        )
+    if key == "model" and re.search(r"^[~./]|/", value):
+        kind = "path" if re.match(r"[~./]", value) or Path(value).is_dir() else "hub_id"
+        raise ConfigError(
+            f"model= chooses one of conf/model; for a checkpoint of your own type model.{kind}={value}."
+        )
+    if key == "benchmark" and "," in value and value[0] != "[" and not _sweeps(arguments):
+        raise ConfigError(
+            f"benchmark={value} is refused: type 'benchmark=[{value}]' for one run of all, or -m benchmark={value} for a run of each."
+        )
+    if re.match(r"benchmark\.", key):
+        right = re.sub(r"^benchmark\.", "benchmarks.", key)
+        raise ConfigError(f"{key}={value} would change nothing; type {right}={value}.")
+    if "." not in key and key in SHORT and key not in _top() and not (conf / key).is_dir():
+        raise ConfigError(f"{key} is part of a longer name; type {_full(key, arguments)}={value}.")
+
+
+def _sweeps(arguments: Sequence[str]) -> bool:
+    return any(re.match(r"-m$|--multirun$|\+?(sweep|ablation)=", argument) for argument in arguments)
+
+
+def _full(name: str, arguments: Sequence[str]) -> str:
+    """The full key of a setting that was typed by its last part; a benchmark's with the name of the one that was chosen."""
+    chosen = next((a.partition("=")[2] for a in arguments if a.startswith("benchmark=")), "NAME")
+    chosen = re.split(r"[\[\],]", chosen.strip("[]'\""))[0]
+    return SHORT[name].replace("NAME", chosen or "NAME")
+
+
+def stops_with_backslashes(benchmarks: Mapping[str, Sequence[str]]) -> list[str]:
+    """Sentences about stop strings that hold a backslash and an n, where a line break was meant."""
+    return [
+        f"benchmarks.{name}.stop holds {string!r}, a backslash and a letter and no line break; "
+        "for line breaks put $ before the shell's quotes: $'benchmarks." + name + '.stop=["\\n\\n"]\'.'
+        for name, stop in benchmarks.items()
+        for string in stop
+        if "\\n" in string or "\\t" in string
+    ]

@@ -1,0 +1,71 @@
+"""Usual mistakes on the command line, and the line to type that each is answered with."""
+
+from pathlib import Path
+
+import pytest
+
+from llmbench import arguments
+from llmbench.cli import compose, config_folder
+from llmbench.errors import ConfigError
+
+MISTAKES = [
+    (["benchmarks=aime"], "type benchmark=aime to choose one"),
+    (["--benchmark", "aime"], "type benchmark=aime."),
+    (["--limit", "20"], "type limit=20."),
+    (["benchmark=math", "--temperature=0.7"], "type sampling.temperature=0.7."),
+    (["model=Qwen/Qwen3-8B"], "type model.hub_id=Qwen/Qwen3-8B."),
+    (["model=/models/mine"], "type model.path=/models/mine."),
+    (["model=~/mine"], "type model.path=~/mine."),
+    (["temperature=0.7"], "type sampling.temperature=0.7."),
+    (["quantization=fp8"], "type model.quantization=fp8."),
+    (["tensor_parallel_size=2"], "type engine.tensor_parallel_size=2."),
+    (["benchmark=math", "data_files=x.csv"], "type benchmarks.math.data_files=x.csv."),
+    (["benchmark=[math,aime]", "num_samples=40"], "type benchmarks.math.num_samples=40."),
+    (["num_samples=40"], "type benchmarks.NAME.num_samples=40."),
+    (["benchmark=aime,math"], "'benchmark=[aime,math]' for one run of all"),
+    (["+benchmark.aime.x=1"], "type benchmarks.aime.x=1."),
+    (["batch_size=abc"], "'abc' is not a whole number"),
+    (["sampling.temperature=warm"], "'warm' is not a number"),
+    (["model.trust_remote_code=perhaps"], "'perhaps' is not true or false"),
+    (["benchmark=math", "+benchmarks.math.x=1"], "There is no setting called 'benchmarks.math.x'"),
+]
+
+
+@pytest.mark.parametrize(("typed", "answer"), MISTAKES)
+def test_a_mistake_is_answered_with_the_line_to_type(typed: list[str], answer: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        compose(typed)
+    assert answer in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("path", ["a=b", "a (b)", "a,b", "a#b", "a&b", "it's", "[1]", "é", "a:b", "50%"])
+def test_a_path_may_hold_any_character(path: str) -> None:
+    if path[0] == "[":
+        path = f"/data/{path}"
+    config = compose([
+        "benchmark=math", f"benchmarks.math.data_files={path}", f"model.path={path}", f"runs_dir={path}"
+    ])  # fmt: skip
+    assert config.benchmarks["math"].data_files == config.model.path == config.runs_dir == path
+
+
+def test_the_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    given = ["model.path=~/m", "runs_dir=~/runs", "hydra.run.dir=~/r (1)", "model.name=~"]
+    assert arguments.read(given, config_folder()) == [
+        "model.path=/home/me/m", "runs_dir=/home/me/runs", "hydra.run.dir='/home/me/r (1)'", "model.name=~",
+    ]  # fmt: skip
+
+
+def test_what_hydra_reads_itself_is_left_alone() -> None:
+    given = [
+        "-m", "model.path=a,b", "benchmark=aime,math", "hydra.run.dir=runs/${now:%H-%M}", "model.path='a b'",
+        "benchmarks.math.data_files=x.csv", "profile.samples=published",
+    ]  # fmt: skip
+    assert arguments.read(given, Path("conf")) == given
+
+
+def test_stop_strings_without_line_breaks_are_shown() -> None:
+    (sentence,) = arguments.stops_with_backslashes({"math": ["\\n\\n", "\n\n"], "aime": ["Answer:"]})
+    assert "benchmarks.math.stop" in sentence
+    assert "no line break" in sentence
