@@ -5,12 +5,15 @@ resolved to, a fingerprint, and how long reading took.
 """
 
 import codecs
+import csv
 import glob
 import hashlib
+import io
 import math
 import re
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +27,8 @@ from llmbench.errors import DataError
 
 Row = Mapping[str, Any]
 
+EXACT = 2.0**53
+"""Below this every whole number has a float of its own."""
 MOST_NAMES, SHOWN = 20, 40
 """Names of columns that a sentence tells, and characters of each."""
 BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -96,20 +101,29 @@ def _names(row: Row) -> str:
 
 
 def text_of(row: Row, column: str, index: int) -> str:
-    """A field that must hold text (a whole number counts as text), without the white space around it.
+    """A field that must hold text, without the white space around it; numbers and truth values are texts as JSON writes them.
 
     Raises:
         DataError: It holds something else, or nothing.
     """
     value = row.get(column)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    if isinstance(value, float) and abs(value) >= EXACT:
+        raise DataError(
+            f"Row {index} of the data has {value:g} under {column!r}, a number too long to be read exactly; write it as text."
+        )
+    if isinstance(value, int | float):
+        return written(value)
     if not isinstance(value, str) or not value.strip():
         shown = "nothing" if value is None or value == "" else f"a {type(value).__name__}"
         raise DataError(
             f"Row {index} of the data has {shown} under {column!r} where text is expected; mend the row."
         )
     return value.strip()
+
+
+def written(value: object) -> str:
+    """A number or a truth value as JSON writes it: 7, 0.5, true."""
+    return orjson.dumps(value).decode() if isinstance(value, bool | float) else str(value)
 
 
 def check_text(row: Row, column: str, index: int) -> None:
@@ -141,11 +155,11 @@ def _read_file(name: str, path: Path) -> _Loaded:
     if not content.strip():
         raise DataError(f"{name}: {path} is empty; {hint}.")
     digest = hashlib.sha256(content).hexdigest()
-    if builder == "json":
+    if builder in PARSERS:
         try:
-            return parse_json(content), None, digest, len(content)
+            return PARSERS[builder](content), None, digest, len(content)
         except ValueError as error:
-            raise DataError(f"{name}: {path} cannot be read as json: {error}; {hint}.") from error
+            raise DataError(f"{name}: {path} cannot be read as {builder}: {error}; {hint}.") from error
     datasets = _datasets()
     try:
         loaded = datasets.load_dataset(builder, data_files=glob.escape(str(path)), split="train")
@@ -163,7 +177,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, bytes):
-        return value.decode()
+        return value.decode(errors="replace")
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -199,6 +213,34 @@ def parse_json(content: bytes) -> list[Row]:
     return [{column: row.get(column) for column in columns} for row in rows]
 
 
+def parse_csv(content: bytes) -> list[Row]:
+    """Rows of a CSV file with a header, in UTF-8; every value is the text that is written there, an empty one None.
+
+    Raises:
+        ValueError: It is none; the message names the line.
+    """
+    csv.field_size_limit(sys.maxsize)  # a question may be long
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    rows: list[Row] = []
+    try:
+        header = next(reader, [])
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise ValueError(
+                    f"line {reader.line_num}: {len(cells)} values under {len(header)} column names"
+                )
+            rows.append({name: cell or None for name, cell in zip(header, cells, strict=True)})
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+    return rows
+
+
+PARSERS: Mapping[str, Callable[[bytes], list[Row]]] = {"json": parse_json, "csv": parse_csv}
+"""Read without `datasets`, which guesses types: 0.50, None and True are texts in a CSV file, and dates are in JSON."""
+
+
 def _read_hub(name: str, config: BenchmarkConfig) -> _Loaded:
     if config.hub_id is None:
         raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
@@ -210,7 +252,7 @@ def _read_hub(name: str, config: BenchmarkConfig) -> _Loaded:
     except datasets.exceptions.DatasetNotFoundError as error:
         raise DataError(_not_found(name, config, str(error))) from error
     except (ConnectionError, TimeoutError, OSError) as error:
-        raise DataError(_unreachable(name, config)) from error
+        raise DataError(files_of_user.cache_trouble(error) or _unreachable(name, config)) from error
     except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
         if "ouldn't find cache" in str(error) or "offline" in str(error).lower():
             raise DataError(_unreachable(name, config)) from error
@@ -236,7 +278,7 @@ def _read_hub_files(name: str, config: BenchmarkConfig, files: Sequence[str]) ->
         except (GatedRepoError, RepositoryNotFoundError) as error:
             raise DataError(_not_found(name, config, str(error))) from error
         except (LocalEntryNotFoundError, ConnectionError, TimeoutError, OSError) as error:
-            raise DataError(_unreachable(name, config)) from error
+            raise DataError(files_of_user.cache_trouble(error) or _unreachable(name, config)) from error
         content = Path(path).read_bytes()
         try:
             rows += parse_json(content)

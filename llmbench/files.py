@@ -253,3 +253,20 @@ def _look_through(text: str) -> None:
         open_ones.append((outer, before + size))
         if before + size > YAML_EXPANDED:
             raise ValueError(f"line {line}: with its aliases written out it is too large")
+
+
+def cache_trouble(error: BaseException | None) -> str | None:
+    """A sentence where the local cache of the hub cannot be written; None for other errors, such as a missing network."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOSPC,
+        ):
+            return (
+                f"The local cache of the Hugging Face hub cannot be written ({error.filename or 'HF_HOME'}: {error.strerror}); "
+                "set HF_HOME to a folder that can be."
+            )
+        error = error.__cause__ or error.__context__
+    return None

@@ -336,7 +336,8 @@ def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
         OSError,
     ) as error:
         raise ModelError(
-            f"The hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {hub_id}{at} is not in the local cache; "
+            files.cache_trouble(error)
+            or f"The hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {hub_id}{at} is not in the local cache; "
             "give a local copy with model.path=FOLDER, or use model=smollm2, which needs no download."
         ) from error
     with suppress(errors.EntryNotFoundError, errors.HfHubHTTPError, OSError):  # a model need not have one

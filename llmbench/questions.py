@@ -1,6 +1,7 @@
 """What is going to be asked: reads the benchmarks' data, draws the samples, writes the prompts. Loads no weights."""
 
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import orjson
 from llmbench import prompts
 from llmbench.benchmarks.base import Module, import_module, unique
 from llmbench.config import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
-from llmbench.data import DataSource, Row, read_rows
+from llmbench.data import DataSource, Row, read_rows, written
 from llmbench.engine.base import Workload
 from llmbench.errors import DataError
 from llmbench.messages import one_line
@@ -102,17 +103,24 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
     except DataError as error:
         said = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
         raise DataError(f"{said} ({source}; rows are counted from 0).") from error
-    except BAD_ROW as error:
+    except Exception as error:
+        if not isinstance(error, BAD_ROW) and not _is_own(module):
+            raise
         raise DataError(
-            f"{name}: the rows of {source} are not as {own.module} expects them ({told(error)}); check the file."
+            f"{name}: the rows of {source} are not as {_where(module, error)} expects them ({told(error)}); "
+            "check the file and the module."
         ) from error
+    samples = [_with_text(sample) for sample in samples]
     for sample in prompts.select(name, samples, config):
         try:
             question = module.render(sample)
             orjson.dumps([sample.id, question, sample.target, module.stored(sample)])
-        except BAD_ROW as error:
+        except Exception as error:
+            if not isinstance(error, BAD_ROW) and not _is_own(module):
+                raise
+            where = f" in {_where(module, error)}" if _is_own(module) else ""
             raise DataError(
-                f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down ({told(error)}); "
+                f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({told(error)}); "
                 "mend its row."
             ) from error
         if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
@@ -121,6 +129,30 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
                 f"model.max_length={config.model.max_length} tokens; mend its row."
             )
     return samples
+
+
+def _is_own(module: Module) -> bool:
+    """Whether a benchmark's module is a user's, whose mistakes may raise anything."""
+    return not getattr(module, "__name__", "").startswith("llmbench.")
+
+
+def _where(module: Module, error: BaseException) -> str:
+    """The module, and of a user's the file and line where an error came from."""
+    file = getattr(module, "__file__", None)
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if file and _is_own(module) and frame.filename == file
+    ]
+    name = getattr(module, "__name__", "the benchmark's module")
+    return f"{file}, line {lines[-1]}," if lines else name
+
+
+def _with_text(sample: Sample) -> Sample:
+    """The sample with its gold answer as text: numbers and truth values as JSON writes them."""
+    if isinstance(sample.target, int | float):  # a module of a user's may hand on what the row holds
+        return replace(sample, target=written(sample.target))
+    return sample
 
 
 def _kind(error: BaseException) -> str:

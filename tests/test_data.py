@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,9 @@ import pytest
 from llmbench.benchmarks.base import import_module
 from llmbench.cli import compose
 from llmbench.config import BenchmarkConfig
-from llmbench.data import read_rows
+from llmbench.data import read_rows, text_of
 from llmbench.errors import DataError
+from llmbench.files import cache_trouble
 from llmbench.questions import read_samples
 from llmbench.records import Sample
 
@@ -78,7 +80,7 @@ def test_the_hub_offline_is_explained() -> None:
         ("aime", {"problem": "?", "answer": ["1"]}, "a list under 'answer'"),
         ("aime", {"problem": "", "answer": "1"}, "nothing under 'problem'"),
         ("aime", {"problem": {"a": 1}, "answer": "1"}, "a dict under 'problem'"),
-        ("math", {"problem": "?", "answer": 1.5}, "a float under 'answer'"),
+        ("math", {"problem": "?", "answer": [1.5]}, "a list under 'answer'"),
         ("math", {"problem": "?", "solution": "no box"}, "no box to take one from"),
         ("gsm8k", {"question": "?", "answer": "seven"}, "no '####'"),
         (
@@ -147,3 +149,66 @@ def test_the_gold_of_full_math_is_the_answer_of_math_500(shared_data: Path) -> N
     golds = {s.fields["problem"]: s.target for s in samples_of("math", shared_data / "math500.jsonl")}
     for sample in samples_of("math_full", shared_data / "math_hendrycks_sample.jsonl"):
         assert sample.target == golds[sample.fields["problem"]]
+
+
+def test_csv_holds_what_is_written_there(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "question,answer,note\n"
+        'a,0.50,None\nb,None,\nc,True,1\nd,123456789012345678901234567890,2020-01-01\n"e, f\ng",7,"say ""x"""\n',
+        encoding="utf-8-sig",
+    )
+    rows, _ = read_rows("gsm8k", local(path), ("question", "answer"))
+    assert [row["answer"] for row in rows] == ["0.50", "None", "True", "123456789012345678901234567890", "7"]
+    assert [row["note"] for row in rows] == ["None", None, "1", "2020-01-01", 'say "x"']
+    assert rows[4]["question"] == "e, f\ng"
+
+
+def test_a_row_of_another_width_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("question,answer\na,1\nb,1,2\n")
+    with pytest.raises(DataError, match="line 3: 3 values under 2 column names"):
+        read_rows("gsm8k", local(path), ("question", "answer"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("7", "7"), ("0.5", "0.5"), ("3.0", "3.0"), ("true", "true"), ('"x "', "x")]
+)
+def test_numbers_and_truth_values_are_texts(tmp_path: Path, value: str, text: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"question": "?", "answer": {value}}}\n')
+    rows, _ = read_rows("gsm8k", local(path), ("question", "answer"))
+    assert text_of(rows[0], "answer", 0) == text
+
+
+@pytest.mark.parametrize("value", ["null", '""', '"  "', "[1]", "12345678901234567890123"])
+def test_what_is_no_text_is_refused_by_row_and_column(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"question": "?", "answer": {value}}}\n')
+    rows, _ = read_rows("gsm8k", local(path), ("question", "answer"))
+    with pytest.raises(DataError, match=r"Row 0 of the data has .* under 'answer'"):
+        text_of(rows[0], "answer", 0)
+
+
+def test_a_column_that_nothing_needs_may_hold_anything(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    table = {
+        "question": ["1+1?"],
+        "answer": ["#### 2"],
+        "picture": [b"\xff\xfe"],
+        "when": [datetime.now(tz=UTC)],
+    }
+    parquet.write_table(pyarrow.table(table), path)
+    (sample,) = samples_of("gsm8k", path)
+    assert sample.target == "2"
+
+
+def test_a_cache_that_cannot_be_written_is_called_so() -> None:
+    wrapped = OSError("offline")
+    wrapped.__cause__ = PermissionError(13, "Permission denied", "/cache/hub/x.lock")
+    assert cache_trouble(wrapped) == (
+        "The local cache of the Hugging Face hub cannot be written (/cache/hub/x.lock: Permission denied); "
+        "set HF_HOME to a folder that can be."
+    )
+    assert cache_trouble(ConnectionError("no network")) is None

@@ -1,5 +1,6 @@
 """The documents tell the truth: their examples run, their links lead somewhere, their commands compose."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -51,6 +52,26 @@ def test_the_example_of_a_benchmark_runs_as_it_stands(tmp_path: Path) -> None:
     assert "capitals" in done.stdout
     assert len((folder / "out" / "samples.jsonl").read_text().splitlines()) == 3
     assert "report.html" in {path.name for path in (folder / "out").iterdir()}
+
+
+def test_the_example_of_numbers_runs_as_it_stands(tmp_path: Path) -> None:
+    folder = written("adding-a-benchmark.md", tmp_path)
+    done = run(folder, "benchmark=sums", "engine=fake", "hydra.run.dir=out", "report=false")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (folder / "out" / "samples.jsonl").read_text().splitlines()]
+    assert sorted(row["target"] for row in rows) == ["0.5", "12"]
+    refused = run(folder, "benchmark=sums", "engine=fake", "benchmarks.sums.options.largest=many")
+    assert "benchmarks.sums.options.largest=many is refused" in refused.stderr
+
+
+def test_a_mistake_in_a_module_of_ones_own_is_shown_with_its_line(tmp_path: Path) -> None:
+    folder = written("adding-a-benchmark.md", tmp_path)
+    module = folder / "sums.py"
+    module.write_text(module.read_text().replace('row["a"], row["b"]', 'row["a"], 1 / 0'))
+    done = run(folder, "benchmark=sums", "engine=fake", "hydra.run.dir=out")
+    line = next(n for n, text in enumerate(module.read_text().splitlines(), 1) if "1 / 0" in text)
+    assert f"{module}, line {line}," in done.stderr
+    assert "ZeroDivisionError" in done.stderr
 
 
 def test_the_example_of_a_model_runs_as_it_stands(tmp_path: Path) -> None:
