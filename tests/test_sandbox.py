@@ -11,8 +11,8 @@ import pytest
 
 from llmbench import sandbox
 from llmbench.errors import ConfigError
-from llmbench.sandbox import Box, Limits, Program, Ran, Status, box
-from llmbench.sandbox.inside import decode, encode
+from llmbench.sandbox import Box, Limits, Program, Ran, Status, start
+from llmbench.sandbox.inside.values import decode, encode
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 MIB = 1 << 20
@@ -108,7 +108,7 @@ def test_no_writing_outside_tmp(tmp_path: Path) -> None:
         "/x",
         "/etc/x",
         "/dev/x",
-        "/inside.py",
+        "/inside/main.py",
         str(tmp_path / "x"),
         "/proc/sys/kernel/hostname",
     ):
@@ -290,14 +290,14 @@ def test_without_bubblewrap_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_none_must_be_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(box.VARIABLE, "none")
+    monkeypatch.setenv(start.VARIABLE, "none")
     with Box(TIGHT) as opened:
         assert opened.run(Program("print(1)")).output == "1\n"
         assert opened.run(Program("import time\ntime.sleep(60)")).status is Status.TIME_LIMIT
 
 
 def test_docker_is_started_with_everything_taken_away() -> None:
-    words = " ".join(box._docker(TIGHT))
+    words = " ".join(start.docker(TIGHT))
     for option in (
         "--network none",
         "--read-only",

@@ -1,104 +1,35 @@
 """The sandbox's own process, inside it: runs programs and calls of functions, one after another, each in a process of its own.
 
-Started as a script with nothing but the standard library. It reads a job a line from standard input and writes a finding a
+It reads a job a line from standard input and writes a finding a
 line to standard output, both JSON. A job's code never gets these two streams. What is right or wrong is decided outside:
 neither expected outputs nor checks are here while code runs that nobody trusts.
 
 As the first process of its namespace (`boxed`) no signal of a job's reaches it, and it ends whatever a job leaves behind.
 """
 
-import atexit
-import builtins
 import contextlib
 import ctypes
 import gc
 import json
-import linecache
-import math
-import operator
 import os
-import resource
 import select
 import signal
 import site
 import sys
 import tempfile
 import time
-import traceback
-import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from .job import WHY_CHARACTERS, Job, become, why
+from .values import decode, encode
 
 POLL_S = 0.02
 """Between looks at a running job."""
-WHY_CHARACTERS = 300
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-SOLUTION = "solution.py"
-"""The name that a program is run under."""
 STATUS_BYTES = 1 << 16
 BLOCK, HIDDEN = 512, 1 << 62
 """Bytes of what `stat` counts, and what a process is taken to hold that does not show it."""
-Job = Mapping[str, Any]
-
-
-def encode(value: object) -> Any:  # noqa: ANN401, C901, PLR0911 - any JSON; a branch for each type
-    """A value as JSON that tells tuples, sets and mappings apart; what is no plain value becomes its type's name."""
-    if value is None or isinstance(value, (bool, str)):
-        return str(value) if isinstance(value, str) else value
-    if isinstance(value, int):
-        return int(value) if abs(value) < 1 << 62 else {"i": hex(value)}
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, list):
-        return [encode(inner) for inner in value]
-    for mark, kind in (("t", tuple), ("s", set), ("f", frozenset)):
-        if isinstance(value, kind):
-            return {mark: [encode(inner) for inner in value]}
-    if isinstance(value, dict):
-        return {"d": [[encode(key), encode(inner)] for key, inner in value.items()]}
-    if isinstance(value, complex):
-        return {"c": [value.real, value.imag]}
-    if isinstance(value, (bytes, bytearray)):
-        return {"b": bytes(value).hex()}
-    if hasattr(value, "__index__"):
-        return encode(operator.index(value))
-    if hasattr(value, "__float__"):
-        return float(value)
-    return {"?": type(value).__name__}
-
-
-def decode(value: Any) -> Any:  # noqa: ANN401, PLR0911 - as above
-    """What `encode` was given. A value that was none compares equal to nothing."""
-    if isinstance(value, list):
-        return [decode(inner) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    ((mark, inner),) = value.items()
-    if mark == "i":
-        return int(inner, 16)
-    if mark == "c":
-        return complex(*inner)
-    if mark == "b":
-        return bytes.fromhex(inner)
-    if mark == "d":
-        return {decode(key): decode(one) for key, one in inner}
-    if mark in _COLLECTIONS:
-        return _COLLECTIONS[mark](decode(one) for one in inner)
-    return Unknown(inner)
-
-
-_COLLECTIONS: dict[str, Callable[..., Any]] = {"t": tuple, "s": set, "f": frozenset}
-
-
-class Unknown:
-    """Stands for a value that cannot leave the sandbox, by the name of its type; equal to nothing."""
-
-    def __init__(self, name: str) -> None:
-        """Takes the type's name."""
-        self.name = str(name)
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
 
 
 def run(job: Job, *, boxed: bool) -> dict[str, Any]:
@@ -106,7 +37,7 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
 
     Args:
         job: `code`; `stdin`, for a program; or `call`, the name of a function or of a method of `Solution`, and `arguments`
-            as `encode` has them, and `method_first` (see `_called`). `header` is executed before. Limits: `cpu_s`, `idle_s`, `wall_s`, `memory_bytes`,
+            as `encode` has them, and `method_first` (see `job._called`). `header` is executed before. Limits: `cpu_s`, `idle_s`, `wall_s`, `memory_bytes`,
             `processes`, `file_bytes`, `output_bytes`.
         boxed: Whether all processes but this one are the job's.
 
@@ -128,7 +59,7 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
             if not boxed:
                 _end_with_parent()
             os.read(go_read, 1)  # until this process is hidden again
-            _be_the_job(job, given.fileno(), out_write, said_write)
+            become(job, given.fileno(), out_write, said_write)
         _may_be_seen(yes=False)
         os.close(go_read)
         os.close(go_write)
@@ -330,136 +261,6 @@ def _end(child: int, *, boxed: bool) -> None:
             return
 
 
-def _be_the_job(job: Job, given: int, out: int, said: int) -> None:
-    """Becomes the job; never returns."""
-    try:
-        os.setsid()
-        said_at = 100
-        os.dup2(said, said_at)
-        os.dup2(given, 0)
-        os.dup2(out, 1)
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 2)
-        os.closerange(3, said_at)
-        os.closerange(said_at + 1, 256)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
-        _limit(job)
-        _open_streams()
-        itself = os.getpid()
-        told = _do(job)
-        if os.getpid() != itself:  # a process that the job forked
-            os._exit(0)
-        data = json.dumps(told).encode()
-        while data:
-            data = data[os.write(said_at, data) :]
-    except BaseException:  # noqa: BLE001 - nothing may return from here
-        os._exit(1)
-    os._exit(0)
-
-
-def _open_streams() -> None:
-    """Opens the standard streams as Python does on a pipe: line ends stay as they are."""
-    for name, number, mode, errors in (
-        ("stdin", 0, "r", "surrogateescape"),
-        ("stdout", 1, "w", "replace"),
-        ("stderr", 2, "w", "replace"),
-    ):
-        stream = open(number, mode, encoding="utf-8", errors=errors, newline="\n", closefd=False)  # noqa: SIM115
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
-def _limit(job: Job) -> None:
-    seconds = math.ceil(job["cpu_s"])
-    limits = {
-        resource.RLIMIT_CPU: (seconds, seconds + 1),
-        resource.RLIMIT_AS: (job["memory_bytes"],) * 2,
-        resource.RLIMIT_FSIZE: (job["file_bytes"],) * 2,
-        resource.RLIMIT_CORE: (0, 0),
-        resource.RLIMIT_NOFILE: (256, 256),
-        resource.RLIMIT_NPROC: (job["processes"],) * 2,
-    }
-    for which, (soft, hard) in limits.items():
-        now = resource.getrlimit(which)[1]
-        if now != resource.RLIM_INFINITY:
-            soft, hard = min(soft, now), min(hard, now)  # noqa: PLW2901
-        resource.setrlimit(which, (soft, hard))
-
-
-def _do(job: Job) -> dict[str, Any]:
-    """Compiles and executes, as `python solution.py` would; what it raises is told."""
-    scope = _module("__main__" if job.get("as_main", True) else "solution", job["code"])
-    try:
-        try:
-            code = compile(job["code"], scope["__file__"], "exec")
-        except (SyntaxError, ValueError, RecursionError) as error:
-            return {"status": "compile", "why": _why(error)}
-        if job.get("header"):
-            exec(job["header"], scope)  # noqa: S102 - what this process is for
-        if "call" not in job:
-            with contextlib.suppress(SystemExit):
-                exec(code, scope)  # noqa: S102
-            _end_interpreter(scope)
-            return {"status": "done"}
-        exec(code, scope)  # noqa: S102
-        value = _called(scope, job["call"], method_first=job["method_first"])(*decode(job["arguments"]))
-        return {"status": "done", "value": encode(value)}
-    except MemoryError:
-        scope.clear()
-        gc.collect()
-        return {"status": "memory", "why": f"more than {job['memory_bytes'] >> 20} MiB"}
-    except BaseException as error:  # noqa: BLE001 - whatever it raises
-        return {"status": "raised", "why": _why(error), "kind": type(error).__name__}
-
-
-def _module(name: str, code: str) -> dict[str, Any]:
-    """The names of a new module in the place where Python looks a program's own up: pickle and dataclasses do, by its name."""
-    module = types.ModuleType(name)
-    path = os.path.abspath(SOLUTION)  # noqa: PTH100 - of a file that is nowhere but in `linecache`
-    module.__dict__.update(__file__=path, __builtins__=builtins)
-    linecache.cache[path] = (len(code), None, code.splitlines(keepends=True), path)
-    sys.modules[name] = module
-    sys.argv = [SOLUTION]
-    return module.__dict__
-
-
-def _called(scope: Mapping[str, Any], name: str, *, method_first: bool) -> Callable[..., Any]:
-    """The function of this name, or the method of `Solution`; where there are both, `method_first` decides."""
-    owner = scope.get("Solution")
-    is_method = isinstance(owner, type) and hasattr(owner, name)
-    if is_method and (method_first or name not in scope):
-        return getattr(owner(), name)  # type: ignore[no-any-return, misc]
-    return scope[name]  # type: ignore[no-any-return]
-
-
-def _end_interpreter(scope: dict[str, Any]) -> None:
-    """Does what Python does at a program's end; leaving Python itself would take longer than most programs.
-
-    It waits for threads, runs the exit handlers, and lets go of the program's variables: files write what they hold.
-    """
-    threading = sys.modules.get("threading")
-    for step in (getattr(threading, "_shutdown", None), atexit._run_exitfuncs, _flush):  # noqa: SLF001 - Python's own steps
-        if step is not None:
-            with contextlib.suppress(BaseException):
-                step()
-    for name in [name for name in scope if name != "__builtins__"]:
-        scope[name] = None
-    _flush()
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.__stdout__):
-        with contextlib.suppress(BaseException):
-            stream.flush()  # type: ignore[union-attr] # a program may have put None there
-
-
-def _why(error: BaseException) -> str:
-    with contextlib.suppress(BaseException):
-        return traceback.format_exception_only(type(error), error)[-1].strip()[:WHY_CHARACTERS]
-    return type(error).__name__
-
-
 def check(job: Job) -> dict[str, Any]:
     """Executes the data's own check, which asks for each call of the candidate over this process's streams.
 
@@ -489,7 +290,7 @@ def check(job: Job) -> dict[str, Any]:
     except Ended as ended:
         return dict(ended.args[0])
     except BaseException as error:  # noqa: BLE001 - a check may raise anything
-        return {"status": "failed", "why": _why(error)}
+        return {"status": "failed", "why": why(error)}
     return {"status": "done", "why": ""}
 
 
@@ -543,8 +344,4 @@ def main(*, boxed: bool) -> None:
         try:
             say(check(job) if job.get("checks") else run(job, boxed=boxed))
         except OSError as error:  # no process could be made
-            say({"status": "died", "why": _why(error), "cpu_s": None, "wall_s": None})
-
-
-if __name__ == "__main__":
-    main(boxed=sys.argv[1] == "boxed")
+            say({"status": "died", "why": why(error), "cpu_s": None, "wall_s": None})
