@@ -16,11 +16,10 @@ class Limits:
         cpu_s: Seconds of CPU time, which decide.
         idle_s: Seconds in which it neither runs nor waits for a core: asleep, or reading what never comes.
         wall_s: Seconds after which it ends in any case.
-        memory_bytes: Address space of each process, and main memory of all of a job's together.
+        memory_bytes: Address space of each process, and main memory of all of a job's together, kernel memory that they hold included.
         processes: How many at once, threads included.
         file_bytes: Size of one file; all files together share `disk_bytes`.
         output_bytes: Of standard output, or of a call's value.
-        may_hide: Whether a process may hide what files it holds: a judge in there that must not be read by what it judges.
     """
 
     cpu_s: float = 6.0
@@ -31,7 +30,6 @@ class Limits:
     file_bytes: int = 32 << 20
     disk_bytes: int = 64 << 20
     output_bytes: int = 16 << 20
-    may_hide: bool = False
 
 
 class Status(StrEnum):

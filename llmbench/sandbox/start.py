@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from llmbench.errors import ConfigError
 from llmbench.sandbox.records import Limits
+from llmbench.sandbox.system_calls import join_new_keyring, seccomp_filter
 
 KINDS = ("bwrap", "docker", "none")
 VARIABLE = "LLMBENCH_SANDBOX"
@@ -79,6 +80,8 @@ def require(kind: str) -> list[str]:
     found = shutil.which(name)
     if found is None:
         raise ConfigError(f"sandbox={kind} needs the program {name}, which is not installed{CURE}")
+    if kind == "bwrap":
+        seccomp_filter()
     return [found]
 
 
@@ -115,7 +118,7 @@ def start(kind: str, limits: Limits, seen: Sequence[Path]) -> "subprocess.Popen[
             cwd="/" if kind == "bwrap" else None,
             start_new_session=True,
             pass_fds=files,
-            preexec_fn=_behind if kind != "docker" else None,  # noqa: PLW1509 - workers have one thread
+            preexec_fn=_prepare(kind) if kind != "docker" else None,  # noqa: PLW1509 - workers have one thread
             **options,
         )
     except OSError as error:
@@ -125,15 +128,24 @@ def start(kind: str, limits: Limits, seen: Sequence[Path]) -> "subprocess.Popen[
             os.close(file)
 
 
-def _behind() -> None:
-    os.nice(NICE)
+def _prepare(kind: str) -> Callable[[], None]:
+    """What the new process does before it becomes the sandbox's."""
+    join = join_new_keyring() if kind == "bwrap" else None
+
+    def prepare() -> None:
+        os.nice(NICE)
+        if join is not None:
+            join()
+
+    return prepare
 
 
 def bubblewrap(limits: Limits, files: list[int], seen: Sequence[Path] = ()) -> list[str]:
     """Bubblewrap's arguments and the command; what runs inside comes as an open file, since the box's user may not reach it."""
+    files.append(_readable(seccomp_filter()))
     words = [
         "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", HOST,
-        "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", *_if_known("--disable-userns"),
+        "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", *_if_known("--disable-userns"), "--seccomp", str(files[-1]),
     ]  # fmt: skip
     for path in SYSTEM:
         if os.path.islink(path):  # noqa: PTH114 - beside the next line
@@ -149,10 +161,19 @@ def bubblewrap(limits: Limits, files: list[int], seen: Sequence[Path] = ()) -> l
         words += ["--perms", "0444", "--ro-bind-data", str(files[-1]), f"/inside/{source.name}"]
     size = str(limits.disk_bytes)
     words += [
-        "--proc", "/proc", "--dev", "/dev", "--size", str(1 << 20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
+        "--proc", "/proc", "--dev", "/dev", "--size", "4096", "--tmpfs", "/dev/pts",
+        "--remount-ro", "/dev/pts", "--size", str(1 << 20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
         "--perms", "0700", "--size", size, "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp",
     ]  # fmt: skip
     return [*words, "--", python, *FLAGS, "-c", BEGIN, "boxed", "/"]
+
+
+def _readable(data: bytes) -> int:
+    """A file to read this from, which must fit into a pipe."""
+    read, write = os.pipe()
+    with open(write, "wb") as pipe:  # noqa: PTH123 - an open file
+        pipe.write(data)
+    return read
 
 
 @cache

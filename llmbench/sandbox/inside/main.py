@@ -22,14 +22,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .job import WHY_CHARACTERS, Job, become, why
+from .memory import Memory
 from .values import decode, encode
 
 POLL_S = 0.02
 """Between looks at a running job."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 STATUS_BYTES = 1 << 16
-BLOCK, HIDDEN = 512, 1 << 62
-"""Bytes of what `stat` counts, and what a process is taken to hold that does not show it."""
 
 
 def run(job: Job, *, boxed: bool) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def _watch(  # noqa: PLR0913, C901, PLR0912 - one loop over all that may end a j
     output, status, open_pipes = bytearray(), bytearray(), {out, said}
     over: tuple[str, str] | None = None
     ended: tuple[int, Any] | None = None
-    idle, look = _Idle(child), began + POLL_S
+    idle, memory, look = _Idle(child), Memory(), began + POLL_S
     while True:
         ready, _, _ = select.select(list(open_pipes), [], [], POLL_S if open_pipes and not ended else 0)
         for pipe in ready:
@@ -108,7 +107,7 @@ def _watch(  # noqa: PLR0913, C901, PLR0912 - one loop over all that may end a j
             if (
                 over is None and time.monotonic() >= look
             ):  # not for each piece of output: it reads all of /proc
-                over, look = _past(job, child, began, idle, boxed=boxed), time.monotonic() + POLL_S
+                over, look = _past(job, child, began, idle, memory, boxed=boxed), time.monotonic() + POLL_S
             if not open_pipes and over is None:  # it is about to end
                 time.sleep(POLL_S / 40)
         if over:
@@ -170,7 +169,9 @@ class _Idle:
         return self._seconds
 
 
-def _past(job: Job, child: int, began: float, idle: _Idle, *, boxed: bool) -> tuple[str, str] | None:
+def _past(  # noqa: PLR0913 - all that may end a job
+    job: Job, child: int, began: float, idle: _Idle, memory: Memory, *, boxed: bool
+) -> tuple[str, str] | None:
     """Which limit a running job is past, if any."""
     wall = time.monotonic() - began
     if wall > job["wall_s"]:
@@ -180,10 +181,9 @@ def _past(job: Job, child: int, began: float, idle: _Idle, *, boxed: bool) -> tu
     if idle.seconds() > job["idle_s"]:
         return "time", f"waits for more than {job['idle_s']:g} s"
     if boxed:
-        resident, cpu_s = _usage(may_hide=job.get("may_hide", False))
-        if resident > job["memory_bytes"]:
+        if memory.held() > job["memory_bytes"]:
             return "memory", f"more than {job['memory_bytes'] >> 20} MiB"
-        if cpu_s > job["cpu_s"] + 1:
+        if _cpu_of_all() > job["cpu_s"] + 1:
             return "time", f"more than {job['cpu_s']:g} s of CPU time of all its processes"
     return None
 
@@ -197,13 +197,9 @@ def _cpu_s(process: int) -> float:
     return 0.0
 
 
-def _usage(*, may_hide: bool) -> tuple[int, float]:
-    """Bytes of memory that all processes but this one hold, files in memory included, and their seconds of CPU time.
-
-    A process that hides its files counts as one that holds everything, unless it `may_hide`.
-    """
-    total, ticks, own = 0, 0, str(os.getpid())
-    files: dict[int, int] = {}
+def _cpu_of_all() -> float:
+    """Seconds of CPU time of all processes but this one."""
+    ticks, own = 0, str(os.getpid())
     for name in os.listdir("/proc"):  # noqa: PTH208 - fifty times a second
         if not name.isdigit() or name == own:
             continue
@@ -211,32 +207,7 @@ def _usage(*, may_hide: bool) -> tuple[int, float]:
             with open(f"/proc/{name}/stat") as file:  # noqa: PTH123
                 fields = file.read().rpartition(")")[2].split()
             ticks += sum(int(field) for field in fields[11:15])
-            if fields[0] != "Z":
-                total += _resident(name)
-                files |= _files_in_memory(name, may_hide=may_hide)
-    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/sysvipc/shm") as file:  # noqa: PTH123
-        total += sum(int(line.split()[14]) for line in file.readlines()[1:])
-    return total + sum(files.values()), ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _resident(process: str) -> int:
-    with open(f"/proc/{process}/status") as file:  # noqa: PTH123
-        return sum(int(line.split()[1]) << 10 for line in file if line.startswith(("RssAnon", "RssShmem")))
-
-
-def _files_in_memory(process: str, *, may_hide: bool) -> dict[int, int]:
-    """Inode and bytes of the files that it holds open and that are nowhere but in memory."""
-    found = {}
-    try:
-        for number in os.listdir(f"/proc/{process}/fd"):  # noqa: PTH208
-            path = f"/proc/{process}/fd/{number}"
-            if os.readlink(path).startswith("/memfd:"):  # noqa: PTH115
-                about = os.stat(path)  # noqa: PTH116
-                found[about.st_ino] = about.st_blocks * BLOCK
-    except PermissionError:  # it hides them, or it is about to end and has no memory any more
-        with open(f"/proc/{process}/status") as file:  # noqa: PTH123
-            return {-1: HIDDEN} if not may_hide and "RssAnon" in file.read() else {}
-    return found
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _kill(child: int, *, boxed: bool) -> None:
