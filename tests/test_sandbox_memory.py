@@ -99,7 +99,8 @@ def hold():
     held = mmap.mmap(-1, 40_000 * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     at = ctypes.addressof(ctypes.c_char.from_buffer(held))
     for page in range(0, 40_000, 2): libc.mprotect(ctypes.c_void_p(at + page * 4096), 4096, 1)
-hold()
+    return held
+held = hold()
 in_each(16, lambda: None)
 """,
     "pipes and watches": """
