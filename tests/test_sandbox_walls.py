@@ -9,6 +9,7 @@ import pytest
 from llmbench import sandbox
 from llmbench.errors import ConfigError
 from llmbench.sandbox import Box, Limits, Program, Ran, Status, system_calls
+from llmbench.sandbox.reach import main, reach
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 CALL = """
@@ -158,3 +159,40 @@ def test_without_libseccomp_it_says_what_to_install(
         ConfigError, match=r"needs libseccomp .*pip install pyseccomp.*apt install libseccomp2"
     ):
         sandbox.check()
+
+
+def test_what_can_be_reached_is_what_is_listed() -> None:
+    found = reach()
+    allowed = {
+        *system_calls.ALLOWED,
+        *(name for name, _ in system_calls.CONDITIONAL),
+        *system_calls.WITHOUT_ATTRIBUTES,
+    }
+    # The kernel lets these two past every filter; without a probe of its own they end the process.
+    assert set(found["system calls"]) - {"number 335", "number 336", "uretprobe", "uprobe"} <= allowed
+    assert {"read", "clone", "mmap", "prctl", "setsockopt"} <= set(found["system calls"])
+    assert {place.split("/")[0] for place in found["sockets"]} == {"AF_UNIX", "AF_INET", "AF_INET6"}
+    assert found["folders that can be written"] == ["/tmp", "/dev/shm"]  # noqa: S108 - the box's own
+    assert set(found["devices"]) <= {
+        "full",
+        "null",
+        "random",
+        "stderr",
+        "stdin",
+        "stdout",
+        "tty",
+        "urandom",
+        "zero",
+    }
+    assert not any("sys" in folder for folder in found["folders at the root"])
+    assert "/proc/meminfo" in found["counters and settings that can be read"]
+    for nothing in ("calls of another ABI (x32)", "counters and settings that can be written"):
+        assert found[nothing] == []
+
+
+def test_the_list_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(
+        "llmbench.sandbox.reach.reach", lambda: {"sockets": ["AF_UNIX/SOCK_STREAM"], "devices": []}
+    )
+    assert main() == 0
+    assert capsys.readouterr().out == "sockets (1): AF_UNIX/SOCK_STREAM\ndevices (0)\n"

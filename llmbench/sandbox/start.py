@@ -161,7 +161,7 @@ def bubblewrap(limits: Limits, files: list[int], seen: Sequence[Path] = ()) -> l
         words += ["--perms", "0444", "--ro-bind-data", str(files[-1]), f"/inside/{source.name}"]
     size = str(limits.disk_bytes)
     words += [
-        "--proc", "/proc", "--dev", "/dev", "--size", "4096", "--tmpfs", "/dev/pts",
+        "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--size", "4096", "--tmpfs", "/dev/pts",
         "--remount-ro", "/dev/pts", "--size", str(1 << 20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
         "--perms", "0700", "--size", size, "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp",
     ]  # fmt: skip

@@ -6,6 +6,7 @@ ptrace, other ABIs, and everything that holds memory which nobody can count: mem
 splice, inotify. libseccomp (https://github.com/seccomp/libseccomp) makes the filter from the tables below.
 """
 
+import contextlib
 import ctypes
 import errno
 import socket
@@ -151,3 +152,17 @@ def join_new_keyring() -> Callable[[], object]:
     number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, "keyctl")
     call = ctypes.CDLL(None).syscall
     return lambda: call(number, JOIN_SESSION_KEYRING, None)
+
+
+def names(below: int) -> dict[int, str]:
+    """The names of this machine's system calls with a number `below` this one.
+
+    Raises:
+        ConfigError: libseccomp is not installed.
+    """
+    seccomp = _library()
+    found = {}
+    for number in range(below):
+        with contextlib.suppress(ValueError):
+            found[number] = seccomp.resolve_syscall(seccomp.Arch.NATIVE, number).decode()
+    return found
