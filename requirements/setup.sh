@@ -133,7 +133,7 @@ remove_venv() {
 install_for_programs() {
     local -a missing=()
     command -v bwrap >/dev/null || missing+=(bubblewrap)
-    PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q 'libseccomp\.so\.2' || missing+=(libseccomp2)
+    [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) == *libseccomp.so.2* ]] || missing+=(libseccomp2)
     command -v patch >/dev/null || missing+=(patch)
     [[ ${#missing[@]} -gt 0 ]] || return 0
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then

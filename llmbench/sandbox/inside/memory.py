@@ -109,9 +109,12 @@ def _sockets() -> int:
     """The most that the namespace's sockets can hold: full buffers for each; TCP's grow, so there what the whole machine holds, if less."""
     counts: dict[bytes, dict[bytes, int]] = {}
     for file in ("sockstat", "sockstat6"):
-        for line in _read(f"/proc/net/{file}").splitlines():
-            kind, *words = line.split()
-            counts[kind] = {word: int(number) for word, number in zip(words[::2], words[1::2], strict=False)}
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            for line in _read(f"/proc/net/{file}").splitlines():
+                kind, *words = line.split()
+                counts[kind] = {
+                    word: int(number) for word, number in zip(words[::2], words[1::2], strict=False)
+                }
     used = counts[b"sockets:"][b"used"]
     tcp = sum(counts.get(kind, {}).get(b"inuse", 0) for kind in (b"TCP:", b"TCP6:"))
     with socket.socket(socket.AF_UNIX) as one:
