@@ -90,6 +90,13 @@ def hold():
     libc.pthread_exit(None)
 in_each(5, hold)
 """,
+    "processes with a name that looks like a figure": """
+def hold():
+    libc.prctl(15, b'\\xff: 1 kB', 0, 0, 0)
+    held = b'x' * (100 * MIB)
+    time.sleep(9)
+in_each(5, hold)
+""",
     "empty files": "for number in range(400_000): os.close(os.open(f'/tmp/{number:0200d}', os.O_CREAT))\ntime.sleep(9)",
     "streams": "in_each(12, lambda: endless(lambda: pair(socket.SOCK_STREAM, 65536)))",
     "datagrams": "in_each(12, lambda: endless(lambda: pair(socket.SOCK_DGRAM, 100_000)))",
@@ -102,6 +109,13 @@ def hold():
     return held
 held = hold()
 in_each(16, lambda: None)
+""",
+    "locks of parts of files": """
+import fcntl, struct
+for number in range(200):
+    file = os.open(f'/tmp/{number}', os.O_CREAT | os.O_RDWR)
+    for at in range(300): fcntl.fcntl(file, fcntl.F_SETLK, struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 2 * at, 1, 0))
+time.sleep(9)
 """,
     "pipes and watches": """
 def hold():
@@ -134,6 +148,7 @@ ORDINARY = {
     "a small shared mapping": "shared = mmap.mmap(-1, MIB)\nif not os.fork():\n    shared[:1] = b'1'\n    os._exit(0)\nos.wait()\nprint(shared[:1].decode())\ntime.sleep(0.1)",
     "a hidden process": "libc.prctl(4, 0, 0, 0, 0)\ntime.sleep(0.1)\nprint(1)",
     "thousands of files": "for number in range(5000): os.close(os.open(f'/tmp/{number}', os.O_CREAT))\ntime.sleep(0.1)\nprint(1)",
+    "a database": "import sqlite3\nkept = [sqlite3.connect(f'/tmp/{number}') for number in range(9)]\nfor one in kept: one.execute('create table t (a)'); one.execute('begin exclusive')\ntime.sleep(0.1)\nprint(1)",
     "a hundred sockets": "kept = [socket.socketpair() for _ in range(50)]\ntime.sleep(0.1)\nprint(1)",
     "two connections": "kept = connection(), connection()\ntime.sleep(0.1)\nprint(1)",
     "sixteen processes": "for _ in range(15):\n    if not os.fork(): time.sleep(0.2); os._exit(0)\ntime.sleep(0.1)\nprint(1)",

@@ -8,15 +8,17 @@ import os
 import socket
 from collections.abc import Iterator
 
-PRIVATE = ("RssAnon", "VmSwap", "VmPTE")
+PRIVATE = (b"RssAnon:", b"VmSwap:", b"VmPTE:")
 """Of `/proc/PID/status`: memory of its own, swapped out too, and page tables."""
-SHARED = "RssShmem"
+SHARED = b"RssShmem:"
 SHARED_MAPPING = b"/dev/zero (deleted)"
 """How `maps` calls memory that is shared without a file."""
 MAPPING_BYTES, MOST_MAPPINGS = 256, 65530
 """What the kernel holds for a mapping, and how many a process may have (vm.max_map_count's default)."""
-MAPS_BYTES = 1 << 16
-"""Are read of `maps`: nearly a thousand mappings. A process with more counts as one with the most."""
+MOST_READ = 1 << 16
+"""Bytes that are read of `maps` and `locks`, nearly a thousand lines each: reading all could take longer than filling the memory."""
+LOCK_BYTES, MOST_LOCKS = 256, 1 << 30
+"""What a lock of a part of a file holds; a job with more locks than are read counts as one with this many: no program needs so many."""
 FILE_BYTES, WATCH_BYTES = 8192, 200
 """What an open file may hold, such as a pipe that may not grow, and one file's watch on another (epoll)."""
 INODE_BYTES = 1536
@@ -49,7 +51,7 @@ class Memory:
                 may_share |= shares
         if may_share:
             shared = max(shared, _shared_by_all() - self._shared_before)
-        return private + shared + _inodes() * INODE_BYTES + _sockets()
+        return private + shared + _inodes() * INODE_BYTES + _locks() * LOCK_BYTES + _sockets()
 
 
 def _processes() -> Iterator[str]:
@@ -66,18 +68,23 @@ def _processes() -> Iterator[str]:
             yield from (f"/proc/{name}/task/{thread}" for thread in threads[:1])
 
 
-def _figures(process: str) -> dict[str, int]:
-    lines = (line.split() for line in _read(f"{process}/status").decode().splitlines())
-    return {words[0].rstrip(":"): int(words[1]) << 10 for words in lines if words[-1] == "kB"}
+def _figures(process: str) -> dict[bytes, int]:
+    """Bytes by name. The process chooses what other lines hold."""
+    lines = (
+        line.split()
+        for line in _read(f"{process}/status").splitlines()
+        if line.startswith((*PRIVATE, SHARED))
+    )
+    return {name: int(number) << 10 for name, number, _ in lines}
 
 
 def _mappings(process: str) -> tuple[int, bool]:
-    """How many, and whether one may be shared without a file. A process that hides them may have all."""
+    """How many, and whether one may be shared without a file. A process with more than are read, or that hides them, counts as one with the most."""
     try:
-        maps = _read(f"{process}/maps", MAPS_BYTES)
+        maps = _read(f"{process}/maps", MOST_READ)
     except PermissionError:
         return MOST_MAPPINGS, True
-    if len(maps) == MAPS_BYTES:
+    if len(maps) == MOST_READ:
         return MOST_MAPPINGS, True
     return maps.count(b"\n"), SHARED_MAPPING in maps
 
@@ -103,6 +110,11 @@ def _shared_by_all() -> int:
 def _inodes() -> int:
     found = [os.statvfs(folder) for folder in FOLDERS if os.path.isdir(folder)]  # noqa: PTH112
     return sum(about.f_files - about.f_ffree for about in found)
+
+
+def _locks() -> int:
+    locks = _read("/proc/locks", MOST_READ)
+    return MOST_LOCKS if len(locks) == MOST_READ else locks.count(b"\n")
 
 
 def _sockets() -> int:
