@@ -11,7 +11,7 @@ import pytest
 
 from llmbench import sandbox
 from llmbench.errors import ConfigError
-from llmbench.sandbox import Box, Limits, Program, Ran, Status, start
+from llmbench.sandbox import Box, Limits, Program, Ran, Status, box, start
 from llmbench.sandbox.inside.values import decode, encode
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
@@ -144,6 +144,16 @@ def test_memory_has_an_end_for_one_process_and_for_many() -> None:
 def test_cpu_time_of_children_counts() -> None:
     code = "import os\nif os.fork() or os.fork() or os.fork():\n    while True: pass\nwhile True: pass"
     assert run(code).status is Status.TIME_LIMIT
+
+
+def test_cpu_time_of_a_process_with_any_name_counts() -> None:
+    code = (
+        "import ctypes, os, time\nfor _ in range(4):\n    if not os.fork():\n"
+        "        ctypes.CDLL(None).prctl(15, b'\\xff) Z', 0, 0, 0)\n        while True: pass\ntime.sleep(9)"
+    )
+    with Box(TIGHT) as opened:
+        ran = opened.run(Program(code), box.tighter(TIGHT, idle_s=20))
+    assert (ran.status, "all its processes" in ran.why) == (Status.TIME_LIMIT, True), ran
 
 
 @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm"])  # noqa: S108 - the box's own

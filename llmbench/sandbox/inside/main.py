@@ -190,8 +190,8 @@ def _past(  # noqa: PLR0913 - all that may end a job
 
 def _cpu_s(process: int) -> float:
     """Seconds of CPU time of a process with all its threads."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/stat") as file:  # noqa: PTH123
-        return sum(int(ticks) for ticks in file.read().rpartition(")")[2].split()[11:13]) / os.sysconf(
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123
+        return sum(int(ticks) for ticks in file.read().rpartition(b")")[2].split()[11:13]) / os.sysconf(
             "SC_CLK_TCK"
         )
     return 0.0
@@ -204,8 +204,8 @@ def _cpu_of_all() -> float:
         if not name.isdigit() or name == own:
             continue
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError, IndexError):
-            with open(f"/proc/{name}/stat") as file:  # noqa: PTH123
-                fields = file.read().rpartition(")")[2].split()
+            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - a process's name may be any bytes
+                fields = file.read().rpartition(b")")[2].split()
             ticks += sum(int(field) for field in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
 
