@@ -10,7 +10,7 @@ r"""The answer of a mathematics problem in a model's text.
 A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is no answer:
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
 behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text calls wrong at once
-("is incorrect", "but that is wrong") is none; a cue behind it counts. Refusals and denials are no closing sentence
+("is incorrect", "but that is wrong") is none; a cue behind it counts, or the box before it. Refusals and denials are no closing sentence
 (`closing.py`). Nothing is evaluated here.
 
 Rules 3 and 4 are kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
 from llmbench.answers.expressions import bare_answer, closing_expression, is_expression, joined
-from llmbench.answers.stated import cues, is_cut, is_retracted, last_boxed
+from llmbench.answers.stated import boxes, cues, is_cut, is_retracted, last_boxed
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
 
@@ -96,9 +96,13 @@ def _concluded(text: str) -> str | None:
 
 
 def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
-    box = last_boxed(text)
-    if box and is_retracted(text, box):
-        return _last_stated(text, box.end, complete=complete)
+    found = boxes(text)
+    kept = [box for box in found if not is_retracted(text, box)]
+    if found and kept[-1:] != found[-1:]:
+        later = _last_stated(text, found[-1].end, complete=complete)
+        if later or not kept:
+            return later
+    box = last_boxed(text, kept)
     if box and (complete or not is_cut(text, box)):
         return box.content
     return _last_stated(text, 0, complete=complete)
