@@ -6,16 +6,16 @@ r"""The policies of equality.
 | rounded decimals | never below six decimals; from six on (and six digits) the exact value must round to it, or go on with its digits where "..." follows | math-verify's precision, without its blindness for small numbers |
 | other constants | to hundreds of digits and relative to their size, so that 1/1999! and 1/2001! differ | symbolic.py |
 | percent | 15%, 15 and 0.15 if at least one has the sign; 10 and 0.1 do not | the table of edge cases |
-| units, degrees, currency | left out on one side: equal; different known units: not, nor a.m. and p.m., north and south, May and June | units.py |
+| units, degrees, currency | left out on one side: equal; different known units: not, nor a.m. and p.m., north and south, May and June, men and women; powers of units are not compared (cm for cm² is a slip of the pen); "5 scores", "5 quarters" are counts, "5 dozen", "5 tens" numbers | units.py |
 | number bases | the digits; a base left out by the answer is that of the question, one that only the answer has differs | the same table |
 | residues | the modulus may be left out; two must be the same | |
-| qualifiers | "at least", "or more", "less than", "not" and the like must stand on both sides or on none | words.py |
+| qualifiers | "at least", "or more", "less than", "over", "not", "except" and the like must stand on both sides or on none | words.py |
 | names | the case and primes of symbols count ($R$ and $r$, $f'$ and $f$), a point's name may be left out | |
 | equations | of one with a value ("x = 5", 5) the last member counts, unless it equates different numbers; "x=1, x=2" is a list; two equations if one is a multiple of the other; a condition ("11a + c = 7") is not its side | |
-| lists, sets | as sets, whatever the order; `\pm` is two values; braces without a backslash are nothing | math-verify |
+| lists, sets | as sets, whatever the order; `\pm` is two values; braces without a backslash are nothing; where all values have labels ("A: 3, B: 4", "3 boys, 4 girls"), each belongs to its label; "A and B" is not "A or B" | math-verify |
 | tuples, points | in order; parentheses may be missing, a column vector may be written as a tuple, "x=8, y=-2" is (8,-2), in that order or by name | |
 | intervals | both ends and both brackets; unions in any order; set builders, "all real numbers" and $\mathbb{R} \setminus \{1\}$ are unions | reals.py |
-| inequalities | with an interval if the gold is one or says "x \in"; a bare interval as gold asks for interval notation; "or" is a union, a comma an intersection where there is one | math-verify |
+| inequalities | with an interval if the gold is one or says "x \in"; a bare interval as gold asks for interval notation; "or" is a union, "and" an intersection, a comma an intersection where there is one | math-verify |
 | ratios | 1:2:3 and 2:4:6; two numbers are a quotient too, unless they may be a time (10:30) | |
 | matrices | cell by cell; the brackets' form says nothing; sums and products are worked out | |
 | words | without case, articles, punctuation, but word for word ("I and II" is not "III"); a choice's letter with or without parentheses | |
@@ -36,9 +36,9 @@ from llmbench.equivalence.reals import as_union
 from llmbench.equivalence.relations import Equal, relation, same_by_relation
 from llmbench.equivalence.structure import Bracketed
 from llmbench.equivalence.symbolic import same_expression
-from llmbench.equivalence.units import conflict, currency, split_unit
+from llmbench.equivalence.units import conflict, currency, label, split_unit
 from llmbench.equivalence.values import same_value
-from llmbench.equivalence.words import choice_letter, qualifiers, same_text
+from llmbench.equivalence.words import choice_letter, joint, qualifiers, same_text
 
 MAX_LENGTH = 2_000
 """Characters. A longer answer is equal only to itself."""
@@ -53,7 +53,7 @@ def math_equal(gold: str, answer: str) -> bool:
         return bool(gold.strip())
     if len(gold) > MAX_LENGTH or len(answer) > MAX_LENGTH:
         return False
-    if qualifiers(gold) != qualifiers(answer) and not choice_letter(clean(gold)):
+    if _qualifiers(gold) != _qualifiers(answer) and not choice_letter(clean(gold)):
         return False
     if conflict(_units(gold), _units(answer)):
         return False
@@ -61,10 +61,16 @@ def math_equal(gold: str, answer: str) -> bool:
     return any(_equal(one, other, 0) for one, other in pairs)
 
 
+def _qualifiers(text: str) -> frozenset[str]:
+    """Those of a value; of "all real numbers except 1" the words say the set."""
+    found = qualifiers(text)
+    return frozenset() if found and as_union(clean(text)) else found
+
+
 def _units(text: str) -> frozenset[str]:
     cleaned = clean(text)
     percent = frozenset({"unit:percent"} if cleaned.endswith("%") else ())
-    return currency(text) | split_unit(cleaned)[1] | percent
+    return currency(text) | split_unit(cleaned)[1] | percent | joint(text)
 
 
 def integer_equal(gold: str, answer: str) -> bool:
@@ -116,6 +122,8 @@ def _as_lists(gold: str, answer: str, equal: Equal) -> bool:
     one, other = _items(gold), _items(answer)
     if max(len(one), len(other)) == 1 and not (_is_set(gold) or _is_set(answer)):
         return False
+    if [fold(text) for text in (gold, answer)].count("\\emptyset") == 1:
+        return False  # a set of the empty set is not empty
     if structure.bracketed(gold) and not _is_set(gold) and not _is_set(answer):
         return False  # a tuple as gold has an order
     if [_has_several_names(text) for text in (gold, answer)].count(True) == 1:
@@ -156,8 +164,19 @@ def _same_set(one: Sequence[str], other: Sequence[str], equal: Equal) -> bool:
     """Every value of each side has an equal on the other."""
     if not one or not other or max(len(one), len(other)) > _MAX_ITEMS:
         return not one and not other
+    labelled, others = _by_label(one), _by_label(other)
+    if labelled.keys() & others.keys():
+        return labelled.keys() == others.keys() and all(
+            equal(item, others[name]) for name, item in labelled.items()
+        )
     rows = [[equal(gold, answer) for answer in other] for gold in one]
     return all(any(row) for row in rows) and all(any(column) for column in zip(*rows, strict=True))
+
+
+def _by_label(items: Sequence[str]) -> dict[str, str]:
+    r"""The items by what each is said to be, as in `\text{A: }3, \text{B: }4`; empty unless all have labels of their own."""
+    found = {name: item for item in items if (name := label(item))}
+    return found if len(found) == len(items) > 1 else {}
 
 
 def _as_tuples(gold: str, answer: str, equal: Equal) -> bool:
@@ -245,7 +264,7 @@ def _as_ratios(gold: str, answer: str, equal: Equal) -> bool:
 
 
 _RESIDUE = re.compile(
-    r"(?P<value>.*?)\s*(?:\\pmod\s*|\(\s*(?:\\text\{\s*)?\\?mod\b\s*\}?)\s*\{?\s*(?P<modulus>\w+)\s*\}?\s*\)?"
+    r"(?P<value>.*?)\s*(?:\\pmod\s*|(?:\\text\{\s*)?\(\s*(?:\\text\{\s*)?\\?mod\b\s*\}?)\s*\{?\s*(?P<modulus>\w+)\s*\}?\s*\)?"
 )
 
 
@@ -270,10 +289,17 @@ def _as_single_values(gold: str, answer: str, equal: Equal) -> bool:
     """A choice's letter, numbers of a base, other values less their units and parentheses."""
     if choice_letter(gold):
         return same_text(gold, answer)
+    chosen = _CHOSEN.fullmatch(answer)
+    if chosen and structure.bracketed(gold) is None:
+        return equal(gold, f"\\binom{{{chosen[1]}}}{{{chosen[2]}}}")
     (digits, base), (other_digits, other_base) = structure.based(gold), structure.based(answer)
     if base or other_base:
         return digits == other_digits and other_base in {base, None}
     return _as_bare_values(gold, answer, equal)
+
+
+_CHOSEN = re.compile(r"C\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)")
+"""10 choose 3 as `C(10, 3)`, which may be a point too."""
 
 
 def _as_bare_values(gold: str, answer: str, equal: Equal) -> bool:

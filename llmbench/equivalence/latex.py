@@ -37,13 +37,18 @@ _AND = (
     r"(?:\\text\{\s*,?\s*and\s*\}|(?<![A-Za-z\\])and(?![A-Za-z])|\\(?:land|wedge)(?![A-Za-z])(?=.*[=<>\d]))"
 )
 _EITHER = "\ue001"  # stands for "or" until it is known what it joins
+_BOTH = "\ue002"  # so for "and"
+AND = ",\u205f"
+"""A comma that was "and" between inequalities: both must hold, while a comma may also list alternatives."""
 _NESTED_TEXT = re.compile(r"\\text\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}")
 _TEXT_LIST = r"^\\text\{([^{}\d]*\s(?:and|or)\s[^{}\d]*)\}$"
 
+_VECTOR = r"(?:\\(?:vec|mathbf|boldsymbol|bm)\s*(?:\{\s*\\?\w+\s*\}|\w)|\\nabla)"
 # In this order; each brings one spelling into the common one.
 _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        (rf"({_VECTOR})\s*\\times(?![A-Za-z])", r"\1 \\otimes "),  # the vector product is not the scalar one
         (r"\\(?:left|right|middle)\s*\.", ""),
         (r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])", ""),
         (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it|large|Large|huge|phantom\{[^{}]*\}|hphantom\{[^{}]*\})(?![A-Za-z])", ""),
@@ -55,6 +60,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
         (r"\{\s*\{?([^{}]+)\}?\s*\\choose(?![A-Za-z])\s*\{?([^{}]+)\}?\s*\}|^\{?([^{}]+)\}?\s*\\choose(?![A-Za-z])\s*\{?([^{}]+)\}?$", r"\\binom{\1\3}{\2\4}"),
         (r"(?:\{\s*\})?[_^]\s*\{?(\d+|n)\}?\s*(?:\\text\{)?C\}?\s*_\s*(?:\{(\w+)\}|(\w))", r"\\binom{\1}{\2\3}"),
+        (r"(?<![A-Za-z\\])C\s*_\s*\{?(\d+|n)\}?\s*\^\s*\{?(\d+|k|r|m)\}?", r"\\binom{\1}{\2}"),
         (r"\\log\s*_\s*\{?\s*e\s*\}?", r"\\ln "),
         (r"(?<=\d)(?::00)?(\s*\\text\{\s*|\s+|(?<=:\d\d))([AaPp])(?:\.\s?[Mm](?![A-Za-z])\.?|[Mm](?![A-Za-z]))", lambda match: f"{match[1]} {match[2].lower()}m"),
         (r"\\text\{\s*(?:negative|minus)\s+([\d.,/]+)\s*\}|(?:\\text\{\s*(?:negative|minus)\s*\}|(?<![A-Za-z])(?:negative|minus)\s)\s*(?=[\d\\])", r"-\1"),
@@ -91,13 +97,14 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"\\pounds|\\euro|\\(?=\$)", ""),
         (r"[$€£¥]|(?<![A-Za-z])(?:USD|US\$)(?![A-Za-z])", ""),
         (r"\s*(?:\\%|\\text\{\s*(?:\\?%|percent)\s*\}|(?<![A-Za-z])(?:percent|pct)(?![A-Za-z]))", "%"),
-        (r"\^\s*\{?\s*\\circ\s*\}?\s*(?:(?:\\text\{\s*)?[CFK](?:\s*\})?(?=\s*$))?|\\(?:degree|deg|degrees)(?![A-Za-z])", r"\\text{ degrees}"),
-        (r"\^\s*\{\s*\\text\{\s*(?:st|nd|rd|th)\s*\}\s*\}|(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])", ""),
+        (r"(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degree|deg|degrees)(?![A-Za-z]))\s*(?:(?:\\text\{\s*)?([CFK])(?:\s*\})?(?=\s*$))?", lambda match: rf"\text{{ degrees{' ' * bool(match[1])}{match[1] or ''}}}"),
+        (r"(?<=\d)\s*\^\s*\{?\s*(?:\\text\{\s*)?(?:st|nd|rd|th)\s*\}?\s*\}?(?![A-Za-z])|(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])", ""),
         (_TEXT_LIST, lambda match: ", ".join(f"\\text{{{part}}}" for part in re.split(r",?\s+(?:and|or)\s+|,\s*", match[1].strip()))),
         (r"\s*,?\s*" + _OR + r"\s*", f" {_EITHER} "),
-        (r"\s*,?\s*" + _AND + r"\s*", ", "),
+        (r"\s*,?\s*" + _AND + r"\s*", f" {_BOTH} "),
         (r"\\text\{\s*,\s*\}|;", ","),
-        (r"\\colon(?![A-Za-z])", ":"),
+        (r"\\colon(?![A-Za-z])|\{\s*:\s*\}|(?<=\d)\s*(?:\\text\{\s*to\s*\}|(?<![A-Za-z\\])to(?![A-Za-z]))\s*(?=\d)", ":"),
+        (r"(?<=\d)\s*(?:\\text\{\s*over\s*\}|(?<![A-Za-z\\])over(?![A-Za-z]))\s*(?=\d)", "/"),
         (r"\\ldots|\\dots|\\cdots", r"\\dots "),
     )
 )  # fmt: skip
@@ -140,8 +147,8 @@ def clean(text: str) -> str:
     text = angles_in_radians(joined_units(re.sub(r"\s+", " ", text)))
     text = _grouped_arguments(_without_bare_braces(text))
     text = _LETTER_IN_TEXT.sub(lambda match: next(group for group in match.groups() if group), text)
-    text = _alternatives_as_list(text)
-    return re.sub(r"\s+", " ", text).strip(f" ,{ROW}").rstrip(".:\\").strip()
+    text = re.sub(r"\s+", " ", text).strip(f" ,{ROW}{_EITHER}{_BOTH}").rstrip(".:\\").strip()
+    return _joined_bounds(text)
 
 
 def _without_bare_braces(text: str) -> str:
@@ -154,10 +161,11 @@ def _without_bare_braces(text: str) -> str:
 _COMPARES = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![A-Za-z])")
 
 
-def _alternatives_as_list(text: str) -> str:
-    r"""Commas for "or", but `\lor` between inequalities, of which a comma would say less."""
-    is_bound = all(_COMPARES.search(part) for part in text.split(_EITHER))
-    return re.sub(rf"\s*{_EITHER}\s*", r" \\lor " if is_bound else ", ", text)
+def _joined_bounds(text: str) -> str:
+    r"""Commas for "or" and "and"; between inequalities, of which a comma would say less, `\lor` and `AND`."""
+    are_bounds = all(_COMPARES.search(part) for part in re.split(f"[{_EITHER}{_BOTH}]", text))
+    either, both = (r" \\lor ", AND) if are_bounds else (", ", ", ")
+    return re.sub(rf"\s*{_BOTH}\s*", both, re.sub(rf"\s*{_EITHER}\s*", either, text))
 
 
 _ANNOUNCED = re.compile(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from llmbench.equivalence.latex import AND
 from llmbench.equivalence.rational import rational
 from llmbench.equivalence.structure import is_name, split_top
 from llmbench.equivalence.symbolic import constant
@@ -57,11 +58,15 @@ def as_union(text: str) -> str | None:
 
 
 def solutions(text: str) -> Solutions | None:
-    r"""What inequalities joined by `\lor` or commas allow; of two joined by a comma both must hold, where both can."""
+    r"""What inequalities joined by `\lor` or commas allow; of two joined by a comma both must hold, where both can.
+
+    Of those joined by "and" both must hold in any case.
+    """
     parts = split_top(text, "\\lor")
     if len(parts) > 1:
         return _joined([solutions(part) for part in parts[:_MAX_PARTS]])
     conditions = split_top(text, ",")[:_MAX_PARTS]
+    all_hold = AND in text
     members = [re.split(r"\\ne(?![A-Za-z])", condition) for condition in conditions]
     members = [pair if is_name(pair[0]) else pair[::-1] for pair in members]
     if len(members[0]) == _PAIR and is_name(members[0][0]):
@@ -72,8 +77,9 @@ def solutions(text: str) -> Solutions | None:
     found = [_of_chain(condition) for condition in conditions]
     if len(found) == _PAIR and found[0] and found[1] and found[0].variable == found[1].variable:
         both = _intersection(found[0].union, found[1].union)
-        return Solutions(found[0].variable, both) if both else _joined(found)
-    return found[0] if len(found) == 1 else _joined(found)
+        if both or all_hold:
+            return Solutions(found[0].variable, both) if both else None
+    return found[0] if len(found) == 1 else None if all_hold else _joined(found)
 
 
 def _joined(parts: Sequence[Solutions | None]) -> Solutions | None:

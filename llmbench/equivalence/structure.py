@@ -14,6 +14,7 @@ _MATRIX = re.compile(
     r"\[?\(?\s*\\begin\{(?P<kind>[pb]?matrix|array)\}(?:\{[^}]*\})?(?P<body>.*?)\\end\{(?P=kind)\}\s*\)?\]?(?P<transposed>\s*\^\s*\{?(?:T|\\top|\\intercal)\}?)?",
     re.DOTALL,
 )
+_ROWS = re.compile(r"\[\s*\[[^\[\]]*\](?:\s*,\s*\[[^\[\]]*\])+\s*\]")
 _ENDS = 2  # of an interval
 _MAX_RATIO = 8
 _INDEXED = r"[A-Za-z](?:_\{?\w+\}?)?'*"
@@ -89,13 +90,14 @@ def bracketed(text: str) -> Bracketed | None:
             return None
         inner = text[2:-2].strip()
         return Bracketed("{", tuple(split_top(inner, ",")) if inner else (), "}")
-    text = _TRANSPOSED.sub("", text)
+    text, transposed = _TRANSPOSED.subn("", text)
     if point := _POINT.match(text):
         text = text[point.end() :]
     if not text or text[0] not in "([" or text[-1] not in ")]" or closing(text, 0) != len(text) - 1:
         return None
     items = tuple(split_top(text[1:-1], ","))
-    return Bracketed(text[0], items, text[-1]) if len(items) > 1 else None
+    ends = ("(", ")") if transposed else (text[0], text[-1])  # a vector is no interval
+    return Bracketed(ends[0], items, ends[1]) if len(items) > 1 else None
 
 
 def point_name(text: str) -> str | None:
@@ -120,6 +122,8 @@ def unparenthesized(text: str) -> str:
 
 def matrix(text: str) -> list[list[str]] | None:
     """The cells of a matrix, row by row, with a factor before it multiplied in; None if the text is no single matrix."""
+    if _ROWS.fullmatch(text):
+        return [split_top(row, ",") for row in re.findall(r"\[([^\[\]]*)\]", text)]
     start = text.find("\\begin{")
     if start < 0:
         return None
@@ -186,7 +190,7 @@ def based(text: str) -> tuple[str, str | None]:
     if match is None or not re.match(r"\d", match["digits"]):
         return text, None
     base = _BASES.get(match["base"], match["base"])
-    return (match["digits"].lstrip("0") or "0", base) if base.isdigit() else (text, None)
+    return (match["digits"].lstrip("0").upper() or "0", base) if base.isdigit() else (text, None)
 
 
 def ratio(text: str) -> list[str] | None:

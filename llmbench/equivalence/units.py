@@ -11,12 +11,15 @@ from functools import cache
 # Name of the unit: its spellings, in the singular.
 _KNOWN = {
     "cm": "cm centimeter centimetre", "mm": "mm millimeter millimetre", "m": "m meter metre", "km": "km kilometer kilometre",
+    "dm": "dm decimeter decimetre", "dam": "dam decameter decametre", "hm": "hm hectometer hectometre", "micrometer": "um micrometer micrometre micron",
     "inch": "in inch inche", "foot": "ft foot feet", "yard": "yd yard", "mile": "mi mile",
     "second": "s sec second", "minute": "min minute", "hour": "h hr hour", "day": "day", "week": "week", "month": "month", "year": "yr year",
-    "cent": "cent penny pennie", "dollar": "dollar buck usd", "euro": "euro eur", "rupee": "rupee r", "yen": "yen jpy", "yuan": "yuan rmb",
+    "decade": "decade", "century": "century centurie", "millennium": "millennium millennia",
+    "cent": "cent penny pennie", "nickel": "nickel", "dime": "dime", "dollar": "dollar buck usd", "euro": "euro eur", "rupee": "rupee r", "yen": "yen jpy", "yuan": "yuan rmb",
     "gram": "g gram", "kilogram": "kg kilogram", "pound": "lb pound", "ounce": "oz ounce", "ton": "ton tonne",
     "degree": "degree deg", "radian": "rad radian",
     "liter": "l liter litre", "milliliter": "ml milliliter millilitre", "gallon": "gal gallon",
+    "quart": "qt quart", "pint": "pt pint", "cup": "cup", "centiliter": "cl centiliter centilitre", "deciliter": "dl deciliter decilitre",
     "mph": "mph", "kmh": "kmh kph", "millisecond": "ms millisecond", "newton": "n newton", "volt": "v volt", "ampere": "amp ampere",
     "watt": "w watt", "kilowatt": "kw kilowatt", "megawatt": "mw megawatt", "joule": "j joule", "kilojoule": "kj kilojoule",
     "calorie": "cal calorie", "kilocalorie": "kcal kilocalorie", "hertz": "hz hertz", "kilohertz": "khz kilohertz", "megahertz": "mhz megahertz",
@@ -28,6 +31,11 @@ _EXCLUSIVE = tuple(
     {word: name for name, words in row.items() for word in words.split()}
     for row in (
         {"am": "am", "pm": "pm"},
+        {"noon": "noon midday", "midnight": "midnight"},
+        {"celsius": "celsius c", "fahrenheit": "fahrenheit f", "kelvin": "kelvin k"},
+        {"men": "men man", "women": "women woman"},
+        {"boys": "boys boy", "girls": "girls girl"},
+        {"red": "red", "blue": "blue", "green": "green", "yellow": "yellow", "black": "black", "white": "white", "orange": "orange", "purple": "purple", "brown": "brown", "pink": "pink"},
         {"north": "north northern n", "south": "south southern s", "northeast": "northeast", "northwest": "northwest", "southeast": "southeast", "southwest": "southwest", "east": "east eastern e", "west": "west western w"},
         {"left": "left", "right": "right"},
         {"up": "up upward upwards above", "down": "down downward downwards below"},
@@ -76,12 +84,13 @@ _BARE = (
     *("side", "digit", "card", "book", "piece", "item", "percent"),
 )
 _SCALES = re.compile(
-    r"\b(?:tenths|hundredths?|thousandths?|thirds|(?:four|fif|six|seven|eigh|nin)ths|thousand|million|billion|trillion|hundred|dozen|pairs?|half|quarter|squared|cubed|sqrt|pi|factorial)\b",
+    r"\b(?:tenths|hundredths?|thousandths?|thirds|(?:four|fif|six|seven|eigh|nin)ths|(?:ten|thousand|million|billion|trillion|hundred|dozen|pair)s?"
+    r"|half|halves|gross|quarter|squared|cubed|sqrt|pi|factorial|negative|minus)\b",
     re.IGNORECASE,
 )
 # Words before a number that change it.
 _OPERATIONS = re.compile(
-    r"\b(?:half|twice|double|triple|thirds?|quarters?|root|square|cube|negative|minus|reciprocal|inverse|opposite|sum|product|difference|log|all)\b",
+    r"\b(?:half|twice|double|triple|thirds?|quarters?|root|square|cube|negative|minus|reciprocal|inverse|opposite|sum|product|difference|log|all|base|modulo?)\b",
     re.IGNORECASE,
 )
 _ANNOUNCES = re.compile(r"(?:\bis|\bare|:|=)\s*:?\s*\}\s*$")
@@ -103,6 +112,8 @@ _NUMBER_IN_TEXT = re.compile(
 _LEADING_TEXT = re.compile(
     r"\\text\{(?P<words>[^{}]*?)(?:\bis|\bare|:|=|\bapproximately|\babout)?\s*:?\s*\}\s*(?=\S)"
 )
+_SEVERAL = re.compile(r"\d\s*(?:\\text\{[^{}]*[A-Za-z][^{}]*\}|[A-Za-z]{2,})\s*,(?=.*[A-Za-z}]$)", re.DOTALL)
+"""Two values with words of their own."""
 _PLAIN_WORDS = re.compile(
     r"(?P<value>.*(?:[\d})]|\\pi))(?P<gap>\s*-?\s*)(?P<unit>[A-Za-z]{2,}(?:[\s/.-]+[A-Za-z]+)*)"
     + _POWER
@@ -123,6 +134,8 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
         return text, frozenset()
     text = _NUMBER_IN_TEXT.sub(r"\\text{\g<prefix>}\g<number>\\text{\g<rest>}", text)
     text = re.sub(r"\\text\{\s*\}", "", text).strip()
+    if _SEVERAL.search(text):
+        return text, frozenset(unit for part in text.split(",") for unit in split_unit(part)[1])
     while (
         (match := _TRAILING_TEXT.fullmatch(text))
         and not _SCALES.search(match["unit"])
@@ -141,6 +154,7 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
         and not re.search(r"\d", leading["words"])
         and (_ANNOUNCES.search(leading[0]) or not _OPERATIONS.search(leading["words"]))
         and re.search(r"\d|\\[a-z]", text[leading.end() :])
+        and not re.search(r",\s*\\text", text[leading.end() :])  # one of several labels
     ):
         text = text[leading.end() :].strip()
     return text, frozenset(units)
@@ -155,6 +169,18 @@ def _is_unit(value: str, words: str, *, is_apart: bool) -> bool:
     if is_number and is_apart and max(map(len, names)) >= _WORD:
         return True
     return all(name.lower() in _bare_words() or _known(name) for name in names)
+
+
+_LABEL = re.compile(
+    r"\\text\{(?P<before>[^{}\d]*[A-Za-z][^{}\d]*)\}.*|(?P<plain>[A-Za-z][A-Za-z ]*):.*|[^A-Za-z]*\d\s*(?:\\text\{)?\s*(?P<behind>[A-Za-z][A-Za-z ]*)\}?"
+)
+
+
+def label(text: str) -> str | None:
+    r"""What words say that a value is: "alice" of `\text{Alice: }3`, "boys" of "3 boys"."""
+    match = _LABEL.fullmatch(text.strip())
+    words = next((group for group in match.groups() if group), "") if match else ""
+    return " ".join(re.findall("[a-z]+", words.lower())) or None
 
 
 _SPEEDS = tuple(

@@ -8,13 +8,24 @@ from llmbench.equivalence.symbolic import rounds_to, same_expression
 from llmbench.equivalence.words import is_text, numeral, same_text
 
 _ROUNDED_PLACES = 6
-_SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_PARTS = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8, "ninths": 9, "tenth": 10, "tenths": 10, "hundredth": 100, "hundredths": 100, "thousandth": 1_000, "thousandths": 1_000}  # fmt: skip
-_FACTORS = {word: Fraction(scale) for word, scale in _SCALES.items()} | {
-    word: Fraction(1, parts) for word, parts in _PARTS.items()
+_SCALES = {
+    "dozen": 12,
+    "hundred": 100,
+    "thousand": 1_000,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
 }
+_PARTS = {"halves": 2, "thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8, "ninths": 9, "tenth": 10, "tenths": 10, "hundredth": 100, "hundredths": 100, "thousandth": 1_000, "thousandths": 1_000}  # fmt: skip
+_FACTORS = (
+    {word: Fraction(scale) for name, scale in _SCALES.items() for word in (name, f"{name}s")}
+    | {
+        "tens": Fraction(10),
+    }
+    | {word: Fraction(1, parts) for word, parts in _PARTS.items()}
+)
 _SCALED = re.compile(
-    rf"(?P<number>[-+\d.,]+)(?:\s|-|\\text\{{)*(?P<scale>{'|'.join(_FACTORS)})\b\s*\}}?(?:\s+[a-z]+)?\}}?",
+    rf"(?P<number>[-+\d.,]+)(?:\s|-|\\text\{{)*(?P<scale>{'|'.join(sorted(_FACTORS, reverse=True))})\b\s*\}}?(?:\s+[a-z]+)?\}}?",
     re.IGNORECASE,
 )
 

@@ -1,6 +1,7 @@
 r"""Answers that are words: names, directions, "even", a choice's letter."""
 
 import re
+from collections.abc import Sequence
 
 from llmbench.equivalence.latex import fold
 
@@ -35,40 +36,31 @@ _EMPTY = {
     "theemptyset",
     "therearenosolutions",
 }
-_NUMERALS = {
-    word: str(value)
-    for value, word in enumerate(
-        (
-            *(
-                "zero",
-                "one",
-                "two",
-                "three",
-                "four",
-                "five",
-                "six",
-                "seven",
-                "eight",
-                "nine",
-                "ten",
-                "eleven",
-                "twelve",
-            ),
-            *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
-        )
-    )
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_NUMERALS = {word: value for value, word in enumerate(_ONES.split())} | {
+    word: 10 * value for value, word in enumerate(_TENS.split(), start=2)
 }
+_TEN, _HUNDRED = 10, 100
 
 
+_STATEMENT = re.compile(
+    r"^(?:\\text\{\s*)?(?:it|this|that|[a-z]|(?:the|this)(?:\s+(?!not\b)[A-Za-z]+){1,3})\s+(?:is|are)\s+(?=[A-Za-z])",
+    re.IGNORECASE,
+)
+"""The words before the one that answers: "The function is even"."""
+_JOINED = re.compile(r"\\text\s*\{[^{}\d]*\s(and|or)\s[^{}\d]*\}")
 _NO_LIMIT = re.compile(r"(?:(?:the )?limit )?(?:does not|doesn't) exist", re.IGNORECASE)
 _QUALIFIERS = tuple(
     (re.compile(rf"(?<![\\\w])(?:{pattern})(?!\w)", re.IGNORECASE), name)
     for pattern, name in (
-        (r"at\s+least|no\s+(?:less|fewer)\s+than|or\s+(?:more|greater|above)", ">="),
-        (r"at\s+most|no\s+(?:more|greater)\s+than|or\s+(?:less|fewer|below)|up\s+to", "<="),
+        (r"at\s+least|no\s+(?:less|fewer)\s+than|(?:or|and)\s+(?:more|greater|above|over|up)", ">="),
+        (r"at\s+most|no\s+(?:more|greater)\s+than|(?:or|and)\s+(?:less|fewer|below|under)|up\s+to", "<="),
         (r"(?:more|greater|larger)\s+than", ">"),
         (r"(?:less|fewer|smaller)\s+than", "<"),
-        (r"not|never", "not"),
+        (r"(?:above|beyond|over|exceeding)(?=\s+[-\d$\\])", ">"),
+        (r"(?:below|under)(?=\s+[-\d$\\])", "<"),
+        (r"not|never|except(?:\s+for)?|excluding|(?:other|different)\s+(?:than|from)|apart\s+from", "not"),
     )
 )
 
@@ -76,12 +68,18 @@ _QUALIFIERS = tuple(
 def qualifiers(text: str) -> frozenset[str]:
     r"""What words say of a value besides it: `\text{at least } 12`, "12 or more" and "not 12" are not 12."""
     plain = re.sub(r"\\(?:text\w*|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1 ", text).replace("~", " ")
-    plain = _NO_LIMIT.sub("DNE", plain)
+    plain = re.sub(r"(?<=\d)\s*over\s*(?=\d)", "/", _NO_LIMIT.sub("DNE", plain))
     found = set()
     for pattern, name in _QUALIFIERS:
         plain, times = pattern.subn(" ", plain)
         found |= {name} if times else set()
     return frozenset(found)
+
+
+def joint(text: str) -> frozenset[str]:
+    """Whether words are joined by "and" or by "or", as a name that `units.conflict` compares."""
+    match = _JOINED.fullmatch(text.strip())
+    return frozenset({f"joint:{match[1]}"} if match else ())
 
 
 def is_text(text: str) -> bool:
@@ -96,7 +94,7 @@ def same_text(gold: str, answer: str) -> bool:
     letter = choice_letter(gold)
     if letter:
         return letter == _answered_letter(answer)
-    one, other = (_key(text) for text in (gold, answer))
+    one, other = _key(gold), _key(answer if _STATEMENT.match(gold) else _STATEMENT.sub("", answer))
     if one == other:
         return bool(one)
     joined = "".join(one), "".join(other)
@@ -121,8 +119,25 @@ def _answered_letter(answer: str) -> str | None:
 
 
 def numeral(text: str) -> str | None:
-    """The number that a word from "zero" to "twenty" names."""
-    return _NUMERALS.get(" ".join(_key(text)))
+    """The number that words name, from "zero" to "nine hundred and ninety-nine"."""
+    match _key(text):
+        case (ones, "hundred", *rest) if ones in _NUMERALS and 0 < _NUMERALS[ones] < _TEN:
+            below = _below_hundred([word for word in rest if word != "and"]) if rest else 0
+            return None if below is None else str(_HUNDRED * _NUMERALS[ones] + below)
+        case words:
+            below = _below_hundred(words)
+            return None if below is None else str(below)
+
+
+def _below_hundred(words: Sequence[str]) -> int | None:
+    """The number of "seven", "thirty" or "thirty seven"."""
+    values = [_NUMERALS.get(word) for word in words]
+    match values:
+        case [int(value)]:
+            return value
+        case [int(tens), int(ones)] if tens >= 2 * _TEN and 0 < ones < _TEN:
+            return tens + ones
+    return None
 
 
 def _key(text: str) -> tuple[str, ...]:
