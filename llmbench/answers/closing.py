@@ -30,7 +30,9 @@ _DENIED_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _RANGE = re.compile(r"\bbetween\s+[$*\\(]*-?\d\S*\s+and\s+\S*\d[^\s.]*(?=\s*[.!*]*\s*$)", re.IGNORECASE)
-_ASIDE = re.compile(r"(?<=\w)\W*\s\([^()]*[A-Za-z]{2,}[^()]*\)(?=[\s.!*]*$)")
+_ASIDE = re.compile(
+    r"(?<=\w)[^\w\s]{0,20}\s{1,20}\((?=[^()]*(?<![\\A-Za-z])[A-Za-z]{2})[^()]*\)(?=[\s.!*]*$)"
+)
 
 
 def refuses(text: str) -> bool:

@@ -23,7 +23,16 @@ import re
 from collections.abc import Iterator
 
 from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
-from llmbench.answers.expressions import bare_answer, closing_expression, is_expression, joined
+from llmbench.answers.expressions import (
+    bare_answer,
+    closing_expression,
+    closing_lines,
+    is_expression,
+    is_solution,
+    joined,
+    last_number,
+)
+from llmbench.answers.spoken import changes_before, changes_behind, in_symbols
 from llmbench.answers.stated import boxes, cues, is_cut, is_retracted, last_boxed
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
@@ -48,15 +57,32 @@ _STARTS_WITH_NUMBER = re.compile(
     rf"[-+±]?\s*{_CURRENCY}?\s*[-+]?\s*(?:\d|\.\d|\\[dt]?frac|\\sqrt|√|π|\\pi|\(|\[|\{{|\\\{{|\\left)"
 )
 _NAMED_VALUES = r"(?:(?:arc)?(?:sin|cos|tan)|sqrt|log|ln|exp|pi|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|sigma|phi|omega|min|max|gcd|lcm)"
+_QUALIFIED = re.compile(
+    r"(?:(?!is\b|are\b)[a-z]+\s+){0,4}(?:than|least|most|equal\s+to)\s*[-$\\(.\d]", re.IGNORECASE
+)
 _DASH = (  # a minus sign, unless words of a sentence follow
     rf"\s[-–—]\s(?!{_NAMED_VALUES}(?![A-Za-z]))"
     r"(?=[A-Za-z]{3,}\s+[A-Za-z]|[A-Za-z]{4,}\W*$|(?:a|I|it|so|as|we|in|is|to|of|no|if)\s+[A-Za-z]{2})"
 )
 _CLAUSE_END = re.compile(
-    rf"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b(?!\s+well)|,\s*(?:and (?:the|we|this|so)|but|not)\b|{_DASH}|;\s|\((?=[A-Za-z ]{{4,}})).*$",
+    rf"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b(?!\s+well)|,\s*(?:and (?:the|we|this|so)|but|not)\b|{_DASH}|;\s|\((?!mod\b)(?=[A-Za-z ]{{4,}})).*$",
     re.IGNORECASE | re.DOTALL,
 )
-_CUT_OFF = re.compile(r"(?:[-+*/=<>^_({\[,]|\\(?:cdot|times|frac|left|sqrt|le|ge|div|pm))\s*$")
+_CONCLUDED = re.compile(
+    r"(?:;|\b(?:so|thus|hence|therefore)\b)(?:[\s,]|\b(?:so|thus|hence|therefore)\b)+(?P<value>[^;]*)$",
+    re.IGNORECASE,
+)
+_CUT_OFF = re.compile(
+    r"(?:[-+*/=<>^_({\[,∪∩]|\\(?:cdot|times|[dt]?frac|left|sqrt|leq?|geq?|neq?|div|pm|cup|cap|in|to|mid|approx|equiv|setminus))\s*$"
+)
+_OPERATOR = (
+    r"(?:[-+*/^×÷·=<>≤≥±∪∩]|:(?=\S)|(?<=\s):|\\(?:cdot|times|div|pm|cup|cap|leq?|geq?|neq?)(?![A-Za-z]))"
+)
+_GOES_ON = re.compile(
+    rf"\s*(?:{_OPERATOR}|\bof\b)\s*(?:[$\d√π]|\.\d|\\(?!\))|[a-zA-Z](?![A-Za-z])|\((?!\s*[A-Za-z]{{2}}))|[A-Za-z\d]|\s*(?:(?<!\\)\$|\\[(\[])|!\."
+)
+"""What makes a formula before it a part of a larger one."""
+_OPERATED = re.compile(rf"(?:[\d$)}}\]]|\b[A-Za-z])\s*{_OPERATOR}\s*$|[\d)]\s*$")
 _NOT_ANSWERS = re.compile(
     r"\b(?:correct|incorrect|right|wrong|clear|clearly|helpful|valid|invalid|reasonable|follows?|following|below|above|obvious|unique"
     r"|same|given|found|also|not|to|we|let|let's|i|you|this|that|it|here|step|as|in|of|what|how|explanation|solution|unknown|verified"
@@ -74,9 +100,8 @@ _APPROXIMATELY = re.compile(
 )
 _UNIT_BEHIND = r"(?:\s?(?:[€£¥%°]|[mc]{1,2}[²³]))?"
 _ENDS_IN_NUMBER = re.compile(
-    rf"\b(?:is|are|be|equals)\s+(?:\*\*)?[€£]?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?){_UNIT_BEHIND}[.!*]*$"
+    rf"\b(?:is|are|be|equals)\s+(?:\*\*)?[€£]?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?){_UNIT_BEHIND}(?:[.*]|!(?!\.))*$"
 )
-_LAST_NUMBER = re.compile(r"(?<![\w.,/^{])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?![\w/]|[.,]\d)%?")
 
 
 def math_answer(text: str, *, complete: bool = True) -> str | None:
@@ -188,14 +213,30 @@ def _may_be_cut(rest: str) -> bool:
 
 def _value(rest: str) -> str | None:
     """The answer that stands at the beginning of what follows a cue."""
-    rest = rest.partition("</answer>")[0]
+    rest = in_symbols(rest.partition("</answer>")[0])
     rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
     sentence = first_sentence(rest).replace("**", "").replace("__", "").strip()
     return _leading_formulas(rest) or _leading_number(sentence) or _in_sentence(sentence)
 
 
 def _leading_number(sentence: str) -> str | None:
-    return _plain(_CLAUSE_END.sub("", sentence)) if _STARTS_WITH_NUMBER.match(sentence) else None
+    return _plain(_clause(sentence)) if _STARTS_WITH_NUMBER.match(sentence) else None
+
+
+def _clause(sentence: str) -> str:
+    """The sentence less what explains its answer, or the value that it concludes behind that: "3 (mod 5), so 8"."""
+    found = _CLAUSE_END.search(sentence)
+    if found is None:
+        return sentence
+    said, behind = sentence[: found.start()], found[0]
+    concluded = _CONCLUDED.search(behind)
+    value = concluded["value"].strip(" .") if concluded else ""
+    if not concluded or not is_expression(_inlined(value)):
+        return said
+    is_listed = re.match(r"\s*;\s*(?!so|thus|hence|therefore)", behind)
+    if is_listed:
+        return f"{said}, {value}" if ("=" in said) == ("=" in value) else said
+    return value
 
 
 def _in_sentence(sentence: str) -> str | None:
@@ -204,9 +245,11 @@ def _in_sentence(sentence: str) -> str | None:
         return None
     if number := _ENDS_IN_NUMBER.search(sentence):
         return number[1]
-    if formula := _last_formulas(sentence):
-        return _whole(formula)
-    words = _plain(_CLAUSE_END.sub("", sentence))
+    if _QUALIFIED.match(sentence):
+        return _plain(_clause(sentence))
+    if _FORMULA.search(sentence):
+        return _whole(_last_formulas(sentence) or "")
+    words = _plain(_clause(sentence))
     if not words or is_expression(words):
         return words
     is_prose = len(words.split()) > MAX_WORDS or _NOT_ANSWERS.search(words) or sentence.endswith((":", "?"))
@@ -223,6 +266,9 @@ def _leading_formulas(rest: str) -> str | None:
     while (joint := _JOINT.match(rest, match.end())) and (following := _FORMULA.match(rest, joint.end())):
         match = following
         parts.append(_content(match))
+    sentence, behind = first_sentence(rest), first_sentence(rest[match.end() :]).replace("**", "")
+    if len(sentence) > match.end() and (_GOES_ON.match(behind) or changes_behind(behind)):
+        return _plain(_clause(_inlined(sentence.replace("**", ""))))
     value = _whole(", ".join(parts))
     return f"{value}\\%" if value and re.match(r"\s*(?:\\?%|percent)", rest[match.end() :]) else value
 
@@ -238,7 +284,7 @@ def _whole(value: str) -> str | None:
 
 
 def _plain(value: str) -> str | None:
-    value = value.strip().strip('`"').rstrip(".,;:!* ").strip()
+    value = re.sub(r"(?:[.,;:*\s]|(?<!\d)!|!$)+$", "", value.strip().strip('`"'))
     if value.count("$") % 2 and not re.match(r"[-+]?\s*\\?\$\s*\d[\d,.]*(?:\s|$)", value):
         return None  # an unclosed formula
     if value.count("$") > 1:
@@ -257,7 +303,9 @@ def _conclusion(text: str) -> str | None:
     block = blocks[-1]
     display = [match for match in _FORMULA.finditer(block) if match["display"] or match["bracket"]]
     if display and not re.search(r"\w", block[display[-1].end() :]):
-        return _whole(_content(display[-1]))
+        return _whole(_last_formulas(block) or "")
+    if lines := closing_lines(_inlined(block)):
+        return _whole(lines)
     for sentence in reversed(sentences(block)):
         if not _CLOSERS.search(sentence):
             return _closing_value(without_aside(affirmed(sentence.strip())))
@@ -270,29 +318,54 @@ def _closing_value(sentence: str) -> str | None:
         _CONCLUDES.search(sentence) or _ENDS_IN_NUMBER.search(sentence) or is_bare
     ):
         return None
-    return next((value for value in _closing_values(sentence) if value), None)
+    value = next((value for value in _closing_values(sentence) if value), None)
+    return value or (_said(sentence) if re.search(r"\d", sentence) else None)
+
+
+def _said(sentence: str) -> str | None:
+    """What the sentence says of its subject, where its number is but a part of that: "less than 4"."""
+    return _plain(re.split(r"\b(?:is|are|be|equals?)\s", _inlined(sentence))[-1])
 
 
 def _closing_values(sentence: str) -> Iterator[str | None]:
     bold = [match[1] for match in _BOLD.finditer(sentence) if re.search(r"\d|\\", match[1])]
-    sources = [bold[-1]] if bold else []
+    sources = [bold[-1]] if len(bold) == 1 else []
+    sentence = in_symbols(sentence)
     for source in [*sources, _APPROXIMATELY.sub("", sentence), sentence]:
         if number := _ENDS_IN_NUMBER.search(source):
             yield number[1]
-        if formula := _last_formulas(source):
-            yield _whole(formula)
+        if _FORMULA.search(source):
+            yield _whole(_last_formulas(source) or "")
         else:
-            yield _whole(closing_expression(source) or "")
-            if numbers := _LAST_NUMBER.findall(source.replace("$", "")):
-                yield numbers[-1]
+            yield _whole(closing_expression(source) or "") or last_number(source.replace("$", ""))
+
+
+def _inlined(text: str) -> str:
+    return _FORMULA.sub(_content, text)
 
 
 def _last_formulas(sentence: str) -> str | None:
-    """The last formula of a sentence, with those before it that a comma, "and" or "or" joins to it."""
+    """The last formula of a sentence, with those that a comma, "and" or "or" joins to it; the whole expression that it is part of."""
     found = list(_FORMULA.finditer(sentence))
     if not found:
         return None
     first = len(found) - 1
-    while first and _JOINT.fullmatch(sentence, found[first - 1].end(), found[first].start()):
+    while first and _are_joined(sentence, found[first - 1], found[first]):
         first -= 1
+    before, behind = sentence[: found[first].start()], sentence[found[-1].end() :]
+    if _OPERATED.search(before):
+        return closing_expression(_inlined(sentence))
+    if _GOES_ON.match(behind) or changes_behind(behind):
+        return _plain(_clause(_inlined(sentence[len(before) :])))
+    if changes_before(before):
+        return None
     return joined([_content(match).rstrip(".,;") for match in found[first:]])
+
+
+def _are_joined(text: str, one: re.Match[str], other: re.Match[str]) -> bool:
+    between = text[one.end() : other.start()]
+    return bool(_JOINT.fullmatch(between)) or (
+        not between.strip()
+        and is_solution(_content(one).strip(",;. "))
+        and is_solution(_content(other).strip(",;. "))
+    )

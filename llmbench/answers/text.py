@@ -39,7 +39,7 @@ _FULL_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F)}
 _MARKS = str.maketrans("。、【】「」『』\u00a0\u2009\u202f\u3000−‐‑∶", '.,[]""""    ---:')
 _TRANSLATION = {**_FULL_WIDTH, **_MARKS, 0x200B: None, 0xFEFF: None}
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?:[*_\"')\]$]|\\[\])])*\s+|\n")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\\!)(?:[*_\"')\]$]|\\[\])])*\s+|\n")
 
 
 def strip_thinking(text: str) -> str:
