@@ -96,9 +96,10 @@ def last_number(sentence: str) -> str | None:
 
 
 _LISTED = re.compile(
-    r"\s*(?:[-•*]|\(?\d{1,2}[.)])?\s+(?=\S)|\s*(?:(?:case|solution)\s*)?(?:\d{1,2}|[ivx]+)?[:)]\s*",
+    r"\s*(?:[-•*]\s+|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)]\s+|[a-z]{3,10}(?:\s+\w{1,2})?:\s*)(?=\S)",
     re.IGNORECASE,
 )
+"""A bullet, a number or a label at the start of a line."""
 
 
 def closing_lines(block: str) -> str | None:

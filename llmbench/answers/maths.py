@@ -47,7 +47,7 @@ _FORMULA = re.compile(
     r"|(?<!\\)\$(?P<dollar>(?:[^$\n\\]|\\.)+?)\$(?!\d)",
     re.DOTALL,
 )
-_JOINT = re.compile(r"\s*(?:,\s*and|,\s*or|,|;|and|or)\s*", re.IGNORECASE)
+_JOINT = re.compile(r"\s*(?:,\s*and|,\s*or|,|;|and|or|\\?&)\s*", re.IGNORECASE)
 _LEAD = re.compile(
     r"[\s:*_>=#`]*(?:(?:approximately|about|exactly|simply|just|therefore|thus|then|that|indeed)\b[\s:,*]*)*",
     re.IGNORECASE,
@@ -65,7 +65,7 @@ _DASH = (  # a minus sign, unless words of a sentence follow
     r"(?=[A-Za-z]{3,}\s+[A-Za-z]|[A-Za-z]{4,}\W*$|(?:a|I|it|so|as|we|in|is|to|of|no|if)\s+[A-Za-z]{2})"
 )
 _CLAUSE_END = re.compile(
-    rf"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b(?!\s+well)|,\s*(?:and (?:the|we|this|so)|but|not)\b|{_DASH}|;\s|\((?!mod\b)(?=[A-Za-z ]{{4,}})).*$",
+    rf"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which|to\s+(?:the\s+nearest|\w+\s+(?:decimal|significant)))\b(?!\s+well)|,\s*(?:and (?:the|we|this|so)|but|not)\b|{_DASH}|;\s|\((?!mod\b)(?=[A-Za-z ]{{4,}})).*$",
     re.IGNORECASE | re.DOTALL,
 )
 _CONCLUDED = re.compile(
@@ -79,7 +79,7 @@ _OPERATOR = (
     r"(?:[-+*/^×÷·=<>≤≥±∪∩]|:(?=\S)|(?<=\s):|\\(?:cdot|times|div|pm|cup|cap|leq?|geq?|neq?)(?![A-Za-z]))"
 )
 _GOES_ON = re.compile(
-    rf"\s*(?:{_OPERATOR}|\bof\b)\s*(?:[$\d√π]|\.\d|\\(?!\))|[a-zA-Z](?![A-Za-z])|\((?!\s*[A-Za-z]{{2}}))|[A-Za-z\d]|\s*(?:(?<!\\)\$|\\[(\[])|!\."
+    rf"\s*(?:{_OPERATOR}|\bof\b)\s*(?:[$\d√π]|\.\d|\\(?!\))|[a-zA-Z](?![A-Za-z])|\((?!\s*[A-Za-z]{{2}}))|[A-Za-z\d]|\s*(?:(?:\\?%|percent)\s+of|plus|minus|(?:divided|multiplied)\s+by|raised\s+to)\s|\s*(?:(?<!\\)\$|\\[(\[])|!\."
 )
 """What makes a formula before it a part of a larger one."""
 _OPERATED = re.compile(rf"(?:[\d$)}}\]]|\b[A-Za-z])\s*{_OPERATOR}\s*$|[\d)]\s*$")
@@ -93,6 +93,8 @@ _CLOSERS = re.compile(
     rf"{CLOSERS.pattern}|^\W*$|\b(?:Q\.?E\.?D|this completes|is correct\.?$|\\blacksquare|\\square|✅|verified)\b|```",
     re.IGNORECASE,
 )
+_MAX_BLOCKS = 10
+"""Paragraphs at a text's end whose lines may be one list."""
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
 _CONCLUDES = re.compile(r"[.!)\]}$*|`✅✓\"']\s*$")
 _APPROXIMATELY = re.compile(
@@ -304,7 +306,7 @@ def _conclusion(text: str) -> str | None:
     display = [match for match in _FORMULA.finditer(block) if match["display"] or match["bracket"]]
     if display and not re.search(r"\w", block[display[-1].end() :]):
         return _whole(_last_formulas(block) or "")
-    if lines := closing_lines(_inlined(block)):
+    if lines := closing_lines(_inlined("\n".join(blocks[-_MAX_BLOCKS:]))):
         return _whole(lines)
     for sentence in reversed(sentences(block)):
         if not _CLOSERS.search(sentence):
@@ -337,7 +339,11 @@ def _closing_values(sentence: str) -> Iterator[str | None]:
         if _FORMULA.search(source):
             yield _whole(_last_formulas(source) or "")
         else:
-            yield _whole(closing_expression(source) or "") or last_number(source.replace("$", ""))
+            yield _closing_expression(source)
+
+
+def _closing_expression(sentence: str) -> str | None:
+    return _whole(closing_expression(sentence) or "") or last_number(sentence.replace("$", ""))
 
 
 def _inlined(text: str) -> str:
@@ -354,7 +360,7 @@ def _last_formulas(sentence: str) -> str | None:
         first -= 1
     before, behind = sentence[: found[first].start()], sentence[found[-1].end() :]
     if _OPERATED.search(before):
-        return closing_expression(_inlined(sentence))
+        return _closing_expression(_inlined(sentence))
     if _GOES_ON.match(behind) or changes_behind(behind):
         return _plain(_clause(_inlined(sentence[len(before) :])))
     if changes_before(before):
