@@ -35,6 +35,8 @@ _MARGIN = re.compile(r"[^\s#]")
 """A line that is no continuation of a function: neither indented, nor empty, nor a comment."""
 _STARTS, _CUTS = 50, 20
 """Most lines of a text at which code is looked for, and most attempts to find where it ends."""
+_MAX_LINES = 200
+"""Lines of a body that is looked for in prose; trying many starts of a long text takes seconds."""
 _FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n;]*);?[ \t]*\n?", re.MULTILINE)
 
 
@@ -198,8 +200,8 @@ def _outdented(text: str, name: str) -> str:
 
 def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | None:
     """The head with this body; `must_return` where the body may be prose that happens to parse."""
-    body = body.strip("\n")
-    if not body.strip():
+    body = "\n".join(body.strip("\n").split("\n")[:_MAX_LINES]) if must_return else body.strip("\n")
+    if not body.strip() or (must_return and "return" not in body):
         return None
     start = head if head.endswith("\n") else head + "\n"
     for reading in (body, _INDENT + body.lstrip(), _indented(body)):

@@ -22,7 +22,7 @@ last one; early stopping asks for the answer there instead.
 import re
 from collections.abc import Iterator
 
-from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
+from llmbench.answers.closing import CLOSERS, TAIL, affirmed, refuses, without_aside
 from llmbench.answers.expressions import (
     bare_answer,
     closing_expression,
@@ -297,7 +297,7 @@ def _plain(value: str) -> str | None:
 def _conclusion(text: str) -> str | None:
     if refuses(text):
         return None
-    blocks = paragraphs(text)
+    blocks = paragraphs(text[-TAIL:])
     while blocks and all(_CLOSERS.search(sentence) for sentence in sentences(blocks[-1])):
         blocks.pop()
     if not blocks:

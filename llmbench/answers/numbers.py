@@ -20,9 +20,9 @@ multiplied out ("18 million", "70k", "18 dozen"), and operations in words are re
 
 import re
 
-from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
+from llmbench.answers.closing import CLOSERS, TAIL, affirmed, refuses, without_aside
 from llmbench.answers.spoken import arithmetic, changes_behind
-from llmbench.answers.stated import Cue, boxes, cues, is_cut, is_retracted
+from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
 from llmbench.equivalence.words import numeral
@@ -97,15 +97,17 @@ def stated_number(text: str) -> str | None:
 
 def _stated(text: str, *, complete: bool = True) -> str | None:
     kept = [box for box in boxes(text) if not is_retracted(text, box) and (complete or not is_cut(text, box))]
-    found = [(box.start, _in_box(box.content)) for box in kept]
-    found += [
-        (cue.end, _behind_cue(_unlisted(text, cue)))
+    stated: list[tuple[int, Box | Cue]] = [(box.start, box) for box in kept]
+    stated += [
+        (cue.end, cue)
         for cue in cues(text)
         if complete or cue.end + len(cue.rest) < len(text) or not _may_be_cut(cue.rest)
     ]
-    return next(
-        (number for _, number in sorted(found, reverse=True, key=lambda item: item[0]) if number), None
+    numbers = (
+        _in_box(found.content) if isinstance(found, Box) else _behind_cue(_unlisted(text, found))
+        for _, found in sorted(stated, reverse=True, key=lambda item: item[0])
     )
+    return next((number for number in numbers if number), None)
 
 
 def _unlisted(text: str, cue: Cue) -> str:
@@ -230,7 +232,7 @@ def _equated(sentence: str) -> str | None:
 
 
 def _last(text: str) -> str | None:
-    for written in reversed(sentences(_LIST_NUMBER.sub(" ", _simple(text)))):
+    for written in reversed(sentences(_LIST_NUMBER.sub(" ", _simple(text[-TAIL:])))):
         if CLOSERS.search(written):
             continue
         if (said := affirmed(written)) != written and not re.search(r"\d", said):
