@@ -40,10 +40,11 @@ from llmbench.answers.formulas import (
     plain,
     whole,
 )
-from llmbench.answers.spoken import in_symbols
+from llmbench.answers.spoken import changes_behind, in_symbols
 from llmbench.answers.stated import boxes, cues, is_cut, is_retracted, last_boxed
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
+from llmbench.equivalence.words import qualifiers
 
 MAX_WORDS = 4
 """A stated answer in plain words is at most this long; more is prose."""
@@ -131,12 +132,7 @@ _MEMBER = re.compile(r"(?<![<>!\\])=|\\equiv|\\approx")
 _DECORATION = re.compile(
     r"\^\s*\{?\s*\\circ\s*\}?|°|\\(?:text|mathrm|mbox|textbf|mathbf|mathit|textit)\s*\{(?P<text>[^{}]*)\}|\\[,;:! ]|\\?[$%*]|\\left|\\right"
 )
-_CHANGES_VALUE = re.compile(
-    r"\b(?:dozens?|scores?|tens|hundreds?|thousands?|millions?|billions?|halves|thirds|quarters|squared|cubed|factorial|pi|sqrt|negative|minus"
-    r"|(?:at\s+)?(?:least|most)|more|less|over|under|above|below|about|approximately|except|not)\b|(?<![A-Za-z\\])[a-zA-Z](?<![ghLms])(?![A-Za-z{=\s]*=)(?![A-Za-z])",
-    re.IGNORECASE,
-)
-"""Words and symbols beside an integer that make another number of it."""
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[a-zA-Z](?<![ghLms])(?![A-Za-z{=\s]*=)(?![A-Za-z])")
 _PMOD = re.compile(r"\\p?mod\b.*$|\(mod.*$")
 
 
@@ -150,11 +146,17 @@ def _integer(stated: str) -> str | None:
     shown = f"{last} {' '.join(match['text'] for match in _DECORATION.finditer(stated) if match['text'])}"
     plain = re.sub(r"(?<=\d)\s+[A-Za-z][A-Za-z ]*$", "", last)
     value = rational(plain)
-    if value is None or value.denominator != 1 or _CHANGES_VALUE.search(shown) or "," in "".join(members):
+    if value is None or value.denominator != 1 or _is_changed(shown) or "," in "".join(members):
         return None
     if any(other is not None and other != value for other in map(rational, members)):
         return None  # "24 = 25"
     return str(value.numerator)
+
+
+def _is_changed(shown: str) -> bool:
+    """Whether words or letters beside an integer make another number of it: "dozen", "at least", "x"."""
+    words = re.findall(r"(?<![A-Za-z\\])[A-Za-z]{2,}", shown)
+    return bool(_VARIABLE.search(shown) or qualifiers(shown)) or any(map(changes_behind, words))
 
 
 def _last_stated(text: str, start: int, *, complete: bool) -> str | None:

@@ -102,7 +102,7 @@ def in_symbols(text: str) -> str:
 
 def changes_behind(text: str) -> bool:
     """Whether the words at the text's start make another value of a number before them: "dozen", "more than x"."""
-    words = re.match(r"\s*((?:or|and)?\s*(?:(?:a|one)\s+)?(?!pairs?\b)([A-Za-z]{3,})(?:\s+[a-z]+)?)", text)
+    words = re.match(r"\s*((?:or|and)?\s*(?:(?:a|one)\s+)?(?!pairs?\b)([A-Za-z]{2,})(?:\s+[a-z]+)?)", text)
     return words is not None and (
         bool(qualifiers(words[1])) or split_unit(f"1\\text{{ {words[2]}}}")[0] != "1"
     )
