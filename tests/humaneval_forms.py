@@ -36,3 +36,11 @@ def forms(prompt: str, body: str) -> Iterator[tuple[str, str]]:
         f"{body}\n\ndef another(x):\n    return x\n\nprint(another(1))\nassert another(2) == 3\n",
     )
     yield "body without the indentation of its first line", body.strip()
+    yield "body behind words in its first line", f"Sure! {body.strip()}"
+    yield "body without the indentation of its first line, prose before", BEFORE + body.strip()
+    quoted = {
+        part: "".join(f"> {line}\n" for line in code.rstrip().split("\n")) for part, code in whole.items()
+    }
+    for part, text in quoted.items():
+        yield f"{part}, quoted", text
+        yield f"{part}, quoted, prose", BEFORE + text + BEHIND

@@ -182,6 +182,13 @@ def test_math_answer_of_every_solution_is_its_box() -> None:
     ] == []
 
 
+@pytest.mark.parametrize("before", ["", "Working it out step by step.\n\n", "We find\n", "The answer is "])
+def test_gold_is_the_answer_of_a_text_that_ends_in_it(before: str) -> None:
+    golds = [row["answer"] for row in data("math500")]
+
+    assert [gold for gold in golds if not math_equal(gold, math_answer(before + gold) or "")] == []
+
+
 def test_number_answer_of_every_solution_is_its_gold() -> None:
     for row in data("gsm8k_test_sample"):
         reasoning, _, gold = row["answer"].rpartition("####")

@@ -14,6 +14,8 @@ CLOSERS = re.compile(
     re.IGNORECASE,
 )
 _I = r"\b(?:i|we)(?:\s+(?:really|simply|just|still|honestly))?"
+TAIL = 5_000
+"""Characters at a text's end in which a conclusion is looked for; without a limit, repeated brackets take quadratic time."""
 _REFUSAL = re.compile(
     rf"{_I}(?:\s+am|['’]m|\s+was|\s+are|\s+were)?\s+(?:cannot|can\s?not|can['’]?t|could\s+not|couldn['’]t|unable\s+to|not\s+able\s+to|failed\s+to)\s+"
     r"(?:\w+\s+)?(?:solve|answer|determine|find|compute|calculate|finish|complete|figure|help|say|give|provide)\b"
@@ -30,7 +32,9 @@ _DENIED_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _RANGE = re.compile(r"\bbetween\s+[$*\\(]*-?\d\S*\s+and\s+\S*\d[^\s.]*(?=\s*[.!*]*\s*$)", re.IGNORECASE)
-_ASIDE = re.compile(r"(?<=\w)\W*\s\([^()]*[A-Za-z]{2,}[^()]*\)(?=[\s.!*]*$)")
+_ASIDE = re.compile(
+    r"(?<=\w)[^\w\s]{0,20}\s{1,20}\((?=[^()]*(?<![\\A-Za-z])[A-Za-z]{2})[^()]*\)(?=[\s.!*]*$)"
+)
 
 
 def refuses(text: str) -> bool:

@@ -8,8 +8,11 @@ r"""Mathematics without delimiters: outputs that are nothing but an answer, and 
 import re
 from collections.abc import Sequence
 
+from llmbench.answers.spoken import changes_before, changes_behind
+
 _MAX_LENGTH = 1_000
 """Characters. A longer text is no bare answer."""
+_MAX_LINES = 40
 _TAIL = 300
 """Characters at a sentence's end in which its last expression is looked for."""
 _FUNCTIONS = r"sqrt|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|max|min|gcd|lcm|infinity|inf|theta|alpha|beta"
@@ -21,6 +24,7 @@ _PIECE = (
 _EXPRESSION = re.compile(rf"(?>{_PIECE})++")  # possessive, since pieces could be split in many ways
 _PIECES = re.compile(_PIECE)
 _VALUE = re.compile(r"[A-Za-z0-9π∞∅ℝ√]|\\emptyset|\\\{\s*\\\}")
+_ENDS_WORD = re.compile(r"[A-Za-z][^\s:,;=]$")
 _NAME = re.compile(r"\s*(?:\\?[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z\d, ]*\))?|\([a-z, ]+\))\s*")
 _CONDITION = re.compile(
     r"\$[^$]+\$,?\s*(?:where|with|for\s+(?:some|all|any|every))\b(?![^.]*\.\s)[^\n]*|(?:odd|even|all|any|every|prime)\s+\$[A-Za-z]\$"
@@ -55,14 +59,73 @@ def closing_expression(sentence: str) -> str | None:
     if not runs or runs[-1][1] != len(tail):
         return None
     start, end = runs[-1]
-    if start and tail[start - 1].isalpha() and not tail[start].isspace():
-        return None  # the end of a word
+    if _ENDS_WORD.search(tail[max(0, start - 1) : start + 1]):
+        return None
     expression = re.sub(
         r"^(?:[\s,;:=']|(?<=')s\s|\b(?:and|or)\b|\ba\s+(?=[\w(\[]))+", "", tail[start:end]
     ).strip(" *")
-    if not is_expression(expression) or re.fullmatch(r"[-+]?[\d.,/\s%$]*|[A-Za-z]", expression):
+    parts = [part.strip() for part in split_list(expression)]
+    is_plain = re.fullmatch(r"[-+]?[\d.,/\s%$]*|[A-Za-z]", expression) and len(parts) == 1
+    if not is_expression(expression) or is_plain or "" in parts:
         return None
-    return joined([part.strip() for part in split_list(expression)])
+    return joined(parts)
+
+
+_ENDS = re.compile(
+    r"^(?:[\s,;:'(\[~&!]|\.(?!\d)|\b(?:and|or)\b|\ba\s|[-•*]\s)+|(?:[\s,;:.!(\[~&*]|\b(?:and|or|a|I)\b|\s[ghlms]\b)+$"
+)
+_NUMBER = re.compile(r"[$€£]*(-?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?%?)[°€£]?")
+
+
+def last_number(sentence: str) -> str | None:
+    """The last number of a sentence, where it stands alone: no part of an expression, a list or a range, changed by no words."""
+    for start, end in reversed(_runs(sentence)):
+        run = re.split(r"[:;]\s", sentence[start:end])[-1]
+        if not re.search(r"\d", run):
+            continue
+        if _ENDS_WORD.search(sentence[max(0, start - 1) : start + 1]):
+            return None
+        if not re.search(r"[,;]\s|\b(?:and|or)\b", _ENDS.sub("", run)):
+            run = run.rpartition("=")[2]
+        number = _NUMBER.fullmatch(_ENDS.sub("", run))
+        changed = changes_behind(sentence[end:]) or changes_before(
+            sentence[:start] + run[: len(run) - len(run.lstrip(" $("))]
+        )
+        return number[1] if number and not changed else None
+    return None
+
+
+_LISTED = re.compile(
+    r"\s*(?:[-•*]\s+|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)]\s+|[a-z]{3,10}(?:\s+\w{1,2})?:\s*)(?=\S)",
+    re.IGNORECASE,
+)
+"""A bullet, a number or a label at the start of a line."""
+
+
+def closing_lines(block: str) -> str | None:
+    """The expression in the last line of a block; lines that are solutions ("x = 2", "x = 3") are one list, however joined."""
+    block = re.sub(r"\s*\n\s*(and|or)\s*\n\s*", r" \1 ", block.strip())
+    found: list[str] = []
+    for line in reversed(block.split("\n")[-_MAX_LINES:]):
+        listed = _LISTED.match(line)
+        bare = bare_answer((line[listed.end() :] if listed else line).replace("**", ""))
+        if bare is None or (
+            found and not (is_solution(bare) if is_solution(found[0]) else listed and "=" not in bare)
+        ):
+            break
+        found.insert(0, bare)
+    return ", ".join(found) or None
+
+
+def is_solution(text: str) -> bool:
+    """Whether it gives a name a constant: "x = 2"."""
+    name, equals, value = text.rpartition("=")
+    return bool(
+        equals
+        and _NAME.fullmatch(name)
+        and value.strip()
+        and not re.search(r"(?<![\\A-Za-z])[A-Za-z]", value)
+    )
 
 
 def _runs(text: str) -> list[tuple[int, int]]:

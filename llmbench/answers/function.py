@@ -6,13 +6,14 @@ The first of these that gives the function a body counts:
 2. the last closed fenced block that defines the function, as it stands;
 3. the function outside fences, with prose before and behind it;
 4. the last closed block as the function's body, else indented code between prose as its body. A body may have lost the
-   indentation of its first line or of all its lines.
+   indentation of its first line or of all its lines. The marks of a quotation ("> ") are left out.
 
 Outside fences nothing says where code ends: the longest run of whole statements counts. Of what stands behind the function only
 what it needs is kept, so that neither examples nor another task that a base model goes on with can break it.
 """
 
 import ast
+import itertools
 import re
 import textwrap
 import warnings
@@ -24,10 +25,18 @@ _DEFINING = (
     ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AugAssign, ast.Try,
 )  # fmt: skip
 _CODE_BEGINS = re.compile(r"(?:def|async def|class|import|from|@)\b|@\w|[A-Za-z_]\w*\s*=[^=]")
+_BODY_BEGINS = re.compile(
+    r"(?:^|(?<=[.!:])[ \t]+)(?=(?:return|for|while|if|try|with|assert|raise|global|nonlocal|def|import|from)\b|[A-Za-z_][\w.\[\], ]*[-+*/|&^%]?=[^=]|[A-Za-z_][\w.]*\([^\n]*\)[ \t]*$)",
+    re.MULTILINE,
+)
+"""Where a body may begin that lost the indentation of its first line, also behind words in that line ("Sure! return x")."""
+_QUOTE = re.compile(r"^> ?(?!>)", re.MULTILINE)
 _MARGIN = re.compile(r"[^\s#]")
 """A line that is no continuation of a function: neither indented, nor empty, nor a comment."""
 _STARTS, _CUTS = 50, 20
 """Most lines of a text at which code is looked for, and most attempts to find where it ends."""
+_MAX_LINES = 200
+"""Lines of a body that is looked for in prose; trying many starts of a long text takes seconds."""
 _FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n;]*);?[ \t]*\n?", re.MULTILINE)
 
 
@@ -40,6 +49,7 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
         text: What the model wrote.
         complete: Whether the text came to its end. If not, its last statement outside fences does not count.
     """
+    text = _QUOTE.sub("", text)
     blocks, opened = code_blocks(text), outside_blocks(text)
     if not complete:
         opened = _without_last_statement(opened)
@@ -150,7 +160,8 @@ def _bodies(blocks: list[str], opened: str) -> Iterator[tuple[str, bool]]:
         yield block, True
     yield opened, False
     lines = opened.split("\n")
-    owner, starts = "", []  # the last line at the margin: what is indented below a statement is part of that
+    starts = [match.end() for match in itertools.islice(_BODY_BEGINS.finditer(opened), _STARTS)]
+    owner, offset = "", 0  # the last line at the margin: what is indented below a statement is part of that
     for place, line in enumerate(lines):
         if _MARGIN.match(line):
             owner = line
@@ -160,9 +171,10 @@ def _bodies(blocks: list[str], opened: str) -> Iterator[tuple[str, bool]]:
             and not _is_indented(lines[place - 1])
             and not _CODE_BEGINS.match(owner)
         ):
-            starts.append(place)
-    for start in starts[:_STARTS]:
-        yield "\n".join(lines[start:]), False
+            starts.append(offset)
+        offset += len(line) + 1
+    for start in sorted(starts)[:_STARTS]:
+        yield opened[start:], False
 
 
 def _is_indented(line: str) -> bool:
@@ -188,8 +200,8 @@ def _outdented(text: str, name: str) -> str:
 
 def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | None:
     """The head with this body; `must_return` where the body may be prose that happens to parse."""
-    body = body.strip("\n")
-    if not body.strip():
+    body = "\n".join(body.strip("\n").split("\n")[:_MAX_LINES]) if must_return else body.strip("\n")
+    if not body.strip() or (must_return and "return" not in body):
         return None
     start = head if head.endswith("\n") else head + "\n"
     for reading in (body, _INDENT + body.lstrip(), _indented(body)):

@@ -5,40 +5,50 @@ r"""The answer of a mathematics problem in a model's text.
 | 1 | the last closed `\boxed{}` or `\fbox{}` that is neither empty nor a placeholder | its content; boxes joined by "and", "or" or a comma together | `$\boxed{\frac{14}{3}}$`, `\boxed 5`, `$\boxed{1}$ and $\boxed{-2}$` |
 | 2 | the last cue: "the answer is", "Answer:", "**Final Answer**", "####", `<answer>` | the formula behind it, or the number or the few words it begins with | `The final answer is $\frac{1}{2}$.`, `Answer: 15%` |
 | 3 | a complete text that is nothing but an expression | the whole | `-1 + sqrt(3)`, `x = 2 or x = 3` |
-| 4 | the closing sentence, only of a complete text | its last bold text, formula (with those joined to it), expression or number | `So the area is $12\pi$.`, `The point is (2, 3).` |
+| 4 | the last line, only of a complete text, if it is an expression | the whole; with the lines before it if all give solutions, or are items of a list | `x = 2` below `x = 1`, `(-\infty, 2) \cup (3, \infty)` |
+| 5 | the closing sentence, only of a complete text | its last bold text, formula (with those joined to it), expression or number | `So the area is $12\pi$.`, `The point is (2, 3).` |
+
+A number or formula is never taken out of something larger: behind "$3$" an operator, a word for one ("minus", "times", "to", "out
+of"), a scale ("dozen") or a comparison ("more than") makes the whole expression the answer, and so do "half of" or "less than"
+before it. Operations in words are read as symbols first (`spoken.py`): "the square root of 4" is `\sqrt{4}`. A bare "!" ends a
+sentence ("The answer is 3!"); "3!." is a factorial. What follows ";" or "so" at a sentence's end counts, too ("3 (mod 5), so 8").
 
 A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is no answer:
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
 behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text calls wrong at once
-("is incorrect", "but that is wrong") is none; a cue behind it counts. Refusals and denials are no closing sentence
+("is incorrect", "but that is wrong") is none; a cue behind it counts, or the box before it. Refusals and denials are no closing sentence
 (`closing.py`). Nothing is evaluated here.
 
-Rules 3 and 4 are kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
+Rules 3 to 5 are kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
 last one; early stopping asks for the answer there instead.
 """
-
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
 from collections.abc import Iterator
 
-from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
-from llmbench.answers.expressions import bare_answer, closing_expression, is_expression, joined
-from llmbench.answers.stated import cues, is_cut, is_retracted, last_boxed
+from llmbench.answers.closing import CLOSERS, TAIL, affirmed, refuses, without_aside
+from llmbench.answers.expressions import bare_answer, closing_lines, is_expression
+from llmbench.answers.formulas import (
+    CLAUSE_END,
+    FORMULA,
+    JOINT,
+    clause,
+    inlined,
+    last_formulas,
+    last_value,
+    leading_formulas,
+    plain,
+    whole,
+)
+from llmbench.answers.spoken import changes_behind, in_symbols
+from llmbench.answers.stated import boxes, cues, is_cut, is_retracted, last_boxed
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
+from llmbench.equivalence.words import qualifiers
 
 MAX_WORDS = 4
 """A stated answer in plain words is at most this long; more is prose."""
 
-_FORMULA = re.compile(
-    r"(?<!\\)\$\$(?P<display>.+?)(?<!\\)\$\$"
-    r"|\\\[(?P<bracket>.+?)\\\]"
-    r"|\\\((?P<inline>.+?)\\\)"
-    r"|(?<!\\)\$(?P<dollar>(?:[^$\n\\]|\\.)+?)\$(?!\d)",
-    re.DOTALL,
-)
-_JOINT = re.compile(r"\s*(?:,\s*and|,\s*or|,|;|and|or)\s*", re.IGNORECASE)
 _LEAD = re.compile(
     r"[\s:*_>=#`]*(?:(?:approximately|about|exactly|simply|just|therefore|thus|then|that|indeed)\b[\s:,*]*)*",
     re.IGNORECASE,
@@ -47,16 +57,9 @@ _CURRENCY = r"(?:\\?\$|€|£|¥|US\$|Rs\.?\s?)"
 _STARTS_WITH_NUMBER = re.compile(
     rf"[-+±]?\s*{_CURRENCY}?\s*[-+]?\s*(?:\d|\.\d|\\[dt]?frac|\\sqrt|√|π|\\pi|\(|\[|\{{|\\\{{|\\left)"
 )
-_NAMED_VALUES = r"(?:(?:arc)?(?:sin|cos|tan)|sqrt|log|ln|exp|pi|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|sigma|phi|omega|min|max|gcd|lcm)"
-_DASH = (  # a minus sign, unless words of a sentence follow
-    rf"\s[-–—]\s(?!{_NAMED_VALUES}(?![A-Za-z]))"
-    r"(?=[A-Za-z]{3,}\s+[A-Za-z]|[A-Za-z]{4,}\W*$|(?:a|I|it|so|as|we|in|is|to|of|no|if)\s+[A-Za-z]{2})"
+_QUALIFIED = re.compile(
+    r"(?:(?!is\b|are\b)[a-z]+\s+){0,4}(?:than|least|most|equal\s+to)\s*[-$\\(.\d]", re.IGNORECASE
 )
-_CLAUSE_END = re.compile(
-    rf"\s*(?:,?\s*\b(?:because|since|which|where|when|as|so|if|after|rounded|respectively|for which)\b(?!\s+well)|,\s*(?:and (?:the|we|this|so)|but|not)\b|{_DASH}|;\s|\((?=[A-Za-z ]{{4,}})).*$",
-    re.IGNORECASE | re.DOTALL,
-)
-_CUT_OFF = re.compile(r"(?:[-+*/=<>^_({\[,]|\\(?:cdot|times|frac|left|sqrt|le|ge|div|pm))\s*$")
 _NOT_ANSWERS = re.compile(
     r"\b(?:correct|incorrect|right|wrong|clear|clearly|helpful|valid|invalid|reasonable|follows?|following|below|above|obvious|unique"
     r"|same|given|found|also|not|to|we|let|let's|i|you|this|that|it|here|step|as|in|of|what|how|explanation|solution|unknown|verified"
@@ -67,6 +70,8 @@ _CLOSERS = re.compile(
     rf"{CLOSERS.pattern}|^\W*$|\b(?:Q\.?E\.?D|this completes|is correct\.?$|\\blacksquare|\\square|✅|verified)\b|```",
     re.IGNORECASE,
 )
+_MAX_BLOCKS = 10
+"""Paragraphs at a text's end whose lines may be one list."""
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
 _CONCLUDES = re.compile(r"[.!)\]}$*|`✅✓\"']\s*$")
 _APPROXIMATELY = re.compile(
@@ -74,9 +79,8 @@ _APPROXIMATELY = re.compile(
 )
 _UNIT_BEHIND = r"(?:\s?(?:[€£¥%°]|[mc]{1,2}[²³]))?"
 _ENDS_IN_NUMBER = re.compile(
-    rf"\b(?:is|are|be|equals)\s+(?:\*\*)?[€£]?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?){_UNIT_BEHIND}[.!*]*$"
+    rf"\b(?:is|are|be|equals)\s+(?:\*\*)?[€£]?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?){_UNIT_BEHIND}(?:[.*]|!(?!\.))*$"
 )
-_LAST_NUMBER = re.compile(r"(?<![\w.,/^{])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?![\w/]|[.,]\d)%?")
 
 
 def math_answer(text: str, *, complete: bool = True) -> str | None:
@@ -92,13 +96,17 @@ def math_answer(text: str, *, complete: bool = True) -> str | None:
 
 def _concluded(text: str) -> str | None:
     bare = bare_answer(text)
-    return (_whole(bare) if bare else None) or _conclusion(text)
+    return (whole(bare) if bare else None) or _conclusion(text)
 
 
 def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
-    box = last_boxed(text)
-    if box and is_retracted(text, box):
-        return _last_stated(text, box.end, complete=complete)
+    found = boxes(text)
+    kept = [box for box in found if not is_retracted(text, box)]
+    if found and kept[-1:] != found[-1:]:
+        later = _last_stated(text, found[-1].end, complete=complete)
+        if later or not kept:
+            return later
+    box = last_boxed(text, kept)
     if box and (complete or not is_cut(text, box)):
         return box.content
     return _last_stated(text, 0, complete=complete)
@@ -124,12 +132,7 @@ _MEMBER = re.compile(r"(?<![<>!\\])=|\\equiv|\\approx")
 _DECORATION = re.compile(
     r"\^\s*\{?\s*\\circ\s*\}?|°|\\(?:text|mathrm|mbox|textbf|mathbf|mathit|textit)\s*\{(?P<text>[^{}]*)\}|\\[,;:! ]|\\?[$%*]|\\left|\\right"
 )
-_CHANGES_VALUE = re.compile(
-    r"\b(?:dozens?|scores?|tens|hundreds?|thousands?|millions?|billions?|halves|thirds|quarters|squared|cubed|factorial|pi|sqrt|negative|minus"
-    r"|(?:at\s+)?(?:least|most)|more|less|over|under|above|below|about|approximately|except|not)\b|(?<![A-Za-z\\])[a-zA-Z](?<![ghLms])(?![A-Za-z{=\s]*=)(?![A-Za-z])",
-    re.IGNORECASE,
-)
-"""Words and symbols beside an integer that make another number of it."""
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[a-zA-Z](?<![ghLms])(?![A-Za-z{=\s]*=)(?![A-Za-z])")
 _PMOD = re.compile(r"\\p?mod\b.*$|\(mod.*$")
 
 
@@ -143,11 +146,17 @@ def _integer(stated: str) -> str | None:
     shown = f"{last} {' '.join(match['text'] for match in _DECORATION.finditer(stated) if match['text'])}"
     plain = re.sub(r"(?<=\d)\s+[A-Za-z][A-Za-z ]*$", "", last)
     value = rational(plain)
-    if value is None or value.denominator != 1 or _CHANGES_VALUE.search(shown) or "," in "".join(members):
+    if value is None or value.denominator != 1 or _is_changed(shown) or "," in "".join(members):
         return None
     if any(other is not None and other != value for other in map(rational, members)):
         return None  # "24 = 25"
     return str(value.numerator)
+
+
+def _is_changed(shown: str) -> bool:
+    """Whether words or letters beside an integer make another number of it: "dozen", "at least", "x"."""
+    words = re.findall(r"(?<![A-Za-z\\])[A-Za-z]{2,}", shown)
+    return bool(_VARIABLE.search(shown) or qualifiers(shown)) or any(map(changes_behind, words))
 
 
 def _last_stated(text: str, start: int, *, complete: bool) -> str | None:
@@ -166,32 +175,30 @@ _ENDED = re.compile(
 def _may_be_cut(rest: str) -> bool:
     """Whether the value behind a cue reaches the text's end, so that more of it may have followed."""
     rest = rest[lead.end() :] if (lead := _LEAD.match(rest)) else rest
-    formula = _FORMULA.match(rest)
+    formula = FORMULA.match(rest)
     if formula:
-        while (joint := _JOINT.match(rest, formula.end())) and (
-            following := _FORMULA.match(rest, joint.end())
-        ):
+        while (joint := JOINT.match(rest, formula.end())) and (following := FORMULA.match(rest, joint.end())):
             formula = following
-        return bool(_JOINT.fullmatch(rest, formula.end()))
+        return bool(JOINT.fullmatch(rest, formula.end()))
     sentence = first_sentence(rest)
     if sentence != rest or _ENDED.search(rest):
         return False
     if _STARTS_WITH_NUMBER.match(sentence):
-        return not _CLAUSE_END.search(sentence)
-    formulas = list(_FORMULA.finditer(sentence))
+        return not CLAUSE_END.search(sentence)
+    formulas = list(FORMULA.finditer(sentence))
     return not formulas or (formulas[-1].end() < len(sentence.rstrip()) and sentence.count("$") % 2 == 1)
 
 
 def _value(rest: str) -> str | None:
     """The answer that stands at the beginning of what follows a cue."""
-    rest = rest.partition("</answer>")[0]
+    rest = in_symbols(rest.partition("</answer>")[0])
     rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
     sentence = first_sentence(rest).replace("**", "").replace("__", "").strip()
-    return _leading_formulas(rest) or _leading_number(sentence) or _in_sentence(sentence)
+    return leading_formulas(rest) or _leading_number(sentence) or _in_sentence(sentence)
 
 
 def _leading_number(sentence: str) -> str | None:
-    return _plain(_CLAUSE_END.sub("", sentence)) if _STARTS_WITH_NUMBER.match(sentence) else None
+    return plain(clause(sentence)) if _STARTS_WITH_NUMBER.match(sentence) else None
 
 
 def _in_sentence(sentence: str) -> str | None:
@@ -200,9 +207,11 @@ def _in_sentence(sentence: str) -> str | None:
         return None
     if number := _ENDS_IN_NUMBER.search(sentence):
         return number[1]
-    if formula := _last_formulas(sentence):
-        return _whole(formula)
-    words = _plain(_CLAUSE_END.sub("", sentence))
+    if _QUALIFIED.match(sentence):
+        return plain(clause(sentence))
+    if FORMULA.search(sentence):
+        return whole(last_formulas(sentence) or "")
+    words = plain(clause(sentence))
     if not words or is_expression(words):
         return words
     is_prose = len(words.split()) > MAX_WORDS or _NOT_ANSWERS.search(words) or sentence.endswith((":", "?"))
@@ -210,50 +219,20 @@ def _in_sentence(sentence: str) -> str | None:
     return None if is_prose or is_range else words
 
 
-def _leading_formulas(rest: str) -> str | None:
-    """The formula at the very start, with those that a comma, "and" or "or" joins to it, and a percent sign or unit behind."""
-    match = _FORMULA.match(rest)
-    if match is None:
-        return None
-    parts = [_content(match)]
-    while (joint := _JOINT.match(rest, match.end())) and (following := _FORMULA.match(rest, joint.end())):
-        match = following
-        parts.append(_content(match))
-    value = _whole(", ".join(parts))
-    return f"{value}\\%" if value and re.match(r"\s*(?:\\?%|percent)", rest[match.end() :]) else value
-
-
-def _content(match: re.Match[str]) -> str:
-    return next(group for group in match.groups() if group is not None).strip()
-
-
-def _whole(value: str) -> str | None:
-    """The value, unless it was cut off, or is a box that was (or an empty one)."""
-    value = re.sub(r"(?:(?<!\.)[.]|[,;])+$", "", value.strip())
-    return None if not value or _CUT_OFF.search(value) or "\\boxed" in value else value
-
-
-def _plain(value: str) -> str | None:
-    value = value.strip().strip('`"').rstrip(".,;:!* ").strip()
-    if value.count("$") % 2 and not re.match(r"[-+]?\s*\\?\$\s*\d[\d,.]*(?:\s|$)", value):
-        return None  # an unclosed formula
-    if value.count("$") > 1:
-        value = _FORMULA.sub(_content, value)
-    return _whole(value)
-
-
 def _conclusion(text: str) -> str | None:
     if refuses(text):
         return None
-    blocks = paragraphs(text)
+    blocks = paragraphs(text[-TAIL:])
     while blocks and all(_CLOSERS.search(sentence) for sentence in sentences(blocks[-1])):
         blocks.pop()
     if not blocks:
         return None
     block = blocks[-1]
-    display = [match for match in _FORMULA.finditer(block) if match["display"] or match["bracket"]]
+    display = [match for match in FORMULA.finditer(block) if match["display"] or match["bracket"]]
     if display and not re.search(r"\w", block[display[-1].end() :]):
-        return _whole(_content(display[-1]))
+        return whole(last_formulas(block) or "")
+    if lines := closing_lines(inlined("\n".join(blocks[-_MAX_BLOCKS:]))):
+        return whole(lines)
     for sentence in reversed(sentences(block)):
         if not _CLOSERS.search(sentence):
             return _closing_value(without_aside(affirmed(sentence.strip())))
@@ -266,29 +245,24 @@ def _closing_value(sentence: str) -> str | None:
         _CONCLUDES.search(sentence) or _ENDS_IN_NUMBER.search(sentence) or is_bare
     ):
         return None
-    return next((value for value in _closing_values(sentence) if value), None)
+    value = next((value for value in _closing_values(sentence) if value), None)
+    is_said = _CONCLUDES.search(sentence) and re.search(r"(?<![A-Za-z])\d", sentence)
+    return value or (_said(sentence) if is_said else None)
+
+
+def _said(sentence: str) -> str | None:
+    """What the sentence says of its subject, where its number is but a part of that: "less than 4"."""
+    return plain(re.split(r"\b(?:is|are|be|equals?)\s", inlined(sentence))[-1])
 
 
 def _closing_values(sentence: str) -> Iterator[str | None]:
     bold = [match[1] for match in _BOLD.finditer(sentence) if re.search(r"\d|\\", match[1])]
-    sources = [bold[-1]] if bold else []
+    sources = [bold[-1]] if len(bold) == 1 else []
+    sentence = in_symbols(sentence)
     for source in [*sources, _APPROXIMATELY.sub("", sentence), sentence]:
         if number := _ENDS_IN_NUMBER.search(source):
             yield number[1]
-        if formula := _last_formulas(source):
-            yield _whole(formula)
+        if FORMULA.search(source):
+            yield whole(last_formulas(source) or "")
         else:
-            yield _whole(closing_expression(source) or "")
-            if numbers := _LAST_NUMBER.findall(source.replace("$", "")):
-                yield numbers[-1]
-
-
-def _last_formulas(sentence: str) -> str | None:
-    """The last formula of a sentence, with those before it that a comma, "and" or "or" joins to it."""
-    found = list(_FORMULA.finditer(sentence))
-    if not found:
-        return None
-    first = len(found) - 1
-    while first and _JOINT.fullmatch(sentence, found[first - 1].end(), found[first].start()):
-        first -= 1
-    return joined([_content(match).rstrip(".,;") for match in found[first:]])
+            yield last_value(source)

@@ -13,31 +13,42 @@ behind the answer is taken for it. Courtesies, denials, refusals and closing asi
 
 Behind a cue or in a box an unevaluated expression, a range, a list or an alternative comes back whole ("18 + 2", "16 or 18",
 "18:30"), never its first number: `number_equal` evaluates the first and finds the others equal to nothing. Scales are
-multiplied out ("18 million", "70k").
+multiplied out ("18 million", "70k", "18 dozen"), and operations in words are read ("9 twice", "half of 36"; `spoken.py`).
 """
 
 # ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
 
-from llmbench.answers.closing import CLOSERS, affirmed, refuses, without_aside
-from llmbench.answers.stated import Cue, boxes, cues, is_cut, is_retracted
+from llmbench.answers.closing import CLOSERS, TAIL, affirmed, refuses, without_aside
+from llmbench.answers.spoken import arithmetic, changes_behind
+from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
+from llmbench.equivalence.words import numeral
 
 _MAX_LENGTH = 60
 """Characters; a longer run of digits is no answer."""
 _NUMBER = re.compile(
     r"(?<![A-Za-z_\d.,^])(?P<sign>(?<![\d)%])[-+])?\s?(?:\$|€|£|¥)?\s?(?P<second>-)?"
     r"(?P<value>\d+\s\d+/\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?(?:\s?/\s?\d+(?:\.\d+)?)?|\.\d+)"
-    r"(?P<scale>\s?(?:thousand|million|billion|trillion)\b|[kK]\b)?"
+    r"(?P<scale>\s{0,3}(?:dozen|hundred|thousand|million|billion|trillion)\b|[kK]\b)?"
 )
-_SCALES = {"k": 10**3, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {
+    "dozen": 12,
+    "hundred": 100,
+    "k": 10**3,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
 _VALUE = r"[-+]?\s?[$€£¥(]*\s?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)[)%]*"
 _SEVERAL = re.compile(
     rf"\s*(?:{_VALUE}(?:\s*[-+*/×÷·^–—]\s*{_VALUE}|\s*\bx\s*{_VALUE}|:\d\d|\s*,?\s*\b(?:or|to|and)\s+(?:maybe\s+|perhaps\s+)?{_VALUE})+"
     rf"|{_VALUE}(?:\s*[,;]\s*(?:and\s+|or\s+)?{_VALUE})+(?=[\s)\].!]*$))"
 )
+_ARITHMETIC = re.compile(rf"(?<![\w.,]){_VALUE}(?:(?:\s*[+*×÷·^]\s*|\s[-–/x]\s){_VALUE})+")
 _EITHER = re.compile(
     rf"(?:\bbetween|\beither|\bfrom)\s+{_VALUE}[^.!?]*?\b(?:and|or|to)\s+{_VALUE}", re.IGNORECASE
 )
@@ -62,9 +73,14 @@ _MACROS = (
     (re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"\1/\2"),
     (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)\s?(?=\d{3})"), ","),
     (re.compile(r"\\times|\\cdot"), "*"),
+    (
+        re.compile(r"(?<![\d.,/])(?<!\d )(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d/]| [\d/]|[.,]\d{3})"),
+        r"\1\2\3",
+    ),  # "1 450"
     (re.compile(r"\\\$"), "$"),
     (re.compile(r"\\[,;:! ()\[\]]|[{}]|\\%|\\boxed|\\left|\\right"), " "),
 )
+_MAX_WORDS = 6
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 
 
@@ -81,15 +97,17 @@ def stated_number(text: str) -> str | None:
 
 def _stated(text: str, *, complete: bool = True) -> str | None:
     kept = [box for box in boxes(text) if not is_retracted(text, box) and (complete or not is_cut(text, box))]
-    found = [(box.start, _in_box(box.content)) for box in kept]
-    found += [
-        (cue.end, _behind_cue(_unlisted(text, cue)))
+    stated: list[tuple[int, Box | Cue]] = [(box.start, box) for box in kept]
+    stated += [
+        (cue.end, cue)
         for cue in cues(text)
         if complete or cue.end + len(cue.rest) < len(text) or not _may_be_cut(cue.rest)
     ]
-    return next(
-        (number for _, number in sorted(found, reverse=True, key=lambda item: item[0]) if number), None
+    numbers = (
+        _in_box(found.content) if isinstance(found, Box) else _behind_cue(_unlisted(text, found))
+        for _, found in sorted(stated, reverse=True, key=lambda item: item[0])
     )
+    return next((number for number in numbers if number), None)
 
 
 def _unlisted(text: str, cue: Cue) -> str:
@@ -112,23 +130,27 @@ def _may_be_cut(rest: str) -> bool:
 
 
 def _simple(text: str) -> str:
+    text = arithmetic(text)
     for pattern, replacement in _MACROS:
         text = pattern.sub(replacement, text)
     return text
 
 
-def _numbers(text: str) -> list[str]:
+def _numbers(text: str, *, dozens: bool = True) -> list[str]:
+    """The numbers of a text; without `dozens` these count as one, since "84 / 12 = 7 dozen" answers how many dozens there are."""
     found = []
     for match in _NUMBER.finditer(_LIST_NUMBER.sub(" ", text)):
+        scale = (match["scale"] or "").strip().lower()
+        scale = "" if scale == "dozen" and not dozens else scale
         sign = "-" if (match["sign"] == "-") != (match["second"] == "-") else ""
         if len(match["value"]) <= _MAX_LENGTH:
-            found.append(sign + _scaled(re.sub(r"\s*/\s*", "/", match["value"]), match["scale"]))
+            found.append(sign + _scaled(re.sub(r"\s*/\s*", "/", match["value"]), scale))
     return found
 
 
-def _scaled(value: str, scale: str | None) -> str:
+def _scaled(value: str, scale: str) -> str:
     number = rational(value) if scale else None
-    return value if number is None or scale is None else str(number * _SCALES[scale.strip().lower()])
+    return value if number is None else str(number * _SCALES[scale])
 
 
 def _several(text: str) -> str | None:
@@ -151,7 +173,20 @@ def _in_box(content: str) -> str | None:
     if start and (several := _several(content[start.start() :])):
         return several
     numbers = _numbers(f" {content}")
-    return numbers[0] if numbers else None
+    return numbers[0] if numbers else _named(content)
+
+
+def _named(text: str) -> str | None:
+    """The number that words at the text's start name: "eighteen apples"."""
+    words = re.findall(r"[A-Za-z]+(?:-[A-Za-z]+)?", text)[:_MAX_WORDS]
+    for count in range(len(words), 0, -1):
+        number = numeral(" ".join(words[:count]))
+        if number and re.match(r"[\s*]*" + r"\W+".join(words[:count]), text):
+            behind = " ".join(words[count:])
+            if scale := _SCALES.get("".join(words[count : count + 1]).lower()):
+                return str(int(number) * scale)
+            return None if behind.startswith("of") or changes_behind(behind) else number
+    return None
 
 
 def _behind_cue(rest: str) -> str | None:
@@ -164,6 +199,8 @@ def _behind_cue(rest: str) -> str | None:
     rest = _joined_sign(rest[lead.end() :] if lead else rest)
     if re.match(r"[-+]?\s?[$€£¥]?\s?-?\.?\d", rest):
         return _first(rest)
+    if named := _named(first_sentence(rest)):
+        return named
     if _EITHER.match(rest):
         return first_sentence(rest).strip(" .!*")
     if len(sentences(rest)) > 1 and not re.search(r"\d", first_sentence(rest)):
@@ -184,7 +221,9 @@ def _first(text: str) -> str | None:
 def _equated(sentence: str) -> str | None:
     """What the sentence's last equation gives, where nothing but its units follow ("9 + 6 = 15 liters out of the 24")."""
     _, equals, rest = sentence.rpartition("=")
-    numbers = _numbers(f" {rest}")
+    numbers = _numbers(f" {rest}", dozens=False)
+    if equals and (found := _ARITHMETIC.match(rest.lstrip())):
+        return _several(found[0])
     return (
         numbers[0]
         if equals and numbers and not re.search(r",\s|[;:]|\b(?:so|and|then|which|left|remain\w*)\b", rest)
@@ -193,15 +232,36 @@ def _equated(sentence: str) -> str | None:
 
 
 def _last(text: str) -> str | None:
-    for written in reversed(sentences(_LIST_NUMBER.sub(" ", _simple(text)))):
+    for written in reversed(sentences(_LIST_NUMBER.sub(" ", _simple(text[-TAIL:])))):
         if CLOSERS.search(written):
             continue
         if (said := affirmed(written)) != written and not re.search(r"\d", said):
             return None
         sentence = without_aside(said)
-        numbers = _numbers(sentence.replace("**", ""))
+        numbers = _numbers(sentence.replace("**", ""), dozens=False)
         if numbers:
-            bold = [number for match in _BOLD.finditer(sentence) for number in _numbers(f" {match[1]}")]
+            bold = [
+                number
+                for match in _BOLD.finditer(sentence)
+                for number in _numbers(f" {match[1]}", dozens=False)
+            ]
             is_heading = sentence.rstrip(" *").endswith(":")
-            return bold[-1] if bold and not is_heading else (_equated(sentence) or numbers[-1])
+            return (
+                bold[-1]
+                if bold and not is_heading
+                else (_equated(sentence) or _calculated(sentence) or numbers[-1])
+            )
     return None
+
+
+def _calculated(sentence: str) -> str | None:
+    """The sum or product that the sentence's last number is part of, behind other words."""
+    sentence = sentence.replace("**", "")
+    found = list(_ARITHMETIC.finditer(sentence))
+    if (
+        not found
+        or not re.search(r"\w", sentence[: found[-1].start()])
+        or re.search(r"\d", sentence[found[-1].end() :])
+    ):
+        return None
+    return _several(found[-1][0].strip(" ()"))

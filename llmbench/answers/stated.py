@@ -6,11 +6,11 @@ A statement is where it stands and what stands there. Which kinds count, and in 
 # ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llmbench.answers import languages
-from llmbench.answers.suppositions import is_supposed
+from llmbench.answers.suppositions import is_mistake, is_supposed
 from llmbench.equivalence.rational import rational
 
 
@@ -44,15 +44,24 @@ _BEFORE = 30
 _ALTERNATIVE = re.compile(r"\}[\s$\\)\]]*,?\s*n?or\b[\s$\\(\[]*$", re.IGNORECASE)
 _MAX_CONNECTOR = 60
 _DENIED_BOX = re.compile(
-    r"(?:\b(?:not|never|rather\s+than|instead\s+of)|n't|\\neq?|≠)[\s$*\\(\[]*$", re.IGNORECASE
+    r"(?:\b(?:not|never|unlike|(?:rather|other|different)\s+(?:than|from)|(?:instead|in\s+place)\s+of|(?:as\s+)?opposed\s+to|in\s+contrast\s+to)"
+    r"|n't|\\neq?|≠)[\s$*\\(\[]*$",
+    re.IGNORECASE,
 )
-_SIGN = re.compile(r"(?:\$|\\\(|\\\[|=|\\approx)\s*(?P<sign>-|\\pm|±)\s*$")
+_SPACE = r"(?:\s|\\[,;:! ]|\\quad(?![A-Za-z])|\{\})*"
+_SIGN = re.compile(
+    rf"(?:\$|\\\(|\\\[|=|\\approx){_SPACE}(?P<sign>-|\\pm|±){_SPACE}\Z"
+    rf"|(?:^(?P<starting>-)|(?:=|:|\b(?:is|are|be|equals))[ \t]*(?P<outside>-|\\pm|±)[ \t]*)(?:\$\$?|\\\(|\\\[){_SPACE}\Z",
+    re.MULTILINE,
+)
+"""A sign before a box, within the formula or outside it; a dash with a space at the start of a line is that of a list."""
 
 
 def boxes(text: str) -> list[Box]:
     r"""All closed boxes that hold something, outermost first where they nest; `\boxed 5` counts, an unclosed box does not.
 
-    A sign directly before a box (`$-\boxed{5}$`) is part of it. A box behind "not" is denied, and left out.
+    A sign directly before a box (`$-\boxed{5}$`, `-$\boxed{5}$`) is part of it. A box behind "not" is denied, and left out; so is
+    what a mistake leads to ("A common mistake gives $\boxed{6}$."), if a box stands before it.
     """
     found: list[Box] = []
     closers = closing_braces(text)
@@ -66,19 +75,20 @@ def boxes(text: str) -> list[Box]:
         before = text[max(0, box.start - _BEFORE) : box.start]
         is_empty = _PLACEHOLDERS.fullmatch(box.content) and not _SYMBOLS.fullmatch(box.content)
         is_denied = _DENIED_BOX.search(before) or (is_denied and _ALTERNATIVE.search(before))
-        if not is_empty and not is_denied:
+        if not is_empty and not is_denied and not (found and is_mistake(text, box.start)):
             found.append(_signed(box, before))
         position = box.end
     return found
 
 
 def _signed(box: Box, before: str) -> Box:
-    sign = _SIGN.search(before)
-    if sign is None:
+    match = _SIGN.search(before)
+    if match is None:
         return box
+    sign = match["sign"] or match["starting"] or match["outside"]
     is_sum = re.search(r"(?<=[^\s(\[{^])\s*[-+]", box.content)
     content = f"({box.content})" if is_sum else box.content
-    return Box(box.start, box.end, f"{sign['sign']} {content}" if "m" in sign["sign"] else f"-{content}")
+    return Box(box.start, box.end, f"-{content}" if sign == "-" else f"{sign} {content}")
 
 
 def _braced_box(text: str, match: re.Match[str], closers: Mapping[int, int]) -> Box | None:
@@ -133,12 +143,11 @@ def is_cut(text: str, box: Box) -> bool:
     return box.end == len(text) and not text.endswith("}")
 
 
-def last_boxed(text: str) -> Box | None:
-    r"""The last closed box; boxes joined by "and", "or" or a comma are parts of one answer.
+def last_boxed(text: str, found: Sequence[Box]) -> Box | None:
+    r"""The last of these boxes of the text; boxes joined by "and", "or" or a comma are parts of one answer.
 
     Two forms of one number ("$\boxed{15\frac{39}{40}}$, or $\boxed{\frac{639}{40}}$") are one answer: the last.
     """
-    found = boxes(text)
     if not found:
         return None
     last = found[-1]
@@ -165,7 +174,7 @@ _VERB = (
     rf"|['’]s\b(?=\s)|[:=]|(?<![A-Za-z])(?:{languages.IS}))"
 )
 CUE = re.compile(
-    rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>(?:(?!\banswer)[^\n.!?:=]){{0,90}}?)\s*{_VERB}[\s:*_]*"
+    rf"(?<![A-Za-z])(?:{_NOUN})(?P<gap>(?:(?!(?<![A-Za-z])(?:{_NOUN}))[^\n.!?:=]){{0,90}}?)\s*{_VERB}[\s:*_]*"
     r"|(?m:^)[#*_ \t>]{0,12}(?:the\s+)?(?:final\s+|correct\s+)?answer[*_ \t:]{0,12}\n\s*"
     r"|(?m:^)[ \t]*####(?!#)[ \t]*(?=[^\s#*])"
     r"|<(?:final[_ -]?)?(?:answer|ans|choice)>\s*"

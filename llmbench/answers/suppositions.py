@@ -47,6 +47,12 @@ _REPORTED = re.compile(
     rf"|(?:{NOT})\s*的?\s*$",
     re.IGNORECASE,
 )
+_MISTAKE = re.compile(
+    r"\b(?:mistake|misconception|trap|error)s?\s+(?:(?:here|that|which|people|students)\s+)*(?:\w+\s+)?(?:gives?|yields?|produces?|leads?\s+to|results?\s+in|(?:is|would\s+be)(?=[\s$:\\(]*$))"
+    r"|\b(?:mistakenly|incorrectly|wrongly|erroneously|naively|na[iï]ve|tempt(?:ed|ing)|forget(?:s|ting)?)\b"
+    r"|\b(?:wrong|incorrect|false|mistaken)\s+(?:answer|value|result|choice|solution)\b",
+    re.IGNORECASE,
+)
 _CONDITION_BEHIND = re.compile(
     r"(?:(?!\b(?:because|since|as)\b)[^.!?;\n]){0,60}?\b(?:if|unless|were|had|provided|when|only)\b",
     re.IGNORECASE,
@@ -94,6 +100,11 @@ def is_supposed(text: str, start: int, end: int) -> bool:
     ):
         return True
     return bool(_WOULD.search(text, start, end) and _CONDITION_BEHIND.match(text[end : end + WINDOW]))
+
+
+def is_mistake(text: str, position: int) -> bool:
+    """Whether what stands there is what a mistake leads to: "a common mistake gives"."""
+    return bool(_MISTAKE.search(clause_before(text, position)))
 
 
 def is_limited(text: str, start: int, end: int) -> bool:

@@ -11,11 +11,20 @@ _REASONING_TAGS = re.compile(
     re.IGNORECASE,
 )
 _END_OF_TURN = re.compile(
-    r"(?:<\|(?:im_end|eot_id|endoftext|end|return|end_of_text)\|>|</s>|<eos>|<end_of_turn>)\Z"
+    r"(?:<\|(?:im_end|eot_id|endoftext|end|return|end_of_text)\|>|<｜end▁of▁sentence｜>|</s>|<eos>|<end_of_turn>)\Z"
 )
 
 _OTHER_TURN = re.compile(
-    r"<\|(?:im_start|im_end|eot_id|endoftext|end_of_text|start_header_id|user|return)\|>|<(?:start|end)_of_turn>"
+    r"<[|｜](?:im_start|im_end|eot_id|endoftext|end_of_text|start_header_id|user|return|begin▁of▁sentence|end▁of▁sentence)[|｜]>"
+    r"|<(?:start|end)_of_turn>|</s>|<eos>|\[/?INST\]|^[ \t]*(?:###[ \t]*)?(?:Human|User)[ \t]*:|^###[ \t]*Instruction\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NEXT_QUESTION = re.compile(
+    r"^[ \t]*[#*]{0,4}[ \t]*(?:(?:Question|Problem|Exercise)(?:[ \t]*#?\d+)?[ \t]*[:.]|Q\d*[ \t]*:)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ANSWERED = re.compile(
+    r"\banswer(?:[ \t]+is\b|[ \t*]*:)|\\(?:boxed|fbox)\b|^####[ \t]*\S", re.IGNORECASE | re.MULTILINE
 )
 
 # Full-width forms stand 0xFEE0 above ASCII (Unicode block U+FF00); the rest are marks that models use as ASCII.
@@ -23,7 +32,7 @@ _FULL_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F)}
 _MARKS = str.maketrans("。、【】「」『』\u00a0\u2009\u202f\u3000−‐‑∶", '.,[]""""    ---:')
 _TRANSLATION = {**_FULL_WIDTH, **_MARKS, 0x200B: None, 0xFEFF: None}
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?:[*_\"')\]$]|\\[\])])*\s+|\n")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\\!)(?:[*_\"')\]$]|\\[\])])*\s+|\n")
 
 
 def strip_thinking(text: str) -> str:
@@ -79,8 +88,14 @@ def _without_channels(text: str) -> str:
 
 
 def _first_turn(text: str) -> str:
-    """The text up to the control token behind which another turn begins ("<|im_start|>user"), if anything stands before one."""
-    return next((turn for turn in _OTHER_TURN.split(text) if turn.strip()), text)
+    """The text up to where another turn begins: a control token ("<|im_start|>user"), "Human:", a question behind an answer.
+
+    What stands before the first turn that says something does not count.
+    """
+    turn = next((turn for turn in _OTHER_TURN.split(text) if turn.strip()), text)
+    answered = _ANSWERED.search(turn)
+    question = _NEXT_QUESTION.search(turn, answered.end()) if answered else None
+    return turn[: question.start()] if question else turn
 
 
 def prepare(text: str) -> str:
