@@ -10,8 +10,8 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ import hydra
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult
@@ -67,7 +68,7 @@ class Invocation:
     sittings: list[SweepSitting] = field(default_factory=list)  # of a sweep; the last is this call
     multirun: bool = False
     sweep_folder: Path | None = None
-    directory: Path = field(default_factory=Path.cwd)  # where the command was typed
+    directory: Path = Path()  # where the command was typed
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
     began: float = field(default_factory=lambda: time.monotonic() - clock.since_start())
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
@@ -250,10 +251,13 @@ def config_folder() -> Path:
 
 def register() -> None:
     """Makes the schema, the launcher and the resolvers known to Hydra; harmless when repeated."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="llmbench_schema", node=Config)
     sweep.register_launcher()
     SourcesRegistry.instance().types["file"] = CheckedFiles
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
+    OmegaConf.register_new_resolver(
+        "llmbench.folder", lambda name: re.sub(r"[/\s]+", "-", str(name)), replace=True
+    )
     OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 
@@ -361,6 +365,17 @@ def _check_sweep(arguments: Sequence[str]) -> None:
             )
 
 
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Puts the Hydra of a program that calls this aside, since there is one a process, and back at the end."""
+    shared = GlobalHydra.instance()
+    theirs, shared.hydra = shared.hydra, None
+    try:
+        yield
+    finally:
+        shared.hydra = theirs
+
+
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The settings that a command line with these overrides would give; for use as a library.
 
@@ -370,7 +385,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     register()
     given = arguments.read(overrides, config_folder())
     try:
-        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+        with _own_hydra(), hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
             composed = hydra.compose("config", overrides=for_hydra(given))
     except LlmbenchError:
         raise
@@ -380,6 +395,18 @@ def compose(overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(messages.explain_composition(error, config_folder())) from error
     messages.refuse_additions(given, config_folder())
     return from_hydra(composed)
+
+
+def _working_directory() -> Path:
+    """Where the command was typed.
+
+    Raises:
+        RunError: The folder is gone.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise RunError("The working directory was deleted; change into one that exists.") from error
 
 
 def _text(arguments: Sequence[str]) -> Sequence[str]:
@@ -395,6 +422,8 @@ def _text(arguments: Sequence[str]) -> Sequence[str]:
 
 def main(typed_arguments: Sequence[str] | None = None, *, ends: bool = False) -> int:
     """Runs the command line and returns the exit status; with `ends` the process is about to end."""
+    if not ends:  # a program's call: what it did before is no part of the run
+        clock.restart()
     with redirect_stdout(unfailing(sys.stdout)), redirect_stderr(unfailing(sys.stderr)), as_interrupts():
         invocation = Invocation(list(sys.argv[1:] if typed_arguments is None else typed_arguments), ends=ends)
         try:
@@ -412,7 +441,8 @@ def _main(invocation: Invocation) -> int:
         )
         return 1
     try:
-        commandline.refuse_interpolation(str(Path.cwd()), f"The working directory {Path.cwd()}")
+        here = invocation.directory = _working_directory()
+        commandline.refuse_interpolation(str(here), f"The working directory {here}")
         given = commandline.expand(_text(invocation.arguments))
         invocation.arguments = arguments.read(_text(given), config_folder())
     except (LlmbenchError, OSError) as error:
@@ -475,8 +505,9 @@ def _status(invocation: Invocation) -> int:
     except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
         if not (invocation.multirun and any(job.error for job in invocation.jobs)):  # otherwise it was said
             refused = isinstance(error, ConfigError | OnlyErrorsError)  # and would be again
-            said = "" if refused else _goes_on(invocation, results=True)
-            messages.complain(_sentence(error, invocation) + said)
+            sentence = _sentence(error, invocation)
+            said = "" if refused or "resume=" in sentence else _goes_on(invocation, results=True)
+            messages.complain(sentence + said)
         return 1
     return 1 if any(job.error for job in invocation.jobs) else 0
 

@@ -6,7 +6,6 @@ run itself. They import what grading needs while the model loads, and end with l
 
 import importlib
 import logging
-import multiprocessing
 import os
 import resource
 import signal
@@ -26,7 +25,7 @@ from pebble import ProcessExpired, ProcessPool
 from llmbench.benchmarks.base import Module, import_module, score
 from llmbench.ending import deferred
 from llmbench.errors import GradingError
-from llmbench.processes import blocked_sigint, end_with_parent
+from llmbench.processes import Spawning, blocked_sigint, end_with_parent
 from llmbench.records import FinishReason, Outcome, Sample, Score
 
 log = logging.getLogger(__name__)
@@ -132,7 +131,7 @@ class Grader(Generic[Ticket]):
         return self
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = Spawning()
         with deferred(), blocked_sigint(), _one_thread():
             self._pool = ProcessPool(
                 self._workers, initializer=_prepare, initargs=(self._modules,), context=context

@@ -10,6 +10,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process, resource_tracker, util
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+from typing import Any
 
 VARIABLE = "LLMBENCH_PID"
 """Tells the processes of an engine which process they must not outlive."""
@@ -66,6 +70,25 @@ def followed() -> Iterator[None]:
     finally:
         sys.modules["__main__"] = main
         os.environ.pop(VARIABLE)
+
+
+class _Spawned(SpawnProcess):
+    """A process that does not import this program's main module: a script without `if __name__ == "__main__":` would run again there."""
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: ANN401, N802 - as multiprocessing has it
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")  # of no file
+        try:
+            return SpawnProcess._Popen(process_obj)  # noqa: SLF001 - what a context overrides
+        finally:
+            sys.modules["__main__"] = main
+
+
+class Spawning(SpawnContext):
+    """Starts such processes."""
+
+    Process = _Spawned
 
 
 _following = set[int]()

@@ -77,8 +77,6 @@ class Regraded:
 def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
     """Grades a run's journal again, in worker processes, and writes the new files beside the old ones.
 
-    A program that calls this needs the usual `if __name__ == "__main__":`, since the workers are spawned.
-
     Args:
         folder: The run's folder; the run need not have finished.
         workers: How many processes; by default what fits the machine.

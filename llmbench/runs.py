@@ -102,7 +102,7 @@ def _list(arguments: Sequence[str] | None) -> None:
     parser.add_argument("--limit", metavar="N", type=_count, help="at most so many")
     parser.add_argument("--json", action="store_true", help="print JSON; what was not measured is null")
     chosen = parser.parse_args(arguments)
-    found = list_runs(*chosen.folders)
+    found = list_runs(*(folder.removeprefix("runs_dir=") for folder in chosen.folders))
     kept = [
         run
         for run in found

@@ -79,7 +79,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
         show_prompts(config, Terminal())
         return None
     try:
-        with captured(folder / LOG, config.log_level) as (out, err), listening() as stop:
+        with captured(folder / LOG, config.log_level) as (out, err), listening(err.fileno()) as stop:
             terminal = Terminal(out, err)
             if again:
                 said = f"In {folder} a run ended before it had begun; this one begins there."

@@ -30,17 +30,27 @@ SIGNALLED = 128
 
 
 @contextmanager
-def listening() -> Iterator[Stop]:
-    """Handles the signals while the context lasts; only in the main thread, as signals are."""
+def listening(descriptor: int = 2) -> Iterator[Stop]:
+    """Handles the signals while the context lasts; only in the main thread, as signals are.
+
+    Args:
+        descriptor: Leads to the person, who is told of the first signal at once.
+    """
     stop = Stop()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if stop.signal_number is not None:
             leave(SIGNALLED + number)
+        _announce(descriptor)
         if not stop.listening:
             raise Interrupted(number)
         stop.signal_number = number
 
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # a program's own thread: it handles signals itself
+        yield stop
+        return
     heard = [n for n in ENDING if signal.getsignal(n) != signal.SIG_IGN]  # nohup has SIGHUP ignored
     before = {number: signal.signal(number, handle) for number in heard}
     own, theirs = socket.socketpair()
@@ -54,6 +64,14 @@ def listening() -> Iterator[Stop]:
         for number, handler in before.items():
             signal.signal(number, handler)
         theirs.close()  # which ends the thread
+
+
+def _announce(descriptor: int) -> None:
+    """Says at once that the run ends: dropping what is in flight may take seconds. To the descriptor, as handlers must."""
+    with suppress(OSError):
+        os.write(
+            descriptor, b"\nllmbench: ending the run; what is finished is kept. Once more leaves at once.\n"
+        )
 
 
 def _watch(wakeup: socket.socket) -> None:

@@ -388,6 +388,10 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         RunError: The folder holds no run, or a file of it cannot be read.
     """
     folder = Path(folder)
+    if (folder / BEGUN).is_file():
+        jobs = sorted(job.parent.name for job in folder.glob(f"*/{MANIFEST}"))
+        there = f", such as {folder / jobs[0]}" if jobs else ""
+        raise RunError(f"{folder} holds a sweep; its runs are in the folders below{there}.")
     killed = not os.path.lexists(folder / SUMMARY) and (folder / MANIFEST).is_file()
     summary = {} if killed else read_object(folder / SUMMARY, Summary)
     manifest = read_object(folder / MANIFEST, Manifest)

@@ -21,8 +21,13 @@ class _Unfailing:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with suppress(*REFUSALS):
+        try:
             self._stream.write(text)
+        except UnicodeEncodeError as error:  # PYTHONIOENCODING=latin-1, a locale of long ago
+            with suppress(*REFUSALS):
+                self._stream.write(text.encode(error.encoding, "replace").decode(error.encoding))
+        except REFUSALS:
+            pass
         return len(text)
 
     def flush(self) -> None:
