@@ -101,13 +101,19 @@ def in_symbols(text: str) -> str:
 
 
 def changes_behind(text: str) -> bool:
-    """Whether the words at the text's start make another value of a number before them: "dozen", "more than x"."""
+    """Whether the words at the text's start make another value of a number before them: "dozen", "more than x".
+
+    "$10 more than Susan" answers how much more it is.
+    """
+    if compared := _COMPARED.match(text):
+        return re.compile(_BEHIND).match(text, compared.end()) is not None
     words = re.match(r"\s*((?:or|and)?\s*(?:(?:a|one)\s+)?(?!pairs?\b)([A-Za-z]{2,})(?:\s+[a-z]+)?)", text)
     return words is not None and (
         bool(qualifiers(words[1])) or split_unit(f"1\\text{{ {words[2]}}}")[0] != "1"
     )
 
 
+_COMPARED = re.compile(r"\s*(?:more|less|fewer|greater|larger|smaller|higher|lower)\s+than\s+", re.IGNORECASE)
 _OF = re.compile(
     r"(?:\bthan(?:\s+or\s+equal\s+to)?|\b(?:logarithm|factorial|exponential|(?:co)?sine|tangent|multiple|divisor|percent)\s+of)[\s$(]*$",
     re.IGNORECASE,
