@@ -52,14 +52,20 @@ def clause(sentence: str) -> str:
     if found is None:
         return sentence
     said, behind = sentence[: found.start()], found[0]
-    concluded = _CONCLUDED.search(behind)
-    value = concluded["value"].strip(" .") if concluded else ""
-    if not concluded or not is_expression(inlined(value)):
+    value = _concluded(behind)
+    if value is None:
         return said
     is_listed = re.match(r"\s*;\s*(?!so|thus|hence|therefore)", behind)
     if is_listed:
         return f"{said}, {value}" if ("=" in said) == ("=" in value) else said
     return value
+
+
+def _concluded(explanation: str) -> str | None:
+    """The value that an explanation ends in: "8" of ", so 8"."""
+    found = _CONCLUDED.search(explanation)
+    value = found["value"].strip(" .") if found else ""
+    return value if is_expression(inlined(value)) else None
 
 
 def leading_formulas(rest: str) -> str | None:
@@ -73,7 +79,7 @@ def leading_formulas(rest: str) -> str | None:
         parts.append(_content(match))
     sentence, behind = first_sentence(rest), first_sentence(rest[match.end() :]).replace("**", "")
     if len(sentence) > match.end() and (
-        _GOES_ON.match(behind) or _PART_OF.match(behind) or changes_behind(behind)
+        _GOES_ON.match(behind) or _PART_OF.match(behind) or changes_behind(behind) or _concluded(behind)
     ):
         return plain(clause(inlined(sentence.replace("**", ""))))
     value = whole(", ".join(parts))

@@ -22,14 +22,14 @@ _BEHIND = rf"(?={_OPENING}\s*[-−]?\s*(?:\.?\d|{_LETTER}|[√π]|\\(?!mathbb|te
 """What a value begins with."""
 _BETWEEN = {
     "plus|added to": "+",
-    "minus": "-",
+    "minus|less": "-",
     r"times|multiplied by": r"\\cdot",
     r"divided by": "/",
-    r"(?:raised )?to the (?:power(?: of)?)": "^",
+    r"raised to(?: the)?(?: power(?: of)?)?|to the power(?: of)?": "^",
 }
 _JOINING = {
     r"over|out of": "/",
-    r"(?:is )?to(?!\s+\w+\s+(?:decimal|significant|digit|place))": ":",
+    r"against|versus|(?:is )?to(?!\s+\w+\s+(?:decimal|significant|digit|place))": ":",
     "as well as|and also|along with|together with|and then": "and",
     "or else|or possibly|or maybe|or perhaps|or alternatively|or instead|alternatively": "or",
     r"equals|is equal to": "=",
@@ -77,6 +77,8 @@ _ARITHMETIC = _rules(
 _JOINTS = _rules(
     [
         *_between(_JOINING),
+        (r"(\d+)\$? choose \$?(\d+)\b", r"\\binom{\1}{\2}"),
+        (rf"{_BEFORE}[ \t]+mod(?:ulo)?[ \t]+(?:\$(\d+)\$|(\d+))", r" \\pmod{\1\2}"),
         (r"(?<![\d.,/])(\d+\$?) in (?=\$?\d+(?![\d,/]|\.\d))", r"\1 / "),  # "a chance of 1 in 3"
     ]
 )
