@@ -129,10 +129,11 @@ remove_venv() {
     rm -rf .venv.old.*
 }
 
-# install_for_programs: bubblewrap, in which benchmarks of programs run them, and patch, the last of the commands that SWE-bench tries.
+# install_for_programs: bubblewrap and libseccomp, in which benchmarks of programs run them, and patch, the last of the commands that SWE-bench tries.
 install_for_programs() {
     local -a missing=()
     command -v bwrap >/dev/null || missing+=(bubblewrap)
+    [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) == *libseccomp.so.2* ]] || missing+=(libseccomp2)
     command -v patch >/dev/null || missing+=(patch)
     [[ ${#missing[@]} -gt 0 ]] || return 0
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
@@ -140,8 +141,8 @@ install_for_programs() {
         if apt-get install -qq -y "${missing[@]}" >/dev/null 2>&1; then return; fi
         if apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y "${missing[@]}" >/dev/null 2>&1; then return; fi
     fi
-    say "Note: ${missing[*]} not installed. Without bubblewrap, LiveCodeBench, HumanEval and SWE-bench's tests cannot run here;" \
-        "without patch, SWE-bench's patches are tried with git alone. Debian: apt-get install ${missing[*]}; Fedora: dnf install ${missing[*]}."
+    say "Note: ${missing[*]} not installed. Without bubblewrap and libseccomp, LiveCodeBench, HumanEval and SWE-bench's tests cannot run here;" \
+        "without patch, SWE-bench's patches are tried with git alone. Debian: apt-get install ${missing[*]}; Fedora: dnf install ${missing[*]/libseccomp2/libseccomp}."
 }
 
 # install_browser: tests open reports in Chromium, and say so where they cannot.

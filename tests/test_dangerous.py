@@ -14,9 +14,10 @@ ALLOWED = {
     # A pickled text, the form in which LiveCodeBench's private tests come; `find_class` refuses every class and function.
     ("benchmarks/livecodebench.py", "pickle"),
     # Programs that a model wrote are what this process inside the sandbox is for.
-    ("sandbox/inside.py", "exec"),
-    ("sandbox/inside.py", "compile"),
-    ("sandbox/inside.py", "__import__"),
+    ("sandbox/inside/job.py", "exec"),
+    ("sandbox/inside/job.py", "compile"),
+    ("sandbox/inside/main.py", "exec"),
+    ("sandbox/inside/main.py", "__import__"),
     # Both loaders are safe ones: with libyaml, or without.
     ("files.py", "yaml.load"),
     # A setting of the user's, false unless asked for.

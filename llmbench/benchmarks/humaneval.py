@@ -20,7 +20,7 @@ from llmbench.data import Row, text_of
 from llmbench.records import Outcome, Result, Sample, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
 from llmbench.sandbox.box import BrokenBoxError, printable
-from llmbench.sandbox.inside import decode, encode
+from llmbench.sandbox.inside.values import decode, encode
 
 COLUMNS: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)

@@ -1,5 +1,7 @@
 """Running code that nobody trusts: in bubblewrap (or Docker), with limits, and with verdicts as data."""
 
-from llmbench.sandbox.box import Box, Limits, Program, Ran, Status, check, choose, chosen, preload
+from llmbench.sandbox.box import Box, check, preload
+from llmbench.sandbox.records import Limits, Program, Ran, Status
+from llmbench.sandbox.start import choose, chosen
 
 __all__ = ["Box", "Limits", "Program", "Ran", "Status", "check", "choose", "chosen", "preload"]

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox, with nothing but the standard library: `main` answers jobs, each of which becomes a `job`."""

@@ -1,0 +1,155 @@
+"""What a job's own process does: it takes limits on, runs the program or the call, and says how that ended."""
+
+import atexit
+import builtins
+import contextlib
+import gc
+import json
+import linecache
+import math
+import os
+import resource
+import signal
+import sys
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .values import decode, encode
+
+WHY_CHARACTERS = 300
+SOLUTION = "solution.py"
+"""The name that a program is run under."""
+Job = Mapping[str, Any]
+
+
+def become(job: Job, given: int, out: int, said: int) -> None:
+    """Becomes the job; never returns."""
+    try:
+        os.setsid()
+        said_at = 100
+        os.dup2(said, said_at)
+        os.dup2(given, 0)
+        os.dup2(out, 1)
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.closerange(3, said_at)
+        os.closerange(said_at + 1, 256)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        _limit(job)
+        _open_streams()
+        itself = os.getpid()
+        told = _do(job)
+        if os.getpid() != itself:  # a process that the job forked
+            os._exit(0)
+        data = json.dumps(told).encode()
+        while data:
+            data = data[os.write(said_at, data) :]
+    except BaseException:  # noqa: BLE001 - nothing may return from here
+        os._exit(1)
+    os._exit(0)
+
+
+def _open_streams() -> None:
+    """Opens the standard streams as Python does on a pipe: line ends stay as they are."""
+    for name, number, mode, errors in (
+        ("stdin", 0, "r", "surrogateescape"),
+        ("stdout", 1, "w", "replace"),
+        ("stderr", 2, "w", "replace"),
+    ):
+        stream = open(number, mode, encoding="utf-8", errors=errors, newline="\n", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _limit(job: Job) -> None:
+    seconds = math.ceil(job["cpu_s"])
+    limits = {
+        resource.RLIMIT_CPU: (seconds, seconds + 1),
+        resource.RLIMIT_AS: (job["memory_bytes"],) * 2,
+        resource.RLIMIT_FSIZE: (job["file_bytes"],) * 2,
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_NOFILE: (256, 256),
+        resource.RLIMIT_NPROC: (job["processes"],) * 2,
+    }
+    for which, (soft, hard) in limits.items():
+        now = resource.getrlimit(which)[1]
+        if now != resource.RLIM_INFINITY:
+            soft, hard = min(soft, now), min(hard, now)  # noqa: PLW2901
+        resource.setrlimit(which, (soft, hard))
+
+
+def _do(job: Job) -> dict[str, Any]:
+    """Compiles and executes, as `python solution.py` would; what it raises is told."""
+    scope = _module("__main__" if job.get("as_main", True) else "solution", job["code"])
+    try:
+        try:
+            code = compile(job["code"], scope["__file__"], "exec")
+        except (SyntaxError, ValueError, RecursionError) as error:
+            return {"status": "compile", "why": why(error)}
+        if job.get("header"):
+            exec(job["header"], scope)  # noqa: S102 - what this process is for
+        if "call" not in job:
+            with contextlib.suppress(SystemExit):
+                exec(code, scope)  # noqa: S102
+            _end_interpreter(scope)
+            return {"status": "done"}
+        exec(code, scope)  # noqa: S102
+        value = _called(scope, job["call"], method_first=job["method_first"])(*decode(job["arguments"]))
+        return {"status": "done", "value": encode(value)}
+    except MemoryError:
+        scope.clear()
+        gc.collect()
+        return {"status": "memory", "why": f"more than {job['memory_bytes'] >> 20} MiB"}
+    except BaseException as error:  # noqa: BLE001 - whatever it raises
+        return {"status": "raised", "why": why(error), "kind": type(error).__name__}
+
+
+def _module(name: str, code: str) -> dict[str, Any]:
+    """The names of a new module in the place where Python looks a program's own up: pickle and dataclasses do, by its name."""
+    module = types.ModuleType(name)
+    path = os.path.abspath(SOLUTION)  # noqa: PTH100 - of a file that is nowhere but in `linecache`
+    module.__dict__.update(__file__=path, __builtins__=builtins)
+    linecache.cache[path] = (len(code), None, code.splitlines(keepends=True), path)
+    sys.modules[name] = module
+    sys.argv = [SOLUTION]
+    return module.__dict__
+
+
+def _called(scope: Mapping[str, Any], name: str, *, method_first: bool) -> Callable[..., Any]:
+    """The function of this name, or the method of `Solution`; where there are both, `method_first` decides."""
+    owner = scope.get("Solution")
+    is_method = isinstance(owner, type) and hasattr(owner, name)
+    if is_method and (method_first or name not in scope):
+        return getattr(owner(), name)  # type: ignore[no-any-return, misc]
+    return scope[name]  # type: ignore[no-any-return]
+
+
+def _end_interpreter(scope: dict[str, Any]) -> None:
+    """Does what Python does at a program's end; leaving Python itself would take longer than most programs.
+
+    It waits for threads, runs the exit handlers, and lets go of the program's variables: files write what they hold.
+    """
+    threading = sys.modules.get("threading")
+    for step in (getattr(threading, "_shutdown", None), atexit._run_exitfuncs, _flush):  # noqa: SLF001 - Python's own steps
+        if step is not None:
+            with contextlib.suppress(BaseException):
+                step()
+    for name in [name for name in scope if name != "__builtins__"]:
+        scope[name] = None
+    _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.__stdout__):
+        with contextlib.suppress(BaseException):
+            stream.flush()  # type: ignore[union-attr] # a program may have put None there
+
+
+def why(error: BaseException) -> str:
+    """The error in one line."""
+    with contextlib.suppress(BaseException):
+        return traceback.format_exception_only(type(error), error)[-1].strip()[:WHY_CHARACTERS]
+    return type(error).__name__
