@@ -39,9 +39,10 @@ _OPERATOR = (
     r"(?:[-+*/^×÷·=<>≤≥±∪∩]|:(?=\S)|(?<=\s):|\\(?:cdot|times|div|pm|cup|cap|leq?|geq?|neq?)(?![A-Za-z]))"
 )
 _GOES_ON = re.compile(
-    rf"\s*(?:{_OPERATOR}|\bof\b)\s*(?:[$\d√π]|\.\d|\\(?!\))|[a-zA-Z](?![A-Za-z])|\((?!\s*[A-Za-z]{{2}}))|[A-Za-z\d]|\s*(?:(?:\\?%|percent)\s+of|plus|minus|(?:divided|multiplied)\s+by|raised\s+to)\s|\s*(?:(?<!\\)\$|\\[(\[])|!\."
+    rf"\s*(?:{_OPERATOR})\s*(?:[$\d√π]|\.\d|\\(?!\))|[a-zA-Z](?![A-Za-z])|\((?!\s*[A-Za-z]{{2}}))|[A-Za-z\d]|\s*(?:plus|minus|(?:divided|multiplied)\s+by|raised\s+to)\s|\s*(?:(?<!\\)\$|\\[(\[])|!\."
 )
 """What makes a formula before it a part of a larger one: an operator with a value, a letter without a space, another formula."""
+_PART_OF = re.compile(r"\s*(?:\\?%|percent)?\s+of\s+(?:[$\d]|\\|[b-z](?![A-Za-z]))")
 _OPERATED = re.compile(rf"(?:[\d$)}}\]]|\b[A-Za-z])\s*{_OPERATOR}\s*$|[\d)]\s*$")
 
 
@@ -51,14 +52,20 @@ def clause(sentence: str) -> str:
     if found is None:
         return sentence
     said, behind = sentence[: found.start()], found[0]
-    concluded = _CONCLUDED.search(behind)
-    value = concluded["value"].strip(" .") if concluded else ""
-    if not concluded or not is_expression(inlined(value)):
+    value = _concluded(behind)
+    if value is None:
         return said
     is_listed = re.match(r"\s*;\s*(?!so|thus|hence|therefore)", behind)
     if is_listed:
         return f"{said}, {value}" if ("=" in said) == ("=" in value) else said
     return value
+
+
+def _concluded(explanation: str) -> str | None:
+    """The value that an explanation ends in: "8" of ", so 8"."""
+    found = _CONCLUDED.search(explanation)
+    value = found["value"].strip(" .") if found else ""
+    return value if is_expression(inlined(value)) else None
 
 
 def leading_formulas(rest: str) -> str | None:
@@ -71,7 +78,9 @@ def leading_formulas(rest: str) -> str | None:
         match = following
         parts.append(_content(match))
     sentence, behind = first_sentence(rest), first_sentence(rest[match.end() :]).replace("**", "")
-    if len(sentence) > match.end() and (_GOES_ON.match(behind) or changes_behind(behind)):
+    if len(sentence) > match.end() and (
+        _GOES_ON.match(behind) or _PART_OF.match(behind) or changes_behind(behind) or _concluded(behind)
+    ):
         return plain(clause(inlined(sentence.replace("**", ""))))
     value = whole(", ".join(parts))
     return f"{value}\\%" if value and re.match(r"\s*(?:\\?%|percent)", rest[match.end() :]) else value

@@ -181,11 +181,12 @@ def _named(text: str) -> str | None:
     words = re.findall(r"[A-Za-z]+(?:-[A-Za-z]+)?", text)[:_MAX_WORDS]
     for count in range(len(words), 0, -1):
         number = numeral(" ".join(words[:count]))
-        if number and re.match(r"[\s*]*" + r"\W+".join(words[:count]), text):
-            behind = " ".join(words[count:])
+        match = re.match(r"[\s*]*" + r"\W+".join(words[:count]), text)
+        if number and match:
             if scale := _SCALES.get("".join(words[count : count + 1]).lower()):
                 return str(int(number) * scale)
-            return None if behind.startswith("of") or changes_behind(behind) else number
+            behind = text[match.end() :]
+            return None if re.match(r"\W*of\b", behind) or changes_behind(behind) else number
     return None
 
 

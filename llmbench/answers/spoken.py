@@ -22,14 +22,14 @@ _BEHIND = rf"(?={_OPENING}\s*[-−]?\s*(?:\.?\d|{_LETTER}|[√π]|\\(?!mathbb|te
 """What a value begins with."""
 _BETWEEN = {
     "plus|added to": "+",
-    "minus": "-",
+    "minus|less": "-",
     r"times|multiplied by": r"\\cdot",
     r"divided by": "/",
-    r"(?:raised )?to the (?:power(?: of)?)": "^",
+    r"raised to(?: the)?(?: power(?: of)?)?|to the power(?: of)?": "^",
 }
 _JOINING = {
     r"over|out of": "/",
-    r"(?:is )?to(?!\s+\w+\s+(?:decimal|significant|digit|place))": ":",
+    r"against|versus|(?:is )?to(?!\s+\w+\s+(?:decimal|significant|digit|place))": ":",
     "as well as|and also|along with|together with|and then": "and",
     "or else|or possibly|or maybe|or perhaps|or alternatively|or instead|alternatively": "or",
     r"equals|is equal to": "=",
@@ -77,6 +77,8 @@ _ARITHMETIC = _rules(
 _JOINTS = _rules(
     [
         *_between(_JOINING),
+        (r"(\d+)\$? choose \$?(\d+)\b", r"\\binom{\1}{\2}"),
+        (rf"{_BEFORE}[ \t]+mod(?:ulo)?[ \t]+(?:\$(\d+)\$|(\d+))", r" \\pmod{\1\2}"),
         (r"(?<![\d.,/])(\d+\$?) in (?=\$?\d+(?![\d,/]|\.\d))", r"\1 / "),  # "a chance of 1 in 3"
     ]
 )
@@ -101,13 +103,19 @@ def in_symbols(text: str) -> str:
 
 
 def changes_behind(text: str) -> bool:
-    """Whether the words at the text's start make another value of a number before them: "dozen", "more than x"."""
+    """Whether the words at the text's start make another value of a number before them: "dozen", "more than x".
+
+    "$10 more than Susan" answers how much more it is.
+    """
+    if compared := _COMPARED.match(text):
+        return re.compile(_BEHIND).match(text, compared.end()) is not None
     words = re.match(r"\s*((?:or|and)?\s*(?:(?:a|one)\s+)?(?!pairs?\b)([A-Za-z]{2,})(?:\s+[a-z]+)?)", text)
     return words is not None and (
         bool(qualifiers(words[1])) or split_unit(f"1\\text{{ {words[2]}}}")[0] != "1"
     )
 
 
+_COMPARED = re.compile(r"\s*(?:more|less|fewer|greater|larger|smaller|higher|lower)\s+than\s+", re.IGNORECASE)
 _OF = re.compile(
     r"(?:\bthan(?:\s+or\s+equal\s+to)?|\b(?:logarithm|factorial|exponential|(?:co)?sine|tangent|multiple|divisor|percent)\s+of)[\s$(]*$",
     re.IGNORECASE,

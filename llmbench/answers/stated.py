@@ -45,7 +45,7 @@ _ALTERNATIVE = re.compile(r"\}[\s$\\)\]]*,?\s*n?or\b[\s$\\(\[]*$", re.IGNORECASE
 _MAX_CONNECTOR = 60
 _DENIED_BOX = re.compile(
     r"(?:\b(?:not|never|unlike|(?:rather|other|different)\s+(?:than|from)|(?:instead|in\s+place)\s+of|(?:as\s+)?opposed\s+to|in\s+contrast\s+to)"
-    r"|n't|\\neq?|≠)[\s$*\\(\[]*$",
+    r"|n't|\\neq?|≠)(?:\s+the)?[\s$*\\(\[]*$",
     re.IGNORECASE,
 )
 _SPACE = r"(?:\s|\\[,;:! ]|\\quad(?![A-Za-z])|\{\})*"
