@@ -210,6 +210,10 @@ def cannot_write(folder: Path, error: OSError) -> RunError:
     return RunError(f"The run's folder {folder} cannot be written ({error.strerror}); {way_out}")
 
 
+LAST_TOKENS = 6
+"""Of a prompt, shown one by one: where it ends decides how the model goes on."""
+
+
 def show_prompts(config: Config, terminal: Terminal) -> None:
     """Prints exactly what the model would get, for the first samples of each benchmark; loads no model."""
     find = partial(find_checkpoint, to_run=False)
@@ -234,6 +238,8 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
             f"── {name} {sample_id}: {len(asked.ids)} tokens, then at most {sampling.max_tokens}, stop {list(sampling.stop)}, gold {asked.sample.target!r}"
         )
         terminal.text(asked.text)
+        ends = " ".join(map(repr, tokenizer.pieces(asked.ids[-LAST_TOKENS:])))
+        terminal.say(f"The last of its tokens: {ends}")
 
 
 def _say_profile(config: Config, terminal: Terminal) -> None:

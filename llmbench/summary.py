@@ -31,7 +31,7 @@ class Rates:
         no_answer: No answer was found, truncated ones included.
         error: The engine or the grader failed, time-outs included.
         limited: Reached the token limit before an answer, whether or not it was then asked for.
-        repeating: Nothing but one short piece over and over, or tokens without any text.
+        repeating: Nothing but one short piece over and over, or no text at all.
     """
 
     truncated: float
@@ -350,10 +350,12 @@ _SOME_TOKENS = 8
 
 def _repeats_itself(result: Result) -> bool:
     """Whether a model wrote one piece over and over from the beginning, as one with broken weights does."""
-    if not result.completions or result.completions[0].output_tokens < _SOME_TOKENS:
+    if not result.completions or result.completions[0].finish_reason is FinishReason.ABORT:
         return False
-    text = result.completions[0].text
-    return not text.strip() or _ONE_PIECE.fullmatch(text[:BEGINNING]) is not None
+    first = result.completions[0]
+    if not first.text.strip():
+        return first.stop_string is None
+    return first.output_tokens >= _SOME_TOKENS and _ONE_PIECE.fullmatch(first.text[:BEGINNING]) is not None
 
 
 def _times(results: Sequence[Result]) -> dict[str, Distribution]:

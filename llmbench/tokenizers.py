@@ -30,6 +30,9 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens, but with those that mark thinking."""
 
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token, special tokens too."""
+
     def remarks(self, options: Mapping[str, Any]) -> list[str]:
         """Sentences about what the chat template does with its options, the date and system prompts."""
 
@@ -115,6 +118,10 @@ class HubTokenizer:
             while len(ids) > len(plain) and plain and ids[-len(plain) :] != plain:
                 ids.pop()
         return tuple(ids)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token, special tokens too."""
+        return [str(self.hub.decode([token], skip_special_tokens=False)) for token in ids]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text as generated, without special tokens other than those that mark thinking."""

@@ -119,6 +119,8 @@ def test_prompts_are_shown_without_leaving_anything(tmp_path: Path, smollm2: Pat
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("<|im_start|>assistant") == 2
+    assert done.stdout.count("The last of its tokens: ") == 2
+    assert r"'<|im_start|>' 'ass' 'istant' '\n'" in done.stdout
     assert "\nA. " in done.stdout
     assert not list((tmp_path / "runs").iterdir())
 

@@ -3,9 +3,11 @@
 import os
 import shlex
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -84,6 +86,20 @@ def test_names_that_nothing_can_take_are_refused(
         assert "use another name" in said
         assert said.count("\n") == 1
         monkeypatch.chdir(folder)
+
+
+def test_a_resumed_run_writes_the_date_of_its_first_day(tmp_path: Path) -> None:
+    folder = tmp_path / "dated"
+    assert main([*FAKE, f"hydra.run.dir={folder}"]) == 0
+    config = folder / "config.yaml"
+    today = yaml.safe_load(config.read_text())["model"]["template_date"]
+    assert today == datetime.now().astimezone().date().isoformat()
+    config.write_text(config.read_text().replace(today, "2024-02-29"))
+    journal = folder / "samples.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    assert main([f"resume={folder}"]) == 0
+    assert yaml.safe_load(config.read_text())["model"]["template_date"] == "2024-02-29"
+    assert len(journal.read_text().splitlines()) == 12
 
 
 @pytest.mark.parametrize("name", ["José", "a=b", "a (b) & c, d#e", "it's", "[1]"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -425,6 +426,24 @@ def test_a_large_model_is_not_taken_to_the_cpu_unasked(monkeypatch: pytest.Monke
     check_machine(compose([*settings, "engine.device=cpu"]))
     with pytest.raises(EngineError, match="No NVIDIA GPU"):
         check_machine(compose([*settings, "engine.device=cuda"]))
+
+
+def test_tensors_that_are_missing_are_not_made_up(smollm2: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(smollm2, folder)
+    with (folder / "model.safetensors").open("r+b") as file:  # as long a name: the header keeps its length
+        header = file.read(1 << 20)
+        place = header.index(b"model.norm.weight")
+        file.seek(place)
+        file.write(b"model.norx.weight")
+    engine = TransformersEngine(
+        compose([*ON_CPU]), Checkpoint(str(folder), None, local=True, folder=str(folder))
+    )
+    engine.prepare()
+    with pytest.raises(
+        EngineError, match=r"lack model\.norm\.weight; such a model would answer with random numbers"
+    ):
+        engine.load(WORK, lambda _: None)
 
 
 def test_what_cannot_be_loaded_is_one_sentence(smollm2: Path) -> None:

@@ -72,6 +72,33 @@ def test_the_default_run_scores_a_real_model(tmp_path: Path, smollm2: Path) -> N
     assert run.summary["memory"]["peak_rss_bytes"] > 200 << 20
 
 
+def with_thinking_token(smollm2: Path, folder: Path, word: str = "the") -> Path:
+    """The embedded checkpoint, which writes a special token "</think>" in the place of a frequent word."""
+    shutil.copytree(smollm2, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    for weights in smollm2.glob("*.safetensors"):
+        (folder / weights.name).symlink_to(weights)
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    vocabulary, merges = content["model"]["vocab"], content["model"]["merges"]
+    piece = f"Ġ{word}"
+    number = vocabulary["</think>"] = vocabulary.pop(piece)
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    content["model"]["merges"] = [pair for pair in pairs if piece not in (*pair, "".join(pair))]
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    content["added_tokens"].append({"id": number, "content": "</think>", "special": True, **flags})
+    path.write_text(json.dumps(content))
+    return folder
+
+
+def test_special_tokens_that_end_thinking_are_in_the_texts(tmp_path: Path, smollm2: Path) -> None:
+    model = with_thinking_token(smollm2, tmp_path / "model")
+    done = python("-m", "llmbench", f"model.path={model}", "limit=2", "early_stopping=off", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    texts = [result.text for result in load_run(only_run(tmp_path)).results]
+    assert any("</think>" in text for text in texts)
+    assert not any("<|im_end|>" in text for text in texts)
+
+
 def test_several_benchmarks_share_one_engine(tmp_path: Path, shared_data: Path) -> None:
     done = python(
         "-m",

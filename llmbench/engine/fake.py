@@ -34,6 +34,10 @@ class WordTokenizer:
         """The turns, a role and its content each."""
         return "".join(f"<{message.role}>\n{message.content}\n" for message in messages) + "<assistant>\n"
 
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The words."""
+        return [self._words[number] for number in ids]
+
     def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - as above
         """Nothing: there is no template."""
         return []
