@@ -4,6 +4,7 @@
 """
 
 import logging
+import os
 import shlex
 import sys
 import threading
@@ -145,6 +146,8 @@ def run(  # noqa: PLR0913 - all but two are optional
                 restarts=restarts,
                 origin=origin,
             )
+    if terminal is None:  # a program's call, whose output is its own
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
     config, said = complete(config, pool.engines.find_checkpoint)
     for sentence in said:

@@ -99,6 +99,18 @@ def test_special_tokens_that_end_thinking_are_in_the_texts(tmp_path: Path, smoll
     assert not any("<|im_end|>" in text for text in texts)
 
 
+def test_a_programs_own_output_is_all_that_it_prints(tmp_path: Path, smollm2: Path) -> None:
+    assert smollm2.is_dir()
+    script = (
+        "from pathlib import Path\nfrom llmbench import pipeline\nfrom llmbench.cli import compose\n"
+        "few = ['limit=2', 'benchmarks.arithmetic.max_tokens=8']\n"
+        "print(pipeline.run(compose(few), Path('run')).benchmarks['arithmetic'].n)\n"
+    )
+    done = python("-c", script, folder=tmp_path)
+    assert done.stdout == "2\n", done.stderr
+    assert "INFO" not in done.stderr
+
+
 def test_several_benchmarks_share_one_engine(tmp_path: Path, shared_data: Path) -> None:
     done = python(
         "-m",

@@ -306,6 +306,7 @@ class VllmEngine:
             "disable_log_stats": False,  # otherwise requests carry no timing
             "enforce_eager": self._startup is Startup.eager,
             "skip_tokenizer_init": True,
+            "use_tqdm_on_load": False,
             "worker_cls": WORKERS[self._device],
         }
         if self._startup is Startup.graphs:
