@@ -85,7 +85,7 @@ _BARE = (
 )
 _SCALES = re.compile(
     r"\b(?:tenths|hundredths?|thousandths?|thirds|(?:four|fif|six|seven|eigh|nin)ths|(?:ten|thousand|million|billion|trillion|hundred|dozen|pair)s?"
-    r"|half|halves|gross|quarter|squared|cubed|sqrt|pi|factorial|negative|minus)\b",
+    r"|half|halves|gross|quarter|squared|cubed|sqrt|pi|factorial|negative|minus|subtracted|added|multiplied|divided)\b",
     re.IGNORECASE,
 )
 # Words before a number that change it.
