@@ -1,5 +1,10 @@
 """Memory that a sandboxed program holds outside its own: each kind has an end, and what ordinary programs hold does not count much."""
 
+import mmap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
@@ -173,6 +178,20 @@ def test_what_cannot_be_counted_is_not_there(what: str) -> None:
     ran = run(ABSENT[what])
     assert ran.status is Status.RUNTIME_ERROR, ran
     assert "Error" in ran.why
+
+
+def test_what_the_machine_shares_counts_only_for_who_may_share_it_too() -> None:
+    """What other programs share meanwhile is not a judge's that hides, nor of a program that shares nothing."""
+    code = f"{START}if HIDES: libc.prctl(4, 0, 0, 0, 0)\nprint(1, flush=True)\ntime.sleep(1)"
+    for hides, limits in ((True, replace(LIMITS, may_hide=True)), (False, LIMITS)):
+        with Box(limits) as opened, ThreadPoolExecutor() as thread:
+            opened.run(Program("print(1)"))
+            running = thread.submit(opened.run, Program(f"HIDES = {hides}\n{code}"))
+            time.sleep(0.3)
+            with mmap.mmap(-1, 2 * limits.memory_bytes) as shared:
+                for _ in range(2 * limits.memory_bytes // MIB):
+                    shared.write(bytes(MIB))
+                assert running.result().status is Status.DONE
 
 
 @pytest.mark.parametrize("what", ORDINARY)

@@ -20,6 +20,7 @@ class Limits:
         processes: How many at once, threads included.
         file_bytes: Size of one file; all files together share `disk_bytes`.
         output_bytes: Of standard output, or of a call's value.
+        may_hide: Whether a job's first process may hide its mappings: a judge in there that must not be read by what it judges.
     """
 
     cpu_s: float = 6.0
@@ -30,6 +31,7 @@ class Limits:
     file_bytes: int = 32 << 20
     disk_bytes: int = 64 << 20
     output_bytes: int = 16 << 20
+    may_hide: bool = False
 
 
 class Status(StrEnum):

@@ -17,7 +17,7 @@ from typing import Any
 
 from llmbench.errors import ConfigError
 from llmbench.sandbox.records import Limits
-from llmbench.sandbox.system_calls import join_new_keyring, seccomp_filter
+from llmbench.sandbox.system_calls import keyring_joiner, seccomp_filter
 
 KINDS = ("bwrap", "docker", "none")
 VARIABLE = "LLMBENCH_SANDBOX"
@@ -130,7 +130,7 @@ def start(kind: str, limits: Limits, seen: Sequence[Path]) -> "subprocess.Popen[
 
 def _prepare(kind: str) -> Callable[[], None]:
     """What the new process does before it becomes the sandbox's."""
-    join = join_new_keyring() if kind == "bwrap" else None
+    join = keyring_joiner() if kind == "bwrap" else None
 
     def prepare() -> None:
         os.nice(NICE)

@@ -52,7 +52,7 @@ SOCKET_TYPE = 0x0F
 OPTIONS = [
     *((socket.SOL_SOCKET, option) for option in (
         socket.SO_REUSEADDR, socket.SO_KEEPALIVE, socket.SO_BROADCAST, socket.SO_LINGER, socket.SO_REUSEPORT,
-        socket.SO_PASSCRED, 20, 21,  # SO_RCVTIMEO, SO_SNDTIMEO
+        socket.SO_PASSCRED, socket.SO_RCVTIMEO, socket.SO_SNDTIMEO,
     )),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY),
     (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY),
@@ -143,7 +143,7 @@ def seccomp_filter() -> bytes:
 
 
 @cache
-def join_new_keyring() -> Callable[[], object]:
+def keyring_joiner() -> Callable[[], object]:
     """What gives the calling process a new, empty session keyring in place of its parent's.
 
     Where the kernel has no keys or the user no room for one more, the filter alone keeps programs from keys.

@@ -20,6 +20,7 @@ LIMITS = Limits(
     processes=128,
     file_bytes=256 << 20,
     disk_bytes=1 << 30,
+    may_hide=True,
 )
 """Of one patch with its repository's tests."""
 _PROGRAM = """

@@ -84,7 +84,7 @@ def _watch(  # noqa: PLR0913, C901, PLR0912 - one loop over all that may end a j
     output, status, open_pipes = bytearray(), bytearray(), {out, said}
     over: tuple[str, str] | None = None
     ended: tuple[int, Any] | None = None
-    idle, memory, look = _Idle(child), Memory(), began + POLL_S
+    idle, memory, look = _Idle(child), Memory(child if job.get("may_hide") else None), began + POLL_S
     while True:
         ready, _, _ = select.select(list(open_pipes), [], [], POLL_S if open_pipes and not ended else 0)
         for pipe in ready:
