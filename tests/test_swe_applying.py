@@ -10,7 +10,7 @@ from llmbench import answers
 from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.base import score
 from llmbench.records import FinishReason
-from llmbench.swe import inside
+from llmbench.swe.inside import judge
 from llmbench.swe.judging import Verdict, verdict_of
 from tests.swe import OPTIONS
 
@@ -72,7 +72,7 @@ def judged(row: dict[str, Any], text: str) -> tuple[Verdict | None, str]:
 def applied(patch: str, folder: Path) -> tuple[Any, Any]:
     """Whether it applies, and with which command: what runs in the sandbox, here without one."""
     job = {"patch": patch, "files": json.loads(ROW["files"]), "test_patch": "", "tests": []}
-    found = inside.judge(job, folder)
+    found = judge.judge(job, folder)
     return found["applies"], found["applied_with"]
 
 
@@ -113,7 +113,7 @@ def test_a_patch_that_does_not_repair_is_not_resolved() -> None:
 def test_without_gnu_patch_the_reason_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None if name == "patch" else f"/usr/bin/{name}")
     job = {"patch": HEADER + HUNK + NEW, "files": json.loads(ROW["files"]), "test_patch": "", "tests": []}
-    found = inside.judge(job, tmp_path)
+    found = judge.judge(job, tmp_path)
     assert found["applies"] is False
     assert "patch is not installed here" in found["why"]
     clean = (tmp_path / "repository" / "pkg" / "mod.py").read_text()

@@ -52,6 +52,127 @@ def test_no_file_of_a_patch_steers_the_tests(case: str) -> None:
     assert verdict_of(found) is Verdict.UNRESOLVED
 
 
+PASSES = """
+import pytest
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    report.outcome = "passed"
+"""
+"""A plugin that has every test pass."""
+ENTRY_POINTS = "[pytest11]\nforger = forger\n"
+METADATA = "Metadata-Version: 2.1\nName: forger\nVersion: 1\n"
+SHADOW = "import calclib.stats\ncalclib.median = lambda values: 2.5\n"
+GUARDED = {
+    **ROWS[CALC],
+    "test_patch": "",
+    "PASS_TO_PASS": "[]",
+    "FAIL_TO_PASS": '["tests/test_stats.py::test_median_even"]',
+    "files": json.dumps({
+        **json.loads(ROWS[CALC]["files"]),
+        "tests/__init__.py": "",
+        "tests/helpers.py": "def same(found, expected):\n    assert found == expected\n",
+        "tests/test_stats.py": (
+            "import colorsys\nimport calclib\nfrom tests.helpers import same\n\n"
+            "def test_median_even():\n    same(calclib.median([4, 1, 3, 2]), 2.5)\n"
+        ),
+        "setup.cfg": "[tool:pytest]\npythonpath = lib\n",
+    }),
+}  # fmt: skip
+"""Its failing test is in a file that no test patch touches, with a helper beside it."""
+FORGED = {
+    "the test is emptied": {"tests/test_stats.py": "def test_median_even():\n    pass\n"},
+    "the test's helper is emptied": {"tests/helpers.py": "def same(*_):\n    pass\n"},
+    "a plugin by dist-info": {
+        "forger-1.dist-info/METADATA": METADATA, "forger-1.dist-info/entry_points.txt": ENTRY_POINTS, "forger.py": PASSES,
+    },
+    "a plugin by egg-info": {
+        "forger.egg-info/PKG-INFO": METADATA, "forger.egg-info/entry_points.txt": ENTRY_POINTS, "forger.py": PASSES,
+    },
+    "a module at the root in place of Python's": {"colorsys.py": SHADOW},
+    "a package at the root in place of Python's": {"colorsys/__init__.py": SHADOW},
+    "a module on the settings' path in place of Python's": {"lib/colorsys.py": SHADOW},
+    "a module beside the tests in place of Python's": {"tests/colorsys.py": SHADOW},
+    "a conftest in a folder": {"tests/conftest.py": PASSES},
+    "settings that load a plugin": {"pytest.ini": "[pytest]\naddopts = -p forger\n", "forger.py": PASSES},
+    "other settings": {"setup.cfg": "[tool:pytest]\npythonpath = .\naddopts = -p forger\n", "forger.py": PASSES},
+}  # fmt: skip
+
+
+def written(files: dict[str, str], old: dict[str, str]) -> str:
+    """A patch after which files hold this, whatever they held."""
+    return "".join(
+        (
+            f"--- a/{path}\n+++ b/{path}\n@@ -1,{len(before)} +1,{text.count(chr(10))} @@\n"
+            + "".join(f"-{line}\n" for line in before)
+            + "".join(f"+{line}\n" for line in text.splitlines())
+        )
+        if (before := old.get(path, "").splitlines())
+        else new_file(path, text)
+        for path, text in files.items()
+    )
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_no_patch_chooses_what_its_tests_are(case: str) -> None:
+    patch = written(FORGED[case], json.loads(GUARDED["files"]))
+    (row,) = swe_bench.load([GUARDED], OPTIONS, 0)
+    found = score(swe_bench, row, tagged(patch), FinishReason.STOP)
+    assert verdict_of(found) is Verdict.UNRESOLVED, found
+    both = score(swe_bench, row, tagged(ROWS[CALC]["patch"] + patch), FinishReason.STOP)
+    assert verdict_of(both) is Verdict.RESOLVED, both
+
+
+ORDINARY = {
+    "a package at the root named like Python's": {
+        "test/__init__.py": "", "test/test_x.py": "import test.test_x\n\ndef test_x():\n    assert __name__ == 'test.test_x'\n",
+    },
+    "a module at the root named like Python's": {
+        "colorsys.py": "x = 1\n", "tests/test_x.py": "import colorsys\n\ndef test_x():\n    assert colorsys.x == 1\n",
+    },
+    "a file found from the root": {"tests/test_x.py": "def test_x():\n    assert open('README.md').read()\n"},
+    "a helper beside the tests": {
+        "tests/helper.py": "x = 1\n", "tests/test_x.py": "import helper\n\ndef test_x():\n    assert helper.x == 1\n",
+    },
+    "a helper that git leaves out": {
+        ".gitignore": "local.py\n", "tests/local.py": "x = 1\n", "tests/test_x.py": "from local import x\n\ndef test_x():\n    assert x\n",
+    },
+    "a source folder, and a plugin by conftest": {
+        "src/pkg/__init__.py": "", "conftest.py": "import sys\nsys.path.insert(0, 'src')\npytest_plugins = ['extra']\n",
+        "extra.py": "import pytest\n\n@pytest.fixture\ndef one():\n    return 1\n", "tests/test_x.py": "import pkg\n\ndef test_x(one):\n    assert one\n",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ORDINARY)
+def test_ordinary_repositories_are_tested_as_they_are(case: str) -> None:
+    files = {**json.loads(ROWS[CALC]["files"]), **ORDINARY[case]}
+    tests = [f"{name}::test_x" for name in ORDINARY[case] if name.endswith("test_x.py")]
+    row = sample(CALC, files=json.dumps(files), PASS_TO_PASS=json.dumps(tests))
+    found = score(swe_bench, row, tagged(ROWS[CALC]["patch"]), FinishReason.STOP)
+    assert verdict_of(found) is Verdict.RESOLVED, found
+
+
+def test_a_doctest_stands_in_the_code_that_is_repaired() -> None:
+    code = 'def f():\n    """\n    >>> f()\n    2\n    """\n'
+    files = {
+        "pkg/__init__.py": "",
+        "pkg/doc.py": code,
+        "pytest.ini": "[pytest]\naddopts = --doctest-modules\n",
+    }
+    row = sample(
+        CALC,
+        files=json.dumps(files),
+        test_patch="",
+        FAIL_TO_PASS='["pkg/doc.py::pkg.doc.f"]',
+        PASS_TO_PASS="[]",
+    )
+    patch = written({"pkg/doc.py": f"{code}    return 2\n"}, files)
+    found = score(swe_bench, row, tagged(patch), FinishReason.STOP)
+    assert verdict_of(found) is Verdict.RESOLVED, found
+
+
 def test_a_patch_that_ends_the_process_has_not_passed() -> None:
     gold = ROWS[CALC]["patch"]
     body = "import os, signal\nos.kill(os.getppid(), 9)\nos._exit(0)\n"

@@ -4,7 +4,7 @@ Data: openai/openai_humaneval, split test.
 A row: {"task_id": "HumanEval/0", "prompt": "def has_close_elements(…", "entry_point": "has_close_elements",
 "canonical_solution": "    for idx, …", "test": "def check(candidate): …"}
 Protocol: zero-shot; the last closed fenced block with the function, else the function outside fences, else its body (the rules are
-in `llmbench/answers/function.py`); the data's `check` must pass, with 3 s of CPU time for all its calls (a call loads the program anew, which is not counted). `check` runs in a sandbox of its own and reaches the candidate,
+in `llmbench/answers/function.py`); the data's `check` must pass, with 3 s of CPU time for loading the program and all calls (each loads it anew, which counts once; arguments come when it is loaded). `check` runs in a sandbox of its own and reaches the candidate,
 in another, only by its arguments and values: a candidate cannot change what checks it.
 """
 
@@ -20,7 +20,7 @@ from llmbench.data import Row, text_of
 from llmbench.records import Outcome, Result, Sample, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
 from llmbench.sandbox.box import BrokenBoxError, printable
-from llmbench.sandbox.inside.values import decode, encode
+from llmbench.sandbox.inside.values import loads
 
 COLUMNS: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
@@ -35,7 +35,8 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
 TEXTS = ("prompt", "entry_point", "test")
 STORED = ("prompt", "entry_point", "test", "cpu_s")
-CALLS_S = 120.0
+CHECK_S, CALLS_S = 20, 120.0
+"""Of CPU time, and in any case, for the check to compare values and ask for more."""
 
 
 def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
@@ -85,43 +86,62 @@ def judged(sample: Sample, code: str) -> Judged:
         loaded = box.run(Program(code, as_main=False))
         if loaded.status is not Status.DONE:
             return Judged(Verdict(loaded.status.value), loaded.why)
-        return _checked(fields, code, box, loaded.cpu_s or 0.0)
+        candidate = Candidate(box, code, fields["entry_point"], loaded.cpu_s or 0.0)
+        for _ in range(2):
+            try:
+                return _checked(fields, candidate)
+            except BrokenBoxError as error:
+                why = str(error)
+        if candidate.called and box.works():
+            return Judged(Verdict.RUNTIME_ERROR, f"its value ends the check: {printable(why)}")
+        return Judged(Verdict.REFUSED, f"the check broke: {why}")
 
 
-def _checked(fields: Mapping[str, Any], code: str, box: Box, to_load_s: float) -> Judged:
-    """Lets the check run, and answers its calls with the candidate's values; loading, which each repeats, is not counted."""
+class Candidate:
+    """A program whose function is called: with what it took so far."""
+
+    def __init__(self, box: Box, code: str, name: str, load_s: float) -> None:
+        """Takes the program and what loading it took once."""
+        self._box, self._code, self._name = box, code, name
+        self.load_s, self.calls_s, self.called = load_s, 0.0, False
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU time: each call's own, and once the longest that loading took, which every call repeats."""
+        return self.load_s + self.calls_s
+
+    def call(self, arguments: Sequence[Any]) -> Ran:
+        """Loads the program anew and calls its function."""
+        ran = self._box.run(Program(self._code, call=self._name, arguments=arguments, method_first=False))
+        self.load_s = max(self.load_s, ran.load_s or 0.0)
+        self.calls_s += (ran.cpu_s or 0.0) - (ran.load_s or 0.0)
+        self.called = True
+        return ran
+
+
+def _checked(fields: Mapping[str, Any], candidate: Candidate) -> Judged:
+    """Lets the check run, and answers its calls with the candidate's values.
+
+    Raises:
+        BrokenBoxError: The sandbox of the check does not answer.
+    """
     helpers = f"{fields['prompt'].rstrip()}\n    pass\n"
-    spent, last = 0.0, Ran(Status.DONE)
-    with Box(box.limits) as checker:
-        try:
-            told = checker.ask(
-                {"checks": True, "header": helpers, "code": fields["test"], "name": fields["entry_point"]},
-                CALLS_S,
-            )
-            while "call" in told:
-                arguments = decode(told["call"])
-                last = box.run(
-                    Program(code, call=fields["entry_point"], arguments=arguments, method_first=False)
-                )
-                spent += max(0.0, (last.cpu_s or 0.0) - to_load_s)
-                if spent > fields["cpu_s"]:
-                    return Judged(
-                        Verdict.TIME_LIMIT, f"more than {fields['cpu_s']:g} s of CPU time", cpu_s=spent
-                    )
-                told = checker.ask(
-                    {
-                        "status": "done" if last.status is Status.DONE else "ended",
-                        "value": encode(last.value),
-                    },
-                    CALLS_S,
-                )
-        except BrokenBoxError as error:
-            return Judged(Verdict.REFUSED, f"the check broke: {error}")
+    check = {"checks": True, "header": helpers, "code": fields["test"], "name": fields["entry_point"]}
+    candidate.calls_s, last = 0.0, Ran(Status.DONE)
+    with Box() as checker:
+        told = checker.ask({**check, "cpu_s": CHECK_S, "memory_bytes": checker.limits.memory_bytes}, CALLS_S)
+        while "call" in told:
+            last = candidate.call(loads(told["call"]))
+            if candidate.cpu_s > fields["cpu_s"]:
+                why = f"more than {fields['cpu_s']:g} s of CPU time"
+                return Judged(Verdict.TIME_LIMIT, why, cpu_s=candidate.cpu_s)
+            status = "done" if last.status is Status.DONE else "ended"
+            told = checker.ask({"status": status, "value": last.encoded}, CALLS_S)
     if told.get("status") == "done":
-        return Judged(Verdict.PASSED, cpu_s=spent)
+        return Judged(Verdict.PASSED, cpu_s=candidate.cpu_s)
     if told.get("status") == "ended":
-        return Judged(Verdict(last.status.value), last.why, cpu_s=spent)
-    return Judged(Verdict.WRONG_ANSWER, printable(str(told.get("why", ""))), cpu_s=spent)
+        return Judged(Verdict(last.status.value), last.why, cpu_s=candidate.cpu_s)
+    return Judged(Verdict.WRONG_ANSWER, printable(str(told.get("why", ""))), cpu_s=candidate.cpu_s)
 
 
 def equal(sample: Sample, answer: str) -> bool:

@@ -20,12 +20,13 @@ from typing import Any, Self
 
 from llmbench.errors import ConfigError
 from llmbench.sandbox import alone
-from llmbench.sandbox.inside.values import decode
+from llmbench.sandbox.inside.values import dumps, loads
 from llmbench.sandbox.records import Limits, Program, Ran, Status
 from llmbench.sandbox.start import CURE, chosen, require, start
 
 START_S, ANSWER_S = 30.0, 30.0
 """For a box to start, and for it to answer beyond a job's own limit, on a machine that is busy."""
+WHY_CHARACTERS = 300
 
 _STATUS = {
     "done": Status.DONE, "compile": Status.COMPILE_ERROR, "raised": Status.RUNTIME_ERROR, "died": Status.RUNTIME_ERROR,
@@ -50,7 +51,7 @@ class Box:
         self._kind = chosen()
         self._folders = tuple(folders)
         self._process = start(self._kind, self.limits, self._folders)
-        self._buffer, self._ready = b"", False
+        self._buffer, self._ready, self._began = b"", False, False
 
     def __enter__(self) -> Self:
         return self
@@ -71,21 +72,43 @@ class Box:
             return self._run(program, limits)
 
     def _run(self, program: Program, limits: Limits) -> Ran:
-        unused = not self._ready
+        """Runs it, in a new sandbox again where the first one broke. What breaks two that work otherwise is the program's own failure."""
+        for _ in range(2):
+            unused, self._began = not self._ready, False
+            try:
+                return self._asked(program, limits)
+            except BrokenBoxError as error:
+                why = str(error)
+                self._restart()
+            if not self._began and not unused:  # unused, it may have ended with the thread that opened it
+                return Ran(Status.REFUSED, f"the sandbox broke: {why}")
+        if self._began and self.works():
+            return Ran(Status.RUNTIME_ERROR, f"it ends its sandbox: {printable(why)}")
+        return Ran(Status.REFUSED, f"the sandbox broke: {why}")
+
+    def _asked(self, program: Program, limits: Limits) -> Ran:
+        limit_s = limits.wall_s + ANSWER_S
+        arguments = dumps(list(program.arguments))
+        self.ask(program.job(limits), limit_s)
+        self._began = True
+        told = self._receive(limit_s)
+        if "loaded" in told:
+            self.send({"arguments": arguments})
+            told = self._receive(limit_s)
+        if not told.get("clean"):
+            self._restart()
+        return ran_of(told)
+
+    def works(self) -> bool:
+        """Whether it runs a program that does nothing."""
         try:
-            return ran_of(self.ask(program.job(limits), limits.wall_s + ANSWER_S))
-        except BrokenBoxError as error:
+            return self._asked(Program(""), self.limits).status is Status.DONE
+        except BrokenBoxError:
             self._restart()
-            if not unused:
-                return Ran(Status.REFUSED, f"the sandbox broke: {error}")
-        try:  # it had never run anything: it may have ended with the thread that opened it
-            return ran_of(self.ask(program.job(limits), limits.wall_s + ANSWER_S))
-        except BrokenBoxError as error:
-            self._restart()
-            return Ran(Status.REFUSED, f"the sandbox broke: {error}")
+            return False
 
     def ask(self, job: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
-        """Gives a job and waits for its finding.
+        """Gives a job and waits for the first answer.
 
         Raises:
             BrokenBoxError: It does not come.
@@ -113,15 +136,15 @@ class Box:
         until = time.monotonic() + limit_s
         assert self._process.stdout is not None  # noqa: S101
         pipe = self._process.stdout.fileno()
-        while b"\n" not in self._buffer:
+        pieces = [self._buffer]
+        while b"\n" not in pieces[-1]:
             ready, _, _ = select.select([pipe], [], [], max(0.0, until - time.monotonic()))
             if not ready:
                 raise BrokenBoxError(f"no answer within {limit_s:g} s")
-            data = os.read(pipe, 1 << 20)
-            if not data:
+            pieces.append(os.read(pipe, 1 << 20))
+            if not pieces[-1]:
                 raise BrokenBoxError(self._last_words() or "it ended")
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        line, _, self._buffer = b"".join(pieces).partition(b"\n")
         try:
             told = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -160,20 +183,16 @@ class Box:
 
 def ran_of(told: Mapping[str, Any]) -> Ran:
     """A finding of the box's as data."""
-    status = _STATUS.get(str(told.get("status")), Status.REFUSED)
-    why, value = printable(str(told.get("why", ""))), None
+    status, why = _STATUS.get(str(told.get("status")), Status.REFUSED), printable(str(told.get("why", "")))
+    value, encoded = None, "null"
     if status is Status.DONE and "value" in told:
         try:
-            value = decode(told["value"])
-        except (
-            ValueError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ):  # forged by the program
-            status, why = Status.RUNTIME_ERROR, "its value cannot be read"
-    return Ran(status, why, str(told.get("output", "")), value, told.get("cpu_s"), told.get("wall_s"))
+            value, encoded = loads(told["value"]), told["value"]
+        except ValueError as error:  # too large, or forged by the program
+            why = printable(f"its value cannot be read: {error}"[:WHY_CHARACTERS])
+            status = Status.RUNTIME_ERROR
+    cpu_s, wall_s, load_s = (told.get(name) for name in ("cpu_s", "wall_s", "load_s"))
+    return Ran(status, why, str(told.get("output", "")), value, cpu_s, wall_s, load_s, encoded)
 
 
 _spare: list[Box] = []

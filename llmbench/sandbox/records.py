@@ -1,11 +1,9 @@
 """What a box is given and what it gives back."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
-
-from llmbench.sandbox.inside.values import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What became of a job: `output` of a program, or `value` of a call."""
+    """What became of a job: `output` of a program, or `value` of a call, `encoded` as it came; `load_s` of its `cpu_s` was before the call."""
 
     status: Status
     why: str = ""
@@ -56,6 +54,8 @@ class Ran:
     value: Any = None
     cpu_s: float | None = None
     wall_s: float | None = None
+    load_s: float | None = None
+    encoded: str = field(default="null", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,8 @@ class Program:
     method_first: bool = True
 
     def job(self, limits: Limits) -> dict[str, Any]:
-        """As `inside.main.run` takes it."""
+        """As `inside.main.run` takes it; a call's arguments follow when its code is loaded."""
         job = {**asdict(limits), "code": self.code, "header": self.header}
         if self.call is None:
             return {**job, "stdin": self.stdin, "as_main": self.as_main}
-        call = {
-            "call": self.call,
-            "method_first": self.method_first,
-            "arguments": encode(list(self.arguments)),
-        }
-        return {**job, "as_main": False, **call}
+        return {**job, "as_main": False, "call": self.call, "method_first": self.method_first}

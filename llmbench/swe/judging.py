@@ -11,7 +11,7 @@ from llmbench.records import Outcome, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
 from llmbench.sandbox.start import reachable
 
-INSIDE = Path(__file__).with_name("inside.py")
+INSIDE = Path(__file__).with_name("inside")
 LIMITS = Limits(
     cpu_s=300,
     idle_s=60,
@@ -24,19 +24,18 @@ LIMITS = Limits(
 )
 """Of one patch with its repository's tests."""
 _PROGRAM = """
-import json, os, runpy, sys, tempfile
-source, job = json.load(sys.stdin)
-folder = tempfile.mkdtemp()
-path = os.path.join(folder, "inside.py")
-with open(path, "w") as file:
-    file.write(source)
-os.chdir(tempfile.mkdtemp())
-sys.argv = [path]
-names = runpy.run_path(path)
+import json, os, sys, tempfile
 from pathlib import Path
-print(json.dumps(names["judge"](job, Path.cwd())))
+sources, job = json.load(sys.stdin)
+place = Path(tempfile.mkdtemp())
+(place / "swe").mkdir()
+for name, source in sources.items():
+    (place / "swe" / name).write_text(source)
+sys.path.append(str(place))
+from swe.judge import judge
+print(json.dumps(judge(job, Path(tempfile.mkdtemp()))))
 """
-"""Puts `inside.py` where the sandbox can start it again, and runs it."""
+"""Puts `inside/` where a process of its own can start from it, and judges."""
 
 
 class Verdict(StrEnum):
@@ -90,8 +89,9 @@ def judge(fields: Mapping[str, Any], patch: str) -> Score:
         job["base_commit"] = fields.get("base_commit")
     else:
         return scored(Verdict.UNCHECKED, patch, f"no repository of {fields.get('repo')} at hand")
+    sources = {path.name: path.read_text() for path in INSIDE.glob("*.py")}
     with Box(LIMITS, seen) as box:
-        ran = box.run(Program(_PROGRAM, stdin=json.dumps([INSIDE.read_text(), job])))
+        ran = box.run(Program(_PROGRAM, stdin=json.dumps([sources, job])))
     return _judged(ran, patch, tested=bool(job.get("tests")))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from random import Random
 
 from llmbench.answers import code_block, code_blocks, patch
-from llmbench.swe import inside, prompt
+from llmbench.swe import prompt
+from llmbench.swe.inside import judge
 from tests.fuzz.common import Report, attempt, edit, mutate
 from tests.swe import OUTPUTS, ROWS
 
@@ -35,7 +36,7 @@ def find(text: str) -> None:
 def check(text: str, name: str, folder: Path) -> None:
     """Lets git look at it."""
     row = ROWS[name]
-    found = inside.judge({"patch": patch(text) or text, "files": prompt.files_of(row)}, folder)
+    found = judge.judge({"patch": patch(text) or text, "files": prompt.files_of(row)}, folder)
     if set(found) != {"applies", "applied_with", "passed", "failed", "why"} or found["passed"] is not None:
         raise AssertionError(f"{found}")
 

@@ -16,37 +16,39 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .values import decode, encode
+from .values import dumps, loads
 
 WHY_CHARACTERS = 300
 SOLUTION = "solution.py"
 """The name that a program is run under."""
 Job = Mapping[str, Any]
+SAID, ARGUMENTS, GO = 100, 101, 102
+"""The numbers of a job's open files beside the standard streams, out of the way of its own."""
+LOADED = b"loaded\n"
+"""What a call's process says when its code is loaded: then it gets the arguments."""
 
 
-def become(job: Job, given: int, out: int, said: int) -> None:
-    """Becomes the job; never returns."""
+def become(job: Job, files: Mapping[int, int]) -> None:
+    """Becomes the job, with these open files under these numbers; never returns."""
     try:
         os.setsid()
-        said_at = 100
-        os.dup2(said, said_at)
-        os.dup2(given, 0)
-        os.dup2(out, 1)
+        for number, file in files.items():
+            os.dup2(file, number)
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 2)
-        os.closerange(3, said_at)
-        os.closerange(said_at + 1, 256)
+        os.closerange(3, SAID)
+        os.closerange(GO + 1, 256)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         _limit(job)
         _open_streams()
         itself = os.getpid()
-        told = _do(job)
+        told, value = _do(job)
         if os.getpid() != itself:  # a process that the job forked
             os._exit(0)
-        data = json.dumps(told).encode()
+        data = f"{json.dumps(told)}\n{value}".encode()
         while data:
-            data = data[os.write(said_at, data) :]
+            data = data[os.write(SAID, data) :]
     except BaseException:  # noqa: BLE001 - nothing may return from here
         os._exit(1)
     os._exit(0)
@@ -81,30 +83,40 @@ def _limit(job: Job) -> None:
         resource.setrlimit(which, (soft, hard))
 
 
-def _do(job: Job) -> dict[str, Any]:
-    """Compiles and executes, as `python solution.py` would; what it raises is told."""
+def _do(job: Job) -> tuple[dict[str, Any], str]:
+    """Compiles and executes, as `python solution.py` would; how that ended, and a call's value."""
     scope = _module("__main__" if job.get("as_main", True) else "solution", job["code"])
     try:
         try:
             code = compile(job["code"], scope["__file__"], "exec")
         except (SyntaxError, ValueError, RecursionError) as error:
-            return {"status": "compile", "why": why(error)}
+            return {"status": "compile", "why": why(error)}, ""
         if job.get("header"):
             exec(job["header"], scope)  # noqa: S102 - what this process is for
         if "call" not in job:
             with contextlib.suppress(SystemExit):
                 exec(code, scope)  # noqa: S102
             _end_interpreter(scope)
-            return {"status": "done"}
+            return {"status": "done"}, ""
         exec(code, scope)  # noqa: S102
-        value = _called(scope, job["call"], method_first=job["method_first"])(*decode(job["arguments"]))
-        return {"status": "done", "value": encode(value)}
+        arguments = _arguments()
+        value = _called(scope, job["call"], method_first=job["method_first"])(*arguments)
+        return {"status": "done"}, dumps(value)
     except MemoryError:
         scope.clear()
         gc.collect()
-        return {"status": "memory", "why": f"more than {job['memory_bytes'] >> 20} MiB"}
+        return {"status": "memory", "why": f"more than {job['memory_bytes'] >> 20} MiB"}, ""
     except BaseException as error:  # noqa: BLE001 - whatever it raises
-        return {"status": "raised", "why": why(error), "kind": type(error).__name__}
+        return {"status": "raised", "why": why(error)}, ""
+
+
+def _arguments() -> Any:  # noqa: ANN401 - a list of any values
+    """The arguments, which come when the code is loaded: loading is not the call's time, and may not depend on them."""
+    os.write(SAID, LOADED)
+    os.read(GO, 1)
+    with open(ARGUMENTS, "rb") as file:
+        file.seek(0)
+        return loads(file.read().decode())
 
 
 def _module(name: str, code: str) -> dict[str, Any]:

@@ -1,65 +1,241 @@
-"""Values as JSON, on their way into the sandbox and out of it."""
+"""Values as JSON, on their way into the sandbox and out of it.
 
-import operator
-from collections.abc import Callable
+Whatever JSON comes, `loads` takes time and memory in proportion to its length, which is bounded, or raises ValueError. What comes
+back equals what Python's `==` says the value equals: an `int` of numpy and a Decimal are numbers, a range is no list.
+"""
+
+import collections
+import json
+import sys
+import types
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
+MOST_VALUES, MOST_DEPTH = 1 << 21, 100
+"""Parts of one value, and how deep they may be nested."""
+MOST_BITS, MOST_EXPONENT = 1 << 20, 10_000
+"""Of an integer, and of a Decimal's power of ten: a short text may stand for a number that fills the memory."""
+SAME_HASH = 1 << 16, 16
+"""How many comparisons of members with the same hash a set or a dict may need: in any case, and for each member."""
+_Room = Iterator[None]
 
-def encode(value: object) -> Any:  # noqa: ANN401, C901, PLR0911 - any JSON; a branch for each type
-    """A value as JSON that tells tuples, sets and mappings apart; what is no plain value becomes its type's name."""
-    if value is None or isinstance(value, (bool, str)):
-        return str(value) if isinstance(value, str) else value
+
+def dumps(value: object) -> str:
+    """The value's JSON.
+
+    Raises:
+        ValueError: It has too many parts or too deep ones.
+    """
+    return json.dumps(encode(value))
+
+
+def loads(text: str) -> Any:  # noqa: ANN401 - any value
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It stands for no value, or for one that is too large.
+    """
+    if sum(map(text.count, ",[{")) > MOST_VALUES:
+        raise ValueError(f"a value of more than {MOST_VALUES} parts")
+    try:
+        return decode(json.loads(text))
+    except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def encode(value: object) -> Any:  # noqa: ANN401 - any JSON
+    """A value as JSON that tells tuples, sets and mappings apart; what is no plain value becomes its type's name.
+
+    Raises:
+        ValueError: It has too many parts or too deep ones.
+    """
+    return _encode(value, 0, repeat(None, MOST_VALUES))
+
+
+def _encode(value: Any, depth: int, room: _Room) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - a branch for each type
+    if depth > MOST_DEPTH:
+        raise ValueError(f"a value nested deeper than {MOST_DEPTH} levels")
+
+    def inner(parts: Iterable[Any]) -> list[Any]:
+        found = [
+            part
+            if type(part) in _PLAIN or (type(part) is int and -_PLAIN_INTS < part < _PLAIN_INTS)
+            else _encode(part, depth + 1, room)
+            for part, _ in zip(parts, room, strict=False)
+        ]
+        if next(room, room) is room:
+            raise ValueError(f"a value of more than {MOST_VALUES} parts")
+        return found
+
+    # Of a subclass, what it inherited counts: that is what `==` compares, unless the class says otherwise.
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, int):
-        return int(value) if abs(value) < 1 << 62 else {"i": hex(value)}
+        number = int.__int__(value)
+        return number if abs(number) < _PLAIN_INTS else {"i": hex(number)}
     if isinstance(value, float):
-        return float(value)
+        return float.__float__(value)
     if isinstance(value, list):
-        return [encode(inner) for inner in value]
-    for mark, kind in (("t", tuple), ("s", set), ("f", frozenset)):
+        return inner(list.__iter__(value))
+    for mark, kind in _COLLECTIONS.items():
         if isinstance(value, kind):
-            return {mark: [encode(inner) for inner in value]}
-    if isinstance(value, dict):
-        return {"d": [[encode(key), encode(inner)] for key, inner in value.items()]}
+            return {mark: inner(kind.__iter__(value))}
+    for mark, kind in _VIEWS.items():
+        if isinstance(value, kind):
+            return {mark: inner(value)}
+    if isinstance(value, (dict, types.MappingProxyType)):
+        return {"d": [inner(pair) for pair in value.items()]}
     if isinstance(value, complex):
         return {"c": [value.real, value.imag]}
     if isinstance(value, (bytes, bytearray)):
         return {"b": bytes(value).hex()}
-    if hasattr(value, "__index__"):
-        return encode(operator.index(value))
-    if hasattr(value, "__float__"):
-        return float(value)
-    return {"?": type(value).__name__}
+    if isinstance(value, range):
+        return {"r": inner([value.start, value.stop, value.step])}
+    if isinstance(value, (collections.UserList, collections.UserDict, collections.UserString)):
+        return _encode(value.data, depth + 1, room)
+    if isinstance(value, _loaded("decimal", "Decimal")):
+        return {"D": str(value)}
+    if isinstance(value, _loaded("fractions", "Fraction")):
+        return {"F": inner([value.numerator, value.denominator])}
+    if isinstance(value, _loaded("numpy", "generic")) and not isinstance(value.item(), type(value)):
+        return _encode(value.item(), depth + 1, room)
+    if isinstance(value, Iterator):
+        return {"g": inner(value)}
+    parts = inner(value) if hasattr(value, "__iter__") and not isinstance(value, type) else None
+    return {"?": [type(value).__name__, _truth(value, parts), parts]}
 
 
-def decode(value: Any) -> Any:  # noqa: ANN401, PLR0911 - as above
-    """What `encode` was given. A value that was none compares equal to nothing."""
+def _truth(value: object, parts: list[Any] | None) -> bool:
+    try:
+        return bool(value)
+    except ValueError:  # numpy's, of more than one part
+        return bool(parts)
+
+
+def _loaded(module: str, name: str) -> Any:  # noqa: ANN401 - a class, or no class
+    """A class of a module that this process has imported: without the module there is no value of the class."""
+    return getattr(sys.modules.get(module), name, ())
+
+
+def decode(value: Any) -> Any:  # noqa: ANN401 - any value
+    """What `encode` was given. A value that was none of a known type compares equal to nothing.
+
+    Raises:
+        ValueError: It is too large, too deep, or what `encode` does not write. So are TypeError, AttributeError and ArithmeticError.
+    """
+    return _decode(value, 0)
+
+
+def _decode(value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - as above
+    if depth > MOST_DEPTH:
+        raise ValueError(f"a value nested deeper than {MOST_DEPTH} levels")
+
+    def inner(parts: Any) -> list[Any]:  # noqa: ANN401 - from JSON
+        return [_decode(part, depth + 1) if type(part) in _NESTED else part for part in parts]
+
     if isinstance(value, list):
-        return [decode(inner) for inner in value]
+        return inner(value)
     if not isinstance(value, dict):
         return value
-    ((mark, inner),) = value.items()
+    ((mark, told),) = value.items()
     if mark == "i":
-        return int(inner, 16)
-    if mark == "c":
-        return complex(*inner)
-    if mark == "b":
-        return bytes.fromhex(inner)
-    if mark == "d":
-        return {decode(key): decode(one) for key, one in inner}
+        number = int(told, 16)
+        return number if number.bit_length() <= MOST_BITS else Unknown("int")
     if mark in _COLLECTIONS:
-        return _COLLECTIONS[mark](decode(one) for one in inner)
-    return Unknown(inner)
+        parts = inner(told)
+        return _COLLECTIONS[mark](parts if mark == "t" else _few_of_a_hash(parts))
+    if mark in _VIEWS:
+        members = inner(told)
+        if mark == "V":
+            return dict(enumerate(members)).values()
+        return _dict(members).items() if mark == "I" else _dict((key, None) for key in members).keys()
+    if mark == "d":
+        return _dict(map(inner, told))
+    if mark == "c":
+        return complex(*told)
+    if mark == "b":
+        return bytes.fromhex(told)
+    if mark == "r":
+        return range(*inner(told))
+    if mark == "g":
+        return iter(inner(told))
+    if mark == "D":
+        return _decimal(told)
+    if mark == "F":
+        from fractions import Fraction
+
+        return Fraction(*inner(told))
+    if mark != "?":
+        raise ValueError(f"no value is marked {mark[:9]!r}")
+    name, truth, parts = told
+    return (
+        Unknown(name, truth=bool(truth))
+        if parts is None
+        else UnknownParts(name, inner(parts), truth=bool(truth))
+    )
 
 
-_COLLECTIONS: dict[str, Callable[..., Any]] = {"t": tuple, "s": set, "f": frozenset}
+def _decimal(text: str) -> Any:  # noqa: ANN401 - a Decimal, which most processes need not import
+    from decimal import Decimal
+
+    number = Decimal(text)
+    if number.is_nan() or (number.is_finite() and abs(number.adjusted()) > MOST_EXPONENT):
+        return Unknown("Decimal")
+    return number
+
+
+def _dict(pairs: Iterable[Sequence[Any]]) -> dict[Any, Any]:
+    pairs = list(pairs)
+    _few_of_a_hash([key for key, _ in pairs])
+    return dict(pairs)  # type: ignore[arg-type] # each is a pair
+
+
+def _few_of_a_hash(members: list[Any]) -> list[Any]:
+    """The members of a set, or the keys of a dict, which would take long to make if all had the same hash.
+
+    Raises:
+        ValueError: Too many have.
+    """
+    in_any_case, for_each = SAME_HASH
+    counts = collections.Counter(map(hash, members))
+    if sum(count * count for count in counts.values() if count > 1) > in_any_case + for_each * len(members):
+        raise ValueError("too many members with the same hash")
+    return members
+
+
+_PLAIN, _NESTED = frozenset({str, float, bool, type(None)}), frozenset({list, dict})
+_PLAIN_INTS = 1 << 62
+_COLLECTIONS: dict[str, Any] = {"t": tuple, "s": set, "f": frozenset}
+_VIEWS: dict[str, Any] = {"K": type({}.keys()), "V": type({}.values()), "I": type({}.items())}
 
 
 class Unknown:
-    """Stands for a value that cannot leave the sandbox, by the name of its type; equal to nothing."""
+    """Stands for a value of another type, by the type's name: equal to nothing, true or false as the value is."""
 
-    def __init__(self, name: str) -> None:
-        """Takes the type's name."""
-        self.name = str(name)
+    def __init__(self, name: object, *, truth: bool = True) -> None:
+        """Takes the type's name and the value's truth."""
+        self.name, self._truth = str(name), truth
+
+    def __bool__(self) -> bool:
+        return self._truth
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+class UnknownParts(Unknown):
+    """Stands for one that can be iterated over."""
+
+    def __init__(self, name: object, parts: list[Any], *, truth: bool) -> None:
+        """Takes what iterating over it gives, too."""
+        super().__init__(name, truth=truth)
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)

@@ -1,0 +1,140 @@
+"""Watches a job's processes: reads what they write, and ends them where they go past a limit."""
+
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import processes
+from .cpu_time import CpuTime, IdleTime
+from .job import LOADED, WHY_CHARACTERS, Job
+from .memory import Memory
+
+POLL_S = 0.02
+"""Between looks at a running job, on average."""
+HEAD_BYTES = 1 << 12
+"""Of what a job's process says of its end, before a call's value."""
+Over = tuple[str, str] | None
+"""The limit that a job is past, and why."""
+
+
+def watch(
+    job: Job, child: int, pipes: tuple[int, int], give: Callable[[], None], *, boxed: bool
+) -> dict[str, Any]:
+    """The finding on a job (see `main.run`), whose processes have ended then.
+
+    Args:
+        job: With its limits.
+        child: Its first process.
+        pipes: Where that writes: output, and what it says of itself.
+        give: Gives it the arguments of its call, once it has loaded its code.
+        boxed: Whether all processes but this one are the job's.
+    """
+    began = time.monotonic()
+    cpu, load_s = CpuTime(boxed=boxed), None
+    idle, memory = IdleTime(), Memory(child if job.get("may_hide") else None)
+    out, said = pipes
+    read: dict[int, bytearray] = {out: bytearray(), said: bytearray()}
+    open_pipes, code, over, look = set(pipes), None, None, began + _until_next_look()
+    while over is None:
+        ready, _, _ = select.select(
+            list(open_pipes), [], [], _wait_s(look, closed=not open_pipes, ended=code is not None)
+        )
+        for pipe in ready:
+            data = os.read(pipe, 1 << 16)
+            read[pipe] += data
+            if not data:
+                open_pipes.discard(pipe)
+        if load_s is None and "call" in job and read[said].startswith(LOADED):
+            load_s = cpu.look(processes.of_job(boxed=boxed))
+            give()
+        if max(map(len, read.values())) > job["output_bytes"] + HEAD_BYTES * (
+            len(read[out]) <= job["output_bytes"]
+        ):
+            over = "output", f"more than {job['output_bytes']} bytes of output"
+        if code is not None and not ready:
+            break  # pipes that a job's own children hold open do not count
+        if code is None:
+            code = _reap(child, cpu)
+        if code is None and time.monotonic() >= look:  # not for each piece of output: it reads all of /proc
+            over = over or _past(job, child, time.monotonic() - began, (cpu, idle, memory), boxed=boxed)
+            look = time.monotonic() + _until_next_look()
+    none_left = processes.end(cpu, boxed=boxed)
+    cpu_s = cpu.look(())
+    if over is None and (
+        cpu_s > job["cpu_s"]
+        or (code is not None and os.WIFSIGNALED(code) and os.WTERMSIG(code) == signal.SIGXCPU)
+    ):
+        over = _too_long(job)
+    finding = (
+        {"status": over[0], "why": over[1]}
+        if over
+        else _finding(job, code or 0, bytes(read[out]), bytes(read[said]))
+    )
+    took = {"cpu_s": cpu_s, "load_s": load_s, "wall_s": time.monotonic() - began}
+    return {**finding, **took, "clean": none_left and (not boxed or processes.clean())}
+
+
+def _until_next_look() -> float:
+    """Seconds that no job can foresee: it has a copy of this process's memory, and so of Python's own generator."""
+    return POLL_S * (0.5 + os.urandom(1)[0] / 256)
+
+
+def _wait_s(look: float, *, closed: bool, ended: bool) -> float:
+    """How long to wait for output: until the next look; where there is none to come, the end is near."""
+    return 0.0 if ended else POLL_S / 40 if closed else max(0.0, look - time.monotonic())
+
+
+def _reap(child: int, cpu: CpuTime) -> int | None:
+    """Reaps what ended, of the job's first process too what others left to this one; the first one's status if it is among them."""
+    while True:
+        process, code, usage = os.wait4(-1, os.WNOHANG)
+        if not process:
+            return None
+        cpu.reaped(usage)
+        if process == child:
+            return code
+
+
+def _past(
+    job: Job, child: int, wall_s: float, meters: tuple[CpuTime, IdleTime, Memory], *, boxed: bool
+) -> Over:
+    """Which limit a running job is past, if any."""
+    cpu, idle, memory = meters
+    running = processes.of_job(boxed=boxed)
+    if wall_s > job["wall_s"]:
+        return "time", f"more than {job['wall_s']:g} s"
+    if cpu.look(running) > job["cpu_s"]:
+        return _too_long(job, all_of_them=running != [child])
+    if idle.look(running) > job["idle_s"]:
+        return "time", f"waits for more than {job['idle_s']:g} s"
+    if boxed and memory.held() > job["memory_bytes"]:
+        return "memory", f"more than {job['memory_bytes'] >> 20} MiB"
+    return None
+
+
+def _too_long(job: Job, *, all_of_them: bool = False) -> tuple[str, str]:
+    return "time", f"more than {job['cpu_s']:g} s of CPU time" + " of all its processes" * all_of_them
+
+
+def _finding(job: Job, code: int, output: bytes, said: bytes) -> dict[str, Any]:
+    """What the job's first process says of its end, which anything in the job may have written: no more than text is made of it."""
+    if os.WIFSIGNALED(code):
+        return {"status": "died", "why": f"ended by signal {os.WTERMSIG(code)}"}
+    head, _, value = said.removeprefix(LOADED).partition(b"\n")
+    try:
+        told = json.loads(head) if len(head) <= HEAD_BYTES else None
+    except (ValueError, RecursionError):
+        told = None
+    status = told.get("status") if isinstance(told, dict) else None
+    if not isinstance(told, dict) or status not in ("done", "compile", "raised", "memory"):
+        if "call" in job:
+            return {"status": "died", "why": f"ended with status {os.WEXITSTATUS(code)} before it was done"}
+        told = {"status": "done"}  # os._exit: what was written until then counts
+    found = {"status": told["status"], "why": str(told.get("why", ""))[:WHY_CHARACTERS]}
+    if "call" in job:
+        return {**found, "value": value.decode("utf-8", "replace")}
+    return {**found, "output": output.decode("utf-8", "replace")}

@@ -1,0 +1,288 @@
+"""What a program does to its own sandbox, or says of itself, is its own failure; all its time counts; nothing of it is left for the next."""
+
+import json
+
+import pytest
+
+from llmbench.benchmarks import humaneval, programs
+from llmbench.benchmarks.programs import Verdict
+from llmbench.records import Sample
+from llmbench.sandbox import Box, Limits, Program, Status, box, start
+from llmbench.sandbox.box import BrokenBoxError
+from llmbench.sandbox.inside.values import dumps, loads
+from tests.test_humaneval import ROW
+
+pytestmark = pytest.mark.usefixtures("sandboxed")
+LIMITS = Limits(cpu_s=1, idle_s=5, wall_s=30, memory_bytes=256 << 20, processes=32)
+BURN = (
+    "import os, signal, sys, time\n"
+    "def burn(seconds):\n    end = time.process_time() + seconds\n    while time.process_time() < end: pass\n"
+)
+
+# Verdicts.
+
+SIGNALS = "import os\nfor number in range(1, 65):\n    for process in (1, os.getppid()):\n        try: os.kill(process, number)\n        except OSError: pass\n"
+
+
+@pytest.mark.parametrize("number", [2, 9, 15])
+def test_no_signal_reaches_the_box(number: int) -> None:
+    with Box(LIMITS) as opened:
+        code = f"import os, time\nos.kill(1, {number})\ntime.sleep(0.2)\nprint(1)"
+        assert opened.run(Program(code)).output == "1\n"
+        assert opened.run(Program(SIGNALS + "print(2)")).output == "2\n"
+        assert opened.run(Program("print(3)")).output == "3\n"
+
+
+def said(text: str) -> str:
+    """A program that writes this where a job's process says how it ended."""
+    return (
+        f"import os\ndef f(*_):\n    data = {text!r}.encode()\n"
+        "    for number in range(3, 256):\n"
+        "        try:\n            while data: data = data[os.write(number, data):]\n"
+        "        except OSError: pass\n    os._exit(0)"
+    )
+
+
+FORGED = {
+    f"{name}, depth {depth}": f'{{"status": "done"}}\n{opening * depth}{closing * depth}'
+    for name, opening, closing in (("lists", "[", "]"), ("tuples", '{"t":[', "]}"), ("dicts", '{"d":[[1,', "]]}"))
+    for depth in (150, 300, 500, 900, 5000, 100_000)
+} | {
+    "a value that is none": '{"status": "done"}\n{"z": 1}',
+    "no JSON": '{"status": "done"}\n[1',
+    "a number of a million digits": '{"status": "done"}\n' + "9" * 1_000_000,
+    "a deep head": "[" * 4000,
+    "a long head": '{"status": "done", "why": "' + "x" * 100_000 + '"}\n6',
+    "another status": '{"status": "refused"}\n6',
+    "what the old form was": '{"status": "done", "value": 6}\n',
+    "members with one hash": '{"status": "done"}\n' + json.dumps({"s": [{"i": hex(n * (2**61 - 1))} for n in range(80_000)]}),
+    "keys with one hash": '{"status": "done"}\n' + json.dumps({"d": [[{"i": hex(n * (2**61 - 1))}, 1] for n in range(80_000)]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_forged_answer_is_the_programs_own_failure(case: str) -> None:
+    with Box(LIMITS) as opened:
+        judged = programs.judge(opened, said(FORGED[case]), "", [programs.Test("", "", (), 6)], "f")
+        assert judged.verdict in {Verdict.RUNTIME_ERROR, Verdict.WRONG_ANSWER}, judged
+        assert opened.run(Program("print(1)")).output == "1\n"
+    judged = humaneval.judged(problem(), said(FORGED[case]).replace("def f", "def total"))
+    assert judged.verdict in {Verdict.RUNTIME_ERROR, Verdict.WRONG_ANSWER}, judged
+
+
+def test_whoever_ends_the_sandbox_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(start.VARIABLE, "none")  # there, a program can
+    with Box(LIMITS) as opened:
+        assert opened.run(Program("print(1)")).output == "1\n"
+        ran = opened.run(Program("import os, signal\nos.kill(os.getppid(), 9)"))
+        assert ran.status is Status.RUNTIME_ERROR, ran
+        assert opened.run(Program("print(1)")).output == "1\n"
+
+
+def test_a_sandbox_that_ends_by_itself_while_a_program_runs_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Box(LIMITS) as opened:
+        receive, answers = opened._receive, []
+
+        def dies_once(limit_s: float) -> dict[str, object]:
+            answers.append(receive(limit_s))
+            if len(answers) == 2:  # the box is ready, and the program has begun
+                opened._process.kill()
+                raise BrokenBoxError("it ended")
+            return answers[-1]
+
+        monkeypatch.setattr(opened, "_receive", dies_once)
+        assert opened.run(Program("print(1)")).output == "1\n"
+
+
+def test_a_sandbox_that_never_works_is_no_failure_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Box(LIMITS) as opened:
+        assert opened.run(Program("print(1)")).output == "1\n"
+        monkeypatch.setattr(start, "BEGIN", "raise SystemExit")
+        opened._restart()
+        assert opened.run(Program("print(1)")).status is Status.REFUSED
+
+
+# Values.
+
+
+@pytest.mark.parametrize("kind", [set, frozenset, dict.fromkeys, lambda members: {(n,) for n in members}])
+def test_members_that_hash_alike_are_refused_at_once(kind: object) -> None:
+    few = [n * (2**61 - 1) for n in range(200)]
+    for members in (few, [-1, -2], range(10_000)):
+        assert loads(dumps(kind(members))) == kind(members)  # type: ignore[operator]
+    text = dumps(kind([1]))  # type: ignore[operator]
+    many = ",".join(
+        text.partition("[")[2].rpartition("]")[0].replace("1", json.dumps({"i": hex(n * (2**61 - 1))}), 1)
+        for n in range(80_000)
+    )
+    with pytest.raises(ValueError, match="the same hash"):
+        loads(f"{text.partition('[')[0]}[{many}]}}")
+
+
+def test_values_are_bounded() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    for value in (endless, iter(int, 1)):
+        with pytest.raises(ValueError, match=r"nested deeper|parts"):
+            dumps(value)
+    for text in ("[" * 10**6, "[" * 300 + "]" * 300, "[" + "[]," * (2 * 10**6) + "1]"):
+        with pytest.raises(ValueError, match=r"Recursion|nested deeper|parts"):
+            loads(text)
+
+
+# Time.
+
+ESCAPES = {
+    "children that nobody waits for": "for _ in range(3):\n    if not os.fork():\n        burn(9)\ntime.sleep(4)",
+    "children that the kernel reaps": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(20):\n    if not os.fork():\n        burn(0.2)\n        os._exit(0)\n    try: os.wait()\n    except OSError: pass",
+    "short children that the kernel reaps": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(500):\n    if not os.fork():\n        burn(0.008)\n        os._exit(0)\n    try: os.wait()\n    except OSError: pass",
+    "double forks": "for _ in range(20):\n    r, w = os.pipe()\n    if not os.fork():\n        os.setsid()\n        if not os.fork():\n            burn(0.2)\n            os.write(w, b'x')\n        os._exit(0)\n    os.wait()\n    os.read(r, 1)",
+    "children of children that ended": "def chain(n):\n    if n and not os.fork():\n        burn(0.2)\n        chain(n - 1)\n        os._exit(0)\nchain(20)\ntime.sleep(4.5)",
+}
+
+
+@pytest.mark.parametrize("case", ESCAPES)
+def test_the_time_of_all_processes_counts(case: str) -> None:
+    with Box(LIMITS) as opened:
+        ran = opened.run(Program(BURN + ESCAPES[case]))
+    assert (ran.status, "CPU time" in ran.why) == (Status.TIME_LIMIT, True), ran
+
+
+def test_children_that_are_waited_for_count_once() -> None:
+    code = f"{BURN}for _ in range(40):\n    if not os.fork():\n        burn(0.02)\n        os._exit(0)\n    os.wait()\nprint(sum(os.times()[:4]))"
+    with Box(LIMITS) as opened:
+        ran = opened.run(Program(code), box.tighter(LIMITS, cpu_s=20))
+    assert ran.cpu_s is not None
+    assert 0.75 < ran.cpu_s / float(ran.output) < 1.5, ran
+
+
+def test_a_program_that_waits_for_its_busy_child_is_not_idle() -> None:
+    code = f"{BURN}if not os.fork():\n    burn(1)\n    os._exit(0)\nos.wait()\nprint(1)"
+    with Box(LIMITS) as opened:
+        assert opened.run(Program(code), Limits(cpu_s=5, idle_s=0.5, wall_s=60)).output == "1\n"
+
+
+# What is left.
+
+LEAVES = {
+    "a file": "open('/tmp/kept', 'w').write('x')",
+    "a hidden file in closed folders": "import os\nos.makedirs('/tmp/a/.b')\nopen('/tmp/a/.b/kept', 'w').write('x')\nos.chmod('/tmp/a', 0)",
+    "more files than anyone counts": "for n in range(5000): open(f'/tmp/{n}', 'w')",
+    "folders in folders": "import os\nfor _ in range(3000):\n    os.mkdir('a')\n    os.chdir('a')",
+    "shared memory": "open('/dev/shm/kept', 'w').write('x')",
+    "a link": "import os\nos.symlink('/usr', '/tmp/usr')",
+    "a closed folder": "import os\nos.chmod('/tmp', 0o500)",
+    "the time of a folder": "import os\nos.utime('/tmp', (12345, 67890))",
+    "a process with a socket": "import os, socket, time\nif not os.fork():\n    os.setsid()\n    s = socket.socket(socket.AF_UNIX)\n    s.bind('\\0kept')\n    s.listen()\n    time.sleep(60)\ntime.sleep(0.2)",
+}  # fmt: skip
+LOOK = (
+    "import os, socket\nprint(os.stat('/tmp').st_mtime == 67890)\nopen('/tmp/new', 'w').close()\nos.unlink('/tmp/new')\n"
+    "try: socket.socket(socket.AF_UNIX).connect('\\0kept'); print('kept')\nexcept OSError: pass\n"
+    "print([*os.listdir('/tmp'), *os.listdir('/dev/shm'), *(p for p in os.listdir('/proc') if p.isdigit() and p not in ('1', str(os.getpid())))])"
+)
+
+
+@pytest.mark.parametrize("case", LEAVES)
+def test_a_test_begins_with_nothing_of_the_one_before(case: str) -> None:
+    with Box(LIMITS) as opened:
+        assert opened.run(Program(LEAVES[case])).status is Status.DONE
+        assert opened.run(Program(LOOK)).output == "False\n[]\n"
+
+
+# HumanEval.
+
+
+def problem(**changes: object) -> Sample:
+    (found,) = humaneval.load([{**ROW, **changes}], {"cpu_s": 1}, 0)
+    return found
+
+
+def verdict(code: str, test: str) -> Verdict:
+    """Of a function `total` and lines that call it `candidate`."""
+    check = "def check(candidate):\n" + "".join(f"    {line}\n" for line in test.splitlines())
+    return humaneval.judged(problem(test=check), code).verdict
+
+
+VALUES = {
+    "range(3)": {"== range(3)": True, "== [0, 1, 2]": False, "[1] == 1": True},
+    "(x for x in [1, 2])": {"== [1, 2]": False, "== (1, 2)": False},
+    "map(str, [1, 2])": {"== ['1', '2']": False},
+    "{1: 2, 3: 4}.keys()": {"== {1, 3}": True, "== [1, 3]": False},
+    "{1: 2}.items()": {"== {(1, 2)}": True, "== [(1, 2)]": False},
+    "{1: 2}.values()": {"== [2]": False},
+    "__import__('decimal').Decimal('3')": {"== 3": True, "== 3.0": True, "== '3'": False},
+    "__import__('decimal').Decimal('0.1')": {"== 0.1": False},
+    "__import__('fractions').Fraction(1, 2)": {"== 0.5": True, "== 0.25": False},
+    "type('I', (), {'__index__': lambda self: 3})()": {"== 3": False},
+    "type('F', (), {'__float__': lambda self: 3.0})()": {"== 3.0": False},
+    "type('L', (list,), {})([1])": {"== [1]": True},
+    "__import__('enum').IntEnum('E', 'A').A": {"== 1": True},
+    "__import__('collections').deque([1])": {"== [1]": False},
+    "__import__('collections').Counter('aa')": {"== {'a': 2}": True},
+    "__import__('numpy').int64(3)": {"== 3": True},
+    "__import__('numpy').float64(0.5)": {"== 0.5": True},
+    "True": {"== 1": True, "is True": True},
+    "b'x'": {"== b'x'": True, "== 'x'": False},
+}
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_values_equal_what_they_equal_in_python(value: str) -> None:
+    same = {
+        rest: verdict(
+            f"def total():\n    return {value}", f"assert candidate(){rest if rest[0] == '[' else f' {rest}'}"
+        )
+        for rest in VALUES[value]
+    }
+    assert {rest: found is Verdict.PASSED for rest, found in same.items()} == VALUES[value]
+    assert Verdict.REFUSED not in same.values()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "range(3)",
+        "(x for x in range(3))",
+        "map(int, '012')",
+        "dict.fromkeys(range(3)).keys()",
+        "__import__('collections').deque(range(3))",
+        "__import__('numpy').arange(3)",
+    ],
+)
+def test_a_check_may_iterate_over_what_can_be_iterated(value: str) -> None:
+    assert (
+        verdict(f"def total():\n    return {value}", "assert tuple(candidate()) == (0, 1, 2)")
+        is Verdict.PASSED
+    )
+
+
+def test_what_a_value_does_to_the_check_is_the_programs_own_failure() -> None:
+    code = "def total():\n    return range(10**15)"
+    assert verdict(code, "assert list(candidate()) == []") is Verdict.WRONG_ANSWER
+    code = "from decimal import Decimal\ndef total():\n    return Decimal('1e999999999')"
+    assert verdict(code, "assert int(candidate()) == 1") is Verdict.WRONG_ANSWER
+
+
+CALLS = "for n in range(8): assert candidate(n) == n"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (f"{BURN}burn(0.5)\ndef total(n):\n    return n", Verdict.PASSED),  # every call loads it; that counts once
+        (f"{BURN}burn(0.7)\ndef total(n):\n    burn(0.1)\n    return n", Verdict.TIME_LIMIT),
+        (f"{BURN}def total(n):\n    burn(0.2)\n    return n", Verdict.TIME_LIMIT),
+        (  # what says that it is loaded has begun its call
+            f"{BURN}if sys._getframe(1).f_locals['job'].get('call'):\n    os.write(100, b'loaded\\n')\n    burn(0.3)\ndef total(n):\n    return n",
+            Verdict.RUNTIME_ERROR,
+        ),
+        (  # arguments are not there before
+            "import gc\nfound = [o for o in gc.get_objects() if isinstance(o, dict) and 'arguments' in o and 'code' in o]\ndef total(n):\n    return None if found else n",
+            Verdict.PASSED,
+        ),
+    ],
+)  # fmt: skip
+def test_the_time_of_loading_is_apart(code: str, expected: Verdict) -> None:
+    assert verdict(code, CALLS) is expected
