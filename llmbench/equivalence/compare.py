@@ -70,7 +70,10 @@ def _qualifiers(text: str) -> frozenset[str]:
 def _units(text: str) -> frozenset[str]:
     cleaned = clean(text)
     percent = frozenset({"unit:percent"} if cleaned.endswith("%") else ())
-    return currency(text) | split_unit(cleaned)[1] | percent | joint(text)
+    units = split_unit(cleaned)[1]
+    kind = "degrees" if "unit:degree" in units else "plain"
+    angle = frozenset({f"angle:{kind}"} if "\\pi" in cleaned else ())  # π/4 is no angle of π/4 degrees
+    return currency(text) | units | percent | joint(text) | angle
 
 
 def integer_equal(gold: str, answer: str) -> bool:

@@ -11,7 +11,7 @@ from llmbench.equivalence.notation import ROW
 OPENING = "([{"
 CLOSING = ")]}"
 _MATRIX = re.compile(
-    r"\[?\(?\s*\\begin\{(?P<kind>[pb]?matrix|array)\}(?:\{[^}]*\})?(?P<body>.*?)\\end\{(?P=kind)\}\s*\)?\]?(?P<transposed>\s*\^\s*\{?(?:T|\\top|\\intercal)\}?)?",
+    r"\[?\(?\s*\\begin\{(?P<kind>[pb]?(?:small)?matrix\*?|array)\}(?:\{[^}]*\}|\[[^\]]*\])?(?P<body>.*?)\\end\{(?P=kind)\}\s*\)?\]?(?P<transposed>\s*\^\s*\{?(?:T|\\top|\\intercal)\}?)?",
     re.DOTALL,
 )
 _ROWS = re.compile(r"\[\s*\[[^\[\]]*\](?:\s*,\s*\[[^\[\]]*\])+\s*\]")

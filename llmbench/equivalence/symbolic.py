@@ -61,7 +61,8 @@ def proportional(gold: tuple[str, ...], answer: tuple[str, ...], *, positive: bo
     if one is None or other is None or one.free_symbols != other.free_symbols or not one.free_symbols:
         return False
     try:
-        ratios = [_ratio(one, other, point) for point in range(_POINTS + 1)]
+        factors = (1, -1, _NEAR, -_NEAR) if _in_pieces(one) or _in_pieces(other) else (1,)
+        ratios = [_ratio(one, other, _Point(n, factor)) for n in range(_POINTS + 1) for factor in factors]
     except (TooLarge, Undecided, ZeroDivisionError):
         return False
     if any(abs(ratio - ratios[0]) > abs(ratios[0]) * _mp().mpf(10) ** -_TOLERANCE_DIGITS for ratio in ratios):
@@ -249,12 +250,14 @@ class _Point(Scale):
     def __missing__(self, name: str) -> Any:  # noqa: ANN401
         seed = zlib.crc32(f"{name}:{self._number}".encode(errors="backslashreplace"))
         value = _mp().mpf(seed % 9_973 + 1_009) / 4_999
-        return self._factor * value
+        is_turned = (
+            self._factor != 1 and self._number % 2 and seed & 1
+        )  # ab and |ab| agree where both signs are the same
+        return self._factor * (-value if is_turned else value)
 
 
-def _ratio(one: Any, other: Any, point: int) -> Any:  # noqa: ANN401
+def _ratio(one: Any, other: Any, where: "_Point") -> Any:  # noqa: ANN401
     with _mp().workdps(_DIGITS):
-        where = _Point(point, 1)
         return evaluate(one, where, _mp()) / evaluate(other, where, _mp())
 
 

@@ -90,9 +90,11 @@ _SCALES = re.compile(
 )
 # Words before a number that change it.
 _OPERATIONS = re.compile(
-    r"\b(?:half|twice|double|triple|thirds?|quarters?|root|square|cube|negative|minus|reciprocal|inverse|opposite|sum|product|difference|log|all|base|modulo?)\b",
+    r"\b(?:half|twice|double|triple|thirds?|quarters?|root|square|cube|negative|minus|reciprocal|inverse|opposite|sum|product|difference|log|all|no|base|modulo?)\b",
     re.IGNORECASE,
 )
+_NO_UNIT = re.compile(r"\b(?:or|nor|none|no|below|above|to|wrong|incorrect|impossible)\b", re.IGNORECASE)
+"""Words behind a number that say more than what is counted."""
 _ANNOUNCES = re.compile(r"(?:\bis|\bare|:|=)\s*:?\s*\}\s*$")
 _STATEMENT = re.compile(r"\b(?:is|are)\b")
 _MAX_LENGTH = 300
@@ -140,6 +142,7 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
         (match := _TRAILING_TEXT.fullmatch(text))
         and not _SCALES.search(match["unit"])
         and not re.search(r"\d", match["unit"])
+        and not _NO_UNIT.search(match["unit"])
         and not (_STATEMENT.search(match["unit"]) and re.search(r"[a-z]", match["value"]))
     ):
         text = match["value"].strip()
@@ -162,7 +165,7 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
 
 def _is_unit(value: str, words: str, *, is_apart: bool) -> bool:
     """Behind a plain number and a space any words are a unit; behind a formula, or without a space, only known ones."""
-    if _SCALES.search(words) or "\\text" in value:
+    if _SCALES.search(words) or _NO_UNIT.search(words) or "\\text" in value:
         return False
     names = re.findall(r"[A-Za-z]+", words)
     is_number = re.fullmatch(r"[-+]?[\d.,\s]*\d(?:\s*/\s*\d+)?|-?\\frac\{\d+\}\{\d+\}", value.strip())
