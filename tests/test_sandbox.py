@@ -273,9 +273,9 @@ def test_processes_end_with_the_parent() -> None:
 def test_a_broken_box_refuses_and_mends_itself() -> None:
     with Box(TIGHT) as opened:
         assert opened.run(Program("print(1)")).status is Status.DONE
-        opened._process.kill()
-        ran = opened.run(Program("print(2)"))
-        assert ran.status is Status.REFUSED
+        opened._process.kill()  # what runs inside is killed a moment later
+        ended = (opened.run(Program("print(2)")).status for _ in range(1000))
+        assert Status.REFUSED in ended
         assert opened.run(Program("print(3)")).output == "3\n"
 
 

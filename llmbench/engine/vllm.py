@@ -60,6 +60,8 @@ PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "cap
 class VllmEngine:
     """One vLLM engine, in this process unless `engine.multiprocess` says otherwise."""
 
+    _shows_special = False  # whether the marks of thinking are special tokens
+
     def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:
         """Decides on the device; loads nothing yet.
 
@@ -81,7 +83,6 @@ class VllmEngine:
         self._numbers = itertools.count()
         self._llm: Any = None
         self._tokenizer: Any = None
-        self._shows_special = False  # the marks of thinking are special tokens
         self._environment: dict[str, str | None] = {}
         self._load_parts: dict[str, float | None] = {}
         self._facts: dict[str, Any] = {}

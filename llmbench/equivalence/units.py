@@ -93,7 +93,7 @@ _OPERATIONS = re.compile(
     r"\b(?:half|twice|double|triple|thirds?|quarters?|root|square|cube|negative|minus|reciprocal|inverse|opposite|sum|product|difference|log|all|no|base|modulo?)\b",
     re.IGNORECASE,
 )
-_NO_UNIT = re.compile(r"\b(?:or|nor|none|no|below|above|to|wrong|incorrect|impossible)\b", re.IGNORECASE)
+_NO_UNIT = re.compile(r"\b(?:none|(?:below|above) zero|wrong|incorrect|impossible)\b", re.IGNORECASE)
 """Words behind a number that say more than what is counted."""
 _ANNOUNCES = re.compile(r"(?:\bis|\bare|:|=)\s*:?\s*\}\s*$")
 _STATEMENT = re.compile(r"\b(?:is|are)\b")
