@@ -270,12 +270,11 @@ def test_processes_end_with_the_parent() -> None:
         time.sleep(0.05)
 
 
-def test_a_broken_box_refuses_and_mends_itself() -> None:
+def test_a_broken_box_accuses_no_program_and_mends_itself() -> None:
     with Box(TIGHT) as opened:
         assert opened.run(Program("print(1)")).status is Status.DONE
-        opened._process.kill()  # what runs inside is killed a moment later
-        ended = (opened.run(Program("print(2)")).status for _ in range(1000))
-        assert Status.REFUSED in ended
+        opened._process.kill()  # what runs inside is killed a moment later, perhaps when the program has begun: it runs again then
+        assert opened.run(Program("print(2)")).status in {Status.REFUSED, Status.DONE}
         assert opened.run(Program("print(3)")).output == "3\n"
 
 

@@ -265,7 +265,7 @@ def test_every_setting_of_sampling_reaches_vllm() -> None:
         SamplingParams=dict, RequestOutputKind=SimpleNamespace(FINAL_ONLY=None)
     )
     given = engine._sampling_params(wanted)
-    assert given == asdict(wanted) | {"stop": ["x"], "output_kind": None}
+    assert given == asdict(wanted) | {"stop": ["x"], "output_kind": None, "skip_special_tokens": True}
 
 
 @pytest.mark.parametrize("penalty", ["repetition_penalty=1.1", "presence_penalty=1", "frequency_penalty=-1"])
