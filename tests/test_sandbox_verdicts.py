@@ -72,6 +72,14 @@ def test_a_forged_answer_is_the_programs_own_failure(case: str) -> None:
     assert judged.verdict in {Verdict.RUNTIME_ERROR, Verdict.WRONG_ANSWER}, judged
 
 
+@pytest.mark.parametrize("number", range(100, 103))
+def test_whoever_closes_the_sandboxs_files_has_failed(number: int) -> None:
+    with Box(LIMITS) as opened:
+        pid = opened._process.pid
+        ran = opened.run(Program(f"import os\nos.close({number})\ndef f(): return 6", call="f"))
+        assert (ran.status, opened._process.pid) == (Status.RUNTIME_ERROR, pid), ran
+
+
 def test_whoever_ends_the_sandbox_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(start.VARIABLE, "none")  # there, a program can
     with Box(LIMITS) as opened:
