@@ -13,10 +13,12 @@ from llmbench.sandbox.inside.values import dumps, loads
 from tests.test_humaneval import ROW
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
-LIMITS = Limits(cpu_s=1, idle_s=5, wall_s=30, memory_bytes=256 << 20, processes=32)
+LIMITS = Limits(cpu_s=1, idle_s=5, wall_s=120, memory_bytes=256 << 20, processes=32)
 BURN = (
     "import os, signal, sys, time\n"
     "def burn(seconds):\n    end = time.process_time() + seconds\n    while time.process_time() < end: pass\n"
+    "ended, alive = os.pipe()\n"
+    "def until_all_end():\n    os.close(alive)\n    os.read(ended, 1)\n"
 )
 
 # Verdicts.
@@ -68,6 +70,14 @@ def test_a_forged_answer_is_the_programs_own_failure(case: str) -> None:
         assert opened.run(Program("print(1)")).output == "1\n"
     judged = humaneval.judged(problem(), said(FORGED[case]).replace("def f", "def total"))
     assert judged.verdict in {Verdict.RUNTIME_ERROR, Verdict.WRONG_ANSWER}, judged
+
+
+@pytest.mark.parametrize("number", range(100, 103))
+def test_whoever_closes_the_sandboxs_files_has_failed(number: int) -> None:
+    with Box(LIMITS) as opened:
+        pid = opened._process.pid
+        ran = opened.run(Program(f"import os\nos.close({number})\ndef f(): return 6", call="f"))
+        assert (ran.status, opened._process.pid) == (Status.RUNTIME_ERROR, pid), ran
 
 
 def test_whoever_ends_the_sandbox_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,11 +145,11 @@ def test_values_are_bounded() -> None:
 # Time.
 
 ESCAPES = {
-    "children that nobody waits for": "for _ in range(3):\n    if not os.fork():\n        burn(9)\ntime.sleep(4)",
+    "children that nobody waits for": "for _ in range(3):\n    if not os.fork():\n        burn(9)\nuntil_all_end()",
     "children that the kernel reaps": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(20):\n    if not os.fork():\n        burn(0.2)\n        os._exit(0)\n    try: os.wait()\n    except OSError: pass",
     "short children that the kernel reaps": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(500):\n    if not os.fork():\n        burn(0.008)\n        os._exit(0)\n    try: os.wait()\n    except OSError: pass",
     "double forks": "for _ in range(20):\n    r, w = os.pipe()\n    if not os.fork():\n        os.setsid()\n        if not os.fork():\n            burn(0.2)\n            os.write(w, b'x')\n        os._exit(0)\n    os.wait()\n    os.read(r, 1)",
-    "children of children that ended": "def chain(n):\n    if n and not os.fork():\n        burn(0.2)\n        chain(n - 1)\n        os._exit(0)\nchain(20)\ntime.sleep(4.5)",
+    "children of children that ended": "def chain(n):\n    if n and not os.fork():\n        burn(0.2)\n        chain(n - 1)\n        os._exit(0)\nchain(20)\nuntil_all_end()",
 }
 
 

@@ -37,7 +37,7 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
 TEXTS = ("prompt", "entry_point", "test")
 STORED = ("prompt", "entry_point", "test", "cpu_s")
-CHECK_S, CALLS_S = 20, 120.0
+CHECK_S, CALLS_S = 10, 120.0
 """Of CPU time, and in any case, for the check to compare values and ask for more."""
 
 

@@ -98,6 +98,8 @@ def judge(fields: Mapping[str, Any], patch: str) -> Score:
 def _judged(ran: Ran, patch: str, *, tested: bool) -> Score:  # noqa: PLR0911 - a line for each verdict
     if ran.status in (Status.TIME_LIMIT, Status.MEMORY_LIMIT) and tested:
         return scored(Verdict.UNRESOLVED, patch, f"{ran.status}, {ran.why}")
+    if ran.status is Status.REFUSED:
+        return scored(Verdict.UNCHECKED, patch, ran.why)
     lines = ran.output.splitlines()
     try:
         found = json.loads(lines[-1]) if ran.status is Status.DONE and lines else None

@@ -1,61 +1,67 @@
 """The time that a job's processes take: all of them, those too that nobody waits for."""
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterable
 from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
-CORES = len(os.sched_getaffinity(0))
+POLL_S = 0.02
+"""Between looks at a running job, on average."""
+CERTAIN = 0.8
+"""How much of what is estimated counts: on a busy machine estimates are up to a third too high, and most programs wait for their children."""
 _Process = tuple[int, bytes]
 """A process id, which may be used again, and when the process began."""
+
+
+def until_next_look() -> float:
+    """Seconds, of which a job learns nothing from when the last look was, nor from its copy of this process's memory."""
+    return min(2 * POLL_S, -math.log((int.from_bytes(os.urandom(2), "big") + 1) / (1 << 16)) * POLL_S)
 
 
 class CpuTime:
     """Seconds of CPU time.
 
     Of a process that somebody waited for, the kernel adds the time to the parent's. Of one whose parent ignores SIGCHLD it does
-    not: there, what was seen of it counts, and where others came and went since the look before, the whole time between as
-    far as a new one runs. That is right on average, since the looks come at moments that no job can foresee.
+    not: there, the time at the last look counts, and if the process ran then, the mean time between looks for what came after. On
+    average that is what it took, however short it lives: looks at random moments meet the time that they miss.
     """
 
-    def __init__(self, *, boxed: bool) -> None:
-        """Starts to count; only in a box are process ids the job's alone."""
-        self._boxed = boxed
+    def __init__(self) -> None:
+        """Starts to count."""
         self._waited_for = self._gone = 0.0
-        self._seen: dict[_Process, float] = {}
-        self._at, self._newest = time.monotonic(), _newest() if boxed else 0
+        self._seen: dict[_Process, tuple[float, float]] = {}
+        self._began, self._looks = time.monotonic(), 0
 
-    def reaped(self, usage: Any) -> None:  # noqa: ANN401 - a resource.struct_rusage
+    def reaped(self, process: int, usage: Any) -> None:  # noqa: ANN401 - a resource.struct_rusage
         """Adds a process that ended, with those that it had waited for."""
         self._waited_for += usage.ru_utime + usage.ru_stime
+        for known in [known for known in self._seen if known[0] == process]:
+            self._gone += self._seen.pop(known)[0]
 
     def look(self, processes: Iterable[int]) -> float:
         """Looks at the processes that there are now, and gives the time of all until now."""
-        now, newest = time.monotonic(), _newest() if self._boxed else 0
-        seen: dict[_Process, float] = {}
-        new: dict[_Process, float] = {}
+        self._looks += 1
+        between_s = (time.monotonic() - self._began) / self._looks
+        seen: dict[_Process, tuple[float, float]] = {}
         own = waited_for = 0.0
         for process in processes:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 fields = _stat(process)
                 known = process, fields[19]
                 clock, children = _clock(process, fields), (int(fields[13]) + int(fields[14])) / TICKS
-                seen[known] = max(clock, self._seen.get(known, 0.0))
+                clock = max(clock, self._seen.get(known, (0.0, 0.0))[0])
+                seen[known] = clock, between_s * _share(process, fields)
                 own, waited_for = own + clock, waited_for + children
-                if known not in self._seen:
-                    new[known] = _share(process, fields)
-        if self._boxed and newest - self._newest > len(new):
-            busy = min(1.0, CORES / max(1.0, sum(new.values()))) * (now - self._at)
-            seen |= {known: max(seen[known], share * busy) for known, share in new.items()}
-        self._gone += sum(self._seen[known] for known in self._seen.keys() - seen.keys())
-        self._seen, self._at, self._newest = seen, now, newest
-        return own + max(self._waited_for + waited_for, self._gone)
+        self._gone += sum(sum(self._seen[known]) for known in self._seen.keys() - seen.keys())
+        self._seen = seen
+        return own + max(self._waited_for + waited_for, CERTAIN * self._gone)
 
 
 def _share(process: int, fields: list[bytes]) -> float:
-    """How much of the time in which a new process can run it does run."""
+    """How much of the time in which a process can run it does run; none if it cannot now."""
     if fields[0] != b"R" and int(fields[17]) == 1:
         return 0.0
     with open(f"/proc/{process}/schedstat") as file:  # noqa: PTH123 - fifty times a second
@@ -74,12 +80,6 @@ def _clock(process: int, fields: list[bytes]) -> float:
     with contextlib.suppress(OSError):
         return time.clock_gettime(~process << 3 | 2)  # what clock_getcpuclockid(3) makes of it
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def _newest() -> int:
-    """The id that was given last to a process or thread."""
-    with open("/proc/loadavg") as file:  # noqa: PTH123
-        return int(file.read().split()[4])
 
 
 class IdleTime:

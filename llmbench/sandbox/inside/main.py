@@ -71,7 +71,8 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
         def give() -> None:
             say({"loaded": True})
             _write(arguments.fileno(), json.loads(sys.stdin.readline())["arguments"].encode())
-            os.write(go, b"2")
+            with contextlib.suppress(BrokenPipeError):  # it may have closed its end
+                os.write(go, b"2")
 
         os.write(go, b"1")
         try:

@@ -52,7 +52,7 @@ def end(cpu: CpuTime, *, boxed: bool) -> bool:
                 if not process:
                     time.sleep(0.001)
                     break
-                cpu.reaped(usage)
+                cpu.reaped(process, usage)
         except ChildProcessError:
             return True
     return False

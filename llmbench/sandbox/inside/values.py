@@ -15,7 +15,8 @@ from typing import Any
 MOST_VALUES, MOST_DEPTH = 1 << 21, 100
 """Parts of one value, and how deep they may be nested."""
 MOST_BITS, MOST_EXPONENT = 1 << 20, 10_000
-"""Of an integer, and of a Decimal's power of ten: a short text may stand for a number that fills the memory."""
+"""Of an integer; and of a Decimal's power of ten, and the bits of a Fraction's parts: a short text may stand for a number that fills the
+memory or takes long to reduce."""
 SAME_HASH = 1 << 16, 16
 """How many comparisons of members with the same hash a set or a dict may need: in any case, and for each member."""
 _Room = Iterator[None]
@@ -165,9 +166,7 @@ def _decode(value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0
     if mark == "D":
         return _decimal(told)
     if mark == "F":
-        from fractions import Fraction
-
-        return Fraction(*inner(told))
+        return _fraction(*inner(told))
     if mark != "?":
         raise ValueError(f"no value is marked {mark[:9]!r}")
     name, truth, parts = told
@@ -178,7 +177,15 @@ def _decode(value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0
     )
 
 
-def _decimal(text: str) -> Any:  # noqa: ANN401 - a Decimal, which most processes need not import
+def _fraction(numerator: int, denominator: int) -> Any:  # noqa: ANN401 - a Fraction, which most processes need not import
+    from fractions import Fraction
+
+    if max(numerator.bit_length(), denominator.bit_length()) > MOST_EXPONENT:
+        return Unknown("Fraction")
+    return Fraction(numerator, denominator)
+
+
+def _decimal(text: str) -> Any:  # noqa: ANN401 - as above
     from decimal import Decimal
 
     number = Decimal(text)
@@ -200,6 +207,8 @@ def _few_of_a_hash(members: list[Any]) -> list[Any]:
         ValueError: Too many have.
     """
     in_any_case, for_each = SAME_HASH
+    if len(members) ** 2 <= in_any_case:
+        return members
     counts = collections.Counter(map(hash, members))
     if sum(count * count for count in counts.values() if count > 1) > in_any_case + for_each * len(members):
         raise ValueError("too many members with the same hash")

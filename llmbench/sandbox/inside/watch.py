@@ -9,12 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from . import processes
-from .cpu_time import CpuTime, IdleTime
+from .cpu_time import POLL_S, CpuTime, IdleTime, until_next_look
 from .job import LOADED, WHY_CHARACTERS, Job
 from .memory import Memory
 
-POLL_S = 0.02
-"""Between looks at a running job, on average."""
 HEAD_BYTES = 1 << 12
 """Of what a job's process says of its end, before a call's value."""
 Over = tuple[str, str] | None
@@ -34,11 +32,11 @@ def watch(
         boxed: Whether all processes but this one are the job's.
     """
     began = time.monotonic()
-    cpu, load_s = CpuTime(boxed=boxed), None
+    cpu, load_s = CpuTime(), None
     idle, memory = IdleTime(), Memory(child if job.get("may_hide") else None)
     out, said = pipes
     read: dict[int, bytearray] = {out: bytearray(), said: bytearray()}
-    open_pipes, code, over, look = set(pipes), None, None, began + _until_next_look()
+    open_pipes, code, over, look = set(pipes), None, None, began + until_next_look()
     while over is None:
         ready, _, _ = select.select(
             list(open_pipes), [], [], _wait_s(look, closed=not open_pipes, ended=code is not None)
@@ -61,7 +59,7 @@ def watch(
             code = _reap(child, cpu)
         if code is None and time.monotonic() >= look:  # not for each piece of output: it reads all of /proc
             over = over or _past(job, child, time.monotonic() - began, (cpu, idle, memory), boxed=boxed)
-            look = time.monotonic() + _until_next_look()
+            look = time.monotonic() + until_next_look()
     none_left = processes.end(cpu, boxed=boxed)
     cpu_s = cpu.look(())
     if over is None and (
@@ -78,11 +76,6 @@ def watch(
     return {**finding, **took, "clean": none_left and (not boxed or processes.clean())}
 
 
-def _until_next_look() -> float:
-    """Seconds that no job can foresee: it has a copy of this process's memory, and so of Python's own generator."""
-    return POLL_S * (0.5 + os.urandom(1)[0] / 256)
-
-
 def _wait_s(look: float, *, closed: bool, ended: bool) -> float:
     """How long to wait for output: until the next look; where there is none to come, the end is near."""
     return 0.0 if ended else POLL_S / 40 if closed else max(0.0, look - time.monotonic())
@@ -94,7 +87,7 @@ def _reap(child: int, cpu: CpuTime) -> int | None:
         process, code, usage = os.wait4(-1, os.WNOHANG)
         if not process:
             return None
-        cpu.reaped(usage)
+        cpu.reaped(process, usage)
         if process == child:
             return code
 
