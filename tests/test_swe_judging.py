@@ -94,6 +94,7 @@ FORGED = {
     "a package at the root in place of Python's": {"colorsys/__init__.py": SHADOW},
     "a module on the settings' path in place of Python's": {"lib/colorsys.py": SHADOW},
     "a module beside the tests in place of Python's": {"tests/colorsys.py": SHADOW},
+    "a package of the root": {"__init__.py": SHADOW},
     "a conftest in a folder": {"tests/conftest.py": PASSES},
     "settings that load a plugin": {"pytest.ini": "[pytest]\naddopts = -p forger\n", "forger.py": PASSES},
     "other settings": {"setup.cfg": "[tool:pytest]\npythonpath = .\naddopts = -p forger\n", "forger.py": PASSES},

@@ -203,7 +203,7 @@ def restore(tree: Gold, tests: Iterable[str], repository: Path) -> None:
     """Gives back to the data what belongs to the tests: its own version of each file, or none.
 
     That are files that the test patch changes, files of the tests that must pass, all that stands with these in a folder of
-    tests, and what steers pytest.
+    tests, what steers pytest, and what would make a package of a folder above tests that is none.
     """
     listed = {name.partition("::")[0] for name in tests if not _is_doctest(name)}
     folders = {folder for name in listed & tree.files if (folder := _test_folder(PurePosixPath(name)))}
@@ -213,12 +213,14 @@ def restore(tree: Gold, tests: Iterable[str], repository: Path) -> None:
         for name in [*names, *folders]  # a folder, or a link to one, may bear such a name too
         if ".git" not in Path(folder).relative_to(repository).parts
     }
+    above = {str(folder / "__init__.py") for name in listed for folder in PurePosixPath(name).parents}
     names = {
         name
         for name in tree.files | present
         if name in tree.changed | listed
         or PurePosixPath(name).name in STEERING
         or not folders.isdisjoint(PurePosixPath(name).parents)
+        or (name in above and name not in tree.files)  # pytest imports it, though nothing asks for it
     }
     for name in sorted(names | tree.changed):
         _clear(repository, PurePosixPath(name))
