@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from llmbench import messages
 from llmbench.config import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
-from llmbench.resume.commandline import quoted
+from llmbench.resume.commandline import STARTS_A_SWEEP, quoted
 
 PATH_SETTINGS = re.compile(
     r"(hydra\.(run|sweep)\.dir|model\.path|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
@@ -32,9 +32,10 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
     Raises:
         ConfigError: One is a usual mistake; the message is the line to type.
     """
-    _refuse_flags(arguments)
+    top = set(messages.known_keys("", conf))
+    _refuse_flags(arguments, top)
     for argument in arguments:
-        _refuse_mistake(argument, arguments, conf)
+        _refuse_mistake(argument, arguments, top)
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
     return [_with_quotes(argument, sweeps=sweeps) for argument in arguments]
 
@@ -50,30 +51,19 @@ def _with_quotes(argument: str, *, sweeps: bool) -> str:
     return f"{argument.partition('=')[0]}={path if PLAIN.fullmatch(path) else quoted(path)}"
 
 
-def _refuse_flags(arguments: Sequence[str]) -> None:
-    """`--limit 20` is written `limit=20`."""
+def _refuse_flags(arguments: Sequence[str], top: Container[str]) -> None:
+    """`--limit 20` is written `limit=20`; `top` are the settings and groups without a dot."""
     for place, argument in enumerate(arguments):
         match = re.fullmatch(r"--(?P<name>[a-z]\w*)(?:=(?P<value>.*))?", argument)
-        if match is None or match["name"] not in {*_top(), *SHORT}:
+        if match is None or not (match["name"] in top or match["name"] in SHORT):
             continue
         following = arguments[place + 1] if place + 1 < len(arguments) else ""
         value = match["value"] or ("" if following.startswith("-") or "=" in following else following)
-        name = match["name"] if match["name"] in _top() else _full(match["name"], arguments)
+        name = match["name"] if match["name"] in top else _full(match["name"], arguments)
         raise ConfigError(f"Settings are written NAME=VALUE, without dashes: type {name}={value or 'VALUE'}.")
 
 
-def _top() -> set[str]:
-    return set(messages.known_keys("", Path())) | {
-        "benchmark",
-        "model",
-        "engine",
-        "profile",
-        "suite",
-        "sweep",
-    }
-
-
-def _refuse_mistake(argument: str, arguments: Sequence[str], conf: Path) -> None:
+def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]) -> None:
     """A setting that has a better answer than Hydra's."""
     key, has_value, value = argument.partition("=")
     key, value = key.lstrip("+~"), value.strip("'\"")
@@ -88,19 +78,20 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], conf: Path) -> None
         raise ConfigError(
             f"model= chooses one of conf/model; for a checkpoint of your own type model.{kind}={value}."
         )
-    if key == "benchmark" and "," in value and value[0] != "[" and not _sweeps(arguments):
+    if (
+        key == "benchmark"
+        and "," in value
+        and value[0] != "["
+        and not any(map(STARTS_A_SWEEP.match, arguments))
+    ):
         raise ConfigError(
             f"benchmark={value} is refused: type 'benchmark=[{value}]' for one run of all, or -m benchmark={value} for a run of each."
         )
     if re.match(r"benchmark\.", key):
         right = re.sub(r"^benchmark\.", "benchmarks.", key)
         raise ConfigError(f"{key}={value} would change nothing; type {right}={value}.")
-    if "." not in key and key in SHORT and key not in _top() and not (conf / key).is_dir():
+    if key in SHORT and key not in top:
         raise ConfigError(f"{key} is part of a longer name; type {_full(key, arguments)}={value}.")
-
-
-def _sweeps(arguments: Sequence[str]) -> bool:
-    return any(re.match(r"-m$|--multirun$|\+?(sweep|ablation)=", argument) for argument in arguments)
 
 
 def _full(name: str, arguments: Sequence[str]) -> str:

@@ -6,8 +6,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from llmbench import files
 from llmbench.errors import ModelError
 from llmbench.records import Message
@@ -26,20 +24,12 @@ def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mappi
     if jinja.is_file():
         return files.read(jinja, files.JSON_BYTES).decode(errors="replace")
     for name in ("chat_template.json", "tokenizer_config.json"):
-        content = _read_json(place / name).get("chat_template")
+        content = files.json_object(place / name).get("chat_template")
         if isinstance(content, list):  # how files write templates with names
             content = {row["name"]: row["template"] for row in content}
         if content:
             return content
     return None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = orjson.loads(files.read(path, files.JSON_BYTES))
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def choose(templates: str | Mapping[str, str] | None, wanted: str | None) -> str:

@@ -18,7 +18,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from llmbench import redaction, shapes
-from llmbench.errors import ConfigError
+from llmbench.errors import ConfigError, first_line
 
 
 class EarlyStopping(Enum):
@@ -350,7 +350,7 @@ def from_hydra(cfg: DictConfig) -> Config:
     except InterpolationResolutionError as error:
         raise ConfigError(_unresolved(error, cfg)) from error
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'The configuration'}: {_first_line(error)}.") from error
+        raise ConfigError(f"{error.full_key or 'The configuration'}: {first_line(error)}.") from error
     if not isinstance(config, Config):
         raise ConfigError(
             "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
@@ -381,10 +381,6 @@ def _apply_limit(config: Config, cfg: DictConfig) -> None:
             benchmark.num_samples = config.limit
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
 def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
     """Names the profile column that does not exist, the usual reason for an interpolation that leads nowhere."""
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
@@ -405,7 +401,7 @@ def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
             columns = benchmark.get("profiles", {}) if isinstance(benchmark, dict) else {}
             if isinstance(columns, dict) and column not in columns:
                 return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
-    return f"{error.full_key or 'A setting'} does not resolve: {_first_line(error)}."
+    return f"{error.full_key or 'A setting'} does not resolve: {first_line(error)}."
 
 
 def nearest(name: str, known: Iterable[object], count: int = 3) -> list[str]:

@@ -16,12 +16,12 @@ Interrupted                    the user's own wish, so no LlmbenchError and no E
 
 Defined where they are raised, and caught by llmbench itself:
 
-recovery.StartAgain            the run has to go on in a new process; no Exception either
-sandbox.box.BrokenBoxError     a sandbox does not answer: the score's outcome is `error`
-swe.inside.repository.BadJobError a repository or its tests cannot be made from the data: the patch was not checked
-equivalence.evaluate.TooLarge  a value has too many digits
-equivalence.evaluate.Undecided an expression holds something that has no value at a point
-equivalence.rational._Refused  a text is no rational number
+recovery.StartAgain                the run has to go on in a new process; no Exception either
+sandbox.box.BrokenBoxError         a sandbox does not answer: the score's outcome is `error`
+swe.inside.repository.BadJobError  a repository or its tests cannot be made from the data: the patch was not checked
+equivalence.evaluate.TooLarge      a value has too many digits
+equivalence.evaluate.Undecided     an expression holds something that has no value at a point
+equivalence.rational._Refused      a text is no rational number
 """
 
 import traceback
@@ -44,6 +44,11 @@ def shortened(text: str) -> str:
     """Somebody else's message in one line, cut where it is long."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of somebody else's message, shortened and without its full stop; the error's kind where it says nothing."""
+    return shortened((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))
 
 
 class LlmbenchError(Exception):

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
 import yaml
 
 from llmbench.errors import LlmbenchError
@@ -253,6 +254,15 @@ def _look_through(text: str) -> None:
         open_ones.append((outer, before + size))
         if before + size > YAML_EXPANDED:
             raise ValueError(f"line {line}: with its aliases written out it is too large")
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """A file's JSON object; an empty one where there is none that can be read."""
+    try:
+        content = orjson.loads(read(path, JSON_BYTES))
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def cache_trouble(error: BaseException | None) -> str | None:

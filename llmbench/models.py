@@ -4,7 +4,7 @@ import math
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,19 @@ def needs_code(name: str) -> str:
     return (
         f"{name} needs Python code that comes with the checkpoint; read that code, and if you trust it set "
         "model.trust_remote_code=true."
+    )
+
+
+SHOWN = 3
+"""Missing tensors that a sentence names."""
+
+
+def weights_lack(name: str, missing: Sequence[str]) -> str:
+    """What the user is told of a checkpoint without tensors, which engines would fill with random numbers."""
+    more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    return (
+        f"The weights of {name} lack {', '.join(missing[:SHOWN])}{more}; such a model would answer with random numbers. "
+        "Copy the checkpoint again."
     )
 
 
@@ -258,10 +271,7 @@ def check_tensors(checkpoint: Checkpoint) -> None:
             [f"layer {gaps[0]}" if len(gaps) == 1 else f"{len(gaps)} layers, from {gaps[0]}"] if gaps else []
         )
     if missing:
-        raise ModelError(
-            f"The weights of {checkpoint.name} lack {', '.join(missing)}; such a model would answer with random numbers. "
-            "Copy the checkpoint again."
-        )
+        raise ModelError(weights_lack(checkpoint.name, missing))
 
 
 CONTEXT_KEYS = (

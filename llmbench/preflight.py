@@ -8,8 +8,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from llmbench import files
 from llmbench.config import DRAWN_BY, Config, SamplingConfig
 from llmbench.errors import ModelError
@@ -65,7 +63,7 @@ def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfi
 
 def generation_config(folder: Path) -> dict[str, Any]:
     """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
-    own = _read_json(folder / "generation_config.json")
+    own = files.json_object(folder / "generation_config.json")
     stated: dict[str, Any] = {name: _number(own, name) for name in DRAWN_BY}
     stated["temperature"] = _temperature(own)
     if (top_k := stated["top_k"]) is not None:
@@ -296,15 +294,6 @@ def _drawing(temperature: float) -> str:
 
 def _listed(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    """A file's JSON object; an empty one where there is none that can be read."""
-    try:
-        content = orjson.loads(files.read(path, files.JSON_BYTES))
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _number(own: Mapping[str, Any], name: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from llmbench import chat_template
 from llmbench.answers import thinking
-from llmbench.errors import ModelError, shortened
+from llmbench.errors import ModelError, first_line, shortened
 from llmbench.models import Checkpoint, needs_code
 from llmbench.records import Message
 
@@ -55,8 +55,9 @@ class HubTokenizer:
         except Exception as error:  # of the library, about the checkpoint's files: its kinds are many
             if "trust_remote_code" in str(error):
                 raise ModelError(needs_code(checkpoint.name)) from error
-            reason = shortened((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))
-            raise ModelError(f"The tokenizer of {checkpoint.name} cannot be read: {reason}.") from error
+            raise ModelError(
+                f"The tokenizer of {checkpoint.name} cannot be read: {first_line(error)}."
+            ) from error
         own = getattr(self.hub, "chat_template", None)
         self._templates = chat_template.find(own, checkpoint.folder)
         self._day: str | None = None

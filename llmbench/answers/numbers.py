@@ -25,6 +25,7 @@ from llmbench.answers.spoken import arithmetic, changes_behind
 from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
+from llmbench.equivalence.values import SCALES
 from llmbench.equivalence.words import numeral
 
 _MAX_LENGTH = 60
@@ -34,15 +35,7 @@ _NUMBER = re.compile(
     r"(?P<value>\d+\s\d+/\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?(?:\s?/\s?\d+(?:\.\d+)?)?|\.\d+)"
     r"(?P<scale>\s{0,3}(?:dozen|hundred|thousand|million|billion|trillion)\b|[kK]\b)?"
 )
-_SCALES = {
-    "dozen": 12,
-    "hundred": 100,
-    "k": 10**3,
-    "thousand": 10**3,
-    "million": 10**6,
-    "billion": 10**9,
-    "trillion": 10**12,
-}
+_SCALES = {"k": 10**3} | SCALES
 _VALUE = r"[-+]?\s?[$€£¥(]*\s?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)[)%]*"
 _SEVERAL = re.compile(
     rf"\s*(?:{_VALUE}(?:\s*[-+*/×÷·^–—]\s*{_VALUE}|\s*\bx\s*{_VALUE}|:\d\d|\s*,?\s*\b(?:or|to|and)\s+(?:maybe\s+|perhaps\s+)?{_VALUE})+"

@@ -33,10 +33,10 @@ from llmbench.errors import (
     LlmbenchError,
     OutOfMemoryError,
     Shortage,
+    first_line,
     let_go,
-    shortened,
 )
-from llmbench.models import REFUSED_PICKLE, Checkpoint, needs_code, pickle_refused, settings
+from llmbench.models import REFUSED_PICKLE, Checkpoint, needs_code, pickle_refused, settings, weights_lack
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
@@ -48,8 +48,6 @@ log = logging.getLogger(__name__)
 BITSANDBYTES = "bitsandbytes"
 GREEDY_BELOW, COLDEST = 1e-5, 1e-2
 """Temperatures as vLLM takes them: below the first it is greedy, below the second it is the second."""
-SHOWN = 3
-"""Missing tensors that a sentence names."""
 PRIMER = 5
 """Tokens of the prompt that are decoded with the output, so that its first space is kept."""
 NO_BOUND = 1 << 30
@@ -333,11 +331,7 @@ class TransformersEngine:
         """Refuses a model of which tensors were not in the checkpoint, since transformers fills them with random numbers."""
         missing = sorted(str(name) for name in loading.get("missing_keys") or ())
         if missing:
-            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-            raise EngineError(
-                f"The weights of {self._config.model.name} lack {', '.join(missing[:SHOWN])}{more}; such a model would answer with "
-                "random numbers. Copy the checkpoint again."
-            )
+            raise EngineError(weights_lack(self._config.model.name, missing))
 
     def _warm_up(self) -> None:
         """One small step, so that the first batch does not pay for kernels that are made or chosen on first use."""
@@ -403,8 +397,8 @@ class TransformersEngine:
         if "trust_remote_code" in text:
             return EngineError(needs_code(self._config.model.name))
         if "unexpected keyword argument" in text and self._config.engine.args:
-            return EngineError(f"engine.args holds what from_pretrained does not take: {_first_line(error)}.")
-        return EngineError(f"transformers could not load the model: {_first_line(error)}; the log has more.")
+            return EngineError(f"engine.args holds what from_pretrained does not take: {first_line(error)}.")
+        return EngineError(f"transformers could not load the model: {first_line(error)}; the log has more.")
 
     def serves(self, workload: Workload) -> bool:  # noqa: ARG002
         """Always: nothing is set aside at the start."""
@@ -500,7 +494,7 @@ class TransformersEngine:
         except Exception as error:
             log.exception("transformers stopped working")
             raise EngineDiedError(
-                f"transformers stopped working: {type(error).__name__}: {_first_line(error)}; the log has more.",
+                f"transformers stopped working: {type(error).__name__}: {first_line(error)}; the log has more.",
                 spoiled=spoils(error),
             ) from error
 
@@ -711,8 +705,4 @@ def _explain_import(error: BaseException) -> str:
             "transformers cannot be imported because of torchvision, torchaudio or torchcodec; "
             f"run: pip uninstall -y {' '.join(TORCH_EXTRAS)}."
         )
-    return f"transformers cannot be imported ({type(error).__name__}: {_first_line(error)}); run `make setup` again."
-
-
-def _first_line(error: BaseException) -> str:
-    return shortened((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))
+    return f"transformers cannot be imported ({type(error).__name__}: {first_line(error)}); run `make setup` again."

@@ -8,7 +8,7 @@ from llmbench.equivalence.symbolic import rounds_to, same_expression
 from llmbench.equivalence.words import is_text, numeral, same_text
 
 _ROUNDED_PLACES = 6
-_SCALES = {
+SCALES = {
     "dozen": 12,
     "hundred": 100,
     "thousand": 1_000,
@@ -18,7 +18,7 @@ _SCALES = {
 }
 _PARTS = {"halves": 2, "thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8, "ninths": 9, "tenth": 10, "tenths": 10, "hundredth": 100, "hundredths": 100, "thousandth": 1_000, "thousandths": 1_000}  # fmt: skip
 _FACTORS = (
-    {word: Fraction(scale) for name, scale in _SCALES.items() for word in (name, f"{name}s")}
+    {word: Fraction(scale) for name, scale in SCALES.items() for word in (name, f"{name}s")}
     | {
         "tens": Fraction(10),
     }

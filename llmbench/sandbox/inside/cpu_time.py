@@ -49,7 +49,7 @@ class CpuTime:
         own = waited_for = 0.0
         for process in processes:
             with contextlib.suppress(OSError, ValueError, IndexError):
-                fields = _stat(process)
+                fields = stat(process)
                 known = process, fields[19]
                 clock, children = _clock(process, fields), (int(fields[13]) + int(fields[14])) / TICKS
                 clock = max(clock, self._seen.get(known, (0.0, 0.0))[0])
@@ -69,7 +69,7 @@ def _share(process: int, fields: list[bytes]) -> float:
     return ran / max(1, ran + waited)
 
 
-def _stat(process: int) -> list[bytes]:
+def stat(process: int) -> list[bytes]:
     """The fields of `/proc/PID/stat` behind the name, which may be any bytes."""
     with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123 - fifty times a second
         return file.read().rpartition(b")")[2].split()

@@ -8,6 +8,9 @@ import os
 import socket
 from collections.abc import Iterator
 
+from .cpu_time import stat
+from .processes import FOLDERS
+
 PRIVATE = (b"RssAnon:", b"VmSwap:", b"VmPTE:")
 """Of `/proc/PID/status`: memory of its own, swapped out too, and page tables."""
 SHARED = b"RssShmem:"
@@ -23,7 +26,6 @@ FILE_BYTES, WATCH_BYTES = 8192, 200
 """What an open file may hold, such as a pipe that may not grow, and one file's watch on another (epoll)."""
 INODE_BYTES = 1536
 """What the kernel holds for an empty file with a long name (measured: 1,500)."""
-FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - the box's own
 
 
 class Memory:
@@ -62,7 +64,7 @@ def _processes() -> Iterator[str]:
         if not name.isdigit() or name == own:
             continue
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
-            if _read(f"/proc/{name}/stat").rpartition(b")")[2].split()[0] != b"Z":
+            if stat(int(name))[0] != b"Z":
                 yield f"/proc/{name}"
                 continue
             threads = [thread for thread in os.listdir(f"/proc/{name}/task") if thread != name]  # noqa: PTH208
