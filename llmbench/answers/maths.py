@@ -17,7 +17,7 @@ A box wins over a cue wherever it stands: it is what the instruction asks for. A
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
 behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text calls wrong at once
 ("is incorrect", "but that is wrong") is none; a cue behind it counts, or the box before it. Refusals and denials are no closing sentence
-(`closing.py`). Nothing is evaluated here.
+(`closing.py`); of a closing sentence the main clause counts, not the condition, place or reason behind it (`clauses.py`). Nothing is evaluated here.
 
 Rules 3 to 5 are kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
 last one; early stopping asks for the answer there instead.
@@ -26,6 +26,7 @@ last one; early stopping asks for the answer there instead.
 import re
 from collections.abc import Iterator
 
+from llmbench.answers.clauses import is_denied, is_qualified, main_clause
 from llmbench.answers.closing import CLOSERS, TAIL, affirmed, refuses, without_aside
 from llmbench.answers.expressions import bare_answer, closing_lines, is_expression
 from llmbench.answers.formulas import (
@@ -235,7 +236,10 @@ def _conclusion(text: str) -> str | None:
         return whole(lines)
     for sentence in reversed(sentences(block)):
         if not _CLOSERS.search(sentence):
-            return _closing_value(without_aside(affirmed(sentence.strip())))
+            clause = main_clause(without_aside(affirmed(sentence.strip())))
+            if is_denied(clause) or (is_qualified(clause) and "=" in clause):
+                return None
+            return _said(clause) if is_qualified(clause) else _closing_value(clause)
     return None
 
 
