@@ -4,6 +4,8 @@
 has not stated a value yet ("The remainder when $N$ is divided by $100$ is $42$.") nothing is left out.
 """
 
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
 import re
 
 _FORMULA = r"(?:(?<!\\)\$\$?[^$]+\$\$?|\\\(.+?\\\)|\\\[.+?\\\])"
@@ -13,9 +15,9 @@ _CLAUSAL = (
     r"|when(?:ever)?|where(?!as)|because|since|if|unless|provided|given|such\s+that|(?<=,\s)as(?!\s+(?:well|an?)\b)|(?<=\$\s)as(?=\s\$)"
 )
 _PHRASAL = (
-    rf"for\s+(?:all|any|every|each|some|real|(?:positive\s+|non-?negative\s+)?integers?|\$)|with(?![^.]*\sbeing\s)|inside|outside|within|upon"
+    r"for\s+(?:all|any|every|each|some|real|(?:positive\s+|non-?negative\s+)?integers?|\$)|with(?![^.]*\sbeing\s)|inside|outside|within|upon"
     r"|(?:when\s+)?divided\s+by(?=\s)|(?:in|on|over)\s+(?:the|this|that|our)\s+(?:\w+\s+)?(?:interval|range|set|domain|region|circle|disk|square|plane|given)"
-    rf"|(?:attained|achieved|reached|occurring|obtained|taken|assumed)\b|at\s+(?:the\s+\w+|\$)|(?:due|thanks)\s+to|using|by\s+(?:the\b|[A-Z][a-z])"
+    r"|(?:attained|achieved|reached|occurring|obtained|taken|assumed)\b|at\s+(?:the\s+\w+|\$)|(?:due|thanks)\s+to|using|by\s+(?:the\b|[A-Z][a-z])"
     r"|between|among"
 )
 _PREDICATE = r"(?:is|are)\s+(?:the|an?|our)\s+[a-z]|is\s+divisible\b|divides\b|works\b|satisfies\b"

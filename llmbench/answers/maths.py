@@ -234,13 +234,14 @@ def _conclusion(text: str) -> str | None:
         return whole(last_formulas(block) or "")
     if lines := closing_lines(inlined("\n".join(blocks[-_MAX_BLOCKS:]))):
         return whole(lines)
-    for sentence in reversed(sentences(block)):
-        if not _CLOSERS.search(sentence):
-            clause = main_clause(without_aside(affirmed(sentence.strip())))
-            if is_denied(clause) or (is_qualified(clause) and "=" in clause):
-                return None
-            return _said(clause) if is_qualified(clause) else _closing_value(clause)
-    return None
+    said = next((part for part in reversed(sentences(block)) if not _CLOSERS.search(part)), None)
+    return said and _concluding(main_clause(without_aside(affirmed(said.strip()))))
+
+
+def _concluding(clause: str) -> str | None:
+    if is_qualified(clause):
+        return None if is_denied(clause) or "=" in clause else _said(clause)
+    return None if is_denied(clause) else _closing_value(clause)
 
 
 def _closing_value(sentence: str) -> str | None:
