@@ -38,7 +38,7 @@ _LEADING = re.compile(
     re.IGNORECASE,
 )
 _CONCLUDES = re.compile(
-    r"[,;]\s*\$?\s*(?:and\s+)?(?:so|thus|hence|therefore|then)\b(?!\s+that)|\sso\s+(?=the\b|we\b|our\b|its?\b|\$)",
+    r"(?:[,;]\s*\$?\s*(?:and\s+)?|\s(?=(?-i:[STH])))(?:so|thus|hence|therefore|then)\b(?!\s+that)|\sso\s+(?=the\b|we\b|our\b|its?\b|\$)",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(

@@ -15,17 +15,20 @@ _MAX_LENGTH = 1_000
 _MAX_LINES = 40
 _TAIL = 300
 """Characters at a sentence's end in which its last expression is looked for."""
+MASKS = "\ue000-\uefff"
+"""A range of private characters that stand for boxes, so that the formula around them is read without their contents."""
 _FUNCTIONS = r"sqrt|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|max|min|gcd|lcm|infinity|inf|theta|alpha|beta"
 _PIECE = (
     r"\\(?:text|mathrm|textbf|mathbf|mbox|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+|\\."
     rf"|\d+(?:,\d{{3}})*(?:\.\d+)?|\.\d+|(?<![A-Za-z])(?:{_FUNCTIONS}|and|or|[b-hj-zA-HJ-Z]|[aiI])(?![A-Za-z])"
+    rf"|[{MASKS}]"
     r"|[-+*/^=<>≤≥≠±|()\[\]{}!%°√π∞∅∪∩∈ℝθφ′_'&,;:~$€£²³⁴ⁿ×÷·]|\.{3}|(?<=\d)(?:or|and)(?=\w)|\s+"
 )
 _EXPRESSION = re.compile(rf"(?>{_PIECE})++")  # possessive, since pieces could be split in many ways
 _PIECES = re.compile(_PIECE)
 _VALUE = re.compile(r"[A-Za-z0-9π∞∅ℝ√]|\\emptyset|\\\{\s*\\\}")
 _ENDS_WORD = re.compile(r"[A-Za-z][^\s:,;=]$")
-_NAME = re.compile(r"\s*(?:\\?[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z\d, ]*\))?|\([a-z, ]+\))\s*")
+NAME = re.compile(r"\s*(?:\\?[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z\d, ]*\))?|\([a-z, ]+\))\s*")
 _CONDITION = re.compile(
     r"\$[^$]+\$,?\s*(?:where|with|for\s+(?:some|all|any|every))\b(?![^.]*\.\s)[^\n]*|(?:odd|even|all|any|every|prime)\s+\$[A-Za-z]\$"
 )
@@ -55,10 +58,10 @@ def is_expression(text: str) -> bool:
 def closing_expression(sentence: str) -> str | None:
     """The expression that ends a sentence, where it is more than one number: a tuple, a list, an equation or a sum."""
     tail = sentence.strip().rstrip(".!*").rstrip()[-_TAIL:]
-    runs = _runs(tail)
-    if not runs or runs[-1][1] != len(tail):
+    found = runs(tail)
+    if not found or found[-1][1] != len(tail):
         return None
-    start, end = runs[-1]
+    start, end = found[-1]
     if _ENDS_WORD.search(tail[max(0, start - 1) : start + 1]):
         return None
     expression = re.sub(
@@ -79,7 +82,7 @@ _NUMBER = re.compile(r"[$€£]*(-?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+
 
 def last_number(sentence: str) -> str | None:
     """The last number of a sentence, where it stands alone: no part of an expression, a list or a range, changed by no words."""
-    for start, end in reversed(_runs(sentence)):
+    for start, end in reversed(runs(sentence)):
         run = re.split(r"[:;]\s", sentence[start:end])[-1]
         if not re.search(r"\d", run):
             continue
@@ -121,22 +124,19 @@ def is_solution(text: str) -> bool:
     """Whether it gives a name a constant: "x = 2"."""
     name, equals, value = text.rpartition("=")
     return bool(
-        equals
-        and _NAME.fullmatch(name)
-        and value.strip()
-        and not re.search(r"(?<![\\A-Za-z])[A-Za-z]", value)
+        equals and NAME.fullmatch(name) and value.strip() and not re.search(r"(?<![\\A-Za-z])[A-Za-z]", value)
     )
 
 
-def _runs(text: str) -> list[tuple[int, int]]:
+def runs(text: str) -> list[tuple[int, int]]:
     """Start and end of the stretches of a text that are mathematics."""
-    runs: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for piece in _PIECES.finditer(text):
-        if runs and runs[-1][1] == piece.start():
-            runs[-1] = (runs[-1][0], piece.end())
+        if found and found[-1][1] == piece.start():
+            found[-1] = (found[-1][0], piece.end())
         else:
-            runs.append(piece.span())
-    return runs
+            found.append(piece.span())
+    return found
 
 
 def split_list(expression: str) -> list[str]:
@@ -156,7 +156,7 @@ def split_list(expression: str) -> list[str]:
 def joined(parts: Sequence[str]) -> str:
     """Values that stand beside each other as one list; of "x = 1, y = 2, x + y = 3" only the last, which they lead to."""
     sides = [part.partition("=") for part in parts]
-    if len(parts) > 1 and sides[-1][1] and not _NAME.fullmatch(sides[-1][0]):
+    if len(parts) > 1 and sides[-1][1] and not NAME.fullmatch(sides[-1][0]):
         return parts[-1]
     names = {side[0].strip() for side in sides if side[1]}
     if len(parts) > 1 and sides[-1][1] and len(names) < len(parts) and len(names) > 1:

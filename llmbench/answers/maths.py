@@ -26,6 +26,7 @@ last one; early stopping asks for the answer there instead.
 import re
 from collections.abc import Iterator
 
+from llmbench.answers.boxed import last_boxed
 from llmbench.answers.clauses import is_denied, is_qualified, main_clause
 from llmbench.answers.closing import CLOSERS, TAIL, affirmed, refuses, without_aside
 from llmbench.answers.expressions import bare_answer, closing_lines, is_expression
@@ -41,8 +42,9 @@ from llmbench.answers.formulas import (
     plain,
     whole,
 )
+from llmbench.answers.retractions import is_corrected, is_supposition, without_remarks
 from llmbench.answers.spoken import changes_behind, in_symbols
-from llmbench.answers.stated import boxes, cues, is_cut, is_retracted, last_boxed
+from llmbench.answers.stated import boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.rational import rational
 from llmbench.equivalence.words import qualifiers
@@ -71,6 +73,8 @@ _CLOSERS = re.compile(
     rf"{CLOSERS.pattern}|^\W*$|\b(?:Q\.?E\.?D|this completes|is correct\.?$|\\blacksquare|\\square|✅|verified)\b|```",
     re.IGNORECASE,
 )
+_MAX_BOXES = 30
+"""Boxes at a text's end that are considered; without a limit, repeated boxes take long."""
 _MAX_BLOCKS = 10
 """Paragraphs at a text's end whose lines may be one list."""
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
@@ -92,19 +96,33 @@ def math_answer(text: str, *, complete: bool = True) -> str | None:
         complete: The text ended by itself, so that its closing sentence may count as the answer.
     """
     text = prepare(text) if complete else prepare_cut(text)
-    return _boxed_or_stated(text, complete=complete) or (_concluded(text) if complete else None)
+    return _stated(text, complete=complete) or (_concluded(text) if complete else None)
 
 
 def _concluded(text: str) -> str | None:
-    bare = bare_answer(text)
-    return (whole(bare) if bare else None) or _conclusion(text)
+    body = without_remarks(text)
+    bare = bare_answer(body)
+    return (whole(bare) if bare else None) or _conclusion(body)
+
+
+def _stated(text: str, *, complete: bool) -> str | None:
+    body = without_remarks(text) if complete else text
+    said = _boxed_or_stated(body, complete=complete)
+    return said or (_boxed_or_stated(text, complete=complete) if body != text else None)
 
 
 def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
-    found = boxes(text)
+    found = boxes(text)[-_MAX_BOXES:]
     kept = [box for box in found if not is_retracted(text, box)]
-    if found and kept[-1:] != found[-1:]:
+    kept = [box for box in kept if not is_supposition(text, box.start, box.end)] or kept
+    if found and (
+        kept[-1:] != found[-1:]
+        or is_supposition(text, found[-1].start, found[-1].end)
+        or is_corrected(text, found[-1].end)
+    ):
         later = _last_stated(text, found[-1].end, complete=complete)
+        if later is None and complete:
+            later = _conclusion(text[found[-1].end :])
         if later or not kept:
             return later
     box = last_boxed(text, kept)
@@ -121,12 +139,20 @@ def integer_answer(text: str, *, complete: bool = True) -> str | None:
     outside 0 to 999. A closing sentence counts only where it holds an integer.
     """
     text = prepare(text) if complete else prepare_cut(text)
-    stated = _boxed_or_stated(text, complete=complete)
+    stated = _stated(text, complete=complete)
     if stated is not None:
-        integer = _integer(stated)
-        return stated if integer is None else integer
+        later = None if (integer := _integer(stated)) or not complete else _behind_box(text)
+        return integer or (later and _integer(later)) or stated
     concluded = _concluded(text) if complete else None
     return None if concluded is None else _integer(concluded)
+
+
+def _behind_box(text: str) -> str | None:
+    r"""What a text states behind its last box: 25 in "$\boxed{\frac{21}{4}}$, so $m + n = 25$."."""
+    found = boxes(text)
+    return (
+        found and (_last_stated(text, found[-1].end, complete=True) or _conclusion(text[found[-1].end :]))
+    ) or None
 
 
 _MEMBER = re.compile(r"(?<![<>!\\])=|\\equiv|\\approx")

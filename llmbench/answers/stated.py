@@ -6,21 +6,22 @@ A statement is where it stands and what stands there. Which kinds count, and in 
 # ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from llmbench.answers import languages
+from llmbench.answers.retractions import takes_back
 from llmbench.answers.suppositions import is_mistake, is_supposed
-from llmbench.equivalence.rational import rational
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A closed box: `content` between `start` (of the command) and `end` (behind the brace)."""
+    """A closed box between `start` (of the command) and `end` (behind the brace): its content with the sign before it, and without."""
 
     start: int
     end: int
     content: str
+    bare: str
 
 
 _BOX = re.compile(r"\\?\b(?:(?:begin)?boxed|fbox|framebox)\b[ \t]*(?P<brace>\{)?|\\(?:boxed|fbox)(?=\d|\\)")
@@ -32,25 +33,19 @@ _PLACEHOLDERS = re.compile(
     r"\W*(?:\\[lc]?dots|…|\.{2,}|(?:\\text\s*\{)?\s*(?:the |your )?(?:final )?(?:answer|result)(?: here)?\s*\}?)?\W*",
     re.IGNORECASE,
 )
-# Between boxes that are parts of one answer: "$\boxed{1}$ and $\boxed{-2}$", "$x=\boxed{1}$, $y=\boxed{2}$".
-_GAP = r"(?:[\s$()\[\]~]|\\[,;:! ()\[\]]|\\q?quad(?![A-Za-z]))*"
-_NOUN_BETWEEN = r"(?:(?!(?:is|was|are|then|so|thus|hence|which|there|that)\b)[a-z]{2,15}\s+)?"
-_CONNECTOR = re.compile(
-    rf"{_GAP}(?:\\text\{{\s*,?\s*(?:and|or)\s*\}}|{_NOUN_BETWEEN}(?:,\s*)?\b(?:and|or)\b|,|;)?{_GAP}(?:[A-Za-z](?:_\{{?\w+\}}?)?\s*=\s*)?"
-)
 _SYMBOLS = re.compile(r"\W*(?:\\\{\s*\\\}|[∅∞])\W*")
 _BEFORE = 30
 """Characters before a box in which a sign or a denial is looked for."""
 _ALTERNATIVE = re.compile(r"\}[\s$\\)\]]*,?\s*n?or\b[\s$\\(\[]*$", re.IGNORECASE)
-_MAX_CONNECTOR = 60
 _DENIED_BOX = re.compile(
     r"(?:\b(?:not|never|unlike|(?:rather|other|different)\s+(?:than|from)|(?:instead|in\s+place)\s+of|(?:as\s+)?opposed\s+to|in\s+contrast\s+to)"
-    r"|n't|\\neq?|≠)(?:\s+the)?[\s$*\\(\[]*$",
+    r"|n['’]t|\bcannot|\bimpossible\s+(?:for\s+it\s+)?to|\\neq?|≠)(?:\s+(?:the|be|equal|equals|to|simply|just|necessarily|exactly|actually|really|possibly|get|say\s+(?:it\s+is|it's|that\s+it\s+is)))*[\s$*\\(\[]*$",
     re.IGNORECASE,
 )
 _SPACE = r"(?:\s|\\[,;:! ]|\\quad(?![A-Za-z])|\{\})*"
 _SIGN = re.compile(
     rf"(?:\$|\\\(|\\\[|=|\\approx){_SPACE}(?P<sign>-|\\pm|±){_SPACE}\Z"
+    r"|(?:^|(?<=[\s:=(*]))(?P<direct>-)\Z"
     rf"|(?:^(?P<starting>-)|(?:=|:|\b(?:is|are|be|equals))[ \t]*(?P<outside>-|\\pm|±)[ \t]*)(?:\$\$?|\\\(|\\\[){_SPACE}\Z",
     re.MULTILINE,
 )
@@ -85,10 +80,10 @@ def _signed(box: Box, before: str) -> Box:
     match = _SIGN.search(before)
     if match is None:
         return box
-    sign = match["sign"] or match["starting"] or match["outside"]
+    sign = match["sign"] or match["starting"] or match["direct"] or match["outside"]
     is_sum = re.search(r"(?<=[^\s(\[{^])\s*[-+]", box.content)
     content = f"({box.content})" if is_sum else box.content
-    return Box(box.start, box.end, f"-{content}" if sign == "-" else f"{sign} {content}")
+    return replace(box, content=f"-{content}" if sign == "-" else f"{sign} {content}")
 
 
 def _braced_box(text: str, match: re.Match[str], closers: Mapping[int, int]) -> Box | None:
@@ -100,7 +95,8 @@ def _braced_box(text: str, match: re.Match[str], closers: Mapping[int, int]) -> 
         closers.get(inner.end() - 1, end) + 1 : stop
     ].strip():
         start, stop = inner.end(), closers.get(inner.end() - 1, end)
-    return Box(match.start(), end + 1, text[start:stop].strip())
+    content = text[start:stop].strip()
+    return Box(match.start(), end + 1, content, content)
 
 
 def _bare_box(text: str, match: re.Match[str]) -> Box | None:
@@ -110,7 +106,7 @@ def _bare_box(text: str, match: re.Match[str]) -> Box | None:
     if content is None:
         return None
     value = content["content"].rstrip(".,;:*)]\\")
-    return Box(match.start(), content.end(), value)
+    return Box(match.start(), content.end(), value, value)
 
 
 def closing_braces(text: str) -> dict[int, int]:
@@ -125,47 +121,14 @@ def closing_braces(text: str) -> dict[int, int]:
     return pairs
 
 
-_DENIED = r"(?:is|was)\s+(?:wrong|incorrect|not\s+(?:right|correct)|a\s+mistake)\b"
-_RETRACTED = re.compile(
-    rf"[\s$*\\)\]]*(?:{_DENIED}|[^.!?\n]{{0,80}}\b(?:but|however)\s+(?:it|that|this)\s+{_DENIED}"
-    rf"|[^.!?\n]{{0,20}}[.!]?\s+(?:(?:wait|no|hmm|actually|sorry)[,.!]*\s+)*(?:that|this|it)\s+{_DENIED})",
-    re.IGNORECASE,
-)
-
-
 def is_retracted(text: str, box: Box) -> bool:
-    """Whether what follows the box at once calls it wrong."""
-    return bool(_RETRACTED.match(text[box.end : box.end + 200]))
+    """Whether the words around the box say that it is no answer."""
+    return takes_back(text, box.start, box.end)
 
 
 def is_cut(text: str, box: Box) -> bool:
     r"""Whether a box without braces (`\boxed 5`) reaches the text's end."""
     return box.end == len(text) and not text.endswith("}")
-
-
-def last_boxed(text: str, found: Sequence[Box]) -> Box | None:
-    r"""The last of these boxes of the text; boxes joined by "and", "or" or a comma are parts of one answer.
-
-    Two forms of one number ("$\boxed{15\frac{39}{40}}$, or $\boxed{\frac{639}{40}}$") are one answer: the last.
-    """
-    if not found:
-        return None
-    last = found[-1]
-    parts = [last.content]
-    start = last.start
-    for earlier in reversed(found[:-1]):
-        connector = text[earlier.end : start]
-        if (
-            len(connector) > _MAX_CONNECTOR
-            or not connector.strip(" $\n\\()[]")
-            or not _CONNECTOR.fullmatch(connector)
-        ):
-            break
-        start = earlier.start
-        parts.insert(0, earlier.content)
-    values = {rational(part) or part for part in parts}
-    content = ", ".join(parts) if len(values) == len(parts) else last.content
-    return Box(start, last.end, content)
 
 
 _NOUN = rf"(?:answers?|ans\b\.?|final\s+(?:result|value|solution)|{languages.ANSWER})"

@@ -68,6 +68,9 @@ _LIMITED_BEHIND = re.compile(
     rf"|in\s+{_SPECIAL}|to\s+(?:another\b|an?\s+(?:different|similar|related|simpler|other)\b|{_SPECIAL}))",
     re.IGNORECASE,
 )
+_UNREAL = re.compile(
+    r"\b(?:if|were|had|without|ignoring|otherwise|unless|suppos\w+|assum\w+|instead)\b", re.IGNORECASE
+)
 _WOULD = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
 _WOULD_ASIDE = re.compile(
     r"^\W*(?:and\s+|so\s+)?(?:in|for|under|with|without|at|then)\b(?!\s+(?:this|these|our|all|conclusion))",
@@ -100,6 +103,14 @@ def is_supposed(text: str, start: int, end: int) -> bool:
     ):
         return True
     return bool(_WOULD.search(text, start, end) and _CONDITION_BEHIND.match(text[end : end + WINDOW]))
+
+
+def is_hypothetical(text: str, start: int, end: int) -> bool:
+    """Whether what stands at `text[start:end]` is the result of a condition that does not hold, or somebody else's."""
+    before, behind = clause_before(text, start), text[end : end + WINDOW]
+    if _REPORTED.search(before):
+        return True
+    return bool(_WOULD.search(before)) and bool(_UNREAL.search(before) or _CONDITION_BEHIND.match(behind))
 
 
 def is_mistake(text: str, position: int) -> bool:
