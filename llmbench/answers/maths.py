@@ -2,7 +2,7 @@ r"""The answer of a mathematics problem in a model's text.
 
 | order | statement | taken | for example |
 |---|---|---|---|
-| 1 | the last closed `\boxed{}` or `\fbox{}` that is neither empty nor a placeholder | its content; boxes joined by "and", "or" or a comma together | `$\boxed{\frac{14}{3}}$`, `\boxed 5`, `$\boxed{1}$ and $\boxed{-2}$` |
+| 1 | the last closed `\boxed{}` or `\fbox{}` that is neither empty nor a placeholder | the formula that it is part of; boxes of one sentence or list together (`boxed.py`) | `$\boxed{\frac{14}{3}}$`, `\boxed 5`, `$\boxed{1}$ and $\boxed{-2}$` |
 | 2 | the last cue: "the answer is", "Answer:", "**Final Answer**", "####", `<answer>` | the formula behind it, or the number or the few words it begins with | `The final answer is $\frac{1}{2}$.`, `Answer: 15%` |
 | 3 | a complete text that is nothing but an expression | the whole | `-1 + sqrt(3)`, `x = 2 or x = 3` |
 | 4 | the last line, only of a complete text, if it is an expression | the whole; with the lines before it if all give solutions, or are items of a list | `x = 2` below `x = 1`, `(-\infty, 2) \cup (3, \infty)` |
@@ -15,13 +15,15 @@ sentence ("The answer is 3!"); "3!." is a factorial. What follows ";" or "so" at
 
 A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is no answer:
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
-behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text calls wrong at once
-("is incorrect", "but that is wrong") is none; a cue behind it counts, or the box before it. Refusals and denials are no closing sentence
+behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text takes back, corrects or
+supposes gives way to what it states behind it, or to the box before it (`retractions.py`). Remarks and checks behind the answer do not count. Refusals and denials are no closing sentence
 (`closing.py`); of a closing sentence the main clause counts, not the condition, place or reason behind it (`clauses.py`). Nothing is evaluated here.
 
 Rules 3 to 5 are kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
 last one; early stopping asks for the answer there instead.
 """
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
 
 import re
 from collections.abc import Iterator
@@ -63,6 +65,13 @@ _STARTS_WITH_NUMBER = re.compile(
 _QUALIFIED = re.compile(
     r"(?:(?!is\b|are\b)[a-z]+\s+){0,4}(?:than|least|most|equal\s+to)\s*[-$\\(.\d]", re.IGNORECASE
 )
+_WITHIN = re.compile(r"\s*\}\s*(?P<value>[^$\n]+?)\s*(?:\$\$?|\\[\])])")
+"""The rest of a formula of which `\\text{The answer is }` is a part."""
+_DESCRIBED = re.compile(
+    r"(?:the|an?)\s+(?:\w+\s+){0,2}(?:sum|number|product|average|mean|median|square|cube|power|digits?|count|difference|quotient|remainder|multiples?|divisors?|factors?|factorial|logarithm|percentage)"
+    r"\s+of\b(?!.*(?:\b(?:is|are|equals|which|i\.e)\b|[=:;,]))",
+    re.IGNORECASE,
+)
 _NOT_ANSWERS = re.compile(
     r"\b(?:correct|incorrect|right|wrong|clear|clearly|helpful|valid|invalid|reasonable|follows?|following|below|above|obvious|unique"
     r"|same|given|found|also|not|to|we|let|let's|i|you|this|that|it|here|step|as|in|of|what|how|explanation|solution|unknown|verified"
@@ -78,13 +87,20 @@ _MAX_BOXES = 30
 _MAX_BLOCKS = 10
 """Paragraphs at a text's end whose lines may be one list."""
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
+_NAMED = re.compile(
+    r"^\*\*([A-Za-z][a-z]*(?: [a-z]+){0,2})\*\*\W*$|\b(?:is|are)\s+\*\*([A-Za-z][a-z]*(?: [a-z]+){0,2})\*\*\W*$"
+    r"|^(?:So|Thus|Hence|Therefore)\b[^\d$*]*\*\*([A-Za-z][a-z]*(?: [a-z]+)?)\*\*[^\d$*]*$|^(?:So|Thus|Hence|Therefore)\b[^\d$*]*\s(?:is|are)\s+([A-Z][a-z]+)\.$"
+)
+"""An answer in words: in bold, or a name at the end of a conclusion."""
 _CONCLUDES = re.compile(r"[.!)\]}$*|`✅✓\"']\s*$")
 _APPROXIMATELY = re.compile(
-    r",?\s*(?:\(|\bor\b|\bwhich is\b)\s*(?:approximately|about|roughly|≈|\$\\approx).*$", re.IGNORECASE
+    r",?\s*(?:\(|\bor\b|\bwhich is\b)\s*(?:approximately|about|roughly|≈|\$\\approx).*$|,\s*(?:approximately|about|roughly)\s.*$|(?<=[\dπ)}])\s*≈.*$",
+    re.IGNORECASE,
 )
+_DELIMITER = re.compile(r"^\s*(?:\$\$?|\\[)\]])")
 _UNIT_BEHIND = r"(?:\s?(?:[€£¥%°]|[mc]{1,2}[²³]))?"
 _ENDS_IN_NUMBER = re.compile(
-    rf"\b(?:is|are|be|equals)\s+(?:\*\*)?[€£]?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?){_UNIT_BEHIND}(?:[.*]|!(?!\.))*$"
+    rf"(?:\b(?:is|are|be|equals)|['’]s)\s+(?:\*\*)?[€£]?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?){_UNIT_BEHIND}(?:[.*]|!(?!\.))*$"
 )
 
 
@@ -122,7 +138,7 @@ def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
     ):
         later = _last_stated(text, found[-1].end, complete=complete)
         if later is None and complete:
-            later = _conclusion(text[found[-1].end :])
+            later = _conclusion(_DELIMITER.sub("", text[found[-1].end :]))
         if later or not kept:
             return later
     box = last_boxed(text, kept)
@@ -151,7 +167,11 @@ def _behind_box(text: str) -> str | None:
     r"""What a text states behind its last box: 25 in "$\boxed{\frac{21}{4}}$, so $m + n = 25$."."""
     found = boxes(text)
     return (
-        found and (_last_stated(text, found[-1].end, complete=True) or _conclusion(text[found[-1].end :]))
+        found
+        and (
+            _last_stated(text, found[-1].end, complete=True)
+            or _conclusion(_DELIMITER.sub("", text[found[-1].end :]))
+        )
     ) or None
 
 
@@ -173,6 +193,8 @@ def _integer(stated: str) -> str | None:
     shown = f"{last} {' '.join(match['text'] for match in _DECORATION.finditer(stated) if match['text'])}"
     plain = re.sub(r"(?<=\d)\s+[A-Za-z][A-Za-z ]*$", "", last)
     value = rational(plain)
+    if re.search(r"\d\s*:\s*\d|%.*\bof\b", stated):
+        return None
     if value is None or value.denominator != 1 or _is_changed(shown) or "," in "".join(members):
         return None
     if any(other is not None and other != value for other in map(rational, members)):
@@ -218,6 +240,8 @@ def _may_be_cut(rest: str) -> bool:
 
 def _value(rest: str) -> str | None:
     """The answer that stands at the beginning of what follows a cue."""
+    if within := _WITHIN.match(rest):
+        return whole(within["value"])
     rest = in_symbols(rest.partition("</answer>")[0])
     rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
     sentence = first_sentence(rest).replace("**", "").replace("__", "").strip()
@@ -232,10 +256,11 @@ def _in_sentence(sentence: str) -> str | None:
     """The number or formula that a sentence behind a cue ends in, or its few words."""
     if _STARTS_WITH_NUMBER.match(sentence):
         return None
-    if number := _ENDS_IN_NUMBER.search(sentence):
+    is_described = _DESCRIBED.match(sentence)
+    if not is_described and (number := _ENDS_IN_NUMBER.search(sentence)):
         return number[1]
-    if _QUALIFIED.match(sentence):
-        return plain(clause(sentence))
+    if is_described or _QUALIFIED.match(sentence):
+        return plain(clause(inlined(sentence)))
     if FORMULA.search(sentence):
         return whole(last_formulas(sentence) or "")
     words = plain(clause(sentence))
@@ -267,10 +292,18 @@ def _conclusion(text: str) -> str | None:
 def _concluding(clause: str) -> str | None:
     if is_qualified(clause):
         return None if is_denied(clause) or "=" in clause else _said(clause)
+    described = re.search(r"\b(?:is|are|equals)\s+(?=the|an?\b)", clause)
+    if not is_denied(clause) and described and _DESCRIBED.match(clause, described.end()):
+        return plain(inlined(clause[described.end() :]))
     return None if is_denied(clause) else _closing_value(clause)
 
 
 def _closing_value(sentence: str) -> str | None:
+    if "$" not in sentence.replace("\\$", ""):
+        sentence = sentence.replace("\\$", "")
+    if named := _NAMED.search(sentence):
+        words = next(group for group in named.groups() if group)
+        return None if _NOT_ANSWERS.search(words) else words
     is_bare = len(sentence.split()) <= MAX_WORDS
     if sentence.endswith("?") or not (
         _CONCLUDES.search(sentence) or _ENDS_IN_NUMBER.search(sentence) or is_bare
@@ -293,7 +326,9 @@ def _closing_values(sentence: str) -> Iterator[str | None]:
     for source in [*sources, _APPROXIMATELY.sub("", sentence), sentence]:
         if number := _ENDS_IN_NUMBER.search(source):
             yield number[1]
-        if FORMULA.search(source):
+        if found := list(FORMULA.finditer(source)):
+            if re.fullmatch(r"\W*[A-Za-z]\W*", found[-1][0]) and re.search(r"\d", source[found[-1].end() :]):
+                yield last_value(inlined(source))
             yield whole(last_formulas(source) or "")
         else:
             yield last_value(source)

@@ -58,7 +58,10 @@ _OWN_EARLIER = re.compile(
 )
 _BEFORE = 80
 _LABEL = r"[\W_]*(?:remark|note|n\.?\s?b|p\.?\s?s|aside|side\s+note|comment|footnote|generali[sz]ation|bonus|(?:sanity\s+|quick\s+)?check|verification|extension)\b[\s*_]*(?:\d+|\([^)\n]*\))?[\s*_]*[.:)][\s*_]*"
-_REMARK = re.compile(rf"{_LABEL}(?=[^\s*_])|\([^()]*(?:\([^()]*\)[^()]*)*\)\W*\Z", re.IGNORECASE)
+_REMARK = re.compile(
+    rf"{_LABEL}(?=[^\s*_])|\s*\((?=[^()]*[a-z][a-z]\s+[a-z]+\s+[a-z]+\s)[^()]*(?:\([^()]*\)[^()]*)*\)\W*\Z",
+    re.IGNORECASE,
+)
 
 
 def takes_back(text: str, start: int, end: int) -> bool:

@@ -35,6 +35,8 @@ _JOINING = {
     r"equals|is equal to": "=",
 }
 _BEHIND_VALUE = {"squared": "^2", "cubed": "^3", "factorial": "!", "twice": r" \\cdot 2"}
+_ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_BEHIND_VALUE |= {f"(?:raised )?to the {word} power": f"^{power}" for power, word in enumerate(_ORDINALS, 2)}
 _OPERAND = (
     rf"(?P<opening>{_OPENING})(?P<value>-?(?:{_NUMBER}(?!\d)|{_LETTER}|\\(?:frac|sqrt)(?:\{{[^{{}}]*\}})+))"
 )

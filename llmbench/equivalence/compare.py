@@ -78,6 +78,8 @@ def _units(text: str) -> frozenset[str]:
 
 def integer_equal(gold: str, answer: str) -> bool:
     """Whether both are the same integer: "025", "25" and "25.0" are."""
+    if re.search(r"\d\s*:\s*\d", answer):
+        return False  # a ratio
     one, other = rational(gold), rational(answer)
     if one is not None and other is not None:
         return one == other and one.denominator == 1

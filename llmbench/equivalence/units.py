@@ -85,15 +85,18 @@ _BARE = (
 )
 _SCALES = re.compile(
     r"\b(?:tenths|hundredths?|thousandths?|thirds|(?:four|fif|six|seven|eigh|nin)ths|(?:ten|thousand|million|billion|trillion|hundred|dozen|pair)s?"
-    r"|half|halves|gross|quarter|squared|cubed|sqrt|pi|factorial|negative|minus|subtracted|added|multiplied|divided)\b",
+    r"|half|halves|gross|quarter|squared|cubed|sqrt|pi|factorial|negative|minus|subtracted|added|multiplied|divided|raised)\b",
     re.IGNORECASE,
 )
 # Words before a number that change it.
 _OPERATIONS = re.compile(
-    r"\b(?:half|twice|double|triple|thirds?|quarters?|root|square|cube|negative|minus|reciprocal|inverse|opposite|sum|product|difference|log|all|no|base|modulo?)\b",
+    r"\b(?:half|twice|double|triple|thirds?|quarters?|root|square|cube|negative|minus|reciprocal|inverse|opposite|sum|product|difference|log|all|no|without|base|modulo?)\b",
     re.IGNORECASE,
 )
-_NO_UNIT = re.compile(r"\b(?:none|(?:below|above) zero|wrong|incorrect|impossible)\b", re.IGNORECASE)
+_NO_UNIT = re.compile(
+    r"\b(?:none|(?:below|above) zero|wrong|incorrect|impossible|too|(?:west|east|north|south) of)\b",
+    re.IGNORECASE,
+)
 """Words behind a number that say more than what is counted."""
 _ANNOUNCES = re.compile(r"(?:\bis|\bare|:|=)\s*:?\s*\}\s*$")
 _STATEMENT = re.compile(r"\b(?:is|are)\b")

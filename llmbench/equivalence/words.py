@@ -11,6 +11,9 @@ _FUNCTIONS = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z]{3,}")
 _ARTICLE = re.compile(r"\b(?:[Tt]he|[Aa]n|[Aa](?=\s+[a-z]))(?=\s+[A-Za-z])")
+_IDLE = re.compile(
+    r"\bdue(?=\s+[a-z])|(?<=[a-z])\s+function\b|,\s*(?:it|they)\s+(?:is|are|does|do)\b", re.IGNORECASE
+)
 _FILLING = re.compile(r"[\s.,;:!?'\"`*_{}()\[\]\\-]+")
 _SHORT = 2  # letters; shorter words, such as "I" and "II", are not run together
 _LETTER = re.compile(r"\(?(?P<letter>[A-J])\)?[.:)]?")
@@ -25,6 +28,8 @@ _ONLY_LETTER = re.compile(
 _EMPTY = {
     "nosolution",
     "nosolutions",
+    "nosolutionexists",
+    "nosolutionsexist",
     "norealsolution",
     "norealsolutions",
     "emptyset",
@@ -143,4 +148,4 @@ def _below_hundred(words: Sequence[str]) -> int | None:
 def _key(text: str) -> tuple[str, ...]:
     """The words in lower case, without articles and punctuation."""
     plain = _NO_LIMIT.sub("DNE", _COMMANDS.sub(r" \1 ", text)).replace("\\emptyset", "emptyset")
-    return tuple(_FILLING.sub(" ", _ARTICLE.sub("", plain)).casefold().split())
+    return tuple(_FILLING.sub(" ", _ARTICLE.sub("", _IDLE.sub("", plain))).casefold().split())
