@@ -1,10 +1,10 @@
 """The sandbox's own processes, inside it: run programs and calls of functions, one after another, each in a process of its own.
 
 The first process never sees a job: for each it forks a manager, which runs the job in a child of its own and then ends. So a job finds
-nothing of the one before in its memory, which is a copy of the manager's. A manager reads a job a line from standard input and writes to standard output, a line each: that the job began, that a call's code is
-loaded, for which it then reads the arguments, and the finding; all JSON. A job's code never gets these two streams. What is right or
-wrong is decided outside:
-neither expected outputs nor checks are here while code runs that nobody trusts, and a call's arguments only when its code is loaded.
+nothing of the one before in its memory, which is a copy of the manager's. A manager reads the job, a line of standard input, and writes
+to standard output, a line each: that the job began, that a call's code is loaded, for which it then reads the arguments, and the
+finding; all JSON. A job's code never gets these two streams. What is right or wrong is decided outside: neither expected outputs nor
+checks are here while code runs that nobody trusts, and a call's arguments only when its code is loaded.
 
 In a box no signal reaches the first process, which is the first of its namespace. A manager blocks signals; a job that kills or stops
 its manager has failed, and the first process ends all that is left.
