@@ -167,14 +167,16 @@ def _masked(window: str, near: Sequence[Box], start: int) -> str:
 def _filled(masked: str, contents: Sequence[str]) -> str:
     """The expression with the boxes' contents, in parentheses where they would else be read as something else."""
 
+    listed = re.sub(rf"([{MASKS}])\s*(?!\1)(?=[{MASKS}])", r"\1, ", masked)
+
     def content(mask: re.Match[str]) -> str:
         value = contents[ord(mask[1]) - ord(MASKS[0])]
-        before, behind = masked[: mask.start()].rstrip()[-1:], masked[mask.end() :].lstrip()[:1]
+        before, behind = listed[: mask.start()].rstrip()[-1:], listed[mask.end() :].lstrip()[:1]
         is_enclosed = before in "{([,=" and behind in "})],="
         is_apart = _ATOM.fullmatch(value) and not (before.isdigit() and value[0].isdigit())
         return value if is_enclosed or is_apart else f"({value})"
 
-    return _MASK.sub(content, masked).strip()
+    return _MASK.sub(content, listed).strip()
 
 
 def _formula(window: str, place: int) -> tuple[tuple[int, int], tuple[int, int]]:
