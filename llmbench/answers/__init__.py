@@ -12,7 +12,8 @@ All of them leave the model's thinking out (`strip_thinking`): only what it says
 
 from llmbench.answers.choices import choice
 from llmbench.answers.code import code_block, code_blocks, patch
-from llmbench.answers.maths import integer_answer, math_answer
+from llmbench.answers.integers import integer_answer
+from llmbench.answers.maths import math_answer
 from llmbench.answers.numbers import number_answer, stated_number
 from llmbench.answers.text import strip_thinking
 

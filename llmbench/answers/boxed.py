@@ -166,7 +166,6 @@ def _masked(window: str, near: Sequence[Box], start: int) -> str:
 
 def _filled(masked: str, contents: Sequence[str]) -> str:
     """The expression with the boxes' contents, in parentheses where they would else be read as something else."""
-
     listed = re.sub(rf"([{MASKS}])\s*(?!\1)(?=[{MASKS}])", r"\1, ", masked)
 
     def content(mask: re.Match[str]) -> str:

@@ -45,11 +45,9 @@ from llmbench.answers.formulas import (
     whole,
 )
 from llmbench.answers.retractions import is_corrected, is_supposition, without_remarks
-from llmbench.answers.spoken import changes_behind, in_symbols
-from llmbench.answers.stated import boxes, cues, is_cut, is_retracted
+from llmbench.answers.spoken import in_symbols
+from llmbench.answers.stated import Box, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.words import qualifiers
 
 MAX_WORDS = 4
 """A stated answer in plain words is at most this long; more is prose."""
@@ -97,7 +95,7 @@ _APPROXIMATELY = re.compile(
     r",?\s*(?:\(|\bor\b|\bwhich is\b)\s*(?:approximately|about|roughly|≈|\$\\approx).*$|,\s*(?:approximately|about|roughly)\s.*$|(?<=[\dπ)}])\s*≈.*$",
     re.IGNORECASE,
 )
-_DELIMITER = re.compile(r"^\s*(?:\$\$?|\\[)\]])")
+_CLOSING_DELIMITER = re.compile(r"^\s*(?:\$\$?|\\[)\]])")
 _UNIT_BEHIND = r"(?:\s?(?:[€£¥%°]|[mc]{1,2}[²³]))?"
 _ENDS_IN_NUMBER = re.compile(
     rf"(?:\b(?:is|are|be|equals)|['’]s)\s+(?:\*\*)?[€£]?(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?){_UNIT_BEHIND}(?:[.*]|!(?!\.))*$"
@@ -112,16 +110,18 @@ def math_answer(text: str, *, complete: bool = True) -> str | None:
         complete: The text ended by itself, so that its closing sentence may count as the answer.
     """
     text = prepare(text) if complete else prepare_cut(text)
-    return _stated(text, complete=complete) or (_concluded(text) if complete else None)
+    return stated_answer(text, complete=complete) or (concluded(text) if complete else None)
 
 
-def _concluded(text: str) -> str | None:
+def concluded(text: str) -> str | None:
+    """What a complete text says without a box or cue: rules 3 to 5."""
     body = without_remarks(text)
     bare = bare_answer(body)
     return (whole(bare) if bare else None) or _conclusion(body)
 
 
-def _stated(text: str, *, complete: bool) -> str | None:
+def stated_answer(text: str, *, complete: bool) -> str | None:
+    """What a prepared text states in a box or behind a cue: rules 1 and 2."""
     body = without_remarks(text) if complete else text
     said = _boxed_or_stated(body, complete=complete)
     return said or (_boxed_or_stated(text, complete=complete) if body != text else None)
@@ -136,9 +136,7 @@ def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
         or is_supposition(text, found[-1].start, found[-1].end)
         or is_corrected(text, found[-1].end)
     ):
-        later = _last_stated(text, found[-1].end, complete=complete)
-        if later is None and complete:
-            later = _conclusion(_DELIMITER.sub("", text[found[-1].end :]))
+        later = behind_box(text, found[-1], complete=complete)
         if later or not kept:
             return later
     box = last_boxed(text, kept)
@@ -147,65 +145,12 @@ def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
     return _last_stated(text, 0, complete=complete)
 
 
-def integer_answer(text: str, *, complete: bool = True) -> str | None:
-    r"""The answer of an AIME problem: an integer in canonical form ("025", "25.0" and `\frac{50}{2}` give "25"), or None.
-
-    Boxes and cues as in `math_answer`; of an equation chain the last member counts. What is boxed or stated but is no integer
-    comes back as it was written: the model has answered, and wrongly, which is not the same as no answer. So do integers
-    outside 0 to 999. A closing sentence counts only where it holds an integer.
-    """
-    text = prepare(text) if complete else prepare_cut(text)
-    stated = _stated(text, complete=complete)
-    if stated is not None:
-        later = None if (integer := _integer(stated)) or not complete else _behind_box(text)
-        return integer or (later and _integer(later)) or stated
-    concluded = _concluded(text) if complete else None
-    return None if concluded is None else _integer(concluded)
-
-
-def _behind_box(text: str) -> str | None:
-    r"""What a text states behind its last box: 25 in "$\boxed{\frac{21}{4}}$, so $m + n = 25$."."""
-    found = boxes(text)
-    return (
-        found
-        and (
-            _last_stated(text, found[-1].end, complete=True)
-            or _conclusion(_DELIMITER.sub("", text[found[-1].end :]))
-        )
-    ) or None
-
-
-_MEMBER = re.compile(r"(?<![<>!\\])=|\\equiv|\\approx")
-_DECORATION = re.compile(
-    r"\^\s*\{?\s*\\circ\s*\}?|°|\\(?:text|mathrm|mbox|textbf|mathbf|mathit|textit)\s*\{(?P<text>[^{}]*)\}|\\[,;:! ]|\\?[$%*]|\\left|\\right"
-)
-_VARIABLE = re.compile(r"(?<![A-Za-z\\])[a-zA-Z](?<![ghLms])(?![A-Za-z{=\s]*=)(?![A-Za-z])")
-_PMOD = re.compile(r"\\p?mod\b.*$|\(mod.*$")
-
-
-def _integer(stated: str) -> str | None:
-    plain = _PMOD.sub("", stated)
-    plain = _DECORATION.sub(
-        lambda match: match["text"] if match["text"] and re.search(r"\d", match["text"]) else "", plain
-    )
-    *members, last = _MEMBER.split(plain)
-    last = re.sub(r"_\{?10\}?$", "", last.strip().strip(".,;:"))
-    shown = f"{last} {' '.join(match['text'] for match in _DECORATION.finditer(stated) if match['text'])}"
-    plain = re.sub(r"(?<=\d)\s+[A-Za-z][A-Za-z ]*$", "", last)
-    value = rational(plain)
-    if re.search(r"\d\s*:\s*\d|%.*\bof\b", stated):
-        return None
-    if value is None or value.denominator != 1 or _is_changed(shown) or "," in "".join(members):
-        return None
-    if any(other is not None and other != value for other in map(rational, members)):
-        return None  # "24 = 25"
-    return str(value.numerator)
-
-
-def _is_changed(shown: str) -> bool:
-    """Whether words or letters beside an integer make another number of it: "dozen", "at least", "x"."""
-    words = re.findall(r"(?<![A-Za-z\\])[A-Za-z]{2,}", shown)
-    return bool(_VARIABLE.search(shown) or qualifiers(shown)) or any(map(changes_behind, words))
+def behind_box(text: str, box: Box, *, complete: bool) -> str | None:
+    """What a text states or, if complete, concludes behind a box."""
+    later = _last_stated(text, box.end, complete=complete)
+    if later is None and complete:
+        later = _conclusion(_CLOSING_DELIMITER.sub("", text[box.end :]))
+    return later
 
 
 def _last_stated(text: str, start: int, *, complete: bool) -> str | None:
