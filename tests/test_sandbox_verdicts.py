@@ -24,10 +24,7 @@ BURN = (
 
 # Verdicts.
 
-SIGNALS = (
-    "import os, signal\nfor number in signal.valid_signals() - {9, 19}:\n    for process in (1, os.getppid()):\n"
-    "        try: os.kill(process, number)\n        except OSError: pass\n"
-)
+SIGNALS = "import os\nfor number in range(1, 65):\n    for process in (1, os.getppid()):\n        try: os.kill(process, number)\n        except OSError: pass\n"
 
 
 @pytest.mark.parametrize("number", [2, 9, 15, 19])
@@ -36,15 +33,6 @@ def test_no_signal_reaches_the_box(number: int) -> None:
         code = f"import os, time\nos.kill(1, {number})\ntime.sleep(0.2)\nprint(1)"
         assert opened.run(Program(code)).output == "1\n"
         assert opened.run(Program(SIGNALS + "print(2)")).output == "2\n"
-        assert opened.run(Program("print(3)")).output == "3\n"
-
-
-@pytest.mark.parametrize("number", [9, 19])
-@pytest.mark.parametrize("call", [None, "f"])
-def test_whoever_ends_or_stops_the_process_that_watches_it_has_failed(number: int, call: str | None) -> None:
-    code = f"import os, time\nos.kill(os.getppid(), {number})\ntime.sleep(20)\ndef f(): return 6"
-    with Box(LIMITS) as opened:
-        assert opened.run(Program(code, call=call)).status is Status.RUNTIME_ERROR
         assert opened.run(Program("print(3)")).output == "3\n"
 
 
@@ -251,7 +239,7 @@ LEAVES = {
 LOOK = (
     "import os, socket\nprint(os.stat('/tmp').st_mtime == 67890)\nopen('/tmp/new', 'w').close()\nos.unlink('/tmp/new')\n"
     "try: socket.socket(socket.AF_UNIX).connect('\\0kept'); print('kept')\nexcept OSError: pass\n"
-    "print([*os.listdir('/tmp'), *os.listdir('/dev/shm'), *(p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getppid(), os.getpid()))])"
+    "print([*os.listdir('/tmp'), *os.listdir('/dev/shm'), *(p for p in os.listdir('/proc') if p.isdigit() and p not in ('1', str(os.getpid())))])"
 )
 
 
@@ -260,35 +248,6 @@ def test_a_test_begins_with_nothing_of_the_one_before(case: str) -> None:
     with Box(LIMITS) as opened:
         assert opened.run(Program(LEAVES[case])).status is Status.DONE
         assert opened.run(Program(LOOK)).output == "False\n[]\n"
-
-
-FIND = """import os, re
-MARK = b'LEFT-' + b'BY-A-TEST'
-with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
-    found = 0
-    for line in maps:
-        first, last = (int(place, 16) for place in line.split()[0].split('-'))
-        if 'rw' in line.split()[1]:
-            try:
-                memory.seek(first)
-                found += len(re.findall(MARK + b'[0-9]+', memory.read(last - first)))
-            except (OSError, OverflowError): pass
-"""
-
-
-def test_the_memory_of_a_test_holds_nothing_of_the_one_before() -> None:
-    left = "'LEFT-' + 'BY-A-TEST' + str(12345)"
-    with Box(LIMITS) as opened:
-        own = opened.run(Program(f"mark = {left}\n{FIND}\nprint(found)", stdin="LEFT-BY-A-TEST54321"))
-        assert own.status is Status.DONE
-        assert int(own.output) > 0
-        assert opened.run(Program("print(1)", stdin="LEFT-BY-A-TEST1\n" * 100)).status is Status.DONE
-        assert opened.run(Program(f"print(({left} + ' ') * 100)")).status is Status.DONE
-        assert opened.run(
-            Program(f"def f(x): raise ValueError({left})", call="f", arguments=["LEFT-BY-A-TEST2"])
-        ).why
-        assert opened.run(Program(f"def f(x): return {left}", call="f", arguments=["LEFT-BY-A-TEST3"])).value
-        assert opened.run(Program(f"{FIND}\nprint(found)")).output == "0\n"
 
 
 # HumanEval.

@@ -40,7 +40,6 @@ def become(job: Job, files: Mapping[int, int]) -> None:
         os.closerange(GO + 1, 256)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
         _limit(job)
         _open_streams()
         itself = os.getpid()
