@@ -196,6 +196,21 @@ def test_number_answer_of_every_solution_is_its_gold() -> None:
         assert stated_number(f"{reasoning}\nThe answer is {gold.strip()}.") == gold.strip()
 
 
+@pytest.mark.parametrize(
+    ("text", "question", "number"),
+    [
+        ("It takes 120 minutes, which is 2 hours.", "How many minutes does it take?", "120"),
+        ("It takes 120 minutes, which is 2 hours.", "He cooks 4 meals. How many hours does it take?", "2"),
+        ("The answer is 50 cents, or $0.50.", "How many dollars does he get?", "0.50"),
+        ("The answer is 50 cents, or $0.50.", "How much does he get, in cents?", "50"),
+        ("She has 18 eggs, i.e. 1.5 dozen.", "How many dozen eggs has she?", "1.5"),
+        ("She has 18 eggs, i.e. 1.5 dozen.", "How many eggs has she?", "18"),
+    ],
+)
+def test_question_names_the_unit_of_a_number_given_in_two(text: str, question: str, number: str) -> None:
+    assert number_answer(text, question) == number
+
+
 @pytest.mark.parametrize("name", ["aime24", "aime25"])
 def test_integer_answer_of_every_gold(name: str) -> None:
     for row in data(name):
