@@ -90,6 +90,16 @@ def test_number_answer(row: Row) -> None:
         assert stated_number(row["text"]) == row["stated"]
 
 
+@table("cut")
+def test_only_what_is_stated_without_doubt_counts_in_a_text_that_was_cut_off(row: Row) -> None:
+    number, letter = row["text"].replace("ANSWER", "42"), row["text"].replace("ANSWER", "C")
+
+    assert math_answer(number, complete=False) == ("42" if row["stated"] else None)
+    assert integer_answer(number, complete=False) == ("42" if row["stated"] else None)
+    assert stated_number(number) == ("42" if row["stated"] else None)
+    assert choice(letter, complete=False) == ("C" if row["stated"] else None)
+
+
 @table("choices")
 def test_choice(row: Row) -> None:
     letters, complete = row.get("letters", "ABCD"), row.get("complete", True)
