@@ -139,6 +139,8 @@ def _checked(fields: Mapping[str, Any], candidate: Candidate) -> Judged:
                 return Judged(Verdict.TIME_LIMIT, why, cpu_s=candidate.cpu_s)
             status = "done" if last.status is Status.DONE else "ended"
             told = checker.ask({"status": status, "value": last.encoded}, CALLS_S)
+    if told.get("status") == "died":
+        raise BrokenBoxError(str(told.get("why")))
     if told.get("status") == "done":
         return Judged(Verdict.PASSED, cpu_s=candidate.cpu_s)
     if told.get("status") == "ended":

@@ -1,9 +1,11 @@
 """What benchmarks of programs share: running one against tests, and the verdict as a score."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any
 
 from llmbench.records import Outcome, Result, Score
@@ -108,15 +110,19 @@ def _short(text: str) -> str:
 
 def same_output(found: str, expected: str) -> bool:
     """LiveCodeBench's comparison: line by line without the space around, equal as text or as numbers word by word."""
-    ours, theirs = ([line.strip() for line in text.strip().split("\n")] for text in (found, expected))
-    return len(ours) == len(theirs) and all(map(_same_line, ours, theirs))
+    found, expected = found.strip(), expected.strip()
+    if found.count("\n") != expected.count("\n"):  # before millions of lines are made of it
+        return False
+    lines = zip(found.split("\n"), expected.split("\n"), strict=True)
+    return all(_same_line(ours.strip(), theirs.strip()) for ours, theirs in lines)
 
 
 def _same_line(found: str, expected: str) -> bool:
     if found == expected:
         return True
+    words = zip_longest(re.finditer(r"\S+", found), re.finditer(r"\S+", expected))
     try:
-        return [Decimal(word) for word in found.split()] == [Decimal(word) for word in expected.split()]
+        return all(ours and theirs and Decimal(ours[0]) == Decimal(theirs[0]) for ours, theirs in words)
     except (InvalidOperation, ValueError):
         return False
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from llmbench.errors import ConfigError
 from llmbench.sandbox import alone
-from llmbench.sandbox.inside.values import dumps, loads
+from llmbench.sandbox.inside.values import dumps, json_of, loads
 from llmbench.sandbox.records import Limits, Program, Ran, Status
 from llmbench.sandbox.start import CURE, chosen, require, start
 
@@ -146,8 +146,8 @@ class Box:
                 raise BrokenBoxError(self._last_words() or "it ended")
         line, _, self._buffer = b"".join(pieces).partition(b"\n")
         try:
-            told = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            told = json_of(line.decode())
+        except ValueError as error:
             raise BrokenBoxError("its answer cannot be read") from error
         if not isinstance(told, dict):
             raise BrokenBoxError("its answer cannot be read")

@@ -12,7 +12,7 @@ class Limits:
 
     Attributes:
         cpu_s: Seconds of CPU time of all its processes, which decide.
-        idle_s: Seconds in which none of them runs or waits for a core: asleep, or reading what never comes.
+        idle_s: Seconds in which none of them runs or waits for a core (looked at 50 times a second): asleep, or reading what never comes.
         wall_s: Seconds after which it ends in any case.
         memory_bytes: Address space of each process, and main memory of all of a job's together, kernel memory that they hold included.
         processes: How many at once, threads included.

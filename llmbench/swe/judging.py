@@ -9,6 +9,7 @@ from typing import Any
 from llmbench import sandbox
 from llmbench.records import Outcome, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
+from llmbench.sandbox.inside.values import json_of
 from llmbench.sandbox.start import reachable
 
 INSIDE = Path(__file__).with_name("inside")
@@ -102,7 +103,7 @@ def _judged(ran: Ran, patch: str, *, tested: bool) -> Score:  # noqa: PLR0911 - 
         return scored(Verdict.UNCHECKED, patch, ran.why)
     lines = ran.output.splitlines()
     try:
-        found = json.loads(lines[-1]) if ran.status is Status.DONE and lines else None
+        found = json_of(lines[-1]) if ran.status is Status.DONE and lines else None
     except ValueError:
         found = None
     if not isinstance(found, dict):

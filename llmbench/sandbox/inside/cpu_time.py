@@ -69,8 +69,8 @@ def _share(process: int, fields: list[bytes]) -> float:
     return ran / max(1, ran + waited)
 
 
-def stat(process: int) -> list[bytes]:
-    """The fields of `/proc/PID/stat` behind the name, which may be any bytes."""
+def stat(process: int | str) -> list[bytes]:
+    """The fields of `/proc/PID/stat`, or of a thread's, `PID/task/ID`, behind the name, which may be any bytes."""
     with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123 - fifty times a second
         return file.read().rpartition(b")")[2].split()
 
@@ -83,24 +83,28 @@ def _clock(process: int, fields: list[bytes]) -> float:
 
 
 class IdleTime:
-    """Seconds in which no thread of any process ran or waited for a core."""
+    """Seconds in which no thread of any process ran or waited for a core, as looks at random moments find it.
+
+    What threads and short-lived processes add up to would not tell: a process that ended takes with it how long it waited for a core.
+    """
 
     def __init__(self) -> None:
         """Starts to count."""
         self._seconds, self._at = 0.0, time.monotonic()
-        self._busy: dict[str, int] = {}
 
     def look(self, processes: Iterable[int]) -> float:
-        """Looks at the threads again; between two looks, the busiest of them counts."""
-        now, busy = time.monotonic(), {}
-        for process in processes:
-            tasks = f"/proc/{process}/task"
-            with contextlib.suppress(OSError, ValueError):
-                for thread in os.listdir(tasks):  # noqa: PTH208 - fifty times a second
-                    with open(f"{tasks}/{thread}/schedstat") as file:  # noqa: PTH123
-                        ran, waited = file.read().split()[:2]
-                        busy[thread] = int(ran) + int(waited)
-        most = max((after - self._busy.get(thread, 0) for thread, after in busy.items()), default=0)
-        self._seconds += max(0.0, now - self._at - most / 1e9)
-        self._at, self._busy = now, busy
+        """Looks again; what is found counts for the time since the last look."""
+        now = time.monotonic()
+        if not any(map(_can_run, processes)):
+            self._seconds += now - self._at
+        self._at = now
         return self._seconds
+
+
+def _can_run(process: int) -> bool:
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - fifty times a second
+            with contextlib.suppress(OSError, IndexError):
+                if stat(f"{process}/task/{thread}")[0] == b"R":
+                    return True
+    return False

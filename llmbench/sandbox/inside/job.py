@@ -40,6 +40,7 @@ def become(job: Job, files: Mapping[int, int]) -> None:
         os.closerange(GO + 1, 256)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
         _limit(job)
         _open_streams()
         itself = os.getpid()
@@ -116,7 +117,7 @@ def _arguments() -> Any:  # noqa: ANN401 - a list of any values
     os.read(GO, 1)
     with open(ARGUMENTS, "rb") as file:
         file.seek(0)
-        return loads(file.read().decode())
+        return loads(file.read().decode(), math.inf)
 
 
 def _module(name: str, code: str) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""The sandbox's own process, inside it: runs programs and calls of functions, one after another, each in a process of its own.
+"""The sandbox's own processes, inside it: run programs and calls of functions, one after another, each in a process of its own.
 
-It reads a job a line from standard input and writes to standard output, a line each: that the job began, that a call's code is
-loaded, for which it then reads the arguments, and the finding; all JSON. A job's code never gets these two streams. What is right or
-wrong is decided outside:
-neither expected outputs nor checks are here while code runs that nobody trusts, and a call's arguments only when its code is loaded.
+The first process never sees a job: for each it forks a manager, which runs the job in a child of its own and then ends. So a job finds
+nothing of the one before in its memory, which is a copy of the manager's. A manager reads the job, a line of standard input, and writes
+to standard output, a line each: that the job began, that a call's code is loaded, for which it then reads the arguments, and the
+finding; all JSON. A job's code never gets these two streams. What is right or wrong is decided outside: neither expected outputs nor
+checks are here while code runs that nobody trusts, and a call's arguments only when its code is loaded.
 
-As the first process of its namespace (`boxed`) no signal of a job's reaches it, and it ends whatever a job leaves behind.
+In a box no signal reaches the first process, which is the first of its namespace. A manager blocks signals; a job that kills or stops
+its manager has failed, and the first process ends all that is left.
 """
 
 import contextlib
@@ -17,14 +19,19 @@ import signal
 import site
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from . import processes
 from .check import check
+from .cpu_time import CpuTime
 from .job import ARGUMENTS, GO, SAID, Job, become, why
 from .watch import watch
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+NO_MORE = 3
+"""A manager's exit status where there is no job left."""
 
 
 def run(job: Job, *, boxed: bool) -> dict[str, Any]:
@@ -110,13 +117,13 @@ def say(finding: Mapping[str, Any]) -> None:
 
 def main(*, boxed: bool) -> None:
     """Answers jobs until there are no more."""
-    _may_be_seen(yes=False)  # jobs cannot read or trace this process
+    _may_be_seen(yes=False)  # jobs cannot read or trace this process and its managers
     signal.signal(
         signal.SIGINT, signal.SIG_DFL
     )  # a box's first process gets signals from inside only where it handles them
     if not boxed:
         _end_with_parent()
-        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
     if os.path.isdir("/packages"):  # noqa: PTH112
         sys.path.append("/packages")
     for name in (
@@ -138,11 +145,47 @@ def main(*, boxed: bool) -> None:
     site.sethelper()
     gc.collect()
     gc.freeze()
-    say({"ready": True, "pid": os.getpid()})
-    for line in sys.stdin:
+    say({"ready": True})
+    while _answered(boxed=boxed):
+        pass
+
+
+def _answered(*, boxed: bool) -> bool:
+    """Has a new manager answer one job; whether there was one.
+
+    Raises:
+        SystemExit: The manager failed.
+    """
+    manager = os.fork()
+    if not manager:
+        os._exit(_answer(boxed=boxed))
+    _, status = os.waitpid(manager, os.WUNTRACED)
+    if os.WIFEXITED(status):
+        if os.WEXITSTATUS(status) not in (0, NO_MORE):
+            raise SystemExit(os.WEXITSTATUS(status))
+        return os.WEXITSTATUS(status) == 0
+    processes.end(CpuTime(), boxed=boxed)
+    say({"status": "died", "why": "the process that watches it was ended", "clean": False})
+    return True
+
+
+def _answer(*, boxed: bool) -> int:
+    """Reads and answers one job; the exit status."""
+    try:
+        if not boxed:
+            _end_with_parent()
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)  # a child does not inherit it
+        line = sys.stdin.readline()
+        if not line:
+            return NO_MORE
         job = json.loads(line)
         if job.get("checks"):
             say(check(job, say))
-            continue
+            return 0
         say({"began": True})
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         say(run(job, boxed=boxed))
+    except BaseException:  # noqa: BLE001 - the first process must not be forked again from here
+        traceback.print_exc()
+        return 1
+    return 0

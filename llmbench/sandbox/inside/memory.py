@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 
 from .cpu_time import stat
-from .processes import FOLDERS
+from .processes import FOLDERS, others
 
 PRIVATE = (b"RssAnon:", b"VmSwap:", b"VmPTE:")
 """Of `/proc/PID/status`: memory of its own, swapped out too, and page tables."""
@@ -29,7 +29,7 @@ INODE_BYTES = 1536
 
 
 class Memory:
-    """What processes other than this one hold, of which a box has none before its job begins."""
+    """What processes other than this one and the first hold, of which a box has none before its job begins."""
 
     def __init__(self, trusted: int | None = None) -> None:
         """Remembers what the whole machine shares at the beginning; the `trusted` process may hide its mappings."""
@@ -58,13 +58,10 @@ class Memory:
 
 
 def _processes() -> Iterator[str]:
-    """Folders in /proc, one for each process with memory but this one: of its first thread, or of another where that has ended."""
-    own = str(os.getpid())
-    for name in os.listdir("/proc"):  # noqa: PTH208 - fifty times a second
-        if not name.isdigit() or name == own:
-            continue
+    """Folders in /proc, one for each of a job's processes with memory: of its first thread, or of another where that has ended."""
+    for name in others():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
-            if stat(int(name))[0] != b"Z":
+            if stat(name)[0] != b"Z":
                 yield f"/proc/{name}"
                 continue
             threads = [thread for thread in os.listdir(f"/proc/{name}/task") if thread != name]  # noqa: PTH208

@@ -15,11 +15,10 @@ MOST_LEFT = 200
 
 
 def of_job(*, boxed: bool) -> list[int]:
-    """Process ids. In a box all but this process are the job's; else its descendants, of which it is the subreaper."""
-    own = os.getpid()
+    """Process ids. In a box all but this process and the first are the job's; else its descendants, of which it is the subreaper."""
     if boxed:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own]  # noqa: PTH208 - fifty times a second
-    found, todo = [], [own]
+        return [int(name) for name in others()]
+    found, todo = [], [os.getpid()]
     while todo:
         tasks = f"/proc/{todo.pop()}/task"
         with contextlib.suppress(OSError):
@@ -30,11 +29,17 @@ def of_job(*, boxed: bool) -> list[int]:
     return found
 
 
+def others() -> list[str]:
+    """The process ids, as text, of all in a box but this process and the first."""
+    own = "1", str(os.getpid())
+    return [name for name in os.listdir("/proc") if name.isdigit() and name not in own]  # noqa: PTH208 - fifty times a second
+
+
 def kill(*, boxed: bool) -> None:
     """Kills them all."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if boxed:
-            os.kill(-1, signal.SIGKILL)  # everything in the namespace but this process
+            os.kill(-1, signal.SIGKILL)  # everything in the namespace but this process and the first
             return
     for process in of_job(boxed=boxed):
         with contextlib.suppress(ProcessLookupError, PermissionError):

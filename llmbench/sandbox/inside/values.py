@@ -6,9 +6,11 @@ back equals what Python's `==` says the value equals: an `int` of numpy and a De
 
 import collections
 import json
+import math
+import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Any
 
@@ -17,8 +19,10 @@ MOST_VALUES, MOST_DEPTH = 1 << 21, 100
 MOST_BITS, MOST_EXPONENT = 1 << 20, 10_000
 """Of an integer; and of a Decimal's power of ten, and the bits of a Fraction's parts: a short text may stand for a number that fills the
 memory or takes long to reduce."""
-SAME_HASH = 1 << 16, 16
-"""How many comparisons of members with the same hash a set or a dict may need: in any case, and for each member."""
+MOST_BRACKETS = 4 * MOST_DEPTH
+"""How deep a value's JSON may be nested: each level of a value takes at most three."""
+MOST_COMPARISONS = 1 << 28
+"""Of members of sets and keys of dicts with one another, if all had hashes that collide: seconds of work."""
 _Room = Iterator[None]
 
 
@@ -31,8 +35,13 @@ def dumps(value: object) -> str:
     return json.dumps(encode(value))
 
 
-def loads(text: str) -> Any:  # noqa: ANN401 - any value
+def loads(text: str, comparisons: float = MOST_COMPARISONS) -> Any:  # noqa: ANN401 - any value
     """The value of a JSON text.
+
+    Args:
+        text: As `dumps` writes it; anything may have written it.
+        comparisons: The most that the members of its sets and the keys of its dicts may need. A set or a dict that may need more
+            becomes `Unknown`, equal to nothing: infinite only where a limit of CPU time holds.
 
     Raises:
         ValueError: It stands for no value, or for one that is too large.
@@ -40,9 +49,24 @@ def loads(text: str) -> Any:  # noqa: ANN401 - any value
     if sum(map(text.count, ",[{")) > MOST_VALUES:
         raise ValueError(f"a value of more than {MOST_VALUES} parts")
     try:
-        return decode(json.loads(text))
+        return decode(json_of(text), comparisons)
     except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def json_of(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """What a JSON text says that nobody trusts: Python's own reader crashes on deep nesting where its recursion limit was raised.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deep.
+    """
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
+        depth = 0
+        for found in re.finditer(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', text, re.DOTALL):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+            if depth > MOST_BRACKETS:
+                raise ValueError(f"JSON nested deeper than {MOST_BRACKETS} levels")
+    return json.loads(text)
 
 
 def encode(value: object) -> Any:  # noqa: ANN401 - any JSON
@@ -121,21 +145,21 @@ def _loaded(module: str, name: str) -> Any:  # noqa: ANN401 - a class, or no cla
     return getattr(sys.modules.get(module), name, ())
 
 
-def decode(value: Any) -> Any:  # noqa: ANN401 - any value
+def decode(value: Any, comparisons: float = math.inf) -> Any:  # noqa: ANN401 - any value
     """What `encode` was given. A value that was none of a known type compares equal to nothing.
 
     Raises:
         ValueError: It is too large, too deep, or what `encode` does not write. So are TypeError, AttributeError and ArithmeticError.
     """
-    return _decode(value, 0)
+    return _decode(value, 0, [comparisons])
 
 
-def _decode(value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - as above
+def _decode(value: Any, depth: int, left: list[float]) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - as above
     if depth > MOST_DEPTH:
         raise ValueError(f"a value nested deeper than {MOST_DEPTH} levels")
 
     def inner(parts: Any) -> list[Any]:  # noqa: ANN401 - from JSON
-        return [_decode(part, depth + 1) if type(part) in _NESTED else part for part in parts]
+        return [_decode(part, depth + 1, left) if type(part) in _NESTED else part for part in parts]
 
     if isinstance(value, list):
         return inner(value)
@@ -147,14 +171,19 @@ def _decode(value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0
         return number if number.bit_length() <= MOST_BITS else Unknown("int")
     if mark in _COLLECTIONS:
         parts = inner(told)
-        return _COLLECTIONS[mark](parts if mark == "t" else _few_of_a_hash(parts))
+        kind = _COLLECTIONS[mark]
+        return kind(parts) if mark == "t" or _few(parts, left) else Unknown(kind.__name__)
     if mark in _VIEWS:
         members = inner(told)
         if mark == "V":
             return dict(enumerate(members)).values()
-        return _dict(members).items() if mark == "I" else _dict((key, None) for key in members).keys()
+        keys = members if mark == "K" else [key for key, _ in members]
+        if not _few(keys, left):
+            return Unknown(_VIEWS[mark].__name__)
+        return dict(members).items() if mark == "I" else dict.fromkeys(members).keys()
     if mark == "d":
-        return _dict(map(inner, told))
+        pairs = list(map(inner, told))
+        return dict(pairs) if _few([key for key, _ in pairs], left) else Unknown("dict")
     if mark == "c":
         return complex(*told)
     if mark == "b":
@@ -194,25 +223,20 @@ def _decimal(text: str) -> Any:  # noqa: ANN401 - as above
     return number
 
 
-def _dict(pairs: Iterable[Sequence[Any]]) -> dict[Any, Any]:
-    pairs = list(pairs)
-    _few_of_a_hash([key for key, _ in pairs])
-    return dict(pairs)  # type: ignore[arg-type] # each is a pair
+def _few(members: list[Any], left: list[float]) -> bool:
+    """Whether a set or a dict with these members or keys needs no more comparisons than there are left, however their hashes collide."""
+    if left[0] < math.inf and not all(
+        type(member) is str for member in members
+    ):  # nobody can foresee a text's hash
+        left[0] -= len(members) * sum(map(_size, members))
+    return left[0] >= 0
 
 
-def _few_of_a_hash(members: list[Any]) -> list[Any]:
-    """The members of a set, or the keys of a dict, which would take long to make if all had the same hash.
-
-    Raises:
-        ValueError: Too many have.
-    """
-    in_any_case, for_each = SAME_HASH
-    if len(members) ** 2 <= in_any_case:
-        return members
-    counts = collections.Counter(map(hash, members))
-    if sum(count * count for count in counts.values() if count > 1) > in_any_case + for_each * len(members):
-        raise ValueError("too many members with the same hash")
-    return members
+def _size(member: Any) -> int:  # noqa: ANN401 - any value that can be hashed
+    """The most comparisons of parts that tell a member from another."""
+    if isinstance(member, tuple):
+        return 1 + sum(map(_size, member))
+    return 1 + len(member) * sum(map(_size, member)) if isinstance(member, frozenset) else 1
 
 
 _PLAIN, _NESTED = frozenset({str, float, bool, type(None)}), frozenset({list, dict})
