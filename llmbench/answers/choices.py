@@ -69,10 +69,11 @@ _FALSE_IS = re.compile(
     re.IGNORECASE,
 )
 _UNLIKELY = re.compile(
-    r"\b(?:least|worst|unlikel\w*|unlikely|implausible|improbable|less|(?<!so the )(?:false|wrong|incorrect))(?:\s+\w+)?\s+$|\b(?:least|worst|less)\s*$",
+    r"\b(?:least|worst|less|unlikel\w*|implausible|improbable|(?<!so the )(?:false|wrong|incorrect))(?:\s+\w+)?\s*$"
+    r"|^\W*(?:at\s+first|initially)\W+(?:\w+\s+){0,2}$|[.!?]\s+(?:at\s+first|initially)\W+(?:\w+\s+){0,2}$",
     re.IGNORECASE,
 )
-"""What makes an answer out of place of what follows it: "the least likely answer"."""
+"""What stands before a noun that is no answer: "the least likely answer", "At first the answer seems to be"."""
 _AT_FIRST = re.compile(
     r"\s*(?:(?:option|choice)\s+)?[(\[]?[A-Z][)\]]?\s+(?:at\s+first\b|initially\b|on\s+the\s+surface\b|at\s+a\s+glance\b)"
 )
@@ -193,7 +194,7 @@ def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
 def _strong(text: str, reader: Reader) -> Iterator[Statement]:
     yield from _boxed(text, reader)
     for cue in cues(text):
-        if _UNLIKELY.search(text[max(0, cue.start - 60) : cue.start]) or _AT_FIRST.match(cue.rest):
+        if _is_unlikely(text, cue.start, cue.end):
             continue
         if _INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or _LISTS_OPTIONS.fullmatch(cue.gap):
             continue
@@ -219,8 +220,7 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
             gap = groups.get("gap") or ""
             if (
                 read
-                and not _UNLIKELY.search(text[max(0, match.start() - 60) : match.start()])
-                and not _AT_FIRST.match(text[match.end() : match.end() + _WINDOW])
+                and (pattern is _FALSE_IS or not _is_unlikely(text, match.start(), match.end()))
                 and not (DENIAL.search(gap) or reader.names_letter(gap))
                 and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
                 and not is_supposed(
@@ -232,6 +232,13 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
                 if not statement.limited:
                     break  # an earlier one of this kind counts no more
     yield from _called_correct(text, reader)
+
+
+def _is_unlikely(text: str, start: int, end: int) -> bool:
+    """Whether what stands before or behind an introduction says that its letter is not the answer."""
+    said = re.split(r"\b(?:answer|option|choice|one|statement)\b", text[start:end])[0]
+    before = text[max(0, start - 60) : start] + said
+    return bool(_UNLIKELY.search(before) or _AT_FIRST.match(text[end : end + _WINDOW]))
 
 
 def _boxed(text: str, reader: Reader) -> Iterator[Statement]:

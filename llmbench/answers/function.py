@@ -28,7 +28,7 @@ _DEFINING = (
 )  # fmt: skip
 _CODE_BEGINS = re.compile(r"(?:def|async def|class|import|from|@)\b|@\w|[A-Za-z_]\w*\s*=[^=]")
 _BODY_BEGINS = re.compile(
-    r"(?:^|(?<=[.!:])[ \t]+)(?=(?:return|for|while|if|try|with|assert|raise|global|nonlocal|def|import|from)\b|[A-Za-z_][\w.\[\], ]{0,100}[-+*/|&^%]?=[^=]|[A-Za-z_][\w.]*\([^\n]*\)[ \t]*$)",
+    r"(?:^|(?<=[.!:])[ \t]+)(?=(?:return|for|while|if|try|with|assert|raise|global|nonlocal|def|import|from)\b|[A-Za-z_][\w.\[\], ]{0,100}[-+*/|&^%]?=[^=]|[A-Za-z_][\w.]*\([^\n]{0,500}\)[ \t]*$)",
     re.MULTILINE,
 )
 """Where a body may begin that lost the indentation of its first line, also behind words in that line ("Sure! return x")."""
