@@ -47,7 +47,7 @@ def last_number(text: str) -> str | None:
             continue
         if (said := affirmed(written)) != written and not re.search(r"\d", said):
             return None
-        sentence = _main(without_aside(said))
+        sentence = _main(_conclusion(without_aside(said)))
         if re.search(r"\d", sentence):
             return _concluded(sentence)
         if number := _worded(sentence):
@@ -108,12 +108,23 @@ _ADJUNCT = re.compile(
     rf"|,\s(?:which\s(?:is|was)\s)?\$?{NUMBER}(?:\s\w+)?\s(?:more|less|fewer|higher|lower|older|younger|taller|shorter)\s(?:than\b)?.*$"
     r"|,\swith\s[^,]*\b(?:left|remaining|to\sspare)\b.*$"
     rf"|\s(?:out\sof|of\s(?:the|these|those|his|her|their|all|its))\s{NUMBER}(?=\s|[.!*]*$).*$"
+    r"|\s(?:after|before|by|when|while)\s\w+ing\s.*$"
+    rf"|\sat\s\$?{NUMBER}\b\D*$"
     r"|,?\s(?:because|since)\s.*$",
     re.IGNORECASE,
 )
 _STATES = re.compile(
     rf"(?<!\bthe )(?<!\ball )(?<!\bthose )(?<!\bthese )(?<![\d,.]){NUMBER}(?!\s{_TIME}\b)", re.IGNORECASE
 )
+
+
+def _conclusion(sentence: str) -> str:
+    """What follows the sentence's last "so", where a number does."""
+    ends = [match.end() for match in _SO.finditer(sentence)]
+    return sentence[ends[-1] :] if ends and re.search(r"\d", sentence[ends[-1] :]) else sentence
+
+
+_SO = re.compile(r"[,;]\s(?:and\s)?(?:so|thus|hence|therefore)\b(?!\sthat\b)", re.IGNORECASE)
 
 
 def _main(sentence: str) -> str:

@@ -125,6 +125,8 @@ def _in_box(content: str) -> str | None:
 def _behind_cue(rest: str) -> str | None:
     """The number that a cue leads to: at once, or in the one sentence that follows it."""
     rest = simplified("".join(paragraphs(rest)[:1]))
+    if _BOUND.match(rest):
+        return first_sentence(rest)
     lead = _LEAD.match(rest)
     rest = _joined_sign(rest[lead.end() :] if lead else rest)
     if re.match(r"[-+]?\s?[$€£¥]?\s?-?\.?\d", rest):
@@ -137,6 +139,9 @@ def _behind_cue(rest: str) -> str | None:
         return None
     number = last_number(first_sentence(rest))
     return rest.strip() if number is None and re.search(r"\d", rest) else number
+
+
+_BOUND = re.compile(r"[ $*]*(?:[<>]=?|[≤≥])\s?[-$]?\d")
 
 
 def _first(text: str) -> str | None:

@@ -164,12 +164,12 @@ _ATTACHED = re.compile(r"[A-Za-z]+")
 _ENDINGS = {"st", "nd", "rd", "th", "am", "pm"}
 _LETTERS = frozenset("ghLlmsdk")
 _ALTERED = re.compile(
-    r"\s?\^|[_²³⁴-⁹¹⁰√π]|\s*(?:\\(?:sqrt|pi|cdot|times|frac|le|leq|ge|geq|lt|gt|neq?)(?![A-Za-z])|(?:[>≤≥≠√π]|<(?![/A-Za-z])))|\+(?!\s*\d)|-\s*$|\s*[*·×]\s*[A-Za-z(]|/\s?[xyznk]\b"
+    r"\s?\^|[_²³⁴-⁹¹⁰√π]|\s*(?:\\(?:sqrt|pi|cdot|times|frac|le|leq|ge|geq|lt|gt|neq?)(?![A-Za-z])|(?:[>≤≥≠√π]|<(?![/A-Za-z])))|\+(?!\s*\d)|-\s*$|\s*[*·×]\s*[A-Za-z(]|/\s?(?:[xyznk]\b|\\)|\s?\([a-z]\)|!\.|['’]s\b|\s+(?:doubled|tripled|halved|R\s?\d)"
     r"|\s*(?:%|percent)\s+of\s+[$€£]?\d"
 )
 _ALTERED_BEFORE = re.compile(
-    r"(?:[<>≤≥≠√^_]|\\(?:sqrt|le|leq|ge|geq|lt|gt|neq?|log|ln|sin|cos|tan)(?![A-Za-z]))[\s({\[$]*$"
-    r"|(?:\b(?:not|never|cannot)|n['’]t)\s+(?:\w+\s+){0,2}[$]?$|\b(?:under|below|over|above|exceed\w*|beyond|fewer\s+than|up\s+to)[\s$]*$",
+    r"(?:[<>≤≥≠√^_±]|\\(?:sqrt|le|leq|ge|geq|lt|gt|neq?|log|ln|sin|cos|tan)(?![A-Za-z]))[\s({\[$]*$"
+    r"|(?:\b(?:not|never|cannot)|n['’]t)\s+(?:\w+\s+){0,2}[$]?$|\b(?:log|ln|sin|cos|tan|(?:min|max)imum\s+of|under|below|over|above|exceed\w*|beyond|fewer\s+than|up\s+to)[\s$]*$",
     re.IGNORECASE,
 )
 _NEAR = 60
