@@ -103,18 +103,23 @@ def _unchecked(text: str) -> str:
 
 
 _TIME = r"(?:second|minute|hour|day|night|week|month|year)s?"
-_ADJUNCT = re.compile(
-    rf"\s(?:after|in|within|over|during|for)\s(?:(?:the|a|an|his|her|their|next|first|last|another|only|just)\s)*{NUMBER}\s{_TIME}[\s.*!)]*$"
-    rf"|,\s(?:which\s(?:is|was)\s)?\$?{NUMBER}(?:\s\w+)?\s(?:more|less|fewer|higher|lower|older|younger|taller|shorter)\s(?:than\b)?.*$"
+_QUALIFIER = re.compile(
+    rf",\s(?:which\s(?:is|was)\s)?\$?{NUMBER}(?:\s\w+)?\s(?:more|less|fewer|higher|lower|older|younger|taller|shorter)\s(?:than\b)?[^,]*$"
     r"|,\swith\s[^,]*\b(?:left|remaining|to\sspare)\b.*$"
-    rf"|\s(?:out\sof|of\s(?:the|these|those|his|her|their|all|its))\s{NUMBER}(?=\s|[.!*]*$).*$"
-    r"|\s(?:after|before|by|when|while)\s\w+ing\s.*$"
+    rf"|\s(?:out\sof|of\s(?:the|these|those|his|her|their|all|its))\s{NUMBER}(?![\d.,]*\d)\D*$"
+    r"|\s(?:after|before|by|when|while)\s\w+ing\s[^,]*$"
     rf"|\sat\s\$?{NUMBER}\b\D*$"
-    r"|,?\s(?:because|since)\s.*$",
+    r"|,?\s(?:because|since)\s[^,]*$",
     re.IGNORECASE,
 )
+_WHEN = re.compile(
+    rf"\s(?:after|in|within|over|during|for)\s(?:(?:the|a|an|his|her|their|next|first|last|another|only|just)\s)*{NUMBER}\s{_TIME}[\s.*!)]*$",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(r"\d")
 _STATES = re.compile(
-    rf"(?<!\bthe )(?<!\ball )(?<!\bthose )(?<!\bthese )(?<![\d,.]){NUMBER}(?!\s{_TIME}\b)", re.IGNORECASE
+    rf"(?<!\bthe )(?<!\ball )(?<!\bthose )(?<!\bthese )(?<![\d,.]){NUMBER}(?![\d.,]*\d)(?!\s{_TIME}\b)",
+    re.IGNORECASE,
 )
 
 
@@ -129,8 +134,11 @@ _SO = re.compile(r"[,;]\s(?:and\s)?(?:so|thus|hence|therefore)\b(?!\sthat\b)", r
 
 def _main(sentence: str) -> str:
     """The sentence less what only says when, why or how its number compares: "18 eggs after 3 days"."""
-    shorter = _ADJUNCT.sub("", sentence)
-    return shorter if _STATES.search(shorter) and "=" not in sentence[len(shorter) :] else sentence
+    for qualifier, value in ((_QUALIFIER, _VALUE), (_WHEN, _STATES)):
+        shorter = qualifier.sub("", sentence)
+        if value.search(shorter) and "=" not in sentence[len(shorter) :]:
+            sentence = shorter
+    return sentence
 
 
 _NEAR = 60

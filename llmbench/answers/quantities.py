@@ -211,11 +211,11 @@ def _is_attached(behind: str) -> bool:
 
 def _goes_on(behind: str) -> bool:
     """Whether the words behind a number add to it."""
-    if changes_behind(behind) or qualifiers(" ".join(behind.split()[:4])) & {">=", "<="}:
+    if qualifiers(" ".join(behind.split()[:4])) & {">=", "<="}:
         return True
     end = _CLAUSE_END.search(behind)
     clause = behind[: end.start()] if end else behind
-    if _OPERATION.search(clause):
+    if changes_behind(clause) or _OPERATION.search(clause):
         return True
     following = _NEXT.match(clause)
     if following is None:
