@@ -20,6 +20,8 @@ def forms(prompt: str, body: str) -> Iterator[tuple[str, str]]:
         ):
             text = opening + code.rstrip("\n") + "\n" + closing
             yield f"{part}, {fence}", text
+            if closing:
+                yield f"{part}, {fence}, fence behind the last line", opening + code.rstrip("\n") + closing
             if opening:
                 yield f"{part}, {fence}, prose", BEFORE + text + BEHIND
             yield f"{part}, {fence}, prose behind", text + BEHIND

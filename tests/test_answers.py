@@ -90,6 +90,16 @@ def test_number_answer(row: Row) -> None:
         assert stated_number(row["text"]) == row["stated"]
 
 
+@table("cut")
+def test_only_what_is_stated_without_doubt_counts_in_a_text_that_was_cut_off(row: Row) -> None:
+    number, letter = row["text"].replace("ANSWER", "42"), row["text"].replace("ANSWER", "C")
+
+    assert math_answer(number, complete=False) == ("42" if row["stated"] else None)
+    assert integer_answer(number, complete=False) == ("42" if row["stated"] else None)
+    assert stated_number(number) == ("42" if row["stated"] else None)
+    assert choice(letter, complete=False) == ("C" if row["stated"] else None)
+
+
 @table("choices")
 def test_choice(row: Row) -> None:
     letters, complete = row.get("letters", "ABCD"), row.get("complete", True)
@@ -194,6 +204,21 @@ def test_number_answer_of_every_solution_is_its_gold() -> None:
         reasoning, _, gold = row["answer"].rpartition("####")
         assert number_answer(row["answer"]) == gold.strip()
         assert stated_number(f"{reasoning}\nThe answer is {gold.strip()}.") == gold.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "number"),
+    [
+        ("It takes 120 minutes, which is 2 hours.", "How many minutes does it take?", "120"),
+        ("It takes 120 minutes, which is 2 hours.", "He cooks 4 meals. How many hours does it take?", "2"),
+        ("The answer is 50 cents, or $0.50.", "How many dollars does he get?", "0.50"),
+        ("The answer is 50 cents, or $0.50.", "How much does he get, in cents?", "50"),
+        ("She has 18 eggs, i.e. 1.5 dozen.", "How many dozen eggs has she?", "1.5"),
+        ("She has 18 eggs, i.e. 1.5 dozen.", "How many eggs has she?", "18"),
+    ],
+)
+def test_question_names_the_unit_of_a_number_given_in_two(text: str, question: str, number: str) -> None:
+    assert number_answer(text, question) == number
 
 
 @pytest.mark.parametrize("name", ["aime24", "aime25"])

@@ -7,7 +7,7 @@ r"""The letter of a multiple-choice answer in a model's text.
 | weak | "I choose B", "so it must be B", "matches option B", "that leaves B", in a complete text also "it is B" | `This corresponds to option (D).` |
 | weak | a line that is the letter, or the only line that begins as an option does | `**B**`, `B) 2/3`, `[B]`, `B – 2/3` |
 | weak | a limited statement of the strong kinds (`suppositions.py`) | `B is the answer for ideal gases.` |
-| weak | the last line is a choice's own text; the closing sentence names one letter, set off | `Thus, the product is (C).` |
+| weak | the last line is a choice's own text; the closing sentence names one letter, set off or as what is true or fits | `Thus, the product is (C).`, `Only C is consistent with the data.`, `5 eV → C` |
 
 The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
 back in between ("Wait", "mistake"). Among weak ones the higher row wins, then the later statement. Tiers below the first
@@ -18,7 +18,7 @@ no statement: "The answer is B" may have become "Benzene".
 stand in `languages.py`.
 
 No statement: a word that begins with a letter ("Answer: Benzene"), the article ("The answer is a particle"), a formula
-("B = 0.5 T", "C-14"), a denial, a supposition or somebody else's opinion (`suppositions.py`), a list of options or an instruction
+("B = 0.5 T", "C-14"), a species ("C. elegans"), "the least likely answer", a denial, a supposition or somebody else's opinion (`suppositions.py`), a list of options or an instruction
 ("Choose the correct answer: A) …"), something named by a letter ("Compound C is the answer"), a letter in prose.
 A statement that names several letters ("A and B") or one out of range ("Answer: E") is no answer, and stays the last word;
 "not A but B" is B.
@@ -32,10 +32,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llmbench.answers import languages
+from llmbench.answers.closing_letters import DENIAL, closing_letter
 from llmbench.answers.letters import Reader, plain
-from llmbench.answers.stated import boxes, cues, is_retracted
+from llmbench.answers.stated import boxes, cues, is_retracted, last_boxed
 from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
-from llmbench.answers.text import paragraphs, prepare, prepare_cut, sentences
+from llmbench.answers.text import prepare, prepare_cut
 
 # Bounds on the time that a long text of repeated phrases takes; what a model states last counts, so its end is read.
 _MAX_TEXT = 25_000
@@ -61,6 +62,20 @@ _OPTION_IS = re.compile(
     rf"\b{_QUALIFIER}\s+(?:\w+\s+)?(?:options?|choices?|alternative|selection|pick|guess|match|letter|response|one|statement|candidate|description|explanation)\b"
     r"(?P<gap>[^\n.!?:]{0,80}?)\s*(?:\b(?:is|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be)\b|:)",
     re.IGNORECASE,
+)
+# "C is correct, so the false one is A": the question asks for it, if the text concludes with it.
+_FALSE_IS = re.compile(
+    r"\b(?:so|thus|hence|therefore)\b,?\s+the\s+(?:false|incorrect|wrong|untrue|invalid|odd)\s+(?:one|statement|option|choice|answer)\s+(?:out\s+)?(?:is|must\s+be)\b",
+    re.IGNORECASE,
+)
+_UNLIKELY = re.compile(
+    r"\b(?:least|worst|less|unlikel\w*|implausible|improbable|(?<!so the )(?:false|wrong|incorrect))(?:\s+\w+)?\s*$"
+    r"|^\W*(?:at\s+first|initially)\W+(?:\w+\s+){0,2}$|[.!?]\s+(?:at\s+first|initially)\W+(?:\w+\s+){0,2}$",
+    re.IGNORECASE,
+)
+"""What stands before a noun that is no answer: "the least likely answer", "At first the answer seems to be"."""
+_AT_FIRST = re.compile(
+    r"\s*(?:(?:option|choice)\s+)?[(\[]?[A-Z][)\]]?\s+(?:at\s+first\b|initially\b|on\s+the\s+surface\b|at\s+a\s+glance\b)"
 )
 _CLOSEST_IS = re.compile(
     r"\b(?:closest|nearest|best|most)\b[^\n.!?:]{0,60}?\bis\b(?=\s+(?:option|choice|answer|\())",
@@ -116,16 +131,12 @@ _CONCLUDE = re.compile(
     r"|\b(?:i\.\s?e\.|namely|that\s+is)\s*,?\s+(?=option|choice|answer|\()"
     r"|(?P<bare>\b(?:it|this|that)(?:['’]s|\s+(?:is|must\s+be|should\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be))\s+)"
     r"|\b(?:only|just)\s+(?=(?:(?:option|choice|answer)\s+)?\(?[A-Z]\)?\s+(?:remains|is\s+left|survives|fits|works|is\s+possible|satisfies|matches|agrees)\b)"
-    r"|\b(?:left\s+with|by\s+elimination,?|(?:i|we)\s+(?:think|believe|guess|suspect))\s+(?:only\s+)?"
+    r"|\b(?:left\s+with|by\s+(?:(?:the\s+)?process\s+of\s+)?elimination\s*[,:]?|(?:i|we)\s+(?:think|believe|guess|suspect))\s+(?:only\s+)?"
     r"|\b(?:corresponds?|corresponding|leads?|points?|amounts?)\s+to\s+|\b(?:matches|matching|match|gives|yields|is)\s+(?=(?:with\s+)?(?:option|choice|answer)\b)(?:with\s+)?)",
     re.IGNORECASE,
 )
 _TAKES_BACK = re.compile(
     r"\b(?:wait|actually|correction|mistake|mistaken|however|hmm|reconsider\w*|sorry|on second thought|let me re|should instead|instead)\b",
-    re.IGNORECASE,
-)
-_DENIAL = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|incorrect|wrong|eliminat\w*|rul(?:e|ed|es|ing)(?:\s+out)?|exclud\w*|discard\w*|reject\w*|false|unlikely|impossible|out|violat\w*|contradict\w*|fails?)\b|n['’]t",
     re.IGNORECASE,
 )
 _DENIED_INSIDE = re.compile(r"\b(?:not|never|cannot)\b|n['’]t", re.IGNORECASE)
@@ -181,11 +192,10 @@ def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
 
 
 def _strong(text: str, reader: Reader) -> Iterator[Statement]:
-    for box in boxes(text):
-        read = reader.boxed(box.content)
-        if read and not is_retracted(text, box):
-            yield Statement(box.end, read.letter)
+    yield from _boxed(text, reader)
     for cue in cues(text):
+        if _is_unlikely(text, cue.start, cue.end):
+            continue
         if _INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or _LISTS_OPTIONS.fullmatch(cue.gap):
             continue
         read = reader.after(cue.rest) or reader.own_text(cue.rest)
@@ -193,6 +203,7 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
             yield Statement(cue.end, read.letter, is_limited(text, cue.start, cue.end))
     for pattern in (
         _OPTION_IS,
+        _FALSE_IS,
         _CLOSEST_IS,
         _CHOOSE,
         _CHINESE,
@@ -209,7 +220,8 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
             gap = groups.get("gap") or ""
             if (
                 read
-                and not (_DENIAL.search(gap) or reader.names_letter(gap))
+                and (pattern is _FALSE_IS or not _is_unlikely(text, match.start(), match.end()))
+                and not (DENIAL.search(gap) or reader.names_letter(gap))
                 and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
                 and not is_supposed(
                     text, match.start(), match.start() if groups.get("denied") else match.end()
@@ -220,6 +232,22 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
                 if not statement.limited:
                     break  # an earlier one of this kind counts no more
     yield from _called_correct(text, reader)
+
+
+def _is_unlikely(text: str, start: int, end: int) -> bool:
+    """Whether what stands before or behind an introduction says that its letter is not the answer."""
+    said = re.split(r"\b(?:answer|option|choice|one|statement)\b", text[start:end])[0]
+    before = text[max(0, start - 60) : start] + said
+    return bool(_UNLIKELY.search(before) or _AT_FIRST.match(text[end : end + _WINDOW]))
+
+
+def _boxed(text: str, reader: Reader) -> Iterator[Statement]:
+    """Boxes; those that "and", "or" or a comma joins to the last one are one statement with it."""
+    kept = [box for box in boxes(text) if not is_retracted(text, box)]
+    last = last_boxed(text, kept)
+    for box in [*kept[:-1], *([last] if last else [])]:
+        if read := reader.boxed(box.content):
+            yield Statement(box.end, read.letter)
 
 
 def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
@@ -251,7 +279,7 @@ def _weak(
     if not letter and limited:
         return limited[-1]
     if not letter and complete:
-        letter = reader.own_text_line(tail) or _closing(tail, reader)
+        letter = reader.own_text_line(tail) or closing_letter(tail, reader.letters)
     return Statement(len(text), letter) if letter else None
 
 
@@ -263,29 +291,10 @@ def _concluded(text: str, reader: Reader, start: int, *, complete: bool) -> Iter
         if not read or not read.letter or (match["bare"] and not complete):
             continue
         before = clause_before(text, match.start())
-        eliminated = match["left"] is None or _DENIAL.search(
-            text[max(0, match.start() - 120) : match.start()]
-        )
+        eliminated = match["left"] is None or DENIAL.search(text[max(0, match.start() - 120) : match.start()])
         if (
             eliminated
             and not _DENIED_BEFORE.search(before)
             and not is_supposed(text, match.start(), match.end())
         ):
             yield Statement(match.end(), read.letter)
-
-
-def _closing(text: str, reader: Reader) -> str | None:
-    """The one letter, set off by parentheses or "option", that the closing sentence names."""
-    blocks = paragraphs(text)
-    closing = sentences(blocks[-1])[-1:] if blocks else []
-    if not closing or _DENIAL.search(closing[0]) or closing[0].rstrip().endswith((":", "?")):
-        return None
-    if not re.search(r"[.!)\]\"'}]\s*$", closing[0]):
-        return None  # cut off
-    named = list(
-        re.finditer(rf"\(([{reader.letters}])\)|\b(?:option|choice)\s+([{reader.letters}])\b", closing[0])
-    )
-    found = {match[1] or match[2] for match in named}
-    if len(found) != 1 or is_supposed(closing[0], named[0].start(), named[0].end()):
-        return None
-    return found.pop()

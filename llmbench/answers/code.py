@@ -31,6 +31,16 @@ def code_blocks(text: str) -> list[str]:
     return [block.body.removesuffix("\n") for block in blocks if block.closed and block.body.strip()]
 
 
+def blocks_behind_prose(text: str) -> list[tuple[str, str]]:
+    """All closed fenced blocks that hold something, each behind the prose that stands between it and the block before."""
+    _, blocks = _split(_unix(strip_thinking(text)))
+    return [
+        (block.before, block.body.removesuffix("\n"))
+        for block in blocks
+        if block.closed and block.body.strip()
+    ]
+
+
 def outside_blocks(text: str) -> str:
     """The text without its fenced blocks, closed or not; a line with a fence stands for each."""
     opened, _ = _split(_unix(strip_thinking(text)))
@@ -81,6 +91,8 @@ class _Block:
 
     body: str
     closed: bool
+    before: str
+    """The lines between the block before and this one."""
 
 
 def _split(text: str) -> tuple[list[str], list[_Block]]:
@@ -89,6 +101,7 @@ def _split(text: str) -> tuple[list[str], list[_Block]]:
     blocks: list[_Block] = []
     opening: re.Match[str] | None = None
     content: list[str] = []
+    before = 0
     for line in text.split("\n"):
         fence = _FENCE.match(line.removesuffix("\r"))
         if opening is None:
@@ -98,12 +111,13 @@ def _split(text: str) -> tuple[list[str], list[_Block]]:
             else:
                 outside.append(line)
         elif fence and not fence["info"].strip() and fence["marks"].startswith(opening["marks"]):
-            blocks.append(_Block(_dedented(content, opening["indent"]), closed=True))
-            opening = None
+            prose = "\n".join(outside[before:-1])
+            blocks.append(_Block(_dedented(content, opening["indent"]), closed=True, before=prose))
+            opening, before = None, len(outside)
         else:
             content.append(line)
     if opening is not None:
-        blocks.append(_Block(_dedented(content, opening["indent"]), closed=False))
+        blocks.append(_Block(_dedented(content, opening["indent"]), closed=False, before=""))
     return outside, blocks
 
 

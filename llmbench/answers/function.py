@@ -3,7 +3,8 @@
 The first of these that gives the function a body counts:
 
 1. the text as a continuation of the head, where it begins with indented code;
-2. the last closed fenced block that defines the function, as it stands;
+2. the last closed fenced block that defines the function, as it stands but for examples that read input; or the body that replaces
+   that function's behind words of correction ("should be");
 3. the function outside fences, with prose before and behind it;
 4. the last closed block as the function's body, else indented code between prose as its body. A body may have lost the
    indentation of its first line or of all its lines. The marks of a quotation ("> ") are left out.
@@ -19,20 +20,27 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 
-from llmbench.answers.code import code_blocks, outside_blocks
+from llmbench.answers.code import blocks_behind_prose, outside_blocks
+from llmbench.answers.code_text import code_text
 
 _DEFINING = (
     ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AugAssign, ast.Try,
 )  # fmt: skip
 _CODE_BEGINS = re.compile(r"(?:def|async def|class|import|from|@)\b|@\w|[A-Za-z_]\w*\s*=[^=]")
 _BODY_BEGINS = re.compile(
-    r"(?:^|(?<=[.!:])[ \t]+)(?=(?:return|for|while|if|try|with|assert|raise|global|nonlocal|def|import|from)\b|[A-Za-z_][\w.\[\], ]*[-+*/|&^%]?=[^=]|[A-Za-z_][\w.]*\([^\n]*\)[ \t]*$)",
+    r"(?:^|(?<=[.!:])[ \t]+)(?=(?:return|for|while|if|try|with|assert|raise|global|nonlocal|def|import|from)\b|[A-Za-z_][\w.\[\], ]{0,100}[-+*/|&^%]?=[^=]|[A-Za-z_][\w.]*\([^\n]{0,500}\)[ \t]*$)",
     re.MULTILINE,
 )
 """Where a body may begin that lost the indentation of its first line, also behind words in that line ("Sure! return x")."""
 _QUOTE = re.compile(r"^> ?(?!>)", re.MULTILINE)
 _MARGIN = re.compile(r"[^\s#]")
 """A line that is no continuation of a function: neither indented, nor empty, nor a comment."""
+_CORRECTS = re.compile(
+    r"\b(?:wait|actually|oops|sorry|mistake\w*|wrong|incorrect|error|bug\w*|fix\w*|correct\w*|should|instead|rather|hmm|body)\b",
+    re.IGNORECASE,
+)
+"""What stands before a block that replaces the function's body."""
+_READS = {"input", "stdin", "argv", "ArgumentParser", "fileinput"}
 _STARTS, _CUTS = 50, 20
 """Most lines of a text at which code is looked for, and most attempts to find where it ends."""
 _MAX_LINES = 200
@@ -49,8 +57,10 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
         text: What the model wrote.
         complete: Whether the text came to its end. If not, its last statement outside fences does not count.
     """
-    text = _QUOTE.sub("", text)
-    blocks, opened = code_blocks(text), outside_blocks(text)
+    text = _QUOTE.sub("", code_text(text))
+    opened = outside_blocks(text)
+    found = blocks_behind_prose(text)
+    blocks = [block for _, block in found]
     if not complete:
         opened = _without_last_statement(opened)
     if re.match(rf"\s*def\s+{re.escape(name)}\b", opened):
@@ -59,11 +69,18 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
         program := _continued(head, name, opened, must_return=not complete)
     ):
         return program
-    for block in reversed(blocks):
+    is_given = any(_gives(block, name) for block in blocks)
+    for prose, block in reversed(found):
         if _gives(block, name):
-            return _joined(_before(head, name), block)
-    if found := _in_the_open(opened, name) or _in_the_open(_outdented(opened, name), name):
-        return _joined(_before(head, name), found)
+            return _joined(_before(head, name), _without_input(block, name))
+        if (
+            is_given
+            and _CORRECTS.search(prose)
+            and (program := _continued(head, name, block, must_return=True))
+        ):
+            return program
+    if code := _in_the_open(opened, name) or _in_the_open(_outdented(opened, name), name):
+        return _joined(_before(head, name), code)
     for body, is_block in _bodies(blocks, opened):
         if program := _continued(head, name, body, must_return=not is_block):
             return program
@@ -105,6 +122,18 @@ def _is_stub(node: ast.stmt) -> bool:
 def _gives(source: str, name: str) -> bool:
     tree = _parsed(source)
     return isinstance(tree, ast.Module) and any(_function(node, name) for node in tree.body)
+
+
+def _without_input(source: str, name: str) -> str:
+    """The code without its examples, if those read what a user types or hands over: nobody does here."""
+    tree = _parsed(source)
+    nodes = tree.body if isinstance(tree, ast.Module) else []
+    places = [place for place, node in enumerate(nodes) if _function(node, name)]
+    examples = [
+        node for node in nodes[places[-1] + 1 :] if not isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    ]
+    names = (getattr(n, "id", None) or getattr(n, "attr", None) for node in examples for n in ast.walk(node))
+    return _trimmed(source, name, last=True) if _READS & set(names) else source
 
 
 def _before(head: str, name: str) -> str:

@@ -65,7 +65,7 @@ _DENIED = re.compile(
     r"|\)?\s*\?|\)?\s+\((?:wrong|incorrect|false|no)\)"
 )
 _ENDS_SENTENCE = re.compile(
-    r"[)\]}*]*\s*(?:[.!;।](?!\w)|$|\n|,\s*(?:since|because|as|which|so|not|though|although|even|but|while)\b|\s(?:because|since|rather\s+than|instead\s+of)\b|<|\}|[–—]\s|-\s(?=[A-Za-z]{2}))"
+    r"[)\]}*]*\s*(?:[.!;।](?!\w)|$|\n|,\s*(?:since|because|as|which|so|not|though|although|even|but|while)\b|\s(?:because|since|rather\s+than|instead\s+of)\b|\shere\s*(?:[.!;,]|$|\n)|<|\}|[–—]\s|-\s(?=[A-Za-z]{2}))"
 )
 _ENDS = re.compile(rf"\s*(?:[.,;:!?)\]}}\"<*|।]|$|\n|[-–—]\s|(?![{_LATIN}])[^\W\d_])|['’]")
 _FOLLOWS = (
@@ -74,13 +74,13 @@ _FOLLOWS = (
 )
 # "B field.", "B cell lymphoma.": a name that goes on, if no word of the sentence is one that may follow a letter.
 _NAME = re.compile(
-    r"(?:\s+(?!(?:is|are|was|has|remains|survives|satisfies|fits|works|matches|agrees|then|here|too|only|to|of|that|this|the|a|an|option|choice|answer|above|below|who|at|without|under|over|than|once|until|though|although|instead|it|we|i|my|no|yes|\w+ly)\b)"
+    r"(?:\.(?=\s+\w+(?:\s+\w+)?\s*(?:[.,;!?]|$|\n)))?(?:\s+(?!(?:is|are|was|has|remains|survives|satisfies|fits|works|matches|agrees|then|here|too|only|to|of|that|this|the|a|an|option|choice|answer|above|below|who|at|without|under|over|than|once|until|though|although|instead|it|we|i|my|no|yes|\w+ly)\b)"
     rf"(?!{_FOLLOWS}\b)[a-z]{{2,}}){{1,3}}\s*(?:[.,;!?]|$|\n)"
 )
 # What may follow an undecorated "A" or "I" that is a letter and not a word.
 _GOES_ON = re.compile(rf"\s+{_FOLLOWS}\b")
 _FORMULA = re.compile(
-    r"\s*(?:[=→⟶^_]|\\(?:to|rightarrow|cdot|times)|\+\s*\w|\*\s*\w)|-\s?\w|/\w|\([a-z]{1,2}\)|\d|\.\w|°"
+    r"\s*(?:[=→⟶^_]|\\(?:to|rightarrow|cdot|times)|\+\s*\w|\*\s*\w)|-\s?\w|[–—:≡](?:[A-Z](?![a-z])|\d)|/\w|\([a-z]{1,2}\)|\d|\.\w|°"
 )
 _LONG_ENOUGH = 15  # characters of a choice's text that may be followed by more
 _MAX_CLAUSES = 30
@@ -129,9 +129,13 @@ class Reader:
         return bool(own and own.letter and len(_keys(self.choices)[self.letters.index(own.letter)]) > 1)
 
     def _goes_with(self, letter: str | None, behind: str) -> bool:
-        """Whether the letter's own text stands behind it."""
+        """Whether the letter's own text stands behind it, or its first words."""
         own = self.own_text(behind.lstrip(" :.)"))
-        return letter is not None and own is not None and own.letter == letter
+        if letter is None:
+            return False
+        begun = _key(re.split(r"[.,;!?\n]", behind.lstrip(" :.)"))[0])
+        text = dict(zip(self.letters, _keys(self.choices), strict=False)).get(letter, "")
+        return own.letter == letter if own else bool(begun) and text.startswith(begun)
 
     def _is_letter(self, letter: str, behind: str, *, decorated: bool) -> bool:
         if decorated:

@@ -5,6 +5,7 @@
 import re
 
 from llmbench.answers import thinking
+from llmbench.answers.hedges import without_hedges
 
 _REASONING_TAGS = re.compile(
     r"<(?P<close>/?)(?:reasoning|analysis|scratchpad|reflection|rationale|explanation|thoughts|thought_process)>",
@@ -104,13 +105,13 @@ def prepare(text: str) -> str:
 
 
 def prepare_cut(text: str) -> str:
-    """`prepare` for a text that was cut off, with the line end or end-of-turn mark at its end kept, as a newline."""
+    """`prepare` for a text that was cut off, less what it says in doubt, with the line end or end-of-turn mark at its end as a newline."""
     ended = (
         text.endswith(("\n", "\r"))
         or _OTHER_TURN.search(text)
         or _END_OF_TURN.search(text.rstrip(), max(0, len(text.rstrip()) - 20))
     )
-    return prepare(text) + ("\n" if ended else "")
+    return without_hedges(prepare(text)) + ("\n" if ended else "")
 
 
 def first_sentence(text: str) -> str:

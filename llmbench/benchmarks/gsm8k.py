@@ -54,9 +54,10 @@ def worked(sample: Sample) -> str:
     return f"{re.sub('<<[^>]*>>', '', reasoning).strip()}\nThe final answer is {sample.target}"
 
 
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - the same for every question
+def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
     """The stated number, or the last one of a complete text."""
-    return answers.number_answer(text) if complete else answers.stated_number(text)
+    find = answers.number_answer if complete else answers.stated_number
+    return find(text, render(sample))
 
 
 def equal(sample: Sample, answer: str) -> bool:

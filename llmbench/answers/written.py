@@ -1,0 +1,130 @@
+r"""Numbers as a sentence writes them: digits, fractions, scales, words, and expressions of several numbers."""
+
+# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
+
+import re
+from dataclasses import dataclass
+
+from llmbench.answers.quantities import is_part
+from llmbench.answers.spoken import arithmetic, changes_behind
+from llmbench.equivalence.rational import rational
+from llmbench.equivalence.values import SCALES
+from llmbench.equivalence.words import numeral
+
+_MAX_LENGTH = 60
+"""Characters; a longer run of digits is no answer."""
+_NUMBER = re.compile(
+    r"(?<![A-Za-z_\d.,^])(?P<sign>(?<![\d)%])[-+])?\s?(?:\$|€|£|¥)?\s?(?P<second>-)?"
+    r"(?P<value>\d+\s\d+/\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?(?:\s?/\s?\d+(?:\.\d+)?)?|\.\d+)"
+    r"(?P<scale>\s{0,3}(?:dozen|ten(?=s)|hundred|thousand|million|billion|trillion)s?\b|[kK]\b)?"
+)
+_SCALES = {"k": 10**3, "ten": 10} | SCALES
+_NEAR = 200
+"""Characters around a number that say whether it is a part of a larger value."""
+VALUE = r"[-+]?\s?[$€£¥(]*\s?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)[)%]*"
+_SEVERAL = re.compile(
+    rf"\s*(?:{VALUE}(?:\s*[-+*/×÷·^–—]\s*{VALUE}|\s*\bx\s*{VALUE}|:\d\d|\s*,?\s*\b(?:or|to|and)\s+(?:maybe\s+|perhaps\s+)?{VALUE})+"
+    rf"|{VALUE}(?:\s*[,;]\s*(?:and\s+|or\s+)?{VALUE})+(?=[\s)\].!]*$))"
+)
+ARITHMETIC = re.compile(rf"(?<![\w.,]){VALUE}(?:(?:\s*[+*×÷·^]\s*|\s[-–/x]\s){VALUE})+")
+LIST_NUMBER = re.compile(
+    r"(?m)^\s*(?:\(?\d+[.)]\s+|[-*•]\s+)|\b(?:step|case|example|part|question|problem|option|figure)\s+#?\d+\b",
+    re.IGNORECASE,
+)
+_MACROS = (
+    (
+        re.compile(r"\(\s*=[^()]*\)|(?<=[A-Za-z])(\s*\}?)\s*\^\s*(?:\{\s*-?\d+\s*\}|\d)"),
+        r"\1 ",
+    ),  # "(= 9 * 2)", "m^2"
+    (re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"(?<=\d)\s*(?=\\[dt]?frac)"), " "),
+    (re.compile(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))"), r"\1\2/\3\4"),
+    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)\s?(?=\d{3})"), ","),
+    (re.compile(r"\\times|\\cdot"), "*"),
+    (
+        re.compile(r"(?<![\d.,/])(?<!\d )(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d/]| [\d/]|[.,]\d{3})"),
+        r"\1\2\3",
+    ),  # "1 450"
+    (re.compile(r"\\([$%])"), r"\1"),
+    (re.compile(r"\\[,;:! ()\[\]]|[{}]|\\boxed|\\left|\\right"), " "),
+)
+_MAX_WORDS = 6
+
+
+def simplified(text: str) -> str:
+    """The text with operations as symbols, fractions as "3/4", and neither LaTeX's spaces nor the data's `<<9*2=18>>` marks."""
+    text = arithmetic(re.sub(r"<<[^<>\n]*>>", "", text))
+    for pattern, replacement in _MACROS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number of a sentence, as it is written, and what stands before and behind it."""
+
+    written: str
+    before: str
+    behind: str
+    is_money: bool
+
+    def alone(self) -> bool:
+        """Whether it is a value of its own."""
+        return not is_part(self.before, self.behind)
+
+
+def numbers_of(text: str, *, dozens: bool = True) -> list[Number]:
+    """The numbers of a text; without `dozens` these count as one, since "84 / 12 = 7 dozen" answers how many dozens there are."""
+    found = []
+    text = LIST_NUMBER.sub(" ", text)
+    for match in _NUMBER.finditer(text):
+        scale = (match["scale"] or "").strip().lower().rstrip("s")
+        scale = "" if scale == "dozen" and not dozens else scale
+        sign = "-" if (match["sign"] == "-") != (match["second"] == "-") else ""
+        if len(match["value"]) <= _MAX_LENGTH:
+            written = sign + _scaled(re.sub(r"\s*/\s*", "/", match["value"]), scale)
+            before, behind = (
+                text[max(0, match.start() - _NEAR) : match.start()],
+                text[match.end() : match.end() + _NEAR],
+            )
+            is_money = bool(
+                re.search(r"[$€£¥]", match[0]) or re.match(r"\s?(?:dollars|cents|euros|€)", behind)
+            )
+            found.append(Number(written, before, behind, is_money))
+    return found
+
+
+def written_numbers(text: str, *, dozens: bool = True) -> list[str]:
+    """These numbers as they are written."""
+    return [number.written for number in numbers_of(text, dozens=dozens)]
+
+
+def _scaled(value: str, scale: str) -> str:
+    number = rational(value) if scale else None
+    return value if number is None else str(number * _SCALES[scale])
+
+
+def several(text: str) -> str | None:
+    """The expression, range, list or alternative at the beginning, less currency and percent signs."""
+    text = re.sub(r"(?<=\d)\*\*(?=\d)", "^", text).replace("**", " ")
+    match = _SEVERAL.match(text)
+    if match is None or re.fullmatch(rf"\s*{_NUMBER.pattern}", match[0].rstrip()):
+        return None
+    return re.sub(r"[$€£¥%]", "", match[0]).translate(_SIGNS).strip()
+
+
+_SIGNS = str.maketrans("×·÷x", "**/*")
+
+
+def named(text: str) -> str | None:
+    """The number that words at the text's start name: "eighteen apples"."""
+    words = re.findall(r"[A-Za-z]+(?:-[A-Za-z]+)?", text)[:_MAX_WORDS]
+    for count in range(len(words), 0, -1):
+        number = numeral(" ".join(words[:count]))
+        match = re.match(r"[\s*]*" + r"\W+".join(words[:count]), text)
+        if number and match:
+            if scale := _SCALES.get("".join(words[count : count + 1]).lower()):
+                return str(int(number) * scale)
+            behind = text[match.end() :]
+            return None if re.match(r"\W*of\b", behind) or changes_behind(behind) else number
+    return None
