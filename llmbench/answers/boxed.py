@@ -60,7 +60,7 @@ _OPERATOR = re.compile(
 )
 _DELIMITERS = re.compile(r"\$|\\[()\[\]]|\*\*|\\q?quad|\\[,;:! ]")
 _NEW_VALUE = re.compile(
-    r"\b(?:so|thus|hence|therefore|then|that\s+is|which|i\.e|namely|giving|implies|means|get|or\s+equivalently|equivalently|simplif\w+|reduces?|final"
+    r"\b(?:so|thus|hence|therefore|then|that\s+is|which|i\.e|namely|giving|implies|means|get|or\s+equivalently|equivalently|simplif\w+|reduces?|final|here|now|instead"
     r"|answer|total|altogether|because|since|but|if|when)\b|=\s*[^=]*=|⇒|→|\\(?:implies|Rightarrow)|[.!?]\s+[A-Z]|\n\s*\n",
     re.IGNORECASE,
 )

@@ -32,9 +32,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llmbench.answers import languages
+from llmbench.answers.boxed import last_boxed
 from llmbench.answers.closing_letters import DENIAL, closing_letter
 from llmbench.answers.letters import Reader, plain
-from llmbench.answers.stated import boxes, cues, is_retracted, last_boxed
+from llmbench.answers.stated import boxes, cues, is_retracted
 from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
 from llmbench.answers.text import prepare, prepare_cut
 

@@ -23,10 +23,11 @@ multiplied out ("18 million", "70k", "18 dozen"), and operations in words are re
 
 import re
 
+from llmbench.answers.boxed import last_boxed
 from llmbench.answers.closing import refuses
 from llmbench.answers.last_number import last_number
 from llmbench.answers.quantities import PREPOSITION, merged, restated
-from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut, is_retracted, last_boxed
+from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.answers.written import VALUE, named, numbers_of, several, simplified
 from llmbench.equivalence.latex import clean

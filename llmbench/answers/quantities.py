@@ -152,6 +152,7 @@ _CLAUSE_END = re.compile(
     r"[.!?]+(?=\s|$)|\n|;|\(|\s[-–—]\s|,(?!\d{3})|:\s|\b(?:because|since|which|so|but|while|whereas|when|if|where|(?:even\s+)?though|although|rather|instead|not)\b"
 )
 _OPERATION = re.compile(r"\b(?:plus|minus|(?:divided|multiplied)\s+by)\s", re.IGNORECASE)
+_SIGNS = re.compile(r"\b(?:plus|minus)\s+signs?\b", re.IGNORECASE)
 _NEXT = re.compile(r"(?P<between>[^\d]{0,60}?)(?<![A-Za-z\d.,])[$€£]?\d")
 _LISTED = re.compile(
     rf"(?P<first>[^,;&\n]{{0,30}}?)\s*(?:,(?!\d)|[;&]|\b(?:and|or|while|whereas|but)\b)\s*(?:(?:and|or|while|whereas|but)\s+)?(?:[A-Z]\w*(?::|\s+(?P<verb>\w+))?\s+)?"
@@ -214,7 +215,7 @@ def _goes_on(behind: str) -> bool:
     if qualifiers(" ".join(behind.split()[:4])) & {">=", "<="}:
         return True
     end = _CLAUSE_END.search(behind)
-    clause = behind[: end.start()] if end else behind
+    clause = _SIGNS.sub("signs", behind[: end.start()] if end else behind)
     if changes_behind(clause) or _OPERATION.search(clause):
         return True
     following = _NEXT.match(clause)
