@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,6 @@ from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_t
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import Basis, CachedEngine, beside
-from llmbench.cache.foresight import Foresight, foresee
 from llmbench.checkpoint_settings import complete, name_of
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
@@ -71,7 +70,7 @@ from llmbench.store import (
     Store,
     read_journal,
 )
-from llmbench.summary import GpuUse, Phases, Summary
+from llmbench.summary import Phases, Summary
 from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
@@ -201,7 +200,6 @@ class _Run:
     manifest: dict[str, Any] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     loaded: bool = False
-    spared: bool = False  # no engine is loaded, since every answer is in the response cache
     at_once: int = 0  # requests that were to run at once in the engine that was loaded last
     engine: Engine | None = None
     restarts: bool = False
@@ -343,7 +341,6 @@ class _Run:
         with (
             Sampler(parallel) as sampler,
             MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler, of_run=True),
-            ExitStack() as opened,
         ):
             self._write_trace(sampler)
             self._check_sandbox(modules)
@@ -354,30 +351,21 @@ class _Run:
             self._compare_checkpoint(weights.row(checkpoint) if checkpoint and self.kept else None)
             read = self._read(modules)
             work = workload(self.config, read)
-            seen = self._foresee(modules, read, checkpoint, grader)
-            engine: Engine | CachedEngine
-            if seen is not None and seen.cached is not None:
-                engine = opened.enter_context(closing(seen.cached))
-                tokenizer, questions = seen.tokenizer, seen.questions
-                self._preflight(read, None, checkpoint)
-                self.terminal.notice("Every answer is in the response cache, so no model is loaded.")
-            else:
-                _, tokenizer = self._prepare(checkpoint, seen)
-                at_once = self.pool.make_room(self.config, work).wanted_batch(work)
-                self._preflight(read, at_once, checkpoint)
-                if not self.pool.loaded:
-                    self.terminal.notice(f"Loading {self.config.model.name} …")
-                writing = Background(
-                    "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once, seen)
-                )
-                engine, work, questions = self._load(work, writing, read, checkpoint)
+            tokenizer = self._prepare(checkpoint)
+            at_once = self.pool.make_room(self.config, work).wanted_batch(work)
+            self._preflight(read, at_once, checkpoint)
+            if not self.pool.loaded:
+                self.terminal.notice(f"Loading {self.config.model.name} …")
+            writing = Background(
+                "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
+            )
+            engine, work, questions = self._load(work, writing, read, checkpoint)
             if self.kept:
                 self._check_questions(questions)
                 self.results[:] = map(without_texts, self.results)
-            if not isinstance(engine, CachedEngine):
-                engine.begin(tokenizer, work, loaded=self.loaded)
-                self.engine, self.at_once = engine, engine.capacity
-                self._note_engine(engine)
+            engine.begin(tokenizer, work, loaded=self.loaded)
+            self.engine, self.at_once = engine, engine.capacity
+            self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
                 self.renewal = self._renewal(work, checkpoint, tokenizer, sampler)
@@ -390,8 +378,6 @@ class _Run:
                 raise
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
-                if self.spared:  # what a GPU did meanwhile, it did for others
-                    self.found.memory.peak_gpu_bytes, self.found.gpu = None, GpuUse()
                 self.trace = sampler.trace()
 
     def _check_questions(self, questions: Questions) -> None:
@@ -446,38 +432,18 @@ class _Run:
         self.found.time_s.data = time.monotonic() - begun
         return read
 
-    def _foresee(
-        self,
-        modules: Mapping[str, Module],
-        read: Read,
-        checkpoint: Checkpoint | None,
-        grader: Grader[Exchange],
-    ) -> Foresight | None:
-        """Whether the response cache has every answer; not where an engine has died and a new one has to show itself."""
-        if not self.config.cache or self.faults.suspects:
-            return None
-        basis = Basis(self.config, checkpoint, self.pool)
-        seen = foresee(basis, modules, read, self.results, self._warn_of, grader)
-        if seen is not None:
-            times = self.found.time_s
-            times.tokenizer, times.prepare = seen.tokenizer_s, seen.prepare_s
-            self.spared = seen.cached is not None
-        return seen
-
-    def _prepare(self, checkpoint: Checkpoint | None, seen: Foresight | None) -> tuple[Engine, Tokenizer]:
+    def _prepare(self, checkpoint: Checkpoint | None) -> Tokenizer:
         """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile."""
         begun = time.monotonic()
-        engine = self.pool.prepare(self.config, checkpoint)
+        self.pool.prepare(self.config, checkpoint)
         imported = time.monotonic()
         self.found.time_s.import_ = imported - begun
-        if seen is not None:
-            return engine, seen.tokenizer
         tokenizer = self.pool.tokenizer(self.config, checkpoint)
         self.found.time_s.tokenizer = time.monotonic() - imported
-        return engine, tokenizer
+        return tokenizer
 
-    def _preflight(self, read: Read, at_once: int | None, checkpoint: Checkpoint | None) -> None:
-        """Says what can be known before the model is loaded, so many requests at once; None: it is not going to be."""
+    def _preflight(self, read: Read, at_once: int, checkpoint: Checkpoint | None) -> None:
+        """Says what can be known before the model is loaded, so many requests at once."""
         config = self.config
         self._warn(few_shot_from_evaluated(config))
         for name, (samples, _) in read.items():
@@ -499,7 +465,7 @@ class _Run:
         folder = Path(checkpoint.folder) if checkpoint.folder else None
         self._warn(preflight.sampling_differences(folder, config.sampling))
         gpus = machine.gpus()
-        if not at_once or not gpus or config.engine.device is Device.cpu:
+        if not gpus or config.engine.device is Device.cpu:
             return
         weights, memory = self._weights(checkpoint), gpus[0].total_bytes
         if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
@@ -520,17 +486,16 @@ class _Run:
             self.found.preflight.append(sentence)
             self.terminal.notice(sentence)
 
-    def _write(  # noqa: PLR0913, PLR0917 - all that prompts are made of
+    def _write(
         self,
         modules: Mapping[str, Module],
         read: Read,
         tokenizer: Tokenizer,
         checkpoint: Checkpoint | None,
         at_once: int,
-        seen: Foresight | None,
     ) -> Questions:
         """The prompts; says so if the KV cache will not hold them, which is known long before the model is loaded."""
-        questions = write_questions(self.config, modules, read, tokenizer) if seen is None else seen.questions
+        questions = write_questions(self.config, modules, read, tokenizer)
         self._warn(tokenizer.remarks(self.config.model.chat_template_kwargs))
         if checkpoint is not None:
             check_tensors(checkpoint)
@@ -576,7 +541,7 @@ class _Run:
                 self.pool.prepare(self.config, checkpoint)
         self.found.time_s.load = time.monotonic() - begun if self.loaded else 0.0
         questions = writing.result()
-        self.found.time_s.prepare = (self.found.time_s.prepare or 0.0) + writing.seconds
+        self.found.time_s.prepare = writing.seconds
         return engine, work, questions
 
     def _less(self, error: OutOfMemoryError, at_once: int, questions: Questions, *, spoiled: bool) -> None:
@@ -605,7 +570,7 @@ class _Run:
     def _renewal(
         self, work: Workload, checkpoint: Checkpoint | None, tokenizer: Tokenizer, sampler: Sampler
     ) -> Renewal:
-        """What is done when the engine dies while it is asked, or one is needed after all."""
+        """What is done when the engine dies while it is asked."""
 
         def close() -> None:
             sampler.watch_engine(None)
@@ -632,25 +597,13 @@ class _Run:
             let_go(error)  # its frames hold half a model
 
         def load() -> Engine:
-            begun, times, first = time.monotonic(), self.found.time_s, self.spared
-            if first:
-                self.terminal.notice(
-                    f"An answer is not in the response cache any more; loading {self.config.model.name} …"
-                )
+            begun, times = time.monotonic(), self.found.time_s
             engine = self.pool.prepare(self.config, checkpoint)
-            if first:
-                times.import_ = time.monotonic() - begun
-                begun += times.import_
             self.at_once = engine.wanted_batch(work)
             self.pool.load(self.config, work, self.terminal.notice)
             engine.begin(tokenizer, work, loaded=True)
             self.engine, self.at_once = engine, engine.capacity
-            if first:
-                self.spared, self.loaded = False, True
-                self._note_engine(engine)
-                sampler.begin()  # what came before was not the engine's work
-            else:
-                self.renewals += 1
+            self.renewals += 1
             sampler.watch_engine(self.look)
             times.load = (times.load or 0.0) + time.monotonic() - begun
             return engine
@@ -688,7 +641,7 @@ class _Run:
 
     def _ask(  # noqa: PLR0913, PLR0917 - everything meets here
         self,
-        engine: Engine | CachedEngine,
+        engine: Engine,
         checkpoint: Checkpoint | None,
         questions: Questions,
         tokenizer: Tokenizer,
@@ -696,14 +649,10 @@ class _Run:
         sampler: Sampler,
     ) -> None:
         sampler.begin()
-        if isinstance(engine, CachedEngine):  # as yet there is none
-            beginning: AbstractContextManager[Engine | CachedEngine] = closing(engine)
-        else:
-            basis = Basis(self.config, checkpoint, self.pool)
-            beginning = beside(engine, basis, tokenizer, self._warn_of)
+        basis = Basis(self.config, checkpoint, self.pool)
         watch = Watch(self.config.engine_wait_s, self.terminal.notice)
         with (
-            beginning as answering,
+            beside(engine, basis, tokenizer, self._warn_of) as answering,
             Progress(self.terminal, self.totals) as progress,
         ):
             sampler.listen(progress.look)
@@ -724,8 +673,7 @@ class _Run:
                 watch,
             )
             self.look = asking.state
-            if not isinstance(engine, CachedEngine):
-                sampler.watch_engine(self.look)
+            sampler.watch_engine(self.look)
             try:
                 with watch.looking(partial(self._engine_hangs, asking=asking, sampler=sampler)):
                     asking.run()

@@ -86,8 +86,6 @@ class EngineReport:
         compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
         startup_prediction: Seconds of loading and generating that each start-up was expected to take.
         startup_outcome: What was predicted of the chosen one beside what it took.
-        loaded: False where nothing was asked of a model, since the response cache had every answer: the rest is then of the engine
-            that gave them.
     """
 
     name: str
@@ -110,7 +108,6 @@ class EngineReport:
     compile_cache: str | None = None
     startup_prediction: dict[str, dict[str, float]] | None = None
     startup_outcome: dict[str, Any] | None = None
-    loaded: bool = True
 
 
 Notice = Callable[[str], None]
@@ -120,17 +117,14 @@ Notice = Callable[[str], None]
 class Engine(Protocol):
     """Takes requests, also while others run, and gives completions as they finish.
 
-    Its life: `set_environment`, `prepare`, `load`, then for each run `begin` and requests, `close` at the end.
+    Its life: `prepare`, `load`, then for each run `begin` and requests, `close` at the end.
     """
 
     capacity: int
     """Requests that can run at once, known after `load`."""
 
-    def set_environment(self) -> None:
-        """Sets what its libraries, and those of the tokenizer, find in the environment; `close` puts back what was there."""
-
     def prepare(self) -> None:
-        """Imports what the engine needs.
+        """Imports what the engine needs and sets what its libraries find in the environment; `close` puts back what was there.
 
         Raises:
             EngineError: Something is missing or broken.

@@ -226,9 +226,6 @@ class FakeEngine:
             options["utilization"] = config.model.gpu_memory_utilization
         return cls(None, **options)
 
-    def set_environment(self) -> None:
-        """Nothing to set."""
-
     def prepare(self) -> None:
         """Nothing to import."""
 

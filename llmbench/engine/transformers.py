@@ -261,9 +261,6 @@ class TransformersEngine:
         self._loads = self._tokens = 0
         self.capacity = 0
 
-    def set_environment(self) -> None:
-        """Nothing to set."""
-
     def prepare(self) -> None:
         """Imports transformers, while the kernel reads the weights.
 

@@ -113,7 +113,7 @@ class VllmEngine:
         """
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
-        self.set_environment()
+        self._set_environment()
         gc.disable()  # importing and loading make millions of objects that stay; `load` turns it on again
         model = settings(self._checkpoint)
         try:
@@ -145,7 +145,7 @@ class VllmEngine:
             except Exception as error:  # noqa: BLE001 - vLLM will say what is wrong with it, in its own way
                 log.debug("%s was left to vLLM: %s", name, error)
 
-    def set_environment(self) -> None:
+    def _set_environment(self) -> None:
         """What vLLM and torch read from the environment; what was there before comes back when the engine is closed."""
         if self._environment:
             return
