@@ -58,6 +58,7 @@ from llmbench.resume import checks, sittings, weights
 from llmbench.resume.commandline import command
 from llmbench.resume.sittings import Sitting
 from llmbench.signals import leave
+from llmbench.startup import Took
 from llmbench.store import (
     CONFIG,
     JOURNAL,
@@ -743,8 +744,17 @@ class _Run:
             return
         if any(c.from_cache for result in self.results for c in result.completions):
             return  # generating took less than the work that was ahead
-        outputs = [sum(c.output_tokens for c in result.completions) for result in self.results]
-        self.found.engine.startup_outcome = engine.learn(outputs, times.load, times.generate)
+        completions = [result.completions for result in self.results]
+        engine.learn(
+            Took(
+                [sum(c.output_tokens for c in made) for made in completions],
+                sum(c.prompt_tokens for made in completions for c in made),
+                times.load,
+                times.generate,
+                times.requests.prefill if times.requests is not None else None,
+                self.found.gpu.energy_j,
+            )
+        )
 
     def finish_benchmarks(self) -> None:
         """What benchmarks do when all is graded: SWE-bench writes its predictions, and may run its own harness."""
