@@ -38,7 +38,6 @@ from llmbench.errors import (
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, check_tensors, settings, weights_bytes
-from llmbench.patience import Patience
 from llmbench.pool import EnginePool, engine_key
 from llmbench.progress import Progress
 from llmbench.questions import (
@@ -152,13 +151,11 @@ def run(  # noqa: PLR0913 - all but two are optional
     config, said = complete(config, pool.engines.find_checkpoint)
     for sentence in said:
         terminal.notice(sentence)
-    patience = Patience(config.disk_wait_s, stop, terminal.notice)
     sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-    with Store(folder, sealed, goes_on=goes_on, patience=patience) as store:
+    with Store(folder, sealed, goes_on=goes_on) as store:
         this = _Run(config, store, terminal, stop, pool, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
         found_there = store.written()
-        patience.then = this.note_pause
         this.take_up(resumes=resumes)
         try:
             this.write()  # first: settings without a manifest would be nobody's
@@ -210,7 +207,6 @@ class _Run:
     refused: bool = False  # what was asked before is asked otherwise now
     sittings: list[Sitting] = field(default_factory=list)
     begun_with: int = 0  # results when this sitting began
-    paused_before: float = 0.0  # seconds, in the processes of this sitting before
     modules: dict[str, Module] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)  # deaths of the run's engines
     suspects: Suspects = field(init=False)
@@ -244,7 +240,6 @@ class _Run:
             self.begun_with = self.kept
         else:
             self.begun_with = sum(sitting.results for sitting in self.sittings[:-1])
-        self.paused_before = self.sittings[-1].paused_s
         if self.store.damage is not None:
             self._note_about(self.store.damage.sentence(folder / JOURNAL))
         if resumes and before:
@@ -833,25 +828,10 @@ class _Run:
                 "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
             )
         times = self.found.time_s
-        self._count_pause()
-        times.total, times.paused = clock.since_start(), sum(s.paused_s for s in self.sittings)
-        if times.paused:
-            self.found.warnings.append(
-                f"The run paused for {times.paused:.0f} s because its folder could not be written; latencies and throughput include that."
-            )
+        times.total = clock.since_start()
         if self.kept:
             self.found.gpu.energy_j = None  # of the whole run it is not known
         self._end_sitting()
-
-    def _count_pause(self) -> None:
-        paused_s = self.paused_before + self.store.patience.paused_s
-        self.sittings[-1] = replace(self.sittings[-1], paused_s=paused_s)
-
-    def note_pause(self) -> None:
-        """Writes down that the run paused: whoever kills it later does not undo that."""
-        self._count_pause()
-        self.manifest["sittings"] = sittings.as_rows(self.sittings)
-        self.store.write_manifest(self.manifest)
 
     def _end_sitting(self) -> None:
         status, total = self.found.status, self.found.time_s.total
