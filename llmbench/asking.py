@@ -168,7 +168,7 @@ class Asking:
 
     def _submit(self) -> None:
         """Submits what comes next; a new engine that must not fail is first asked what was answered before."""
-        if self.dead or (isinstance(self.engine, CachedEngine) and self.engine.wants_engine):
+        if self.dead:
             self._renew()
         control = self._control() if self.suspects.doubtful else None
         if control is None:
@@ -176,7 +176,6 @@ class Asking:
                 self.engine.submit(self._exchanges[name].request)
         elif not self.engine.unfinished:
             engine = self.engine.uncached if isinstance(self.engine, CachedEngine) else self.engine
-            assert engine is not None  # noqa: S101 - one that died is followed by another
             engine.submit(control)
 
     def _control(self) -> Request | None:
@@ -224,8 +223,8 @@ class Asking:
             self.renewal.close()
 
     def _renew(self) -> None:
-        """Has an engine loaded, in place of one that died or the first one; meanwhile the first Ctrl-C ends everything at once."""
-        assert self.renewal is not None  # noqa: S101 - else the death was the end, and nobody begins without an engine
+        """Has an engine loaded in place of one that died; meanwhile the first Ctrl-C ends everything at once."""
+        assert self.renewal is not None  # noqa: S101 - else the death was the end
         begun = time.monotonic()
         self.stop.listening = False
         try:

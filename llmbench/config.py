@@ -301,7 +301,6 @@ class Config:
     schedule: Schedule = Schedule.together
     sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
-    disk_wait_s: float = 3600.0  # how long a run pauses, at most, where its folder takes nothing
     engine_restarts: int = (
         3  # times in a row that a new engine is loaded for one that died before it answered anything
     )
@@ -333,6 +332,8 @@ STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use
 EXPORTS = {"parquet": "samples.parquet", "csv": "samples.csv", "lm_eval": "lm_eval"}
 """Forms of the results for other programs, and where in a run's folder each is."""
 """Forms in which a run's results can be written for other programs."""
+RETIRED = frozenset({"disk_wait_s"})
+"""Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
 UNQUANTIZED = ("none", "bf16", "bfloat16")
@@ -436,7 +437,6 @@ def validate(config: Config) -> None:
         config.min_batch_size,
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
-    _check(config.disk_wait_s >= 0, "disk_wait_s", config.disk_wait_s, "a number of seconds from 0")
     _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
     _check(config.engine_restarts >= 0, "engine_restarts", config.engine_restarts, "a whole number from 0")
     wait_s = config.engine_wait_s

@@ -21,22 +21,11 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from llmbench import files
-from llmbench.errors import RunError
-from llmbench.patience import Patience
 
 SYNC_S = 1.0
 """Seconds after which lines are on the disk at the latest; the file system has them at once."""
 CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}')
 CHECKSUM_BYTES = 20
-MAY_PASS = frozenset(
-    {
-        errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
-        errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR,
-        errno.EAGAIN, errno.ENOMEM,
-    }
-)  # fmt: skip
-"""What a disk or a mount says that may be well again later."""
-
 Item = TypeVar("Item")
 
 
@@ -160,13 +149,13 @@ def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
 class Appender:
     """The open end of a journal."""
 
-    def __init__(self, path: Path, patience: Patience, *, new: bool) -> None:
+    def __init__(self, path: Path, *, new: bool) -> None:
         """Opens the file; `new`: it must not be there yet.
 
         Raises:
             OSError: It cannot be opened, or is there already.
         """
-        self._path, self._patience = path, patience
+        self._path = path
         self._file = os.open(path, _FLAGS | os.O_CREAT | (os.O_EXCL if new else 0), 0o644)
         self._synced = os.fstat(self._file).st_size
         self._unsynced = bytearray()  # what the disk may not have yet
@@ -178,21 +167,20 @@ class Appender:
         """Adds a line: with the file system when this returns, on the disk within `SYNC_S` of calls to `sync_if_due`.
 
         Raises:
-            RunError: The file came back shorter than it was, or patience ended.
-            Interrupted: The run was asked to end during a pause.
+            OSError: It cannot be written.
         """
         self._unsynced += line
-        self._patiently(self._write)
+        self._write()
         self.sync_if_due()
 
     def sync_if_due(self) -> None:
-        """Brings lines to the disk that have waited for `SYNC_S`."""
-        if self._unsynced and time.monotonic() - self._last_sync >= SYNC_S:
-            self.sync()
+        """Brings lines to the disk that have waited for `SYNC_S`.
 
-    def sync(self) -> None:
-        """Brings everything to the disk."""
-        self._patiently(self._sync)
+        Raises:
+            OSError: They cannot be, or the file is no longer the one that was opened.
+        """
+        if self._unsynced and time.monotonic() - self._last_sync >= SYNC_S:
+            self._sync()
 
     def settle(self) -> None:
         """Writes what is missing if that can be done now, and else ends the file with its last whole line: no line comes later.
@@ -216,13 +204,6 @@ class Appender:
         finally:
             os.close(self._file)
 
-    def _patiently(self, action: Callable[[], None]) -> None:
-        def again() -> None:
-            self._reopen()
-            action()
-
-        patiently(action, self._path, self._patience, again)
-
     def _write(self) -> None:
         """Writes what is missing at the end, after a part of a line too."""
         while self._written < self._synced + len(self._unsynced):
@@ -240,42 +221,6 @@ class Appender:
         self._synced, self._unsynced = self._written, bytearray()
         self._last_sync = time.monotonic()
 
-    def _reopen(self) -> None:
-        """The file as it is now: a mount that came back may know nothing of the old handle, nor of what was not on the disk."""
-        file = os.open(self._path, _FLAGS)
-        size = os.fstat(file).st_size
-        if size < self._synced:
-            os.close(file)
-            raise RunError(f"{self._path} is shorter than what was written to it; what it holds is kept.")
-        os.close(self._file)
-        self._file = file
-        if size != self._written:
-            os.ftruncate(file, self._synced)
-            self._written = self._synced
-
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """A journal that is a link or a pipe is nobody's."""
-
-
-def patiently(
-    action: Callable[[], None], path: Path, patience: Patience, again: Callable[[], None] | None = None
-) -> None:
-    """Does something with a file, and after a wait once more (`again`), for as long as the disk refuses and patience lasts.
-
-    Raises:
-        RunError: Patience ended.
-        Interrupted: The run was asked to end during the wait.
-        OSError: It is of no kind that passes.
-    """
-    while True:
-        try:
-            action()
-        except OSError as error:
-            if error.errno not in MAY_PASS:
-                raise
-            patience.wait(error, path)
-            action = again or action
-        else:
-            patience.over()
-            return

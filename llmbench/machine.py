@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import re
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -117,44 +116,6 @@ def distribution(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-@lru_cache(maxsize=1)
-def installed() -> tuple[tuple[str, str], ...]:
-    """Everything that is installed, by name, with its version: plugins too, which may change what an engine does."""
-    found = ((str(d.name), str(d.version)) for d in importlib.metadata.distributions())
-    return tuple(sorted(set(found)))
-
-
-@lru_cache(maxsize=1)
-def processor() -> tuple[str, ...]:
-    """The kind of the first processor and what it can do (proc(5), cpuinfo); elsewhere than on Linux its architecture alone."""
-    kept = ("model name", "flags", "CPU implementer", "CPU part", "Features")
-    try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
-    except OSError:
-        first = ""
-    lines = (line.partition(":") for line in first.splitlines())
-    return (platform.machine(), *(value.strip() for name, _, value in lines if name.strip() in kept))
-
-
-STEERING = re.compile(
-    r"(VLLM|CUDA|CUBLAS|CUBLASLT|NVIDIA|TORCH|TRANSFORMERS|FLASH\w*|XFORMERS|BNB|BITSANDBYTES)_.*"
-)
-NOT_STEERING = re.compile(
-    r"VLLM_(LOGGING_\w+|CONFIGURE_LOGGING|NO_USAGE_STATS|DO_NOT_TRACK|API_KEY|ENABLE_V1_MULTIPROCESSING|WORKER_MULTIPROC_METHOD|DIST_IDENT"
-    r"|OBJECT_STORAGE_SHM_BUFFER_NAME|DISABLE_SHARED_EXPERTS_STREAM)"
-)
-"""What is said and where it runs; most of it vLLM sets itself and leaves behind, with another value in each process."""
-
-
-def environment() -> dict[str, str]:
-    """The environment variables that may steer what becomes of a model's settings."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if STEERING.fullmatch(name) and not NOT_STEERING.fullmatch(name)
-    }
 
 
 def cpu_build() -> bool:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,6 @@ from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_t
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import Basis, CachedEngine, beside
-from llmbench.cache.foresight import Foresight, foresee
 from llmbench.checkpoint_settings import complete, name_of
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
@@ -39,7 +38,6 @@ from llmbench.errors import (
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, check_tensors, settings, weights_bytes
-from llmbench.patience import Patience
 from llmbench.pool import EnginePool, engine_key
 from llmbench.progress import Progress
 from llmbench.questions import (
@@ -59,6 +57,7 @@ from llmbench.resume import checks, sittings, weights
 from llmbench.resume.commandline import command
 from llmbench.resume.sittings import Sitting
 from llmbench.signals import leave
+from llmbench.startup import Took
 from llmbench.store import (
     CONFIG,
     JOURNAL,
@@ -71,7 +70,7 @@ from llmbench.store import (
     Store,
     read_journal,
 )
-from llmbench.summary import GpuUse, Phases, Summary
+from llmbench.summary import Phases, Summary
 from llmbench.suspects import Suspects
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
@@ -152,13 +151,11 @@ def run(  # noqa: PLR0913 - all but two are optional
     config, said = complete(config, pool.engines.find_checkpoint)
     for sentence in said:
         terminal.notice(sentence)
-    patience = Patience(config.disk_wait_s, stop, terminal.notice)
     sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-    with Store(folder, sealed, goes_on=goes_on, patience=patience) as store:
+    with Store(folder, sealed, goes_on=goes_on) as store:
         this = _Run(config, store, terminal, stop, pool, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
         found_there = store.written()
-        patience.then = this.note_pause
         this.take_up(resumes=resumes)
         try:
             this.write()  # first: settings without a manifest would be nobody's
@@ -201,7 +198,6 @@ class _Run:
     manifest: dict[str, Any] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     loaded: bool = False
-    spared: bool = False  # no engine is loaded, since every answer is in the response cache
     at_once: int = 0  # requests that were to run at once in the engine that was loaded last
     engine: Engine | None = None
     restarts: bool = False
@@ -211,7 +207,6 @@ class _Run:
     refused: bool = False  # what was asked before is asked otherwise now
     sittings: list[Sitting] = field(default_factory=list)
     begun_with: int = 0  # results when this sitting began
-    paused_before: float = 0.0  # seconds, in the processes of this sitting before
     modules: dict[str, Module] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)  # deaths of the run's engines
     suspects: Suspects = field(init=False)
@@ -245,7 +240,6 @@ class _Run:
             self.begun_with = self.kept
         else:
             self.begun_with = sum(sitting.results for sitting in self.sittings[:-1])
-        self.paused_before = self.sittings[-1].paused_s
         if self.store.damage is not None:
             self._note_about(self.store.damage.sentence(folder / JOURNAL))
         if resumes and before:
@@ -343,7 +337,6 @@ class _Run:
         with (
             Sampler(parallel) as sampler,
             MemoryTracker(self.store.folder, MEMORY_LOG, sampler=sampler, of_run=True),
-            ExitStack() as opened,
         ):
             self._write_trace(sampler)
             self._check_sandbox(modules)
@@ -354,30 +347,21 @@ class _Run:
             self._compare_checkpoint(weights.row(checkpoint) if checkpoint and self.kept else None)
             read = self._read(modules)
             work = workload(self.config, read)
-            seen = self._foresee(modules, read, checkpoint, grader)
-            engine: Engine | CachedEngine
-            if seen is not None and seen.cached is not None:
-                engine = opened.enter_context(closing(seen.cached))
-                tokenizer, questions = seen.tokenizer, seen.questions
-                self._preflight(read, None, checkpoint)
-                self.terminal.notice("Every answer is in the response cache, so no model is loaded.")
-            else:
-                _, tokenizer = self._prepare(checkpoint, seen)
-                at_once = self.pool.make_room(self.config, work).wanted_batch(work)
-                self._preflight(read, at_once, checkpoint)
-                if not self.pool.loaded:
-                    self.terminal.notice(f"Loading {self.config.model.name} …")
-                writing = Background(
-                    "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once, seen)
-                )
-                engine, work, questions = self._load(work, writing, read, checkpoint)
+            tokenizer = self._prepare(checkpoint)
+            at_once = self.pool.make_room(self.config, work).wanted_batch(work)
+            self._preflight(read, at_once, checkpoint)
+            if not self.pool.loaded:
+                self.terminal.notice(f"Loading {self.config.model.name} …")
+            writing = Background(
+                "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
+            )
+            engine, work, questions = self._load(work, writing, read, checkpoint)
             if self.kept:
                 self._check_questions(questions)
                 self.results[:] = map(without_texts, self.results)
-            if not isinstance(engine, CachedEngine):
-                engine.begin(tokenizer, work, loaded=self.loaded)
-                self.engine, self.at_once = engine, engine.capacity
-                self._note_engine(engine)
+            engine.begin(tokenizer, work, loaded=self.loaded)
+            self.engine, self.at_once = engine, engine.capacity
+            self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
                 self.renewal = self._renewal(work, checkpoint, tokenizer, sampler)
@@ -390,8 +374,6 @@ class _Run:
                 raise
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
-                if self.spared:  # what a GPU did meanwhile, it did for others
-                    self.found.memory.peak_gpu_bytes, self.found.gpu = None, GpuUse()
                 self.trace = sampler.trace()
 
     def _check_questions(self, questions: Questions) -> None:
@@ -446,38 +428,18 @@ class _Run:
         self.found.time_s.data = time.monotonic() - begun
         return read
 
-    def _foresee(
-        self,
-        modules: Mapping[str, Module],
-        read: Read,
-        checkpoint: Checkpoint | None,
-        grader: Grader[Exchange],
-    ) -> Foresight | None:
-        """Whether the response cache has every answer; not where an engine has died and a new one has to show itself."""
-        if not self.config.cache or self.faults.suspects:
-            return None
-        basis = Basis(self.config, checkpoint, self.pool)
-        seen = foresee(basis, modules, read, self.results, self._warn_of, grader)
-        if seen is not None:
-            times = self.found.time_s
-            times.tokenizer, times.prepare = seen.tokenizer_s, seen.prepare_s
-            self.spared = seen.cached is not None
-        return seen
-
-    def _prepare(self, checkpoint: Checkpoint | None, seen: Foresight | None) -> tuple[Engine, Tokenizer]:
+    def _prepare(self, checkpoint: Checkpoint | None) -> Tokenizer:
         """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile."""
         begun = time.monotonic()
-        engine = self.pool.prepare(self.config, checkpoint)
+        self.pool.prepare(self.config, checkpoint)
         imported = time.monotonic()
         self.found.time_s.import_ = imported - begun
-        if seen is not None:
-            return engine, seen.tokenizer
         tokenizer = self.pool.tokenizer(self.config, checkpoint)
         self.found.time_s.tokenizer = time.monotonic() - imported
-        return engine, tokenizer
+        return tokenizer
 
-    def _preflight(self, read: Read, at_once: int | None, checkpoint: Checkpoint | None) -> None:
-        """Says what can be known before the model is loaded, so many requests at once; None: it is not going to be."""
+    def _preflight(self, read: Read, at_once: int, checkpoint: Checkpoint | None) -> None:
+        """Says what can be known before the model is loaded, so many requests at once."""
         config = self.config
         self._warn(few_shot_from_evaluated(config))
         for name, (samples, _) in read.items():
@@ -499,7 +461,7 @@ class _Run:
         folder = Path(checkpoint.folder) if checkpoint.folder else None
         self._warn(preflight.sampling_differences(folder, config.sampling))
         gpus = machine.gpus()
-        if not at_once or not gpus or config.engine.device is Device.cpu:
+        if not gpus or config.engine.device is Device.cpu:
             return
         weights, memory = self._weights(checkpoint), gpus[0].total_bytes
         if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
@@ -520,17 +482,16 @@ class _Run:
             self.found.preflight.append(sentence)
             self.terminal.notice(sentence)
 
-    def _write(  # noqa: PLR0913, PLR0917 - all that prompts are made of
+    def _write(
         self,
         modules: Mapping[str, Module],
         read: Read,
         tokenizer: Tokenizer,
         checkpoint: Checkpoint | None,
         at_once: int,
-        seen: Foresight | None,
     ) -> Questions:
         """The prompts; says so if the KV cache will not hold them, which is known long before the model is loaded."""
-        questions = write_questions(self.config, modules, read, tokenizer) if seen is None else seen.questions
+        questions = write_questions(self.config, modules, read, tokenizer)
         self._warn(tokenizer.remarks(self.config.model.chat_template_kwargs))
         if checkpoint is not None:
             check_tensors(checkpoint)
@@ -576,7 +537,7 @@ class _Run:
                 self.pool.prepare(self.config, checkpoint)
         self.found.time_s.load = time.monotonic() - begun if self.loaded else 0.0
         questions = writing.result()
-        self.found.time_s.prepare = (self.found.time_s.prepare or 0.0) + writing.seconds
+        self.found.time_s.prepare = writing.seconds
         return engine, work, questions
 
     def _less(self, error: OutOfMemoryError, at_once: int, questions: Questions, *, spoiled: bool) -> None:
@@ -605,7 +566,7 @@ class _Run:
     def _renewal(
         self, work: Workload, checkpoint: Checkpoint | None, tokenizer: Tokenizer, sampler: Sampler
     ) -> Renewal:
-        """What is done when the engine dies while it is asked, or one is needed after all."""
+        """What is done when the engine dies while it is asked."""
 
         def close() -> None:
             sampler.watch_engine(None)
@@ -632,25 +593,13 @@ class _Run:
             let_go(error)  # its frames hold half a model
 
         def load() -> Engine:
-            begun, times, first = time.monotonic(), self.found.time_s, self.spared
-            if first:
-                self.terminal.notice(
-                    f"An answer is not in the response cache any more; loading {self.config.model.name} …"
-                )
+            begun, times = time.monotonic(), self.found.time_s
             engine = self.pool.prepare(self.config, checkpoint)
-            if first:
-                times.import_ = time.monotonic() - begun
-                begun += times.import_
             self.at_once = engine.wanted_batch(work)
             self.pool.load(self.config, work, self.terminal.notice)
             engine.begin(tokenizer, work, loaded=True)
             self.engine, self.at_once = engine, engine.capacity
-            if first:
-                self.spared, self.loaded = False, True
-                self._note_engine(engine)
-                sampler.begin()  # what came before was not the engine's work
-            else:
-                self.renewals += 1
+            self.renewals += 1
             sampler.watch_engine(self.look)
             times.load = (times.load or 0.0) + time.monotonic() - begun
             return engine
@@ -688,7 +637,7 @@ class _Run:
 
     def _ask(  # noqa: PLR0913, PLR0917 - everything meets here
         self,
-        engine: Engine | CachedEngine,
+        engine: Engine,
         checkpoint: Checkpoint | None,
         questions: Questions,
         tokenizer: Tokenizer,
@@ -696,14 +645,10 @@ class _Run:
         sampler: Sampler,
     ) -> None:
         sampler.begin()
-        if isinstance(engine, CachedEngine):  # as yet there is none
-            beginning: AbstractContextManager[Engine | CachedEngine] = closing(engine)
-        else:
-            basis = Basis(self.config, checkpoint, self.pool)
-            beginning = beside(engine, basis, tokenizer, self._warn_of)
+        basis = Basis(self.config, checkpoint, self.pool)
         watch = Watch(self.config.engine_wait_s, self.terminal.notice)
         with (
-            beginning as answering,
+            beside(engine, basis, tokenizer, self._warn_of) as answering,
             Progress(self.terminal, self.totals) as progress,
         ):
             sampler.listen(progress.look)
@@ -724,8 +669,7 @@ class _Run:
                 watch,
             )
             self.look = asking.state
-            if not isinstance(engine, CachedEngine):
-                sampler.watch_engine(self.look)
+            sampler.watch_engine(self.look)
             try:
                 with watch.looking(partial(self._engine_hangs, asking=asking, sampler=sampler)):
                     asking.run()
@@ -795,8 +739,17 @@ class _Run:
             return
         if any(c.from_cache for result in self.results for c in result.completions):
             return  # generating took less than the work that was ahead
-        outputs = [sum(c.output_tokens for c in result.completions) for result in self.results]
-        self.found.engine.startup_outcome = engine.learn(outputs, times.load, times.generate)
+        completions = [result.completions for result in self.results]
+        engine.learn(
+            Took(
+                [sum(c.output_tokens for c in made) for made in completions],
+                sum(c.prompt_tokens for made in completions for c in made),
+                times.load,
+                times.generate,
+                times.requests.prefill if times.requests is not None else None,
+                self.found.gpu.energy_j,
+            )
+        )
 
     def finish_benchmarks(self) -> None:
         """What benchmarks do when all is graded: SWE-bench writes its predictions, and may run its own harness."""
@@ -875,25 +828,10 @@ class _Run:
                 "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
             )
         times = self.found.time_s
-        self._count_pause()
-        times.total, times.paused = clock.since_start(), sum(s.paused_s for s in self.sittings)
-        if times.paused:
-            self.found.warnings.append(
-                f"The run paused for {times.paused:.0f} s because its folder could not be written; latencies and throughput include that."
-            )
+        times.total = clock.since_start()
         if self.kept:
             self.found.gpu.energy_j = None  # of the whole run it is not known
         self._end_sitting()
-
-    def _count_pause(self) -> None:
-        paused_s = self.paused_before + self.store.patience.paused_s
-        self.sittings[-1] = replace(self.sittings[-1], paused_s=paused_s)
-
-    def note_pause(self) -> None:
-        """Writes down that the run paused: whoever kills it later does not undo that."""
-        self._count_pause()
-        self.manifest["sittings"] = sittings.as_rows(self.sittings)
-        self.store.write_manifest(self.manifest)
 
     def _end_sitting(self) -> None:
         status, total = self.found.status, self.found.time_s.total

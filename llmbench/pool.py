@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from llmbench import machine
 from llmbench.checkpoint_settings import complete
 from llmbench.config import Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
@@ -64,7 +63,6 @@ class EnginePool:
         self._process_ends = process_ends
         self._engine: Engine | None = None
         self._prepared = self._loaded = False
-        self._environment: dict[str, str] | None = None  # before the held engine set its own
         self._key: str | None = None
         self._planned: list[Config] = []
         self._checkpoint: Checkpoint | None = None
@@ -103,10 +101,8 @@ class EnginePool:
         if self._engine is not None and (key, checkpoint) != (self._key, self._checkpoint):
             self.close_engine()
         if self._engine is None:
-            self.since, self._environment = time.time(), machine.environment()
-            engine = self.engines.open_engine(config, checkpoint)
-            engine.set_environment()
-            self._engine, self._key = engine, key
+            self.since = time.time()
+            self._engine, self._key = self.engines.open_engine(config, checkpoint), key
             self._prepared = self._loaded = False
         self._checkpoint = checkpoint
         return self._engine
@@ -126,12 +122,6 @@ class EnginePool:
                 raise
             self._prepared = True
         return engine
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The environment as it is without what the held engine set there."""
-        held = self._environment if self._engine is not None else None
-        return machine.environment() if held is None else held
 
     def tokenizer(self, config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
         """The checkpoint's tokenizer; read once for all jobs in a row that use the same one."""

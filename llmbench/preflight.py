@@ -13,7 +13,6 @@ from llmbench.config import DRAWN_BY, Config, SamplingConfig
 from llmbench.errors import ModelError
 from llmbench.models import Checkpoint, embedding_rows
 from llmbench.records import Request
-from llmbench.startup import TOKENS_PER_S, Prediction, duration, tokens_per_s
 
 WEIGHTS_SHARE: Mapping[str | None, float] = {
     None: 1.0,
@@ -34,6 +33,12 @@ WITH_FP8 = re.compile(
     re.IGNORECASE,
 )
 """Names of GPUs that compute in fp8: Ada, Hopper, Blackwell (https://developer.nvidia.com/cuda-gpus: capability 8.9 and above)."""
+TOKENS_PER_S: Mapping[str | None, Mapping[int, int]] = {
+    "bitsandbytes": {1: 97, 2: 142, 4: 197, 8: 318, 32: 1145, 128: 2963, 256: 4373},
+    None: {1: 85, 2: 166, 4: 326, 8: 634, 32: 2135, 128: 5330, 256: 6832},
+    "fp8": {1: 131, 2: 257, 4: 497, 8: 978, 32: 3112, 128: 7468, 256: 8940},
+}
+"""Output tokens/s by weights and requests in flight: a 14B model on one H100, vLLM 0.26 (FACTS.md)."""
 
 
 def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfig) -> list[str]:
@@ -102,13 +107,14 @@ def four_bit_is_slower(
         return []
     gpus = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
     left = config.model.gpu_memory_utilization * gpu_total_bytes - weights_bytes_bf16 / gpus
-    speed = {name: tokens_per_s(table, batch_size) for name, table in TOKENS_PER_S.items()}
+    at_once = max((size for size in TOKENS_PER_S[None] if size <= batch_size), default=1)
+    speed = {name: table[at_once] for name, table in TOKENS_PER_S.items()}
     if left < ROOM * gpu_total_bytes or speed["bitsandbytes"] >= speed[None]:
         return []
     with_fp8 = gpu_name is not None and WITH_FP8.search(gpu_name) is not None
     fp8 = f", or model.quantization=fp8 (about {speed['fp8']:,.0f})" if with_fp8 else ""
     sentence = (
-        f"This GPU has room for the model in bf16, and 4-bit bitsandbytes is slower: at {batch_size} requests at once a 14B model "
+        f"This GPU has room for the model in bf16, and 4-bit bitsandbytes is slower: at {at_once} requests at once a 14B model "
         f"made about {speed['bitsandbytes']:,.0f} output tokens/s in 4-bit and {speed[None]:,.0f} in bf16 on an H100; "
         f"set model.quantization=null{fp8}."
     )
@@ -270,14 +276,6 @@ def longest(requests: Sequence[Request]) -> tuple[int, int]:
     """Prompt tokens and token limit of the request that may grow longest; zeros without requests."""
     sizes = [(len(request.prompt_ids), request.sampling.max_tokens) for request in requests]
     return max(sizes, key=sum, default=(0, 0))
-
-
-def expected_time(prediction: Prediction, other_s: float = 0.0) -> str:
-    """`about 28 s to the score (load 23 s, generate 5.0 s)`; `other_s` is what comes before loading and is named when not 0."""
-    parts = [f"load {duration(prediction.load_s)}", f"generate {duration(prediction.generate_s)}"]
-    if other_s > 0:
-        parts.insert(0, f"prepare {duration(other_s)}")
-    return f"about {duration(other_s + prediction.total_s)} to the score ({', '.join(parts)})"
 
 
 def _temperature(own: Mapping[str, Any]) -> float | None:

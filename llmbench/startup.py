@@ -1,8 +1,8 @@
-"""Which start-up of vLLM finishes the work first, by what earlier runs on this machine took.
+"""Which start-up of vLLM finishes the work first, and what earlier runs on this machine took.
 
-Preparing more costs time once and saves some at every decoding step, so the choice hangs on how many steps lie ahead. Without
-history the figures of BENCHMARKS.md and FACTS.md stand in; every run that is recorded corrects them. The history is a file of
-JSON lines in the cache folder, `startup.jsonl`, shared by all runs of a user.
+Capturing CUDA graphs costs seconds once and saves milliseconds at every decoding step, and so does compiling. Each is done where the
+steps ahead save more than it costs. BENCHMARKS.md has the figures for an H100; this machine's own, where it has measured them,
+replace them. They stand in the cache folder, in `startup.jsonl`, one line a run, shared by all runs of a user.
 """
 
 import logging
@@ -10,11 +10,10 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from statistics import median_low
-from typing import Any, Self
+from statistics import median
+from typing import Any, Self, TypeVar
 
 import orjson
 
@@ -24,34 +23,21 @@ from llmbench.embedded import cache_folder
 
 log = logging.getLogger(__name__)
 
+K = TypeVar("K")
+
 FILE = "startup.jsonl"
 KEPT_LINES, MOST_LINES = 200, 1000
 """The newest lines are read; a file longer than the second is cut to them."""
 NEWEST = 5
-"""Runs of one start-up that its median is taken of."""
-
-TOKENS_PER_S: Mapping[str | None, Mapping[int, float]] = {
-    "bitsandbytes": {1: 97, 2: 142, 4: 197, 8: 318, 32: 1145, 128: 2963, 256: 4373},
-    None: {1: 85, 2: 166, 4: 326, 8: 634, 32: 2135, 128: 5330, 256: 6832},
-    "fp8": {1: 131, 2: 257, 4: 497, 8: 978, 32: 3112, 128: 7468, 256: 8940},
-}
-"""Output tokens/s by weights and requests in flight: a 14B model on one H100, vLLM 0.26 (FACTS.md)."""
-CPU_TOKENS_PER_S: Mapping[int, float] = {1: 34, 8: 222, 32: 485}
-"""The same for SmolLM2-135M on two CPU cores, eager, bf16 (FACTS.md)."""
-EAGER_LOAD_S: Mapping[str | None, float] = {"bitsandbytes": 19.0, None: 16.7, "fp8": 17.9}
-"""Seconds of loading on the H100 without preparation, from the second start on (BENCHMARKS.md, one H100)."""
-EAGER_STEP_S: Mapping[str | None, float] = {"bitsandbytes": 0.075, None: 0.018, "fp8": 0.025}
-"""What a step takes longer without graphs: 160 steps at batch size 40 took 14.8 to 18.9, 5.4 and 5.8 s (same table)."""
-GRAPHS_LOAD_S = 4.2
-"""What capturing graphs adds to loading: 23.2 s instead of 19.0 (same table)."""
-COMPILED_LOAD_S = {False: 59.8, True: 9.0}
-"""What compiling and capturing add, with an empty (same table) and with a filled compile cache (FACTS.md)."""
-COMPILED_STEP = 0.98
-"""A compiled step in terms of one with graphs alone: within 2 % (same table)."""
-CPU_EAGER_LOAD_S = 4.5
-CPU_COMPILED_LOAD_S = {False: 99.0, True: 67.0}
-CPU_COMPILED_STEP = 0.9
-"""FACTS.md, two CPU cores: a compiled step takes 0.7 to 0.9 of an eager one."""
+"""Runs of one kind that a median is taken of."""
+GRAPHS_SAVE_S: Mapping[str | None, float] = {"bitsandbytes": 0.075, None: 0.018, "fp8": 0.025}
+"""Seconds that graphs save at each step, by weights: 160 steps of a 14B model at batch size 40 (BENCHMARKS.md, one H100)."""
+GRAPHS_COST_S = 4.2
+"""What capturing them adds to loading: 23.2 s instead of 19.0 (same table)."""
+COMPILED_SAVES_S = 0.0005
+"""What a compiled step saves beside one with graphs alone: within 2 % of 15 to 31 ms (same table)."""
+COMPILED_COSTS_S = {False: 55.6, True: 4.8}
+"""What compiling adds to that, with an empty (same table) and with a filled compile cache (FACTS.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +60,6 @@ class Work:
     def of(cls, lengths: Sequence[int], batch_size: int) -> Self:
         """The work of requests with these output lengths, or limits."""
         return cls(len(lengths), batch_size, sum(lengths), max(lengths, default=0))
-
-    @property
-    def at_once(self) -> int:
-        """Requests that really run at once, at least 1."""
-        return max(1, min(self.batch_size, self.requests))
 
     def steps(self) -> int:
         """Decoding steps, about: a step gives every running request one token; prompts are not counted.
@@ -111,280 +92,132 @@ class Entry:
 
     Attributes:
         startup: The start-up it had, never `auto`.
-        work: What lay ahead, in token limits.
+        compile_cache: `filled` or `empty` before the start; None where nothing was compiled.
+        batch_size: Requests that ran at once, at most.
         load_s: Seconds of loading, importing left out.
         generate_s: Seconds of generating.
-        output_tokens: How many were generated.
         steps: Decoding steps by the lengths that were generated.
-        compile_cache: `filled` or `empty` before the start; None where nothing was compiled.
-        ignore_eos: Every output ran to its limit because it had to.
+        output_tokens: How many were generated.
+        prompt_tokens: How many were read.
+        prefill_s: Seconds of reading them, added up over requests; None where that was not timed.
+        energy_j: Joules of all GPUs while requests ran; None where that was not measured.
         time: When, in seconds of the epoch.
     """
 
     key: Key
     startup: Startup
-    work: Work
+    compile_cache: str | None
+    batch_size: int
     load_s: float
     generate_s: float
-    output_tokens: int
     steps: int
-    compile_cache: str | None
-    ignore_eos: bool
+    output_tokens: int
+    prompt_tokens: int
+    prefill_s: float | None
+    energy_j: float | None
     time: float
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """Seconds that loading and generating will take."""
+class Measured:
+    """What a model takes on this machine: medians of its newest warm runs, None and empty where there were none.
 
-    load_s: float
-    generate_s: float
+    Attributes:
+        load_s: Seconds of loading, by start-up and whether the compile cache was filled.
+        step_s: Seconds of a decoding step, by start-up and batch size.
+        decode_tokens_per_s: Output tokens a second, by batch size.
+        prefill_tokens_per_s: Prompt tokens a second of a request's prefill.
+        joules_per_token: Energy of an output token.
+    """
 
-    @property
-    def total_s(self) -> float:
-        """Seconds of both."""
-        return self.load_s + self.generate_s
+    load_s: Mapping[tuple[Startup, str | None], float]
+    step_s: Mapping[tuple[Startup, int], float]
+    decode_tokens_per_s: Mapping[int, float]
+    prefill_tokens_per_s: float | None
+    joules_per_token: float | None
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The start-up that finishes first, why in a few words, what each would take, and what that is known from."""
-
-    startup: Startup
-    reason: str
-    predictions: Mapping[Startup, Prediction]
-    basis: str
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """A prediction beside what came: seconds of loading and generating; error = (predicted - took) / took."""
-
-    startup: Startup
-    basis: str
-    predicted_s: float
-    took_s: float
-    relative_error: float | None
-
-
-def candidates(device: str) -> tuple[Startup, ...]:
-    """Start-ups that exist there, the least prepared first; CUDA graphs need CUDA."""
-    return (Startup.eager, Startup.full) if device == "cpu" else (Startup.eager, Startup.graphs, Startup.full)
+    @classmethod
+    def of(cls, key: Key, history: Iterable[Entry]) -> Self:
+        """From a history, oldest first. A key's first run is left out: its weights came from a cold disk, its kernels were compiled."""
+        warm = [run for run in history if run.key == key][1:]
+        made = [run for run in warm if run.steps and run.generate_s]
+        prefill = [run.prompt_tokens / run.prefill_s for run in warm if run.prefill_s]
+        energy = [run.energy_j / run.output_tokens for run in made if run.energy_j is not None]
+        return cls(
+            _medians(((run.startup, run.compile_cache), run.load_s) for run in warm),
+            _medians(((run.startup, run.batch_size), run.generate_s / run.steps) for run in made),
+            _medians((run.batch_size, run.output_tokens / run.generate_s) for run in made),
+            _medians((None, rate) for rate in prefill).get(None),
+            _medians((None, joules) for joules in energy).get(None),
+        )
 
 
-def choose(  # noqa: PLR0913 - work, where it runs, and what is known of both
-    work: Work,
-    key: Key,
-    history: Iterable[Entry],
-    *,
-    compile_cache_filled: bool,
-    ignore_eos: bool = False,
-    also: Sequence[Work] = (),
-) -> Choice:
-    """The start-up that finishes the work first; of equals the least prepared.
+def _medians(found: Iterable[tuple[K, float]]) -> dict[K, float]:
+    kinds: dict[K, list[float]] = {}
+    for kind, value in found:
+        kinds.setdefault(kind, []).append(value)
+    return {kind: median(values[-NEWEST:]) for kind, values in kinds.items()}
+
+
+def choose(
+    works: Sequence[Work], key: Key, measured: Measured, *, compile_cache_filled: bool
+) -> tuple[Startup, str]:
+    """The start-up that finishes the work first on a GPU, and why.
 
     Args:
-        work: What lies ahead, in token limits.
+        works: What lies ahead for one engine, job by job.
         key: What runs where.
-        history: Earlier runs, oldest first; only those of the same key count.
+        measured: What earlier runs of the same key took.
         compile_cache_filled: Whether compiling would find its results in vLLM's cache.
-        ignore_eos: Every output will run to its limit.
-        also: What comes after that work, on the same engine.
     """
-    history = list(history)
-    predictions = predict(
-        work, key, history, compile_cache_filled=compile_cache_filled, ignore_eos=ignore_eos, also=also
-    )
-    best = min(predictions, key=lambda startup: predictions[startup].total_s)
-    runs = len(_known(key, history))
-    basis = _basis(key, runs)
-    source = f"by {basis} here" if runs else f"as {basis}"
-    return Choice(best, f"{_reason(best, predictions)}, {source}", predictions, basis)
-
-
-def predict(  # noqa: PLR0913 - as above
-    work: Work,
-    key: Key,
-    history: Iterable[Entry],
-    *,
-    compile_cache_filled: bool,
-    ignore_eos: bool = False,
-    also: Sequence[Work] = (),
-) -> dict[Startup, Prediction]:
-    """What each start-up would take; the arguments are those of `choose`."""
-    history = list(history)
-    known = _known(key, history)
-    shares = {one: 1.0 if ignore_eos else _share_made(one, key, history) for one in (work, *also)}
-    return {
-        startup: Prediction(
-            _load_s(startup, key, known, filled=compile_cache_filled),
-            sum(
-                one.steps() * shares[one] * _step_s(startup, key, known, one.at_once) for one in (work, *also)
-            ),
+    steps = sum(work.steps() for work in works)
+    state = "filled" if compile_cache_filled else "empty"
+    eager, graphs, full = (Startup.eager, None), (Startup.graphs, None), (Startup.full, state)
+    cost = _difference(measured.load_s, graphs, eager, GRAPHS_COST_S)
+    saved = sum(
+        work.steps()
+        * _difference(
+            measured.step_s,
+            (Startup.eager, work.batch_size),
+            (Startup.graphs, work.batch_size),
+            GRAPHS_SAVE_S.get(key.quantization, GRAPHS_SAVE_S[None]),
         )
-        for startup in candidates(key.device)
-    }
-
-
-def observed(  # noqa: PLR0913 - a run is made of all these
-    key: Key,
-    startup: Startup,
-    work: Work,
-    outputs: Sequence[int],
-    *,
-    load_s: float,
-    generate_s: float,
-    compile_cache: str | None = None,
-    ignore_eos: bool = False,
-) -> Entry:
-    """The line of a run that finished; `outputs` are the tokens that each request generated, continuations included."""
-    made = Work.of(outputs, work.batch_size)
-    return Entry(
-        key,
-        startup,
-        work,
-        load_s,
-        generate_s,
-        made.output_tokens,
-        made.steps(),
-        compile_cache,
-        ignore_eos,
-        time.time(),
+        for work in works
     )
+    reason = f"about {steps:,} steps: CUDA graphs would save {duration(saved)} and cost {duration(cost)}"
+    if saved <= cost:
+        return Startup.eager, reason
+    cost = _difference(measured.load_s, full, graphs, COMPILED_COSTS_S[compile_cache_filled])
+    saved = sum(
+        work.steps()
+        * _difference(
+            measured.step_s,
+            (Startup.graphs, work.batch_size),
+            (Startup.full, work.batch_size),
+            COMPILED_SAVES_S,
+        )
+        for work in works
+    )
+    reason = reason.replace("would save", "save").replace("and cost", "for")
+    if saved <= cost:
+        return Startup.graphs, reason
+    return Startup.full, f"about {steps:,} steps: compiling saves {duration(saved)} for {duration(cost)}"
 
 
-def forecast(choice: Choice, startup: Startup, *, load_s: float, generate_s: float) -> Forecast | None:
-    """How near the prediction came, for summary.json; None for a start-up that was not predicted."""
-    predicted = choice.predictions.get(startup)
-    if predicted is None:
-        return None
-    took_s = load_s + generate_s
-    error = (predicted.total_s - took_s) / took_s if took_s > 0 else None
-    return Forecast(startup, choice.basis, predicted.total_s, took_s, error)
+def _difference(found: Mapping[K, float], more: K, less: K, otherwise: float) -> float:
+    """What one takes more than the other, at least nothing; `otherwise` where one of the two was never measured."""
+    return max(0.0, found[more] - found[less]) if more in found and less in found else otherwise
 
 
-def tokens_per_s(table: Mapping[int, float], requests: int) -> float:
-    """Output tokens/s with so many requests in flight: straight lines between a table's points, both axes logarithmic.
-
-    Beyond its ends the table's first step time, and its last rate, hold.
-    """
-    points = sorted(table.items())
-    if requests <= points[0][0]:
-        return points[0][1] * requests / points[0][0]
-    for (low, below), (high, above) in pairwise(points):
-        if requests <= high:
-            part = math.log(requests / low) / math.log(high / low)
-            return float(below * (above / below) ** part)
-    return points[-1][1]
-
-
-def duration(seconds: float, more_digits: int = 0) -> str:
-    """Seconds as a person reads them: `4.2 s`, `38 s`, `12 min`, `3.5 h`, or with more digits behind the point."""
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: `4.2 s`, `38 s`, `12 min`, `3.5 h`."""
     if seconds < 9.95:  # noqa: PLR2004 - rounds to one digit before the point
-        return f"{seconds:.{1 + more_digits}f} s"
+        return f"{seconds:.1f} s"
     if seconds < 600:  # noqa: PLR2004 - ten minutes
-        return f"{seconds:.{more_digits}f} s"
+        return f"{seconds:.0f} s"
     if seconds < 7200:  # noqa: PLR2004 - two hours
-        return f"{seconds / 60:.{more_digits}f} min"
-    return f"{seconds / 3600:.{1 + more_digits}f} h"
-
-
-def _known(key: Key, history: Iterable[Entry]) -> list[Entry]:
-    """The newest runs of each start-up with this key, without the key's first where there are others.
-
-    The first run reads the weights from a cold disk and compiles kernels: 57 s of loading instead of 19 (BENCHMARKS.md).
-    """
-    runs = [run for run in history if run.key == key and run.startup in candidates(key.device)]
-    kinds: dict[tuple[Startup, str | None], list[Entry]] = {}
-    for run in runs[1:] or runs:
-        kinds.setdefault((run.startup, run.compile_cache), []).append(run)
-    return [run for kind in kinds.values() for run in kind[-NEWEST:]]
-
-
-def _share_made(work: Work, key: Key, history: Iterable[Entry]) -> float:
-    """Steps made per step that the limits allowed, in runs whose limits were at most twice or half as long; 1 without any."""
-    shares = [
-        run.steps / run.work.steps()
-        for run in history
-        if run.key == key
-        and not run.ignore_eos
-        and run.steps > 0
-        and 0 < run.work.longest <= 2 * work.longest <= 4 * run.work.longest
-    ]
-    return median_low(shares[-NEWEST:]) if shares else 1.0
-
-
-def _prior_load_s(startup: Startup, key: Key, *, filled: bool) -> float:
-    if key.device == "cpu":
-        return CPU_COMPILED_LOAD_S[filled] if startup is Startup.full else CPU_EAGER_LOAD_S
-    more = {Startup.eager: 0.0, Startup.graphs: GRAPHS_LOAD_S, Startup.full: COMPILED_LOAD_S[filled]}
-    return EAGER_LOAD_S.get(key.quantization, EAGER_LOAD_S[None]) + more[startup]
-
-
-def _prior_step_s(startup: Startup, key: Key, at_once: int) -> float:
-    if key.device == "cpu":
-        eager = at_once / tokens_per_s(CPU_TOKENS_PER_S, at_once)
-        return eager * CPU_COMPILED_STEP if startup is Startup.full else eager
-    graphs = at_once / tokens_per_s(TOKENS_PER_S.get(key.quantization, TOKENS_PER_S[None]), at_once)
-    if startup is Startup.eager:
-        return graphs + EAGER_STEP_S.get(key.quantization, EAGER_STEP_S[None])
-    return graphs * COMPILED_STEP if startup is Startup.full else graphs
-
-
-def _load_s(startup: Startup, key: Key, known: Sequence[Entry], *, filled: bool) -> float:
-    """The median of this start-up's own runs; without any, the prior, off by as much as the nearest start-up's was.
-
-    A full start counts only where the compile cache was in the state that it is in now.
-    """
-    prior = _prior_load_s(startup, key, filled=filled)
-    runs = [run for run in known if run.startup is not Startup.full or run.compile_cache is not None]
-    if not runs:
-        return prior
-    priors = [_prior_load_s(run.startup, key, filled=run.compile_cache == "filled") for run in runs]
-    distance = min(abs(there - prior) for there in priors)
-    near = [
-        run.load_s - there for run, there in zip(runs, priors, strict=True) if abs(there - prior) == distance
-    ]
-    moved = prior + median_low(near)
-    return moved if distance == 0 else max(moved, prior / 10)  # a shift must not end below zero
-
-
-def _step_s(startup: Startup, key: Key, known: Sequence[Entry], at_once: int) -> float:
-    """The prior, times what it was wrong by in this start-up's own runs, or without any in the nearest start-up's."""
-    prior = _prior_step_s(startup, key, at_once)
-    runs = [run for run in known if run.steps > 0 and run.generate_s > 0]
-    if not runs:
-        return prior
-    distances = [abs(_prior_step_s(run.startup, key, at_once) - prior) for run in runs]
-    near = [
-        run.generate_s / run.steps / _prior_step_s(run.startup, key, run.work.at_once)
-        for run, distance in zip(runs, distances, strict=True)
-        if distance == min(distances)
-    ]
-    return prior * median_low(near)
-
-
-def _basis(key: Key, runs: int) -> str:
-    if runs:
-        return f"{runs} earlier run{'s' if runs > 1 else ''}"
-    return "measured on two CPU cores" if key.device == "cpu" else "measured on an H100"
-
-
-_FIRST = {
-    Startup.eager: "eager mode finishes first",
-    Startup.graphs: "CUDA graphs finish first",
-    Startup.full: "compiling finishes first",
-}
-_OTHERS = {Startup.eager: "eager", Startup.graphs: "with CUDA graphs", Startup.full: "compiled"}
-
-
-def _reason(best: Startup, predictions: Mapping[Startup, Prediction]) -> str:
-    totals = {startup: predictions[startup].total_s for startup in predictions}
-    shown = {startup: duration(total) for startup, total in totals.items()}
-    if list(shown.values()).count(shown[best]) > 1:
-        shown = {startup: duration(total, 1) for startup, total in totals.items()}
-    others = " and ".join(f"{shown[other]} {_OTHERS[other]}" for other in totals if other is not best)
-    return f"{_FIRST[best]}: {shown[best]} against {others}"
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def history_file() -> Path:
@@ -408,7 +241,7 @@ def read_history(path: Path | None = None) -> list[Entry]:
 def remember(entry: Entry, path: Path | None = None) -> None:
     """Appends a run to the history in one write, so that processes may do so side by side.
 
-    What cannot be written is logged and forgotten: it costs a prediction, nothing else. A file that has grown too long is cut to
+    What cannot be written is logged and forgotten: it costs a choice, nothing else. A file that has grown too long is cut to
     its newest lines; one that another process appends in that very moment may be lost.
     """
     try:
@@ -437,31 +270,65 @@ def _lines(file: Path) -> list[bytes]:
     return [line for line in files.read(file).split(b"\n") if line.strip()]
 
 
+_OPTIONAL = ("prefill_s", "energy_j")
+
+
 def _entry(line: bytes) -> Entry | None:
     """The run that a line tells of; None where it is torn or of another make."""
     try:
         row = orjson.loads(line)
-        key, work = Key(**row["key"]), row["work"]
         if row["compile_cache"] not in (None, "filled", "empty"):
             return None
-        return Entry(
-            key=key,
-            startup=Startup(row["startup"]),
-            work=Work(**{name: int(_amount(work, name)) for name in Work.__slots__}),
-            load_s=_amount(row, "load_s"),
-            generate_s=_amount(row, "generate_s"),
-            output_tokens=int(_amount(row, "output_tokens")),
-            steps=int(_amount(row, "steps")),
-            compile_cache=row["compile_cache"],
-            ignore_eos=bool(row["ignore_eos"]),
-            time=_amount(row, "time"),
-        )
+        told: dict[str, Any] = {
+            "key": Key(**row["key"]),
+            "startup": Startup(row["startup"]),
+            "compile_cache": row["compile_cache"],
+        }
+        for field in fields(Entry)[len(told) :]:
+            told[field.name] = _amount(row[field.name], optional=field.name in _OPTIONAL)
+        return Entry(**told)
     except (KeyError, TypeError, ValueError):  # orjson's error is a ValueError
         return None
 
 
-def _amount(row: Mapping[str, Any], name: str) -> float:
-    value = row[name]
+def _amount(value: object, *, optional: bool) -> float | None:
+    if optional and value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise TypeError(f"{name}={value!r} is no amount")
-    return float(value)
+        raise TypeError(f"{value!r} is no amount")
+    return value
+
+
+def observed(key: Key, startup: Startup, compile_cache: str | None, batch_size: int, took: "Took") -> Entry:
+    """The line of a run that finished."""
+    made = Work.of(took.outputs, batch_size)
+    return Entry(
+        key,
+        startup,
+        compile_cache,
+        batch_size,
+        took.load_s,
+        took.generate_s,
+        made.steps(),
+        made.output_tokens,
+        took.prompt_tokens,
+        took.prefill_s,
+        took.energy_j,
+        time.time(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a run took that loaded its engine; the rest as in `Entry`.
+
+    Attributes:
+        outputs: Tokens that each request generated, continuations included.
+    """
+
+    outputs: Sequence[int]
+    prompt_tokens: int
+    load_s: float
+    generate_s: float
+    prefill_s: float | None = None
+    energy_j: float | None = None

@@ -22,7 +22,6 @@ from llmbench import files, journal, shapes
 from llmbench.config import EXPORTS
 from llmbench.errors import RunError
 from llmbench.lock import FolderLock
-from llmbench.patience import Patience, cannot_write
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.redaction import clean
 from llmbench.summary import Summary, as_dict
@@ -69,19 +68,16 @@ class Store:
         sealed: frozenset[str] = frozenset(),
         *,
         goes_on: bool = False,
-        patience: Patience | None = None,
     ) -> None:
         """Creates the folder and its journal, or `goes_on` with the journal that is there.
 
-        `patience` waits where the folder takes nothing for a while; by default nothing waits. Lines of the journal that cannot be
-        used are put into `samples.damaged.jsonl` when the run goes on; `damage` tells of them.
+        Lines of the journal that cannot be used are put into `samples.damaged.jsonl` when the run goes on; `damage` tells of them.
 
         Raises:
             RunError: The folder holds a run already, is another process's, or cannot be written or named.
         """
         files.refuse_bytes(folder, RunError, "The name of the run's folder")
         self.folder, self.sealed = folder, sealed
-        self.patience = patience or Patience()
         self.damage: journal.Damage | None = None
         self.doubtful = False  # whether the journal may have a result whose writing failed
         self._lock = FolderLock(folder)
@@ -94,7 +90,7 @@ class Store:
                 path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
             elif path.exists():
                 self.damage = journal.mend(path, from_row)
-            self._journal = journal.Appender(path, self.patience, new=not goes_on)
+            self._journal = journal.Appender(path, new=not goes_on)
         except RunError:
             self._lock.__exit__(None, None, None)
             raise
@@ -155,14 +151,16 @@ class Store:
 
     def _replace(self, name: str, content: bytes) -> None:
         path = self.folder / name
-        journal.patiently(lambda: files.replace(path, (content, b"\n")), path, self.patience)
+        try:
+            files.replace(path, (content, b"\n"))
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
     def append(self, result: Result) -> None:
         """Adds a line to the journal: with the file system at once, on the disk within `journal.SYNC_S` seconds.
 
         Raises:
             RunError: The line cannot be written; those before it are kept.
-            Interrupted: The run was asked to end while it waited for the disk.
         """
         line = line_of(result, sealed=result.benchmark in self.sealed)
         try:
@@ -225,6 +223,11 @@ def refuse_taken(folder: Path) -> None:
         raise RunError(
             f"{folder} holds {name} already, which a run would overwrite; choose another folder with hydra.run.dir=FOLDER."
         )
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """The sentence for a file of a run that takes no more."""
+    return RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.")
 
 
 def write_whole(path: Path, text: str) -> None:

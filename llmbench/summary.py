@@ -136,7 +136,6 @@ class TimeSplit:
         requests: Seconds that all requests together spent in each phase (`Phases`): of one that waits while three decode for a second,
             queue 1 and decode 3. Of the last sitting, without what came from the cache.
         grade_tail: From the last token to the last grade.
-        paused: Waiting for a folder that took nothing, which is part of the times around it; in all sittings.
     """
 
     total: float | None = None
@@ -150,7 +149,6 @@ class TimeSplit:
     generate: float | None = None
     requests: Phases | None = None
     grade_tail: float | None = None
-    paused: float = 0.0
 
 
 @dataclass(slots=True)
@@ -174,8 +172,7 @@ class Summary:
     """A whole run.
 
     Attributes:
-        sittings: How often it was begun, each with its time (`resume.sittings.Sitting`); `time_s` is the last one's,
-            but for what was paused.
+        sittings: How often it was begun, each with its time (`resume.sittings.Sitting`); `time_s` is the last one's.
         resume: The command that goes on with it, where it did not finish.
         notes: What was not as it should be about its files, or changed between sittings.
     """

@@ -65,19 +65,13 @@ class Terminal:
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
                 self._print(self.out, f"{name}: {_repeats(found.repeated)}")
-        cached = use.sentence(
-            use.total([found.cache for found in summary.benchmarks.values()]), loaded=_loaded(summary)
-        )
+        cached = use.sentence(use.total([found.cache for found in summary.benchmarks.values()]))
         if cached is not None:
             self._print(self.out, cached)
         closing = _closing(summary)
         log.info("%s", ", ".join(closing))
         self.out.print(escape(_folded(closing, self.out.width)), soft_wrap=True)
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
-
-
-def _loaded(summary: Summary) -> bool:
-    return summary.engine is None or summary.engine.loaded
 
 
 def _shown(sentence: str) -> str:
@@ -164,8 +158,7 @@ def _closing(summary: Summary) -> list[str]:
         ("load", split.load),
         ("generate", split.generate),
     )
-    unloaded = () if _loaded(summary) else ("import", "load")
-    parts += [f"{name} {_seconds(value)}" for name, value in named if name not in unloaded]
+    parts += [f"{name} {_seconds(value)}" for name, value in named]
     if summary.memory.peak_gpu_bytes is not None:
         parts.append(f"GPU memory {summary.memory.peak_gpu_bytes / 2**30:.1f} GiB")
     elif summary.memory.peak_rss_bytes is not None:
@@ -177,7 +170,6 @@ def _closing(summary: Summary) -> list[str]:
     if engine is not None:
         words = [engine.name, engine.version, f"on {engine.device}" if engine.device else None]
         words.append(engine.quantization or engine.dtype)
-        words.append(None if engine.loaded else "(not loaded)")
         parts.append(" ".join(word for word in words if word))
     return parts
 

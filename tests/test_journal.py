@@ -4,7 +4,6 @@ import errno
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,11 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbench import journal
-from llmbench.asking import Stop
-from llmbench.errors import Interrupted, RunError
+from llmbench.errors import RunError
 from llmbench.journal import line_of, mend, parse
 from llmbench.lock import FolderLock
-from llmbench.patience import Patience
 from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
 from llmbench.summary import Summary
 from tests.test_store import RESULT
@@ -130,78 +127,44 @@ def stubborn(monkeypatch: pytest.MonkeyPatch, times: int, number: int = errno.EN
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.ESTALE])
-def test_a_disk_that_refuses_for_a_while_costs_nothing(
+def test_a_disk_that_refuses_is_one_sentence_and_what_it_took_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr("llmbench.patience.LOOK_S", 0.001)
-    patience = Patience(60, Stop(), said.append)
-    with Store(tmp_path / "run", patience=patience) as store:
+    with Store(tmp_path / "run") as store:
         store.append(replace(RESULT, sample_id="0"))
-        refused = stubborn(monkeypatch, 7, number)
-        for count in range(1, 4):
-            store.append(replace(RESULT, sample_id=str(count)))
-    assert len(refused) == 7
-    assert [r.sample_id for r in read_journal(tmp_path / "run")] == ["0", "1", "2", "3"]
-    assert os.strerror(number) in said[0]
-    assert "pauses" in said[0]
-    assert "over" in said[1]
-    assert patience.paused_s > 0
-
-
-def test_patience_has_an_end_and_hears_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmbench.patience.LOOK_S", 0.001)
-    stop = Stop()
-    with Store(tmp_path / "run", patience=Patience(0.01, stop)) as store:
-        stubborn(monkeypatch, FOR_EVER)
-        with pytest.raises(RunError, match="cannot be written"):
-            store.append(RESULT)
+        stubborn(monkeypatch, FOR_EVER, number)
+        with pytest.raises(RunError, match=os.strerror(number)):
+            store.append(replace(RESULT, sample_id="1"))
+        assert store.doubtful
+        assert [r.sample_id for r in store.settle()] == ["0"]
         monkeypatch.undo()
-    monkeypatch.setattr("llmbench.patience.LOOK_S", 0.001)
-    with Store(tmp_path / "other", patience=Patience(60, stop)) as store:
-        stubborn(monkeypatch, FOR_EVER)
-        threading.Timer(0.05, lambda: setattr(stop, "signal_number", 2)).start()
-        with pytest.raises(Interrupted):
-            store.append(RESULT)
-        with pytest.raises(Interrupted):  # it ends: nobody waits any more
-            store.append(RESULT)
-        monkeypatch.undo()
+    assert [r.sample_id for r in read_journal(tmp_path / "run")] == ["0"]
 
 
-def test_a_folder_that_goes_and_comes_back_gets_what_it_missed(
+def test_a_line_that_was_written_in_part_is_finished_or_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a mount does that vanishes and knows nothing afterwards of what was not on the disk."""
-    monkeypatch.setattr("llmbench.journal.SYNC_S", 0.0)
-    said: list[str] = []
-    run, away = tmp_path / "run", tmp_path / "away"
-    with Store(run, patience=Patience(60, Stop(), said.append)) as store:
-        store.append(replace(RESULT, sample_id="0"))
-        synced = (run / JOURNAL).read_bytes()
-        run.rename(away)
-
-        def back() -> None:
-            (away / JOURNAL).unlink()  # another file under the same name
-            (away / JOURNAL).write_bytes(synced)
-            away.rename(run)
-
-        threading.Timer(0.3, back).start()
-        store.append(replace(RESULT, sample_id="1"))
-        store.append(replace(RESULT, sample_id="2"))
-    assert [r.sample_id for r in read_journal(run)] == ["0", "1", "2"]
-    assert "No such file" in said[0]
+    for times, found in ((2, ["0", "1"]), (FOR_EVER, ["0"])):
+        with Store(tmp_path / str(times)) as store:
+            store.append(replace(RESULT, sample_id="0"))
+            stubborn(monkeypatch, times)
+            with pytest.raises(RunError, match="cannot be written"):
+                store.append(replace(RESULT, sample_id="1"))
+            assert [r.sample_id for r in store.settle()] == found
+            monkeypatch.undo()
+        assert [r.sample_id for r in read_journal(tmp_path / str(times))] == found
 
 
-def test_a_journal_that_came_back_shorter_is_not_gone_on_with(
+def test_a_journal_in_whose_place_another_file_came_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llmbench.journal.SYNC_S", 0.0)
     run = tmp_path / "run"
-    store = Store(run, patience=Patience(60, Stop()))
+    store = Store(run)
     store.append(RESULT)
-    (run / JOURNAL).unlink()
+    (run / JOURNAL).rename(run / "aside")
     (run / JOURNAL).write_bytes(b"")
-    with pytest.raises(RunError, match="shorter"):
+    with pytest.raises(RunError, match="another file now"):
         store.append(RESULT)
     store.__exit__(None, None, None)
 

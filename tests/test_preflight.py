@@ -9,7 +9,6 @@ from llmbench.cli import compose
 from llmbench.config import SamplingConfig
 from llmbench.preflight import KvNeed, kv_bytes_per_token, kv_need, kv_shortage, kv_tokens, weights_on_gpu
 from llmbench.records import Request, Sampling
-from llmbench.startup import Prediction
 
 GIB = 1 << 30
 H100_BYTES = 81_559 << 20  # as NVML has it for the 80 GB H100
@@ -279,13 +278,3 @@ def test_the_longest_request_is_the_one_that_may_grow_longest() -> None:
 
     assert preflight.longest([request(900, 64), request(100, 2048), request(300, 1024)]) == (100, 2048)
     assert preflight.longest([]) == (0, 0)
-
-
-def test_the_expected_time_names_its_parts() -> None:
-    assert (
-        preflight.expected_time(Prediction(23.2, 5.0))
-        == "about 28 s to the score (load 23 s, generate 5.0 s)"
-    )
-    assert preflight.expected_time(Prediction(78.8, 5400), other_s=9) == (
-        "about 91 min to the score (prepare 9.0 s, load 79 s, generate 90 min)"
-    )

@@ -223,6 +223,22 @@ def test_a_run_of_an_older_llmbench_is_resumed(tmp_path: Path) -> None:
     assert len(load_run(tmp_path / "run").results) == 12
 
 
+def test_settings_that_there_are_no_more_are_let_pass_in_older_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    partly(folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"disk_wait_s": 60.0}))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["arguments"].append("disk_wait_s=60")
+    manifest["sittings"][0]["paused_s"] = 3.0
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert load_run(folder).results
+    write_one(folder)
+    assert regrade([str(folder)]) == 0
+    assert main([f"resume={folder}"]) == 0
+    assert load_run(folder).summary["status"] == "finished"
+
+
 def test_a_penalty_cannot_change_within_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     partly(tmp_path / "run")
     assert main(["resume=run", "sampling.presence_penalty=1"]) == 1

@@ -9,20 +9,25 @@ from hypothesis import strategies as st
 
 from llmbench import startup
 from llmbench.config import Startup
-from llmbench.startup import Entry, Key, Work, choose, observed, predict, read_history, remember
+from llmbench.startup import Entry, Key, Measured, Took, Work, choose, observed, read_history, remember
 
 H100 = Key("NVIDIA H100 80GB HBM3", "Qwen/Qwen2.5-14B-Instruct", "bitsandbytes", "bfloat16", "0.26.0")
 BF16 = dataclasses.replace(H100, quantization=None)
-CPU = Key("cpu", "smollm2", None, "bfloat16", "0.27.1")
 EAGER, GRAPHS, FULL = Startup.eager, Startup.graphs, Startup.full
 GUIDE = Work(40, 40, 25 * 160 + 15 * 96, 160)
 """The guide's workload, with up to 32 tokens each to ask for the answer."""
 
 
-def ran(
-    how: Startup, load_s: float, step_s: float = 0.03, key: Key = H100, cache: str | None = None
+def ran(  # noqa: PLR0917
+    how: Startup,
+    load_s: float,
+    step_s: float = 0.03,
+    key: Key = H100,
+    cache: str | None = None,
+    batch_size: int = 40,
 ) -> Entry:
-    return observed(key, how, GUIDE, [160] * 40, load_s=load_s, generate_s=160 * step_s, compile_cache=cache)
+    took = Took([160] * batch_size, 300 * batch_size, load_s, 160 * step_s, prefill_s=2.0, energy_j=900.0)
+    return observed(key, how, cache, batch_size, took)
 
 
 def after(*runs: Entry, key: Key = H100) -> list[Entry]:
@@ -30,20 +35,10 @@ def after(*runs: Entry, key: Key = H100) -> list[Entry]:
     return [ran(EAGER, 500, 5, key), *runs]
 
 
-@st.composite
-def works(draw: st.DrawFn, batch_sizes: st.SearchStrategy[int] = st.integers(1, 512)) -> Work:  # noqa: B008
-    requests, longest = draw(st.integers(1, 20_000)), draw(st.integers(1, 40_000))
-    tokens = draw(st.integers(longest, requests * longest))
-    return Work(requests, draw(batch_sizes), tokens, longest)
-
-
-def more(work: Work, requests: int, tokens: int, longest: int) -> Work:
-    return Work(
-        work.requests + requests,
-        work.batch_size,
-        work.output_tokens + tokens + requests,
-        work.longest + longest,
-    )
+def chosen(
+    *works: Work, key: Key = H100, history: list[Entry] | None = None, filled: bool = False
+) -> Startup:
+    return choose(works, key, Measured.of(key, history or []), compile_cache_filled=filled)[0]
 
 
 # Steps
@@ -74,231 +69,106 @@ def test_steps_of_equal_lengths_are_exact_on_average() -> None:
     assert sum(Work.of([128] * count, 40).steps() for count in counts) == pytest.approx(sum(exact), rel=0.003)
 
 
-# Without history
-
-
-def test_the_jobs_of_a_sweep_are_predicted_one_by_one() -> None:
-    alone = [Work.of([32] * 48, size) for size in (4, 32)]
-    apart = [predict(one, H100, [], compile_cache_filled=False, ignore_eos=True) for one in alone]
-    both = predict(alone[0], H100, [], compile_cache_filled=False, ignore_eos=True, also=alone[1:])
-    for way, found in both.items():
-        assert found.load_s == apart[0][way].load_s
-        assert found.generate_s == pytest.approx(sum(one[way].generate_s for one in apart))
-
-
-def test_small_batches_of_a_sweep_make_graphs_worth_their_time() -> None:
-    fp8 = dataclasses.replace(H100, quantization="fp8")
-    works = [Work.of([32] * 48, size) for size in (4, 8, 16, 32, 64, 128)]
-    assert choose(works[-1], fp8, [], compile_cache_filled=False).startup is EAGER
-    assert choose(works[0], fp8, [], compile_cache_filled=False, also=works[1:]).startup is GRAPHS
-
-
-def test_the_priors_are_what_an_h100_measured() -> None:
-    found = predict(GUIDE, H100, [], compile_cache_filled=False)
-    assert found[EAGER].load_s == 19.0
-    assert 14.8 < found[EAGER].generate_s < 18.9
-    assert found[GRAPHS].load_s == pytest.approx(23.2)
-    assert found[GRAPHS].generate_s == pytest.approx(5.0, rel=0.05)
-    assert found[FULL].load_s == pytest.approx(78.8)
-    assert found[FULL].generate_s == pytest.approx(5.0, rel=0.1)
-    assert predict(GUIDE, H100, [], compile_cache_filled=True)[FULL].load_s == pytest.approx(28)
-    bf16 = predict(GUIDE, BF16, [], compile_cache_filled=False)[EAGER]
-    assert bf16.load_s == 16.7
-    assert bf16.generate_s == pytest.approx(5.4, rel=0.03)
+# The choice
 
 
 def test_more_work_is_worth_more_preparation() -> None:
-    assert choose(Work(4, 4, 128, 32), H100, [], compile_cache_filled=True).startup is EAGER
-    assert choose(GUIDE, H100, [], compile_cache_filled=True).startup is GRAPHS
+    assert chosen(Work(4, 4, 128, 32), filled=True) is EAGER
+    assert chosen(GUIDE, filled=True) is GRAPHS
     long = Work(20_000, 256, 20_000 * 4096, 32_768)
-    assert choose(long, H100, [], compile_cache_filled=False).startup is FULL
+    assert chosen(long) is FULL
 
 
 def test_weights_whose_kernels_start_faster_need_graphs_later() -> None:
-    assert choose(GUIDE, BF16, [], compile_cache_filled=False).startup is EAGER
-    assert choose(Work(40, 40, 40 * 1024, 1024), BF16, [], compile_cache_filled=False).startup is GRAPHS
+    assert chosen(GUIDE, key=BF16) is EAGER
+    assert chosen(Work(40, 40, 40 * 1024, 1024), key=BF16) is GRAPHS
 
 
-def test_a_cpu_has_no_graphs_and_compiles_only_for_hours_of_work() -> None:
-    choice = choose(GUIDE, CPU, [], compile_cache_filled=True)
-    assert set(choice.predictions) == {EAGER, FULL}
-    assert choice.startup is EAGER
-    assert choice.predictions[FULL].load_s == 67
-    assert choose(Work(20_000, 32, 20_000 * 1024, 1024), CPU, [], compile_cache_filled=False).startup is FULL
+def test_a_compile_cache_that_is_filled_makes_compiling_worth_it_earlier() -> None:
+    work = Work(40, 40, 40 * 20_000, 20_000)
+    assert (chosen(work), chosen(work, filled=True)) == (GRAPHS, FULL)
 
 
-def test_the_reason_says_what_each_would_take_and_how_it_is_known() -> None:
-    choice = choose(GUIDE, H100, [], compile_cache_filled=False)
-    assert choice.basis == "measured on an H100"
-    assert choice.reason == (
-        "CUDA graphs finish first: 28 s against 36 s eager and 84 s compiled, as measured on an H100"
-    )
-    choice = choose(GUIDE, H100, after(ran(GRAPHS, 18.0), ran(GRAPHS, 18.2)), compile_cache_filled=False)
-    assert choice.basis == "2 earlier runs"
-    assert choice.reason.endswith(", by 2 earlier runs here")
-    assert choose(GUIDE, H100, [ran(EAGER, 20)], compile_cache_filled=False).basis == "1 earlier run"
+def test_the_jobs_of_a_sweep_count_together() -> None:
+    jobs = [Work.of([32] * 48, size) for size in (128, 64, 32, 16)]
+    assert chosen(jobs[0]) is EAGER
+    assert chosen(*jobs) is GRAPHS
 
 
-def test_totals_that_would_read_alike_are_told_apart() -> None:
-    history = after(ran(EAGER, 20.0, 0.1), ran(GRAPHS, 31.0, 0.03))
-    reason = choose(GUIDE, H100, history, compile_cache_filled=False).reason
-    assert reason.startswith("CUDA graphs finish first: 35.8 s against 36.0 s eager and ")
+def test_the_reason_says_what_is_saved_and_what_it_costs() -> None:
+    nothing = Measured.of(H100, [])
+    _, said = choose([GUIDE], H100, nothing, compile_cache_filled=False)
+    assert said == "about 160 steps: CUDA graphs save 12 s for 4.2 s"
+    _, said = choose([Work(4, 4, 128, 32)], H100, nothing, compile_cache_filled=False)
+    assert said == "about 32 steps: CUDA graphs would save 2.4 s and cost 4.2 s"
 
 
-STEP_ORDER = [EAGER, GRAPHS, FULL]
+def test_what_this_machine_measured_replaces_the_figures_of_another() -> None:
+    assert chosen(GUIDE, history=after(ran(EAGER, 19), ran(GRAPHS, 60))) is EAGER  # 41 s for graphs
+    assert chosen(GUIDE, history=after(ran(EAGER, 19, 0.03), ran(GRAPHS, 23, 0.029))) is EAGER  # 1 ms a step
+    assert chosen(GUIDE, history=after(ran(EAGER, 19, 0.1), ran(GRAPHS, 23, 0.03))) is GRAPHS
 
 
-@given(
-    works(),
-    st.integers(0, 5000),
-    st.integers(0, 10**7),
-    st.integers(0, 5000),
-    st.sampled_from([H100, BF16, CPU]),
-    st.booleans(),
-)
-def test_more_work_never_asks_for_less_preparation(  # noqa: PLR0917
-    work: Work,
-    requests: int,
-    tokens: int,
-    longest: int,
-    key: Key,
-    filled: bool,  # noqa: FBT001
-) -> None:
-    less = choose(work, key, [], compile_cache_filled=filled).startup
-    bigger = more(work, requests, tokens, longest)
-    assert STEP_ORDER.index(choose(bigger, key, [], compile_cache_filled=filled).startup) >= STEP_ORDER.index(
-        less
-    )
+def test_a_cold_first_run_does_not_keep_a_start_from_being_taken_again() -> None:
+    """200 requests of 256 tokens: one cold run with graphs (28.6 s of loading) had made `auto` take eager, 4 s slower."""
+    work = Work(200, 200, 200 * 256, 256)
+    for key in (H100, BF16):
+        assert chosen(work, key=key, history=[ran(GRAPHS, 28.6, key=key)]) is GRAPHS
+        assert chosen(work, key=key, history=[ran(GRAPHS, 57, key=key), ran(GRAPHS, 23, key=key)]) is GRAPHS
 
 
-@given(
-    works(st.integers(1, 64)),
-    st.integers(0, 10**7),
-    st.lists(
-        st.tuples(
-            st.sampled_from(STEP_ORDER),
-            st.floats(1, 200),
-            st.floats(0.001, 1),
-            st.sampled_from([None, "filled", "empty"]),
-        ),
-        max_size=12,
-    ),
-)
-def test_with_history_too_more_work_never_goes_to_slower_steps(
-    work: Work, tokens: int, runs: list[tuple[Startup, float, float, str | None]]
-) -> None:
-    history = [ran(how, load, step, cache=cache) for how, load, step, cache in runs]
-    first = choose(work, H100, history, compile_cache_filled=True)
-    bigger = dataclasses.replace(work, output_tokens=work.output_tokens + tokens)
-    then = choose(bigger, H100, history, compile_cache_filled=True)
-    assert first.predictions[then.startup].generate_s <= first.predictions[first.startup].generate_s * (
-        1 + 1e-9
-    )
-
-
-# With history
-
-
-def test_own_runs_replace_the_prior() -> None:
-    history = after(*[ran(GRAPHS, load, step) for load, step in [(18, 0.03), (50, 0.2), (17, 0.032)]])
-    found = predict(GUIDE, H100, history, compile_cache_filled=False)[GRAPHS]
-    assert found.load_s == pytest.approx(18)
-    assert found.generate_s == pytest.approx(160 * 0.032)
-
-
-def test_only_the_newest_runs_count() -> None:
-    history = after(*[ran(GRAPHS, 90)] * 20, *[ran(GRAPHS, 18)] * 5)
-    assert predict(GUIDE, H100, history, compile_cache_filled=False)[GRAPHS].load_s == pytest.approx(18)
-
-
-def test_a_start_that_was_not_seen_moves_with_the_one_that_was() -> None:
-    usual = predict(GUIDE, H100, [], compile_cache_filled=False)
-    found = predict(GUIDE, H100, after(ran(EAGER, 9.0, 0.21)), compile_cache_filled=False)
-    ratio = found[EAGER].generate_s / usual[EAGER].generate_s
-    assert found[EAGER].generate_s == pytest.approx(160 * 0.21)
-    for how in (GRAPHS, FULL):
-        assert found[how].load_s == pytest.approx(usual[how].load_s - 10)
-        assert found[how].generate_s == pytest.approx(usual[how].generate_s * ratio)
-
-
-def test_a_start_that_was_not_seen_never_comes_out_below_zero() -> None:
-    history = after(ran(FULL, 20, cache="empty"))
-    found = predict(GUIDE, H100, history, compile_cache_filled=False)
-    assert found[FULL].load_s == pytest.approx(20)
-    assert 0 < found[EAGER].load_s < found[GRAPHS].load_s < 20
-
-
-def test_a_compiled_start_counts_by_the_state_of_its_cache() -> None:
-    history = after(ran(FULL, 100, cache="empty"), ran(FULL, 30, cache="filled"), ran(FULL, 999))
-    assert predict(GUIDE, H100, history, compile_cache_filled=False)[FULL].load_s == pytest.approx(100)
-    assert predict(GUIDE, H100, history, compile_cache_filled=True)[FULL].load_s == pytest.approx(30)
-
-
-def test_the_first_run_of_all_is_cold_and_does_not_keep_a_start_from_being_taken_again() -> None:
-    history = [ran(GRAPHS, 50.7), ran(EAGER, 19.0, 0.105)]
-    assert choose(GUIDE, H100, history[:1], compile_cache_filled=False).startup is GRAPHS
-    assert choose(GUIDE, H100, history, compile_cache_filled=False).startup is GRAPHS
+def test_steps_are_compared_at_one_batch_size() -> None:
+    history = after(ran(EAGER, 19, 0.01, batch_size=1), ran(GRAPHS, 23, 0.05, batch_size=256))
+    assert chosen(GUIDE, history=history) is GRAPHS
 
 
 def test_other_models_devices_and_versions_teach_nothing() -> None:
-    others = [
-        dataclasses.replace(H100, **{name: "other"})
-        for name in ("device", "model", "quantization", "dtype", "version")
-    ]
-    history = [ran(GRAPHS, 400, key=key) for key in others]
-    assert choose(GUIDE, H100, history, compile_cache_filled=False) == choose(
-        GUIDE, H100, [], compile_cache_filled=False
-    )
+    others = [dataclasses.replace(H100, **{name: "other"}) for name in ("device", "model", "version")]
+    for key in others:
+        history = after(ran(EAGER, 1, 0.001, key=key), ran(GRAPHS, 900, 1, key=key), key=key)
+        assert chosen(GUIDE, history=history) is GRAPHS
 
 
-def test_history_changes_the_choice() -> None:
-    slow_graphs = after(*[ran(GRAPHS, 60)] * 3, *[ran(EAGER, 19, 0.06)] * 3)
-    assert choose(GUIDE, H100, slow_graphs, compile_cache_filled=False).startup is EAGER
-    on_cpu = after(ran(FULL, 5, 0.01, CPU, "filled"), ran(EAGER, 4, 0.02, CPU), key=CPU)
-    assert choose(GUIDE, CPU, on_cpu, compile_cache_filled=True).startup is FULL
+works = st.builds(
+    lambda requests, batch_size, longest, share: Work(
+        requests, batch_size, round(longest * (1 + (requests - 1) * share)), longest
+    ),
+    st.integers(1, 20_000),
+    st.integers(1, 512),
+    st.integers(1, 40_000),
+    st.floats(0, 1),
+)
 
 
-def test_outputs_that_end_early_shorten_what_is_expected() -> None:
-    work = Work(400, 40, 400 * 2048, 2048)
-    run = observed(H100, GRAPHS, work, [500] * 400, load_s=20, generate_s=150)
-    assert run.steps == Work(400, 40, 400 * 500, 500).steps()
-    found = predict(work, H100, [run], compile_cache_filled=False)[GRAPHS]
-    assert found.generate_s == pytest.approx(150)
-    to_the_limit = predict(work, H100, [run], compile_cache_filled=False, ignore_eos=True)[GRAPHS]
-    assert to_the_limit.generate_s == pytest.approx(150 / run.steps * work.steps())
+@given(works, st.integers(0, 10**6), st.booleans())
+def test_more_work_never_asks_for_less_preparation(work: Work, more: int, filled: bool) -> None:  # noqa: FBT001
+    order = (EAGER, GRAPHS, FULL)
+    larger = dataclasses.replace(work, output_tokens=work.output_tokens + more, longest=work.longest + more)
+    assert order.index(chosen(work, filled=filled)) <= order.index(chosen(larger, filled=filled))
 
 
-def test_how_early_outputs_end_is_learned_from_limits_of_that_size() -> None:
-    work = Work(400, 40, 400 * 2048, 2048)
-    run = observed(H100, GRAPHS, work, [500] * 400, load_s=20, generate_s=150)
-    assert predict(GUIDE, H100, [run], compile_cache_filled=False)[GRAPHS].generate_s == pytest.approx(
-        150 / run.steps * 160
-    )
-    bound = observed(H100, GRAPHS, work, [2048] * 400, load_s=20, generate_s=600, ignore_eos=True)
-    both = predict(work, H100, [run, bound], compile_cache_filled=False)[GRAPHS]
-    assert both.generate_s == pytest.approx(600 / bound.steps * run.steps)
+# What was measured
 
 
-def test_a_run_that_generated_nothing_teaches_loading_alone() -> None:
-    run = observed(H100, GRAPHS, GUIDE, [], load_s=10, generate_s=0)
-    found = predict(GUIDE, H100, [run], compile_cache_filled=False)[GRAPHS]
-    assert found.load_s == pytest.approx(10)
-    assert found.generate_s == predict(GUIDE, H100, [], compile_cache_filled=False)[GRAPHS].generate_s
+def test_medians_of_the_newest_warm_runs_are_kept() -> None:
+    runs = after(*(ran(GRAPHS, load) for load in (99, 99, 20, 21, 22, 23, 24)), ran(FULL, 80, cache="empty"))
+    found = Measured.of(H100, runs)
+    assert found.load_s == {(GRAPHS, None): 22, (FULL, "empty"): 80}
+    assert found.step_s[GRAPHS, 40] == pytest.approx(0.03)
+    assert found.decode_tokens_per_s == {40: pytest.approx(40 / 0.03)}
+    assert found.prefill_tokens_per_s == 6000
+    assert found.joules_per_token == pytest.approx(900 / 6400)
 
 
-def test_the_forecast_is_set_beside_what_came() -> None:
-    choice = choose(GUIDE, H100, after(ran(GRAPHS, 20, 0.05)), compile_cache_filled=False)
-    found = startup.forecast(choice, GRAPHS, load_s=30, generate_s=5)
-    assert found is not None
-    assert found.predicted_s == pytest.approx(28)
-    assert found.took_s == 35
-    assert found.relative_error == pytest.approx(-0.2)
-    assert found.basis == "1 earlier run"
-    nothing = startup.forecast(choice, GRAPHS, load_s=0, generate_s=0)
-    assert nothing is not None
-    assert nothing.relative_error is None
-    on_cpu = choose(GUIDE, CPU, [], compile_cache_filled=False)
-    assert startup.forecast(on_cpu, GRAPHS, load_s=1, generate_s=1) is None
+def test_without_runs_nothing_is_known() -> None:
+    for history in ([], [ran(GRAPHS, 23)], after(ran(EAGER, 19, key=BF16), key=BF16)):
+        assert Measured.of(H100, history) == Measured({}, {}, {}, None, None)
+
+
+def test_a_run_that_generated_nothing_tells_of_loading_alone() -> None:
+    run = observed(H100, EAGER, None, 40, Took([], 0, 19.0, 0.0))
+    found = Measured.of(H100, after(run))
+    assert (found.load_s, found.step_s, found.decode_tokens_per_s) == ({(EAGER, None): 19.0}, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -307,14 +177,6 @@ def test_the_forecast_is_set_beside_what_came() -> None:
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert startup.duration(seconds) == text
-
-
-def test_rates_between_measured_batch_sizes() -> None:
-    table = startup.TOKENS_PER_S["bitsandbytes"]
-    assert [startup.tokens_per_s(table, size) for size in (1, 32, 256, 1000)] == pytest.approx(
-        [97, 1145, 4373, 4373]
-    )
-    assert 1145 < startup.tokens_per_s(table, 40) < 1431  # at most in proportion
 
 
 # The file
@@ -350,7 +212,7 @@ def test_lines_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
         good.replace(b'"load_s":19', b'"load_s":1e999'),
         good.replace(b'"eager"', b'"warp"'),
         good.replace(b'"compile_cache":null', b'"compile_cache":[]'),
-        good.replace(b'"requests":40,', b""),
+        good.replace(b'"batch_size":40,', b""),
         good.replace(b'"device"', b'"gadget"'),
     ]
     assert all(line != good for line in bad)
@@ -411,10 +273,10 @@ APPEND = """
 import sys
 from pathlib import Path
 from llmbench.config import Startup
-from llmbench.startup import Key, Work, observed, remember
+from llmbench.startup import Key, Took, observed, remember
 for number in range(200):
     key = Key("cpu", sys.argv[2], None, "bfloat16", str(number))
-    entry = observed(key, Startup.eager, Work(1, 1, 1, 1), [1], load_s=1, generate_s=1)
+    entry = observed(key, Startup.eager, None, 1, Took([1], 1, 1, 1))
     remember(entry, Path(sys.argv[1]))
 """
 

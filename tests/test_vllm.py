@@ -66,8 +66,6 @@ def test_the_default_run_scores_a_real_model(tmp_path: Path, smollm2: Path) -> N
     assert spent == pytest.approx(times["load"], abs=0.5)
     assert parts["quantize"] is None  # nothing was, so nothing is claimed
     assert times["load"] < times["first_token"] < times["total"]
-    assert engine["startup_prediction"]["eager"]["load_s"] > 0
-    assert engine["startup_outcome"]["took_s"] == pytest.approx(times["load"] + times["generate"])
     assert engine["kv_cache_tokens"] > 4096
     assert run.summary["memory"]["peak_rss_bytes"] > 200 << 20
 
@@ -260,7 +258,7 @@ def test_the_response_cache_gives_back_what_the_engine_answered(
     model = f"model.path={shutil.copytree(smollm2, tmp_path / 'model')}"
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
     runs = {}
-    for name in ("first", "second", "one more", "changed"):
+    for name in ("first", "one more", "changed"):
         if name == "changed":  # in place, by as many bytes
             config = tmp_path / "model" / "generation_config.json"
             config.write_bytes(config.read_bytes()[:-1] + b" ")
@@ -269,27 +267,10 @@ def test_the_response_cache_gives_back_what_the_engine_answered(
         done = python("-m", "llmbench", model, *options, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         runs[name] = load_run(tmp_path / name)
-    first, second, more, changed = (run.summary["benchmarks"]["arithmetic"] for run in runs.values())
+    first, more, changed = (run.summary["benchmarks"]["arithmetic"] for run in runs.values())
     assert first["cache"]["hits"] == changed["cache"]["hits"] == 0
-    assert second["cache"]["hits"] == second["cache"]["completions"] == first["cache"]["completions"] >= 4
-    assert (second["latency_s"]["mean"], second["time_s"], second["throughput"]["samples_per_s"]) == (
-        None,
-        None,
-        None,
-    )
-    texts = [{r.sample_id: (r.text, r.score) for r in runs[name].results} for name in ("first", "second")]
-    assert texts[0] == texts[1]
-    assert any(r.elicited for r in runs["second"].results)
+    assert first["cache"]["completions"] >= 4
     assert more["cache"]["hits"] == first["cache"]["completions"] < more["cache"]["completions"]
-    engines = [run.summary["engine"] for run in runs.values()]
-    assert [(engine["loads"], engine["loaded"]) for engine in engines] == [
-        (1, True),
-        (0, False),
-        (1, True),
-        (1, True),
-    ]
-    for name in ("name", "version", "device", "dtype", "quantization", "attention_backend"):
-        assert engines[0][name] == engines[1][name] == engines[2][name]
-    assert engines[1]["startup_outcome"] is None
-    assert runs["second"].summary["time_s"]["load"] is None
-    assert runs["second"].summary["time_s"]["import"] is None
+    texts = [{r.sample_id: (r.text, r.score) for r in runs[name].results} for name in ("first", "one more")]
+    assert texts[0].items() <= texts[1].items()
+    assert any(r.elicited for r in runs["one more"].results)

@@ -3,11 +3,9 @@
     use.py          how much of a run came from the cache, and what that leaves to be measured
     fingerprint.py  which weights a checkpoint holds
     keys.py         what decides a completion, as a key
-    known.py        the keys of an engine that is not loaded, because it was loaded once
     kept.py         an answer as it is stored
     answers.py      the store: one SQLite file in llmbench's cache folder, for all runs and processes
     engine.py       an engine that looks there before it asks
-    foresight.py    whether a run needs an engine at all
 
 A hit gives back what was answered then. At temperature 0 a completion still varies a little with the requests that run beside it,
 so asking again might have given another; the cache holds the one that was given. Hits carry no times.

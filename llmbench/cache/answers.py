@@ -29,13 +29,10 @@ EVICT_S, EVICT_ENTRIES, EVICT_TO = 0.5, 64, 0.9
 VACUUM_PAGES = 4096
 """Pages given back to the file system at a time: 16 MiB."""
 WAL_BYTES = 16 << 20
-ENGINES = 1000
-"""Engines that are remembered; each takes some hundred bytes."""
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS answers_used ON answers (used)",
     "CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, amount INTEGER NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS engines (known BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL)",
     f"PRAGMA user_version = {SCHEMA}",
 )
 
@@ -106,9 +103,7 @@ class Answers:
         self._use_log()
         self._db.execute("PRAGMA synchronous = NORMAL")  # whole after a crash; the last second may be missing
         self._db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-        if not self._number(
-            "SELECT count(*) FROM sqlite_master WHERE name = 'engines'"
-        ):  # the table that was added last
+        if not known:
             with self._transaction():
                 for statement in _TABLES:
                     self._db.execute(statement)
@@ -128,39 +123,17 @@ class Answers:
 
     def get(self, key: bytes) -> Kept | None:
         """The answer under a key, counted as a hit; None where there is none, or it is damaged."""
-        kept = self.peek(key)
-        if kept is not None:
-            self._used[key] = time.time_ns()
-            self._hits += 1
-            self._tokens += kept.output_tokens
-        return kept
-
-    def peek(self, key: bytes) -> Kept | None:
-        """The same without being counted."""
         value = self._written.get(key)
         if value is None:
             with self._trouble():
                 row = self._db.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
             value = row[0] if row else None
-        return Kept.unpack(value) if isinstance(value, bytes) else None
-
-    def engine(self, known: bytes) -> bytes | None:
-        """What `keep_engine` kept of an engine of which so much is known."""
-        with self._trouble():
-            row = self._db.execute("SELECT value FROM engines WHERE known = ?", (known,)).fetchone()
-        return row[0] if row and isinstance(row[0], bytes) else None
-
-    def keep_engine(self, known: bytes, value: bytes) -> None:
-        """Keeps at once what an engine turned out to be, and of all engines the newest."""
-        if self.engine(known) == value:
-            return
-        with self._trouble(), self._transaction():
-            row = (known, value, time.time_ns())
-            self._db.execute("INSERT OR REPLACE INTO engines VALUES (?, ?, ?)", row)
-            self._db.execute(
-                "DELETE FROM engines WHERE known NOT IN (SELECT known FROM engines ORDER BY used DESC LIMIT ?)",
-                (ENGINES,),
-            )
+        kept = Kept.unpack(value) if isinstance(value, bytes) else None
+        if kept is not None:
+            self._used[key] = time.time_ns()
+            self._hits += 1
+            self._tokens += kept.output_tokens
+        return kept
 
     def put(self, key: bytes, kept: Kept) -> None:
         """Keeps an answer, in place of one that is there; written with the next `flush`."""
@@ -257,7 +230,6 @@ class Answers:
             with self._transaction():
                 self._db.execute("DELETE FROM answers")
                 self._db.execute("DELETE FROM totals")
-                self._db.execute("DELETE FROM engines")
             self._give_back(self._number("PRAGMA freelist_count"))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -80,20 +80,14 @@ def of_benchmark(found: Mapping[str, Any]) -> CacheUse | None:
     return CacheUse(row["hits"], row["completions"], row["output_tokens"]) if row else None
 
 
-def sentence(use: CacheUse | None, *, loaded: bool = True) -> str | None:
-    """What a reader of times has to know; None where the cache was off.
-
-    Args:
-        use: Of all benchmarks together.
-        loaded: Whether there was an engine at all.
-    """
+def sentence(use: CacheUse | None) -> str | None:
+    """What a reader of times has to know of all benchmarks' use; None where the cache was off."""
     if use is None:
         return None
     if not use.hits:
         return f"None of the {use.completions} completions was in the response cache."
     if use.hits == use.completions:
-        without = "" if loaded else "no model was loaded, and "
-        return f"All {use.hits} completions came from the response cache: {without}no latency and no throughput was measured."
+        return f"All {use.hits} completions came from the response cache: no latency and no throughput was measured."
     return (
         f"{use.hits} of {use.completions} completions came from the response cache: latency and throughput are of the "
         "others."

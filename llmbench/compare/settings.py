@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench import files, shapes
-from llmbench.config import Config
+from llmbench.config import RETIRED, Config
 from llmbench.errors import RunError
 from llmbench.store import CONFIG, MEND
 
@@ -36,6 +36,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         if not isinstance(content, dict):
             raise RunError(f"{path} holds no settings; {MEND}")
         shapes.check(content, Config)
+        content = {name: value for name, value in content.items() if name not in RETIRED}
         if "sampling" in content:
             content["sampling"] = {**NEWER, **content["sampling"]}
     except (FileNotFoundError, NotADirectoryError):

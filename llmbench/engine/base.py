@@ -1,14 +1,15 @@
 """The protocol of engines, and the factory that opens one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from llmbench.config import Config, EarlyStopping, drawing, suggest
 from llmbench.engine.batching import Batching
 from llmbench.errors import ConfigError
 from llmbench.models import Checkpoint, locate
 from llmbench.records import Completion, Request
+from llmbench.startup import Took
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 ENGINES = ("vllm", "transformers", "fake")
@@ -84,10 +85,6 @@ class EngineReport:
         free_bytes_before_load: Memory of the first GPU that was free when loading began.
         graph_sizes: Batch sizes that CUDA graphs were captured for.
         compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
-        startup_prediction: Seconds of loading and generating that each start-up was expected to take.
-        startup_outcome: What was predicted of the chosen one beside what it took.
-        loaded: False where nothing was asked of a model, since the response cache had every answer: the rest is then of the engine
-            that gave them.
     """
 
     name: str
@@ -108,9 +105,6 @@ class EngineReport:
     free_bytes_before_load: int | None = None
     graph_sizes: list[int] | None = None
     compile_cache: str | None = None
-    startup_prediction: dict[str, dict[str, float]] | None = None
-    startup_outcome: dict[str, Any] | None = None
-    loaded: bool = True
 
 
 Notice = Callable[[str], None]
@@ -120,17 +114,14 @@ Notice = Callable[[str], None]
 class Engine(Protocol):
     """Takes requests, also while others run, and gives completions as they finish.
 
-    Its life: `set_environment`, `prepare`, `load`, then for each run `begin` and requests, `close` at the end.
+    Its life: `prepare`, `load`, then for each run `begin` and requests, `close` at the end.
     """
 
     capacity: int
     """Requests that can run at once, known after `load`."""
 
-    def set_environment(self) -> None:
-        """Sets what its libraries, and those of the tokenizer, find in the environment; `close` puts back what was there."""
-
     def prepare(self) -> None:
-        """Imports what the engine needs.
+        """Imports what the engine needs and sets what its libraries find in the environment; `close` puts back what was there.
 
         Raises:
             EngineError: Something is missing or broken.
@@ -152,14 +143,8 @@ class Engine(Protocol):
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
         """A run starts: its batch size holds, caches are empty, counters stand at zero; `loaded` for this very run."""
 
-    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:
-        """Keeps what a finished run took, for the next choice of a start-up, and compares it with what was predicted.
-
-        Args:
-            outputs: Tokens that each request generated.
-            load_s: Seconds of loading for this run.
-            generate_s: Seconds of generating.
-        """
+    def learn(self, took: Took) -> None:
+        """Keeps what a finished run took, for the next choice of a start-up."""
 
     def close(self, *, process_ends: bool = False) -> None:
         """Frees the model; where the process ends anyway, only what would outlive it."""

@@ -17,6 +17,7 @@ from llmbench.config import Config, suggest
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, FinishReason, Message, Request, Timing
+from llmbench.startup import Took
 from llmbench.tokenizers import Tokenizer
 
 STEP_S = 0.001
@@ -226,9 +227,6 @@ class FakeEngine:
             options["utilization"] = config.model.gpu_memory_utilization
         return cls(None, **options)
 
-    def set_environment(self) -> None:
-        """Nothing to set."""
-
     def prepare(self) -> None:
         """Nothing to import."""
 
@@ -262,9 +260,8 @@ class FakeEngine:
         self._loads = int(loaded)
         self._steps = self._finished = self._tokens = 0
 
-    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:  # noqa: ARG002
+    def learn(self, took: Took) -> None:
         """Nothing to learn."""
-        return None
 
     def close(self, *, process_ends: bool = False) -> None:
         """Nothing to free."""

@@ -38,6 +38,7 @@ from llmbench.errors import (
 )
 from llmbench.models import REFUSED_PICKLE, Checkpoint, needs_code, pickle_refused, settings, weights_lack
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
+from llmbench.startup import Took
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 if TYPE_CHECKING:
@@ -261,9 +262,6 @@ class TransformersEngine:
         self._loads = self._tokens = 0
         self.capacity = 0
 
-    def set_environment(self) -> None:
-        """Nothing to set."""
-
     def prepare(self) -> None:
         """Imports transformers, while the kernel reads the weights.
 
@@ -422,9 +420,8 @@ class TransformersEngine:
     def _generator(self, seed: int) -> "Generator":
         return self._torch.Generator(device=self._device.value).manual_seed(seed)
 
-    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:  # noqa: ARG002
+    def learn(self, took: Took) -> None:
         """Nothing: there is no start-up to choose."""
-        return None
 
     def close(self, *, process_ends: bool = False) -> None:
         """Drops the model and gives its memory back; the process's end does that too."""

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
 from llmbench.processes import blocked_sigint, followed
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
+from llmbench.startup import Took
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 if TYPE_CHECKING:
@@ -74,7 +75,6 @@ class VllmEngine:
         self._device = pick_device(config)
         self._startup, self._reason = Startup.eager, ""
         self._plan: StartupPlan | None = None
-        self._run: Workload | None = None
         self._waiting: deque[Request] = deque()
         self._running: dict[str, Request] = {}  # by the id given to add_request
         self._internal: dict[str, str] = {}  # to the id vLLM gave
@@ -113,7 +113,7 @@ class VllmEngine:
         """
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
-        self.set_environment()
+        self._set_environment()
         gc.disable()  # importing and loading make millions of objects that stay; `load` turns it on again
         model = settings(self._checkpoint)
         try:
@@ -145,7 +145,7 @@ class VllmEngine:
             except Exception as error:  # noqa: BLE001 - vLLM will say what is wrong with it, in its own way
                 log.debug("%s was left to vLLM: %s", name, error)
 
-    def set_environment(self) -> None:
+    def _set_environment(self) -> None:
         """What vLLM and torch read from the environment; what was there before comes back when the engine is closed."""
         if self._environment:
             return
@@ -247,7 +247,7 @@ class VllmEngine:
         Raises:
             EngineError: This vLLM takes no tokenizer after its start.
         """
-        self._loads, self._run = int(loaded), workload
+        self._loads = int(loaded)
         if tokenizer is not self._tokenizer:
             self._use_tokenizer(tokenizer)
         self._batch_size = min(self.wanted_batch(workload), self.capacity)
@@ -336,11 +336,10 @@ class VllmEngine:
             return {}
         return dict(facts[0])
 
-    def learn(self, outputs: Sequence[int], load_s: float, generate_s: float) -> dict[str, Any] | None:
+    def learn(self, took: Took) -> None:
         """Adds a line to the history of starts; only a run that loaded the engine for itself tells what a start costs."""
-        if self._plan is None or self._run is None or not self._loads:
-            return None
-        return self._plan.learn(self._run, self._batch_size, outputs, load_s, generate_s)
+        if self._plan is not None and self._loads:
+            self._plan.learn(self._batch_size, took)
 
     def close(self, *, process_ends: bool = False) -> None:
         """Shuts the engine down and gives its memory back; the process's end does that too, and faster."""
@@ -544,7 +543,6 @@ class VllmEngine:
             load_parts=dict(self._load_parts) if self._loads else {},
             graph_sizes=self._graph_sizes if self._startup is Startup.graphs else None,
             compile_cache=self._plan.compile_cache if self._plan else None,
-            startup_prediction=self._plan.predicted() if self._plan and self._loads else None,
         )
 
 

@@ -1,69 +1,34 @@
-"""How vLLM is going to be started: what each way is expected to take, which was chosen, and how it came out."""
+"""How vLLM is going to be started."""
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from llmbench import machine, preflight, startup
+from llmbench import machine, startup
 from llmbench.config import Config, Device, Startup
 from llmbench.engine.base import Workload
 from llmbench.models import Checkpoint
-from llmbench.startup import Choice, Key, Work
+from llmbench.startup import Key, Measured, Took, Work
 
 
 @dataclass(frozen=True, slots=True)
 class StartupPlan:
-    """The chosen start-up, why, and what it was chosen from."""
+    """The chosen start-up and why."""
 
     startup: Startup
     reason: str
-    choice: Choice
     key: Key
-    works: Sequence[Work]
     compile_cache: str | None
-    fixed_length: bool
 
     def announcement(self) -> str:
         """A sentence for the person who is going to wait."""
-        prediction = self.choice.predictions.get(self.startup)
-        expected = f"; {preflight.expected_time(prediction)}" if prediction else ""
-        return f"Start-up {self.startup.value} ({self.reason}){expected}."
+        return f"Start-up {self.startup.value} ({self.reason})."
 
-    def predicted(self) -> dict[str, dict[str, float]]:
-        """Seconds by start-up, for the summary."""
-        return {start.value: asdict(prediction) for start, prediction in self.choice.predictions.items()}
-
-    def learn(
-        self, run: Workload, batch_size: int, outputs: Sequence[int], load_s: float, generate_s: float
-    ) -> dict[str, Any] | None:
-        """Remembers what a run took, and compares it with what was predicted where the plan was made for that run alone.
-
-        Args:
-            run: The work of the run that was measured, which may be one job of several that the engine was loaded for.
-            batch_size: Requests that ran at once in it.
-            outputs: Tokens that each request generated.
-            load_s: Seconds of loading.
-            generate_s: Seconds of generating.
-        """
-        work = Work(run.requests, batch_size, run.output_tokens, run.longest)
-        entry = startup.observed(
-            self.key,
-            self.startup,
-            work,
-            outputs,
-            load_s=load_s,
-            generate_s=generate_s,
-            compile_cache=self.compile_cache,
-            ignore_eos=self.fixed_length,
-        )
-        startup.remember(entry)
-        if [work] != list(self.works):
-            return None
-        outcome = startup.forecast(self.choice, self.startup, load_s=load_s, generate_s=generate_s)
-        return None if outcome is None else asdict(replace(outcome, startup=outcome.startup.value))  # type: ignore[arg-type]
+    def learn(self, batch_size: int, took: Took) -> None:
+        """Remembers what a run took in which so many requests ran at once."""
+        startup.remember(startup.observed(self.key, self.startup, self.compile_cache, batch_size, took))
 
 
 BatchSize = Callable[[Workload], int]
@@ -79,24 +44,18 @@ def plan_startup(
         for job in workload.jobs or (workload,)
     ]
     key = _key(config, checkpoint, device)
-    history = startup.read_history()
     filled = compile_cache_filled()
-    known = filled and any(entry.key == key and entry.startup is Startup.full for entry in history)
-    choice = startup.choose(
-        works[0],
-        key,
-        history,
-        also=works[1:],
-        compile_cache_filled=known,
-        ignore_eos=workload.fixed_length,
-    )
-    chosen, reason = choice.startup, choice.reason
+    chosen: Startup
     if config.engine.startup is not Startup.auto:
         chosen, reason = config.engine.startup, "as engine.startup asks"
     elif device is Device.cpu:
         chosen, reason = Startup.eager, "compiling takes a minute and more on a CPU"
+    else:
+        history = startup.read_history()
+        known = filled and any(entry.key == key and entry.startup is Startup.full for entry in history)
+        chosen, reason = startup.choose(works, key, Measured.of(key, history), compile_cache_filled=known)
     state = ("filled" if filled else "empty") if chosen is Startup.full else None
-    return StartupPlan(chosen, reason, choice, key, works, state, workload.fixed_length)
+    return StartupPlan(chosen, reason, key, state)
 
 
 def compile_cache_filled() -> bool:

@@ -133,18 +133,13 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     found += [str(s) for name in ("recovery", "restarts", "notes") for s in summary.get(name) or []]
     cached = use.total(use.of_summary(summary))
     if cached is not None and cached.hits:
-        found.append(str(use.sentence(cached, loaded=_loaded(summary))))
+        found.append(str(use.sentence(cached)))
     sat = sittings.read(summary.get("sittings"))
     if len(sat) > 1:
         found.append(
             f"The run was done in {sittings.sentence(sat)}; times below are the last one's, and it has no single throughput."
         )
     return found + [str(sentence) for sentence in summary.get("preflight") or []]
-
-
-def _loaded(summary: Mapping[str, Any]) -> bool:
-    """Whether there was an engine to be asked; older summaries say nothing of it."""
-    return at(summary, "engine", "loaded") is not False
 
 
 def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,7 +196,7 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
         (
             "loading",
             seconds(times.get("load")),
-            start if _loaded(summary) else "nothing was loaded",
+            start,
         ),
         (
             "generating",

@@ -14,7 +14,7 @@ from llmbench.records import Result
 from llmbench.store import CONFIG, MANIFEST, Manifest, read_object
 
 MAY_CHANGE = re.compile(
-    r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|engine_wait_s|disk_wait_s"
+    r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|engine_wait_s"
     r"|cache(_.+)?|resume|show_prompts|runs_dir|report|export|tracker(_project)?|log_level|always_skip|suite"
     r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
     r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size)"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.config import nearest, suggest
+from llmbench.config import RETIRED, nearest, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.files import expanded
 from llmbench.redaction import HIDDEN
@@ -133,7 +133,7 @@ def join(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: One held a secret, which is not kept.
     """
-    keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", *PLACES}
+    keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", *PLACES, *RETIRED}
     kept = [a for a in before if not (_is_setting(a) and _key(a) in keys)]
     hidden = next((a for a in kept if HIDDEN in a), None)
     if hidden is not None:

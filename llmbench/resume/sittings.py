@@ -28,7 +28,6 @@ class Sitting:
         status: As the run's; `killed` where it ended without a word.
         results: That it added.
         time_s: Seconds from the start of the process to its end; of a killed one to its last sign of life.
-        paused_s: Those of them in which the folder took nothing; of a killed one up to its last pause that ended.
     """
 
     started: str
@@ -36,7 +35,6 @@ class Sitting:
     status: str = RUNNING
     results: int = 0
     time_s: float | None = None
-    paused_s: float = 0.0
 
 
 def read(rows: object) -> list[Sitting]:
