@@ -6,6 +6,7 @@ llmbench.load_run("runs/…")            # -> Run: summary, manifest, results
 """
 
 import logging
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,15 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
         ValueError: There is no such finish reason.
         DataError: The row has no gold answer.
         KeyError: The row lacks a field.
+        TypeError: The row is no mapping, or the text none.
     """
     from llmbench.benchmarks.base import import_module, score
     from llmbench.records import FinishReason
 
+    if not isinstance(sample, Mapping) or not isinstance(text, str):
+        raise TypeError(
+            f"llmbench.grade takes a row of the data as a mapping and the model's text, not a {type(sample).__name__} and a {type(text).__name__}"
+        )
     config = _benchmark(benchmark)
     module = import_module(benchmark, config.module)
     (loaded,) = module.load([sample], config.options, 0)
@@ -61,7 +67,10 @@ def load_run(path: "str | PathLike[str]") -> "Run":
 
     Raises:
         RunError: The folder holds no run, or a file of it cannot be read.
+        TypeError: It is no path.
     """
     from llmbench.store import load_run as load
 
-    return load(path)
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"llmbench.load_run takes the path of a run's folder, not a {type(path).__name__}")
+    return load(os.path.expanduser(path))  # noqa: PTH111 - a message names the path as it was given

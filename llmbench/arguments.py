@@ -15,6 +15,10 @@ PATH_SETTINGS = re.compile(
     r"(hydra\.(run|sweep)\.dir|model\.path|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
 )
 """Settings whose values are paths, whatever characters are in them."""
+NAMES_SOMETHING = re.compile(
+    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|model|benchmark"
+)
+"""Settings that mean something else, or nothing, when they are empty."""
 PLAIN = re.compile(r"[\w/.:+%@-]+", re.ASCII)
 """What Hydra reads without quotes; its grammar: https://hydra.cc/docs/advanced/override_grammar/basic/."""
 SHORT = {
@@ -69,6 +73,12 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
     key, value = key.lstrip("+~"), value.strip("'\"")
     if not has_value:
         return
+    if not value and NAMES_SOMETHING.fullmatch(key):
+        raise ConfigError(
+            f"{key}= is empty, as with a variable that is not set; type {key}=VALUE, or leave it out."
+        )
+    if key == "benchmark" and value in ("null", "None", "[]"):
+        raise ConfigError(f"benchmark={value} chooses none; type benchmark=NAME, such as benchmark=aime.")
     if key == "benchmarks":
         raise ConfigError(
             f"benchmarks holds the settings of the chosen benchmarks; type benchmark={value} to choose one."

@@ -12,11 +12,21 @@ from llmbench.records import Message
 
 NOW = re.compile(r"\bstrftime_now\b")
 """The function of transformers with which a template writes today's date."""
+Turn = dict[str, Any]
+"""As templates take it: `role`, and `content` as text or as a list of parts."""
 NO_TEMPLATE = "The model has no chat template; use chat=false, and fewshot=K for a base model."
 
 
 def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mapping[str, str] | None:
-    """The template that the tokenizer has, else the one in a file beside it that its class does not read."""
+    """The template that the tokenizer has, else the one in a file beside it that its class does not read.
+
+    Raises:
+        ModelError: A file holds something else under `chat_template`.
+    """
+    if own is not None and not isinstance(own, str | Mapping):
+        raise ModelError(
+            f"The model's chat template is a {type(own).__name__}, no text; mend tokenizer_config.json, or use chat=false."
+        )
     if own or folder is None:
         return own
     place = Path(folder)
@@ -25,8 +35,15 @@ def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mappi
         return files.read(jinja, files.JSON_BYTES).decode(errors="replace")
     for name in ("chat_template.json", "tokenizer_config.json"):
         content = files.json_object(place / name).get("chat_template")
-        if isinstance(content, list):  # how files write templates with names
-            content = {row["name"]: row["template"] for row in content}
+        try:
+            if isinstance(content, list):  # how files write templates with names
+                content = {str(row["name"]): str(row["template"]) for row in content}
+            if content and not isinstance(content, str | dict):
+                raise TypeError  # noqa: TRY301
+        except (TypeError, KeyError) as error:
+            raise ModelError(
+                f"{place / name} holds no chat template that can be read; mend the file, or use chat=false."
+            ) from error
         if content:
             return content
     return None
@@ -75,8 +92,10 @@ def dated(template: str, day: str) -> str:
     )
 
 
-def render(messages: Sequence[Message], write: Callable[[list[dict[str, str]]], str]) -> tuple[str, bool]:
+def render(messages: Sequence[Message], write: Callable[[list[Turn]], str]) -> tuple[str, bool]:
     """The chat's text, with the system prompt in the first user turn where the template takes none.
+
+    Some templates read a turn's text only as a list of parts, as models of images have it: then it is given so.
 
     Args:
         messages: The turns.
@@ -86,9 +105,30 @@ def render(messages: Sequence[Message], write: Callable[[list[dict[str, str]]], 
         The text, and whether the system prompt was moved.
 
     Raises:
-        Exception: What `write` raises for turns without a system prompt too.
+        Exception: What `write` raises for each form of the turns.
+        ModelError: The template leaves out what the user says, or changes it.
     """
-    turns = [{"role": message.role, "content": message.content} for message in messages]
+    turns: list[Turn] = [{"role": message.role, "content": message.content} for message in messages]
+    asked = [message.content.strip() for message in messages if message.role == "user"]
+    refusal: Exception | None = None
+    for form in (lambda turn: turn, _in_parts):
+        try:
+            text, moved = _with_system(turns, lambda given, form=form: write([form(turn) for turn in given]))  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - a template may raise anything
+            refusal = refusal or error
+            continue
+        if all(words in text for words in asked):
+            return text, moved
+    if refusal is not None:
+        raise refusal
+    raise ModelError("it leaves out the question, or changes it; use another template, or chat=false")
+
+
+def _in_parts(turn: Turn) -> Turn:
+    return {**turn, "content": [{"type": "text", "text": turn["content"]}]}
+
+
+def _with_system(turns: list[Turn], write: Callable[[list[Turn]], str]) -> tuple[str, bool]:
     has_system = turns[0]["role"] == "system"
     try:
         text = write(turns)
@@ -101,7 +141,7 @@ def render(messages: Sequence[Message], write: Callable[[list[dict[str, str]]], 
     return write(_folded(turns)), True
 
 
-def _folded(turns: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def _folded(turns: Sequence[Turn]) -> list[Turn]:
     """The turns with the system prompt in front of the first user's words."""
     system, first, *rest = turns
     return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -365,6 +366,10 @@ def _check_sweep(arguments: Sequence[str]) -> None:
             )
 
 
+_COMPOSING, _RUNNING = threading.RLock(), threading.Lock()
+"""Held while Hydra composes, and while it runs jobs: what it knows is the process's."""
+
+
 @contextmanager
 def _own_hydra() -> Iterator[None]:
     """Puts the Hydra of a program that calls this aside, since there is one a process, and back at the end."""
@@ -372,8 +377,8 @@ def _own_hydra() -> Iterator[None]:
     theirs, shared.hydra = shared.hydra, None
     try:
         yield
-    finally:
-        shared.hydra = theirs
+    finally:  # Hydra itself may have put a copy in the place of the one that was there
+        GlobalHydra.instance().hydra = theirs
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -382,10 +387,14 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: An override is refused; the message is the command line's.
     """
-    register()
     given = arguments.read(overrides, config_folder())
     try:
-        with _own_hydra(), hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+        with (
+            _COMPOSING,
+            _own_hydra(),
+            hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())),
+        ):
+            register()
             composed = hydra.compose("config", overrides=for_hydra(given))
     except LlmbenchError:
         raise
@@ -531,7 +540,20 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
 
 
 def _run_hydra(invocation: Invocation) -> None:
-    register()
+    if not _RUNNING.acquire(blocking=False):
+        raise ConfigError(
+            "Another thread of this process is running llmbench; run one after the other, or in processes of their own."
+        )
+    try:
+        with _own_hydra():
+            _run_jobs(invocation)
+    finally:
+        _RUNNING.release()
+
+
+def _run_jobs(invocation: Invocation) -> None:
+    with _COMPOSING:
+        register()
     _check_sweep(invocation.arguments)
     task = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(invocation)
     argv = sys.argv

@@ -11,6 +11,7 @@ import hashlib
 import io
 import math
 import re
+import struct
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +114,10 @@ def text_of(row: Row, column: str, index: int) -> str:
         )
     if isinstance(value, int | float):
         return written(value)
+    if isinstance(value, str) and not value.isprintable() and re.search(r"[\udc80-\udcff]", value):
+        raise DataError(
+            f"Row {index} of the data has bytes under {column!r} that are no UTF-8; convert the file."
+        )
     if not isinstance(value, str) or not value.strip():
         shown = "nothing" if value is None or value == "" else f"a {type(value).__name__}"
         raise DataError(
@@ -163,11 +168,33 @@ def _read_file(name: str, path: Path) -> _Loaded:
     datasets = _datasets()
     try:
         loaded = datasets.load_dataset(builder, data_files=glob.escape(str(path)), split="train")
-        rows = [_plain(row) for row in loaded]
+        narrow = [
+            name for name, feature in loaded.features.items() if getattr(feature, "dtype", "") in NARROW
+        ]
+        rows = [_plain({**row, **{name: _short(row[name]) for name in narrow}}) for row in loaded]
     except Exception as error:  # of the library and of pyarrow, about this file: their kinds are many
         cause = _innermost(error)
         raise DataError(f"{name}: {path} cannot be read as {builder}: {cause}; {hint}.") from error
     return rows, None, digest, len(content)
+
+
+NARROW = ("float16", "float32")
+
+
+def _short(value: float | None) -> float | None:
+    """A number of single precision as the shortest that reads the same there: 0.1, not 0.10000000149011612."""
+    return (
+        next(
+            (x for digits in range(1, 10) if (x := float(f"{value:.{digits}g}")) and _single(x) == value),
+            value,
+        )
+        if value and math.isfinite(value)
+        else value
+    )
+
+
+def _single(value: float) -> float:
+    return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data
@@ -177,7 +204,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, bytes):
-        return value.decode(errors="replace")
+        return value.decode(errors="surrogateescape")
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -220,10 +247,13 @@ def parse_csv(content: bytes) -> list[Row]:
         ValueError: It is none; the message names the line.
     """
     csv.field_size_limit(sys.maxsize)  # a question may be long
-    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     rows: list[Row] = []
     try:
-        header = next(reader, [])
+        header = [name.strip() for name in next(reader, [])]
+        twice = [name for number, name in enumerate(header) if name in header[:number]]
+        if twice:
+            raise ValueError(f"two columns are called {twice[0]!r}")
         for cells in reader:
             if not cells:
                 continue

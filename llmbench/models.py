@@ -110,7 +110,8 @@ def check_folder(folder: Path) -> None:
             f"{folder / min(odd)} is a link that leads nowhere, a pipe or a device; copy the checkpoint again."
         )
     if not folder.is_dir():
-        raise ModelError(f"There is no checkpoint folder {folder}; {hint}.")
+        is_file = f"{folder} is a file; type model.path={folder.parent}, the folder that it lies in."
+        raise ModelError(is_file if folder.is_file() else f"There is no checkpoint folder {folder}; {hint}.")
     files = weight_files(folder)
     if not files and (folder / ADAPTER).is_file():
         base = _read_json(folder / ADAPTER).get("base_model_name_or_path") or "its base model"
@@ -130,7 +131,13 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_index(folder: Path) -> None:
-    """Refuses a folder without all the files that its index names."""
+    """Refuses a folder without all the files that its index names, or with other weights beside them."""
+    sharded = sorted(file.name for file in folder.glob("*") if SHARD.fullmatch(file.name))
+    if sharded and (folder / "model.safetensors").is_file():
+        raise ModelError(
+            f"{folder} holds two sets of weights, model.safetensors and {sharded[0]} …; engines differ in which they take: "
+            "move one away."
+        )
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         shards = _read_json(index).get("weight_map")
@@ -215,6 +222,14 @@ EMBEDDINGS = re.compile(
 OUTPUTS = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output)\.\w+$")
 """Names of what turns hidden states into token scores, where it is not the input embeddings."""
 LAYER = re.compile(r"\.(?:layers|h|blocks|block)\.(\d+)\.")
+FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Tensors that vLLM makes one of; where one of them is missing it says nothing."""
+SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+UNMERGED = re.compile(r"(?:^base_model\.model\.|\.base_layer\.|\.lora_[AB]\.)")
+NO_WRITER = re.compile(
+    r"For(?:SequenceClassification|TokenClassification|QuestionAnswering|MaskedLM|MultipleChoice|RewardModel)$|RewardModel$"
+)
+"""Architectures that write no text."""
 
 
 def tensors(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
@@ -255,6 +270,16 @@ def check_tensors(checkpoint: Checkpoint) -> None:
         ModelError: Lists what is missing.
     """
     names, config = list(tensors(checkpoint)), settings(checkpoint)
+    architecture = next(iter(config.get("architectures") or ()), "")
+    if NO_WRITER.search(str(architecture)):
+        raise ModelError(
+            f"{checkpoint.name} is a {architecture}, which writes no text; it cannot be evaluated."
+        )
+    if any(map(UNMERGED.search, names)):
+        raise ModelError(
+            f"The weights of {checkpoint.name} are those of a LoRA adapter within its base model; merge them (peft's "
+            "merge_and_unload) and give the merged folder."
+        )
     there = {int(found[1]) for name in names if (found := LAYER.search(name))}
     if not there:  # no such files, or names that are not known here
         return
@@ -270,8 +295,37 @@ def check_tensors(checkpoint: Checkpoint) -> None:
         missing += (
             [f"layer {gaps[0]}" if len(gaps) == 1 else f"{len(gaps)} layers, from {gaps[0]}"] if gaps else []
         )
+        _refuse_more_layers(checkpoint.name, names, config, stated)
+    if "num_kv_shared_layers" not in (inner or config):  # there, layers use the keys of others
+        missing += _gaps(names)
     if missing:
         raise ModelError(weights_lack(checkpoint.name, missing))
+
+
+def _refuse_more_layers(name: str, names: Sequence[str], config: Mapping[str, Any], stated: int) -> None:
+    """Refuses weights with more text layers than config.json states: engines leave the rest out without a word."""
+    if not isinstance(config.get("text_config"), Mapping):
+        found = [int(match[1]) for n in names if (match := re.match(r"(?:model\.)?(?:layers|h)\.(\d+)\.", n))]
+        more = config.get("num_nextn_predict_layers")
+        if found and max(found) >= stated + (more if isinstance(more, int) else 0):
+            raise ModelError(
+                f"The weights of {name} have {max(found) + 1} layers, its config.json says {stated} (num_hidden_layers); "
+                "one of the two is of another model."
+            )
+
+
+def _gaps(names: Sequence[str]) -> list[str]:
+    """Tensors that some layers lack, of those that vLLM joins, where others have them."""
+    have = set(names)
+    missing = []
+    for group in FUSED:
+        ends = tuple(f".{part}.weight" for part in group)
+        modules = {name.rpartition(".")[0].rpartition(".")[0] for name in names if name.endswith(ends)}
+        for end in ends:
+            without = [f"{module}{end}" for module in modules if f"{module}{end}" not in have]
+            if len(without) < len(modules):
+                missing += sorted(without)
+    return missing
 
 
 CONTEXT_KEYS = (

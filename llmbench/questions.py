@@ -12,7 +12,7 @@ from llmbench.benchmarks.base import Module, import_module, unique
 from llmbench.config import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
 from llmbench.data import DataSource, Row, read_rows, written
 from llmbench.engine.base import Workload
-from llmbench.errors import DataError
+from llmbench.errors import ConfigError, DataError
 from llmbench.messages import one_line
 from llmbench.models import Checkpoint, settings
 from llmbench.prompts import Asked
@@ -94,15 +94,26 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
 
     Raises:
         DataError: A row cannot be used; the message names it and where it came from.
+        ConfigError: An option of the benchmark's is refused.
     """
     own, told = config.benchmarks[name], one_line
     if own.sealed:  # what went wrong may hold a question
         told = _kind
     try:
-        samples = unique(module.load(rows, own.options, config.seed), name)
+        samples = [_with_text(s) for s in unique(module.load(rows, own.options, config.seed), name)]
+        for sample in prompts.select(name, samples, config):
+            _check_asked(config, name, module, sample, source)
+    except SystemExit as error:
+        raise DataError(
+            f"{name}: {_where(module, error)} ends the program (SystemExit: {error}); mend the module."
+        ) from error
+    except _UnusableError:
+        raise
     except DataError as error:
         said = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
         raise DataError(f"{said} ({source}; rows are counted from 0).") from error
+    except ConfigError:  # of its options
+        raise
     except Exception as error:
         if not isinstance(error, BAD_ROW) and not _is_own(module):
             raise
@@ -110,25 +121,32 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
             f"{name}: the rows of {source} are not as {_where(module, error)} expects them ({told(error)}); "
             "check the file and the module."
         ) from error
-    samples = [_with_text(sample) for sample in samples]
-    for sample in prompts.select(name, samples, config):
-        try:
-            question = module.render(sample)
-            orjson.dumps([sample.id, question, sample.target, module.stored(sample)])
-        except Exception as error:
-            if not isinstance(error, BAD_ROW) and not _is_own(module):
-                raise
-            where = f" in {_where(module, error)}" if _is_own(module) else ""
-            raise DataError(
-                f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({told(error)}); "
-                "mend its row."
-            ) from error
-        if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
-            raise DataError(
-                f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
-                f"model.max_length={config.model.max_length} tokens; mend its row."
-            )
     return samples
+
+
+class _UnusableError(DataError):
+    """A question that cannot be asked."""
+
+
+def _check_asked(config: Config, name: str, module: Module, sample: Sample, source: str) -> None:
+    """Refuses a question that cannot be asked or written down."""
+    told = _kind if config.benchmarks[name].sealed else one_line
+    try:
+        question = module.render(sample)
+        orjson.dumps([sample.id, question, sample.target, module.stored(sample)])
+    except Exception as error:
+        if not isinstance(error, BAD_ROW) and not _is_own(module):
+            raise
+        where = f" in {_where(module, error)}" if _is_own(module) else ""
+        raise _UnusableError(
+            f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({told(error)}); "
+            f"{'mend the module or the row' if _is_own(module) else 'mend its row'}."
+        ) from error
+    if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
+        raise _UnusableError(
+            f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
+            f"model.max_length={config.model.max_length} tokens; mend its row."
+        )
 
 
 def _is_own(module: Module) -> bool:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 from llmbench import chat_template
@@ -37,6 +38,20 @@ class Tokenizer(Protocol):
         """Sentences about what the chat template does with its options, the date and system prompts."""
 
 
+TOKENIZER_FILES = ("tokenizer.*", "tekken.json", "vocab.*", "*.model", "*.tiktoken")
+
+
+def _reason(error: Exception, checkpoint: Checkpoint) -> str:
+    """Why a tokenizer cannot be read, and what to do."""
+    folder = Path(checkpoint.folder) if checkpoint.folder else None
+    if folder is not None and not any(file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)):
+        return f"{folder} holds none of its files; copy tokenizer.json and tokenizer_config.json there"
+    said = first_line(error).rstrip(".:")
+    if isinstance(error, KeyError):
+        said = f"one of its files lacks {said}"
+    return f"{said}; copy tokenizer.json, tokenizer_config.json and config.json again"
+
+
 class HubTokenizer:
     """A transformers tokenizer; `hub` is the library's own object."""
 
@@ -56,7 +71,7 @@ class HubTokenizer:
             if "trust_remote_code" in str(error):
                 raise ModelError(needs_code(checkpoint.name)) from error
             raise ModelError(
-                f"The tokenizer of {checkpoint.name} cannot be read: {first_line(error)}."
+                f"The tokenizer of {checkpoint.name} cannot be read: {_reason(error, checkpoint)}."
             ) from error
         own = getattr(self.hub, "chat_template", None)
         self._templates = chat_template.find(own, checkpoint.folder)
@@ -74,7 +89,7 @@ class HubTokenizer:
         if day is not None and chat_template.is_dated(template):
             template, self._day = chat_template.dated(template, day), day
 
-        def write(turns: list[dict[str, str]]) -> str:
+        def write(turns: list[chat_template.Turn]) -> str:
             text = self.hub.apply_chat_template(
                 turns, chat_template=template, tokenize=False, add_generation_prompt=True, **more
             )

@@ -27,6 +27,12 @@ MISTAKES = [
     (["batch_size=abc"], "'abc' is not a whole number"),
     (["sampling.temperature=warm"], "'warm' is not a number"),
     (["model.trust_remote_code=perhaps"], "'perhaps' is not true or false"),
+    (["model.path="], "model.path= is empty, as with a variable that is not set; type model.path=VALUE"),
+    (["model.hub_id=''"], "type model.hub_id=VALUE, or leave it out"),
+    (["benchmark=math", "benchmarks.math.data_files="], "type benchmarks.math.data_files=VALUE"),
+    (["hydra.run.dir="], "type hydra.run.dir=VALUE"),
+    (["benchmark=null"], "type benchmark=NAME"),
+    (["benchmark=[]"], "type benchmark=NAME"),
     (["benchmark=math", "+benchmarks.math.x=1"], "There is no setting called 'benchmarks.math.x'"),
 ]
 

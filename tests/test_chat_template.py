@@ -119,11 +119,11 @@ def test_a_template_is_found_wherever_a_checkpoint_keeps_it(
 
 
 def test_of_several_templates_without_default_one_must_be_chosen(changed: Changed) -> None:
-    named = [{"name": "rag", "template": PLAIN}, {"name": "tools", "template": "tools"}]
+    named = [{"name": "rag", "template": PLAIN}, {"name": "tools", "template": "tools:" + PLAIN}]
     tokenizer = changed({"chat_template": named})
     with pytest.raises(ModelError, match=r"\(rag, tools\).*model\.chat_template_kwargs\.chat_template=rag"):
         tokenizer.chat(TURNS, {})
-    assert tokenizer.chat(TURNS, {"chat_template": "tools"}) == "tools"
+    assert tokenizer.chat(TURNS, {"chat_template": "tools"}).startswith("tools:")
 
 
 def test_a_model_without_template_says_what_to_use(changed: Changed) -> None:
@@ -138,6 +138,34 @@ def test_a_system_prompt_moves_to_the_question_where_the_template_takes_none(
     tokenizer = changed({"chat_template": template})
     assert "<user>Be brief.\n\n2 + 2?" in tokenizer.chat(TURNS, {})
     assert "takes no system prompt" in tokenizer.remarks({})[0]
+
+
+IN_PARTS = "{% for m in messages %}<{{ m.role }}>{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}<assistant>"
+
+
+def test_a_template_that_reads_lists_of_parts_gets_them(changed: Changed) -> None:
+    read = changed({"chat_template": IN_PARTS})
+    assert read.chat(TURNS, {}) == "<system>Be brief.<user>2 + 2?<assistant>"
+    assert read.remarks({}) == []
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "<user>hello<assistant>",
+        PLAIN.replace("m.content", "m.content | reverse"),
+        NO_SYSTEM.replace("{{ m.content }}", ""),
+    ],
+)
+def test_a_template_without_the_question_is_refused(changed: Changed, template: str) -> None:
+    with pytest.raises(ModelError, match="leaves out the question, or changes it"):
+        changed({"chat_template": template}).chat(TURNS, {})
+
+
+@pytest.mark.parametrize("content", ["7", '[{"name": "default"}]', '["a"]'])
+def test_a_file_without_a_template_that_can_be_read_is_named(changed: Changed, content: str) -> None:
+    with pytest.raises(ModelError, match="holds no chat template that can be read"):
+        changed({"chat_template": None}, {"chat_template.json": f'{{"chat_template": {content}}}'})
 
 
 def test_what_a_template_refuses_is_said_in_one_sentence(changed: Changed) -> None:

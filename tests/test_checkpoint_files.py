@@ -1,6 +1,7 @@
 """What a checkpoint's files must hold, and what is said of those that do not."""
 
 import json
+import shutil
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from llmbench.records import Completion, FinishReason, Outcome, Request, Result,
 from llmbench.summary import summarise, warnings_of
 
 LAYERS = ("model.layers.0.mlp.weight", "model.layers.1.mlp.weight")
+PARTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")
+WHOLE = tuple(f"model.layers.{layer}.{part}.weight" for layer in range(2) for part in PARTS)
 EMBEDDING = "model.embed_tokens.weight"
 
 
@@ -43,6 +46,13 @@ def write(folder: Path, names: Sequence[str], **config: object) -> Checkpoint:
         ((EMBEDDING, *LAYERS), {"model_type": "gemma2"}),  # ties them unless config.json says otherwise
         ((EMBEDDING, *LAYERS, "lm_head.qweight"), {"quantization_config": {"quant_method": "gptq"}}),
         (("one.of.its.own",), {}),
+        ((EMBEDDING, *WHOLE, "lm_head.weight"), {}),
+        ((EMBEDDING, *WHOLE[1:], "lm_head.weight"), {"num_kv_shared_layers": 1}),
+        (
+            (EMBEDDING, *LAYERS, "model.layers.2.mlp.weight", "lm_head.weight"),
+            {"num_nextn_predict_layers": 1},
+        ),
+        ((EMBEDDING, *LAYERS, "vision.layers.7.mlp.weight", "lm_head.weight"), {}),
     ],
 )
 def test_a_checkpoint_with_all_its_tensors_is_taken(
@@ -59,6 +69,16 @@ def test_a_checkpoint_with_all_its_tensors_is_taken(
         ((EMBEDDING, LAYERS[0], "lm_head.weight"), {}, "layer 1"),
         ((EMBEDDING, *LAYERS, "lm_head.weight"), {"num_hidden_layers": 9}, "7 layers, from 2"),
         ((*LAYERS, "lm_head.weight"), {}, "the input embeddings"),
+        ((EMBEDDING, *WHOLE[:-1], "lm_head.weight"), {}, r"lack model.layers.1.mlp.up_proj.weight;"),
+        ((EMBEDDING, *WHOLE[1:], "lm_head.weight"), {}, r"lack model.layers.0.self_attn.q_proj.weight;"),
+        (
+            (EMBEDDING, *WHOLE, "lm_head.weight"),
+            {"num_hidden_layers": 1},
+            "have 2 layers, its config.json says 1",
+        ),
+        ((f"base_model.model.{EMBEDDING}", *LAYERS), {}, "merge_and_unload"),
+        ((EMBEDDING, LAYERS[0], "model.layers.1.mlp.base_layer.weight"), {}, "merge_and_unload"),
+        ((EMBEDDING, *LAYERS), {"architectures": ["LlamaForSequenceClassification"]}, "writes no text"),
     ],
 )
 def test_missing_tensors_are_listed(
@@ -77,6 +97,20 @@ def test_a_trainers_files_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="holds no weights"):
         check_folder(tmp_path)
+
+
+def test_two_sets_of_weights_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, (EMBEDDING,))
+    check_folder(tmp_path)
+    shutil.copy(tmp_path / "model.safetensors", tmp_path / "model-00001-of-00002.safetensors")
+    with pytest.raises(ModelError, match=r"two sets of weights, model\.safetensors and model-00001-of-00002"):
+        check_folder(tmp_path)
+
+
+def test_a_file_of_weights_is_answered_with_its_folder(tmp_path: Path) -> None:
+    write(tmp_path, (EMBEDDING,))
+    with pytest.raises(ModelError, match=f"type model.path={tmp_path},"):
+        check_folder(tmp_path / "model.safetensors")
 
 
 def test_an_adapter_is_known_for_one(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from llmbench.benchmarks import gsm8k
 from llmbench.benchmarks.base import import_module
 from llmbench.cli import compose
 from llmbench.config import BenchmarkConfig
@@ -162,6 +163,61 @@ def test_csv_holds_what_is_written_there(tmp_path: Path) -> None:
     assert [row["answer"] for row in rows] == ["0.50", "None", "True", "123456789012345678901234567890", "7"]
     assert [row["note"] for row in rows] == ["None", None, "1", "2020-01-01", 'say "x"']
     assert rows[4]["question"] == "e, f\ng"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("question,answer,answer\n?,1,2\n", "two columns are called 'answer'"),
+        ('question,answer\na,"1\nb,2\nc,3\n', "unexpected end of data"),
+    ],
+)
+def test_a_csv_that_would_lose_values_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=said):
+        read_rows("gsm8k", local(path), ("question", "answer"))
+
+
+def test_names_of_columns_may_have_space_around_them(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("question, answer\n?,1\n")
+    assert read_rows("gsm8k", local(path), ("question", "answer"))[0] == [{"question": "?", "answer": "1"}]
+
+
+GOLDS = {
+    "so 18\n#### 18": "18", "#### $2,125": "2125", "#### \u22125": "-5", "#### 1e3": "1000", "#### 1 234": "1234", "18.": "18", "#### 1/2": "1/2",
+    "#### 18 apples": None, "#### **5**": None, "#### unknown": None, "#### ": None, "12,5": None, "#### 12,5": None, "#### 5. It is 5": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", GOLDS)
+def test_a_gold_answer_of_gsm8k_is_a_number_or_refused(answer: str) -> None:
+    gold = GOLDS[answer]
+    if gold is None:
+        with pytest.raises(DataError, match="row 0"):
+            gsm8k.load([{"question": "?", "answer": answer}], {}, 0)
+    else:
+        assert gsm8k.load([{"question": "?", "answer": answer}], {}, 0)[0].target == gold
+
+
+def test_numbers_of_single_precision_are_read_as_they_were_written(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    answers = pyarrow.array([0.1, 2.5, None, 123456.0, float("nan")], pyarrow.float32())
+    parquet.write_table(pyarrow.table({"question": ["?"] * 5, "answer": answers}), path)
+    rows, _ = read_rows("gsm8k", local(path), ("question", "answer"))
+    assert [row["answer"] for row in rows] == [0.1, 2.5, None, 123456.0, None]
+
+
+def test_bytes_that_are_no_utf_8_are_refused_where_text_is_needed(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.table({"question": [b"?"], "answer": [b"5\xff"]}), path)
+    rows, _ = read_rows("gsm8k", local(path), ("question", "answer"))
+    assert text_of(rows[0], "question", 0) == "?"
+    with pytest.raises(DataError, match="Row 0 of the data has bytes under 'answer' that are no UTF-8"):
+        text_of(rows[0], "answer", 0)
 
 
 def test_a_row_of_another_width_is_named(tmp_path: Path) -> None:

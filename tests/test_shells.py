@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import llmbench
 from llmbench import clock
 from llmbench.cli import main
 from llmbench.errors import RunError
@@ -116,6 +117,56 @@ def test_a_program_of_hydras_can_grade(tmp_path: Path) -> None:
         tmp_path,
     )
     assert done.stdout.strip() == "1.0 script", done.stderr
+
+
+def test_within_a_program_of_hydras_its_own_hydra_stays(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "theirs.yaml").write_text("a: 1\n")
+    script = f"""
+import hydra, llmbench
+from llmbench import cli
+with hydra.initialize_config_dir({str(tmp_path / "conf")!r}, version_base=None):
+    assert llmbench.grade("math", {{"answer": "5"}}, r"\\boxed{{5}}").value == 1
+    assert hydra.compose("theirs", ["a=2"]).a == 2
+    assert cli.main(["engine=fake", "limit=1", "report=false"]) == 0
+    assert hydra.compose("theirs", ["a=3"]).a == 3
+print("composed")
+"""
+    done = python(script, tmp_path)
+    assert done.stdout.endswith("composed\n"), done.stderr
+
+
+def test_threads_grade_side_by_side_and_run_one_after_another(tmp_path: Path) -> None:
+    script = """
+import threading, llmbench
+from llmbench import cli
+found, statuses = [], []
+def grade(n): found.append(llmbench.grade("math", {"answer": str(n)}, rf"\\boxed{{{n}}}").value)
+def run(n): statuses.append(cli.main(["engine=fake", "limit=1", "report=false", f"hydra.run.dir=run{n}"]))
+for work in (grade, run):
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+print(found, 0 in statuses, set(statuses) <= {0, 1})
+"""
+    done = python(script, tmp_path)
+    assert done.stdout.endswith(f"{[1.0] * 6} True True\n"), done.stderr
+    if "Another thread" not in done.stderr:  # all of them had their turn
+        assert all((tmp_path / f"run{n}" / "summary.json").is_file() for n in range(6))
+
+
+def test_the_library_says_what_it_takes() -> None:
+    for row, text in (
+        ({"answer": "5"}, None),
+        ({"answer": "5"}, b"5"),
+        (None, "5"),
+        ([("answer", "5")], "5"),
+    ):
+        with pytest.raises(TypeError, match="takes a row of the data as a mapping and the model's text"):
+            llmbench.grade("math", row, text)  # type: ignore[arg-type]
+    for path in (None, 5, b"x"):
+        with pytest.raises(TypeError, match="takes the path of a run's folder"):
+            llmbench.load_run(path)  # type: ignore[arg-type]
 
 
 def test_the_first_ctrl_c_is_answered_at_once() -> None:

@@ -14,7 +14,7 @@ from llmbench.benchmarks import gsm8k
 from llmbench.benchmarks.base import check_options
 from llmbench.config import suggest
 from llmbench.data import Row, check_text, text_of
-from llmbench.errors import ConfigError
+from llmbench.errors import ConfigError, DataError
 from llmbench.records import Sample
 
 COLUMNS: tuple[str, ...] = ("question", "answer", "level")
@@ -108,14 +108,20 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
     """Samples named by level and place.
 
     Raises:
-        DataError: A row has no question or no answer.
+        DataError: A row has no question, or no number as its answer.
     """
     return [_sample(row, index) for index, row in enumerate(rows)]
 
 
 def _sample(row: Row, index: int) -> Sample:
     check_text(row, "question", index)
-    return Sample(f"{row.get('level', 'own')}-{index:03d}", row, text_of(row, "answer", index))
+    answer = text_of(row, "answer", index)
+    gold = gsm8k.number(answer)
+    if gold is None:
+        raise DataError(
+            f"arithmetic: the answer of row {index}, {answer[:40]!r}, is no number; mend the row."
+        )
+    return Sample(f"{row.get('level', 'own')}-{index:03d}", row, gold)
 
 
 def worked(sample: Sample) -> str:

@@ -8,6 +8,7 @@ Protocol: zero-shot unless `fewshot` is set; the stated number, else the last nu
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from llmbench import answers
@@ -25,7 +26,7 @@ def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sam
     """Samples named by their place in the data set.
 
     Raises:
-        DataError: A row's answer has no `####`.
+        DataError: A row's answer has no `####`, or no number behind it.
     """
     check_options("gsm8k", options, {})
     return [_sample(row, index) for index, row in enumerate(rows)]
@@ -38,9 +39,25 @@ def _sample(row: Row, index: int) -> Sample:
 
 def _gold(answer: str, index: int) -> str:
     _, mark, gold = answer.rpartition("####")
-    if not mark and not re.fullmatch(r"-?[\d,.]+", gold.strip()):
+    if not mark and number(gold) is None:
         raise DataError(f"gsm8k: the answer of row {index} has no '####' before its number.")
-    return gold.strip().replace(",", "")
+    if (found := number(gold)) is None:
+        raise DataError(
+            f"gsm8k: the gold answer of row {index}, {gold.strip()[:40]!r}, is no number; mend the row."
+        )
+    return found
+
+
+def number(gold: str) -> str | None:
+    """A gold answer that is a number, without a currency sign and commas between thousands; None for anything else."""
+    plain = gold.strip().replace("\u2212", "-").replace("$", "").removesuffix(".")
+    plain = re.sub(r"(?<=\d)[, ](?=\d{3}(?!\d))", "", plain)
+    is_number = re.fullmatch(
+        r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,2}|\s*/\s*\d+)?%?", plain, re.IGNORECASE | re.ASCII
+    )
+    if is_number is None:
+        return None
+    return format(Decimal(plain), "f") if "e" in plain.lower() else plain
 
 
 def render(sample: Sample) -> str:
@@ -57,7 +74,7 @@ def worked(sample: Sample) -> str:
 def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
     """The stated number, or the last one of a complete text."""
     find = answers.number_answer if complete else answers.stated_number
-    return find(text, render(sample))
+    return find(text, str(sample.fields.get("question", "")))  # journals of before have none
 
 
 def equal(sample: Sample, answer: str) -> bool:
@@ -66,5 +83,5 @@ def equal(sample: Sample, answer: str) -> bool:
 
 
 def stored(sample: Sample) -> dict[str, Any]:
-    """What results are grouped by: the level, where the data has one."""
-    return {"level": sample.fields["level"]} if "level" in sample.fields else {}
+    """What results are grouped by, the level, where the data has one; and the question, which tells which unit counts."""
+    return {name: sample.fields[name] for name in ("level", "question") if name in sample.fields}
