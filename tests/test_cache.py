@@ -22,6 +22,7 @@ from llmbench.export.tables import rows
 from llmbench.records import Outcome, Request, Result
 from llmbench.report import write_many
 from llmbench.runs import list_runs
+from llmbench.startup import Took
 from llmbench.store import load_run, read_journal
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
@@ -158,10 +159,10 @@ def test_every_reader_of_a_run_without_times_copes(
 def test_nothing_is_learnt_from_a_run_with_hits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learnt: list[int] = []
 
-    def learn(_: FakeEngine, outputs: list[int], load_s: float, generate_s: float) -> None:
-        assert load_s >= 0
-        assert generate_s >= 0
-        learnt.append(len(outputs))
+    def learn(_: FakeEngine, took: Took) -> None:
+        assert took.load_s >= 0
+        assert took.generate_s >= 0
+        learnt.append(len(took.outputs))
 
     monkeypatch.setattr(FakeEngine, "learn", learn)
     run(tmp_path / "1", Model())

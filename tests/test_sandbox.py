@@ -5,13 +5,14 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llmbench import sandbox
 from llmbench.errors import ConfigError
-from llmbench.sandbox import Box, Limits, Program, Ran, Status, box, start
+from llmbench.sandbox import Box, Limits, Program, Ran, Status, start
 from llmbench.sandbox.inside.values import decode, encode
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
@@ -152,7 +153,7 @@ def test_cpu_time_of_a_process_with_any_name_counts() -> None:
         "        ctypes.CDLL(None).prctl(15, b'\\xff) Z', 0, 0, 0)\n        while True: pass\ntime.sleep(9)"
     )
     with Box(TIGHT) as opened:
-        ran = opened.run(Program(code), box.tighter(TIGHT, idle_s=20))
+        ran = opened.run(Program(code), replace(TIGHT, idle_s=20))
     assert (ran.status, "all its processes" in ran.why) == (Status.TIME_LIMIT, True), ran
 
 

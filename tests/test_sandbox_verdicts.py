@@ -2,13 +2,14 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
 from llmbench.benchmarks import humaneval, programs
 from llmbench.benchmarks.programs import Verdict
 from llmbench.records import Sample
-from llmbench.sandbox import Box, Limits, Program, Status, box, start
+from llmbench.sandbox import Box, Limits, Program, Status, start
 from llmbench.sandbox.box import BrokenBoxError
 from llmbench.sandbox.inside.values import Unknown, dumps, loads
 from tests.test_humaneval import ROW
@@ -196,7 +197,7 @@ def test_the_time_of_all_processes_counts(case: str) -> None:
 def test_children_that_are_waited_for_count_once() -> None:
     code = f"{BURN}for _ in range(40):\n    if not os.fork():\n        burn(0.02)\n        os._exit(0)\n    os.wait()\nprint(sum(os.times()[:4]))"
     with Box(LIMITS) as opened:
-        ran = opened.run(Program(code), box.tighter(LIMITS, cpu_s=20))
+        ran = opened.run(Program(code), replace(LIMITS, cpu_s=20))
     assert ran.cpu_s is not None
     assert 0.75 < ran.cpu_s / float(ran.output) < 1.5, ran
 

@@ -6,14 +6,12 @@
 import atexit
 import contextlib
 import json
-import math
 import os
 import select
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -239,13 +237,3 @@ def check() -> None:
 def printable(text: str) -> str:
     """A line that can be written down anywhere: lone surrogates and control characters become question marks."""
     return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def seconds(value: float | None) -> str:
-    """For explanations."""
-    return "" if value is None or math.isnan(value) else f"{value:.2f} s"
-
-
-def tighter(limits: Limits, **changes: Any) -> Limits:  # noqa: ANN401 - fields of Limits
-    """The limits with changes."""
-    return replace(limits, **changes)
