@@ -71,10 +71,13 @@ class Box:
 
     def _run(self, program: Program, limits: Limits) -> Ran:
         """Runs it, in a new sandbox again where the first one broke. What breaks two that work otherwise is the program's own failure."""
-        for _ in range(2):
+        for attempt in range(2):
             unused, self._began = not self._ready, False
             try:
-                return self._asked(program, limits)
+                ran = self._asked(program, limits)
+                if ran.status is not Status.REFUSED or attempt:
+                    return ran
+                continue  # a program before it may have left it full
             except BrokenBoxError as error:
                 why = str(error)
                 self._restart()

@@ -38,8 +38,8 @@ def become(job: Job, files: Mapping[int, int]) -> None:
         os.dup2(nothing, 2)
         os.closerange(3, SAID)
         os.closerange(GO + 1, 256)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _limit(job)
         _open_streams()
         itself = os.getpid()

@@ -67,11 +67,19 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
         _may_be_seen(yes=False)
         for pipe in (go_job, out_job, said_job):
             os.close(pipe)
+        for pipe in (
+            out,
+            said,
+            go,
+        ):  # the job may open its ends anew, the other way round, and take or fill what is in them
+            os.set_blocking(pipe, False)
 
         def give() -> None:
             say({"loaded": True})
             _write(arguments.fileno(), json.loads(sys.stdin.readline())["arguments"].encode())
-            with contextlib.suppress(BrokenPipeError):  # it may have closed its end
+            with contextlib.suppress(
+                BrokenPipeError, BlockingIOError
+            ):  # it may have closed its end, or filled it
                 os.write(go, b"2")
 
         os.write(go, b"1")

@@ -10,6 +10,8 @@ from .cpu_time import CpuTime
 
 PATIENCE_S = 5.0
 FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - the box's own, all that a job can write to
+OWN_INODES = 3
+"""The folder itself, and the two files without a name from which a job reads its input and its arguments."""
 MOST_LEFT = 200
 """Files and folders that are removed; of more, and of more than this deep ones, a new box rids itself faster."""
 
@@ -59,11 +61,17 @@ def end(cpu: CpuTime, *, boxed: bool) -> bool:
 
 
 def clean() -> bool:
-    """Empties the folders that jobs write to; whether they are as they were."""
+    """Empties the folders that jobs write to; whether they are as they were, without files that sockets still hold."""
     try:
-        return all(_empty(folder) for folder in FOLDERS if os.path.isdir(folder))  # noqa: PTH112
+        there = [folder for folder in FOLDERS if os.path.isdir(folder)]  # noqa: PTH112
+        return all(map(_empty, there)) and all(_inodes(folder) <= OWN_INODES for folder in there)
     except (OSError, RecursionError):
         return False
+
+
+def _inodes(folder: str) -> int:
+    about = os.statvfs(folder)
+    return about.f_files - about.f_ffree
 
 
 def _empty(folder: str) -> bool:

@@ -11,7 +11,7 @@ import re
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import Any
 
 MOST_VALUES, MOST_DEPTH = 1 << 21, 100
@@ -21,7 +21,7 @@ MOST_BITS, MOST_EXPONENT = 1 << 20, 10_000
 memory or takes long to reduce."""
 MOST_BRACKETS = 4 * MOST_DEPTH
 """How deep a value's JSON may be nested: each level of a value takes at most three."""
-MOST_COMPARISONS = 1 << 28
+MOST_COMPARISONS = 1 << 27
 """Of members of sets and keys of dicts with one another, if all had hashes that collide: seconds of work."""
 _Room = Iterator[None]
 
@@ -60,13 +60,16 @@ def json_of(text: str) -> Any:  # noqa: ANN401 - any JSON
     Raises:
         ValueError: It is no JSON, or nested too deep.
     """
-    if text.count("[") + text.count("{") > MOST_BRACKETS:
-        depth = 0
-        for found in re.finditer(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', text, re.DOTALL):
-            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
-            if depth > MOST_BRACKETS:
-                raise ValueError(f"JSON nested deeper than {MOST_BRACKETS} levels")
+    if text.count("[") + text.count("{") > MOST_BRACKETS and _is_deep(text):
+        raise ValueError(f"JSON nested deeper than {MOST_BRACKETS} levels")
     return json.loads(text)
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets outside of strings are nested too deep."""
+    outside = re.sub(r'"[^"]*"?', "", text.replace("\\\\", "").replace('\\"', ""))
+    steps = map({"[": 1, "{": 1}.get, re.sub(r"[^][{}]+", "", outside), repeat(-1))
+    return any(depth > MOST_BRACKETS for depth in accumulate(steps))
 
 
 def encode(value: object) -> Any:  # noqa: ANN401 - any JSON

@@ -42,9 +42,9 @@ def watch(
             list(open_pipes), [], [], _wait_s(look, closed=not open_pipes, ended=code is not None)
         )
         for pipe in ready:
-            data = os.read(pipe, 1 << 16)
-            read[pipe] += data
-            if not data:
+            data = _read(pipe)
+            read[pipe] += data or b""
+            if data == b"":
                 open_pipes.discard(pipe)
         if load_s is None and "call" in job and read[said].startswith(LOADED):
             load_s = cpu.look(processes.of_job(boxed=boxed))
@@ -57,7 +57,9 @@ def watch(
             break  # pipes that a job's own children hold open do not count
         if code is None:
             code = _reap(child, cpu)
-        if code is None and time.monotonic() >= look:  # not for each piece of output: it reads all of /proc
+        if (
+            time.monotonic() >= look
+        ):  # also when the first process has ended and others write on; not for each piece of output: it reads all of /proc
             over = over or _past(job, child, time.monotonic() - began, (cpu, idle, memory), boxed=boxed)
             look = time.monotonic() + until_next_look()
     none_left = processes.end(cpu, boxed=boxed)
@@ -74,6 +76,14 @@ def watch(
     )
     took = {"cpu_s": cpu_s, "load_s": load_s, "wall_s": time.monotonic() - began}
     return {**finding, **took, "clean": none_left and (not boxed or processes.clean())}
+
+
+def _read(pipe: int) -> bytes | None:
+    """What is in a pipe, nothing at its end; None where somebody else took it first."""
+    try:
+        return os.read(pipe, 1 << 16)
+    except BlockingIOError:
+        return None
 
 
 def _wait_s(look: float, *, closed: bool, ended: bool) -> float:
