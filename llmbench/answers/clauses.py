@@ -17,10 +17,10 @@ _CLAUSAL = (
     r"|when(?:ever)?|once|(?:note|notice|recall|observe)\s+that|where(?!as)|because|since|if|unless|provided|given|such\s+that|(?:that\s+is|i\.e)(?=[^$=]*\bof\b)|(?<=,\s)as(?!\s+(?:well|an?)\b)|(?<=\$\s)as(?=\s\$)"
 )
 _PHRASAL = (
-    r"for\s+(?:all|any|every|each|some|real|(?:positive\s+|non-?negative\s+)?integers?|\$)|with(?![^.]*\sbeing\s)|inside|outside|within|upon|on\s+divi\w+|compared"
+    r"(?:instead|in\s+place)\s+of|rather\s+than|including|excluding|twice\s+the|in\s+contrast\s+to|for\s+(?:all|any|every|each|some|real|(?:positive\s+|non-?negative\s+)?integers?|\$)|with(?![^.]*\sbeing\s)|inside|outside|within|upon|on\s+divi\w+|compared"
     r"|(?:when\s+)?divided\s+by(?=\s)|(?:in|on|over)\s+(?:the|this|that|our)\s+(?:\w+\s+)?(?:interval|range|set|domain|region|circle|disk|square|plane|given)"
     r"|(?:attained|achieved|reached|occurring|obtained|taken|assumed)\b|at\s+(?:the\s+\w+|\$|[a-z]\s*=)|(?:due|thanks)\s+to|using|by\s+(?:the\b|[A-Z][a-z])"
-    r"|between|among|(?:in|after|during|per|every)\s+\d+|(?:on|over)\s+\d+(?=\s+[a-z])|to\s+(?!(?:the|be|her|his|its|their|our|your|each|all|both)\b)[a-z]{3,}\s"
+    r"|between|among|(?:after|during|per|every)\s+\d+|in\s+(?:\d+(?=\s+[a-z])|\d{4})|(?:on|over)\s+\d+(?=\s+[a-z])|to\s+(?!(?:the|be|her|his|its|their|our|your|each|all|both)\b)[a-z]{3,}\s"
 )
 _PREDICATE = r"(?:is|are)\s+(?:the|an?|our)\s+[a-z]|is\s+divisible\b|divides\b|works\b|satisfies\b"
 _JOINT = re.compile(

@@ -19,6 +19,7 @@ _TURNS = re.compile(
 _RECONSIDERS = re.compile(
     r"\W*(?:but\s+)?(?:wait|hmm+|hold\s+on|oops|on\s+second\s+thought)\b", re.IGNORECASE
 )
+_INTERJECTIONS = re.compile(r"\W*(?:(?:oh|wait|hm+|hold\s+on|oops|no|actually)\b\W*)+", re.IGNORECASE)
 _BOXED = re.compile(r"\\(?:boxed|fbox)\b")
 _SENTENCE = re.compile(r"(?:[^.!?…\n]|[.!?…](?!\s))*(?:[.!?…]+\s*|\n|\Z)")
 
@@ -33,6 +34,9 @@ def without_hedges(text: str) -> str:
     kept = []
     for place, part in enumerate(parts):
         following = next((later for later in parts[place + 1 : place + 3] if later.strip()), "")
+        if _INTERJECTIONS.fullmatch(part):
+            kept.append(part)  # states nothing, and shows that a box before it is in doubt
+            continue
         is_turned = (place < last or _TURNS.match(following)) and not _BOXED.search(part)
         kept.append("\n" if is_turned or _is_hedged(part) else part)
     return "".join(kept)

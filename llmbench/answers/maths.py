@@ -15,7 +15,7 @@ sentence ("The answer is 3!"); "3!." is a factorial. What follows ";" or "so" at
 
 A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is no answer:
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
-behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text takes back, corrects or
+behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text takes back, corrects, doubts or
 supposes gives way to what it states behind it, or to the box before it (`retractions.py`). Remarks and checks behind the answer do not count. Refusals and denials are no closing sentence
 (`closing.py`); of a closing sentence the main clause counts, not the condition, place or reason behind it (`clauses.py`). Nothing is evaluated here.
 
@@ -44,10 +44,19 @@ from llmbench.answers.formulas import (
     plain,
     whole,
 )
-from llmbench.answers.retractions import is_corrected, is_supposition, without_remarks
+from llmbench.answers.retractions import (
+    denies_value,
+    is_corrected,
+    is_doubted,
+    is_doubted_where_cut,
+    is_drawn,
+    is_supposition,
+    without_remarks,
+)
 from llmbench.answers.spoken import in_symbols
 from llmbench.answers.stated import Box, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
+from llmbench.equivalence.words import FRACTION
 
 MAX_WORDS = 4
 """A stated answer in plain words is at most this long; more is prose."""
@@ -102,6 +111,13 @@ _ENDS_IN_NUMBER = re.compile(
 )
 
 
+_FRACTION = re.compile(
+    rf"(?:\b(?:is|are|be|equals)\s+|^)(?:(?:exactly|therefore|thus|simply|just|then)\s+)*\**(?P<words>{FRACTION})\**[\s.!*]*$",
+    re.IGNORECASE,
+)
+"""A fraction in words at a sentence's end."""
+
+
 def math_answer(text: str, *, complete: bool = True) -> str | None:
     """The stated answer as it was written, or None; the module's table gives the order.
 
@@ -139,10 +155,32 @@ def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
         later = behind_box(text, found[-1], complete=complete)
         if later or not kept:
             return later
+    if kept and kept[-1] == found[-1]:
+        if not complete and is_broken_off(text, kept[-1]):
+            return _last_stated(text, kept[-1].end, complete=False)
+        if complete and (later := _corrected(text, kept[-1])):
+            return later
     box = last_boxed(text, kept)
     if box and (complete or not is_cut(text, box)):
         return box.content
     return _last_stated(text, 0, complete=complete)
+
+
+def is_broken_off(text: str, box: Box) -> bool:
+    """Whether a text was cut off while it corrected its box."""
+    return is_corrected(text, box.end) or is_doubted_where_cut(text, box.end)
+
+
+def _corrected(text: str, box: Box) -> str | None:
+    """The answer that a text states or concludes behind a box that it doubts."""
+    is_denied = denies_value(text, box.end, box.bare)
+    if not is_denied and not is_doubted(text, box.end):
+        return None
+    stated = _last_stated(text, box.end, complete=True)
+    closing = sentences(text[box.end :][-TAIL:])[-1:]
+    return stated or (
+        behind_box(text, box, complete=True) if is_denied or any(map(is_drawn, closing)) else None
+    )
 
 
 def behind_box(text: str, box: Box, *, complete: bool) -> str | None:
@@ -246,6 +284,8 @@ def _concluding(clause: str) -> str | None:
 def _closing_value(sentence: str) -> str | None:
     if "$" not in sentence.replace("\\$", ""):
         sentence = sentence.replace("\\$", "")
+    if fraction := _FRACTION.search(sentence):
+        return fraction["words"]
     if named := _NAMED.search(sentence):
         words = next(group for group in named.groups() if group)
         return None if _NOT_ANSWERS.search(words) else words

@@ -76,6 +76,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"\\operatorname\*?\s*\{\s*(" + _FUNCTIONS + r")\s*\}", r"\\\1 "),
         (r"\\(?:textbf|textit|textrm|textnormal|textsf|texttt|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox|operatorname\*?|emph|bold|boldsymbol|bm)\s*\{", r"\\text{"),
         (r"\\text\s*\{\s*\}", ""),
+        (r"(?<=[\d})])((?:\\[,;:! ]|[\s~])*)\\text\{\s*(?:min|(sec))\.?\s*\}(?!\s*[\\({^_A-Za-z])", lambda match: rf"{match[1]}\text{{ {'seconds' if match[2] else 'minutes'} }}"),
         (r"\\text\{\s*(" + _FUNCTIONS + r")\s*\}", r"\\\1 "),
         (r"\\(?:lbrace|lcurly)(?![A-Za-z])", r"\\{"),
         (r"\\(?:rbrace|rcurly)(?![A-Za-z])", r"\\}"),

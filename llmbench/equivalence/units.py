@@ -163,6 +163,7 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
         and not re.search(r",\s*\\text", text[leading.end() :])  # one of several labels
     ):
         text = text[leading.end() :].strip()
+        units |= {name for name in _known(leading["words"]) if not name.startswith("unit:")}
     return text, frozenset(units)
 
 

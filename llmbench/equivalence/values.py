@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from llmbench.equivalence.rational import rational
 from llmbench.equivalence.symbolic import rounds_to, same_expression
-from llmbench.equivalence.words import is_text, numeral, same_text
+from llmbench.equivalence.words import fraction, is_text, numeral, same_text
 
 _ROUNDED_PLACES = 6
 SCALES = {
@@ -48,9 +48,13 @@ def _value(text: str) -> Fraction | None:
 def _same_words(one: str, other: str) -> bool:
     if same_text(one, other):
         return True
-    number = numeral(one) or numeral(other)
-    plain = other if numeral(one) else one
-    return number is not None and _value(plain) is not None and _value(plain) == Fraction(number)
+    values = [_in_words(text) if (value := _value(text)) is None else value for text in (one, other)]
+    return values[0] is not None and values[0] == values[1]
+
+
+def _in_words(text: str) -> Fraction | None:
+    number = numeral(text)
+    return fraction(text) if number is None else Fraction(number)
 
 
 _DECIMAL = re.compile(r"-?\d*\.\d+(?:\s*\\dots)?")

@@ -2,6 +2,7 @@ r"""Answers that are words: names, directions, "even", a choice's letter."""
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 
 from llmbench.equivalence.latex import fold
 
@@ -132,6 +133,26 @@ def numeral(text: str) -> str | None:
         case words:
             below = _below_hundred(words)
             return None if below is None else str(below)
+
+
+_PARTS = {
+    **dict.fromkeys(("half", "halves"), 2),
+    **{part + ending: value for value, part in enumerate(["third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"], start=3) for ending in ("", "s")},
+    **{part + ending: value for value, part in ((4, "quarter"), (16, "sixteenth"), (20, "twentieth"), (100, "hundredth"), (1000, "thousandth")) for ending in ("", "s")},
+}  # fmt: skip
+_COUNT = "|".join(_NUMERALS)
+FRACTION = rf"(?:(?:(?:an?|{_COUNT})[\s-]+)(?:{'|'.join(sorted(_PARTS, key=len, reverse=True))})|half)\b"
+"""The pattern of a fraction in words: "a half", "two-thirds"."""
+_FRACTION = re.compile(FRACTION, re.IGNORECASE)
+
+
+def fraction(text: str) -> Fraction | None:
+    """The number that a fraction in words names."""
+    plain = _COMMANDS.sub(r"\1", text).strip(" .")
+    if not _FRACTION.fullmatch(plain):
+        return None
+    *counts, part = re.split(r"[\s-]+", plain.lower())
+    return Fraction(_NUMERALS.get(counts[-1], 1) if counts else 1, _PARTS[part])
 
 
 def _below_hundred(words: Sequence[str]) -> int | None:
