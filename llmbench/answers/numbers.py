@@ -57,7 +57,7 @@ def number_answer(text: str, question: str = "") -> str | None:
     The question says which of two units counts where the text gives both.
     """
     text = restated(merged(prepare(text)), question)
-    return _stated(text) or (None if refuses(text) else last_number(text))
+    return _stated(text) or (None if refuses(text) else last_number(text, question))
 
 
 def stated_number(text: str, question: str = "") -> str | None:
