@@ -10,7 +10,7 @@ r"""The letter of a multiple-choice answer in a model's text.
 | weak | the last line is a choice's own text; the closing sentence names one letter, set off or as what is true or fits | `Thus, the product is (C).`, `Only C is consistent with the data.`, `5 eV → C` |
 
 The last strong statement wins, wherever weaker ones stand; a weak one behind it wins only where the model takes something
-back in between ("Wait", "mistake"). Among weak ones the higher row wins, then the later statement. Tiers below the first
+back in between ("Wait", "mistake", "Scratch that, C"). Among weak ones the higher row wins, then the later statement. Tiers below the first
 need a complete text, but for "I choose", which is as good as a cue. Of a long text the last 25,000 characters are read. A letter or text at the very end of an incomplete text is
 no statement: "The answer is B" may have become "Benzene".
 
@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from llmbench.answers import languages
 from llmbench.answers.boxed import last_boxed
 from llmbench.answers.closing_letters import DENIAL, closing_letter
+from llmbench.answers.corrections import CORRECTS
 from llmbench.answers.letters import Reader, plain
 from llmbench.answers.stated import boxes, cues, is_retracted
 from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
@@ -137,8 +138,19 @@ _CONCLUDE = re.compile(
     re.IGNORECASE,
 )
 _TAKES_BACK = re.compile(
-    r"\b(?:wait|actually|correction|mistake|mistaken|however|hmm|reconsider\w*|sorry|on second thought|let me re|should instead|instead)\b",
+    rf"\b(?:wait|actually|correction|mistake|mistaken|however|hmm|reconsider\w*|sorry|on second thought|let me re|should instead|instead)\b|{CORRECTS.pattern}",
     re.IGNORECASE,
+)
+_INSTEAD = re.compile(
+    r"(?:\b(?:sorry|oops|no|nope|wait|hmm+|edit|correction|update|(?:scratch|strike)\s+that|on\s+second\s+thought)\s*[,:.;—–!-]+\s*"
+    r"|\b(?:mean|meant|(?:change|correct|revise|update)\s+(?:that|this|it|my\s+\w+|the\s+answer)\s+to|(?:it|this|that)(?:['’]s|\s+is)|make\s+(?:that|it))\s+"
+    r"|\b(?:matches|fits|corresponds\s+to|agrees\s+with|i\.e\.,?|is|that['’]s)\s+(?=(?:option\s+|choice\s+)?\(?[A-Z]\)?[.!]*\s*(?:$|\n)))"
+    r"(?!(?:it|I|not)\b)",
+    re.IGNORECASE,
+)
+"""What leads to another letter once an answer is taken back: "Sorry, I meant C", "Edit: C", "which matches C"."""
+_EITHER_CASE = re.compile(
+    r"[^.!?\n]{0,40}?(?<![A-Za-z])(?P<one>[A-Z])\)?\s+(?:if|when|for|in)\b[^.!?\n]{0,120}?[\s,;(](?P<other>(?!(?P=one))[A-Z])\)?\s+(?:otherwise|if|when|for|in|else)\b"
 )
 _DENIED_INSIDE = re.compile(r"\b(?:not|never|cannot)\b|n['’]t", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(r"(?:\b(?:not|never|cannot)|n't)\s+(?:\w+\s+)?$", re.IGNORECASE)
@@ -188,8 +200,21 @@ def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
         weak = _weak(plain_text, reader, 0, limited, complete=complete)
         return weak.letter if weak else None
     taken_back = _TAKES_BACK.search(plain_text, strong.position)
-    weak = _weak(plain_text, reader, taken_back.start(), [], complete=complete) if taken_back else None
+    if taken_back is None:
+        return strong.letter
+    weak = _weak(plain_text, reader, taken_back.start(), [], complete=complete)
+    weak = weak or (_instead(plain_text, reader, taken_back) if complete else None)
     return weak.letter if weak else strong.letter
+
+
+def _instead(text: str, reader: Reader, taken_back: re.Match[str]) -> Statement | None:
+    """The letter that replaces the one taken back."""
+    for match in _last(_INSTEAD, text, taken_back.start()):
+        read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=True)
+        if read and not is_supposed(text, match.start(), match.end()):
+            return Statement(match.end(), read.letter)
+    letter = closing_letter(text[taken_back.end() :].lstrip(" ,:"), reader.letters)
+    return Statement(len(text), letter) if letter else None
 
 
 def _strong(text: str, reader: Reader) -> Iterator[Statement]:
@@ -200,7 +225,9 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
         if _INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or _LISTS_OPTIONS.fullmatch(cue.gap):
             continue
         read = reader.after(cue.rest) or reader.own_text(cue.rest)
-        if read:
+        if read and _EITHER_CASE.match(cue.rest):
+            yield Statement(cue.end, None, limited=True)
+        elif read:
             yield Statement(cue.end, read.letter, is_limited(text, cue.start, cue.end))
     for pattern in (
         _OPTION_IS,

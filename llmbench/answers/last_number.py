@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from llmbench.answers.closing import CLOSERS, TAIL, affirmed, without_aside
+from llmbench.answers.main_value import is_unclear, main_part, of_asked_unit
 from llmbench.answers.quantities import NUMBER, PREPOSITION, is_listed
 from llmbench.answers.text import sentences
 from llmbench.answers.written import (
@@ -40,16 +41,24 @@ def _equated(sentence: str) -> str | None:
     )
 
 
-def last_number(text: str) -> str | None:
+def last_number(text: str, question: str = "") -> str | None:
     """The number of the last sentence that has one and says more than a courtesy; None where that is no value of its own."""
     for written in reversed(sentences(LIST_NUMBER.sub(" ", simplified(_unchecked(text[-TAIL:]))))):
         if CLOSERS.search(written) or (written.rstrip().endswith("?") and re.search(r"\d", written)):
             continue
         if (said := affirmed(written)) != written and not re.search(r"\d", said):
             return None
-        sentence = _main(_conclusion(without_aside(said)))
-        if re.search(r"\d", sentence):
-            return _concluded(sentence)
+        whole = _main(_conclusion(without_aside(said)))
+        if re.search(r"\d", whole):
+            if (
+                found := None
+                if "=" in whole
+                else of_asked_unit(numbers_of(whole.replace("**", "")), question)
+            ):
+                return found.written
+            sentence = main_part(whole)
+            return None if sentence == whole and is_unclear(whole) else _concluded(sentence)
+        sentence = whole
         if number := _worded(sentence):
             return number
     return None
@@ -88,7 +97,7 @@ def _is_price_of(last: Number, others: Sequence[Number]) -> bool:
 
 
 _CHECK = re.compile(
-    r"^[^\w\n]*_*(?:(?:to|let['’]?s|let\s+me|we|quick|double|sanity)[\s-]+){0,2}(?:verif\w+|check\w*)\b[^\n:]{0,40}(?::|\*\*|$)",
+    r"^[^\w\n]*(?:breakdown|note|remark)\b[^\n:]{0,20}:|^[^\w\n]*_*(?:(?:to|let['’]?s|let\s+me|we|quick|double|sanity)[\s-]+){0,2}(?:verif\w+|check\w*)\b[^\n:]{0,40}(?::|\*\*|$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _CONCLUDING = re.compile(r"\b(?:so|thus|therefore|hence|answer|total)\b", re.IGNORECASE)

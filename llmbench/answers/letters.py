@@ -174,6 +174,8 @@ class Reader:
                 return self._single(letter, behind)
             if _SEVERAL.match(behind):
                 return Read(None)
+            if self._goes_with(letter, behind.strip(" ()")):
+                return Read(letter)  # "C (7 eV)"
         return self.own_text(content)
 
     def own_text(self, rest: str) -> Read | None:

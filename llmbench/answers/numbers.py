@@ -12,6 +12,7 @@ that the question names counts, else the first. What comes back is the number as
 currency and percent signs: "70,000", "-7", "3/4", "5.00". Numbers inside words ("x2"), list numbers ("2.") and step numbers
 ("Step 3") are not looked at. Rule 2 is the "flexible extraction" of other harnesses, less what is seldom
 the answer: courtesies, denials, refusals, asides, checks, "after 3 days", "of the 20" (`closing.py`, `last_number.py`); number words count.
+A statement that the text corrects ("Wait, I forgot the cost.") gives way to another number concluded behind it (`corrections.py`).
 `stated_number` leaves rule 2 out, and statements that reach the text's very end; use that for texts that were cut off.
 
 Behind a cue or in a box an unevaluated expression, a range, a list or an alternative comes back whole ("18 + 2", "16 or 18",
@@ -24,12 +25,14 @@ multiplied out ("18 million", "70k", "18 dozen"), and operations in words are re
 import re
 
 from llmbench.answers.boxed import last_boxed
-from llmbench.answers.closing import refuses
+from llmbench.answers.closing import TAIL, refuses
+from llmbench.answers.corrections import corrected_part
 from llmbench.answers.last_number import last_number
 from llmbench.answers.quantities import PREPOSITION, merged, restated
 from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.answers.written import VALUE, named, numbers_of, several, simplified
+from llmbench.equivalence import number_equal
 from llmbench.equivalence.latex import clean
 from llmbench.equivalence.rational import rational
 from llmbench.equivalence.units import split_unit
@@ -54,7 +57,7 @@ def number_answer(text: str, question: str = "") -> str | None:
     The question says which of two units counts where the text gives both.
     """
     text = restated(merged(prepare(text)), question)
-    return _stated(text) or (None if refuses(text) else last_number(text))
+    return _stated(text) or (None if refuses(text) else last_number(text, question))
 
 
 def stated_number(text: str, question: str = "") -> str | None:
@@ -71,11 +74,18 @@ def _stated(text: str, *, complete: bool = True) -> str | None:
         for cue in cues(text)
         if complete or cue.end + len(cue.rest) < len(text) or not _may_be_cut(cue.rest)
     ]
-    numbers = (
-        _in_box(found.content) if isinstance(found, Box) else _behind_cue(_unlisted(text, found))
-        for _, found in sorted(stated, reverse=True, key=lambda item: item[0])
-    )
-    return next((number for number in numbers if number), None)
+    for _, found in sorted(stated, reverse=True, key=lambda item: item[0]):
+        number = _in_box(found.content) if isinstance(found, Box) else _behind_cue(_unlisted(text, found))
+        if number:
+            return (_corrected(text, found.end, number) if complete else None) or number
+    return None
+
+
+def _corrected(text: str, end: int, stated: str) -> str | None:
+    """The other number that is concluded behind words of correction: "Wait, I forgot the cost. So it is $100."."""
+    part = corrected_part(text, max(end, len(text) - TAIL))
+    number = last_number(part) if part else None
+    return number if number and not number_equal(stated, number) else None
 
 
 def _unlisted(text: str, cue: Cue) -> str:
