@@ -28,7 +28,7 @@ from llmbench.answers.boxed import last_boxed
 from llmbench.answers.closing import TAIL, refuses
 from llmbench.answers.corrections import corrected_part
 from llmbench.answers.last_number import last_number
-from llmbench.answers.quantities import PREPOSITION, merged, restated
+from llmbench.answers.quantities import PREPOSITION, merged, restated, without_parts
 from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut, is_retracted
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.answers.written import VALUE, named, numbers_of, several, simplified
@@ -56,13 +56,13 @@ def number_answer(text: str, question: str = "") -> str | None:
 
     The question says which of two units counts where the text gives both.
     """
-    text = restated(merged(prepare(text)), question)
+    text = without_parts(restated(merged(prepare(text)), question))
     return _stated(text) or (None if refuses(text) else last_number(text, question))
 
 
 def stated_number(text: str, question: str = "") -> str | None:
     """The stated number alone, less one that may itself be cut off: what counts in a text that was cut off."""
-    return _stated(restated(merged(prepare_cut(text)), question), complete=False)
+    return _stated(without_parts(restated(merged(prepare_cut(text)), question)), complete=False)
 
 
 def _stated(text: str, *, complete: bool = True) -> str | None:

@@ -126,6 +126,23 @@ def restated(text: str, question: str = "") -> str:
     return _PAIR.sub(once, text)
 
 
+_SUM = re.compile(
+    r"(?<![\d.,])(?P<total>\d[\d,]*(?:\.\d+)?)(?P<unit>(?:[ *][A-Za-z]*){0,3})(?:\s?\((?P<inside>[^()\n]{1,80})\)|:\s(?P<behind>[^.\n]{1,80}))"
+)
+
+
+def without_parts(text: str) -> str:
+    """The text with a sum alone where its parts are told behind it: "15 (8 girls and 7 boys)", "15 students: 8 girls and 7 boys"."""
+
+    def alone(match: re.Match[str]) -> str:
+        told = match["inside"] or match["behind"]
+        parts = [rational(part) for part in re.findall(r"(?<![\d.,])\d[\d,]*(?:\.\d+)?", told)]
+        is_sum = len(parts) > 1 and None not in parts and sum(parts) == rational(match["total"])  # type: ignore[arg-type]
+        return match["total"] + match["unit"] if is_sum else match[0]
+
+    return _SUM.sub(alone, text)
+
+
 def _compared(match: re.Match[str]) -> tuple[dict[str, int], dict[str, int], str | None]:
     """The sizes of both units, and the kind that they share."""
     sizes, others = _sizes(match["sign"], match["unit"]), _sizes(match["more_sign"], match["smaller"])
