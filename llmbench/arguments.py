@@ -15,7 +15,7 @@ PATH_SETTINGS = re.compile(
     r"(hydra\.(run|sweep)\.dir|model\.path|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
 )
 """Settings whose values are paths, whatever characters are in them."""
-NAMES_SOMETHING = re.compile(
+NEVER_EMPTY = re.compile(
     r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|model|benchmark"
 )
 """Settings that mean something else, or nothing, when they are empty."""
@@ -73,7 +73,7 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
     key, value = key.lstrip("+~"), value.strip("'\"")
     if not has_value:
         return
-    if not value and NAMES_SOMETHING.fullmatch(key):
+    if not value and NEVER_EMPTY.fullmatch(key):
         raise ConfigError(
             f"{key}= is empty, as with a variable that is not set; type {key}=VALUE, or leave it out."
         )

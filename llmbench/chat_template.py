@@ -25,7 +25,7 @@ def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mappi
     """
     if own is not None and not isinstance(own, str | Mapping):
         raise ModelError(
-            f"The model's chat template is a {type(own).__name__}, no text; mend tokenizer_config.json, or use chat=false."
+            f"The model's chat template is of type {type(own).__name__}, where text is expected; correct tokenizer_config.json, or use chat=false."
         )
     if own or folder is None:
         return own

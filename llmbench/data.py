@@ -11,10 +11,9 @@ import hashlib
 import io
 import math
 import re
-import struct
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -168,33 +167,22 @@ def _read_file(name: str, path: Path) -> _Loaded:
     datasets = _datasets()
     try:
         loaded = datasets.load_dataset(builder, data_files=glob.escape(str(path)), split="train")
-        narrow = [
-            name for name, feature in loaded.features.items() if getattr(feature, "dtype", "") in NARROW
-        ]
-        rows = [_plain({**row, **{name: _short(row[name]) for name in narrow}}) for row in loaded]
+        rows = [_plain(row) for row in _with_short_numbers(loaded)]
     except Exception as error:  # of the library and of pyarrow, about this file: their kinds are many
         cause = _innermost(error)
         raise DataError(f"{name}: {path} cannot be read as {builder}: {cause}; {hint}.") from error
     return rows, None, digest, len(content)
 
 
-NARROW = ("float16", "float32")
+def _with_short_numbers(loaded: Any) -> Iterator[Row]:  # noqa: ANN401 - of `datasets`
+    """The rows of a table, with numbers of less than double precision as the shortest that read the same: 0.1, not 0.10000000149011612."""
+    import numpy as np
 
-
-def _short(value: float | None) -> float | None:
-    """A number of single precision as the shortest that reads the same there: 0.1, not 0.10000000149011612."""
-    return (
-        next(
-            (x for digits in range(1, 10) if (x := float(f"{value:.{digits}g}")) and _single(x) == value),
-            value,
-        )
-        if value and math.isfinite(value)
-        else value
-    )
-
-
-def _single(value: float) -> float:
-    return float(struct.unpack("f", struct.pack("f", value))[0])
+    types = {name: getattr(feature, "dtype", "") for name, feature in loaded.features.items()}
+    narrow = {name: np.dtype(kind).type for name, kind in types.items() if kind in ("float16", "float32")}
+    for row in loaded:
+        short = {name: float(str(kind(row[name]))) for name, kind in narrow.items() if row[name] is not None}
+        yield {**row, **short}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data

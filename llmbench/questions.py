@@ -96,11 +96,9 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
         DataError: A row cannot be used; the message names it and where it came from.
         ConfigError: An option of the benchmark's is refused.
     """
-    own, told = config.benchmarks[name], one_line
-    if own.sealed:  # what went wrong may hold a question
-        told = _kind
     try:
-        samples = [_with_text(s) for s in unique(module.load(rows, own.options, config.seed), name)]
+        options = config.benchmarks[name].options
+        samples = [_with_text(s) for s in unique(module.load(rows, options, config.seed), name)]
         for sample in prompts.select(name, samples, config):
             _check_asked(config, name, module, sample, source)
     except SystemExit as error:
@@ -118,7 +116,7 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
         if not isinstance(error, BAD_ROW) and not _is_own(module):
             raise
         raise DataError(
-            f"{name}: the rows of {source} are not as {_where(module, error)} expects them ({told(error)}); "
+            f"{name}: the rows of {source} are not as {_where(module, error)} expects them ({_told(config, name, error)}); "
             "check the file and the module."
         ) from error
     return samples
@@ -130,7 +128,6 @@ class _UnusableError(DataError):
 
 def _check_asked(config: Config, name: str, module: Module, sample: Sample, source: str) -> None:
     """Refuses a question that cannot be asked or written down."""
-    told = _kind if config.benchmarks[name].sealed else one_line
     try:
         question = module.render(sample)
         orjson.dumps([sample.id, question, sample.target, module.stored(sample)])
@@ -139,7 +136,7 @@ def _check_asked(config: Config, name: str, module: Module, sample: Sample, sour
             raise
         where = f" in {_where(module, error)}" if _is_own(module) else ""
         raise _UnusableError(
-            f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({told(error)}); "
+            f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({_told(config, name, error)}); "
             f"{'mend the module or the row' if _is_own(module) else 'mend its row'}."
         ) from error
     if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
@@ -173,8 +170,9 @@ def _with_text(sample: Sample) -> Sample:
     return sample
 
 
-def _kind(error: BaseException) -> str:
-    return type(error).__name__
+def _told(config: Config, name: str, error: BaseException) -> str:
+    """What went wrong; of a sealed benchmark its kind alone, since the message may hold a question."""
+    return type(error).__name__ if config.benchmarks[name].sealed else one_line(error)
 
 
 SHOWN = 80

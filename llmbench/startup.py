@@ -299,7 +299,23 @@ def _amount(value: object, *, optional: bool) -> float | None:
     return value
 
 
-def observed(key: Key, startup: Startup, compile_cache: str | None, batch_size: int, took: "Took") -> Entry:
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a run took that loaded its engine; the rest as in `Entry`.
+
+    Attributes:
+        outputs: Tokens that each request generated, continuations included.
+    """
+
+    outputs: Sequence[int]
+    prompt_tokens: int
+    load_s: float
+    generate_s: float
+    prefill_s: float | None = None
+    energy_j: float | None = None
+
+
+def observed(key: Key, startup: Startup, compile_cache: str | None, batch_size: int, took: Took) -> Entry:
     """The line of a run that finished."""
     made = Work.of(took.outputs, batch_size)
     return Entry(
@@ -316,19 +332,3 @@ def observed(key: Key, startup: Startup, compile_cache: str | None, batch_size: 
         took.energy_j,
         time.time(),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """What a run took that loaded its engine; the rest as in `Entry`.
-
-    Attributes:
-        outputs: Tokens that each request generated, continuations included.
-    """
-
-    outputs: Sequence[int]
-    prompt_tokens: int
-    load_s: float
-    generate_s: float
-    prefill_s: float | None = None
-    energy_j: float | None = None

@@ -53,7 +53,7 @@ def _said_of(text: str, closing: str, letters: str) -> str | None:
     """The letter of which the closing sentence alone says what makes it the answer: "C is closest to the computed value."."""
     said = [(match["letter"], part) for part in sentences(text) if (match := _SUBJECT.match(part))]
     match = _SUBJECT.match(closing)
-    if match is None or match["letter"] not in letters or re.search(rf"[{letters}]", match["letter"]) is None:
+    if match is None or match["letter"] not in letters:
         return None
     others = {letter for letter, part in said if not DENIAL.search(part)} - {match["letter"]}
     named = re.search(_OTHER_LETTER.format(letters), closing[match.end() :])

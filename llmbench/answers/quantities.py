@@ -52,7 +52,7 @@ _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3}
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4}
 _SCIENTIFIC = re.compile(r"(?<![\w.,])(\d+(?:\.\d+)?)[eE](\d{1,2})(?!\w)")
 _MILLIONS = re.compile(
-    r"(?<![\w.,])(\$\s?)?(\d+(?:,\d{3})*(?:\.\d+)?)\s?(?:(M|MM|mn|mln)|(B|bn)|((?<=\d)m))(?![\w^²³]|\.\d)"
+    rf"(?<![\w.,])(\$\s?)?({NUMBER})\s?(?:(M|MM|mn|mln)|(B|bn)|((?<=\d)m))(?![\w^²³]|\.\d)"
 )
 _BELOW_ZERO = re.compile(
     rf"(?<![\w.,])({NUMBER}(?:\s?°?\s?(?:degrees?\s*)?[A-Za-z]{{0,10}})?)\s+below\s+zero\b"

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 
 from .cpu_time import stat
-from .processes import FOLDERS
+from .processes import inodes, writable
 
 PRIVATE = (b"RssAnon:", b"VmSwap:", b"VmPTE:")
 """Of `/proc/PID/status`: memory of its own, swapped out too, and page tables."""
@@ -54,7 +54,9 @@ class Memory:
                 may_share |= shares and process != self._trusted
         if may_share:
             shared = max(shared, _shared_by_all() - self._shared_before)
-        return private + shared + _inodes() * INODE_BYTES + _locks() * LOCK_BYTES + _sockets()
+        return (
+            private + shared + sum(map(inodes, writable())) * INODE_BYTES + _locks() * LOCK_BYTES + _sockets()
+        )
 
 
 def _processes() -> Iterator[str]:
@@ -112,11 +114,6 @@ def _shared_by_all() -> int:
         ),
         0,
     )
-
-
-def _inodes() -> int:
-    found = [os.statvfs(folder) for folder in FOLDERS if os.path.isdir(folder)]  # noqa: PTH112
-    return sum(about.f_files - about.f_ffree for about in found)
 
 
 def _locks() -> int:

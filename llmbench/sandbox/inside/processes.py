@@ -63,13 +63,18 @@ def end(cpu: CpuTime, *, boxed: bool) -> bool:
 def clean() -> bool:
     """Empties the folders that jobs write to; whether they are as they were, without files that sockets still hold."""
     try:
-        there = [folder for folder in FOLDERS if os.path.isdir(folder)]  # noqa: PTH112
-        return all(map(_empty, there)) and all(_inodes(folder) <= OWN_INODES for folder in there)
+        return all(map(_empty, writable())) and all(inodes(folder) <= OWN_INODES for folder in writable())
     except (OSError, RecursionError):
         return False
 
 
-def _inodes(folder: str) -> int:
+def writable() -> list[str]:
+    """The folders that jobs write to, of those that there are."""
+    return [folder for folder in FOLDERS if os.path.isdir(folder)]  # noqa: PTH112
+
+
+def inodes(folder: str) -> int:
+    """Files and folders that its file system holds, those without a name too."""
     about = os.statvfs(folder)
     return about.f_files - about.f_ffree
 
