@@ -99,14 +99,11 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
     try:
         options = config.benchmarks[name].options
         samples = [_with_text(s) for s in unique(module.load(rows, options, config.seed), name)]
-        for sample in prompts.select(name, samples, config):
-            _check_asked(config, name, module, sample, source)
+        taken = prompts.select(name, samples, config)
     except SystemExit as error:
         raise DataError(
             f"{name}: {_where(module, error)} ends the program (SystemExit: {error}); mend the module."
         ) from error
-    except _UnusableError:
-        raise
     except DataError as error:
         said = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
         raise DataError(f"{said} ({source}; rows are counted from 0).") from error
@@ -119,11 +116,9 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
             f"{name}: the rows of {source} are not as {_where(module, error)} expects them ({_told(config, name, error)}); "
             "check the file and the module."
         ) from error
+    for sample in taken:
+        _check_asked(config, name, module, sample, source)
     return samples
-
-
-class _UnusableError(DataError):
-    """A question that cannot be asked."""
 
 
 def _check_asked(config: Config, name: str, module: Module, sample: Sample, source: str) -> None:
@@ -131,16 +126,16 @@ def _check_asked(config: Config, name: str, module: Module, sample: Sample, sour
     try:
         question = module.render(sample)
         orjson.dumps([sample.id, question, sample.target, module.stored(sample)])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not isinstance(error, BAD_ROW) and not _is_own(module):
             raise
         where = f" in {_where(module, error)}" if _is_own(module) else ""
-        raise _UnusableError(
+        raise DataError(
             f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({_told(config, name, error)}); "
             f"{'mend the module or the row' if _is_own(module) else 'mend its row'}."
         ) from error
     if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
-        raise _UnusableError(
+        raise DataError(
             f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
             f"model.max_length={config.model.max_length} tokens; mend its row."
         )
