@@ -15,7 +15,6 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -25,7 +24,7 @@ from pebble import ProcessExpired, ProcessPool
 from llmbench.benchmarks.base import Module, import_module, score
 from llmbench.ending import deferred
 from llmbench.errors import GradingError
-from llmbench.processes import Spawning, blocked_sigint, end_with_parent
+from llmbench.processes import Spawning, blocked_sigint, end_with_parent, environment
 from llmbench.records import FinishReason, Outcome, Sample, Score
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ MOST_BREAKS = 3
 SLACK_S = 60.0
 """Beyond a text's limit: a worker may have to start, and pebble gives up a lock after this time."""
 LOOK_S = 1.0
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 Ticket = TypeVar("Ticket")
 
@@ -132,7 +131,7 @@ class Grader(Generic[Ticket]):
 
     def _start(self) -> None:
         context = Spawning()
-        with deferred(), blocked_sigint(), _one_thread():
+        with deferred(), blocked_sigint(), environment(ONE_THREAD):
             self._pool = ProcessPool(
                 self._workers, initializer=_prepare, initargs=(self._modules,), context=context
             )
@@ -256,17 +255,3 @@ class Grader(Generic[Ticket]):
         except Exception as error:
             log.warning("grading failed", exc_info=error)
             return Score(0.0, None, Outcome.ERROR, f"grading failed: {type(error).__name__}: {error}")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value

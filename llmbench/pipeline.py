@@ -39,6 +39,7 @@ from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, check_tensors, settings, weights_bytes
 from llmbench.pool import EnginePool, engine_key
+from llmbench.processes import environment
 from llmbench.progress import Progress
 from llmbench.questions import (
     Questions,
@@ -132,7 +133,11 @@ def run(  # noqa: PLR0913 - all but two are optional
         Interrupted: `stop` was set; the folder holds what was finished (status `interrupted`).
     """
     if pool is None:
-        with EnginePool() as own:
+        # a program's call, whose output is its own
+        quiet = (
+            {"VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR")} if terminal is None else {}
+        )
+        with environment(quiet), EnginePool() as own:
             return run(
                 config,
                 folder,
@@ -145,8 +150,6 @@ def run(  # noqa: PLR0913 - all but two are optional
                 restarts=restarts,
                 origin=origin,
             )
-    if terminal is None:  # a program's call, whose output is its own
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
     config, said = complete(config, pool.engines.find_checkpoint)
     for sentence in said:

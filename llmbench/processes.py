@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process, resource_tracker, util
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -18,6 +18,21 @@ from typing import Any
 VARIABLE = "LLMBENCH_PID"
 """Tells the processes of an engine which process they must not outlive."""
 PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with these variables inside, and as it was before afterwards."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
