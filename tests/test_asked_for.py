@@ -10,7 +10,7 @@ from llmbench import regrade
 from llmbench.cli import compose, main
 from llmbench.session import _say_unused
 from llmbench.terminal import Terminal
-from tests.raising import WHERE
+from tests.helpers.raising import WHERE
 
 FEW = ["engine=fake", "benchmark=arithmetic", "limit=6", "report=false"]
 
@@ -29,7 +29,7 @@ def test_a_run_in_which_each_sample_is_an_error_fails_and_says_the_first(
     monkeypatch.setenv(WHERE, where)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     folder = tmp_path / "run"
-    module = "benchmarks.arithmetic.module=tests.raising"
+    module = "benchmarks.arithmetic.module=tests.helpers.raising"
     assert main([*FEW, module, f"hydra.run.dir={folder}"]) == 1
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert "arithmetic has no score: each of its 6 samples ended in an error" in said

@@ -37,7 +37,7 @@ from llmbench.swe import predictions
 from llmbench.telemetry import MemoryTracker
 from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited
-from tests.made_runs import MCQ, make
+from tests.helpers.runs import MCQ, make
 from tests.test_startup import EAGER, ran
 
 LIMIT_S = 60.0

@@ -15,7 +15,7 @@ from llmbench.compare import as_dict, compare_runs
 from llmbench.compare.__main__ import main
 from llmbench.compare.settings import differing, read_config
 from llmbench.errors import RunError
-from tests.made_runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, place, three
+from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, place, three
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from llmbench.asking import Stop
 from llmbench.compare import compare_runs
 from llmbench.errors import Interrupted, RunError
 from llmbench.records import Request
-from tests.made_runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, right_where, three
+from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, right_where, three
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from llmbench.models import Checkpoint
 from llmbench.records import Request, Sampling
 from llmbench.store import load_run
 from llmbench.telemetry import EngineState, read_trace
-from tests.asked import finish
-from tests.made_runs import MCQ, make
+from tests.helpers.asked import finish
+from tests.helpers.runs import MCQ, make
 
 ALL = 12
 

@@ -14,7 +14,7 @@ from llmbench.errors import ConfigError, RunError
 from llmbench.export import export_run, tables
 from llmbench.export.__main__ import main
 from llmbench.session import run_job
-from tests.made_runs import MCQ, make, place, right_where
+from tests.helpers.runs import MCQ, make, place, right_where
 
 HOSTILE = ["=HYPERLINK(1)", "+cmd", "-5", "@SUM(A1)", "'quoted", "a\0b", 'x\r\n"y",z', "<b>é 😀"]
 FEW = ("benchmark=arithmetic", "limit=8", "profile=published", "engine=fake")

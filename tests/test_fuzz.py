@@ -28,7 +28,7 @@ from llmbench.store import load_run
 from llmbench.swe import prompt
 from tests.fuzz import config, journal, patches, rows
 from tests.fuzz.common import attempt, mutate_bytes, mutate_value
-from tests.made_runs import make
+from tests.helpers.runs import make
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 LEAVES = (

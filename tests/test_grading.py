@@ -18,7 +18,7 @@ from llmbench.grading import Grader, find_stated
 from llmbench.records import FinishReason, Outcome, Sample
 
 MATH = math_benchmark.__name__
-HOSTILE = "tests.hostile"
+HOSTILE = "tests.helpers.hostile"
 
 
 def sample(target: str) -> Sample:

@@ -11,7 +11,7 @@ import pytest
 from llmbench.benchmarks import humaneval
 from llmbench.benchmarks.programs import Verdict
 from llmbench.records import Sample
-from tests.humaneval_forms import forms
+from tests.helpers.humaneval_forms import forms
 
 ROW = {
     "task_id": "own/0",

@@ -116,7 +116,7 @@ if __name__ == "__main__":
     sandbox.choose("{kind}")
     with Grader(workers=2) as grader:
         for text in {texts}:
-            grader.submit(text, "tests.hostile", Sample("1", {{}}, "x"), text, FinishReason.STOP)
+            grader.submit(text, "tests.helpers.hostile", Sample("1", {{}}, "x"), text, FinishReason.STOP)
         list(grader.finished(wait=True))
 """
 

@@ -14,7 +14,7 @@ from llmbench.errors import ConfigError, EngineError, RunError
 from llmbench.records import Outcome, Request
 from llmbench.regrade import main, regrade_run
 from llmbench.store import from_row
-from tests.made_runs import MCQ, edited, gold, make, patched, place
+from tests.helpers.runs import MCQ, edited, gold, make, patched, place
 
 TWELVE = ("benchmark=arithmetic", "limit=12")
 OLD = ("config.yaml", "manifest.json", "samples.jsonl", "summary.json")

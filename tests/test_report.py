@@ -20,7 +20,7 @@ from llmbench.report.text import clipped, label, visible
 from llmbench.report.tradeoffs import beside, labels_of, pareto
 from llmbench.summary import summarise
 from llmbench.telemetry import read_trace
-from tests.made_runs import FORTY, MCQ, edited, make, patched, right_where, three
+from tests.helpers.runs import FORTY, MCQ, edited, make, patched, right_where, three
 
 
 def timing(queued: float = 0.0, seconds: float = 2.0) -> Timing:

@@ -8,8 +8,8 @@ import pytest
 
 from llmbench.records import Request
 from llmbench.report import write_many, write_one
-from tests.browser import chromium, show
-from tests.made_runs import FORTY, edited, make, place, right_where, three
+from tests.helpers.browser import chromium, show
+from tests.helpers.runs import FORTY, edited, make, place, right_where, three
 
 HOSTILE = (
     "<script>window.hurt = 1</script>",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.runs import list_runs, main
-from tests.made_runs import FORTY, make, patched
+from tests.helpers.runs import FORTY, make, patched
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from llmbench.regrade import regrade_run
 from llmbench.report import write_many, write_one
 from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
 from llmbench.summary import Summary
-from tests.made_runs import FORTY, make
+from tests.helpers.runs import FORTY, make
 
 TIMING = Timing(queued=1.0, finished=3.0, queue=0.5, ttft=1.0, decode=1.0, e2e=2.0, inter_token=0.25)
 COMPLETION = Completion(

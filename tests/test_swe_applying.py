@@ -12,7 +12,7 @@ from llmbench.benchmarks.base import score
 from llmbench.records import FinishReason
 from llmbench.swe.inside import judge
 from llmbench.swe.judging import Verdict, verdict_of
-from tests.swe import OPTIONS
+from tests.helpers.swe import OPTIONS
 
 CASES = Path(__file__).parent / "cases" / "programs.jsonl"
 ROW: dict[str, Any] = next(

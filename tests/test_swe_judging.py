@@ -11,7 +11,7 @@ from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.base import score
 from llmbench.records import FinishReason, Outcome, Sample
 from llmbench.swe.judging import Verdict, verdict_of
-from tests.swe import CALC, OPTIONS, OUTPUTS, ROWS, new_file, tagged
+from tests.helpers.swe import CALC, OPTIONS, OUTPUTS, ROWS, new_file, tagged
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 

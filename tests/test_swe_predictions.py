@@ -12,7 +12,7 @@ from llmbench.records import Outcome, Result, Score
 from llmbench.swe import predictions
 from llmbench.swe.judging import Verdict, scored
 from tests.conftest import FakeEngines
-from tests.swe import CALC, ROWS, TAG, URL, tagged, write
+from tests.helpers.swe import CALC, ROWS, TAG, URL, tagged, write
 
 OPTIONS = {"dataset": "SWE-bench/SWE-bench_Lite", "harness_workers": 2}
 

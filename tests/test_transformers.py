@@ -22,7 +22,7 @@ from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.store import load_run
 from llmbench.tokenizers import HubTokenizer
-from tests.asked import finish
+from tests.helpers.asked import finish
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")

@@ -197,7 +197,7 @@ def test_a_larger_batch_loads_the_engine_again_in_this_process(tmp_path: Path) -
 
 def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:
     """One load, many questions: see engine_protocol.py."""
-    done = python("-m", "tests.engine_protocol", str(smollm2), folder=tmp_path)
+    done = python("-m", "tests.helpers.engine_protocol", str(smollm2), folder=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["passed"] == found["checks"] > 6

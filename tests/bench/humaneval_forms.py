@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llmbench.benchmarks import humaneval
 from llmbench.benchmarks.programs import Verdict
-from tests.humaneval_forms import forms
+from tests.helpers.humaneval_forms import forms
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from llmbench.records import Outcome, Result
 from llmbench.report import runs_below, write_many, write_one
 from llmbench.report.samples import segments
 from llmbench.store import load_run
-from tests.browser import Page, chromium, show
+from tests.helpers.browser import Page, chromium, show
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"

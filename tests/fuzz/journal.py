@@ -18,7 +18,7 @@ from llmbench.export import __main__ as export
 from llmbench.report import __main__ as report_command
 from llmbench.store import read_journal
 from tests.fuzz.common import Report, attempt, command, mutate_bytes, mutate_value
-from tests.made_runs import MCQ, make
+from tests.helpers.runs import MCQ, make
 
 REGRADE_EVERY, RESUME_EVERY = 60, 30
 """They start workers."""

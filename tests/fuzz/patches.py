@@ -9,7 +9,7 @@ from llmbench.answers import code_block, code_blocks, patch
 from llmbench.swe import prompt
 from llmbench.swe.inside import judge
 from tests.fuzz.common import Report, attempt, edit, mutate
-from tests.swe import OUTPUTS, ROWS
+from tests.helpers.swe import OUTPUTS, ROWS
 
 LIMIT_S, CHECK_S = 5.0, 20.0
 GIT_EVERY = 20

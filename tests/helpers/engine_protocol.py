@@ -13,7 +13,7 @@ from llmbench.models import Checkpoint
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.tokenizers import HubTokenizer
-from tests.asked import finish
+from tests.helpers.asked import finish
 
 BATCH = 4
 CHECKS: list[Callable[["Bench"], None]] = []

@@ -17,7 +17,7 @@ from llmbench.compare.page import show
 from llmbench.records import Request
 from tests.conftest import FakeEngines
 
-MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
+MCQ = Path(__file__).parents[1] / "data" / "mcq_sample.jsonl"
 FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")
 Reply = Callable[[Request], str]
 Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
