@@ -5,13 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.config import Config
-from llmbench.engine.base import Engine
-from llmbench.engine.fake import FakeEngine, Reply
 from llmbench.errors import ConfigError
-from llmbench.models import Checkpoint
-from llmbench.pool import EnginePool, Engines
-from llmbench.records import Request
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OWN = Path(__file__).resolve().parent / "cases"
@@ -63,32 +57,3 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, empty."""
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-class TwoSteps:
-    """A model's replies in two steps, a stop string between them; remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def __call__(self, request: Request) -> str:
-        self.asked.append(request.id)
-        number = len(request.sample_id)
-        return f" {number}." if request.id.endswith("+") else "Let me see. Therefore it is so."
-
-
-class FakeEngines:
-    """The fake engine with a reply of the test's own; keeps the engine it opened."""
-
-    def __init__(self, reply: Reply, **options: object) -> None:
-        self.reply, self.options = reply, options
-        self.opened: FakeEngine | None = None
-
-    def open(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
-        assert checkpoint is None
-        assert config.model.name
-        self.opened = FakeEngine(None, self.reply, **self.options)  # type: ignore[arg-type]
-        return self.opened
-
-    def pool(self) -> EnginePool:
-        return EnginePool(Engines(find_checkpoint=lambda _: None, open_engine=self.open))

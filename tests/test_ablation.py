@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import pytest
 
 from llmbench.ablation import FIXED, SAME, Point, Row, no_table, rows, sentences
 from llmbench.cli import compose, config_folder, main
-from llmbench.records import Outcome, Result, Score
+from llmbench.records import Outcome
 from llmbench.sweep import Job
+from tests.helpers.factories import result
 
 POINTS = [path.stem for path in sorted((config_folder() / "ablation" / "point").glob("*.yaml"))]
 
@@ -90,10 +91,7 @@ def point(name: str, time_s: float, outcomes: str, **settings: Any) -> Point:  #
         "sampling": {"ignore_eos": settings.get("ignore_eos", False)},
         "model": {"skip_benchmarks": settings.get("skip", [])},
     }
-    results = [
-        replace(RESULT, sample_id=str(number), score=SCORES[outcome])
-        for number, outcome in enumerate(outcomes)
-    ]
+    results = [result(number, OUTCOMES[outcome], completions=()) for number, outcome in enumerate(outcomes)]
     right = outcomes.count("+") / len(outcomes)
     summary = {
         "benchmarks": {
@@ -106,12 +104,7 @@ def point(name: str, time_s: float, outcomes: str, **settings: Any) -> Point:  #
     return Point(Job(0, [], Path("nowhere"), summary), config, results)
 
 
-SCORES = {
-    "+": Score(1.0, "1", Outcome.CORRECT, ""),
-    "-": Score(0.0, "2", Outcome.WRONG, ""),
-    ".": Score(0.0, None, Outcome.NO_ANSWER, ""),
-}
-RESULT = Result("a", "0", 0, "1", "", "", "", (), SCORES["+"], elicited=False, fields={})
+OUTCOMES = {"+": Outcome.CORRECT, "-": Outcome.WRONG, ".": Outcome.NO_ANSWER}
 
 
 def table(*found: Point) -> dict[str, Row]:

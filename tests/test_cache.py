@@ -26,8 +26,8 @@ from llmbench.startup import Took
 from llmbench.store import load_run, read_journal
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
-from tests.conftest import FakeEngines
-from tests.conftest import TwoSteps as Model
+from tests.helpers.engines import FakeEngines
+from tests.helpers.engines import TwoSteps as Model
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 UNCACHED = ("benchmark=arithmetic", "limit=12", "report=false")

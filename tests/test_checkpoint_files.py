@@ -15,8 +15,9 @@ from llmbench.engine.vllm_errors import start_error
 from llmbench.errors import LONGEST, ModelError
 from llmbench.machine import Gpu, visible
 from llmbench.models import Checkpoint, check_folder, check_tensors, embedding_rows, weights_bytes
-from llmbench.records import Completion, FinishReason, Outcome, Request, Result, Sampling, Score
+from llmbench.records import Outcome, Request, Sampling
 from llmbench.summary import summarise, warnings_of
+from tests.helpers.factories import result
 
 LAYERS = ("model.layers.0.mlp.weight", "model.layers.1.mlp.weight")
 PARTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")
@@ -158,15 +159,9 @@ def test_what_vllm_says_of_a_model_is_one_short_sentence(said: str, told: str) -
     assert len(sentence) < LONGEST + 200
 
 
-def result(text: str, tokens: int = 40) -> Result:
-    made = Completion("b/1/0", text, (), tokens, 9, 0, FinishReason.LENGTH)
-    score = Score(0.0, None, Outcome.TRUNCATED)
-    return Result("b", "1", 0, "7", "?", "", text, (made,), score)
-
-
 @pytest.mark.parametrize("text", ["!" * 40, "", " the the the the the the the the the the", "0\n" * 40])
 def test_texts_of_one_piece_are_said_to_come_from_broken_weights(text: str) -> None:
-    summary = summarise([result(text)] * 4, 4, 1)
+    summary = summarise([result(1, Outcome.TRUNCATED, text, tokens=40)] * 4, 4, 1)
     (warning,) = warnings_of({"aime": summary})
     assert "the weights may be broken" in warning
     assert "max_tokens" not in warning
@@ -174,7 +169,7 @@ def test_texts_of_one_piece_are_said_to_come_from_broken_weights(text: str) -> N
 
 def test_a_text_that_loops_late_is_cut_off_like_others() -> None:
     text = "We first look at the number of ways to choose a pair. " + "Wait. " * 400
-    summary = summarise([result(text)] * 4, 4, 1)
+    summary = summarise([result(1, Outcome.TRUNCATED, text, tokens=40)] * 4, 4, 1)
     assert "max_tokens" in warnings_of({"aime": summary})[0]
 
 

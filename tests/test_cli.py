@@ -12,26 +12,9 @@ import pytest
 
 from llmbench.cli import main
 from llmbench.resume import commandline
+from tests.helpers.commands import ENVIRONMENT, llmbench, only_run
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
-
-
-def llmbench(*arguments: str, folder: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "llmbench", *arguments],
-        cwd=folder,
-        env={**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def only_run(folder: Path) -> Path:
-    (run,) = (folder / "runs").iterdir()
-    return run
 
 
 def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> None:
@@ -159,7 +142,7 @@ def test_settings_with_brackets_survive_the_table_and_the_flag_may_stand_anywher
 
 def test_runs_that_begin_together_get_folders_of_their_own(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "llmbench", "engine=fake", "limit=2"]
-    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | ENVIRONMENT
     started = [
         subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) for _ in range(4)
     ]
@@ -172,7 +155,7 @@ def test_runs_that_begin_together_get_folders_of_their_own(tmp_path: Path) -> No
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, status: int) -> None:
     command = [sys.executable, "-m", "llmbench", "engine=fake", "engine.args={step_s: 0.05}", "batch_size=2"]
-    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | ENVIRONMENT
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE
     ) as process:
@@ -189,7 +172,7 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, st
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_all_of_a_runs_processes_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "llmbench", "engine=fake", "engine.args={step_s: 0.05}", "batch_size=2"]
-    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | ENVIRONMENT
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE, start_new_session=True
     ) as process:

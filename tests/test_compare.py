@@ -1,10 +1,7 @@
 """Comparisons: their numbers, their page, their command line."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from llmbench.compare import as_dict, compare_runs
 from llmbench.compare.__main__ import main
 from llmbench.compare.settings import differing, read_config
 from llmbench.errors import RunError
+from tests.helpers.commands import python
 from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, place, three
 
 
@@ -143,20 +141,8 @@ NAMES = {
 }  # fmt: skip
 
 
-def compare(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "llmbench.compare", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_the_command_prints_json_with_stable_names(runs: dict[str, Path]) -> None:
-    done = compare("third", "most", "--json", folder=runs["third"].parent)
+    done = python("-m", "llmbench.compare", "third", "most", "--json", folder=runs["third"].parent)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found.keys() == {"version", "baseline", "runs"}

@@ -1,9 +1,6 @@
 """Engines that die while they are asked: what is asked again, what is blamed, and when it is given up."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +19,8 @@ from llmbench.records import Outcome
 from llmbench.store import Run, load_run
 from llmbench.suspects import most_deaths
 from llmbench.telemetry.records import EngineState
-from tests.conftest import FakeEngines
+from tests.helpers.commands import llmbench
+from tests.helpers.engines import FakeEngines
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=40", "batch_size=8")
 
@@ -169,16 +167,7 @@ def test_a_spoiled_process_is_replaced_and_what_is_known_goes_with_it(
     tmp_path: Path, undisturbed: Run
 ) -> None:
     poison = undisturbed.results[10].sample_id
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(
-        [sys.executable, "-m", "llmbench", *FAKE, "hydra.run.dir=run", die(on=[poison], spoiled=True)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = llmbench(*FAKE, "hydra.run.dir=run", die(on=[poison], spoiled=True), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "in a new process" in done.stderr
     run = load_run(tmp_path / "run")

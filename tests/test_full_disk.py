@@ -10,7 +10,7 @@ import pytest
 
 from llmbench.cli import main
 from llmbench.store import JOURNAL, load_run
-from tests.test_resume import started
+from tests.helpers.commands import start_llmbench
 
 SLOW = ("benchmark=arithmetic", "engine=fake", "batch_size=4", "engine.args={step_s: 0.001}")
 MANY = (
@@ -45,7 +45,7 @@ def load_whole_lines(folder: Path) -> list[bytes]:
 def test_a_full_disk_ends_the_run_with_one_sentence_and_resume_goes_on(place: Path, *, heard: bool) -> None:
     mount("-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place))
     log = place.parent / "said.txt" if heard else Path("/dev/full")
-    with started(place.parent, *MANY, f"hydra.run.dir={place / 'run'}", errors=log) as process:
+    with start_llmbench(place.parent, *MANY, f"hydra.run.dir={place / 'run'}", errors=log) as process:
         assert process.wait(LIMIT_S) == 1
     if heard:
         last = log.read_text().splitlines()[-1]
@@ -66,7 +66,7 @@ def test_a_mount_that_goes_away_ends_the_run_and_resume_goes_on(place: Path) -> 
     real = place.parent / "real"
     real.mkdir()
     mount("--bind", str(real), str(place))
-    with started(place.parent, *MANY, f"hydra.run.dir={place / 'run'}") as process:
+    with start_llmbench(place.parent, *MANY, f"hydra.run.dir={place / 'run'}") as process:
         deadline = time.monotonic() + LIMIT_S
         while not (place / "run" / JOURNAL).exists() or len(load_whole_lines(place / "run")) <= 10:
             assert time.monotonic() < deadline

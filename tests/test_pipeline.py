@@ -19,8 +19,8 @@ from llmbench.regrade import regrade_run
 from llmbench.store import Store, load_run, read_journal
 from llmbench.summary import Summary
 from llmbench.terminal import Terminal
-from tests.conftest import FakeEngines
 from tests.helpers import held_back
+from tests.helpers.engines import FakeEngines
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 ARITHMETIC = ("benchmark=arithmetic", "limit=12")

@@ -12,7 +12,7 @@ from llmbench.engine.fake import FakeEngine
 from llmbench.errors import DataError, EngineError
 from llmbench.pool import EnginePool, bound, engine_key, merged
 from llmbench.summary import Summary
-from tests.conftest import FakeEngines
+from tests.helpers.engines import FakeEngines
 
 ARITHMETIC = ("benchmark=arithmetic", "limit=6")
 

@@ -1,10 +1,7 @@
 """Memory that runs out: what is lowered and in which order, where the run goes on, and what is kept."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +14,7 @@ from llmbench.errors import Cause, OutOfMemoryError, Shortage
 from llmbench.pool import EnginePool
 from llmbench.recovery import StartAgain, Step, lowered, next_step
 from llmbench.store import load_run
+from tests.helpers.commands import llmbench
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=12")
 
@@ -152,21 +150,9 @@ def test_nothing_is_tried_where_the_context_is_needed(tmp_path: Path) -> None:
         pipeline.run(compose([*FAKE, short("context", fits=20, utilization=0.1)]), tmp_path / "run")
 
 
-def program(folder: Path, *settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "llmbench", *settings],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
-    done = program(tmp_path, *FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=run", args)
+    done = llmbench(*FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=run", args, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "trying again in a new process with" in done.stderr
     run = load_run(tmp_path / "run")
@@ -181,7 +167,7 @@ def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Pa
     assert (benchmark["n"], benchmark["expected"]) == (40, 40)
     assert benchmark["time_s"] is None
     assert benchmark["throughput"]["output_tokens_per_s"] is None
-    undisturbed = program(tmp_path, *FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=whole")
+    undisturbed = llmbench(*FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=whole", folder=tmp_path)
     assert undisturbed.returncode == 0
     assert (
         load_run(tmp_path / "whole").summary["benchmarks"]["arithmetic"]["accuracy"] == benchmark["accuracy"]
@@ -189,7 +175,9 @@ def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Pa
 
 
 def test_what_cannot_be_mended_ends_with_its_sentence(tmp_path: Path) -> None:
-    done = program(tmp_path, *FAKE, "hydra.run.dir=run", short("warm_up", spoiled=True, utilization=0.1))
+    done = llmbench(
+        *FAKE, "hydra.run.dir=run", short("warm_up", spoiled=True, utilization=0.1), folder=tmp_path
+    )
     assert done.returncode == 1
     assert done.stderr.count("trying again in a new process") == 4
     assert done.stderr.strip().splitlines()[-1].startswith("llmbench: The fake engine ran out of memory")
@@ -198,8 +186,15 @@ def test_what_cannot_be_mended_ends_with_its_sentence(tmp_path: Path) -> None:
 
 def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
-    done = program(
-        tmp_path, "-m", *FAKE[:2], "limit=40", "batch_size=2,8", "seed=0,-1,1", "hydra.sweep.dir=sweep", args
+    done = llmbench(
+        "-m",
+        *FAKE[:2],
+        "limit=40",
+        "batch_size=2,8",
+        "seed=0,-1,1",
+        "hydra.sweep.dir=sweep",
+        args,
+        folder=tmp_path,
     )
     assert done.returncode == 1
     found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
@@ -215,11 +210,13 @@ def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
 
 def test_a_resumed_sweep_that_goes_on_in_a_new_process_keeps_its_earlier_sittings(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
-    first = program(tmp_path, "-m", *FAKE[:2], "limit=40", "batch_size=2,8", "hydra.sweep.dir=sweep", args)
+    first = llmbench(
+        "-m", *FAKE[:2], "limit=40", "batch_size=2,8", "hydra.sweep.dir=sweep", args, folder=tmp_path
+    )
     assert first.returncode == 0, first.stderr
     before = json.loads((tmp_path / "sweep" / "summary.json").read_text())
     shutil.rmtree(tmp_path / "sweep" / "1")
-    second = program(tmp_path, "resume=sweep")
+    second = llmbench("resume=sweep", folder=tmp_path)
     assert second.returncode == 0, second.stderr
     assert "in a new process" in second.stderr
     found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
@@ -230,18 +227,18 @@ def test_a_resumed_sweep_that_goes_on_in_a_new_process_keeps_its_earlier_sitting
 
 def test_a_sweep_is_resumed_job_by_job(tmp_path: Path) -> None:
     broken = "engine.args={}, {break_after: 1}"
-    first = program(tmp_path, "-m", *FAKE, "batch_size=2,4", broken, "hydra.sweep.dir=sweep")
+    first = llmbench("-m", *FAKE, "batch_size=2,4", broken, "hydra.sweep.dir=sweep", folder=tmp_path)
     assert first.returncode == 1
     before = (tmp_path / "sweep" / "0" / "summary.json").read_bytes()
-    second = program(tmp_path, "-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep")
+    second = llmbench("-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep", folder=tmp_path)
     assert second.returncode == 0, second.stderr
     found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
     assert [Path(job["folder"]).name for job in found["jobs"]] == ["0", "1_2", "2_2"]
-    third = program(tmp_path, "-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep")
+    third = llmbench("-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep", folder=tmp_path)
     assert third.returncode == 0, third.stderr
     assert "0 engine" not in third.stdout
     assert json.loads((tmp_path / "sweep" / "summary.json").read_text())["jobs"] == found["jobs"]
     assert (tmp_path / "sweep" / "0" / "summary.json").read_bytes() == before
-    alone = program(tmp_path, "resume=sweep")
+    alone = llmbench("resume=sweep", folder=tmp_path)
     assert alone.returncode == 0, alone.stderr
     assert json.loads((tmp_path / "sweep" / "summary.json").read_text())["jobs"] == found["jobs"]

@@ -1,10 +1,7 @@
 """Grading again from the journal. What is found there is first made otherwise than a grader would have it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from llmbench.errors import ConfigError, EngineError, RunError
 from llmbench.records import Outcome, Request
 from llmbench.regrade import main, regrade_run
 from llmbench.store import from_row
+from tests.helpers.commands import python
 from tests.helpers.runs import MCQ, edited, gold, make, patched, place
 
 TWELVE = ("benchmark=arithmetic", "limit=12")
@@ -165,15 +163,7 @@ def test_what_grading_needs_must_be_in_the_settings(run: Path, tmp_path: Path) -
 
 def test_the_command_lists_what_changed(run: Path, tmp_path: Path) -> None:
     wrong = edited(run, tmp_path / "wrong", misgraded)
-    done = subprocess.run(
-        [sys.executable, "-m", "llmbench.regrade", str(wrong)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python("-m", "llmbench.regrade", str(wrong), folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     *changes, accuracy, where = done.stdout.splitlines()
     assert changes

@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbench import repeats, stats
-from llmbench.records import Outcome, Result, Score
+from llmbench.records import Outcome, Result
 from llmbench.repeats import majority, pass_at_k, repeat_statistics, variance_split
+from tests.helpers.factories import result
 
 
-def result(sample_id: str, repeat: int, value: float, answer: str | None) -> Result:
-    outcome = Outcome.CORRECT if value == 1 else Outcome.NO_ANSWER if answer is None else Outcome.WRONG
-    return Result("math", sample_id, repeat, "7", "", "", "", (), Score(value, answer, outcome))
+def outcome_of(answer: str | None, value: float) -> Outcome:
+    return Outcome.CORRECT if value == 1 else Outcome.NO_ANSWER if answer is None else Outcome.WRONG
 
 
 def results(questions: dict[str, list[tuple[str | None, float]]]) -> list[Result]:
     return [
-        result(sample_id, repeat, value, answer)
+        result(sample_id, outcome_of(answer, value), answer=answer, repeat=repeat, target="7")
         for sample_id, answers in questions.items()
         for repeat, (answer, value) in enumerate(answers)
     ]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.records import Completion, FinishReason, Result, Timing
 from llmbench.regrade import regrade_run
 from llmbench.report import answers, one, phases, time, write_many, write_one
 from llmbench.report.__main__ import main
@@ -20,18 +20,8 @@ from llmbench.report.text import clipped, label, visible
 from llmbench.report.tradeoffs import beside, labels_of, pareto
 from llmbench.summary import summarise
 from llmbench.telemetry import read_trace
+from tests.helpers.factories import result, timing
 from tests.helpers.runs import FORTY, MCQ, edited, make, patched, right_where, three
-
-
-def timing(queued: float = 0.0, seconds: float = 2.0) -> Timing:
-    return Timing.of(queued, queued + 0.1, queued + 0.5, queued + seconds, 10)
-
-
-def result(number: int = 0, text: str = "so 4", **more: Any) -> Result:  # noqa: ANN401 - the record's fields
-    done = Completion(f"b/{number}/0", text, (), 10, 100, 0, FinishReason.STOP, None, timing(number))
-    score = Score(1.0, "4", Outcome.CORRECT)
-    whole = Result("b", str(number), 0, "4", "2 + 2?", "f" * 64, text, (done,), score)
-    return replace(whole, **more)
 
 
 def rows_of(html: str) -> list[dict[str, Any]]:
@@ -90,7 +80,7 @@ def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
     words = [f"w{draw.randrange(10**9)}" for _ in range(50_000)]
     kinds = ("$x^2$ and so", "```python\nprint(1)\n```")  # so that all that a page may carry is in it
     results = [
-        result(n, " ".join([kinds[n % 2], *draw.choices(words, k=3000)]), fields={"level": n % 5})
+        result(n, text=" ".join([kinds[n % 2], *draw.choices(words, k=3000)]), fields={"level": n % 5})
         for n in range(1000)
     ]
     html = one.report(one.Material("r", {"model": "m", "benchmarks": {"b": {"n": 1000}}}, {}, results))
@@ -156,7 +146,7 @@ def test_the_parts_of_the_time_add_up_to_the_whole() -> None:
             "grade_tail": 0.5,
         }
     }
-    found = time.parts(summary, [result(n) for n in range(4)])
+    found = time.parts(summary, [phased(n, n + 0.1, n + 0.5, n + 2.0) for n in range(4)])
     assert sum(found.values()) == pytest.approx(20.0)
     assert found["weights"] == 5.0
     assert found["other load"] == pytest.approx(2.0)

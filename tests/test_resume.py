@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +26,8 @@ from llmbench.resume import sittings
 from llmbench.resume.commandline import command, expand, join, last, quoted
 from llmbench.runs import list_runs
 from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
-from tests.conftest import FakeEngines
+from tests.helpers.commands import lines_in, start_llmbench, wait_until
+from tests.helpers.engines import FakeEngines
 from tests.test_journal import CHANGES
 
 if TYPE_CHECKING:
@@ -369,8 +368,8 @@ def test_a_failed_run_says_how_to_go_on(tmp_path: Path, capfd: pytest.CaptureFix
 
 def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     slow = ["engine.args={step_s: 0.1}", "hydra.run.dir=run"]
-    with started(tmp_path, *FAKE, *slow) as process:
-        wait_for_lines(tmp_path / "run" / JOURNAL, 1, process)
+    with start_llmbench(tmp_path, *FAKE, *slow) as process:
+        wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL) >= 1, process)
         assert main(["resume=run"]) == 1
         assert f"process {process.pid} on" in capfd.readouterr().err
         process.kill()
@@ -378,28 +377,6 @@ def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.Capture
     found = load_run(tmp_path / "run").summary["sittings"]
     assert [sitting["status"] for sitting in found] == ["killed", "finished"]
     assert found[0]["time_s"] > 0
-
-
-def started(folder: Path, *settings: str, errors: Path | None = None) -> "subprocess.Popen[str]":
-    """llmbench in a process of its own; what it says goes to the pipe, or to a file."""
-    with (errors or Path(os.devnull)).open("w") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "llmbench", *settings],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-            stdout=subprocess.DEVNULL,
-            stderr=file if errors else subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-
-def wait_for_lines(journal: Path, count: int, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 120
-    while not (journal.is_file() and journal.read_bytes().count(b"\n") >= count):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -413,8 +390,8 @@ def wait_for_lines(journal: Path, count: int, process: "subprocess.Popen[str]") 
 def test_signals_leave_a_run_that_goes_on(
     tmp_path: Path, number: signal.Signals, status: int, word: str
 ) -> None:
-    with started(tmp_path, *FAKE, "engine.args={step_s: 0.1}", "hydra.run.dir=run") as process:
-        wait_for_lines(tmp_path / "run" / JOURNAL, 1, process)
+    with start_llmbench(tmp_path, *FAKE, "engine.args={step_s: 0.1}", "hydra.run.dir=run") as process:
+        wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL) >= 1, process)
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
     assert process.returncode == status
@@ -426,7 +403,7 @@ def test_signals_leave_a_run_that_goes_on(
 
 def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
     """Here the engine hangs in a step of ten minutes, in which Python handles no signal."""
-    with started(tmp_path, *FAKE, "engine.args={step_s: 600}", "hydra.run.dir=run") as process:
+    with start_llmbench(tmp_path, *FAKE, "engine.args={step_s: 600}", "hydra.run.dir=run") as process:
         deadline = time.monotonic() + 120
         while not (tmp_path / "run" / "samples.jsonl").exists():
             assert time.monotonic() < deadline

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from llmbench import stats
-from llmbench.records import Outcome, Result, Score
+from llmbench.records import Outcome
 from llmbench.summary import summarise
+from tests.helpers.factories import result
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 10), (1, 10), (5, 10), (10, 10), (37, 48), (450, 500)])
@@ -73,7 +74,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(repeats: int, count: 
 def test_one_mean_has_one_interval() -> None:
     values = [0.5, 0.25, 0.75, 0.5, 0.5, 0.25, 0.5, 0.75, 0.5, 0.5]
     results = [
-        made(str(question), repeat, float(repeat < 4 * value))
+        result(question, Outcome.CORRECT if repeat < 4 * value else Outcome.WRONG, repeat=repeat)
         for question, value in enumerate(values)
         for repeat in range(4)
     ]
@@ -81,8 +82,3 @@ def test_one_mean_has_one_interval() -> None:
     assert found.repeated is not None
     assert found.repeated.avg is not None
     assert found.ci95 == found.repeated.avg.ci95 == stats.interval(values, 40)
-
-
-def made(sample_id: str, repeat: int, value: float) -> Result:
-    outcome = Outcome.CORRECT if value else Outcome.WRONG
-    return Result("math", sample_id, repeat, "7", "", "", "", (), Score(value, "7", outcome))

@@ -8,24 +8,21 @@ import pytest
 
 from llmbench import pipeline
 from llmbench.cli import compose
-from llmbench.records import Outcome, Result, Score
+from llmbench.records import Outcome, Score
 from llmbench.swe import predictions
 from llmbench.swe.judging import Verdict, scored
-from tests.conftest import FakeEngines
+from tests.helpers.engines import FakeEngines
+from tests.helpers.factories import result
 from tests.helpers.swe import CALC, ROWS, TAG, URL, tagged, write
 
 OPTIONS = {"dataset": "SWE-bench/SWE-bench_Lite", "harness_workers": 2}
 
 
-def result(name: str, score: Score, repeat: int = 0) -> Result:
-    return Result("swe_bench", name, repeat, "", "", "", "", (), score)
-
-
 RESULTS = [
-    result(CALC, scored(Verdict.UNCHECKED, "patch of calc\n")),
-    result(CALC, scored(Verdict.UNCHECKED, "another\n"), 1),
-    result(URL, scored(Verdict.UNCHECKED, "patch of url\n")),
-    result(TAG, Score(0.0, None, Outcome.NO_ANSWER)),
+    result(CALC, score=scored(Verdict.UNCHECKED, "patch of calc\n")),
+    result(CALC, score=scored(Verdict.UNCHECKED, "another\n"), repeat=1),
+    result(URL, score=scored(Verdict.UNCHECKED, "patch of url\n")),
+    result(TAG, score=Score(0.0, None, Outcome.NO_ANSWER)),
 ]
 
 
@@ -50,10 +47,10 @@ def test_the_official_reader_takes_them(tmp_path: Path) -> None:
 def test_rates() -> None:
     found = predictions.details(
         [
-            result(CALC, scored(Verdict.RESOLVED, "p")),
-            result(URL, scored(Verdict.UNRESOLVED, "p")),
-            result(TAG, scored(Verdict.NOT_APPLYING, "p")),
-            result("x", Score(0.0, None, Outcome.NO_ANSWER)),
+            result(CALC, score=scored(Verdict.RESOLVED, "p")),
+            result(URL, score=scored(Verdict.UNRESOLVED, "p")),
+            result(TAG, score=scored(Verdict.NOT_APPLYING, "p")),
+            result("x", score=Score(0.0, None, Outcome.NO_ANSWER)),
         ]
     )
     assert (found["patch_found"], found["applies"], found["resolved"], found["tested"]) == (

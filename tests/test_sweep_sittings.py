@@ -12,7 +12,7 @@ from llmbench.cli import main
 from llmbench.resume import sweeps
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import JOURNAL, SUMMARY
-from tests.test_resume import started, wait_for_lines
+from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
 TWO_ENGINES = (
     "-m",
@@ -46,8 +46,8 @@ def sums(found: dict[str, Any]) -> tuple[int, float]:
 
 
 def test_a_killed_sweep_keeps_what_it_took(tmp_path: Path) -> None:
-    with started(tmp_path, *TWO_ENGINES, SLOW) as process:
-        wait_for_lines(tmp_path / "sweep" / "1" / JOURNAL, 2, process)
+    with start_llmbench(tmp_path, *TWO_ENGINES, SLOW) as process:
+        wait_until(lambda: lines_in(tmp_path / "sweep" / "1" / JOURNAL) >= 2, process)
         process.kill()
         process.communicate()
     killed = written()

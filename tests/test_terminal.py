@@ -8,22 +8,22 @@ from rich.console import Console
 
 from llmbench.engine.base import EngineReport
 from llmbench.progress import Progress
-from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.records import Outcome, Result, Timing
 from llmbench.summary import BenchmarkSummary, Summary, summarise
 from llmbench.telemetry.records import EngineState, GpuSample, Sample
 from llmbench.terminal import Terminal
+from tests.helpers.factories import result
 
 TIMING = Timing(queued=0.0, finished=123.4, queue=1.5, ttft=12.5, decode=100.25, e2e=123.4, inter_token=0.25)
 
 
-def result(number: int, outcome: Outcome) -> Result:
-    done = Completion(f"b/{number}/0", "x", (), 500, 100, 0, FinishReason.STOP, None, TIMING)
-    score = Score(float(outcome is Outcome.CORRECT), "1", outcome)
-    return Result("b", str(number), 0, "1", "?", "", "x", (done,), score)
+def slow_result(number: int, outcome: Outcome) -> Result:
+    made = result(number, outcome, tokens=500)
+    return replace(made, completions=(replace(made.completions[0], timing=TIMING),))
 
 
 def closing(width: int, benchmarks: Mapping[str, BenchmarkSummary] | None = None) -> str:
-    results = [result(n, Outcome.CORRECT if n % 3 else Outcome.WRONG) for n in range(12)]
+    results = [slow_result(n, Outcome.CORRECT if n % 3 else Outcome.WRONG) for n in range(12)]
     summary = Summary("finished", "m", "documented", comparable=False)
     summary.benchmarks = dict(
         benchmarks or {name: summarise(results, 12, 1) for name in ("arithmetic", "math_full", "[red]gsm8k")}
@@ -60,7 +60,7 @@ def test_the_longest_names_and_numbers_fit_a_hundred_columns_with_their_times() 
     slow = replace(TIMING, e2e=987.6, finished=987.6)
     results = [
         replace(r, completions=(replace(r.completions[0], timing=slow),))
-        for r in (result(n, Outcome.CORRECT if n % 2 else Outcome.NO_ANSWER) for n in range(400))
+        for r in (slow_result(n, Outcome.CORRECT if n % 2 else Outcome.NO_ANSWER) for n in range(400))
     ]
     names = ("swe_bench_verified", "livecodebench")
     text = closing(100, {name: summarise(results, 500, 1) for name in names})

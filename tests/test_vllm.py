@@ -1,44 +1,22 @@
 """The real engine: vLLM on the CPU with SmolLM2, in a process of its own as the command line starts it."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from llmbench.store import load_run
 from llmbench.telemetry import read_trace
+from tests.helpers.commands import llmbench, only_run, python
 
-ROOT = Path(__file__).parents[1]
-MINUTES = 60
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
-
-
-def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=5 * MINUTES,
-        check=False,
-    )
-
-
-def only_run(folder: Path) -> Path:
-    (run,) = (folder / "runs").iterdir()
-    return run
 
 
 def test_the_default_run_scores_a_real_model(tmp_path: Path, smollm2: Path) -> None:
     assert smollm2.is_dir()
-    done = python("-m", "llmbench", folder=tmp_path)
+    done = llmbench(folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "INFO" not in done.stdout + done.stderr  # vLLM's own lines are in the log
     run = load_run(only_run(tmp_path))
@@ -90,7 +68,7 @@ def with_thinking_token(smollm2: Path, folder: Path, word: str = "the") -> Path:
 
 def test_special_tokens_that_end_thinking_are_in_the_texts(tmp_path: Path, smollm2: Path) -> None:
     model = with_thinking_token(smollm2, tmp_path / "model")
-    done = python("-m", "llmbench", f"model.path={model}", "limit=2", "early_stopping=off", folder=tmp_path)
+    done = llmbench(f"model.path={model}", "limit=2", "early_stopping=off", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     texts = [result.text for result in load_run(only_run(tmp_path)).results]
     assert any("</think>" in text for text in texts)
@@ -110,9 +88,7 @@ def test_a_programs_own_output_is_all_that_it_prints(tmp_path: Path, smollm2: Pa
 
 
 def test_several_benchmarks_share_one_engine(tmp_path: Path, shared_data: Path) -> None:
-    done = python(
-        "-m",
-        "llmbench",
+    done = llmbench(
         "benchmark=[arithmetic,aime,math,gsm8k,gpqa]",
         f"benchmarks.aime.data_files={shared_data / 'aime24.jsonl'}",
         f"benchmarks.math.data_files={shared_data / 'math500.jsonl'}",
@@ -135,9 +111,7 @@ def test_several_benchmarks_share_one_engine(tmp_path: Path, shared_data: Path) 
 
 
 def test_four_bit_weights_run_on_the_cpu_too(tmp_path: Path) -> None:
-    done = python(
-        "-m",
-        "llmbench",
+    done = llmbench(
         "model.quantization=bitsandbytes",
         "limit=2",
         "benchmarks.arithmetic.max_tokens=16",
@@ -150,7 +124,7 @@ def test_four_bit_weights_run_on_the_cpu_too(tmp_path: Path) -> None:
 
 
 def test_a_sweep_loads_each_engine_once_and_answers_alike(tmp_path: Path) -> None:
-    done = python("-m", "llmbench", "-m", "limit=4", "batch_size=1,4,1", folder=tmp_path)
+    done = llmbench("-m", "limit=4", "batch_size=1,4,1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (sweep,) = (tmp_path / "runs" / "multi").iterdir()
     found = json.loads((sweep / "summary.json").read_text())
@@ -171,7 +145,7 @@ def test_the_guides_method_gives_the_same_greedy_answers(tmp_path: Path) -> None
         "benchmarks.arithmetic.max_tokens=12",
         "limit=16",
     )
-    done = python("-m", "llmbench", "-m", "engine=vllm,transformers", *settings, folder=tmp_path)
+    done = llmbench("-m", "engine=vllm,transformers", *settings, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (sweep,) = (tmp_path / "runs" / "multi").iterdir()
     runs = [load_run(sweep / str(n)) for n in (0, 1)]
@@ -184,9 +158,7 @@ def test_the_guides_method_gives_the_same_greedy_answers(tmp_path: Path) -> None
 
 
 def test_a_larger_batch_loads_the_engine_again_in_this_process(tmp_path: Path) -> None:
-    done = python(
-        "-m", "llmbench", "-m", "hydra/launcher=basic", "limit=6", "batch_size=1,6", folder=tmp_path
-    )
+    done = llmbench("-m", "hydra/launcher=basic", "limit=6", "batch_size=1,6", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (sweep,) = (tmp_path / "runs" / "multi").iterdir()
     found = json.loads((sweep / "summary.json").read_text())
@@ -209,9 +181,7 @@ def test_running_and_waiting_are_what_vllm_logs(
     """A KV cache with room for a part of the batch, in an engine with a process of its own."""
     assert smollm2.is_dir()
     monkeypatch.setenv("VLLM_LOG_STATS_INTERVAL", "0.1")
-    done = python(
-        "-m",
-        "llmbench",
+    done = llmbench(
         "log_level=INFO",
         "engine.multiprocess=true",
         "batch_size=8",
@@ -242,7 +212,7 @@ def test_a_context_that_does_not_fit_is_made_shorter_where_nobody_needs_it(
 ) -> None:
     assert smollm2.is_dir()
     few = ("limit=2", "benchmarks.arithmetic.max_tokens=8", f"engine.kv_cache_memory_bytes={64 << 20}")
-    done = python("-m", "llmbench", *few, "model.max_length=8192", folder=tmp_path)
+    done = llmbench(*few, "model.max_length=8192", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     run = load_run(only_run(tmp_path))
     (step,) = run.manifest["recovery"]
@@ -264,7 +234,7 @@ def test_the_response_cache_gives_back_what_the_engine_answered(
             config.write_bytes(config.read_bytes()[:-1] + b" ")
         limit = "limit=5" if name == "one more" else "limit=4"
         options = (limit, "benchmarks.arithmetic.max_tokens=16", "cache=on", f"hydra.run.dir={name}")
-        done = python("-m", "llmbench", model, *options, folder=tmp_path)
+        done = llmbench(model, *options, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         runs[name] = load_run(tmp_path / name)
     first, more, changed = (run.summary["benchmarks"]["arithmetic"] for run in runs.values())

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.store import Run, load_run
+from llmbench.store import JOURNAL, Run, load_run
+from tests.helpers.commands import lines_in, start_llmbench, wait_until
+from tests.helpers.families import all_end, command_lines, descendants
 from tests.test_faults import answers
-from tests.test_orphans import all_end, descendants, journal, names, start, wait_for
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
 
@@ -30,7 +31,7 @@ WAIT_S = 60  # far more than a step takes, on a busy machine too
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Run:
     assert smollm2.is_dir()
     folder = tmp_path_factory.mktemp("undisturbed")
-    process = start(folder, *SETTINGS)
+    process = start_llmbench(folder, "hydra.run.dir=run", *SETTINGS, errors=folder / "said")
     assert process.wait(600) == 0, (folder / "said").read_text()
     return load_run(folder / "run")
 
@@ -51,11 +52,11 @@ def sockets(folder: Path) -> list[Path]:
 def test_a_killed_process_of_the_engines_costs_no_answer(
     tmp_path: Path, undisturbed: Run, victim: str, temporary: Path
 ) -> None:
-    process = start(tmp_path, *SETTINGS)
-    wait_for(process, lambda: journal(tmp_path), tmp_path)
+    process = start_llmbench(tmp_path, "hydra.run.dir=run", *SETTINGS, errors=tmp_path / "said")
+    wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL), process)
     assert sockets(temporary)
     family = descendants(process)
-    (killed,) = [p for p in family if victim in names([p])]
+    (killed,) = [p for p in family if victim in command_lines([p])]
     killed.send_signal(signal.SIGKILL)
     assert process.wait(600) == 0, (tmp_path / "said").read_text()
     run = load_run(tmp_path / "run")
@@ -77,10 +78,12 @@ def test_a_killed_process_of_the_engines_costs_no_answer(
 def test_a_stopped_process_of_the_engines_is_noticed_and_costs_no_answer(
     tmp_path: Path, undisturbed: Run
 ) -> None:
-    process = start(tmp_path, *SETTINGS, f"engine_wait_s={WAIT_S}")
-    wait_for(process, lambda: journal(tmp_path), tmp_path)
+    process = start_llmbench(
+        tmp_path, "hydra.run.dir=run", *SETTINGS, f"engine_wait_s={WAIT_S}", errors=tmp_path / "said"
+    )
+    wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL), process)
     family = descendants(process)
-    (stopped,) = [p for p in family if "EngineCore" in names([p])]
+    (stopped,) = [p for p in family if "EngineCore" in command_lines([p])]
     stopped.send_signal(signal.SIGSTOP)
     assert process.wait(600) == 0, (tmp_path / "said").read_text()
     said = (tmp_path / "said").read_text()

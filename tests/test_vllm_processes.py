@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from llmbench.engine.vllm_processes import close, family, processes, tell_of_death
-from tests.test_orphans import runs
+from tests.helpers.families import is_alive
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -72,7 +72,7 @@ def test_what_does_not_shut_down_is_killed_with_its_own_processes(core: BaseProc
         core.join()
 
     close(hangs, members, limit_s=0.5)
-    assert not any(map(runs, members))
+    assert not any(map(is_alive, members))
 
 
 def test_a_shutdown_that_fails_leaves_nothing_either(core: BaseProcess) -> None:
@@ -82,7 +82,7 @@ def test_a_shutdown_that_fails_leaves_nothing_either(core: BaseProcess) -> None:
         raise RuntimeError("as a test has it")
 
     close(fails, members)
-    assert not any(map(runs, members))
+    assert not any(map(is_alive, members))
 
 
 def test_an_engine_of_this_process_has_the_workers_of_its_executor(core: BaseProcess) -> None:

@@ -13,12 +13,13 @@ from llmbench.cli import compose
 from llmbench.engine.fake import FakeEngine, Hang, nonsense
 from llmbench.errors import ConfigError, EngineDiedError
 from llmbench.records import Completion, Outcome
-from llmbench.store import load_run
+from llmbench.store import JOURNAL, load_run
 from llmbench.terminal import Terminal
 from llmbench.watch import END_S, Watch
-from tests.conftest import FakeEngines
+from tests.helpers.commands import lines_in, start_llmbench, wait_until
+from tests.helpers.engines import FakeEngines
+from tests.helpers.families import all_end, descendants
 from tests.test_faults import answers
-from tests.test_orphans import all_end, descendants, journal, start, wait_for
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=24", "batch_size=8", "engine_wait_s=1")
 
@@ -136,8 +137,8 @@ def test_what_the_engine_hangs_on_is_an_error(tmp_path: Path) -> None:
 
 def test_an_engine_of_this_process_that_hangs_ends_it_and_the_run_can_go_on(tmp_path: Path) -> None:
     settings = (*FAKE, "engine.args={step_s: 0.05, hang: {after: 12}}")
-    process = start(tmp_path, *settings)
-    wait_for(process, lambda: journal(tmp_path), tmp_path)
+    process = start_llmbench(tmp_path, "hydra.run.dir=run", *settings, errors=tmp_path / "said")
+    wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL), process)
     family = descendants(process)
     assert family
     assert process.wait(300) == 1
@@ -155,7 +156,7 @@ def test_an_engine_of_this_process_that_hangs_ends_it_and_the_run_can_go_on(tmp_
     assert run.summary["benchmarks"]["arithmetic"]["n"] == len(run.results)
     assert run.notes == ()
     assert (tmp_path / "run" / "report.html").is_file()
-    again = start(tmp_path, "resume=run")
+    again = start_llmbench(tmp_path, "hydra.run.dir=run", "resume=run", errors=tmp_path / "said")
     assert again.wait(300) == 0, (tmp_path / "said").read_text()
     ids = [result.sample_id for result in load_run(tmp_path / "run").results]
     assert len(ids) == len(set(ids)) == 24

@@ -15,7 +15,7 @@ from llmbench.cli import compose
 from llmbench.compare import Comparison, RunComparison
 from llmbench.compare.page import show
 from llmbench.records import Request
-from tests.conftest import FakeEngines
+from tests.helpers.engines import FakeEngines
 
 MCQ = Path(__file__).parents[1] / "data" / "mcq_sample.jsonl"
 FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")
