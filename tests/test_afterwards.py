@@ -9,7 +9,7 @@ import pytest
 from llmbench import tracking
 from llmbench.cli import main
 from llmbench.store import MANIFEST, REPORT, SUMMARY, load_run
-from tests.test_resume import FAKE
+from tests.helpers.runs import TWELVE
 
 OLD = 1000.0
 
@@ -35,7 +35,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_an_old_report_and_old_exports_are_written_anew(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert main([*FAKE, "hydra.run.dir=run", "export=[csv,lm_eval]"]) == 0
+    assert main([*TWELVE, "hydra.run.dir=run", "export=[csv,lm_eval]"]) == 0
     lm_eval = [path for path in (run / "lm_eval").rglob("*") if path.is_file()]
     for path in (run / REPORT, run / "samples.csv", *lm_eval):
         path.write_text("of before")
@@ -52,7 +52,7 @@ def test_an_old_report_and_old_exports_are_written_anew(tmp_path: Path) -> None:
 def test_an_old_report_of_a_sweeps_job_is_written_anew(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["-m", *FAKE, "seed=1,2", "hydra.sweep.dir=sweep"]) == 0
+    assert main(["-m", *TWELVE, "seed=1,2", "hydra.sweep.dir=sweep"]) == 0
     pages = [tmp_path / "sweep" / name / REPORT for name in "01"]
     for page in pages:
         page.write_text("before")
@@ -67,7 +67,7 @@ def test_an_old_report_of_a_sweeps_job_is_written_anew(
 
 
 def test_a_tracker_gets_the_run_that_it_was_to_get(sent: list[str]) -> None:
-    assert main([*FAKE, "hydra.run.dir=run", "report=false", "tracker=mlflow"]) == 0
+    assert main([*TWELVE, "hydra.run.dir=run", "report=false", "tracker=mlflow"]) == 0
     assert sent == ["run"]
     assert load_run("run").manifest["tracked"] == ["mlflow"]
     assert main(["resume=run"]) == 0
@@ -90,7 +90,7 @@ def test_a_tracker_that_failed_is_tried_again(sent: list[str], monkeypatch: pyte
 
     with monkeypatch.context() as patch:
         patch.setattr(tracking, "metrics_of", fails)
-        assert main([*FAKE, "hydra.run.dir=run", "report=false", "tracker=mlflow"]) == 0
+        assert main([*TWELVE, "hydra.run.dir=run", "report=false", "tracker=mlflow"]) == 0
     assert (sent, load_run("run").manifest["tracked"]) == ([], [])
     assert main(["resume=run"]) == 0
     assert sent == ["run"]

@@ -23,7 +23,7 @@ from llmbench.benchmarks.base import import_module
 from llmbench.cache.answers import Answers
 from llmbench.cli import compose, main
 from llmbench.compare import __main__ as compare
-from llmbench.config import ModelConfig
+from llmbench.config import ModelConfig, Startup
 from llmbench.engine.fake import nonsense
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
@@ -37,8 +37,8 @@ from llmbench.swe import predictions
 from llmbench.telemetry import MemoryTracker
 from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited
+from tests.helpers.factories import measured_start
 from tests.helpers.runs import MCQ, make
-from tests.test_startup import EAGER, ran
 
 LIMIT_S = 60.0
 """Of one case; none of them should take a tenth of it."""
@@ -685,7 +685,7 @@ def test_a_history_that_is_no_file(kind: str, mine: Path) -> None:
     else:
         place(path, kind)
     with limited(LIMIT_S):
-        startup.remember(ran(EAGER, 1), path)
+        startup.remember(measured_start(Startup.eager, 1), path)
         assert startup.read_history(path) == []
 
 

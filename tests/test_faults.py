@@ -21,6 +21,7 @@ from llmbench.suspects import most_deaths
 from llmbench.telemetry.records import EngineState
 from tests.helpers.commands import llmbench
 from tests.helpers.engines import FakeEngines
+from tests.helpers.runs import outcomes
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=40", "batch_size=8")
 
@@ -28,10 +29,6 @@ FAKE = ("benchmark=arithmetic", "engine=fake", "limit=40", "batch_size=8")
 def die(**wanted: object) -> str:
     inside = ", ".join(f"{key}: {json.dumps(value)}" for key, value in wanted.items())
     return f"engine.args={{die: {{{inside}}}}}"
-
-
-def answers(run: Run) -> dict[str, tuple[str, str]]:
-    return {r.sample_id: (r.text, r.score.outcome) for r in run.results}
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +52,8 @@ def test_what_kills_the_engine_is_an_error_and_everything_else_is_answered(
         if result.sample_id in poison:
             assert "asked nothing but this" in result.score.explanation
             assert "engine.args.die" in result.score.explanation
-    expected = {name: got for name, got in answers(undisturbed).items() if name not in poison}
-    assert {name: got for name, got in answers(run).items() if name not in poison} == expected
+    expected = {name: got for name, got in outcomes(undisturbed).items() if name not in poison}
+    assert {name: got for name, got in outcomes(run).items() if name not in poison} == expected
     restarts = run.manifest["restarts"]
     assert 0 < len(restarts) <= 3 * most_deaths(8)
     assert next(restart["running"] for restart in restarts) == 8
@@ -92,7 +89,7 @@ def test_a_death_from_elsewhere_costs_no_answer(tmp_path: Path, undisturbed: Run
         found = pipeline.run(compose(FAKE), tmp_path / "run", pool=pool)
         assert pool.loads == 4
     assert found.status == "finished"
-    assert answers(load_run(tmp_path / "run")) == answers(undisturbed)
+    assert outcomes(load_run(tmp_path / "run")) == outcomes(undisturbed)
 
 
 def test_a_broken_engine_ends_the_run_and_keeps_what_there_is(tmp_path: Path) -> None:
@@ -137,7 +134,7 @@ def test_continuations_are_asked_again_with_their_beginning(tmp_path: Path) -> N
         pipeline.run(compose(settings), tmp_path / "run", pool=pool)
     pipeline.run(compose(settings), tmp_path / "whole")
     run, whole = load_run(tmp_path / "run"), load_run(tmp_path / "whole")
-    assert answers(run) == answers(whole)
+    assert outcomes(run) == outcomes(whole)
     assert all(len(result.completions) == 2 for result in run.results)
 
 

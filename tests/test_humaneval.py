@@ -11,15 +11,7 @@ import pytest
 from llmbench.benchmarks import humaneval
 from llmbench.benchmarks.programs import Verdict
 from llmbench.records import Sample
-from tests.helpers.humaneval_forms import forms
-
-ROW = {
-    "task_id": "own/0",
-    "prompt": 'from typing import List\n\n\ndef twice(x):\n    return 2 * x\n\n\ndef total(xs: List[int]) -> int:\n    """ Sum of the doubled numbers.\n    >>> total([1, 2])\n    6\n    """\n',
-    "entry_point": "total",
-    "canonical_solution": "    return sum(map(twice, xs))\n",
-    "test": "METADATA = {}\n\n\ndef check(candidate):\n    assert candidate([1, 2]) == 6\n    assert candidate([]) == twice(0) == total([])\n",
-}
+from tests.helpers.humaneval_forms import ROW, forms
 
 
 def sample(**changes: Any) -> Sample:  # noqa: ANN401 - fields of the row

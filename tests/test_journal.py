@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from llmbench.journal import line_of, mend, parse
 from llmbench.lock import FolderLock
 from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
 from llmbench.summary import Summary
-from tests.test_store import RESULT
+from tests.helpers.damage import CHANGES
+from tests.helpers.factories import RICH_RESULT
 
-LINES = [line_of(to_row(replace(RESULT, sample_id=str(number)))) for number in range(4)]
+LINES = [line_of(to_row(replace(RICH_RESULT, sample_id=str(number)))) for number in range(4)]
 WHOLE = b"".join(LINES)
 START = len(WHOLE) - len(LINES[-1]) - len(LINES[-2])
 """Where the last two lines begin."""
@@ -36,16 +36,6 @@ def test_a_line_tells_its_checksum_last() -> None:
     assert b',"crc32":"' in LINES[0][-25:]
     assert parse(WHOLE, from_row).damage is None
     assert ids(WHOLE) == ["0", "1", "2", "3"]
-
-
-CHANGES: dict[str, Callable[[bytes, int], bytes]] = {
-    "a bit flips": lambda text, at: text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :],
-    "a byte goes": lambda text, at: text[:at] + text[at + 1 :],
-    "a byte comes": lambda text, at: text[:at] + b"7" + text[at:],
-    "a line break comes": lambda text, at: text[:at] + b"\n" + text[at:],
-    "zeros": lambda text, at: text[:at] + bytes(len(text) - at),
-    "it ends there": lambda text, at: text[:at],
-}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -72,7 +62,7 @@ def test_whatever_stands_in_the_file_no_result_is_made_up(junk: bytes, where: in
 
 
 def test_lines_of_before_there_were_checksums_are_read_but_not_mixed_in() -> None:
-    old = line_of(to_row(RESULT))
+    old = line_of(to_row(RICH_RESULT))
     old = old[: old.rindex(b',"crc32"')] + b"}\n"
     assert ids(old + old) == ["1", "1"]
     assert parse(old + WHOLE, from_row).damage is not None
@@ -95,7 +85,7 @@ def test_a_damaged_journal_names_the_line_and_the_way_out(tmp_path: Path) -> Non
         store.write_summary(Summary("finished", "m", "p", comparable=False))
         store.write_manifest({})
         for number in range(3):
-            store.append(replace(RESULT, sample_id=str(number)))
+            store.append(replace(RICH_RESULT, sample_id=str(number)))
     path = tmp_path / JOURNAL
     content = path.read_bytes()
     path.write_bytes(content.replace(b'"two', b'"2wo', 1))
@@ -131,10 +121,10 @@ def test_a_disk_that_refuses_is_one_sentence_and_what_it_took_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     with Store(tmp_path / "run") as store:
-        store.append(replace(RESULT, sample_id="0"))
+        store.append(replace(RICH_RESULT, sample_id="0"))
         stubborn(monkeypatch, FOR_EVER, number)
         with pytest.raises(RunError, match=os.strerror(number)):
-            store.append(replace(RESULT, sample_id="1"))
+            store.append(replace(RICH_RESULT, sample_id="1"))
         assert store.doubtful
         assert [r.sample_id for r in store.settle()] == ["0"]
         monkeypatch.undo()
@@ -146,10 +136,10 @@ def test_a_line_that_was_written_in_part_is_finished_or_taken_back(
 ) -> None:
     for times, found in ((2, ["0", "1"]), (FOR_EVER, ["0"])):
         with Store(tmp_path / str(times)) as store:
-            store.append(replace(RESULT, sample_id="0"))
+            store.append(replace(RICH_RESULT, sample_id="0"))
             stubborn(monkeypatch, times)
             with pytest.raises(RunError, match="cannot be written"):
-                store.append(replace(RESULT, sample_id="1"))
+                store.append(replace(RICH_RESULT, sample_id="1"))
             assert [r.sample_id for r in store.settle()] == found
             monkeypatch.undo()
         assert [r.sample_id for r in read_journal(tmp_path / str(times))] == found
@@ -161,11 +151,11 @@ def test_a_journal_in_whose_place_another_file_came_is_not_gone_on_with(
     monkeypatch.setattr("llmbench.journal.SYNC_S", 0.0)
     run = tmp_path / "run"
     store = Store(run)
-    store.append(RESULT)
+    store.append(RICH_RESULT)
     (run / JOURNAL).rename(run / "aside")
     (run / JOURNAL).write_bytes(b"")
     with pytest.raises(RunError, match="another file now"):
-        store.append(RESULT)
+        store.append(RICH_RESULT)
     store.__exit__(None, None, None)
 
 
@@ -181,7 +171,7 @@ def test_lines_are_on_the_disk_within_a_second_without_another_one(
 
     monkeypatch.setattr("llmbench.journal.os.fsync", noted)
     with Store(tmp_path / "run") as store:
-        store.append(RESULT)
+        store.append(RICH_RESULT)
         store.sync_if_due()
         assert not synced
         monkeypatch.setattr(journal, "SYNC_S", 0.0)
@@ -241,10 +231,10 @@ def test_a_settled_journal_holds_what_was_counted(
 ) -> None:
     store = Store(tmp_path / "run")
     for number in range(2):
-        store.append(replace(RESULT, sample_id=str(number)))
+        store.append(replace(RICH_RESULT, sample_id=str(number)))
     refused = stubborn(monkeypatch, 2)
     with pytest.raises(RunError, match="cannot be written"):  # half of it is
-        store.append(replace(RESULT, sample_id="2"))
+        store.append(replace(RICH_RESULT, sample_id="2"))
     assert len(refused) == 2
     assert store.doubtful
     if not comes_back:

@@ -19,7 +19,7 @@ from llmbench.errors import EngineError
 from llmbench.logs import captured
 from llmbench.records import Completion
 from tests.fuzz.common import limited
-from tests.test_report import rows_of
+from tests.helpers.reports import rows_of
 
 IN_ENVIRONMENT = {
     "HF_TOKEN": "hf_EnvironmentCanary1",

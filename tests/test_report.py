@@ -1,8 +1,6 @@
-import base64
 import json
 import re
 import shutil
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,8 @@ from llmbench.report.tradeoffs import beside, labels_of, pareto
 from llmbench.summary import summarise
 from llmbench.telemetry import read_trace
 from tests.helpers.factories import result, timing
+from tests.helpers.reports import figures_of, rows_of
 from tests.helpers.runs import FORTY, MCQ, edited, make, patched, right_where, three
-
-
-def rows_of(html: str) -> list[dict[str, Any]]:
-    found = re.search(r'id="samples-data">([^<]*)<', html)
-    assert found is not None
-    rows: list[dict[str, Any]] = json.loads(zlib.decompress(base64.b64decode(found[1])))
-    return rows
 
 
 def test_every_run_leaves_a_report_that_says_what_its_summary_says(tmp_path: Path) -> None:
@@ -278,12 +270,6 @@ def test_a_benchmark_that_only_some_runs_have_is_one_setting_that_differs(tmp_pa
     )
     html = write_many([one, both], tmp_path / "two.html").read_text()
     assert "Settings that differ: sampling.seed, seed, benchmarks.gpqa." in html
-
-
-def figures_of(html: str) -> dict[str, Any]:
-    found = re.search(r'id="figures-data">([^<]*)<', html)
-    assert found is not None
-    return {figure["name"]: figure for figure in json.loads(found[1])}
 
 
 def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path: Path) -> None:

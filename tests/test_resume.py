@@ -27,14 +27,13 @@ from llmbench.resume.commandline import command, expand, join, last, quoted
 from llmbench.runs import list_runs
 from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
+from tests.helpers.damage import CHANGES
 from tests.helpers.engines import FakeEngines
-from tests.test_journal import CHANGES
+from tests.helpers.runs import BREAKS, TWELVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FAKE = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3")
-BREAKS = "engine.args={break_after: 5}"
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 
 
@@ -54,7 +53,7 @@ def partly(folder: Path, *settings: str, after: int = 5) -> None:
             stop.signal_number = signal.SIGINT
         return nonsense(request)
 
-    overrides = [*FAKE, *settings]
+    overrides = [*TWELVE, *settings]
     with FakeEngines(reply).pool() as pool, pytest.raises(Interrupted):
         pipeline.run(
             compose(overrides),
@@ -86,7 +85,7 @@ def scores(folder: Path) -> dict[str, Any]:
 
 
 def whole(folder: Path, *settings: str) -> dict[str, Any]:
-    assert main([*FAKE, *settings, f"hydra.run.dir={folder}"]) == 0
+    assert main([*TWELVE, *settings, f"hydra.run.dir={folder}"]) == 0
     return scores(folder)
 
 
@@ -292,7 +291,7 @@ def test_a_run_without_manifest_is_called_a_run(tmp_path: Path, capfd: pytest.Ca
 def test_the_last_run_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["resume=last"]) == 1
     assert "no run in runs" in capfd.readouterr().err
-    assert main([*FAKE, "hydra.run.dir=runs/first", "report=false"]) == 0
+    assert main([*TWELVE, "hydra.run.dir=runs/first", "report=false"]) == 0
     partly(tmp_path / "runs" / "second")
     manifest = json.loads((tmp_path / "runs" / "second" / MANIFEST).read_text())
     later = manifest | {"started": manifest["started"].replace("20", "21", 1)}
@@ -360,15 +359,15 @@ def test_a_job_of_a_sweep_is_resumed_with_the_sweep(
 
 
 def test_a_failed_run_says_how_to_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main([*FAKE, BREAKS, "hydra.run.dir=run"]) == 1
+    assert main([*TWELVE, BREAKS, "hydra.run.dir=run"]) == 1
     assert f"`{command(tmp_path / 'run')}` goes on with it" in capfd.readouterr().err
-    assert main([*FAKE, "engine.args={break_after: 0}", "hydra.run.dir=other", "limit=1"]) == 1
+    assert main([*TWELVE, "engine.args={break_after: 0}", "hydra.run.dir=other", "limit=1"]) == 1
     assert "goes on with it" not in capfd.readouterr().err
 
 
 def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     slow = ["engine.args={step_s: 0.1}", "hydra.run.dir=run"]
-    with start_llmbench(tmp_path, *FAKE, *slow) as process:
+    with start_llmbench(tmp_path, *TWELVE, *slow) as process:
         wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL) >= 1, process)
         assert main(["resume=run"]) == 1
         assert f"process {process.pid} on" in capfd.readouterr().err
@@ -390,7 +389,7 @@ def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.Capture
 def test_signals_leave_a_run_that_goes_on(
     tmp_path: Path, number: signal.Signals, status: int, word: str
 ) -> None:
-    with start_llmbench(tmp_path, *FAKE, "engine.args={step_s: 0.1}", "hydra.run.dir=run") as process:
+    with start_llmbench(tmp_path, *TWELVE, "engine.args={step_s: 0.1}", "hydra.run.dir=run") as process:
         wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL) >= 1, process)
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
@@ -403,7 +402,7 @@ def test_signals_leave_a_run_that_goes_on(
 
 def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
     """Here the engine hangs in a step of ten minutes, in which Python handles no signal."""
-    with start_llmbench(tmp_path, *FAKE, "engine.args={step_s: 600}", "hydra.run.dir=run") as process:
+    with start_llmbench(tmp_path, *TWELVE, "engine.args={step_s: 600}", "hydra.run.dir=run") as process:
         deadline = time.monotonic() + 120
         while not (tmp_path / "run" / "samples.jsonl").exists():
             assert time.monotonic() < deadline
@@ -444,14 +443,14 @@ def test_a_sitting_that_was_killed_gets_its_end_from_what_it_wrote(tmp_path: Pat
 
 def test_the_library_refuses_a_folder_that_holds_a_run(tmp_path: Path) -> None:
     clock.restart()
-    config = compose(list(FAKE))
+    config = compose(list(TWELVE))
     pipeline.run(config, tmp_path / "run")
     with pytest.raises(RunError, match="holds a run already"):
         pipeline.run(config, tmp_path / "run")
 
 
 def test_a_run_that_breaks_again_and_again_ends_in_the_end(tmp_path: Path) -> None:
-    config = compose([*FAKE, BREAKS])
+    config = compose([*TWELVE, BREAKS])
     with pytest.raises(EngineError):
         pipeline.run(config, tmp_path / "run")
     for _ in range(4):
@@ -466,7 +465,7 @@ def test_a_run_that_breaks_again_and_again_ends_in_the_end(tmp_path: Path) -> No
 
 def test_whoever_reads_a_torn_run_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("run", "other"):
-        assert main([*FAKE, f"hydra.run.dir={name}"]) == 0
+        assert main([*TWELVE, f"hydra.run.dir={name}"]) == 0
     journal = tmp_path / "run" / JOURNAL
     journal.write_bytes(journal.read_bytes()[:-30])
     capfd.readouterr()
@@ -558,7 +557,7 @@ def test_an_interrupted_resume_still_says_what_is_missing(tmp_path: Path) -> Non
 
     with FakeEngines(never).pool() as pool, pytest.raises(Interrupted):
         pipeline.run(
-            compose([*FAKE, "limit=40"]), tmp_path / "run", stop=stop, pool=pool, goes_on=True, resumes=True
+            compose([*TWELVE, "limit=40"]), tmp_path / "run", stop=stop, pool=pool, goes_on=True, resumes=True
         )
     found = load_run(tmp_path / "run").summary
     assert found["benchmarks"]["arithmetic"]["expected"] == 40
@@ -587,7 +586,7 @@ def test_a_sweep_takes_no_settings_beside_it_and_is_not_overwritten(
 
 def test_another_folder_beside_resume_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     partly(tmp_path / "run")
-    sweep = ["-m", *FAKE, "seed=1,2", "report=false"]
+    sweep = ["-m", *TWELVE, "seed=1,2", "report=false"]
     assert main([*sweep, "hydra.sweep.dir=sweep"]) == 0
     capfd.readouterr()
     for typed in (
@@ -658,7 +657,7 @@ def test_what_other_versions_wrote_beside_is_let_pass(tmp_path: Path) -> None:
 
 def test_what_was_changed_at_a_resume_counts_at_the_next(tmp_path: Path) -> None:
     """Without results everything may change; the command that goes on then names only the folder."""
-    assert main([*FAKE, "engine.args={break_after: 0}", "hydra.run.dir=run", "report=false"]) == 1
+    assert main([*TWELVE, "engine.args={break_after: 0}", "hydra.run.dir=run", "report=false"]) == 1
     assert (tmp_path / "run" / JOURNAL).read_bytes() == b""
     assert main(["resume=run", "seed=5", BREAKS]) == 1
     assert 0 < len(load_run(tmp_path / "run").results) < 12

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from llmbench.cli import main
 from llmbench.resume.commandline import command, quoted
 from llmbench.store import JOURNAL, load_run
-from tests.test_resume import BREAKS, FAKE
+from tests.helpers.runs import BREAKS, TWELVE
 
 NAMES = ("José", "two  words", "new\nline", "tab\tand\x1bescape", "quo\\'te", "end\\", "it's", "=,[]{}~$x")
 
@@ -35,7 +35,7 @@ def pasted(line: str) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_printed_command_goes_on(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / name
-    assert main([*FAKE, BREAKS, f"hydra.run.dir={quoted(str(folder))}", "report=false"]) == 1
+    assert main([*TWELVE, BREAKS, f"hydra.run.dir={quoted(str(folder))}", "report=false"]) == 1
     kept = len(load_run(folder).results)
     assert 0 < kept < 12
     said = capfd.readouterr().err
@@ -81,7 +81,7 @@ def test_names_that_nothing_can_take_are_refused(
     folder = tmp_path / os.fsdecode(name)
     folder.mkdir()
     for typed in (f"resume={folder}", "limit=1"):
-        assert main([*FAKE, typed]) == 1
+        assert main([*TWELVE, typed]) == 1
         said = capfd.readouterr().err
         assert "use another name" in said
         assert said.count("\n") == 1
@@ -90,7 +90,7 @@ def test_names_that_nothing_can_take_are_refused(
 
 def test_a_resumed_run_writes_the_date_of_its_first_day(tmp_path: Path) -> None:
     folder = tmp_path / "dated"
-    assert main([*FAKE, f"hydra.run.dir={folder}"]) == 0
+    assert main([*TWELVE, f"hydra.run.dir={folder}"]) == 0
     config = folder / "config.yaml"
     today = yaml.safe_load(config.read_text())["model"]["template_date"]
     assert today == datetime.now().astimezone().date().isoformat()
@@ -104,11 +104,11 @@ def test_a_resumed_run_writes_the_date_of_its_first_day(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["José", "a=b", "a (b) & c, d#e", "it's", "[1]"])
 def test_a_folder_may_have_any_name(name: str) -> None:
-    assert main([*FAKE, f"hydra.run.dir=here/{name}"]) == 0
+    assert main([*TWELVE, f"hydra.run.dir=here/{name}"]) == 0
     assert (Path("here") / name / "summary.json").is_file()
 
 
 def test_a_text_that_hydra_cannot_read_is_told_how_to_be_quoted(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main([*FAKE, "model.name=a(b)"]) == 1
+    assert main([*TWELVE, "model.name=a(b)"]) == 1
     assert "type 'model.name='\"'\"'a(b)'\"'\"''" in capfd.readouterr().err
-    assert main([*FAKE, "model.name='a(b)'"]) == 0
+    assert main([*TWELVE, "model.name='a(b)'"]) == 0

@@ -12,7 +12,7 @@ from llmbench.records import Sample
 from llmbench.sandbox import Box, Limits, Program, Ran, Status, start
 from llmbench.sandbox.box import BrokenBoxError
 from llmbench.sandbox.inside.values import Unknown, dumps, loads
-from tests.test_humaneval import ROW
+from tests.helpers.humaneval_forms import ROW
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 LIMITS = Limits(cpu_s=1, idle_s=5, wall_s=120, memory_bytes=256 << 20, processes=32)

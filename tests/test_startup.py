@@ -10,29 +10,17 @@ from hypothesis import strategies as st
 from llmbench import startup
 from llmbench.config import Startup
 from llmbench.startup import Entry, Key, Measured, Took, Work, choose, observed, read_history, remember
+from tests.helpers.factories import H100, measured_start
 
-H100 = Key("NVIDIA H100 80GB HBM3", "Qwen/Qwen2.5-14B-Instruct", "bitsandbytes", "bfloat16", "0.26.0")
 BF16 = dataclasses.replace(H100, quantization=None)
 EAGER, GRAPHS, FULL = Startup.eager, Startup.graphs, Startup.full
 GUIDE = Work(40, 40, 25 * 160 + 15 * 96, 160)
 """The guide's workload, with up to 32 tokens each to ask for the answer."""
 
 
-def ran(  # noqa: PLR0917
-    how: Startup,
-    load_s: float,
-    step_s: float = 0.03,
-    key: Key = H100,
-    cache: str | None = None,
-    batch_size: int = 40,
-) -> Entry:
-    took = Took([160] * batch_size, 300 * batch_size, load_s, 160 * step_s, prefill_s=2.0, energy_j=900.0)
-    return observed(key, how, cache, batch_size, took)
-
-
 def after(*runs: Entry, key: Key = H100) -> list[Entry]:
     """A history whose first run, which is left out, was slow in every way."""
-    return [ran(EAGER, 500, 5, key), *runs]
+    return [measured_start(EAGER, 500, 5, key), *runs]
 
 
 def chosen(
@@ -104,28 +92,47 @@ def test_the_reason_says_what_is_saved_and_what_it_costs() -> None:
 
 
 def test_what_this_machine_measured_replaces_the_figures_of_another() -> None:
-    assert chosen(GUIDE, history=after(ran(EAGER, 19), ran(GRAPHS, 60))) is EAGER  # 41 s for graphs
-    assert chosen(GUIDE, history=after(ran(EAGER, 19, 0.03), ran(GRAPHS, 23, 0.029))) is EAGER  # 1 ms a step
-    assert chosen(GUIDE, history=after(ran(EAGER, 19, 0.1), ran(GRAPHS, 23, 0.03))) is GRAPHS
+    assert (
+        chosen(GUIDE, history=after(measured_start(EAGER, 19), measured_start(GRAPHS, 60))) is EAGER
+    )  # 41 s for graphs
+    assert (
+        chosen(GUIDE, history=after(measured_start(EAGER, 19, 0.03), measured_start(GRAPHS, 23, 0.029)))
+        is EAGER
+    )  # 1 ms a step
+    assert (
+        chosen(GUIDE, history=after(measured_start(EAGER, 19, 0.1), measured_start(GRAPHS, 23, 0.03)))
+        is GRAPHS
+    )
 
 
 def test_a_cold_first_run_does_not_keep_a_start_from_being_taken_again() -> None:
     """200 requests of 256 tokens: one cold run with graphs (28.6 s of loading) had made `auto` take eager, 4 s slower."""
     work = Work(200, 200, 200 * 256, 256)
     for key in (H100, BF16):
-        assert chosen(work, key=key, history=[ran(GRAPHS, 28.6, key=key)]) is GRAPHS
-        assert chosen(work, key=key, history=[ran(GRAPHS, 57, key=key), ran(GRAPHS, 23, key=key)]) is GRAPHS
+        assert chosen(work, key=key, history=[measured_start(GRAPHS, 28.6, key=key)]) is GRAPHS
+        assert (
+            chosen(
+                work,
+                key=key,
+                history=[measured_start(GRAPHS, 57, key=key), measured_start(GRAPHS, 23, key=key)],
+            )
+            is GRAPHS
+        )
 
 
 def test_steps_are_compared_at_one_batch_size() -> None:
-    history = after(ran(EAGER, 19, 0.01, batch_size=1), ran(GRAPHS, 23, 0.05, batch_size=256))
+    history = after(
+        measured_start(EAGER, 19, 0.01, batch_size=1), measured_start(GRAPHS, 23, 0.05, batch_size=256)
+    )
     assert chosen(GUIDE, history=history) is GRAPHS
 
 
 def test_other_models_devices_and_versions_teach_nothing() -> None:
     others = [dataclasses.replace(H100, **{name: "other"}) for name in ("device", "model", "version")]
     for key in others:
-        history = after(ran(EAGER, 1, 0.001, key=key), ran(GRAPHS, 900, 1, key=key), key=key)
+        history = after(
+            measured_start(EAGER, 1, 0.001, key=key), measured_start(GRAPHS, 900, 1, key=key), key=key
+        )
         assert chosen(GUIDE, history=history) is GRAPHS
 
 
@@ -151,7 +158,10 @@ def test_more_work_never_asks_for_less_preparation(work: Work, more: int, filled
 
 
 def test_medians_of_the_newest_warm_runs_are_kept() -> None:
-    runs = after(*(ran(GRAPHS, load) for load in (99, 99, 20, 21, 22, 23, 24)), ran(FULL, 80, cache="empty"))
+    runs = after(
+        *(measured_start(GRAPHS, load) for load in (99, 99, 20, 21, 22, 23, 24)),
+        measured_start(FULL, 80, cache="empty"),
+    )
     found = Measured.of(H100, runs)
     assert found.load_s == {(GRAPHS, None): 22, (FULL, "empty"): 80}
     assert found.step_s[GRAPHS, 40] == pytest.approx(0.03)
@@ -161,7 +171,7 @@ def test_medians_of_the_newest_warm_runs_are_kept() -> None:
 
 
 def test_without_runs_nothing_is_known() -> None:
-    for history in ([], [ran(GRAPHS, 23)], after(ran(EAGER, 19, key=BF16), key=BF16)):
+    for history in ([], [measured_start(GRAPHS, 23)], after(measured_start(EAGER, 19, key=BF16), key=BF16)):
         assert Measured.of(H100, history) == Measured({}, {}, {}, None, None)
 
 
@@ -184,7 +194,7 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 
 def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
     file = tmp_path / "new" / "startup.jsonl"
-    runs = [ran(EAGER, 19), ran(FULL, 79, key=BF16, cache="empty")]
+    runs = [measured_start(EAGER, 19), measured_start(FULL, 79, key=BF16, cache="empty")]
     for run in runs:
         remember(run, file)
     assert read_history(file) == runs
@@ -193,14 +203,14 @@ def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
 def test_the_history_stands_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path))
     assert read_history() == []
-    remember(ran(EAGER, 19))
+    remember(measured_start(EAGER, 19))
     assert len(read_history()) == 1
     assert (tmp_path / "startup.jsonl").is_file()
 
 
 def test_lines_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     file = tmp_path / "startup.jsonl"
-    remember(ran(EAGER, 19), file)
+    remember(measured_start(EAGER, 19), file)
     good = file.read_bytes()
     bad = [
         good[:50],
@@ -228,9 +238,9 @@ def ran_again(line: bytes) -> Entry:
 
 def test_a_line_torn_by_a_crash_costs_only_itself(tmp_path: Path) -> None:
     file = tmp_path / "startup.jsonl"
-    remember(ran(EAGER, 19), file)
+    remember(measured_start(EAGER, 19), file)
     file.write_bytes(file.read_bytes()[:-20])
-    remember(ran(GRAPHS, 23), file)
+    remember(measured_start(GRAPHS, 23), file)
     assert [run.startup for run in read_history(file)] == [GRAPHS]
 
 
@@ -241,10 +251,10 @@ def test_no_line_is_too_strange(line: bytes) -> None:
 
 def test_the_file_is_trimmed_to_its_newest_lines(tmp_path: Path) -> None:
     file = tmp_path / "startup.jsonl"
-    remember(ran(EAGER, 1), file)
+    remember(measured_start(EAGER, 1), file)
     line = file.read_bytes()
     file.write_bytes(line * startup.MOST_LINES)
-    remember(ran(GRAPHS, 23), file)
+    remember(measured_start(GRAPHS, 23), file)
     assert file.read_bytes().count(b"\n") == startup.KEPT_LINES
     assert read_history(file)[-1].startup is GRAPHS
     assert [path.name for path in tmp_path.iterdir()] == ["startup.jsonl"]
@@ -252,7 +262,7 @@ def test_the_file_is_trimmed_to_its_newest_lines(tmp_path: Path) -> None:
 
 def test_only_the_newest_lines_are_read(tmp_path: Path) -> None:
     file = tmp_path / "startup.jsonl"
-    remember(ran(EAGER, 1), file)
+    remember(measured_start(EAGER, 1), file)
     file.write_bytes(file.read_bytes() * 900)
     assert len(read_history(file)) == startup.KEPT_LINES
 
@@ -263,7 +273,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(
     blocked = tmp_path / "file"
     blocked.write_text("")
     with caplog.at_level("DEBUG"):
-        remember(ran(EAGER, 19), blocked / "startup.jsonl")
+        remember(measured_start(EAGER, 19), blocked / "startup.jsonl")
         assert read_history(blocked / "startup.jsonl") == []
     assert "cannot be written" in caplog.text
     assert {record.levelname for record in caplog.records} == {"DEBUG"}

@@ -7,40 +7,24 @@ import pytest
 from llmbench.compare import compare_runs
 from llmbench.errors import RunError
 from llmbench.export import export_run
-from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.records import Outcome, Score
 from llmbench.regrade import regrade_run
 from llmbench.report import write_many, write_one
 from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
 from llmbench.summary import Summary
+from tests.helpers.factories import RICH_COMPLETION, RICH_RESULT
 from tests.helpers.runs import FORTY, make
 
-TIMING = Timing(queued=1.0, finished=3.0, queue=0.5, ttft=1.0, decode=1.0, e2e=2.0, inter_token=0.25)
-COMPLETION = Completion(
-    "b/1/0", "two\u2028\x1b[31m", (1, 2), 2, 7, 3, FinishReason.STOP_STRING, "Answer:", TIMING
-)
-RESULT = Result(
-    benchmark="b",
-    sample_id="1",
-    repeat=0,
-    target="2",
-    prompt="1 + 1?",
-    prompt_hash="abc",
-    text="two",
-    completions=(COMPLETION, replace(COMPLETION, request_id="b/1/0+", timing=None, error="gone")),
-    score=Score(1.0, "2", Outcome.CORRECT, "because"),
-    elicited=True,
-    fields={"level": 3},
-)
-KEPT = replace(RESULT, completions=tuple(replace(c, output_ids=()) for c in RESULT.completions))
+KEPT = replace(RICH_RESULT, completions=tuple(replace(c, output_ids=()) for c in RICH_RESULT.completions))
 
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_a_result_survives_its_row(*, sealed: bool) -> None:
-    assert from_row(to_row(RESULT, sealed=sealed)) == KEPT
+    assert from_row(to_row(RICH_RESULT, sealed=sealed)) == KEPT
 
 
 def test_a_sealed_row_shows_ids_and_outcome_only() -> None:
-    row = to_row(RESULT, sealed=True)
+    row = to_row(RICH_RESULT, sealed=True)
     assert row["id"] == "1"
     assert row["outcome"] == "correct"
     assert not row.keys() & {"prompt", "text", "fields", "completions", "score"}
@@ -49,7 +33,7 @@ def test_a_sealed_row_shows_ids_and_outcome_only() -> None:
 def test_the_journal_is_there_line_by_line(tmp_path: Path) -> None:
     with Store(tmp_path / "run") as store:
         for number in range(3):
-            store.append(replace(RESULT, sample_id=str(number)))
+            store.append(replace(RICH_RESULT, sample_id=str(number)))
             assert [r.sample_id for r in read_journal(tmp_path / "run")] == [
                 str(n) for n in range(number + 1)
             ]
@@ -57,8 +41,8 @@ def test_the_journal_is_there_line_by_line(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     with Store(tmp_path / "run") as store:
-        store.append(RESULT)
-        store.append(replace(RESULT, sample_id="2"))
+        store.append(RICH_RESULT)
+        store.append(replace(RICH_RESULT, sample_id="2"))
     journal = tmp_path / "run" / JOURNAL
     whole = journal.read_bytes()
     for length in range(len(whole.split(b"\n")[0]) + 1, len(whole) - 1):
@@ -68,8 +52,8 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
 
 def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
     with Store(tmp_path / "run") as store:
-        store.append(RESULT)
-        store.append(RESULT)
+        store.append(RICH_RESULT)
+        store.append(RICH_RESULT)
     journal = tmp_path / "run" / JOURNAL
     journal.write_bytes(b"{}\n" + journal.read_bytes())
     with pytest.raises(RunError, match="line 1"):
@@ -78,8 +62,8 @@ def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_what_utf8_cannot_hold_is_replaced(tmp_path: Path, *, sealed: bool) -> None:
-    odd = replace(COMPLETION, text="\udc80 \ud83d\ude00 é \ud800", error="\udfff")
-    result = replace(RESULT, completions=(odd,), score=Score(0.0, "\ud800", Outcome.WRONG, "\udc00"))
+    odd = replace(RICH_COMPLETION, text="\udc80 \ud83d\ude00 é \ud800", error="\udfff")
+    result = replace(RICH_RESULT, completions=(odd,), score=Score(0.0, "\ud800", Outcome.WRONG, "\udc00"))
     with Store(tmp_path / "run", frozenset("b") if sealed else frozenset()) as store:
         store.append(result)
     (found,) = read_journal(tmp_path / "run")
@@ -122,10 +106,10 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(tmp_path / "run") as store:
-        store.append(RESULT)
+        store.append(RICH_RESULT)
         monkeypatch.setattr("os.write", lambda *_: 0)  # what a full disk does to a write
         with pytest.raises(RunError, match="No space left on device"):
-            store.append(RESULT)
+            store.append(RICH_RESULT)
         monkeypatch.undo()
 
 

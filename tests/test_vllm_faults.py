@@ -10,7 +10,7 @@ import pytest
 from llmbench.store import JOURNAL, Run, load_run
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.families import all_end, command_lines, descendants
-from tests.test_faults import answers
+from tests.helpers.runs import outcomes
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
 
@@ -92,5 +92,5 @@ def test_a_stopped_process_of_the_engines_is_noticed_and_costs_no_answer(
     run = load_run(tmp_path / "run")
     assert run.summary["status"] == "finished"
     assert any("did not answer" in restart["error"] for restart in run.manifest["restarts"])
-    assert answers(run) == answers(undisturbed)
+    assert outcomes(run) == outcomes(undisturbed)
     all_end(family)

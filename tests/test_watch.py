@@ -19,7 +19,7 @@ from llmbench.watch import END_S, Watch
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.engines import FakeEngines
 from tests.helpers.families import all_end, descendants
-from tests.test_faults import answers
+from tests.helpers.runs import outcomes
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=24", "batch_size=8", "engine_wait_s=1")
 
@@ -119,7 +119,7 @@ def test_a_hang_costs_an_engine_and_no_answer(
     pipeline.run(compose(FAKE), tmp_path / "whole")
     run, whole = load_run(tmp_path / "run"), load_run(tmp_path / "whole")
     assert len(run.results) == 24
-    assert answers(run) == answers(whole)
+    assert outcomes(run) == outcomes(whole)
     assert "did not answer for 1 s (engine_wait_s) and was killed" in run.manifest["restarts"][0]["error"]
 
 

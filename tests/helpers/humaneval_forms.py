@@ -46,3 +46,13 @@ def forms(prompt: str, body: str) -> Iterator[tuple[str, str]]:
     for part, text in quoted.items():
         yield f"{part}, quoted", text
         yield f"{part}, quoted, prose", BEFORE + text + BEHIND
+
+
+ROW = {
+    "task_id": "own/0",
+    "prompt": 'from typing import List\n\n\ndef twice(x):\n    return 2 * x\n\n\ndef total(xs: List[int]) -> int:\n    """ Sum of the doubled numbers.\n    >>> total([1, 2])\n    6\n    """\n',
+    "entry_point": "total",
+    "canonical_solution": "    return sum(map(twice, xs))\n",
+    "test": "METADATA = {}\n\n\ndef check(candidate):\n    assert candidate([1, 2]) == 6\n    assert candidate([]) == twice(0) == total([])\n",
+}
+"""A problem of our own."""

@@ -15,9 +15,12 @@ from llmbench.cli import compose
 from llmbench.compare import Comparison, RunComparison
 from llmbench.compare.page import show
 from llmbench.records import Request
+from llmbench.store import Run
 from tests.helpers.engines import FakeEngines
 
 MCQ = Path(__file__).parents[1] / "data" / "mcq_sample.jsonl"
+TWELVE = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3")
+BREAKS = "engine.args={break_after: 5}"
 FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")
 Reply = Callable[[Request], str]
 Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -88,3 +91,8 @@ def page(compared: Comparison) -> str:
 def flat(text: str) -> str:
     """A page without its line breaks."""
     return " ".join(text.split())
+
+
+def outcomes(run: Run) -> dict[str, tuple[str, str]]:
+    """Text and outcome of each answer, by its question."""
+    return {r.sample_id: (r.text, r.score.outcome) for r in run.results}
