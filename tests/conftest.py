@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.errors import ConfigError
+from tests.helpers.shared_graders import shared_graders
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OWN = Path(__file__).resolve().parent / "cases"
@@ -43,6 +44,12 @@ def sandboxed() -> None:
         if os.environ.get("LLMBENCH_REQUIRE_SANDBOX"):
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _graders() -> Iterator[None]:
+    with shared_graders():
+        yield
 
 
 @pytest.fixture(autouse=True)
