@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from llmbench.ablation import FIXED, SAME, Point, Row, no_table, rows, sentences
-from llmbench.cli import compose, config_folder, main
+from llmbench.cli import config_folder, main
 from llmbench.records import Outcome
 from llmbench.sweep import Job
 from tests.helpers.factories import result
+from tests.helpers.settings import compose
 
 POINTS = [path.stem for path in sorted((config_folder() / "ablation" / "point").glob("*.yaml"))]
 

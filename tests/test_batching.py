@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbench.cli import compose
 from llmbench.engine.batching import Batching, batches
+from tests.helpers.settings import compose
 
 DOCUMENTED = Batching(dynamic=True, static_size=4, largest=8, smallest=2, context=4096)
 BEFORE = Batching(dynamic=False, static_size=2, largest=4, smallest=1, context=4096)

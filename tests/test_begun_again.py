@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from llmbench import pipeline
-from llmbench.cli import compose, main
+from llmbench.cli import main
 from llmbench.errors import RunError
 from llmbench.resume.commandline import quoted
 from llmbench.runs import list_runs
 from llmbench.session import claim
 from llmbench.store import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY, load_run
+from tests.helpers.settings import compose
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=3", "report=false")
 DIES = """

@@ -14,7 +14,6 @@ from llmbench.asking import Stop
 from llmbench.cache import answers
 from llmbench.cache.__main__ import main
 from llmbench.cache.answers import Answers
-from llmbench.cli import compose
 from llmbench.compare import compare_runs
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import ConfigError, EngineError, Interrupted
@@ -28,6 +27,7 @@ from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model
+from tests.helpers.settings import compose
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 UNCACHED = ("benchmark=arithmetic", "limit=12", "report=false")

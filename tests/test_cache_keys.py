@@ -14,12 +14,12 @@ import pytest
 from llmbench import machine
 from llmbench.cache import fingerprint, keys
 from llmbench.cache.keys import Keys, keys_for, setup
-from llmbench.cli import compose
 from llmbench.engine.base import EngineReport
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
 from llmbench.records import Request, Sampling
+from tests.helpers.settings import compose
 
 REPORT = EngineReport(
     "vllm", "0.27.1", "cpu", quantization="fp8", dtype="bfloat16", attention_backend="CPU_ATTN"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from llmbench import elicitation
-from llmbench.cli import compose
 from llmbench.errors import ModelError
 from llmbench.models import Checkpoint
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Sample
 from llmbench.tokenizers import HubTokenizer
+from tests.helpers.settings import compose
 
 DAY = "2025-03-01"
 PLAIN = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"

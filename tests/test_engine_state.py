@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from llmbench.cli import compose
 from llmbench.engine.base import Workload
 from llmbench.engine.fake import FakeEngine, WordTokenizer
 from llmbench.engine.vllm import VllmEngine
@@ -18,6 +17,7 @@ from llmbench.store import load_run
 from llmbench.telemetry import EngineState, read_trace
 from tests.helpers.asked import finish
 from tests.helpers.runs import MCQ, make
+from tests.helpers.settings import compose
 
 ALL = 12
 

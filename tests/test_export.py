@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from llmbench.cli import compose
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import export_run, tables
 from llmbench.export.__main__ import main
 from llmbench.session import run_job
 from tests.helpers.runs import MCQ, make, place, right_where
+from tests.helpers.settings import compose
 
 HOSTILE = ["=HYPERLINK(1)", "+cmd", "-5", "@SUM(A1)", "'quoted", "a\0b", 'x\r\n"y",z', "<b>é 😀"]
 FEW = ("benchmark=arithmetic", "limit=8", "profile=published", "engine=fake")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from llmbench import pipeline
-from llmbench.cli import compose
 from llmbench.config import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.fake import Death, FakeEngine, nonsense
@@ -22,6 +21,7 @@ from llmbench.telemetry.records import EngineState
 from tests.helpers.commands import llmbench
 from tests.helpers.engines import FakeEngines
 from tests.helpers.runs import outcomes
+from tests.helpers.settings import compose
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=40", "batch_size=8")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli import compose
 from llmbench.errors import ModelError
 from llmbench.models import check_folder, locate
+from tests.helpers.settings import compose
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from llmbench import pipeline
 from llmbench.asking import Stop
 from llmbench.benchmarks import arithmetic
-from llmbench.cli import compose
 from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.regrade import regrade_run
@@ -21,6 +20,7 @@ from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 from tests.helpers import held_back
 from tests.helpers.engines import FakeEngines
+from tests.helpers.settings import compose
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 ARITHMETIC = ("benchmark=arithmetic", "limit=12")

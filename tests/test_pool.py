@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from llmbench import pipeline
-from llmbench.cli import compose
 from llmbench.engine.base import EngineReport, Workload
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import DataError, EngineError
 from llmbench.pool import EnginePool, bound, engine_key, merged
 from llmbench.summary import Summary
 from tests.helpers.engines import FakeEngines
+from tests.helpers.settings import compose
 
 ARITHMETIC = ("benchmark=arithmetic", "limit=6")
 

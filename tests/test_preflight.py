@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from llmbench import preflight
-from llmbench.cli import compose
 from llmbench.config import SamplingConfig
 from llmbench.preflight import KvNeed, kv_bytes_per_token, kv_need, kv_shortage, kv_tokens, weights_on_gpu
 from llmbench.records import Request, Sampling
+from tests.helpers.settings import compose
 
 GIB = 1 << 30
 H100_BYTES = 81_559 << 20  # as NVML has it for the 80 GB H100

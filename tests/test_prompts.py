@@ -4,13 +4,13 @@ import pytest
 
 from llmbench import prompts
 from llmbench.benchmarks import arithmetic, gsm8k
-from llmbench.cli import compose
 from llmbench.config import Config
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.models import Checkpoint
 from llmbench.records import Sample
 from llmbench.tokenizers import HubTokenizer
+from tests.helpers.settings import compose
 
 SAMPLES = [
     Sample(str(n), {"question": f"What is {n} + {n}?", "answer": f"{n} twice. #### {2 * n}"}, str(2 * n))

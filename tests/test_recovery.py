@@ -8,13 +8,14 @@ from typing import Any, cast
 import pytest
 
 from llmbench import pipeline
-from llmbench.cli import compose, main
+from llmbench.cli import main
 from llmbench.config import Config
 from llmbench.errors import Cause, OutOfMemoryError, Shortage
 from llmbench.pool import EnginePool
 from llmbench.recovery import StartAgain, Step, lowered, next_step
 from llmbench.store import load_run
 from tests.helpers.commands import llmbench
+from tests.helpers.settings import compose
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=12")
 

@@ -5,10 +5,10 @@ from dataclasses import fields
 import pytest
 
 from llmbench import references
-from llmbench.cli import compose
 from llmbench.config import Config, Reference
 from llmbench.references import Comparison
 from llmbench.summary import Summary
+from tests.helpers.settings import compose
 
 DEEPSEEK, OPEN_R1 = "https://github.com/deepseek-ai/DeepSeek-R1", "https://github.com/huggingface/open-r1"
 SCORES = {

@@ -15,7 +15,7 @@ import yaml
 from llmbench import clock, pipeline
 from llmbench.asking import Stop
 from llmbench.cache.use import tokens_per_s
-from llmbench.cli import compose, main
+from llmbench.cli import main
 from llmbench.compare.__main__ import main as compare
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, EngineError, Interrupted, RunError
@@ -30,6 +30,7 @@ from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.damage import CHANGES
 from tests.helpers.engines import FakeEngines
 from tests.helpers.runs import BREAKS, TWELVE
+from tests.helpers.settings import compose
 
 if TYPE_CHECKING:
     from collections.abc import Callable

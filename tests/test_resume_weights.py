@@ -12,7 +12,6 @@ import pytest
 
 from llmbench import pipeline
 from llmbench.asking import Stop
-from llmbench.cli import compose
 from llmbench.config import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
@@ -23,6 +22,7 @@ from llmbench.records import Request
 from llmbench.resume import weights
 from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
 from llmbench.summary import Summary
+from tests.helpers.settings import compose
 
 FAKE = ["benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3", "report=false"]
 FIRST, SECOND = "1" * 40, "2" * 40

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from llmbench.benchmarks import swe_bench
-from llmbench.cli import compose
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError, DataError
 from llmbench.questions import import_modules, read_samples, write_questions
 from llmbench.swe import prompt
+from tests.helpers.settings import compose
 from tests.helpers.swe import CALC, OPTIONS, ROWS, SYNTHETIC, TAG, URL, write
 
 RETRIEVED = """You will be provided with a partial code base and an issue statement explaining a problem to resolve.

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from llmbench import pipeline
-from llmbench.cli import compose
 from llmbench.records import Outcome, Score
 from llmbench.swe import predictions
 from llmbench.swe.judging import Verdict, scored
 from tests.helpers.engines import FakeEngines
 from tests.helpers.factories import result
+from tests.helpers.settings import compose
 from tests.helpers.swe import CALC, ROWS, TAG, URL, tagged, write
 
 OPTIONS = {"dataset": "SWE-bench/SWE-bench_Lite", "harness_workers": 2}

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from llmbench import tracking
-from llmbench.cli import compose
 from llmbench.errors import ConfigError
 from llmbench.session import run_job
+from tests.helpers.settings import compose
 
 FEW = ("benchmark=arithmetic", "limit=4", "engine=fake")
 SECRET = "hf_AbCdEfGhIjKlMnOp"

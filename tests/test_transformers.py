@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from llmbench import elicitation, pipeline
-from llmbench.cli import compose
 from llmbench.config import ModelConfig
 from llmbench.engine.base import Workload, find_checkpoint, open_engine
 from llmbench.engine.batching import Batching, batches
@@ -23,6 +22,7 @@ from llmbench.records import Completion, FinishReason, Message, Request, Sample,
 from llmbench.store import load_run
 from llmbench.tokenizers import HubTokenizer
 from tests.helpers.asked import finish
+from tests.helpers.settings import compose
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")

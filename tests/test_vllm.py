@@ -1,17 +1,18 @@
-"""The real engine: vLLM on the CPU with SmolLM2, in a process of its own as the command line starts it."""
+"""The real engine: vLLM on the CPU with SmolLM2. A process for the README's command, one for all other runs, one for the engine's protocol."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from llmbench.store import load_run
-from llmbench.telemetry import read_trace
 from tests.helpers.commands import llmbench, only_run, python
+from tests.helpers.several_runs import SeveralRuns, run_all
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
+pytestmark = pytest.mark.real_engine
+DATA = Path(__file__).parent / "data"
 
 
 def test_the_default_run_scores_a_real_model(tmp_path: Path, smollm2: Path) -> None:
@@ -66,67 +67,75 @@ def with_thinking_token(smollm2: Path, folder: Path, word: str = "the") -> Path:
     return folder
 
 
-def test_special_tokens_that_end_thinking_are_in_the_texts(tmp_path: Path, smollm2: Path) -> None:
-    model = with_thinking_token(smollm2, tmp_path / "model")
-    done = llmbench(f"model.path={model}", "limit=2", "early_stopping=off", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    texts = [result.text for result in load_run(only_run(tmp_path)).results]
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns:
+    folder = tmp_path_factory.mktemp("several")
+    thinking = with_thinking_token(smollm2, folder / "thinking_model")
+    model, same, changed = (shutil.copytree(smollm2, folder / name) for name in ("model", "same", "changed"))
+    config = changed / "generation_config.json"
+    config.write_bytes(config.read_bytes()[:-1] + b" ")  # by as many bytes
+    few = ("limit=2", "benchmarks.arithmetic.max_tokens=8")
+    cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
+    exact = ("model.dtype=float32", "early_stopping=off", "benchmarks.arithmetic.max_tokens=12")
+    runs = {
+        "program": few,
+        "benchmarks": (
+            "benchmark=[arithmetic,gpqa]",
+            f"benchmarks.gpqa.data_files={DATA / 'mcq_sample.jsonl'}",
+            "limit=3",
+        ),
+        "sweep": ("-m", "limit=4", "batch_size=1,4,1"),
+        "larger": (
+            "-m",
+            "hydra/launcher=basic",
+            "limit=3",
+            "batch_size=1,3",
+            "benchmarks.arithmetic.max_tokens=8",
+        ),
+        "thinking": (f"model.path={thinking}", "limit=2", "early_stopping=off"),
+        "four_bit": (*few, "model.quantization=bitsandbytes"),
+        "engines": ("-m", "engine=vllm,transformers", *exact, "limit=8"),
+        "context": (*few, f"engine.kv_cache_memory_bytes={64 << 20}", "model.max_length=8192"),
+        "first": (f"model.path={model}", *cached, "limit=4"),
+        "one_more": (f"model.path={same}", *cached, "limit=5"),
+        "other": (f"model.path={changed}", *cached, "limit=4"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMBENCH_CACHE", str(folder / "cache"))
+        (folder / "cache").mkdir()
+        (folder / "cache" / "models").symlink_to(smollm2.parent)
+        return run_all(folder, runs)
+
+
+def test_special_tokens_that_end_thinking_are_in_the_texts(runs: SeveralRuns) -> None:
+    texts = [result.text for result in load_run(runs.path("thinking")).results]
     assert any("</think>" in text for text in texts)
     assert not any("<|im_end|>" in text for text in texts)
 
 
-def test_a_programs_own_output_is_all_that_it_prints(tmp_path: Path, smollm2: Path) -> None:
-    assert smollm2.is_dir()
-    script = (
-        "from pathlib import Path\nfrom llmbench import pipeline\nfrom llmbench.cli import compose\n"
-        "few = ['limit=2', 'benchmarks.arithmetic.max_tokens=8']\n"
-        "print(pipeline.run(compose(few), Path('run')).benchmarks['arithmetic'].n)\n"
-    )
-    done = python("-c", script, folder=tmp_path)
-    assert done.stdout == "2\n", done.stderr
-    assert "INFO" not in done.stderr
+def test_a_programs_own_output_is_all_that_it_prints(runs: SeveralRuns) -> None:
+    assert load_run(runs.path("program")).summary["benchmarks"]["arithmetic"]["n"] == 2
+    assert "INFO" not in runs.output("program")
 
 
-def test_several_benchmarks_share_one_engine(tmp_path: Path, shared_data: Path) -> None:
-    done = llmbench(
-        "benchmark=[arithmetic,aime,math,gsm8k,gpqa]",
-        f"benchmarks.aime.data_files={shared_data / 'aime24.jsonl'}",
-        f"benchmarks.math.data_files={shared_data / 'math500.jsonl'}",
-        f"benchmarks.gsm8k.data_files={shared_data / 'gsm8k_test_sample.jsonl'}",
-        f"benchmarks.gpqa.data_files={Path(__file__).parent / 'data' / 'mcq_sample.jsonl'}",
-        "limit=3",
-        folder=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    run = load_run(only_run(tmp_path))
-    assert {name: b["n"] for name, b in run.summary["benchmarks"].items()} == dict.fromkeys(
-        ("arithmetic", "aime", "math", "gsm8k", "gpqa"), 3
-    )
+def test_several_benchmarks_share_one_engine(runs: SeveralRuns) -> None:
+    run = load_run(runs.path("benchmarks"))
+    assert {name: b["n"] for name, b in run.summary["benchmarks"].items()} == {"arithmetic": 3, "gpqa": 3}
     assert run.summary["engine"]["loads"] == 1
     elicited = [result for result in run.results if result.elicited]
     assert elicited
-    assert any(
-        result.completions[1].cached_tokens > 0 for result in elicited
-    )  # the prefix was not computed twice
+    # the prefix was not computed twice
+    assert any(result.completions[1].cached_tokens > 0 for result in elicited)
 
 
-def test_four_bit_weights_run_on_the_cpu_too(tmp_path: Path) -> None:
-    done = llmbench(
-        "model.quantization=bitsandbytes",
-        "limit=2",
-        "benchmarks.arithmetic.max_tokens=16",
-        folder=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    summary = load_run(only_run(tmp_path)).summary
+def test_four_bit_weights_run_on_the_cpu_too(runs: SeveralRuns) -> None:
+    summary = load_run(runs.path("four_bit")).summary
     assert summary["engine"]["quantization"] == "bitsandbytes"
     assert summary["benchmarks"]["arithmetic"]["n"] == 2
 
 
-def test_a_sweep_loads_each_engine_once_and_answers_alike(tmp_path: Path) -> None:
-    done = llmbench("-m", "limit=4", "batch_size=1,4,1", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
+def test_a_sweep_loads_each_engine_once_and_answers_alike(runs: SeveralRuns) -> None:
+    sweep = runs.path("sweep")
     found = json.loads((sweep / "summary.json").read_text())
     assert (found["loads"], found["groups"]) == (1, [[0, 1, 2]])
     engines = [job["summary"]["engine"] for job in found["jobs"]]
@@ -137,34 +146,43 @@ def test_a_sweep_loads_each_engine_once_and_answers_alike(tmp_path: Path) -> Non
     assert texts[0] == texts[1]
 
 
-def test_the_guides_method_gives_the_same_greedy_answers(tmp_path: Path) -> None:
+def test_the_guides_method_gives_the_same_greedy_answers(runs: SeveralRuns) -> None:
     """Both engines in float32, where rounding decides no token of a short answer; padded batches against none."""
-    settings = (
-        "model.dtype=float32",
-        "early_stopping=off",
-        "benchmarks.arithmetic.max_tokens=12",
-        "limit=16",
-    )
-    done = llmbench("-m", "engine=vllm,transformers", *settings, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
-    runs = [load_run(sweep / str(n)) for n in (0, 1)]
-    assert [run.summary["engine"]["name"] for run in runs] == ["vllm", "transformers"]
-    lengths = {r.completions[0].prompt_tokens for r in runs[1].results}
+    vllm, transformers = (load_run(runs.path("engines", number)) for number in ("0", "1"))
+    assert [run.summary["engine"]["name"] for run in (vllm, transformers)] == ["vllm", "transformers"]
+    lengths = {r.completions[0].prompt_tokens for r in transformers.results}
     assert len(lengths) > 1  # so batches are padded
-    texts = [{r.sample_id: r.text for r in run.results} for run in runs]
-    assert len(texts[0]) == 16
+    texts = [{r.sample_id: r.text for r in run.results} for run in (vllm, transformers)]
+    assert len(texts[0]) == 8
     assert texts[0] == texts[1]
 
 
-def test_a_larger_batch_loads_the_engine_again_in_this_process(tmp_path: Path) -> None:
-    done = llmbench("-m", "hydra/launcher=basic", "limit=6", "batch_size=1,6", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
+def test_a_larger_batch_loads_the_engine_again_in_this_process(runs: SeveralRuns) -> None:
+    sweep = runs.path("larger")
     found = json.loads((sweep / "summary.json").read_text())
     assert found["loads"] == 2
-    assert [job["summary"]["engine"]["batch_size"] for job in found["jobs"]] == [1, 6]
+    assert [job["summary"]["engine"]["batch_size"] for job in found["jobs"]] == [1, 3]
     assert "EngineCore pid" not in (sweep / "1" / "llmbench.log").read_text()
+
+
+def test_a_context_that_does_not_fit_is_made_shorter_where_nobody_needs_it(runs: SeveralRuns) -> None:
+    run = load_run(runs.path("context"))
+    (step,) = run.manifest["recovery"]
+    assert (step["cause"], step["setting"], step["before"]) == ("context", "model.max_length", 8192)
+    assert step["after"] <= run.summary["engine"]["kv_cache_tokens"] < 8192
+    assert step["after"] % 16 == 0
+    assert not step["fresh"]
+
+
+def test_the_response_cache_gives_back_what_the_same_files_answered(runs: SeveralRuns) -> None:
+    found = {name: load_run(runs.path(name)) for name in ("first", "one_more", "other")}
+    first, more, other = (run.summary["benchmarks"]["arithmetic"] for run in found.values())
+    assert first["cache"]["hits"] == other["cache"]["hits"] == 0
+    assert first["cache"]["completions"] >= 4
+    assert more["cache"]["hits"] == first["cache"]["completions"] < more["cache"]["completions"]
+    texts = [{r.sample_id: (r.text, r.score) for r in found[name].results} for name in ("first", "one_more")]
+    assert texts[0].items() <= texts[1].items()
+    assert any(r.elicited for r in found["one_more"].results)
 
 
 def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:
@@ -173,74 +191,3 @@ def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["passed"] == found["checks"] > 6
-
-
-def test_running_and_waiting_are_what_vllm_logs(
-    tmp_path: Path, smollm2: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A KV cache with room for a part of the batch, in an engine with a process of its own."""
-    assert smollm2.is_dir()
-    monkeypatch.setenv("VLLM_LOG_STATS_INTERVAL", "0.1")
-    done = llmbench(
-        "log_level=INFO",
-        "engine.multiprocess=true",
-        "batch_size=8",
-        "limit=12",
-        "early_stopping=off",
-        "benchmarks.arithmetic.max_tokens=24",
-        "model.max_length=512",
-        f"engine.kv_cache_memory_bytes={16 << 20}",  # five blocks of 128 tokens
-        folder=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    run = load_run(only_run(tmp_path))
-    lines = re.findall(r"Running: (\d+) reqs, Waiting: (\d+) reqs", (run.folder / "llmbench.log").read_text())
-    logged = {(int(running), int(waiting)) for running, waiting in lines}
-    states = [s.engine for s in read_trace(run.folder / "trace.jsonl") if s.engine is not None]
-    seen = {(s.running, s.waiting) for s in states if s.running}
-    assert any(waiting for _, waiting in logged)
-    assert {pair for pair in seen & logged if pair[1]}
-    assert max(s.running or 0 for s in states) < 8
-    assert max(s.queued or 0 for s in states) > 0
-    arithmetic = run.summary["benchmarks"]["arithmetic"]
-    assert arithmetic["queue_s"]["p95"] > 0.1 * arithmetic["latency_s"]["p50"]
-    assert run.summary["time_s"]["requests"]["queue"] == pytest.approx(12 * arithmetic["queue_s"]["mean"])
-
-
-def test_a_context_that_does_not_fit_is_made_shorter_where_nobody_needs_it(
-    tmp_path: Path, smollm2: Path
-) -> None:
-    assert smollm2.is_dir()
-    few = ("limit=2", "benchmarks.arithmetic.max_tokens=8", f"engine.kv_cache_memory_bytes={64 << 20}")
-    done = llmbench(*few, "model.max_length=8192", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    run = load_run(only_run(tmp_path))
-    (step,) = run.manifest["recovery"]
-    assert (step["cause"], step["setting"], step["before"]) == ("context", "model.max_length", 8192)
-    assert step["after"] <= run.summary["engine"]["kv_cache_tokens"] < 8192
-    assert step["after"] % 16 == 0
-    assert not step["fresh"]
-
-
-def test_the_response_cache_gives_back_what_the_engine_answered(
-    tmp_path: Path, smollm2: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = f"model.path={shutil.copytree(smollm2, tmp_path / 'model')}"
-    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
-    runs = {}
-    for name in ("first", "one more", "changed"):
-        if name == "changed":  # in place, by as many bytes
-            config = tmp_path / "model" / "generation_config.json"
-            config.write_bytes(config.read_bytes()[:-1] + b" ")
-        limit = "limit=5" if name == "one more" else "limit=4"
-        options = (limit, "benchmarks.arithmetic.max_tokens=16", "cache=on", f"hydra.run.dir={name}")
-        done = llmbench(model, *options, folder=tmp_path)
-        assert done.returncode == 0, done.stderr
-        runs[name] = load_run(tmp_path / name)
-    first, more, changed = (run.summary["benchmarks"]["arithmetic"] for run in runs.values())
-    assert first["cache"]["hits"] == changed["cache"]["hits"] == 0
-    assert first["cache"]["completions"] >= 4
-    assert more["cache"]["hits"] == first["cache"]["completions"] < more["cache"]["completions"]
-    texts = [{r.sample_id: (r.text, r.score) for r in runs[name].results} for name in ("first", "one more")]
-    assert texts[0].items() <= texts[1].items()
-    assert any(r.elicited for r in runs["one more"].results)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from llmbench import machine, startup
-from llmbench.cli import compose
 from llmbench.config import Device, Startup
 from llmbench.engine import vllm_choices
 from llmbench.engine.base import Workload
@@ -19,6 +18,7 @@ from llmbench.machine import Gpu
 from llmbench.models import Checkpoint, settings
 from llmbench.records import Sampling
 from llmbench.startup import Took
+from tests.helpers.settings import compose
 
 H100 = Gpu(0, "NVIDIA H100 80GB HBM3", 80 << 30, "580")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from llmbench import pipeline
-from llmbench.cli import compose
 from llmbench.engine.fake import FakeEngine, Hang, nonsense
 from llmbench.errors import ConfigError, EngineDiedError
 from llmbench.records import Completion, Outcome
@@ -20,6 +19,7 @@ from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.engines import FakeEngines
 from tests.helpers.families import all_end, descendants
 from tests.helpers.runs import outcomes
+from tests.helpers.settings import compose
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=24", "batch_size=8", "engine_wait_s=1")
 

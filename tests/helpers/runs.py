@@ -11,12 +11,12 @@ from typing import Any
 from llmbench import pipeline
 from llmbench.asking import Stop
 from llmbench.benchmarks import arithmetic
-from llmbench.cli import compose
 from llmbench.compare import Comparison, RunComparison
 from llmbench.compare.page import show
 from llmbench.records import Request
 from llmbench.store import Run
 from tests.helpers.engines import FakeEngines
+from tests.helpers.settings import compose
 
 MCQ = Path(__file__).parents[1] / "data" / "mcq_sample.jsonl"
 TWELVE = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3")
