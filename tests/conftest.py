@@ -46,6 +46,15 @@ def sandboxed() -> None:
         pytest.skip(str(error))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what runs programs in the sandbox, and keeps real engines in one process of pytest-xdist: two at once only wait for each other."""
+    for item in items:
+        if "sandboxed" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.sandbox)
+        if item.get_closest_marker("real_engine"):
+            item.add_marker(pytest.mark.xdist_group("real_engine"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _graders() -> Iterator[None]:
     with shared_graders():

@@ -1,11 +1,14 @@
 """Runs that are killed before they have begun: between making their folder and writing their manifest."""
 
+import importlib
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -17,21 +20,12 @@ from llmbench.resume.commandline import quoted
 from llmbench.runs import list_runs
 from llmbench.session import claim
 from llmbench.store import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY, load_run
+from tests.helpers.commands import LIMIT_S
 from tests.helpers.settings import compose
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=3", "report=false")
-DIES = """
-import importlib, os, signal, sys
-module, _, name = sys.argv[1].rpartition(":")
-owner = importlib.import_module(module)
-*path, last = name.split(".")
-for part in path:
-    owner = getattr(owner, part)
-setattr(owner, last, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
-from llmbench.cli import main
-sys.exit(main(sys.argv[2:]))
-"""
-"""The command line in a process that is killed the moment it calls what the first argument names."""
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([__name__, "llmbench.session"])
 MOMENTS: dict[str, set[str]] = {
     "llmbench.session:claim": set(),
     "llmbench.session:FolderLock": {CONFIG},
@@ -57,13 +51,19 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def killed(moment: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DIES, moment, *arguments],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    """Runs the command line in a process that is killed the moment it calls what is named."""
+    process = FORKS.Process(target=die_at, args=(moment, arguments))
+    process.start()
+    process.join(LIMIT_S)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def die_at(moment: str, arguments: Sequence[str]) -> None:
+    module, _, name = moment.rpartition(":")
+    *path, last = name.split(".")
+    owner = reduce(getattr, path, importlib.import_module(module))
+    setattr(owner, last, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+    sys.exit(main(arguments))
 
 
 def names(folder: Path) -> set[str]:

@@ -11,6 +11,7 @@ from llmbench.report import write_many, write_one
 from tests.helpers.browser import chromium, show
 from tests.helpers.runs import FORTY, edited, make, place, right_where, three
 
+pytestmark = pytest.mark.browser
 HOSTILE = (
     "<script>window.hurt = 1</script>",
     "</script><script>window.hurt = 2</script>",

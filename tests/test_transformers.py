@@ -27,6 +27,7 @@ from tests.helpers.settings import compose
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
+pytestmark = pytest.mark.real_engine
 CONTEXT = 512
 ON_CPU = ("engine=transformers", "engine.device=cpu", "model.dtype=float32", f"model.max_length={CONTEXT}")
 WORK = Workload(requests=8, longest=16, output_tokens=128, batching=Batching.of(compose(ON_CPU)))
