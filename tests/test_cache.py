@@ -14,7 +14,7 @@ from llmbench.asking import Stop
 from llmbench.cache import answers
 from llmbench.cache.__main__ import main
 from llmbench.cache.answers import Answers
-from llmbench.compare import compare_runs
+from llmbench.compare.comparison import compare_runs
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import ConfigError, EngineError, Interrupted
 from llmbench.export.tables import rows

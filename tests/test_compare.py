@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from llmbench.compare import as_dict, compare_runs
 from llmbench.compare.__main__ import main
+from llmbench.compare.comparison import as_dict, compare_runs
 from llmbench.compare.settings import differing, read_config
 from llmbench.errors import RunError
 from tests.helpers.commands import python

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmbench.asking import Stop
-from llmbench.compare import compare_runs
+from llmbench.compare.comparison import compare_runs
 from llmbench.errors import Interrupted, RunError
 from llmbench.records import Request
 from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, right_where, three

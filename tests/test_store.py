@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.compare import compare_runs
+from llmbench.compare.comparison import compare_runs
 from llmbench.errors import RunError
 from llmbench.export import export_run
 from llmbench.records import Outcome, Score

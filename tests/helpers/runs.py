@@ -11,7 +11,7 @@ from typing import Any
 from llmbench import pipeline
 from llmbench.asking import Stop
 from llmbench.benchmarks import arithmetic
-from llmbench.compare import Comparison, RunComparison
+from llmbench.compare.comparison import Comparison, RunComparison
 from llmbench.compare.page import show
 from llmbench.records import Request
 from llmbench.store import Run
