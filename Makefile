@@ -1,12 +1,12 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types bench screenshots lock clean
+.PHONY: help setup demo test test-fast coverage check format lint types bench screenshots lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14 | sed 's/^/  /'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14 | sed 's/^/  /'
 
 setup: ## make .venv, or bring it up to date; EXTRA=cpu|gpu overrules nvidia-smi, DRY_RUN=1 only looks
 	@requirements/setup.sh $(if $(filter-out 0,$(DRY_RUN)),dry-run,install)
@@ -17,6 +17,13 @@ demo: setup ## a real evaluation of a small model, without GPU or network
 test: setup ## the tests
 	@requirements/setup.sh browser
 	@$(PYTHON_IN_VENV) -m pytest
+
+test-fast: setup ## the tests that need no real engine, browser or sandbox and are quick
+	@$(PYTHON_IN_VENV) -m pytest -m "not real_engine and not sandbox and not browser and not slow" -n 2
+
+coverage: setup ## the tests, and which branches they do not take
+	@requirements/setup.sh browser
+	@$(PYTHON_IN_VENV) -m pytest --cov --cov-report=term-missing:skip-covered
 
 check: lint types test ## the gate: format, lint, types, tests
 

@@ -15,6 +15,8 @@ from llmbench.sweep import Job
 from tests.helpers.factories import result
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 POINTS = [path.stem for path in sorted((config_folder() / "ablation" / "point").glob("*.yaml"))]
 
 

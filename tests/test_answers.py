@@ -25,6 +25,8 @@ from llmbench.answers import (
 )
 from llmbench.equivalence import choice_equal, integer_equal, math_equal, number_equal
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parent / "cases"
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -40,6 +40,8 @@ from tests.fuzz.common import UNEXPECTED, limited
 from tests.helpers.factories import measured_start
 from tests.helpers.runs import MCQ, make
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 60.0
 """Of one case; none of them should take a tenth of it."""
 Main = Callable[[Sequence[str]], int]

@@ -23,6 +23,8 @@ from llmbench.store import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY, load
 from tests.helpers.commands import LIMIT_S
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=3", "report=false")
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__, "llmbench.session"])

@@ -14,6 +14,8 @@ from llmbench.cli import main
 from llmbench.resume import commandline
 from tests.helpers.commands import ENVIRONMENT, llmbench, only_run
 
+pytestmark = pytest.mark.slow
+
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from llmbench.cli import compose
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PLACEHOLDER = re.compile(

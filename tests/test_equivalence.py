@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from llmbench.equivalence import choice_equal, integer_equal, math_equal, number_equal
 from llmbench.equivalence.rational import rational
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parent / "cases"
 MATH500 = Path(__file__).parents[2] / "shared" / "data" / "math500.jsonl"
 

@@ -23,6 +23,8 @@ from tests.helpers.engines import FakeEngines
 from tests.helpers.runs import outcomes
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=40", "batch_size=8")
 
 

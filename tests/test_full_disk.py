@@ -12,6 +12,8 @@ from llmbench.cli import main
 from llmbench.store import JOURNAL, load_run
 from tests.helpers.commands import start_llmbench
 
+pytestmark = pytest.mark.slow
+
 SLOW = ("benchmark=arithmetic", "engine=fake", "batch_size=4", "engine.args={step_s: 0.001}")
 MANY = (
     *SLOW,

@@ -30,6 +30,8 @@ from tests.fuzz import config, journal, patches, rows
 from tests.fuzz.common import attempt, mutate_bytes, mutate_value
 from tests.helpers.runs import make
 
+pytestmark = pytest.mark.slow
+
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 LEAVES = (
     st.none()

@@ -17,6 +17,8 @@ from llmbench.errors import GradingError, Interrupted
 from llmbench.grading import Grader, find_stated
 from llmbench.records import FinishReason, Outcome, Sample
 
+pytestmark = pytest.mark.slow
+
 MATH = math_benchmark.__name__
 HOSTILE = "tests.helpers.hostile"
 

@@ -8,6 +8,8 @@ import pytest
 import llmbench
 from llmbench.equivalence import math_equal
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parent / "cases"
 
 

@@ -14,6 +14,8 @@ from llmbench.store import JOURNAL
 from tests.helpers.commands import ROOT, lines_in, start_llmbench, wait_until
 from tests.helpers.families import all_end, command_lines, descendants, kill_and_look, spawned
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

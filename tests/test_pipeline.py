@@ -22,6 +22,8 @@ from tests.helpers import held_back
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 ARITHMETIC = ("benchmark=arithmetic", "limit=12")
 

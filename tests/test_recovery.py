@@ -17,6 +17,8 @@ from llmbench.store import load_run
 from tests.helpers.commands import llmbench
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=12")
 
 

@@ -21,6 +21,8 @@ from llmbench.records import Completion
 from tests.fuzz.common import limited
 from tests.helpers.reports import rows_of
 
+pytestmark = pytest.mark.slow
+
 IN_ENVIRONMENT = {
     "HF_TOKEN": "hf_EnvironmentCanary1",
     "OPENAI_API_KEY": "sk-EnvironmentCanary2/with+signs",

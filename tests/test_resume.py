@@ -32,6 +32,8 @@ from tests.helpers.engines import FakeEngines
 from tests.helpers.runs import BREAKS, TWELVE
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

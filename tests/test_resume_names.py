@@ -17,6 +17,8 @@ from llmbench.resume.commandline import command, quoted
 from llmbench.store import JOURNAL, load_run
 from tests.helpers.runs import BREAKS, TWELVE
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("José", "two  words", "new\nline", "tab\tand\x1bescape", "quo\\'te", "end\\", "it's", "=,[]{}~$x")
 
 

@@ -24,6 +24,8 @@ from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
 from llmbench.summary import Summary
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 FAKE = ["benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3", "report=false"]
 FIRST, SECOND = "1" * 40, "2" * 40
 

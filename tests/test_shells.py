@@ -21,6 +21,8 @@ from llmbench.signals import listening
 from llmbench.store import load_run
 from llmbench.streams import unfailing
 
+pytestmark = pytest.mark.slow
+
 FAKE = ["benchmark=arithmetic", "engine=fake", "limit=2", "report=false"]
 
 

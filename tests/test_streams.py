@@ -15,6 +15,8 @@ from llmbench.progress import Progress
 from llmbench.streams import flush, unfailing
 from llmbench.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 RUN = ("engine=fake", "benchmark=arithmetic", "limit=5", "report=false")
 
 

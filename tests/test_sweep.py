@@ -15,6 +15,8 @@ from hydra.experimental.callback import Callback
 
 from llmbench.cli import main
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("engine=fake", "limit=3")
 
 

@@ -14,6 +14,8 @@ from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import JOURNAL, SUMMARY
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
+pytestmark = pytest.mark.slow
+
 TWO_ENGINES = (
     "-m",
     "benchmark=arithmetic",

@@ -13,6 +13,8 @@ from llmbench.errors import ConfigError
 from llmbench.session import run_job
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 FEW = ("benchmark=arithmetic", "limit=4", "engine=fake")
 SECRET = "hf_AbCdEfGhIjKlMnOp"
 

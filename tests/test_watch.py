@@ -21,6 +21,8 @@ from tests.helpers.families import all_end, descendants
 from tests.helpers.runs import outcomes
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=24", "batch_size=8", "engine_wait_s=1")
 
 
