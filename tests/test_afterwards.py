@@ -11,6 +11,8 @@ from llmbench.cli import main
 from llmbench.store import MANIFEST, REPORT, SUMMARY, load_run
 from tests.helpers.runs import TWELVE
 
+pytestmark = pytest.mark.slow
+
 OLD = 1000.0
 
 

@@ -29,6 +29,8 @@ from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 UNCACHED = ("benchmark=arithmetic", "limit=12", "report=false")
 TWELVE = (*UNCACHED, "cache=on")

@@ -133,6 +133,7 @@ def writer(path: Path, *numbers: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with writer(path, 0, 600, 3) as one, writer(path, 300, 600, 3) as two:

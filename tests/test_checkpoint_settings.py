@@ -41,6 +41,7 @@ def completed(*overrides: str) -> Config:
     return complete(compose(overrides), lambda config: find_checkpoint(config, to_run=False))[0]
 
 
+@pytest.mark.slow
 def test_a_hub_id_typed_by_hand_is_what_is_looked_for() -> None:
     model = compose(["model.hub_id=org/name"]).model
     assert (model.hub_id, model.embedded, model.path) == ("org/name", None, None)

@@ -111,6 +111,7 @@ def test_a_killed_run_has_no_metrics_but_answers(runs: dict[str, Path], tmp_path
     assert only(compare_runs(runs["third"], killed)).benchmarks[0].questions == 30
 
 
+@pytest.mark.slow
 def test_repeats_are_paired_and_tested_by_question(tmp_path: Path) -> None:
     overrides = (
         "benchmark=arithmetic",

@@ -66,6 +66,7 @@ def test_a_missing_file_and_a_folder_and_a_strange_suffix_are_explained(tmp_path
         read_rows("gsm8k", local(strange), ())
 
 
+@pytest.mark.slow
 def test_the_hub_offline_is_explained() -> None:
     config = compose(["benchmark=aime"]).benchmarks["aime"]
     with pytest.raises(DataError, match=r"benchmarks\.aime\.data_files=PATH"):

@@ -73,6 +73,7 @@ def function_of(program: str, name: str) -> str:
     return ast.dump(functions[-1])
 
 
+@pytest.mark.slow
 def test_the_function_is_found_in_every_form(problems: list[Sample]) -> None:
     """`python -m tests.bench.humaneval_forms` runs what is compared here."""
     lost = []

@@ -101,6 +101,7 @@ def test_a_release_is_read_file_by_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     ]
 
 
+@pytest.mark.slow
 def test_a_release_out_of_reach_is_one_sentence() -> None:
     config = compose(["benchmark=livecodebench"]).benchmarks["livecodebench"]
     with pytest.raises(DataError, match="cannot be reached"):

@@ -51,6 +51,7 @@ def test_a_missing_shard_is_named(checkpoint: Path) -> None:
         check_folder(checkpoint)
 
 
+@pytest.mark.slow
 def test_a_hub_model_that_is_not_at_hand_is_explained() -> None:
     with pytest.raises(ModelError, match=r"model\.path=FOLDER"):
         locate(compose(["model=qwen14b"]).model)

@@ -15,6 +15,8 @@ from scipy import stats as reference
 from llmbench import paired
 from llmbench.paired import Method
 
+pytestmark = pytest.mark.slow
+
 Scores = list[float]
 
 

@@ -10,6 +10,8 @@ from llmbench.references import Comparison
 from llmbench.summary import Summary
 from tests.helpers.settings import compose
 
+pytestmark = pytest.mark.slow
+
 DEEPSEEK, OPEN_R1 = "https://github.com/deepseek-ai/DeepSeek-R1", "https://github.com/huggingface/open-r1"
 SCORES = {
     "qwen3_14b_thinking": {

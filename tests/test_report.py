@@ -65,6 +65,7 @@ def test_sealed_questions_are_shown_by_id_alone_unless_asked_for(tmp_path: Path)
     assert any(question[:40] in found["p"] for found in shown)
 
 
+@pytest.mark.slow
 def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
     import random
 

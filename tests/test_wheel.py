@@ -6,9 +6,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_its_configuration_and_runs(tmp_path: Path) -> None:
     command = [
         sys.executable,
