@@ -20,7 +20,6 @@ from types import FrameType
 import psutil
 
 from llmbench.asking import Stop
-from llmbench.engine import vllm_sockets
 from llmbench.errors import Interrupted
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -94,7 +93,6 @@ def leave(status: int) -> None:
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 child.kill()
-    vllm_sockets.remove()
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(status)

@@ -11,6 +11,7 @@ import itertools
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -31,7 +32,6 @@ from llmbench.engine.vllm_choices import (
 )
 from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
 from llmbench.engine.vllm_processes import close, family, kill, tell_of_death
-from llmbench.engine.vllm_sockets import VARIABLE, socket_folder
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.engine.vllm_state import State, scheduler_of, scheduler_state
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
@@ -54,6 +54,8 @@ REFILL = 16
 """Share of the batch (one in so many) that is admitted together where only decoding has graphs: a step that also reads a prompt
 runs without them and takes about three times as long (eager against graphs in BENCHMARKS.md), so fewer such steps are worth
 a few idle places."""
+LONGEST_TEMPORARY = 107 - len("/llmbench-12345678/") - 36
+"""Bytes of a unix socket's path (unix(7)), less those of the folder that vLLM's sockets are in and of their names, UUIDs."""
 PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
 """What a worker's stopwatch tells (`Probe`)."""
 
@@ -84,6 +86,7 @@ class VllmEngine:
         self._llm: Any = None
         self._tokenizer: Any = None
         self._environment: dict[str, str | None] = {}
+        self._sockets: tempfile.TemporaryDirectory[str] | None = None
         self._load_parts: dict[str, float | None] = {}
         self._facts: dict[str, Any] = {}
         self._graph_sizes: list[int] | None = None
@@ -156,9 +159,10 @@ class VllmEngine:
             "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", config.log_level),
             "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
         }
-        sockets = socket_folder() if VARIABLE not in os.environ else None
-        if sockets is not None:
-            wanted[VARIABLE] = str(sockets)
+        if not self._in_process and "VLLM_RPC_BASE_PATH" not in os.environ:
+            short = len(os.fsencode(tempfile.gettempdir())) <= LONGEST_TEMPORARY
+            self._sockets = tempfile.TemporaryDirectory(prefix="llmbench-", dir=None if short else "/tmp")  # noqa: S108
+            wanted["VLLM_RPC_BASE_PATH"] = self._sockets.name
         if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
             wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
         self._environment = {name: os.environ.get(name) for name in wanted}
@@ -363,6 +367,9 @@ class VllmEngine:
             except Exception:
                 log.debug("vLLM's distributed environment was not cleaned up", exc_info=True)
             _new_graph_pool()
+        if self._sockets is not None:
+            self._sockets.cleanup()
+            self._sockets = None
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)
