@@ -523,7 +523,7 @@ class _Run:
     def _load(
         self, work: Workload, writing: Background[Questions], read: Read, checkpoint: Checkpoint | None
     ) -> tuple[Engine, Workload, Questions]:
-        """Loads the model while the prompts are written; a prompt that cannot be written ends the loading.
+        """Loads the model while the prompts are written.
 
         Where memory is too little it is tried again with less, here if the memory came back.
         """
@@ -531,8 +531,7 @@ class _Run:
         while True:
             engine = self.pool.make_room(self.config, work)
             try:
-                with writing.watched():
-                    self.loaded = self.pool.load(self.config, work, self.terminal.notice) or self.loaded
+                self.loaded = self.pool.load(self.config, work, self.terminal.notice) or self.loaded
                 break
             except OutOfMemoryError as error:
                 self._less(error, engine.capacity, writing.result(), spoiled=error.shortage.spoiled)

@@ -42,27 +42,11 @@ class _Unfailing:
         return getattr(self._stream, name)
 
 
-class _Nobody(io.TextIOBase):
-    """Stands for a stream that was closed before the program began."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-
 def unfailing(stream: TextIO | None) -> TextIO:
     """The stream, made so that writing to it raises nothing; None, as Python has it for a closed one, takes everything."""
     if isinstance(stream, _Unfailing):
         return stream
-    return cast("TextIO", _Unfailing(cast("TextIO", _Nobody()) if stream is None else stream))
-
-
-def open_missing() -> None:
-    """Has descriptors 0, 1 and 2 lead to nothing where they are closed, before another file gets their numbers."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - as it is defined; it gets the lowest number
+    return cast("TextIO", _Unfailing(io.StringIO() if stream is None else stream))
 
 
 def flush() -> None:
