@@ -19,13 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import hydra
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -254,7 +251,6 @@ def register() -> None:
     """Makes the schema, the launcher and the resolvers known to Hydra; harmless when repeated."""
     ConfigStore.instance().store(name="llmbench_schema", node=Config)
     sweep.register_launcher()
-    SourcesRegistry.instance().types["file"] = CheckedFiles
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
     OmegaConf.register_new_resolver(
         "llmbench.folder", lambda name: re.sub(r"[/\s]+", "-", str(name)), replace=True
@@ -263,22 +259,26 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 
 
-class CheckedFiles(FileConfigSource):
-    """Hydra's reader of YAML files, which may be a user's (`--config-dir`): looked through before Hydra makes something of them."""
+def _check_files(arguments: Sequence[str]) -> None:
+    """Looks through the YAML files that are chosen, which may be a user's (`--config-dir`), before Hydra makes something of them.
 
-    def load_config(self, config_path: str) -> ConfigResult:
-        """What a file holds.
-
-        Raises:
-            ConfigError: It is no file, too large, or no YAML; the message names it.
-        """
-        path = Path(self.path) / self._normalize_file_name(config_path)
+    Raises:
+        ConfigError: One is too large, or no YAML; the message names it.
+    """
+    joined = "\n".join(arguments)
+    folders = [
+        config_folder(),
+        *map(Path, re.findall(r"^(?:--config-dir|-cd)[=\n](.+)", joined, re.MULTILINE)),
+    ]
+    chosen = re.findall(r"^\+*([\w/]+)=(.+)", joined, re.MULTILINE)
+    names = [f"{group}/{name}.yaml" for group, value in chosen for name in re.findall(r"[\w/-]+", value)]
+    for path in (folder / name for folder in folders for name in names):
         try:
-            files.yaml_text(files.read(path, files.YAML_BYTES))
-            return super().load_config(config_path)
-        except (OSError, ValueError, YAMLError, OmegaConfBaseException, ConfigLoadError) as error:
+            if path.is_file():
+                files.load_yaml(files.read(path, files.YAML_BYTES))
+        except (OSError, ValueError) as error:
             raise ConfigError(
-                f"{path} cannot be read ({messages.reason_of(error)}); mend the file."
+                f"{path} cannot be read ({messages.reason_of(error)}); fix the file."
             ) from error
 
 
@@ -555,6 +555,7 @@ def _run_jobs(invocation: Invocation) -> None:
     with _COMPOSING:
         register()
     _check_sweep(invocation.arguments)
+    _check_files(invocation.arguments)
     task = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(invocation)
     argv = sys.argv
     flags = [a for a in invocation.arguments if a in MULTIRUN]  # Hydra takes them only before the settings
