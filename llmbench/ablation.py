@@ -14,6 +14,8 @@ from rich.table import Table
 
 from llmbench.compare.settings import read_config
 from llmbench.errors import RunError
+from llmbench.number_format import percent, seconds
+from llmbench.number_format import points as in_points
 from llmbench.paired import difference
 from llmbench.records import Outcome, Result
 from llmbench.store import read_journal
@@ -275,31 +277,27 @@ def _table(table: Sequence[Row]) -> Table:
         drawn.add_column(heading, justify="right", no_wrap=True)
     for row in table:
         held = {True: "yes", False: "no", None: "" if row.claim is None else "not shown"}[row.held]
-        claim = "" if row.claim is None else f"{100 * row.claim:.0f} %"
+        claim = "" if row.claim is None else percent(row.claim, 0)
         if row.claim_high is not None:
-            claim = f"{100 * (row.claim or 0):.0f}-{100 * row.claim_high:.0f} %"
+            claim = f"{100 * (row.claim or 0):.0f}-{percent(row.claim_high, 0)}"
         drawn.add_row(
             escape(row.title),
-            "-" if row.time_s is None else f"{row.time_s:.1f} s",
-            "" if row.reduction is None else f"{100 * row.reduction:.0f} %",
+            seconds(row.time_s),
+            "" if row.reduction is None else percent(row.reduction, 0),
             claim,
             held,
-            _percent(row.accuracy),
-            _percent(row.no_answer),
+            percent(row.accuracy),
+            percent(row.no_answer),
             _points(row),
         )
     return drawn
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f} %"
-
-
 def _points(row: Row) -> str:
     if row.change is None:
         return ""
-    interval = f" ({100 * row.ci95[0]:+.1f} … {100 * row.ci95[1]:+.1f})" if row.ci95 else ""
-    return f"{100 * row.change:+.1f}{interval}"
+    interval = f" ({in_points(row.ci95[0])} … {in_points(row.ci95[1])})" if row.ci95 else ""
+    return f"{in_points(row.change)}{interval}"
 
 
 def sentences(found: Sequence[Point], table: Sequence[Row]) -> list[str]:
@@ -325,22 +323,21 @@ def sentences(found: Sequence[Point], table: Sequence[Row]) -> list[str]:
 
 
 def _short(row: Row) -> str:
-    return f"{100 * (row.reduction or 0):.0f} %, claimed {100 * (row.claim or 0):.0f} %"
+    return f"{percent(row.reduction, 0)}, claimed {percent(row.claim, 0)}"
 
 
 def _whole(row: Row) -> str:
     """One sentence for all optimisations at once: their time, and what they cost in accuracy."""
     reduction = row.reduction or 0
-    said = f"{row.title}: {100 * abs(reduction):.0f} % {'less' if reduction >= 0 else 'more'} time"
+    said = f"{row.title}: {percent(abs(reduction), 0)} {'less' if reduction >= 0 else 'more'} time"
     if row.claim is not None:
-        said += (
-            f", where the guide claims {100 * row.claim:.0f} to {100 * (row.claim_high or row.claim):.0f} %"
-        )
+        highest = percent(row.claim_high or row.claim, 0)
+        said += f", where the guide claims {100 * row.claim:.0f} to {highest}"
     if row.change is None or row.ci95 is None:
         return f"{said}."
     low, high = row.ci95
     on = f"on the {row.questions} questions that both asked"
-    points = f"{100 * row.change:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}) {on}"
+    points = f"{in_points(row.change)} points (95 % interval {in_points(low)} to {in_points(high)}) {on}"
     if high < 0:
         return f"{said}; accuracy fell: {points}."
     return f"{said}; accuracy {points}{', more than chance' if low > 0 else ', which chance could be'}."
@@ -352,5 +349,5 @@ def _loads(found: Sequence[Point]) -> list[str]:
     for point in found:
         summary = point.job.summary or {}
         if (summary.get("engine") or {}).get("loads") and summary["time_s"]["load"]:
-            said.append(f"{summary['engine']['name']} {summary['time_s']['load']:.1f} s")
+            said.append(f"{summary['engine']['name']} {seconds(summary['time_s']['load'])}")
     return said

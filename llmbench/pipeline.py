@@ -38,6 +38,7 @@ from llmbench.errors import (
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, check_tensors, settings, weights_bytes
+from llmbench.number_format import count
 from llmbench.pool import EnginePool, engine_key
 from llmbench.processes import environment
 from llmbench.progress import Progress
@@ -297,9 +298,7 @@ class _Run:
             if name in benchmarks
         }
         self.found.notes[:0] = before.get("notes") or []
-        self.terminal.notice(
-            f"Going on with {self.store.folder}: {self.kept} result{'' if self.kept == 1 else 's'} kept."
-        )
+        self.terminal.notice(f"Going on with {self.store.folder}: {count(self.kept, 'result')} kept.")
 
     def _keep_name(self, name: str | None) -> None:
         """A run keeps its model's name, also where its checkpoint lies elsewhere now, unless another is typed."""
@@ -678,7 +677,7 @@ class _Run:
             finally:
                 if asking.ungraded:
                     self.terminal.notice(
-                        f"{asking.ungraded} answer{'' if asking.ungraded == 1 else 's'} could not be graded within "
+                        f"{count(asking.ungraded, 'answer')} could not be graded within "
                         f"{GATHER_S:.0f} s of the signal; resume asks those questions again."
                     )
                 sampler.unlisten(progress.look)

@@ -12,6 +12,7 @@ from llmbench import files
 from llmbench.config import DRAWN_BY, Config, SamplingConfig
 from llmbench.errors import ModelError
 from llmbench.models import Checkpoint, embedding_rows
+from llmbench.number_format import count, listed, memory
 from llmbench.records import Request
 
 WEIGHTS_SHARE: Mapping[str | None, float] = {
@@ -63,7 +64,7 @@ def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfi
                 uses.append(f"{name} {used:g}")
     if not asks:
         return []
-    return [f"The model's generation_config.json asks for {_listed(asks)}; this run uses {_listed(uses)}."]
+    return [f"The model's generation_config.json asks for {listed(asks)}; this run uses {listed(uses)}."]
 
 
 def generation_config(folder: Path) -> dict[str, Any]:
@@ -141,16 +142,12 @@ def weights_do_not_fit(config: Config, weights_bytes_bf16: int, gpu_total_bytes:
         named = (
             ", which is then named as a difference to published scores" if config.profile.comparable else ""
         )
-        remedy = f"set model.quantization=bitsandbytes (4-bit, about {_gib(smaller)}){named}, or {remedy}"
+        remedy = f"set model.quantization=bitsandbytes (4-bit, about {memory(smaller)}){named}, or {remedy}"
     sentence = (
-        f"The weights take about {_gib(needed)} as {model.quantization or model.dtype}, more than the {_gib(room)} that "
+        f"The weights take about {memory(needed)} as {model.quantization or model.dtype}, more than the {memory(max(room, 0))} that "
         f"{'this GPU has' if gpus == 1 else f'{gpus} of these GPUs have'} for them; {remedy}."
     )
     return [sentence]
-
-
-def _gib(size: float) -> str:
-    return f"{max(size, 0) / (1 << 30):.1f} GiB"
 
 
 def left_out_system_prompts(config: Config) -> list[str]:
@@ -159,7 +156,7 @@ def left_out_system_prompts(config: Config) -> list[str]:
     if config.model.system_prompt or not names:
         return []
     sentence = (
-        f"The system prompt of {_listed(names)} is left out, since {config.model.name} is to get none "
+        f"The system prompt of {listed(names)} is left out, since {config.model.name} is to get none "
         "(model.system_prompt=false)."
     )
     return [sentence]
@@ -264,7 +261,7 @@ def kv_shortage(need: KvNeed) -> list[str]:
             f"({need.longest:,}); lower its token limit, or make room with model.quantization."
         )
     else:
-        held = f"{need.concurrency} request{'s' if need.concurrency > 1 else ''}"
+        held = f"{count(need.concurrency, 'request')}"
         sentence = (
             f"The KV cache will hold about {held} of this length (up to {need.longest:,} tokens), fewer than "
             f"the {need.batch_size} that are to run at once: the rest wait, or are interrupted and computed again."
@@ -288,10 +285,6 @@ def _temperature(own: Mapping[str, Any]) -> float | None:
 
 def _drawing(temperature: float) -> str:
     return f"temperature {temperature:g}" if temperature > 0 else "greedy decoding"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
 def _number(own: Mapping[str, Any], name: str) -> float | None:

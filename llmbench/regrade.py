@@ -20,6 +20,7 @@ from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.errors import OnlyErrorsError, RunError
 from llmbench.grading import Grader
 from llmbench.messages import printable
+from llmbench.number_format import percent
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.store import CONFIG, Run, line_of, load_run
 from llmbench.summary import BenchmarkSummary, only_errors, summarise, warnings_of
@@ -238,7 +239,7 @@ def _regrade(arguments: Sequence[str] | None) -> None:
         _say(f"{found.kept} without a text stay errors")
     for accuracy in found.accuracies:
         changed = sum(change.benchmark == accuracy.benchmark for change in found.changes)
-        before, after = _percent(accuracy.before), _percent(accuracy.after)
+        before, after = percent(accuracy.before), percent(accuracy.after)
         _say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
     _say(f"written to {found.folder / SUMMARY} and {JOURNAL}")
     for name in dict.fromkeys(result.benchmark for result in found.results):
@@ -260,10 +261,6 @@ def _sentence(change: Change) -> str:
     repeat = f" repeat {change.repeat}" if change.repeat else ""
     sealed = " (another answer)" if old == new else ""
     return f"{change.benchmark} {change.sample_id}{repeat}: {old} → {new}{sealed}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def _say(line: str) -> None:

@@ -23,6 +23,7 @@ from llmbench.cache.use import tokens_per_s
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import RunError
 from llmbench.messages import printable
+from llmbench.number_format import count, number, percent, seconds
 from llmbench.resume.sittings import RUNNING, moment
 from llmbench.store import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
 from llmbench.summary import Summary
@@ -244,19 +245,16 @@ def _show(runs: Sequence[Listed], total: int) -> None:
         for line in captured.get().splitlines()
     ]
     console.out("\n".join(lines), highlight=False)
-    count = (
-        f"{len(runs)} of {total} runs" if len(runs) != total else f"{total} run{'' if total == 1 else 's'}"
-    )
+    shown = f"{len(runs)} of {total} runs" if len(runs) != total else count(total, "run")
     shared = _shared(runs)
     console.print(
-        escape(f"{count}{'; the same for all: ' + ' '.join(shared) if shared else ''}"), soft_wrap=True
+        escape(f"{shown}{'; the same for all: ' + ' '.join(shared) if shared else ''}"), soft_wrap=True
     )
 
 
 def _row(run: Listed) -> Iterable[str]:
     scores = "\n".join(
-        f"{escape(printable(name))} {'-' if s.accuracy is None else f'{100 * s.accuracy:.1f} %'} of {s.n or 0}"
-        for name, s in run.scores.items()
+        f"{escape(printable(name))} {percent(s.accuracy)} of {s.n or 0}" for name, s in run.scores.items()
     )
     shown = [o if len(o) <= LONG else f"{o[: LONG - 1]}…" for o in run.settings[:MOST]]
     more = [f"and {len(run.settings) - MOST} more"] if len(run.settings) > MOST else []
@@ -267,8 +265,8 @@ def _row(run: Listed) -> Iterable[str]:
         escape(printable((run.started or "-")[:16].replace("T", " "))),
         escape(printable(run.model or "-")),
         scores or "-",
-        "-" if run.time_s is None else f"{run.time_s:.1f} s",
-        "-" if run.tokens_per_s is None else f"{run.tokens_per_s:,.0f}",
+        seconds(run.time_s),
+        number(run.tokens_per_s),
         "\n".join(part for part in (settings, escape(printable(run.trouble or ""))) if part),
     )
 

@@ -20,6 +20,7 @@ import orjson
 from llmbench import files
 from llmbench.config import Startup
 from llmbench.embedded import cache_folder
+from llmbench.number_format import seconds
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ def choose(
         )
         for work in works
     )
-    reason = f"about {steps:,} steps: CUDA graphs would save {duration(saved)} and cost {duration(cost)}"
+    reason = f"about {steps:,} steps: CUDA graphs would save {seconds(saved)} and cost {seconds(cost)}"
     if saved <= cost:
         return Startup.eager, reason
     cost = _difference(measured.load_s, full, graphs, COMPILED_COSTS_S[compile_cache_filled])
@@ -201,23 +202,12 @@ def choose(
     reason = reason.replace("would save", "save").replace("and cost", "for")
     if saved <= cost:
         return Startup.graphs, reason
-    return Startup.full, f"about {steps:,} steps: compiling saves {duration(saved)} for {duration(cost)}"
+    return Startup.full, f"about {steps:,} steps: compiling saves {seconds(saved)} for {seconds(cost)}"
 
 
 def _difference(found: Mapping[K, float], more: K, less: K, otherwise: float) -> float:
     """What one takes more than the other, at least nothing; `otherwise` where one of the two was never measured."""
     return max(0.0, found[more] - found[less]) if more in found and less in found else otherwise
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them: `4.2 s`, `38 s`, `12 min`, `3.5 h`."""
-    if seconds < 9.95:  # noqa: PLR2004 - rounds to one digit before the point
-        return f"{seconds:.1f} s"
-    if seconds < 600:  # noqa: PLR2004 - ten minutes
-        return f"{seconds:.0f} s"
-    if seconds < 7200:  # noqa: PLR2004 - two hours
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def history_file() -> Path:

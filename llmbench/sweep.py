@@ -20,6 +20,7 @@ from rich.table import Table
 from llmbench import files, redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
+from llmbench.number_format import count, number, percent, seconds
 from llmbench.resume.commandline import RUNS_DIR
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
@@ -374,7 +375,7 @@ def _closing(jobs: Sequence[Job], expected: int, loads: int) -> str:
     counts["not begun"] = max(0, expected - len(jobs))
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     total = len(jobs) + counts["not begun"]
-    parts = [f"{total} job{'' if total == 1 else 's'}: {said}"]
+    parts = [f"{count(total, 'job')}: {said}"]
     if loads:
         parts.append("one engine load" if loads == 1 else f"{loads} engine loads")
     shared = _shared(jobs)
@@ -440,27 +441,17 @@ def _table(jobs: Sequence[Job]) -> Table:
         times = job.summary["time_s"]
         for place, (name, found) in enumerate(job.summary["benchmarks"].items()):
             of_the_job = (
-                _seconds(times["load"]) if times["load"] else "",
-                _seconds(times["generate"]),
-                _seconds(times["total"]),
+                seconds(times["load"]) if times["load"] else "",
+                seconds(times["generate"]),
+                seconds(times["total"]),
             )
             table.add_row(
                 str(job.number) if place == 0 else "",
                 settings if place == 0 else "",
                 name,
-                "-" if found["accuracy"] is None else f"{100 * found['accuracy']:.1f} %",
-                _short(found["latency_s"]["mean"], " s"),
-                _short(found["throughput"]["output_tokens_per_s"]),
+                percent(found["accuracy"]),
+                seconds(found["latency_s"]["mean"]),
+                number(found["throughput"]["output_tokens_per_s"]),
                 *(of_the_job if place == 0 else ()),
             )
     return table
-
-
-def _short(value: float | None, unit: str = "") -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}{unit}" if value >= 1000 else f"{value:.4g}{unit}"  # noqa: PLR2004 - four digits are enough
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} s"

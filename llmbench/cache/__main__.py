@@ -11,8 +11,7 @@ from llmbench.cache.answers import Answers, answers_file, remove
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import CacheError
 from llmbench.messages import printable
-
-MIB = 1 << 20
+from llmbench.number_format import memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +34,7 @@ def _cache(arguments: Sequence[str] | None) -> None:
     with Answers(path) as answers:
         found = answers.statistics()
     _say(
-        f"{path}: {found.entries:,} answers, {found.file_bytes / MIB:.1f} MiB, given back {found.hits:,} times, which spared "
+        f"{path}: {found.entries:,} answers, {memory(found.file_bytes)}, given back {found.hits:,} times, which spared "
         f"{found.output_tokens:,} output tokens."
     )
 

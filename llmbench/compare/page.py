@@ -18,6 +18,7 @@ from llmbench.compare.comparison import (
 )
 from llmbench.compare.settings import Setting
 from llmbench.messages import printable
+from llmbench.number_format import NONE, count, interval, memory, number, percent, points
 from llmbench.paired import ALPHA, POWER, Flip, Method
 
 WIDTH = 100
@@ -87,7 +88,7 @@ def _show_run(console: Console, label: str, run: RunComparison) -> None:
 
 def _show_benchmark(console: Console, label: str, found: BenchmarkComparison) -> None:
     answers = f", {found.answers} answers each" if found.answers != found.questions else ""
-    title = f"{found.benchmark}: {label} and A on {_count(found.questions, 'question')}{answers}"
+    title = f"{found.benchmark}: {label} and A on {count(found.questions, 'question')}{answers}"
     console.print(f"[bold]{escape(printable(title))}[/]")
     for note in found.notes:
         _say(console, f"! {note}", 2)
@@ -109,14 +110,8 @@ def _side_table(label: str, found: BenchmarkComparison) -> Padding:
 
 
 def _side_cells(side: Side) -> tuple[str, ...]:
-    low, high = side.ci95
-    error = "-" if side.stderr is None else f"{100 * side.stderr:.1f} points"
-    return (
-        f"{100 * side.accuracy:.1f} %",
-        f"{100 * low:.1f} … {100 * high:.1f} %",
-        error,
-        f"{100 * side.answered:.1f} %",
-    )
+    error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
+    return percent(side.accuracy), interval(side.ci95), error, percent(side.answered)
 
 
 def statistics(label: str, other: str, found: BenchmarkComparison) -> Iterator[str]:
@@ -128,7 +123,7 @@ def statistics(label: str, other: str, found: BenchmarkComparison) -> Iterator[s
         found: The comparison of one benchmark.
     """
     difference, test = found.difference, found.significance
-    yield f"{label} - {other}: {_points(difference.difference)} points{_interval(found)}."
+    yield f"{label} - {other}: {points(difference.difference)} points{_interval(found)}."
     counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {found.questions} discordant"
     if test.method is Method.MCNEMAR:
         yield f"McNemar's exact test: p = {_p_value(test.p_value)} ({counts})."
@@ -145,16 +140,16 @@ def _interval(found: BenchmarkComparison) -> str:
     if found.difference.ci95 is None:
         return ", one question alone, so no interval"
     low, high = found.difference.ci95
-    return f", 95 % interval {_points(low)} … {_points(high)} (bootstrap over questions, paired)"
+    return f", 95 % interval {points(low)} … {points(high)} (bootstrap over questions, paired)"
 
 
 def _verdict(label: str, other: str, found: BenchmarkComparison) -> str:
     seen = _detectable(found)
     if found.distinguishable:
         side = label if found.difference.difference > 0 else other
-        return f"Distinguishable from chance at the {100 * ALPHA:.0f} % level, in favour of {side}. {seen}"
+        return f"Distinguishable from chance at the {percent(ALPHA, 0)} level, in favour of {side}. {seen}"
     return (
-        f"Not distinguishable from chance at the {100 * ALPHA:.0f} % level, which does not mean equal. {seen}"
+        f"Not distinguishable from chance at the {percent(ALPHA, 0)} level, which does not mean equal. {seen}"
     )
 
 
@@ -162,9 +157,9 @@ def _detectable(found: BenchmarkComparison) -> str:
     if found.smallest_detectable is not None:
         return (
             f"Smallest detectable effect: a true difference of {100 * found.smallest_detectable:.1f} points is found "
-            f"with {100 * POWER:.0f} % probability by so many questions."
+            f"with {percent(POWER, 0)} probability by so many questions."
         )
-    return f"So few questions find no difference with {100 * POWER:.0f} % probability, however large it is."
+    return f"So few questions find no difference with {percent(POWER, 0)} probability, however large it is."
 
 
 def _disagreement(found: BenchmarkComparison) -> Iterator[str]:
@@ -189,14 +184,11 @@ def _quantity_table(label: str, quantities: Sequence[Quantity]) -> Padding:
 
 
 def _quantity(value: float | None, unit: str) -> str:
-    if value is None:
-        return "-"
     if unit == "bytes":
-        return f"{value / 2**30:.2f} GiB"
+        return memory(value)
     if unit == "share":
-        return f"{100 * value:.0f} %"
-    number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits are enough
-    return number if unit in ("1/s", "tokens") else f"{number} {unit}"
+        return percent(value, 0)
+    return number(value, "" if unit in ("1/s", "tokens") else unit)
 
 
 def _show_settings(console: Console, label: str, settings: Sequence[Setting] | None) -> None:
@@ -217,7 +209,7 @@ def _say_multiplicity(console: Console, comparison: Comparison) -> None:
         console.print()
         _say(
             console,
-            f"{tests} tests stand on this page, each at the {100 * ALPHA:.0f} % level and not adjusted for their number; "
+            f"{tests} tests stand on this page, each at the {percent(ALPHA, 0)} level and not adjusted for their number; "
             f"a p value below {ALPHA / tests:.2g} holds for all of them together (Bonferroni).",
         )
 
@@ -230,13 +222,5 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
-
-
 def _p_value(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"  # noqa: PLR2004 - below it three decimals are zeros
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmbench.number_format import NONE, joules, memory, number, percent, seconds
 from llmbench.records import Result
 from llmbench.report import tradeoffs
 from llmbench.report.differences import compared
@@ -13,7 +14,6 @@ from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack_rows, row
 from llmbench.report.text import visible
-from llmbench.report.words import NONE, gib, joules, number, percent, seconds
 
 MOST_COMPARED = 12
 """Runs whose questions are compared with the first's; of more only table and plots are drawn."""
@@ -130,7 +130,7 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
     ]
     rows = []
     for entry, name in zip(entries, names, strict=True):
-        memory = entry.get("memory", "peak_gpu_bytes") or entry.get("memory", "peak_rss_bytes")
+        peak = entry.get("memory", "peak_gpu_bytes") or entry.get("memory", "peak_rss_bytes")
         cells = [_cell(name), _cell(str(entry.get("status")))]
         for benchmark in benchmarks:
             share = entry.get("benchmarks", benchmark, "accuracy")
@@ -143,7 +143,7 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
             (seconds(entry.get("time_s", "load")), entry.get("time_s", "load")),
             (seconds(entry.get("time_s", "generate")), entry.get("time_s", "generate")),
             (number(speed), speed),
-            (gib(memory), memory),
+            (memory(peak), peak),
             (joules(entry.get("gpu", "energy_j")), entry.get("gpu", "energy_j")),
         ):
             cells.append(_cell(text, value))

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from llmbench.number_format import GIB, number, percent, seconds
 from llmbench.report.entries import Entry, benchmarks_of, differing, unlike
 from llmbench.report.plots import GREY, axis, colour, figure, scaled
 from llmbench.report.text import label, short, visible
-from llmbench.report.words import GIB, percent, seconds
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -170,7 +170,7 @@ def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
         "y": [round(speed, 2) for _, _, speed, _ in points],
         "text": [str(size or "") for size, *_ in points],
         "hovertext": [
-            label(f"{name}: {speed:.4g} tokens/s, latency {seconds(latency)}", 120)
+            label(f"{name}: {number(speed)} tokens/s, latency {seconds(latency)}", 120)
             for _, latency, speed, name in points
         ],
         "hoverinfo": "text",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmbench import shapes
+from llmbench.number_format import listed, seconds
 from llmbench.store import JOURNAL, TRACE
 
 KILLED = "killed"
@@ -98,5 +99,5 @@ def as_rows(sittings: Sequence[Sitting]) -> list[dict[str, Any]]:
 
 def sentence(sittings: Sequence[Sitting]) -> str:
     """How many there were and how long each took."""
-    spans = ["unknown time" if s.time_s is None else f"{s.time_s:.3g} s" for s in sittings]
-    return f"{len(sittings)} sittings of {', '.join(spans[:-1])} and {spans[-1]}"
+    spans = ["unknown time" if s.time_s is None else seconds(s.time_s) for s in sittings]
+    return f"{len(sittings)} sittings of {listed(spans)}"

@@ -12,6 +12,7 @@ from typing import Self
 
 from llmbench import files, machine
 from llmbench.errors import RunError
+from llmbench.number_format import GIB, memory, percent
 from llmbench.telemetry.aggregate import Aggregate
 from llmbench.telemetry.records import GpuSample, Sample, Spread, Totals
 from llmbench.telemetry.sampler import Sampler
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 
 LINE_S = 1.0
 """Seconds between two lines of the log; peaks and means are of all samples."""
-GIB = 1 << 30
 
 
 class MemoryTracker:
@@ -181,7 +181,9 @@ def _gpu_summary(totals: Totals) -> list[str]:
         f"  GPU energy              {_UNKNOWN if energy is None else f'{energy:,.0f} J ({energy / 3600:,.2f} Wh)'}",
     ]
     if totals.throttled:
-        reasons = ", ".join(f"{name} {share:.0%} of the time" for name, share in totals.throttled.items())
+        reasons = ", ".join(
+            f"{name} {percent(share, 0)} of the time" for name, share in totals.throttled.items()
+        )
         lines.append(f"  GPU held back           {reasons}")
     return lines
 
@@ -198,7 +200,7 @@ def _both(spread: Spread, factor: float, unit: str) -> str:
 def _gib(spread: Spread) -> str:
     if spread.mean is None or spread.peak is None:
         return _UNKNOWN
-    return f"peak {spread.peak / GIB:.2f} GiB, mean {spread.mean / GIB:.2f} GiB"
+    return f"peak {memory(spread.peak)}, mean {memory(spread.mean)}"
 
 
 def _line(sample: Sample, since_s: float) -> str:
@@ -224,9 +226,7 @@ def _amount(value: int | None) -> str:
 def _describe(gpus: tuple[machine.Gpu, ...]) -> str:
     if not gpus:
         return "no GPU is visible, so only main memory is tracked"
-    return ", ".join(
-        f"GPU{n} is {gpu.name} with {gpu.total_bytes / GIB:.1f} GiB" for n, gpu in enumerate(gpus)
-    )
+    return ", ".join(f"GPU{n} is {gpu.name} with {memory(gpu.total_bytes)}" for n, gpu in enumerate(gpus))
 
 
 def _now() -> str:
