@@ -11,19 +11,21 @@ The number of the repeat is in the key, so that repeats at temperature 0, which 
 import hashlib
 import os
 import platform
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import orjson
 
-from llmbench import __version__, machine
-from llmbench.cache import fingerprint
+from llmbench import __version__, fingerprint, machine
 from llmbench.config import Config
 from llmbench.engine.base import EngineReport
+from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
 from llmbench.records import Request
 from llmbench.tokenizers import Tokenizer
 
-VERSION = 1
+VERSION = 2
 """Of what keys are made of, and of what is kept under them."""
 PACKAGES = ("torch", "transformers", "tokenizers", "bitsandbytes", "flash-attn")
 ENVIRONMENT = (
@@ -75,9 +77,41 @@ def keys_for(
     Raises:
         CacheError: The weights have no fingerprint.
     """
-    weights = fingerprint.of_checkpoint(checkpoint, since) if checkpoint is not None else None
-    named = fingerprint.of_named([config.engine.args, config.engine.speculative], since)
+    weights = _of_checkpoint(checkpoint, since) if checkpoint is not None else None
+    texts = {*_texts([config.engine.args, config.engine.speculative])}
+    paths = {text: Path(text).expanduser() for text in sorted(texts) if os.sep in text}  # adapters, drafts
+    named = {text: _of_path(path, since) for text, path in paths.items() if path.exists()}
     return Keys(setup(config, report, weights, named), tokenizer if checkpoint is None else None)
+
+
+def _of_checkpoint(checkpoint: Checkpoint, since: float) -> str:
+    if checkpoint.local:
+        return _of_path(Path(checkpoint.name), since)
+    commit = fingerprint.commit(checkpoint)
+    if commit is None:
+        raise CacheError(
+            f"The commit that {checkpoint.name} was loaded from is not known, so no answer of it is kept."
+        )
+    return f"{checkpoint.name}@{commit}"
+
+
+def _of_path(path: Path, since: float) -> str:
+    try:
+        return "".join(fingerprint.of_path(path, since))
+    except OSError as error:
+        raise CacheError(
+            f"{error.filename or path} cannot be relied on ({error.strerror}), so no answer of this model is kept."
+        ) from error
+
+
+def _texts(settings: object) -> Iterator[str]:
+    if isinstance(settings, str):
+        yield settings
+    elif isinstance(settings, Mapping):
+        yield from _texts(list(settings.values()))
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _texts(value)
 
 
 def setup(config: Config, report: EngineReport, weights: str | None, named: dict[str, str]) -> bytes:
