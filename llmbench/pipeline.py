@@ -784,7 +784,6 @@ class _Run:
 
     def end(self, error: BaseException | None) -> None:
         """Writes what the run has come to; after an error it is that one which is told, also where this fails."""
-        self.take_journalled()
         self.add_up()
         try:
             self.write()
@@ -793,14 +792,6 @@ class _Run:
                 raise
             log.exception("what the run has come to could not be written")
         self.report()
-
-    def take_journalled(self) -> None:
-        """Counts a result that has reached the journal although the writing of it failed."""
-        if self.store.doubtful:
-            with suppress(RunError):  # what cannot be read either is as it was counted
-                known = {r.key for r in self.results}
-                found = map(without_texts, self.store.settle())
-                self.results += [r for r in found if r.key not in known]
 
     def add_up(self) -> None:
         """The metrics of what there is, whatever happened."""

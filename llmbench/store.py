@@ -79,7 +79,6 @@ class Store:
         files.refuse_bytes(folder, RunError, "The name of the run's folder")
         self.folder, self.sealed = folder, sealed
         self.damage: journal.Damage | None = None
-        self.doubtful = False  # whether the journal may have a result whose writing failed
         self._lock = FolderLock(folder)
         path = folder / JOURNAL
         try:
@@ -165,16 +164,8 @@ class Store:
         line = line_of(result, sealed=result.benchmark in self.sealed)
         try:
             self._journal.append(line)
-        except BaseException as error:
-            self.doubtful = True
-            if isinstance(error, OSError):
-                raise cannot_write(self.folder / JOURNAL, error) from error
-            raise
-
-    def settle(self) -> Iterator[Result]:
-        """What the journal holds once nothing more is written to it, however that ended."""
-        self._journal.settle()
-        return read_journal(self.folder)
+        except OSError as error:
+            raise cannot_write(self.folder / JOURNAL, error) from error
 
     def sync_if_due(self) -> None:
         """Brings the journal's lines to the disk when they have waited for a second; to be called now and then."""
