@@ -12,7 +12,6 @@ class Background(Generic[Result]):
     """A function running in a thread of its own, which ends with the program: an interrupted run does not wait for it."""
 
     def __init__(self, name: str, function: Callable[[], Result]) -> None:
-        """Starts at once."""
         self._function = function
         self._result: list[Result] = []
         self._error: BaseException | None = None

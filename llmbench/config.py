@@ -331,11 +331,12 @@ STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use
 """Settings of engines that form batches beforehand."""
 EXPORTS = {"parquet": "samples.parquet", "csv": "samples.csv", "lm_eval": "lm_eval"}
 """Forms of the results for other programs, and where in a run's folder each is."""
-"""Forms in which a run's results can be written for other programs."""
 RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
+NULLABLE = ("batch_size", "limit", "num_samples")
+"""Whole numbers that may be left open."""
 UNQUANTIZED = ("none", "bf16", "bfloat16")
 """Names people give to weights that are not quantised."""
 
@@ -426,19 +427,14 @@ def validate(config: Config) -> None:
         ConfigError: Names the setting, the value and what it may be.
     """
     _check(config.benchmarks, "benchmark", None, "at least one benchmark, such as benchmark=aime")
-    for name in ("batch_size", "limit"):
-        value = getattr(config, name)
-        _check(value is None or value >= 1, name, value, "a whole number from 1, or null")
-    for name in ("static_batch_size", "max_batch_size", "min_batch_size"):
-        _check(getattr(config, name) >= 1, name, getattr(config, name), "a whole number from 1")
+    _check_least("", config, 1, "batch_size", "limit", *STATIC_BATCHING[:3])
+    _check_least("", config, 0, "oom_retries", "engine_restarts", "show_prompts", "fewshot", "seed")
     _check(
         config.min_batch_size <= config.max_batch_size,
         "min_batch_size",
         config.min_batch_size,
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
-    _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
-    _check(config.engine_restarts >= 0, "engine_restarts", config.engine_restarts, "a whole number from 0")
     wait_s = config.engine_wait_s
     _check(
         wait_s is None or wait_s > 0,
@@ -450,9 +446,6 @@ def validate(config: Config) -> None:
     _check(
         config.cache_max_bytes >= least, "cache_max_bytes", config.cache_max_bytes, f"at least {least} bytes"
     )
-    _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
-    _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")
-    _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     _check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
     _check(isinstance(config.export, list), "export", config.export, f"a list of {', '.join(EXPORTS)}")
@@ -460,7 +453,9 @@ def validate(config: Config) -> None:
         if name not in EXPORTS:
             raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")
     _validate_model(config.model)
-    _validate_engine(config.engine)
+    _check_least("engine.", config.engine, 1, "tensor_parallel_size", "pipeline_parallel_size")
+    kv = config.engine.kv_cache_memory_bytes
+    _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
     _validate_sampling("sampling", config.sampling)
     for name, benchmark in config.benchmarks.items():
         _validate_benchmark(f"benchmarks.{name}", benchmark)
@@ -479,12 +474,19 @@ def _check(condition: object, name: str, value: object, wanted: str) -> None:
         raise ConfigError(f"{shown} is refused: {name} must be {wanted}.")
 
 
+def _check_least(where: str, settings: object, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        wanted = f"a whole number from {least}{', or null' if name in NULLABLE else ''}"
+        _check((value is None and name in NULLABLE) or value >= least, f"{where}{name}", value, wanted)
+
+
 def _validate_model(model: ModelConfig) -> None:
     use = model.gpu_memory_utilization
     _check(0 < use <= 1, "model.gpu_memory_utilization", use, "above 0 and at most 1, such as 0.95")
     day = model.template_date
     _check(day is None or _is_date(day), "model.template_date", day, "a date such as 2026-01-31, or null")
-    _check(model.max_length >= 1, "model.max_length", model.max_length, "a whole number of tokens from 1")
+    _check_least("model.", model, 1, "max_length")
     dtypes = ("bfloat16", "float16", "float32", "auto")
     _check(model.dtype in dtypes, "model.dtype", model.dtype, f"one of {', '.join(dtypes)}")
     _check(
@@ -502,13 +504,6 @@ def _validate_model(model: ModelConfig) -> None:
     )
 
 
-def _validate_engine(engine: EngineConfig) -> None:
-    for name in ("tensor_parallel_size", "pipeline_parallel_size"):
-        _check(getattr(engine, name) >= 1, f"engine.{name}", getattr(engine, name), "a whole number from 1")
-    kv = engine.kv_cache_memory_bytes
-    _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
-
-
 def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides) -> None:
     """Bounds are those of vLLM's SamplingParams."""
     bounds: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -524,27 +519,12 @@ def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides)
         value = getattr(sampling, name)
         _check(value is None or (math.isfinite(value) and holds(value)), f"{where}.{name}", value, wanted)
     if isinstance(sampling, SamplingConfig):
-        _check(sampling.repeats >= 1, f"{where}.repeats", sampling.repeats, "a whole number from 1")
+        _check_least(f"{where}.", sampling, 1, "repeats")
 
 
 def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
-    samples = benchmark.num_samples
-    _check(
-        samples is None or samples >= 1,
-        f"{where}.num_samples",
-        samples,
-        "a whole number from 1, or null for all",
-    )
-    cue_tokens = benchmark.cue_tokens
-    _check(cue_tokens >= 0, f"{where}.cue_tokens", cue_tokens, "a whole number from 0")
-    for name in ("max_tokens", "repeats"):
-        _check(
-            getattr(benchmark, name) >= 1,
-            f"{where}.{name}",
-            getattr(benchmark, name),
-            "a whole number from 1",
-        )
-    _check(benchmark.fewshot >= 0, f"{where}.fewshot", benchmark.fewshot, "a whole number from 0")
+    _check_least(f"{where}.", benchmark, 1, "num_samples", "max_tokens", "repeats")
+    _check_least(f"{where}.", benchmark, 0, "cue_tokens", "fewshot")
     _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")
     _validate_sampling(f"{where}.sampling", benchmark.sampling)
 

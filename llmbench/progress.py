@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 from rich.console import Group
@@ -29,7 +28,6 @@ class Progress:
     """For each benchmark done of total and accuracy so far; speed, requests in hand, the machine, and how valid it looks."""
 
     def __init__(self, terminal: Terminal, totals: Mapping[str, int]) -> None:
-        """Takes how many results each benchmark will have."""
         self._console, self._totals = terminal.err, dict(totals)
         self._results: dict[str, list[float]] = {name: [] for name in totals}
         self._unanswered = self._truncated = self._errors = 0
@@ -44,15 +42,12 @@ class Progress:
         )
 
     def __enter__(self) -> Self:
-        """Shows the first state."""
         if self._live:
             self._live.start()
         self._begun = self._shown = time.monotonic()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Takes the live display away; without a terminal says the last state."""
         self.leave()
         if not self._live and not kind:

@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypedDict
 
 import orjson
@@ -91,21 +90,18 @@ class Store:
                 self.damage = journal.mend(path, from_row)
             self._journal = journal.Appender(path, new=not goes_on)
         except RunError:
-            self._lock.__exit__(None, None, None)
+            self._lock.__exit__()
             raise
         except OSError as error:
-            self._lock.__exit__(None, None, None)
+            self._lock.__exit__()
             raise RunError(
                 f"The run's folder {folder} cannot be written ({error.strerror}); choose another with hydra.run.dir=FOLDER."
             ) from error
 
     def __enter__(self) -> Self:
-        """The store itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Brings the journal to the disk and closes it.
 
         Raises:
@@ -117,7 +113,7 @@ class Store:
             if kind is None:
                 raise cannot_write(self.folder / JOURNAL, trouble) from trouble
         finally:
-            self._lock.__exit__(kind, error, trace)
+            self._lock.__exit__()
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file as a whole: readers see the old one or the new one."""

@@ -31,7 +31,6 @@ class Terminal:
     """Where the run speaks. `quiet` is for use as a library."""
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, *, quiet: bool = False) -> None:
-        """Takes the streams of results and of progress; by default the process's own."""
         out, err = unfailing(out or sys.stdout), unfailing(err or sys.stderr)
         self.out = Console(
             file=out, quiet=quiet, width=None if out.isatty() else PLAIN_WIDTH, highlight=False

@@ -27,7 +27,6 @@ class WordTokenizer:
     """Words with the white space before them as tokens, numbered as they come up."""
 
     def __init__(self) -> None:
-        """Starts with an empty vocabulary."""
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
 

@@ -33,7 +33,6 @@ class Aggregate:
     """Takes samples in the order of time."""
 
     def __init__(self) -> None:
-        """Nothing counted yet."""
         self._samples = 0
         self._duration_s = self._last_t = 0.0
         self._first_j: float | None = None

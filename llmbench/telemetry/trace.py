@@ -23,7 +23,6 @@ class Thinned:
     """The samples of a run of any length, at most `keep` of them, at even distances."""
 
     def __init__(self, keep: int = KEEP) -> None:
-        """Empty."""
         self._keep, self._stride, self._seen = keep, 1, 0
         self.samples: list[Sample] = []
 
@@ -41,7 +40,6 @@ class Trace:
     """Keeps samples thinly, and writes all of them to a file once there is one."""
 
     def __init__(self) -> None:
-        """No file yet."""
         self._thinned = Thinned()
         self._path: Path | None = None
         self._pending: list[bytes] = []

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from llmbench import files, machine
@@ -59,14 +58,10 @@ class MemoryTracker:
         self._writable = True
 
     def __enter__(self) -> Self:
-        """Starts tracking."""
         self.start_tracking()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stops tracking."""
+    def __exit__(self, *_: object) -> None:
         self.stop_tracking()
 
     def start_tracking(self) -> None:
@@ -111,7 +106,7 @@ class MemoryTracker:
         self._sampler.sample()
         self._sampler.unlisten(self._note)
         if self._own is not None:
-            self._own.__exit__(None, None, None)
+            self._own.__exit__()
         self._sampler = self._own = None
         self._try_append("\n".join(f"# {line}" for line in self._summary()))
 

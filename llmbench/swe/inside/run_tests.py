@@ -17,7 +17,6 @@ class Reporter:
     """A pytest plugin that writes a line for every test and each of its bad phases."""
 
     def __init__(self, stream: TextIO, mark: str) -> None:
-        """Takes where to write, and what marks the lines as its own."""
         self.stream, self.mark = stream, mark
 
     def say(self, outcome: str, name: str) -> None:
