@@ -195,11 +195,7 @@ class Asking:
         return replace(min(answered, key=lambda pair: pair[0])[1], id=CONTROL)
 
     def _bury(self, error: EngineDiedError) -> None:
-        """Takes back what the dead engine had; a request that is known to have killed it is recorded as an error.
-
-        Raises:
-            EngineError: There is to be no new engine.
-        """
+        """Takes back what the dead engine had; a request that is known to have killed it is recorded as an error."""
         running = set() if self.dead else {n.removesuffix(elicitation.MARK) for n in self.engine.running()}
         self.dead, self._tokens_before = True, self._tokens or 0
         for name in self.suspects.asked:

@@ -122,11 +122,7 @@ class Invocation:
 
     @staticmethod
     def _written_before(folder: Path) -> dict[str, Any]:
-        """What the sweep's summary holds; without one that can be read its jobs tell what was done.
-
-        Raises:
-            RunError: It cannot be read, and nothing says that a sweep began there.
-        """
+        """What the sweep's summary holds; without one that can be read its jobs tell what was done."""
         try:
             return sweep.written_sweep(folder)
         except RunError as error:
@@ -260,11 +256,7 @@ def register() -> None:
 
 
 def _check_files(arguments: Sequence[str]) -> None:
-    """Looks through the YAML files that are chosen, which may be a user's (`--config-dir`), before Hydra makes something of them.
-
-    Raises:
-        ConfigError: One is too large, or no YAML; the message names it.
-    """
+    """Looks through the YAML files that are chosen, which may be a user's (`--config-dir`), before Hydra makes something of them."""
     joined = "\n".join(arguments)
     folders = [
         config_folder(),
@@ -349,11 +341,7 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
 
 
 def _check_sweep(arguments: Sequence[str]) -> None:
-    """Names a sweep that does not exist, before Hydra wonders at the commas that came with it.
-
-    Raises:
-        ConfigError: There is no such sweep, or several are given as if each were a job.
-    """
+    """Names a sweep that does not exist, before Hydra wonders at the commas that came with it."""
     for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
         names = messages.options(config_folder(), kind)
         listed = re.fullmatch(r"\[(.*)\]", chosen)
@@ -407,11 +395,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 
 def _working_directory() -> Path:
-    """Where the command was typed.
-
-    Raises:
-        RunError: The folder is gone.
-    """
+    """Where the command was typed."""
     try:
         return Path.cwd()
     except FileNotFoundError as error:
@@ -419,11 +403,7 @@ def _working_directory() -> Path:
 
 
 def _text(arguments: Sequence[str]) -> Sequence[str]:
-    """The arguments, which must be text; what they resume may have a name that is none.
-
-    Raises:
-        ConfigError: One is not.
-    """
+    """The arguments, which must be text; what they resume may have a name that is none."""
     for argument in arguments:
         files.refuse_bytes(argument, ConfigError, "The command line")
     return arguments
@@ -650,9 +630,6 @@ def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *,
         invocation: The call of the program.
         held: Keeps the folder's lock until the run has it.
         chosen: The folder was named by somebody.
-
-    Raises:
-        RunError: The folder is taken, or cannot be written.
     """
     from llmbench import session
 

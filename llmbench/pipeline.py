@@ -227,11 +227,7 @@ class _Run:
         self.found = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
 
     def take_up(self, *, resumes: bool) -> None:
-        """The results that the folder holds, and what was lowered before.
-
-        Raises:
-            ConfigError: The settings are not those of the results.
-        """
+        """The results that the folder holds, and what was lowered before."""
         folder = self.store.folder
         self.results = list(read_journal(folder))
         self.kept = len(self.results)
@@ -264,12 +260,7 @@ class _Run:
         self.found.restarts = [restart.sentence() for restart in self.faults.restarts]
 
     def _resume(self, before: dict[str, Any]) -> None:
-        """Checks that this is the same run, and takes over what it knew.
-
-        Raises:
-            ConfigError: It is not.
-            RunError: The manifest cannot be used.
-        """
+        """Checks that this is the same run, and takes over what it knew."""
         try:
             steps = recovery.read(before.get("recovery") or [])
             self.faults.restarts = [
@@ -542,12 +533,7 @@ class _Run:
         return engine, work, questions
 
     def _less(self, error: OutOfMemoryError, at_once: int, questions: Questions, *, spoiled: bool) -> None:
-        """Lowers what memory was too little for, and says so; `spoiled` memory comes back only with a new process.
-
-        Raises:
-            StartAgain: A new process has to go on.
-            OutOfMemoryError: There is nothing left to lower, or a new process is needed and cannot be had.
-        """
+        """Lowers what memory was too little for, and says so; `spoiled` memory comes back only with a new process."""
         needed = [prompts.context_needed(name, questions.requests, self.config) for name in questions.modules]
         step = next_step(
             self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=at_once
@@ -768,11 +754,7 @@ class _Run:
             ]
 
     def refuse_only_errors(self) -> None:
-        """Fails a run with a benchmark that has no score at all, so that its 0 % is not taken for one.
-
-        Raises:
-            OnlyErrorsError: Each sample of a benchmark ended in an error; the others' scores are in the summary.
-        """
+        """Fails a run with a benchmark that has no score at all, so that its 0 % is not taken for one."""
         for name, module in self.modules.items():
             results = [result for result in self.results if result.benchmark == name]
             sentence = summaries.only_errors(name, results, scored_later=hasattr(module, "finish"))

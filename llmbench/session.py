@@ -129,11 +129,7 @@ def nothing_left(folder: Path) -> bool:
 
 
 def _make_up(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Says that a run is finished, and writes what is asked for and missing.
-
-    Raises:
-        ConfigError: The settings are others than the run's.
-    """
+    """Says that a run is finished, and writes what is asked for and missing."""
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")

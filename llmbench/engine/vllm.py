@@ -267,11 +267,7 @@ class VllmEngine:
         self._before = self._counters()
 
     def _empty_prefix_cache(self) -> None:
-        """Empties it; blocks of a run before may be given back only with the next step.
-
-        Raises:
-            EngineError: It cannot be emptied, so this run would find the answers of another half computed.
-        """
+        """Empties it; blocks of a run before may be given back only with the next step."""
         for _ in range(3):
             if self._llm.reset_prefix_cache():
                 return
