@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -133,30 +133,18 @@ def run(  # noqa: PLR0913 - all but two are optional
         LlmbenchError: Something a user can mend; the folder says so too (status `failed`).
         Interrupted: `stop` was set; the folder holds what was finished (status `interrupted`).
     """
-    if pool is None:
-        # a program's call, whose output is its own
-        quiet = (
-            {"VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR")} if terminal is None else {}
-        )
-        with environment(quiet), EnginePool() as own:
-            return run(
-                config,
-                folder,
-                overrides=overrides,
-                terminal=terminal,
-                stop=stop,
-                pool=own,
-                goes_on=goes_on,
-                resumes=resumes,
-                restarts=restarts,
-                origin=origin,
-            )
-    stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
-    config, said = complete(config, pool.engines.find_checkpoint)
-    for sentence in said:
-        terminal.notice(sentence)
-    sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-    with Store(folder, sealed, goes_on=goes_on) as store:
+    with ExitStack() as own:
+        if pool is None:  # a program's call
+            if terminal is None:  # whose output is its own
+                level = os.environ.get("VLLM_LOGGING_LEVEL", "ERROR")
+                own.enter_context(environment({"VLLM_LOGGING_LEVEL": level}))
+            pool = own.enter_context(EnginePool())
+        stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
+        config, said = complete(config, pool.engines.find_checkpoint)
+        for sentence in said:
+            terminal.notice(sentence)
+        sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
+        store = own.enter_context(Store(folder, sealed, goes_on=goes_on))
         this = _Run(config, store, terminal, stop, pool, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
         found_there = store.written()

@@ -79,11 +79,7 @@ class CachedEngine:
         return len(self._found) + self._engine.unfinished
 
     def step(self) -> list[Completion]:
-        """What was found, and what the engine finished meanwhile, which is kept.
-
-        Raises:
-            EngineError: The engine died.
-        """
+        """What was found, and what the engine finished meanwhile, which is kept."""
         made = self.watch.step(self._engine) if self._engine.unfinished else []
         with self._trouble():
             for finished in made:

@@ -234,11 +234,7 @@ class FakeEngine:
         return self._asked_batch or max(workload.batch_size, min(workload.at_once, 256), 1)
 
     def load(self, workload: Workload, notice: Notice) -> None:  # noqa: ARG002
-        """Nothing to load.
-
-        Raises:
-            OutOfMemoryError: `too_little` asks for it.
-        """
+        """Nothing to load."""
         self.capacity = self.wanted_batch(workload)
         if self._too_little:
             self._too_little.check(self.capacity, self._utilization, None)
@@ -248,11 +244,7 @@ class FakeEngine:
         return self.wanted_batch(workload) <= self.capacity
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
-        """Takes over the run's tokenizer, whose words its answers are cut into.
-
-        Raises:
-            ConfigError: The tokenizer is another engine's.
-        """
+        """Takes over the run's tokenizer, whose words its answers are cut into."""
         if not isinstance(tokenizer, WordTokenizer):
             raise ConfigError("engine=fake needs its own tokenizer.")
         self._tokenizer, self._batch_size = tokenizer, self.wanted_batch(workload)
@@ -282,13 +274,7 @@ class FakeEngine:
         return self._tokens
 
     def step(self) -> list[Completion]:
-        """One word for every running request.
-
-        Raises:
-            EngineError: `break_after` completions were given.
-            EngineDiedError: `die` asks for it, or it hung, as `hang` asks, and was killed.
-            OutOfMemoryError: `too_little` asks for it.
-        """
+        """One word for every running request."""
         if self._too_little:
             self._too_little.check(self._batch_size, self._utilization, self._finished)
         if self._break_after is not None and self._finished >= self._break_after:

@@ -263,11 +263,7 @@ class TransformersEngine:
         self.capacity = 0
 
     def prepare(self) -> None:
-        """Imports transformers, while the kernel reads the weights.
-
-        Raises:
-            EngineError: It cannot be imported.
-        """
+        """Imports transformers, while the kernel reads the weights."""
         begun = time.monotonic()
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
@@ -284,11 +280,7 @@ class TransformersEngine:
         return (workload.batching or self._batching).most
 
     def load(self, workload: Workload, notice: Notice) -> None:
-        """Loads the model in evaluation mode.
-
-        Raises:
-            EngineError: It cannot be loaded; the message says what would help.
-        """
+        """Loads the model in evaluation mode."""
         self._check_context()
         begun = time.monotonic()
         arguments = self._arguments()
@@ -403,11 +395,7 @@ class TransformersEngine:
         return True
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
-        """Takes the run's batch size and tokenizer, whose ends of text and the model's own end a row.
-
-        Raises:
-            EngineError: The tokenizer is another engine's.
-        """
+        """Takes the run's batch size and tokenizer, whose ends of text and the model's own end a row."""
         if not isinstance(tokenizer, HubTokenizer):
             raise EngineError("engine=transformers needs the model's own tokenizer.")
         self._tokenizer, self._loads, self._tokens = tokenizer, int(loaded), 0
@@ -467,12 +455,7 @@ class TransformersEngine:
         return [Completion.aborted(request, None) for request in dropped]
 
     def step(self) -> list[Completion]:
-        """One token for every row: for a new batch, which is formed where none runs, the first one.
-
-        Raises:
-            EngineDiedError: The model failed.
-            OutOfMemoryError: The memory is too small for the batch.
-        """
+        """One token for every row: for a new batch, which is formed where none runs, the first one."""
         refused: list[Completion] = []
         if self._batch is None:
             refused = self._refuse()

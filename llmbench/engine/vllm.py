@@ -109,11 +109,7 @@ class VllmEngine:
         return parallel == 1 and not engine.multiprocess
 
     def prepare(self) -> None:
-        """Imports vLLM, while the kernel reads the weights.
-
-        Raises:
-            EngineError: vLLM cannot be imported.
-        """
+        """Imports vLLM, while the kernel reads the weights."""
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
         self._set_environment()
@@ -186,12 +182,7 @@ class VllmEngine:
         return min(wanted, bound) if isinstance(bound, int) and bound > 0 else wanted
 
     def load(self, workload: Workload, notice: Notice) -> None:
-        """Loads the model, without vLLM's own tokenizer: `begin` brings the one that the prompts were made with.
-
-        Raises:
-            EngineError: It cannot start; the message says what would help.
-            OutOfMemoryError: There is too little memory for it.
-        """
+        """Loads the model, without vLLM's own tokenizer: `begin` brings the one that the prompts were made with."""
         begun = time.monotonic()
         self._log_begins = log_position()
         gc.disable()
@@ -246,11 +237,7 @@ class VllmEngine:
         return warm and self.wanted_batch(workload) <= self.capacity
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
-        """Sets the batch size in place, empties the prefix cache and puts the counters at zero.
-
-        Raises:
-            EngineError: This vLLM takes no tokenizer after its start.
-        """
+        """Sets the batch size in place, empties the prefix cache and puts the counters at zero."""
         self._loads = int(loaded)
         if tokenizer is not self._tokenizer:
             self._use_tokenizer(tokenizer)
@@ -386,12 +373,7 @@ class VllmEngine:
             self._waiting.append(request)
 
     def step(self) -> list[Completion]:
-        """One step of vLLM's, after filling the places that are free.
-
-        Raises:
-            EngineDiedError: vLLM died.
-            OutOfMemoryError: Memory ran out.
-        """
+        """One step of vLLM's, after filling the places that are free."""
         refused = self._admit()
         if not self._running:
             return refused
