@@ -10,14 +10,14 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import orjson
 
-from llmbench import files
+from llmbench import files, shapes
 from llmbench.config import Startup
 from llmbench.embedded import cache_folder
 from llmbench.number_format import seconds
@@ -260,33 +260,16 @@ def _lines(file: Path) -> list[bytes]:
     return [line for line in files.read(file).split(b"\n") if line.strip()]
 
 
-_OPTIONAL = ("prefill_s", "energy_j")
-
-
 def _entry(line: bytes) -> Entry | None:
     """The run that a line tells of; None where it is torn or of another make."""
     try:
-        row = orjson.loads(line)
-        if row["compile_cache"] not in (None, "filled", "empty"):
+        told = shapes.built(Entry, orjson.loads(line))
+        amounts = [value for value in astuple(told) if isinstance(value, int | float)]
+        if told.compile_cache not in (None, "filled", "empty") or min(amounts) < 0:
             return None
-        told: dict[str, Any] = {
-            "key": Key(**row["key"]),
-            "startup": Startup(row["startup"]),
-            "compile_cache": row["compile_cache"],
-        }
-        for field in fields(Entry)[len(told) :]:
-            told[field.name] = _amount(row[field.name], optional=field.name in _OPTIONAL)
-        return Entry(**told)
-    except (KeyError, TypeError, ValueError):  # orjson's error is a ValueError
+        return replace(told, key=shapes.built(Key, told.key), startup=Startup(told.startup))
+    except (TypeError, ValueError):  # orjson's error is a ValueError
         return None
-
-
-def _amount(value: object, *, optional: bool) -> float | None:
-    if optional and value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise TypeError(f"{value!r} is no amount")
-    return value
 
 
 @dataclass(frozen=True, slots=True)
