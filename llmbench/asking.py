@@ -16,7 +16,6 @@ from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Reque
 from llmbench.store import Store
 from llmbench.suspects import Suspects
 from llmbench.tokenizers import Tokenizer
-from llmbench.watch import Watch
 
 IDLE_S = 0.005
 """How long to wait for graders when the engine has nothing left to do."""
@@ -66,7 +65,7 @@ class Asking:
     config: Config
     questions: Questions
     tokenizer: Tokenizer
-    engine: Engine | CachedEngine
+    engine: CachedEngine
     grader: Grader[Exchange]
     store: Store
     progress: Progress
@@ -74,7 +73,6 @@ class Asking:
     results: list[Result]
     suspects: Suspects = field(default_factory=lambda: Suspects(bound=0))
     renewal: Renewal | None = None
-    watch: Watch = field(default_factory=Watch)
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
     dead: bool = False  # the engine; it is closed
@@ -155,11 +153,10 @@ class Asking:
         """Gives the engine what it is to have and takes what it has finished; if it died, what it had is asked again."""
         try:
             self._submit()
-            engine = self.engine
-            if not engine.unfinished:  # workers look whether what was cut states an answer
+            if not self.engine.unfinished:  # workers look whether what was cut states an answer
                 time.sleep(IDLE_S)
                 return
-            for completion in engine.step() if isinstance(engine, CachedEngine) else self.watch.step(engine):
+            for completion in self.engine.step():
                 self._receive(completion)
         except EngineDiedError as error:
             begun = time.monotonic()
@@ -175,8 +172,7 @@ class Asking:
             for name in self.suspects.next():
                 self.engine.submit(self._exchanges[name].request)
         elif not self.engine.unfinished:
-            engine = self.engine.uncached if isinstance(self.engine, CachedEngine) else self.engine
-            engine.submit(control)
+            self.engine.uncached.submit(control)
 
     def _control(self) -> Request | None:
         """The request with the shortest answer so far."""
@@ -224,9 +220,7 @@ class Asking:
         begun = time.monotonic()
         self.stop.listening = False
         try:
-            engine = self.renewal.load()
-            answering = self.engine
-            self.engine = answering.renewed(engine) if isinstance(answering, CachedEngine) else engine
+            self.engine.renew(self.renewal.load())
         finally:
             self.stop.listening = True
             self._renewal_s += time.monotonic() - begun

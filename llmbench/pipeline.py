@@ -22,7 +22,8 @@ from llmbench import summary as summaries
 from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
-from llmbench.cache.engine import Basis, CachedEngine, beside
+from llmbench.cache.engine import beside
+from llmbench.cache.keys import Keys, keys_for
 from llmbench.checkpoint_settings import complete, name_of
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
@@ -620,15 +621,18 @@ class _Run:
         sampler: Sampler,
     ) -> None:
         sampler.begin()
-        basis = Basis(self.config, checkpoint, self.pool)
-        watch = Watch(self.config.engine_wait_s, self.terminal.notice)
+        config, watch = self.config, Watch(self.config.engine_wait_s, self.terminal.notice)
+
+        def keys() -> Keys:
+            return keys_for(config, engine.report(), checkpoint, tokenizer, self.pool.since)
+
         with (
-            beside(engine, basis, tokenizer, self._warn_of) as answering,
+            beside(
+                engine, keys if config.cache else None, config.cache_max_bytes, watch, self._warn_of
+            ) as answering,
             Progress(self.terminal, self.totals) as progress,
         ):
             sampler.listen(progress.look)
-            if isinstance(answering, CachedEngine):
-                answering.watch = watch
             asking = Asking(
                 self.config,
                 questions,
@@ -641,7 +645,6 @@ class _Run:
                 self.results,
                 self.suspects,
                 self.renewal,
-                watch,
             )
             self.look = asking.state
             sampler.watch_engine(self.look)
