@@ -57,18 +57,18 @@ class Row:
 
     name: str
     title: str
-    time_s: float | None
-    reduction: float | None
     claim: float | None
-    claim_high: float | None
-    held: bool | None
-    accuracy: float | None
-    no_answer: float | None
-    change: float | None
-    ci95: tuple[float, float] | None
-    questions: int
-    note: str | None
-    job: int | None
+    claim_high: float | None = None
+    note: str | None = None
+    time_s: float | None = None
+    reduction: float | None = None
+    held: bool | None = None
+    accuracy: float | None = None
+    no_answer: float | None = None
+    change: float | None = None
+    ci95: tuple[float, float] | None = None
+    questions: int = 0
+    job: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,26 +160,7 @@ def _missing(name: str, start: Point, jobs: Sequence[Job], asked: Sequence[Seque
             note = "its job was interrupted" if job.interrupted else "its job failed"
     if start.fixed and written.get("needs_ends"):
         note = FIXED
-    return _unmeasured(name, written["title"], written["claim"], written.get("claim_high"), note)
-
-
-def _unmeasured(name: str, title: str, claim: float | None, claim_high: float | None, note: str) -> Row:
-    return Row(
-        name=name,
-        title=title,
-        time_s=None,
-        reduction=None,
-        claim=claim,
-        claim_high=claim_high,
-        held=None,
-        accuracy=None,
-        no_answer=None,
-        change=None,
-        ci95=None,
-        questions=0,
-        note=note,
-        job=None,
-    )
+    return Row(name, written["title"], written["claim"], written.get("claim_high"), note)
 
 
 def _row(point: Point, start: Point) -> Row:
@@ -217,19 +198,18 @@ def _held(reduction: float | None, claim: float | None) -> bool | None:
 
 def _skipping(start: Point) -> Row:
     """Told from the starting point's own times: its benchmarks run one after another."""
+    row = Row(SKIP, "skipping", SKIPPING)
     skipped = start.config["model"]["skip_benchmarks"]
     if start.config.get("schedule", "sequential") != "sequential":
-        return _unmeasured(SKIP, "skipping", SKIPPING, None, "benchmarks overlap with schedule=together")
+        return replace(row, note="benchmarks overlap with schedule=together")
     benchmarks = (start.job.summary or {})["benchmarks"]
     times = {name: found["time_s"] for name, found in benchmarks.items()}
     whole = None if None in times.values() else math.fsum(times.values())
     left = None if whole is None else whole - math.fsum(times[name] for name in times if name in skipped)
     if not set(skipped) & set(times):
-        note = "model.skip_benchmarks names none of these benchmarks"
-        return _unmeasured(SKIP, "skipping", SKIPPING, None, note)
+        return replace(row, note="model.skip_benchmarks names none of these benchmarks")
     reduction = None if not whole or left is None else 1 - left / whole
-    row = _unmeasured(SKIP, "skipping", SKIPPING, None, "")
-    return replace(row, time_s=left, reduction=reduction, held=_held(reduction, SKIPPING), note=None)
+    return replace(row, time_s=left, reduction=reduction, held=_held(reduction, SKIPPING))
 
 
 def _accuracy(point: Point) -> float | None:

@@ -496,7 +496,7 @@ class _Run:
             available = preflight.kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
         lengths = [len(request.prompt_ids) for request in questions.requests]
         limits = [request.sampling.max_tokens for request in questions.requests]
-        self._warn(preflight.kv_shortage(preflight.kv_need(lengths, limits, at_once, available)))
+        self._warn(preflight.kv_shortage(lengths, limits, at_once, available))
         return questions
 
     def _load(

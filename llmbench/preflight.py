@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -220,59 +219,33 @@ def kv_tokens(
     return max(0, int(left / bytes_per_token))
 
 
-@dataclass(frozen=True, slots=True)
-class KvNeed:
-    """What a run may ask of the KV cache.
-
-    Attributes:
-        tokens_needed: Tokens of the `batch_size` longest requests, prompt and limit.
-        tokens_available: Tokens that the cache holds; None where that is not known.
-        concurrency: How many of those requests fit at once, the longest first; None where that is not known.
-        batch_size: Requests that are to run at once, no more than there are.
-        longest: Tokens of the longest request, prompt and limit.
-    """
-
-    tokens_needed: int
-    tokens_available: int | None
-    concurrency: int | None
-    batch_size: int
-    longest: int
-
-
-def kv_need(
+def kv_shortage(
     prompt_lengths: Sequence[int], limits: Sequence[int], batch_size: int, tokens_available: int | None
-) -> KvNeed:
-    """The worst that requests with these prompts and limits (tokens, in the same order) can ask of the KV cache at once."""
+) -> list[str]:
+    """What to expect where the KV cache cannot hold all requests that are to run at once, the longest first.
+
+    Args:
+        prompt_lengths: Tokens of each request's prompt.
+        limits: Tokens that each may add to it.
+        batch_size: Requests that are to run at once.
+        tokens_available: Tokens that the cache holds; None where that is not known.
+    """
     lengths = [prompt + limit for prompt, limit in zip(prompt_lengths, limits, strict=True)]
     largest = sorted(lengths, reverse=True)[:batch_size]
-    concurrency = None
-    if tokens_available is not None:
-        concurrency = sum(held <= tokens_available for held in accumulate(largest))
-    return KvNeed(sum(largest), tokens_available, concurrency, len(largest), max(largest, default=0))
-
-
-def kv_shortage(need: KvNeed) -> list[str]:
-    """What to expect where the KV cache cannot hold all requests that are to run at once."""
-    if need.concurrency is None or need.concurrency >= need.batch_size:
+    if tokens_available is None or sum(largest) <= tokens_available:
         return []
-    if need.concurrency == 0:
+    fits = sum(held <= tokens_available for held in accumulate(largest))
+    if fits == 0:
         sentence = (
-            f"The KV cache will hold about {need.tokens_available:,} tokens, fewer than the longest request may take "
-            f"({need.longest:,}); lower its token limit, or make room with model.quantization."
+            f"The KV cache will hold about {tokens_available:,} tokens, fewer than the longest request may take "
+            f"({largest[0]:,}); lower its token limit, or make room with model.quantization."
         )
     else:
-        held = f"{count(need.concurrency, 'request')}"
         sentence = (
-            f"The KV cache will hold about {held} of this length (up to {need.longest:,} tokens), fewer than "
-            f"the {need.batch_size} that are to run at once: the rest wait, or are interrupted and computed again."
+            f"The KV cache will hold about {count(fits, 'request')} of this length (up to {largest[0]:,} tokens), fewer than "
+            f"the {len(largest)} that are to run at once: the rest wait, or are interrupted and computed again."
         )
     return [sentence]
-
-
-def longest(requests: Sequence[Request]) -> tuple[int, int]:
-    """Prompt tokens and token limit of the request that may grow longest; zeros without requests."""
-    sizes = [(len(request.prompt_ids), request.sampling.max_tokens) for request in requests]
-    return max(sizes, key=sum, default=(0, 0))
 
 
 def _temperature(own: Mapping[str, Any]) -> float | None:
