@@ -202,14 +202,7 @@ class Invocation:
         return self._pool
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
-        """Whether a job of the sweep was done by a process before or, with `resume`, in a sitting before; it counts then.
-
-        Args:
-            number: The job's.
-            overrides: Its own.
-            config: Its settings.
-            folder: Where it would be written.
-        """
+        """Whether a job of the sweep was done by a process before or, with `resume`, in a sitting before; it counts then."""
         overrides = typed(overrides, self.arguments)
         job = None
         if self.left is not None:
@@ -622,15 +615,7 @@ def _make_up(job: Job, config: Config) -> None:
 
 
 def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *, chosen: bool) -> None:
-    """Finds the job's folder, and what was begun in it.
-
-    Args:
-        job: Gets both.
-        config: The settings.
-        invocation: The call of the program.
-        held: Keeps the folder's lock until the run has it.
-        chosen: The folder was named by somebody.
-    """
+    """Finds the job's folder, and what was begun in it."""
     from llmbench import session
 
     left, resumes = invocation.left, config.resume is not None

@@ -252,16 +252,9 @@ class ProfileConfig:
 
 
 @dataclass
-class SamplingConfig:
+class SamplingConfig(SamplingColumn):
     """How completions are drawn in this run."""
 
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0  # this and the next: of output tokens alone, as in vLLM
-    frequency_penalty: float = 0.0
     seed: int = 0
     repeats: int = 1
     ignore_eos: bool = False  # every completion runs to its limit; for measuring speed

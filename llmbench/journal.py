@@ -73,12 +73,7 @@ class Content(Generic[Item]):
 
 
 def parse(content: bytes, read: Callable[[dict[str, Any]], Item]) -> Content[Item]:
-    """The lines of a journal's content.
-
-    Args:
-        content: Of the file.
-        read: Makes something of a row; raises KeyError, TypeError or ValueError for one that is no result.
-    """
+    """The lines of a journal's content."""
     items, kept, bad = [], [], []
     wrong: dict[int, str] = {}
     lines = content.split(b"\n")

@@ -122,13 +122,7 @@ def four_bit_is_slower(
 
 
 def weights_do_not_fit(config: Config, weights_bytes_bf16: int, gpu_total_bytes: int) -> list[str]:
-    """Whether the weights leave no room on the GPUs, and what to type instead.
-
-    Args:
-        config: The settings.
-        weights_bytes_bf16: The weights at two bytes a parameter, all GPUs together.
-        gpu_total_bytes: Memory of one GPU.
-    """
+    """Whether the weights leave no room on the GPUs, and what to type instead."""
     model, engine = config.model, config.engine
     gpus = engine.tensor_parallel_size * engine.pipeline_parallel_size
     room = gpus * (gpu_total_bytes * model.gpu_memory_utilization - RESERVE_BYTES)

@@ -30,11 +30,7 @@ SIGNALLED = 128
 
 @contextmanager
 def listening(descriptor: int = 2) -> Iterator[Stop]:
-    """Handles the signals while the context lasts; only in the main thread, as signals are.
-
-    Args:
-        descriptor: Leads to the person, who is told of the first signal at once.
-    """
+    """Handles the signals while the context lasts; only in the main thread, as signals are."""
     stop = Stop()
 
     def handle(number: int, _frame: FrameType | None) -> None:

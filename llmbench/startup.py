@@ -163,14 +163,7 @@ def _medians(found: Iterable[tuple[K, float]]) -> dict[K, float]:
 def choose(
     works: Sequence[Work], key: Key, measured: Measured, *, compile_cache_filled: bool
 ) -> tuple[Startup, str]:
-    """The start-up that finishes the work first on a GPU, and why.
-
-    Args:
-        works: What lies ahead for one engine, job by job.
-        key: What runs where.
-        measured: What earlier runs of the same key took.
-        compile_cache_filled: Whether compiling would find its results in vLLM's cache.
-    """
+    """The start-up that finishes the work first on a GPU, and why."""
     steps = sum(work.steps() for work in works)
     state = "filled" if compile_cache_filled else "empty"
     eager, graphs, full = (Startup.eager, None), (Startup.graphs, None), (Startup.full, state)

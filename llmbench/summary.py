@@ -371,12 +371,7 @@ def _times(results: Sequence[Result]) -> dict[str, Distribution]:
 
 
 def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True) -> list[str]:
-    """What makes a score doubtful, one sentence each, with the setting that would mend it.
-
-    Args:
-        summaries: By the benchmarks' names.
-        asks: Whether missing answers were asked for (`early_stopping=answer`).
-    """
+    """What makes a score doubtful, one sentence each, with the setting that would mend it."""
     found = []
     for name, summary in summaries.items():
         rates = summary.rates

@@ -305,12 +305,6 @@ def write(
 ) -> None:
     """Writes the sweep's `summary.json`, as a whole.
 
-    Args:
-        jobs: Those that ended, in any order.
-        folder: The sweep's.
-        sittings: All of them; the last one's status is the sweep's.
-        ablation: The rows of its table.
-
     Raises:
         RunError: It cannot be written.
     """
@@ -339,12 +333,6 @@ def finish(
     jobs: Iterable[Job], folder: Path, sittings: Sequence[SweepSitting], *, asked: Sequence[Sequence[str]]
 ) -> None:
     """Prints the table and writes the sweep's `summary.json`.
-
-    Args:
-        jobs: Those that ran, in any order.
-        folder: The sweep's.
-        sittings: All of them.
-        asked: The overrides of all that were asked for; more than ran where the sweep was interrupted.
 
     Raises:
         RunError: It cannot be written.

@@ -142,15 +142,7 @@ class CachedEngine:
 def beside(
     engine: Engine, keys: Callable[[], Keys] | None, max_bytes: int, watch: Watch, notice: Notice
 ) -> Iterator[CachedEngine]:
-    """The engine with the cache beside it, where it is asked for and can be had.
-
-    Args:
-        engine: Loaded, and ready for the run's requests.
-        keys: Makes its keys; None where no cache is asked for.
-        max_bytes: What the cache may hold.
-        watch: Watches the engine's steps.
-        notice: Told why there is no cache.
-    """
+    """The engine with the cache beside it, where it is asked for and can be had."""
     cached = CachedEngine(engine, watch, notice)
     if keys is not None:
         try:

@@ -67,13 +67,6 @@ def keys_for(
 ) -> Keys:
     """Makes keys for an engine that is loaded.
 
-    Args:
-        config: The settings.
-        report: What the engine says of itself.
-        checkpoint: Where its weights are; None for the fake engine, which has none.
-        tokenizer: The run's.
-        since: When its loading began, in seconds of the epoch.
-
     Raises:
         CacheError: The weights have no fingerprint.
     """
@@ -115,14 +108,7 @@ def _texts(settings: object) -> Iterator[str]:
 
 
 def setup(config: Config, report: EngineReport, weights: str | None, named: dict[str, str]) -> bytes:
-    """Everything but the request that decides a completion, as SHA-256.
-
-    Args:
-        config: The settings; beside them stands what the engine made of them.
-        report: What the engine says of itself.
-        weights: Their fingerprint.
-        named: Fingerprints of what the engine's arguments name.
-    """
+    """Everything but the request that decides a completion, as SHA-256."""
     model, engine = config.model, config.engine
     parts = {
         "version": VERSION,

@@ -115,13 +115,7 @@ def _side_cells(side: Side) -> tuple[str, ...]:
 
 
 def statistics(label: str, other: str, found: BenchmarkComparison) -> Iterator[str]:
-    """The difference, its test and what follows, a sentence or two each.
-
-    Args:
-        label: What the run is called.
-        other: What the baseline is called.
-        found: The comparison of one benchmark.
-    """
+    """The difference, its test and what follows, a sentence or two each."""
     difference, test = found.difference, found.significance
     yield f"{label} - {other}: {points(difference.difference)} points{_interval(found)}."
     counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {found.questions} discordant"

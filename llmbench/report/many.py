@@ -58,10 +58,6 @@ def shared(found: Sequence[tuple[str, str]], everywhere: int) -> list[str]:
     """Sentences of runs, each said once with the names of the runs it is true of; what is true of more runs comes first.
 
     Sentences that differ in percentages alone count as one, with the least and the most.
-
-    Args:
-        found: Names of runs, each with a sentence.
-        everywhere: How many runs there are.
     """
     alike: dict[str, dict[str, str]] = {}
     for name, sentence in found:

@@ -115,14 +115,7 @@ Box = tuple[float, float, float, float]
 def beside(
     points: Sequence[tuple[float, float]], texts: Sequence[str], first: Sequence[int], widest: float
 ) -> list[str | None]:
-    """Where the label of each point stands, in plotly's words, so that none covers another or a point; None where it would.
-
-    Args:
-        points: Seconds and percent.
-        texts: The labels.
-        first: Places of the points whose labels matter most.
-        widest: Seconds that the axis shows.
-    """
+    """Where the label of each point stands, in plotly's words, so that none covers another or a point; None where it would."""
     pixels = [(x / widest * PLOT[0], y / (100 + 2 * BELOW) * PLOT[1]) for x, y in points]
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in pixels]
     found: list[str | None] = [None] * len(points)

@@ -124,12 +124,7 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What is different about the machine and the programs, a sentence each; results of both are kept, but the reader is told.
-
-    Args:
-        before: The manifest of the sitting before.
-        now: This one's.
-    """
+    """What is different about the machine and the programs, a sentence each; results of both are kept, but the reader is told."""
     had, have = before.get("versions") or {}, now.get("versions") or {}
     names = [
         name

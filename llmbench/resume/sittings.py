@@ -53,14 +53,7 @@ def read_all(kind: type[T], rows: object) -> list[T]:
 
 
 def begin(before: Sequence[Sitting], folder: Path, results: int, began: float) -> list[Sitting]:
-    """The sittings with a new one; one that was killed gets its end from the last thing it wrote.
-
-    Args:
-        before: Those that ended.
-        folder: The run's.
-        results: In the journal by now.
-        began: When the new one began, in seconds since the epoch.
-    """
+    """The sittings with a new one; one that was killed gets its end from the last thing it wrote."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
         counted = sum(sitting.results for sitting in ended[:-1])

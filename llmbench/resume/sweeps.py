@@ -39,13 +39,7 @@ def read(written: Mapping[str, Any]) -> list[SweepSitting]:
 
 
 def begin(before: Sequence[SweepSitting], folder: Path, began: float) -> list[SweepSitting]:
-    """The sittings with a new one; one that was killed gets its end from the last thing that it or a job of it wrote.
-
-    Args:
-        before: Those that ended.
-        folder: The sweep's.
-        began: When the new one began, in seconds since the epoch.
-    """
+    """The sittings with a new one; one that was killed gets its end from the last thing that it or a job of it wrote."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
         signs = [folder / SUMMARY, *folder.rglob(JOURNAL), *folder.rglob(TRACE)]

@@ -11,12 +11,7 @@ from llmbench.models import Checkpoint
 
 
 def row(checkpoint: Checkpoint, since: float | None = None) -> dict[str, Any]:
-    """A checkpoint as the manifest has it, a local one with its `content` and `times`; both None where it has no fingerprint.
-
-    Args:
-        checkpoint: Where it is.
-        since: When its loading began, in seconds of the epoch.
-    """
+    """A checkpoint as the manifest has it, a local one with its `content` and `times`; both None where it has no fingerprint."""
     told = asdict(checkpoint)
     if not checkpoint.local:
         return told
@@ -40,11 +35,6 @@ def commit(told: Mapping[str, Any]) -> str | None:
 
 def compare(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> str | None:
     """What is to be said of two checkpoints that are to give one run's results; None where they are the same.
-
-    Args:
-        before: The manifest's, of the results so far.
-        now: This sitting's, as `row` made it.
-        folder: The run's.
 
     Raises:
         ConfigError: They are not the same.
