@@ -35,7 +35,7 @@ def seconds(value: float | None) -> str:
         return NONE
     if 0 < value < 0.1:  # noqa: PLR2004 - below a tenth in milliseconds
         return number(1000 * value, "ms")
-    return number(value, "s") if value < 600 else f"{value / 60:.1f} min"  # noqa: PLR2004 - ten minutes
+    return number(value, "s") if value < 1000 else f"{value / 60:.1f} min"  # noqa: PLR2004 - three digits
 
 
 def memory(size: float | None) -> str:

@@ -11,7 +11,8 @@ from llmbench.number_format import NONE, count, interval, joules, listed, memory
         (4.214, "4.21 s"),
         (38.4, "38.4 s"),
         (599, "599 s"),
-        (720, "12.0 min"),
+        (720, "720 s"),
+        (1200, "20.0 min"),
     ],
 )
 def test_durations_read_well(value: float | None, text: str) -> None:
