@@ -5,7 +5,7 @@ A point's time is that of asking: from the first request to the last token. Load
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -235,11 +235,6 @@ def _change(first: Sequence[Result], second: Sequence[Result]) -> Any:  # noqa: 
     return (
         difference([sides[0][key] for key in common], [sides[1][key] for key in common]) if common else None
     )
-
-
-def as_dicts(table: Sequence[Row]) -> list[dict[str, Any]]:
-    """The table as the sweep's `summary.json` has it."""
-    return [asdict(row) for row in table]
 
 
 def show(found: Sequence[Point], table: Sequence[Row], terminal: Terminal) -> None:

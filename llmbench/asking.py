@@ -109,7 +109,8 @@ class Asking:
 
     def _groups(self) -> list[Sequence[Request]]:
         """All requests that have no result yet at once, or one benchmark after another."""
-        requests = without_result(self.questions.requests, self.results)
+        done = {result.key for result in self.results}
+        requests = [request for request in self.questions.requests if request.key not in done]
         if self.config.schedule is Schedule.together:
             return [requests]
         return [[r for r in requests if r.benchmark == name] for name in self.questions.modules]
@@ -323,12 +324,6 @@ class Asking:
         self.results.append(without_texts(result))
         self.progress.add(result)
         del self._exchanges[request.id]
-
-
-def without_result(requests: Sequence[Request], results: Sequence[Result]) -> list[Request]:
-    """Those that have none yet."""
-    done = {r.key for r in results}
-    return [r for r in requests if r.key not in done]
 
 
 def search(config: Config, questions: Questions, grader: Grader[Exchange], exchange: Exchange) -> bool:

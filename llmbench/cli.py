@@ -441,7 +441,11 @@ def _main(invocation: Invocation) -> int:
         return _start_again(again, invocation)
     try:
         with invocation.resources:
-            _finish(invocation)
+            if invocation.multirun and invocation.jobs and invocation.sweep_folder:
+                invocation.count(sweep.status_of(invocation.jobs, len(invocation.asked)))
+                sweep.finish(
+                    invocation.jobs, invocation.sweep_folder, invocation.sittings, asked=invocation.asked
+                )
     except KeyboardInterrupt as error:
         status = _interrupted(error, invocation)
     except Exception as error:  # noqa: BLE001 - as in _status
@@ -686,10 +690,3 @@ def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
     if results and not (journal.is_file() and journal.stat().st_size):
         return ""
     return f" `{commandline.command(folder)}` goes on with it." if begun.is_file() else ""
-
-
-def _finish(invocation: Invocation) -> None:
-    """The table of a multirun."""
-    if invocation.multirun and invocation.jobs and invocation.sweep_folder:
-        invocation.count(sweep.status_of(invocation.jobs, len(invocation.asked)))
-        sweep.finish(invocation.jobs, invocation.sweep_folder, invocation.sittings, asked=invocation.asked)

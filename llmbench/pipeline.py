@@ -456,9 +456,6 @@ class _Run:
         own = weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0
         return own or int((self.config.model.parameters_b or 0) * 2e9)
 
-    def _warn_of(self, sentence: str) -> None:
-        self._warn([sentence])
-
     def _warn(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
             self.found.preflight.append(sentence)
@@ -628,7 +625,11 @@ class _Run:
 
         with (
             beside(
-                engine, keys if config.cache else None, config.cache_max_bytes, watch, self._warn_of
+                engine,
+                keys if config.cache else None,
+                config.cache_max_bytes,
+                watch,
+                lambda s: self._warn([s]),
             ) as answering,
             Progress(self.terminal, self.totals) as progress,
         ):

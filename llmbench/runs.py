@@ -9,7 +9,7 @@ import sys
 from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,9 @@ def list_runs(*folders: str | Path) -> list[Listed]:
             )
     read = [_read(path) for folder in folders for path in _folders(Path(folder), DEPTH)]
     counts = Counter(override for run in read for override in set(run.overrides))
-    listed = [_with_settings(run, counts, len(read)) for run in read]
+    told = {o for o, count in counts.items() if count < len(read)}
+    told = {o for o in told if not o.lstrip("+").startswith(SAID_ELSEWHERE)}
+    listed = [replace(run, settings=tuple(o for o in run.overrides if o in told)) for run in read]
     return sorted(listed, key=lambda run: (moment(run.started), run.folder), reverse=True)
 
 
@@ -205,13 +207,6 @@ def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) 
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _with_settings(run: Listed, counts: Mapping[str, int], total: int) -> Listed:
-    from dataclasses import replace
-
-    own = [o for o in run.overrides if counts[o] < total and not o.lstrip("+").startswith(SAID_ELSEWHERE)]
-    return replace(run, settings=tuple(own))
 
 
 def _show(runs: Sequence[Listed], total: int) -> None:

@@ -140,9 +140,15 @@ def _say_beforehand(config: Config, overrides: Sequence[str], terminal: Terminal
     if _needs_hub(config) and notice_no_network():
         terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
     tracking.check(config)
-    _say_profile(config, terminal)
+    if not config.profile.comparable:
+        terminal.say(
+            f"profile={config.profile.name}: few samples and short answers, so the score does not compare with published "
+            "ones; profile=published does."
+        )
     _skip(config, terminal, named=named)
     _say_unused(config, overrides, terminal)
+    for sentence in stops_with_backslashes({n: b.stop for n, b in config.benchmarks.items()}):
+        terminal.notice(sentence)
 
 
 def _needs_hub(config: Config) -> bool:
@@ -238,14 +244,6 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
         terminal.say(f"The last of its tokens: {ends}")
 
 
-def _say_profile(config: Config, terminal: Terminal) -> None:
-    if not config.profile.comparable:
-        terminal.say(
-            f"profile={config.profile.name}: few samples and short answers, so the score does not compare with published "
-            "ones; profile=published does."
-        )
-
-
 def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
     """Leaves out of a suite what the model's `skip_benchmarks` names."""
     if config.suite is not None and named:
@@ -262,11 +260,6 @@ def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
         terminal.say(
             f"{name} is skipped: model.skip_benchmarks of {config.model.name} names it; {remedy} runs it."
         )
-
-
-def _say_stops(config: Config, terminal: Terminal) -> None:
-    for sentence in stops_with_backslashes({n: b.stop for n, b in config.benchmarks.items()}):
-        terminal.notice(sentence)
 
 
 def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
@@ -299,7 +292,6 @@ def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) ->
         terminal.notice(
             "sampling.repeats asks for several answers, but at temperature 0 they are all the same; set sampling.temperature."
         )
-    _say_stops(config, terminal)
     if config.engine.name == "fake":
         terminal.say("engine=fake answers nonsense: the scores mean nothing.")
     if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):

@@ -344,7 +344,7 @@ def finish(
     points = ablation.points(jobs)
     measured = ablation.rows(points, jobs, asked)
     loads = sum(sitting.loads for sitting in sittings)
-    write(jobs, folder, sittings, ablation.as_dicts(measured))
+    write(jobs, folder, sittings, [asdict(row) for row in measured])
     terminal.out.print()
     terminal.out.print(_table(jobs))
     for job in jobs:

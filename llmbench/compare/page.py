@@ -14,7 +14,6 @@ from llmbench.compare.comparison import (
     Quantity,
     RunComparison,
     RunHead,
-    Side,
 )
 from llmbench.compare.settings import Setting
 from llmbench.messages import printable
@@ -105,13 +104,9 @@ def _show_benchmark(console: Console, label: str, found: BenchmarkComparison) ->
 def _side_table(label: str, found: BenchmarkComparison) -> Padding:
     table = _table("", "accuracy", "95 % interval", "standard error", "answered")
     for name, side in (("A", found.baseline), (label, found.run)):
-        table.add_row(name, *_side_cells(side))
+        error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
+        table.add_row(name, percent(side.accuracy), interval(side.ci95), error, percent(side.answered))
     return Padding(table, (0, 0, 0, 2), expand=False)
-
-
-def _side_cells(side: Side) -> tuple[str, ...]:
-    error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
-    return percent(side.accuracy), interval(side.ci95), error, percent(side.answered)
 
 
 def statistics(label: str, other: str, found: BenchmarkComparison) -> Iterator[str]:

@@ -151,15 +151,9 @@ def _shortage(text: str, causes: Sequence[BaseException]) -> Shortage | None:
         return Shortage("context", fits=int(fits[1]))
     if not re.search(EXHAUSTED, text):
         return None
-    under_way = {name for cause in causes for name in _functions(cause)} | set(
-        re.findall(r", in (\w+)", text)
-    )
+    frames = [frame for cause in causes for frame, _ in traceback.walk_tb(cause.__traceback__)]
+    under_way = {frame.f_code.co_name for frame in frames} | set(re.findall(r", in (\w+)", text))
     return Shortage(next((cause for name, cause in PLACES if name in under_way), "warm_up"), spoiled=True)
-
-
-def _functions(error: BaseException) -> Iterator[str]:
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        yield frame.f_code.co_name
 
 
 def _less(config: Config) -> float:

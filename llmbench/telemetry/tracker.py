@@ -141,7 +141,7 @@ class MemoryTracker:
             self._writable = False
 
     def _append(self, text: str) -> None:
-        opener = _no_link if self._of_run else None
+        opener = (lambda path, _: files.opened_to_add(Path(path))) if self._of_run else None
         with open(self.path, "a", encoding="utf-8", opener=opener) as file:
             file.write(text + "\n")
 
@@ -161,10 +161,6 @@ class MemoryTracker:
         else:
             lines += _gpu_summary(totals)
         return [*lines, f"  log                     {self.path}"]
-
-
-def _no_link(path: str, _: int) -> int:
-    return files.opened_to_add(Path(path))
 
 
 def _gpu_summary(totals: Totals) -> list[str]:
