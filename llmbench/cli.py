@@ -432,9 +432,8 @@ def _main(invocation: Invocation) -> int:
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."
         )
         return 1
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # Hydra raises instead of printing, so that we can say it in one sentence
-    )
+    # Hydra raises instead of printing, so that we can say it in one sentence
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         status = _status(invocation)
     except StartAgain as again:

@@ -2,7 +2,7 @@
 
 Hydra merges every YAML and every command-line override into these classes, so an unknown key or a wrong type is
 refused before anything is loaded. `from_hydra` then turns the result into plain objects, once; no DictConfig goes further.
-The comments beside the fields are the reference of the settings; the values stand in `conf/`.
+The comments beside or above the fields are the reference of the settings; the values stand in `conf/`.
 """
 
 import difflib
@@ -96,17 +96,14 @@ class Reference:
     """A published score of one model in one mode. What the source does not state is None, and shown as not stated."""
 
     model: str = MISSING  # hub id
-    mode: dict[str, Any] = field(
-        default_factory=dict
-    )  # the chat_template_kwargs it was measured with; shown to no run with others
+    # the chat_template_kwargs it was measured with; shown to no run with others
+    mode: dict[str, Any] = field(default_factory=dict)
     value: float = MISSING  # 0 to 1
-    metric: str = (
-        "accuracy"  # maj@K and cons@K stand beside a run's majority vote, all others beside its accuracy
-    )
+    # maj@K and cons@K stand beside a run's majority vote, all others beside its accuracy
+    metric: str = "accuracy"
     protocol: str = ""  # in words
-    otherwise: list[str] = field(
-        default_factory=list
-    )  # what no setting can follow, such as a model as the judge; always a difference
+    # what no setting can follow, such as a model as the judge; always a difference
+    otherwise: list[str] = field(default_factory=list)
     source: str = MISSING
     subset: str | None = None  # which questions; compared where the benchmark's own is known
     start_date: str | None = None  # the window of contest dates, both days included
@@ -136,9 +133,8 @@ class BenchmarkConfig:
     subset: str | None = None  # which part of what goes by the benchmark's name, as published scores call it
     revision: str = "main"  # branch, tag or commit; what it resolved to goes into the manifest
     data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
-    fewshot_split: str | None = (
-        None  # where worked examples come from on the hub; None, or with data_files: other questions of the same rows
-    )
+    # where worked examples come from on the hub; None, or with data_files: other questions of the same rows
+    fewshot_split: str | None = None
     system_prompt: str | None = None
     instruction: str = ""  # follows the question
     cue: str = ""  # what is put in the model's mouth when the text stopped without an answer
@@ -153,9 +149,8 @@ class BenchmarkConfig:
     chat: bool = True
     repeats: int = 1
     sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
-    reference: list[Reference] = field(
-        default_factory=list
-    )  # published scores, shown under profile=published
+    # published scores, shown under profile=published
+    reference: list[Reference] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)  # of this benchmark alone; its module checks them
 
     def takes_profile(self, config: "Config") -> bool:
@@ -187,9 +182,8 @@ class ModelConfig:
     embedded: str | None = None  # a model that a Python package carries
     revision: str | None = None
     parameters_b: float | None = None  # billions of parameters, for the checks before loading
-    weights: dict[str, str | None] = field(
-        default_factory=dict
-    )  # quantization by column of `profile.weights`
+    # quantization by column of `profile.weights`
+    weights: dict[str, str | None] = field(default_factory=dict)
     quantization: str | None = None  # vLLM's names: bitsandbytes, fp8, awq, gptq, …; null: none
     dtype: str = "bfloat16"
     max_length: int = 4096  # prompt and output together, tokens
@@ -198,18 +192,15 @@ class ModelConfig:
     skip_benchmarks: list[str] = field(default_factory=list)  # left out of a suite
     debug_samples: int = 3
     finish_tokens: int = 2048  # enough for this model to end by itself
-    finish_tokens_by_benchmark: dict[str, int] = field(
-        default_factory=dict
-    )  # where its authors give another limit
+    # where its authors give another limit
+    finish_tokens_by_benchmark: dict[str, int] = field(default_factory=dict)
     system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
     trust_remote_code: bool = False
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
-    template_date: str | None = (
-        None  # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
-    )
-    from_checkpoint: list[str] = field(
-        default_factory=list
-    )  # what the checkpoint's own files decide: parameters_b, max_length, settings of sampling.own
+    # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
+    template_date: str | None = None
+    # what the checkpoint's own files decide: parameters_b, max_length, settings of sampling.own
+    from_checkpoint: list[str] = field(default_factory=list)
     sampling: dict[str, SamplingColumn] = field(default_factory=dict)  # greedy, own
 
 
@@ -224,9 +215,8 @@ class EngineConfig:
     pipeline_parallel_size: int = 1
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
     multiprocess: bool = False  # vLLM's engine in a process of its own
-    kv_cache_memory_bytes: int | None = (
-        None  # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
-    )
+    # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
+    kv_cache_memory_bytes: int | None = None
     args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -283,9 +273,8 @@ class Config:
     suite: str | None = None
     always_skip: bool = False  # model.skip_benchmarks counts for benchmark= too
     point: PointConfig = field(default_factory=PointConfig)
-    batch_size: int | None = (
-        None  # requests that run at once; None: as many as there are, up to vLLM's default
-    )
+    # requests that run at once; None: as many as there are, up to vLLM's default
+    batch_size: int | None = None
     static_batch_size: int = 4  # this and the next three: engines with static batches only
     max_batch_size: int = 8
     min_batch_size: int = 2
@@ -294,15 +283,12 @@ class Config:
     schedule: Schedule = Schedule.together
     sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
-    engine_restarts: int = (
-        3  # times in a row that a new engine is loaded for one that died before it answered anything
-    )
-    engine_wait_s: float | None = (
-        1800.0  # how long the engine may be silent while it is asked, before it is given up; None: for ever
-    )
-    cache: bool = (
-        False  # completions of earlier runs are given back where everything that decides them is the same
-    )
+    # times in a row that a new engine is loaded for one that died before it answered anything
+    engine_restarts: int = 3
+    # how long the engine may be silent while it is asked, before it is given up; None: for ever
+    engine_wait_s: float | None = 1800.0
+    # completions of earlier runs are given back where everything that decides them is the same
+    cache: bool = False
     cache_max_bytes: int = 4 << 30  # what is kept of them; beyond it those go that were not used for longest
     resume: str | None = None  # the folder of a run or a sweep to go on with, or last
     limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
@@ -314,9 +300,8 @@ class Config:
     report: bool = True  # report.html at the end
     export: Any = field(default_factory=list)  # of EXPORTS, written into the run's folder; one name will do
     tracker: Tracker = Tracker.none
-    tracker_project: str | None = (
-        None  # experiment or project; None: what the tracker's variable says, or llmbench
-    )
+    # experiment or project; None: what the tracker's variable says, or llmbench
+    tracker_project: str | None = None
     log_level: str = "INFO"
 
 
