@@ -503,9 +503,8 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
         return messages.explain_composition(error, config_folder())
     if isinstance(error, LlmbenchError):
         return str(error)
-    if (
-        isinstance(error, OSError) and not invocation.jobs
-    ):  # Hydra makes the run's folder before anything of ours runs
+    # Hydra makes the run's folder before anything of ours runs
+    if isinstance(error, OSError) and not invocation.jobs:
         return (
             f"The run's folder {error.filename or ''} cannot be made ({error.strerror}); "
             "choose another with hydra.run.dir=FOLDER."

@@ -336,9 +336,8 @@ def from_hydra(cfg: DictConfig) -> Config:
             "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
         )
     try:
-        shapes.check(
-            as_yaml_data(config), Config
-        )  # an interpolation may have led to something of another type
+        # an interpolation may have led to something of another type
+        shapes.check(as_yaml_data(config), Config)
     except TypeError as error:
         name, _, wanted = str(error).partition(" must be ")
         wanted, _, value = wanted.rpartition(", not ")

@@ -41,9 +41,8 @@ def listening(descriptor: int = 2) -> Iterator[Stop]:
             raise Interrupted(number)
         stop.signal_number = number
 
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # a program's own thread: it handles signals itself
+    # a program's own thread: it handles signals itself
+    if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     heard = [n for n in ENDING if signal.getsignal(n) != signal.SIG_IGN]  # nohup has SIGHUP ignored

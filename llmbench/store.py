@@ -389,9 +389,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     notes: list[str] = []
     results = list(read_journal(folder, sealed, notes))
     if killed:
-        from llmbench.interim import (
-            interim_summary,
-        )  # which reads settings, as does what is above this module
+        # which reads settings, as does what is above this module
+        from llmbench.interim import interim_summary
 
         summary = interim_summary(folder, manifest, results)
         notes.append(

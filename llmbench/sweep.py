@@ -106,9 +106,8 @@ class OneEngineLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra gives every launcher."""
         self.hydra_context, self.config = hydra_context, config
-        self.task = cast(
-            "Task", task_function
-        )  # conf/config.yaml names this launcher, and only cli runs that
+        # conf/config.yaml names this launcher, and only cli runs that
+        self.task = cast("Task", task_function)
         path = self._sweepers_file()
         if path.is_symlink() or (path.exists() and not path.is_file()):  # the sweeper would write into it
             raise RunError(f"{path} is a link or no file; remove it, or choose another folder.")
@@ -421,9 +420,8 @@ def _table(jobs: Sequence[Job]) -> Table:
     for job in jobs:
         settings = escape(" ".join(o.removeprefix("+ablation/") for o in job.overrides if o not in shared))
         if job.summary is None:
-            colour = (
-                "default" if job.status == "finished" else "red"
-            )  # finished without figures: prompts were shown
+            # finished without figures: prompts were shown
+            colour = "default" if job.status == "finished" else "red"
             table.add_row(str(job.number), settings, f"[{colour}]{job.status}[/]")
             continue
         times = job.summary["time_s"]

@@ -195,9 +195,8 @@ def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
         ]
         if size is not None and speed is not None and latency is not None
     )
-    if (
-        not 1 < len({size for size, *_ in points}) == len(points)
-    ):  # more was asked for than there were requests
+    # more was asked for than there were requests
+    if not 1 < len({size for size, *_ in points}) == len(points):
         return None
     sizes = [str(size) for size, *_ in points]
     traces = [

@@ -174,9 +174,8 @@ def quoted(value: str) -> str:
     """A value that Hydra takes as it stands; outside of quotes its grammar knows no letters but those of ASCII."""
     if re.fullmatch(r"[\w/.-]+", value, re.ASCII):
         return value
-    escaped = re.sub(
-        r"(\\*)'", r"\1\1\\'", value
-    )  # backslashes count only before a quote, the closing one too
+    # backslashes count only before a quote, the closing one too
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
     return f"'{escaped}'"
 

@@ -47,9 +47,8 @@ class Aggregate:
         if not self._samples:
             self._first_j = energy
         else:
-            self._duration_s += max(
-                0.0, sample.t - self._last_t
-            )  # the clock begins anew with each job of a process
+            # the clock begins anew with each job of a process
+            self._duration_s += max(0.0, sample.t - self._last_t)
         self._samples += 1
         self._last_t, self._last_j = sample.t, energy
         self._rss.add(sample.rss_bytes)
