@@ -15,11 +15,10 @@ import orjson
 
 from llmbench import files, sandbox
 from llmbench.benchmarks.base import import_module
-from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.errors import OnlyErrorsError, RunError
 from llmbench.grading import Grader
-from llmbench.messages import printable
 from llmbench.number_format import percent
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.store import CONFIG, Run, line_of, load_run
@@ -232,16 +231,16 @@ def _regrade(arguments: Sequence[str] | None) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     found = regrade_run(parser.parse_args(arguments).run)
     for note in found.notes:
-        _say(note)
+        say(note)
     for change in found.changes:
-        _say(_sentence(change))
+        say(_sentence(change))
     if found.kept:
-        _say(f"{found.kept} without a text stay errors")
+        say(f"{found.kept} without a text stay errors")
     for accuracy in found.accuracies:
         changed = sum(change.benchmark == accuracy.benchmark for change in found.changes)
         before, after = percent(accuracy.before), percent(accuracy.after)
-        _say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
-    _say(f"written to {found.folder / SUMMARY} and {JOURNAL}")
+        say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
+    say(f"written to {found.folder / SUMMARY} and {JOURNAL}")
     for name in dict.fromkeys(result.benchmark for result in found.results):
         # Another program may have scored SWE-bench, which is not asked here.
         sentence = only_errors(name, _of(name, found.results), scored_later=True)
@@ -261,10 +260,6 @@ def _sentence(change: Change) -> str:
     repeat = f" repeat {change.repeat}" if change.repeat else ""
     sealed = " (another answer)" if old == new else ""
     return f"{change.benchmark} {change.sample_id}{repeat}: {old} → {new}{sealed}"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(printable(line) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from llmbench.cache.answers import Answers, answers_file, remove
-from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.errors import CacheError
-from llmbench.messages import printable
 from llmbench.number_format import memory
 
 
@@ -27,13 +26,13 @@ def _cache(arguments: Sequence[str] | None) -> None:
     chosen = parser.parse_args(arguments)
     path = answers_file()
     if not path.exists():
-        _say(f"{path}: nothing is kept yet; runs with cache=on keep their answers there.")
+        say(f"{path}: nothing is kept yet; runs with cache=on keep their answers there.")
         return
     if chosen.clear:
         _clear()
     with Answers(path) as answers:
         found = answers.statistics()
-    _say(
+    say(
         f"{path}: {found.entries:,} answers, {memory(found.file_bytes)}, given back {found.hits:,} times, which spared "
         f"{found.output_tokens:,} output tokens."
     )
@@ -49,10 +48,6 @@ def _clear() -> None:
         if isinstance(error.__cause__, sqlite3.OperationalError | OSError):  # in use, or not ours to write
             raise
         remove(path)
-
-
-def _say(sentence: str) -> None:
-    sys.stdout.write(printable(sentence) + "\n")
 
 
 if __name__ == "__main__":

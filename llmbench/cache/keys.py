@@ -11,13 +11,12 @@ The number of the repeat is in the key, so that repeats at temperature 0, which 
 import hashlib
 import os
 import platform
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
-from llmbench import __version__, fingerprint, machine
+from llmbench import __version__, fingerprint, machine, redaction
 from llmbench.config import Config
 from llmbench.engine.base import EngineReport
 from llmbench.errors import CacheError
@@ -71,7 +70,7 @@ def keys_for(
         CacheError: The weights have no fingerprint.
     """
     weights = _of_checkpoint(checkpoint, since) if checkpoint is not None else None
-    texts = {*_texts([config.engine.args, config.engine.speculative])}
+    texts = {text for _, text in redaction.texts([config.engine.args, config.engine.speculative])}
     paths = {text: Path(text).expanduser() for text in sorted(texts) if os.sep in text}  # adapters, drafts
     named = {text: _of_path(path, since) for text, path in paths.items() if path.exists()}
     return Keys(setup(config, report, weights, named), tokenizer if checkpoint is None else None)
@@ -95,16 +94,6 @@ def _of_path(path: Path, since: float) -> str:
         raise CacheError(
             f"{error.filename or path} cannot be relied on ({error.strerror}), so no answer of this model is kept."
         ) from error
-
-
-def _texts(settings: object) -> Iterator[str]:
-    if isinstance(settings, str):
-        yield settings
-    elif isinstance(settings, Mapping):
-        yield from _texts(list(settings.values()))
-    elif isinstance(settings, list | tuple):
-        for value in settings:
-            yield from _texts(value)
 
 
 def setup(config: Config, report: EngineReport, weights: str | None, named: dict[str, str]) -> bytes:

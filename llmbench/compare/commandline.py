@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -19,6 +20,11 @@ class Parser(argparse.ArgumentParser):
             ConfigError: Always; the message says what argparse did not like.
         """
         raise ConfigError(f"{message}; `{self.prog} --help` says how.")
+
+
+def say(sentence: str) -> None:
+    """Writes a line to stdout."""
+    sys.stdout.write(messages.printable(sentence) + "\n")
 
 
 def guarded(command: Callable[[], None]) -> int:

@@ -73,10 +73,10 @@ def _shared(name: str, benchmarks: set[str]) -> bool:
     return group != "benchmarks" or any(rest.startswith(f"{benchmark}.") for benchmark in benchmarks)
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by their dotted names."""
-    for key, value in settings.items():
+def flat(tree: Mapping[str, Any], prefix: str = "", separator: str = ".") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings by their dotted names."""
+    for key, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}{separator}", separator)
         else:
             yield f"{prefix}{key}", value

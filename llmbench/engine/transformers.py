@@ -25,7 +25,7 @@ from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.vllm_choices import SMALL_MODEL_B, billions_of_parameters
-from llmbench.engine.vllm_errors import TORCH_EXTRAS, spoils
+from llmbench.engine.vllm_errors import explain_import, spoils
 from llmbench.errors import (
     ConfigError,
     EngineDiedError,
@@ -36,7 +36,15 @@ from llmbench.errors import (
     first_line,
     let_go,
 )
-from llmbench.models import REFUSED_PICKLE, Checkpoint, needs_code, pickle_refused, settings, weights_lack
+from llmbench.models import (
+    REFUSED_PICKLE,
+    Checkpoint,
+    context_length,
+    needs_code,
+    pickle_refused,
+    settings,
+    weights_lack,
+)
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.startup import Took
 from llmbench.tokenizers import HubTokenizer, Tokenizer
@@ -272,7 +280,7 @@ class TransformersEngine:
             self._transformers = importlib.import_module("transformers")
             _ = self._transformers.AutoModelForCausalLM  # imported only now
         except (ImportError, RuntimeError, AttributeError) as error:
-            raise EngineError(_explain_import(error)) from error
+            raise EngineError(explain_import(error, "transformers")) from error
         self._load_parts = {"import": time.monotonic() - begun}
 
     def wanted_batch(self, workload: Workload) -> int:
@@ -355,9 +363,8 @@ class TransformersEngine:
 
     def _check_context(self) -> None:
         """Refuses more context than the model has; what scales its positions may have more."""
-        model = settings(self._checkpoint)
-        context = model.get("max_position_embeddings")
-        if isinstance(context, int) and self._config.model.max_length > context and not _scaled(model):
+        context = context_length(settings(self._checkpoint))
+        if context is not None and self._config.model.max_length > context:
             raise EngineError(
                 f"model.max_length={self._config.model.max_length} is more than the model's context; "
                 f"set model.max_length={context}."
@@ -370,8 +377,7 @@ class TransformersEngine:
             raise EngineError(
                 "torch cannot use the GPU; check nvidia-smi and torch's build, or use engine.device=cpu."
             )
-        gpus = machine.gpus()
-        self._free_bytes = machine.free_bytes(gpus[0]) if gpus else None
+        self._free_bytes = next(map(machine.free_bytes, machine.gpus()), None)
         self._torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
 
     def _start_error(self, error: Exception) -> EngineError:
@@ -668,21 +674,3 @@ class TransformersEngine:
             load_parts=dict(self._load_parts) if self._loads else {},
             free_bytes_before_load=self._free_bytes if self._loads else None,
         )
-
-
-def _scaled(model: Mapping[str, object]) -> bool:
-    """Whether the positions are stretched, so that the context may be longer than `max_position_embeddings`."""
-    for name in ("rope_scaling", "rope_parameters"):
-        rope = model.get(name)
-        if isinstance(rope, Mapping) and rope.get("rope_type", rope.get("type", "default")) != "default":
-            return True
-    return False
-
-
-def _explain_import(error: BaseException) -> str:
-    if any(name in str(error) for name in TORCH_EXTRAS):
-        return (
-            "transformers cannot be imported because of torchvision, torchaudio or torchcodec; "
-            f"run: pip uninstall -y {' '.join(TORCH_EXTRAS)}."
-        )
-    return f"transformers cannot be imported ({type(error).__name__}: {first_line(error)}); run `make setup` again."

@@ -186,7 +186,7 @@ class VllmEngine:
         begun = time.monotonic()
         self._log_begins = log_position()
         gc.disable()
-        self._free_bytes = _free_gpu_bytes()
+        self._free_bytes = next(map(machine.free_bytes, machine.gpus()), None)
         self.capacity = self.wanted_batch(workload)
         self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.wanted_batch)
         self._startup, self._reason = self._plan.startup, self._plan.reason
@@ -544,11 +544,6 @@ def _new_graph_pool() -> None:
     kind = type(getattr(platforms, "current_platform", None))
     if getattr(kind, GRAPH_POOL, None) is not None:
         setattr(kind, GRAPH_POOL, None)
-
-
-def _free_gpu_bytes() -> int | None:
-    gpus = machine.gpus()
-    return machine.free_bytes(gpus[0]) if gpus else None
 
 
 def _attention(facts: dict[str, Any]) -> str | None:

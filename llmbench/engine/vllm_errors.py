@@ -14,16 +14,16 @@ TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
 """Packages whose ordinary builds cannot be imported beside the CPU build of torch, and then keep vLLM from importing."""
 
 
-def explain_import(error: BaseException) -> str:
-    """Why vLLM could not be imported."""
+def explain_import(error: BaseException, package: str = "vLLM") -> str:
+    """Why an engine's package could not be imported."""
     text = str(error)
     if any(name in text for name in TORCH_EXTRAS):
         return (
-            "vLLM cannot be imported because of torchvision, torchaudio or torchcodec; "
+            f"{package} cannot be imported because of torchvision, torchaudio or torchcodec; "
             f"run: pip uninstall -y {' '.join(TORCH_EXTRAS)}."
         )
     first = shortened(text.splitlines()[0]) if text else "no message"
-    return f"vLLM cannot be imported ({type(error).__name__}: {first}); run `make setup` again."
+    return f"{package} cannot be imported ({type(error).__name__}: {first}); run `make setup` again."
 
 
 def start_error(error: BaseException, config: Config) -> EngineError:

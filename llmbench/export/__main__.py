@@ -6,10 +6,9 @@ Exit status: 0 written, 1 not, 130 interrupted.
 import sys
 from collections.abc import Sequence
 
-from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.config import EXPORTS
 from llmbench.export import export_run
-from llmbench.messages import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +31,7 @@ def _export(arguments: Sequence[str] | None) -> None:
     chosen = parser.parse_args(arguments)
     formats = [name.strip() for name in chosen.format.split(",") if name.strip()]
     for path in export_run(chosen.run, formats, chosen.to):
-        sys.stdout.write(f"written to {printable(str(path))}\n")
+        say(f"written to {path}")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.errors import ConfigError
-from llmbench.messages import printable
 from llmbench.report import runs_below, write_many, write_one
 from llmbench.store import REPORT
 
@@ -47,7 +46,7 @@ def _report(arguments: Sequence[str] | None) -> None:
     else:
         default = folders[0] / REPORT if len(folders) == 1 else Path(REPORT)
         written = write_many(runs, chosen.to or default, show_sealed=chosen.show_sealed)
-    sys.stdout.write(printable(f"written to {written}") + "\n")
+    say(f"written to {written}")
 
 
 if __name__ == "__main__":
