@@ -68,7 +68,7 @@ class Invocation:
     sweep_folder: Path | None = None
     directory: Path = Path()  # where the command was typed
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
-    began: float = field(default_factory=lambda: time.monotonic() - clock.since_start())
+    began: float = field(default_factory=clock.began)
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
     told: set[str] = field(default_factory=set)  # trouble that was said
     left: "Unfinished | None" = None  # by a process that ran out of memory

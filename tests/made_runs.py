@@ -12,7 +12,7 @@ from llmbench import pipeline
 from llmbench.asking import Stop
 from llmbench.benchmarks import arithmetic
 from llmbench.cli import compose
-from llmbench.compare import Comparison, RunComparison
+from llmbench.compare.comparison import Comparison, RunComparison
 from llmbench.compare.page import show
 from llmbench.records import Request
 from tests.conftest import FakeEngines

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from llmbench.compare import BenchmarkComparison, RunComparison, compare_runs
+from llmbench.compare.comparison import BenchmarkComparison, RunComparison, compare_runs
 from llmbench.compare.page import statistics
 from llmbench.errors import RunError
 from llmbench.number_format import percent
