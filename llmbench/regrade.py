@@ -218,12 +218,9 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
         ) from error
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _regrade(arguments))
-
-
-def _regrade(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.regrade",
         description=f"Grades a run again from its journal alone and writes {SUMMARY} and {JOURNAL} into its folder.",
@@ -263,4 +260,4 @@ def _sentence(change: Change) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -82,12 +82,9 @@ class Listed:
         return sum(known) / len(known) if known else None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _list(arguments))
-
-
-def _list(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.runs", description="Lists runs: score, time, model, settings that differ."
     )
@@ -274,4 +271,4 @@ def _shared(runs: Sequence[Listed]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -13,12 +13,9 @@ from llmbench.errors import CacheError
 from llmbench.number_format import memory
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _cache(arguments))
-
-
-def _cache(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.cache", description="Shows or empties the response cache (cache=on)."
     )
@@ -51,4 +48,4 @@ def _clear() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -11,12 +11,9 @@ from llmbench.config import EXPORTS
 from llmbench.export import export_run
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _export(arguments))
-
-
-def _export(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.export",
         description="Writes a run's results for other programs; sealed questions stay sealed.",
@@ -35,4 +32,4 @@ def _export(arguments: Sequence[str] | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

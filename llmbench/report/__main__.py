@@ -13,12 +13,9 @@ from llmbench.report import runs_below, write_many, write_one
 from llmbench.store import REPORT
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _report(arguments))
-
-
-def _report(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.report",
         description="Writes report.html: of one run into its folder, of a sweep into the sweep's, of several runs into the "
@@ -50,4 +47,4 @@ def _report(arguments: Sequence[str] | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))
