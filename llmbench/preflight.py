@@ -1,13 +1,12 @@
 """What is known before the model is loaded and a person should hear: sentences, none where all is well. Loads nothing."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from llmbench import files
+from llmbench import files, shapes
 from llmbench.config import DRAWN_BY, Config, SamplingConfig
 from llmbench.errors import ModelError
 from llmbench.models import Checkpoint, embedding_rows
@@ -69,7 +68,7 @@ def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfi
 def generation_config(folder: Path) -> dict[str, Any]:
     """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
     own = files.json_object(folder / "generation_config.json")
-    stated: dict[str, Any] = {name: _number(own, name) for name in DRAWN_BY}
+    stated: dict[str, Any] = {name: shapes.number(own.get(name)) for name in DRAWN_BY}
     stated["temperature"] = _temperature(own)
     if (top_k := stated["top_k"]) is not None:
         stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
@@ -246,18 +245,12 @@ def _temperature(own: Mapping[str, Any]) -> float | None:
     """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
     if own.get("do_sample") is False:
         return 0.0
-    temperature = _number(own, "temperature")
+    temperature = shapes.number(own.get("temperature"))
     return 1.0 if temperature is None and own.get("do_sample") is True else temperature
 
 
 def _drawing(temperature: float) -> str:
     return f"temperature {temperature:g}" if temperature > 0 else "greedy decoding"
-
-
-def _number(own: Mapping[str, Any], name: str) -> float | None:
-    value = own.get(name)
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else None  # type: ignore[arg-type]
 
 
 def _count(config: Mapping[str, Any], name: str) -> int | None:

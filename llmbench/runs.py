@@ -189,21 +189,19 @@ def _json(path: Path, shape: object) -> dict[str, Any]:
 def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Listed:
     benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
     times = summary.get("time_s") or {}
-    scores = {key: Score(_number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()}
+    scores = {
+        key: Score(shapes.number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()
+    }
     return Listed(
         folder=name,
         started=str(manifest["started"]) if manifest.get("started") else None,
         model=None if summary.get("model") is None else str(summary["model"]),
         status=str(summary.get("status")),
         scores=scores,
-        time_s=_number(times.get("total")),
+        time_s=shapes.number(times.get("total")),
         tokens_per_s=tokens_per_s(summary),
         overrides=tuple(map(str, manifest.get("overrides") or ())),
     )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _show(runs: Sequence[Listed], total: int) -> None:

@@ -5,7 +5,6 @@ Values of environment variables that look like secrets are taken out of everythi
 """
 
 import logging
-import math
 import os
 import re
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from llmbench import shapes
 from llmbench.compare.settings import flat, read_config
 from llmbench.config import Config, Tracker
 from llmbench.errors import ConfigError
@@ -148,7 +148,7 @@ def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
     return {
         re.sub(r"[^\w\-. :/]", "_", name): float(value)
         for name, value in found.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if shapes.number(value) is not None
     }
 
 

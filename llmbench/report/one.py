@@ -13,8 +13,9 @@ from llmbench.report import answers, phases, time
 from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack
-from llmbench.report.text import at, visible
+from llmbench.report.text import visible
 from llmbench.resume import sittings
+from llmbench.shapes import at
 from llmbench.telemetry.records import Sample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")

@@ -1,8 +1,6 @@
 """Texts on their way into a page: nothing a model wrote may steer the reader's eyes, and no text may be endless."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
@@ -14,14 +12,6 @@ HIDDEN = re.compile(
 def visible(text: str) -> str:
     """The text with what would be invisible, or reorder its surroundings, written out as its code point."""
     return HIDDEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text.replace("\r\n", "\n"))
-
-
-def at(content: Mapping[str, Any] | None, *names: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """What stands at a path of names; None where there is nothing."""
-    value: Any = content
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
 
 
 def clipped(text: str, limit: int) -> str:
