@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.engine.vllm_state import State, scheduler_of, scheduler_state
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
-from llmbench.processes import blocked_sigint, followed
+from llmbench.processes import blocked_sigint, environment, followed
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.startup import Took
 from llmbench.tokenizers import HubTokenizer, Tokenizer
@@ -85,8 +85,7 @@ class VllmEngine:
         self._numbers = itertools.count()
         self._llm: Any = None
         self._tokenizer: Any = None
-        self._environment: dict[str, str | None] = {}
-        self._sockets: tempfile.TemporaryDirectory[str] | None = None
+        self._surroundings: ExitStack | None = None  # environment and sockets, until the engine is closed
         self._load_parts: dict[str, float | None] = {}
         self._facts: dict[str, Any] = {}
         self._graph_sizes: list[int] | None = None
@@ -146,8 +145,9 @@ class VllmEngine:
 
     def _set_environment(self) -> None:
         """What vLLM and torch read from the environment; what was there before comes back when the engine is closed."""
-        if self._environment:
+        if self._surroundings is not None:
             return
+        self._surroundings = ExitStack()
         config = self._config
         wanted = {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if config.engine.multiprocess else "0",
@@ -157,12 +157,11 @@ class VllmEngine:
         }
         if not self._in_process and "VLLM_RPC_BASE_PATH" not in os.environ:
             short = len(os.fsencode(tempfile.gettempdir())) <= LONGEST_TEMPORARY
-            self._sockets = tempfile.TemporaryDirectory(prefix="llmbench-", dir=None if short else "/tmp")  # noqa: S108
-            wanted["VLLM_RPC_BASE_PATH"] = self._sockets.name
+            sockets = tempfile.TemporaryDirectory(prefix="llmbench-", dir=None if short else "/tmp")  # noqa: S108
+            wanted["VLLM_RPC_BASE_PATH"] = self._surroundings.enter_context(sockets)
         if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
             wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
-        self._environment = {name: os.environ.get(name) for name in wanted}
-        os.environ.update(wanted)
+        self._surroundings.enter_context(environment(wanted))
 
     def _default_limit(self) -> int:
         """VLLM's own bound on running requests, on this device."""
@@ -193,10 +192,14 @@ class VllmEngine:
         notice(self._plan.announcement())
         arguments = self._arguments(workload)
         self._only_greedy = workload.greedy and self._device is Device.cuda
-        if workload.greedy:
-            os.environ[GREEDY] = "1"  # the worker need not warm up what sampling would use
+        # the worker need not warm up what sampling would use
+        only_greedy = environment({GREEDY: "1"} if workload.greedy else {})
         try:
-            with followed(), blocked_sigint() if self._config.engine.multiprocess else nullcontext():
+            with (
+                only_greedy,
+                followed(),
+                blocked_sigint() if self._config.engine.multiprocess else nullcontext(),
+            ):
                 self._llm = self._vllm.LLM(**arguments)
             loaded = time.monotonic()
             tell_of_death(self._llm.llm_engine)
@@ -213,7 +216,6 @@ class VllmEngine:
             self._forget()
             raise told from None
         finally:
-            os.environ.pop(GREEDY, None)
             gc.enable()
         gc.freeze()  # what is there now stays: no collection looks at it again
         self._load_parts = self._parts(begun, loaded)
@@ -350,15 +352,9 @@ class VllmEngine:
             except Exception:
                 log.debug("vLLM's distributed environment was not cleaned up", exc_info=True)
             _new_graph_pool()
-        if self._sockets is not None:
-            self._sockets.cleanup()
-            self._sockets = None
-        for name, value in self._environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        self._environment = {}
+        if self._surroundings is not None:
+            self._surroundings.close()
+            self._surroundings = None
 
     @property
     def unfinished(self) -> int:
