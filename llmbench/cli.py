@@ -631,11 +631,7 @@ def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *,
     elif before is not None or (resumes and not invocation.multirun and in_the_way(job.folder) is not None):
         job.folder, job.begun = before or job.folder, "before"
     else:
-        told = {
-            "started": iso(clock.started()),
-            "overrides": job.overrides,
-            **_origin(invocation),
-        }
+        told = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}
         may_move = not chosen or (resumes and invocation.multirun)
         job.folder, killed = session.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
         job.begun = "killed" if killed else None

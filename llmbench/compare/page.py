@@ -8,13 +8,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from llmbench.compare.comparison import (
-    BenchmarkComparison,
-    Comparison,
-    Quantity,
-    RunComparison,
-    RunHead,
-)
+from llmbench.compare.comparison import BenchmarkComparison, Comparison, Quantity, RunComparison, RunHead
 from llmbench.compare.settings import Setting
 from llmbench.messages import printable
 from llmbench.number_format import NONE, count, interval, memory, number, percent, points

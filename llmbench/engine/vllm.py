@@ -24,12 +24,7 @@ from llmbench.config import Config, Device, Startup
 from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.probe import GREEDY
-from llmbench.engine.vllm_choices import (
-    DEFAULT_BATCH,
-    cpu_kv_cache_bytes,
-    graph_sizes,
-    pick_device,
-)
+from llmbench.engine.vllm_choices import DEFAULT_BATCH, cpu_kv_cache_bytes, graph_sizes, pick_device
 from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
 from llmbench.engine.vllm_processes import close, family, kill, tell_of_death
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup

@@ -194,21 +194,13 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     start = f"start-up {engine['startup']}" if engine.get("startup") else ""
     made = [
         ("time to score", seconds(times.get("total")), "from the command to the summary"),
-        (
-            "loading",
-            seconds(times.get("load")),
-            start,
-        ),
+        ("loading", seconds(times.get("load")), start),
         (
             "generating",
             seconds(times.get("generate")),
             f"batch size {engine['batch_size']}" if engine.get("batch_size") else "",
         ),
-        (
-            "output tokens/s",
-            number(tokens_per_s(summary)),
-            "all benchmarks together",
-        ),
+        ("output tokens/s", number(tokens_per_s(summary)), "all benchmarks together"),
         (
             "peak memory",
             memory(gpu if gpu is not None else at(summary, "memory", "peak_rss_bytes")),
