@@ -148,11 +148,10 @@ def run(  # noqa: PLR0913 - all but two are optional
         store = own.enter_context(Store(folder, sealed, goes_on=goes_on))
         this = _Run(config, store, terminal, stop, pool, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
-        found_there = store.written()
         this.take_up(resumes=resumes)
         try:
-            this.write()  # first: settings without a manifest would be nobody's
-            this.store.write_text(CONFIG, as_yaml(this.config))
+            if not this.kept:  # else the folder stays as it is until the questions are known to be the same
+                this.write()
             this.go()
             this.learn()
             this.finish_benchmarks()
@@ -170,9 +169,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             log.exception("the run failed")
             raise
         finally:
-            if this.refused:
-                store.put_back(found_there)
-            else:
+            if not this.refused:
                 this.end(sys.exception())
     return this.found
 
@@ -531,7 +528,6 @@ class _Run:
         self.config = lowered(self.config, [step])
         self.terminal.notice(step.sentence())
         self._note_lowered()
-        self.store.write_text(CONFIG, as_yaml(self.config))
         self.write()
         if spoiled:
             raise StartAgain(error) from error
@@ -809,10 +805,11 @@ class _Run:
         self.found.resume = command(self.manifest.get("sweep") or self.store.folder) if left else None
 
     def write(self) -> None:
-        """Manifest and summary as they are now."""
+        """Manifest, settings and summary as they are now; settings without a manifest would be nobody's."""
         self.manifest["status"] = self.found.status
         self.manifest |= {"sittings": sittings.as_rows(self.sittings), "notes": self.found.notes}
         self.store.write_manifest(self.manifest)
+        self.store.write_text(CONFIG, as_yaml(self.config))
         self.store.write_summary(self.found)
 
     def _whole(self) -> list[Result]:

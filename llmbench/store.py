@@ -119,16 +119,6 @@ class Store:
         """Writes a file as a whole: readers see the old one or the new one."""
         self._replace(name, text.encode())
 
-    def written(self) -> dict[str, bytes]:
-        """Settings, manifest and summary as they stand there, to be put back if the run is refused."""
-        there = [self.folder / name for name in (CONFIG, MANIFEST, SUMMARY)]
-        return {path.name: files.read(path) for path in there if path.is_file()}
-
-    def put_back(self, contents: Mapping[str, bytes]) -> None:
-        """Writes what `written` gave."""
-        for name, content in contents.items():
-            self._replace(name, content.removesuffix(b"\n"))
-
     def read_manifest(self) -> dict[str, Any]:
         """What manifest.json holds; nothing where there is none, or none that can be read."""
         try:
