@@ -355,12 +355,6 @@ def read_journal(
             yield result
 
 
-def sealed_benchmarks(folder: Path) -> frozenset[str]:
-    """The benchmarks whose journal lines are sealed: nothing of them may be written in plain text."""
-    rows = journal.parse(_content(folder / JOURNAL), lambda row: (SEALED in row, str(row.get("benchmark"))))
-    return frozenset(name for hidden, name in rows.items if hidden)
-
-
 def load_run(folder: str | os.PathLike[str]) -> Run:
     """A run read back from its folder.
 

@@ -14,7 +14,7 @@ from llmbench.config import EXPORTS, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import harness, tables
 from llmbench.files import write_new
-from llmbench.store import load_run, sealed_benchmarks
+from llmbench.store import load_run
 
 __all__ = ["export_run"]
 
@@ -41,7 +41,7 @@ def export_run(
     folder = Path(run)
     loaded, config = load_run(folder), read_config(folder) or {}
     told = {name for name in config.get("benchmarks") or () if benchmark_settings(config, name).get("sealed")}
-    sealed = sealed_benchmarks(folder) | told
+    sealed = loaded.sealed | told
     out = folder if to is None else Path(to)
     written: list[Path] = []
     for name in dict.fromkeys(formats):
