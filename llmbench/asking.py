@@ -127,7 +127,7 @@ class Asking:
                     last = time.monotonic()
                 else:
                     time.sleep(IDLE_S)
-                self._collect(ask=True)
+                self.collect(ask=True)
                 self.store.sync_if_due()
                 if self.progress.due():
                     self.progress.show(self._generated())
@@ -245,8 +245,13 @@ class Asking:
             self.suspects.answered(request.id)
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
-        if not (first and search(self.config, self.questions, self.grader, exchange)):
+        benchmark = self.config.benchmarks[request.benchmark]
+        if not (first and elicitation.possible(self.config.early_stopping, completion, benchmark)):
             self._grade(exchange)
+            return
+        asked = self.questions.asked[request.benchmark, request.sample_id]
+        text, reason = elicitation.opened(asked) + completion.text, completion.finish_reason
+        self.grader.submit(exchange, benchmark.module, asked.sample, text, reason, grading.find_stated)
 
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""
@@ -264,22 +269,18 @@ class Asking:
         exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
         return exchange.written
 
-    def keep(self) -> None:
-        """Records what was graded while the engine hangs in a step; for the watch's thread, before the process ends."""
-        self._collect()
-
     def _gather(self) -> None:
         """Records what is being graded; of a run that was asked to end only what is graded in a moment, and the rest is given up."""
         ends: float | None = None
         while self.grader.unfinished:
-            self._collect()
+            self.collect()
             if self.stop.signal_number is not None:
                 ends = time.monotonic() + GATHER_S if ends is None else ends
                 if time.monotonic() > ends:
                     self.ungraded = self.grader.drop()
             time.sleep(IDLE_S)
 
-    def _collect(self, *, ask: bool = False) -> None:
+    def collect(self, *, ask: bool = False) -> None:
         """Records what the workers have graded, and has texts graded in which they found an answer.
 
         Where they found none the engine is asked for it, with `ask`; without, the question stays open.
@@ -296,7 +297,10 @@ class Asking:
         """Asks for the answer that a cut text lacks, and grades a text that has one."""
         if score.outcome is Outcome.NO_ANSWER:
             (completion,) = exchange.completions
-            more = continuation(self.config, self.questions, self.tokenizer, exchange.request, completion)
+            request = exchange.request
+            asked = self.questions.asked[request.benchmark, request.sample_id]
+            benchmark = self.config.benchmarks[request.benchmark]
+            more = elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
             self.engine.submit(more, first=True)  # while its prefix is still in the cache
         elif score.outcome is Outcome.WRONG:
             self._grade(exchange)
@@ -324,30 +328,6 @@ class Asking:
         self.results.append(without_texts(result))
         self.progress.add(result)
         del self._exchanges[request.id]
-
-
-def search(config: Config, questions: Questions, grader: Grader[Exchange], exchange: Exchange) -> bool:
-    """Has a worker look whether the exchange's only completion states an answer; False where nothing would be asked anyway."""
-    request, completion = exchange.request, _ended_by_itself(exchange.completions[0])
-    benchmark = config.benchmarks[request.benchmark]
-    if not elicitation.possible(config.early_stopping, completion, benchmark):
-        return False
-    asked = questions.asked[request.benchmark, request.sample_id]
-    text = elicitation.opened(asked) + completion.text
-    grader.submit(
-        exchange, benchmark.module, asked.sample, text, completion.finish_reason, grading.find_stated
-    )
-    return True
-
-
-def continuation(
-    config: Config, questions: Questions, tokenizer: Tokenizer, request: Request, completion: Completion
-) -> Request:
-    """The request that asks for the answer which the first completion of `request` lacks."""
-    asked = questions.asked[request.benchmark, request.sample_id]
-    return elicitation.continuation(
-        request, asked, completion, config.benchmarks[request.benchmark], tokenizer
-    )
 
 
 def without_texts(result: Result) -> Result:

@@ -29,7 +29,7 @@ from yaml import YAMLError
 
 from llmbench import arguments, checkpoint_settings, clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
-from llmbench.ending import as_interrupts
+from llmbench.ending import SIGNALLED, as_interrupts
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.faults import Faults
 from llmbench.lock import FolderLock
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from llmbench.pool import EnginePool
 
 log = logging.getLogger(__name__)
-
-SIGNALLED = 128
-"""Exit statuses above this say which signal ended the program."""
 
 
 @dataclass

@@ -685,7 +685,7 @@ class _Run:
             self.found.status = "failed"
             self.found.error = f"{reason}; only the process's end could end that."
             log.error("%s", self.found.error)
-            asking.keep()
+            asking.collect()
             self.add_up()
             with suppress(Exception, SystemExit):  # nobody may be there to be told
                 asking.progress.leave()

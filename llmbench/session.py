@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -190,8 +190,7 @@ def claim(
         except OSError as error:
             raise cannot_write(folder, error) from error
         told = {"version": pipeline.MANIFEST_VERSION, "status": STARTING, **origin}
-        with suppress(RunError):  # a disk that takes nothing yet: the run itself waits for it
-            write_object(candidate / MANIFEST, told)
+        write_object(candidate / MANIFEST, told)
         return candidate, not new
     raise AssertionError("itertools.count does not end")
 

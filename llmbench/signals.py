@@ -20,12 +20,12 @@ from types import FrameType
 import psutil
 
 from llmbench.asking import Stop
+from llmbench.ending import SIGNALLED
 from llmbench.errors import Interrupted
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 3.0
 """How long the second signal gives the main thread before the process is left from outside."""
-SIGNALLED = 128
 
 
 @contextmanager

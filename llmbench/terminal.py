@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from llmbench.cache import use
+from llmbench.messages import printable
 from llmbench.number_format import interval, joules, memory, number, percent, seconds
 from llmbench.redaction import without_secrets
 from llmbench.repeats import RepeatStatistics
@@ -48,14 +49,13 @@ class Terminal:
         self._print(self.err, sentence)
 
     def _print(self, console: Console, sentence: str, mark: str = "") -> None:
-        shown = _shown(sentence)
+        shown = printable(without_secrets(sentence), keep="\n")  # it may hold parts of files
         log.info("%s", shown)
         console.print(mark + escape(shown), soft_wrap=True)
 
     def text(self, text: str) -> None:
         """A prompt or file as it is, but for control characters, which could steer the terminal."""
-        shown = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
-        self.out.print(shown, markup=False, soft_wrap=True)
+        self.out.print(printable(text, keep="\n\t"), markup=False, soft_wrap=True)
 
     def table(self, summary: Summary, folder: str) -> None:
         """The closing table, its warnings before it."""
@@ -72,13 +72,6 @@ class Terminal:
         log.info("%s", ", ".join(closing))
         self.out.print(escape(_folded(closing, self.out.width)), soft_wrap=True)
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
-
-
-def _shown(sentence: str) -> str:
-    """A sentence that may hold parts of files: no secrets, nothing that steers the terminal."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in without_secrets(sentence)
-    )
 
 
 Column = tuple[str, Callable[[BenchmarkSummary], str]]

@@ -105,7 +105,7 @@ class Sampler:
         """Writes the trace, a JSON object a line: the samples so far, and from now on each within a second.
 
         Raises:
-            RunError: The file cannot be written now. Then, as after later trouble, the samples are left out that it does not take.
+            RunError: The file cannot be written.
         """
         with self._lock:
             self._trace.write(path)
