@@ -9,14 +9,7 @@ from llmbench.errors import EngineDiedError
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """One death of an engine.
-
-    Attributes:
-        error: What the engine said.
-        running: Requests that it worked on.
-        kept: Results that were finished before and are not asked again.
-        fresh: Only a new process could go on.
-    """
+    """One death of an engine."""
 
     error: str
     running: int
@@ -39,12 +32,7 @@ class Restart:
 
 @dataclass(slots=True)
 class Faults:
-    """The deaths of a run's engines.
-
-    Attributes:
-        restarts: All of them, in order.
-        suspects: Of the process that goes on: what `suspects.Suspects` knew.
-    """
+    """The deaths of a run's engines."""
 
     restarts: list[Restart] = field(default_factory=list)
     suspects: dict[str, Any] = field(default_factory=dict)

@@ -57,14 +57,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Content(Generic[Item]):
-    """What a journal holds.
-
-    Attributes:
-        items: Of the good lines, in order.
-        kept: Those lines as they stand in the file.
-        bad: The lines that cannot be used.
-        damage: What is wrong with them, if any.
-    """
+    """What a journal holds."""
 
     items: list[Item]
     kept: list[bytes]

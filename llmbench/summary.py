@@ -100,13 +100,7 @@ class BenchmarkSummary:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds of requests, added up.
-
-    Attributes:
-        queue: Waiting in the engine's scheduler.
-        prefill: Reading the prompt, to the first token.
-        decode: From the first token to the last.
-    """
+    """Seconds of requests, added up."""
 
     queue: float
     prefill: float

@@ -44,15 +44,7 @@ PARAM_LENGTH, PARAMS_AT_ONCE, METRICS_AT_ONCE = 6000, 100, 1000
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """What is handed on of a run.
-
-    Attributes:
-        name: What the run is called.
-        group: The sweep's folder, where the run is a job of one.
-        params: Settings by dotted name.
-        metrics: Figures by name, such as `aime/accuracy` and `time_s/total`; only what was measured.
-        files: Copies without secrets.
-    """
+    """What is handed on of a run."""
 
     name: str
     group: str | None

@@ -25,17 +25,7 @@ WIDE = ("time", "phases", "timeline", "lengths")
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a report is made of.
-
-    Attributes:
-        name: The run's, for its title.
-        summary: As summary.json has it.
-        manifest: As manifest.json has it.
-        results: The journal's.
-        sealed: Benchmarks whose questions must not be shown.
-        trace: Telemetry, thinned.
-        config: As config.yaml has it, as far as it is known.
-    """
+    """What a report is made of."""
 
     name: str
     summary: Mapping[str, Any]

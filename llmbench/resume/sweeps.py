@@ -11,16 +11,7 @@ from llmbench.store import JOURNAL, SUMMARY, TRACE
 
 @dataclass(frozen=True, slots=True)
 class SweepSitting:
-    """One call of the program that worked on a sweep.
-
-    Attributes:
-        started: Local time, ISO 8601.
-        began: The same as seconds since the epoch.
-        status: As the sweep's; `killed` where it ended without a word.
-        loads: Engines loaded.
-        time_s: Seconds from the start of the process to its end, or to what was written last while it runs; of a killed one to
-            its last sign of life.
-    """
+    """One call of the program that worked on a sweep, as `Sitting`; while it runs, `time_s` goes to what was written last."""
 
     started: str
     began: float
