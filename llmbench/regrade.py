@@ -96,7 +96,9 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
         sandbox.choose(str(config.get("sandbox", "bwrap")))
         sandbox.check()
     results = _grade(run.results, modules, workers)
-    summary = orjson.dumps(_summary(run, results, modules), option=orjson.OPT_INDENT_2, default=str)
+    asks = config.get("early_stopping", "answer") == "answer"
+    made = _summary(run, results, modules, asks=asks)
+    summary = orjson.dumps(made, option=orjson.OPT_INDENT_2, default=str)
     lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
     _write(run.folder / JOURNAL, lines)
     _write(run.folder / SUMMARY, [summary, b"\n"])
@@ -165,23 +167,18 @@ def _summarise(
     return found
 
 
-def _summary(run: Run, results: Sequence[Result], modules: Mapping[str, str]) -> dict[str, Any]:
+def _summary(
+    run: Run, results: Sequence[Result], modules: Mapping[str, str], *, asks: bool
+) -> dict[str, Any]:
     """The old summary with the new grades in it; a killed run's has no benchmarks yet, then all comes from the journal."""
     before, after = _summarise(run, run.results, modules), _summarise(run, results, modules)
     benchmarks = dict(run.summary.get("benchmarks") or {})
     for name, found in after.items():
         old = benchmarks.get(name) or {}
         benchmarks[name] = asdict(found) | {key: old[key] for key in MEASURED if key in old}
-    asks = _asks(run.folder)
     outdated = warnings_of(before, asks=asks)
     other = [warning for warning in run.summary.get("warnings") or [] if warning not in outdated]
     return {**run.summary, "benchmarks": benchmarks, "warnings": [*warnings_of(after, asks=asks), *other]}
-
-
-def _asks(folder: Path) -> bool:
-    """Whether the run asked for missing answers."""
-    settings = read_config(folder) or {}
-    return bool(settings.get("early_stopping", "answer") == "answer")
 
 
 def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:

@@ -163,15 +163,14 @@ def _cell(text: str, value: float | None = None) -> dict[str, Any]:
 
 def _differing(entries: Sequence[Entry]) -> str:
     """A sentence about the settings that are not the same in all runs, and one where there are too many to compare."""
-    more = f" Of more than {MOST_COMPARED} runs none is compared with the first question by question."
-    return (_settings(entries) + more * (len(entries) > MOST_COMPARED)).strip()
-
-
-def _settings(entries: Sequence[Entry]) -> str:
-    names = differing(entries)
-    if names is None:
-        return ""
-    if not names:
-        return "All settings are the same."
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
-    return visible(f"Settings that differ: {', '.join(names[:20])}{more}.")
+    found, names = [], differing(entries)
+    if names:
+        more = f" and {len(names) - 20} more" if len(names) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
+        found.append(visible(f"Settings that differ: {', '.join(names[:20])}{more}."))
+    elif names is not None:
+        found.append("All settings are the same.")
+    if len(entries) > MOST_COMPARED:
+        found.append(
+            f"Of more than {MOST_COMPARED} runs none is compared with the first question by question."
+        )
+    return " ".join(found)
