@@ -3,7 +3,6 @@
 Exit status: 0 done, 1 failed, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 """
 
-import io
 import logging
 import os
 import re
@@ -16,7 +15,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -38,7 +37,7 @@ from llmbench.resume import commandline, sweeps
 from llmbench.resume.sittings import RUNNING, iso
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import BEGUN, JOURNAL, MANIFEST, MEND, REPORT, SUMMARY, Manifest, in_the_way, write_object
-from llmbench.streams import unfailing
+from llmbench.streams import Unfailing, unfailing
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
@@ -276,25 +275,11 @@ SWEEP = re.compile(r"\+?(sweep|ablation)=(.*)")
 MULTIRUN = ("-m", "--multirun")
 
 
-class _WithoutHydrasLine(io.TextIOBase):
+class _WithoutHydrasLine(Unfailing):
     """A stderr that leaves out the line Hydra prints about the first failed job of a sweep; llmbench has said more."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
     def write(self, text: str) -> int:
-        if not text.startswith("Error executing job with overrides"):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
+        return len(text) if text.startswith("Error executing job with overrides") else super().write(text)
 
 
 def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
@@ -534,7 +519,7 @@ def _run_jobs(invocation: Invocation) -> None:
     rest = [a for a in invocation.arguments if a not in MULTIRUN]
     sys.argv = [argv[0], *flags, *for_hydra(rest)]
     try:
-        with redirect_stderr(_WithoutHydrasLine(sys.stderr)):
+        with redirect_stderr(cast("TextIO", _WithoutHydrasLine(sys.stderr))):
             task()
     finally:
         sys.argv = argv

@@ -14,13 +14,14 @@ def silent(_: str) -> None:
     """Tells a sentence to nobody."""
 
 
-class _Unfailing:
+class Unfailing:
     """A stream, but for what it raises where something is written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """Writes what the stream takes, with `?` for what its encoding lacks."""
         try:
             self._stream.write(text)
         except UnicodeEncodeError as error:  # PYTHONIOENCODING=latin-1, a locale of long ago
@@ -31,10 +32,12 @@ class _Unfailing:
         return len(text)
 
     def flush(self) -> None:
+        """Brings out what the stream takes."""
         with suppress(*REFUSALS):
             self._stream.flush()
 
     def close(self) -> None:
+        """Closes the stream."""
         with suppress(*REFUSALS):
             self._stream.close()
 
@@ -44,9 +47,9 @@ class _Unfailing:
 
 def unfailing(stream: TextIO | None) -> TextIO:
     """The stream, made so that writing to it raises nothing; None, as Python has it for a closed one, takes everything."""
-    if isinstance(stream, _Unfailing):
+    if isinstance(stream, Unfailing):
         return stream
-    return cast("TextIO", _Unfailing(io.StringIO() if stream is None else stream))
+    return cast("TextIO", Unfailing(io.StringIO() if stream is None else stream))
 
 
 def flush() -> None:
