@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from llmbench.errors import EngineDiedError
+from llmbench.number_format import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,12 @@ class Restart:
         where = " in a new process" if self.fresh else ""
         parts = [f"A new engine goes on{where}"]
         if self.running:
-            were = "1 request that was" if self.running == 1 else f"{self.running} requests that were"
-            parts.append(f"the {were} running will be asked apart from the rest")
-        if self.kept:
+            were = "was" if self.running == 1 else "were"
             parts.append(
-                "1 finished result is kept" if self.kept == 1 else f"{self.kept} finished results are kept"
+                f"the {count(self.running, 'request')} that {were} running will be asked apart from the rest"
             )
+        if self.kept:
+            parts.append(f"{count(self.kept, 'finished result')} {'is' if self.kept == 1 else 'are'} kept")
         return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."
 
 
