@@ -1,6 +1,7 @@
 """A comparison as a page at the terminal, at most 100 columns wide. What comes from files is escaped; questions never stand here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TextIO
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.table import Table
 from llmbench.compare.comparison import BenchmarkComparison, Comparison, Quantity, RunComparison, RunHead
 from llmbench.compare.settings import Setting
 from llmbench.messages import printable
-from llmbench.number_format import NONE, count, interval, memory, number, percent, points
+from llmbench.number_format import NONE, count, interval, joules, memory, number, percent, points, seconds
 from llmbench.paired import ALPHA, POWER, Flip, Method
 
 WIDTH = 100
@@ -19,6 +20,12 @@ NAMED = 60
 """So many ids are listed in each direction; `--json` has all."""
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+FORMS: Mapping[str, Callable[[float | None], str]] = {
+    "bytes": memory,
+    "share": partial(percent, digits=0),
+    "s": seconds,
+    "J": joules,
+}
 TITLES = {
     "time_s.total": "time to score",
     "time_s.load": "load",
@@ -161,17 +168,10 @@ def _quantity_table(label: str, quantities: Sequence[Quantity]) -> Padding:
     table = _table("", "A", label, f"{label} / A")
     for quantity in quantities:
         ratio = "-" if quantity.ratio is None else f"{quantity.ratio:.2f}"
-        cells = (_quantity(value, quantity.unit) for value in (quantity.baseline, quantity.run))
+        form = FORMS.get(quantity.unit, number)
+        cells = (form(value) for value in (quantity.baseline, quantity.run))
         table.add_row(TITLES.get(quantity.name, quantity.name), *cells, ratio)
     return Padding(table, (0, 0, 0, 2), expand=False)
-
-
-def _quantity(value: float | None, unit: str) -> str:
-    if unit == "bytes":
-        return memory(value)
-    if unit == "share":
-        return percent(value, 0)
-    return number(value, "" if unit in ("1/s", "tokens") else unit)
 
 
 def _show_settings(console: Console, label: str, settings: Sequence[Setting] | None) -> None:
