@@ -12,7 +12,8 @@ def main() -> NoReturn:
 
     The command line is imported only now, so that Ctrl-C during the imports ends as quietly as later.
     """
-    streams.open_missing()
+    if None in (sys.stdin, sys.stdout, sys.stderr):  # the run's own files would get their numbers
+        sys.exit("llmbench: stdin, stdout or stderr is closed; use </dev/null or >/dev/null instead.")
     try:
         from llmbench.cli import main as run
     except KeyboardInterrupt:
@@ -22,9 +23,6 @@ def main() -> NoReturn:
     if "torch" not in sys.modules:
         sys.exit(status)
     # Everything is written and closed. Taking apart what torch and vllm made would keep the shell waiting for seconds.
-    from llmbench.engine import vllm_sockets
-
-    vllm_sockets.remove()
     os._exit(status)
 
 

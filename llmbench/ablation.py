@@ -5,7 +5,7 @@ A point's time is that of asking: from the first request to the last token. Load
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -14,6 +14,8 @@ from rich.table import Table
 
 from llmbench.compare.settings import read_config
 from llmbench.errors import RunError
+from llmbench.number_format import percent, seconds
+from llmbench.number_format import points as in_points
 from llmbench.paired import difference
 from llmbench.records import Outcome, Result
 from llmbench.store import read_journal
@@ -55,18 +57,18 @@ class Row:
 
     name: str
     title: str
-    time_s: float | None
-    reduction: float | None
     claim: float | None
-    claim_high: float | None
-    held: bool | None
-    accuracy: float | None
-    no_answer: float | None
-    change: float | None
-    ci95: tuple[float, float] | None
-    questions: int
-    note: str | None
-    job: int | None
+    claim_high: float | None = None
+    note: str | None = None
+    time_s: float | None = None
+    reduction: float | None = None
+    held: bool | None = None
+    accuracy: float | None = None
+    no_answer: float | None = None
+    change: float | None = None
+    ci95: tuple[float, float] | None = None
+    questions: int = 0
+    job: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,26 +160,7 @@ def _missing(name: str, start: Point, jobs: Sequence[Job], asked: Sequence[Seque
             note = "its job was interrupted" if job.interrupted else "its job failed"
     if start.fixed and written.get("needs_ends"):
         note = FIXED
-    return _unmeasured(name, written["title"], written["claim"], written.get("claim_high"), note)
-
-
-def _unmeasured(name: str, title: str, claim: float | None, claim_high: float | None, note: str) -> Row:
-    return Row(
-        name=name,
-        title=title,
-        time_s=None,
-        reduction=None,
-        claim=claim,
-        claim_high=claim_high,
-        held=None,
-        accuracy=None,
-        no_answer=None,
-        change=None,
-        ci95=None,
-        questions=0,
-        note=note,
-        job=None,
-    )
+    return Row(name, written["title"], written["claim"], written.get("claim_high"), note)
 
 
 def _row(point: Point, start: Point) -> Row:
@@ -215,19 +198,18 @@ def _held(reduction: float | None, claim: float | None) -> bool | None:
 
 def _skipping(start: Point) -> Row:
     """Told from the starting point's own times: its benchmarks run one after another."""
+    row = Row(SKIP, "skipping", SKIPPING)
     skipped = start.config["model"]["skip_benchmarks"]
     if start.config.get("schedule", "sequential") != "sequential":
-        return _unmeasured(SKIP, "skipping", SKIPPING, None, "benchmarks overlap with schedule=together")
+        return replace(row, note="benchmarks overlap with schedule=together")
     benchmarks = (start.job.summary or {})["benchmarks"]
     times = {name: found["time_s"] for name, found in benchmarks.items()}
     whole = None if None in times.values() else math.fsum(times.values())
     left = None if whole is None else whole - math.fsum(times[name] for name in times if name in skipped)
     if not set(skipped) & set(times):
-        note = "model.skip_benchmarks names none of these benchmarks"
-        return _unmeasured(SKIP, "skipping", SKIPPING, None, note)
+        return replace(row, note="model.skip_benchmarks names none of these benchmarks")
     reduction = None if not whole or left is None else 1 - left / whole
-    row = _unmeasured(SKIP, "skipping", SKIPPING, None, "")
-    return replace(row, time_s=left, reduction=reduction, held=_held(reduction, SKIPPING), note=None)
+    return replace(row, time_s=left, reduction=reduction, held=_held(reduction, SKIPPING))
 
 
 def _accuracy(point: Point) -> float | None:
@@ -255,11 +237,6 @@ def _change(first: Sequence[Result], second: Sequence[Result]) -> Any:  # noqa: 
     )
 
 
-def as_dicts(table: Sequence[Row]) -> list[dict[str, Any]]:
-    """The table as the sweep's `summary.json` has it."""
-    return [asdict(row) for row in table]
-
-
 def show(found: Sequence[Point], table: Sequence[Row], terminal: Terminal) -> None:
     """Prints the table and what follows from it."""
     terminal.out.print()
@@ -275,31 +252,27 @@ def _table(table: Sequence[Row]) -> Table:
         drawn.add_column(heading, justify="right", no_wrap=True)
     for row in table:
         held = {True: "yes", False: "no", None: "" if row.claim is None else "not shown"}[row.held]
-        claim = "" if row.claim is None else f"{100 * row.claim:.0f} %"
+        claim = "" if row.claim is None else percent(row.claim, 0)
         if row.claim_high is not None:
-            claim = f"{100 * (row.claim or 0):.0f}-{100 * row.claim_high:.0f} %"
+            claim = f"{100 * (row.claim or 0):.0f}-{percent(row.claim_high, 0)}"
         drawn.add_row(
             escape(row.title),
-            "-" if row.time_s is None else f"{row.time_s:.1f} s",
-            "" if row.reduction is None else f"{100 * row.reduction:.0f} %",
+            seconds(row.time_s),
+            "" if row.reduction is None else percent(row.reduction, 0),
             claim,
             held,
-            _percent(row.accuracy),
-            _percent(row.no_answer),
+            percent(row.accuracy),
+            percent(row.no_answer),
             _points(row),
         )
     return drawn
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f} %"
-
-
 def _points(row: Row) -> str:
     if row.change is None:
         return ""
-    interval = f" ({100 * row.ci95[0]:+.1f} … {100 * row.ci95[1]:+.1f})" if row.ci95 else ""
-    return f"{100 * row.change:+.1f}{interval}"
+    interval = f" ({in_points(row.ci95[0])} … {in_points(row.ci95[1])})" if row.ci95 else ""
+    return f"{in_points(row.change)}{interval}"
 
 
 def sentences(found: Sequence[Point], table: Sequence[Row]) -> list[str]:
@@ -325,22 +298,21 @@ def sentences(found: Sequence[Point], table: Sequence[Row]) -> list[str]:
 
 
 def _short(row: Row) -> str:
-    return f"{100 * (row.reduction or 0):.0f} %, claimed {100 * (row.claim or 0):.0f} %"
+    return f"{percent(row.reduction, 0)}, claimed {percent(row.claim, 0)}"
 
 
 def _whole(row: Row) -> str:
     """One sentence for all optimisations at once: their time, and what they cost in accuracy."""
     reduction = row.reduction or 0
-    said = f"{row.title}: {100 * abs(reduction):.0f} % {'less' if reduction >= 0 else 'more'} time"
+    said = f"{row.title}: {percent(abs(reduction), 0)} {'less' if reduction >= 0 else 'more'} time"
     if row.claim is not None:
-        said += (
-            f", where the guide claims {100 * row.claim:.0f} to {100 * (row.claim_high or row.claim):.0f} %"
-        )
+        highest = percent(row.claim_high or row.claim, 0)
+        said += f", where the guide claims {100 * row.claim:.0f} to {highest}"
     if row.change is None or row.ci95 is None:
         return f"{said}."
     low, high = row.ci95
     on = f"on the {row.questions} questions that both asked"
-    points = f"{100 * row.change:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}) {on}"
+    points = f"{in_points(row.change)} points (95 % interval {in_points(low)} to {in_points(high)}) {on}"
     if high < 0:
         return f"{said}; accuracy fell: {points}."
     return f"{said}; accuracy {points}{', more than chance' if low > 0 else ', which chance could be'}."
@@ -352,5 +324,5 @@ def _loads(found: Sequence[Point]) -> list[str]:
     for point in found:
         summary = point.job.summary or {}
         if (summary.get("engine") or {}).get("loads") and summary["time_s"]["load"]:
-            said.append(f"{summary['engine']['name']} {summary['time_s']['load']:.1f} s")
+            said.append(f"{summary['engine']['name']} {seconds(summary['time_s']['load'])}")
     return said

@@ -16,7 +16,6 @@ from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Reque
 from llmbench.store import Store
 from llmbench.suspects import Suspects
 from llmbench.tokenizers import Tokenizer
-from llmbench.watch import Watch
 
 IDLE_S = 0.005
 """How long to wait for graders when the engine has nothing left to do."""
@@ -66,7 +65,7 @@ class Asking:
     config: Config
     questions: Questions
     tokenizer: Tokenizer
-    engine: Engine | CachedEngine
+    engine: CachedEngine
     grader: Grader[Exchange]
     store: Store
     progress: Progress
@@ -74,7 +73,6 @@ class Asking:
     results: list[Result]
     suspects: Suspects = field(default_factory=lambda: Suspects(bound=0))
     renewal: Renewal | None = None
-    watch: Watch = field(default_factory=Watch)
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
     dead: bool = False  # the engine; it is closed
@@ -111,7 +109,8 @@ class Asking:
 
     def _groups(self) -> list[Sequence[Request]]:
         """All requests that have no result yet at once, or one benchmark after another."""
-        requests = without_result(self.questions.requests, self.results)
+        done = {result.key for result in self.results}
+        requests = [request for request in self.questions.requests if request.key not in done]
         if self.config.schedule is Schedule.together:
             return [requests]
         return [[r for r in requests if r.benchmark == name] for name in self.questions.modules]
@@ -128,7 +127,7 @@ class Asking:
                     last = time.monotonic()
                 else:
                     time.sleep(IDLE_S)
-                self._collect(ask=True)
+                self.collect(ask=True)
                 self.store.sync_if_due()
                 if self.progress.due():
                     self.progress.show(self._generated())
@@ -155,11 +154,10 @@ class Asking:
         """Gives the engine what it is to have and takes what it has finished; if it died, what it had is asked again."""
         try:
             self._submit()
-            engine = self.engine
-            if not engine.unfinished:  # workers look whether what was cut states an answer
+            if not self.engine.unfinished:  # workers look whether what was cut states an answer
                 time.sleep(IDLE_S)
                 return
-            for completion in engine.step() if isinstance(engine, CachedEngine) else self.watch.step(engine):
+            for completion in self.engine.step():
                 self._receive(completion)
         except EngineDiedError as error:
             begun = time.monotonic()
@@ -175,8 +173,7 @@ class Asking:
             for name in self.suspects.next():
                 self.engine.submit(self._exchanges[name].request)
         elif not self.engine.unfinished:
-            engine = self.engine.uncached if isinstance(self.engine, CachedEngine) else self.engine
-            engine.submit(control)
+            self.engine.uncached.submit(control)
 
     def _control(self) -> Request | None:
         """The request with the shortest answer so far."""
@@ -195,11 +192,7 @@ class Asking:
         return replace(min(answered, key=lambda pair: pair[0])[1], id=CONTROL)
 
     def _bury(self, error: EngineDiedError) -> None:
-        """Takes back what the dead engine had; a request that is known to have killed it is recorded as an error.
-
-        Raises:
-            EngineError: There is to be no new engine.
-        """
+        """Takes back what the dead engine had; a request that is known to have killed it is recorded as an error."""
         running = set() if self.dead else {n.removesuffix(elicitation.MARK) for n in self.engine.running()}
         self.dead, self._tokens_before = True, self._tokens or 0
         for name in self.suspects.asked:
@@ -228,9 +221,7 @@ class Asking:
         begun = time.monotonic()
         self.stop.listening = False
         try:
-            engine = self.renewal.load()
-            answering = self.engine
-            self.engine = answering.renewed(engine) if isinstance(answering, CachedEngine) else engine
+            self.engine.renew(self.renewal.load())
         finally:
             self.stop.listening = True
             self._renewal_s += time.monotonic() - begun
@@ -254,8 +245,13 @@ class Asking:
             self.suspects.answered(request.id)
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
-        if not (first and search(self.config, self.questions, self.grader, exchange)):
+        benchmark = self.config.benchmarks[request.benchmark]
+        if not (first and elicitation.possible(self.config.early_stopping, completion, benchmark)):
             self._grade(exchange)
+            return
+        asked = self.questions.asked[request.benchmark, request.sample_id]
+        text, reason = elicitation.opened(asked) + completion.text, completion.finish_reason
+        self.grader.submit(exchange, benchmark.module, asked.sample, text, reason, grading.find_stated)
 
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""
@@ -273,22 +269,18 @@ class Asking:
         exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
         return exchange.written
 
-    def keep(self) -> None:
-        """Records what was graded while the engine hangs in a step; for the watch's thread, before the process ends."""
-        self._collect()
-
     def _gather(self) -> None:
         """Records what is being graded; of a run that was asked to end only what is graded in a moment, and the rest is given up."""
         ends: float | None = None
         while self.grader.unfinished:
-            self._collect()
+            self.collect()
             if self.stop.signal_number is not None:
                 ends = time.monotonic() + GATHER_S if ends is None else ends
                 if time.monotonic() > ends:
                     self.ungraded = self.grader.drop()
             time.sleep(IDLE_S)
 
-    def _collect(self, *, ask: bool = False) -> None:
+    def collect(self, *, ask: bool = False) -> None:
         """Records what the workers have graded, and has texts graded in which they found an answer.
 
         Where they found none the engine is asked for it, with `ask`; without, the question stays open.
@@ -305,7 +297,10 @@ class Asking:
         """Asks for the answer that a cut text lacks, and grades a text that has one."""
         if score.outcome is Outcome.NO_ANSWER:
             (completion,) = exchange.completions
-            more = continuation(self.config, self.questions, self.tokenizer, exchange.request, completion)
+            request = exchange.request
+            asked = self.questions.asked[request.benchmark, request.sample_id]
+            benchmark = self.config.benchmarks[request.benchmark]
+            more = elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
             self.engine.submit(more, first=True)  # while its prefix is still in the cache
         elif score.outcome is Outcome.WRONG:
             self._grade(exchange)
@@ -333,36 +328,6 @@ class Asking:
         self.results.append(without_texts(result))
         self.progress.add(result)
         del self._exchanges[request.id]
-
-
-def without_result(requests: Sequence[Request], results: Sequence[Result]) -> list[Request]:
-    """Those that have none yet."""
-    done = {r.key for r in results}
-    return [r for r in requests if r.key not in done]
-
-
-def search(config: Config, questions: Questions, grader: Grader[Exchange], exchange: Exchange) -> bool:
-    """Has a worker look whether the exchange's only completion states an answer; False where nothing would be asked anyway."""
-    request, completion = exchange.request, _ended_by_itself(exchange.completions[0])
-    benchmark = config.benchmarks[request.benchmark]
-    if not elicitation.possible(config.early_stopping, completion, benchmark):
-        return False
-    asked = questions.asked[request.benchmark, request.sample_id]
-    text = elicitation.opened(asked) + completion.text
-    grader.submit(
-        exchange, benchmark.module, asked.sample, text, completion.finish_reason, grading.find_stated
-    )
-    return True
-
-
-def continuation(
-    config: Config, questions: Questions, tokenizer: Tokenizer, request: Request, completion: Completion
-) -> Request:
-    """The request that asks for the answer which the first completion of `request` lacks."""
-    asked = questions.asked[request.benchmark, request.sample_id]
-    return elicitation.continuation(
-        request, asked, completion, config.benchmarks[request.benchmark], tokenizer
-    )
 
 
 def without_texts(result: Result) -> Result:

@@ -6,10 +6,9 @@ the number of parameters, the context length and the sampling from the checkpoin
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llmbench.config import DRAWN_BY, Config, SamplingColumn
 from llmbench.errors import ConfigError, LlmbenchError
@@ -21,6 +20,8 @@ FROM_CHECKPOINT = {"model.parameters_b": "parameters_b", "model.max_length": "ma
     f"sampling.{name}": name for name in DRAWN_BY
 }
 """Settings that are the checkpoint's own unless typed, and their names in `model.from_checkpoint`."""
+CONTEXT_ARGS = {"max_model_len", "hf_overrides", "rope_scaling"}
+"""Of `engine.args`: they say how long a context may be, so that config.json no longer does."""
 NAME = "'${llmbench.checkpoint:${model.path},${model.hub_id}}'"
 UNTELLING = re.compile(
     r"(checkpoint|step|epoch|iter|global_step)?[-_]?\d*|final|best|last|latest|model|hf|weights",
@@ -101,7 +102,8 @@ def complete(
         model = replace(model, parameters_b=round(counted / 1e9, 3))
     elif counted is not None:
         _check_size(config, checkpoint, counted / 1e9)
-    limit = None if _context_is_set(config.engine.args) else context_length(settings(checkpoint))
+    typed = CONTEXT_ARGS & config.engine.args.keys()
+    limit = None if typed else context_length(settings(checkpoint))
     if limit is not None and model.max_length > limit:
         if "max_length" not in own:
             raise ConfigError(
@@ -121,11 +123,6 @@ def _check_size(config: Config, checkpoint: Checkpoint, counted_b: float) -> Non
             f"model.parameters_b={stated_b:g} is refused: {checkpoint.name} holds {counted_b:.3g} billion parameters, so it is "
             f"another model than the one whose settings were chosen; leave model= out, or set model.parameters_b={counted_b:.3g}."
         )
-
-
-def _context_is_set(args: Mapping[str, Any]) -> bool:
-    """Whether `engine.args` says how long a context may be, so that config.json no longer does."""
-    return bool({"max_model_len", "hf_overrides", "rope_scaling"} & set(args))
 
 
 def _with_sampling(config: Config, checkpoint: Checkpoint) -> Config:

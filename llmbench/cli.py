@@ -3,7 +3,6 @@
 Exit status: 0 done, 1 failed, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 """
 
-import io
 import logging
 import os
 import re
@@ -16,23 +15,20 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import hydra
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from llmbench import arguments, checkpoint_settings, clock, files, messages, redaction, sweep
 from llmbench.config import Config, from_hydra, suggest
-from llmbench.ending import as_interrupts
+from llmbench.ending import SIGNALLED, as_interrupts
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.faults import Faults
 from llmbench.lock import FolderLock
@@ -41,7 +37,7 @@ from llmbench.resume import commandline, sweeps
 from llmbench.resume.sittings import RUNNING, iso
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import BEGUN, JOURNAL, MANIFEST, MEND, REPORT, SUMMARY, Manifest, in_the_way, write_object
-from llmbench.streams import unfailing
+from llmbench.streams import Unfailing, unfailing
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.terminal import Terminal
@@ -50,9 +46,6 @@ if TYPE_CHECKING:
     from llmbench.pool import EnginePool
 
 log = logging.getLogger(__name__)
-
-SIGNALLED = 128
-"""Exit statuses above this say which signal ended the program."""
 
 
 @dataclass
@@ -71,7 +64,7 @@ class Invocation:
     sweep_folder: Path | None = None
     directory: Path = Path()  # where the command was typed
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
-    began: float = field(default_factory=lambda: time.monotonic() - clock.since_start())
+    began: float = field(default_factory=clock.began)
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
     told: set[str] = field(default_factory=set)  # trouble that was said
     left: "Unfinished | None" = None  # by a process that ran out of memory
@@ -125,11 +118,7 @@ class Invocation:
 
     @staticmethod
     def _written_before(folder: Path) -> dict[str, Any]:
-        """What the sweep's summary holds; without one that can be read its jobs tell what was done.
-
-        Raises:
-            RunError: It cannot be read, and nothing says that a sweep began there.
-        """
+        """What the sweep's summary holds; without one that can be read its jobs tell what was done."""
         try:
             return sweep.written_sweep(folder)
         except RunError as error:
@@ -209,14 +198,7 @@ class Invocation:
         return self._pool
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
-        """Whether a job of the sweep was done by a process before or, with `resume`, in a sitting before; it counts then.
-
-        Args:
-            number: The job's.
-            overrides: Its own.
-            config: Its settings.
-            folder: Where it would be written.
-        """
+        """Whether a job of the sweep was done by a process before or, with `resume`, in a sitting before; it counts then."""
         overrides = typed(overrides, self.arguments)
         job = None
         if self.left is not None:
@@ -254,7 +236,6 @@ def register() -> None:
     """Makes the schema, the launcher and the resolvers known to Hydra; harmless when repeated."""
     ConfigStore.instance().store(name="llmbench_schema", node=Config)
     sweep.register_launcher()
-    SourcesRegistry.instance().types["file"] = CheckedFiles
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
     OmegaConf.register_new_resolver(
         "llmbench.folder", lambda name: re.sub(r"[/\s]+", "-", str(name)), replace=True
@@ -263,22 +244,22 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 
 
-class CheckedFiles(FileConfigSource):
-    """Hydra's reader of YAML files, which may be a user's (`--config-dir`): looked through before Hydra makes something of them."""
-
-    def load_config(self, config_path: str) -> ConfigResult:
-        """What a file holds.
-
-        Raises:
-            ConfigError: It is no file, too large, or no YAML; the message names it.
-        """
-        path = Path(self.path) / self._normalize_file_name(config_path)
+def _check_files(arguments: Sequence[str]) -> None:
+    """Looks through the YAML files that are chosen, which may be a user's (`--config-dir`), before Hydra makes something of them."""
+    joined = "\n".join(arguments)
+    folders = [
+        config_folder(),
+        *map(Path, re.findall(r"^(?:--config-dir|-cd)[=\n](.+)", joined, re.MULTILINE)),
+    ]
+    chosen = re.findall(r"^\+*([\w/]+)=(.+)", joined, re.MULTILINE)
+    names = [f"{group}/{name}.yaml" for group, value in chosen for name in re.findall(r"[\w/-]+", value)]
+    for path in (folder / name for folder in folders for name in names):
         try:
-            files.yaml_text(files.read(path, files.YAML_BYTES))
-            return super().load_config(config_path)
-        except (OSError, ValueError, YAMLError, OmegaConfBaseException, ConfigLoadError) as error:
+            if path.is_file():
+                files.load_yaml(files.read(path, files.YAML_BYTES))
+        except (OSError, ValueError) as error:
             raise ConfigError(
-                f"{path} cannot be read ({messages.reason_of(error)}); mend the file."
+                f"{path} cannot be read ({messages.reason_of(error)}); fix the file."
             ) from error
 
 
@@ -294,25 +275,11 @@ SWEEP = re.compile(r"\+?(sweep|ablation)=(.*)")
 MULTIRUN = ("-m", "--multirun")
 
 
-class _WithoutHydrasLine(io.TextIOBase):
+class _WithoutHydrasLine(Unfailing):
     """A stderr that leaves out the line Hydra prints about the first failed job of a sweep; llmbench has said more."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
     def write(self, text: str) -> int:
-        if not text.startswith("Error executing job with overrides"):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
+        return len(text) if text.startswith("Error executing job with overrides") else super().write(text)
 
 
 def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
@@ -349,11 +316,7 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
 
 
 def _check_sweep(arguments: Sequence[str]) -> None:
-    """Names a sweep that does not exist, before Hydra wonders at the commas that came with it.
-
-    Raises:
-        ConfigError: There is no such sweep, or several are given as if each were a job.
-    """
+    """Names a sweep that does not exist, before Hydra wonders at the commas that came with it."""
     for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
         names = messages.options(config_folder(), kind)
         listed = re.fullmatch(r"\[(.*)\]", chosen)
@@ -407,11 +370,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 
 def _working_directory() -> Path:
-    """Where the command was typed.
-
-    Raises:
-        RunError: The folder is gone.
-    """
+    """Where the command was typed."""
     try:
         return Path.cwd()
     except FileNotFoundError as error:
@@ -419,11 +378,7 @@ def _working_directory() -> Path:
 
 
 def _text(arguments: Sequence[str]) -> Sequence[str]:
-    """The arguments, which must be text; what they resume may have a name that is none.
-
-    Raises:
-        ConfigError: One is not.
-    """
+    """The arguments, which must be text; what they resume may have a name that is none."""
     for argument in arguments:
         files.refuse_bytes(argument, ConfigError, "The command line")
     return arguments
@@ -459,16 +414,19 @@ def _main(invocation: Invocation) -> int:
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."
         )
         return 1
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # Hydra raises instead of printing, so that we can say it in one sentence
-    )
+    # Hydra raises instead of printing, so that we can say it in one sentence
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         status = _status(invocation)
     except StartAgain as again:
         return _start_again(again, invocation)
     try:
         with invocation.resources:
-            _finish(invocation)
+            if invocation.multirun and invocation.jobs and invocation.sweep_folder:
+                invocation.count(sweep.status_of(invocation.jobs, len(invocation.asked)))
+                sweep.finish(
+                    invocation.jobs, invocation.sweep_folder, invocation.sittings, asked=invocation.asked
+                )
     except KeyboardInterrupt as error:
         status = _interrupted(error, invocation)
     except Exception as error:  # noqa: BLE001 - as in _status
@@ -527,9 +485,8 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
         return messages.explain_composition(error, config_folder())
     if isinstance(error, LlmbenchError):
         return str(error)
-    if (
-        isinstance(error, OSError) and not invocation.jobs
-    ):  # Hydra makes the run's folder before anything of ours runs
+    # Hydra makes the run's folder before anything of ours runs
+    if isinstance(error, OSError) and not invocation.jobs:
         return (
             f"The run's folder {error.filename or ''} cannot be made ({error.strerror}); "
             "choose another with hydra.run.dir=FOLDER."
@@ -555,13 +512,14 @@ def _run_jobs(invocation: Invocation) -> None:
     with _COMPOSING:
         register()
     _check_sweep(invocation.arguments)
+    _check_files(invocation.arguments)
     task = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(invocation)
     argv = sys.argv
     flags = [a for a in invocation.arguments if a in MULTIRUN]  # Hydra takes them only before the settings
     rest = [a for a in invocation.arguments if a not in MULTIRUN]
     sys.argv = [argv[0], *flags, *for_hydra(rest)]
     try:
-        with redirect_stderr(_WithoutHydrasLine(sys.stderr)):
+        with redirect_stderr(cast("TextIO", _WithoutHydrasLine(sys.stderr))):
             task()
     finally:
         sys.argv = argv
@@ -641,18 +599,7 @@ def _make_up(job: Job, config: Config) -> None:
 
 
 def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *, chosen: bool) -> None:
-    """Finds the job's folder, and what was begun in it.
-
-    Args:
-        job: Gets both.
-        config: The settings.
-        invocation: The call of the program.
-        held: Keeps the folder's lock until the run has it.
-        chosen: The folder was named by somebody.
-
-    Raises:
-        RunError: The folder is taken, or cannot be written.
-    """
+    """Finds the job's folder, and what was begun in it."""
     from llmbench import session
 
     left, resumes = invocation.left, config.resume is not None
@@ -666,11 +613,7 @@ def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *,
     elif before is not None or (resumes and not invocation.multirun and in_the_way(job.folder) is not None):
         job.folder, job.begun = before or job.folder, "before"
     else:
-        told = {
-            "started": iso(clock.started()),
-            "overrides": job.overrides,
-            **_origin(invocation),
-        }
+        told = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}
         may_move = not chosen or (resumes and invocation.multirun)
         job.folder, killed = session.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
         job.begun = "killed" if killed else None
@@ -723,10 +666,3 @@ def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
     if results and not (journal.is_file() and journal.stat().st_size):
         return ""
     return f" `{commandline.command(folder)}` goes on with it." if begun.is_file() else ""
-
-
-def _finish(invocation: Invocation) -> None:
-    """The table of a multirun."""
-    if invocation.multirun and invocation.jobs and invocation.sweep_folder:
-        invocation.count(sweep.status_of(invocation.jobs, len(invocation.asked)))
-        sweep.finish(invocation.jobs, invocation.sweep_folder, invocation.sittings, asked=invocation.asked)

@@ -2,7 +2,7 @@
 
 Hydra merges every YAML and every command-line override into these classes, so an unknown key or a wrong type is
 refused before anything is loaded. `from_hydra` then turns the result into plain objects, once; no DictConfig goes further.
-The comments beside the fields are the reference of the settings; the values stand in `conf/`.
+The comments beside or above the fields are the reference of the settings; the values stand in `conf/`.
 """
 
 import difflib
@@ -96,17 +96,14 @@ class Reference:
     """A published score of one model in one mode. What the source does not state is None, and shown as not stated."""
 
     model: str = MISSING  # hub id
-    mode: dict[str, Any] = field(
-        default_factory=dict
-    )  # the chat_template_kwargs it was measured with; shown to no run with others
+    # the chat_template_kwargs it was measured with; shown to no run with others
+    mode: dict[str, Any] = field(default_factory=dict)
     value: float = MISSING  # 0 to 1
-    metric: str = (
-        "accuracy"  # maj@K and cons@K stand beside a run's majority vote, all others beside its accuracy
-    )
+    # maj@K and cons@K stand beside a run's majority vote, all others beside its accuracy
+    metric: str = "accuracy"
     protocol: str = ""  # in words
-    otherwise: list[str] = field(
-        default_factory=list
-    )  # what no setting can follow, such as a model as the judge; always a difference
+    # what no setting can follow, such as a model as the judge; always a difference
+    otherwise: list[str] = field(default_factory=list)
     source: str = MISSING
     subset: str | None = None  # which questions; compared where the benchmark's own is known
     start_date: str | None = None  # the window of contest dates, both days included
@@ -136,9 +133,8 @@ class BenchmarkConfig:
     subset: str | None = None  # which part of what goes by the benchmark's name, as published scores call it
     revision: str = "main"  # branch, tag or commit; what it resolved to goes into the manifest
     data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
-    fewshot_split: str | None = (
-        None  # where worked examples come from on the hub; None, or with data_files: other questions of the same rows
-    )
+    # where worked examples come from on the hub; None, or with data_files: other questions of the same rows
+    fewshot_split: str | None = None
     system_prompt: str | None = None
     instruction: str = ""  # follows the question
     cue: str = ""  # what is put in the model's mouth when the text stopped without an answer
@@ -153,9 +149,8 @@ class BenchmarkConfig:
     chat: bool = True
     repeats: int = 1
     sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
-    reference: list[Reference] = field(
-        default_factory=list
-    )  # published scores, shown under profile=published
+    # published scores, shown under profile=published
+    reference: list[Reference] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)  # of this benchmark alone; its module checks them
 
     def takes_profile(self, config: "Config") -> bool:
@@ -187,9 +182,8 @@ class ModelConfig:
     embedded: str | None = None  # a model that a Python package carries
     revision: str | None = None
     parameters_b: float | None = None  # billions of parameters, for the checks before loading
-    weights: dict[str, str | None] = field(
-        default_factory=dict
-    )  # quantization by column of `profile.weights`
+    # quantization by column of `profile.weights`
+    weights: dict[str, str | None] = field(default_factory=dict)
     quantization: str | None = None  # vLLM's names: bitsandbytes, fp8, awq, gptq, …; null: none
     dtype: str = "bfloat16"
     max_length: int = 4096  # prompt and output together, tokens
@@ -198,18 +192,15 @@ class ModelConfig:
     skip_benchmarks: list[str] = field(default_factory=list)  # left out of a suite
     debug_samples: int = 3
     finish_tokens: int = 2048  # enough for this model to end by itself
-    finish_tokens_by_benchmark: dict[str, int] = field(
-        default_factory=dict
-    )  # where its authors give another limit
+    # where its authors give another limit
+    finish_tokens_by_benchmark: dict[str, int] = field(default_factory=dict)
     system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
     trust_remote_code: bool = False
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
-    template_date: str | None = (
-        None  # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
-    )
-    from_checkpoint: list[str] = field(
-        default_factory=list
-    )  # what the checkpoint's own files decide: parameters_b, max_length, settings of sampling.own
+    # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
+    template_date: str | None = None
+    # what the checkpoint's own files decide: parameters_b, max_length, settings of sampling.own
+    from_checkpoint: list[str] = field(default_factory=list)
     sampling: dict[str, SamplingColumn] = field(default_factory=dict)  # greedy, own
 
 
@@ -224,9 +215,8 @@ class EngineConfig:
     pipeline_parallel_size: int = 1
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
     multiprocess: bool = False  # vLLM's engine in a process of its own
-    kv_cache_memory_bytes: int | None = (
-        None  # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
-    )
+    # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
+    kv_cache_memory_bytes: int | None = None
     args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -252,16 +242,9 @@ class ProfileConfig:
 
 
 @dataclass
-class SamplingConfig:
+class SamplingConfig(SamplingColumn):
     """How completions are drawn in this run."""
 
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0  # this and the next: of output tokens alone, as in vLLM
-    frequency_penalty: float = 0.0
     seed: int = 0
     repeats: int = 1
     ignore_eos: bool = False  # every completion runs to its limit; for measuring speed
@@ -290,9 +273,8 @@ class Config:
     suite: str | None = None
     always_skip: bool = False  # model.skip_benchmarks counts for benchmark= too
     point: PointConfig = field(default_factory=PointConfig)
-    batch_size: int | None = (
-        None  # requests that run at once; None: as many as there are, up to vLLM's default
-    )
+    # requests that run at once; None: as many as there are, up to vLLM's default
+    batch_size: int | None = None
     static_batch_size: int = 4  # this and the next three: engines with static batches only
     max_batch_size: int = 8
     min_batch_size: int = 2
@@ -301,15 +283,12 @@ class Config:
     schedule: Schedule = Schedule.together
     sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
     oom_retries: int = 4  # times that less is tried when memory runs out
-    engine_restarts: int = (
-        3  # times in a row that a new engine is loaded for one that died before it answered anything
-    )
-    engine_wait_s: float | None = (
-        1800.0  # how long the engine may be silent while it is asked, before it is given up; None: for ever
-    )
-    cache: bool = (
-        False  # completions of earlier runs are given back where everything that decides them is the same
-    )
+    # times in a row that a new engine is loaded for one that died before it answered anything
+    engine_restarts: int = 3
+    # how long the engine may be silent while it is asked, before it is given up; None: for ever
+    engine_wait_s: float | None = 1800.0
+    # completions of earlier runs are given back where everything that decides them is the same
+    cache: bool = False
     cache_max_bytes: int = 4 << 30  # what is kept of them; beyond it those go that were not used for longest
     resume: str | None = None  # the folder of a run or a sweep to go on with, or last
     limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
@@ -321,9 +300,8 @@ class Config:
     report: bool = True  # report.html at the end
     export: Any = field(default_factory=list)  # of EXPORTS, written into the run's folder; one name will do
     tracker: Tracker = Tracker.none
-    tracker_project: str | None = (
-        None  # experiment or project; None: what the tracker's variable says, or llmbench
-    )
+    # experiment or project; None: what the tracker's variable says, or llmbench
+    tracker_project: str | None = None
     log_level: str = "INFO"
 
 
@@ -331,11 +309,12 @@ STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use
 """Settings of engines that form batches beforehand."""
 EXPORTS = {"parquet": "samples.parquet", "csv": "samples.csv", "lm_eval": "lm_eval"}
 """Forms of the results for other programs, and where in a run's folder each is."""
-"""Forms in which a run's results can be written for other programs."""
 RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
+NULLABLE = ("batch_size", "limit", "num_samples")
+"""Whole numbers that may be left open."""
 UNQUANTIZED = ("none", "bf16", "bfloat16")
 """Names people give to weights that are not quantised."""
 
@@ -357,9 +336,8 @@ def from_hydra(cfg: DictConfig) -> Config:
             "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
         )
     try:
-        shapes.check(
-            as_yaml_data(config), Config
-        )  # an interpolation may have led to something of another type
+        # an interpolation may have led to something of another type
+        shapes.check(as_yaml_data(config), Config)
     except TypeError as error:
         name, _, wanted = str(error).partition(" must be ")
         wanted, _, value = wanted.rpartition(", not ")
@@ -426,19 +404,14 @@ def validate(config: Config) -> None:
         ConfigError: Names the setting, the value and what it may be.
     """
     _check(config.benchmarks, "benchmark", None, "at least one benchmark, such as benchmark=aime")
-    for name in ("batch_size", "limit"):
-        value = getattr(config, name)
-        _check(value is None or value >= 1, name, value, "a whole number from 1, or null")
-    for name in ("static_batch_size", "max_batch_size", "min_batch_size"):
-        _check(getattr(config, name) >= 1, name, getattr(config, name), "a whole number from 1")
+    _check_least("", config, 1, "batch_size", "limit", *STATIC_BATCHING[:3])
+    _check_least("", config, 0, "oom_retries", "engine_restarts", "show_prompts", "fewshot", "seed")
     _check(
         config.min_batch_size <= config.max_batch_size,
         "min_batch_size",
         config.min_batch_size,
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
-    _check(config.oom_retries >= 0, "oom_retries", config.oom_retries, "a whole number from 0")
-    _check(config.engine_restarts >= 0, "engine_restarts", config.engine_restarts, "a whole number from 0")
     wait_s = config.engine_wait_s
     _check(
         wait_s is None or wait_s > 0,
@@ -450,9 +423,6 @@ def validate(config: Config) -> None:
     _check(
         config.cache_max_bytes >= least, "cache_max_bytes", config.cache_max_bytes, f"at least {least} bytes"
     )
-    _check(config.show_prompts >= 0, "show_prompts", config.show_prompts, "a whole number from 0")
-    _check(config.fewshot >= 0, "fewshot", config.fewshot, "a whole number from 0")
-    _check(config.seed >= 0, "seed", config.seed, "a whole number from 0")
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     _check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
     _check(isinstance(config.export, list), "export", config.export, f"a list of {', '.join(EXPORTS)}")
@@ -460,7 +430,9 @@ def validate(config: Config) -> None:
         if name not in EXPORTS:
             raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")
     _validate_model(config.model)
-    _validate_engine(config.engine)
+    _check_least("engine.", config.engine, 1, "tensor_parallel_size", "pipeline_parallel_size")
+    kv = config.engine.kv_cache_memory_bytes
+    _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
     _validate_sampling("sampling", config.sampling)
     for name, benchmark in config.benchmarks.items():
         _validate_benchmark(f"benchmarks.{name}", benchmark)
@@ -479,12 +451,19 @@ def _check(condition: object, name: str, value: object, wanted: str) -> None:
         raise ConfigError(f"{shown} is refused: {name} must be {wanted}.")
 
 
+def _check_least(where: str, settings: object, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        wanted = f"a whole number from {least}{', or null' if name in NULLABLE else ''}"
+        _check((value is None and name in NULLABLE) or value >= least, f"{where}{name}", value, wanted)
+
+
 def _validate_model(model: ModelConfig) -> None:
     use = model.gpu_memory_utilization
     _check(0 < use <= 1, "model.gpu_memory_utilization", use, "above 0 and at most 1, such as 0.95")
     day = model.template_date
     _check(day is None or _is_date(day), "model.template_date", day, "a date such as 2026-01-31, or null")
-    _check(model.max_length >= 1, "model.max_length", model.max_length, "a whole number of tokens from 1")
+    _check_least("model.", model, 1, "max_length")
     dtypes = ("bfloat16", "float16", "float32", "auto")
     _check(model.dtype in dtypes, "model.dtype", model.dtype, f"one of {', '.join(dtypes)}")
     _check(
@@ -502,13 +481,6 @@ def _validate_model(model: ModelConfig) -> None:
     )
 
 
-def _validate_engine(engine: EngineConfig) -> None:
-    for name in ("tensor_parallel_size", "pipeline_parallel_size"):
-        _check(getattr(engine, name) >= 1, f"engine.{name}", getattr(engine, name), "a whole number from 1")
-    kv = engine.kv_cache_memory_bytes
-    _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
-
-
 def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides) -> None:
     """Bounds are those of vLLM's SamplingParams."""
     bounds: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -524,27 +496,12 @@ def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides)
         value = getattr(sampling, name)
         _check(value is None or (math.isfinite(value) and holds(value)), f"{where}.{name}", value, wanted)
     if isinstance(sampling, SamplingConfig):
-        _check(sampling.repeats >= 1, f"{where}.repeats", sampling.repeats, "a whole number from 1")
+        _check_least(f"{where}.", sampling, 1, "repeats")
 
 
 def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
-    samples = benchmark.num_samples
-    _check(
-        samples is None or samples >= 1,
-        f"{where}.num_samples",
-        samples,
-        "a whole number from 1, or null for all",
-    )
-    cue_tokens = benchmark.cue_tokens
-    _check(cue_tokens >= 0, f"{where}.cue_tokens", cue_tokens, "a whole number from 0")
-    for name in ("max_tokens", "repeats"):
-        _check(
-            getattr(benchmark, name) >= 1,
-            f"{where}.{name}",
-            getattr(benchmark, name),
-            "a whole number from 1",
-        )
-    _check(benchmark.fewshot >= 0, f"{where}.fewshot", benchmark.fewshot, "a whole number from 0")
+    _check_least(f"{where}.", benchmark, 1, "num_samples", "max_tokens", "repeats")
+    _check_least(f"{where}.", benchmark, 0, "cue_tokens", "fewshot")
     _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")
     _validate_sampling(f"{where}.sampling", benchmark.sampling)
 

@@ -75,6 +75,8 @@ def read_rows(
             name, files_of_user.expanded(config.data_files, DataError, f"benchmarks.{name}.data_files")
         )
         source, split = config.data_files, None
+    elif config.hub_id is None:
+        raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
     else:
         rows, revision, fingerprint, size = (
             _read_hub_files(name, config, files) if files else _read_hub(name, config)
@@ -260,8 +262,6 @@ PARSERS: Mapping[str, Callable[[bytes], list[Row]]] = {"json": parse_json, "csv"
 
 
 def _read_hub(name: str, config: BenchmarkConfig) -> _Loaded:
-    if config.hub_id is None:
-        raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
     datasets = _datasets()
     try:
         loaded = datasets.load_dataset(
@@ -286,13 +286,11 @@ def _read_hub_files(name: str, config: BenchmarkConfig, files: Sequence[str]) ->
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    if config.hub_id is None:
-        raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
     rows: list[Row] = []
     digest, size, commit = hashlib.sha256(), 0, None
     for file in files:
         try:
-            path = hf_hub_download(config.hub_id, file, repo_type="dataset", revision=config.revision)
+            path = hf_hub_download(str(config.hub_id), file, repo_type="dataset", revision=config.revision)
         except (GatedRepoError, RepositoryNotFoundError) as error:
             raise DataError(_not_found(name, config, str(error))) from error
         except (LocalEntryNotFoundError, ConnectionError, TimeoutError, OSError) as error:

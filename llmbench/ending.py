@@ -8,6 +8,9 @@ from types import FrameType
 
 from llmbench.errors import Interrupted
 
+SIGNALLED = 128
+"""Exit statuses above this say which signal ended the program."""
+
 
 @contextmanager
 def as_interrupts() -> Iterator[None]:

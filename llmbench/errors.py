@@ -107,7 +107,6 @@ class OutOfMemoryError(EngineError):
     """The engine had too little memory at its start, or while it ran."""
 
     def __init__(self, message: str, shortage: Shortage) -> None:
-        """Keeps what was short."""
         super().__init__(message)
         self.shortage = shortage
 
@@ -132,6 +131,5 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM; what was finished is kept."""
 
     def __init__(self, signal_number: int) -> None:
-        """Keeps which signal it was, for the exit status."""
         super().__init__(f"interrupted by signal {signal_number}")
         self.signal_number = signal_number

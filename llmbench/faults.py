@@ -5,18 +5,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from llmbench.errors import EngineDiedError
+from llmbench.number_format import count
 
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """One death of an engine.
-
-    Attributes:
-        error: What the engine said.
-        running: Requests that it worked on.
-        kept: Results that were finished before and are not asked again.
-        fresh: Only a new process could go on.
-    """
+    """One death of an engine."""
 
     error: str
     running: int
@@ -28,23 +22,18 @@ class Restart:
         where = " in a new process" if self.fresh else ""
         parts = [f"A new engine goes on{where}"]
         if self.running:
-            were = "1 request that was" if self.running == 1 else f"{self.running} requests that were"
-            parts.append(f"the {were} running will be asked apart from the rest")
-        if self.kept:
+            were = "was" if self.running == 1 else "were"
             parts.append(
-                "1 finished result is kept" if self.kept == 1 else f"{self.kept} finished results are kept"
+                f"the {count(self.running, 'request')} that {were} running will be asked apart from the rest"
             )
+        if self.kept:
+            parts.append(f"{count(self.kept, 'finished result')} {'is' if self.kept == 1 else 'are'} kept")
         return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."
 
 
 @dataclass(slots=True)
 class Faults:
-    """The deaths of a run's engines.
-
-    Attributes:
-        restarts: All of them, in order.
-        suspects: Of the process that goes on: what `suspects.Suspects` knew.
-    """
+    """The deaths of a run's engines."""
 
     restarts: list[Restart] = field(default_factory=list)
     suspects: dict[str, Any] = field(default_factory=dict)

@@ -17,8 +17,8 @@ import orjson
 import yaml
 
 from llmbench.errors import LlmbenchError
+from llmbench.number_format import MIB, memory
 
-MIB = 1 << 20
 DATA_BYTES = 8 << 30
 """Questions, and journals; the largest published data sets have files of little more than 1 GB."""
 JSON_BYTES = 256 * MIB
@@ -99,11 +99,7 @@ def _refuse(found: os.stat_result, path: str, most_bytes: int) -> None:
         if is_kind(found.st_mode):
             raise OSError(errno.EINVAL, said, path)
     if found.st_size > most_bytes:
-        raise OSError(errno.EFBIG, f"it has {_size(found.st_size)}, more than {_size(most_bytes)}", path)
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / MIB:.1f} MiB"
+        raise OSError(errno.EFBIG, f"it has {memory(found.st_size)}, more than {memory(most_bytes)}", path)
 
 
 def read(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> bytes:
@@ -115,7 +111,7 @@ def read(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> bytes:
     with opened(path, most_bytes) as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise OSError(errno.EFBIG, f"it has more than {_size(most_bytes)}", os.fspath(path))
+        raise OSError(errno.EFBIG, f"it has more than {memory(most_bytes)}", os.fspath(path))
     return content
 
 

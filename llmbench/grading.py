@@ -16,7 +16,6 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -117,7 +116,6 @@ class Grader(Generic[Ticket]):
     def __init__(
         self, modules: Sequence[str] = (), workers: int | None = None, limit_s: float = LIMIT_S
     ) -> None:
-        """Names the modules that workers import beforehand."""
         self._workers = workers or max(1, min(4, (os.cpu_count() or 1) // 2))
         self._modules, self._limit_s = tuple(modules), limit_s
         self._open: list[_Job[Ticket]] = []
@@ -125,7 +123,6 @@ class Grader(Generic[Ticket]):
         self._heard = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Starts the workers and returns at once."""
         self._start()
         return self
 
@@ -138,9 +135,7 @@ class Grader(Generic[Ticket]):
             self._warm = [self._pool.schedule(_warm_up) for _ in range(self._workers)]
         self._heard = time.monotonic()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Ends the workers; after an error without waiting for what is open."""
         self.close(at_once=kind is not None)
 

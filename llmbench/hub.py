@@ -10,11 +10,6 @@ log = logging.getLogger(__name__)
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
-def offline() -> bool:
-    """Whether HF_HUB_OFFLINE is set, by the user or by `notice_no_network`."""
-    return os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
-
-
 def notice_no_network() -> bool:
     """Sets HF_HUB_OFFLINE where the hub's name does not resolve, so that what is cached is used and the rest fails at once.
 
@@ -23,7 +18,8 @@ def notice_no_network() -> bool:
     Returns:
         Whether the hub was found to be out of reach just now.
     """
-    if offline() or any(os.environ.get(name) for name in PROXIES):
+    offline = os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
+    if offline or any(os.environ.get(name) for name in PROXIES):
         return False
     host = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname or "huggingface.co"
     try:

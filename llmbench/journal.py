@@ -2,9 +2,6 @@
 
 Only `store.py` uses this module. A line is a JSON object whose last field is `crc32`, the CRC-32 of the object without it, in hex; lines
 of runs before there were checksums have none. A line that was torn by a dying process or damaged since is told by that.
-
-Appending waits where the folder takes nothing for the time being (a full disk, a mount that went away) and then goes on; what has not
-reached the disk yet is kept, so that it can be written once more into a file that came back without it.
 """
 
 import errno
@@ -60,14 +57,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Content(Generic[Item]):
-    """What a journal holds.
-
-    Attributes:
-        items: Of the good lines, in order.
-        kept: Those lines as they stand in the file.
-        bad: The lines that cannot be used.
-        damage: What is wrong with them, if any.
-    """
+    """What a journal holds."""
 
     items: list[Item]
     kept: list[bytes]
@@ -76,12 +66,7 @@ class Content(Generic[Item]):
 
 
 def parse(content: bytes, read: Callable[[dict[str, Any]], Item]) -> Content[Item]:
-    """The lines of a journal's content.
-
-    Args:
-        content: Of the file.
-        read: Makes something of a row; raises KeyError, TypeError or ValueError for one that is no result.
-    """
+    """The lines of a journal's content."""
     items, kept, bad = [], [], []
     wrong: dict[int, str] = {}
     lines = content.split(b"\n")
@@ -157,21 +142,24 @@ class Appender:
         """
         self._path = path
         self._file = os.open(path, _FLAGS | os.O_CREAT | (os.O_EXCL if new else 0), 0o644)
-        self._synced = os.fstat(self._file).st_size
-        self._unsynced = bytearray()  # what the disk may not have yet
-        self._written = self._synced  # the size the file has to have
+        self._unsynced = False  # whether the disk may lack something
         self._last_sync = time.monotonic()
-        self._settled = False
 
     def append(self, line: bytes) -> None:
         """Adds a line: with the file system when this returns, on the disk within `SYNC_S` of calls to `sync_if_due`.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: It cannot be written; the file stays without it.
         """
-        self._unsynced += line
-        self._write()
-        self.sync_if_due()
+        size, left = os.fstat(self._file).st_size, line
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except BaseException:
+            with suppress(OSError):
+                os.ftruncate(self._file, size)
+            raise
+        self._unsynced = True
 
     def sync_if_due(self) -> None:
         """Brings lines to the disk that have waited for `SYNC_S`.
@@ -179,47 +167,24 @@ class Appender:
         Raises:
             OSError: They cannot be, or the file is no longer the one that was opened.
         """
-        if self._unsynced and time.monotonic() - self._last_sync >= SYNC_S:
-            self._sync()
-
-    def settle(self) -> None:
-        """Writes what is missing if that can be done now, and else ends the file with its last whole line: no line comes later.
-
-        So that what the file holds from now on can be counted.
-        """
-        try:
-            self._write()
-        except OSError:
-            self._settled = True
-            whole = self._unsynced.rfind(b"\n", 0, self._written - self._synced) + 1
-            with suppress(OSError):
-                os.ftruncate(self._file, self._synced + whole)
-
-    def close(self) -> None:
-        """Brings everything to the disk if that can be done now, and closes the file."""
-        try:
-            if not self._settled:
-                self._write()
-            os.fsync(self._file)
-        finally:
-            os.close(self._file)
-
-    def _write(self) -> None:
-        """Writes what is missing at the end, after a part of a line too."""
-        while self._written < self._synced + len(self._unsynced):
-            count = os.write(self._file, self._unsynced[self._written - self._synced :])
-            if not count:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._written += count
-
-    def _sync(self) -> None:
-        self._write()
+        if not self._unsynced or time.monotonic() - self._last_sync < SYNC_S:
+            return
         os.fsync(self._file)
         own, there = os.fstat(self._file), os.stat(self._path)  # noqa: PTH116 - the pair of fstat
         if (own.st_dev, own.st_ino) != (there.st_dev, there.st_ino):
             raise OSError(errno.ESTALE, "it is another file now")
-        self._synced, self._unsynced = self._written, bytearray()
-        self._last_sync = time.monotonic()
+        self._unsynced, self._last_sync = False, time.monotonic()
+
+    def close(self) -> None:
+        """Brings everything to the disk and closes the file.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        try:
+            os.fsync(self._file)
+        finally:
+            os.close(self._file)
 
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

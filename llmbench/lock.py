@@ -12,7 +12,6 @@ import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from llmbench.errors import RunError
@@ -34,7 +33,6 @@ class FolderLock:
     """Holds a folder for this process while the context lasts; a process may hold one several times over."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes nothing yet; the folder must be there."""
         self._folder = folder
         self._key: tuple[int, int] | None = None
 
@@ -78,9 +76,7 @@ class FolderLock:
             os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         return file
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Gives the lock back; the file stays, since removing it could take a newer lock along."""
         with _guard:
             if self._key in _held:

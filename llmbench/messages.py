@@ -25,9 +25,9 @@ def complain(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def printable(text: str) -> str:
-    """The text with control characters made visible, so that none of them steers the terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+def printable(text: str, keep: str = "") -> str:
+    """The text with control characters made visible but for those to keep, so that none of them steers the terminal."""
+    return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in text)
 
 
 def one_line(error: BaseException) -> str:

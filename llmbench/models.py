@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,12 @@ NOT_A_HEADER = (orjson.JSONDecodeError, KeyError, TypeError, IndexError, Attribu
 
 def _header(file: Path) -> tuple[int, dict[str, dict[str, Any]]]:
     """The length of a safetensors file's header in bytes, and its tensors by name."""
-    size = file.stat().st_size
+    status = file.stat()
+    return _read_header(file, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read_header(file: Path, size: int, _written: int) -> tuple[int, dict[str, dict[str, Any]]]:
     with files.opened(file, size) as opened:
         start = opened.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size  # noqa: PLR2004 - the length's own length

@@ -49,12 +49,7 @@ class PairedDifference:
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """A two-sided test of no difference.
-
-    Attributes:
-        only_first: Questions on which the first side scored more.
-        only_second: Questions on which the second side scored more.
-    """
+    """A two-sided test of no difference."""
 
     method: Method
     p_value: float

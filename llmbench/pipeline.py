@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,8 @@ from llmbench import summary as summaries
 from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.background import Background
 from llmbench.benchmarks.base import Module
-from llmbench.cache.engine import Basis, CachedEngine, beside
+from llmbench.cache.engine import beside
+from llmbench.cache.keys import Keys, keys_for
 from llmbench.checkpoint_settings import complete, name_of
 from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
@@ -38,6 +39,7 @@ from llmbench.errors import (
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, check_tensors, settings, weights_bytes
+from llmbench.number_format import count
 from llmbench.pool import EnginePool, engine_key
 from llmbench.processes import environment
 from llmbench.progress import Progress
@@ -132,37 +134,24 @@ def run(  # noqa: PLR0913 - all but two are optional
         LlmbenchError: Something a user can mend; the folder says so too (status `failed`).
         Interrupted: `stop` was set; the folder holds what was finished (status `interrupted`).
     """
-    if pool is None:
-        # a program's call, whose output is its own
-        quiet = (
-            {"VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR")} if terminal is None else {}
-        )
-        with environment(quiet), EnginePool() as own:
-            return run(
-                config,
-                folder,
-                overrides=overrides,
-                terminal=terminal,
-                stop=stop,
-                pool=own,
-                goes_on=goes_on,
-                resumes=resumes,
-                restarts=restarts,
-                origin=origin,
-            )
-    stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
-    config, said = complete(config, pool.engines.find_checkpoint)
-    for sentence in said:
-        terminal.notice(sentence)
-    sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-    with Store(folder, sealed, goes_on=goes_on) as store:
+    with ExitStack() as own:
+        if pool is None:  # a program's call
+            if terminal is None:  # whose output is its own
+                level = os.environ.get("VLLM_LOGGING_LEVEL", "ERROR")
+                own.enter_context(environment({"VLLM_LOGGING_LEVEL": level}))
+            pool = own.enter_context(EnginePool())
+        stop, terminal = stop or Stop(), terminal or Terminal(quiet=True)
+        config, said = complete(config, pool.engines.find_checkpoint)
+        for sentence in said:
+            terminal.notice(sentence)
+        sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
+        store = own.enter_context(Store(folder, sealed, goes_on=goes_on))
         this = _Run(config, store, terminal, stop, pool, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
-        found_there = store.written()
         this.take_up(resumes=resumes)
         try:
-            this.write()  # first: settings without a manifest would be nobody's
-            this.store.write_text(CONFIG, as_yaml(this.config))
+            if not this.kept:  # else the folder stays as it is until the questions are known to be the same
+                this.write()
             this.go()
             this.learn()
             this.finish_benchmarks()
@@ -180,9 +169,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             log.exception("the run failed")
             raise
         finally:
-            if this.refused:
-                store.put_back(found_there)
-            else:
+            if not this.refused:
                 this.end(sys.exception())
     return this.found
 
@@ -226,11 +213,7 @@ class _Run:
         self.found = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
 
     def take_up(self, *, resumes: bool) -> None:
-        """The results that the folder holds, and what was lowered before.
-
-        Raises:
-            ConfigError: The settings are not those of the results.
-        """
+        """The results that the folder holds, and what was lowered before."""
         folder = self.store.folder
         self.results = list(read_journal(folder))
         self.kept = len(self.results)
@@ -263,12 +246,7 @@ class _Run:
         self.found.restarts = [restart.sentence() for restart in self.faults.restarts]
 
     def _resume(self, before: dict[str, Any]) -> None:
-        """Checks that this is the same run, and takes over what it knew.
-
-        Raises:
-            ConfigError: It is not.
-            RunError: The manifest cannot be used.
-        """
+        """Checks that this is the same run, and takes over what it knew."""
         try:
             steps = recovery.read(before.get("recovery") or [])
             self.faults.restarts = [
@@ -297,9 +275,7 @@ class _Run:
             if name in benchmarks
         }
         self.found.notes[:0] = before.get("notes") or []
-        self.terminal.notice(
-            f"Going on with {self.store.folder}: {self.kept} result{'' if self.kept == 1 else 's'} kept."
-        )
+        self.terminal.notice(f"Going on with {self.store.folder}: {count(self.kept, 'result')} kept.")
 
     def _keep_name(self, name: str | None) -> None:
         """A run keeps its model's name, also where its checkpoint lies elsewhere now, unless another is typed."""
@@ -477,9 +453,6 @@ class _Run:
         own = weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0
         return own or int((self.config.model.parameters_b or 0) * 2e9)
 
-    def _warn_of(self, sentence: str) -> None:
-        self._warn([sentence])
-
     def _warn(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
             self.found.preflight.append(sentence)
@@ -517,13 +490,13 @@ class _Run:
             available = preflight.kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
         lengths = [len(request.prompt_ids) for request in questions.requests]
         limits = [request.sampling.max_tokens for request in questions.requests]
-        self._warn(preflight.kv_shortage(preflight.kv_need(lengths, limits, at_once, available)))
+        self._warn(preflight.kv_shortage(lengths, limits, at_once, available))
         return questions
 
     def _load(
         self, work: Workload, writing: Background[Questions], read: Read, checkpoint: Checkpoint | None
     ) -> tuple[Engine, Workload, Questions]:
-        """Loads the model while the prompts are written; a prompt that cannot be written ends the loading.
+        """Loads the model while the prompts are written.
 
         Where memory is too little it is tried again with less, here if the memory came back.
         """
@@ -531,8 +504,7 @@ class _Run:
         while True:
             engine = self.pool.make_room(self.config, work)
             try:
-                with writing.watched():
-                    self.loaded = self.pool.load(self.config, work, self.terminal.notice) or self.loaded
+                self.loaded = self.pool.load(self.config, work, self.terminal.notice) or self.loaded
                 break
             except OutOfMemoryError as error:
                 self._less(error, engine.capacity, writing.result(), spoiled=error.shortage.spoiled)
@@ -544,12 +516,7 @@ class _Run:
         return engine, work, questions
 
     def _less(self, error: OutOfMemoryError, at_once: int, questions: Questions, *, spoiled: bool) -> None:
-        """Lowers what memory was too little for, and says so; `spoiled` memory comes back only with a new process.
-
-        Raises:
-            StartAgain: A new process has to go on.
-            OutOfMemoryError: There is nothing left to lower, or a new process is needed and cannot be had.
-        """
+        """Lowers what memory was too little for, and says so; `spoiled` memory comes back only with a new process."""
         needed = [prompts.context_needed(name, questions.requests, self.config) for name in questions.modules]
         step = next_step(
             self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=at_once
@@ -561,7 +528,6 @@ class _Run:
         self.config = lowered(self.config, [step])
         self.terminal.notice(step.sentence())
         self._note_lowered()
-        self.store.write_text(CONFIG, as_yaml(self.config))
         self.write()
         if spoiled:
             raise StartAgain(error) from error
@@ -648,15 +614,22 @@ class _Run:
         sampler: Sampler,
     ) -> None:
         sampler.begin()
-        basis = Basis(self.config, checkpoint, self.pool)
-        watch = Watch(self.config.engine_wait_s, self.terminal.notice)
+        config, watch = self.config, Watch(self.config.engine_wait_s, self.terminal.notice)
+
+        def keys() -> Keys:
+            return keys_for(config, engine.report(), checkpoint, tokenizer, self.pool.since)
+
         with (
-            beside(engine, basis, tokenizer, self._warn_of) as answering,
+            beside(
+                engine,
+                keys if config.cache else None,
+                config.cache_max_bytes,
+                watch,
+                lambda s: self._warn([s]),
+            ) as answering,
             Progress(self.terminal, self.totals) as progress,
         ):
             sampler.listen(progress.look)
-            if isinstance(answering, CachedEngine):
-                answering.watch = watch
             asking = Asking(
                 self.config,
                 questions,
@@ -669,7 +642,6 @@ class _Run:
                 self.results,
                 self.suspects,
                 self.renewal,
-                watch,
             )
             self.look = asking.state
             sampler.watch_engine(self.look)
@@ -679,7 +651,7 @@ class _Run:
             finally:
                 if asking.ungraded:
                     self.terminal.notice(
-                        f"{asking.ungraded} answer{'' if asking.ungraded == 1 else 's'} could not be graded within "
+                        f"{count(asking.ungraded, 'answer')} could not be graded within "
                         f"{GATHER_S:.0f} s of the signal; resume asks those questions again."
                     )
                 sampler.unlisten(progress.look)
@@ -713,7 +685,7 @@ class _Run:
             self.found.status = "failed"
             self.found.error = f"{reason}; only the process's end could end that."
             log.error("%s", self.found.error)
-            asking.keep()
+            asking.collect()
             self.add_up()
             with suppress(Exception, SystemExit):  # nobody may be there to be told
                 asking.progress.leave()
@@ -770,11 +742,7 @@ class _Run:
             ]
 
     def refuse_only_errors(self) -> None:
-        """Fails a run with a benchmark that has no score at all, so that its 0 % is not taken for one.
-
-        Raises:
-            OnlyErrorsError: Each sample of a benchmark ended in an error; the others' scores are in the summary.
-        """
+        """Fails a run with a benchmark that has no score at all, so that its 0 % is not taken for one."""
         for name, module in self.modules.items():
             results = [result for result in self.results if result.benchmark == name]
             sentence = summaries.only_errors(name, results, scored_later=hasattr(module, "finish"))
@@ -786,7 +754,6 @@ class _Run:
 
     def end(self, error: BaseException | None) -> None:
         """Writes what the run has come to; after an error it is that one which is told, also where this fails."""
-        self.take_journalled()
         self.add_up()
         try:
             self.write()
@@ -795,14 +762,6 @@ class _Run:
                 raise
             log.exception("what the run has come to could not be written")
         self.report()
-
-    def take_journalled(self) -> None:
-        """Counts a result that has reached the journal although the writing of it failed."""
-        if self.store.doubtful:
-            with suppress(RunError):  # what cannot be read either is as it was counted
-                known = {r.key for r in self.results}
-                found = map(without_texts, self.store.settle())
-                self.results += [r for r in found if r.key not in known]
 
     def add_up(self) -> None:
         """The metrics of what there is, whatever happened."""
@@ -846,10 +805,11 @@ class _Run:
         self.found.resume = command(self.manifest.get("sweep") or self.store.folder) if left else None
 
     def write(self) -> None:
-        """Manifest and summary as they are now."""
+        """Manifest, settings and summary as they are now; settings without a manifest would be nobody's."""
         self.manifest["status"] = self.found.status
         self.manifest |= {"sittings": sittings.as_rows(self.sittings), "notes": self.found.notes}
         self.store.write_manifest(self.manifest)
+        self.store.write_text(CONFIG, as_yaml(self.config))
         self.store.write_summary(self.found)
 
     def _whole(self) -> list[Result]:

@@ -1,17 +1,16 @@
 """What is known before the model is loaded and a person should hear: sentences, none where all is well. Loads nothing."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from llmbench import files
+from llmbench import files, shapes
 from llmbench.config import DRAWN_BY, Config, SamplingConfig
 from llmbench.errors import ModelError
 from llmbench.models import Checkpoint, embedding_rows
+from llmbench.number_format import count, listed, memory
 from llmbench.records import Request
 
 WEIGHTS_SHARE: Mapping[str | None, float] = {
@@ -63,13 +62,13 @@ def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfi
                 uses.append(f"{name} {used:g}")
     if not asks:
         return []
-    return [f"The model's generation_config.json asks for {_listed(asks)}; this run uses {_listed(uses)}."]
+    return [f"The model's generation_config.json asks for {listed(asks)}; this run uses {listed(uses)}."]
 
 
 def generation_config(folder: Path) -> dict[str, Any]:
     """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
     own = files.json_object(folder / "generation_config.json")
-    stated: dict[str, Any] = {name: _number(own, name) for name in DRAWN_BY}
+    stated: dict[str, Any] = {name: shapes.number(own.get(name)) for name in DRAWN_BY}
     stated["temperature"] = _temperature(own)
     if (top_k := stated["top_k"]) is not None:
         stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
@@ -122,13 +121,7 @@ def four_bit_is_slower(
 
 
 def weights_do_not_fit(config: Config, weights_bytes_bf16: int, gpu_total_bytes: int) -> list[str]:
-    """Whether the weights leave no room on the GPUs, and what to type instead.
-
-    Args:
-        config: The settings.
-        weights_bytes_bf16: The weights at two bytes a parameter, all GPUs together.
-        gpu_total_bytes: Memory of one GPU.
-    """
+    """Whether the weights leave no room on the GPUs, and what to type instead."""
     model, engine = config.model, config.engine
     gpus = engine.tensor_parallel_size * engine.pipeline_parallel_size
     room = gpus * (gpu_total_bytes * model.gpu_memory_utilization - RESERVE_BYTES)
@@ -141,16 +134,12 @@ def weights_do_not_fit(config: Config, weights_bytes_bf16: int, gpu_total_bytes:
         named = (
             ", which is then named as a difference to published scores" if config.profile.comparable else ""
         )
-        remedy = f"set model.quantization=bitsandbytes (4-bit, about {_gib(smaller)}){named}, or {remedy}"
+        remedy = f"set model.quantization=bitsandbytes (4-bit, about {memory(smaller)}){named}, or {remedy}"
     sentence = (
-        f"The weights take about {_gib(needed)} as {model.quantization or model.dtype}, more than the {_gib(room)} that "
+        f"The weights take about {memory(needed)} as {model.quantization or model.dtype}, more than the {memory(max(room, 0))} that "
         f"{'this GPU has' if gpus == 1 else f'{gpus} of these GPUs have'} for them; {remedy}."
     )
     return [sentence]
-
-
-def _gib(size: float) -> str:
-    return f"{max(size, 0) / (1 << 30):.1f} GiB"
 
 
 def left_out_system_prompts(config: Config) -> list[str]:
@@ -159,7 +148,7 @@ def left_out_system_prompts(config: Config) -> list[str]:
     if config.model.system_prompt or not names:
         return []
     sentence = (
-        f"The system prompt of {_listed(names)} is left out, since {config.model.name} is to get none "
+        f"The system prompt of {listed(names)} is left out, since {config.model.name} is to get none "
         "(model.system_prompt=false)."
     )
     return [sentence]
@@ -223,81 +212,45 @@ def kv_tokens(
     return max(0, int(left / bytes_per_token))
 
 
-@dataclass(frozen=True, slots=True)
-class KvNeed:
-    """What a run may ask of the KV cache.
-
-    Attributes:
-        tokens_needed: Tokens of the `batch_size` longest requests, prompt and limit.
-        tokens_available: Tokens that the cache holds; None where that is not known.
-        concurrency: How many of those requests fit at once, the longest first; None where that is not known.
-        batch_size: Requests that are to run at once, no more than there are.
-        longest: Tokens of the longest request, prompt and limit.
-    """
-
-    tokens_needed: int
-    tokens_available: int | None
-    concurrency: int | None
-    batch_size: int
-    longest: int
-
-
-def kv_need(
+def kv_shortage(
     prompt_lengths: Sequence[int], limits: Sequence[int], batch_size: int, tokens_available: int | None
-) -> KvNeed:
-    """The worst that requests with these prompts and limits (tokens, in the same order) can ask of the KV cache at once."""
+) -> list[str]:
+    """What to expect where the KV cache cannot hold all requests that are to run at once, the longest first.
+
+    Args:
+        prompt_lengths: Tokens of each request's prompt.
+        limits: Tokens that each may add to it.
+        batch_size: Requests that are to run at once.
+        tokens_available: Tokens that the cache holds; None where that is not known.
+    """
     lengths = [prompt + limit for prompt, limit in zip(prompt_lengths, limits, strict=True)]
     largest = sorted(lengths, reverse=True)[:batch_size]
-    concurrency = None
-    if tokens_available is not None:
-        concurrency = sum(held <= tokens_available for held in accumulate(largest))
-    return KvNeed(sum(largest), tokens_available, concurrency, len(largest), max(largest, default=0))
-
-
-def kv_shortage(need: KvNeed) -> list[str]:
-    """What to expect where the KV cache cannot hold all requests that are to run at once."""
-    if need.concurrency is None or need.concurrency >= need.batch_size:
+    if tokens_available is None or sum(largest) <= tokens_available:
         return []
-    if need.concurrency == 0:
+    fits = sum(held <= tokens_available for held in accumulate(largest))
+    if fits == 0:
         sentence = (
-            f"The KV cache will hold about {need.tokens_available:,} tokens, fewer than the longest request may take "
-            f"({need.longest:,}); lower its token limit, or make room with model.quantization."
+            f"The KV cache will hold about {tokens_available:,} tokens, fewer than the longest request may take "
+            f"({largest[0]:,}); lower its token limit, or make room with model.quantization."
         )
     else:
-        held = f"{need.concurrency} request{'s' if need.concurrency > 1 else ''}"
         sentence = (
-            f"The KV cache will hold about {held} of this length (up to {need.longest:,} tokens), fewer than "
-            f"the {need.batch_size} that are to run at once: the rest wait, or are interrupted and computed again."
+            f"The KV cache will hold about {count(fits, 'request')} of this length (up to {largest[0]:,} tokens), fewer than "
+            f"the {len(largest)} that are to run at once: the rest wait, or are interrupted and computed again."
         )
     return [sentence]
-
-
-def longest(requests: Sequence[Request]) -> tuple[int, int]:
-    """Prompt tokens and token limit of the request that may grow longest; zeros without requests."""
-    sizes = [(len(request.prompt_ids), request.sampling.max_tokens) for request in requests]
-    return max(sizes, key=sum, default=(0, 0))
 
 
 def _temperature(own: Mapping[str, Any]) -> float | None:
     """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
     if own.get("do_sample") is False:
         return 0.0
-    temperature = _number(own, "temperature")
+    temperature = shapes.number(own.get("temperature"))
     return 1.0 if temperature is None and own.get("do_sample") is True else temperature
 
 
 def _drawing(temperature: float) -> str:
     return f"temperature {temperature:g}" if temperature > 0 else "greedy decoding"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
-
-
-def _number(own: Mapping[str, Any], name: str) -> float | None:
-    value = own.get(name)
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else None  # type: ignore[arg-type]
 
 
 def _count(config: Mapping[str, Any], name: str) -> int | None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 from rich.console import Group
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmbench.messages import printable
+from llmbench.number_format import memory, number, percent, seconds
 from llmbench.records import Outcome, Result
 from llmbench.summary import DOUBTFUL
 from llmbench.telemetry.aggregate import utilization, whole
@@ -20,7 +20,6 @@ from llmbench.terminal import Terminal
 
 PLAIN_PERIOD_S = 10.0
 LIVE_PERIOD_S = 0.25
-GIB = 2**30
 WIDE = 90
 """Columns from which on bars are long."""
 
@@ -29,7 +28,6 @@ class Progress:
     """For each benchmark done of total and accuracy so far; speed, requests in hand, the machine, and how valid it looks."""
 
     def __init__(self, terminal: Terminal, totals: Mapping[str, int]) -> None:
-        """Takes how many results each benchmark will have."""
         self._console, self._totals = terminal.err, dict(totals)
         self._results: dict[str, list[float]] = {name: [] for name in totals}
         self._unanswered = self._truncated = self._errors = 0
@@ -44,15 +42,12 @@ class Progress:
         )
 
     def __enter__(self) -> Self:
-        """Shows the first state."""
         if self._live:
             self._live.start()
         self._begun = self._shown = time.monotonic()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Takes the live display away; without a terminal says the last state."""
         self.leave()
         if not self._live and not kind:
@@ -95,15 +90,15 @@ class Progress:
             self._console.print(self._line(), soft_wrap=True)
 
     def _speed(self) -> str:
-        seconds = time.monotonic() - self._begun
-        return f"{self._tokens / seconds:.0f} tokens/s" if self._tokens and seconds > 0 else "- tokens/s"
+        passed = time.monotonic() - self._begun
+        return f"{number(self._tokens / passed if self._tokens and passed > 0 else None)} tokens/s"
 
     def _left(self) -> str:
         done, total = sum(map(len, self._results.values())), sum(self._totals.values())
         if done == self._found:
             return "0 s left" if 0 < done == total else "time left unknown"
         left = (time.monotonic() - self._begun) / (done - self._found) * (total - done)
-        return f"{left:.0f} s left"
+        return f"{seconds(left)} left"
 
     def _display(self) -> Group:
         """As many lines from the first to the last, so that nothing jumps."""
@@ -131,8 +126,9 @@ class Progress:
         for name, count in parts:
             share = count / done if done else None
             doubtful = share is not None and (share > DOUBTFUL or (name == "errors" and count))
-            shown = "-" if share is None else f"{100 * share:.0f} %"
-            text.append(f"{', ' if text else ''}{name} {shown}", style="bold yellow" if doubtful else "")
+            text.append(
+                f"{', ' if text else ''}{name} {percent(share, 0)}", style="bold yellow" if doubtful else ""
+            )
         return text
 
     def _requests(self) -> Iterator[str]:
@@ -145,7 +141,7 @@ class Progress:
             if count is not None:
                 yield f"{count:.0f} {name}"
         if state.kv_cache_use is not None:
-            yield f"KV cache {state.kv_cache_use:.0%}"
+            yield f"KV cache {percent(state.kv_cache_use, 0)}"
 
     def _line(self) -> str:
         parts = [
@@ -159,25 +155,25 @@ def _machine(sample: Sample | None) -> Iterator[str]:
     """GPU memory and use; without a GPU the process's own."""
     if sample is None:
         return
-    memory = whole(gpu.memory_bytes for gpu in sample.gpus)
-    if memory is not None:
-        yield f"GPU memory {memory / GIB:.1f} GiB"
+    held = whole(gpu.memory_bytes for gpu in sample.gpus)
+    if held is not None:
+        yield f"GPU memory {memory(held)}"
     used = utilization(sample.gpus)
     if used is not None:
-        yield f"GPU {used:.0%}"
+        yield f"GPU {percent(used, 0)}"
     power = whole(gpu.power_w for gpu in sample.gpus)
     if power is not None:
         yield f"{power:.0f} W"
     if sample.gpus:
         return
     if sample.rss_bytes is not None:
-        yield f"memory {sample.rss_bytes / GIB:.1f} GiB"
+        yield f"memory {memory(sample.rss_bytes)}"
     if sample.cpu_share is not None:
         yield f"CPU {sample.cpu_share:.1f} cores"
 
 
 def _accuracy(values: Sequence[float]) -> str:
-    return f"{100 * sum(values) / len(values):.1f} % right" if values else "- right"
+    return f"{percent(sum(values) / len(values) if values else None)} right"
 
 
 def _bar(done: int, total: int, width: int) -> str:

@@ -90,12 +90,7 @@ BAD_ROW = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflow
 
 
 def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], source: str) -> list[Sample]:
-    """The samples of rows, of which those that this run takes can be asked and written down.
-
-    Raises:
-        DataError: A row cannot be used; the message names it and where it came from.
-        ConfigError: An option of the benchmark's is refused.
-    """
+    """The samples of rows, of which those that this run takes can be asked and written down."""
     try:
         options = config.benchmarks[name].options
         samples = [_with_text(s) for s in unique(module.load(rows, options, config.seed), name)]

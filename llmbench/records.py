@@ -184,7 +184,6 @@ class Completion:
     from_cache: bool = False
 
     def __post_init__(self) -> None:
-        """Replaces what no file can hold."""
         _make_well_formed(self, "text", "stop_string", "error")
 
     @classmethod
@@ -203,7 +202,6 @@ class Score:
     explanation: str = ""
 
     def __post_init__(self) -> None:
-        """Replaces what no file can hold."""
         _make_well_formed(self, "answer", "explanation")
 
 

@@ -232,10 +232,6 @@ def start_again(unfinished: Unfinished, settings: Sequence[str]) -> NoReturn:
 
     Everything open but the standard streams is closed first: the GPU's memory goes with the last handle on its driver.
 
-    Args:
-        unfinished: What the new process takes up.
-        settings: Added to the command line.
-
     Raises:
         RunError: The folder cannot be written.
     """

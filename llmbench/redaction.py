@@ -70,19 +70,20 @@ _addressed: set[str] = set()  # passwords in addresses that settings held
 
 def learn(settings: object) -> None:
     """Remembers the secrets among settings: from now on they are found in any text, such as an engine's log."""
-    for name, value in _texts(settings):
+    for name, value in texts(settings):
         if _is_secret(name, value) and len(value) >= SECRET_LENGTH:
             _typed.add(value)
         _addressed.update(_passwords(value))
 
 
-def _texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+def texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """All texts in nested data, each with the name that it stands under."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _texts(inner, str(key))
+            yield from texts(inner, str(key))
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _texts(inner, name)
+            yield from texts(inner, name)
     elif isinstance(value, str):
         yield name, value
 

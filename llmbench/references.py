@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llmbench import prompts
 from llmbench.config import Config, Reference, drawing
+from llmbench.number_format import percent
 from llmbench.summary import BenchmarkSummary, Summary
 
 MAJORITY = re.compile(r"(maj|cons)@\d+")
@@ -119,9 +120,9 @@ def _about_another(reason: str, name: str, config: Config) -> bool:
 def sentence(comparison: Comparison) -> str:
     """The comparison as a line under the table."""
     reference = comparison.reference
-    ours = "no score" if comparison.ours is None else f"{100 * comparison.ours:.1f} %"
+    ours = "no score" if comparison.ours is None else percent(comparison.ours)
     text = (
-        f"{comparison.benchmark}: published {100 * reference.value:.1f} % ({reference.metric}; {reference.protocol}; "
+        f"{comparison.benchmark}: published {percent(reference.value)} ({reference.metric}; {reference.protocol}; "
         f"{reference.source}), ours {ours}"
     )
     if comparison.comparable:

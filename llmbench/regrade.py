@@ -15,11 +15,11 @@ import orjson
 
 from llmbench import files, sandbox
 from llmbench.benchmarks.base import import_module
-from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.errors import OnlyErrorsError, RunError
 from llmbench.grading import Grader
-from llmbench.messages import printable
+from llmbench.number_format import percent
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.store import CONFIG, Run, line_of, load_run
 from llmbench.summary import BenchmarkSummary, only_errors, summarise, warnings_of
@@ -96,7 +96,9 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
         sandbox.choose(str(config.get("sandbox", "bwrap")))
         sandbox.check()
     results = _grade(run.results, modules, workers)
-    summary = orjson.dumps(_summary(run, results, modules), option=orjson.OPT_INDENT_2, default=str)
+    asks = config.get("early_stopping", "answer") == "answer"
+    made = _summary(run, results, modules, asks=asks)
+    summary = orjson.dumps(made, option=orjson.OPT_INDENT_2, default=str)
     lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
     _write(run.folder / JOURNAL, lines)
     _write(run.folder / SUMMARY, [summary, b"\n"])
@@ -165,23 +167,18 @@ def _summarise(
     return found
 
 
-def _summary(run: Run, results: Sequence[Result], modules: Mapping[str, str]) -> dict[str, Any]:
+def _summary(
+    run: Run, results: Sequence[Result], modules: Mapping[str, str], *, asks: bool
+) -> dict[str, Any]:
     """The old summary with the new grades in it; a killed run's has no benchmarks yet, then all comes from the journal."""
     before, after = _summarise(run, run.results, modules), _summarise(run, results, modules)
     benchmarks = dict(run.summary.get("benchmarks") or {})
     for name, found in after.items():
         old = benchmarks.get(name) or {}
         benchmarks[name] = asdict(found) | {key: old[key] for key in MEASURED if key in old}
-    asks = _asks(run.folder)
     outdated = warnings_of(before, asks=asks)
     other = [warning for warning in run.summary.get("warnings") or [] if warning not in outdated]
     return {**run.summary, "benchmarks": benchmarks, "warnings": [*warnings_of(after, asks=asks), *other]}
-
-
-def _asks(folder: Path) -> bool:
-    """Whether the run asked for missing answers."""
-    settings = read_config(folder) or {}
-    return bool(settings.get("early_stopping", "answer") == "answer")
 
 
 def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:
@@ -218,12 +215,9 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
         ) from error
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _regrade(arguments))
-
-
-def _regrade(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.regrade",
         description=f"Grades a run again from its journal alone and writes {SUMMARY} and {JOURNAL} into its folder.",
@@ -231,16 +225,16 @@ def _regrade(arguments: Sequence[str] | None) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     found = regrade_run(parser.parse_args(arguments).run)
     for note in found.notes:
-        _say(note)
+        say(note)
     for change in found.changes:
-        _say(_sentence(change))
+        say(_sentence(change))
     if found.kept:
-        _say(f"{found.kept} without a text stay errors")
+        say(f"{found.kept} without a text stay errors")
     for accuracy in found.accuracies:
         changed = sum(change.benchmark == accuracy.benchmark for change in found.changes)
-        before, after = _percent(accuracy.before), _percent(accuracy.after)
-        _say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
-    _say(f"written to {found.folder / SUMMARY} and {JOURNAL}")
+        before, after = percent(accuracy.before), percent(accuracy.after)
+        say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
+    say(f"written to {found.folder / SUMMARY} and {JOURNAL}")
     for name in dict.fromkeys(result.benchmark for result in found.results):
         # Another program may have scored SWE-bench, which is not asked here.
         sentence = only_errors(name, _of(name, found.results), scored_later=True)
@@ -262,13 +256,5 @@ def _sentence(change: Change) -> str:
     return f"{change.benchmark} {change.sample_id}{repeat}: {old} → {new}{sealed}"
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(printable(line) + "\n")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

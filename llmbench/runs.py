@@ -9,7 +9,7 @@ import sys
 from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from llmbench.cache.use import tokens_per_s
 from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import RunError
 from llmbench.messages import printable
+from llmbench.number_format import count, number, percent, seconds
 from llmbench.resume.sittings import RUNNING, moment
 from llmbench.store import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
 from llmbench.summary import Summary
@@ -81,12 +82,9 @@ class Listed:
         return sum(known) / len(known) if known else None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _list(arguments))
-
-
-def _list(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.runs", description="Lists runs: score, time, model, settings that differ."
     )
@@ -146,7 +144,9 @@ def list_runs(*folders: str | Path) -> list[Listed]:
             )
     read = [_read(path) for folder in folders for path in _folders(Path(folder), DEPTH)]
     counts = Counter(override for run in read for override in set(run.overrides))
-    listed = [_with_settings(run, counts, len(read)) for run in read]
+    told = {o for o, count in counts.items() if count < len(read)}
+    told = {o for o in told if not o.lstrip("+").startswith(SAID_ELSEWHERE)}
+    listed = [replace(run, settings=tuple(o for o in run.overrides if o in told)) for run in read]
     return sorted(listed, key=lambda run: (moment(run.started), run.folder), reverse=True)
 
 
@@ -189,28 +189,19 @@ def _json(path: Path, shape: object) -> dict[str, Any]:
 def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Listed:
     benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
     times = summary.get("time_s") or {}
-    scores = {key: Score(_number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()}
+    scores = {
+        key: Score(shapes.number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()
+    }
     return Listed(
         folder=name,
         started=str(manifest["started"]) if manifest.get("started") else None,
         model=None if summary.get("model") is None else str(summary["model"]),
         status=str(summary.get("status")),
         scores=scores,
-        time_s=_number(times.get("total")),
+        time_s=shapes.number(times.get("total")),
         tokens_per_s=tokens_per_s(summary),
         overrides=tuple(map(str, manifest.get("overrides") or ())),
     )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _with_settings(run: Listed, counts: Mapping[str, int], total: int) -> Listed:
-    from dataclasses import replace
-
-    own = [o for o in run.overrides if counts[o] < total and not o.lstrip("+").startswith(SAID_ELSEWHERE)]
-    return replace(run, settings=tuple(own))
 
 
 def _show(runs: Sequence[Listed], total: int) -> None:
@@ -244,19 +235,16 @@ def _show(runs: Sequence[Listed], total: int) -> None:
         for line in captured.get().splitlines()
     ]
     console.out("\n".join(lines), highlight=False)
-    count = (
-        f"{len(runs)} of {total} runs" if len(runs) != total else f"{total} run{'' if total == 1 else 's'}"
-    )
+    shown = f"{len(runs)} of {total} runs" if len(runs) != total else count(total, "run")
     shared = _shared(runs)
     console.print(
-        escape(f"{count}{'; the same for all: ' + ' '.join(shared) if shared else ''}"), soft_wrap=True
+        escape(f"{shown}{'; the same for all: ' + ' '.join(shared) if shared else ''}"), soft_wrap=True
     )
 
 
 def _row(run: Listed) -> Iterable[str]:
     scores = "\n".join(
-        f"{escape(printable(name))} {'-' if s.accuracy is None else f'{100 * s.accuracy:.1f} %'} of {s.n or 0}"
-        for name, s in run.scores.items()
+        f"{escape(printable(name))} {percent(s.accuracy)} of {s.n or 0}" for name, s in run.scores.items()
     )
     shown = [o if len(o) <= LONG else f"{o[: LONG - 1]}…" for o in run.settings[:MOST]]
     more = [f"and {len(run.settings) - MOST} more"] if len(run.settings) > MOST else []
@@ -267,8 +255,8 @@ def _row(run: Listed) -> Iterable[str]:
         escape(printable((run.started or "-")[:16].replace("T", " "))),
         escape(printable(run.model or "-")),
         scores or "-",
-        "-" if run.time_s is None else f"{run.time_s:.1f} s",
-        "-" if run.tokens_per_s is None else f"{run.tokens_per_s:,.0f}",
+        seconds(run.time_s),
+        number(run.tokens_per_s),
         "\n".join(part for part in (settings, escape(printable(run.trouble or ""))) if part),
     )
 
@@ -281,4 +269,4 @@ def _shared(runs: Sequence[Listed]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,7 @@ def nothing_left(folder: Path) -> bool:
 
 
 def _make_up(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Says that a run is finished, and writes what is asked for and missing.
-
-    Raises:
-        ConfigError: The settings are others than the run's.
-    """
+    """Says that a run is finished, and writes what is asked for and missing."""
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")
@@ -144,9 +140,15 @@ def _say_beforehand(config: Config, overrides: Sequence[str], terminal: Terminal
     if _needs_hub(config) and notice_no_network():
         terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
     tracking.check(config)
-    _say_profile(config, terminal)
+    if not config.profile.comparable:
+        terminal.say(
+            f"profile={config.profile.name}: few samples and short answers, so the score does not compare with published "
+            "ones; profile=published does."
+        )
     _skip(config, terminal, named=named)
     _say_unused(config, overrides, terminal)
+    for sentence in stops_with_backslashes({n: b.stop for n, b in config.benchmarks.items()}):
+        terminal.notice(sentence)
 
 
 def _needs_hub(config: Config) -> bool:
@@ -188,8 +190,7 @@ def claim(
         except OSError as error:
             raise cannot_write(folder, error) from error
         told = {"version": pipeline.MANIFEST_VERSION, "status": STARTING, **origin}
-        with suppress(RunError):  # a disk that takes nothing yet: the run itself waits for it
-            write_object(candidate / MANIFEST, told)
+        write_object(candidate / MANIFEST, told)
         return candidate, not new
     raise AssertionError("itertools.count does not end")
 
@@ -242,14 +243,6 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
         terminal.say(f"The last of its tokens: {ends}")
 
 
-def _say_profile(config: Config, terminal: Terminal) -> None:
-    if not config.profile.comparable:
-        terminal.say(
-            f"profile={config.profile.name}: few samples and short answers, so the score does not compare with published "
-            "ones; profile=published does."
-        )
-
-
 def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
     """Leaves out of a suite what the model's `skip_benchmarks` names."""
     if config.suite is not None and named:
@@ -266,11 +259,6 @@ def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
         terminal.say(
             f"{name} is skipped: model.skip_benchmarks of {config.model.name} names it; {remedy} runs it."
         )
-
-
-def _say_stops(config: Config, terminal: Terminal) -> None:
-    for sentence in stops_with_backslashes({n: b.stop for n, b in config.benchmarks.items()}):
-        terminal.notice(sentence)
 
 
 def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
@@ -303,7 +291,6 @@ def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) ->
         terminal.notice(
             "sampling.repeats asks for several answers, but at temperature 0 they are all the same; set sampling.temperature."
         )
-    _say_stops(config, terminal)
     if config.engine.name == "fake":
         terminal.say("engine=fake answers nonsense: the scores mean nothing.")
     if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):

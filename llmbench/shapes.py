@@ -47,6 +47,20 @@ def built(kind: type[T], value: object, where: str = "") -> T:
     return kind(**told)
 
 
+def number(value: object) -> float | None:
+    """A finite number; None for anything else that a file may hold in its place."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if usable else None  # type: ignore[return-value]
+
+
+def at(content: Mapping[str, Any] | None, *names: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """What stands at a path of names; None where there is nothing."""
+    value: Any = content
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
 @cache
 def checker(annotation: Any) -> Check:  # noqa: ANN401, PLR0911 - a line for each kind of annotation
     """The check of a type, made once."""

@@ -20,22 +20,17 @@ from types import FrameType
 import psutil
 
 from llmbench.asking import Stop
-from llmbench.engine import vllm_sockets
+from llmbench.ending import SIGNALLED
 from llmbench.errors import Interrupted
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 3.0
 """How long the second signal gives the main thread before the process is left from outside."""
-SIGNALLED = 128
 
 
 @contextmanager
 def listening(descriptor: int = 2) -> Iterator[Stop]:
-    """Handles the signals while the context lasts; only in the main thread, as signals are.
-
-    Args:
-        descriptor: Leads to the person, who is told of the first signal at once.
-    """
+    """Handles the signals while the context lasts; only in the main thread, as signals are."""
     stop = Stop()
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -46,9 +41,8 @@ def listening(descriptor: int = 2) -> Iterator[Stop]:
             raise Interrupted(number)
         stop.signal_number = number
 
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # a program's own thread: it handles signals itself
+    # a program's own thread: it handles signals itself
+    if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     heard = [n for n in ENDING if signal.getsignal(n) != signal.SIG_IGN]  # nohup has SIGHUP ignored
@@ -94,7 +88,6 @@ def leave(status: int) -> None:
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 child.kill()
-    vllm_sockets.remove()
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(status)

@@ -10,16 +10,17 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import orjson
 
-from llmbench import files
+from llmbench import files, shapes
 from llmbench.config import Startup
 from llmbench.embedded import cache_folder
+from llmbench.number_format import seconds
 
 log = logging.getLogger(__name__)
 
@@ -162,14 +163,7 @@ def _medians(found: Iterable[tuple[K, float]]) -> dict[K, float]:
 def choose(
     works: Sequence[Work], key: Key, measured: Measured, *, compile_cache_filled: bool
 ) -> tuple[Startup, str]:
-    """The start-up that finishes the work first on a GPU, and why.
-
-    Args:
-        works: What lies ahead for one engine, job by job.
-        key: What runs where.
-        measured: What earlier runs of the same key took.
-        compile_cache_filled: Whether compiling would find its results in vLLM's cache.
-    """
+    """The start-up that finishes the work first on a GPU, and why."""
     steps = sum(work.steps() for work in works)
     state = "filled" if compile_cache_filled else "empty"
     eager, graphs, full = (Startup.eager, None), (Startup.graphs, None), (Startup.full, state)
@@ -184,7 +178,7 @@ def choose(
         )
         for work in works
     )
-    reason = f"about {steps:,} steps: CUDA graphs would save {duration(saved)} and cost {duration(cost)}"
+    reason = f"about {steps:,} steps: CUDA graphs would save {seconds(saved)} and cost {seconds(cost)}"
     if saved <= cost:
         return Startup.eager, reason
     cost = _difference(measured.load_s, full, graphs, COMPILED_COSTS_S[compile_cache_filled])
@@ -201,23 +195,12 @@ def choose(
     reason = reason.replace("would save", "save").replace("and cost", "for")
     if saved <= cost:
         return Startup.graphs, reason
-    return Startup.full, f"about {steps:,} steps: compiling saves {duration(saved)} for {duration(cost)}"
+    return Startup.full, f"about {steps:,} steps: compiling saves {seconds(saved)} for {seconds(cost)}"
 
 
 def _difference(found: Mapping[K, float], more: K, less: K, otherwise: float) -> float:
     """What one takes more than the other, at least nothing; `otherwise` where one of the two was never measured."""
     return max(0.0, found[more] - found[less]) if more in found and less in found else otherwise
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them: `4.2 s`, `38 s`, `12 min`, `3.5 h`."""
-    if seconds < 9.95:  # noqa: PLR2004 - rounds to one digit before the point
-        return f"{seconds:.1f} s"
-    if seconds < 600:  # noqa: PLR2004 - ten minutes
-        return f"{seconds:.0f} s"
-    if seconds < 7200:  # noqa: PLR2004 - two hours
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def history_file() -> Path:
@@ -270,33 +253,16 @@ def _lines(file: Path) -> list[bytes]:
     return [line for line in files.read(file).split(b"\n") if line.strip()]
 
 
-_OPTIONAL = ("prefill_s", "energy_j")
-
-
 def _entry(line: bytes) -> Entry | None:
     """The run that a line tells of; None where it is torn or of another make."""
     try:
-        row = orjson.loads(line)
-        if row["compile_cache"] not in (None, "filled", "empty"):
+        told = shapes.built(Entry, orjson.loads(line))
+        amounts = [value for value in astuple(told) if isinstance(value, int | float)]
+        if told.compile_cache not in (None, "filled", "empty") or min(amounts) < 0:
             return None
-        told: dict[str, Any] = {
-            "key": Key(**row["key"]),
-            "startup": Startup(row["startup"]),
-            "compile_cache": row["compile_cache"],
-        }
-        for field in fields(Entry)[len(told) :]:
-            told[field.name] = _amount(row[field.name], optional=field.name in _OPTIONAL)
-        return Entry(**told)
-    except (KeyError, TypeError, ValueError):  # orjson's error is a ValueError
+        return replace(told, key=shapes.built(Key, told.key), startup=Startup(told.startup))
+    except (TypeError, ValueError):  # orjson's error is a ValueError
         return None
-
-
-def _amount(value: object, *, optional: bool) -> float | None:
-    if optional and value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise TypeError(f"{value!r} is no amount")
-    return value
 
 
 @dataclass(frozen=True, slots=True)

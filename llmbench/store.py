@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypedDict
 
 import orjson
@@ -79,7 +78,6 @@ class Store:
         files.refuse_bytes(folder, RunError, "The name of the run's folder")
         self.folder, self.sealed = folder, sealed
         self.damage: journal.Damage | None = None
-        self.doubtful = False  # whether the journal may have a result whose writing failed
         self._lock = FolderLock(folder)
         path = folder / JOURNAL
         try:
@@ -92,21 +90,18 @@ class Store:
                 self.damage = journal.mend(path, from_row)
             self._journal = journal.Appender(path, new=not goes_on)
         except RunError:
-            self._lock.__exit__(None, None, None)
+            self._lock.__exit__()
             raise
         except OSError as error:
-            self._lock.__exit__(None, None, None)
+            self._lock.__exit__()
             raise RunError(
                 f"The run's folder {folder} cannot be written ({error.strerror}); choose another with hydra.run.dir=FOLDER."
             ) from error
 
     def __enter__(self) -> Self:
-        """The store itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Brings the journal to the disk and closes it.
 
         Raises:
@@ -118,21 +113,11 @@ class Store:
             if kind is None:
                 raise cannot_write(self.folder / JOURNAL, trouble) from trouble
         finally:
-            self._lock.__exit__(kind, error, trace)
+            self._lock.__exit__()
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file as a whole: readers see the old one or the new one."""
         self._replace(name, text.encode())
-
-    def written(self) -> dict[str, bytes]:
-        """Settings, manifest and summary as they stand there, to be put back if the run is refused."""
-        there = [self.folder / name for name in (CONFIG, MANIFEST, SUMMARY)]
-        return {path.name: files.read(path) for path in there if path.is_file()}
-
-    def put_back(self, contents: Mapping[str, bytes]) -> None:
-        """Writes what `written` gave."""
-        for name, content in contents.items():
-            self._replace(name, content.removesuffix(b"\n"))
 
     def read_manifest(self) -> dict[str, Any]:
         """What manifest.json holds; nothing where there is none, or none that can be read."""
@@ -165,16 +150,8 @@ class Store:
         line = line_of(result, sealed=result.benchmark in self.sealed)
         try:
             self._journal.append(line)
-        except BaseException as error:
-            self.doubtful = True
-            if isinstance(error, OSError):
-                raise cannot_write(self.folder / JOURNAL, error) from error
-            raise
-
-    def settle(self) -> Iterator[Result]:
-        """What the journal holds once nothing more is written to it, however that ended."""
-        self._journal.settle()
-        return read_journal(self.folder)
+        except OSError as error:
+            raise cannot_write(self.folder / JOURNAL, error) from error
 
     def sync_if_due(self) -> None:
         """Brings the journal's lines to the disk when they have waited for a second; to be called now and then."""
@@ -378,12 +355,6 @@ def read_journal(
             yield result
 
 
-def sealed_benchmarks(folder: Path) -> frozenset[str]:
-    """The benchmarks whose journal lines are sealed: nothing of them may be written in plain text."""
-    rows = journal.parse(_content(folder / JOURNAL), lambda row: (SEALED in row, str(row.get("benchmark"))))
-    return frozenset(name for hidden, name in rows.items if hidden)
-
-
 def load_run(folder: str | os.PathLike[str]) -> Run:
     """A run read back from its folder.
 
@@ -402,9 +373,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     notes: list[str] = []
     results = list(read_journal(folder, sealed, notes))
     if killed:
-        from llmbench.interim import (
-            interim_summary,
-        )  # which reads settings, as does what is above this module
+        # which reads settings, as does what is above this module
+        from llmbench.interim import interim_summary
 
         summary = interim_summary(folder, manifest, results)
         notes.append(

@@ -14,13 +14,14 @@ def silent(_: str) -> None:
     """Tells a sentence to nobody."""
 
 
-class _Unfailing:
+class Unfailing:
     """A stream, but for what it raises where something is written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """Writes what the stream takes, with `?` for what its encoding lacks."""
         try:
             self._stream.write(text)
         except UnicodeEncodeError as error:  # PYTHONIOENCODING=latin-1, a locale of long ago
@@ -31,10 +32,12 @@ class _Unfailing:
         return len(text)
 
     def flush(self) -> None:
+        """Brings out what the stream takes."""
         with suppress(*REFUSALS):
             self._stream.flush()
 
     def close(self) -> None:
+        """Closes the stream."""
         with suppress(*REFUSALS):
             self._stream.close()
 
@@ -42,27 +45,11 @@ class _Unfailing:
         return getattr(self._stream, name)
 
 
-class _Nobody(io.TextIOBase):
-    """Stands for a stream that was closed before the program began."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-
 def unfailing(stream: TextIO | None) -> TextIO:
     """The stream, made so that writing to it raises nothing; None, as Python has it for a closed one, takes everything."""
-    if isinstance(stream, _Unfailing):
+    if isinstance(stream, Unfailing):
         return stream
-    return cast("TextIO", _Unfailing(cast("TextIO", _Nobody()) if stream is None else stream))
-
-
-def open_missing() -> None:
-    """Has descriptors 0, 1 and 2 lead to nothing where they are closed, before another file gets their numbers."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - as it is defined; it gets the lowest number
+    return cast("TextIO", Unfailing(io.StringIO() if stream is None else stream))
 
 
 def flush() -> None:

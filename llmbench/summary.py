@@ -100,13 +100,7 @@ class BenchmarkSummary:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds of requests, added up.
-
-    Attributes:
-        queue: Waiting in the engine's scheduler.
-        prefill: Reading the prompt, to the first token.
-        decode: From the first token to the last.
-    """
+    """Seconds of requests, added up."""
 
     queue: float
     prefill: float
@@ -371,12 +365,7 @@ def _times(results: Sequence[Result]) -> dict[str, Distribution]:
 
 
 def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True) -> list[str]:
-    """What makes a score doubtful, one sentence each, with the setting that would mend it.
-
-    Args:
-        summaries: By the benchmarks' names.
-        asks: Whether missing answers were asked for (`early_stopping=answer`).
-    """
+    """What makes a score doubtful, one sentence each, with the setting that would mend it."""
     found = []
     for name, summary in summaries.items():
         rates = summary.rates

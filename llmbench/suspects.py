@@ -6,7 +6,7 @@ over with that. A set that kills the engine again is cut into eighths, which are
 kill again are cut again when all others had their turn, and so on down to single requests. One that killed the engine
 twice while it was alone is guilty.
 
-A guilty request costs no more than `most_deaths` engines. A death that comes from elsewhere costs one and accuses nobody, unless it
+A guilty request costs at most three engines and one for each cut down to it, or two where it was alone from the beginning. A death that comes from elsewhere costs one and accuses nobody, unless it
 hits the same lone request twice.
 
 An engine that is itself broken would accuse everybody. Therefore deaths without an answer between them are counted, each makes the
@@ -31,18 +31,6 @@ def parts(suspects: Sequence[str]) -> Iterator[tuple[str, ...]]:
     size = -(-len(suspects) // PARTS)
     for begin in range(0, len(suspects), size):
         yield tuple(suspects[begin : begin + size])
-
-
-def most_deaths(batch_size: int) -> int:
-    """Engines that one guilty request can cost at most, where so many run at once.
-
-    One while it is among all, one with those that were set aside with it, one for each cut, and one more alone; without
-    cuts, where it was alone from the beginning, two.
-    """
-    cuts = 0
-    while batch_size > 1:
-        batch_size, cuts = -(-batch_size // PARTS), cuts + 1
-    return 3 + cuts if cuts else 2
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from rich.table import Table
 from llmbench import files, redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
+from llmbench.number_format import count, number, percent, seconds
 from llmbench.resume.commandline import RUNS_DIR
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
@@ -105,9 +106,8 @@ class OneEngineLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra gives every launcher."""
         self.hydra_context, self.config = hydra_context, config
-        self.task = cast(
-            "Task", task_function
-        )  # conf/config.yaml names this launcher, and only cli runs that
+        # conf/config.yaml names this launcher, and only cli runs that
+        self.task = cast("Task", task_function)
         path = self._sweepers_file()
         if path.is_symlink() or (path.exists() and not path.is_file()):  # the sweeper would write into it
             raise RunError(f"{path} is a link or no file; remove it, or choose another folder.")
@@ -304,12 +304,6 @@ def write(
 ) -> None:
     """Writes the sweep's `summary.json`, as a whole.
 
-    Args:
-        jobs: Those that ended, in any order.
-        folder: The sweep's.
-        sittings: All of them; the last one's status is the sweep's.
-        ablation: The rows of its table.
-
     Raises:
         RunError: It cannot be written.
     """
@@ -339,12 +333,6 @@ def finish(
 ) -> None:
     """Prints the table and writes the sweep's `summary.json`.
 
-    Args:
-        jobs: Those that ran, in any order.
-        folder: The sweep's.
-        sittings: All of them.
-        asked: The overrides of all that were asked for; more than ran where the sweep was interrupted.
-
     Raises:
         RunError: It cannot be written.
     """
@@ -355,7 +343,7 @@ def finish(
     points = ablation.points(jobs)
     measured = ablation.rows(points, jobs, asked)
     loads = sum(sitting.loads for sitting in sittings)
-    write(jobs, folder, sittings, ablation.as_dicts(measured))
+    write(jobs, folder, sittings, [asdict(row) for row in measured])
     terminal.out.print()
     terminal.out.print(_table(jobs))
     for job in jobs:
@@ -374,7 +362,7 @@ def _closing(jobs: Sequence[Job], expected: int, loads: int) -> str:
     counts["not begun"] = max(0, expected - len(jobs))
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     total = len(jobs) + counts["not begun"]
-    parts = [f"{total} job{'' if total == 1 else 's'}: {said}"]
+    parts = [f"{count(total, 'job')}: {said}"]
     if loads:
         parts.append("one engine load" if loads == 1 else f"{loads} engine loads")
     shared = _shared(jobs)
@@ -432,35 +420,24 @@ def _table(jobs: Sequence[Job]) -> Table:
     for job in jobs:
         settings = escape(" ".join(o.removeprefix("+ablation/") for o in job.overrides if o not in shared))
         if job.summary is None:
-            colour = (
-                "default" if job.status == "finished" else "red"
-            )  # finished without figures: prompts were shown
+            # finished without figures: prompts were shown
+            colour = "default" if job.status == "finished" else "red"
             table.add_row(str(job.number), settings, f"[{colour}]{job.status}[/]")
             continue
         times = job.summary["time_s"]
         for place, (name, found) in enumerate(job.summary["benchmarks"].items()):
             of_the_job = (
-                _seconds(times["load"]) if times["load"] else "",
-                _seconds(times["generate"]),
-                _seconds(times["total"]),
+                seconds(times["load"]) if times["load"] else "",
+                seconds(times["generate"]),
+                seconds(times["total"]),
             )
             table.add_row(
                 str(job.number) if place == 0 else "",
                 settings if place == 0 else "",
                 name,
-                "-" if found["accuracy"] is None else f"{100 * found['accuracy']:.1f} %",
-                _short(found["latency_s"]["mean"], " s"),
-                _short(found["throughput"]["output_tokens_per_s"]),
+                percent(found["accuracy"]),
+                seconds(found["latency_s"]["mean"]),
+                number(found["throughput"]["output_tokens_per_s"]),
                 *(of_the_job if place == 0 else ()),
             )
     return table
-
-
-def _short(value: float | None, unit: str = "") -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}{unit}" if value >= 1000 else f"{value:.4g}{unit}"  # noqa: PLR2004 - four digits are enough
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} s"

@@ -14,6 +14,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from llmbench.cache import use
+from llmbench.messages import printable
+from llmbench.number_format import interval, joules, memory, number, percent, seconds
 from llmbench.redaction import without_secrets
 from llmbench.repeats import RepeatStatistics
 from llmbench.resume import sittings
@@ -30,7 +32,6 @@ class Terminal:
     """Where the run speaks. `quiet` is for use as a library."""
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, *, quiet: bool = False) -> None:
-        """Takes the streams of results and of progress; by default the process's own."""
         out, err = unfailing(out or sys.stdout), unfailing(err or sys.stderr)
         self.out = Console(
             file=out, quiet=quiet, width=None if out.isatty() else PLAIN_WIDTH, highlight=False
@@ -48,14 +49,13 @@ class Terminal:
         self._print(self.err, sentence)
 
     def _print(self, console: Console, sentence: str, mark: str = "") -> None:
-        shown = _shown(sentence)
+        shown = printable(without_secrets(sentence), keep="\n")  # it may hold parts of files
         log.info("%s", shown)
         console.print(mark + escape(shown), soft_wrap=True)
 
     def text(self, text: str) -> None:
         """A prompt or file as it is, but for control characters, which could steer the terminal."""
-        shown = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
-        self.out.print(shown, markup=False, soft_wrap=True)
+        self.out.print(printable(text, keep="\n\t"), markup=False, soft_wrap=True)
 
     def table(self, summary: Summary, folder: str) -> None:
         """The closing table, its warnings before it."""
@@ -74,13 +74,6 @@ class Terminal:
         self.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
 
-def _shown(sentence: str) -> str:
-    """A sentence that may hold parts of files: no secrets, nothing that steers the terminal."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in without_secrets(sentence)
-    )
-
-
 Column = tuple[str, Callable[[BenchmarkSummary], str]]
 
 
@@ -88,14 +81,14 @@ def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Tabl
     """The closing table; a narrow terminal gets fewer of its columns, none of them cut."""
     columns: list[Column] = [
         ("n", lambda f: str(f.n) if f.n == f.expected else f"{f.n}/{f.expected}"),
-        ("accuracy", lambda f: _percent(f.accuracy)),
-        ("95 % interval", lambda f: f"{100 * f.ci95[0]:.1f} … {_percent(f.ci95[1])}" if f.ci95 else "-"),
-        ("no answer", lambda f: _percent(f.rates.no_answer if f.rates else None)),
-        ("elicited", lambda f: _percent(f.rates.elicited if f.rates else None)),
-        ("latency", lambda f: _seconds(f.latency_s.mean)),
-        ("tokens/s", lambda f: _number(f.throughput.output_tokens_per_s)),
-        ("time", lambda f: _seconds(f.time_s)),
-        ("samples/s", lambda f: _number(f.throughput.samples_per_s)),
+        ("accuracy", lambda f: percent(f.accuracy)),
+        ("95 % interval", lambda f: interval(f.ci95)),
+        ("no answer", lambda f: percent(f.rates.no_answer if f.rates else None)),
+        ("elicited", lambda f: percent(f.rates.elicited if f.rates else None)),
+        ("latency", lambda f: seconds(f.latency_s.mean)),
+        ("tokens/s", lambda f: number(f.throughput.output_tokens_per_s)),
+        ("time", lambda f: seconds(f.time_s)),
+        ("samples/s", lambda f: number(f.throughput.samples_per_s)),
     ]
     while True:
         table = _filled(columns, benchmarks)
@@ -121,15 +114,11 @@ def _filled(columns: Sequence[Column], benchmarks: Mapping[str, BenchmarkSummary
 
 def _repeats(found: RepeatStatistics) -> str:
     named = [("avg", found.avg), ("pass", found.pass_at[-1] if found.pass_at else None), ("maj", found.maj)]
-    parts = [
-        f"{name}@{e.k} {_percent(e.value)} ({_percent(e.ci95[0])} … {_percent(e.ci95[1])})"
-        for name, e in named
-        if e
-    ]
+    parts = [f"{name}@{e.k} {percent(e.value)} ({interval(e.ci95)})" for name, e in named if e]
     split = found.variance
     if split is not None:
         parts.append(
-            f"standard error {_percent(split.question_stderr)} from the questions, {_percent(split.sampling_stderr)} from sampling"
+            f"standard error {percent(split.question_stderr)} from the questions, {percent(split.sampling_stderr)} from sampling"
         )
     return ", ".join(parts)
 
@@ -148,7 +137,7 @@ def _folded(parts: Sequence[str], width: int) -> str:
 
 def _closing(summary: Summary) -> list[str]:
     split, engine = summary.time_s, summary.engine
-    parts = [f"time to score {_seconds(split.total)}"]
+    parts = [f"time to score {seconds(split.total)}"]
     if len(summary.sittings) > 1:
         parts = [f"{sittings.sentence(sittings.read(summary.sittings))}; of the last"]
     named = (
@@ -158,34 +147,17 @@ def _closing(summary: Summary) -> list[str]:
         ("load", split.load),
         ("generate", split.generate),
     )
-    parts += [f"{name} {_seconds(value)}" for name, value in named]
+    parts += [f"{name} {seconds(value)}" for name, value in named]
     if summary.memory.peak_gpu_bytes is not None:
-        parts.append(f"GPU memory {summary.memory.peak_gpu_bytes / 2**30:.1f} GiB")
+        parts.append(f"GPU memory {memory(summary.memory.peak_gpu_bytes)}")
     elif summary.memory.peak_rss_bytes is not None:
-        parts.append(f"memory {summary.memory.peak_rss_bytes / 2**30:.1f} GiB")
+        parts.append(f"memory {memory(summary.memory.peak_rss_bytes)}")
     if summary.gpu.utilization_mean is not None:
-        parts.append(f"GPU {summary.gpu.utilization_mean:.0%}")
+        parts.append(f"GPU {percent(summary.gpu.utilization_mean, 0)}")
     if summary.gpu.energy_j is not None:
-        parts.append(f"{summary.gpu.energy_j:.0f} J")
+        parts.append(joules(summary.gpu.energy_j))
     if engine is not None:
         words = [engine.name, engine.version, f"on {engine.device}" if engine.device else None]
         words.append(engine.quantization or engine.dtype)
         parts.append(" ".join(word for word in words if word))
     return parts
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _number(value: float | None, unit: str = "") -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"  # noqa: PLR2004 - three digits are enough
-
-
-def _seconds(value: float | None) -> str:
-    """Below a tenth in milliseconds."""
-    if value is not None and 0 < value < 0.1:  # noqa: PLR2004 - as said above
-        return _number(1000 * value, " ms")
-    return _number(value, " s")

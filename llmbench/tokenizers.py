@@ -128,12 +128,15 @@ class HubTokenizer:
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
         """Token ids; `special` adds what the tokenizer puts before a plain text, but nothing behind it, where the answer begins."""
-        ids = list(self.hub(text, add_special_tokens=special)["input_ids"])
-        if special:
-            plain = list(self.hub(text, add_special_tokens=False)["input_ids"])
-            while len(ids) > len(plain) and plain and ids[-len(plain) :] != plain:
-                ids.pop()
-        return tuple(ids)
+        ids = tuple(self.hub(text, add_special_tokens=special)["input_ids"])
+        return ids[: len(ids) - self._behind] if special else ids
+
+    @cached_property
+    def _behind(self) -> int:
+        """How many tokens the tokenizer puts behind a plain text."""
+        plain, whole = (list(self.hub("a", add_special_tokens=s)["input_ids"]) for s in (False, True))
+        ends = (end for end in range(len(whole), 0, -1) if whole[:end][-len(plain) :] == plain)
+        return len(whole) - next(ends, len(whole))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token, special tokens too."""

@@ -5,7 +5,6 @@ Values of environment variables that look like secrets are taken out of everythi
 """
 
 import logging
-import math
 import os
 import re
 import tempfile
@@ -17,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from llmbench.compare.settings import read_config
+from llmbench import shapes
+from llmbench.compare.settings import flat, read_config
 from llmbench.config import Config, Tracker
 from llmbench.errors import ConfigError
 from llmbench.machine import distribution
@@ -44,15 +44,7 @@ PARAM_LENGTH, PARAMS_AT_ONCE, METRICS_AT_ONCE = 6000, 100, 1000
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """What is handed on of a run.
-
-    Attributes:
-        name: What the run is called.
-        group: The sweep's folder, where the run is a job of one.
-        params: Settings by dotted name.
-        metrics: Figures by name, such as `aime/accuracy` and `time_s/total`; only what was measured.
-        files: Copies without secrets.
-    """
+    """What is handed on of a run."""
 
     name: str
     group: str | None
@@ -131,7 +123,7 @@ def params_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """The settings by dotted name, as text: lists as JSON, without the tables that others are picked from."""
     return {
         name: without_secrets(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())
-        for name, value in _leaves(clean(settings), ".")
+        for name, value in flat(clean(settings))
         if not NOT_SETTINGS.match(name)
     }
 
@@ -139,7 +131,7 @@ def params_of(settings: Mapping[str, Any]) -> dict[str, str]:
 def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
     """The figures of a summary by path, benchmarks first by their names; what was not measured is left out."""
     found: dict[str, Any] = {}
-    for name, value in _leaves({part: summary.get(part) for part in FIGURES}, "/"):
+    for name, value in flat({part: summary.get(part) for part in FIGURES}, separator="/"):
         name = name.removeprefix("benchmarks/")  # noqa: PLW2901 - the same name, shorter
         if name.endswith(("/ci95", "/bounds")) and value is not None:
             found |= {f"{name}_low": value[0], f"{name}_high": value[1]}
@@ -148,16 +140,8 @@ def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
     return {
         re.sub(r"[^\w\-. :/]", "_", name): float(value)
         for name, value in found.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if shapes.number(value) is not None
     }
-
-
-def _leaves(tree: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from ((f"{name}{separator}{inner}", leaf) for inner, leaf in _leaves(value, separator))
-        else:
-            yield str(name), value
 
 
 def _mlflow(tracked: Tracked, config: Config, folder: Path) -> str:

@@ -93,7 +93,6 @@ def test_settings_of_benchmarks_that_only_one_run_has_are_no_difference() -> Non
     first = {"benchmarks": {"a": {"n": 1}, "b": {"n": 1}}, "args": {}}
     second = {"benchmarks": {"a": {"n": 2}, "c": {"n": 1}}, "args": {"x": 1}}
     assert [(s.name, s.baseline, s.run) for s in differing(first, second)] == [
-        ("args", {}, None),
         ("args.x", None, 1),
         ("benchmarks.a.n", 1, 2),
     ]

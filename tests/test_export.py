@@ -111,8 +111,8 @@ def test_a_lone_surrogate_breaks_nothing(tmp_path: Path) -> None:
         "b", "1", 0, "t", "p\ud800", "h", "x\udfffy", (), Score(0.0, "\udc00", Outcome.ERROR), fields={"a": 1}
     )
     rows = tables.rows([result], set())
-    tables.parquet(rows, tmp_path / "a")
-    tables.csv(rows, tmp_path / "b")
+    (tmp_path / "a").write_bytes(tables.parquet(rows))
+    (tmp_path / "b").write_bytes(tables.csv(rows))
     assert read_parquet(tmp_path / "a")[0]["text"] == read_csv(tmp_path / "b")[0]["text"] == "x\ufffdy"
     assert read_parquet(tmp_path / "a")[0]["ttft_s"] is None
 
@@ -123,7 +123,7 @@ def test_no_line_break_in_a_text_begins_a_row(tmp_path: Path, text: str) -> None
     from llmbench.records import Outcome, Result, Score
 
     result = Result("b", "1", 0, "t", text, "h", text, (), Score(0.0, None, Outcome.WRONG))
-    tables.csv(tables.rows([result], set()), tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_bytes(tables.csv(tables.rows([result], set())))
     (row,) = read_csv(tmp_path / "a.csv")
     assert row["text"] == row["prompt"] == text
     assert row["fields"] == "{}"

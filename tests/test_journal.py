@@ -125,24 +125,21 @@ def test_a_disk_that_refuses_is_one_sentence_and_what_it_took_is_kept(
         stubborn(monkeypatch, FOR_EVER, number)
         with pytest.raises(RunError, match=os.strerror(number)):
             store.append(replace(RICH_RESULT, sample_id="1"))
-        assert store.doubtful
-        assert [r.sample_id for r in store.settle()] == ["0"]
         monkeypatch.undo()
     assert [r.sample_id for r in read_journal(tmp_path / "run")] == ["0"]
 
 
-def test_a_line_that_was_written_in_part_is_finished_or_taken_back(
+def test_a_line_that_was_written_in_part_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for times, found in ((2, ["0", "1"]), (FOR_EVER, ["0"])):
-        with Store(tmp_path / str(times)) as store:
-            store.append(replace(RICH_RESULT, sample_id="0"))
-            stubborn(monkeypatch, times)
-            with pytest.raises(RunError, match="cannot be written"):
-                store.append(replace(RICH_RESULT, sample_id="1"))
-            assert [r.sample_id for r in store.settle()] == found
-            monkeypatch.undo()
-        assert [r.sample_id for r in read_journal(tmp_path / str(times))] == found
+    with Store(tmp_path / "run") as store:
+        store.append(replace(RICH_RESULT, sample_id="0"))
+        assert stubborn(monkeypatch, 2) == []
+        with pytest.raises(RunError, match="cannot be written"):  # half of it is
+            store.append(replace(RICH_RESULT, sample_id="1"))
+        store.append(replace(RICH_RESULT, sample_id="2"))
+    assert [r.sample_id for r in read_journal(tmp_path / "run")] == ["0", "2"]
+    assert (tmp_path / "run" / JOURNAL).read_bytes().endswith(b"\n")
 
 
 def test_a_journal_in_whose_place_another_file_came_is_not_gone_on_with(
@@ -155,7 +152,7 @@ def test_a_journal_in_whose_place_another_file_came_is_not_gone_on_with(
     (run / JOURNAL).rename(run / "aside")
     (run / JOURNAL).write_bytes(b"")
     with pytest.raises(RunError, match="another file now"):
-        store.append(RICH_RESULT)
+        store.sync_if_due()
     store.__exit__(None, None, None)
 
 
@@ -223,26 +220,3 @@ def test_a_lock_is_held_until_the_last_holder_of_the_process_leaves(tmp_path: Pa
     assert subprocess.run(again, check=False, capture_output=True).returncode == 1
     second.__exit__(None, None, None)
     assert subprocess.run(again, check=False, capture_output=True).returncode == 0
-
-
-@pytest.mark.parametrize("comes_back", [False, True])
-def test_a_settled_journal_holds_what_was_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
-) -> None:
-    store = Store(tmp_path / "run")
-    for number in range(2):
-        store.append(replace(RICH_RESULT, sample_id=str(number)))
-    refused = stubborn(monkeypatch, 2)
-    with pytest.raises(RunError, match="cannot be written"):  # half of it is
-        store.append(replace(RICH_RESULT, sample_id="2"))
-    assert len(refused) == 2
-    assert store.doubtful
-    if not comes_back:
-        monkeypatch.undo()
-        stubborn(monkeypatch, FOR_EVER)
-    counted = [r.sample_id for r in store.settle()]
-    monkeypatch.undo()
-    store.__exit__(None, None, None)
-    assert counted == (["0", "1", "2"] if comes_back else ["0", "1"])
-    assert [r.sample_id for r in read_journal(tmp_path / "run")] == counted
-    assert (tmp_path / "run" / JOURNAL).read_bytes().endswith(b"\n")

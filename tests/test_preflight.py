@@ -6,8 +6,7 @@ import pytest
 
 from llmbench import preflight
 from llmbench.config import SamplingConfig
-from llmbench.preflight import KvNeed, kv_bytes_per_token, kv_need, kv_shortage, kv_tokens, weights_on_gpu
-from llmbench.records import Request, Sampling
+from llmbench.preflight import kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
 from tests.helpers.settings import compose
 
 GIB = 1 << 30
@@ -238,15 +237,11 @@ def test_more_gpus_hold_more() -> None:
 
 
 def test_the_guides_work_fits() -> None:
-    need = kv_need([300] * 40, [160] * 40, 40, 343_440)
-    assert need == KvNeed(40 * 460, 343_440, 40, 40, 460)
-    assert kv_shortage(need) == []
+    assert kv_shortage([300] * 40, [160] * 40, 40, 343_440) == []
 
 
 def test_long_answers_do_not_all_fit() -> None:
-    need = kv_need([300] * 500, [32_768] * 500, 256, 248_512)
-    assert need.tokens_needed == 256 * 33_068
-    (sentence,) = kv_shortage(need)
+    (sentence,) = kv_shortage([300] * 500, [32_768] * 500, 256, 248_512)
     assert sentence == (
         "The KV cache will hold about 7 requests of this length (up to 33,068 tokens), fewer than "
         "the 256 that are to run at once: the rest wait, or are interrupted and computed again."
@@ -254,27 +249,17 @@ def test_long_answers_do_not_all_fit() -> None:
 
 
 def test_the_longest_requests_are_taken_together() -> None:
-    need = kv_need([10, 500, 20], [10, 500, 20], 2, 1040)
-    assert (need.tokens_needed, need.concurrency) == (1040, 2)
-    assert kv_need([10, 500, 20], [10, 500, 20], 2, 1039).concurrency == 1
+    assert kv_shortage([10, 500, 20], [10, 500, 20], 2, 1040) == []
+    (sentence,) = kv_shortage([10, 500, 20], [10, 500, 20], 2, 1039)
+    assert "about 1 request of this length (up to 1,000 tokens)" in sentence
 
 
 def test_a_request_that_does_not_fit_at_all_is_said_to() -> None:
-    (sentence,) = kv_shortage(kv_need([300], [32_768], 8, 20_000))
+    (sentence,) = kv_shortage([300], [32_768], 8, 20_000)
     assert "20,000 tokens" in sentence
     assert "33,068" in sentence
 
 
 def test_without_an_estimate_nothing_is_said() -> None:
-    need = kv_need([300], [32_768], 8, None)
-    assert need.concurrency is None
-    assert kv_shortage(need) == []
-    assert kv_shortage(kv_need([], [], 8, 100)) == []
-
-
-def test_the_longest_request_is_the_one_that_may_grow_longest() -> None:
-    def request(prompt: int, limit: int) -> Request:
-        return Request("a", "math", "a", 0, (0,) * prompt, Sampling(limit))
-
-    assert preflight.longest([request(900, 64), request(100, 2048), request(300, 1024)]) == (100, 2048)
-    assert preflight.longest([]) == (0, 0)
+    assert kv_shortage([300], [32_768], 8, None) == []
+    assert kv_shortage([], [], 8, 100) == []

@@ -28,7 +28,7 @@ def test_every_run_leaves_a_report_that_says_what_its_summary_says(tmp_path: Pat
     html = (run / "report.html").read_text()
     found = json.loads((run / "summary.json").read_text())["benchmarks"]["arithmetic"]
     assert f"{100 * found['accuracy']:.1f} %" in html
-    assert f"95 % interval {100 * found['ci95'][0]:.1f} to {100 * found['ci95'][1]:.1f} %" in html
+    assert f"95 % interval {100 * found['ci95'][0]:.1f} … {100 * found['ci95'][1]:.1f} %" in html
     assert len(rows_of(html)) == 40
     again = write_one(run, tmp_path / "again.html").read_text()
     assert rows_of(again) == rows_of(html)

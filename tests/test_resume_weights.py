@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
+from llmbench import fingerprint, pipeline
 from llmbench.asking import Stop
 from llmbench.config import Config
 from llmbench.engine.base import Engine
@@ -168,7 +168,7 @@ def test_an_engine_serves_one_checkpoint_only() -> None:
 
 
 def test_large_files_are_looked_at_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "LARGEST_WHOLE", 1000)
+    monkeypatch.setattr(fingerprint, "LARGEST_WHOLE", 1000)
     folder = checkpoint(tmp_path / "ck", bytes(2 << 20))
     here = Checkpoint(str(folder), None, local=True, folder=str(folder))
     told = weights.row(here)
@@ -185,8 +185,8 @@ def test_large_files_are_looked_at_in_blocks(tmp_path: Path, monkeypatch: pytest
 
 
 def test_no_tensor_of_a_large_file_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "LARGEST_WHOLE", 1000)
-    monkeypatch.setattr(weights, "BLOCKS", 2)
+    monkeypatch.setattr(fingerprint, "LARGEST_WHOLE", 1000)
+    monkeypatch.setattr(fingerprint, "BLOCKS", 2)
     tensors, size = 4, 64 << 10
     entries = {
         f"layer.{n}": {"dtype": "U8", "shape": [size], "data_offsets": [n * size, (n + 1) * size]}
@@ -213,7 +213,7 @@ def test_no_tensor_of_a_large_file_is_missed(tmp_path: Path, monkeypatch: pytest
 def test_a_header_that_says_nothing_leaves_the_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: bytes
 ) -> None:
-    monkeypatch.setattr(weights, "LARGEST_WHOLE", 1000)
+    monkeypatch.setattr(fingerprint, "LARGEST_WHOLE", 1000)
     folder = checkpoint(tmp_path / "ck")
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(64 << 10))
     assert weights.known(weights.row(Checkpoint(str(folder), None, local=True, folder=str(folder))))

@@ -181,14 +181,6 @@ def test_a_run_that_generated_nothing_tells_of_loading_alone() -> None:
     assert (found.load_s, found.step_s, found.decode_tokens_per_s) == ({(EAGER, None): 19.0}, {}, {})
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.04, "0.0 s"), (4.21, "4.2 s"), (9.97, "10 s"), (38.4, "38 s"), (720, "12 min"), (12_600, "3.5 h")],
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert startup.duration(seconds) == text
-
-
 # The file
 
 

@@ -59,7 +59,7 @@ def test_the_command_line_goes_on_too(tmp_path: Path, monkeypatch: pytest.Monkey
     flush()
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "| true", "> /dev/full", "> /dev/full 2>&1"])
+@pytest.mark.parametrize("closed", ["| true", "> /dev/full", "> /dev/full 2>&1"])
 def test_streams_that_nobody_reads_cost_neither_run_nor_export_nor_status(
     tmp_path: Path, closed: str
 ) -> None:

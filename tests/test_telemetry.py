@@ -406,28 +406,6 @@ def test_a_trace_that_cannot_be_written(
         read_trace(folder / "trace.jsonl")
 
 
-def test_a_trace_goes_on_when_its_file_can_be_written_again(nvml: FakeNvml, tmp_path: Path) -> None:
-    assert not nvml.told
-    folder, path = tmp_path / "run", tmp_path / "run" / "trace.jsonl"
-    made = trace.Trace()
-    with pytest.raises(RunError, match="cannot be written"):
-        made.write(path)
-    folder.mkdir()
-    made.add(Sample(1.0))
-    made.flush()
-    folder.rename(tmp_path / "away")
-    made.add(Sample(2.0))
-    made.flush()
-    (tmp_path / "away").rename(folder)
-    with path.open("ab") as file:
-        file.write(b'{"t": 2.')  # as a disk does that gets full within a line
-    for t in (3.0, 4.0):
-        made.add(Sample(t))
-        made.flush()
-    assert [sample.t for sample in read_trace(path)] == [1.0, 3.0, 4.0]
-    assert len(path.read_bytes().splitlines()) == 4
-
-
 def test_memory_stays_bounded_in_a_long_run() -> None:
     thinned = trace.Thinned(keep=100)
     for number in range(100_000):

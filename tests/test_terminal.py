@@ -122,7 +122,7 @@ def test_the_live_display_shows_machine_requests_and_validity_in_its_width(width
     lines = live(width, looked(gpu=gpu))
     text = "\n".join(lines)
     assert max(map(len, lines)) <= width
-    assert ("GPU memory 40.0 GiB, GPU 93%, 412 W" in text) == gpu
+    assert ("GPU memory 40.0 GiB, GPU 93 %, 412 W" in text) == gpu
     assert ("memory 2.0 GiB, CPU 1.9 cores" in text) != gpu
     assert "64 running, 3 waiting, 29 queued" in text
     assert "no answer 75 %, cut off 75 %, errors 0 %" in text

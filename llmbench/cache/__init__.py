@@ -1,7 +1,6 @@
 """The response cache (`cache=on`): completions of earlier runs, given back where everything that decides them is the same.
 
     use.py          how much of a run came from the cache, and what that leaves to be measured
-    fingerprint.py  which weights a checkpoint holds
     keys.py         what decides a completion, as a key
     kept.py         an answer as it is stored
     answers.py      the store: one SQLite file in llmbench's cache folder, for all runs and processes

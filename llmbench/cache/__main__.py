@@ -8,19 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from llmbench.cache.answers import Answers, answers_file, remove
-from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.errors import CacheError
-from llmbench.messages import printable
-
-MIB = 1 << 20
+from llmbench.number_format import memory
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _cache(arguments))
-
-
-def _cache(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.cache", description="Shows or empties the response cache (cache=on)."
     )
@@ -28,14 +23,14 @@ def _cache(arguments: Sequence[str] | None) -> None:
     chosen = parser.parse_args(arguments)
     path = answers_file()
     if not path.exists():
-        _say(f"{path}: nothing is kept yet; runs with cache=on keep their answers there.")
+        say(f"{path}: nothing is kept yet; runs with cache=on keep their answers there.")
         return
     if chosen.clear:
         _clear()
     with Answers(path) as answers:
         found = answers.statistics()
-    _say(
-        f"{path}: {found.entries:,} answers, {found.file_bytes / MIB:.1f} MiB, given back {found.hits:,} times, which spared "
+    say(
+        f"{path}: {found.entries:,} answers, {memory(found.file_bytes)}, given back {found.hits:,} times, which spared "
         f"{found.output_tokens:,} output tokens."
     )
 
@@ -52,9 +47,5 @@ def _clear() -> None:
         remove(path)
 
 
-def _say(sentence: str) -> None:
-    sys.stdout.write(printable(sentence) + "\n")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -1,21 +1,15 @@
 """An engine that looks for an answer before it asks for one, for as long as requests run."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Self
 
 from llmbench.cache.answers import Answers, answers_file
 from llmbench.cache.kept import Kept, completion
-from llmbench.cache.keys import Keys, keys_for
-from llmbench.config import Config
+from llmbench.cache.keys import Keys
 from llmbench.engine.base import Engine, EngineReport, Notice
 from llmbench.errors import CacheError
-from llmbench.models import Checkpoint
-from llmbench.pool import EnginePool
 from llmbench.records import Completion, FinishReason, Request, well_formed
-from llmbench.tokenizers import Tokenizer
 from llmbench.watch import Watch
 
 AT_ONCE = 64
@@ -23,31 +17,14 @@ AT_ONCE = 64
 WITHOUT = "The run goes on without the response cache."
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What keys are made of, but for what an engine says of itself."""
-
-    config: Config
-    checkpoint: Checkpoint | None
-    pool: EnginePool
-
-    def keys(self, engine: Engine, tokenizer: Tokenizer) -> Keys:
-        """The keys of a loaded engine.
-
-        Raises:
-            CacheError: The weights have no fingerprint.
-        """
-        return keys_for(self.config, engine.report(), self.checkpoint, tokenizer, self.pool.since)
-
-
 class CachedEngine:
-    """Of an engine what asking needs: `submit`, `step` and `abort`. Trouble with the cache costs a sentence, and then the cache."""
+    """Of an engine what asking needs, with the response cache where there is one; trouble with it costs a sentence, and then the cache."""
 
-    def __init__(self, engine: Engine, answers: Answers, keys: Keys, notice: Notice) -> None:
-        """Takes an engine that is ready for requests and the open store, which it closes."""
-        self._engine, self._keys, self._notice = engine, keys, notice
-        self.watch = Watch()  # of the engine's steps, but not of what the cache does
-        self._answers: Answers | None = answers
+    def __init__(self, engine: Engine, watch: Watch, notice: Notice) -> None:
+        """Takes an engine that is ready for requests, and what watches its steps, but not what the cache does."""
+        self._engine, self._watch, self._notice = engine, watch, notice
+        self._answers: Answers | None = None
+        self._keys = Keys(b"")
         self._found: deque[tuple[Request, Completion]] = deque()
         self._asked: dict[str, bytes] = {}  # keys by the ids of requests that the engine has
 
@@ -79,12 +56,8 @@ class CachedEngine:
         return len(self._found) + self._engine.unfinished
 
     def step(self) -> list[Completion]:
-        """What was found, and what the engine finished meanwhile, which is kept.
-
-        Raises:
-            EngineError: The engine died.
-        """
-        made = self.watch.step(self._engine) if self._engine.unfinished else []
+        """What was found, and what the engine finished meanwhile, which is kept."""
+        made = self._watch.step(self._engine) if self._engine.unfinished else []
         with self._trouble():
             for finished in made:
                 self._keep(finished)
@@ -111,12 +84,19 @@ class CachedEngine:
         self._asked.clear()
         return dropped + self._engine.abort()
 
-    def renewed(self, engine: Engine) -> Self:
-        """Itself with another engine in place of one that died, whose requests will be submitted again."""
+    def renew(self, engine: Engine) -> None:
+        """Takes another engine in place of one that died, whose requests will be submitted again."""
         self._engine = engine
         self._found.clear()
         self._asked.clear()
-        return self
+
+    def use(self, keys: Keys, max_bytes: int) -> None:
+        """Looks answers up from now on.
+
+        Raises:
+            CacheError: The store cannot be used.
+        """
+        self._keys, self._answers = keys, Answers(answers_file(), max_bytes)
 
     @property
     def uncached(self) -> Engine:
@@ -160,26 +140,16 @@ class CachedEngine:
 
 @contextmanager
 def beside(
-    engine: Engine, basis: Basis, tokenizer: Tokenizer, notice: Notice
-) -> Iterator[Engine | CachedEngine]:
-    """The engine with the cache beside it, where the settings ask for it and it can be had; else the engine.
-
-    Args:
-        engine: Loaded, and ready for the run's requests.
-        basis: What it was loaded from, and how.
-        tokenizer: The run's.
-        notice: Told why there is no cache.
-    """
-    cached = None
-    if basis.config.cache:
+    engine: Engine, keys: Callable[[], Keys] | None, max_bytes: int, watch: Watch, notice: Notice
+) -> Iterator[CachedEngine]:
+    """The engine with the cache beside it, where it is asked for and can be had."""
+    cached = CachedEngine(engine, watch, notice)
+    if keys is not None:
         try:
-            keys = basis.keys(engine, tokenizer)
-            answers = Answers(answers_file(), basis.config.cache_max_bytes)
-            cached = CachedEngine(engine, answers, keys, notice)
+            cached.use(keys(), max_bytes)
         except CacheError as error:
             notice(f"{error} {WITHOUT}")
     try:
-        yield cached or engine
+        yield cached
     finally:
-        if cached is not None:
-            cached.close()
+        cached.close()

@@ -12,18 +12,19 @@ import hashlib
 import os
 import platform
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import orjson
 
-from llmbench import __version__, machine
-from llmbench.cache import fingerprint
+from llmbench import __version__, fingerprint, machine, redaction
 from llmbench.config import Config
 from llmbench.engine.base import EngineReport
+from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
 from llmbench.records import Request
 from llmbench.tokenizers import Tokenizer
 
-VERSION = 1
+VERSION = 2
 """Of what keys are made of, and of what is kept under them."""
 PACKAGES = ("torch", "transformers", "tokenizers", "bitsandbytes", "flash-attn")
 ENVIRONMENT = (
@@ -65,30 +66,38 @@ def keys_for(
 ) -> Keys:
     """Makes keys for an engine that is loaded.
 
-    Args:
-        config: The settings.
-        report: What the engine says of itself.
-        checkpoint: Where its weights are; None for the fake engine, which has none.
-        tokenizer: The run's.
-        since: When its loading began, in seconds of the epoch.
-
     Raises:
         CacheError: The weights have no fingerprint.
     """
-    weights = fingerprint.of_checkpoint(checkpoint, since) if checkpoint is not None else None
-    named = fingerprint.of_named([config.engine.args, config.engine.speculative], since)
+    weights = _of_checkpoint(checkpoint, since) if checkpoint is not None else None
+    texts = {text for _, text in redaction.texts([config.engine.args, config.engine.speculative])}
+    paths = {text: Path(text).expanduser() for text in sorted(texts) if os.sep in text}  # adapters, drafts
+    named = {text: _of_path(path, since) for text, path in paths.items() if path.exists()}
     return Keys(setup(config, report, weights, named), tokenizer if checkpoint is None else None)
 
 
-def setup(config: Config, report: EngineReport, weights: str | None, named: dict[str, str]) -> bytes:
-    """Everything but the request that decides a completion, as SHA-256.
+def _of_checkpoint(checkpoint: Checkpoint, since: float) -> str:
+    if checkpoint.local:
+        return _of_path(Path(checkpoint.name), since)
+    commit = fingerprint.commit(checkpoint)
+    if commit is None:
+        raise CacheError(
+            f"The commit that {checkpoint.name} was loaded from is not known, so no answer of it is kept."
+        )
+    return f"{checkpoint.name}@{commit}"
 
-    Args:
-        config: The settings; beside them stands what the engine made of them.
-        report: What the engine says of itself.
-        weights: Their fingerprint.
-        named: Fingerprints of what the engine's arguments name.
-    """
+
+def _of_path(path: Path, since: float) -> str:
+    try:
+        return "".join(fingerprint.of_path(path, since))
+    except OSError as error:
+        raise CacheError(
+            f"{error.filename or path} cannot be relied on ({error.strerror}), so no answer of this model is kept."
+        ) from error
+
+
+def setup(config: Config, report: EngineReport, weights: str | None, named: dict[str, str]) -> bytes:
+    """Everything but the request that decides a completion, as SHA-256."""
     model, engine = config.model, config.engine
     parts = {
         "version": VERSION,

@@ -13,12 +13,9 @@ from llmbench.compare.comparison import as_dict, compare_runs
 from llmbench.compare.page import show
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _compare(arguments))
-
-
-def _compare(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.compare",
         description="Compares runs with the first, question by question: scores with interval and test, times, settings.",
@@ -41,4 +38,4 @@ def _compare(arguments: Sequence[str] | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -2,7 +2,9 @@
 
 import argparse
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import NoReturn
 
 from llmbench import messages
@@ -21,17 +23,27 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; `{self.prog} --help` says how.")
 
 
-def guarded(command: Callable[[], None]) -> int:
-    """Runs a command and returns the exit status: 0 done, 1 failed, 130 interrupted."""
-    try:
-        command()
-    except LlmbenchError as error:
-        messages.complain(str(error))
-        return 1
-    except KeyboardInterrupt:
-        messages.complain("Interrupted.")
-        return 128 + signal.SIGINT
-    except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
-        messages.complain(messages.one_line(error))
-        return 1
-    return 0
+def say(sentence: str) -> None:
+    """Writes a line to stdout."""
+    sys.stdout.write(messages.printable(sentence) + "\n")
+
+
+def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequence[str] | None], int]:
+    """A command that returns its exit status: 0 done, 1 failed, 130 interrupted."""
+
+    @wraps(command)
+    def run(arguments: Sequence[str] | None = None) -> int:
+        try:
+            command(arguments)
+        except LlmbenchError as error:
+            messages.complain(str(error))
+            return 1
+        except KeyboardInterrupt:
+            messages.complain("Interrupted.")
+            return 128 + signal.SIGINT
+        except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
+            messages.complain(messages.one_line(error))
+            return 1
+        return 0
+
+    return run

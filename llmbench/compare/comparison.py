@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench import paired, stats
+from llmbench import paired, shapes, stats
 from llmbench.cache import use
 from llmbench.cache.use import CacheUse
 from llmbench.compare.pairing import Pairing, Planned, by_question, pair
@@ -297,15 +297,7 @@ def _quantities(
 ) -> tuple[Quantity, ...]:
     found = []
     for name, unit in named:
-        first, second = _number(baseline, name), _number(run, name)
+        first, second = (shapes.number(shapes.at(side, *name.split("."))) for side in (baseline, run))
         ratio = second / first if first and second is not None else None
         found.append(Quantity(name, unit, first, second, ratio))
     return tuple(found)
-
-
-def _number(summary: Mapping[str, Any], name: str) -> float | None:
-    """The number at a dotted name; None where it was not measured, or is not there."""
-    value: Any = summary
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,6 +1,7 @@
 """A comparison as a page at the terminal, at most 100 columns wide. What comes from files is escaped; questions never stand here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TextIO
 
 from rich.console import Console
@@ -8,16 +9,10 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from llmbench.compare.comparison import (
-    BenchmarkComparison,
-    Comparison,
-    Quantity,
-    RunComparison,
-    RunHead,
-    Side,
-)
+from llmbench.compare.comparison import BenchmarkComparison, Comparison, Quantity, RunComparison, RunHead
 from llmbench.compare.settings import Setting
 from llmbench.messages import printable
+from llmbench.number_format import NONE, count, interval, joules, memory, number, percent, points, seconds
 from llmbench.paired import ALPHA, POWER, Flip, Method
 
 WIDTH = 100
@@ -25,6 +20,12 @@ NAMED = 60
 """So many ids are listed in each direction; `--json` has all."""
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+FORMS: Mapping[str, Callable[[float | None], str]] = {
+    "bytes": memory,
+    "share": partial(percent, digits=0),
+    "s": seconds,
+    "J": joules,
+}
 TITLES = {
     "time_s.total": "time to score",
     "time_s.load": "load",
@@ -87,7 +88,7 @@ def _show_run(console: Console, label: str, run: RunComparison) -> None:
 
 def _show_benchmark(console: Console, label: str, found: BenchmarkComparison) -> None:
     answers = f", {found.answers} answers each" if found.answers != found.questions else ""
-    title = f"{found.benchmark}: {label} and A on {_count(found.questions, 'question')}{answers}"
+    title = f"{found.benchmark}: {label} and A on {count(found.questions, 'question')}{answers}"
     console.print(f"[bold]{escape(printable(title))}[/]")
     for note in found.notes:
         _say(console, f"! {note}", 2)
@@ -104,31 +105,15 @@ def _show_benchmark(console: Console, label: str, found: BenchmarkComparison) ->
 def _side_table(label: str, found: BenchmarkComparison) -> Padding:
     table = _table("", "accuracy", "95 % interval", "standard error", "answered")
     for name, side in (("A", found.baseline), (label, found.run)):
-        table.add_row(name, *_side_cells(side))
+        error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
+        table.add_row(name, percent(side.accuracy), interval(side.ci95), error, percent(side.answered))
     return Padding(table, (0, 0, 0, 2), expand=False)
 
 
-def _side_cells(side: Side) -> tuple[str, ...]:
-    low, high = side.ci95
-    error = "-" if side.stderr is None else f"{100 * side.stderr:.1f} points"
-    return (
-        f"{100 * side.accuracy:.1f} %",
-        f"{100 * low:.1f} … {100 * high:.1f} %",
-        error,
-        f"{100 * side.answered:.1f} %",
-    )
-
-
 def statistics(label: str, other: str, found: BenchmarkComparison) -> Iterator[str]:
-    """The difference, its test and what follows, a sentence or two each.
-
-    Args:
-        label: What the run is called.
-        other: What the baseline is called.
-        found: The comparison of one benchmark.
-    """
+    """The difference, its test and what follows, a sentence or two each."""
     difference, test = found.difference, found.significance
-    yield f"{label} - {other}: {_points(difference.difference)} points{_interval(found)}."
+    yield f"{label} - {other}: {points(difference.difference)} points{_interval(found)}."
     counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {found.questions} discordant"
     if test.method is Method.MCNEMAR:
         yield f"McNemar's exact test: p = {_p_value(test.p_value)} ({counts})."
@@ -145,16 +130,16 @@ def _interval(found: BenchmarkComparison) -> str:
     if found.difference.ci95 is None:
         return ", one question alone, so no interval"
     low, high = found.difference.ci95
-    return f", 95 % interval {_points(low)} … {_points(high)} (bootstrap over questions, paired)"
+    return f", 95 % interval {points(low)} … {points(high)} (bootstrap over questions, paired)"
 
 
 def _verdict(label: str, other: str, found: BenchmarkComparison) -> str:
     seen = _detectable(found)
     if found.distinguishable:
         side = label if found.difference.difference > 0 else other
-        return f"Distinguishable from chance at the {100 * ALPHA:.0f} % level, in favour of {side}. {seen}"
+        return f"Distinguishable from chance at the {percent(ALPHA, 0)} level, in favour of {side}. {seen}"
     return (
-        f"Not distinguishable from chance at the {100 * ALPHA:.0f} % level, which does not mean equal. {seen}"
+        f"Not distinguishable from chance at the {percent(ALPHA, 0)} level, which does not mean equal. {seen}"
     )
 
 
@@ -162,9 +147,9 @@ def _detectable(found: BenchmarkComparison) -> str:
     if found.smallest_detectable is not None:
         return (
             f"Smallest detectable effect: a true difference of {100 * found.smallest_detectable:.1f} points is found "
-            f"with {100 * POWER:.0f} % probability by so many questions."
+            f"with {percent(POWER, 0)} probability by so many questions."
         )
-    return f"So few questions find no difference with {100 * POWER:.0f} % probability, however large it is."
+    return f"So few questions find no difference with {percent(POWER, 0)} probability, however large it is."
 
 
 def _disagreement(found: BenchmarkComparison) -> Iterator[str]:
@@ -183,20 +168,10 @@ def _quantity_table(label: str, quantities: Sequence[Quantity]) -> Padding:
     table = _table("", "A", label, f"{label} / A")
     for quantity in quantities:
         ratio = "-" if quantity.ratio is None else f"{quantity.ratio:.2f}"
-        cells = (_quantity(value, quantity.unit) for value in (quantity.baseline, quantity.run))
+        form = FORMS.get(quantity.unit, number)
+        cells = (form(value) for value in (quantity.baseline, quantity.run))
         table.add_row(TITLES.get(quantity.name, quantity.name), *cells, ratio)
     return Padding(table, (0, 0, 0, 2), expand=False)
-
-
-def _quantity(value: float | None, unit: str) -> str:
-    if value is None:
-        return "-"
-    if unit == "bytes":
-        return f"{value / 2**30:.2f} GiB"
-    if unit == "share":
-        return f"{100 * value:.0f} %"
-    number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits are enough
-    return number if unit in ("1/s", "tokens") else f"{number} {unit}"
 
 
 def _show_settings(console: Console, label: str, settings: Sequence[Setting] | None) -> None:
@@ -217,7 +192,7 @@ def _say_multiplicity(console: Console, comparison: Comparison) -> None:
         console.print()
         _say(
             console,
-            f"{tests} tests stand on this page, each at the {100 * ALPHA:.0f} % level and not adjusted for their number; "
+            f"{tests} tests stand on this page, each at the {percent(ALPHA, 0)} level and not adjusted for their number; "
             f"a p value below {ALPHA / tests:.2g} holds for all of them together (Bonferroni).",
         )
 
@@ -230,13 +205,5 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
-
-
 def _p_value(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"  # noqa: PLR2004 - below it three decimals are zeros
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmbench.compare.settings import benchmark_settings
+from llmbench.number_format import count
 from llmbench.records import Result
 from llmbench.store import Run
 
@@ -130,4 +131,4 @@ def _ids(keys: Iterable[Key]) -> tuple[str, ...]:
 
 def _counted(ids: Sequence[str]) -> str:
     named = ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
-    return f"{len(ids)} question{'s' if len(ids) > 1 else ''} ({named})"
+    return f"{count(len(ids), 'question')} ({named})"

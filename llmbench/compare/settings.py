@@ -20,8 +20,8 @@ class Setting:
     run: Any
 
 
-NEWER = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
-"""Settings of `sampling` that an older llmbench did not write down, with what it did."""
+NEUTRAL: tuple[Any, ...] = (None, [], {}, False, 0, 0.0)
+"""Values at which a setting that the other run does not have, since its llmbench was older or newer, changes nothing."""
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
@@ -37,8 +37,6 @@ def read_config(folder: Path) -> dict[str, Any] | None:
             raise RunError(f"{path} holds no settings; {MEND}")
         shapes.check(content, Config)
         content = {name: value for name, value in content.items() if name not in RETIRED}
-        if "sampling" in content:
-            content["sampling"] = {**NEWER, **content["sampling"]}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -58,9 +56,15 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
     """What differs, by name. Of benchmarks that only one run has nothing is listed; that they differ is said elsewhere."""
     first, second = dict(flat(baseline)), dict(flat(run))
     both = set(baseline.get("benchmarks") or ()) & set(run.get("benchmarks") or ())
-    names = [name for name in {**first, **second} if first.get(name) != second.get(name) and name != "resume"]
+    found = [Setting(name, first.get(name), second.get(name)) for name in sorted({**first, **second})]
     return tuple(
-        Setting(name, first.get(name), second.get(name)) for name in sorted(names) if _shared(name, both)
+        setting
+        for setting in found
+        if setting.baseline != setting.run
+        and setting.name != "resume"
+        and _shared(setting.name, both)
+        and not (setting.name not in first and setting.run in NEUTRAL)
+        and not (setting.name not in second and setting.baseline in NEUTRAL)
     )
 
 
@@ -69,10 +73,10 @@ def _shared(name: str, benchmarks: set[str]) -> bool:
     return group != "benchmarks" or any(rest.startswith(f"{benchmark}.") for benchmark in benchmarks)
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by their dotted names."""
-    for key, value in settings.items():
+def flat(tree: Mapping[str, Any], prefix: str = "", separator: str = ".") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings by their dotted names."""
+    for key, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}{separator}", separator)
         else:
             yield f"{prefix}{key}", value

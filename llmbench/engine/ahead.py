@@ -47,11 +47,7 @@ def _read(files: list[Path]) -> None:
 
 @contextmanager
 def text_only(settings: Mapping[str, object]) -> Iterator[None]:
-    """Inside, packages that a model of text never needs cannot be found, so nothing spends time on importing them.
-
-    Args:
-        settings: The model's config.json; a model of images or sound keeps everything.
-    """
+    """Inside, packages that a model of text never needs cannot be found, so nothing spends time on importing them."""
     hidden = []
     if settings and not any(key in settings for key in MODALITIES):
         hidden = [name for name in NOT_FOR_TEXT if name not in sys.modules]

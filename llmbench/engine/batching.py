@@ -66,10 +66,6 @@ def batches(lengths: Sequence[int], batching: Batching) -> list[list[int]]:
     So a batch has fewer than `smallest` places only if it is the last.
 
     Static: `static_size` places at a time, in the order given.
-
-    Args:
-        lengths: Tokens of each prompt.
-        batching: The settings.
     """
     if not batching.dynamic:
         size = batching.static_size

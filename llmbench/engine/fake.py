@@ -27,7 +27,6 @@ class WordTokenizer:
     """Words with the white space before them as tokens, numbered as they come up."""
 
     def __init__(self) -> None:
-        """Starts with an empty vocabulary."""
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
 
@@ -113,55 +112,41 @@ class TooLittle:
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
-    """An engine that dies on demand, as one does that a new one can follow.
+class _Fault:
+    """Something that goes wrong on demand.
 
     Attributes:
-        on: Ids of samples that kill it as soon as it works on them.
-        after: It dies after so many completions.
-        spoiled: No new one can run in this process.
+        on: Ids of samples on which it does, as soon as the engine works on them.
+        after: It does after so many completions.
     """
 
     on: frozenset[str] = frozenset()
     after: int | None = None
-    spoiled: bool = False
 
-    def check(self, running: Sequence[Request], finished: int) -> None:
-        """Dies where it is the time for it.
-
-        Raises:
-            EngineDiedError: It did.
-        """
+    def due(self, running: Sequence[Request], finished: int) -> bool:
+        """Whether it is the time for it."""
         late = self.after is not None and finished >= self.after
-        if late or any(request.sample_id in self.on for request in running):
-            raise EngineDiedError("The fake engine died, as engine.args.die asks.", spoiled=self.spoiled)
+        return late or any(request.sample_id in self.on for request in running)
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
-    """An engine that hangs on demand: a step that does not end.
+class Death(_Fault):
+    """The engine dies, as one does that a new one can follow; `spoiled`: not in this process."""
+
+    spoiled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hang(_Fault):
+    """A step does not end.
 
     Attributes:
-        on: Ids of samples on which it hangs as soon as it works on them.
-        after: It hangs after so many completions.
         apart: As an engine in processes of its own does: killing it ends the step.
         killed: Set, with why, by who kills it.
     """
 
-    on: frozenset[str] = frozenset()
-    after: int | None = None
     apart: bool = False
     killed: "queue.SimpleQueue[str]" = field(default_factory=queue.SimpleQueue)
-
-    def check(self, running: Sequence[Request], finished: int) -> None:
-        """Hangs where it is the time for it.
-
-        Raises:
-            EngineDiedError: It was killed.
-        """
-        late = self.after is not None and finished >= self.after
-        if late or any(request.sample_id in self.on for request in running):
-            raise EngineDiedError(self.killed.get())
 
 
 class FakeEngine:
@@ -235,11 +220,7 @@ class FakeEngine:
         return self._asked_batch or max(workload.batch_size, min(workload.at_once, 256), 1)
 
     def load(self, workload: Workload, notice: Notice) -> None:  # noqa: ARG002
-        """Nothing to load.
-
-        Raises:
-            OutOfMemoryError: `too_little` asks for it.
-        """
+        """Nothing to load."""
         self.capacity = self.wanted_batch(workload)
         if self._too_little:
             self._too_little.check(self.capacity, self._utilization, None)
@@ -249,11 +230,7 @@ class FakeEngine:
         return self.wanted_batch(workload) <= self.capacity
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
-        """Takes over the run's tokenizer, whose words its answers are cut into.
-
-        Raises:
-            ConfigError: The tokenizer is another engine's.
-        """
+        """Takes over the run's tokenizer, whose words its answers are cut into."""
         if not isinstance(tokenizer, WordTokenizer):
             raise ConfigError("engine=fake needs its own tokenizer.")
         self._tokenizer, self._batch_size = tokenizer, self.wanted_batch(workload)
@@ -283,13 +260,7 @@ class FakeEngine:
         return self._tokens
 
     def step(self) -> list[Completion]:
-        """One word for every running request.
-
-        Raises:
-            EngineError: `break_after` completions were given.
-            EngineDiedError: `die` asks for it, or it hung, as `hang` asks, and was killed.
-            OutOfMemoryError: `too_little` asks for it.
-        """
+        """One word for every running request."""
         if self._too_little:
             self._too_little.check(self._batch_size, self._utilization, self._finished)
         if self._break_after is not None and self._finished >= self._break_after:
@@ -297,8 +268,12 @@ class FakeEngine:
                 f"The fake engine broke after {self._finished} completions, as engine.args.break_after asks."
             )
         refused = self._admit()
-        self._die.check([state.request for state in self._running], self._finished)
-        self._hang.check([state.request for state in self._running], self._finished)
+        running = [state.request for state in self._running]
+        if self._die.due(running, self._finished):
+            died = "The fake engine died, as engine.args.die asks."
+            raise EngineDiedError(died, spoiled=self._die.spoiled)
+        if self._hang.due(running, self._finished):
+            raise EngineDiedError(self._hang.killed.get())
         self.peak_running = max(self.peak_running, len(self._running))
         self._steps += 1
         if self._pause_s:

@@ -25,7 +25,7 @@ from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.vllm_choices import SMALL_MODEL_B, billions_of_parameters
-from llmbench.engine.vllm_errors import TORCH_EXTRAS, spoils
+from llmbench.engine.vllm_errors import explain_import, spoils
 from llmbench.errors import (
     ConfigError,
     EngineDiedError,
@@ -36,7 +36,15 @@ from llmbench.errors import (
     first_line,
     let_go,
 )
-from llmbench.models import REFUSED_PICKLE, Checkpoint, needs_code, pickle_refused, settings, weights_lack
+from llmbench.models import (
+    REFUSED_PICKLE,
+    Checkpoint,
+    context_length,
+    needs_code,
+    pickle_refused,
+    settings,
+    weights_lack,
+)
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.startup import Took
 from llmbench.tokenizers import HubTokenizer, Tokenizer
@@ -263,11 +271,7 @@ class TransformersEngine:
         self.capacity = 0
 
     def prepare(self) -> None:
-        """Imports transformers, while the kernel reads the weights.
-
-        Raises:
-            EngineError: It cannot be imported.
-        """
+        """Imports transformers, while the kernel reads the weights."""
         begun = time.monotonic()
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
@@ -276,7 +280,7 @@ class TransformersEngine:
             self._transformers = importlib.import_module("transformers")
             _ = self._transformers.AutoModelForCausalLM  # imported only now
         except (ImportError, RuntimeError, AttributeError) as error:
-            raise EngineError(_explain_import(error)) from error
+            raise EngineError(explain_import(error, "transformers")) from error
         self._load_parts = {"import": time.monotonic() - begun}
 
     def wanted_batch(self, workload: Workload) -> int:
@@ -284,11 +288,7 @@ class TransformersEngine:
         return (workload.batching or self._batching).most
 
     def load(self, workload: Workload, notice: Notice) -> None:
-        """Loads the model in evaluation mode.
-
-        Raises:
-            EngineError: It cannot be loaded; the message says what would help.
-        """
+        """Loads the model in evaluation mode."""
         self._check_context()
         begun = time.monotonic()
         arguments = self._arguments()
@@ -363,9 +363,8 @@ class TransformersEngine:
 
     def _check_context(self) -> None:
         """Refuses more context than the model has; what scales its positions may have more."""
-        model = settings(self._checkpoint)
-        context = model.get("max_position_embeddings")
-        if isinstance(context, int) and self._config.model.max_length > context and not _scaled(model):
+        context = context_length(settings(self._checkpoint))
+        if context is not None and self._config.model.max_length > context:
             raise EngineError(
                 f"model.max_length={self._config.model.max_length} is more than the model's context; "
                 f"set model.max_length={context}."
@@ -378,8 +377,7 @@ class TransformersEngine:
             raise EngineError(
                 "torch cannot use the GPU; check nvidia-smi and torch's build, or use engine.device=cpu."
             )
-        gpus = machine.gpus()
-        self._free_bytes = machine.free_bytes(gpus[0]) if gpus else None
+        self._free_bytes = next(map(machine.free_bytes, machine.gpus()), None)
         self._torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
 
     def _start_error(self, error: Exception) -> EngineError:
@@ -403,11 +401,7 @@ class TransformersEngine:
         return True
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
-        """Takes the run's batch size and tokenizer, whose ends of text and the model's own end a row.
-
-        Raises:
-            EngineError: The tokenizer is another engine's.
-        """
+        """Takes the run's batch size and tokenizer, whose ends of text and the model's own end a row."""
         if not isinstance(tokenizer, HubTokenizer):
             raise EngineError("engine=transformers needs the model's own tokenizer.")
         self._tokenizer, self._loads, self._tokens = tokenizer, int(loaded), 0
@@ -467,12 +461,7 @@ class TransformersEngine:
         return [Completion.aborted(request, None) for request in dropped]
 
     def step(self) -> list[Completion]:
-        """One token for every row: for a new batch, which is formed where none runs, the first one.
-
-        Raises:
-            EngineDiedError: The model failed.
-            OutOfMemoryError: The memory is too small for the batch.
-        """
+        """One token for every row: for a new batch, which is formed where none runs, the first one."""
         refused: list[Completion] = []
         if self._batch is None:
             refused = self._refuse()
@@ -685,21 +674,3 @@ class TransformersEngine:
             load_parts=dict(self._load_parts) if self._loads else {},
             free_bytes_before_load=self._free_bytes if self._loads else None,
         )
-
-
-def _scaled(model: Mapping[str, object]) -> bool:
-    """Whether the positions are stretched, so that the context may be longer than `max_position_embeddings`."""
-    for name in ("rope_scaling", "rope_parameters"):
-        rope = model.get(name)
-        if isinstance(rope, Mapping) and rope.get("rope_type", rope.get("type", "default")) != "default":
-            return True
-    return False
-
-
-def _explain_import(error: BaseException) -> str:
-    if any(name in str(error) for name in TORCH_EXTRAS):
-        return (
-            "transformers cannot be imported because of torchvision, torchaudio or torchcodec; "
-            f"run: pip uninstall -y {' '.join(TORCH_EXTRAS)}."
-        )
-    return f"transformers cannot be imported ({type(error).__name__}: {first_line(error)}); run `make setup` again."

@@ -11,10 +11,11 @@ import itertools
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +24,14 @@ from llmbench.config import Config, Device, Startup
 from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.probe import GREEDY
-from llmbench.engine.vllm_choices import (
-    DEFAULT_BATCH,
-    cpu_kv_cache_bytes,
-    graph_sizes,
-    pick_device,
-)
+from llmbench.engine.vllm_choices import DEFAULT_BATCH, cpu_kv_cache_bytes, graph_sizes, pick_device
 from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
 from llmbench.engine.vllm_processes import close, family, kill, tell_of_death
-from llmbench.engine.vllm_sockets import VARIABLE, socket_folder
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.engine.vllm_state import State, scheduler_of, scheduler_state
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
-from llmbench.processes import blocked_sigint, followed
+from llmbench.processes import blocked_sigint, environment, followed
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.startup import Took
 from llmbench.tokenizers import HubTokenizer, Tokenizer
@@ -54,6 +49,8 @@ REFILL = 16
 """Share of the batch (one in so many) that is admitted together where only decoding has graphs: a step that also reads a prompt
 runs without them and takes about three times as long (eager against graphs in BENCHMARKS.md), so fewer such steps are worth
 a few idle places."""
+LONGEST_TEMPORARY = 107 - len("/llmbench-12345678/") - 36
+"""Bytes of a unix socket's path (unix(7)), less those of the folder that vLLM's sockets are in and of their names, UUIDs."""
 PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
 """What a worker's stopwatch tells (`Probe`)."""
 
@@ -83,7 +80,7 @@ class VllmEngine:
         self._numbers = itertools.count()
         self._llm: Any = None
         self._tokenizer: Any = None
-        self._environment: dict[str, str | None] = {}
+        self._surroundings: ExitStack | None = None  # environment and sockets, until the engine is closed
         self._load_parts: dict[str, float | None] = {}
         self._facts: dict[str, Any] = {}
         self._graph_sizes: list[int] | None = None
@@ -106,11 +103,7 @@ class VllmEngine:
         return parallel == 1 and not engine.multiprocess
 
     def prepare(self) -> None:
-        """Imports vLLM, while the kernel reads the weights.
-
-        Raises:
-            EngineError: vLLM cannot be imported.
-        """
+        """Imports vLLM, while the kernel reads the weights."""
         if self._checkpoint.local:
             ahead.read_weights(Path(self._checkpoint.name))
         self._set_environment()
@@ -147,8 +140,9 @@ class VllmEngine:
 
     def _set_environment(self) -> None:
         """What vLLM and torch read from the environment; what was there before comes back when the engine is closed."""
-        if self._environment:
+        if self._surroundings is not None:
             return
+        self._surroundings = ExitStack()
         config = self._config
         wanted = {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if config.engine.multiprocess else "0",
@@ -156,13 +150,13 @@ class VllmEngine:
             "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", config.log_level),
             "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
         }
-        sockets = socket_folder() if VARIABLE not in os.environ else None
-        if sockets is not None:
-            wanted[VARIABLE] = str(sockets)
+        if not self._in_process and "VLLM_RPC_BASE_PATH" not in os.environ:
+            short = len(os.fsencode(tempfile.gettempdir())) <= LONGEST_TEMPORARY
+            sockets = tempfile.TemporaryDirectory(prefix="llmbench-", dir=None if short else "/tmp")  # noqa: S108
+            wanted["VLLM_RPC_BASE_PATH"] = self._surroundings.enter_context(sockets)
         if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
             wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
-        self._environment = {name: os.environ.get(name) for name in wanted}
-        os.environ.update(wanted)
+        self._surroundings.enter_context(environment(wanted))
 
     def _default_limit(self) -> int:
         """VLLM's own bound on running requests, on this device."""
@@ -182,26 +176,25 @@ class VllmEngine:
         return min(wanted, bound) if isinstance(bound, int) and bound > 0 else wanted
 
     def load(self, workload: Workload, notice: Notice) -> None:
-        """Loads the model, without vLLM's own tokenizer: `begin` brings the one that the prompts were made with.
-
-        Raises:
-            EngineError: It cannot start; the message says what would help.
-            OutOfMemoryError: There is too little memory for it.
-        """
+        """Loads the model, without vLLM's own tokenizer: `begin` brings the one that the prompts were made with."""
         begun = time.monotonic()
         self._log_begins = log_position()
         gc.disable()
-        self._free_bytes = _free_gpu_bytes()
+        self._free_bytes = next(map(machine.free_bytes, machine.gpus()), None)
         self.capacity = self.wanted_batch(workload)
         self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.wanted_batch)
         self._startup, self._reason = self._plan.startup, self._plan.reason
         notice(self._plan.announcement())
         arguments = self._arguments(workload)
         self._only_greedy = workload.greedy and self._device is Device.cuda
-        if workload.greedy:
-            os.environ[GREEDY] = "1"  # the worker need not warm up what sampling would use
+        # the worker need not warm up what sampling would use
+        only_greedy = environment({GREEDY: "1"} if workload.greedy else {})
         try:
-            with followed(), blocked_sigint() if self._config.engine.multiprocess else nullcontext():
+            with (
+                only_greedy,
+                followed(),
+                blocked_sigint() if self._config.engine.multiprocess else nullcontext(),
+            ):
                 self._llm = self._vllm.LLM(**arguments)
             loaded = time.monotonic()
             tell_of_death(self._llm.llm_engine)
@@ -218,7 +211,6 @@ class VllmEngine:
             self._forget()
             raise told from None
         finally:
-            os.environ.pop(GREEDY, None)
             gc.enable()
         gc.freeze()  # what is there now stays: no collection looks at it again
         self._load_parts = self._parts(begun, loaded)
@@ -242,11 +234,7 @@ class VllmEngine:
         return warm and self.wanted_batch(workload) <= self.capacity
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
-        """Sets the batch size in place, empties the prefix cache and puts the counters at zero.
-
-        Raises:
-            EngineError: This vLLM takes no tokenizer after its start.
-        """
+        """Sets the batch size in place, empties the prefix cache and puts the counters at zero."""
         self._loads = int(loaded)
         if tokenizer is not self._tokenizer:
             self._use_tokenizer(tokenizer)
@@ -263,11 +251,7 @@ class VllmEngine:
         self._before = self._counters()
 
     def _empty_prefix_cache(self) -> None:
-        """Empties it; blocks of a run before may be given back only with the next step.
-
-        Raises:
-            EngineError: It cannot be emptied, so this run would find the answers of another half computed.
-        """
+        """Empties it; blocks of a run before may be given back only with the next step."""
         for _ in range(3):
             if self._llm.reset_prefix_cache():
                 return
@@ -363,12 +347,9 @@ class VllmEngine:
             except Exception:
                 log.debug("vLLM's distributed environment was not cleaned up", exc_info=True)
             _new_graph_pool()
-        for name, value in self._environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        self._environment = {}
+        if self._surroundings is not None:
+            self._surroundings.close()
+            self._surroundings = None
 
     @property
     def unfinished(self) -> int:
@@ -383,12 +364,7 @@ class VllmEngine:
             self._waiting.append(request)
 
     def step(self) -> list[Completion]:
-        """One step of vLLM's, after filling the places that are free.
-
-        Raises:
-            EngineDiedError: vLLM died.
-            OutOfMemoryError: Memory ran out.
-        """
+        """One step of vLLM's, after filling the places that are free."""
         refused = self._admit()
         if not self._running:
             return refused
@@ -559,11 +535,6 @@ def _new_graph_pool() -> None:
     kind = type(getattr(platforms, "current_platform", None))
     if getattr(kind, GRAPH_POOL, None) is not None:
         setattr(kind, GRAPH_POOL, None)
-
-
-def _free_gpu_bytes() -> int | None:
-    gpus = machine.gpus()
-    return machine.free_bytes(gpus[0]) if gpus else None
 
 
 def _attention(facts: dict[str, Any]) -> str | None:

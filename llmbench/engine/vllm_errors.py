@@ -14,16 +14,16 @@ TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
 """Packages whose ordinary builds cannot be imported beside the CPU build of torch, and then keep vLLM from importing."""
 
 
-def explain_import(error: BaseException) -> str:
-    """Why vLLM could not be imported."""
+def explain_import(error: BaseException, package: str = "vLLM") -> str:
+    """Why an engine's package could not be imported."""
     text = str(error)
     if any(name in text for name in TORCH_EXTRAS):
         return (
-            "vLLM cannot be imported because of torchvision, torchaudio or torchcodec; "
+            f"{package} cannot be imported because of torchvision, torchaudio or torchcodec; "
             f"run: pip uninstall -y {' '.join(TORCH_EXTRAS)}."
         )
     first = shortened(text.splitlines()[0]) if text else "no message"
-    return f"vLLM cannot be imported ({type(error).__name__}: {first}); run `make setup` again."
+    return f"{package} cannot be imported ({type(error).__name__}: {first}); run `make setup` again."
 
 
 def start_error(error: BaseException, config: Config) -> EngineError:
@@ -151,15 +151,9 @@ def _shortage(text: str, causes: Sequence[BaseException]) -> Shortage | None:
         return Shortage("context", fits=int(fits[1]))
     if not re.search(EXHAUSTED, text):
         return None
-    under_way = {name for cause in causes for name in _functions(cause)} | set(
-        re.findall(r", in (\w+)", text)
-    )
+    frames = [frame for cause in causes for frame, _ in traceback.walk_tb(cause.__traceback__)]
+    under_way = {frame.f_code.co_name for frame in frames} | set(re.findall(r", in (\w+)", text))
     return Shortage(next((cause for name, cause in PLACES if name in under_way), "warm_up"), spoiled=True)
-
-
-def _functions(error: BaseException) -> Iterator[str]:
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        yield frame.f_code.co_name
 
 
 def _less(config: Config) -> float:

@@ -65,13 +65,7 @@ def family(engine: Any) -> list[psutil.Process]:  # noqa: ANN401 - vLLM's LLMEng
 
 
 def close(shutdown: Callable[[], None], members: list[psutil.Process], limit_s: float = CLOSE_S) -> None:
-    """Shuts an engine down; what still runs after `limit_s` is killed.
-
-    Args:
-        shutdown: VLLM's own way.
-        members: The engine's processes (`family`).
-        limit_s: Seconds that it may take.
-    """
+    """Shuts an engine down; what still runs after `limit_s` is killed."""
     thread = threading.Thread(target=_quietly, args=(shutdown,), name="llmbench-engine-close", daemon=True)
     thread.start()
     thread.join(limit_s)

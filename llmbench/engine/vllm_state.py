@@ -29,11 +29,6 @@ def scheduler_state(engine: Any, before: Mapping[str, float], given: int) -> Sta
 
     In process its queues are counted at this moment. From another process there are the figures of its last step that gave tokens.
     Those of an earlier run's last step are not shown: while they count nothing though requests were given, they are unknown.
-
-    Args:
-        engine: vLLM's `LLMEngine`.
-        before: vLLM's counters when the run began.
-        given: Requests that were given to vLLM and have not come back.
     """
     metrics = _metrics()
     state: State = {name: metrics.get(metric) for metric, name in GAUGES.items()}

@@ -5,16 +5,15 @@ The journal stays the truth; everything here is made from it and can be made aga
 
 import errno
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
+from llmbench import files
 from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.config import EXPORTS, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import harness, tables
-from llmbench.files import write_new
-from llmbench.store import load_run, sealed_benchmarks
+from llmbench.store import load_run
 
 __all__ = ["export_run"]
 
@@ -41,38 +40,27 @@ def export_run(
     folder = Path(run)
     loaded, config = load_run(folder), read_config(folder) or {}
     told = {name for name in config.get("benchmarks") or () if benchmark_settings(config, name).get("sealed")}
-    sealed = sealed_benchmarks(folder) | told
+    sealed = loaded.sealed | told
     out = folder if to is None else Path(to)
     written: list[Path] = []
     for name in dict.fromkeys(formats):
         try:
             place = out / EXPORTS[name]
             if name == "lm_eval":
-                files = harness.files(loaded, config, sealed)
-                written += [_write(place / file, content) for file, content in files]
+                made = harness.files(loaded, config, sealed)
+                written += [_write(place / file, content.encode()) for file, content in made]
             else:
                 write = tables.parquet if name == "parquet" else tables.csv
-                rows = tables.rows(loaded.results, sealed)
-                written.append(_write(place, partial(write, rows)))
+                written.append(_write(place, write(tables.rows(loaded.results, sealed))))
         except OSError as error:
             raise RunError(f"{out} cannot take the export ({error.strerror or error}).") from error
     return written
 
 
-def _write(path: Path, content: str | Callable[[Path], None]) -> Path:
+def _write(path: Path, content: bytes) -> Path:
     """Writes a file as a whole: readers see the old one or the new one."""
     if path.parent.name == EXPORTS["lm_eval"] and path.parent.is_symlink():
         raise OSError(errno.ELOOP, f"{path.parent.name} is a link, which is not followed", str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        if isinstance(content, str):
-            write_new(part, [content.encode()])
-        else:
-            part.unlink(missing_ok=True)
-            part.touch(exist_ok=False)  # no link that stood there is followed
-            content(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.replace(path, [content])
     return path

@@ -6,18 +6,14 @@ Exit status: 0 written, 1 not, 130 interrupted.
 import sys
 from collections.abc import Sequence
 
-from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.config import EXPORTS
 from llmbench.export import export_run
-from llmbench.messages import printable
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _export(arguments))
-
-
-def _export(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.export",
         description="Writes a run's results for other programs; sealed questions stay sealed.",
@@ -32,8 +28,8 @@ def _export(arguments: Sequence[str] | None) -> None:
     chosen = parser.parse_args(arguments)
     formats = [name.strip() for name in chosen.format.split(",") if name.strip()]
     for path in export_run(chosen.run, formats, chosen.to):
-        sys.stdout.write(f"written to {printable(str(path))}\n")
+        say(f"written to {path}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -26,13 +26,7 @@ EXACT = "exact_match"
 
 
 def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]) -> list[tuple[str, str]]:
-    """The files' names and contents.
-
-    Args:
-        run: What is exported.
-        config: Its config.yaml.
-        sealed: Benchmarks of which no prompt, text or answer may be written.
-    """
+    """The files' names and contents."""
     names = list(run.summary.get("benchmarks") or dict.fromkeys(r.benchmark for r in run.results))
     date = _date(run)
     stamp = date.replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")

@@ -7,10 +7,10 @@ with an apostrophe itself: whoever takes one leading apostrophe away has the tex
 """
 
 import csv as csv_module
+import io
 import math
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -122,23 +122,25 @@ def _times(timings: Sequence[Timing]) -> dict[str, float | None]:
     }
 
 
-def parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Writes the rows as Parquet, every column with its type even where all of it is null."""
+def parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+    """The rows as Parquet, every column with its type even where all of it is null."""
     import pyarrow as pa
     from pyarrow import parquet as pq
 
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
-    with path.open("wb") as file:  # pyarrow itself takes no name that is not UTF-8
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file)
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file)
+    return file.getvalue()
 
 
-def csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Writes the rows as CSV in UTF-8 with a header, as RFC 4180 has it."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        # Python before 3.13 puts quotes around a carriage return only where lines end with one: else it would begin a row.
-        writer = csv_module.writer(file, lineterminator="\r\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
+def csv(rows: Sequence[dict[str, Any]]) -> bytes:
+    """The rows as CSV in UTF-8 with a header, as RFC 4180 has it."""
+    file = io.StringIO(newline="")
+    # Python before 3.13 puts quotes around a carriage return only where lines end with one: else it would begin a row.
+    writer = csv_module.writer(file, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
+    return file.getvalue().encode()
 
 
 def _cell(value: object) -> object:

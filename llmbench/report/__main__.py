@@ -7,19 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench.compare.commandline import Parser, guarded
+from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.errors import ConfigError
-from llmbench.messages import printable
 from llmbench.report import runs_below, write_many, write_one
 from llmbench.store import REPORT
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
-    return guarded(lambda: _report(arguments))
-
-
-def _report(arguments: Sequence[str] | None) -> None:
+@guarded
+def main(arguments: Sequence[str] | None) -> None:
+    """Runs the command line."""
     parser = Parser(
         prog="python -m llmbench.report",
         description="Writes report.html: of one run into its folder, of a sweep into the sweep's, of several runs into the "
@@ -47,8 +43,8 @@ def _report(arguments: Sequence[str] | None) -> None:
     else:
         default = folders[0] / REPORT if len(folders) == 1 else Path(REPORT)
         written = write_many(runs, chosen.to or default, show_sealed=chosen.show_sealed)
-    sys.stdout.write(printable(f"written to {written}") + "\n")
+    say(f"written to {written}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from llmbench.compare.comparison import BenchmarkComparison, RunComparison, compare_runs
 from llmbench.compare.page import statistics
 from llmbench.errors import RunError
+from llmbench.number_format import percent
 from llmbench.paired import Flip
 from llmbench.report.text import visible
 from llmbench.store import read_journal
@@ -69,7 +70,7 @@ def _settings(found: RunComparison) -> list[tuple[str, str, str]]:
 
 
 def _benchmark(found: BenchmarkComparison, first: str, second: str) -> dict[str, Any]:
-    scores = f"{100 * found.baseline.accuracy:.1f} % before, {100 * found.run.accuracy:.1f} % here, on {found.questions} questions"
+    scores = f"{percent(found.baseline.accuracy)} before, {percent(found.run.accuracy)} here, on {found.questions} questions"
     return {
         "title": visible(f"{found.benchmark}: {scores}"),
         "sentences": [visible(s) for s in (*found.notes, *statistics("this run", "the first", found))],

@@ -8,7 +8,7 @@ from typing import Any, Self
 from llmbench.cache.use import tokens_per_s
 from llmbench.compare.settings import flat, read_config
 from llmbench.report.text import short, visible
-from llmbench.report.words import at
+from llmbench.shapes import at
 from llmbench.store import Run, load_run
 
 LONG, LONGEST = 48, 100

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmbench.number_format import NONE, joules, memory, number, percent, seconds
 from llmbench.records import Result
 from llmbench.report import tradeoffs
 from llmbench.report.differences import compared
@@ -13,7 +14,6 @@ from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack_rows, row
 from llmbench.report.text import visible
-from llmbench.report.words import NONE, gib, joules, number, percent, seconds
 
 MOST_COMPARED = 12
 """Runs whose questions are compared with the first's; of more only table and plots are drawn."""
@@ -58,10 +58,6 @@ def shared(found: Sequence[tuple[str, str]], everywhere: int) -> list[str]:
     """Sentences of runs, each said once with the names of the runs it is true of; what is true of more runs comes first.
 
     Sentences that differ in percentages alone count as one, with the least and the most.
-
-    Args:
-        found: Names of runs, each with a sentence.
-        everywhere: How many runs there are.
     """
     alike: dict[str, dict[str, str]] = {}
     for name, sentence in found:
@@ -130,7 +126,7 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
     ]
     rows = []
     for entry, name in zip(entries, names, strict=True):
-        memory = entry.get("memory", "peak_gpu_bytes") or entry.get("memory", "peak_rss_bytes")
+        peak = entry.get("memory", "peak_gpu_bytes") or entry.get("memory", "peak_rss_bytes")
         cells = [_cell(name), _cell(str(entry.get("status")))]
         for benchmark in benchmarks:
             share = entry.get("benchmarks", benchmark, "accuracy")
@@ -143,7 +139,7 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
             (seconds(entry.get("time_s", "load")), entry.get("time_s", "load")),
             (seconds(entry.get("time_s", "generate")), entry.get("time_s", "generate")),
             (number(speed), speed),
-            (gib(memory), memory),
+            (memory(peak), peak),
             (joules(entry.get("gpu", "energy_j")), entry.get("gpu", "energy_j")),
         ):
             cells.append(_cell(text, value))
@@ -167,15 +163,14 @@ def _cell(text: str, value: float | None = None) -> dict[str, Any]:
 
 def _differing(entries: Sequence[Entry]) -> str:
     """A sentence about the settings that are not the same in all runs, and one where there are too many to compare."""
-    more = f" Of more than {MOST_COMPARED} runs none is compared with the first question by question."
-    return (_settings(entries) + more * (len(entries) > MOST_COMPARED)).strip()
-
-
-def _settings(entries: Sequence[Entry]) -> str:
-    names = differing(entries)
-    if names is None:
-        return ""
-    if not names:
-        return "All settings are the same."
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
-    return visible(f"Settings that differ: {', '.join(names[:20])}{more}.")
+    found, names = [], differing(entries)
+    if names:
+        more = f" and {len(names) - 20} more" if len(names) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
+        found.append(visible(f"Settings that differ: {', '.join(names[:20])}{more}."))
+    elif names is not None:
+        found.append("All settings are the same.")
+    if len(entries) > MOST_COMPARED:
+        found.append(
+            f"Of more than {MOST_COMPARED} runs none is compared with the first question by question."
+        )
+    return " ".join(found)

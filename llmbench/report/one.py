@@ -7,14 +7,15 @@ from typing import Any
 
 from llmbench.cache import use
 from llmbench.cache.use import tokens_per_s
+from llmbench.number_format import interval, joules, memory, number, percent, seconds
 from llmbench.records import Result
 from llmbench.report import answers, phases, time
 from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack
 from llmbench.report.text import visible
-from llmbench.report.words import at, gib, interval, joules, number, percent, seconds
 from llmbench.resume import sittings
+from llmbench.shapes import at
 from llmbench.telemetry.records import Sample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
@@ -24,17 +25,7 @@ WIDE = ("time", "phases", "timeline", "lengths")
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a report is made of.
-
-    Attributes:
-        name: The run's, for its title.
-        summary: As summary.json has it.
-        manifest: As manifest.json has it.
-        results: The journal's.
-        sealed: Benchmarks whose questions must not be shown.
-        trace: Telemetry, thinned.
-        config: As config.yaml has it, as far as it is known.
-    """
+    """What a report is made of."""
 
     name: str
     summary: Mapping[str, Any]
@@ -149,7 +140,7 @@ def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
     asked = number(found.get("n")) if found.get("n") == expected else f"{found.get('n')} of {expected}"
     facts = [
         ("results", asked),
-        ("bounds", f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %" if bounds else "-"),
+        ("bounds", interval(bounds)),
         ("no answer", percent(rates.get("no_answer"))),
         ("cut off", percent(rates.get("truncated"))),
         ("elicited", percent(rates.get("elicited"))),
@@ -169,7 +160,7 @@ def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": visible(name),
         "accuracy": percent(accuracy),
-        "interval": interval(ends),
+        "interval": f"95 % interval {interval(ends)}" if ends else "",
         "bounds": f"bounds {facts[1][1]}",
         "scale": scale,
         "facts": facts,
@@ -193,24 +184,16 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     start = f"start-up {engine['startup']}" if engine.get("startup") else ""
     made = [
         ("time to score", seconds(times.get("total")), "from the command to the summary"),
-        (
-            "loading",
-            seconds(times.get("load")),
-            start,
-        ),
+        ("loading", seconds(times.get("load")), start),
         (
             "generating",
             seconds(times.get("generate")),
             f"batch size {engine['batch_size']}" if engine.get("batch_size") else "",
         ),
-        (
-            "output tokens/s",
-            number(tokens_per_s(summary)),
-            "all benchmarks together",
-        ),
+        ("output tokens/s", number(tokens_per_s(summary)), "all benchmarks together"),
         (
             "peak memory",
-            gib(gpu if gpu is not None else at(summary, "memory", "peak_rss_bytes")),
+            memory(gpu if gpu is not None else at(summary, "memory", "peak_rss_bytes")),
             "of the GPU" if gpu is not None else "of the process",
         ),
     ]
@@ -257,7 +240,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         ("GPU", gpus),
         (
             "machine",
-            f"{machine.get('platform')}, {machine.get('cpu_count')} cores, {gib(machine.get('memory_bytes'))}",
+            f"{machine.get('platform')}, {machine.get('cpu_count')} cores, {memory(machine.get('memory_bytes'))}",
         ),
         ("versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
         ("git commit", str(manifest.get("git_commit") or "-")),

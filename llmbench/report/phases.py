@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmbench.number_format import percent, seconds
 from llmbench.records import Result, Timing
-from llmbench.report import words
 from llmbench.report.plots import axis, colour, figure
 from llmbench.summary import Phases
 
@@ -53,14 +53,14 @@ def over_time(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str
             "mode": "lines",
             "stackgroup": "requests",
             "line": {"shape": "hv", "width": 0.5, "color": colour(place)},
-            "name": f"{title} {100 * getattr(spent, name) / whole:.1f} %",
+            "name": f"{title} {percent(getattr(spent, name) / whole)}",
             "x": found["t"],
             "y": found[name],
         }
         for place, (name, title) in enumerate(NAMES.items())
     ]
     note = (
-        f"Shares are of the {words.seconds(whole)} that all requests together spent in the engine. Requests that llmbench held back "
+        f"Shares are of the {seconds(whole)} that all requests together spent in the engine. Requests that llmbench held back "
         "until a place of the batch was free are not among them."
     )
     layout = {

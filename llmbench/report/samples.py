@@ -20,13 +20,7 @@ SHORT = 2_000
 
 
 def pack(results: Sequence[Result], sealed: Collection[str], budget: int = BUDGET) -> tuple[str, int]:
-    """The rows as JSON, deflated, in base64; and the characters that each text was cut to.
-
-    Args:
-        results: Of the run.
-        sealed: Benchmarks of which only ids, outcomes and times may be shown.
-        budget: Characters that the whole may take.
-    """
+    """The rows as JSON, deflated, in base64; and the characters that each text was cut to."""
     for limit in LIMITS:
         packed = _packed([row(result, limit, sealed=result.benchmark in sealed) for result in results])
         if len(packed) <= budget:
@@ -49,14 +43,7 @@ def _packed(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def row(result: Result, limit: int, *, sealed: bool = False, run: str | None = None) -> dict[str, Any]:
-    """One result, with short names: there are thousands of them.
-
-    Args:
-        result: The journal's.
-        limit: Characters of prompt and text.
-        sealed: Leave out everything that could tell the question.
-        run: The run's name, where a page has several.
-    """
+    """One result, with short names: there are thousands of them."""
     first = result.completions[0] if result.completions else None
     timings = use.timings(result)
     found: dict[str, Any] = {

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from llmbench.number_format import GIB, percent, seconds
 from llmbench.records import Result, Timing
-from llmbench.report import phases, words
+from llmbench.report import phases
 from llmbench.report.plots import axis, colour, figure, scaled
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import Sample
 
 POINTS = 1500
 """Points of a line in a timeline at most."""
-GIB = 2**30
 GAP = 0.05
 """Between the rows of the timeline, as a share of its height."""
 PARTS = {
@@ -82,11 +82,11 @@ def where_time_went(summary: Mapping[str, Any], results: Sequence[Result]) -> di
         {
             "type": "bar",
             "orientation": "h",
-            "name": f"{PARTS[name]} {words.seconds(taken)}",
+            "name": f"{PARTS[name]} {seconds(taken)}",
             "x": [taken],
             "y": [""],
             "marker": {"color": colour(order.index(name))},
-            "hovertemplate": f"{PARTS[name]}: {words.seconds(taken)}, {100 * taken / total:.1f} %<extra></extra>",
+            "hovertemplate": f"{PARTS[name]}: {seconds(taken)}, {percent(taken / total)}<extra></extra>",
         }
         for name, taken in found.items()
     ]

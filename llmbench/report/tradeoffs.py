@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from llmbench.number_format import GIB, number, percent, seconds
 from llmbench.report.entries import Entry, benchmarks_of, differing, unlike
 from llmbench.report.plots import GREY, axis, colour, figure, scaled
 from llmbench.report.text import label, short, visible
-from llmbench.report.words import GIB, percent, seconds
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -115,14 +115,7 @@ Box = tuple[float, float, float, float]
 def beside(
     points: Sequence[tuple[float, float]], texts: Sequence[str], first: Sequence[int], widest: float
 ) -> list[str | None]:
-    """Where the label of each point stands, in plotly's words, so that none covers another or a point; None where it would.
-
-    Args:
-        points: Seconds and percent.
-        texts: The labels.
-        first: Places of the points whose labels matter most.
-        widest: Seconds that the axis shows.
-    """
+    """Where the label of each point stands, in plotly's words, so that none covers another or a point; None where it would."""
     pixels = [(x / widest * PLOT[0], y / (100 + 2 * BELOW) * PLOT[1]) for x, y in points]
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in pixels]
     found: list[str | None] = [None] * len(points)
@@ -170,7 +163,7 @@ def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
         "y": [round(speed, 2) for _, _, speed, _ in points],
         "text": [str(size or "") for size, *_ in points],
         "hovertext": [
-            label(f"{name}: {speed:.4g} tokens/s, latency {seconds(latency)}", 120)
+            label(f"{name}: {number(speed)} tokens/s, latency {seconds(latency)}", 120)
             for _, latency, speed, name in points
         ],
         "hoverinfo": "text",
@@ -202,9 +195,8 @@ def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
         ]
         if size is not None and speed is not None and latency is not None
     )
-    if (
-        not 1 < len({size for size, *_ in points}) == len(points)
-    ):  # more was asked for than there were requests
+    # more was asked for than there were requests
+    if not 1 < len({size for size, *_ in points}) == len(points):
         return None
     sizes = [str(size) for size, *_ in points]
     traces = [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench import prompts, redaction
-from llmbench.compare.settings import Setting, differing, flat, read_config
+from llmbench.compare.settings import Setting, differing, read_config
 from llmbench.config import Config, as_yaml_data
 from llmbench.errors import ConfigError
 from llmbench.questions import Questions
@@ -25,8 +25,6 @@ MAY_CHANGE = re.compile(
 )
 """How fast and where, but not what: prompts are compared one by one (`check_questions`), and of columns what was taken from them."""
 SHOWN = 3
-NEUTRAL: tuple[Any, ...] = (None, [], {}, False, 0, 0.0)
-"""Values at which a setting that an older llmbench did not have changes nothing."""
 
 
 def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) -> None:
@@ -53,13 +51,10 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
             f"benchmark={','.join(chosen)} is refused: the run in {folder} asks {', '.join(had)}; start a new run for others."
         )
     _apply_old_limit(before)
-    known = dict(flat(before))
     changed = [
         setting
         for setting in differing(before, now)
-        if not MAY_CHANGE.fullmatch(setting.name)
-        and setting.name not in lowered
-        and not (setting.name not in known and setting.run in NEUTRAL)
+        if not MAY_CHANGE.fullmatch(setting.name) and setting.name not in lowered
     ]
     if changed:
         raise ConfigError(_refusal(folder, changed))
@@ -129,12 +124,7 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What is different about the machine and the programs, a sentence each; results of both are kept, but the reader is told.
-
-    Args:
-        before: The manifest of the sitting before.
-        now: This one's.
-    """
+    """What is different about the machine and the programs, a sentence each; results of both are kept, but the reader is told."""
     had, have = before.get("versions") or {}, now.get("versions") or {}
     names = [
         name

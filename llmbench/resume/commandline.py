@@ -78,9 +78,6 @@ def _names_its_place(argument: str, folder: Path) -> bool:
 
     A name that Hydra has yet to fill in, as in `runs/${now:%H-%M}`, counts as the same: it stands in the command of a sweep
     that goes on in a new process.
-
-    Raises:
-        ConfigError: It names another folder.
     """
     if not _is_setting(argument) or _key(argument) not in PLACES:
         return False
@@ -93,11 +90,7 @@ def _names_its_place(argument: str, folder: Path) -> bool:
 
 
 def _refuse_beside_a_sweep(folder: Path, told: Sequence[str], typed: Sequence[str]) -> None:
-    """Refuses settings beside a sweep: its jobs are known by theirs, so that others would be other jobs.
-
-    Raises:
-        ConfigError: There is one that is not a secret of before.
-    """
+    """Refuses settings beside a sweep: its jobs are known by theirs, so that others would be other jobs."""
     hidden = {_key(a) for a in told if HIDDEN in a} | {"runs_dir"}
     other = next((a for a in typed if _is_setting(a) and _key(a) not in hidden), None)
     if other is not None:
@@ -181,9 +174,8 @@ def quoted(value: str) -> str:
     """A value that Hydra takes as it stands; outside of quotes its grammar knows no letters but those of ASCII."""
     if re.fullmatch(r"[\w/.-]+", value, re.ASCII):
         return value
-    escaped = re.sub(
-        r"(\\*)'", r"\1\1\\'", value
-    )  # backslashes count only before a quote, the closing one too
+    # backslashes count only before a quote, the closing one too
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
     return f"'{escaped}'"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmbench import shapes
+from llmbench.number_format import listed, seconds
 from llmbench.store import JOURNAL, TRACE
 
 KILLED = "killed"
@@ -52,14 +53,7 @@ def read_all(kind: type[T], rows: object) -> list[T]:
 
 
 def begin(before: Sequence[Sitting], folder: Path, results: int, began: float) -> list[Sitting]:
-    """The sittings with a new one; one that was killed gets its end from the last thing it wrote.
-
-    Args:
-        before: Those that ended.
-        folder: The run's.
-        results: In the journal by now.
-        began: When the new one began, in seconds since the epoch.
-    """
+    """The sittings with a new one; one that was killed gets its end from the last thing it wrote."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
         counted = sum(sitting.results for sitting in ended[:-1])
@@ -98,5 +92,5 @@ def as_rows(sittings: Sequence[Sitting]) -> list[dict[str, Any]]:
 
 def sentence(sittings: Sequence[Sitting]) -> str:
     """How many there were and how long each took."""
-    spans = ["unknown time" if s.time_s is None else f"{s.time_s:.3g} s" for s in sittings]
-    return f"{len(sittings)} sittings of {', '.join(spans[:-1])} and {spans[-1]}"
+    spans = ["unknown time" if s.time_s is None else seconds(s.time_s) for s in sittings]
+    return f"{len(sittings)} sittings of {listed(spans)}"

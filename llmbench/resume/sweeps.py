@@ -11,16 +11,7 @@ from llmbench.store import JOURNAL, SUMMARY, TRACE
 
 @dataclass(frozen=True, slots=True)
 class SweepSitting:
-    """One call of the program that worked on a sweep.
-
-    Attributes:
-        started: Local time, ISO 8601.
-        began: The same as seconds since the epoch.
-        status: As the sweep's; `killed` where it ended without a word.
-        loads: Engines loaded.
-        time_s: Seconds from the start of the process to its end, or to what was written last while it runs; of a killed one to
-            its last sign of life.
-    """
+    """One call of the program that worked on a sweep, as `Sitting`; while it runs, `time_s` goes to what was written last."""
 
     started: str
     began: float
@@ -39,13 +30,7 @@ def read(written: Mapping[str, Any]) -> list[SweepSitting]:
 
 
 def begin(before: Sequence[SweepSitting], folder: Path, began: float) -> list[SweepSitting]:
-    """The sittings with a new one; one that was killed gets its end from the last thing that it or a job of it wrote.
-
-    Args:
-        before: Those that ended.
-        folder: The sweep's.
-        began: When the new one began, in seconds since the epoch.
-    """
+    """The sittings with a new one; one that was killed gets its end from the last thing that it or a job of it wrote."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
         signs = [folder / SUMMARY, *folder.rglob(JOURNAL), *folder.rglob(TRACE)]

@@ -1,79 +1,25 @@
-"""Which checkpoint gave a run's results, so that those of another one are never put beside them.
+"""Which checkpoint gave a run's results (`llmbench.fingerprint`), so that those of another one are never put beside them."""
 
-Of a checkpoint from the hub it is the commit. Of a local folder it is the content of the files that decide an answer: small ones
-as a whole, of large ones the length, the header, blocks all over it and, where the header tells them apart, the middle of every tensor.
-That reads a few MiB of a file of 5 GB, and a folder that was moved or copied is still the same; `times` then tells which files are not
-known to be the same to the last byte.
-"""
-
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from llmbench.cache.fingerprint import COMMIT, WEIGHTS, add_blocks, header_bytes, spread
+from llmbench import fingerprint
 from llmbench.errors import ConfigError
-from llmbench.models import HEADER_BYTES, Checkpoint
-
-DECIDE = (*WEIGHTS, ".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
-"""Endings of the files that engines and tokenizers read; a README may change."""
-LARGEST_WHOLE = 64 << 20
-BLOCKS, BLOCK = 256, 4 << 10
+from llmbench.models import Checkpoint
 
 
 def row(checkpoint: Checkpoint, since: float | None = None) -> dict[str, Any]:
-    """A checkpoint as the manifest has it, a local one with its `content` and `times`.
-
-    Args:
-        checkpoint: Where it is.
-        since: When its loading began, in seconds of the epoch: of files that changed later nobody knows what was loaded, so
-            both are None; they are too where a file cannot be read.
-    """
+    """A checkpoint as the manifest has it, a local one with its `content` and `times`; both None where it has no fingerprint."""
     told = asdict(checkpoint)
     if not checkpoint.local:
         return told
-    content, times = hashlib.sha256(), hashlib.sha256()
     try:
-        found = [f for f in Path(checkpoint.name).iterdir() if f.suffix in DECIDE and f.is_file()]
-        for file in sorted(found):
-            status = file.stat()
-            if since is not None and max(status.st_mtime, status.st_ctime) > since:
-                return told | {"content": None, "times": None}
-            content.update(f"{file.name}\0{status.st_size}\0".encode("utf-8", "surrogateescape"))
-            if status.st_size <= LARGEST_WHOLE:
-                content.update(hashlib.sha256(file.read_bytes()).digest())
-            else:
-                times.update(f"{status.st_mtime_ns}\0".encode())
-                _add_blocks(file, status.st_size, content)
+        content, times = fingerprint.of_path(Path(checkpoint.name), since)
     except OSError:
         return told | {"content": None, "times": None}
-    return told | {"content": content.hexdigest(), "times": times.hexdigest()}
-
-
-def _add_blocks(file: Path, size: int, digest: "hashlib._Hash") -> None:
-    places = spread(size, BLOCKS, BLOCK)
-    with file.open("rb") as opened:
-        if file.suffix == ".safetensors":
-            head = opened.read(8)
-            header = opened.read(header_bytes(head, HEADER_BYTES))
-            digest.update(head + header)
-            places += [min(place, size - BLOCK) for place in _middles(header)]
-        add_blocks(opened, places, BLOCK, digest)
-
-
-def _middles(header: bytes) -> list[int]:
-    """Where the middle of each tensor begins, in bytes from the file's beginning; none where the header cannot be read."""
-    try:
-        ranges = [
-            entry["data_offsets"] for name, entry in orjson.loads(header).items() if name != "__metadata__"
-        ]
-        middles = [8 + len(header) + (int(begin) + int(end) - BLOCK) // 2 for begin, end in ranges]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return []
-    return [max(0, middle) for middle in middles]
+    return told | {"content": content, "times": times}
 
 
 def known(before: Mapping[str, Any]) -> bool:
@@ -82,18 +28,13 @@ def known(before: Mapping[str, Any]) -> bool:
 
 
 def commit(told: Mapping[str, Any]) -> str | None:
-    """The commit of a checkpoint from the hub; None where it is not known, or of a local one."""
-    name = Path(str(told.get("folder") or "")).name
-    return name if not told.get("local") and COMMIT.fullmatch(name) else None
+    """The commit of a manifest's checkpoint from the hub; None where it is not known, or of a local one."""
+    local, folder = bool(told.get("local")), str(told.get("folder") or "")
+    return fingerprint.commit(Checkpoint("", None, local=local, folder=folder))
 
 
 def compare(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> str | None:
     """What is to be said of two checkpoints that are to give one run's results; None where they are the same.
-
-    Args:
-        before: The manifest's, of the results so far.
-        now: This sitting's, as `row` made it.
-        folder: The run's.
 
     Raises:
         ConfigError: They are not the same.
@@ -111,7 +52,7 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> 
         )
     if known(before) and before.get("times") != now.get("times"):
         return (
-            f"The weight files of {now['name']} were written anew since the results so far; header, size, {BLOCKS} blocks "
+            f"The weight files of {now['name']} were written anew since the results so far; header, size, {fingerprint.BLOCKS} blocks "
             "of each and the middle of every tensor are the same."
         )
     return None

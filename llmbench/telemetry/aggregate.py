@@ -33,7 +33,6 @@ class Aggregate:
     """Takes samples in the order of time."""
 
     def __init__(self) -> None:
-        """Nothing counted yet."""
         self._samples = 0
         self._duration_s = self._last_t = 0.0
         self._first_j: float | None = None
@@ -48,9 +47,8 @@ class Aggregate:
         if not self._samples:
             self._first_j = energy
         else:
-            self._duration_s += max(
-                0.0, sample.t - self._last_t
-            )  # the clock begins anew with each job of a process
+            # the clock begins anew with each job of a process
+            self._duration_s += max(0.0, sample.t - self._last_t)
         self._samples += 1
         self._last_t, self._last_j = sample.t, energy
         self._rss.add(sample.rss_bytes)

@@ -24,7 +24,6 @@ class HostReader:
     """Reads this process at every look; its children and the main memory only when told to look around."""
 
     def __init__(self) -> None:
-        """CPU time counts from here on."""
         self._process = psutil.Process()
         self._cpu_at, self._cpu_s = time.monotonic(), time.process_time()
         self._cpu_share: float | None = None

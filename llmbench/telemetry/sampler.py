@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from llmbench import clock
@@ -55,15 +54,11 @@ class Sampler:
         self._cost_s = 0.0
 
     def __enter__(self) -> Self:
-        """Starts the thread."""
         self._begun = time.monotonic()
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends the thread and completes the trace."""
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._ended = time.monotonic()
@@ -110,7 +105,7 @@ class Sampler:
         """Writes the trace, a JSON object a line: the samples so far, and from now on each within a second.
 
         Raises:
-            RunError: The file cannot be written now. Then, as after later trouble, the samples are left out that it does not take.
+            RunError: The file cannot be written.
         """
         with self._lock:
             self._trace.write(path)

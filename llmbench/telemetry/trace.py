@@ -23,7 +23,6 @@ class Thinned:
     """The samples of a run of any length, at most `keep` of them, at even distances."""
 
     def __init__(self, keep: int = KEEP) -> None:
-        """Empty."""
         self._keep, self._stride, self._seen = keep, 1, 0
         self.samples: list[Sample] = []
 
@@ -41,11 +40,9 @@ class Trace:
     """Keeps samples thinly, and writes all of them to a file once there is one."""
 
     def __init__(self) -> None:
-        """No file yet."""
         self._thinned = Thinned()
         self._path: Path | None = None
         self._pending: list[bytes] = []
-        self._refused = False  # the file took nothing the last time
 
     def add(self, sample: Sample) -> None:
         """Takes a sample, for the file too."""
@@ -61,39 +58,33 @@ class Trace:
         """Begins a file, or goes on with it, with the samples kept so far; the same file again is brought up to date.
 
         Raises:
-            RunError: It cannot be written now; later samples are tried all the same.
+            RunError: It cannot be written.
         """
         if path != self._path:
             self.flush()
-            self._path, self._refused = path, True  # whoever wrote it last may have torn its last line
             self._pending = [_line(sample) for sample in self._thinned.samples]
         try:
             self._append(path)
         except OSError as error:
             raise RunError(f"{path} cannot be written ({error.strerror}).") from error
+        self._path = path
 
     def flush(self) -> None:
-        """Hands what is pending to the file system. What the file does not take is lost, and the next samples are tried again."""
+        """Hands what is pending to the file system; where the file takes nothing, nothing more is written to it."""
         if self._path is None or not self._pending:
             return
-        refused = self._refused
         try:
             self._append(self._path)
         except OSError as error:
-            if not refused:
-                log.warning(
-                    "%s cannot be written (%s); samples are left out until it can.", self._path, error
-                )
-        else:
-            if refused:
-                log.info("%s is written again", self._path)
+            log.warning("%s cannot be written (%s); it ends here.", self._path, error)
+            self._path = None
 
     def _append(self, path: Path) -> None:
         lines, self._pending = b"".join(self._pending), []
-        refused, self._refused = self._refused, True
-        with os.fdopen(files.opened_to_add(path), "a+b") as file:
-            file.write(b"\n" + lines if refused and files.torn(file.fileno()) else lines)
-        self._refused = False
+        with os.fdopen(
+            files.opened_to_add(path), "a+b"
+        ) as file:  # whoever wrote it last may have torn its last line
+            file.write(b"\n" + lines if files.torn(file.fileno()) else lines)
 
 
 def _line(sample: Sample) -> bytes:

@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from llmbench import files, machine
 from llmbench.errors import RunError
+from llmbench.number_format import GIB, memory, percent
 from llmbench.telemetry.aggregate import Aggregate
 from llmbench.telemetry.records import GpuSample, Sample, Spread, Totals
 from llmbench.telemetry.sampler import Sampler
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 LINE_S = 1.0
 """Seconds between two lines of the log; peaks and means are of all samples."""
-GIB = 1 << 30
 
 
 class MemoryTracker:
@@ -59,14 +58,10 @@ class MemoryTracker:
         self._writable = True
 
     def __enter__(self) -> Self:
-        """Starts tracking."""
         self.start_tracking()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stops tracking."""
+    def __exit__(self, *_: object) -> None:
         self.stop_tracking()
 
     def start_tracking(self) -> None:
@@ -111,7 +106,7 @@ class MemoryTracker:
         self._sampler.sample()
         self._sampler.unlisten(self._note)
         if self._own is not None:
-            self._own.__exit__(None, None, None)
+            self._own.__exit__()
         self._sampler = self._own = None
         self._try_append("\n".join(f"# {line}" for line in self._summary()))
 
@@ -146,7 +141,7 @@ class MemoryTracker:
             self._writable = False
 
     def _append(self, text: str) -> None:
-        opener = _no_link if self._of_run else None
+        opener = (lambda path, _: files.opened_to_add(Path(path))) if self._of_run else None
         with open(self.path, "a", encoding="utf-8", opener=opener) as file:
             file.write(text + "\n")
 
@@ -168,10 +163,6 @@ class MemoryTracker:
         return [*lines, f"  log                     {self.path}"]
 
 
-def _no_link(path: str, _: int) -> int:
-    return files.opened_to_add(Path(path))
-
-
 def _gpu_summary(totals: Totals) -> list[str]:
     busy, power, energy = totals.utilization, totals.power_w, totals.energy_j
     lines = [
@@ -181,7 +172,9 @@ def _gpu_summary(totals: Totals) -> list[str]:
         f"  GPU energy              {_UNKNOWN if energy is None else f'{energy:,.0f} J ({energy / 3600:,.2f} Wh)'}",
     ]
     if totals.throttled:
-        reasons = ", ".join(f"{name} {share:.0%} of the time" for name, share in totals.throttled.items())
+        reasons = ", ".join(
+            f"{name} {percent(share, 0)} of the time" for name, share in totals.throttled.items()
+        )
         lines.append(f"  GPU held back           {reasons}")
     return lines
 
@@ -198,7 +191,7 @@ def _both(spread: Spread, factor: float, unit: str) -> str:
 def _gib(spread: Spread) -> str:
     if spread.mean is None or spread.peak is None:
         return _UNKNOWN
-    return f"peak {spread.peak / GIB:.2f} GiB, mean {spread.mean / GIB:.2f} GiB"
+    return f"peak {memory(spread.peak)}, mean {memory(spread.mean)}"
 
 
 def _line(sample: Sample, since_s: float) -> str:
@@ -224,9 +217,7 @@ def _amount(value: int | None) -> str:
 def _describe(gpus: tuple[machine.Gpu, ...]) -> str:
     if not gpus:
         return "no GPU is visible, so only main memory is tracked"
-    return ", ".join(
-        f"GPU{n} is {gpu.name} with {gpu.total_bytes / GIB:.1f} GiB" for n, gpu in enumerate(gpus)
-    )
+    return ", ".join(f"GPU{n} is {gpu.name} with {memory(gpu.total_bytes)}" for n, gpu in enumerate(gpus))
 
 
 def _now() -> str:

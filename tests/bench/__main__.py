@@ -21,6 +21,7 @@ from typing import Any
 
 from llmbench.asking import Asking, Stop
 from llmbench.benchmarks import arithmetic
+from llmbench.cache.engine import CachedEngine
 from llmbench.cli import compose
 from llmbench.config import Config
 from llmbench.engine.base import Workload, find_checkpoint, load_tokenizer
@@ -37,6 +38,7 @@ from llmbench.store import Store
 from llmbench.telemetry.sampler import Sampler
 from llmbench.terminal import Terminal
 from llmbench.tokenizers import Tokenizer
+from llmbench.watch import Watch
 
 NAME = "arithmetic"
 
@@ -102,8 +104,9 @@ class Bench:
         ):
             sampler.begin()
             begun = time.monotonic()
+            engine = CachedEngine(self.engine, Watch(), print)
             asking = Asking(
-                self.config, questions, self.tokenizer, self.engine, grader, store, progress, Stop(), []
+                self.config, questions, self.tokenizer, engine, grader, store, progress, Stop(), []
             )
             asking.run()
             seconds = time.monotonic() - begun

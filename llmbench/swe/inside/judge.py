@@ -34,9 +34,8 @@ def judge(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         (None: no tests were run), and `why`.
     """
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(
-            4, 0, 0, 0, 0
-        )  # PR_SET_DUMPABLE: the tests' process cannot read or trace this one
+        # PR_SET_DUMPABLE: the tests' process cannot read or trace this one
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
     patch = folder / "model.patch"
     patch.write_bytes(job["patch"].encode("utf-8", "replace"))
     try:

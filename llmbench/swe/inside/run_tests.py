@@ -17,7 +17,6 @@ class Reporter:
     """A pytest plugin that writes a line for every test and each of its bad phases."""
 
     def __init__(self, stream: TextIO, mark: str) -> None:
-        """Takes where to write, and what marks the lines as its own."""
         self.stream, self.mark = stream, mark
 
     def say(self, outcome: str, name: str) -> None:
@@ -27,9 +26,8 @@ class Reporter:
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own report
         """What pytest calls with each phase of a test."""
-        expected = (
-            hasattr(report, "wasxfail") and report.outcome == "skipped"
-        )  # an expected failure counts as passing
+        # an expected failure counts as passing
+        expected = hasattr(report, "wasxfail") and report.outcome == "skipped"
         if report.outcome == "failed" or report.when == "call":
             self.say("passed" if expected else report.outcome, report.nodeid)
 

@@ -1,0 +1,82 @@
+"""Which weights a checkpoint holds, without reading all of them.
+
+Of a checkpoint from the hub it is the commit that the revision resolved to. Of a local folder it is the content of the files that decide an
+answer: small ones as a whole, of large ones the length, the header, blocks all over it and, where the header tells them apart, the middle
+of every tensor. That reads a few MiB of a file of 5 GB, and a folder that was moved or copied is still the same. When large files were
+changed last stands apart: a file that has the same content so far, but another time, is not known to be the same to the last byte.
+"""
+
+import errno
+import hashlib
+import re
+import struct
+from pathlib import Path
+
+import orjson
+
+from llmbench.models import HEADER_BYTES, Checkpoint
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+DECIDE = (
+    ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json", ".model", ".txt", ".jinja", ".tiktoken", ".py",
+)  # fmt: skip
+"""Endings of the files that engines and tokenizers read; a README may change."""
+LARGEST_WHOLE = 64 << 20
+"""Bytes up to which a file is hashed as a whole; the largest tokenizers have half of that."""
+BLOCKS, BLOCK = 256, 4 << 10
+
+
+def commit(checkpoint: Checkpoint) -> str | None:
+    """The commit of a checkpoint from the hub; None where it is not known, or of a local one."""
+    name = Path(checkpoint.folder or "").name
+    return name if not checkpoint.local and COMMIT.fullmatch(name) else None
+
+
+def of_path(path: Path, since: float | None = None) -> tuple[str, str]:
+    """The fingerprint of a folder, or of a single file: of the content, and of the times of its large files.
+
+    Args:
+        path: The folder or file.
+        since: When loading it began, in seconds of the epoch: of what changed later nobody knows what was loaded.
+
+    Raises:
+        OSError: A file cannot be read, or changed after `since`; `strerror` says which.
+    """
+    content, times = hashlib.sha256(), hashlib.sha256()
+    files = [path] if path.is_file() else [f for f in path.iterdir() if f.suffix in DECIDE and f.is_file()]
+    for file in sorted(files):
+        status = file.stat()
+        if since is not None and max(status.st_mtime, status.st_ctime) > since:
+            raise OSError(errno.ESTALE, "it changed after it was loaded", str(file))
+        content.update(f"{file.name}\0{status.st_size}\0".encode("utf-8", "surrogateescape"))
+        if status.st_size <= LARGEST_WHOLE:
+            content.update(hashlib.sha256(file.read_bytes()).digest())
+        else:
+            times.update(f"{status.st_mtime_ns}\0".encode())
+            _add_blocks(file, status.st_size, content)
+    return content.hexdigest(), times.hexdigest()
+
+
+def _add_blocks(file: Path, size: int, digest: "hashlib._Hash") -> None:
+    places = [(size - BLOCK) * number // (BLOCKS - 1) for number in range(BLOCKS)]
+    with file.open("rb") as opened:
+        if file.suffix == ".safetensors":
+            head = opened.read(8)
+            header = opened.read(min(int(struct.unpack("<Q", head)[0]), HEADER_BYTES))
+            digest.update(head + header)
+            places += [min(place, size - BLOCK) for place in _middles(header)]
+        for place in places:
+            opened.seek(place)
+            digest.update(opened.read(BLOCK))
+
+
+def _middles(header: bytes) -> list[int]:
+    """Where the middle of each tensor begins, in bytes from the file's beginning; none where the header cannot be read."""
+    try:
+        ranges = [
+            entry["data_offsets"] for name, entry in orjson.loads(header).items() if name != "__metadata__"
+        ]
+        middles = [8 + len(header) + (int(begin) + int(end) - BLOCK) // 2 for begin, end in ranges]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return []
+    return [max(0, middle) for middle in middles]
