@@ -11,8 +11,6 @@ r"""The whole value that a box is part of: `10 \cdot \boxed{42} = 420` is 420, `
 Behind "so", "that is" or "which" a box concludes: what stands before it is no part of the answer.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 has not stated a value yet ("The remainder when $N$ is divided by $100$ is $42$.") nothing is left out.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 _MAX_LENGTH = 1_500

@@ -4,14 +4,13 @@ The last sentence that is no courtesy, question or check counts, less what only 
 and the result of an equation go first. Where the sentence gives several values, a bound or a part of a value, there is no answer.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Sequence
 
 from llmbench.answers.closing import CLOSERS, TAIL, affirmed, without_aside
 from llmbench.answers.main_value import is_unclear, main_part, of_asked_unit
-from llmbench.answers.quantities import NUMBER, PREPOSITION, is_listed
+from llmbench.answers.quantities import PREPOSITION, is_listed
+from llmbench.answers.spoken import NUMBER
 from llmbench.answers.text import sentences
 from llmbench.answers.written import (
     ARITHMETIC,

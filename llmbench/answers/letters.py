@@ -1,7 +1,5 @@
 """Reading letters and choices' own texts at a given place; `choices.py` says where to look."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 import unicodedata
 from dataclasses import dataclass

@@ -4,16 +4,14 @@ r"""Whether a number in words stands for itself, or is a part of a larger value:
 `is_part` says of any other number whether what stands around it makes another value of it, a bound or a list.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 import unicodedata
 from fractions import Fraction
 
-from llmbench.answers.spoken import changes_before, changes_behind
+from llmbench.answers.spoken import NUMBER, changes_before, changes_behind
 from llmbench.equivalence.rational import rational
 from llmbench.equivalence.units import is_unit_symbol
-from llmbench.equivalence.words import qualifiers
+from llmbench.equivalence.words import NUMERALS, PARTS, qualifiers
 
 # Kind of unit: the spellings of its units in the singular, and their sizes.
 _KINDS: dict[str, dict[str, int]] = {
@@ -35,7 +33,6 @@ for _kind, _units in _KINDS.items():
         for _spelling in _spellings.split():
             _SIZES.setdefault(_spelling, {})[_kind] = _size
 _UNIT = rf"(?:{'|'.join(sorted(_SIZES, key=len, reverse=True))})(?:e?s)?(?![A-Za-z])"
-NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _PAIR = re.compile(
     rf"(?P<sign>\$ ?)?(?<![\w.,/])(?P<number>\d+/\d+|{NUMBER})(?!\d)(?:[ -]?(?P<unit>{_UNIT})|(?P<noun> (?!(?:and|that|which)\b)[A-Za-z]{{3,20}}(?: left)?))?"
     rf"(?P<joint> ?,?(?: (?:and|or|i\.e\.,?|that is,?|which is|which equals))? ?)"
@@ -48,8 +45,6 @@ _FRACTION = re.compile(
     r"(?<![\d.,/])(\d+)\s+and\s+(?:(?P<count>a|an|one|two|three)\s+(?P<part>half|thirds?|quarters?|fourths?)|(?P<plain>\d/\d+))\b",
     re.IGNORECASE,
 )
-_COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3}
-_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4}
 _SCIENTIFIC = re.compile(r"(?<![\w.,])(\d+(?:\.\d+)?)[eE](\d{1,2})(?!\w)")
 _MILLIONS = re.compile(
     rf"(?<![\w.,])(\$\s?)?({NUMBER})\s?(?:(M|MM|mn|mln)|(B|bn)|((?<=\d)m))(?![\w^²³]|\.\d)"
@@ -79,7 +74,7 @@ def merged(text: str) -> str:
 def _fraction(match: re.Match[str]) -> str:
     if match["plain"]:
         return f"{match[1]} {match['plain']}"
-    return f"{match[1]} {_COUNTS[match['count'].lower()]}/{_PARTS[match['part'].lower().rstrip('s')]}"
+    return f"{match[1]} {NUMERALS.get(match['count'].lower(), 1)}/{PARTS[match['part'].lower()]}"
 
 
 def _millions(match: re.Match[str]) -> str:

@@ -1,7 +1,5 @@
 r"""Numbers as a sentence writes them: digits, fractions, scales, words, and expressions of several numbers."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from dataclasses import dataclass
 

@@ -58,6 +58,11 @@ class Test:
     value: Any = None
 
 
+def are_seconds(value: object) -> bool:
+    """Whether an option's value is a number of seconds, up to an hour."""
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= LIMIT_S
+
+
 def verdict_of(score: Score) -> Verdict | None:
     """The verdict that a score of a program's tells of; None where there was no program."""
     said = score.explanation.partition(":")[0]

@@ -154,9 +154,7 @@ def stored(sample: Sample) -> dict[str, Any]:
     return {key: sample.fields[key] for key in STORED if sample.fields.get(key) is not None}
 
 
-def details(results: Sequence[Result]) -> dict[str, Any]:
-    """What the summary says beside the accuracy."""
-    return predictions.details(results)
+details = predictions.details
 
 
 def finish(

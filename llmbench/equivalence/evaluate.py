@@ -63,7 +63,7 @@ def _evaluated(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # no
     function = _FUNCTIONS.get(name)
     if function is None:
         raise Undecided
-    arguments = [evaluate(argument, point, mp) for argument in expression.args]
+    arguments = _arguments(expression, point, mp)
     try:
         return _bounded(function(mp, *arguments), mp)
     except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
@@ -88,16 +88,12 @@ def _float(expression: Any, _: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN4
     return mp.mpf(repr(float(expression)))  # the decimal as it was written, not its binary neighbour
 
 
-def _sum(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    return mp.fsum([evaluate(argument, point, mp) for argument in expression.args])
-
-
-def _product(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    return mp.fprod([evaluate(argument, point, mp) for argument in expression.args])
+def _arguments(expression: Any, point: Mapping[str, Any], mp: Any) -> list[Any]:  # noqa: ANN401
+    return [evaluate(argument, point, mp) for argument in expression.args]
 
 
 def _power(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    base, exponent = (evaluate(argument, point, mp) for argument in expression.args)
+    base, exponent = _arguments(expression, point, mp)
     if base == 0:
         if exponent == 0 or mp.re(exponent) < 0:
             raise ZeroDivisionError
@@ -118,7 +114,7 @@ def _power(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: 
 
 
 def _exp(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    exponent = evaluate(expression.args[0], point, mp)
+    (exponent,) = _arguments(expression, point, mp)
     if abs(exponent) > MAX_BITS:
         raise TooLarge
     return mp.exp(exponent)
@@ -146,8 +142,8 @@ _NODES: dict[str, Callable[[Any, Mapping[str, Any], Any], Any]] = {
     "Symbol": _symbol,
     "Dummy": _symbol,
     "Float": _float,
-    "Add": _sum,
-    "Mul": _product,
+    "Add": lambda expression, point, mp: mp.fsum(_arguments(expression, point, mp)),
+    "Mul": lambda expression, point, mp: mp.fprod(_arguments(expression, point, mp)),
     "Pow": _power,
     "exp": _exp,
     "UnevaluatedExpr": lambda expression, point, mp: evaluate(expression.args[0], point, mp),
@@ -156,26 +152,20 @@ _NODES: dict[str, Callable[[Any, Mapping[str, Any], Any], Any]] = {
     "ImaginaryUnit": lambda _expression, _point, mp: mp.mpc(0, 1),
     "GoldenRatio": lambda _expression, _point, mp: +mp.phi,
 }
+_SAME_NAME = (
+    "sin cos tan cot sec csc sinh cosh tanh asin acos atan acot asec acsc asinh acosh atanh floor re im sign"
+)
+
+
+def _of_mpmath(name: str) -> Callable[..., Any]:
+    return lambda mp, value: getattr(mp, name)(value)
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{
-        name: (lambda mp, value, name=name: getattr(mp, name)(value))
-        for name in ("sin", "cos", "tan", "cot", "sec", "csc")
-    },
-    **{
-        name: (lambda mp, value, name=name: getattr(mp, name)(value))
-        for name in ("sinh", "cosh", "tanh", "asin", "acos", "atan")
-    },
-    **{
-        name: (lambda mp, value, name=name: getattr(mp, name)(value))
-        for name in ("acot", "asec", "acsc", "asinh", "acosh", "atanh")
-    },
-    **{
-        name: (lambda mp, value, name=name: getattr(mp, name)(value))
-        for name in ("floor", "re", "im", "sign")
-    },
+    **{name: _of_mpmath(name) for name in _SAME_NAME.split()},
+    "ceiling": _of_mpmath("ceil"),
+    "conjugate": _of_mpmath("conj"),
     "Abs": lambda _mp, value: abs(value),
-    "ceiling": lambda mp, value: mp.ceil(value),
-    "conjugate": lambda mp, value: mp.conj(value),
     "log": _log,
     "factorial": _factorial,
     "binomial": _binomial,

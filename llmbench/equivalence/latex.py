@@ -5,8 +5,6 @@ r"""LaTeX and plain mathematics brought into one form, so that spelling makes no
 "or" between values into commas. Row ends of matrices become `ROW`. It never changes a value.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Callable
 

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 from llmbench.equivalence.latex import fold
 from llmbench.equivalence.rational import rational
-from llmbench.equivalence.reals import solutions
+from llmbench.equivalence.reals import FLIPPED, PAIR, RELATION, UPWARDS, solutions
 from llmbench.equivalence.structure import CLOSING, OPENING, is_name, split_top
 from llmbench.equivalence.symbolic import proportional
 
 Equal = Callable[[str, str], bool]
-
-_RELATION = re.compile(r"\\(?:le|ge|ne|approx|equiv|sim|in)(?![A-Za-z])|[<>]|(?<![<>!:])=|:=")
-_PAIR = 2  # members of a relation that is no chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class Relation:
 def relation(text: str) -> Relation | None:
     """The chain of relations at the top level, if there is one."""
     masked = _masked(text)
-    found = list(_RELATION.finditer(masked))
+    found = list(RELATION.finditer(masked))
     if not found:
         return None
     edges = [0, *(edge for match in found for edge in match.span()), len(text)]
@@ -170,23 +167,19 @@ def _same_equation(one: Relation, other: Relation, equal: Equal) -> bool:
         )
         if (same_name or are_functions) and equal(one.value, other.value):
             return True
-    if len(one.members) == len(other.members) == _PAIR:
+    if len(one.members) == len(other.members) == PAIR:
         return proportional(one.members, other.members, positive=False)
     return False
 
 
 def _same_inequality(one: Relation, other: Relation) -> bool:
-    if not len(one.members) == len(other.members) == _PAIR:
+    if not len(one.members) == len(other.members) == PAIR:
         return False
     (operator, sides), (other_operator, other_sides) = _upwards(one), _upwards(other)
     return operator == other_operator and proportional(sides, other_sides, positive=True)
 
 
-_FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
-_UPWARDS = {"<", "\\le"}
-
-
 def _upwards(found: Relation) -> tuple[str, tuple[str, ...]]:
     """An inequality of two sides, turned so that the left one is the smaller."""
     operator = found.operators[0]
-    return (operator, found.members) if operator in _UPWARDS else (_FLIPPED[operator], found.members[::-1])
+    return (operator, found.members) if operator in UPWARDS else (FLIPPED[operator], found.members[::-1])

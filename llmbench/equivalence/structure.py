@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from llmbench.equivalence.latex import closing, fold
 from llmbench.equivalence.notation import ROW
@@ -53,6 +54,11 @@ def split_top(text: str, separator: str) -> list[str]:
         position += 1
     parts.append(text[start:])
     return [part.strip() for part in parts]
+
+
+def nesting(text: str) -> list[int]:
+    """How many brackets are open before each character and at the end; fewer than none where one closes that was not open."""
+    return list(accumulate(((c in OPENING) - (c in CLOSING) for c in text), initial=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from llmbench.equivalence.evaluate import Scale, TooLarge, Undecided, evaluate
 from llmbench.equivalence.notation import ROW
+from llmbench.equivalence.structure import nesting
 
 MAX_LENGTH = 300
 """Characters; no answer in MATH-500 has more than 100, and the parser's time grows faster than the length."""
@@ -129,7 +130,7 @@ def _parsed(text: str) -> Any:  # noqa: ANN401 - sympy has no types
         or "$" in text
         or _BLOW_UPS.search(text)
         or _VALUELESS.search(text)
-        or _depth(text) > _MAX_DEPTH
+        or max(nesting(text)) > _MAX_DEPTH
     ):
         return None
     try:
@@ -163,14 +164,6 @@ def _distinct_names(text: str) -> str:
         return ("\\" if match["greek"] else "") + f"{letter}{mark}{index}}}"
 
     return _NAMED.sub(renamed, text)
-
-
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _agree(one: Any, other: Any) -> bool:  # noqa: ANN401

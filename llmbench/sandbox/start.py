@@ -34,16 +34,8 @@ NICE = 10
 FOREIGN_UID = 700_000
 """As root, a box's user: this and a part of the process id, so that one box's processes do not count for another."""
 SYSTEM = (
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/etc/ld.so.cache",
-    "/etc/alternatives",
-)
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache", "/etc/alternatives",
+)  # fmt: skip
 PACKAGES = (
     "numpy", "numpy.libs",
     "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py", "exceptiongroup", "tomli",
@@ -76,10 +68,9 @@ def require(kind: str) -> list[str]:
     """
     if kind == "none":
         return []
-    name = {"bwrap": "bwrap", "docker": "docker"}[kind]
-    found = shutil.which(name)
+    found = shutil.which(kind)
     if found is None:
-        raise ConfigError(f"sandbox={kind} needs the program {name}, which is not installed{CURE}")
+        raise ConfigError(f"sandbox={kind} needs the program {kind}, which is not installed{CURE}")
     if kind == "bwrap":
         seccomp_filter()
     return [found]

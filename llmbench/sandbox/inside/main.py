@@ -24,6 +24,8 @@ from .check import check
 from .job import ARGUMENTS, GO, SAID, Job, become, why
 from .watch import watch
 
+COMMON = "bisect collections copy datetime functools heapq itertools random re string typing"
+"""Modules that most programs import: they are here once and for all."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 
@@ -127,19 +129,7 @@ def main(*, boxed: bool) -> None:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
     if os.path.isdir("/packages"):  # noqa: PTH112
         sys.path.append("/packages")
-    for name in (
-        "bisect",
-        "collections",
-        "copy",
-        "datetime",
-        "functools",
-        "heapq",
-        "itertools",
-        "random",
-        "re",
-        "string",
-        "typing",
-    ):
+    for name in COMMON.split():
         __import__(name)
     site.setquit()  # -S leaves these out
     site.setcopyright()
