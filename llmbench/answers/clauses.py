@@ -89,12 +89,10 @@ _QUALIFIES = re.compile(
 def main_clause(sentence: str) -> str:
     """The sentence up to what only qualifies the value that it has stated, with its punctuation."""
     end = _end(sentence) if len(sentence) <= _MAX_LENGTH else None
+    if end is None:
+        return sentence
     closing = re.search(r"[.!*]*\s*$", sentence)
-    return (
-        sentence
-        if end is None
-        else sentence[:end].rstrip(" ,") + (closing[0] if closing and closing[0] else ".")
-    )
+    return sentence[:end].rstrip(" ,") + (closing[0] if closing and closing[0] else ".")
 
 
 def _end(sentence: str) -> int | None:
@@ -107,9 +105,8 @@ def _end(sentence: str) -> int | None:
     if there and not _GOES_ON.search(sentence, there.end()) and not _LISTS_SOLUTIONS.search(there[0]):
         return there.end()
     clauses = 0
-    outside = re.sub(
-        _FORMULA, lambda formula: "$" * len(formula[0]), sentence
-    )  # "when" in a formula is no joint
+    # "when" in a formula is no joint.
+    outside = re.sub(_FORMULA, lambda formula: "$" * len(formula[0]), sentence)
     for joint in _JOINT.finditer(outside, start):
         said = sentence[start : joint.start()]
         states = _STATES.search(said) or _EQUATED.search(said)

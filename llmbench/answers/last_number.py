@@ -49,16 +49,12 @@ def last_number(text: str, question: str = "") -> str | None:
             return None
         whole = _main(_conclusion(without_aside(said)))
         if re.search(r"\d", whole):
-            if (
-                found := None
-                if "=" in whole
-                else of_asked_unit(numbers_of(whole.replace("**", "")), question)
-            ):
+            numbers = [] if "=" in whole else numbers_of(whole.replace("**", ""))
+            if found := of_asked_unit(numbers, question):
                 return found.written
             sentence = main_part(whole)
             return None if sentence == whole and is_unclear(whole) else _concluded(sentence)
-        sentence = whole
-        if number := _worded(sentence):
+        if number := _worded(whole):
             return number
     return None
 

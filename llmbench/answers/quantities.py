@@ -85,21 +85,14 @@ def _millions(match: re.Match[str]) -> str:
 
 def _one(match: re.Match[str]) -> str:
     """A larger and a smaller unit as one value."""
-    sizes, smaller, kind = _compared(match)
-    if kind is None:
+    found = _compared(match)
+    if found is None or match["joint"].strip(" ,").lower() not in {"", "and"}:
         return match[0]
-    value, more = (rational(match[name]) for name in ("number", "more"))
-    if (
-        value is None
-        or more is None
-        or match["joint"].strip(" ,").lower() not in {"", "and"}
-        or smaller[kind] > sizes[kind]
-        or kind == "count"
-    ):
+    value, more, size, smaller, kind = found
+    if smaller > size or kind == "count":
         return match[0]
     first = match[0][: match.start("joint") - match.start()]
-    total = value + more * Fraction(smaller[kind], sizes[kind])
-    return first.replace(match["number"], _written(total), 1)
+    return first.replace(match["number"], _written(value + more * Fraction(smaller, size)), 1)
 
 
 def restated(text: str, question: str = "") -> str:
@@ -107,11 +100,11 @@ def restated(text: str, question: str = "") -> str:
     asked = (re.findall(r"[^.!?]*\?", question) or [question])[-1].lower()
 
     def once(match: re.Match[str]) -> str:
-        sizes, others, kind = _compared(match)
-        if kind is None or not match["joint"].strip():
+        found = _compared(match)
+        if found is None or not match["joint"].strip():
             return match[0]
-        value, more = (rational(match[name]) for name in ("number", "more"))
-        if value is None or more is None or value * sizes[kind] != more * others[kind]:
+        value, more, size, other, _ = found
+        if value * size != more * other:
             return match[0]
         names = [(match[name] or "dollar").lower().removesuffix("s") for name in ("unit", "smaller")]
         is_asked = names[1] in asked and names[0] not in asked
@@ -138,12 +131,15 @@ def without_parts(text: str) -> str:
     return _SUM.sub(alone, text)
 
 
-def _compared(match: re.Match[str]) -> tuple[dict[str, int], dict[str, int], str | None]:
-    """The sizes of both units, and the kind that they share."""
+def _compared(match: re.Match[str]) -> tuple[Fraction, Fraction, int, int, str] | None:
+    """Both numbers, the sizes of their units and the kind that these share; None where they share none."""
     sizes, others = _sizes(match["sign"], match["unit"]), _sizes(match["more_sign"], match["smaller"])
     sizes = {"count": 1} if match["noun"] else sizes
     kind = next((kind for kind in sizes if kind in others and sizes[kind] != others[kind]), None)
-    return sizes, others, kind
+    value, more = rational(match["number"]), rational(match["more"])
+    if kind is None or value is None or more is None:
+        return None
+    return value, more, sizes[kind], others[kind], kind
 
 
 def _sizes(sign: str | None, unit: str | None) -> dict[str, int]:

@@ -29,23 +29,20 @@ LIST_NUMBER = re.compile(
     r"(?m)^\s*(?:\(?\d+[.)]\s+|[-*•]\s+)|\b(?:step|case|example|part|question|problem|option|figure)\s+#?\d+\b",
     re.IGNORECASE,
 )
-_MACROS = (
-    (
-        re.compile(r"\(\s*=[^()]*\)|(?<=[A-Za-z])(\s*\}?)\s*\^\s*(?:\{\s*-?\d+\s*\}|\d)"),
-        r"\1 ",
-    ),  # "(= 9 * 2)", "m^2"
-    (re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}"), r" \1 "),
-    (re.compile(r"(?<=\d)\s*(?=\\[dt]?frac)"), " "),
-    (re.compile(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))"), r"\1\2/\3\4"),
-    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)\s?(?=\d{3})"), ","),
-    (re.compile(r"\\times|\\cdot"), "*"),
-    (
-        re.compile(r"(?<![\d.,/])(?<!\d )(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d/]| [\d/]|[.,]\d{3})"),
-        r"\1\2\3",
-    ),  # "1 450"
-    (re.compile(r"\\([$%])"), r"\1"),
-    (re.compile(r"\\[,;:! ()\[\]]|[{}]|\\boxed|\\left|\\right"), " "),
-)
+_MACROS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\(\s*=[^()]*\)|(?<=[A-Za-z])(\s*\}?)\s*\^\s*(?:\{\s*-?\d+\s*\}|\d)", r"\1 "),  # "(= 9 * 2)", "m^2"
+        (r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}", r" \1 "),
+        (r"(?<=\d)\s*(?=\\[dt]?frac)", " "),
+        (r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))", r"\1\2/\3\4"),
+        (r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)\s?(?=\d{3})", ","),
+        (r"\\times|\\cdot", "*"),
+        (r"(?<![\d.,/])(?<!\d )(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d/]| [\d/]|[.,]\d{3})", r"\1\2\3"),  # "1 450"
+        (r"\\([$%])", r"\1"),
+        (r"\\[,;:! ()\[\]]|[{}]|\\boxed|\\left|\\right", " "),
+    )
+)  # fmt: skip
 _MAX_WORDS = 6
 
 

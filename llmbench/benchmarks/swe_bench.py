@@ -169,11 +169,8 @@ def finish(
     open_ones = [r for r in results if r.score.answer is not None and r.score.outcome is Outcome.ERROR]
     if not open_ones:
         return {}, []
-    why = (
-        "benchmarks.swe_bench.options.harness=off"
-        if options.get("harness") == "off"
-        else predictions.missing()
-    )
+    is_off = options.get("harness") == "off"
+    why = "benchmarks.swe_bench.options.harness=off" if is_off else predictions.missing()
     if why is not None:
         return {}, [predictions.instead(path, options, why)]
     report = predictions.evaluate(path, model, options)

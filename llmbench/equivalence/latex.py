@@ -29,6 +29,11 @@ _TRANSLATION = str.maketrans(_UNICODE)
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
+_COMMANDS = {
+    "lbrace": r"\{", "lcurly": r"\{", "rbrace": r"\}", "rcurly": r"\}", "langle": "(", "rangle": ")", "lbrack": "[", "rbrack": "]",
+    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "leq": r"\le ", "leqslant": r"\le ", "leqq": r"\le ", "geq": r"\ge ", "geqslant": r"\ge ",
+    "geqq": r"\ge ", "neq": r"\ne ", "lt": "<", "gt": ">", "varnothing": r"\emptyset ",
+}  # fmt: skip
 _FUNCTIONS = r"arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|gcd|lcm|max|min"
 _OR = r"(?:\\text\{\s*,?\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=\))or(?=\()|\\(?:lor|vee)(?![A-Za-z])(?=.*[=<>\d]))"
 _AND = (
@@ -76,19 +81,12 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"\\text\s*\{\s*\}", ""),
         (r"(?<=[\d})])((?:\\[,;:! ]|[\s~])*)\\text\{\s*(?:min|(sec))\.?\s*\}(?!\s*[\\({^_A-Za-z])", lambda match: rf"{match[1]}\text{{ {'seconds' if match[2] else 'minutes'} }}"),
         (r"\\text\{\s*(" + _FUNCTIONS + r")\s*\}", r"\\\1 "),
-        (r"\\(?:lbrace|lcurly)(?![A-Za-z])", r"\\{"),
-        (r"\\(?:rbrace|rcurly)(?![A-Za-z])", r"\\}"),
-        (r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])", "|"),
-        (r"\\(?:langle)(?![A-Za-z])", "("),
-        (r"\\(?:rangle)(?![A-Za-z])", ")"),
-        (r"\\(?:lbrack)(?![A-Za-z])", "["),
-        (r"\\(?:rbrack)(?![A-Za-z])", "]"),
-        (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])|(?<![<=])<=", r"\\le "),
-        (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])|(?<![>=])>=", r"\\ge "),
-        (r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
-        (r"\\lt(?![A-Za-z])|&lt;", "<"),
-        (r"\\gt(?![A-Za-z])|&gt;", ">"),
-        (r"\\varnothing(?![A-Za-z])", r"\\emptyset "),
+        (r"(?<![<=])<=", r"\\le "),
+        (r"(?<![>=])>=", r"\\ge "),
+        (r"!=", r"\\ne "),
+        (rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])", lambda match: _COMMANDS[match[1]]),
+        (r"&lt;", "<"),
+        (r"&gt;", ">"),
         (r"(?<![A-Za-z\\])(?:\+\s*)?(?:infinity|inf|oo)(?![A-Za-z])|\+\s*\\infty", r"\\infty "),
         (r"(?<![A-Za-z\\])(U)(?=\s*[\[(])(?<=[\])]\s\1)", r"\\cup "),
         (r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),

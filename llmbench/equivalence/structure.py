@@ -152,13 +152,9 @@ def flat_vector(text: str) -> list[str] | None:
     rows = matrix(text)
     if rows is None:
         return None
-    return (
-        [row[0] for row in rows]
-        if all(len(row) == 1 for row in rows)
-        else rows[0]
-        if len(rows) == 1
-        else None
-    )
+    if all(len(row) == 1 for row in rows):
+        return [row[0] for row in rows]
+    return rows[0] if len(rows) == 1 else None
 
 
 def is_name(text: str) -> bool:

@@ -158,9 +158,8 @@ def _distinct_names(text: str) -> str:
             return match[0]
         mark = "cap" * name[0].isupper() + "prime" * len(match["primes"])
         index = re.sub("[A-Z]", lambda capital: f"cap{capital[0].lower()}", index)
-        letter = (
-            f"x_{{{name.lower()}" if name in {"E", "I"} else f"{name}_{{"
-        )  # E and I are constants of sympy
+        # E and I are constants of sympy.
+        letter = f"x_{{{name.lower()}" if name in {"E", "I"} else f"{name}_{{"
         return ("\\" if match["greek"] else "") + f"{letter}{mark}{index}}}"
 
     return _NAMED.sub(renamed, text)
@@ -243,9 +242,8 @@ class _Point(Scale):
     def __missing__(self, name: str) -> Any:  # noqa: ANN401
         seed = zlib.crc32(f"{name}:{self._number}".encode(errors="backslashreplace"))
         value = _mp().mpf(seed % 9_973 + 1_009) / 4_999
-        is_turned = (
-            self._factor != 1 and self._number % 2 and seed & 1
-        )  # ab and |ab| agree where both signs are the same
+        # ab and |ab| agree where both signs are the same.
+        is_turned = self._factor != 1 and self._number % 2 and seed & 1
         return self._factor * (-value if is_turned else value)
 
 

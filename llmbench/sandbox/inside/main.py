@@ -56,32 +56,22 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
                 if not boxed:
                     _end_with_parent()
                 os.read(go_job, 1)  # until this process is hidden again
-                files = {
-                    SAID: said_job,
-                    ARGUMENTS: arguments.fileno(),
-                    GO: go_job,
-                    0: given.fileno(),
-                    1: out_job,
-                }
-                become(job, files)
+                own = {SAID: said_job, ARGUMENTS: arguments.fileno(), GO: go_job}
+                become(job, {**own, 0: given.fileno(), 1: out_job})
         except OSError as error:
             return {"status": "refused", "why": why(error), "clean": False}
         _may_be_seen(yes=False)
         for pipe in (go_job, out_job, said_job):
             os.close(pipe)
-        for pipe in (
-            out,
-            said,
-            go,
-        ):  # the job may open its ends anew, the other way round, and take or fill what is in them
+        # The job may open its ends anew, the other way round, and take or fill what is in them.
+        for pipe in (out, said, go):
             os.set_blocking(pipe, False)
 
         def give() -> None:
             say({"loaded": True})
             _write(arguments.fileno(), json.loads(sys.stdin.readline())["arguments"].encode())
-            with contextlib.suppress(
-                BrokenPipeError, BlockingIOError
-            ):  # it may have closed its end, or filled it
+            # It may have closed its end, or filled it.
+            with contextlib.suppress(BrokenPipeError, BlockingIOError):
                 os.write(go, b"2")
 
         os.write(go, b"1")
@@ -121,9 +111,8 @@ def say(finding: Mapping[str, Any]) -> None:
 def main(*, boxed: bool) -> None:
     """Answers jobs until there are no more."""
     _may_be_seen(yes=False)  # jobs cannot read or trace this process
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # a box's first process gets signals from inside only where it handles them
+    # A box's first process gets signals from inside only where it handles them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not boxed:
         _end_with_parent()
         _prctl(PR_SET_CHILD_SUBREAPER, 1)

@@ -202,11 +202,9 @@ def _decode(value: Any, depth: int, left: list[float]) -> Any:  # noqa: ANN401, 
     if mark != "?":
         raise ValueError(f"no value is marked {mark[:9]!r}")
     name, truth, parts = told
-    return (
-        Unknown(name, truth=bool(truth))
-        if parts is None
-        else UnknownParts(name, inner(parts), truth=bool(truth))
-    )
+    if parts is None:
+        return Unknown(name, truth=bool(truth))
+    return UnknownParts(name, inner(parts), truth=bool(truth))
 
 
 def _fraction(numerator: int, denominator: int) -> Any:  # noqa: ANN401 - a Fraction, which most processes need not import
@@ -228,9 +226,8 @@ def _decimal(text: str) -> Any:  # noqa: ANN401 - as above
 
 def _few(members: list[Any], left: list[float]) -> bool:
     """Whether a set or a dict with these members or keys needs no more comparisons than there are left, however their hashes collide."""
-    if left[0] < math.inf and not all(
-        type(member) is str for member in members
-    ):  # nobody can foresee a text's hash
+    # Nobody can foresee a text's hash.
+    if left[0] < math.inf and not all(type(member) is str for member in members):
         left[0] -= len(members) * sum(map(_size, members))
     return left[0] >= 0
 

@@ -33,10 +33,9 @@ def judge(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         `applies` (None: could not be checked), `applied_with` (the command that did), `passed` and `failed`, lists of test ids
         (None: no tests were run), and `why`.
     """
+    # PR_SET_DUMPABLE: the tests' process cannot read or trace this one.
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(
-            4, 0, 0, 0, 0
-        )  # PR_SET_DUMPABLE: the tests' process cannot read or trace this one
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
     patch = folder / "model.patch"
     patch.write_bytes(job["patch"].encode("utf-8", "replace"))
     try:

@@ -27,9 +27,8 @@ class Reporter:
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own report
         """What pytest calls with each phase of a test."""
-        expected = (
-            hasattr(report, "wasxfail") and report.outcome == "skipped"
-        )  # an expected failure counts as passing
+        # An expected failure counts as passing.
+        expected = hasattr(report, "wasxfail") and report.outcome == "skipped"
         if report.outcome == "failed" or report.when == "call":
             self.say("passed" if expected else report.outcome, report.nodeid)
 
