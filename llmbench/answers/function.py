@@ -303,14 +303,9 @@ def _binds(node: ast.stmt) -> set[str]:
 
 
 def _of_use(nodes: Sequence[ast.stmt], kept: list[ast.stmt]) -> ast.stmt | None:
-    """The first of these statements that gives a value to a name that `kept` needs."""
-    missing = _missing(kept)
+    """The first of these statements that gives a value to a name that `kept` uses and does not define."""
+    missing = {"*"}.union(*map(_free, kept)) - {name for node in kept for name in _binds(node)}
     return next((node for node in nodes if _binds(node) & missing), None)
-
-
-def _missing(nodes: list[ast.stmt]) -> set[str]:
-    """The names that these statements use and do not define; `*` stands for what an import may bring."""
-    return {"*"}.union(*map(_free, nodes)) - {name for node in nodes for name in _binds(node)}
 
 
 def _free(node: ast.stmt) -> set[str]:

@@ -11,7 +11,6 @@ from llmbench.equivalence.units import split_unit
 from llmbench.equivalence.words import qualifiers
 
 _OPENING = r"(?:\\?\$|\\\(|[(*€£])*"
-_CLOSING = r"(?:\$|\\\)|[)*])*"
 _LETTER = r"(?-i:(?<![A-Za-z\\])(?:[b-hj-zA-HJ-Z](?![A-Za-z'’])|a(?=\s*[-=+*/^<>),.]|\$|$)))"
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _BEFORE = r"(?:(?<=[\d)\]}$!*π])|(?<=(?<![A-Za-z])[b-hj-zB-HJ-Z]))"

@@ -89,11 +89,6 @@ def numbers_of(text: str, *, dozens: bool = True) -> list[Number]:
     return found
 
 
-def written_numbers(text: str, *, dozens: bool = True) -> list[str]:
-    """These numbers as they are written."""
-    return [number.written for number in numbers_of(text, dozens=dozens)]
-
-
 def _scaled(value: str, scale: str) -> str:
     number = rational(value) if scale else None
     return value if number is None else str(number * _SCALES[scale])

@@ -73,10 +73,7 @@ def judge(box: Box, code: str, header: str, tests: Sequence[Test], call: str | N
     """Runs the tests in order, until one is not passed."""
     cpu_s = 0.0
     for number, test in enumerate(tests, 1):
-        program = Program(code, header, test.given) if call is None else Program(
-            code, header, call=call, arguments=test.arguments or ()
-        )  # fmt: skip
-        ran = box.run(program)
+        ran = box.run(Program(code, header, test.given, call, test.arguments or ()))
         cpu_s += ran.cpu_s or 0.0
         if ran.status is Status.DONE and _right(ran, test, call):
             continue

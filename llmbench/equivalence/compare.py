@@ -111,9 +111,10 @@ def _readings(text: str) -> list[str]:
 
 
 def _equal(gold: str, answer: str, depth: int) -> bool:
-    if structure.is_blank(gold) or structure.is_blank(answer) or depth > _MAX_DEPTH:
+    one, other = fold(gold), fold(answer)
+    if not one or not other or depth > _MAX_DEPTH:
         return False
-    if fold(gold) == fold(answer):
+    if one == other:
         return True
 
     def parts_equal(one: str, other: str) -> bool:

@@ -6,7 +6,6 @@ from typing import Any
 MAX_BITS = 100_000
 """Of a value's integer part. A power tower passes it at its second storey, 20,000! does not."""
 _MAX_FACTORIAL = 20_000
-_MAX_PLAIN_INTEGER = 1_000
 
 
 class TooLarge(Exception):  # noqa: N818 - an outcome, not an error
@@ -84,10 +83,6 @@ def _symbol(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa:
     return mp.mpc(0, 1) if expression.name == "i" else point[expression.name]
 
 
-def _float(expression: Any, _: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    return mp.mpf(repr(float(expression)))  # the decimal as it was written, not its binary neighbour
-
-
 def _arguments(expression: Any, point: Mapping[str, Any], mp: Any) -> list[Any]:  # noqa: ANN401
     return [evaluate(argument, point, mp) for argument in expression.args]
 
@@ -141,7 +136,7 @@ def _binomial(mp: Any, above: Any, below: Any) -> Any:  # noqa: ANN401
 _NODES: dict[str, Callable[[Any, Mapping[str, Any], Any], Any]] = {
     "Symbol": _symbol,
     "Dummy": _symbol,
-    "Float": _float,
+    "Float": lambda number, _, mp: mp.mpf(repr(float(number))),  # as it was written, not its binary neighbour
     "Add": lambda expression, point, mp: mp.fsum(_arguments(expression, point, mp)),
     "Mul": lambda expression, point, mp: mp.fprod(_arguments(expression, point, mp)),
     "Pow": _power,

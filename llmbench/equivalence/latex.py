@@ -266,13 +266,10 @@ def _nested(text: str, position: int) -> tuple[str, int]:
     return _grouped_arguments(text[position:end]), end
 
 
-_SPACE_FREE = re.compile(r"\s+")
-
-
 def fold(text: str) -> str:
     r"""The text without spaces, single braces, `\text` and multiplication dots, for equality as strings."""
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"\\cdot|\\times|\*", "*", text)
     text = re.sub(r"(?<=\d)\s+(?=\d)", "_", text)  # "1 2" is not 12
-    return _SPACE_FREE.sub("", text)
+    return re.sub(r"\s+", "", text)

@@ -124,19 +124,17 @@ def _of_chain(text: str) -> Solutions | None:
         members, operators = members[::-1], [FLIPPED[operator] for operator in operators[::-1]]
     if not set(operators) <= UPWARDS:
         return None
-    place = next((index for index, member in enumerate(members) if _is_variable(member.strip("|"))), None)
-    if place is None or (len(members) > PAIR and place != 1):
+    names = [member.strip("|") for member in members]
+    places = [place for place, name in enumerate(names) if is_name(name) and name not in {"\\infty", "\\pi"}]
+    if not places or (len(members) > PAIR and places[0] != 1):
         return None
+    place = places[0]
     variable = members[place]
     low = (members[0], operators[0]) if place == 1 else None
     high = (members[place + 1], operators[place]) if place + 1 < len(members) else None
     if variable.startswith("|") and variable.endswith("|"):
         return Solutions(variable.strip("|"), _both_signs(low, high))
     return Solutions(variable, _interval(low, high))
-
-
-def _is_variable(text: str) -> bool:
-    return is_name(text) and text not in {"\\infty", "\\pi"}
 
 
 _End = tuple[str, str]  # where an interval ends, and the operator there

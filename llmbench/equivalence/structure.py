@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from llmbench.equivalence.latex import closing, fold
+from llmbench.equivalence.latex import closing
 from llmbench.equivalence.notation import ROW
 
 OPENING = "([{"
@@ -77,16 +77,9 @@ class Bracketed:
     @property
     def is_interval(self) -> bool:
         """Whether it can only be an interval: two ends, one bracket square or one end infinite."""
-        return (
-            len(self.items) == _ENDS
-            and not self.is_set
-            and ("[" in self.opening or "]" in self.closing or self.is_infinite)
-        )
-
-    @property
-    def is_infinite(self) -> bool:
-        """Whether an end is infinite."""
-        return any("\\infty" in item for item in self.items)
+        is_infinite = any("\\infty" in item for item in self.items)
+        is_bracketed = "[" in self.opening or "]" in self.closing
+        return len(self.items) == _ENDS and not self.is_set and (is_bracketed or is_infinite)
 
 
 def bracketed(text: str) -> Bracketed | None:
@@ -206,8 +199,3 @@ def is_time(parts: Sequence[str]) -> bool:
     if len(parts) != _ENDS or not (parts[0].isdecimal() and re.fullmatch("[0-5][0-9]", parts[1])):
         return False
     return parts[1].startswith("0") or math.gcd(int(parts[0][:9]), int(parts[1])) != 1
-
-
-def is_blank(text: str) -> bool:
-    """Whether nothing is left of it."""
-    return not fold(text)

@@ -134,9 +134,10 @@ def _prepare(kind: str) -> Callable[[], None]:
 def bubblewrap(limits: Limits, files: list[int], seen: Sequence[Path] = ()) -> list[str]:
     """Bubblewrap's arguments and the command; what runs inside comes as an open file, since the box's user may not reach it."""
     files.append(_readable(seccomp_filter()))
+    no_more = ["--disable-userns"] if "--disable-userns" in _help() else []
     words = [
         "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", HOST,
-        "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", *_if_known("--disable-userns"), "--seccomp", str(files[-1]),
+        "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", *no_more, "--seccomp", str(files[-1]),
     ]  # fmt: skip
     for path in SYSTEM:
         if os.path.islink(path):  # noqa: PTH114 - beside the next line
@@ -170,10 +171,6 @@ def _readable(data: bytes) -> int:
 @cache
 def _help() -> str:
     return subprocess.run(["bwrap", "--help"], capture_output=True, text=True, check=False).stdout
-
-
-def _if_known(option: str) -> list[str]:
-    return [option] if option in _help() else []
 
 
 @cache

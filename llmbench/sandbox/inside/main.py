@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .check import check
-from .job import ARGUMENTS, GO, SAID, Job, become, why
+from .job import ARGUMENTS, GO, SAID, Job, become, why, write
 from .watch import watch
 
 COMMON = "bisect collections copy datetime functools heapq itertools random re string typing"
@@ -46,7 +46,7 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
     with contextlib.ExitStack() as opened:
         try:
             given, arguments = (opened.enter_context(tempfile.TemporaryFile(buffering=0)) for _ in range(2))
-            _write(given.fileno(), job.get("stdin", "").encode("utf-8", "surrogatepass"))
+            write(given.fileno(), job.get("stdin", "").encode("utf-8", "surrogatepass"))
             os.lseek(given.fileno(), 0, os.SEEK_SET)
             (out, out_job), (said, said_job), (go_job, go) = [os.pipe() for _ in range(3)]
             _may_be_seen(yes=True)  # what the job's process inherits; nothing else runs in here now
@@ -69,7 +69,7 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
 
         def give() -> None:
             say({"loaded": True})
-            _write(arguments.fileno(), json.loads(sys.stdin.readline())["arguments"].encode())
+            write(arguments.fileno(), json.loads(sys.stdin.readline())["arguments"].encode())
             # It may have closed its end, or filled it.
             with contextlib.suppress(BrokenPipeError, BlockingIOError):
                 os.write(go, b"2")
@@ -80,11 +80,6 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
         finally:
             for pipe in (out, said, go):
                 os.close(pipe)
-
-
-def _write(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
 
 
 def _may_be_seen(*, yes: bool) -> None:

@@ -108,12 +108,9 @@ def _encode(value: Any, depth: int, room: _Room) -> Any:  # noqa: ANN401, C901, 
         return float.__float__(value)
     if isinstance(value, list):
         return inner(list.__iter__(value))
-    for mark, kind in _COLLECTIONS.items():
+    for mark, kind in _MARKED.items():
         if isinstance(value, kind):
             return {mark: inner(kind.__iter__(value))}
-    for mark, kind in _VIEWS.items():
-        if isinstance(value, kind):
-            return {mark: inner(value)}
     if isinstance(value, (dict, types.MappingProxyType)):
         return {"d": [inner(pair) for pair in value.items()]}
     if isinstance(value, complex):
@@ -243,6 +240,7 @@ _PLAIN, _NESTED = frozenset({str, float, bool, type(None)}), frozenset({list, di
 _PLAIN_INTS = 1 << 62
 _COLLECTIONS: dict[str, Any] = {"t": tuple, "s": set, "f": frozenset}
 _VIEWS: dict[str, Any] = {"K": type({}.keys()), "V": type({}.values()), "I": type({}.items())}
+_MARKED = _COLLECTIONS | _VIEWS
 
 
 class Unknown:
