@@ -141,15 +141,11 @@ def runs(text: str) -> list[tuple[int, int]]:
 
 def split_list(expression: str) -> list[str]:
     """The parts between commas, "and" and "or" outside all brackets."""
-    parts, depth, start = [], 0, 0
-    for match in re.finditer(r"[(\[{)\]}]|,?\s+(?:and|or)\s+|,(?!\d{3}(?!\d))", expression):
-        if match[0] in "([{":
-            depth += 1
-        elif match[0] in ")]}":
-            depth -= 1
-        elif depth == 0:
-            parts.append(expression[start : match.start()])
-            start = match.end()
+    parts, start, depths = [], 0, nesting(expression)
+    for joint in re.finditer(r",?\s+(?:and|or)\s+|,(?!\d{3}(?!\d))", expression):
+        if not depths[joint.start()]:
+            parts.append(expression[start : joint.start()])
+            start = joint.end()
     return [*parts, expression[start:]]
 
 

@@ -189,24 +189,17 @@ def _unwrapped(text: str) -> str:
         text = inner
 
 
+_BRACKET = re.compile(r"\\[{}]|[](){}[]")
+
+
 def closing(text: str, start: int) -> int | None:
     """The place of the bracket that closes the one at `start`; round and square ones close each other, as in intervals."""
-    pairs = {"{": "}", "(": ")]", "[": ")]"}
-    openers = "{" if text[start] == "{" else "(["
-    closers = pairs[text[start]]
+    openers, closers = "{}" if text[start] == "{" else ("([", ")]")
     depth = 0
-    position = start
-    while position < len(text):
-        character = text[position]
-        if character == "\\" and position + 1 < len(text) and text[position + 1] in "{}":
-            position += 1
-        elif character in openers:
-            depth += 1
-        elif character in closers:
-            depth -= 1
-            if depth == 0:
-                return position
-        position += 1
+    for bracket in _BRACKET.finditer(text, start):
+        depth += (bracket[0] in openers) - (bracket[0] in closers)
+        if depth == 0:
+            return bracket.start()
     return None
 
 

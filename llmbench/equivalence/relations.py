@@ -3,11 +3,12 @@ r"""Equations, inequalities and memberships: what they say, and when two of them
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from llmbench.equivalence.latex import fold
 from llmbench.equivalence.rational import rational
 from llmbench.equivalence.reals import FLIPPED, PAIR, RELATION, UPWARDS, solutions
-from llmbench.equivalence.structure import CLOSING, OPENING, is_name, split_top
+from llmbench.equivalence.structure import is_name, nesting, split_top
 from llmbench.equivalence.symbolic import proportional
 
 Equal = Callable[[str, str], bool]
@@ -61,17 +62,10 @@ def relation(text: str) -> Relation | None:
 
 
 def _masked(text: str) -> str:
-    """The text with everything inside brackets blotted out, at the same places."""
-    out: list[str] = []
-    depth = 0
-    for index, character in enumerate(text):
-        escaped = index > 0 and text[index - 1] == "\\"
-        if character in CLOSING and not escaped:
-            depth -= 1
-        out.append(" " if depth > 0 else character)
-        if character in OPENING and not escaped:
-            depth += 1
-    return "".join(out)
+    """The text with everything inside brackets blotted out, at the same places; escaped brackets are none."""
+    depths = nesting(re.sub(r"\\[(\[{)\]}]", "  ", text))
+    pairs = zip(text, pairwise(depths), strict=True)
+    return "".join(" " if min(around) > 0 else character for character, around in pairs)
 
 
 def same_by_relation(gold: str, answer: str, equal: Equal) -> bool:

@@ -9,8 +9,6 @@ from itertools import accumulate
 from llmbench.equivalence.latex import closing
 from llmbench.equivalence.notation import ROW
 
-OPENING = "([{"
-CLOSING = ")]}"
 _MATRIX = re.compile(
     r"\[?\(?\s*\\begin\{(?P<kind>[pb]?(?:small)?matrix\*?|array)\}(?:\{[^}]*\}|\[[^\]]*\])?(?P<body>.*?)\\end\{(?P=kind)\}\s*\)?\]?(?P<transposed>\s*\^\s*\{?(?:T|\\top|\\intercal)\}?)?",
     re.DOTALL,
@@ -31,34 +29,17 @@ _POINT = re.compile(
 )
 
 
-def split_top(text: str, separator: str) -> list[str]:
-    """The parts between separators that stand outside all brackets."""
-    parts: list[str] = []
-    depth = 0
-    start = 0
-    position = 0
-    while position < len(text):
-        if text[position] == "\\" and text[position + 1 : position + 2] in ("{", "}"):
-            depth += 1 if text[position + 1] == "{" else -1
-            position += 2
-            continue
-        if text[position] in OPENING:
-            depth += 1
-        elif text[position] in CLOSING:
-            depth -= 1
-        elif depth == 0 and text.startswith(separator, position):
-            parts.append(text[start:position])
-            position += len(separator)
-            start = position
-            continue
-        position += 1
-    parts.append(text[start:])
-    return [part.strip() for part in parts]
-
-
 def nesting(text: str) -> list[int]:
     """How many brackets are open before each character and at the end; fewer than none where one closes that was not open."""
-    return list(accumulate(((c in OPENING) - (c in CLOSING) for c in text), initial=0))
+    return list(accumulate(((c in "([{") - (c in ")]}") for c in text), initial=0))
+
+
+def split_top(text: str, separator: str) -> list[str]:
+    """The parts between separators that stand outside all brackets."""
+    depths = nesting(text)
+    found = [match.span() for match in re.finditer(re.escape(separator), text) if not depths[match.start()]]
+    edges = [0, *(edge for span in found for edge in span), len(text)]
+    return [text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
