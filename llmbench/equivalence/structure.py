@@ -36,6 +36,8 @@ def nesting(text: str) -> list[int]:
 
 def split_top(text: str, separator: str) -> list[str]:
     """The parts between separators that stand outside all brackets."""
+    if separator not in text:
+        return [text.strip()]
     depths = nesting(text)
     found = [match.span() for match in re.finditer(re.escape(separator), text) if not depths[match.start()]]
     edges = [0, *(edge for span in found for edge in span), len(text)]
