@@ -1,7 +1,5 @@
 """Answers in models' texts: golden tables of outputs as models write them, gold solutions, properties."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import json
 import subprocess
 import sys

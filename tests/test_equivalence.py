@@ -1,7 +1,5 @@
 """Equality of answers: a golden table, every gold of MATH-500 under every wrapping, pairs that must differ, hostile input."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import json
 import random
 import re

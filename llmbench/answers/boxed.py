@@ -11,11 +11,9 @@ r"""The whole value that a box is part of: `10 \cdot \boxed{42} = 420` is 420, `
 Behind "so", "that is" or "which" a box concludes: what stands before it is no part of the answer.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from llmbench.answers.expressions import MASKS, NAME, runs
 from llmbench.answers.formulas import FORMULA, clause, inlined, plain
@@ -86,13 +84,6 @@ _LABEL = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{\s*\(?[A-Z]\)?\s*\}|\(
 """The letter of a choice, which what stands behind it explains."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
-    start: int
-    end: int
-    content: str
-
-
 def last_boxed(text: str, found: Sequence[Box]) -> Box | None:
     r"""The answer that ends in the last of these boxes of the text; the module's table gives its parts.
 
@@ -136,7 +127,7 @@ def _joint(between: str) -> str | None:
     return "≈" if _ROUNDED.search(inner) else ","
 
 
-def _value(text: str, found: Sequence[Box], box: Box) -> _Value:
+def _value(text: str, found: Sequence[Box], box: Box) -> Box:
     """The expression around a box, with the words beside it that make another quantity of it."""
     start = max(text.rfind("\n\n", 0, box.start) + 1, box.start - _WINDOW)
     stop = text.find("\n\n", box.end)
@@ -149,10 +140,10 @@ def _value(text: str, found: Sequence[Box], box: Box) -> _Value:
     before = window[max(0, outer[0] - _WORDS_BEFORE) : outer[0]]
     behind = _MASK.split(first_sentence(window[outer[1] :]))[0]
     if segment is None or _LABEL.fullmatch(box.bare):
-        return _Value(box.start, box.end, _with_words(before, box.content, behind))
+        return replace(box, content=_with_words(before, box.content, behind))
     begin = start + inner[0]
-    content = _filled(segment.content, [other.bare for other in near])
-    return _Value(begin + segment.start, begin + segment.end, _with_words(before, content, behind))
+    content = _with_words(before, _filled(segment.content, [other.bare for other in near]), behind)
+    return Box(begin + segment.start, begin + segment.end, content, content)
 
 
 def _masked(window: str, near: Sequence[Box], start: int) -> str:
@@ -198,7 +189,7 @@ def _formula(window: str, place: int) -> tuple[tuple[int, int], tuple[int, int]]
     return span, span
 
 
-def _segment(formula: str, place: int) -> _Value | None:
+def _segment(formula: str, place: int) -> Box | None:
     """The member of the formula that holds the place, or that it equals; None where nothing but one box stands there."""
     joints = _joints(formula)
     number = next(index for index, joint in enumerate(joints[1:]) if place < joint[1])
@@ -216,7 +207,8 @@ def _segment(formula: str, place: int) -> _Value | None:
         member = formula[joints[number][2] : joints[number + 1][1]]
         last = member if _HAS_VALUE.search(member) else last
     is_named = name and NAME.fullmatch(name) and _LETTER.search(last)
-    return _Value(start, stop, f"{name} = {last}" if is_named else last)
+    content = f"{name} = {last}" if is_named else last
+    return Box(start, stop, content, content)
 
 
 def _joints(formula: str) -> list[tuple[str, int, int]]:

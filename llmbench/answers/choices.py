@@ -24,8 +24,6 @@ A statement that names several letters ("A and B") or one out of range ("Answer:
 "not A but B" is B.
 """
 
-# ruff: noqa: RUF001, RUF002 - the characters that look like ASCII are those that models write
-
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -36,7 +34,8 @@ from llmbench.answers.boxed import last_boxed
 from llmbench.answers.closing_letters import DENIAL, closing_letter
 from llmbench.answers.corrections import CORRECTS
 from llmbench.answers.letters import Reader, plain
-from llmbench.answers.stated import boxes, cues, is_retracted
+from llmbench.answers.retractions import is_retracted
+from llmbench.answers.stated import boxes, cues
 from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
 from llmbench.answers.text import prepare, prepare_cut
 

@@ -4,8 +4,6 @@
 has not stated a value yet ("The remainder when $N$ is divided by $100$ is $42$.") nothing is left out.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 _MAX_LENGTH = 1_500
@@ -91,12 +89,10 @@ _QUALIFIES = re.compile(
 def main_clause(sentence: str) -> str:
     """The sentence up to what only qualifies the value that it has stated, with its punctuation."""
     end = _end(sentence) if len(sentence) <= _MAX_LENGTH else None
+    if end is None:
+        return sentence
     closing = re.search(r"[.!*]*\s*$", sentence)
-    return (
-        sentence
-        if end is None
-        else sentence[:end].rstrip(" ,") + (closing[0] if closing and closing[0] else ".")
-    )
+    return sentence[:end].rstrip(" ,") + (closing[0] if closing and closing[0] else ".")
 
 
 def _end(sentence: str) -> int | None:
@@ -109,9 +105,8 @@ def _end(sentence: str) -> int | None:
     if there and not _GOES_ON.search(sentence, there.end()) and not _LISTS_SOLUTIONS.search(there[0]):
         return there.end()
     clauses = 0
-    outside = re.sub(
-        _FORMULA, lambda formula: "$" * len(formula[0]), sentence
-    )  # "when" in a formula is no joint
+    # "when" in a formula is no joint.
+    outside = re.sub(_FORMULA, lambda formula: "$" * len(formula[0]), sentence)
     for joint in _JOINT.finditer(outside, start):
         said = sentence[start : joint.start()]
         states = _STATES.search(said) or _EQUATED.search(said)

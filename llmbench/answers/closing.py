@@ -4,8 +4,6 @@ Extractors that fall back on the last sentence or number of a text leave these o
 answer and "The total is 18, not 20. (Confidence: 95%)" is 18.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 CLOSERS = re.compile(

@@ -1,7 +1,5 @@
 """The letter that a closing sentence names, where the text states none in another way."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 from llmbench.answers.suppositions import is_limited, is_supposed

@@ -27,18 +27,14 @@ def code_block(text: str) -> str | None:
 
 def code_blocks(text: str) -> list[str]:
     """All closed fenced blocks that hold something, in their order; see `code_block`."""
-    _, blocks = _split(_unix(strip_thinking(text)))
-    return [block.body.removesuffix("\n") for block in blocks if block.closed and block.body.strip()]
+    return [body for _, body in blocks_behind_prose(text)]
 
 
 def blocks_behind_prose(text: str) -> list[tuple[str, str]]:
     """All closed fenced blocks that hold something, each behind the prose that stands between it and the block before."""
     _, blocks = _split(_unix(strip_thinking(text)))
-    return [
-        (block.before, block.body.removesuffix("\n"))
-        for block in blocks
-        if block.closed and block.body.strip()
-    ]
+    whole = [block for block in blocks if block.closed and block.body.strip()]
+    return [(block.before, block.body.removesuffix("\n")) for block in whole]
 
 
 def outside_blocks(text: str) -> str:

@@ -1,7 +1,5 @@
 """A model's text made ready for looking for code in it: one turn, fences on lines of their own, no prompts of a session."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Iterator
 

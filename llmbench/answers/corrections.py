@@ -3,8 +3,6 @@
 Extractors of numbers and of letters share them: "The answer is 120. Wait, I forgot the cost of $20. So it is $100." is 100.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 _BEGINS = r"(?:^|[.!?;,:\n*_)\]}—–-]\s{0,3})(?:(?:oh|but|so|ah|well)\b,?\s)?"

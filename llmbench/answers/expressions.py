@@ -3,12 +3,11 @@ r"""Mathematics without delimiters: outputs that are nothing but an answer, and 
 `-1 + sqrt(3)`, `(-\infty,-8)\cup (8,\infty)`, "x = 2 or x = 3", "The point is (2, 3)."
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Sequence
 
 from llmbench.answers.spoken import changes_before, changes_behind
+from llmbench.equivalence.structure import nesting
 
 _MAX_LENGTH = 1_000
 """Characters. A longer text is no bare answer."""
@@ -46,10 +45,11 @@ def bare_answer(text: str) -> str | None:
 
 def is_expression(text: str) -> bool:
     """Whether a text has no words but those of mathematics, and says something."""
+    depths = nesting(re.sub(r"\\[{}]", "", text))
     return (
         _EXPRESSION.fullmatch(text) is not None
         and _VALUE.search(text) is not None
-        and _is_balanced(text)
+        and min(depths) == depths[-1] == 0
         and not re.search(r"^(?:and|or)\b|\b(?:and|or)\s*$", text.strip())
         and not re.search(r"(?<![A-Za-z])[A-Za-z]\s+[A-Za-z](?![A-Za-z(])", re.sub(r"\\[A-Za-z]+", "+", text))
     )
@@ -141,15 +141,11 @@ def runs(text: str) -> list[tuple[int, int]]:
 
 def split_list(expression: str) -> list[str]:
     """The parts between commas, "and" and "or" outside all brackets."""
-    parts, depth, start = [], 0, 0
-    for match in re.finditer(r"[(\[{)\]}]|,?\s+(?:and|or)\s+|,(?!\d{3}(?!\d))", expression):
-        if match[0] in "([{":
-            depth += 1
-        elif match[0] in ")]}":
-            depth -= 1
-        elif depth == 0:
-            parts.append(expression[start : match.start()])
-            start = match.end()
+    parts, start, depths = [], 0, nesting(expression)
+    for joint in re.finditer(r",?\s+(?:and|or)\s+|,(?!\d{3}(?!\d))", expression):
+        if not depths[joint.start()]:
+            parts.append(expression[start : joint.start()])
+            start = joint.end()
     return [*parts, expression[start:]]
 
 
@@ -162,13 +158,3 @@ def joined(parts: Sequence[str]) -> str:
     if len(parts) > 1 and sides[-1][1] and len(names) < len(parts) and len(names) > 1:
         return parts[-1]
     return ", ".join(parts)
-
-
-def _is_balanced(text: str) -> bool:
-    plain = re.sub(r"\\[{}]", "", text)
-    depth = 0
-    for character in plain:
-        depth += (character in "([{") - (character in ")]}")
-        if depth < 0:
-            return False
-    return depth == 0

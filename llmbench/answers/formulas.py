@@ -3,8 +3,6 @@ r"""Formulas in a sentence, and the clause around them: what is one value, and w
 "$3$ and $4$" is a list, "$3$ - $x$" one expression, and of "3, because $x$ is even" only the first is the value.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 from llmbench.answers.expressions import closing_expression, is_expression, is_solution, joined, last_number

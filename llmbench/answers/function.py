@@ -101,6 +101,11 @@ def _parsed(source: str) -> ast.Module | SyntaxError | None:
             return None
 
 
+def _statements(source: str) -> list[ast.stmt]:
+    tree = _parsed(source)
+    return tree.body if isinstance(tree, ast.Module) else []
+
+
 def _function(node: ast.stmt, name: str) -> ast.stmt | None:
     """The statement if it gives the function a body: a definition that is more than a stub, or an assignment to its name."""
     if isinstance(node, ast.ClassDef) and node.name == "Solution":
@@ -120,14 +125,12 @@ def _is_stub(node: ast.stmt) -> bool:
 
 
 def _gives(source: str, name: str) -> bool:
-    tree = _parsed(source)
-    return isinstance(tree, ast.Module) and any(_function(node, name) for node in tree.body)
+    return any(_function(node, name) for node in _statements(source))
 
 
 def _without_input(source: str, name: str) -> str:
     """The code without its examples, if those read what a user types or hands over: nobody does here."""
-    tree = _parsed(source)
-    nodes = tree.body if isinstance(tree, ast.Module) else []
+    nodes = _statements(source)
     places = [place for place, node in enumerate(nodes) if _function(node, name)]
     examples = [
         node for node in nodes[places[-1] + 1 :] if not isinstance(node, (ast.FunctionDef, ast.ClassDef))
@@ -235,10 +238,8 @@ def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | N
     start = head if head.endswith("\n") else head + "\n"
     for reading in (body, _INDENT + body.lstrip(), _indented(body)):
         source = _longest(start + reading)
-        tree = _parsed(source)
-        places = [] if not isinstance(tree, ast.Module) else [n for n in tree.body if _function(n, name)]
-        returns = bool(places) and _returns(places[0])
-        if places and (returns or not (must_return or reading is not body)):
+        functions = [node for node in _statements(source) if _function(node, name)]
+        if functions and (_returns(functions[0]) or not (must_return or reading is not body)):
             return _trimmed(source, name, last=False).rstrip("\n") + "\n"
     return None
 
@@ -264,8 +265,7 @@ def _trimmed(source: str, name: str, *, last: bool) -> str:
     `last` says which definition of the function counts: a model corrects itself, but a base model that continues a function
     goes on with the next task.
     """
-    tree = _parsed(source)
-    nodes = tree.body if isinstance(tree, ast.Module) else []
+    nodes = _statements(source)
     places = [place for place, node in enumerate(nodes) if _function(node, name)]
     place = places[-1 if last else 0]
     kept = [node for node in nodes[: place + 1] if isinstance(node, _DEFINING) or _is_call_of_method(node)]
@@ -303,14 +303,9 @@ def _binds(node: ast.stmt) -> set[str]:
 
 
 def _of_use(nodes: Sequence[ast.stmt], kept: list[ast.stmt]) -> ast.stmt | None:
-    """The first of these statements that gives a value to a name that `kept` needs."""
-    missing = _missing(kept)
+    """The first of these statements that gives a value to a name that `kept` uses and does not define."""
+    missing = {"*"}.union(*map(_free, kept)) - {name for node in kept for name in _binds(node)}
     return next((node for node in nodes if _binds(node) & missing), None)
-
-
-def _missing(nodes: list[ast.stmt]) -> set[str]:
-    """The names that these statements use and do not define; `*` stands for what an import may bring."""
-    return {"*"}.union(*map(_free, nodes)) - {name for node in nodes for name in _binds(node)}
 
 
 def _free(node: ast.stmt) -> set[str]:

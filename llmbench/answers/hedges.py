@@ -1,7 +1,5 @@
 """Answers that a model holds in doubt. They count only where it comes to an end: a text that was cut off may have changed them."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 _DOUBT = re.compile(

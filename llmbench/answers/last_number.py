@@ -4,25 +4,15 @@ The last sentence that is no courtesy, question or check counts, less what only 
 and the result of an equation go first. Where the sentence gives several values, a bound or a part of a value, there is no answer.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Sequence
 
 from llmbench.answers.closing import CLOSERS, TAIL, affirmed, without_aside
 from llmbench.answers.main_value import is_unclear, main_part, of_asked_unit
-from llmbench.answers.quantities import NUMBER, PREPOSITION, is_listed
+from llmbench.answers.quantities import PREPOSITION, is_listed
+from llmbench.answers.spoken import NUMBER
 from llmbench.answers.text import sentences
-from llmbench.answers.written import (
-    ARITHMETIC,
-    LIST_NUMBER,
-    Number,
-    named,
-    numbers_of,
-    several,
-    simplified,
-    written_numbers,
-)
+from llmbench.answers.written import ARITHMETIC, LIST_NUMBER, Number, named, numbers_of, several, simplified
 from llmbench.equivalence.words import numeral
 
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
@@ -31,14 +21,13 @@ _BOLD = re.compile(r"\*\*(.+?)\*\*")
 def _equated(sentence: str) -> str | None:
     """What the sentence's last equation gives, where nothing but its units follow ("9 + 6 = 15 liters out of the 24")."""
     _, equals, rest = sentence.rpartition("=")
-    numbers = [number.written for number in numbers_of(f" {rest}", dozens=False) if number.alone()]
-    if equals and (found := ARITHMETIC.match(rest.lstrip())):
+    if not equals:
+        return None
+    if found := ARITHMETIC.match(rest.lstrip()):
         return several(found[0])
-    return (
-        numbers[0]
-        if equals and numbers and not re.search(r",\s|[;:]|\b(?:so|and|then|which|left|remain\w*)\b", rest)
-        else None
-    )
+    numbers = [number.written for number in numbers_of(f" {rest}", dozens=False) if number.alone()]
+    goes_on = re.search(r",\s|[;:]|\b(?:so|and|then|which|left|remain\w*)\b", rest)
+    return numbers[0] if numbers and not goes_on else None
 
 
 def last_number(text: str, question: str = "") -> str | None:
@@ -50,29 +39,21 @@ def last_number(text: str, question: str = "") -> str | None:
             return None
         whole = _main(_conclusion(without_aside(said)))
         if re.search(r"\d", whole):
-            if (
-                found := None
-                if "=" in whole
-                else of_asked_unit(numbers_of(whole.replace("**", "")), question)
-            ):
+            numbers = [] if "=" in whole else numbers_of(whole.replace("**", ""))
+            if found := of_asked_unit(numbers, question):
                 return found.written
             sentence = main_part(whole)
             return None if sentence == whole and is_unclear(whole) else _concluded(sentence)
-        sentence = whole
-        if number := _worded(sentence):
+        if number := _worded(whole):
             return number
     return None
 
 
 def _concluded(sentence: str) -> str | None:
     """The number of a sentence: in bold, the result of an equation, or its last, unless that is a part of something."""
-    bold = [
-        number
-        for match in _BOLD.finditer(sentence)
-        for number in written_numbers(f" {match[1]}", dozens=False)
-    ]
+    bold = [number for part in _BOLD.findall(sentence) for number in numbers_of(f" {part}", dozens=False)]
     if bold and not sentence.rstrip(" *").endswith(":"):
-        return bold[-1]
+        return bold[-1].written
     numbers = numbers_of(sentence.replace("**", ""), dozens=False)
     if number := _equated(sentence) or _calculated(sentence):
         return number

@@ -1,9 +1,8 @@
 """Reading letters and choices' own texts at a given place; `choices.py` says where to look."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise
@@ -82,6 +81,11 @@ _GOES_ON = re.compile(rf"\s+{_FOLLOWS}\b")
 _FORMULA = re.compile(
     r"\s*(?:[=→⟶^_]|\\(?:to|rightarrow|cdot|times)|\+\s*\w|\*\s*\w)|-\s?\w|[–—:≡](?:[A-Z](?![a-z])|\d)|/\w|\([a-z]{1,2}\)|\d|\.\w|°"
 )
+_ANNOUNCED = re.compile(
+    r"\A(?:the\s+)?(?:(?:correct|final)\s+)?(?:(?:option|choice|answer)\b\s*(?:is\b)?\s*:?\s*)?",
+    re.IGNORECASE,
+)
+"""What a box may hold before its letter."""
 _LONG_ENOUGH = 15  # characters of a choice's text that may be followed by more
 _MAX_CLAUSES = 30
 _OPTION_LINE = re.compile(
@@ -158,13 +162,7 @@ class Reader:
 
     def boxed(self, content: str) -> Read | None:
         """What a box holds: a letter, a letter and its text, or a choice's own text."""
-        content = content.strip().strip(".")
-        match = re.match(
-            r"(?:the\s+)?(?:(?:correct|final)\s+)?(?:(?:option|choice|answer)\b\s*(?:is\b)?\s*:?\s*)?(.*)",
-            content,
-            re.IGNORECASE | re.DOTALL,
-        )
-        content = match[1] if match else content
+        content = _ANNOUNCED.sub("", content.strip().strip("."), count=1)
         token = _TOKEN.match(content)
         if token:
             behind = content[token.end() :]
@@ -190,21 +188,18 @@ class Reader:
             letter = self._letter_of(line[:end])
             if letter:
                 return Read(letter)
-        begun = [
-            letter
-            for letter, key in zip(self.letters, keys, strict=False)
-            if len(key) >= _LONG_ENOUGH and whole.startswith(key)
-        ]
-        return Read(begun[0]) if len(begun) == 1 else None
+        begun = self._only(lambda key: len(key) >= _LONG_ENOUGH and whole.startswith(key))
+        return Read(begun) if begun else None
 
     def _letter_of(self, text: str) -> str | None:
         wanted = _key(text)
-        matches = [
-            letter
-            for letter, key in zip(self.letters, _keys(self.choices), strict=False)
-            if wanted and key == wanted
-        ]
-        return matches[0] if len(matches) == 1 else None
+        return self._only(lambda key: key == wanted) if wanted else None
+
+    def _only(self, is_meant: Callable[[str], bool]) -> str | None:
+        """The letter of the only choice that is meant, by what is compared of its text."""
+        keys = zip(self.letters, _keys(self.choices), strict=False)
+        found = [letter for letter, key in keys if is_meant(key)]
+        return found[0] if len(found) == 1 else None
 
     def names_letter(self, text: str) -> bool:
         """Whether a valid letter stands alone in it."""
@@ -273,6 +268,9 @@ def _clause_ends(line: str) -> list[int]:
     return [len(line), *(match.start() for match in islice(breaks, _MAX_CLAUSES))]
 
 
+_SYMBOLS = {"times": "×", "cdot": "·", "approx": "≈", "mu": "μ", "pi": "π"}
+
+
 @lru_cache(maxsize=64)
 def _keys(choices: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(_key, choices))
@@ -285,11 +283,5 @@ def _key(text: str) -> str:
     text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub("[⁰¹²³⁴-⁹⁻⁺]+", lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = unicodedata.normalize("NFKC", text).replace("−", "-")
-    text = (
-        text.replace("\\times", "×")
-        .replace("\\cdot", "·")
-        .replace("\\approx", "≈")
-        .replace("\\mu", "μ")
-        .replace("\\pi", "π")
-    )
+    text = re.sub(r"\\(times|cdot|approx|mu|pi)", lambda match: _SYMBOLS[match[1]], text)
     return re.sub(r"[\s\\${}^*_,\"'`]|[.:;]+$", "", text.strip(" .\"'“”")).casefold()

@@ -6,7 +6,8 @@ What such words lead to is never the answer. Where two values stand side by side
 import re
 from collections.abc import Sequence
 
-from llmbench.answers.quantities import NUMBER, PREPOSITION
+from llmbench.answers.quantities import PREPOSITION
+from llmbench.answers.spoken import NUMBER
 from llmbench.answers.written import Number
 
 _CUT = re.compile(

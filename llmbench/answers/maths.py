@@ -23,8 +23,6 @@ Rules 3 to 5 are kept from incomplete texts, because a conclusion halfway ("Ther
 last one; early stopping asks for the answer there instead.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Iterator
 
@@ -50,11 +48,12 @@ from llmbench.answers.retractions import (
     is_doubted,
     is_doubted_where_cut,
     is_drawn,
+    is_retracted,
     is_supposition,
     without_remarks,
 )
 from llmbench.answers.spoken import in_symbols
-from llmbench.answers.stated import Box, boxes, cues, is_cut, is_retracted
+from llmbench.answers.stated import Box, boxes, cues, is_cut
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.equivalence.words import FRACTION
 
@@ -146,29 +145,23 @@ def stated_answer(text: str, *, complete: bool) -> str | None:
 def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
     found = boxes(text)[-_MAX_BOXES:]
     kept = [box for box in found if not is_retracted(text, box)]
-    kept = [box for box in kept if not is_supposition(text, box.start, box.end)] or kept
+    kept = [box for box in kept if not is_supposition(text, box)] or kept
     if found and (
-        kept[-1:] != found[-1:]
-        or is_supposition(text, found[-1].start, found[-1].end)
-        or is_corrected(text, found[-1].end)
+        kept[-1:] != found[-1:] or is_supposition(text, found[-1]) or is_corrected(text, found[-1].end)
     ):
         later = behind_box(text, found[-1], complete=complete)
         if later or not kept:
             return later
     if kept and kept[-1] == found[-1]:
-        if not complete and is_broken_off(text, kept[-1]):
-            return _last_stated(text, kept[-1].end, complete=False)
+        end = kept[-1].end
+        if not complete and (is_corrected(text, end) or is_doubted_where_cut(text, end)):
+            return _last_stated(text, end, complete=False)
         if complete and (later := _corrected(text, kept[-1])):
             return later
     box = last_boxed(text, kept)
     if box and (complete or not is_cut(text, box)):
         return box.content
     return _last_stated(text, 0, complete=complete)
-
-
-def is_broken_off(text: str, box: Box) -> bool:
-    """Whether a text was cut off while it corrected its box."""
-    return is_corrected(text, box.end) or is_doubted_where_cut(text, box.end)
 
 
 def _corrected(text: str, box: Box) -> str | None:
@@ -206,7 +199,7 @@ _ENDED = re.compile(
 
 def _may_be_cut(rest: str) -> bool:
     """Whether the value behind a cue reaches the text's end, so that more of it may have followed."""
-    rest = rest[lead.end() :] if (lead := _LEAD.match(rest)) else rest
+    rest = _LEAD.sub("", rest, count=1)
     formula = FORMULA.match(rest)
     if formula:
         while (joint := JOINT.match(rest, formula.end())) and (following := FORMULA.match(rest, joint.end())):
@@ -226,19 +219,15 @@ def _value(rest: str) -> str | None:
     if within := _WITHIN.match(rest):
         return whole(within["value"])
     rest = in_symbols(rest.partition("</answer>")[0])
-    rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
+    rest = _LEAD.sub("", rest, count=1)
     sentence = first_sentence(rest).replace("**", "").replace("__", "").strip()
-    return leading_formulas(rest) or _leading_number(sentence) or _in_sentence(sentence)
-
-
-def _leading_number(sentence: str) -> str | None:
-    return plain(clause(sentence)) if _STARTS_WITH_NUMBER.match(sentence) else None
+    return leading_formulas(rest) or _in_sentence(sentence)
 
 
 def _in_sentence(sentence: str) -> str | None:
-    """The number or formula that a sentence behind a cue ends in, or its few words."""
+    """The number that a sentence behind a cue begins with, or the number or formula that it ends in, or its few words."""
     if _STARTS_WITH_NUMBER.match(sentence):
-        return None
+        return plain(clause(sentence))
     is_described = _DESCRIBED.match(sentence)
     if not is_described and (number := _ENDS_IN_NUMBER.search(sentence)):
         return number[1]

@@ -20,8 +20,6 @@ Behind a cue or in a box an unevaluated expression, a range, a list or an altern
 multiplied out ("18 million", "70k", "18 dozen"), and operations in words are read ("9 twice", "half of 36"; `spoken.py`).
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 from llmbench.answers.boxed import last_boxed
@@ -29,7 +27,8 @@ from llmbench.answers.closing import TAIL, refuses
 from llmbench.answers.corrections import corrected_part
 from llmbench.answers.last_number import last_number
 from llmbench.answers.quantities import PREPOSITION, merged, restated, without_parts
-from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut, is_retracted
+from llmbench.answers.retractions import is_retracted
+from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.answers.written import VALUE, named, numbers_of, several, simplified
 from llmbench.equivalence import number_equal
@@ -138,8 +137,7 @@ def _behind_cue(rest: str) -> str | None:
     rest = simplified("".join(paragraphs(rest)[:1]))
     if _BOUND.match(rest):
         return first_sentence(rest)
-    lead = _LEAD.match(rest)
-    rest = _joined_sign(rest[lead.end() :] if lead else rest)
+    rest = _joined_sign(_LEAD.sub("", rest, count=1))
     if re.match(r"[-+]?\s?[$€£¥]?\s?-?\.?\d", rest):
         return _first(rest)
     if found := named(first_sentence(rest)):

@@ -4,16 +4,14 @@ r"""Whether a number in words stands for itself, or is a part of a larger value:
 `is_part` says of any other number whether what stands around it makes another value of it, a bound or a list.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 import unicodedata
 from fractions import Fraction
 
-from llmbench.answers.spoken import changes_before, changes_behind
+from llmbench.answers.spoken import NUMBER, changes_before, changes_behind
 from llmbench.equivalence.rational import rational
 from llmbench.equivalence.units import is_unit_symbol
-from llmbench.equivalence.words import qualifiers
+from llmbench.equivalence.words import NUMERALS, PARTS, qualifiers
 
 # Kind of unit: the spellings of its units in the singular, and their sizes.
 _KINDS: dict[str, dict[str, int]] = {
@@ -35,7 +33,6 @@ for _kind, _units in _KINDS.items():
         for _spelling in _spellings.split():
             _SIZES.setdefault(_spelling, {})[_kind] = _size
 _UNIT = rf"(?:{'|'.join(sorted(_SIZES, key=len, reverse=True))})(?:e?s)?(?![A-Za-z])"
-NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _PAIR = re.compile(
     rf"(?P<sign>\$ ?)?(?<![\w.,/])(?P<number>\d+/\d+|{NUMBER})(?!\d)(?:[ -]?(?P<unit>{_UNIT})|(?P<noun> (?!(?:and|that|which)\b)[A-Za-z]{{3,20}}(?: left)?))?"
     rf"(?P<joint> ?,?(?: (?:and|or|i\.e\.,?|that is,?|which is|which equals))? ?)"
@@ -48,8 +45,6 @@ _FRACTION = re.compile(
     r"(?<![\d.,/])(\d+)\s+and\s+(?:(?P<count>a|an|one|two|three)\s+(?P<part>half|thirds?|quarters?|fourths?)|(?P<plain>\d/\d+))\b",
     re.IGNORECASE,
 )
-_COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3}
-_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4}
 _SCIENTIFIC = re.compile(r"(?<![\w.,])(\d+(?:\.\d+)?)[eE](\d{1,2})(?!\w)")
 _MILLIONS = re.compile(
     rf"(?<![\w.,])(\$\s?)?({NUMBER})\s?(?:(M|MM|mn|mln)|(B|bn)|((?<=\d)m))(?![\w^²³]|\.\d)"
@@ -79,7 +74,7 @@ def merged(text: str) -> str:
 def _fraction(match: re.Match[str]) -> str:
     if match["plain"]:
         return f"{match[1]} {match['plain']}"
-    return f"{match[1]} {_COUNTS[match['count'].lower()]}/{_PARTS[match['part'].lower().rstrip('s')]}"
+    return f"{match[1]} {NUMERALS.get(match['count'].lower(), 1)}/{PARTS[match['part'].lower()]}"
 
 
 def _millions(match: re.Match[str]) -> str:
@@ -90,21 +85,14 @@ def _millions(match: re.Match[str]) -> str:
 
 def _one(match: re.Match[str]) -> str:
     """A larger and a smaller unit as one value."""
-    sizes, smaller, kind = _compared(match)
-    if kind is None:
+    found = _compared(match)
+    if found is None or match["joint"].strip(" ,").lower() not in {"", "and"}:
         return match[0]
-    value, more = (rational(match[name]) for name in ("number", "more"))
-    if (
-        value is None
-        or more is None
-        or match["joint"].strip(" ,").lower() not in {"", "and"}
-        or smaller[kind] > sizes[kind]
-        or kind == "count"
-    ):
+    value, more, size, smaller, kind = found
+    if smaller > size or kind == "count":
         return match[0]
     first = match[0][: match.start("joint") - match.start()]
-    total = value + more * Fraction(smaller[kind], sizes[kind])
-    return first.replace(match["number"], _written(total), 1)
+    return first.replace(match["number"], _written(value + more * Fraction(smaller, size)), 1)
 
 
 def restated(text: str, question: str = "") -> str:
@@ -112,11 +100,11 @@ def restated(text: str, question: str = "") -> str:
     asked = (re.findall(r"[^.!?]*\?", question) or [question])[-1].lower()
 
     def once(match: re.Match[str]) -> str:
-        sizes, others, kind = _compared(match)
-        if kind is None or not match["joint"].strip():
+        found = _compared(match)
+        if found is None or not match["joint"].strip():
             return match[0]
-        value, more = (rational(match[name]) for name in ("number", "more"))
-        if value is None or more is None or value * sizes[kind] != more * others[kind]:
+        value, more, size, other, _ = found
+        if value * size != more * other:
             return match[0]
         names = [(match[name] or "dollar").lower().removesuffix("s") for name in ("unit", "smaller")]
         is_asked = names[1] in asked and names[0] not in asked
@@ -143,12 +131,15 @@ def without_parts(text: str) -> str:
     return _SUM.sub(alone, text)
 
 
-def _compared(match: re.Match[str]) -> tuple[dict[str, int], dict[str, int], str | None]:
-    """The sizes of both units, and the kind that they share."""
+def _compared(match: re.Match[str]) -> tuple[Fraction, Fraction, int, int, str] | None:
+    """Both numbers, the sizes of their units and the kind that these share; None where they share none."""
     sizes, others = _sizes(match["sign"], match["unit"]), _sizes(match["more_sign"], match["smaller"])
     sizes = {"count": 1} if match["noun"] else sizes
     kind = next((kind for kind in sizes if kind in others and sizes[kind] != others[kind]), None)
-    return sizes, others, kind
+    value, more = rational(match["number"]), rational(match["more"])
+    if kind is None or value is None or more is None:
+        return None
+    return value, more, sizes[kind], others[kind], kind
 
 
 def _sizes(sign: str | None, unit: str | None) -> dict[str, int]:

@@ -10,10 +10,9 @@ r"""Whether a text takes a boxed answer back, corrects it, or only supposes it.
 Other words about mistakes change nothing: "it is wrong to count 0", "a mistake-prone computation", "that is wrong for $n = 2$".
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
+from llmbench.answers.stated import Box
 from llmbench.answers.suppositions import is_hypothetical
 
 _WINDOW = 300
@@ -94,14 +93,13 @@ _REMARK = re.compile(
 )
 
 
-def takes_back(text: str, start: int, end: int) -> bool:
-    """Whether the words around a box, `text[start:end]`, say that it is no answer."""
-    before = text[max(0, start - _BEFORE) : start]
-    if _STRUCK.search(before) or _NOT_BEFORE.search(before) or _TAKEN_BACK.match(text[end : end + _WINDOW]):
+def is_retracted(text: str, box: Box) -> bool:
+    """Whether the words around a box say that it is no answer."""
+    before, behind = text[max(0, box.start - _BEFORE) : box.start], text[box.end : box.end + _WINDOW]
+    if _STRUCK.search(before) or _NOT_BEFORE.search(before) or _TAKEN_BACK.match(behind):
         return True
-    return bool(_OWN_EARLIER.search(before)) and not re.search(
-        r"\b(?:is|was)\s+(?:correct|right)\b", text[end : end + _BEFORE]
-    )
+    is_right = re.search(r"\b(?:is|was)\s+(?:correct|right)\b", behind[:_BEFORE])
+    return bool(_OWN_EARLIER.search(before)) and not is_right
 
 
 def is_corrected(text: str, end: int) -> bool:
@@ -140,11 +138,10 @@ def is_drawn(sentence: str) -> bool:
     return _DRAWN.search(sentence) is not None and not _CONFIRMED.search(sentence)
 
 
-def is_supposition(text: str, start: int, end: int) -> bool:
+def is_supposition(text: str, box: Box) -> bool:
     """Whether a box is supposed, somebody else's answer, or part of a remark."""
-    return (
-        is_hypothetical(text, start, end) or _REMARK.match(text, text.rfind("\n\n", 0, start) + 1) is not None
-    )
+    paragraph = text.rfind("\n\n", 0, box.start) + 1
+    return is_hypothetical(text, box.start, box.end) or _REMARK.match(text, paragraph) is not None
 
 
 def without_remarks(text: str) -> str:

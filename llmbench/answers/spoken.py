@@ -4,8 +4,6 @@ A number beside such words is a part of a value, never the value. Only words bet
 and formulas are read; all others are prose and stay.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Iterable, Mapping
 
@@ -13,9 +11,8 @@ from llmbench.equivalence.units import split_unit
 from llmbench.equivalence.words import qualifiers
 
 _OPENING = r"(?:\\?\$|\\\(|[(*€£])*"
-_CLOSING = r"(?:\$|\\\)|[)*])*"
 _LETTER = r"(?-i:(?<![A-Za-z\\])(?:[b-hj-zA-HJ-Z](?![A-Za-z'’])|a(?=\s*[-=+*/^<>),.]|\$|$)))"
-_NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
+NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _BEFORE = r"(?:(?<=[\d)\]}$!*π])|(?<=(?<![A-Za-z])[b-hj-zB-HJ-Z]))"
 """What a value ends in."""
 _BEHIND = rf"(?={_OPENING}\s*[-−]?\s*(?:\.?\d|{_LETTER}|[√π]|\\(?!mathbb|text)[A-Za-z(]))"
@@ -38,7 +35,7 @@ _BEHIND_VALUE = {"squared": "^2", "cubed": "^3", "factorial": "!", "twice": r" \
 _ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _BEHIND_VALUE |= {f"(?:raised )?to the {word} power": f"^{power}" for power, word in enumerate(_ORDINALS, 2)}
 _OPERAND = (
-    rf"(?P<opening>{_OPENING})(?P<value>-?(?:{_NUMBER}(?!\d)|{_LETTER}|\\(?:frac|sqrt)(?:\{{[^{{}}]*\}})+))"
+    rf"(?P<opening>{_OPENING})(?P<value>-?(?:{NUMBER}(?!\d)|{_LETTER}|\\(?:frac|sqrt)(?:\{{[^{{}}]*\}})+))"
 )
 _BEFORE_VALUE = {
     r"(?:(?:positive|principal) )?square root of": r"\\sqrt{\g<value>}",

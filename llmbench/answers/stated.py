@@ -3,14 +3,11 @@ r"""The ways in which a model states an answer: a box, or a cue such as "The ans
 A statement is where it stands and what stands there. Which kinds count, and in which order, is each extractor's policy.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from llmbench.answers import languages
-from llmbench.answers.retractions import takes_back
 from llmbench.answers.suppositions import is_mistake, is_supposed
 
 
@@ -119,11 +116,6 @@ def closing_braces(text: str) -> dict[int, int]:
         elif match[0] == "}" and open_braces:
             pairs[open_braces.pop()] = match.start()
     return pairs
-
-
-def is_retracted(text: str, box: Box) -> bool:
-    """Whether the words around the box say that it is no answer."""
-    return takes_back(text, box.start, box.end)
 
 
 def is_cut(text: str, box: Box) -> bool:

@@ -7,8 +7,6 @@ r"""Whether a sentence states an answer, or supposes, reports or limits one.
 | limited | "Note that B is the answer for ideal gases", "in the classical limit the answer is B" | only where nothing else is stated |
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 from llmbench.answers.languages import NOT

@@ -1,7 +1,5 @@
 """What every extractor needs of a text: thinking taken out, punctuation made ASCII, paragraphs and sentences."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 
 from llmbench.answers import thinking
@@ -76,9 +74,14 @@ def _without_reasoning(text: str) -> str:
 
 
 def _without_end_of_turn(text: str) -> str:
-    while mark := _END_OF_TURN.search(text.rstrip(), max(0, len(text.rstrip()) - 20)):
+    while mark := _end_of_turn(text):
         text = text[: mark.start()]
     return text
+
+
+def _end_of_turn(text: str) -> re.Match[str] | None:
+    text = text.rstrip()
+    return _END_OF_TURN.search(text, max(0, len(text) - 20))
 
 
 def _without_channels(text: str) -> str:
@@ -106,11 +109,7 @@ def prepare(text: str) -> str:
 
 def prepare_cut(text: str) -> str:
     """`prepare` for a text that was cut off, less what it says in doubt, with the line end or end-of-turn mark at its end as a newline."""
-    ended = (
-        text.endswith(("\n", "\r"))
-        or _OTHER_TURN.search(text)
-        or _END_OF_TURN.search(text.rstrip(), max(0, len(text.rstrip()) - 20))
-    )
+    ended = text.endswith(("\n", "\r")) or _OTHER_TURN.search(text) or _end_of_turn(text)
     return without_hedges(prepare(text)) + ("\n" if ended else "")
 
 

@@ -1,7 +1,5 @@
 r"""Numbers as a sentence writes them: digits, fractions, scales, words, and expressions of several numbers."""
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from dataclasses import dataclass
 
@@ -31,23 +29,20 @@ LIST_NUMBER = re.compile(
     r"(?m)^\s*(?:\(?\d+[.)]\s+|[-*•]\s+)|\b(?:step|case|example|part|question|problem|option|figure)\s+#?\d+\b",
     re.IGNORECASE,
 )
-_MACROS = (
-    (
-        re.compile(r"\(\s*=[^()]*\)|(?<=[A-Za-z])(\s*\}?)\s*\^\s*(?:\{\s*-?\d+\s*\}|\d)"),
-        r"\1 ",
-    ),  # "(= 9 * 2)", "m^2"
-    (re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}"), r" \1 "),
-    (re.compile(r"(?<=\d)\s*(?=\\[dt]?frac)"), " "),
-    (re.compile(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))"), r"\1\2/\3\4"),
-    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)\s?(?=\d{3})"), ","),
-    (re.compile(r"\\times|\\cdot"), "*"),
-    (
-        re.compile(r"(?<![\d.,/])(?<!\d )(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d/]| [\d/]|[.,]\d{3})"),
-        r"\1\2\3",
-    ),  # "1 450"
-    (re.compile(r"\\([$%])"), r"\1"),
-    (re.compile(r"\\[,;:! ()\[\]]|[{}]|\\boxed|\\left|\\right"), " "),
-)
+_MACROS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\(\s*=[^()]*\)|(?<=[A-Za-z])(\s*\}?)\s*\^\s*(?:\{\s*-?\d+\s*\}|\d)", r"\1 "),  # "(= 9 * 2)", "m^2"
+        (r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}", r" \1 "),
+        (r"(?<=\d)\s*(?=\\[dt]?frac)", " "),
+        (r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))", r"\1\2/\3\4"),
+        (r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)\s?(?=\d{3})", ","),
+        (r"\\times|\\cdot", "*"),
+        (r"(?<![\d.,/])(?<!\d )(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d/]| [\d/]|[.,]\d{3})", r"\1\2\3"),  # "1 450"
+        (r"\\([$%])", r"\1"),
+        (r"\\[,;:! ()\[\]]|[{}]|\\boxed|\\left|\\right", " "),
+    )
+)  # fmt: skip
 _MAX_WORDS = 6
 
 
@@ -92,11 +87,6 @@ def numbers_of(text: str, *, dozens: bool = True) -> list[Number]:
             )
             found.append(Number(written, before, behind, is_money))
     return found
-
-
-def written_numbers(text: str, *, dozens: bool = True) -> list[str]:
-    """These numbers as they are written."""
-    return [number.written for number in numbers_of(text, dozens=dozens)]
 
 
 def _scaled(value: str, scale: str) -> str:

@@ -5,8 +5,10 @@ Levels: sums, products and differences of one- and two-digit numbers (`sum1` …
 Options: `levels`, and `per_level`, how many questions of each are made.
 """
 
+import operator
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -20,53 +22,45 @@ from llmbench.records import Sample
 COLUMNS: tuple[str, ...] = ("question", "answer", "level")
 PRELOAD: tuple[str, ...] = ()
 
-ONE_DIGIT = range(1, 10)
-TWO_DIGITS = range(10, 100)
 Question = tuple[str, int]
+Compute = Callable[[int, int], int]
 
+DIGITS = {1: range(1, 10), 2: range(10, 100)}
+OPERATIONS: dict[str, tuple[str, Compute]] = {
+    "sum": ("+", operator.add),
+    "difference": ("-", operator.sub),
+    "product": ("*", operator.mul),
+}
+STORIES: tuple[tuple[str, Compute], ...] = (
+    ("{name} has {a} {thing} and gets {b} more. How many {thing} does {name} have now?", operator.add),
+    ("{name} has {a} {thing} and gives {b} away. How many {thing} are left?", operator.sub),
+    ("{name} has {a} boxes with {b} {thing} in each. How many {thing} does {name} have?", operator.mul),
+)
 NAMES = ("Ada", "Ben", "Chen", "Dina", "Emil", "Fatou", "Goro", "Hana")
 THINGS = ("apples", "books", "coins", "marbles", "pencils", "shells", "stamps", "tickets")
+IN_STORIES = range(2, 13)
+"""The numbers of a word problem."""
 
 
-def _sums(numbers: range) -> list[Question]:
-    return [(f"What is {a} + {b}?", a + b) for a, b in product(numbers, repeat=2)]
-
-
-def _differences(numbers: range) -> list[Question]:
-    return [(f"What is {a} - {b}?", a - b) for a, b in product(numbers, repeat=2) if a >= b]
-
-
-def _products(numbers: range) -> list[Question]:
-    return [(f"What is {a} * {b}?", a * b) for a, b in product(numbers, repeat=2)]
+def _of_two(sign: str, compute: Compute, numbers: range) -> list[Question]:
+    pairs = product(numbers, repeat=2)
+    return [(f"What is {a} {sign} {b}?", compute(a, b)) for a, b in pairs if compute(a, b) >= 0]
 
 
 def _words() -> list[Question]:
-    small = range(2, 13)
-    given = [
-        (f"{name} has {a} {thing} and gets {b} more. How many {thing} does {name} have now?", a + b)
-        for name, thing, a, b in product(NAMES, THINGS, small, small)
+    return [
+        (story.format(name=name, thing=thing, a=a, b=b), compute(a, b))
+        for story, compute in STORIES
+        for name, thing, a, b in product(NAMES, THINGS, IN_STORIES, IN_STORIES)
+        if compute(a, b) > 0
     ]
-    lost = [
-        (f"{name} has {a} {thing} and gives {b} away. How many {thing} are left?", a - b)
-        for name, thing, a, b in product(NAMES, THINGS, small, small)
-        if a > b
-    ]
-    packed = [
-        (f"{name} has {a} boxes with {b} {thing} in each. How many {thing} does {name} have?", a * b)
-        for name, thing, a, b in product(NAMES, THINGS, small, small)
-    ]
-    return given + lost + packed
 
 
 LEVELS: dict[str, Callable[[], list[Question]]] = {
-    "sum1": lambda: _sums(ONE_DIGIT),
-    "difference1": lambda: _differences(ONE_DIGIT),
-    "product1": lambda: _products(ONE_DIGIT),
-    "sum2": lambda: _sums(TWO_DIGITS),
-    "difference2": lambda: _differences(TWO_DIGITS),
-    "product2": lambda: _products(TWO_DIGITS),
-    "word": _words,
-}
+    f"{name}{digits}": partial(_of_two, sign, compute, numbers)
+    for digits, numbers in DIGITS.items()
+    for name, (sign, compute) in OPERATIONS.items()
+} | {"word": _words}
 
 
 def generate(options: Mapping[str, Any], seed: int) -> list[Row]:

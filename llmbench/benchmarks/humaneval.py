@@ -19,7 +19,7 @@ from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.programs import Judged, Verdict
 from llmbench.data import Row, text_of
-from llmbench.records import Outcome, Result, Sample, Score
+from llmbench.records import Outcome, Sample, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
 from llmbench.sandbox.box import BrokenBoxError, printable
 from llmbench.sandbox.inside.values import loads
@@ -28,11 +28,8 @@ COLUMNS: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
 SANDBOXED = True
 LIMIT_S = programs.LIMIT_S
-MOST_S = 3600
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "cpu_s": lambda value: (
-        not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= MOST_S
-    ),
+    "cpu_s": programs.are_seconds,
 }
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
 TEXTS = ("prompt", "entry_point", "test")
@@ -156,6 +153,4 @@ def stored(sample: Sample) -> dict[str, Any]:
     return {key: sample.fields[key] for key in STORED}
 
 
-def details(results: Sequence[Result]) -> dict[str, Any]:
-    """What the summary says beside the accuracy."""
-    return programs.details(results)
+details = programs.details

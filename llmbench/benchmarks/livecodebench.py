@@ -14,6 +14,7 @@ import binascii
 import io
 import json
 import pickle
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
@@ -27,15 +28,14 @@ from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.programs import Judged, Test, Verdict
 from llmbench.data import Row, check_text, text_of
 from llmbench.errors import ConfigError, DataError
-from llmbench.records import Outcome, Result, Sample, Score
+from llmbench.records import Outcome, Sample, Score
 
 COLUMNS: tuple[str, ...] = ("question_id", "starter_code", "public_test_cases", "private_test_cases")
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
 SANDBOXED = True
 LIMIT_S = programs.LIMIT_S
 RELEASES = 6
-MOST_S, MOST_MIB = 3600, 1 << 16
-LEAST_MIB = 64
+LEAST_MIB, MOST_MIB = 64, 1 << 16
 """Python itself needs some."""
 DECODED_BYTES = 512 << 20
 """Private tests of one problem, decompressed; the largest published are about 150 MB."""
@@ -74,15 +74,10 @@ def _is_date(value: object) -> bool:
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "window": lambda value: value is None or isinstance(value, str),
     "windows": lambda value: isinstance(value, Mapping),
-    "release": lambda value: (
-        value in {f"release_v{n}" for n in range(1, RELEASES + 1)}
-        or value in {f"v{n}" for n in range(1, RELEASES + 1)}
-    ),
+    "release": lambda value: re.fullmatch(rf"(?:release_)?v[1-{RELEASES}]", str(value)) is not None,
     "start_date": _is_date,
     "end_date": _is_date,
-    "cpu_s": lambda value: (
-        not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= MOST_S
-    ),
+    "cpu_s": programs.are_seconds,
     "memory_mib": lambda value: isinstance(value, int) and LEAST_MIB <= value <= MOST_MIB,
 }
 
@@ -301,6 +296,4 @@ def stored(sample: Sample) -> dict[str, Any]:
     return {**kept, **tests} if sum(len(str(text)) for text in tests.values()) <= JOURNAL_CHARACTERS else kept
 
 
-def details(results: Sequence[Result]) -> dict[str, Any]:
-    """What the summary says beside the accuracy."""
-    return programs.details(results)
+details = programs.details

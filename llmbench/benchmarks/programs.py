@@ -58,6 +58,11 @@ class Test:
     value: Any = None
 
 
+def are_seconds(value: object) -> bool:
+    """Whether an option's value is a number of seconds, up to an hour."""
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= LIMIT_S
+
+
 def verdict_of(score: Score) -> Verdict | None:
     """The verdict that a score of a program's tells of; None where there was no program."""
     said = score.explanation.partition(":")[0]
@@ -68,10 +73,7 @@ def judge(box: Box, code: str, header: str, tests: Sequence[Test], call: str | N
     """Runs the tests in order, until one is not passed."""
     cpu_s = 0.0
     for number, test in enumerate(tests, 1):
-        program = Program(code, header, test.given) if call is None else Program(
-            code, header, call=call, arguments=test.arguments or ()
-        )  # fmt: skip
-        ran = box.run(program)
+        ran = box.run(Program(code, header, test.given, call, test.arguments or ()))
         cpu_s += ran.cpu_s or 0.0
         if ran.status is Status.DONE and _right(ran, test, call):
             continue

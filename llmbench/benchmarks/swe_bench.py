@@ -154,9 +154,7 @@ def stored(sample: Sample) -> dict[str, Any]:
     return {key: sample.fields[key] for key in STORED if sample.fields.get(key) is not None}
 
 
-def details(results: Sequence[Result]) -> dict[str, Any]:
-    """What the summary says beside the accuracy."""
-    return predictions.details(results)
+details = predictions.details
 
 
 def finish(
@@ -171,11 +169,8 @@ def finish(
     open_ones = [r for r in results if r.score.answer is not None and r.score.outcome is Outcome.ERROR]
     if not open_ones:
         return {}, []
-    why = (
-        "benchmarks.swe_bench.options.harness=off"
-        if options.get("harness") == "off"
-        else predictions.missing()
-    )
+    is_off = options.get("harness") == "off"
+    why = "benchmarks.swe_bench.options.harness=off" if is_off else predictions.missing()
     if why is not None:
         return {}, [predictions.instead(path, options, why)]
     report = predictions.evaluate(path, model, options)

@@ -111,9 +111,10 @@ def _readings(text: str) -> list[str]:
 
 
 def _equal(gold: str, answer: str, depth: int) -> bool:
-    if structure.is_blank(gold) or structure.is_blank(answer) or depth > _MAX_DEPTH:
+    one, other = fold(gold), fold(answer)
+    if not one or not other or depth > _MAX_DEPTH:
         return False
-    if fold(gold) == fold(answer):
+    if one == other:
         return True
 
     def parts_equal(one: str, other: str) -> bool:
@@ -133,15 +134,10 @@ def _as_lists(gold: str, answer: str, equal: Equal) -> bool:
         return False  # a tuple as gold has an order
     if [_has_several_names(text) for text in (gold, answer)].count(True) == 1:
         return False  # "x=1, y=2" has one too, though not against "y=2, x=1"
-    if _is_set(gold) or _is_set(answer) or structure.bracketed(answer) is None:
-        return _same_set(one, other, equal)
     inner = structure.bracketed(answer)
-    return (
-        inner is not None
-        and not inner.is_interval
-        and len(one) > 1
-        and _same_set(one, list(inner.items), equal)
-    )
+    if _is_set(gold) or inner is None or inner.is_set:
+        return _same_set(one, other, equal)
+    return not inner.is_interval and len(one) > 1 and _same_set(one, inner.items, equal)
 
 
 def _is_set(text: str) -> bool:
@@ -197,10 +193,7 @@ def _as_tuples(gold: str, answer: str, equal: Equal) -> bool:
 def _same_tuple(one: Bracketed, other: Bracketed, equal: Equal) -> bool:
     if one.is_set or other.is_set or len(one.items) != len(other.items):
         return False
-    if (one.is_interval or other.is_interval) and (one.opening, one.closing) != (
-        other.opening,
-        other.closing,
-    ):
+    if (one.is_interval or other.is_interval) and one.opening + one.closing != other.opening + other.closing:
         return False
     return len(one.items) <= _MAX_ITEMS and _all_equal(one.items, other.items, equal)
 

@@ -6,7 +6,6 @@ from typing import Any
 MAX_BITS = 100_000
 """Of a value's integer part. A power tower passes it at its second storey, 20,000! does not."""
 _MAX_FACTORIAL = 20_000
-_MAX_PLAIN_INTEGER = 1_000
 
 
 class TooLarge(Exception):  # noqa: N818 - an outcome, not an error
@@ -63,7 +62,7 @@ def _evaluated(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # no
     function = _FUNCTIONS.get(name)
     if function is None:
         raise Undecided
-    arguments = [evaluate(argument, point, mp) for argument in expression.args]
+    arguments = _arguments(expression, point, mp)
     try:
         return _bounded(function(mp, *arguments), mp)
     except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
@@ -84,20 +83,12 @@ def _symbol(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa:
     return mp.mpc(0, 1) if expression.name == "i" else point[expression.name]
 
 
-def _float(expression: Any, _: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    return mp.mpf(repr(float(expression)))  # the decimal as it was written, not its binary neighbour
-
-
-def _sum(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    return mp.fsum([evaluate(argument, point, mp) for argument in expression.args])
-
-
-def _product(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    return mp.fprod([evaluate(argument, point, mp) for argument in expression.args])
+def _arguments(expression: Any, point: Mapping[str, Any], mp: Any) -> list[Any]:  # noqa: ANN401
+    return [evaluate(argument, point, mp) for argument in expression.args]
 
 
 def _power(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    base, exponent = (evaluate(argument, point, mp) for argument in expression.args)
+    base, exponent = _arguments(expression, point, mp)
     if base == 0:
         if exponent == 0 or mp.re(exponent) < 0:
             raise ZeroDivisionError
@@ -118,7 +109,7 @@ def _power(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: 
 
 
 def _exp(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    exponent = evaluate(expression.args[0], point, mp)
+    (exponent,) = _arguments(expression, point, mp)
     if abs(exponent) > MAX_BITS:
         raise TooLarge
     return mp.exp(exponent)
@@ -145,9 +136,9 @@ def _binomial(mp: Any, above: Any, below: Any) -> Any:  # noqa: ANN401
 _NODES: dict[str, Callable[[Any, Mapping[str, Any], Any], Any]] = {
     "Symbol": _symbol,
     "Dummy": _symbol,
-    "Float": _float,
-    "Add": _sum,
-    "Mul": _product,
+    "Float": lambda number, _, mp: mp.mpf(repr(float(number))),  # as it was written, not its binary neighbour
+    "Add": lambda expression, point, mp: mp.fsum(_arguments(expression, point, mp)),
+    "Mul": lambda expression, point, mp: mp.fprod(_arguments(expression, point, mp)),
     "Pow": _power,
     "exp": _exp,
     "UnevaluatedExpr": lambda expression, point, mp: evaluate(expression.args[0], point, mp),
@@ -156,26 +147,20 @@ _NODES: dict[str, Callable[[Any, Mapping[str, Any], Any], Any]] = {
     "ImaginaryUnit": lambda _expression, _point, mp: mp.mpc(0, 1),
     "GoldenRatio": lambda _expression, _point, mp: +mp.phi,
 }
+_SAME_NAME = (
+    "sin cos tan cot sec csc sinh cosh tanh asin acos atan acot asec acsc asinh acosh atanh floor re im sign"
+)
+
+
+def _of_mpmath(name: str) -> Callable[..., Any]:
+    return lambda mp, value: getattr(mp, name)(value)
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{
-        name: (lambda mp, value, name=name: getattr(mp, name)(value))
-        for name in ("sin", "cos", "tan", "cot", "sec", "csc")
-    },
-    **{
-        name: (lambda mp, value, name=name: getattr(mp, name)(value))
-        for name in ("sinh", "cosh", "tanh", "asin", "acos", "atan")
-    },
-    **{
-        name: (lambda mp, value, name=name: getattr(mp, name)(value))
-        for name in ("acot", "asec", "acsc", "asinh", "acosh", "atanh")
-    },
-    **{
-        name: (lambda mp, value, name=name: getattr(mp, name)(value))
-        for name in ("floor", "re", "im", "sign")
-    },
+    **{name: _of_mpmath(name) for name in _SAME_NAME.split()},
+    "ceiling": _of_mpmath("ceil"),
+    "conjugate": _of_mpmath("conj"),
     "Abs": lambda _mp, value: abs(value),
-    "ceiling": lambda mp, value: mp.ceil(value),
-    "conjugate": lambda mp, value: mp.conj(value),
     "log": _log,
     "factorial": _factorial,
     "binomial": _binomial,

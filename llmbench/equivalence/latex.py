@@ -5,8 +5,6 @@ r"""LaTeX and plain mathematics brought into one form, so that spelling makes no
 "or" between values into commas. Row ends of matrices become `ROW`. It never changes a value.
 """
 
-# ruff: noqa: RUF001 - the characters that look like ASCII are those that models write
-
 import re
 from collections.abc import Callable
 
@@ -31,6 +29,11 @@ _TRANSLATION = str.maketrans(_UNICODE)
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
+_COMMANDS = {
+    "lbrace": r"\{", "lcurly": r"\{", "rbrace": r"\}", "rcurly": r"\}", "langle": "(", "rangle": ")", "lbrack": "[", "rbrack": "]",
+    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "leq": r"\le ", "leqslant": r"\le ", "leqq": r"\le ", "geq": r"\ge ", "geqslant": r"\ge ",
+    "geqq": r"\ge ", "neq": r"\ne ", "lt": "<", "gt": ">", "varnothing": r"\emptyset ",
+}  # fmt: skip
 _FUNCTIONS = r"arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|gcd|lcm|max|min"
 _OR = r"(?:\\text\{\s*,?\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=\))or(?=\()|\\(?:lor|vee)(?![A-Za-z])(?=.*[=<>\d]))"
 _AND = (
@@ -78,19 +81,12 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"\\text\s*\{\s*\}", ""),
         (r"(?<=[\d})])((?:\\[,;:! ]|[\s~])*)\\text\{\s*(?:min|(sec))\.?\s*\}(?!\s*[\\({^_A-Za-z])", lambda match: rf"{match[1]}\text{{ {'seconds' if match[2] else 'minutes'} }}"),
         (r"\\text\{\s*(" + _FUNCTIONS + r")\s*\}", r"\\\1 "),
-        (r"\\(?:lbrace|lcurly)(?![A-Za-z])", r"\\{"),
-        (r"\\(?:rbrace|rcurly)(?![A-Za-z])", r"\\}"),
-        (r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])", "|"),
-        (r"\\(?:langle)(?![A-Za-z])", "("),
-        (r"\\(?:rangle)(?![A-Za-z])", ")"),
-        (r"\\(?:lbrack)(?![A-Za-z])", "["),
-        (r"\\(?:rbrack)(?![A-Za-z])", "]"),
-        (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])|(?<![<=])<=", r"\\le "),
-        (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])|(?<![>=])>=", r"\\ge "),
-        (r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
-        (r"\\lt(?![A-Za-z])|&lt;", "<"),
-        (r"\\gt(?![A-Za-z])|&gt;", ">"),
-        (r"\\varnothing(?![A-Za-z])", r"\\emptyset "),
+        (r"(?<![<=])<=", r"\\le "),
+        (r"(?<![>=])>=", r"\\ge "),
+        (r"!=", r"\\ne "),
+        (rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])", lambda match: _COMMANDS[match[1]]),
+        (r"&lt;", "<"),
+        (r"&gt;", ">"),
         (r"(?<![A-Za-z\\])(?:\+\s*)?(?:infinity|inf|oo)(?![A-Za-z])|\+\s*\\infty", r"\\infty "),
         (r"(?<![A-Za-z\\])(U)(?=\s*[\[(])(?<=[\])]\s\1)", r"\\cup "),
         (r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),
@@ -193,24 +189,17 @@ def _unwrapped(text: str) -> str:
         text = inner
 
 
+_BRACKET = re.compile(r"\\[{}]|[](){}[]")
+
+
 def closing(text: str, start: int) -> int | None:
     """The place of the bracket that closes the one at `start`; round and square ones close each other, as in intervals."""
-    pairs = {"{": "}", "(": ")]", "[": ")]"}
-    openers = "{" if text[start] == "{" else "(["
-    closers = pairs[text[start]]
+    openers, closers = "{}" if text[start] == "{" else ("([", ")]")
     depth = 0
-    position = start
-    while position < len(text):
-        character = text[position]
-        if character == "\\" and position + 1 < len(text) and text[position + 1] in "{}":
-            position += 1
-        elif character in openers:
-            depth += 1
-        elif character in closers:
-            depth -= 1
-            if depth == 0:
-                return position
-        position += 1
+    for bracket in _BRACKET.finditer(text, start):
+        depth += (bracket[0] in openers) - (bracket[0] in closers)
+        if depth == 0:
+            return bracket.start()
     return None
 
 
@@ -270,13 +259,10 @@ def _nested(text: str, position: int) -> tuple[str, int]:
     return _grouped_arguments(text[position:end]), end
 
 
-_SPACE_FREE = re.compile(r"\s+")
-
-
 def fold(text: str) -> str:
     r"""The text without spaces, single braces, `\text` and multiplication dots, for equality as strings."""
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"\\cdot|\\times|\*", "*", text)
     text = re.sub(r"(?<=\d)\s+(?=\d)", "_", text)  # "1 2" is not 12
-    return _SPACE_FREE.sub("", text)
+    return re.sub(r"\s+", "", text)

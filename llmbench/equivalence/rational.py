@@ -9,6 +9,7 @@ atom       = number | "(" expression ")" | "{" expression "}" | \frac{…}{…} 
 import math
 import re
 from fractions import Fraction
+from operator import mul, truediv
 
 MAX_LENGTH = 400
 """Characters. Longer texts are no answers, and int() refuses 4,300 digits."""
@@ -22,8 +23,7 @@ _TOKEN = re.compile(
     r"|(?P<symbol>[-+*/^!(){}]))"
 )
 _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|,\\!\s*|\\,|\\!)\d{3})+(?![\d,])")
-_MULTIPLY = {"*", "\\cdot", "\\times"}
-_DIVIDE = {"/", "\\div"}
+_OPERATORS = {**dict.fromkeys(("*", "\\cdot", "\\times"), mul), **dict.fromkeys(("/", "\\div"), truediv)}
 
 
 class _Refused(Exception):  # noqa: N818 - not an error: the text is no rational number
@@ -91,10 +91,6 @@ class _Parser:
         self._position += 1
         return token
 
-    def _expect(self, token: str) -> None:
-        if self._take() != token:
-            raise _Refused
-
     def _expression(self) -> Fraction:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
@@ -112,12 +108,9 @@ class _Parser:
     def _product(self) -> Fraction:
         result = self._mixed() or self._power()
         while token := self._peek():
-            if token in _DIVIDE:
+            if token in _OPERATORS:
                 self._take()
-                result /= self._signed_power()
-            elif token in _MULTIPLY:
-                self._take()
-                result *= self._signed_power()
+                result = _OPERATORS[token](result, self._signed_power())
             elif token in {"(", "{", "\\frac", "\\sqrt", "\\binom"}:
                 result *= self._power()
             else:
@@ -153,7 +146,8 @@ class _Parser:
         token = self._take()
         if token in {"(", "{"}:
             inner = self._expression()
-            self._expect(")" if token == "(" else "}")
+            if self._take() != (")" if token == "(" else "}"):
+                raise _Refused
             return inner
         if token == "\\frac":
             return self._argument() / self._argument()

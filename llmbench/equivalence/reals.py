@@ -14,10 +14,11 @@ from llmbench.equivalence.structure import is_name, split_top
 from llmbench.equivalence.symbolic import constant
 
 LINE = "(-\\infty, \\infty)"
-_RELATION = re.compile(r"\\(?:le|ge|ne|approx|equiv|sim|in)(?![A-Za-z])|[<>]|(?<![<>!:])=|:=")
-_FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
-_UPWARDS = {"<", "\\le"}
-_PAIR = 2  # members of a relation that is no chain
+RELATION = re.compile(r"\\(?:le|ge|ne|approx|equiv|sim|in)(?![A-Za-z])|[<>]|(?<![<>!:])=|:=")
+FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+UPWARDS = {"<", "\\le"}
+PAIR = 2
+"""Members of a relation that is no chain."""
 _MAX_PARTS = 20
 
 _WORDS = re.compile(
@@ -69,13 +70,13 @@ def solutions(text: str) -> Solutions | None:
     all_hold = AND in text
     members = [re.split(r"\\ne(?![A-Za-z])", condition) for condition in conditions]
     members = [pair if is_name(pair[0]) else pair[::-1] for pair in members]
-    if len(members[0]) == _PAIR and is_name(members[0][0]):
+    if len(members[0]) == PAIR and is_name(members[0][0]):
         name = members[0][0].strip()
         points = [pair[-1].strip() for pair in members if len(pair) == 1 or pair[0].strip() == name]
         union = _without(points) if len(points) == len(conditions) else None
         return Solutions(name, union) if union else None
     found = [_of_chain(condition) for condition in conditions]
-    if len(found) == _PAIR and found[0] and found[1] and found[0].variable == found[1].variable:
+    if len(found) == PAIR and found[0] and found[1] and found[0].variable == found[1].variable:
         both = _intersection(found[0].union, found[1].union)
         if both or all_hold:
             return Solutions(found[0].variable, both) if both else None
@@ -115,27 +116,25 @@ def _intersection(one: str, other: str) -> str | None:
 
 def _of_chain(text: str) -> Solutions | None:
     r"""What `x > 2`, `2 < x`, `2 < x \le 5` or `|x| < 2` allows."""
-    operators = [match[0] for match in _RELATION.finditer(text)]
-    members = [member.strip() for member in _RELATION.split(text)]
-    if not operators or not set(operators) <= set(_FLIPPED) or len(members) > _PAIR + 1 or not all(members):
+    operators = [match[0] for match in RELATION.finditer(text)]
+    members = [member.strip() for member in RELATION.split(text)]
+    if not operators or not set(operators) <= set(FLIPPED) or len(members) > PAIR + 1 or not all(members):
         return None
-    if not set(operators) <= _UPWARDS:
-        members, operators = members[::-1], [_FLIPPED[operator] for operator in operators[::-1]]
-    if not set(operators) <= _UPWARDS:
+    if not set(operators) <= UPWARDS:
+        members, operators = members[::-1], [FLIPPED[operator] for operator in operators[::-1]]
+    if not set(operators) <= UPWARDS:
         return None
-    place = next((index for index, member in enumerate(members) if _is_variable(member.strip("|"))), None)
-    if place is None or (len(members) > _PAIR and place != 1):
+    names = [member.strip("|") for member in members]
+    places = [place for place, name in enumerate(names) if is_name(name) and name not in {"\\infty", "\\pi"}]
+    if not places or (len(members) > PAIR and places[0] != 1):
         return None
+    place = places[0]
     variable = members[place]
     low = (members[0], operators[0]) if place == 1 else None
     high = (members[place + 1], operators[place]) if place + 1 < len(members) else None
     if variable.startswith("|") and variable.endswith("|"):
         return Solutions(variable.strip("|"), _both_signs(low, high))
     return Solutions(variable, _interval(low, high))
-
-
-def _is_variable(text: str) -> bool:
-    return is_name(text) and text not in {"\\infty", "\\pi"}
 
 
 _End = tuple[str, str]  # where an interval ends, and the operator there

@@ -3,17 +3,15 @@ r"""Equations, inequalities and memberships: what they say, and when two of them
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from llmbench.equivalence.latex import fold
 from llmbench.equivalence.rational import rational
-from llmbench.equivalence.reals import solutions
-from llmbench.equivalence.structure import CLOSING, OPENING, is_name, split_top
+from llmbench.equivalence.reals import FLIPPED, PAIR, RELATION, UPWARDS, solutions
+from llmbench.equivalence.structure import is_name, nesting, split_top
 from llmbench.equivalence.symbolic import proportional
 
 Equal = Callable[[str, str], bool]
-
-_RELATION = re.compile(r"\\(?:le|ge|ne|approx|equiv|sim|in)(?![A-Za-z])|[<>]|(?<![<>!:])=|:=")
-_PAIR = 2  # members of a relation that is no chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Relation:
 def relation(text: str) -> Relation | None:
     """The chain of relations at the top level, if there is one."""
     masked = _masked(text)
-    found = list(_RELATION.finditer(masked))
+    found = list(RELATION.finditer(masked))
     if not found:
         return None
     edges = [0, *(edge for match in found for edge in match.span()), len(text)]
@@ -64,17 +62,10 @@ def relation(text: str) -> Relation | None:
 
 
 def _masked(text: str) -> str:
-    """The text with everything inside brackets blotted out, at the same places."""
-    out: list[str] = []
-    depth = 0
-    for index, character in enumerate(text):
-        escaped = index > 0 and text[index - 1] == "\\"
-        if character in CLOSING and not escaped:
-            depth -= 1
-        out.append(" " if depth > 0 else character)
-        if character in OPENING and not escaped:
-            depth += 1
-    return "".join(out)
+    """The text with everything inside brackets blotted out, at the same places; escaped brackets are none."""
+    depths = nesting(re.sub(r"\\[(\[{)\]}]", "  ", text))
+    pairs = zip(text, pairwise(depths), strict=True)
+    return "".join(" " if min(around) > 0 else character for character, around in pairs)
 
 
 def same_by_relation(gold: str, answer: str, equal: Equal) -> bool:
@@ -170,23 +161,19 @@ def _same_equation(one: Relation, other: Relation, equal: Equal) -> bool:
         )
         if (same_name or are_functions) and equal(one.value, other.value):
             return True
-    if len(one.members) == len(other.members) == _PAIR:
+    if len(one.members) == len(other.members) == PAIR:
         return proportional(one.members, other.members, positive=False)
     return False
 
 
 def _same_inequality(one: Relation, other: Relation) -> bool:
-    if not len(one.members) == len(other.members) == _PAIR:
+    if not len(one.members) == len(other.members) == PAIR:
         return False
     (operator, sides), (other_operator, other_sides) = _upwards(one), _upwards(other)
     return operator == other_operator and proportional(sides, other_sides, positive=True)
 
 
-_FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
-_UPWARDS = {"<", "\\le"}
-
-
 def _upwards(found: Relation) -> tuple[str, tuple[str, ...]]:
     """An inequality of two sides, turned so that the left one is the smaller."""
     operator = found.operators[0]
-    return (operator, found.members) if operator in _UPWARDS else (_FLIPPED[operator], found.members[::-1])
+    return (operator, found.members) if operator in UPWARDS else (FLIPPED[operator], found.members[::-1])

@@ -4,12 +4,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-from llmbench.equivalence.latex import closing, fold
+from llmbench.equivalence.latex import closing
 from llmbench.equivalence.notation import ROW
 
-OPENING = "([{"
-CLOSING = ")]}"
 _MATRIX = re.compile(
     r"\[?\(?\s*\\begin\{(?P<kind>[pb]?(?:small)?matrix\*?|array)\}(?:\{[^}]*\}|\[[^\]]*\])?(?P<body>.*?)\\end\{(?P=kind)\}\s*\)?\]?(?P<transposed>\s*\^\s*\{?(?:T|\\top|\\intercal)\}?)?",
     re.DOTALL,
@@ -30,29 +29,19 @@ _POINT = re.compile(
 )
 
 
+def nesting(text: str) -> list[int]:
+    """How many brackets are open before each character and at the end; fewer than none where one closes that was not open."""
+    return list(accumulate(((c in "([{") - (c in ")]}") for c in text), initial=0))
+
+
 def split_top(text: str, separator: str) -> list[str]:
     """The parts between separators that stand outside all brackets."""
-    parts: list[str] = []
-    depth = 0
-    start = 0
-    position = 0
-    while position < len(text):
-        if text[position] == "\\" and text[position + 1 : position + 2] in ("{", "}"):
-            depth += 1 if text[position + 1] == "{" else -1
-            position += 2
-            continue
-        if text[position] in OPENING:
-            depth += 1
-        elif text[position] in CLOSING:
-            depth -= 1
-        elif depth == 0 and text.startswith(separator, position):
-            parts.append(text[start:position])
-            position += len(separator)
-            start = position
-            continue
-        position += 1
-    parts.append(text[start:])
-    return [part.strip() for part in parts]
+    if separator not in text:
+        return [text.strip()]
+    depths = nesting(text)
+    found = [match.span() for match in re.finditer(re.escape(separator), text) if not depths[match.start()]]
+    edges = [0, *(edge for span in found for edge in span), len(text)]
+    return [text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +60,9 @@ class Bracketed:
     @property
     def is_interval(self) -> bool:
         """Whether it can only be an interval: two ends, one bracket square or one end infinite."""
-        return (
-            len(self.items) == _ENDS
-            and not self.is_set
-            and ("[" in self.opening or "]" in self.closing or self.is_infinite)
-        )
-
-    @property
-    def is_infinite(self) -> bool:
-        """Whether an end is infinite."""
-        return any("\\infty" in item for item in self.items)
+        is_infinite = any("\\infty" in item for item in self.items)
+        is_bracketed = "[" in self.opening or "]" in self.closing
+        return len(self.items) == _ENDS and not self.is_set and (is_bracketed or is_infinite)
 
 
 def bracketed(text: str) -> Bracketed | None:
@@ -146,13 +128,9 @@ def flat_vector(text: str) -> list[str] | None:
     rows = matrix(text)
     if rows is None:
         return None
-    return (
-        [row[0] for row in rows]
-        if all(len(row) == 1 for row in rows)
-        else rows[0]
-        if len(rows) == 1
-        else None
-    )
+    if all(len(row) == 1 for row in rows):
+        return [row[0] for row in rows]
+    return rows[0] if len(rows) == 1 else None
 
 
 def is_name(text: str) -> bool:
@@ -204,8 +182,3 @@ def is_time(parts: Sequence[str]) -> bool:
     if len(parts) != _ENDS or not (parts[0].isdecimal() and re.fullmatch("[0-5][0-9]", parts[1])):
         return False
     return parts[1].startswith("0") or math.gcd(int(parts[0][:9]), int(parts[1])) != 1
-
-
-def is_blank(text: str) -> bool:
-    """Whether nothing is left of it."""
-    return not fold(text)

@@ -16,6 +16,7 @@ from typing import Any
 
 from llmbench.equivalence.evaluate import Scale, TooLarge, Undecided, evaluate
 from llmbench.equivalence.notation import ROW
+from llmbench.equivalence.structure import nesting
 
 MAX_LENGTH = 300
 """Characters; no answer in MATH-500 has more than 100, and the parser's time grows faster than the length."""
@@ -129,7 +130,7 @@ def _parsed(text: str) -> Any:  # noqa: ANN401 - sympy has no types
         or "$" in text
         or _BLOW_UPS.search(text)
         or _VALUELESS.search(text)
-        or _depth(text) > _MAX_DEPTH
+        or max(nesting(text)) > _MAX_DEPTH
     ):
         return None
     try:
@@ -157,20 +158,11 @@ def _distinct_names(text: str) -> str:
             return match[0]
         mark = "cap" * name[0].isupper() + "prime" * len(match["primes"])
         index = re.sub("[A-Z]", lambda capital: f"cap{capital[0].lower()}", index)
-        letter = (
-            f"x_{{{name.lower()}" if name in {"E", "I"} else f"{name}_{{"
-        )  # E and I are constants of sympy
+        # E and I are constants of sympy.
+        letter = f"x_{{{name.lower()}" if name in {"E", "I"} else f"{name}_{{"
         return ("\\" if match["greek"] else "") + f"{letter}{mark}{index}}}"
 
     return _NAMED.sub(renamed, text)
-
-
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _agree(one: Any, other: Any) -> bool:  # noqa: ANN401
@@ -250,9 +242,8 @@ class _Point(Scale):
     def __missing__(self, name: str) -> Any:  # noqa: ANN401
         seed = zlib.crc32(f"{name}:{self._number}".encode(errors="backslashreplace"))
         value = _mp().mpf(seed % 9_973 + 1_009) / 4_999
-        is_turned = (
-            self._factor != 1 and self._number % 2 and seed & 1
-        )  # ab and |ab| agree where both signs are the same
+        # ab and |ab| agree where both signs are the same.
+        is_turned = self._factor != 1 and self._number % 2 and seed & 1
         return self._factor * (-value if is_turned else value)
 
 

@@ -49,40 +49,10 @@ _EXCLUSIVE = tuple(
         {"odd": "odd", "even": "even"},
     )
 )  # fmt: skip
-# Stripped without \text too; single letters are not, since they may be variables.
-_BARE = (
-    *(spelling for spelling in _SPELLING if len(spelling) > 1),
-    *(
-        "unit",
-        "square",
-        "cubic",
-        "sq",
-        "cu",
-        "per",
-        "people",
-        "person",
-        "child",
-        "children",
-        "student",
-        "apple",
-        "ball",
-    ),
-    *(
-        "marble",
-        "way",
-        "time",
-        "point",
-        "coin",
-        "ticket",
-        "page",
-        "number",
-        "integer",
-        "solution",
-        "value",
-        "term",
-    ),
-    *("side", "digit", "card", "book", "piece", "item", "percent"),
-)
+_COUNTED = """
+    unit square cubic sq cu per people person child children student apple ball marble way time point coin ticket page number integer
+    solution value term side digit card book piece item percent
+"""
 _SCALES = re.compile(
     r"\b(?:tenths|hundredths?|thousandths?|thirds|(?:four|fif|six|seven|eigh|nin)ths|(?:ten|thousand|million|billion|trillion|hundred|dozen|pair)s?"
     r"|half|halves|gross|quarter|squared|cubed|sqrt|pi|factorial|negative|minus|subtracted|added|multiplied|divided|raised)\b",
@@ -129,7 +99,9 @@ _PLAIN_WORDS = re.compile(
 
 @cache
 def _bare_words() -> frozenset[str]:
-    return frozenset(_BARE) | {f"{word}s" for word in _BARE} | {f"{word}es" for word in _BARE}
+    r"""Words that are left out without `\text` too; no single letters, which may be variables."""
+    words = {*_COUNTED.split(), *(spelling for spelling in _SPELLING if len(spelling) > 1)}
+    return frozenset(word + ending for word in words for ending in ("", "s", "es"))
 
 
 def split_unit(text: str) -> tuple[str, frozenset[str]]:

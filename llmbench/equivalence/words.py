@@ -26,25 +26,14 @@ _ONLY_LETTER = re.compile(
     r"(?:the\s+)?(?:option|choice|answer|graph|figure|diagram|curve|statement|picture|plot|letter|item|case|table|equation|expression|function|line|set)\s+\(?(?P<letter>[A-J])\)?",
     re.IGNORECASE,
 )
-_EMPTY = {
-    "nosolution",
-    "nosolutions",
-    "nosolutionexists",
-    "nosolutionsexist",
-    "norealsolution",
-    "norealsolutions",
-    "emptyset",
-    "nosuchsolution",
-    "thereisnosolution",
-    "thereisnorealsolution",
-    "therearenorealsolutions",
-    "nosuchnumber",
-    "theemptyset",
-    "therearenosolutions",
-}
+_EMPTY = re.compile(
+    r"nosolutions?|nosolutionexists|nosolutionsexist|norealsolutions?|nosuch(?:solution|number)|(?:the)?emptyset"
+    r"|thereisno(?:real)?solution|thereareno(?:real)?solutions"
+)
+"""Ways to say that there is no solution, in words that are run together."""
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_NUMERALS = {word: value for value, word in enumerate(_ONES.split())} | {
+NUMERALS = {word: value for value, word in enumerate(_ONES.split())} | {
     word: 10 * value for value, word in enumerate(_TENS.split(), start=2)
 }
 _TEN, _HUNDRED = 10, 100
@@ -105,7 +94,7 @@ def same_text(gold: str, answer: str) -> bool:
         return bool(one)
     joined = "".join(one), "".join(other)
     is_long = all(len(word) > _SHORT for word in (*one, *other))
-    return (is_long and joined[0] == joined[1]) or all(text in _EMPTY for text in joined)
+    return (is_long and joined[0] == joined[1]) or all(map(_EMPTY.fullmatch, joined))
 
 
 def choice_letter(text: str) -> str | None:
@@ -127,21 +116,21 @@ def _answered_letter(answer: str) -> str | None:
 def numeral(text: str) -> str | None:
     """The number that words name, from "zero" to "nine hundred and ninety-nine"."""
     match _key(text):
-        case (ones, "hundred", *rest) if ones in _NUMERALS and 0 < _NUMERALS[ones] < _TEN:
+        case (ones, "hundred", *rest) if ones in NUMERALS and 0 < NUMERALS[ones] < _TEN:
             below = _below_hundred([word for word in rest if word != "and"]) if rest else 0
-            return None if below is None else str(_HUNDRED * _NUMERALS[ones] + below)
+            return None if below is None else str(_HUNDRED * NUMERALS[ones] + below)
         case words:
             below = _below_hundred(words)
             return None if below is None else str(below)
 
 
-_PARTS = {
+PARTS = {
     **dict.fromkeys(("half", "halves"), 2),
     **{part + ending: value for value, part in enumerate(["third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"], start=3) for ending in ("", "s")},
     **{part + ending: value for value, part in ((4, "quarter"), (16, "sixteenth"), (20, "twentieth"), (100, "hundredth"), (1000, "thousandth")) for ending in ("", "s")},
 }  # fmt: skip
-_COUNT = "|".join(_NUMERALS)
-FRACTION = rf"(?:(?:(?:an?|{_COUNT})[\s-]+)(?:{'|'.join(sorted(_PARTS, key=len, reverse=True))})|half)\b"
+_COUNT = "|".join(NUMERALS)
+FRACTION = rf"(?:(?:(?:an?|{_COUNT})[\s-]+)(?:{'|'.join(sorted(PARTS, key=len, reverse=True))})|half)\b"
 """The pattern of a fraction in words: "a half", "two-thirds"."""
 _FRACTION = re.compile(FRACTION, re.IGNORECASE)
 
@@ -152,12 +141,12 @@ def fraction(text: str) -> Fraction | None:
     if not _FRACTION.fullmatch(plain):
         return None
     *counts, part = re.split(r"[\s-]+", plain.lower())
-    return Fraction(_NUMERALS.get(counts[-1], 1) if counts else 1, _PARTS[part])
+    return Fraction(NUMERALS.get(counts[-1], 1) if counts else 1, PARTS[part])
 
 
 def _below_hundred(words: Sequence[str]) -> int | None:
     """The number of "seven", "thirty" or "thirty seven"."""
-    values = [_NUMERALS.get(word) for word in words]
+    values = [NUMERALS.get(word) for word in words]
     match values:
         case [int(value)]:
             return value

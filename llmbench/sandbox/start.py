@@ -34,16 +34,8 @@ NICE = 10
 FOREIGN_UID = 700_000
 """As root, a box's user: this and a part of the process id, so that one box's processes do not count for another."""
 SYSTEM = (
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/etc/ld.so.cache",
-    "/etc/alternatives",
-)
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache", "/etc/alternatives",
+)  # fmt: skip
 PACKAGES = (
     "numpy", "numpy.libs",
     "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py", "exceptiongroup", "tomli",
@@ -76,10 +68,9 @@ def require(kind: str) -> list[str]:
     """
     if kind == "none":
         return []
-    name = {"bwrap": "bwrap", "docker": "docker"}[kind]
-    found = shutil.which(name)
+    found = shutil.which(kind)
     if found is None:
-        raise ConfigError(f"sandbox={kind} needs the program {name}, which is not installed{CURE}")
+        raise ConfigError(f"sandbox={kind} needs the program {kind}, which is not installed{CURE}")
     if kind == "bwrap":
         seccomp_filter()
     return [found]
@@ -143,9 +134,10 @@ def _prepare(kind: str) -> Callable[[], None]:
 def bubblewrap(limits: Limits, files: list[int], seen: Sequence[Path] = ()) -> list[str]:
     """Bubblewrap's arguments and the command; what runs inside comes as an open file, since the box's user may not reach it."""
     files.append(_readable(seccomp_filter()))
+    no_more = ["--disable-userns"] if "--disable-userns" in _help() else []
     words = [
         "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", HOST,
-        "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", *_if_known("--disable-userns"), "--seccomp", str(files[-1]),
+        "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", *no_more, "--seccomp", str(files[-1]),
     ]  # fmt: skip
     for path in SYSTEM:
         if os.path.islink(path):  # noqa: PTH114 - beside the next line
@@ -179,10 +171,6 @@ def _readable(data: bytes) -> int:
 @cache
 def _help() -> str:
     return subprocess.run(["bwrap", "--help"], capture_output=True, text=True, check=False).stdout
-
-
-def _if_known(option: str) -> list[str]:
-    return [option] if option in _help() else []
 
 
 @cache

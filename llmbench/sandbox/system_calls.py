@@ -126,14 +126,8 @@ def seccomp_filter() -> bytes:
         ):
             number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
             if number != UNKNOWN:  # to an older libseccomp: then it answers ENOSYS
-                rules.add_rule(
-                    action,
-                    number,
-                    *(
-                        seccomp.Arg(place, seccomp.MASKED_EQ, mask, value)
-                        for place, mask, value in conditions
-                    ),
-                )
+                tests = [seccomp.Arg(place, seccomp.MASKED_EQ, *rest) for place, *rest in conditions]
+                rules.add_rule(action, number, *tests)
         with tempfile.TemporaryFile() as file:
             rules.export_bpf(file)
             file.seek(0)

@@ -46,12 +46,16 @@ def become(job: Job, files: Mapping[int, int]) -> None:
         told, value = _do(job)
         if os.getpid() != itself:  # a process that the job forked
             os._exit(0)
-        data = f"{json.dumps(told)}\n{value}".encode()
-        while data:
-            data = data[os.write(SAID, data) :]
+        write(SAID, f"{json.dumps(told)}\n{value}".encode())
     except BaseException:  # noqa: BLE001 - nothing may return from here
         os._exit(1)
     os._exit(0)
+
+
+def write(file: int, data: bytes) -> None:
+    """Writes all of it to an open file."""
+    while data:
+        data = data[os.write(file, data) :]
 
 
 def _open_streams() -> None:

@@ -21,9 +21,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .check import check
-from .job import ARGUMENTS, GO, SAID, Job, become, why
+from .job import ARGUMENTS, GO, SAID, Job, become, why, write
 from .watch import watch
 
+COMMON = "bisect collections copy datetime functools heapq itertools random re string typing"
+"""Modules that most programs import: they are here once and for all."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 
@@ -44,7 +46,7 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
     with contextlib.ExitStack() as opened:
         try:
             given, arguments = (opened.enter_context(tempfile.TemporaryFile(buffering=0)) for _ in range(2))
-            _write(given.fileno(), job.get("stdin", "").encode("utf-8", "surrogatepass"))
+            write(given.fileno(), job.get("stdin", "").encode("utf-8", "surrogatepass"))
             os.lseek(given.fileno(), 0, os.SEEK_SET)
             (out, out_job), (said, said_job), (go_job, go) = [os.pipe() for _ in range(3)]
             _may_be_seen(yes=True)  # what the job's process inherits; nothing else runs in here now
@@ -54,32 +56,22 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
                 if not boxed:
                     _end_with_parent()
                 os.read(go_job, 1)  # until this process is hidden again
-                files = {
-                    SAID: said_job,
-                    ARGUMENTS: arguments.fileno(),
-                    GO: go_job,
-                    0: given.fileno(),
-                    1: out_job,
-                }
-                become(job, files)
+                own = {SAID: said_job, ARGUMENTS: arguments.fileno(), GO: go_job}
+                become(job, {**own, 0: given.fileno(), 1: out_job})
         except OSError as error:
             return {"status": "refused", "why": why(error), "clean": False}
         _may_be_seen(yes=False)
         for pipe in (go_job, out_job, said_job):
             os.close(pipe)
-        for pipe in (
-            out,
-            said,
-            go,
-        ):  # the job may open its ends anew, the other way round, and take or fill what is in them
+        # The job may open its ends anew, the other way round, and take or fill what is in them.
+        for pipe in (out, said, go):
             os.set_blocking(pipe, False)
 
         def give() -> None:
             say({"loaded": True})
-            _write(arguments.fileno(), json.loads(sys.stdin.readline())["arguments"].encode())
-            with contextlib.suppress(
-                BrokenPipeError, BlockingIOError
-            ):  # it may have closed its end, or filled it
+            write(arguments.fileno(), json.loads(sys.stdin.readline())["arguments"].encode())
+            # It may have closed its end, or filled it.
+            with contextlib.suppress(BrokenPipeError, BlockingIOError):
                 os.write(go, b"2")
 
         os.write(go, b"1")
@@ -88,11 +80,6 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
         finally:
             for pipe in (out, said, go):
                 os.close(pipe)
-
-
-def _write(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
 
 
 def _may_be_seen(*, yes: bool) -> None:
@@ -119,27 +106,14 @@ def say(finding: Mapping[str, Any]) -> None:
 def main(*, boxed: bool) -> None:
     """Answers jobs until there are no more."""
     _may_be_seen(yes=False)  # jobs cannot read or trace this process
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # a box's first process gets signals from inside only where it handles them
+    # A box's first process gets signals from inside only where it handles them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not boxed:
         _end_with_parent()
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
     if os.path.isdir("/packages"):  # noqa: PTH112
         sys.path.append("/packages")
-    for name in (
-        "bisect",
-        "collections",
-        "copy",
-        "datetime",
-        "functools",
-        "heapq",
-        "itertools",
-        "random",
-        "re",
-        "string",
-        "typing",
-    ):
+    for name in COMMON.split():
         __import__(name)
     site.setquit()  # -S leaves these out
     site.setcopyright()

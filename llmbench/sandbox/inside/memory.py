@@ -46,7 +46,7 @@ class Memory:
         may_share = False
         for process in _processes():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError, IndexError):
-                figures = _figures(process)
+                figures = _figures(f"{process}/status", *PRIVATE, SHARED)
                 private += sum(figures.get(name, 0) for name in PRIVATE)
                 shared += figures.get(SHARED, 0)
                 mappings, shares = _mappings(process)
@@ -73,13 +73,9 @@ def _processes() -> Iterator[str]:
             yield from (f"/proc/{name}/task/{thread}" for thread in threads[:1])
 
 
-def _figures(process: str) -> dict[bytes, int]:
-    """Bytes by name. The process chooses what other lines hold."""
-    lines = (
-        line.split()
-        for line in _read(f"{process}/status").splitlines()
-        if line.startswith((*PRIVATE, SHARED))
-    )
+def _figures(path: str, *names: bytes) -> dict[bytes, int]:
+    """Bytes by name. A process chooses what other lines of its `status` hold."""
+    lines = (line.split() for line in _read(path).splitlines() if line.startswith(names))
     return {name: int(number) << 10 for name, number, _ in lines}
 
 
@@ -106,14 +102,7 @@ def _files(process: str) -> int:
 
 def _shared_by_all() -> int:
     """Bytes that all processes of the machine share, files in memory included."""
-    return next(
-        (
-            int(line.split()[1]) << 10
-            for line in _read("/proc/meminfo").splitlines()
-            if line.startswith(b"Shmem:")
-        ),
-        0,
-    )
+    return _figures("/proc/meminfo", b"Shmem:").get(b"Shmem:", 0)
 
 
 def _locks() -> int:

@@ -108,12 +108,9 @@ def _encode(value: Any, depth: int, room: _Room) -> Any:  # noqa: ANN401, C901, 
         return float.__float__(value)
     if isinstance(value, list):
         return inner(list.__iter__(value))
-    for mark, kind in _COLLECTIONS.items():
+    for mark, kind in _MARKED.items():
         if isinstance(value, kind):
             return {mark: inner(kind.__iter__(value))}
-    for mark, kind in _VIEWS.items():
-        if isinstance(value, kind):
-            return {mark: inner(value)}
     if isinstance(value, (dict, types.MappingProxyType)):
         return {"d": [inner(pair) for pair in value.items()]}
     if isinstance(value, complex):
@@ -202,11 +199,9 @@ def _decode(value: Any, depth: int, left: list[float]) -> Any:  # noqa: ANN401, 
     if mark != "?":
         raise ValueError(f"no value is marked {mark[:9]!r}")
     name, truth, parts = told
-    return (
-        Unknown(name, truth=bool(truth))
-        if parts is None
-        else UnknownParts(name, inner(parts), truth=bool(truth))
-    )
+    if parts is None:
+        return Unknown(name, truth=bool(truth))
+    return UnknownParts(name, inner(parts), truth=bool(truth))
 
 
 def _fraction(numerator: int, denominator: int) -> Any:  # noqa: ANN401 - a Fraction, which most processes need not import
@@ -228,9 +223,8 @@ def _decimal(text: str) -> Any:  # noqa: ANN401 - as above
 
 def _few(members: list[Any], left: list[float]) -> bool:
     """Whether a set or a dict with these members or keys needs no more comparisons than there are left, however their hashes collide."""
-    if left[0] < math.inf and not all(
-        type(member) is str for member in members
-    ):  # nobody can foresee a text's hash
+    # Nobody can foresee a text's hash.
+    if left[0] < math.inf and not all(type(member) is str for member in members):
         left[0] -= len(members) * sum(map(_size, members))
     return left[0] >= 0
 
@@ -246,6 +240,7 @@ _PLAIN, _NESTED = frozenset({str, float, bool, type(None)}), frozenset({list, di
 _PLAIN_INTS = 1 << 62
 _COLLECTIONS: dict[str, Any] = {"t": tuple, "s": set, "f": frozenset}
 _VIEWS: dict[str, Any] = {"K": type({}.keys()), "V": type({}.values()), "I": type({}.items())}
+_MARKED = _COLLECTIONS | _VIEWS
 
 
 class Unknown:

@@ -57,9 +57,8 @@ def watch(
             break  # pipes that a job's own children hold open do not count
         if code is None:
             code = _reap(child, cpu)
-        if (
-            time.monotonic() >= look
-        ):  # also when the first process has ended and others write on; not for each piece of output: it reads all of /proc
+        # Also when the first process has ended and others write on; not for each piece of output: it reads all of /proc.
+        if time.monotonic() >= look:
             over = over or _past(job, child, time.monotonic() - began, (cpu, idle, memory), boxed=boxed)
             look = time.monotonic() + until_next_look()
     none_left = processes.end(cpu, boxed=boxed)

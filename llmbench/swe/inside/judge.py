@@ -33,8 +33,8 @@ def judge(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         `applies` (None: could not be checked), `applied_with` (the command that did), `passed` and `failed`, lists of test ids
         (None: no tests were run), and `why`.
     """
+    # PR_SET_DUMPABLE: the tests' process cannot read or trace this one.
     with contextlib.suppress(OSError, AttributeError):
-        # PR_SET_DUMPABLE: the tests' process cannot read or trace this one
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
     patch = folder / "model.patch"
     patch.write_bytes(job["patch"].encode("utf-8", "replace"))
@@ -54,16 +54,9 @@ def judge(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {**_tested(tests, tree, folder), "applied_with": command}
 
 
-def _finding(
-    *,
-    applies: bool | None,
-    applied_with: str | None = None,
-    passed: list[str] | None = None,
-    failed: list[str] | None = None,
-    why: str = "",
-) -> dict[str, Any]:
-    found = {"applies": applies, "applied_with": applied_with, "passed": passed, "failed": failed}
-    return {**found, "why": why[:WHY_CHARACTERS]}
+def _finding(why: str = "", **known: object) -> dict[str, Any]:
+    unknown = dict.fromkeys(("applies", "applied_with", "passed", "failed"))
+    return {**unknown, **known, "why": why[:WHY_CHARACTERS]}
 
 
 def _tested(ids: Sequence[str], tree: Gold, folder: Path) -> dict[str, Any]:
@@ -101,6 +94,5 @@ def _tested(ids: Sequence[str], tree: Gold, folder: Path) -> dict[str, Any]:
         return _finding(applies=True, why="pytest cannot be imported by the Python that runs llmbench")
     passed = [name for name in ids if outcomes.get(name) == "passed"]
     failed = [name for name in ids if outcomes.get(name) != "passed"]
-    return _finding(
-        applies=True, passed=passed, failed=failed, why=f"failed: {', '.join(failed)}" if failed else ""
-    )
+    why = f"failed: {', '.join(failed)}" if failed else ""
+    return _finding(why, applies=True, passed=passed, failed=failed)

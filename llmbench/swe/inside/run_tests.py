@@ -26,7 +26,7 @@ class Reporter:
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own report
         """What pytest calls with each phase of a test."""
-        # an expected failure counts as passing
+        # An expected failure counts as passing.
         expected = hasattr(report, "wasxfail") and report.outcome == "skipped"
         if report.outcome == "failed" or report.when == "call":
             self.say("passed" if expected else report.outcome, report.nodeid)
