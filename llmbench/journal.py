@@ -154,7 +154,10 @@ class Appender:
         size, left = os.fstat(self._file).st_size, line
         try:
             while left:
-                left = left[os.write(self._file, left) :]
+                written = os.write(self._file, left)
+                if not written:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                left = left[written:]
         except BaseException:
             with suppress(OSError):
                 os.ftruncate(self._file, size)
