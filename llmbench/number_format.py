@@ -49,7 +49,7 @@ def joules(value: float | None) -> str:
     """Energy."""
     if value is None:
         return NONE
-    return number(value, "J") if value < 10_000 else f"{value / 3600:.1f} Wh"  # noqa: PLR2004 - then watt-hours
+    return number(value, "J") if value < 10_000 else f"{value / 3600:,.1f} Wh"  # noqa: PLR2004 - then watt-hours
 
 
 def count(number: int, noun: str) -> str:
