@@ -3,6 +3,7 @@
 .PHONY: help setup demo test test-fast coverage check format lint types bench screenshots lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
+PARALLEL := -n auto --maxprocesses 8 # real engines run alone: two at once only wait for each other
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -16,10 +17,11 @@ demo: setup ## a real evaluation of a small model, without GPU or network
 
 test: setup ## the tests
 	@requirements/setup.sh browser
-	@$(PYTHON_IN_VENV) -m pytest
+	@$(PYTHON_IN_VENV) -m pytest $(PARALLEL) -m "not real_engine"
+	@$(PYTHON_IN_VENV) -m pytest -m real_engine
 
 test-fast: setup ## the tests that need no real engine, browser or sandbox and are quick
-	@$(PYTHON_IN_VENV) -m pytest -m "not real_engine and not sandbox and not browser and not slow" -n 2
+	@$(PYTHON_IN_VENV) -m pytest -m "not real_engine and not sandbox and not browser and not slow" $(PARALLEL)
 
 coverage: setup ## the tests, and which branches they do not take
 	@requirements/setup.sh browser
