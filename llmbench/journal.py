@@ -151,13 +151,9 @@ class Appender:
         Raises:
             OSError: It cannot be written; the file stays without it.
         """
-        size, left = os.fstat(self._file).st_size, line
+        size = os.fstat(self._file).st_size
         try:
-            while left:
-                written = os.write(self._file, left)
-                if not written:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                left = left[written:]
+            _write_all(self._file, line)
         except BaseException:
             with suppress(OSError):
                 os.ftruncate(self._file, size)
@@ -188,6 +184,14 @@ class Appender:
             os.fsync(self._file)
         finally:
             os.close(self._file)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    while content:
+        written = os.write(file, content)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        content = content[written:]
 
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

@@ -11,6 +11,9 @@ from tests.helpers.shared_graders import shared_graders
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OWN = Path(__file__).resolve().parent / "cases"
 
+os.environ["HF_HUB_OFFLINE"] = (
+    "1"  # huggingface_hub reads it when it is imported; else each look at the hub is tried for 20 s
+)
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell starts what it puts into the background so, and programs that tests send SIGINT to would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -62,8 +65,7 @@ def _graders() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def _environment_stays() -> Iterator[None]:
     yield
     assert os.environ.get("HYDRA_FULL_ERROR") in (None, "1")
 
