@@ -27,9 +27,10 @@ def problems(shared_data: Path) -> list[Sample]:
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_all_canonical_solutions_pass(problems: list[Sample]) -> None:
+def test_canonical_solutions_pass(problems: list[Sample]) -> None:
+    """Every fourth; `python -m tests.bench.humaneval_forms` takes all, in forty forms each."""
     failed = {}
-    for problem in problems:
+    for problem in problems[::4]:
         program = humaneval.extract(problem, humaneval.worked(problem), complete=True)
         assert program is not None
         judged = humaneval.judged(problem, program)
@@ -39,10 +40,10 @@ def test_all_canonical_solutions_pass(problems: list[Sample]) -> None:
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_all_fail_without_their_body(problems: list[Sample]) -> None:
+def test_problems_without_their_body_fail(problems: list[Sample]) -> None:
     passed = [
         problem.id
-        for problem in problems
+        for problem in problems[::4]
         if humaneval.judged(problem, problem.fields["prompt"] + "    return None\n").verdict is Verdict.PASSED
     ]
     assert not passed

@@ -1,4 +1,4 @@
-"""HumanEval's canonical solutions in every form of `tests/humaneval_forms.py`, each extracted and run in the sandbox.
+"""HumanEval's canonical solutions in every form of `tests/helpers/humaneval_forms.py`, each extracted and run in the sandbox.
 
 python -m tests.bench.humaneval_forms humaneval.jsonl
 """
