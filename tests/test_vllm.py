@@ -95,6 +95,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
         "thinking": (f"model.path={thinking}", "limit=2", "early_stopping=off"),
         "four_bit": (*few, "model.quantization=bitsandbytes"),
         "engines": ("-m", "engine=vllm,transformers", *exact, "limit=8"),
+        "crowded": (
+            "limit=12",
+            "batch_size=8",
+            "early_stopping=off",
+            "benchmarks.arithmetic.max_tokens=12",
+            "model.max_length=512",
+            f"engine.kv_cache_memory_bytes={16 << 20}",  # five blocks of 128 tokens
+        ),
         "context": (*few, f"engine.kv_cache_memory_bytes={64 << 20}", "model.max_length=8192"),
         "first": (f"model.path={model}", *cached, "limit=4"),
         "one_more": (f"model.path={same}", *cached, "limit=5"),
@@ -163,6 +171,13 @@ def test_a_larger_batch_loads_the_engine_again_in_this_process(runs: SeveralRuns
     assert found["loads"] == 2
     assert [job["summary"]["engine"]["batch_size"] for job in found["jobs"]] == [1, 3]
     assert "EngineCore pid" not in (sweep / "1" / "llmbench.log").read_text()
+
+
+def test_requests_that_wait_for_the_kv_cache_have_queued(runs: SeveralRuns) -> None:
+    summary = load_run(runs.path("crowded")).summary
+    arithmetic = summary["benchmarks"]["arithmetic"]
+    assert arithmetic["queue_s"]["p95"] > 0.1 * arithmetic["latency_s"]["p50"]
+    assert summary["time_s"]["requests"]["queue"] == pytest.approx(12 * arithmetic["queue_s"]["mean"])
 
 
 def test_a_context_that_does_not_fit_is_made_shorter_where_nobody_needs_it(runs: SeveralRuns) -> None:

@@ -125,7 +125,3 @@ def test_running_and_waiting_are_what_vllm_logs(disturbed: Disturbed) -> None:
     assert {pair for pair in seen & logged if pair[1]}
     assert max(s.running or 0 for s in states) < 8
     assert max(s.queued or 0 for s in states) > 0
-    run = load_run(disturbed.folder)
-    arithmetic = run.summary["benchmarks"]["arithmetic"]
-    assert arithmetic["queue_s"]["p95"] > 0.1 * arithmetic["latency_s"]["p50"]
-    assert run.summary["time_s"]["requests"]["queue"] == pytest.approx(16 * arithmetic["queue_s"]["mean"])
