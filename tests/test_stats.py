@@ -82,3 +82,11 @@ def test_one_mean_has_one_interval() -> None:
     assert found.repeated is not None
     assert found.repeated.avg is not None
     assert found.ci95 == found.repeated.avg.ci95 == stats.interval(values, 40)
+
+
+def test_a_distribution_holds_the_mean_and_its_percentiles() -> None:
+    values = [*map(float, range(100)), 1000.0]
+    found = stats.distribution(values[::-1])
+    assert (found.p50, found.p95, found.p99) == (50.0, 95.0, 99.0)
+    assert found.mean == pytest.approx(sum(values) / 101)
+    assert stats.distribution([]) == stats.Distribution(None, None, None, None)
