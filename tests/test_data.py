@@ -269,3 +269,11 @@ def test_a_cache_that_cannot_be_written_is_called_so() -> None:
         "set HF_HOME to a folder that can be."
     )
     assert cache_trouble(ConnectionError("no network")) is None
+
+
+def test_two_questions_of_one_id_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"id": name, "problem": "What is 1 + 1?", "answer": "2"} for name in ("a", "b", "a")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match="two questions have the id 'a'"):
+        samples_of("aime", path)
