@@ -32,18 +32,21 @@ def commit(checkpoint: Checkpoint) -> str | None:
     return name if not checkpoint.local and COMMIT.fullmatch(name) else None
 
 
-def of_path(path: Path, since: float | None = None) -> tuple[str, str]:
+def of_path(path: Path, since: float | None = None, *, all_files: bool = False) -> tuple[str, str]:
     """The fingerprint of a folder, or of a single file: of the content, and of the times of its large files.
 
     Args:
         path: The folder or file.
         since: When loading it began, in seconds of the epoch: of what changed later nobody knows what was loaded.
+        all_files: Of a folder every file counts that is not hidden, not only those whose names end as in `DECIDE`.
 
     Raises:
-        OSError: A file cannot be read, or changed after `since`; `strerror` says which.
+        OSError: There is no file, or one cannot be read or changed after `since`; `strerror` says why.
     """
     content, times = hashlib.sha256(), hashlib.sha256()
-    files = [path] if path.is_file() else [f for f in path.iterdir() if f.suffix in DECIDE and f.is_file()]
+    files = [path] if path.is_file() else [f for f in path.iterdir() if _counts(f, all_files=all_files)]
+    if not files:
+        raise OSError(errno.ENOENT, "it holds no file of a model", str(path))
     for file in sorted(files):
         status = file.stat()
         if since is not None and max(status.st_mtime, status.st_ctime) > since:
@@ -55,6 +58,11 @@ def of_path(path: Path, since: float | None = None) -> tuple[str, str]:
             times.update(f"{status.st_mtime_ns}\0".encode())
             _add_blocks(file, status.st_size, content)
     return content.hexdigest(), times.hexdigest()
+
+
+def _counts(file: Path, *, all_files: bool) -> bool:
+    wanted = not file.name.startswith(".") if all_files else file.suffix in DECIDE
+    return wanted and file.is_file()
 
 
 def _add_blocks(file: Path, size: int, digest: "hashlib._Hash") -> None:

@@ -16,6 +16,7 @@ from llmbench.cache import keys
 from llmbench.cache.keys import Keys, keys_for, setup
 from llmbench.engine.base import EngineReport
 from llmbench.engine.fake import WordTokenizer
+from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
 from llmbench.records import Request, Sampling
 from tests.helpers.settings import compose
@@ -182,6 +183,32 @@ def test_what_changed_after_loading_began_has_no_fingerprint(tmp_path: Path) -> 
     os.utime(folder / "config.json", (status.st_atime, status.st_mtime - 3600))
     with pytest.raises(OSError, match="changed after it was loaded"):
         fingerprint.of_path(folder / "config.json", time.time() - LATER)
+
+
+def test_a_folder_without_a_model_has_no_fingerprint(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="holds no file of a model"):
+        keys._of_path(tmp_path, time.time() + LATER)
+    with pytest.raises(CacheError, match="No such file"):
+        keys._of_path(tmp_path / "gone", time.time() + LATER)
+
+
+def test_files_of_any_name_decide_what_the_cache_gives_back(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "a", 1000)
+    made = set()
+    for content in (b"1", b"2"):
+        (folder / "model.tensors").write_bytes(content)
+        made.add(keys._of_path(folder, time.time() + LATER))
+    assert len(made) == 2
+
+
+def test_a_large_file_that_was_written_anew_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "LARGEST_WHOLE", 1 << 20)
+    folder = checkpoint(tmp_path / "a")
+    before, told = keys._of_path(folder, time.time() + LATER), (folder / "model.safetensors").stat()
+    os.utime(folder / "model.safetensors", ns=(told.st_atime_ns, told.st_mtime_ns + 1))
+    assert keys._of_path(folder, time.time() + LATER) != before
 
 
 def test_a_hubs_checkpoint_is_its_commit(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def _of_checkpoint(checkpoint: Checkpoint, since: float) -> str:
 
 def _of_path(path: Path, since: float) -> str:
     try:
-        return "".join(fingerprint.of_path(path, since))
+        return "".join(fingerprint.of_path(path, since, all_files=True))
     except OSError as error:
         raise CacheError(
             f"{error.filename or path} cannot be relied on ({error.strerror}), so no answer of this model is kept."
