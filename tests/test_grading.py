@@ -2,7 +2,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -16,6 +16,7 @@ from llmbench.ending import as_interrupts
 from llmbench.errors import GradingError, Interrupted
 from llmbench.grading import Grader, find_stated
 from llmbench.records import FinishReason, Outcome, Sample
+from tests.helpers.commands import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -116,13 +117,6 @@ def test_a_text_that_ran_out_of_memory_is_graded_again_once_and_one_that_hung_is
 def kill_workers() -> None:
     for worker in workers_now():
         worker.kill()
-
-
-def wait_until(condition: Callable[[], object], limit_s: float = 60) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_workers_killed_while_they_have_nothing_to_do_are_started_again() -> None:

@@ -6,8 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +13,7 @@ import pytest
 from hydra.experimental.callback import Callback
 
 from llmbench.cli import main
+from tests.helpers.commands import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -274,15 +273,6 @@ def test_a_signal_ends_the_sweep_with_its_table(tmp_path: Path, number: signal.S
     assert "4 jobs: 1 finished, 1 interrupted, 2 not begun; one engine load;" in output
     assert json.loads((only_sweep(tmp_path) / "2" / "summary.json").read_text())["status"] == "interrupted"
     assert not (only_sweep(tmp_path) / "1").exists()
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s in vain")
 
 
 @pytest.mark.parametrize(
