@@ -14,6 +14,7 @@ from llmbench.cli import compose, main
 from llmbench.progress import Progress
 from llmbench.streams import flush, unfailing
 from llmbench.terminal import Terminal
+from tests.helpers.commands import ENVIRONMENT
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +69,7 @@ def test_streams_that_nobody_reads_cost_neither_run_nor_export_nor_status(
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
@@ -76,3 +77,19 @@ def test_streams_that_nobody_reads_cost_neither_run_nor_export_nor_status(
     assert done.returncode == 0, done.stderr
     assert not any(word in done.stderr for word in ("Traceback", "Exception ignored", "Error"))
     assert (tmp_path / "run" / "samples.csv").is_file()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_refused_before_anything_is_written(tmp_path: Path, closed: str) -> None:
+    command = f"{sys.executable} -m llmbench {' '.join(RUN)} hydra.run.dir=run {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert ("is closed; use </dev/null" in done.stderr) is ("2>" not in closed)
+    assert list(tmp_path.iterdir()) == []
