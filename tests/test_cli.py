@@ -5,18 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from llmbench.cli import main
 from llmbench.resume import commandline
-from tests.helpers.commands import ENVIRONMENT, llmbench, only_run
+from tests.helpers.commands import lines_in, llmbench, only_run, start_llmbench, wait_until
 
 pytestmark = pytest.mark.slow
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
+SLOW = ("engine=fake", "engine.args={step_s: 0.05}", "batch_size=2")
 
 
 def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> None:
@@ -143,10 +143,8 @@ def test_settings_with_brackets_survive_the_table_and_the_flag_may_stand_anywher
 
 
 def test_runs_that_begin_together_get_folders_of_their_own(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "llmbench", "engine=fake", "limit=2"]
-    environment = os.environ | ENVIRONMENT
     started = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) for _ in range(4)
+        start_llmbench(tmp_path, "engine=fake", "limit=2", errors=tmp_path / f"{n}.txt") for n in range(4)
     ]
     assert [process.wait(timeout=120) for process in started] == [0, 0, 0, 0]
     folders = list((tmp_path / "runs").iterdir())
@@ -156,12 +154,8 @@ def test_runs_that_begin_together_get_folders_of_their_own(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, status: int) -> None:
-    command = [sys.executable, "-m", "llmbench", "engine=fake", "engine.args={step_s: 0.05}", "batch_size=2"]
-    environment = os.environ | ENVIRONMENT
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE
-    ) as process:
-        journal = wait_for_journal(tmp_path, lines=3)
+    with start_llmbench(tmp_path, *SLOW) as process:
+        journal = wait_for_journal(tmp_path, process)
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
     assert process.returncode == status
@@ -173,12 +167,8 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, st
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_all_of_a_runs_processes_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "llmbench", "engine=fake", "engine.args={step_s: 0.05}", "batch_size=2"]
-    environment = os.environ | ENVIRONMENT
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
-        journal = wait_for_journal(tmp_path, lines=3)
+    with start_llmbench(tmp_path, *SLOW) as process:
+        journal = wait_for_journal(tmp_path, process)
         os.killpg(process.pid, number)
         _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number
@@ -201,14 +191,10 @@ def test_a_signal_before_the_first_run_is_one_word(
     assert capfd.readouterr().err == "llmbench: Interrupted.\n"
 
 
-def wait_for_journal(folder: Path, lines: int, seconds: float = 60) -> Path:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for journal in folder.glob("runs/*/samples.jsonl"):
-            if journal.read_bytes().count(b"\n") >= lines:
-                return journal
-        time.sleep(0.05)
-    raise AssertionError(f"no {lines} lines in any journal after {seconds} s")
+def wait_for_journal(folder: Path, process: subprocess.Popen[str]) -> Path:
+    """The journal of the one run, once it has three lines."""
+    wait_until(lambda: any(lines_in(path) >= 3 for path in folder.glob("runs/*/samples.jsonl")), process)
+    return only_run(folder) / "samples.jsonl"
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
