@@ -41,8 +41,9 @@ format: setup ## format the code, and mend what ruff can mend
 	@$(PYTHON_IN_VENV) -m ruff format
 	@$(PYTHON_IN_VENV) -m ruff check --fix
 
-bench: setup ## measure llmbench itself
+bench: setup ## measure llmbench itself, and kill the processes of a real engine
 	@$(PYTHON_IN_VENV) -m tests.bench
+	@$(PYTHON_IN_VENV) -m pytest tests/bench/vllm_faults.py
 
 screenshots: setup ## take the pictures in README.md and docs/ anew, of a real run
 	@requirements/setup.sh browser

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.errors import ConfigError
+from tests.helpers.shared_compositions import shared_compositions
 from tests.helpers.shared_graders import shared_graders
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -14,6 +15,9 @@ OWN = Path(__file__).resolve().parent / "cases"
 os.environ["HF_HUB_OFFLINE"] = (
     "1"  # huggingface_hub reads it when it is imported; else each look at the hub is tried for 20 s
 )
+os.environ.pop(
+    "PYTHONDONTWRITEBYTECODE", None
+)  # each of the many programs that tests start would compile llmbench anew
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell starts what it puts into the background so, and programs that tests send SIGINT to would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -59,8 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _graders() -> Iterator[None]:
-    with shared_graders():
+def _shared() -> Iterator[None]:
+    with shared_graders(), shared_compositions():
         yield
 
 

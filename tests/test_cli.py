@@ -11,7 +11,7 @@ import pytest
 
 from llmbench.cli import main
 from llmbench.resume import commandline
-from tests.helpers.commands import lines_in, llmbench, only_run, start_llmbench, wait_until
+from tests.helpers.commands import lines_in, llmbench, llmbench_program, only_run, start_llmbench, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,9 @@ SLOW = ("engine=fake", "engine.args={step_s: 0.05}", "batch_size=2")
 
 
 def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> None:
-    done = llmbench("--cfg", "job", "--resolve", "model=qwen14b", "benchmark=[aime,gpqa]", folder=tmp_path)
+    done = llmbench_program(
+        "--cfg", "job", "--resolve", "model=qwen14b", "benchmark=[aime,gpqa]", folder=tmp_path
+    )
     assert done.returncode == 0
     assert "hub_id: Qwen/Qwen2.5-14B-Instruct" in done.stdout
     code = "import sys; from llmbench.cli import compose; compose(['benchmark=[aime,math]']); print(*sys.modules)"
@@ -35,7 +37,7 @@ def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> N
 
 
 def test_help_shows_the_groups_and_examples(tmp_path: Path) -> None:
-    done = llmbench("--help", folder=tmp_path)
+    done = llmbench_program("--help", folder=tmp_path)
     assert done.returncode == 0
     for part in (
         "benchmark: aime",
@@ -48,7 +50,7 @@ def test_help_shows_the_groups_and_examples(tmp_path: Path) -> None:
 
 
 def test_a_run_prints_its_table_and_leaves_its_folder(tmp_path: Path) -> None:
-    done = llmbench("engine=fake", "limit=5", folder=tmp_path)
+    done = llmbench_program("engine=fake", "limit=5", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     first, *_ = done.stdout.splitlines()
     assert "does not compare with published" in first

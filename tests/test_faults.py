@@ -17,7 +17,7 @@ from llmbench.pool import EnginePool, Engines
 from llmbench.records import Outcome
 from llmbench.store import Run, load_run
 from llmbench.telemetry.records import EngineState
-from tests.helpers.commands import llmbench
+from tests.helpers.commands import llmbench_program
 from tests.helpers.engines import FakeEngines
 from tests.helpers.runs import outcomes
 from tests.helpers.settings import compose
@@ -165,7 +165,7 @@ def test_a_spoiled_process_is_replaced_and_what_is_known_goes_with_it(
     tmp_path: Path, undisturbed: Run
 ) -> None:
     poison = undisturbed.results[10].sample_id
-    done = llmbench(*FAKE, "hydra.run.dir=run", die(on=[poison], spoiled=True), folder=tmp_path)
+    done = llmbench_program(*FAKE, "hydra.run.dir=run", die(on=[poison], spoiled=True), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "in a new process" in done.stderr
     run = load_run(tmp_path / "run")

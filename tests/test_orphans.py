@@ -144,32 +144,3 @@ def test_programs_that_run(tmp_path: Path, kind: str, kin: int) -> None:
     # two workers and the tracker; bwrap and what is in it, or only the latter; the program and what it forked
     wait_until(lambda: len(descendants(process)) >= kin, process)
     kill_and_look(process, at_least=kin)
-
-
-@pytest.mark.real_engine
-@pytest.mark.parametrize(
-    ("moment", "kin"),
-    [
-        ("loads", ("EngineCore",)),
-        ("asks", ("EngineCore", "Worker")),
-    ],
-)
-def test_vllms_own_processes(tmp_path: Path, smollm2: Path, moment: str, kin: tuple[str, ...]) -> None:
-    pytest.importorskip("vllm.version", reason="vLLM is not installed")
-    assert smollm2.is_dir()
-    process = start_llmbench(
-        tmp_path,
-        "hydra.run.dir=run",
-        "engine.multiprocess=true",
-        "engine.device=cpu",
-        "limit=40",
-        "batch_size=2",
-        errors=tmp_path / "said",
-    )
-    moments: dict[str, Callable[[], object]] = {
-        "loads": lambda: "Worker" in command_lines(descendants(process)),
-        "asks": lambda: lines_in(tmp_path / "run" / JOURNAL),
-    }
-    wait_until(moments[moment], process)
-    assert all(name in command_lines(descendants(process)) for name in kin)
-    kill_and_look(process, at_least=3)

@@ -14,7 +14,7 @@ from llmbench.errors import Cause, OutOfMemoryError, Shortage
 from llmbench.pool import EnginePool
 from llmbench.recovery import StartAgain, Step, lowered, next_step
 from llmbench.store import load_run
-from tests.helpers.commands import llmbench
+from tests.helpers.commands import llmbench_program
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
@@ -155,7 +155,7 @@ def test_nothing_is_tried_where_the_context_is_needed(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
-    done = llmbench(*FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=run", args, folder=tmp_path)
+    done = llmbench_program(*FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=run", args, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "trying again in a new process with" in done.stderr
     run = load_run(tmp_path / "run")
@@ -170,7 +170,9 @@ def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Pa
     assert (benchmark["n"], benchmark["expected"]) == (40, 40)
     assert benchmark["time_s"] is None
     assert benchmark["throughput"]["output_tokens_per_s"] is None
-    undisturbed = llmbench(*FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=whole", folder=tmp_path)
+    undisturbed = llmbench_program(
+        *FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=whole", folder=tmp_path
+    )
     assert undisturbed.returncode == 0
     assert (
         load_run(tmp_path / "whole").summary["benchmarks"]["arithmetic"]["accuracy"] == benchmark["accuracy"]
@@ -178,7 +180,7 @@ def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Pa
 
 
 def test_what_cannot_be_mended_ends_with_its_sentence(tmp_path: Path) -> None:
-    done = llmbench(
+    done = llmbench_program(
         *FAKE, "hydra.run.dir=run", short("warm_up", spoiled=True, utilization=0.1), folder=tmp_path
     )
     assert done.returncode == 1
@@ -189,7 +191,7 @@ def test_what_cannot_be_mended_ends_with_its_sentence(tmp_path: Path) -> None:
 
 def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
-    done = llmbench(
+    done = llmbench_program(
         "-m",
         *FAKE[:2],
         "limit=40",
@@ -213,13 +215,13 @@ def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
 
 def test_a_resumed_sweep_that_goes_on_in_a_new_process_keeps_its_earlier_sittings(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
-    first = llmbench(
+    first = llmbench_program(
         "-m", *FAKE[:2], "limit=40", "batch_size=2,8", "hydra.sweep.dir=sweep", args, folder=tmp_path
     )
     assert first.returncode == 0, first.stderr
     before = json.loads((tmp_path / "sweep" / "summary.json").read_text())
     shutil.rmtree(tmp_path / "sweep" / "1")
-    second = llmbench("resume=sweep", folder=tmp_path)
+    second = llmbench_program("resume=sweep", folder=tmp_path)
     assert second.returncode == 0, second.stderr
     assert "in a new process" in second.stderr
     found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
@@ -230,18 +232,22 @@ def test_a_resumed_sweep_that_goes_on_in_a_new_process_keeps_its_earlier_sitting
 
 def test_a_sweep_is_resumed_job_by_job(tmp_path: Path) -> None:
     broken = "engine.args={}, {break_after: 1}"
-    first = llmbench("-m", *FAKE, "batch_size=2,4", broken, "hydra.sweep.dir=sweep", folder=tmp_path)
+    first = llmbench_program("-m", *FAKE, "batch_size=2,4", broken, "hydra.sweep.dir=sweep", folder=tmp_path)
     assert first.returncode == 1
     before = (tmp_path / "sweep" / "0" / "summary.json").read_bytes()
-    second = llmbench("-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep", folder=tmp_path)
+    second = llmbench_program(
+        "-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep", folder=tmp_path
+    )
     assert second.returncode == 0, second.stderr
     found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
     assert [Path(job["folder"]).name for job in found["jobs"]] == ["0", "1_2", "2_2"]
-    third = llmbench("-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep", folder=tmp_path)
+    third = llmbench_program(
+        "-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep", folder=tmp_path
+    )
     assert third.returncode == 0, third.stderr
     assert "0 engine" not in third.stdout
     assert json.loads((tmp_path / "sweep" / "summary.json").read_text())["jobs"] == found["jobs"]
     assert (tmp_path / "sweep" / "0" / "summary.json").read_bytes() == before
-    alone = llmbench("resume=sweep", folder=tmp_path)
+    alone = llmbench_program("resume=sweep", folder=tmp_path)
     assert alone.returncode == 0, alone.stderr
     assert json.loads((tmp_path / "sweep" / "summary.json").read_text())["jobs"] == found["jobs"]

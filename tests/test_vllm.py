@@ -1,4 +1,4 @@
-"""The real engine: vLLM on the CPU with SmolLM2. A process for the README's command, one for all other runs, one for the engine's protocol."""
+"""The real engine: vLLM on the CPU with SmolLM2 or its first layers. One process for all runs, one for the engine's protocol."""
 
 import json
 import shutil
@@ -7,23 +7,75 @@ from pathlib import Path
 import pytest
 
 from llmbench.store import load_run
-from tests.helpers.commands import llmbench, only_run, python
+from tests.helpers.commands import python
 from tests.helpers.several_runs import SeveralRuns, run_all
+from tests.helpers.small_models import first_layers, with_thinking_token
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
 pytestmark = pytest.mark.real_engine
 DATA = Path(__file__).parent / "data"
 
 
-def test_the_default_run_scores_a_real_model(tmp_path: Path, smollm2: Path) -> None:
-    assert smollm2.is_dir()
-    done = llmbench(folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "INFO" not in done.stdout + done.stderr  # vLLM's own lines are in the log
-    run = load_run(only_run(tmp_path))
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns:
+    folder = tmp_path_factory.mktemp("several")
+    thinking = with_thinking_token(smollm2, folder / "thinking_model")
+    model = first_layers(smollm2, folder / "model")
+    same, changed = (shutil.copytree(model, folder / name) for name in ("same", "changed"))
+    config = changed / "generation_config.json"
+    config.write_bytes(config.read_bytes()[:-1] + b" ")  # by as many bytes
+    small = f"model.path={model}"
+    few = (small, "limit=2", "benchmarks.arithmetic.max_tokens=8")
+    cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
+    exact = ("model.dtype=float32", "early_stopping=off", "benchmarks.arithmetic.max_tokens=12")
+    runs = {
+        "default": ("limit=12",),
+        "program": few,
+        "benchmarks": (
+            small,
+            "benchmark=[arithmetic,gpqa]",
+            f"benchmarks.gpqa.data_files={DATA / 'mcq_sample.jsonl'}",
+            "limit=3",
+        ),
+        "sweep": ("-m", small, "limit=4", "batch_size=1,4,1"),
+        "larger": (
+            "-m",
+            small,
+            "hydra/launcher=basic",
+            "limit=3",
+            "batch_size=1,3",
+            "benchmarks.arithmetic.max_tokens=8",
+        ),
+        "thinking": (f"model.path={thinking}", "limit=2", "early_stopping=off"),
+        "four_bit": (*few, "model.quantization=bitsandbytes"),
+        "engines": ("-m", "engine=vllm,transformers", *exact, "limit=8"),
+        "crowded": (
+            small,
+            "limit=12",
+            "batch_size=8",
+            "early_stopping=off",
+            "benchmarks.arithmetic.max_tokens=12",
+            "model.max_length=512",
+            f"engine.kv_cache_memory_bytes={2 << 20}",  # five blocks of 128 tokens
+        ),
+        "context": (*few, f"engine.kv_cache_memory_bytes={8 << 20}", "model.max_length=8192"),
+        "first": (small, *cached, "limit=4"),
+        "one_more": (f"model.path={same}", *cached, "limit=5"),
+        "other": (f"model.path={changed}", *cached, "limit=4"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMBENCH_CACHE", str(folder / "cache"))
+        (folder / "cache").mkdir()
+        (folder / "cache" / "models").symlink_to(smollm2.parent)
+        return run_all(folder, runs)
+
+
+def test_the_default_settings_score_a_real_model(runs: SeveralRuns) -> None:
+    assert "INFO" not in runs.output("default")  # vLLM's own lines are in the log
+    run = load_run(runs.path("default"))
     assert "vllm" in (run.folder / "llmbench.log").read_text()
     arithmetic = run.summary["benchmarks"]["arithmetic"]
-    assert arithmetic["n"] == len(run.results) == 48
+    assert arithmetic["n"] == len(run.results) == 12
     assert 0 < arithmetic["accuracy"] < 1
     low, high = arithmetic["ci95"]
     assert low < arithmetic["accuracy"] < high
@@ -47,72 +99,6 @@ def test_the_default_run_scores_a_real_model(tmp_path: Path, smollm2: Path) -> N
     assert times["load"] < times["first_token"] < times["total"]
     assert engine["kv_cache_tokens"] > 4096
     assert run.summary["memory"]["peak_rss_bytes"] > 200 << 20
-
-
-def with_thinking_token(smollm2: Path, folder: Path, word: str = "the") -> Path:
-    """The embedded checkpoint, which writes a special token "</think>" in the place of a frequent word."""
-    shutil.copytree(smollm2, folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    for weights in smollm2.glob("*.safetensors"):
-        (folder / weights.name).symlink_to(weights)
-    path = folder / "tokenizer.json"
-    content = json.loads(path.read_text())
-    vocabulary, merges = content["model"]["vocab"], content["model"]["merges"]
-    piece = f"Ġ{word}"
-    number = vocabulary["</think>"] = vocabulary.pop(piece)
-    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
-    content["model"]["merges"] = [pair for pair in pairs if piece not in (*pair, "".join(pair))]
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    content["added_tokens"].append({"id": number, "content": "</think>", "special": True, **flags})
-    path.write_text(json.dumps(content))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns:
-    folder = tmp_path_factory.mktemp("several")
-    thinking = with_thinking_token(smollm2, folder / "thinking_model")
-    model, same, changed = (shutil.copytree(smollm2, folder / name) for name in ("model", "same", "changed"))
-    config = changed / "generation_config.json"
-    config.write_bytes(config.read_bytes()[:-1] + b" ")  # by as many bytes
-    few = ("limit=2", "benchmarks.arithmetic.max_tokens=8")
-    cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
-    exact = ("model.dtype=float32", "early_stopping=off", "benchmarks.arithmetic.max_tokens=12")
-    runs = {
-        "program": few,
-        "benchmarks": (
-            "benchmark=[arithmetic,gpqa]",
-            f"benchmarks.gpqa.data_files={DATA / 'mcq_sample.jsonl'}",
-            "limit=3",
-        ),
-        "sweep": ("-m", "limit=4", "batch_size=1,4,1"),
-        "larger": (
-            "-m",
-            "hydra/launcher=basic",
-            "limit=3",
-            "batch_size=1,3",
-            "benchmarks.arithmetic.max_tokens=8",
-        ),
-        "thinking": (f"model.path={thinking}", "limit=2", "early_stopping=off"),
-        "four_bit": (*few, "model.quantization=bitsandbytes"),
-        "engines": ("-m", "engine=vllm,transformers", *exact, "limit=8"),
-        "crowded": (
-            "limit=12",
-            "batch_size=8",
-            "early_stopping=off",
-            "benchmarks.arithmetic.max_tokens=12",
-            "model.max_length=512",
-            f"engine.kv_cache_memory_bytes={16 << 20}",  # five blocks of 128 tokens
-        ),
-        "context": (*few, f"engine.kv_cache_memory_bytes={64 << 20}", "model.max_length=8192"),
-        "first": (f"model.path={model}", *cached, "limit=4"),
-        "one_more": (f"model.path={same}", *cached, "limit=5"),
-        "other": (f"model.path={changed}", *cached, "limit=4"),
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LLMBENCH_CACHE", str(folder / "cache"))
-        (folder / "cache").mkdir()
-        (folder / "cache" / "models").symlink_to(smollm2.parent)
-        return run_all(folder, runs)
 
 
 def test_special_tokens_that_end_thinking_are_in_the_texts(runs: SeveralRuns) -> None:

@@ -34,7 +34,7 @@ class Bench:
         self.count += 1
         text = self.tokenizer.chat([Message("user", question)], {})
         ids = self.tokenizer.encode(text, special=False)
-        options = {"max_tokens": 24, **sampling}
+        options = {"max_tokens": 12, **sampling}
         return Request(f"b/{self.count}/0", "b", str(self.count), 0, ids, Sampling(**options))  # type: ignore[arg-type]
 
     def finish(self, *requests: Request) -> dict[str, Completion]:
@@ -57,7 +57,7 @@ def timing_follows_its_definitions(bench: Bench) -> None:
 
 @check
 def no_more_than_the_batch_size_runs_at_once(bench: Bench) -> None:
-    requests = [bench.request(f"Count from {n}.", ignore_eos=True) for n in range(11)]
+    requests = [bench.request(f"Count from {n}.", ignore_eos=True) for n in range(9)]
     spans = []
     for completion in bench.finish(*requests).values():
         timing = completion.timing
@@ -70,7 +70,7 @@ def no_more_than_the_batch_size_runs_at_once(bench: Bench) -> None:
 @check
 def waiting_for_a_place_is_not_timed(bench: Bench) -> None:
     """Little's law: with at most BATCH in the system, the times in it add up to at most BATCH times the whole."""
-    requests = [bench.request(f"Count down from {n}.", max_tokens=8 + n, ignore_eos=True) for n in range(16)]
+    requests = [bench.request(f"Count down from {n}.", max_tokens=4 + n, ignore_eos=True) for n in range(12)]
     timings = [c.timing for c in bench.finish(*requests).values() if c.timing is not None]
     whole = max(t.finished for t in timings) - min(t.queued for t in timings)
     assert sum(t.e2e for t in timings) <= BATCH * whole * 1.01

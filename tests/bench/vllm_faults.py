@@ -1,12 +1,12 @@
-"""The real engine in processes of its own, of which one is killed, another killed and a third stopped while it is asked.
+"""Killed and stopped: the real engine in processes of its own. `python -m pytest tests/bench/vllm_faults.py`, as `make bench` does.
 
-One run suffers it all, and ends with the same scores as one that nobody disturbed.
+Of one run a process is killed, then another, and a third is stopped; it ends with the same scores as one that nobody disturbed.
 """
 
 import re
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,8 +14,8 @@ import pytest
 
 from llmbench.store import JOURNAL, LOG, TRACE, Run, load_run
 from llmbench.telemetry import read_trace
-from tests.helpers.commands import LIMIT_S, lines_in, llmbench, start_llmbench, wait_until
-from tests.helpers.families import all_end, command_lines, descendants
+from tests.helpers.commands import LIMIT_S, lines_in, llmbench_program, start_llmbench, wait_until
+from tests.helpers.families import all_end, command_lines, descendants, kill_and_look
 from tests.helpers.runs import outcomes
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
@@ -40,7 +40,7 @@ WAIT_S = 30
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Run:
     assert smollm2.is_dir()
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = llmbench(*SETTINGS, folder=folder)
+    done = llmbench_program(*SETTINGS, folder=folder)
     assert done.returncode == 0, done.stderr
     return load_run(folder / "run")
 
@@ -125,3 +125,32 @@ def test_running_and_waiting_are_what_vllm_logs(disturbed: Disturbed) -> None:
     assert {pair for pair in seen & logged if pair[1]}
     assert max(s.running or 0 for s in states) < 8
     assert max(s.queued or 0 for s in states) > 0
+
+
+@pytest.mark.parametrize(
+    ("moment", "kin"),
+    [
+        ("loads", ("EngineCore",)),
+        ("asks", ("EngineCore", "Worker")),
+    ],
+)
+def test_nothing_of_the_engine_outlives_a_killed_run(
+    tmp_path: Path, smollm2: Path, moment: str, kin: tuple[str, ...]
+) -> None:
+    assert smollm2.is_dir()
+    process = start_llmbench(
+        tmp_path,
+        "hydra.run.dir=run",
+        "engine.multiprocess=true",
+        "engine.device=cpu",
+        "limit=40",
+        "batch_size=2",
+        errors=tmp_path / "said",
+    )
+    moments: dict[str, Callable[[], object]] = {
+        "loads": lambda: "Worker" in command_lines(descendants(process)),
+        "asks": lambda: lines_in(tmp_path / "run" / JOURNAL),
+    }
+    wait_until(moments[moment], process)
+    assert all(name in command_lines(descendants(process)) for name in kin)
+    kill_and_look(process, at_least=3)
