@@ -13,11 +13,17 @@ from llmbench.cli import config_folder, main
 from llmbench.records import Outcome
 from llmbench.sweep import Job
 from tests.helpers.factories import result
-from tests.helpers.settings import compose
+from tests.helpers.settings import compose, files_read_once
 
 pytestmark = pytest.mark.slow
 
 POINTS = [path.stem for path in sorted((config_folder() / "ablation" / "point").glob("*.yaml"))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settings() -> Iterator[None]:
+    with files_read_once():
+        yield
 
 
 def flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -218,14 +224,15 @@ def test_without_the_starting_point_there_is_no_table() -> None:
     assert rows([point("larger_batches", 54, "+")]) == []
 
 
-def test_the_ablation_runs_and_is_taken_up(
+def test_the_ablation_runs_shows_its_table_again_and_is_taken_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = ["ablation=guide", "engine=fake", "limit=4", "benchmark=arithmetic"]
+    settings = ["ablation=guide", "engine=fake", "limit=4", "benchmark=arithmetic", "report=false"]
     assert main([*settings, "hydra.sweep.dir=sweep"]) == 0
     first = capsys.readouterr().out
     assert "before, on vLLM" in first
+    assert max(map(len, first[first.index("the guide's table") :].splitlines()[:11])) <= 100
     written = json.loads((tmp_path / "sweep" / "summary.json").read_text())
     assert [row["name"] for row in written["ablation"]] == [
         "before",
@@ -239,6 +246,14 @@ def test_the_ablation_runs_and_is_taken_up(
         "vllm",
         "llmbench",
     ]
+
+    assert main([*reversed(settings), "resume=sweep"]) == 0  # in any order
+    assert "the guide's table" in capsys.readouterr().out
+    again = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    assert {key: again[key] for key in ("loads", "groups")} == {
+        key: written[key] for key in ("loads", "groups")
+    }
+
     (tmp_path / "sweep" / "3" / "summary.json").unlink()
     assert main([*settings, "resume=sweep"]) == 0
     again = json.loads((tmp_path / "sweep" / "summary.json").read_text())
@@ -246,30 +261,15 @@ def test_the_ablation_runs_and_is_taken_up(
     assert again["groups"] != written["groups"]  # job 3 has another engine now
     for before, after in zip(written["jobs"], again["jobs"], strict=True):
         assert (before == after) == (before["job"] != 3)
-    assert max(map(len, first[first.index("the guide's table") :].splitlines()[:11])) <= 100
+
+    other = ["engine=fake", "-m", "limit=1,3", "benchmark=arithmetic", "report=false"]
+    assert main([*other, "resume=sweep"]) == 1
+    assert "holds a sweep of other settings" in capsys.readouterr().err
+    assert main([*other, "resume=elsewhere"]) == 0
+    said = capsys.readouterr()
+    assert "There is no finished job in" in said.out + said.err
 
 
 def test_there_is_no_other_ablation(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ablation=guides"]) == 1
     assert "There is no ablation called 'guides'; did you mean guide" in capsys.readouterr().err
-
-
-def test_a_complete_ablation_shows_its_table_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    settings = ["engine=fake", "ablation=guide", "limit=2", "benchmark=arithmetic"]
-    assert main([*settings, "hydra.sweep.dir=sweep"]) == 0
-    written = json.loads((tmp_path / "sweep" / "summary.json").read_text())
-    capsys.readouterr()
-    assert main([*reversed(settings), "resume=sweep"]) == 0  # in any order
-    assert "the guide's table" in capsys.readouterr().out
-    again = json.loads((tmp_path / "sweep" / "summary.json").read_text())
-    assert {key: again[key] for key in ("loads", "groups")} == {
-        key: written[key] for key in ("loads", "groups")
-    }
-    assert main(["engine=fake", "-m", "limit=1,3", "benchmark=arithmetic", "resume=sweep"]) == 1
-    assert "holds a sweep of other settings" in capsys.readouterr().err
-    assert main(["engine=fake", "-m", "limit=1,3", "benchmark=arithmetic", "resume=elsewhere"]) == 0
-    said = capsys.readouterr()
-    assert "There is no finished job in" in said.out + said.err

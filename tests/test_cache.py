@@ -27,7 +27,7 @@ from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model
-from tests.helpers.settings import compose
+from tests.helpers.settings import compose, files_read_once
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ POOL = ENGINES.pool()
 
 @pytest.fixture(scope="module", autouse=True)
 def pool() -> Iterator[None]:
-    with POOL:
+    with POOL, files_read_once():
         yield
 
 
@@ -172,30 +172,25 @@ def test_nothing_is_learnt_from_a_run_with_hits(tmp_path: Path, monkeypatch: pyt
     assert learnt == [12]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_a_changed_setting_is_asked_anew(tmp_path: Path) -> None:
+    run(tmp_path / "plain", Model())
+    for change in (
         "sampling.top_p=0.5", "sampling.temperature=0.5", "benchmarks.arithmetic.instruction=Think.", "model.dtype=float16",
         "model.max_length=4095", "engine.args={max_num_batched_tokens: 99}",
-    ],
-)  # fmt: skip
-def test_a_changed_setting_is_asked_anew(change: str, tmp_path: Path) -> None:
-    run(tmp_path / "1", Model())
-    model = Model()
-    found = run(tmp_path / "2", model, *TWELVE, change)
-    cache = found.benchmarks["arithmetic"].cache
-    assert cache is not None
-    assert (cache.hits, len(model.asked)) == (0, 24)
+    ):  # fmt: skip
+        model = Model()
+        found = run(tmp_path / change, model, *TWELVE, change)
+        cache = found.benchmarks["arithmetic"].cache
+        assert cache is not None
+        assert (change, cache.hits, len(model.asked)) == (change, 0, 24)
 
 
-@pytest.mark.parametrize(
-    "change", ["batch_size=3", "model.gpu_memory_utilization=0.5", "engine.startup=eager", "seed=0"]
-)
-def test_what_only_moves_requests_about_finds_the_same(change: str, tmp_path: Path) -> None:
-    run(tmp_path / "1", Model())
-    model = Model()
-    run(tmp_path / "2", model, *TWELVE, change)
-    assert not model.asked
+def test_what_only_moves_requests_about_finds_the_same(tmp_path: Path) -> None:
+    run(tmp_path / "plain", Model())
+    for change in ("batch_size=3", "model.gpu_memory_utilization=0.5", "engine.startup=eager", "seed=0"):
+        model = Model()
+        run(tmp_path / change, model, *TWELVE, change)
+        assert (change, model.asked) == (change, [])
 
 
 def test_drawn_answers_are_kept_by_their_seeds(tmp_path: Path) -> None:

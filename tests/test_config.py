@@ -1,5 +1,6 @@
 import dataclasses
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,29 +9,37 @@ import yaml
 from llmbench.cli import compose, config_folder
 from llmbench.config import EarlyStopping, as_yaml_data
 from llmbench.errors import ConfigError
+from tests.helpers.settings import files_read_once
 
 GROUPS = {
     group: sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
     for group in ("benchmark", "model", "engine", "profile", "suite")
 }
-CASES = [(group, name) for group, names in GROUPS.items() for name in names]
+CASES = [(group, name) for group, names in GROUPS.items() if group != "benchmark" for name in names]
+EVERY_BENCHMARK = f"benchmark=[{','.join(GROUPS['benchmark'])}]"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settings() -> Iterator[None]:
+    with files_read_once():
+        yield
 
 
 @pytest.mark.parametrize(("group", "name"), CASES, ids=lambda value: value)
-def test_every_yaml_composes_and_its_modules_import(group: str, name: str) -> None:
+def test_every_yaml_composes(group: str, name: str) -> None:
     place = ["model.hub_id=org/name"] if name == "checkpoint" else []
-    config = compose([f"{group}={name}", *place])
+    assert compose([f"{group}={name}", *place]).benchmarks
+
+
+@pytest.mark.parametrize("profile", GROUPS["profile"])
+def test_every_benchmark_has_every_profile_and_its_module_imports(profile: str) -> None:
+    config = compose([EVERY_BENCHMARK, f"profile={profile}"])
+    assert sorted(config.benchmarks) == GROUPS["benchmark"]
     for benchmark in config.benchmarks.values():
         module = importlib.import_module(benchmark.module)
         for function in ("load", "render", "worked", "extract", "equal", "stored"):
             assert callable(getattr(module, function))
         assert benchmark.max_tokens >= 1
-
-
-@pytest.mark.parametrize("profile", GROUPS["profile"])
-@pytest.mark.parametrize("benchmark", GROUPS["benchmark"])
-def test_every_benchmark_has_every_profile(benchmark: str, profile: str) -> None:
-    compose([f"benchmark={benchmark}", f"profile={profile}"])
 
 
 def test_the_guides_optimised_settings_are_the_default() -> None:

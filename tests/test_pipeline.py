@@ -4,15 +4,17 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from llmbench import pipeline
+from llmbench import pipeline, prompts
 from llmbench.asking import Stop
 from llmbench.benchmarks import arithmetic
 from llmbench.errors import EngineError, Interrupted, RunError
+from llmbench.questions import import_modules, read_samples
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.regrade import regrade_run
 from llmbench.store import Store, load_run, read_journal
@@ -20,12 +22,18 @@ from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 from tests.helpers import held_back
 from tests.helpers.engines import FakeEngines
-from tests.helpers.settings import compose
+from tests.helpers.settings import compose, files_read_once
 
 pytestmark = pytest.mark.slow
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
-ARITHMETIC = ("benchmark=arithmetic", "limit=12")
+ARITHMETIC = ("benchmark=arithmetic", "limit=12", "report=false")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settings() -> Iterator[None]:
+    with files_read_once():
+        yield
 
 
 def run(folder: Path, engines: FakeEngines, *overrides: str, stop: Stop | None = None) -> Summary:
@@ -42,10 +50,15 @@ def results(folder: Path) -> list[Result]:
     return list(read_journal(folder))
 
 
-def golds(folder: Path, *overrides: str) -> dict[str, str]:
-    """Runs once to learn the right answers."""
-    run(folder, says("?"), *overrides)
-    return {f"{r.benchmark}/{r.sample_id}": r.target for r in results(folder)}
+def golds(*overrides: str) -> dict[str, str]:
+    """The right answer of each question."""
+    config = compose(overrides)
+    read = {name: read_samples(config, name, module)[0] for name, module in import_modules(config).items()}
+    return {
+        f"{name}/{sample.id}": sample.target
+        for name, samples in read.items()
+        for sample in prompts.select(name, samples, config)
+    }
 
 
 def boxed(request: Request, gold: str) -> str:
@@ -63,12 +76,13 @@ def every_benchmark(shared: Path) -> tuple[str, ...]:
         f"benchmarks.gpqa.data_files={MCQ}",
         "profile=published",
         "model.max_length=100000",
+        "report=false",
     )
 
 
 def test_gold_answers_score_everything_and_wrong_ones_nothing(shared_data: Path, tmp_path: Path) -> None:
     overrides = every_benchmark(shared_data)
-    right = golds(tmp_path / "learn", *overrides)
+    right = golds(*overrides)
     assert len(right) == 30 + 30 + 500 + 42 + 20 + 200 + 200
 
     def gold(request: Request) -> str:
@@ -182,7 +196,13 @@ def test_nothing_that_a_model_wrote_is_computed_with_in_the_main_process(
     monkeypatch.setattr(arithmetic, "extract", refuse)  # workers are spawned and have the real one
     monkeypatch.setattr(arithmetic, "equal", refuse)
     huge = FakeEngines(lambda r: "\\boxed{1e999999999}" if r.repeat else eliciting(r))
-    repeated = ("benchmark=arithmetic", "limit=2", "sampling.repeats=3", "sampling.temperature=1")
+    repeated = (
+        "benchmark=arithmetic",
+        "limit=2",
+        "report=false",
+        "sampling.repeats=3",
+        "sampling.temperature=1",
+    )
     found = run(tmp_path / "run", huge, *repeated)
     assert found.status == "finished"
     assert {r.elicited for r in results(tmp_path / "run")} == {True, False}
@@ -192,7 +212,7 @@ def test_nothing_that_a_model_wrote_is_computed_with_in_the_main_process(
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_a_lone_surrogate_costs_no_run(tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
-    odd = ("benchmark=arithmetic", "limit=3", f"cache={cache}")
+    odd = ("benchmark=arithmetic", "limit=3", "report=false", f"cache={cache}")
     found = run(tmp_path / "run", says("\ud800 It is \\boxed{3}"), *odd)
     assert (found.status, found.notes) == ("finished", [])
     assert {r.text for r in results(tmp_path / "run")} == {"\ufffd It is \\boxed{3}"}
@@ -222,7 +242,7 @@ def test_a_text_cut_by_the_limit_is_asked_too(tmp_path: Path) -> None:
 
 
 def test_refused_requests_are_errors_and_the_rest_goes_on(tmp_path: Path) -> None:
-    ids = [f"arithmetic/{r}/0" for r in golds(tmp_path / "learn", *ARITHMETIC)]
+    ids = [f"arithmetic/{r}/0" for r in golds(*ARITHMETIC)]
     refused = frozenset(i.replace("arithmetic/arithmetic/", "arithmetic/") for i in ids[:3])
     engines = FakeEngines(lambda _: "7", refuse=refused)
     found = run(tmp_path / "run", engines, *ARITHMETIC)
@@ -299,7 +319,7 @@ def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_repeats_count_as_one_question_each(tmp_path: Path) -> None:
-    right = golds(tmp_path / "learn", *ARITHMETIC)
+    right = golds(*ARITHMETIC)
     engines = FakeEngines(lambda r: right[f"{r.benchmark}/{r.sample_id}"] if r.repeat < 2 else "-1")
     found = run(tmp_path / "run", engines, *ARITHMETIC, "sampling.repeats=4", "sampling.temperature=1")
     benchmark = found.benchmarks["arithmetic"]
@@ -343,6 +363,7 @@ def test_only_the_published_protocol_is_comparable(shared_data: Path, tmp_path: 
         f"benchmarks.aime.data_files={shared_data / 'aime24.jsonl'}",
         "profile=published",
         "model=qwen14b",
+        "report=false",
     )
     found = run(tmp_path / "whole", says("\\boxed{7}"), *protocol)
     assert (found.comparable, found.not_comparable) == (True, [])
@@ -375,7 +396,7 @@ def test_a_continuations_prompt_is_counted_once(tmp_path: Path) -> None:
 
 
 def test_bounds_hold_the_accuracy_also_with_repeats(tmp_path: Path) -> None:
-    right = golds(tmp_path / "learn", *ARITHMETIC)
+    right = golds(*ARITHMETIC)
     engines = FakeEngines(
         lambda r: right[f"{r.benchmark}/{r.sample_id}"] if r.repeat == 0 else "none", break_after=30
     )
@@ -411,6 +432,7 @@ def test_one_queue_mixes_benchmarks_and_sequential_does_not(tmp_path: Path) -> N
         f"benchmarks.gpqa.data_files={MCQ}",
         "limit=6",
         "batch_size=4",
+        "report=false",
     )
     run(tmp_path / "one", says("a b c \\boxed{7} Answer: B"), *overrides)
     run(tmp_path / "two", says("a b c \\boxed{7} Answer: B"), *overrides, "schedule=sequential")

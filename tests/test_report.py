@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ from llmbench.telemetry import read_trace
 from tests.helpers.factories import result, timing
 from tests.helpers.reports import figures_of, rows_of
 from tests.helpers.runs import FORTY, MCQ, edited, make, patched, right_where, three
+from tests.helpers.settings import files_read_once
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settings() -> Iterator[None]:
+    with files_read_once():
+        yield
 
 
 def test_every_run_leaves_a_report_that_says_what_its_summary_says(tmp_path: Path) -> None:
@@ -70,10 +78,13 @@ def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
     import random
 
     draw = random.Random(0)
-    words = [f"w{draw.randrange(10**9)}" for _ in range(50_000)]
     kinds = ("$x^2$ and so", "```python\nprint(1)\n```")  # so that all that a page may carry is in it
     results = [
-        result(n, text=" ".join([kinds[n % 2], *draw.choices(words, k=3000)]), fields={"level": n % 5})
+        result(
+            n,
+            text=" ".join([kinds[n % 2], *re.findall(".{10}", draw.randbytes(15_000).hex())]),
+            fields={"level": n % 5},
+        )
         for n in range(1000)
     ]
     html = one.report(one.Material("r", {"model": "m", "benchmarks": {"b": {"n": 1000}}}, {}, results))
@@ -193,7 +204,7 @@ def test_a_run_from_before_held_back_requests_were_counted_still_reports(tmp_pat
             )
         return row
 
-    run = make(tmp_path / "run", lambda _: "12 " * 30, *FORTY, "batch_size=2", step_s=0.01)
+    run = make(tmp_path / "run", lambda _: "12 " * 30, *FORTY, "limit=8", "batch_size=2", step_s=0.01)
     rows = [older(json.loads(line)) for line in (run / "trace.jsonl").read_text().splitlines()]
     (run / "trace.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     summary = json.loads((run / "summary.json").read_text())

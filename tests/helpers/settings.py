@@ -1,11 +1,23 @@
-"""Settings composed once for each command line: Hydra takes a third of a second for them, and most tests use the same few."""
+"""Settings composed with less work: Hydra takes a third of a second for a command line, and most tests use the same few files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 
 from llmbench import cli
 from llmbench.config import Config
+
+if TYPE_CHECKING:
+    from hydra._internal.config_repository import IConfigRepository
+    from hydra.core.default_element import ResultDefault
+    from hydra.plugins.config_source import ConfigResult
+    from omegaconf import DictConfig
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -16,3 +28,45 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 @cache
 def _composed(overrides: tuple[str, ...]) -> Config:
     return cli.compose(overrides)
+
+
+OWN = {"pkg://hydra.conf", "structured://", f"file://{cli.config_folder()}"}
+"""Where settings lie that no test changes."""
+_read: "dict[str, ConfigResult | None]" = {}
+_merged: "dict[str, DictConfig]" = {}
+
+
+@contextmanager
+def files_read_once() -> Iterator[None]:
+    """Inside, Hydra reads and merges our own files of settings once; what is typed it applies each time.
+
+    With a folder of a test's own (`--config-dir`) it reads everything each time.
+    """
+    read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
+
+    def read_once(self: ConfigRepository, config_path: str) -> "ConfigResult | None":
+        if not _own(self):
+            return read(self, config_path)
+        if config_path not in _read:
+            _read[config_path] = read(self, config_path)
+        return deepcopy(_read[config_path])
+
+    def merge_once(
+        self: ConfigLoaderImpl, defaults: "list[ResultDefault]", repo: "IConfigRepository"
+    ) -> "DictConfig":
+        if not _own(repo):
+            return merge(self, defaults, repo)
+        key = repr(defaults)
+        if key not in _merged:
+            _merged[key] = merge(self, defaults, repo)
+        return deepcopy(_merged[key])
+
+    with (
+        patch.object(ConfigRepository, "load_config", read_once),
+        patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once),
+    ):
+        yield
+
+
+def _own(repo: "IConfigRepository") -> bool:
+    return OWN.issuperset(source.full_path() for source in repo.get_sources())
