@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.errors import ConfigError
-from tests.helpers.shared_compositions import shared_compositions
+from tests.helpers.settings import files_read_once
 from tests.helpers.shared_graders import shared_graders
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared() -> Iterator[None]:
-    with shared_graders(), shared_compositions():
+    with shared_graders(), files_read_once():
         yield
 
 

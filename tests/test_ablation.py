@@ -13,17 +13,11 @@ from llmbench.cli import config_folder, main
 from llmbench.records import Outcome
 from llmbench.sweep import Job
 from tests.helpers.factories import result
-from tests.helpers.settings import compose, files_read_once
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
 POINTS = [path.stem for path in sorted((config_folder() / "ablation" / "point").glob("*.yaml"))]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 def flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -39,7 +39,7 @@ from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited
 from tests.helpers.factories import measured_start
 from tests.helpers.runs import MCQ, make
-from tests.helpers.settings import compose, files_read_once
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
@@ -47,12 +47,6 @@ LIMIT_S = 60.0
 """Of one case; none of them should take a tenth of it."""
 Main = Callable[[Sequence[str]], int]
 DEEP = 100_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model
-from tests.helpers.settings import compose, files_read_once
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ POOL = ENGINES.pool()
 
 @pytest.fixture(scope="module", autouse=True)
 def pool() -> Iterator[None]:
-    with POOL, files_read_once():
+    with POOL:
         yield
 
 

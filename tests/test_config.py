@@ -1,6 +1,5 @@
 import dataclasses
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import yaml
 from llmbench.cli import compose, config_folder
 from llmbench.config import EarlyStopping, as_yaml_data
 from llmbench.errors import ConfigError
-from tests.helpers.settings import files_read_once
 
 GROUPS = {
     group: sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
@@ -17,12 +15,6 @@ GROUPS = {
 }
 CASES = [(group, name) for group, names in GROUPS.items() if group != "benchmark" for name in names]
 EVERY_BENCHMARK = f"benchmark=[{','.join(GROUPS['benchmark'])}]"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 @pytest.mark.parametrize(("group", "name"), CASES, ids=lambda value: value)

@@ -1,7 +1,7 @@
 """The fuzzers' questions for seconds, through hypothesis; `python -m tests.fuzz` asks them for as long as wanted."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -29,7 +29,6 @@ from llmbench.swe import prompt
 from tests.fuzz import config, journal, patches, rows
 from tests.fuzz.common import attempt, mutate_bytes, mutate_value
 from tests.helpers.runs import make
-from tests.helpers.settings import files_read_once
 
 pytestmark = pytest.mark.slow
 
@@ -50,12 +49,6 @@ DATA = st.recursive(
 TEXT = st.text(max_size=200) | st.lists(
     st.sampled_from([*patches.PARTS, "\\boxed{", "The answer is ", "(B)", "1/0", "x"]), max_size=30
 ).map("".join)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 def said_of(call: Callable[[], object], kind: type[Exception]) -> str:

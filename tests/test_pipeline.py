@@ -4,7 +4,6 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -22,18 +21,12 @@ from llmbench.summary import Summary
 from llmbench.terminal import Terminal
 from tests.helpers import held_back
 from tests.helpers.engines import FakeEngines
-from tests.helpers.settings import compose, files_read_once
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
 ARITHMETIC = ("benchmark=arithmetic", "limit=12", "report=false")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 def run(folder: Path, engines: FakeEngines, *overrides: str, stop: Stop | None = None) -> Summary:

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +10,12 @@ from llmbench.errors import DataError, ModelError
 from llmbench.models import Checkpoint
 from llmbench.records import Sample
 from llmbench.tokenizers import HubTokenizer
-from tests.helpers.settings import compose, files_read_once
+from tests.helpers.settings import compose
 
 SAMPLES = [
     Sample(str(n), {"question": f"What is {n} + {n}?", "answer": f"{n} twice. #### {2 * n}"}, str(2 * n))
     for n in range(20)
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 def text_of(config: Config, sample: Sample, examples: list[Sample]) -> str:

@@ -1,6 +1,5 @@
 """What `profile=published` asks for: every model and benchmark against a table, with sources in conf/model/."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from llmbench.questions import (
     why_not_comparable,
     write_questions,
 )
-from tests.helpers.settings import compose, files_read_once
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
@@ -48,12 +47,6 @@ WITH_SYSTEM_PROMPT = {"livecodebench"}
 LCB = Path(__file__).parent / "data" / "lcb_sample.jsonl"
 LONGEST_QUESTION = 1500
 """Tokens that a context must have beside the answer; AIME's and MATH's questions are shorter."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 def test_the_table_has_every_model() -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from llmbench.logs import captured
 from llmbench.records import Completion
 from tests.fuzz.common import limited
 from tests.helpers.reports import rows_of
-from tests.helpers.settings import files_read_once
 
 pytestmark = pytest.mark.slow
 
@@ -41,12 +39,6 @@ SETTINGS = (
     f"benchmarks.arithmetic.options={{levels: [sum1], per_level: 5}}",  # noqa: F541 - braces of Hydra's
     f"benchmarks.arithmetic.hub_config=https://me:{LOGIN}@example.invalid/x",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """Published scores: which belong to a run, what differs, and what their sources leave open. The values are those of FACTS."""
 
-from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
@@ -9,7 +8,7 @@ from llmbench import references
 from llmbench.config import Config, Reference
 from llmbench.references import Comparison
 from llmbench.summary import Summary
-from tests.helpers.settings import compose, files_read_once
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
@@ -30,12 +29,6 @@ SCORES = {
         "livecodebench": [42.6], "gsm8k": [94.8], "humaneval": [83.5, 72.1],
     },
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 def compared(config: Config, *reasons: str) -> list[Comparison]:

@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,6 @@ from llmbench.telemetry import read_trace
 from tests.helpers.factories import result, timing
 from tests.helpers.reports import figures_of, rows_of
 from tests.helpers.runs import FORTY, MCQ, edited, make, patched, right_where, three
-from tests.helpers.settings import files_read_once
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 def test_every_run_leaves_a_report_that_says_what_its_summary_says(tmp_path: Path) -> None:

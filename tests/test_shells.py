@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,10 @@ from llmbench.runs import main as list_runs
 from llmbench.signals import listening
 from llmbench.store import load_run
 from llmbench.streams import unfailing
-from tests.helpers.settings import files_read_once
 
 pytestmark = pytest.mark.slow
 
 FAKE = ["benchmark=arithmetic", "engine=fake", "limit=2", "report=false"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 def python(script: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,12 @@ import pytest
 from llmbench import tracking
 from llmbench.errors import ConfigError
 from llmbench.session import run_job
-from tests.helpers.settings import compose, files_read_once
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
 FEW = ("benchmark=arithmetic", "limit=4", "engine=fake")
 SECRET = "hf_AbCdEfGhIjKlMnOp"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settings() -> Iterator[None]:
-    with files_read_once():
-        yield
 
 
 @pytest.fixture(autouse=True)
