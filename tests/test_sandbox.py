@@ -252,6 +252,7 @@ def test_what_is_said_can_be_written_down() -> None:
 
 def test_a_box_that_died_unused_is_made_anew() -> None:
     with Box(TIGHT) as opened:
+        assert opened._process.stdout is not None
         ready, _, _ = select.select([opened._process.stdout], [], [], 60)
         assert ready  # killed before, bubblewrap may leave behind a process that keeps its pipes open
         opened._process.kill()
