@@ -332,71 +332,59 @@ def test_nothing_raises(text: str) -> None:
         assert answer is None or answer.strip()
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "a ",
-        "1 ",
-        "$",
-        "\\boxed{",
-        "answer ",
-        "A is ",
-        "**",
-        "(",
-        "so ",
-        "it is B. ",
-        "A) 5 B) 6 ",
-        "<reasoning>",
-        "```\n",
-        "<patch>",
-        "1,000",
-        "= ",
-        "\n\n",
-        "\\boxed{1} ",
-        "x or ",
-    ],
-)
-def test_long_texts_are_read_in_time(piece: str) -> None:
-    text = piece * (100_000 // len(piece))
-    code = (
-        "import sys; from llmbench.answers import *; t = sys.stdin.read(); [f(t) for f in FUNCTIONS]".replace(
-            "FUNCTIONS", "(math_answer, integer_answer, number_answer, choice, code_block, patch)"
-        )
+READ_ALL = """
+import json, signal, sys
+from llmbench.answers import *
+for text in json.load(sys.stdin):
+    print(repr(text[:20]), flush=True)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 3)  # of its own CPU time
+    READ
+print("done")
+"""
+
+
+def each_is_read_in_time(texts: list[str], read: str) -> None:
+    """In one process, which ends when a text takes too long: a process each would mostly import."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ALL.replace("READ", read)],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    subprocess.run([sys.executable, "-c", code], input=text, text=True, timeout=10, check=True)
+    assert (done.returncode, done.stdout.split("\n")[-2]) == (0, "done"), done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "It is B. ",
-        "I think it is ",
-        "The answer is ",
-        "答案",
-        "选",
-        "so ",
-        "then ",
-        "B is the ",
-        "not A but ",
-        "leaving ",
+def test_long_texts_are_read_in_time() -> None:
+    pieces = (
+        "a ", "1 ", "$", "\\boxed{", "answer ", "A is ", "**", "(", "so ", "it is B. ", "A) 5 B) 6 ", "<reasoning>", "```\n",
+        "<patch>", "1,000", "= ", "\n\n", "\\boxed{1} ", "x or ",
+    )  # fmt: skip
+    each_is_read_in_time(
+        [piece * (50_000 // len(piece)) for piece in pieces],
+        "[f(text) for f in (math_answer, integer_answer, number_answer, choice, code_block, patch)]",
+    )
+
+
+def test_long_texts_are_compared_with_the_choices_in_time() -> None:
+    pieces = (
+        "It is B. ", "I think it is ", "The answer is ", "答案", "选", "so ", "then ", "B is the ", "not A but ", "leaving ",
         "answer: 4, ",
-    ],
-)
-def test_long_texts_are_compared_with_the_choices_in_time(piece: str) -> None:
-    text = piece * (100_000 // len(piece))
-    code = (
-        "import sys; from llmbench.answers import choice; t = sys.stdin.read(); c = ('a ring', '2.5, at rest', 'B cells', '4');"
-        "[choice(t, c, complete=complete) for complete in (True, False)]"
+    )  # fmt: skip
+    each_is_read_in_time(
+        [piece * (50_000 // len(piece)) for piece in pieces],
+        "[choice(text, ('a ring', '2.5, at rest', 'B cells', '4'), complete=complete) for complete in (True, False)]",
     )
-    subprocess.run([sys.executable, "-c", code], input=text, text=True, timeout=10, check=True)
 
 
-@pytest.mark.parametrize("piece", [" ", "1", "1,", "x ", "\\quad", "and "])
-def test_short_texts_that_are_nearly_an_expression_are_read_in_time(piece: str) -> None:
-    texts = [piece * (900 // len(piece)) + end for end in ("", "?", "§")]
+def test_short_texts_that_are_nearly_an_expression_are_read_in_time() -> None:
+    texts = [
+        piece * (900 // len(piece)) + end
+        for piece in (" ", "1", "1,", "x ", "\\quad", "and ")
+        for end in ("", "?", "§")
+    ]
     texts += [f"\\boxed{{1}}{text}\\boxed{{2}}" for text in texts]
-    code = "import json, sys; from llmbench.answers import *; [f(t) for t in json.load(sys.stdin) for f in (math_answer, number_answer)]"
-    subprocess.run([sys.executable, "-c", code], input=json.dumps(texts), text=True, timeout=10, check=True)
+    each_is_read_in_time(texts, "[f(text) for f in (math_answer, number_answer)]")
 
 
 def test_importing_is_light() -> None:

@@ -82,6 +82,7 @@ def is_value(gold: str) -> bool:
 
 
 WRAPPINGS: dict[str, Callable[[str], str]] = {
+    "none": str,
     "dollars": lambda gold: f"${gold}$",
     "inline": lambda gold: f"\\({gold}\\)",
     "display": lambda gold: f"\\[\n{gold}\n\\]",
@@ -124,10 +125,9 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 def test_every_gold_equals_itself_in_every_wrapping(wrapping: str) -> None:
     wrap = WRAPPINGS[wrapping]
-    different = [
-        gold for gold in golds() if not (math_equal(gold, wrap(gold)) and math_equal(wrap(gold), gold))
-    ]
-    assert different == []
+    wrapped = {gold: wrap(gold) for gold in golds() if wrapping == "none" or wrap(gold) != gold}
+    assert wrapped
+    assert [g for g, text in wrapped.items() if not (math_equal(g, text) and math_equal(text, g))] == []
 
 
 @given(st.data())
@@ -166,7 +166,7 @@ def test_different_golds_are_not_equal() -> None:
     generator.shuffle(pairs)
     wrong = [
         (one, other)
-        for one, other in pairs[:8_000]
+        for one, other in pairs[:4_000]
         if one != other and math_equal(one, other) and {one, other} not in SAME
     ]
     assert wrong == []
@@ -251,12 +251,19 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_answers_are_refused_quickly(name: str) -> None:
+def test_hostile_answers_are_refused_quickly() -> None:
+    """One process reads them all, so that what each takes is seen apart from what starting takes."""
     code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30));"
-        "from llmbench.equivalence import integer_equal, math_equal, number_equal;"
-        "answer = sys.stdin.read(); golds = ('5', r'\\frac{\\pi}{2}', 'x+1', '1,2');"
-        "sys.exit(any(equal(gold, answer) for gold in golds for equal in (math_equal, integer_equal, number_equal)))"
+        "import json, resource, signal, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30));"
+        "from llmbench.equivalence import integer_equal, math_equal, number_equal\n"
+        "golds = ('5', r'\\frac{\\pi}{2}', 'x+1', '1,2')\n"
+        "for name, answer in json.load(sys.stdin).items():\n"
+        "    print(name, flush=True)\n"
+        "    signal.setitimer(signal.ITIMER_VIRTUAL, 15)  # of its own CPU time\n"
+        "    assert not any(equal(gold, answer) for gold in golds for equal in (math_equal, integer_equal, number_equal))\n"
+        "print('done')"
     )
-    subprocess.run([sys.executable, "-c", code], input=HOSTILE[name], text=True, timeout=15, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(HOSTILE), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split("\n")[-2]) == (0, "done"), done.stdout + done.stderr

@@ -28,9 +28,9 @@ def problems(shared_data: Path) -> list[Sample]:
 
 @pytest.mark.usefixtures("sandboxed")
 def test_canonical_solutions_pass(problems: list[Sample]) -> None:
-    """Every fourth; `python -m tests.bench.humaneval_forms` takes all, in forty forms each."""
+    """Every eighth; `python -m tests.bench.humaneval_forms` takes all, in forty forms each."""
     failed = {}
-    for problem in problems[::4]:
+    for problem in problems[::8]:
         program = humaneval.extract(problem, humaneval.worked(problem), complete=True)
         assert program is not None
         judged = humaneval.judged(problem, program)
@@ -43,7 +43,7 @@ def test_canonical_solutions_pass(problems: list[Sample]) -> None:
 def test_problems_without_their_body_fail(problems: list[Sample]) -> None:
     passed = [
         problem.id
-        for problem in problems[::4]
+        for problem in problems[4::12]
         if humaneval.judged(problem, problem.fields["prompt"] + "    return None\n").verdict is Verdict.PASSED
     ]
     assert not passed
@@ -76,9 +76,9 @@ def function_of(program: str, name: str) -> str:
 
 @pytest.mark.slow
 def test_the_function_is_found_in_every_form(problems: list[Sample]) -> None:
-    """`python -m tests.bench.humaneval_forms` runs what is compared here."""
+    """Of every third problem; `python -m tests.bench.humaneval_forms` takes all, and runs what is compared here."""
     lost = []
-    for problem in problems:
+    for problem in problems[::3]:
         head, name = problem.fields["prompt"], problem.fields["entry_point"]
         canonical = function_of(head + problem.target, name)
         for form, text in forms(head, problem.target):
@@ -244,6 +244,6 @@ def test_the_program_is_a_module_not_a_script() -> None:
 )
 def test_verdicts(body: str, verdict: Verdict) -> None:
     problem = sample()
-    (found,) = humaneval.load([ROW], {"cpu_s": 1}, 0)
+    (found,) = humaneval.load([ROW], {"cpu_s": 0.3 if verdict is Verdict.TIME_LIMIT else 3}, 0)
     judged = humaneval.judged(found, problem.fields["prompt"] + f"    {body}\n")
     assert judged.verdict is verdict, judged

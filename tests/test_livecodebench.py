@@ -36,7 +36,9 @@ def samples(**options: Any) -> dict[str, Sample]:  # noqa: ANN401 - options of t
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize("output", OUTPUTS, ids=[f"{o['question_id']}-{o['label']}" for o in OUTPUTS])
 def test_verdicts(output: dict[str, Any]) -> None:
-    found = score(livecodebench, samples()[output["question_id"]], output["completion"], FinishReason.STOP)
+    cpu_s = 0.3 if output["expected_error"] == "time_limit" else 3
+    sample = samples(cpu_s=cpu_s)[output["question_id"]]
+    found = score(livecodebench, sample, output["completion"], FinishReason.STOP)
     assert (found.outcome is Outcome.CORRECT) == output["expected_pass"], found
     verdict = verdict_of(found)
     if output["expected_error"] == "no_code":

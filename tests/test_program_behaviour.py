@@ -86,7 +86,8 @@ def test_a_program_writes_what_it_writes_outside(name: str, opened: Box, tmp_pat
     ],
 )  # fmt: skip
 def test_what_never_ends_or_fails_is_still_seen(code: str, status: Status, opened: Box) -> None:
-    assert opened.run(Program(code), Limits(cpu_s=1, idle_s=0.3, wall_s=30)).status is status
+    limits = Limits(cpu_s=0.3, idle_s=0.3, wall_s=30) if status is Status.TIME_LIMIT else LIMITS
+    assert opened.run(Program(code), limits).status is status
 
 
 def test_a_thread_that_works_while_the_program_waits_for_it_is_not_idle(opened: Box) -> None:

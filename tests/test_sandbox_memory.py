@@ -2,8 +2,10 @@
 
 import mmap
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -160,11 +162,22 @@ ORDINARY = {
 }
 
 
+@cache
+def box() -> Box:
+    return Box(LIMITS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _box_is_closed() -> Iterator[None]:
+    yield
+    box().close()
+    box.cache_clear()
+
+
 def run(code: str) -> Ran:
     """Runs a program; afterwards everything that it held is free: the same box runs another."""
-    with Box(LIMITS) as opened:
-        ran = opened.run(Program(START + code))
-        assert opened.run(Program("print(1)")).output == "1\n"
+    ran = box().run(Program(START + code))
+    assert box().run(Program("print(1)")).output == "1\n"
     return ran
 
 
@@ -183,7 +196,8 @@ def test_what_cannot_be_counted_is_not_there(what: str) -> None:
 def test_what_the_machine_shares_counts_only_for_who_may_share_it_too() -> None:
     """What other programs share meanwhile is not a judge's that hides, nor of a program that shares nothing."""
     code = f"{START}if HIDES: libc.prctl(4, 0, 0, 0, 0)\nprint(1, flush=True)\ntime.sleep(1)"
-    for hides, limits in ((True, replace(LIMITS, may_hide=True)), (False, LIMITS)):
+    less = replace(LIMITS, memory_bytes=128 * MIB)
+    for hides, limits in ((True, replace(less, may_hide=True)), (False, less)):
         with Box(limits) as opened, ThreadPoolExecutor() as thread:
             opened.run(Program("print(1)"))
             running = thread.submit(opened.run, Program(f"HIDES = {hides}\n{code}"))
