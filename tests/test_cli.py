@@ -16,7 +16,7 @@ from tests.helpers.commands import lines_in, llmbench, llmbench_program, only_ru
 pytestmark = pytest.mark.slow
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"
-SLOW = ("engine=fake", "engine.args={step_s: 0.05}", "batch_size=2")
+SLOW = ("engine=fake", "report=false", "engine.args={step_s: 0.05}", "batch_size=2")
 
 
 def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> None:

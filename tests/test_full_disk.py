@@ -14,13 +14,12 @@ from tests.helpers.commands import start_llmbench
 
 pytestmark = pytest.mark.slow
 
-SLOW = ("benchmark=arithmetic", "engine=fake", "batch_size=4", "engine.args={step_s: 0.001}")
+SLOW = ("benchmark=arithmetic", "engine=fake", "report=false", "batch_size=4", "engine.args={step_s: 0.001}")
 MANY = (
     *SLOW,
     "benchmarks.arithmetic.num_samples=null",
     "sampling.repeats=4",
     "sampling.temperature=1",
-    "report=false",
 )
 LIMIT_S = 120.0
 

@@ -19,7 +19,7 @@ from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
-FAKE = ("benchmark=arithmetic", "engine=fake", "limit=12")
+FAKE = ("benchmark=arithmetic", "engine=fake", "report=false", "limit=12")
 
 
 def steps(
@@ -155,7 +155,7 @@ def test_nothing_is_tried_where_the_context_is_needed(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
-    done = llmbench_program(*FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=run", args, folder=tmp_path)
+    done = llmbench_program(*FAKE[:3], "limit=40", "batch_size=8", "hydra.run.dir=run", args, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "trying again in a new process with" in done.stderr
     run = load_run(tmp_path / "run")
@@ -171,7 +171,7 @@ def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Pa
     assert benchmark["time_s"] is None
     assert benchmark["throughput"]["output_tokens_per_s"] is None
     undisturbed = llmbench_program(
-        *FAKE[:2], "limit=40", "batch_size=8", "hydra.run.dir=whole", folder=tmp_path
+        *FAKE[:3], "limit=40", "batch_size=8", "hydra.run.dir=whole", folder=tmp_path
     )
     assert undisturbed.returncode == 0
     assert (
@@ -193,7 +193,7 @@ def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
     done = llmbench_program(
         "-m",
-        *FAKE[:2],
+        *FAKE[:3],
         "limit=40",
         "batch_size=2,8",
         "seed=0,-1,1",
@@ -216,7 +216,7 @@ def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
 def test_a_resumed_sweep_that_goes_on_in_a_new_process_keeps_its_earlier_sittings(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
     first = llmbench_program(
-        "-m", *FAKE[:2], "limit=40", "batch_size=2,8", "hydra.sweep.dir=sweep", args, folder=tmp_path
+        "-m", *FAKE[:3], "limit=40", "batch_size=2,8", "hydra.sweep.dir=sweep", args, folder=tmp_path
     )
     assert first.returncode == 0, first.stderr
     before = json.loads((tmp_path / "sweep" / "summary.json").read_text())

@@ -17,7 +17,7 @@ from tests.helpers.commands import wait_until
 
 pytestmark = pytest.mark.slow
 
-QUICK = ("engine=fake", "limit=3")
+QUICK = ("engine=fake", "limit=3", "report=false")
 
 
 @pytest.fixture
