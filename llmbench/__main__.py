@@ -4,7 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
-from llmbench import streams
+from llmbench.system import stdio
 
 
 def main() -> NoReturn:
@@ -19,7 +19,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     status = run(ends=True)
-    streams.flush()
+    stdio.flush()
     if "torch" not in sys.modules:
         sys.exit(status)
     # Everything is written and closed. Taking apart what torch and vllm made would keep the shell waiting for seconds.

@@ -14,13 +14,13 @@ from rich.table import Table
 
 from llmbench.compare.settings import read_config
 from llmbench.errors import RunError
-from llmbench.number_format import percent, seconds
-from llmbench.number_format import points as in_points
 from llmbench.paired import difference
 from llmbench.records import Outcome, Result
 from llmbench.store import read_journal
 from llmbench.sweep import Job
-from llmbench.terminal import Terminal
+from llmbench.system.console import Terminal
+from llmbench.system.number_format import percent, seconds
+from llmbench.system.number_format import points as in_points
 
 BEFORE, SKIP, ALL, OURS = "before", "skipping", "all_together", "llmbench"
 ORDER = (

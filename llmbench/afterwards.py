@@ -11,7 +11,7 @@ from llmbench import tracking
 from llmbench.config import EXPORTS, Config, Tracker
 from llmbench.errors import RunError
 from llmbench.store import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
-from llmbench.terminal import Terminal
+from llmbench.system.console import Terminal
 
 log = logging.getLogger(__name__)
 

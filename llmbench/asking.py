@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from llmbench import elicitation, grading, prompts, redaction
+from llmbench import elicitation, grading, prompts
 from llmbench.cache.engine import CachedEngine
 from llmbench.config import Config, Schedule
 from llmbench.engine.base import Engine
@@ -15,6 +15,7 @@ from llmbench.questions import Questions
 from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Request, Result, Score
 from llmbench.store import Store
 from llmbench.suspects import Suspects
+from llmbench.system import redaction
 from llmbench.tokenizers import Tokenizer
 
 IDLE_S = 0.005

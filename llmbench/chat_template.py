@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from llmbench import files
 from llmbench.errors import ModelError
 from llmbench.records import Message
+from llmbench.system import files
 
 NOW = re.compile(r"\bstrftime_now\b")
 """The function of transformers with which a template writes today's date."""

@@ -26,21 +26,22 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import arguments, checkpoint_settings, clock, files, messages, redaction, sweep
+from llmbench import arguments, checkpoint_settings, messages, sweep
 from llmbench.config import Config, from_hydra, suggest
-from llmbench.ending import SIGNALLED, as_interrupts
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.faults import Faults
-from llmbench.lock import FolderLock
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.resume import commandline, sweeps
 from llmbench.resume.sittings import RUNNING, iso
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import BEGUN, JOURNAL, MANIFEST, MEND, REPORT, SUMMARY, Manifest, in_the_way, write_object
-from llmbench.streams import Unfailing, unfailing
 from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
-from llmbench.terminal import Terminal
+from llmbench.system import clock, files, redaction
+from llmbench.system.console import Terminal
+from llmbench.system.interrupts import SIGNALLED, as_interrupts
+from llmbench.system.lock import FolderLock
+from llmbench.system.stdio import Unfailing, unfailing
 
 if TYPE_CHECKING:
     from llmbench.pool import EnginePool

@@ -17,8 +17,8 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from llmbench import redaction, shapes
 from llmbench.errors import ConfigError, first_line
+from llmbench.system import redaction, schema
 
 
 class EarlyStopping(Enum):
@@ -337,7 +337,7 @@ def from_hydra(cfg: DictConfig) -> Config:
         )
     try:
         # an interpolation may have led to something of another type
-        shapes.check(as_yaml_data(config), Config)
+        schema.check(as_yaml_data(config), Config)
     except TypeError as error:
         name, _, wanted = str(error).partition(" must be ")
         wanted, _, value = wanted.rpartition(", not ")

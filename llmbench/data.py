@@ -21,9 +21,9 @@ from typing import Any
 
 import orjson
 
-from llmbench import files as files_of_user
 from llmbench.config import BenchmarkConfig
 from llmbench.errors import DataError
+from llmbench.system import files as files_of_user
 
 Row = Mapping[str, Any]
 

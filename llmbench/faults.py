@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from llmbench.errors import EngineDiedError
-from llmbench.number_format import count
+from llmbench.system.number_format import count
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from typing import Any, Generic, Self, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from llmbench.benchmarks.base import Module, import_module, score
-from llmbench.ending import deferred
 from llmbench.errors import GradingError
-from llmbench.processes import Spawning, blocked_sigint, end_with_parent, environment
 from llmbench.records import FinishReason, Outcome, Sample, Score
+from llmbench.system.interrupts import deferred
+from llmbench.system.processes import Spawning, blocked_sigint, end_with_parent, environment
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from llmbench import files
+from llmbench.system import files
 
 SYNC_S = 1.0
 """Seconds after which lines are on the disk at the latest; the file system has them at once."""

@@ -11,10 +11,10 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import files, redaction
 from llmbench.config import Config, nearest, suggest
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.resume import commandline
+from llmbench.system import files, redaction
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
-from llmbench import embedded, files
+from llmbench import embedded
 from llmbench.config import ModelConfig
 from llmbench.errors import ModelError
+from llmbench.system import files
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state\w*|adapter_model)\.")

@@ -17,10 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench import clock, data, embedded, machine, preflight, prompts, recovery, redaction, shapes
+from llmbench import data, embedded, preflight, prompts, recovery
 from llmbench import summary as summaries
 from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
-from llmbench.background import Background
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import beside
 from llmbench.cache.keys import Keys, keys_for
@@ -39,9 +38,7 @@ from llmbench.errors import (
 from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
 from llmbench.models import Checkpoint, check_tensors, settings, weights_bytes
-from llmbench.number_format import count
 from llmbench.pool import EnginePool, engine_key
-from llmbench.processes import environment
 from llmbench.progress import Progress
 from llmbench.questions import (
     Questions,
@@ -59,7 +56,6 @@ from llmbench.recovery import StartAgain, Step, lowered, next_step
 from llmbench.resume import checks, sittings, weights
 from llmbench.resume.commandline import command
 from llmbench.resume.sittings import Sitting
-from llmbench.signals import leave
 from llmbench.startup import Took
 from llmbench.store import (
     CONFIG,
@@ -75,10 +71,15 @@ from llmbench.store import (
 )
 from llmbench.summary import Phases, Summary
 from llmbench.suspects import Suspects
+from llmbench.system import clock, hardware, redaction, schema
+from llmbench.system.background_task import Background
+from llmbench.system.console import Terminal
+from llmbench.system.number_format import count
+from llmbench.system.processes import environment
+from llmbench.system.signals import leave
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
 from llmbench.telemetry.sampler import EngineReader
-from llmbench.terminal import Terminal
 from llmbench.tokenizers import Tokenizer
 from llmbench.watch import Watch
 
@@ -250,7 +251,7 @@ class _Run:
         try:
             steps = recovery.read(before.get("recovery") or [])
             self.faults.restarts = [
-                shapes.built(Restart, row, "restarts") for row in before.get("restarts") or []
+                schema.built(Restart, row, "restarts") for row in before.get("restarts") or []
             ]
         except TypeError as error:
             raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {MEND}") from error
@@ -439,7 +440,7 @@ class _Run:
             return
         folder = Path(checkpoint.folder) if checkpoint.folder else None
         self._warn(preflight.sampling_differences(folder, config.sampling))
-        gpus = machine.gpus()
+        gpus = hardware.gpus()
         if not gpus or config.engine.device is Device.cpu:
             return
         weights, memory = self._weights(checkpoint), gpus[0].total_bytes
@@ -472,7 +473,7 @@ class _Run:
         if checkpoint is not None:
             check_tensors(checkpoint)
             preflight.check_token_ids(questions.requests, checkpoint)
-        gpus = machine.gpus()
+        gpus = hardware.gpus()
         per_token = preflight.kv_bytes_per_token(settings(checkpoint))
         on_gpu = bool(gpus) and self.config.engine.device is not Device.cpu
         if checkpoint is None or per_token is None or not on_gpu or self.config.engine.name != "vllm":
@@ -848,9 +849,9 @@ def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
         "version": MANIFEST_VERSION,
         "started": sittings.iso(clock.started()),
         "overrides": list(overrides),
-        "git_commit": machine.git_commit(),
-        "versions": machine.versions(),
-        "machine": machine.describe(),
+        "git_commit": hardware.git_commit(),
+        "versions": hardware.versions(),
+        "machine": hardware.describe(),
         "sampling": asdict(config.sampling),
         "seed": config.seed,
         "tracked": [],  # the trackers that have got the run

@@ -6,12 +6,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from llmbench import files, shapes
 from llmbench.config import DRAWN_BY, Config, SamplingConfig
 from llmbench.errors import ModelError
 from llmbench.models import Checkpoint, embedding_rows
-from llmbench.number_format import count, listed, memory
 from llmbench.records import Request
+from llmbench.system import files, schema
+from llmbench.system.number_format import count, listed, memory
 
 WEIGHTS_SHARE: Mapping[str | None, float] = {
     None: 1.0,
@@ -68,7 +68,7 @@ def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfi
 def generation_config(folder: Path) -> dict[str, Any]:
     """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
     own = files.json_object(folder / "generation_config.json")
-    stated: dict[str, Any] = {name: shapes.number(own.get(name)) for name in DRAWN_BY}
+    stated: dict[str, Any] = {name: schema.number(own.get(name)) for name in DRAWN_BY}
     stated["temperature"] = _temperature(own)
     if (top_k := stated["top_k"]) is not None:
         stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
@@ -245,7 +245,7 @@ def _temperature(own: Mapping[str, Any]) -> float | None:
     """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
     if own.get("do_sample") is False:
         return 0.0
-    temperature = shapes.number(own.get("temperature"))
+    temperature = schema.number(own.get("temperature"))
     return 1.0 if temperature is None and own.get("do_sample") is True else temperature
 
 

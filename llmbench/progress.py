@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from llmbench.messages import printable
-from llmbench.number_format import memory, number, percent, seconds
 from llmbench.records import Outcome, Result
 from llmbench.summary import DOUBTFUL
+from llmbench.system.console import Terminal
+from llmbench.system.number_format import memory, number, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import Sample
-from llmbench.terminal import Terminal
 
 PLAIN_PERIOD_S = 10.0
 LIVE_PERIOD_S = 0.25

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llmbench import files, shapes
 from llmbench.config import Config, Startup
 from llmbench.errors import EngineError, RunError, Shortage
+from llmbench.system import files, schema
 
 UTILISATION, CONTEXT, SEQUENCES = "model.gpu_memory_utilization", "model.max_length", "batch_size"
 STARTUP = "engine.startup"
@@ -78,7 +78,7 @@ def read(rows: Sequence[object]) -> list[Step]:
     Raises:
         TypeError: One is none; the message names it.
     """
-    steps = [shapes.built(Step, row, f"recovery[{number}]") for number, row in enumerate(rows)]
+    steps = [schema.built(Step, row, f"recovery[{number}]") for number, row in enumerate(rows)]
     for number, step in enumerate(steps):
         for name, known in (("cause", WORDS), ("setting", SETTINGS)):
             if getattr(step, name) not in known:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from llmbench import prompts
 from llmbench.config import Config, Reference, drawing
-from llmbench.number_format import percent
 from llmbench.summary import BenchmarkSummary, Summary
+from llmbench.system.number_format import percent
 
 MAJORITY = re.compile(r"(maj|cons)@\d+")
 """A metric that scores the answer which most of a question's answers agree on."""

@@ -18,15 +18,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench import files, shapes
 from llmbench.cache.use import tokens_per_s
-from llmbench.compare.commandline import Parser, guarded
 from llmbench.errors import RunError
 from llmbench.messages import printable
-from llmbench.number_format import count, number, percent, seconds
 from llmbench.resume.sittings import RUNNING, moment
 from llmbench.store import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
 from llmbench.summary import Summary
+from llmbench.system import files, schema
+from llmbench.system.commandline import Parser, guarded
+from llmbench.system.number_format import count, number, percent, seconds
 from llmbench.tracking import ARTIFACTS
 
 WIDTH = 100
@@ -182,7 +182,7 @@ def _read(folder: Path) -> Listed:
 
 def _json(path: Path, shape: object) -> dict[str, Any]:
     content: dict[str, Any] = orjson.loads(files.read(path, files.JSON_BYTES))
-    shapes.check(content, shape)
+    schema.check(content, shape)
     return content
 
 
@@ -190,7 +190,7 @@ def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) 
     benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
     times = summary.get("time_s") or {}
     scores = {
-        key: Score(shapes.number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()
+        key: Score(schema.number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()
     }
     return Listed(
         folder=name,
@@ -198,7 +198,7 @@ def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) 
         model=None if summary.get("model") is None else str(summary["model"]),
         status=str(summary.get("status")),
         scores=scores,
-        time_s=shapes.number(times.get("total")),
+        time_s=schema.number(times.get("total")),
         tokens_per_s=tokens_per_s(summary),
         overrides=tuple(map(str, manifest.get("overrides") or ())),
     )

@@ -17,12 +17,9 @@ from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.errors import ConfigError, RunError
 from llmbench.hub import notice_no_network
-from llmbench.lock import FolderLock
-from llmbench.logs import captured
 from llmbench.pool import EnginePool
 from llmbench.questions import few_shot_from_evaluated, import_modules, read_samples, write_questions
 from llmbench.resume.checks import check_settings, lowered_before
-from llmbench.signals import listening
 from llmbench.store import (
     CONFIG,
     JOURNAL,
@@ -35,7 +32,10 @@ from llmbench.store import (
     write_object,
 )
 from llmbench.summary import Summary
-from llmbench.terminal import Terminal
+from llmbench.system.console import Terminal
+from llmbench.system.lock import FolderLock
+from llmbench.system.log_capture import captured
+from llmbench.system.signals import listening
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from typing import Self, TypeVar
 
 import orjson
 
-from llmbench import files, shapes
 from llmbench.config import Startup
 from llmbench.embedded import cache_folder
-from llmbench.number_format import seconds
+from llmbench.system import files, schema
+from llmbench.system.number_format import seconds
 
 log = logging.getLogger(__name__)
 
@@ -256,11 +256,11 @@ def _lines(file: Path) -> list[bytes]:
 def _entry(line: bytes) -> Entry | None:
     """The run that a line tells of; None where it is torn or of another make."""
     try:
-        told = shapes.built(Entry, orjson.loads(line))
+        told = schema.built(Entry, orjson.loads(line))
         amounts = [value for value in astuple(told) if isinstance(value, int | float)]
         if told.compile_cache not in (None, "filled", "empty") or min(amounts) < 0:
             return None
-        return replace(told, key=shapes.built(Key, told.key), startup=Startup(told.startup))
+        return replace(told, key=schema.built(Key, told.key), startup=Startup(told.startup))
     except (TypeError, ValueError):  # orjson's error is a ValueError
         return None
 

@@ -17,13 +17,14 @@ from typing import Any, Self, TypedDict
 
 import orjson
 
-from llmbench import files, journal, shapes
+from llmbench import journal
 from llmbench.config import EXPORTS
 from llmbench.errors import RunError
-from llmbench.lock import FolderLock
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
-from llmbench.redaction import clean
 from llmbench.summary import Summary, as_dict
+from llmbench.system import files, schema
+from llmbench.system.lock import FolderLock
+from llmbench.system.redaction import clean
 
 CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
     "config.yaml",
@@ -306,7 +307,7 @@ def from_row(row: Mapping[str, Any]) -> Result:
         elicited=whole["elicited"],
         fields=whole["fields"],
     )
-    shapes.check(result, Result)
+    schema.check(result, Result)
     if not 0 <= score.value <= 1:
         raise ValueError(f"value must be from 0 to 1, not {score.value}")
     return result
@@ -436,7 +437,7 @@ def read_object(path: Path, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a c
     """
     try:
         content = orjson.loads(_content(path, files.JSON_BYTES))
-        shapes.check(content, shape)
+        schema.check(content, shape)
     except (orjson.JSONDecodeError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}); {MEND}") from error
     return content  # type: ignore[no-any-return]

@@ -17,15 +17,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench import files, redaction
 from llmbench.config import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
-from llmbench.number_format import count, number, percent, seconds
 from llmbench.resume.commandline import RUNS_DIR
 from llmbench.resume.sweeps import SweepSitting
 from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
 from llmbench.summary import Summary
-from llmbench.terminal import Terminal
+from llmbench.system import files, redaction
+from llmbench.system.console import Terminal
+from llmbench.system.number_format import count, number, percent, seconds
 
 PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
 """The launcher's name for Hydra, which takes plugins from below `hydra_plugins` only; there need be no such folder."""

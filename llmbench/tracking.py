@@ -16,15 +16,15 @@ from typing import Any
 
 import orjson
 
-from llmbench import shapes
 from llmbench.compare.settings import flat, read_config
 from llmbench.config import Config, Tracker
 from llmbench.errors import ConfigError
-from llmbench.machine import distribution
 from llmbench.messages import one_line
-from llmbench.redaction import HIDDEN, clean, known, without_secrets
 from llmbench.store import CONFIG, JOURNAL, MANIFEST, SUMMARY
-from llmbench.terminal import Terminal
+from llmbench.system import schema
+from llmbench.system.console import Terminal
+from llmbench.system.hardware import distribution
+from llmbench.system.redaction import HIDDEN, clean, known, without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
     return {
         re.sub(r"[^\w\-. :/]", "_", name): float(value)
         for name, value in found.items()
-        if shapes.number(value) is not None
+        if schema.number(value) is not None
     }
 
 

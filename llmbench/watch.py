@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from llmbench.engine.base import Engine
 from llmbench.records import Completion
-from llmbench.streams import silent
+from llmbench.system.stdio import silent
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import pytest
 from llmbench import regrade
 from llmbench.cli import compose, main
 from llmbench.session import _say_unused
-from llmbench.terminal import Terminal
+from llmbench.system.console import Terminal
 from tests.helpers.raising import WHERE
 
 FEW = ["engine=fake", "benchmark=arithmetic", "limit=6", "report=false"]

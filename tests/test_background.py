@@ -1,7 +1,7 @@
 import pytest
 
-from llmbench.background import Background
 from llmbench.errors import ModelError
+from llmbench.system.background_task import Background
 
 
 def refuse() -> int:

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import embedded, files, pipeline, recovery, regrade, runs, startup, sweep, tracking
+from llmbench import embedded, pipeline, recovery, regrade, runs, startup, sweep, tracking
 from llmbench.benchmarks.base import import_module
 from llmbench.cache.answers import Answers
 from llmbench.cli import main
@@ -27,13 +27,14 @@ from llmbench.config import ModelConfig, Startup
 from llmbench.engine.fake import nonsense
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
-from llmbench.logs import captured
 from llmbench.models import Checkpoint, locate
 from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
 from llmbench.sandbox.alone import turn
 from llmbench.store import load_run
 from llmbench.swe import predictions
+from llmbench.system import files
+from llmbench.system.log_capture import captured
 from llmbench.telemetry import MemoryTracker
 from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited

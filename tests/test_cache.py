@@ -24,7 +24,7 @@ from llmbench.runs import list_runs
 from llmbench.startup import Took
 from llmbench.store import load_run, read_journal
 from llmbench.summary import Summary
-from llmbench.terminal import Terminal
+from llmbench.system.console import Terminal
 from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model
 from tests.helpers.settings import compose

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from llmbench import fingerprint, machine
+from llmbench import fingerprint
 from llmbench.cache import keys
 from llmbench.cache.keys import Keys, keys_for, setup
 from llmbench.engine.base import EngineReport
@@ -19,6 +19,7 @@ from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
 from llmbench.records import Request, Sampling
+from llmbench.system import hardware
 from tests.helpers.settings import compose
 
 REPORT = EngineReport(
@@ -103,12 +104,12 @@ def test_all_else_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = replace(REPORT, device="cuda")
     seen = [made(), made("v"), made(adapter="a"), made(adapter="b"), made(report=gpu)]
     for name in ("NVIDIA H100", "NVIDIA A100"):
-        found = (machine.Gpu(0, name, 1, "1"),)
-        monkeypatch.setattr(machine, "gpus", lambda found=found: found)
+        found = (hardware.Gpu(0, name, 1, "1"),)
+        monkeypatch.setattr(hardware, "gpus", lambda found=found: found)
         seen.append(made(report=gpu))
     monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
     seen.append(made())
-    monkeypatch.setattr(machine, "distribution", lambda name: f"{name} 99")
+    monkeypatch.setattr(hardware, "distribution", lambda name: f"{name} 99")
     seen.append(made())
     monkeypatch.setattr(keys, "__version__", "99")
     seen.append(made())

@@ -12,10 +12,10 @@ import pytest
 from llmbench import preflight
 from llmbench.engine.vllm_errors import start_error
 from llmbench.errors import LONGEST, ModelError
-from llmbench.machine import Gpu, visible
 from llmbench.models import Checkpoint, check_folder, check_tensors, embedding_rows, weights_bytes
 from llmbench.records import Outcome, Request, Sampling
 from llmbench.summary import summarise, warnings_of
+from llmbench.system.hardware import Gpu, visible
 from tests.helpers.factories import result
 from tests.helpers.settings import compose
 

@@ -9,9 +9,9 @@ from llmbench.benchmarks.base import import_module
 from llmbench.config import BenchmarkConfig
 from llmbench.data import read_rows, text_of
 from llmbench.errors import DataError
-from llmbench.files import cache_trouble
 from llmbench.questions import read_samples
 from llmbench.records import Sample
+from llmbench.system.files import cache_trouble
 from tests.helpers.settings import compose
 
 MCQ = Path(__file__).parent / "data" / "mcq_sample.jsonl"

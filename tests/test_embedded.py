@@ -12,7 +12,7 @@ import pytest
 from llmbench import embedded, pipeline
 from llmbench.errors import ModelError
 from llmbench.models import check_folder
-from llmbench.terminal import Terminal
+from llmbench.system.console import Terminal
 from tests.helpers.commands import LIMIT_S, ROOT, wait_until
 from tests.helpers.settings import compose
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmbench import files
 from llmbench.answers import (
     choice,
     code_block,
@@ -26,6 +25,7 @@ from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, DataError, RunError
 from llmbench.store import load_run
 from llmbench.swe import prompt
+from llmbench.system import files
 from tests.fuzz import config, journal, patches, rows
 from tests.fuzz.common import attempt, mutate_bytes, mutate_value
 from tests.helpers.runs import make

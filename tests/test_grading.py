@@ -13,10 +13,10 @@ import pytest
 
 from llmbench import grading
 from llmbench.benchmarks import math as math_benchmark
-from llmbench.ending import as_interrupts
 from llmbench.errors import GradingError, Interrupted
 from llmbench.grading import Grader, find_stated
 from llmbench.records import FinishReason, Outcome, Sample
+from llmbench.system.interrupts import as_interrupts
 from tests.helpers.commands import wait_until
 
 pytestmark = pytest.mark.slow

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from llmbench import journal
 from llmbench.errors import RunError
 from llmbench.journal import line_of, mend, parse
-from llmbench.lock import FolderLock
 from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
 from llmbench.summary import Summary
+from llmbench.system.lock import FolderLock
 from tests.helpers.damage import CHANGES
 from tests.helpers.factories import RICH_RESULT
 
@@ -181,7 +181,7 @@ def test_lines_are_on_the_disk_within_a_second_without_another_one(
 HOLD = """
 import sys, time
 from pathlib import Path
-from llmbench.lock import FolderLock
+from llmbench.system.lock import FolderLock
 with FolderLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -215,7 +215,7 @@ def test_a_lock_is_held_until_the_last_holder_of_the_process_leaves(tmp_path: Pa
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    code = "import sys; from pathlib import Path; from llmbench.lock import FolderLock; FolderLock(Path(sys.argv[1])).__enter__()"
+    code = "import sys; from pathlib import Path; from llmbench.system.lock import FolderLock; FolderLock(Path(sys.argv[1])).__enter__()"
     again = [sys.executable, "-c", code, str(tmp_path)]
     assert subprocess.run(again, check=False, capture_output=True).returncode == 1
     second.__exit__(None, None, None)

@@ -2,7 +2,7 @@ import subprocess
 import sys
 import time
 
-from llmbench.machine import Gpu, visible
+from llmbench.system.hardware import Gpu, visible
 
 GPUS = [Gpu(index, "H100", 80 << 30, "580", f"GPU-{index}abc") for index in range(3)]
 

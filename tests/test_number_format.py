@@ -1,6 +1,16 @@
 import pytest
 
-from llmbench.number_format import NONE, count, interval, joules, listed, memory, number, percent, seconds
+from llmbench.system.number_format import (
+    NONE,
+    count,
+    interval,
+    joules,
+    listed,
+    memory,
+    number,
+    percent,
+    seconds,
+)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ LEADS = """
 import multiprocessing, sys, time
 from pathlib import Path
 import family
-from llmbench.processes import followed
+from llmbench.system.processes import followed
 
 if __name__ == "__main__":
     if sys.argv[1] == "forked":

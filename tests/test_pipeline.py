@@ -18,7 +18,7 @@ from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.regrade import regrade_run
 from llmbench.store import Store, load_run, read_journal
 from llmbench.summary import Summary
-from llmbench.terminal import Terminal
+from llmbench.system.console import Terminal
 from tests.helpers import held_back
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose

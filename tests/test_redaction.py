@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from llmbench import redaction
 from llmbench.cli import main
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import EngineError
-from llmbench.logs import captured
 from llmbench.records import Completion
+from llmbench.system import redaction
+from llmbench.system.log_capture import captured
 from tests.fuzz.common import limited
 from tests.helpers.reports import rows_of
 

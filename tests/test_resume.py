@@ -12,7 +12,7 @@ import orjson
 import pytest
 import yaml
 
-from llmbench import clock, pipeline
+from llmbench import pipeline
 from llmbench.asking import Stop
 from llmbench.cache.use import tokens_per_s
 from llmbench.cli import main
@@ -26,6 +26,7 @@ from llmbench.resume import sittings
 from llmbench.resume.commandline import command, expand, join, last, quoted
 from llmbench.runs import list_runs
 from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
+from llmbench.system import clock
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.damage import CHANGES
 from tests.helpers.engines import FakeEngines

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 import llmbench
-from llmbench import clock
 from llmbench.cli import main
 from llmbench.errors import RunError
 from llmbench.runs import main as list_runs
-from llmbench.signals import listening
 from llmbench.store import load_run
-from llmbench.streams import unfailing
+from llmbench.system import clock
+from llmbench.system.signals import listening
+from llmbench.system.stdio import unfailing
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ import pytest
 from llmbench import pipeline
 from llmbench.cli import compose, main
 from llmbench.progress import Progress
-from llmbench.streams import flush, unfailing
-from llmbench.terminal import Terminal
+from llmbench.system.console import Terminal
+from llmbench.system.stdio import flush, unfailing
 from tests.helpers.commands import ENVIRONMENT
 
 pytestmark = pytest.mark.slow

@@ -14,8 +14,8 @@ import orjson
 import psutil
 import pytest
 
-from llmbench import machine
 from llmbench.errors import RunError
+from llmbench.system import hardware
 from llmbench.telemetry import (
     EngineState,
     GpuSample,
@@ -83,10 +83,10 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
     fake = FakeNvml()
     monkeypatch.setitem(sys.modules, "pynvml", fake)
 
-    def gpus() -> tuple[machine.Gpu, ...]:
-        return tuple(machine.Gpu(n, "H100", 80 * GIB, "580") for n in range(len(fake.told)))
+    def gpus() -> tuple[hardware.Gpu, ...]:
+        return tuple(hardware.Gpu(n, "H100", 80 * GIB, "580") for n in range(len(fake.told)))
 
-    monkeypatch.setattr(machine, "gpus", gpus)
+    monkeypatch.setattr(hardware, "gpus", gpus)
     return fake
 
 

@@ -10,8 +10,8 @@ from llmbench.engine.base import EngineReport
 from llmbench.progress import Progress
 from llmbench.records import Outcome, Result, Timing
 from llmbench.summary import BenchmarkSummary, Summary, summarise
+from llmbench.system.console import Terminal
 from llmbench.telemetry.records import EngineState, GpuSample, Sample
-from llmbench.terminal import Terminal
 from tests.helpers.factories import result
 
 TIMING = Timing(queued=0.0, finished=123.4, queue=1.5, ttft=12.5, decode=100.25, e2e=123.4, inter_token=0.25)

@@ -420,7 +420,7 @@ def test_what_it_cannot_do_is_refused(setting: str, named: str) -> None:
 
 
 def test_a_large_model_is_not_taken_to_the_cpu_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmbench.machine.gpus", tuple)
+    monkeypatch.setattr("llmbench.system.hardware.gpus", tuple)
     settings = ["engine=transformers", "model=qwen14b", "model.quantization=null"]
     with pytest.raises(EngineError, match=r"14\.8 billion"):
         check_machine(compose(settings))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmbench import machine, startup
+from llmbench import startup
 from llmbench.config import Device, Startup
 from llmbench.engine import vllm_choices
 from llmbench.engine.base import Workload
@@ -14,10 +14,11 @@ from llmbench.engine.vllm import GRAPH_POOL, VllmEngine, _new_graph_pool
 from llmbench.engine.vllm_errors import explain_import, start_error, step_error
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.errors import EngineError, OutOfMemoryError, Shortage
-from llmbench.machine import Gpu
 from llmbench.models import Checkpoint, settings
 from llmbench.records import Sampling
 from llmbench.startup import Took
+from llmbench.system import hardware
+from llmbench.system.hardware import Gpu
 from tests.helpers.settings import compose
 
 H100 = Gpu(0, "NVIDIA H100 80GB HBM3", 80 << 30, "580")
@@ -40,8 +41,8 @@ class Machine:
             "vllm": None if cpu_build else "0.26.0",
             **versions,
         }
-        self._monkeypatch.setattr(machine, "gpus", lambda: (H100,) if gpu else ())
-        self._monkeypatch.setattr(machine, "distribution", installed.get)
+        self._monkeypatch.setattr(hardware, "gpus", lambda: (H100,) if gpu else ())
+        self._monkeypatch.setattr(hardware, "distribution", installed.get)
 
 
 def test_auto_takes_the_gpu_where_there_is_one(on: Machine) -> None:

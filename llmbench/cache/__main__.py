@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from llmbench.cache.answers import Answers, answers_file, remove
-from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.errors import CacheError
-from llmbench.number_format import memory
+from llmbench.system.commandline import Parser, guarded, say
+from llmbench.system.number_format import memory
 
 
 @guarded

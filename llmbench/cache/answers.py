@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from llmbench import files
 from llmbench.cache.kept import Kept
 from llmbench.embedded import cache_folder
 from llmbench.errors import CacheError
+from llmbench.system import files
 
 FILE = "answers.sqlite"
 SCHEMA = 1

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import orjson
 
-from llmbench import __version__, fingerprint, machine, redaction
+from llmbench import __version__, fingerprint
 from llmbench.config import Config
 from llmbench.engine.base import EngineReport
 from llmbench.errors import CacheError
 from llmbench.models import Checkpoint
 from llmbench.records import Request
+from llmbench.system import hardware, redaction
 from llmbench.tokenizers import Tokenizer
 
 VERSION = 2
@@ -105,7 +106,7 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
         "weights": weights,
         "revision": model.revision,
         "engine": [report.name, report.version],
-        "packages": {name: machine.distribution(name) for name in PACKAGES},
+        "packages": {name: hardware.distribution(name) for name in PACKAGES},
         "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
         "device": _device(report),
         "dtype": [model.dtype, report.dtype],
@@ -123,5 +124,5 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
 
 def _device(report: EngineReport) -> list[str | None]:
     """The GPU's name: another generation has other kernels."""
-    gpus = machine.gpus() if report.device == "cuda" else ()
+    gpus = hardware.gpus() if report.device == "cuda" else ()
     return [report.device, gpus[0].name if gpus else platform.machine()]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from llmbench.compare.commandline import Parser, guarded
 from llmbench.compare.comparison import as_dict, compare_runs
 from llmbench.compare.page import show
+from llmbench.system.commandline import Parser, guarded
 
 
 @guarded

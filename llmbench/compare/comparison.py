@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench import paired, shapes, stats
+from llmbench import paired, stats
 from llmbench.cache import use
 from llmbench.cache.use import CacheUse
 from llmbench.compare.pairing import Pairing, Planned, by_question, pair
@@ -17,6 +17,7 @@ from llmbench.records import Result
 from llmbench.resume import sittings
 from llmbench.store import load_run
 from llmbench.summary import UNANSWERED
+from llmbench.system import schema
 
 VERSION = 1
 """Of the names in `as_dict`."""
@@ -297,7 +298,7 @@ def _quantities(
 ) -> tuple[Quantity, ...]:
     found = []
     for name, unit in named:
-        first, second = (shapes.number(shapes.at(side, *name.split("."))) for side in (baseline, run))
+        first, second = (schema.number(schema.at(side, *name.split("."))) for side in (baseline, run))
         ratio = second / first if first and second is not None else None
         found.append(Quantity(name, unit, first, second, ratio))
     return tuple(found)

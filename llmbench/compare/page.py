@@ -12,8 +12,18 @@ from rich.table import Table
 from llmbench.compare.comparison import BenchmarkComparison, Comparison, Quantity, RunComparison, RunHead
 from llmbench.compare.settings import Setting
 from llmbench.messages import printable
-from llmbench.number_format import NONE, count, interval, joules, memory, number, percent, points, seconds
 from llmbench.paired import ALPHA, POWER, Flip, Method
+from llmbench.system.number_format import (
+    NONE,
+    count,
+    interval,
+    joules,
+    memory,
+    number,
+    percent,
+    points,
+    seconds,
+)
 
 WIDTH = 100
 NAMED = 60

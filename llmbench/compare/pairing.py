@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmbench.compare.settings import benchmark_settings
-from llmbench.number_format import count
 from llmbench.records import Result
 from llmbench.store import Run
+from llmbench.system.number_format import count
 
 Key = tuple[str, int]
 """A sample id and the number of the repeat."""

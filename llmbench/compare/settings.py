@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench import files, shapes
 from llmbench.config import RETIRED, Config
 from llmbench.errors import RunError
 from llmbench.store import CONFIG, MEND
+from llmbench.system import files, schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         content = files.load_yaml(files.read(path, files.YAML_BYTES))
         if not isinstance(content, dict):
             raise RunError(f"{path} holds no settings; {MEND}")
-        shapes.check(content, Config)
+        schema.check(content, Config)
         content = {name: value for name, value in content.items() if name not in RETIRED}
     except (FileNotFoundError, NotADirectoryError):
         return None

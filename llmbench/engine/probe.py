@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llmbench.processes import follow
+from llmbench.system.processes import follow
 
 GREEDY = "LLMBENCH_ONLY_GREEDY"
 """Set in the environment while an engine starts whose requests are all greedy."""

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmbench import machine
 from llmbench.config import Config, Device, Startup
 from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
@@ -47,6 +46,7 @@ from llmbench.models import (
 )
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.startup import Took
+from llmbench.system import hardware
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def check_machine(config: Config) -> None:
     for name in needed:
         if importlib.util.find_spec(name) is None:
             raise EngineError(f"engine=transformers needs the package {name}; run `make setup`.")
-    if config.engine.device is Device.cuda and not machine.gpus():
+    if config.engine.device is Device.cuda and not hardware.gpus():
         raise EngineError(
             "No NVIDIA GPU is visible here; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use engine.device=cpu."
         )
@@ -122,14 +122,14 @@ def _check_settings(config: Config) -> None:
 
 
 def _torch_for_cpu() -> bool:
-    return (machine.distribution("torch") or "").endswith("+cpu")
+    return (hardware.distribution("torch") or "").endswith("+cpu")
 
 
 def pick_device(config: Config) -> Device:
     """The device that `auto` means here."""
     if config.engine.device is not Device.auto:
         return config.engine.device
-    return Device.cuda if machine.gpus() and not _torch_for_cpu() else Device.cpu
+    return Device.cuda if hardware.gpus() and not _torch_for_cpu() else Device.cpu
 
 
 @dataclass(slots=True)
@@ -377,7 +377,7 @@ class TransformersEngine:
             raise EngineError(
                 "torch cannot use the GPU; check nvidia-smi and torch's build, or use engine.device=cpu."
             )
-        self._free_bytes = next(map(machine.free_bytes, machine.gpus()), None)
+        self._free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
         self._torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
 
     def _start_error(self, error: Exception) -> EngineError:

@@ -19,7 +19,6 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmbench import machine
 from llmbench.config import Config, Device, Startup
 from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
@@ -31,9 +30,10 @@ from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.engine.vllm_state import State, scheduler_of, scheduler_state
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.models import Checkpoint, settings
-from llmbench.processes import blocked_sigint, environment, followed
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.startup import Took
+from llmbench.system import hardware
+from llmbench.system.processes import blocked_sigint, environment, followed
 from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class VllmEngine:
         begun = time.monotonic()
         self._log_begins = log_position()
         gc.disable()
-        self._free_bytes = next(map(machine.free_bytes, machine.gpus()), None)
+        self._free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
         self.capacity = self.wanted_batch(workload)
         self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.wanted_batch)
         self._startup, self._reason = self._plan.startup, self._plan.reason

@@ -7,13 +7,13 @@ from typing import Any
 
 import psutil
 
-from llmbench import machine
 from llmbench.config import Config, Device, Startup
 from llmbench.engine.base import Workload
 from llmbench.engine.vllm_errors import TORCH_EXTRAS
 from llmbench.errors import EngineError
 from llmbench.models import weights_bytes
 from llmbench.preflight import kv_bytes_per_token
+from llmbench.system import hardware
 
 CPU_KV_CACHE_BYTES = (256 << 20, 1 << 30)
 """Bounds of the KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
@@ -34,15 +34,15 @@ def check_machine(config: Config) -> None:
             "vLLM is not installed; run `make setup`, or pip install 'llmbench[gpu]' (or [cpu])."
         )
     device = pick_device(config)
-    if device is Device.cuda and not machine.gpus():
+    if device is Device.cuda and not hardware.gpus():
         raise EngineError(
             "No NVIDIA GPU is visible here; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use engine.device=cpu."
         )
-    if device is Device.cuda and machine.cpu_build():
+    if device is Device.cuda and hardware.cpu_build():
         raise EngineError(
             "The installed vLLM is the build for CPUs; install llmbench[gpu], or use engine.device=cpu."
         )
-    if device is Device.cpu and not machine.cpu_build():
+    if device is Device.cpu and not hardware.cpu_build():
         raise EngineError(
             "The installed vLLM is the build for GPUs and there is no GPU; install llmbench[cpu] (see README)."
         )
@@ -79,10 +79,10 @@ def billions_of_parameters(config: Config) -> float:
 
 def _check_torch_extras(device: Device) -> None:
     """Pip resolves builds of these that cannot be imported beside the CPU build of torch, and transformers then fails."""
-    torch = machine.distribution("torch") or ""
+    torch = hardware.distribution("torch") or ""
     if device is not Device.cpu or not torch.endswith("+cpu"):
         return
-    unfit = [name for name in TORCH_EXTRAS if not (machine.distribution(name) or "+cpu").endswith("+cpu")]
+    unfit = [name for name in TORCH_EXTRAS if not (hardware.distribution(name) or "+cpu").endswith("+cpu")]
     if unfit:
         raise EngineError(
             f"{', '.join(unfit)} cannot be imported beside torch {torch}; run: pip uninstall -y {' '.join(unfit)}."
@@ -93,7 +93,7 @@ def pick_device(config: Config) -> Device:
     """The device that `auto` means here."""
     if config.engine.device is not Device.auto:
         return config.engine.device
-    return Device.cuda if machine.gpus() and not machine.cpu_build() else Device.cpu
+    return Device.cuda if hardware.gpus() and not hardware.cpu_build() else Device.cpu
 
 
 GRAPH_SIZES = (1, 2, 4, 8, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from llmbench.processes import one_is_gone
+from llmbench.system.processes import one_is_gone
 
 log = logging.getLogger(__name__)
 

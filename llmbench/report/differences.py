@@ -9,10 +9,10 @@ from urllib.parse import quote
 from llmbench.compare.comparison import BenchmarkComparison, RunComparison, compare_runs
 from llmbench.compare.page import statistics
 from llmbench.errors import RunError
-from llmbench.number_format import percent
 from llmbench.paired import Flip
 from llmbench.report.text import visible
 from llmbench.store import read_journal
+from llmbench.system.number_format import percent
 
 MOST_FLIPS = 400
 """Questions that are listed in each direction, and whose texts are in the page."""

@@ -8,8 +8,8 @@ from typing import Any, Self
 from llmbench.cache.use import tokens_per_s
 from llmbench.compare.settings import flat, read_config
 from llmbench.report.text import short, visible
-from llmbench.shapes import at
 from llmbench.store import Run, load_run
+from llmbench.system.schema import at
 
 LONG, LONGEST = 48, 100
 """Characters of a setting in a run's name, and of the name."""

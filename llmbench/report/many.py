@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmbench.number_format import NONE, joules, memory, number, percent, seconds
 from llmbench.records import Result
 from llmbench.report import tradeoffs
 from llmbench.report.differences import compared
@@ -14,6 +13,7 @@ from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack_rows, row
 from llmbench.report.text import visible
+from llmbench.system.number_format import NONE, joules, memory, number, percent, seconds
 
 MOST_COMPARED = 12
 """Runs whose questions are compared with the first's; of more only table and plots are drawn."""

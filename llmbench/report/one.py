@@ -7,7 +7,6 @@ from typing import Any
 
 from llmbench.cache import use
 from llmbench.cache.use import tokens_per_s
-from llmbench.number_format import interval, joules, memory, number, percent, seconds
 from llmbench.records import Result
 from llmbench.report import answers, phases, time
 from llmbench.report.page import render
@@ -15,7 +14,8 @@ from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack
 from llmbench.report.text import visible
 from llmbench.resume import sittings
-from llmbench.shapes import at
+from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
+from llmbench.system.schema import at
 from llmbench.telemetry.records import Sample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")

@@ -4,10 +4,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmbench.number_format import percent, seconds
 from llmbench.records import Result, Timing
 from llmbench.report.plots import axis, colour, figure
 from llmbench.summary import Phases
+from llmbench.system.number_format import percent, seconds
 
 POINTS = 1500
 """Moments of the picture at most."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llmbench.number_format import GIB, percent, seconds
 from llmbench.records import Result, Timing
 from llmbench.report import phases
 from llmbench.report.plots import axis, colour, figure, scaled
+from llmbench.system.number_format import GIB, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import Sample
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from llmbench.number_format import GIB, number, percent, seconds
 from llmbench.report.entries import Entry, benchmarks_of, differing, unlike
 from llmbench.report.plots import GREY, axis, colour, figure, scaled
 from llmbench.report.text import label, short, visible
+from llmbench.system.number_format import GIB, number, percent, seconds
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:

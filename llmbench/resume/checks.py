@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench import prompts, redaction
+from llmbench import prompts
 from llmbench.compare.settings import Setting, differing, read_config
 from llmbench.config import Config, as_yaml_data
 from llmbench.errors import ConfigError
 from llmbench.questions import Questions
 from llmbench.records import Result
 from llmbench.store import CONFIG, MANIFEST, Manifest, read_object
+from llmbench.system import redaction
 
 MAY_CHANGE = re.compile(
     r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|engine_wait_s"

@@ -12,10 +12,10 @@ from typing import Any
 
 from llmbench.config import RETIRED, nearest, suggest
 from llmbench.errors import ConfigError, RunError
-from llmbench.files import expanded
-from llmbench.redaction import HIDDEN
 from llmbench.resume.sittings import moment
 from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
+from llmbench.system.files import expanded
+from llmbench.system.redaction import HIDDEN
 
 LAST = "last"
 SETTING = "resume="

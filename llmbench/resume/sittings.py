@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmbench import shapes
-from llmbench.number_format import listed, seconds
 from llmbench.store import JOURNAL, TRACE
+from llmbench.system import schema
+from llmbench.system.number_format import listed, seconds
 
 KILLED = "killed"
 """The status of a sitting that had no time to write one."""
@@ -48,7 +48,7 @@ def read_all(kind: type[T], rows: object) -> list[T]:
     found = []
     for row in rows if isinstance(rows, list) else ():
         with suppress(TypeError):
-            found.append(shapes.built(kind, row))
+            found.append(schema.built(kind, row))
     return found
 
 

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench import files
 from llmbench.records import Outcome, Result, Score
-from llmbench.redaction import is_secret_variable
 from llmbench.swe.judging import Verdict, scored, verdict_of
+from llmbench.system import files
+from llmbench.system.redaction import is_secret_variable
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from llmbench import machine
+from llmbench.system import hardware
 from llmbench.telemetry.pace import Pace
 from llmbench.telemetry.records import GpuSample
 
@@ -157,7 +157,7 @@ def _readers(count: int) -> Iterator[GpuReader]:
     import pynvml
 
     try:
-        gpus = machine.gpus()[:count]
+        gpus = hardware.gpus()[:count]
         for gpu in gpus:
             yield GpuReader(pynvml.nvmlDeviceGetHandleByIndex(gpu.index), len(gpus))
     except pynvml.NVMLError as error:

@@ -56,7 +56,7 @@ class Sample:
     """One look, and a line of trace.jsonl.
 
     Attributes:
-        t: Seconds since the run began (`llmbench.clock`).
+        t: Seconds since the run began (`llmbench.system.clock`).
         rss_bytes: Resident memory of this process.
         cpu_share: Cores that this process kept busy since the last look; 1 is one core.
         children_rss_bytes: Resident memory of its children and theirs; pages that they share count for each.

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from llmbench import clock
 from llmbench.summary import GpuUse, Memory
+from llmbench.system import clock
 from llmbench.telemetry import nvml
 from llmbench.telemetry.aggregate import Aggregate, whole
 from llmbench.telemetry.host import HostReader

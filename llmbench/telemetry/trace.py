@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from llmbench import files, shapes
 from llmbench.errors import RunError
+from llmbench.system import files, schema
 from llmbench.telemetry.records import EngineState, GpuSample, Sample
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def _sample(row: dict[str, Any]) -> Sample:
     engine = row["engine"]
     state = None if engine is None else EngineState(**_as_now(engine))
     sample = dataclasses.replace(Sample(**row), gpus=tuple(gpus), engine=state)
-    shapes.check(sample, Sample)
+    schema.check(sample, Sample)
     return sample
 
 

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Self
 
-from llmbench import files, machine
 from llmbench.errors import RunError
-from llmbench.number_format import GIB, memory, percent
+from llmbench.system import files, hardware
+from llmbench.system.number_format import GIB, memory, percent
 from llmbench.telemetry.aggregate import Aggregate
 from llmbench.telemetry.records import GpuSample, Sample, Spread, Totals
 from llmbench.telemetry.sampler import Sampler
@@ -50,7 +50,7 @@ class MemoryTracker:
         self._shared, self._of_run = sampler, of_run
         self._own: Sampler | None = None
         self._sampler: Sampler | None = None  # while tracking
-        self._gpus: tuple[machine.Gpu, ...] = ()
+        self._gpus: tuple[hardware.Gpu, ...] = ()
         self._lock = threading.Lock()
         self._aggregate: Aggregate | None = None
         self._began = 0.0
@@ -72,7 +72,7 @@ class MemoryTracker:
         """
         if self._sampler is not None:
             return
-        self._gpus = machine.gpus()
+        self._gpus = hardware.gpus()
         self._begin_log(f"# {_now()} tracking process {os.getpid()}; {_describe(self._gpus)}")
         self._aggregate = Aggregate()
         self._began = self._line_due = time.monotonic()
@@ -214,7 +214,7 @@ def _amount(value: int | None) -> str:
     return "?" if value is None else f"{value / GIB:.2f} GiB"
 
 
-def _describe(gpus: tuple[machine.Gpu, ...]) -> str:
+def _describe(gpus: tuple[hardware.Gpu, ...]) -> str:
     if not gpus:
         return "no GPU is visible, so only main memory is tracked"
     return ", ".join(f"GPU{n} is {gpu.name} with {memory(gpu.total_bytes)}" for n, gpu in enumerate(gpus))

@@ -26,8 +26,6 @@ from llmbench.cli import compose
 from llmbench.config import Config
 from llmbench.engine.base import Workload, find_checkpoint, load_tokenizer
 from llmbench.engine.vllm import VllmEngine
-from llmbench.logs import captured
-from llmbench.machine import gpus
 from llmbench.models import Checkpoint
 from llmbench.pool import EnginePool
 from llmbench.progress import Progress
@@ -35,8 +33,10 @@ from llmbench.prompts import Asked
 from llmbench.questions import Questions
 from llmbench.records import Request, Sample, Sampling
 from llmbench.store import Store
+from llmbench.system.console import Terminal
+from llmbench.system.hardware import gpus
+from llmbench.system.log_capture import captured
 from llmbench.telemetry.sampler import Sampler
-from llmbench.terminal import Terminal
 from llmbench.tokenizers import Tokenizer
 from llmbench.watch import Watch
 

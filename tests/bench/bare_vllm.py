@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from llmbench import clock
+from llmbench.system import clock
 
 BENCHMARK = Path(__file__).parents[2] / "conf" / "benchmark" / "gsm8k.yaml"
 

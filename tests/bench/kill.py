@@ -22,9 +22,9 @@ from pathlib import Path
 
 import psutil
 
-from llmbench import machine
 from llmbench.cli import main as llmbench
 from llmbench.store import JOURNAL, load_run, read_journal
+from llmbench.system import hardware
 
 ENGINES = {
     "fake": ("engine=fake", "engine.args={step_s: 0.02}", "limit=30", "batch_size=3"),
@@ -81,7 +81,7 @@ def left(known: list[psutil.Process]) -> list[psutil.Process]:
 
 def gpu_bytes() -> int:
     """Memory of all GPUs that is taken."""
-    return sum(gpu.total_bytes - (machine.free_bytes(gpu) or gpu.total_bytes) for gpu in machine.gpus())
+    return sum(gpu.total_bytes - (hardware.free_bytes(gpu) or gpu.total_bytes) for gpu in hardware.gpus())
 
 
 def gpu_is_free(before: int) -> bool:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from llmbench import machine
+from llmbench.system import hardware
 from llmbench.telemetry import Sampler, nvml
 
 
@@ -39,7 +39,7 @@ def main() -> None:
                 reader._ask(getattr(nvml, f"_{name}"))
                 time.sleep(0.05)
             questions[name.lower()] = round((time.thread_time() - cpu) / 20 * 1e6)
-    gpus = [gpu.name for gpu in machine.gpus()]
+    gpus = [gpu.name for gpu in hardware.gpus()]
     print(
         json.dumps(
             {

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from llmbench import clock
+from llmbench.system import clock
 from tests.bench.bare_vllm import Prompt, add_workload, workload
 
 

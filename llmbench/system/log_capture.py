@@ -13,9 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from llmbench import files, redaction
 from llmbench.errors import RunError
-from llmbench.streams import unfailing
+from llmbench.system import files, redaction
+from llmbench.system.stdio import unfailing
 
 NO_FILE = (errno.ELOOP, errno.EINVAL, errno.EISDIR)
 """What opening says of links, pipes, devices and folders."""

@@ -17,7 +17,7 @@ import orjson
 import yaml
 
 from llmbench.errors import LlmbenchError
-from llmbench.number_format import MIB, memory
+from llmbench.system.number_format import MIB, memory
 
 DATA_BYTES = 8 << 30
 """Questions, and journals; the largest published data sets have files of little more than 1 GB."""

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from llmbench.cache import use
 from llmbench.messages import printable
-from llmbench.number_format import interval, joules, memory, number, percent, seconds
-from llmbench.redaction import without_secrets
 from llmbench.repeats import RepeatStatistics
 from llmbench.resume import sittings
-from llmbench.streams import unfailing
 from llmbench.summary import BenchmarkSummary, Summary
+from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
+from llmbench.system.redaction import without_secrets
+from llmbench.system.stdio import unfailing
 
 log = logging.getLogger(__name__)
 

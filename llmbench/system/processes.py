@@ -79,7 +79,7 @@ def followed() -> Iterator[None]:
     main = sys.modules["__main__"]
     os.environ[VARIABLE] = str(os.getpid())
     util.register_after_fork(follow, lambda _: follow())
-    sys.modules["__main__"] = importlib.import_module("llmbench.engine.follower")
+    sys.modules["__main__"] = importlib.import_module("llmbench.system.follower")
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from llmbench import files
+from llmbench.system import files
 
 HIDDEN = "***"
 SECRET_LENGTH = 8

@@ -20,8 +20,8 @@ from types import FrameType
 import psutil
 
 from llmbench.asking import Stop
-from llmbench.ending import SIGNALLED
 from llmbench.errors import Interrupted
+from llmbench.system.interrupts import SIGNALLED
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 3.0
