@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from os import PathLike
 
-    from llmbench.config import BenchmarkConfig
+    from llmbench.config.schema import BenchmarkConfig
     from llmbench.records import Score
     from llmbench.store import Run
 

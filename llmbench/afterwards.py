@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbench import tracking
-from llmbench.config import EXPORTS, Config, Tracker
+from llmbench.config.schema import EXPORTS, Config, Tracker
 from llmbench.errors import RunError
 from llmbench.store import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
 from llmbench.system.console import Terminal

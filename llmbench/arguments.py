@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from llmbench import messages
-from llmbench.config import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
+from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
 from llmbench.resume.commandline import STARTS_A_SWEEP, quoted
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from llmbench import elicitation, grading, prompts
 from llmbench.cache.engine import CachedEngine
-from llmbench.config import Config, Schedule
+from llmbench.config.schema import Config, Schedule
 from llmbench.engine.base import Engine
 from llmbench.errors import EngineDiedError, EngineError, Interrupted
 from llmbench.grading import Grader

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llmbench.config import DRAWN_BY, Config, SamplingColumn
+from llmbench.config.schema import DRAWN_BY, Config, SamplingColumn
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.models import Checkpoint, context_length, parameters, settings
 from llmbench.preflight import generation_config

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from llmbench import arguments, checkpoint_settings, messages, sweep
-from llmbench.config import Config, from_hydra, suggest
+from llmbench.config.schema import Config, from_hydra, suggest
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.faults import Faults
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from llmbench.config import BenchmarkConfig
+from llmbench.config.schema import BenchmarkConfig
 from llmbench.errors import DataError
 from llmbench.system import files as files_of_user
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from llmbench.answers import thinking
-from llmbench.config import BenchmarkConfig, EarlyStopping
+from llmbench.config.schema import BenchmarkConfig, EarlyStopping
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Request, well_formed
 from llmbench.tokenizers import Tokenizer

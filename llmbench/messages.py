@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench.config import Config, nearest, suggest
+from llmbench.config.schema import Config, nearest, suggest
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.resume import commandline
 from llmbench.system import files, redaction

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from llmbench import embedded
-from llmbench.config import ModelConfig
+from llmbench.config.schema import ModelConfig
 from llmbench.errors import ModelError
 from llmbench.system import files
 

@@ -24,7 +24,7 @@ from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import beside
 from llmbench.cache.keys import Keys, keys_for
 from llmbench.checkpoint_settings import complete, name_of
-from llmbench.config import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
+from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine.base import Engine, Workload
 from llmbench.errors import (
     ConfigError,

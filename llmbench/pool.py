@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from llmbench.checkpoint_settings import complete
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
 from llmbench.errors import ConfigError
 from llmbench.faults import Faults

@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from llmbench.config import DRAWN_BY, Config, SamplingConfig
+from llmbench.config.schema import DRAWN_BY, Config, SamplingConfig
 from llmbench.errors import ModelError
 from llmbench.models import Checkpoint, embedding_rows
 from llmbench.records import Request

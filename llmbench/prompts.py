@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmbench.benchmarks.base import Module
-from llmbench.config import BenchmarkConfig, Config, EarlyStopping, drawing
+from llmbench.config.schema import BenchmarkConfig, Config, EarlyStopping, drawing
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Message, Request, Sample, Sampling
 from llmbench.tokenizers import Tokenizer

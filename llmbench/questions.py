@@ -9,7 +9,7 @@ import orjson
 
 from llmbench import prompts
 from llmbench.benchmarks.base import Module, import_module, unique
-from llmbench.config import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
+from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
 from llmbench.data import DataSource, Row, read_rows, written
 from llmbench.engine.base import Workload
 from llmbench.errors import ConfigError, DataError

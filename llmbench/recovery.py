@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llmbench.config import Config, Startup
+from llmbench.config.schema import Config, Startup
 from llmbench.errors import EngineError, RunError, Shortage
 from llmbench.system import files, schema
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmbench import prompts
-from llmbench.config import Config, Reference, drawing
+from llmbench.config.schema import Config, Reference, drawing
 from llmbench.summary import BenchmarkSummary, Summary
 from llmbench.system.number_format import percent
 

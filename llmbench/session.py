@@ -13,7 +13,7 @@ from typing import Any
 from llmbench import afterwards, pipeline, references, tracking
 from llmbench.arguments import stops_with_backslashes
 from llmbench.checkpoint_settings import complete
-from llmbench.config import STATIC_BATCHING, Config, EarlyStopping
+from llmbench.config.schema import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.errors import ConfigError, RunError
 from llmbench.hub import notice_no_network

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 import orjson
 
-from llmbench.config import Startup
+from llmbench.config.schema import Startup
 from llmbench.embedded import cache_folder
 from llmbench.system import files, schema
 from llmbench.system.number_format import seconds

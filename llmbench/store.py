@@ -18,7 +18,7 @@ from typing import Any, Self, TypedDict
 import orjson
 
 from llmbench import journal
-from llmbench.config import EXPORTS
+from llmbench.config.schema import EXPORTS
 from llmbench.errors import RunError
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.summary import Summary, as_dict

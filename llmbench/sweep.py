@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench.config import Config, from_hydra
+from llmbench.config.schema import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
 from llmbench.resume.commandline import RUNS_DIR
 from llmbench.resume.sweeps import SweepSitting

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from llmbench.compare.settings import flat, read_config
-from llmbench.config import Config, Tracker
+from llmbench.config.schema import Config, Tracker
 from llmbench.errors import ConfigError
 from llmbench.messages import one_line
 from llmbench.store import CONFIG, JOURNAL, MANIFEST, SUMMARY

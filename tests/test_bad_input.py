@@ -23,7 +23,7 @@ from llmbench.benchmarks.base import import_module
 from llmbench.cache.answers import Answers
 from llmbench.cli import main
 from llmbench.compare import __main__ as compare
-from llmbench.config import ModelConfig, Startup
+from llmbench.config.schema import ModelConfig, Startup
 from llmbench.engine.fake import nonsense
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export

@@ -12,7 +12,7 @@ import yaml
 from llmbench import pipeline
 from llmbench.checkpoint_settings import complete, name_of
 from llmbench.cli import compose, main
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.base import find_checkpoint
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError

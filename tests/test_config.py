@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from llmbench.cli import compose, config_folder
-from llmbench.config import EarlyStopping, as_yaml_data
+from llmbench.config.schema import EarlyStopping, as_yaml_data
 from llmbench.errors import ConfigError
 
 GROUPS = {

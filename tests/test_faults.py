@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmbench import pipeline
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.fake import Death, FakeEngine, nonsense
 from llmbench.engine.vllm_errors import spoils, start_error, step_error

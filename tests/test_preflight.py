@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmbench import preflight
-from llmbench.config import SamplingConfig
+from llmbench.config.schema import SamplingConfig
 from llmbench.preflight import kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
 from tests.helpers.settings import compose
 

@@ -4,7 +4,7 @@ import pytest
 
 from llmbench import prompts
 from llmbench.benchmarks import arithmetic, gsm8k
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.models import Checkpoint

@@ -7,7 +7,7 @@ import pytest
 from llmbench import prompts
 from llmbench.benchmarks import livecodebench
 from llmbench.cli import config_folder
-from llmbench.config import BenchmarkConfig, drawing
+from llmbench.config.schema import BenchmarkConfig, drawing
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError
 from llmbench.questions import (

@@ -9,7 +9,7 @@ import pytest
 
 from llmbench import pipeline
 from llmbench.cli import main
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.errors import Cause, OutOfMemoryError, Shortage
 from llmbench.pool import EnginePool
 from llmbench.recovery import StartAgain, Step, lowered, next_step

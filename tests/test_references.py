@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from llmbench import references
-from llmbench.config import Config, Reference
+from llmbench.config.schema import Config, Reference
 from llmbench.references import Comparison
 from llmbench.summary import Summary
 from tests.helpers.settings import compose

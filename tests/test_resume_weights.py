@@ -12,7 +12,7 @@ import pytest
 
 from llmbench import fingerprint, pipeline
 from llmbench.asking import Stop
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError, Interrupted

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbench import startup
-from llmbench.config import Startup
+from llmbench.config.schema import Startup
 from llmbench.startup import Entry, Key, Measured, Took, Work, choose, observed, read_history, remember
 from tests.helpers.factories import H100, measured_start
 
@@ -274,7 +274,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(
 APPEND = """
 import sys
 from pathlib import Path
-from llmbench.config import Startup
+from llmbench.config.schema import Startup
 from llmbench.startup import Key, Took, observed, remember
 for number in range(200):
     key = Key("cpu", sys.argv[2], None, "bfloat16", str(number))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llmbench import elicitation, pipeline
-from llmbench.config import ModelConfig
+from llmbench.config.schema import ModelConfig
 from llmbench.engine.base import Workload, find_checkpoint, open_engine
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.transformers import Text, TransformersEngine, check_machine, draw, find_stop, penalised

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmbench import startup
-from llmbench.config import Device, Startup
+from llmbench.config.schema import Device, Startup
 from llmbench.engine import vllm_choices
 from llmbench.engine.base import Workload
 from llmbench.engine.vllm import GRAPH_POOL, VllmEngine, _new_graph_pool

@@ -14,7 +14,7 @@ from typing import Any
 
 from llmbench.benchmarks import gsm8k
 from llmbench.benchmarks.base import check_options
-from llmbench.config import suggest
+from llmbench.config.schema import suggest
 from llmbench.data import Row, check_text, text_of
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Sample

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from llmbench.config import suggest
+from llmbench.config.schema import suggest
 from llmbench.data import Row
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import FinishReason, Outcome, Sample, Score

@@ -23,7 +23,7 @@ import orjson
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.config import BenchmarkConfig
+from llmbench.config.schema import BenchmarkConfig
 from llmbench.data import Row, read_rows, text_of
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Outcome, Result, Sample, Score

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from llmbench import __version__, fingerprint
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.base import EngineReport
 from llmbench.errors import CacheError
 from llmbench.models import Checkpoint

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench.config import RETIRED, Config
+from llmbench.config.schema import RETIRED, Config
 from llmbench.errors import RunError
 from llmbench.store import CONFIG, MEND
 from llmbench.system import files, schema

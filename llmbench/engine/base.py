@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from llmbench.config import Config, EarlyStopping, drawing, suggest
+from llmbench.config.schema import Config, EarlyStopping, drawing, suggest
 from llmbench.engine.batching import Batching
 from llmbench.errors import ConfigError
 from llmbench.models import Checkpoint, locate

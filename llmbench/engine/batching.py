@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from llmbench.config import Config
+from llmbench.config.schema import Config
 
 STRAY = 0.25
 """A prompt strays from a batch when it is shorter than the batch's longest by more than this share of it."""

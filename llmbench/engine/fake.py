@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from llmbench.config import Config, suggest
+from llmbench.config.schema import Config, suggest
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, FinishReason, Message, Request, Timing

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmbench.config import Config, Device, Startup
+from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine import ahead
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.batching import Batching, batches

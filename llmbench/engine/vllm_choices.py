@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 
-from llmbench.config import Config, Device, Startup
+from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine.base import Workload
 from llmbench.engine.vllm_errors import TORCH_EXTRAS
 from llmbench.errors import EngineError

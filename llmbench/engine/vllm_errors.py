@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.errors import Cause, EngineDiedError, EngineError, OutOfMemoryError, Shortage, shortened
 from llmbench.models import REFUSED_PICKLE, needs_code, pickle_refused
 

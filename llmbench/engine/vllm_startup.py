@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llmbench import startup
-from llmbench.config import Config, Device, Startup
+from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine.base import Workload
 from llmbench.models import Checkpoint
 from llmbench.startup import Key, Measured, Took, Work

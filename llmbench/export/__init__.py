@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbench.compare.settings import benchmark_settings, read_config
-from llmbench.config import EXPORTS, suggest
+from llmbench.config.schema import EXPORTS, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import harness, tables
 from llmbench.store import load_run

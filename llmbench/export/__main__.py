@@ -6,7 +6,7 @@ Exit status: 0 written, 1 not, 130 interrupted.
 import sys
 from collections.abc import Sequence
 
-from llmbench.config import EXPORTS
+from llmbench.config.schema import EXPORTS
 from llmbench.export import export_run
 from llmbench.system.commandline import Parser, guarded, say
 

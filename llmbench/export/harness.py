@@ -14,7 +14,7 @@ from typing import Any
 
 from llmbench import __version__
 from llmbench.compare.settings import benchmark_settings
-from llmbench.config import DRAWN_BY
+from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
 from llmbench.export.tables import clean
 from llmbench.records import Result

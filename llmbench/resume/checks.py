@@ -7,7 +7,7 @@ from typing import Any
 
 from llmbench import prompts
 from llmbench.compare.settings import Setting, differing, read_config
-from llmbench.config import Config, as_yaml_data
+from llmbench.config.schema import Config, as_yaml_data
 from llmbench.errors import ConfigError
 from llmbench.questions import Questions
 from llmbench.records import Result

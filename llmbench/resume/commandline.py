@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.config import RETIRED, nearest, suggest
+from llmbench.config.schema import RETIRED, nearest, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.resume.sittings import moment
 from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, read_object

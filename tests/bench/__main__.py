@@ -23,7 +23,7 @@ from llmbench.asking import Asking, Stop
 from llmbench.benchmarks import arithmetic
 from llmbench.cache.engine import CachedEngine
 from llmbench.cli import compose
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.base import Workload, find_checkpoint, load_tokenizer
 from llmbench.engine.vllm import VllmEngine
 from llmbench.models import Checkpoint

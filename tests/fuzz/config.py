@@ -7,7 +7,7 @@ from random import Random
 
 from llmbench.cli import compose, config_folder, main
 from llmbench.compare.settings import flat
-from llmbench.config import as_yaml_data
+from llmbench.config.schema import as_yaml_data
 from tests.fuzz.common import Report, attempt, command, edit, mutate, mutate_bytes
 
 TYPED = (

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmbench.benchmarks.base import import_module
 from llmbench.cli import compose, main
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.fake import WordTokenizer
 from llmbench.questions import read_samples, write_questions
 from tests.fuzz.common import Report, attempt, command, mutate, mutate_bytes, mutate_value

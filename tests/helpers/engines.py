@@ -1,6 +1,6 @@
 """The fake engine with a test's own replies."""
 
-from llmbench.config import Config
+from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.fake import FakeEngine, Reply
 from llmbench.models import Checkpoint

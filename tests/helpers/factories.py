@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from llmbench.config import Startup
+from llmbench.config.schema import Startup
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 from llmbench.startup import Entry, Key, Took, observed
 

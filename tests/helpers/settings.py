@@ -11,7 +11,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 
 from llmbench import cli
-from llmbench.config import Config
+from llmbench.config.schema import Config
 
 if TYPE_CHECKING:
     from hydra._internal.config_repository import IConfigRepository
