@@ -21,7 +21,7 @@ from llmbench.answers import (
     stated_number,
     strip_thinking,
 )
-from llmbench.equivalence import choice_equal, integer_equal, math_equal, number_equal
+from llmbench.answers.equivalence import choice_equal, integer_equal, math_equal, number_equal
 
 pytestmark = pytest.mark.slow
 
@@ -388,5 +388,5 @@ def test_short_texts_that_are_nearly_an_expression_are_read_in_time() -> None:
 
 
 def test_importing_is_light() -> None:
-    code = "import sys, llmbench.answers, llmbench.equivalence; sys.exit(bool({'sympy', 'math_verify'} & set(sys.modules)))"
+    code = "import sys, llmbench.answers, llmbench.answers.equivalence; sys.exit(bool({'sympy', 'math_verify'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmbench.equivalence import choice_equal, integer_equal, math_equal, number_equal
-from llmbench.equivalence.rational import rational
+from llmbench.answers.equivalence import choice_equal, integer_equal, math_equal, number_equal
+from llmbench.answers.equivalence.rational import rational
 
 pytestmark = pytest.mark.slow
 
@@ -255,7 +255,7 @@ def test_hostile_answers_are_refused_quickly() -> None:
     """One process reads them all, so that what each takes is seen apart from what starting takes."""
     code = (
         "import json, resource, signal, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30));"
-        "from llmbench.equivalence import integer_equal, math_equal, number_equal\n"
+        "from llmbench.answers.equivalence import integer_equal, math_equal, number_equal\n"
         "golds = ('5', r'\\frac{\\pi}{2}', 'x+1', '1,2')\n"
         "for name, answer in json.load(sys.stdin).items():\n"
         "    print(name, flush=True)\n"

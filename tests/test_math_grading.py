@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import llmbench
-from llmbench.equivalence import math_equal
+from llmbench.answers.equivalence import math_equal
 
 pytestmark = pytest.mark.slow
 

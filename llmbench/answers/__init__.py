@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmbench.answers.choices import choice
     from llmbench.answers.code import code_block, code_blocks, patch
     from llmbench.answers.integers import integer_answer
-    from llmbench.answers.maths import math_answer
+    from llmbench.answers.math import math_answer
     from llmbench.answers.numbers import number_answer, stated_number
     from llmbench.answers.text import strip_thinking
 

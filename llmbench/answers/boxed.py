@@ -15,12 +15,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from llmbench.answers.equivalence.rational import rational
 from llmbench.answers.expressions import MASKS, NAME, runs
 from llmbench.answers.formulas import FORMULA, clause, inlined, plain
 from llmbench.answers.spoken import arithmetic, changes_before, changes_behind
-from llmbench.answers.stated import Box
+from llmbench.answers.statements import Box
 from llmbench.answers.text import first_sentence
-from llmbench.equivalence.rational import rational
 
 _WINDOW = 1_000
 """Characters of a paragraph before and behind a box that may belong to its formula."""

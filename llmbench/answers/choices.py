@@ -35,7 +35,7 @@ from llmbench.answers.closing_letters import DENIAL, closing_letter
 from llmbench.answers.corrections import CORRECTS
 from llmbench.answers.letters import Reader, plain
 from llmbench.answers.retractions import is_retracted
-from llmbench.answers.stated import boxes, cues
+from llmbench.answers.statements import boxes, cues
 from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
 from llmbench.answers.text import prepare, prepare_cut
 

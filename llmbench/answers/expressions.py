@@ -6,8 +6,8 @@ r"""Mathematics without delimiters: outputs that are nothing but an answer, and 
 import re
 from collections.abc import Sequence
 
+from llmbench.answers.equivalence.structure import nesting
 from llmbench.answers.spoken import changes_before, changes_behind
-from llmbench.equivalence.structure import nesting
 
 _MAX_LENGTH = 1_000
 """Characters. A longer text is no bare answer."""

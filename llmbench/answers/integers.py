@@ -2,12 +2,12 @@
 
 import re
 
-from llmbench.answers.maths import behind_box, concluded, stated_answer
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.words import qualifiers
+from llmbench.answers.math import behind_box, concluded, stated_answer
 from llmbench.answers.spoken import changes_behind
-from llmbench.answers.stated import boxes
+from llmbench.answers.statements import boxes
 from llmbench.answers.text import prepare, prepare_cut
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.words import qualifiers
 
 
 def integer_answer(text: str, *, complete: bool = True) -> str | None:

@@ -7,13 +7,13 @@ and the result of an equation go first. Where the sentence gives several values,
 import re
 from collections.abc import Sequence
 
-from llmbench.answers.closing import CLOSERS, TAIL, affirmed, without_aside
+from llmbench.answers.closing_sentence import CLOSERS, TAIL, affirmed, without_aside
+from llmbench.answers.equivalence.words import numeral
 from llmbench.answers.main_value import is_unclear, main_part, of_asked_unit
 from llmbench.answers.quantities import PREPOSITION, is_listed
 from llmbench.answers.spoken import NUMBER
 from llmbench.answers.text import sentences
 from llmbench.answers.written import ARITHMETIC, LIST_NUMBER, Number, named, numbers_of, several, simplified
-from llmbench.equivalence.words import numeral
 
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 

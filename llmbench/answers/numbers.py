@@ -23,19 +23,19 @@ multiplied out ("18 million", "70k", "18 dozen"), and operations in words are re
 import re
 
 from llmbench.answers.boxed import last_boxed
-from llmbench.answers.closing import TAIL, refuses
+from llmbench.answers.closing_sentence import TAIL, refuses
 from llmbench.answers.corrections import corrected_part
+from llmbench.answers.equivalence import number_equal
+from llmbench.answers.equivalence.latex import clean
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.units import split_unit
+from llmbench.answers.equivalence.words import qualifiers
 from llmbench.answers.last_number import last_number
 from llmbench.answers.quantities import PREPOSITION, merged, restated, without_parts
 from llmbench.answers.retractions import is_retracted
-from llmbench.answers.stated import Box, Cue, boxes, cues, is_cut
+from llmbench.answers.statements import Box, Cue, boxes, cues, is_cut
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.answers.written import VALUE, named, numbers_of, several, simplified
-from llmbench.equivalence import number_equal
-from llmbench.equivalence.latex import clean
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.units import split_unit
-from llmbench.equivalence.words import qualifiers
 
 _EITHER = re.compile(
     rf"(?:\bbetween|\beither|\bfrom)\s+{VALUE}[^.!?]*?\b(?:and|or|to)\s+{VALUE}", re.IGNORECASE

@@ -8,10 +8,10 @@ import re
 import unicodedata
 from fractions import Fraction
 
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.units import is_unit_symbol
+from llmbench.answers.equivalence.words import NUMERALS, PARTS, qualifiers
 from llmbench.answers.spoken import NUMBER, changes_before, changes_behind
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.units import is_unit_symbol
-from llmbench.equivalence.words import NUMERALS, PARTS, qualifiers
 
 # Kind of unit: the spellings of its units in the singular, and their sizes.
 _KINDS: dict[str, dict[str, int]] = {

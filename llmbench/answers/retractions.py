@@ -12,7 +12,7 @@ Other words about mistakes change nothing: "it is wrong to count 0", "a mistake-
 
 import re
 
-from llmbench.answers.stated import Box
+from llmbench.answers.statements import Box
 from llmbench.answers.suppositions import is_hypothetical
 
 _WINDOW = 300

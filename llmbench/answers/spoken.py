@@ -7,8 +7,8 @@ and formulas are read; all others are prose and stay.
 import re
 from collections.abc import Iterable, Mapping
 
-from llmbench.equivalence.units import split_unit
-from llmbench.equivalence.words import qualifiers
+from llmbench.answers.equivalence.units import split_unit
+from llmbench.answers.equivalence.words import qualifiers
 
 _OPENING = r"(?:\\?\$|\\\(|[(*€£])*"
 _LETTER = r"(?-i:(?<![A-Za-z\\])(?:[b-hj-zA-HJ-Z](?![A-Za-z'’])|a(?=\s*[-=+*/^<>),.]|\$|$)))"

@@ -3,11 +3,11 @@ r"""Numbers as a sentence writes them: digits, fractions, scales, words, and exp
 import re
 from dataclasses import dataclass
 
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.values import SCALES
+from llmbench.answers.equivalence.words import numeral
 from llmbench.answers.quantities import is_part
 from llmbench.answers.spoken import arithmetic, changes_behind
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.values import SCALES
-from llmbench.equivalence.words import numeral
 
 _MAX_LENGTH = 60
 """Characters; a longer run of digits is no answer."""

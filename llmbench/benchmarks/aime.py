@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
+from llmbench.answers.equivalence import integer_equal
 from llmbench.benchmarks.base import check_options
 from llmbench.data import Row, check_text, text_of
-from llmbench.equivalence import integer_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
 

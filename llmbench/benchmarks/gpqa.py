@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
+from llmbench.answers.equivalence import choice_equal
 from llmbench.benchmarks.base import check_options
 from llmbench.data import Row, text_of
-from llmbench.equivalence import choice_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
 

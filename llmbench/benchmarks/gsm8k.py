@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from llmbench import answers
+from llmbench.answers.equivalence import number_equal
 from llmbench.benchmarks.base import check_options
 from llmbench.data import Row, check_text, text_of
-from llmbench.equivalence import number_equal
 from llmbench.errors import DataError
 from llmbench.records import Sample
 

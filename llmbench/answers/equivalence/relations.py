@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from llmbench.equivalence.latex import fold
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.reals import FLIPPED, PAIR, RELATION, UPWARDS, solutions
-from llmbench.equivalence.structure import is_name, nesting, split_top
-from llmbench.equivalence.symbolic import proportional
+from llmbench.answers.equivalence.latex import fold
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.reals import FLIPPED, PAIR, RELATION, UPWARDS, solutions
+from llmbench.answers.equivalence.structure import is_name, nesting, split_top
+from llmbench.answers.equivalence.symbolic import proportional
 
 Equal = Callable[[str, str], bool]
 

@@ -5,7 +5,7 @@ Each function takes a text and returns it in the common form of `latex.py`, or a
 
 import re
 
-from llmbench.equivalence.units import is_unit_symbol
+from llmbench.answers.equivalence.units import is_unit_symbol
 
 ROW = "\ue000"
 """Stands for `\\\\`."""

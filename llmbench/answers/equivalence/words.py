@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from llmbench.equivalence.latex import fold
+from llmbench.answers.equivalence.latex import fold
 
 _COMMANDS = re.compile(r"\\text\{([^{}]*)\}")
 _FUNCTIONS = re.compile(

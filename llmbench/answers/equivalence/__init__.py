@@ -4,6 +4,6 @@
 them raises, whatever the strings. The policies stand in `compare.py`.
 """
 
-from llmbench.equivalence.compare import choice_equal, integer_equal, math_equal, number_equal
+from llmbench.answers.equivalence.compare import choice_equal, integer_equal, math_equal, number_equal
 
 __all__ = ["choice_equal", "integer_equal", "math_equal", "number_equal"]

@@ -14,9 +14,9 @@ import zlib
 from functools import cache, lru_cache
 from typing import Any
 
-from llmbench.equivalence.evaluate import Scale, TooLarge, Undecided, evaluate
-from llmbench.equivalence.notation import ROW
-from llmbench.equivalence.structure import nesting
+from llmbench.answers.equivalence.evaluate import Scale, TooLarge, Undecided, evaluate
+from llmbench.answers.equivalence.notation import ROW
+from llmbench.answers.equivalence.structure import nesting
 
 MAX_LENGTH = 300
 """Characters; no answer in MATH-500 has more than 100, and the parser's time grows faster than the length."""

@@ -28,7 +28,8 @@ from collections.abc import Iterator
 
 from llmbench.answers.boxed import last_boxed
 from llmbench.answers.clauses import is_denied, is_qualified, main_clause
-from llmbench.answers.closing import CLOSERS, TAIL, affirmed, refuses, without_aside
+from llmbench.answers.closing_sentence import CLOSERS, TAIL, affirmed, refuses, without_aside
+from llmbench.answers.equivalence.words import FRACTION
 from llmbench.answers.expressions import bare_answer, closing_lines, is_expression
 from llmbench.answers.formulas import (
     CLAUSE_END,
@@ -53,9 +54,8 @@ from llmbench.answers.retractions import (
     without_remarks,
 )
 from llmbench.answers.spoken import in_symbols
-from llmbench.answers.stated import Box, boxes, cues, is_cut
+from llmbench.answers.statements import Box, boxes, cues, is_cut
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
-from llmbench.equivalence.words import FRACTION
 
 MAX_WORDS = 4
 """A stated answer in plain words is at most this long; more is prose."""

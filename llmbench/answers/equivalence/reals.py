@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from llmbench.equivalence.latex import AND
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.structure import is_name, split_top
-from llmbench.equivalence.symbolic import constant
+from llmbench.answers.equivalence.latex import AND
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.structure import is_name, split_top
+from llmbench.answers.equivalence.symbolic import constant
 
 LINE = "(-\\infty, \\infty)"
 RELATION = re.compile(r"\\(?:le|ge|ne|approx|equiv|sim|in)(?![A-Za-z])|[<>]|(?<![<>!:])=|:=")

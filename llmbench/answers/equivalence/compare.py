@@ -29,16 +29,16 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import combinations, product
 
-from llmbench.equivalence import structure
-from llmbench.equivalence.latex import clean, fold
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.reals import as_union
-from llmbench.equivalence.relations import Equal, relation, same_by_relation
-from llmbench.equivalence.structure import Bracketed
-from llmbench.equivalence.symbolic import same_expression
-from llmbench.equivalence.units import conflict, currency, label, split_unit
-from llmbench.equivalence.values import same_value
-from llmbench.equivalence.words import choice_letter, joint, qualifiers, same_text
+from llmbench.answers.equivalence import structure
+from llmbench.answers.equivalence.latex import clean, fold
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.reals import as_union
+from llmbench.answers.equivalence.relations import Equal, relation, same_by_relation
+from llmbench.answers.equivalence.structure import Bracketed
+from llmbench.answers.equivalence.symbolic import same_expression
+from llmbench.answers.equivalence.units import conflict, currency, label, split_unit
+from llmbench.answers.equivalence.values import same_value
+from llmbench.answers.equivalence.words import choice_letter, joint, qualifiers, same_text
 
 MAX_LENGTH = 2_000
 """Characters. A longer answer is equal only to itself."""

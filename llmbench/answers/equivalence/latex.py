@@ -8,7 +8,7 @@ r"""LaTeX and plain mathematics brought into one form, so that spelling makes no
 import re
 from collections.abc import Callable
 
-from llmbench.equivalence.notation import (
+from llmbench.answers.equivalence.notation import (
     ROW,
     angles_in_radians,
     joined_units,

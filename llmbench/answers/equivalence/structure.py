@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from llmbench.equivalence.latex import closing
-from llmbench.equivalence.notation import ROW
+from llmbench.answers.equivalence.latex import closing
+from llmbench.answers.equivalence.notation import ROW
 
 _MATRIX = re.compile(
     r"\[?\(?\s*\\begin\{(?P<kind>[pb]?(?:small)?matrix\*?|array)\}(?:\{[^}]*\}|\[[^\]]*\])?(?P<body>.*?)\\end\{(?P=kind)\}\s*\)?\]?(?P<transposed>\s*\^\s*\{?(?:T|\\top|\\intercal)\}?)?",

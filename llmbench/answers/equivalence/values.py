@@ -3,9 +3,9 @@ r"""Single values: numbers, rounded decimals, words, and expressions as the last
 import re
 from fractions import Fraction
 
-from llmbench.equivalence.rational import rational
-from llmbench.equivalence.symbolic import rounds_to, same_expression
-from llmbench.equivalence.words import fraction, is_text, numeral, same_text
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.symbolic import rounds_to, same_expression
+from llmbench.answers.equivalence.words import fraction, is_text, numeral, same_text
 
 _ROUNDED_PLACES = 6
 SCALES = {
