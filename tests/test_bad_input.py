@@ -30,7 +30,7 @@ from llmbench.export import __main__ as export
 from llmbench.models import Checkpoint, locate
 from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
-from llmbench.sandbox.alone import turn
+from llmbench.sandbox.exclusive import turn
 from llmbench.store import load_run
 from llmbench.swe import predictions
 from llmbench.system import files

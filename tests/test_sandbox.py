@@ -16,7 +16,7 @@ import pytest
 from llmbench import sandbox
 from llmbench.errors import ConfigError
 from llmbench.sandbox import Box, Limits, Program, Ran, Status, start
-from llmbench.sandbox.inside.values import decode, encode
+from llmbench.sandbox.runner.values import decode, encode
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 MIB = 1 << 20

@@ -11,8 +11,8 @@ from llmbench.benchmarks import humaneval, programs
 from llmbench.benchmarks.programs import Judged, Verdict
 from llmbench.records import Sample
 from llmbench.sandbox import Box, Limits, Program, Ran, Status, start
-from llmbench.sandbox.box import BrokenBoxError
-from llmbench.sandbox.inside.values import Unknown, dumps, loads
+from llmbench.sandbox.container import BrokenBoxError
+from llmbench.sandbox.runner.values import Unknown, dumps, loads
 from tests.helpers.humaneval_forms import ROW
 
 pytestmark = pytest.mark.usefixtures("sandboxed")

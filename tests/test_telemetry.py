@@ -28,7 +28,7 @@ from llmbench.telemetry import (
 from llmbench.telemetry.aggregate import Aggregate
 from llmbench.telemetry.host import HostReader
 from llmbench.telemetry.nvml import GpuReader, throttle_names
-from llmbench.telemetry.pace import Pace
+from llmbench.telemetry.rate_limit import Pace
 
 GIB = 1 << 30
 
@@ -593,7 +593,7 @@ def test_importing_telemetry_is_light() -> None:
 
 def test_a_value_that_costs_much_is_asked_less_often() -> None:
     from llmbench.telemetry.nvml import _Value
-    from llmbench.telemetry.pace import Pace
+    from llmbench.telemetry.rate_limit import Pace
 
     asked = 0
 

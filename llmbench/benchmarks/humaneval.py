@@ -6,7 +6,7 @@ A row: {"task_id": "HumanEval/0", "prompt": "def has_close_elements(…", "entry
 Protocol: zero-shot; the last closed fenced block with the function, else the function outside fences, else its body (the rules are
 in `llmbench/answers/function.py`); the data's `check` must pass, with 3 s of CPU time for loading the program and all calls (each loads it anew, which counts once; arguments come when it is loaded). `check` runs in a sandbox of its own and reaches the candidate,
 in another, only by its arguments and values: a candidate cannot change what checks it. A value is compared as Python's `==` does
-(`llmbench/sandbox/inside/values.py`): ranges, iterators and views of dicts come to the check as such, Decimals and fractions as numbers;
+(`llmbench/sandbox/runner/values.py`): ranges, iterators and views of dicts come to the check as such, Decimals and fractions as numbers;
 an object of a class of its own equals nothing, whatever the class says, but can be iterated over.
 """
 
@@ -21,8 +21,8 @@ from llmbench.benchmarks.programs import Judged, Verdict
 from llmbench.data import Row, text_of
 from llmbench.records import Outcome, Sample, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
-from llmbench.sandbox.box import BrokenBoxError, printable
-from llmbench.sandbox.inside.values import loads
+from llmbench.sandbox.container import BrokenBoxError, printable
+from llmbench.sandbox.runner.values import loads
 
 COLUMNS: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)

@@ -1,6 +1,6 @@
 """Running code that nobody trusts: in bubblewrap (or Docker), with limits, and with verdicts as data."""
 
-from llmbench.sandbox.box import Box, check, preload
+from llmbench.sandbox.container import Box, check, preload
 from llmbench.sandbox.records import Limits, Program, Ran, Status
 from llmbench.sandbox.start import choose, chosen
 

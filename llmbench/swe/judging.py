@@ -9,7 +9,7 @@ from typing import Any
 from llmbench import sandbox
 from llmbench.records import Outcome, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
-from llmbench.sandbox.inside.values import json_of
+from llmbench.sandbox.runner.values import json_of
 from llmbench.sandbox.start import reachable
 
 INSIDE = Path(__file__).with_name("inside")

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from llmbench.system import hardware
-from llmbench.telemetry.pace import Pace
+from llmbench.telemetry.rate_limit import Pace
 from llmbench.telemetry.records import GpuSample
 
 log = logging.getLogger(__name__)

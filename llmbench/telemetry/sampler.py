@@ -13,7 +13,7 @@ from llmbench.system import clock
 from llmbench.telemetry import nvml
 from llmbench.telemetry.aggregate import Aggregate, whole
 from llmbench.telemetry.host import HostReader
-from llmbench.telemetry.pace import Pace
+from llmbench.telemetry.rate_limit import Pace
 from llmbench.telemetry.records import EngineState, Sample, Totals
 from llmbench.telemetry.trace import Trace
 

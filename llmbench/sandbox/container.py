@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmbench.errors import ConfigError
-from llmbench.sandbox import alone
-from llmbench.sandbox.inside.values import dumps, json_of, loads
+from llmbench.sandbox import exclusive
 from llmbench.sandbox.records import Limits, Program, Ran, Status
+from llmbench.sandbox.runner.values import dumps, json_of, loads
 from llmbench.sandbox.start import CURE, chosen, require, start
 
 START_S, ANSWER_S = 30.0, 30.0
@@ -62,11 +62,11 @@ class Box:
     def run(self, program: Program, limits: Limits | None = None) -> Ran:
         """Runs it; what runs out of time is run again with no other job beside it before that counts."""
         limits = limits or self.limits
-        with alone.turn(alone=False):
+        with exclusive.turn(alone=False):
             ran = self._run(program, limits)
         if ran.status is not Status.TIME_LIMIT:
             return ran
-        with alone.turn(alone=True):
+        with exclusive.turn(alone=True):
             return self._run(program, limits)
 
     def _run(self, program: Program, limits: Limits) -> Ran:
