@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench import data, embedded, preflight, prompts, recovery
+from llmbench import embedded, preflight, prompts, recovery
 from llmbench import summary as summaries
 from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
+from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import beside
 from llmbench.cache.keys import Keys, keys_for
@@ -99,7 +100,7 @@ NO_SANDBOX = (
     "sandbox=bwrap or sandbox=docker keeps them apart."
 )
 
-Read = Mapping[str, tuple[Sequence[Sample], data.DataSource]]
+Read = Mapping[str, tuple[Sequence[Sample], dataset.DataSource]]
 """Samples of each benchmark and where they came from."""
 
 

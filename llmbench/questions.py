@@ -9,8 +9,8 @@ import orjson
 
 from llmbench import prompts
 from llmbench.benchmarks.base import Module, import_module, unique
+from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
-from llmbench.data import DataSource, Row, read_rows, written
 from llmbench.engine.base import Workload
 from llmbench.errors import ConfigError, DataError
 from llmbench.messages import one_line

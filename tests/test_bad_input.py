@@ -20,6 +20,7 @@ import pytest
 import llmbench
 from llmbench import embedded, pipeline, recovery, regrade, runs, startup, sweep, tracking
 from llmbench.benchmarks.base import import_module
+from llmbench.benchmarks.swe import predictions
 from llmbench.cache.answers import Answers
 from llmbench.cli import main
 from llmbench.compare import __main__ as compare
@@ -32,7 +33,6 @@ from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
 from llmbench.sandbox.exclusive import turn
 from llmbench.store import load_run
-from llmbench.swe import predictions
 from llmbench.system import files
 from llmbench.system.log_capture import captured
 from llmbench.telemetry import MemoryTracker

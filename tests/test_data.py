@@ -6,8 +6,8 @@ import pytest
 
 from llmbench.benchmarks import gsm8k
 from llmbench.benchmarks.base import import_module
+from llmbench.benchmarks.dataset import read_rows, text_of
 from llmbench.config.schema import BenchmarkConfig
-from llmbench.data import read_rows, text_of
 from llmbench.errors import DataError
 from llmbench.questions import read_samples
 from llmbench.records import Sample

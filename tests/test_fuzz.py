@@ -19,12 +19,12 @@ from llmbench.answers import (
     number_answer,
     patch,
 )
+from llmbench.benchmarks.dataset import parse_json
+from llmbench.benchmarks.swe import prompt
 from llmbench.cli import compose
-from llmbench.data import parse_json
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, DataError, RunError
 from llmbench.store import load_run
-from llmbench.swe import prompt
 from llmbench.system import files
 from tests.fuzz import config, journal, patches, rows
 from tests.fuzz.common import attempt, mutate_bytes, mutate_value

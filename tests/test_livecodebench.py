@@ -14,8 +14,8 @@ import pytest
 
 from llmbench.benchmarks import livecodebench
 from llmbench.benchmarks.base import score
+from llmbench.benchmarks.dataset import read_rows
 from llmbench.benchmarks.programs import Verdict, same_output, verdict_of
-from llmbench.data import read_rows
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import FinishReason, Outcome, Sample
 from tests.helpers.settings import compose

@@ -9,9 +9,9 @@ import pytest
 from llmbench import answers
 from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.base import score
+from llmbench.benchmarks.swe.runner import judge
+from llmbench.benchmarks.swe.scoring import Verdict, verdict_of
 from llmbench.records import FinishReason
-from llmbench.swe.inside import judge
-from llmbench.swe.judging import Verdict, verdict_of
 from tests.helpers.swe import OPTIONS
 
 CASES = Path(__file__).parent / "cases" / "programs.jsonl"

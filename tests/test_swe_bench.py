@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from llmbench.benchmarks import swe_bench
+from llmbench.benchmarks.swe import prompt
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError, DataError
 from llmbench.questions import import_modules, read_samples, write_questions
-from llmbench.swe import prompt
 from tests.helpers.settings import compose
 from tests.helpers.swe import CALC, OPTIONS, ROWS, SYNTHETIC, TAG, URL, write
 

@@ -9,8 +9,8 @@ import pytest
 
 from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.base import score
+from llmbench.benchmarks.swe.scoring import Verdict, verdict_of
 from llmbench.records import FinishReason, Outcome, Sample
-from llmbench.swe.judging import Verdict, verdict_of
 from tests.helpers.swe import CALC, OPTIONS, OUTPUTS, ROWS, new_file, tagged
 
 pytestmark = pytest.mark.usefixtures("sandboxed")

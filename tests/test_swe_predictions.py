@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from llmbench import pipeline
+from llmbench.benchmarks.swe import predictions
+from llmbench.benchmarks.swe.scoring import Verdict, scored
 from llmbench.records import Outcome, Score
-from llmbench.swe import predictions
-from llmbench.swe.judging import Verdict, scored
 from tests.helpers.engines import FakeEngines
 from tests.helpers.factories import result
 from tests.helpers.settings import compose

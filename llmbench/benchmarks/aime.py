@@ -12,7 +12,7 @@ from typing import Any
 from llmbench import answers
 from llmbench.answers.equivalence import integer_equal
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row, check_text, text_of
+from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.errors import DataError
 from llmbench.records import Sample
 

@@ -7,8 +7,8 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
+from llmbench.benchmarks.dataset import Row
 from llmbench.config.schema import suggest
-from llmbench.data import Row
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import FinishReason, Outcome, Sample, Score
 

@@ -15,7 +15,7 @@ from typing import Any
 from llmbench import answers
 from llmbench.answers.equivalence import choice_equal
 from llmbench.benchmarks.base import check_options
-from llmbench.data import Row, text_of
+from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.errors import DataError
 from llmbench.records import Sample
 

@@ -17,8 +17,8 @@ from llmbench import sandbox
 from llmbench.answers.function import function_program
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.programs import Judged, Verdict
-from llmbench.data import Row, text_of
 from llmbench.records import Outcome, Sample, Score
 from llmbench.sandbox import Box, Limits, Program, Ran, Status
 from llmbench.sandbox.container import BrokenBoxError, printable

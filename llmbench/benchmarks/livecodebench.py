@@ -25,8 +25,8 @@ import orjson
 from llmbench import answers, sandbox
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.benchmarks.programs import Judged, Test, Verdict
-from llmbench.data import Row, check_text, text_of
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Outcome, Sample, Score
 

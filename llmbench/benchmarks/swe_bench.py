@@ -6,7 +6,7 @@ for which the prompt is built from the issue and, where the row has them, from i
 A row: {"instance_id": "sympy__sympy-20212", "repo": "sympy/sympy", "base_commit": "a106f478…", "patch": "diff --git …",
 "test_patch": "…", "problem_statement": "0**-oo produces 0 …", "FAIL_TO_PASS": "[\"test_zero\"]", "PASS_TO_PASS": "[…]"}
 Protocol: single-shot; the prompt as it stands, in one turn of the user; the first `<patch>`, `<diff>` or fenced diff of the
-output is the patch. A prompt too long for the model is cut by the rule in llmbench/swe/prompt.py.
+output is the patch. A prompt too long for the model is cut by the rule in llmbench/benchmarks/swe/prompt.py.
 
 Outcomes: `correct` only where the tests ran and all of FAIL_TO_PASS and PASS_TO_PASS passed. `wrong` where they ran and did not,
 or where the repository is at hand and none of the official harness's three commands applies the patch (the score's explanation
@@ -23,11 +23,11 @@ import orjson
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.dataset import Row, read_rows, text_of
+from llmbench.benchmarks.swe import predictions, prompt, scoring
 from llmbench.config.schema import BenchmarkConfig
-from llmbench.data import Row, read_rows, text_of
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Outcome, Result, Sample, Score
-from llmbench.swe import judging, predictions, prompt
 
 COLUMNS: tuple[str, ...] = ("instance_id",)
 PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
@@ -141,7 +141,7 @@ def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa
 
 def judge(sample: Sample, answer: str) -> Score:
     """Checks the patch and runs the tests, as far as repository and tests are at hand; see the outcomes above."""
-    return judging.judge(sample.fields, answer)
+    return scoring.judge(sample.fields, answer)
 
 
 def equal(sample: Sample, answer: str) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 from random import Random
 
 from llmbench.answers import code_block, code_blocks, patch
-from llmbench.swe import prompt
-from llmbench.swe.inside import judge
+from llmbench.benchmarks.swe import prompt
+from llmbench.benchmarks.swe.runner import judge
 from tests.fuzz.common import Report, attempt, edit, mutate
 from tests.helpers.swe import OUTPUTS, ROWS
 

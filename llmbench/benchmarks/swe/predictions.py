@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmbench.benchmarks.swe.scoring import Verdict, scored, verdict_of
 from llmbench.records import Outcome, Result, Score
-from llmbench.swe.judging import Verdict, scored, verdict_of
 from llmbench.system import files
 from llmbench.system.redaction import is_secret_variable
 
