@@ -8,15 +8,15 @@ from llmbench import elicitation, grading, prompts
 from llmbench.cache.engine import CachedEngine
 from llmbench.config.schema import Config, Schedule
 from llmbench.engine.base import Engine
+from llmbench.engine.suspects_ import Suspects
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import EngineDiedError, EngineError, Interrupted
 from llmbench.grading import Grader
 from llmbench.progress import Progress
 from llmbench.questions import Questions
 from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Request, Result, Score
 from llmbench.store import Store
-from llmbench.suspects import Suspects
 from llmbench.system import redaction
-from llmbench.tokenizers import Tokenizer
 
 IDLE_S = 0.005
 """How long to wait for graders when the engine has nothing left to do."""

@@ -26,10 +26,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import arguments, checkpoint_settings, messages, sweep
+from llmbench import arguments, messages, sweep
 from llmbench.config.schema import Config, from_hydra, suggest
+from llmbench.engine import checkpoint_settings
+from llmbench.engine.faults_ import Faults
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
-from llmbench.faults import Faults
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.resume import commandline, sweeps
 from llmbench.resume.sittings import RUNNING, iso

@@ -17,16 +17,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench import embedded, preflight, prompts, recovery
+from llmbench import preflight, prompts, recovery
 from llmbench import summary as summaries
 from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
 from llmbench.cache.engine import beside
 from llmbench.cache.keys import Keys, keys_for
-from llmbench.checkpoint_settings import complete, name_of
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
+from llmbench.engine import bundled_model
 from llmbench.engine.base import Engine, Workload
+from llmbench.engine.checkpoint import Checkpoint, check_tensors, settings, weights_bytes
+from llmbench.engine.checkpoint_settings import complete, name_of
+from llmbench.engine.faults_ import Faults, Restart
+from llmbench.engine.suspects_ import Suspects
+from llmbench.engine.tokenizer import Tokenizer
+from llmbench.engine.watching import Watch
 from llmbench.errors import (
     ConfigError,
     EngineDiedError,
@@ -36,9 +42,7 @@ from llmbench.errors import (
     RunError,
     let_go,
 )
-from llmbench.faults import Faults, Restart
 from llmbench.grading import Grader
-from llmbench.models import Checkpoint, check_tensors, settings, weights_bytes
 from llmbench.pool import EnginePool, engine_key
 from llmbench.progress import Progress
 from llmbench.questions import (
@@ -71,7 +75,6 @@ from llmbench.store import (
     read_journal,
 )
 from llmbench.summary import Phases, Summary
-from llmbench.suspects import Suspects
 from llmbench.system import clock, hardware, redaction, schema
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
@@ -81,8 +84,6 @@ from llmbench.system.signals import leave
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
 from llmbench.telemetry.sampler import EngineReader
-from llmbench.tokenizers import Tokenizer
-from llmbench.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -379,7 +380,7 @@ class _Run:
     def _find_checkpoint(self) -> Checkpoint | None:
         model = self.config.model
         needed = self.config.engine.name != "fake" and model.path is None
-        if needed and not embedded.ready(model.embedded):
+        if needed and not bundled_model.ready(model.embedded):
             self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
         found = self.pool.engines.find_checkpoint(self.config)
         commit = weights.commit(self.answered_by)

@@ -12,16 +12,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from llmbench.checkpoint_settings import complete
 from llmbench.config.schema import Config
 from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.checkpoint_settings import complete
+from llmbench.engine.faults_ import Faults
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import ConfigError
-from llmbench.faults import Faults
 from llmbench.grading import Grader
-from llmbench.models import Checkpoint
 from llmbench.questions import graders_need
 from llmbench.recovery import Step, lowered
-from llmbench.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 

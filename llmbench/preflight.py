@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.config.schema import DRAWN_BY, Config, SamplingConfig
+from llmbench.engine.checkpoint import Checkpoint, embedding_rows
 from llmbench.errors import ModelError
-from llmbench.models import Checkpoint, embedding_rows
 from llmbench.records import Request
 from llmbench.system import files, schema
 from llmbench.system.number_format import count, listed, memory

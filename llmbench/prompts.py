@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from llmbench.benchmarks.base import Module
 from llmbench.config.schema import BenchmarkConfig, Config, EarlyStopping, drawing
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Message, Request, Sample, Sampling
-from llmbench.tokenizers import Tokenizer
 
 QUESTION = "Question: "
 ANSWER = "Answer:"

@@ -12,12 +12,12 @@ from llmbench.benchmarks.base import Module, import_module, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
 from llmbench.engine.base import Workload
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import ConfigError, DataError
 from llmbench.messages import one_line
-from llmbench.models import Checkpoint, settings
 from llmbench.prompts import Asked
 from llmbench.records import Request, Sample
-from llmbench.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)

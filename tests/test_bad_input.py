@@ -18,17 +18,19 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import embedded, pipeline, recovery, regrade, runs, startup, sweep, tracking
+from llmbench import pipeline, recovery, regrade, runs, startup, sweep, tracking
 from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
 from llmbench.cache.answers import Answers
 from llmbench.cli import main
 from llmbench.compare import __main__ as compare
 from llmbench.config.schema import ModelConfig, Startup
+from llmbench.engine import bundled_model
+from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.fake import nonsense
+from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
-from llmbench.models import Checkpoint, locate
 from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
 from llmbench.sandbox.exclusive import turn
@@ -36,7 +38,6 @@ from llmbench.store import load_run
 from llmbench.system import files
 from llmbench.system.log_capture import captured
 from llmbench.telemetry import MemoryTracker
-from llmbench.tokenizers import HubTokenizer
 from tests.fuzz.common import UNEXPECTED, limited
 from tests.helpers.factories import measured_start
 from tests.helpers.runs import MCQ, make
@@ -705,7 +706,7 @@ def test_the_lock_of_a_conversion_is_a_file(kind: str, mine: Path, monkeypatch: 
         limited(LIMIT_S),
         pytest.raises(ModelError, match=r"cannot be written \(it is a .*set LLMBENCH_CACHE"),
     ):
-        embedded._convert_once(source, target)
+        bundled_model._convert_once(source, target)
 
 
 def test_a_turn_waits_for_no_lock_of_another_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

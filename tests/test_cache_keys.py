@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 import pytest
 
-from llmbench import fingerprint
 from llmbench.cache import keys
 from llmbench.cache.keys import Keys, keys_for, setup
+from llmbench.engine import fingerprint
 from llmbench.engine.base import EngineReport
+from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import CacheError
-from llmbench.models import Checkpoint
 from llmbench.records import Request, Sampling
 from llmbench.system import hardware
 from tests.helpers.settings import compose

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from llmbench import elicitation
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.errors import ModelError
-from llmbench.models import Checkpoint
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Sample
-from llmbench.tokenizers import HubTokenizer
 from tests.helpers.settings import compose
 
 DAY = "2025-03-01"

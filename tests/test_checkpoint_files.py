@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from llmbench import preflight
+from llmbench.engine.checkpoint import Checkpoint, check_folder, check_tensors, embedding_rows, weights_bytes
 from llmbench.engine.vllm_errors import start_error
 from llmbench.errors import LONGEST, ModelError
-from llmbench.models import Checkpoint, check_folder, check_tensors, embedding_rows, weights_bytes
 from llmbench.records import Outcome, Request, Sampling
 from llmbench.summary import summarise, warnings_of
 from llmbench.system.hardware import Gpu, visible

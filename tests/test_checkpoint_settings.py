@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from llmbench import pipeline
-from llmbench.checkpoint_settings import complete, name_of
 from llmbench.cli import compose, main
 from llmbench.config.schema import Config
 from llmbench.engine.base import find_checkpoint
+from llmbench.engine.checkpoint import locate
+from llmbench.engine.checkpoint_settings import complete, name_of
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError
-from llmbench.models import locate
 from llmbench.pool import EnginePool, Engines
 
 

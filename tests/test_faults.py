@@ -9,10 +9,10 @@ import pytest
 from llmbench import pipeline
 from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
+from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import Death, FakeEngine, nonsense
 from llmbench.engine.vllm_errors import spoils, start_error, step_error
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError
-from llmbench.models import Checkpoint
 from llmbench.pool import EnginePool, Engines
 from llmbench.records import Outcome
 from llmbench.store import Run, load_run

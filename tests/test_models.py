@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from llmbench.engine.checkpoint import check_folder, locate
 from llmbench.errors import ModelError
-from llmbench.models import check_folder, locate
 from tests.helpers.settings import compose
 
 

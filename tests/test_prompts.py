@@ -5,11 +5,11 @@ import pytest
 from llmbench import prompts
 from llmbench.benchmarks import arithmetic, gsm8k
 from llmbench.config.schema import Config
+from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import WordTokenizer
+from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.errors import DataError, ModelError
-from llmbench.models import Checkpoint
 from llmbench.records import Sample
-from llmbench.tokenizers import HubTokenizer
 from tests.helpers.settings import compose
 
 SAMPLES = [

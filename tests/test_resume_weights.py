@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import fingerprint, pipeline
+from llmbench import pipeline
 from llmbench.asking import Stop
 from llmbench.config.schema import Config
+from llmbench.engine import fingerprint
 from llmbench.engine.base import Engine
+from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError, Interrupted
-from llmbench.models import Checkpoint, locate
 from llmbench.pool import EnginePool, Engines
 from llmbench.records import Request
 from llmbench.resume import weights

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbench.suspects import PARTS, Suspects, parts
+from llmbench.engine.suspects_ import PARTS, Suspects, parts
 
 
 def most_deaths(batch_size: int) -> int:

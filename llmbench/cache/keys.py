@@ -16,14 +16,15 @@ from pathlib import Path
 
 import orjson
 
-from llmbench import __version__, fingerprint
+from llmbench import __version__
 from llmbench.config.schema import Config
+from llmbench.engine import fingerprint
 from llmbench.engine.base import EngineReport
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import CacheError
-from llmbench.models import Checkpoint
 from llmbench.records import Request
 from llmbench.system import hardware, redaction
-from llmbench.tokenizers import Tokenizer
 
 VERSION = 2
 """Of what keys are made of, and of what is kept under them."""

@@ -6,11 +6,11 @@ from typing import Protocol, Self
 
 from llmbench.config.schema import Config, EarlyStopping, drawing, suggest
 from llmbench.engine.batching import Batching
+from llmbench.engine.checkpoint import Checkpoint, locate
+from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.errors import ConfigError
-from llmbench.models import Checkpoint, locate
 from llmbench.records import Completion, Request
 from llmbench.startup import Took
-from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 ENGINES = ("vllm", "transformers", "fake")
 
@@ -218,7 +218,7 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
 
         check_for_transformers(config)
     elif to_run:
-        from llmbench.engine.vllm_choices import check_machine
+        from llmbench.engine.vllm_checks import check_machine
 
         check_machine(config)
     return locate(config.model)

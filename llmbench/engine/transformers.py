@@ -20,10 +20,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmbench.config.schema import Config, Device, Startup
-from llmbench.engine import ahead
+from llmbench.engine import prefetch
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.batching import Batching, batches
-from llmbench.engine.vllm_choices import SMALL_MODEL_B, billions_of_parameters
+from llmbench.engine.checkpoint import (
+    REFUSED_PICKLE,
+    Checkpoint,
+    context_length,
+    needs_code,
+    pickle_refused,
+    settings,
+    weights_lack,
+)
+from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
+from llmbench.engine.vllm_checks import SMALL_MODEL_B, billions_of_parameters
 from llmbench.engine.vllm_errors import explain_import, spoils
 from llmbench.errors import (
     ConfigError,
@@ -35,19 +45,9 @@ from llmbench.errors import (
     first_line,
     let_go,
 )
-from llmbench.models import (
-    REFUSED_PICKLE,
-    Checkpoint,
-    context_length,
-    needs_code,
-    pickle_refused,
-    settings,
-    weights_lack,
-)
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.startup import Took
 from llmbench.system import hardware
-from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -274,7 +274,7 @@ class TransformersEngine:
         """Imports transformers, while the kernel reads the weights."""
         begun = time.monotonic()
         if self._checkpoint.local:
-            ahead.read_weights(Path(self._checkpoint.name))
+            prefetch.read_weights(Path(self._checkpoint.name))
         try:
             self._torch = importlib.import_module("torch")
             self._transformers = importlib.import_module("transformers")

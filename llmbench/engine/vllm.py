@@ -20,21 +20,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmbench.config.schema import Config, Device, Startup
-from llmbench.engine import ahead
+from llmbench.engine import prefetch
 from llmbench.engine.base import EngineReport, Notice, Workload
+from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.probe import GREEDY
-from llmbench.engine.vllm_choices import DEFAULT_BATCH, cpu_kv_cache_bytes, graph_sizes, pick_device
+from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
+from llmbench.engine.vllm_checks import DEFAULT_BATCH, cpu_kv_cache_bytes, graph_sizes, pick_device
 from llmbench.engine.vllm_errors import explain_import, log_position, start_error, step_error
 from llmbench.engine.vllm_processes import close, family, kill, tell_of_death
 from llmbench.engine.vllm_startup import StartupPlan, plan_startup
 from llmbench.engine.vllm_state import State, scheduler_of, scheduler_state
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
-from llmbench.models import Checkpoint, settings
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 from llmbench.startup import Took
 from llmbench.system import hardware
 from llmbench.system.processes import blocked_sigint, environment, followed
-from llmbench.tokenizers import HubTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     import psutil
@@ -105,12 +105,12 @@ class VllmEngine:
     def prepare(self) -> None:
         """Imports vLLM, while the kernel reads the weights."""
         if self._checkpoint.local:
-            ahead.read_weights(Path(self._checkpoint.name))
+            prefetch.read_weights(Path(self._checkpoint.name))
         self._set_environment()
         gc.disable()  # importing and loading make millions of objects that stay; `load` turns it on again
         model = settings(self._checkpoint)
         try:
-            with ahead.text_only(model):
+            with prefetch.text_only(model):
                 for name in ("torch", "transformers", "transformers.models.auto.tokenization_auto"):
                     importlib.import_module(name)
                 self._vllm = importlib.import_module("vllm")

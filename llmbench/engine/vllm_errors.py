@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from llmbench.config.schema import Config
+from llmbench.engine.checkpoint import REFUSED_PICKLE, needs_code, pickle_refused
 from llmbench.errors import Cause, EngineDiedError, EngineError, OutOfMemoryError, Shortage, shortened
-from llmbench.models import REFUSED_PICKLE, needs_code, pickle_refused
 
 STDERR = 2
 TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")

@@ -9,7 +9,7 @@ from pathlib import Path
 from llmbench import startup
 from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine.base import Workload
-from llmbench.models import Checkpoint
+from llmbench.engine.checkpoint import Checkpoint
 from llmbench.startup import Key, Measured, Took, Work
 from llmbench.system import hardware
 

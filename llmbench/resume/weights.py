@@ -1,13 +1,13 @@
-"""Which checkpoint gave a run's results (`llmbench.fingerprint`), so that those of another one are never put beside them."""
+"""Which checkpoint gave a run's results (`llmbench.engine.fingerprint`), so that those of another one are never put beside them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from llmbench import fingerprint
+from llmbench.engine import fingerprint
+from llmbench.engine.checkpoint import Checkpoint
 from llmbench.errors import ConfigError
-from llmbench.models import Checkpoint
 
 
 def row(checkpoint: Checkpoint, since: float | None = None) -> dict[str, Any]:

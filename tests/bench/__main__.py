@@ -25,8 +25,10 @@ from llmbench.cache.engine import CachedEngine
 from llmbench.cli import compose
 from llmbench.config.schema import Config
 from llmbench.engine.base import Workload, find_checkpoint, load_tokenizer
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm import VllmEngine
-from llmbench.models import Checkpoint
+from llmbench.engine.watching import Watch
 from llmbench.pool import EnginePool
 from llmbench.progress import Progress
 from llmbench.prompts import Asked
@@ -37,8 +39,6 @@ from llmbench.system.console import Terminal
 from llmbench.system.hardware import gpus
 from llmbench.system.log_capture import captured
 from llmbench.telemetry.sampler import Sampler
-from llmbench.tokenizers import Tokenizer
-from llmbench.watch import Watch
 
 NAME = "arithmetic"
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from llmbench import elicitation
 from llmbench.cli import compose
 from llmbench.engine.base import Workload
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm import VllmEngine
-from llmbench.models import Checkpoint
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
-from llmbench.tokenizers import HubTokenizer
 from tests.helpers.asked import finish
 
 BATCH = 4

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from llmbench.config.schema import DRAWN_BY, Config, SamplingColumn
+from llmbench.engine.checkpoint import Checkpoint, context_length, parameters, settings
 from llmbench.errors import ConfigError, LlmbenchError
-from llmbench.models import Checkpoint, context_length, parameters, settings
 from llmbench.preflight import generation_config
 
 PLACES = ("model.path", "model.hub_id")

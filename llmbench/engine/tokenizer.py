@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmbench import chat_template
 from llmbench.answers import thinking
+from llmbench.engine import chat_template
+from llmbench.engine.checkpoint import Checkpoint, needs_code
 from llmbench.errors import ModelError, first_line, shortened
-from llmbench.models import Checkpoint, needs_code
 from llmbench.records import Message
 
 

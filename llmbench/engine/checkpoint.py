@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from llmbench import embedded
 from llmbench.config.schema import ModelConfig
+from llmbench.engine import bundled_model
 from llmbench.errors import ModelError
 from llmbench.system import files
 
@@ -87,7 +87,7 @@ def locate(model: ModelConfig) -> Checkpoint:
         check_folder(folder)
         return Checkpoint(str(folder.resolve()), None, local=True, folder=str(folder.resolve()))
     if model.embedded is not None:
-        carried = str(embedded.checkpoint(model.embedded))
+        carried = str(bundled_model.checkpoint(model.embedded))
         return Checkpoint(carried, None, local=True, folder=carried)
     return _on_hub(str(model.hub_id), model.revision)
 

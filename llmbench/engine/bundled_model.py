@@ -83,7 +83,7 @@ def _convert_once(source: Path, target: Path) -> None:
         for leftover in target.parent.glob(f"{target.name}.part-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         part = target.parent / f"{target.name}.part-{os.getpid()}"
-        command = [sys.executable, "-m", "llmbench.embedded", str(source), str(part)]
+        command = [sys.executable, "-m", "llmbench.engine.bundled_model", str(source), str(part)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             shutil.rmtree(part, ignore_errors=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from llmbench.models import HEADER_BYTES, Checkpoint
+from llmbench.engine.checkpoint import HEADER_BYTES, Checkpoint
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DECIDE = (
