@@ -12,11 +12,11 @@ import yaml
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench.compare.settings import read_config
 from llmbench.errors import RunError
-from llmbench.paired import difference
 from llmbench.records import Outcome, Result
-from llmbench.store import read_journal
+from llmbench.results.paired_tests import difference
+from llmbench.results.run_folder import read_journal
+from llmbench.results.settings import read_config
 from llmbench.sweep import Job
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import percent, seconds

@@ -15,7 +15,7 @@ from llmbench.grading import Grader
 from llmbench.progress import Progress
 from llmbench.questions import Questions
 from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Request, Result, Score
-from llmbench.store import Store
+from llmbench.results.run_folder import Store
 from llmbench.system import redaction
 
 IDLE_S = 0.005

@@ -32,11 +32,21 @@ from llmbench.engine import checkpoint_settings
 from llmbench.engine.faults_ import Faults
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
+from llmbench.results.attempts import RUNNING, iso
+from llmbench.results.run_folder import (
+    BEGUN,
+    JOURNAL,
+    MANIFEST,
+    MEND,
+    REPORT,
+    SUMMARY,
+    Manifest,
+    in_the_way,
+    write_object,
+)
+from llmbench.results.summary import as_dict
 from llmbench.resume import commandline, sweeps
-from llmbench.resume.sittings import RUNNING, iso
 from llmbench.resume.sweeps import SweepSitting
-from llmbench.store import BEGUN, JOURNAL, MANIFEST, MEND, REPORT, SUMMARY, Manifest, in_the_way, write_object
-from llmbench.summary import as_dict
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.system import clock, files, redaction
 from llmbench.system.console import Terminal

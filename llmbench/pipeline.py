@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from llmbench import preflight, prompts, recovery
-from llmbench import summary as summaries
 from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
@@ -58,11 +57,10 @@ from llmbench.questions import (
 )
 from llmbench.records import Result, Sample
 from llmbench.recovery import StartAgain, Step, lowered, next_step
-from llmbench.resume import checks, sittings, weights
-from llmbench.resume.commandline import command
-from llmbench.resume.sittings import Sitting
-from llmbench.startup import Took
-from llmbench.store import (
+from llmbench.results import attempts
+from llmbench.results import summary as summaries
+from llmbench.results.attempts import Sitting
+from llmbench.results.run_folder import (
     CONFIG,
     JOURNAL,
     LOG,
@@ -74,7 +72,10 @@ from llmbench.store import (
     Store,
     read_journal,
 )
-from llmbench.summary import Phases, Summary
+from llmbench.results.summary import Phases, Summary
+from llmbench.resume import checks, weights
+from llmbench.resume.commandline import command
+from llmbench.startup import Took
 from llmbench.system import clock, hardware, redaction, schema
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
@@ -223,9 +224,9 @@ class _Run:
         before = self.store.read_manifest()
         if self.kept and before.get("checkpoint"):
             self.manifest["checkpoint"] = self.answered_by = before["checkpoint"]
-        self.sittings = sittings.read(before.get("sittings"))
+        self.sittings = attempts.read(before.get("sittings"))
         if resumes or not self.sittings:
-            self.sittings = sittings.begin(self.sittings, folder, self.kept, clock.started())
+            self.sittings = attempts.begin(self.sittings, folder, self.kept, clock.started())
             self.begun_with = self.kept
         else:
             self.begun_with = sum(sitting.results for sitting in self.sittings[:-1])
@@ -800,17 +801,17 @@ class _Run:
 
     def _end_sitting(self) -> None:
         status, total = self.found.status, self.found.time_s.total
-        if status != sittings.RUNNING:
+        if status != attempts.RUNNING:
             added = len(self.results) - self.begun_with
             self.sittings[-1] = replace(self.sittings[-1], status=status, results=added, time_s=total)
-        self.found.sittings = sittings.as_rows(self.sittings)
-        left = status not in ("finished", sittings.RUNNING)
+        self.found.sittings = attempts.as_rows(self.sittings)
+        left = status not in ("finished", attempts.RUNNING)
         self.found.resume = command(self.manifest.get("sweep") or self.store.folder) if left else None
 
     def write(self) -> None:
         """Manifest, settings and summary as they are now; settings without a manifest would be nobody's."""
         self.manifest["status"] = self.found.status
-        self.manifest |= {"sittings": sittings.as_rows(self.sittings), "notes": self.found.notes}
+        self.manifest |= {"sittings": attempts.as_rows(self.sittings), "notes": self.found.notes}
         self.store.write_manifest(self.manifest)
         self.store.write_text(CONFIG, as_yaml(self.config))
         self.store.write_summary(self.found)
@@ -849,7 +850,7 @@ def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     """How the run came about, as far as it is known at the start."""
     return {
         "version": MANIFEST_VERSION,
-        "started": sittings.iso(clock.started()),
+        "started": attempts.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": hardware.git_commit(),
         "versions": hardware.versions(),

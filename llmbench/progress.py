@@ -12,7 +12,7 @@ from rich.text import Text
 
 from llmbench.messages import printable
 from llmbench.records import Outcome, Result
-from llmbench.summary import DOUBTFUL
+from llmbench.results.summary import DOUBTFUL
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import memory, number, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llmbench import prompts
 from llmbench.config.schema import Config, Reference, drawing
-from llmbench.summary import BenchmarkSummary, Summary
+from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.system.number_format import percent
 
 MAJORITY = re.compile(r"(maj|cons)@\d+")

@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench.cache.use import tokens_per_s
 from llmbench.errors import RunError
 from llmbench.messages import printable
-from llmbench.resume.sittings import RUNNING, moment
-from llmbench.store import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
-from llmbench.summary import Summary
+from llmbench.results.attempts import RUNNING, moment
+from llmbench.results.cache_use import tokens_per_s
+from llmbench.results.run_folder import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
+from llmbench.results.summary import Summary
 from llmbench.system import files, schema
 from llmbench.system.commandline import Parser, guarded
 from llmbench.system.number_format import count, number, percent, seconds

@@ -19,8 +19,7 @@ from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
 from llmbench.pool import EnginePool
 from llmbench.questions import few_shot_from_evaluated, import_modules, read_samples, write_questions
-from llmbench.resume.checks import check_settings, lowered_before
-from llmbench.store import (
+from llmbench.results.run_folder import (
     CONFIG,
     JOURNAL,
     LOG,
@@ -31,7 +30,8 @@ from llmbench.store import (
     refuse_taken,
     write_object,
 )
-from llmbench.summary import Summary
+from llmbench.results.summary import Summary
+from llmbench.resume.checks import check_settings, lowered_before
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 from llmbench.system.log_capture import captured

@@ -19,10 +19,10 @@ from rich.table import Table
 
 from llmbench.config.schema import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
+from llmbench.results.run_folder import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
+from llmbench.results.summary import Summary
 from llmbench.resume.commandline import RUNS_DIR
 from llmbench.resume.sweeps import SweepSitting
-from llmbench.store import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
-from llmbench.summary import Summary
 from llmbench.system import files, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count, number, percent, seconds

@@ -16,11 +16,11 @@ from typing import Any
 
 import orjson
 
-from llmbench.compare.settings import flat, read_config
 from llmbench.config.schema import Config, Tracker
 from llmbench.errors import ConfigError
 from llmbench.messages import one_line
-from llmbench.store import CONFIG, JOURNAL, MANIFEST, SUMMARY
+from llmbench.results.run_folder import CONFIG, JOURNAL, MANIFEST, SUMMARY
+from llmbench.results.settings import flat, read_config
 from llmbench.system import schema
 from llmbench.system.console import Terminal
 from llmbench.system.hardware import distribution

@@ -8,7 +8,7 @@ import pytest
 
 from llmbench import tracking
 from llmbench.cli import main
-from llmbench.store import MANIFEST, REPORT, SUMMARY, load_run
+from llmbench.results.run_folder import MANIFEST, REPORT, SUMMARY, load_run
 from tests.helpers.runs import TWELVE
 
 pytestmark = pytest.mark.slow

@@ -33,8 +33,8 @@ from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, Ru
 from llmbench.export import __main__ as export
 from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
+from llmbench.results.run_folder import load_run
 from llmbench.sandbox.exclusive import turn
-from llmbench.store import load_run
 from llmbench.system import files
 from llmbench.system.log_capture import captured
 from llmbench.telemetry import MemoryTracker

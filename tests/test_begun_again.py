@@ -16,10 +16,10 @@ import pytest
 from llmbench import pipeline
 from llmbench.cli import main
 from llmbench.errors import RunError
+from llmbench.results.run_folder import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY, load_run
 from llmbench.resume.commandline import quoted
 from llmbench.runs import list_runs
 from llmbench.session import claim
-from llmbench.store import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY, load_run
 from tests.helpers.commands import LIMIT_S
 from tests.helpers.settings import compose
 
@@ -36,7 +36,7 @@ MOMENTS: dict[str, set[str]] = {
     "llmbench.session:captured": {CONFIG, ".lock", MANIFEST},
     "llmbench.pipeline:Store": {CONFIG, ".lock", MANIFEST, LOG},
     "llmbench.pipeline:_Run.take_up": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
-    "llmbench.store:Store.write_manifest": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
+    "llmbench.results.run_folder:Store.write_manifest": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
 }
 """Where a run is killed, and what it leaves."""
 FOLDER_ONLY, CLAIMED, TOLD, OPENED = (

@@ -20,10 +20,10 @@ from llmbench.errors import ConfigError, EngineError, Interrupted
 from llmbench.export.tables import rows
 from llmbench.records import Outcome, Request, Result
 from llmbench.report import write_many
+from llmbench.results.run_folder import load_run, read_journal
+from llmbench.results.summary import Summary
 from llmbench.runs import list_runs
 from llmbench.startup import Took
-from llmbench.store import load_run, read_journal
-from llmbench.summary import Summary
 from llmbench.system.console import Terminal
 from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model

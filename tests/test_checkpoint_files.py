@@ -14,7 +14,7 @@ from llmbench.engine.checkpoint import Checkpoint, check_folder, check_tensors, 
 from llmbench.engine.vllm_errors import start_error
 from llmbench.errors import LONGEST, ModelError
 from llmbench.records import Outcome, Request, Sampling
-from llmbench.summary import summarise, warnings_of
+from llmbench.results.summary import summarise, warnings_of
 from llmbench.system.hardware import Gpu, visible
 from tests.helpers.factories import result
 from tests.helpers.settings import compose

@@ -13,7 +13,7 @@ from llmbench.engine.fake import FakeEngine, WordTokenizer
 from llmbench.engine.vllm import VllmEngine
 from llmbench.engine.vllm_state import scheduler_state
 from llmbench.records import Request, Sampling
-from llmbench.store import load_run
+from llmbench.results.run_folder import load_run
 from llmbench.telemetry import EngineState, read_trace
 from tests.helpers.asked import finish
 from tests.helpers.runs import MCQ, make

@@ -15,7 +15,7 @@ from llmbench.engine.vllm_errors import spoils, start_error, step_error
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError
 from llmbench.pool import EnginePool, Engines
 from llmbench.records import Outcome
-from llmbench.store import Run, load_run
+from llmbench.results.run_folder import Run, load_run
 from llmbench.telemetry.records import EngineState
 from tests.helpers.commands import llmbench_program
 from tests.helpers.engines import FakeEngines

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli import main
-from llmbench.store import JOURNAL, load_run
+from llmbench.results.run_folder import JOURNAL, load_run
 from tests.helpers.commands import start_llmbench
 
 pytestmark = pytest.mark.slow

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbench import journal
 from llmbench.errors import RunError
-from llmbench.journal import line_of, mend, parse
-from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
-from llmbench.summary import Summary
+from llmbench.results import journal
+from llmbench.results.journal import line_of, mend, parse
+from llmbench.results.run_folder import JOURNAL, Store, from_row, load_run, read_journal, to_row
+from llmbench.results.summary import Summary
 from llmbench.system.lock import FolderLock
 from tests.helpers.damage import CHANGES
 from tests.helpers.factories import RICH_RESULT
@@ -112,7 +112,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch, times: int, number: int = errno.EN
             raise OSError(number, os.strerror(number))
         return write(file, data)
 
-    monkeypatch.setattr("llmbench.journal.os.write", half)
+    monkeypatch.setattr("llmbench.results.journal.os.write", half)
     return refused
 
 
@@ -145,7 +145,7 @@ def test_a_line_that_was_written_in_part_is_taken_back(
 def test_a_journal_in_whose_place_another_file_came_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmbench.journal.SYNC_S", 0.0)
+    monkeypatch.setattr("llmbench.results.journal.SYNC_S", 0.0)
     run = tmp_path / "run"
     store = Store(run)
     store.append(RICH_RESULT)
@@ -166,7 +166,7 @@ def test_lines_are_on_the_disk_within_a_second_without_another_one(
         synced.append(file)
         fsync(file)
 
-    monkeypatch.setattr("llmbench.journal.os.fsync", noted)
+    monkeypatch.setattr("llmbench.results.journal.os.fsync", noted)
     with Store(tmp_path / "run") as store:
         store.append(RICH_RESULT)
         store.sync_if_due()

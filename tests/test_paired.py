@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats as reference
 
-from llmbench import paired
-from llmbench.paired import Method
+from llmbench.results import paired_tests
+from llmbench.results.paired_tests import Method
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def table(both: int, only_first: int, only_second: int, neither: int) -> tuple[S
 
 
 def test_the_difference_is_the_second_side_less_the_first() -> None:
-    found = paired.difference([1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.5, 1.0])
+    found = paired_tests.difference([1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.5, 1.0])
     assert found.questions == 4
     assert found.difference == pytest.approx(0.375)
     # differences 0, 1, 0.5, 0: sum of squares about the mean 0.6875, over 3 and over 4
@@ -38,11 +38,13 @@ def test_the_difference_is_the_second_side_less_the_first() -> None:
 
 
 def test_a_single_question_has_no_interval() -> None:
-    found = paired.difference([0.0], [1.0])
+    found = paired_tests.difference([0.0], [1.0])
     assert (found.difference, found.stderr, found.ci95) == (1.0, None, None)
 
 
-@pytest.mark.parametrize("function", [paired.difference, paired.significance, paired.smallest_detectable])
+@pytest.mark.parametrize(
+    "function", [paired_tests.difference, paired_tests.significance, paired_tests.smallest_detectable]
+)
 def test_unpaired_scores_are_refused(function: Callable[[Scores, Scores], object]) -> None:
     for sides in (([1.0], [1.0, 0.0]), ([], [])):
         with pytest.raises(ValueError, match="no pairs"):
@@ -54,7 +56,7 @@ def test_unpaired_scores_are_refused(function: Callable[[Scores, Scores], object
     [(0, 0, 1.0), (0, 5, 0.0625), (6, 0, 0.03125), (1, 7, 18 / 256), (4, 4, 1.0), (2, 10, 158 / 4096)],
 )
 def test_mcnemar_is_the_hand_calculated_value(only_first: int, only_second: int, expected: float) -> None:
-    found = paired.significance(*table(10, only_first, only_second, 3))
+    found = paired_tests.significance(*table(10, only_first, only_second, 3))
     assert found.method is Method.MCNEMAR
     assert found.p_value == pytest.approx(expected, abs=1e-12)
     assert (found.only_first, found.only_second) == (only_first, only_second)
@@ -63,7 +65,7 @@ def test_mcnemar_is_the_hand_calculated_value(only_first: int, only_second: int,
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_scipys_binomial_test(only_first: int, only_second: int) -> None:
-    found = paired.significance(*table(1, only_first, only_second, 1))
+    found = paired_tests.significance(*table(1, only_first, only_second, 1))
     total = only_first + only_second
     expected = reference.binomtest(only_first, total, 0.5).pvalue if total else 1.0
     assert found.p_value == pytest.approx(expected, abs=1e-12)
@@ -73,45 +75,45 @@ def test_the_permutation_test_of_right_and_wrong_is_mcnemars() -> None:
     for up, down in itertools.product(range(6), range(7)):
         if up + down > 1:
             moved = np.array([1.0] * up + [-1.0] * down)
-            assert paired._sign_flip(moved) == pytest.approx(reference.binomtest(up, up + down).pvalue)
+            assert paired_tests._sign_flip(moved) == pytest.approx(reference.binomtest(up, up + down).pvalue)
 
 
 def test_means_over_repeats_are_tested_by_sign_flips() -> None:
-    found = paired.significance([0.0, 0.25, 0.5, 1.0], [0.5, 0.75, 0.75, 1.0])
+    found = paired_tests.significance([0.0, 0.25, 0.5, 1.0], [0.5, 0.75, 0.75, 1.0])
     assert found.method is Method.SIGN_FLIP
     assert found.p_value == pytest.approx(
         2 / 8
     )  # of eight sign patterns only all plus and all minus are as extreme
-    same = paired.significance([0.5, 0.25], [0.5, 0.25])
+    same = paired_tests.significance([0.5, 0.25], [0.5, 0.25])
     assert (same.method, same.p_value) == (Method.SIGN_FLIP, 1.0)
-    assert paired.significance([0.5, 0.25], [0.5, 0.5]).p_value == 1.0
+    assert paired_tests.significance([0.5, 0.25], [0.5, 0.5]).p_value == 1.0
 
 
 def test_the_same_scores_give_the_same_numbers() -> None:
     generator = np.random.default_rng(3)
     first, second = (generator.binomial(4, 0.5, 50) / 4 for _ in range(2))
     sides = first.tolist(), second.tolist()
-    assert paired.difference(*sides) == paired.difference(*sides)
-    assert paired.significance(*sides) == paired.significance(*sides)
+    assert paired_tests.difference(*sides) == paired_tests.difference(*sides)
+    assert paired_tests.significance(*sides) == paired_tests.significance(*sides)
 
 
 @given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]), min_size=2, max_size=60))
 def test_an_interval_holds_the_mean_and_has_a_width(differences: Scores) -> None:
-    low, high = paired.bootstrap_interval(differences, resamples=500)
+    low, high = paired_tests.bootstrap_interval(differences, resamples=500)
     assert -1 <= low <= float(np.mean(differences)) <= high <= 1
     assert high - low > 1 / (10 * len(differences))
 
 
 def test_no_difference_at_all_leaves_an_interval_that_shrinks_with_the_questions() -> None:
-    widths = [np.diff(paired.bootstrap_interval([0.0] * n))[0] for n in (10, 40, 200)]
+    widths = [np.diff(paired_tests.bootstrap_interval([0.0] * n))[0] for n in (10, 40, 200)]
     assert widths[0] > widths[1] > widths[2] > 0
-    low, high = paired.bootstrap_interval([1.0] * 30)
+    low, high = paired_tests.bootstrap_interval([1.0] * 30)
     assert (low < 1.0, high) == (True, 1.0)
 
 
 def test_the_interval_is_near_the_textbooks_for_many_questions() -> None:
     first, second = table(1200, 300, 400, 600)
-    found = paired.difference(first, second)
+    found = paired_tests.difference(first, second)
     assert found.ci95 is not None
     assert found.stderr is not None
     expected = (found.difference - 1.96 * found.stderr, found.difference + 1.96 * found.stderr)
@@ -120,7 +122,9 @@ def test_the_interval_is_near_the_textbooks_for_many_questions() -> None:
 
 @cache
 def interval_of(count: int, up: int, down: int) -> tuple[float, float]:
-    return paired.bootstrap_interval([1.0] * up + [-1.0] * down + [0.0] * (count - up - down), resamples=2000)
+    return paired_tests.bootstrap_interval(
+        [1.0] * up + [-1.0] * down + [0.0] * (count - up - down), resamples=2000
+    )
 
 
 @cache
@@ -163,7 +167,7 @@ def repeated(
 @pytest.mark.parametrize(("count", "repeats", "harder"), [(40, 4, 0.0), (100, 4, 0.2), (40, 8, 0.1)])
 def test_the_interval_covers_with_repeats_too(count: int, repeats: int, harder: float) -> None:
     rounds, true = repeated(count, repeats, harder, 1000, seed=5)
-    intervals = [paired.bootstrap_interval(row.tolist(), resamples=1000) for row in rounds]
+    intervals = [paired_tests.bootstrap_interval(row.tolist(), resamples=1000) for row in rounds]
     held = sum(low <= true <= high for low, high in intervals)
     assert 0.93 <= held / len(intervals) <= 0.97
 
@@ -174,7 +178,7 @@ def test_equal_models_are_seldom_told_apart(count: int, discordance: float) -> N
     rounds = drawn(count, discordance / 2, discordance / 2, 4000, seed=count + 1)
     alarms = excluded = 0
     for won, lost in rounds:
-        alarms += p_value_of(won, lost) < paired.ALPHA
+        alarms += p_value_of(won, lost) < paired_tests.ALPHA
         low, high = interval_of(count, won, lost)
         excluded += low > 0 or high < 0
     assert alarms / len(rounds) <= 0.055
@@ -185,7 +189,8 @@ def test_equal_models_are_seldom_told_apart_with_repeats() -> None:
     count = 16  # too many for every pattern of signs to be tried
     rounds, _ = repeated(count, 4, 0.0, 300, seed=11)
     alarms = sum(
-        paired.significance([0.5] * count, (row + 0.5).tolist()).p_value < paired.ALPHA for row in rounds
+        paired_tests.significance([0.5] * count, (row + 0.5).tolist()).p_value < paired_tests.ALPHA
+        for row in rounds
     )
     assert alarms / len(rounds) <= 0.055
 
@@ -195,7 +200,7 @@ def brute_force_power(count: int, up: float, down: float) -> float:
     power = 0.0
     for won in range(count + 1):
         for lost in range(count + 1 - won):
-            if p_value_of(won, lost) <= paired.ALPHA:
+            if p_value_of(won, lost) <= paired_tests.ALPHA:
                 cells, chances = (won, lost, count - won - lost), (up, down, 1 - up - down)
                 power += float(reference.multinomial.pmf(cells, count, chances))
     return power
@@ -207,30 +212,30 @@ def brute_force_power(count: int, up: float, down: float) -> float:
 def test_the_power_is_that_of_all_tables_together(count: int, discordance: float, effect: float) -> None:
     up, down = (discordance + effect) / 2, (discordance - effect) / 2
     expected = brute_force_power(count, up, down)
-    assert paired.mcnemar_power(count, discordance, effect) == pytest.approx(expected, abs=1e-9)
+    assert paired_tests.mcnemar_power(count, discordance, effect) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_smallest_detectable_effect_is_found_four_times_in_five() -> None:
     first, second = table(70, 12, 18, 20)
-    effect = paired.smallest_detectable(first, second)
+    effect = paired_tests.smallest_detectable(first, second)
     assert effect is not None
     discordance = 30 / 120
     rounds = drawn(120, (discordance + effect) / 2, (discordance - effect) / 2, 4000, seed=2)
-    hits = sum(p_value_of(won, lost) < paired.ALPHA for won, lost in rounds)
+    hits = sum(p_value_of(won, lost) < paired_tests.ALPHA for won, lost in rounds)
     assert hits / len(rounds) == pytest.approx(0.8, abs=0.02)
 
 
 def test_the_smallest_detectable_effect_shrinks_with_the_questions() -> None:
-    effects = [paired.smallest_detectable(*table(4 * n, n, n, 4 * n)) for n in (4, 16, 64)]
+    effects = [paired_tests.smallest_detectable(*table(4 * n, n, n, 4 * n)) for n in (4, 16, 64)]
     assert all(effect is not None for effect in effects)
     assert effects == sorted(effects, key=lambda effect: -(effect or 0.0))
 
 
 def test_without_discordant_questions_six_must_fall_to_one_side() -> None:
-    effect = paired.smallest_detectable(*table(20, 0, 0, 20))
+    effect = paired_tests.smallest_detectable(*table(20, 0, 0, 20))
     assert effect is not None
     assert reference.binom.sf(5, 40, effect) == pytest.approx(0.8, abs=1e-4)
-    assert paired.smallest_detectable([1.0] * 5, [0.0] * 5) is None  # p = 0.0625 at best
+    assert paired_tests.smallest_detectable([1.0] * 5, [0.0] * 5) is None  # p = 0.0625 at best
 
 
 Means = NDArray[np.float64]
@@ -253,7 +258,7 @@ def two_runs(
 def power(first: Means, second: Means) -> float:
     """The share of rows in which the sides are told apart."""
     found = [
-        paired.significance(a, b).p_value < paired.ALPHA
+        paired_tests.significance(a, b).p_value < paired_tests.ALPHA
         for a, b in zip(first.tolist(), second.tolist(), strict=True)
     ]
     return sum(found) / len(found)
@@ -267,7 +272,7 @@ def test_the_smallest_detectable_effect_of_repeats_is_found_four_times_in_five(
     first, second = two_runs(generator, np.linspace(0.15, 0.75, count), 0.05, repeats)
     if second.sum() < first.sum():
         first, second = second, first  # the effect has the direction that was seen
-    effect = paired.smallest_detectable(first.tolist(), second.tolist())
+    effect = paired_tests.smallest_detectable(first.tolist(), second.tolist())
     assert effect is not None
     seen = ((first + second) * repeats + 0.5) / (
         2 * repeats + 1
@@ -282,7 +287,7 @@ def test_with_other_questions_the_effect_is_found_four_times_in_five_on_average(
     powers = []
     for _ in range(8):
         pilot = two_runs(generator, generator.beta(2, 2, 10), 0.0, 4)
-        effect = paired.smallest_detectable(*(side.tolist() for side in pilot))
+        effect = paired_tests.smallest_detectable(*(side.tolist() for side in pilot))
         assert effect is not None
         powers.append(power(*two_runs(generator, generator.beta(2, 2, (60, 10)), effect, 4)))
     assert np.mean(powers) == pytest.approx(
@@ -292,24 +297,24 @@ def test_with_other_questions_the_effect_is_found_four_times_in_five_on_average(
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_fewer_than_six_questions_detect_nothing(count: int) -> None:
-    assert paired.smallest_detectable([0.25] * count, [0.75, *[0.5] * (count - 1)]) is None
-    assert paired.smallest_detectable([0.0] * count, [1.0] * count) is None
+    assert paired_tests.smallest_detectable([0.25] * count, [0.75, *[0.5] * (count - 1)]) is None
+    assert paired_tests.smallest_detectable([0.0] * count, [1.0] * count) is None
 
 
 def test_more_questions_and_more_repeats_detect_smaller_effects() -> None:
     few, many = [0.5, 0.25, 0.75, 0.5, 0.25, 0.5, 0.75, 1.0], [0.25, 0.5, 0.5, 0.75, 0.25, 0.5, 1.0, 0.75]
     effects = [
-        paired.smallest_detectable(few * times, many * times, repeats)
+        paired_tests.smallest_detectable(few * times, many * times, repeats)
         for times, repeats in ((1, 4), (3, 4), (3, 16), (10, 16))
     ]
     assert all(effect is not None and 0 < effect < 0.6 for effect in effects)
     assert effects == sorted(effects, key=lambda effect: -(effect or 0.0))
     assert (
-        paired.smallest_detectable(few, many) == effects[0]
+        paired_tests.smallest_detectable(few, many) == effects[0]
     )  # the same with each call, and four repeats are seen in the scores
 
 
 def test_flips_are_named_in_both_directions() -> None:
-    better, worse = paired.flips(["a", "b", "c", "d"], [0.0, 1.0, 1.0, 0.25], [1.0, 0.0, 1.0, 0.5])
+    better, worse = paired_tests.flips(["a", "b", "c", "d"], [0.0, 1.0, 1.0, 0.25], [1.0, 0.0, 1.0, 0.5])
     assert [(f.sample_id, f.before, f.after) for f in better] == [("a", 0.0, 1.0), ("d", 0.25, 0.5)]
     assert [f.sample_id for f in worse] == ["b"]

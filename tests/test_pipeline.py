@@ -16,8 +16,8 @@ from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.questions import import_modules, read_samples
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.regrade import regrade_run
-from llmbench.store import Store, load_run, read_journal
-from llmbench.summary import Summary
+from llmbench.results.run_folder import Store, load_run, read_journal
+from llmbench.results.summary import Summary
 from llmbench.system.console import Terminal
 from tests.helpers import held_back
 from tests.helpers.engines import FakeEngines

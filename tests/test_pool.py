@@ -10,7 +10,7 @@ from llmbench.engine.base import EngineReport, Workload
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import DataError, EngineError
 from llmbench.pool import EnginePool, bound, engine_key, merged
-from llmbench.summary import Summary
+from llmbench.results.summary import Summary
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 

@@ -13,7 +13,7 @@ from llmbench.config.schema import Config
 from llmbench.errors import Cause, OutOfMemoryError, Shortage
 from llmbench.pool import EnginePool
 from llmbench.recovery import StartAgain, Step, lowered, next_step
-from llmbench.store import load_run
+from llmbench.results.run_folder import load_run
 from tests.helpers.commands import llmbench_program
 from tests.helpers.settings import compose
 

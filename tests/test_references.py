@@ -7,7 +7,7 @@ import pytest
 from llmbench import references
 from llmbench.config.schema import Config, Reference
 from llmbench.references import Comparison
-from llmbench.summary import Summary
+from llmbench.results.summary import Summary
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow

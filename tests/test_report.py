@@ -16,7 +16,7 @@ from llmbench.report.many import shared
 from llmbench.report.samples import row, segments
 from llmbench.report.text import clipped, label, visible
 from llmbench.report.tradeoffs import beside, labels_of, pareto
-from llmbench.summary import summarise
+from llmbench.results.summary import summarise
 from llmbench.telemetry import read_trace
 from tests.helpers.factories import result, timing
 from tests.helpers.reports import figures_of, rows_of

@@ -14,7 +14,6 @@ import yaml
 
 from llmbench import pipeline
 from llmbench.asking import Stop
-from llmbench.cache.use import tokens_per_s
 from llmbench.cli import main
 from llmbench.compare.__main__ import main as compare
 from llmbench.engine.fake import nonsense
@@ -22,10 +21,11 @@ from llmbench.errors import ConfigError, EngineError, Interrupted, RunError
 from llmbench.records import Request
 from llmbench.regrade import main as regrade
 from llmbench.report import write_one
-from llmbench.resume import sittings
+from llmbench.results import attempts
+from llmbench.results.cache_use import tokens_per_s
+from llmbench.results.run_folder import JOURNAL, MANIFEST, SUMMARY, load_run
 from llmbench.resume.commandline import command, expand, join, last, quoted
 from llmbench.runs import list_runs
-from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
 from llmbench.system import clock
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.damage import CHANGES
@@ -435,14 +435,14 @@ def test_what_is_typed_wins_over_what_was() -> None:
 def test_a_sitting_that_was_killed_gets_its_end_from_what_it_wrote(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text("")
     os.utime(tmp_path / JOURNAL, (1000.0, 1000.0))
-    first = sittings.begin([], tmp_path, 0, 990.0)
-    second = sittings.begin(first, tmp_path, 7, 2000.0)
+    first = attempts.begin([], tmp_path, 0, 990.0)
+    second = attempts.begin(first, tmp_path, 7, 2000.0)
     assert (second[0].status, second[0].results, second[0].time_s) == ("killed", 7, 10.0)
-    third = sittings.begin(second, tmp_path, 9, 3000.0)
+    third = attempts.begin(second, tmp_path, 9, 3000.0)
     assert (third[1].status, third[1].results, third[1].time_s) == ("killed", 2, None)
-    assert sittings.read(sittings.as_rows(third)) == third
-    assert sittings.read([{"what": 1}, 3]) == []
-    assert sittings.sentence(third[:2]) == "2 sittings of 10 s and unknown time"
+    assert attempts.read(attempts.as_rows(third)) == third
+    assert attempts.read([{"what": 1}, 3]) == []
+    assert attempts.sentence(third[:2]) == "2 sittings of 10 s and unknown time"
 
 
 def test_the_library_refuses_a_folder_that_holds_a_run(tmp_path: Path) -> None:

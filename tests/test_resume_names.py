@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmbench.cli import main
+from llmbench.results.run_folder import JOURNAL, load_run
 from llmbench.resume.commandline import command, quoted
-from llmbench.store import JOURNAL, load_run
 from tests.helpers.runs import BREAKS, TWELVE
 
 pytestmark = pytest.mark.slow

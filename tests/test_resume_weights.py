@@ -20,9 +20,9 @@ from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError, Interrupted
 from llmbench.pool import EnginePool, Engines
 from llmbench.records import Request
+from llmbench.results.run_folder import JOURNAL, MANIFEST, SUMMARY, load_run
+from llmbench.results.summary import Summary
 from llmbench.resume import weights
-from llmbench.store import JOURNAL, MANIFEST, SUMMARY, load_run
-from llmbench.summary import Summary
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ import pytest
 import llmbench
 from llmbench.cli import main
 from llmbench.errors import RunError
+from llmbench.results.run_folder import load_run
 from llmbench.runs import main as list_runs
-from llmbench.store import load_run
 from llmbench.system import clock
 from llmbench.system.signals import listening
 from llmbench.system.stdio import unfailing

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from llmbench import stats
 from llmbench.records import Outcome
-from llmbench.summary import summarise
+from llmbench.results import stats
+from llmbench.results.summary import summarise
 from tests.helpers.factories import result
 
 

@@ -10,8 +10,8 @@ from llmbench.export import export_run
 from llmbench.records import Outcome, Score
 from llmbench.regrade import regrade_run
 from llmbench.report import write_many, write_one
-from llmbench.store import JOURNAL, Store, from_row, load_run, read_journal, to_row
-from llmbench.summary import Summary
+from llmbench.results.run_folder import JOURNAL, Store, from_row, load_run, read_journal, to_row
+from llmbench.results.summary import Summary
 from tests.helpers.factories import RICH_COMPLETION, RICH_RESULT
 from tests.helpers.runs import FORTY, make
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from llmbench.cli import main
+from llmbench.results.run_folder import JOURNAL, SUMMARY
 from llmbench.resume import sweeps
 from llmbench.resume.sweeps import SweepSitting
-from llmbench.store import JOURNAL, SUMMARY
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,7 @@ from llmbench.engine.transformers import Text, TransformersEngine, check_machine
 from llmbench.errors import ConfigError, EngineError
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
-from llmbench.store import load_run
+from llmbench.results.run_folder import load_run
 from tests.helpers.asked import finish
 from tests.helpers.settings import compose
 

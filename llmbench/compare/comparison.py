@@ -6,17 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench import paired, stats
-from llmbench.cache import use
-from llmbench.cache.use import CacheUse
 from llmbench.compare.pairing import Pairing, Planned, by_question, pair
-from llmbench.compare.settings import Setting, differing, read_config
 from llmbench.errors import RunError
-from llmbench.paired import Flip, PairedDifference, PairedTest
 from llmbench.records import Result
-from llmbench.resume import sittings
-from llmbench.store import load_run
-from llmbench.summary import UNANSWERED
+from llmbench.results import attempts, cache_use, paired_tests, stats
+from llmbench.results.cache_use import CacheUse
+from llmbench.results.paired_tests import Flip, PairedDifference, PairedTest
+from llmbench.results.run_folder import load_run
+from llmbench.results.settings import Setting, differing, read_config
+from llmbench.results.summary import UNANSWERED
 from llmbench.system import schema
 
 VERSION = 1
@@ -63,7 +61,7 @@ class BenchmarkComparison:
         questions: How many both runs have.
         answers: How many answers to them each run has; more than `questions` with repeats.
         distinguishable: Whether the test's p value is below 0.05.
-        smallest_detectable: See `llmbench.paired.smallest_detectable`.
+        smallest_detectable: See `llmbench.results.paired_tests.smallest_detectable`.
         better: Questions that the run scored more on; `worse` those it scored less on.
         quantities: Time, throughput and latency of the benchmark, over all that each run asked.
         notes: What a reader has to know about which questions these are.
@@ -211,17 +209,17 @@ def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[s
         if names:
             notes.append(f"Only the {side} has {', '.join(sorted(names))}.")
     notes += [f"{name} is left out: no answered question in common." for name in empty]
-    totals = [use.total(use.of_summary(planned.run.summary)) for planned in (baseline, run)]
+    totals = [cache_use.total(cache_use.of_summary(planned.run.summary)) for planned in (baseline, run)]
     notes += _cache_notes(totals, "Time to score, memory and energy")
     if set(first) != set(second):
         notes.append(
             "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
         )
     for side, planned in (("baseline", baseline), ("run", run)):
-        sat = sittings.read(planned.run.summary.get("sittings"))
+        sat = attempts.read(planned.run.summary.get("sittings"))
         if len(sat) > 1:
             notes.append(
-                f"The {side} was done in {sittings.sentence(sat)}: its time to score, loading and generating are the last one's."
+                f"The {side} was done in {attempts.sentence(sat)}: its time to score, loading and generating are the last one's."
             )
     return (*baseline.run.notes, *run.run.notes, *notes)
 
@@ -239,20 +237,20 @@ def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkCo
     name = pairing.benchmark
     before, after = (by_question(planned.results(name), pairing.keys) for planned in (baseline, run))
     first, second = _means(before), _means(after)
-    significance = paired.significance(first, second)
-    better, worse = paired.flips(pairing.questions, first, second)
+    significance = paired_tests.significance(first, second)
+    better, worse = paired_tests.flips(pairing.questions, first, second)
     summaries = [(planned.run.summary.get("benchmarks") or {}).get(name) or {} for planned in (baseline, run)]
-    uses = [use.of_benchmark(summary) for summary in summaries]
+    uses = [cache_use.of_benchmark(summary) for summary in summaries]
     return BenchmarkComparison(
         benchmark=name,
         questions=len(first),
         answers=len(pairing.keys),
         baseline=_side(first, before),
         run=_side(second, after),
-        difference=paired.difference(first, second),
+        difference=paired_tests.difference(first, second),
         significance=significance,
-        distinguishable=significance.p_value < paired.ALPHA,
-        smallest_detectable=paired.smallest_detectable(
+        distinguishable=significance.p_value < paired_tests.ALPHA,
+        smallest_detectable=paired_tests.smallest_detectable(
             first, second, max(1, round(len(pairing.keys) / len(first)))
         ),
         better=better,

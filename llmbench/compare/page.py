@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 from llmbench.compare.comparison import BenchmarkComparison, Comparison, Quantity, RunComparison, RunHead
-from llmbench.compare.settings import Setting
 from llmbench.messages import printable
-from llmbench.paired import ALPHA, POWER, Flip, Method
+from llmbench.results.paired_tests import ALPHA, POWER, Flip, Method
+from llmbench.results.settings import Setting
 from llmbench.system.number_format import (
     NONE,
     count,

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmbench.compare.settings import benchmark_settings
 from llmbench.records import Result
-from llmbench.store import Run
+from llmbench.results.run_folder import Run
+from llmbench.results.settings import benchmark_settings
 from llmbench.system.number_format import count
 
 Key = tuple[str, int]

@@ -8,11 +8,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.config.schema import EXPORTS, suggest
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import harness, tables
-from llmbench.store import load_run
+from llmbench.results.run_folder import load_run
+from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.system import files
 
 __all__ = ["export_run"]

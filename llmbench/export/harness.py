@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any
 
 from llmbench import __version__
-from llmbench.compare.settings import benchmark_settings
 from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
 from llmbench.export.tables import clean
 from llmbench.records import Result
-from llmbench.store import MANIFEST, MEND, Run
+from llmbench.results.run_folder import MANIFEST, MEND, Run
+from llmbench.results.settings import benchmark_settings
 
 METRICS = {"gpqa": "acc", "humaneval": "pass@1", "livecodebench": "pass@1", "swe_bench": "resolved"}
 """By the last part of a benchmark's module; others match exactly."""

@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from llmbench.cache import use
 from llmbench.records import Result, Timing
+from llmbench.results import cache_use
 
 STRING, INTEGER, FLOAT, BOOLEAN = "string", "int64", "float64", "bool"
 COLUMNS = {
@@ -94,7 +94,7 @@ def _row(result: Result, *, sealed: bool) -> dict[str, Any]:
         "prompt_tokens": first and first.prompt_tokens,
         "output_tokens": sum(c.output_tokens for c in result.completions),
         "cached_tokens": sum(c.cached_tokens for c in result.completions),
-        **_times(use.timings(result)),
+        **_times(cache_use.timings(result)),
         "from_cache": any(completion.from_cache for completion in result.completions),
         "prompt_hash": result.prompt_hash,
         "sealed": sealed,

@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmbench.compare.settings import read_config
 from llmbench.errors import LlmbenchError, RunError
 from llmbench.messages import one_line
 from llmbench.report.entries import Entry
 from llmbench.report.many import report_of_many
 from llmbench.report.one import Material, report
-from llmbench.store import (
+from llmbench.results.run_folder import (
     JOURNAL,
     MANIFEST,
     REPORT,
@@ -21,7 +20,8 @@ from llmbench.store import (
     read_object,
     write_whole,
 )
-from llmbench.summary import Summary
+from llmbench.results.settings import read_config
+from llmbench.results.summary import Summary
 from llmbench.telemetry.trace import read_trace
 
 if TYPE_CHECKING:

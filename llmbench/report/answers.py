@@ -4,11 +4,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from llmbench import stats
-from llmbench.cache import use
 from llmbench.records import Result
 from llmbench.report.plots import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.report.text import label
+from llmbench.results import cache_use, stats
 
 BINS = 40
 GROUPS = ("subject", "level", "difficulty", "month", "domain", "repo")
@@ -20,7 +19,7 @@ POINTS = 5000
 
 def _sum(name: str) -> Callable[[Result], float | None]:
     def read(result: Result) -> float | None:
-        timings = use.timings(result)
+        timings = cache_use.timings(result)
         return math.fsum(getattr(t, name) for t in timings) if timings else None
 
     return read

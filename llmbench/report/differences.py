@@ -9,9 +9,9 @@ from urllib.parse import quote
 from llmbench.compare.comparison import BenchmarkComparison, RunComparison, compare_runs
 from llmbench.compare.page import statistics
 from llmbench.errors import RunError
-from llmbench.paired import Flip
 from llmbench.report.text import visible
-from llmbench.store import read_journal
+from llmbench.results.paired_tests import Flip
+from llmbench.results.run_folder import read_journal
 from llmbench.system.number_format import percent
 
 MOST_FLIPS = 400

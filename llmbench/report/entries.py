@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from llmbench.cache.use import tokens_per_s
-from llmbench.compare.settings import flat, read_config
 from llmbench.report.text import short, visible
-from llmbench.store import Run, load_run
+from llmbench.results.cache_use import tokens_per_s
+from llmbench.results.run_folder import Run, load_run
+from llmbench.results.settings import flat, read_config
 from llmbench.system.schema import at
 
 LONG, LONGEST = 48, 100

@@ -5,15 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmbench.cache import use
-from llmbench.cache.use import tokens_per_s
 from llmbench.records import Result
 from llmbench.report import answers, phases, time
 from llmbench.report.page import render
 from llmbench.report.plots import drawn
 from llmbench.report.samples import LIMITS, pack
 from llmbench.report.text import visible
-from llmbench.resume import sittings
+from llmbench.results import attempts, cache_use
+from llmbench.results.cache_use import tokens_per_s
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
 from llmbench.system.schema import at
 from llmbench.telemetry.records import Sample
@@ -122,13 +121,13 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     if reasons:
         found.append(f"Not comparable with published scores: {', '.join(map(str, reasons))}.")
     found += [str(s) for name in ("recovery", "restarts", "notes") for s in summary.get(name) or []]
-    cached = use.total(use.of_summary(summary))
+    cached = cache_use.total(cache_use.of_summary(summary))
     if cached is not None and cached.hits:
-        found.append(str(use.sentence(cached)))
-    sat = sittings.read(summary.get("sittings"))
+        found.append(str(cache_use.sentence(cached)))
+    sat = attempts.read(summary.get("sittings"))
     if len(sat) > 1:
         found.append(
-            f"The run was done in {sittings.sentence(sat)}; times below are the last one's, and it has no single throughput."
+            f"The run was done in {attempts.sentence(sat)}; times below are the last one's, and it has no single throughput."
         )
     return found + [str(sentence) for sentence in summary.get("preflight") or []]
 
@@ -197,12 +196,12 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             "of the GPU" if gpu is not None else "of the process",
         ),
     ]
-    use, energy = at(summary, "gpu", "utilization_mean"), at(summary, "gpu", "energy_j")
-    if use is not None or energy is not None:
+    cache_use, energy = at(summary, "gpu", "utilization_mean"), at(summary, "gpu", "energy_j")
+    if cache_use is not None or energy is not None:
         made.append(
             (
                 "GPU",
-                percent(use),
+                percent(cache_use),
                 f"busy while requests ran{', ' + joules(energy) if energy is not None else ''}",
             )
         )

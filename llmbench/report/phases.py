@@ -6,7 +6,7 @@ from typing import Any
 
 from llmbench.records import Result, Timing
 from llmbench.report.plots import axis, colour, figure
-from llmbench.summary import Phases
+from llmbench.results.summary import Phases
 from llmbench.system.number_format import percent, seconds
 
 POINTS = 1500

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from llmbench.cache import use
 from llmbench.records import Result
 from llmbench.report.text import clipped, visible
+from llmbench.results import cache_use
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_200, 600, 200, 0)
 """Characters of each text that are tried, until all samples together fit."""
@@ -45,7 +45,7 @@ def _packed(rows: Sequence[dict[str, Any]]) -> str:
 def row(result: Result, limit: int, *, sealed: bool = False, run: str | None = None) -> dict[str, Any]:
     """One result, with short names: there are thousands of them."""
     first = result.completions[0] if result.completions else None
-    timings = use.timings(result)
+    timings = cache_use.timings(result)
     found: dict[str, Any] = {
         "b": visible(result.benchmark),
         "i": visible(result.sample_id),

@@ -12,8 +12,8 @@ from typing import Any
 
 from llmbench.config.schema import RETIRED, nearest, suggest
 from llmbench.errors import ConfigError, RunError
-from llmbench.resume.sittings import moment
-from llmbench.store import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
+from llmbench.results.attempts import moment
+from llmbench.results.run_folder import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
 from llmbench.system.files import expanded
 from llmbench.system.redaction import HIDDEN
 

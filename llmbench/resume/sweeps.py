@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmbench.resume.sittings import KILLED, RUNNING, iso, last_sign, read_all
-from llmbench.store import JOURNAL, SUMMARY, TRACE
+from llmbench.results.attempts import KILLED, RUNNING, iso, last_sign, read_all
+from llmbench.results.run_folder import JOURNAL, SUMMARY, TRACE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,10 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from llmbench.cache import use
 from llmbench.messages import printable
-from llmbench.repeats import RepeatStatistics
-from llmbench.resume import sittings
-from llmbench.summary import BenchmarkSummary, Summary
+from llmbench.results import attempts, cache_use
+from llmbench.results.pass_at_k import RepeatStatistics
+from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
 from llmbench.system.redaction import without_secrets
 from llmbench.system.stdio import unfailing
@@ -65,7 +64,7 @@ class Terminal:
         for name, found in summary.benchmarks.items():
             if found.repeated is not None:
                 self._print(self.out, f"{name}: {_repeats(found.repeated)}")
-        cached = use.sentence(use.total([found.cache for found in summary.benchmarks.values()]))
+        cached = cache_use.sentence(cache_use.total([found.cache for found in summary.benchmarks.values()]))
         if cached is not None:
             self._print(self.out, cached)
         closing = _closing(summary)
@@ -139,7 +138,7 @@ def _closing(summary: Summary) -> list[str]:
     split, engine = summary.time_s, summary.engine
     parts = [f"time to score {seconds(split.total)}"]
     if len(summary.sittings) > 1:
-        parts = [f"{sittings.sentence(sittings.read(summary.sittings))}; of the last"]
+        parts = [f"{attempts.sentence(attempts.read(summary.sittings))}; of the last"]
     named = (
         ("data", split.data),
         ("prepare", split.prepare),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from llmbench.summary import GpuUse, Memory
+from llmbench.results.summary import GpuUse, Memory
 from llmbench.system import clock
 from llmbench.telemetry import nvml
 from llmbench.telemetry.aggregate import Aggregate, whole

@@ -34,7 +34,7 @@ from llmbench.progress import Progress
 from llmbench.prompts import Asked
 from llmbench.questions import Questions
 from llmbench.records import Request, Sample, Sampling
-from llmbench.store import Store
+from llmbench.results.run_folder import Store
 from llmbench.system.console import Terminal
 from llmbench.system.hardware import gpus
 from llmbench.system.log_capture import captured

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from llmbench.__main__ import main
-from llmbench.store import JOURNAL
+from llmbench.results.run_folder import JOURNAL
 
 LINES = 3
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from llmbench.store import JOURNAL, SUMMARY, load_run
+from llmbench.results.run_folder import JOURNAL, SUMMARY, load_run
 from tests.bench.kill import start
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmbench.store import JOURNAL, LOG, TRACE, Run, load_run
+from llmbench.results.run_folder import JOURNAL, LOG, TRACE, Run, load_run
 from llmbench.telemetry import read_trace
 from tests.helpers.commands import LIMIT_S, lines_in, llmbench_program, start_llmbench, wait_until
 from tests.helpers.families import all_end, command_lines, descendants, kill_and_look

@@ -14,7 +14,7 @@ from llmbench.benchmarks import arithmetic
 from llmbench.compare.comparison import Comparison, RunComparison
 from llmbench.compare.page import show
 from llmbench.records import Request
-from llmbench.store import Run
+from llmbench.results.run_folder import Run
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.compare.settings import benchmark_settings, read_config
 from llmbench.records import Result
-from llmbench.summary import Summary, as_dict, summarise
+from llmbench.results.settings import benchmark_settings, read_config
+from llmbench.results.summary import Summary, as_dict, summarise
 
 STATUS = "running"
 """As a summary has it that a killed run wrote."""

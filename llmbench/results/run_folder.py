@@ -17,11 +17,11 @@ from typing import Any, Self, TypedDict
 
 import orjson
 
-from llmbench import journal
 from llmbench.config.schema import EXPORTS
 from llmbench.errors import RunError
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
-from llmbench.summary import Summary, as_dict
+from llmbench.results import journal
+from llmbench.results.summary import Summary, as_dict
 from llmbench.system import files, schema
 from llmbench.system.lock import FolderLock
 from llmbench.system.redaction import clean
@@ -375,7 +375,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     results = list(read_journal(folder, sealed, notes))
     if killed:
         # which reads settings, as does what is above this module
-        from llmbench.interim import interim_summary
+        from llmbench.results.interim import interim_summary
 
         summary = interim_summary(folder, manifest, results)
         notes.append(

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from llmbench import repeat_power, stats
+from llmbench.results import repeat_power, stats
 
 ALPHA = 0.05
 POWER = 0.8

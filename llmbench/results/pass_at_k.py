@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from llmbench import stats
 from llmbench.records import Result
+from llmbench.results import stats
 
 
 @dataclass(frozen=True, slots=True)

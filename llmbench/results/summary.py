@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from llmbench import stats
-from llmbench.cache import use
-from llmbench.cache.use import CacheUse
 from llmbench.engine.base import EngineReport
 from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Result, Timing
-from llmbench.repeats import RepeatStatistics, repeat_statistics
-from llmbench.stats import Distribution
+from llmbench.results import cache_use, stats
+from llmbench.results.cache_use import CacheUse
+from llmbench.results.pass_at_k import RepeatStatistics, repeat_statistics
+from llmbench.results.stats import Distribution
 
 VERSION = 1
 
@@ -217,7 +216,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
     means = [math.fsum(values) / len(values) for values in by_sample.values()]
     completions = [completion for result in results for completion in result.completions]
     time_s = _span(completions) if sittings == 1 else None
-    generated = [use.made(result.completions) for result in results]
+    generated = [cache_use.made(result.completions) for result in results]
     whole = sum(len(made) == len(result.completions) for made, result in zip(generated, results, strict=True))
     return BenchmarkSummary(
         n=len(results),
@@ -351,7 +350,7 @@ def _repeats_itself(result: Result) -> bool:
 
 def _times(results: Sequence[Result]) -> dict[str, Distribution]:
     """Distributions over results; a result's times are the sums over its completions, its first token the first one's."""
-    timed = [timings for result in results if (timings := use.timings(result))]
+    timed = [timings for result in results if (timings := cache_use.timings(result))]
     return {
         "latency_s": stats.distribution([math.fsum(t.e2e for t in timings) for timings in timed]),
         "queue_s": stats.distribution([math.fsum(t.queue for t in timings) for timings in timed]),
