@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from llmbench import elicitation, grading, prompts
-from llmbench.cache.engine import CachedEngine
 from llmbench.config.schema import Config, Schedule
 from llmbench.engine.base import Engine
+from llmbench.engine.cache.engine import CachedEngine
 from llmbench.engine.suspects_ import Suspects
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import EngineDiedError, EngineError, Interrupted

@@ -21,11 +21,11 @@ from llmbench import preflight, prompts, recovery
 from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
-from llmbench.cache.engine import beside
-from llmbench.cache.keys import Keys, keys_for
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine import bundled_model
 from llmbench.engine.base import Engine, Workload
+from llmbench.engine.cache.engine import beside
+from llmbench.engine.cache.keys import Keys, keys_for
 from llmbench.engine.checkpoint import Checkpoint, check_tensors, settings, weights_bytes
 from llmbench.engine.checkpoint_settings import complete, name_of
 from llmbench.engine.faults_ import Faults, Restart

@@ -21,11 +21,11 @@ import llmbench
 from llmbench import pipeline, recovery, regrade, runs, startup, sweep, tracking
 from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
-from llmbench.cache.answers import Answers
 from llmbench.cli import main
 from llmbench.compare import __main__ as compare
 from llmbench.config.schema import ModelConfig, Startup
 from llmbench.engine import bundled_model
+from llmbench.engine.cache.store import Answers
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.fake import nonsense
 from llmbench.engine.tokenizer import HubTokenizer

@@ -11,10 +11,10 @@ import pytest
 
 from llmbench import pipeline
 from llmbench.asking import Stop
-from llmbench.cache import answers
 from llmbench.cache.__main__ import main
-from llmbench.cache.answers import Answers
 from llmbench.compare.comparison import compare_runs
+from llmbench.engine.cache import store
+from llmbench.engine.cache.store import Answers
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import ConfigError, EngineError, Interrupted
 from llmbench.export.tables import rows
@@ -284,7 +284,7 @@ def test_a_cache_that_somebody_holds_costs_a_sentence(
     tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path / "1", Model())
-    monkeypatch.setattr(answers, "BUSY_S", 0.01)
+    monkeypatch.setattr(store, "BUSY_S", 0.01)
     with Answers(cache_folder / "answers.sqlite") as held:
         held._db.execute("BEGIN EXCLUSIVE")
         found = run(tmp_path / "2", Model(), *TWELVE, "benchmarks.arithmetic.max_tokens=77")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbench.cache import answers
-from llmbench.cache.answers import Answers
-from llmbench.cache.kept import Kept
+from llmbench.engine.cache import store
+from llmbench.engine.cache.entry import Kept
+from llmbench.engine.cache.store import Answers
 from llmbench.records import FinishReason
 
 ROOT = Path(__file__).parents[1]
@@ -116,7 +116,7 @@ def test_hits_are_counted_over_all_processes(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from llmbench.cache.answers import Answers
+from llmbench.engine.cache.store import Answers
 from tests.test_cache_answers import key, sized
 path, first, count, flushed = Path(sys.argv[1]), *map(int, sys.argv[2:])
 with Answers(path) as opened:
@@ -164,7 +164,7 @@ def test_a_process_that_is_killed_leaves_whole_answers_only(entries: int, tmp_pa
 
 def test_many_answers_are_written_before_they_take_memory(tmp_path: Path) -> None:
     with Answers(tmp_path / "a") as opened:
-        for number in range(answers.FLUSH_ENTRIES + 1):
+        for number in range(store.FLUSH_ENTRIES + 1):
             opened.put(key(number), KEPT)
         with Answers(opened.path) as other:
-            assert other.statistics().entries == answers.FLUSH_ENTRIES
+            assert other.statistics().entries == store.FLUSH_ENTRIES

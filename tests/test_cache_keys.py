@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 import pytest
 
-from llmbench.cache import keys
-from llmbench.cache.keys import Keys, keys_for, setup
 from llmbench.engine import fingerprint
 from llmbench.engine.base import EngineReport
+from llmbench.engine.cache import keys
+from llmbench.engine.cache.keys import Keys, keys_for, setup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import CacheError

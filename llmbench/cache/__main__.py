@@ -7,7 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 
-from llmbench.cache.answers import Answers, answers_file, remove
+from llmbench.engine.cache.store import Answers, answers_file, remove
 from llmbench.errors import CacheError
 from llmbench.system.commandline import Parser, guarded, say
 from llmbench.system.number_format import memory

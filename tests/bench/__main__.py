@@ -21,10 +21,10 @@ from typing import Any
 
 from llmbench.asking import Asking, Stop
 from llmbench.benchmarks import arithmetic
-from llmbench.cache.engine import CachedEngine
 from llmbench.cli import compose
 from llmbench.config.schema import Config
 from llmbench.engine.base import Workload, find_checkpoint, load_tokenizer
+from llmbench.engine.cache.engine import CachedEngine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm import VllmEngine

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from llmbench.cache.kept import Kept
 from llmbench.engine.bundled_model import cache_folder
+from llmbench.engine.cache.entry import Kept
 from llmbench.errors import CacheError
 from llmbench.system import files
 

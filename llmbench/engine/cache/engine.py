@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from llmbench.cache.answers import Answers, answers_file
-from llmbench.cache.kept import Kept, completion
-from llmbench.cache.keys import Keys
 from llmbench.engine.base import Engine, EngineReport, Notice
+from llmbench.engine.cache.entry import Kept, completion
+from llmbench.engine.cache.keys import Keys
+from llmbench.engine.cache.store import Answers, answers_file
 from llmbench.engine.watching import Watch
 from llmbench.errors import CacheError
 from llmbench.records import Completion, FinishReason, Request, well_formed
