@@ -31,6 +31,7 @@ from llmbench.engine.checkpoint_settings import complete, name_of
 from llmbench.engine.faults_ import Faults, Restart
 from llmbench.engine.suspects_ import Suspects
 from llmbench.engine.tokenizer import Tokenizer
+from llmbench.engine.vllm.startup_history import Took
 from llmbench.engine.watching import Watch
 from llmbench.errors import (
     ConfigError,
@@ -75,7 +76,6 @@ from llmbench.results.run_folder import (
 from llmbench.results.summary import Phases, Summary
 from llmbench.resume import checks, weights
 from llmbench.resume.commandline import command
-from llmbench.startup import Took
 from llmbench.system import clock, hardware, redaction, schema
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import pipeline, recovery, regrade, runs, startup, sweep, tracking
+from llmbench import pipeline, recovery, regrade, runs, sweep, tracking
 from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
 from llmbench.cli import main
@@ -29,6 +29,7 @@ from llmbench.engine.cache.store import Answers
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.fake import nonsense
 from llmbench.engine.tokenizer import HubTokenizer
+from llmbench.engine.vllm import startup_history
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
 from llmbench.questions import read_samples
@@ -687,8 +688,8 @@ def test_a_history_that_is_no_file(kind: str, mine: Path) -> None:
     else:
         place(path, kind)
     with limited(LIMIT_S):
-        startup.remember(measured_start(Startup.eager, 1), path)
-        assert startup.read_history(path) == []
+        startup_history.remember(measured_start(Startup.eager, 1), path)
+        assert startup_history.read_history(path) == []
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "zero"])

@@ -16,6 +16,7 @@ from llmbench.compare.comparison import compare_runs
 from llmbench.engine.cache import store
 from llmbench.engine.cache.store import Answers
 from llmbench.engine.fake import FakeEngine
+from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import ConfigError, EngineError, Interrupted
 from llmbench.export.tables import rows
 from llmbench.records import Outcome, Request, Result
@@ -23,7 +24,6 @@ from llmbench.report import write_many
 from llmbench.results.run_folder import load_run, read_journal
 from llmbench.results.summary import Summary
 from llmbench.runs import list_runs
-from llmbench.startup import Took
 from llmbench.system.console import Terminal
 from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model

@@ -11,7 +11,7 @@ import pytest
 
 from llmbench import preflight
 from llmbench.engine.checkpoint import Checkpoint, check_folder, check_tensors, embedding_rows, weights_bytes
-from llmbench.engine.vllm_errors import start_error
+from llmbench.engine.vllm.errors import start_error
 from llmbench.errors import LONGEST, ModelError
 from llmbench.records import Outcome, Request, Sampling
 from llmbench.results.summary import summarise, warnings_of

@@ -11,7 +11,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import Death, FakeEngine, nonsense
-from llmbench.engine.vllm_errors import spoils, start_error, step_error
+from llmbench.engine.vllm.errors import spoils, start_error, step_error
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError
 from llmbench.pool import EnginePool, Engines
 from llmbench.records import Outcome

@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbench import startup
 from llmbench.config.schema import Startup
-from llmbench.startup import Entry, Key, Measured, Took, Work, choose, observed, read_history, remember
+from llmbench.engine.vllm import startup_history
+from llmbench.engine.vllm.startup_history import (
+    Entry,
+    Key,
+    Measured,
+    Took,
+    Work,
+    choose,
+    observed,
+    read_history,
+    remember,
+)
 from tests.helpers.factories import H100, measured_start
 
 BF16 = dataclasses.replace(H100, quantization=None)
@@ -223,7 +233,7 @@ def test_lines_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
 
 
 def ran_again(line: bytes) -> Entry:
-    found = startup._entry(line)
+    found = startup_history._entry(line)
     assert found is not None
     return found
 
@@ -238,16 +248,16 @@ def test_a_line_torn_by_a_crash_costs_only_itself(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=300))
 def test_no_line_is_too_strange(line: bytes) -> None:
-    assert startup._entry(line) is None
+    assert startup_history._entry(line) is None
 
 
 def test_the_file_is_trimmed_to_its_newest_lines(tmp_path: Path) -> None:
     file = tmp_path / "startup.jsonl"
     remember(measured_start(EAGER, 1), file)
     line = file.read_bytes()
-    file.write_bytes(line * startup.MOST_LINES)
+    file.write_bytes(line * startup_history.MOST_LINES)
     remember(measured_start(GRAPHS, 23), file)
-    assert file.read_bytes().count(b"\n") == startup.KEPT_LINES
+    assert file.read_bytes().count(b"\n") == startup_history.KEPT_LINES
     assert read_history(file)[-1].startup is GRAPHS
     assert [path.name for path in tmp_path.iterdir()] == ["startup.jsonl"]
 
@@ -256,7 +266,7 @@ def test_only_the_newest_lines_are_read(tmp_path: Path) -> None:
     file = tmp_path / "startup.jsonl"
     remember(measured_start(EAGER, 1), file)
     file.write_bytes(file.read_bytes() * 900)
-    assert len(read_history(file)) == startup.KEPT_LINES
+    assert len(read_history(file)) == startup_history.KEPT_LINES
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(
@@ -275,7 +285,7 @@ APPEND = """
 import sys
 from pathlib import Path
 from llmbench.config.schema import Startup
-from llmbench.startup import Key, Took, observed, remember
+from llmbench.engine.vllm.startup_history import Key, Took, observed, remember
 for number in range(200):
     key = Key("cpu", sys.argv[2], None, "bfloat16", str(number))
     entry = observed(key, Startup.eager, None, 1, Took([1], 1, 1, 1))
@@ -287,14 +297,14 @@ def test_two_processes_append_side_by_side(tmp_path: Path) -> None:
     file = tmp_path / "startup.jsonl"
     both = [subprocess.Popen([sys.executable, "-c", APPEND, str(file), name]) for name in ("one", "two")]
     assert [process.wait(timeout=60) for process in both] == [0, 0]
-    found = [ran_again(line).key for line in startup._lines(file)]
+    found = [ran_again(line).key for line in startup_history._lines(file)]
     for name in ("one", "two"):
         assert [key.version for key in found if key.model == name] == [str(n) for n in range(200)]
 
 
 def test_importing_is_light() -> None:
     code = (
-        "import sys; import llmbench.startup, llmbench.preflight; "
+        "import sys; import llmbench.engine.vllm.startup_history, llmbench.preflight; "
         "print(sorted({'torch', 'vllm', 'transformers', 'datasets', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

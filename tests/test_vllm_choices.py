@@ -6,17 +6,16 @@ from typing import Any
 
 import pytest
 
-from llmbench import startup
 from llmbench.config.schema import Device, Startup
-from llmbench.engine import vllm_checks
 from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint, settings
-from llmbench.engine.vllm import GRAPH_POOL, VllmEngine, _new_graph_pool
-from llmbench.engine.vllm_errors import explain_import, start_error, step_error
-from llmbench.engine.vllm_startup import StartupPlan, plan_startup
+from llmbench.engine.vllm import checks, startup_history
+from llmbench.engine.vllm.engine import GRAPH_POOL, VllmEngine, _new_graph_pool
+from llmbench.engine.vllm.errors import explain_import, start_error, step_error
+from llmbench.engine.vllm.startup import StartupPlan, plan_startup
+from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Sampling
-from llmbench.startup import Took
 from llmbench.system import hardware
 from llmbench.system.hardware import Gpu
 from tests.helpers.settings import compose
@@ -47,9 +46,9 @@ class Machine:
 
 def test_auto_takes_the_gpu_where_there_is_one(on: Machine) -> None:
     on(gpu=True, cpu_build=False)
-    assert vllm_checks.pick_device(compose([])) is Device.cuda
+    assert checks.pick_device(compose([])) is Device.cuda
     on(gpu=False, cpu_build=True)
-    assert vllm_checks.pick_device(compose([])) is Device.cpu
+    assert checks.pick_device(compose([])) is Device.cpu
 
 
 @pytest.mark.parametrize(
@@ -66,23 +65,23 @@ def test_what_cannot_run_here_is_refused_before_loading(
 ) -> None:
     on(gpu=gpu, cpu_build=cpu_build)
     with pytest.raises(EngineError, match=hint):
-        vllm_checks.check_machine(compose([override]))
+        checks.check_machine(compose([override]))
 
 
 def test_a_large_model_goes_to_the_cpu_when_asked_to(on: Machine) -> None:
     on(gpu=False, cpu_build=True)
-    vllm_checks.check_machine(compose(["model=qwen14b", "engine.device=cpu"]))
+    checks.check_machine(compose(["model=qwen14b", "engine.device=cpu"]))
 
 
 def test_a_local_checkpoints_own_size_counts(on: Machine, smollm2: Path) -> None:
     on(gpu=False, cpu_build=True)
-    vllm_checks.check_machine(compose(["model=qwen14b", f"model.path={smollm2}"]))
+    checks.check_machine(compose(["model=qwen14b", f"model.path={smollm2}"]))
 
 
 def test_packages_that_break_the_cpu_build_are_named_with_the_cure(on: Machine) -> None:
     on(gpu=False, cpu_build=True, torch="2.13.0+cpu", torchvision="0.28.0")
     with pytest.raises(EngineError, match="pip uninstall -y torchvision"):
-        vllm_checks.check_machine(compose([]))
+        checks.check_machine(compose([]))
 
 
 @pytest.mark.parametrize(
@@ -182,19 +181,19 @@ def test_a_broken_torchvision_is_explained() -> None:
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1]), (3, [1, 2, 3]), (40, [1, 2, 4, 8, 32, 40])])
 def test_graphs_are_captured_up_to_the_batch(batch_size: int, sizes: list[int]) -> None:
-    assert vllm_checks.graph_sizes(batch_size) == sizes
-    assert vllm_checks.graph_sizes(1024)[-1] == 1024
+    assert checks.graph_sizes(batch_size) == sizes
+    assert checks.graph_sizes(1024)[-1] == 1024
 
 
 def test_a_cpu_keeps_room_for_what_is_asked_within_bounds(smollm2: Path) -> None:
     model = settings(Checkpoint(str(smollm2), None, local=True, folder=str(smollm2)))
-    low, high = vllm_checks.CPU_KV_CACHE_BYTES
+    low, high = checks.CPU_KV_CACHE_BYTES
     few = Workload(4, 64, 256, prompt_tokens=100)
     many = Workload(4000, 4000, 16_000_000, prompt_tokens=4000)
     unknown = Workload(4, 64, 256)
-    assert vllm_checks.cpu_kv_cache_bytes(few, 4, model) == low
-    assert low < vllm_checks.cpu_kv_cache_bytes(many, 256, model) <= high
-    assert vllm_checks.cpu_kv_cache_bytes(unknown, 4, model) > low
+    assert checks.cpu_kv_cache_bytes(few, 4, model) == low
+    assert low < checks.cpu_kv_cache_bytes(many, 256, model) <= high
+    assert checks.cpu_kv_cache_bytes(unknown, 4, model) > low
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -202,7 +201,7 @@ def test_a_start_that_is_asked_for_is_taken(
     on: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compiled: bool
 ) -> None:
     on(gpu=True, cpu_build=False)
-    monkeypatch.setattr(startup, "history_file", lambda: tmp_path / "startup.jsonl")
+    monkeypatch.setattr(startup_history, "history_file", lambda: tmp_path / "startup.jsonl")
     monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
     if compiled:
         (tmp_path / "torch_compile_cache" / "abc").mkdir(parents=True)
@@ -217,7 +216,7 @@ def test_auto_learns_from_the_runs_of_this_machine(
     on: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on(gpu=True, cpu_build=False)
-    monkeypatch.setattr(startup, "history_file", lambda: tmp_path / "startup.jsonl")
+    monkeypatch.setattr(startup_history, "history_file", lambda: tmp_path / "startup.jsonl")
     checkpoint = Checkpoint("q", None, local=True)
 
     def plan(how: str = "auto") -> StartupPlan:
@@ -235,7 +234,7 @@ def test_on_a_cpu_nothing_is_compiled_unasked(
     on: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on(gpu=False, cpu_build=True)
-    monkeypatch.setattr(startup, "history_file", lambda: tmp_path / "startup.jsonl")
+    monkeypatch.setattr(startup_history, "history_file", lambda: tmp_path / "startup.jsonl")
     work = Workload(20_000, 32_768, 20_000 * 32_768, at_once=20_000)
     plan = plan_startup(compose([]), Checkpoint("q", None, local=True), Device.cpu, work, lambda _: 256)
     assert plan.startup is Startup.eager

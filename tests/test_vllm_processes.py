@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from llmbench.engine.vllm_processes import close, family, processes, tell_of_death
+from llmbench.engine.vllm.processes import close, family, processes, tell_of_death
 from tests.helpers.families import is_alive
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -8,9 +8,9 @@ from llmbench.config.schema import Config, EarlyStopping, drawing, suggest
 from llmbench.engine.batching import Batching
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
+from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import ConfigError
 from llmbench.records import Completion, Request
-from llmbench.startup import Took
 
 ENGINES = ("vllm", "transformers", "fake")
 
@@ -218,7 +218,7 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
 
         check_for_transformers(config)
     elif to_run:
-        from llmbench.engine.vllm_checks import check_machine
+        from llmbench.engine.vllm.checks import check_machine
 
         check_machine(config)
     return locate(config.model)
@@ -247,6 +247,6 @@ def open_engine(config: Config, checkpoint: Checkpoint | None) -> Engine:
         from llmbench.engine.transformers import TransformersEngine
 
         return TransformersEngine(config, checkpoint)
-    from llmbench.engine.vllm import VllmEngine
+    from llmbench.engine.vllm.engine import VllmEngine
 
     return VllmEngine(config, checkpoint)

@@ -16,9 +16,9 @@ from typing import Any, Self
 from llmbench.config.schema import Config, suggest
 from llmbench.engine.base import EngineReport, Notice, Workload
 from llmbench.engine.tokenizer import Tokenizer
+from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import ConfigError, EngineDiedError, EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, FinishReason, Message, Request, Timing
-from llmbench.startup import Took
 
 STEP_S = 0.001
 

@@ -33,8 +33,9 @@ from llmbench.engine.checkpoint import (
     weights_lack,
 )
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.engine.vllm_checks import SMALL_MODEL_B, billions_of_parameters
-from llmbench.engine.vllm_errors import explain_import, spoils
+from llmbench.engine.vllm.checks import SMALL_MODEL_B, billions_of_parameters
+from llmbench.engine.vllm.errors import explain_import, spoils
+from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import (
     ConfigError,
     EngineDiedError,
@@ -46,7 +47,6 @@ from llmbench.errors import (
     let_go,
 )
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
-from llmbench.startup import Took
 from llmbench.system import hardware
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from llmbench.engine.base import Workload, find_checkpoint, load_tokenizer
 from llmbench.engine.cache.engine import CachedEngine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.engine.vllm import VllmEngine
+from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.watching import Watch
 from llmbench.pool import EnginePool
 from llmbench.progress import Progress

@@ -10,7 +10,7 @@ from llmbench.cli import compose
 from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer
-from llmbench.engine.vllm import VllmEngine
+from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from tests.helpers.asked import finish

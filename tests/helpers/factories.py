@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from llmbench.config.schema import Startup
+from llmbench.engine.vllm.startup_history import Entry, Key, Took, observed
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
-from llmbench.startup import Entry, Key, Took, observed
 
 
 def timing(queued: float = 0.0, seconds: float = 2.0) -> Timing:

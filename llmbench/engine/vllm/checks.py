@@ -10,7 +10,7 @@ import psutil
 from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import weights_bytes
-from llmbench.engine.vllm_errors import TORCH_EXTRAS
+from llmbench.engine.vllm.errors import TORCH_EXTRAS
 from llmbench.errors import EngineError
 from llmbench.preflight import kv_bytes_per_token
 from llmbench.system import hardware

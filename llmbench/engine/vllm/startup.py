@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from llmbench import startup
 from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.startup import Key, Measured, Took, Work
+from llmbench.engine.vllm import startup_history
+from llmbench.engine.vllm.startup_history import Key, Measured, Took, Work
 from llmbench.system import hardware
 
 
@@ -29,7 +29,9 @@ class StartupPlan:
 
     def learn(self, batch_size: int, took: Took) -> None:
         """Remembers what a run took in which so many requests ran at once."""
-        startup.remember(startup.observed(self.key, self.startup, self.compile_cache, batch_size, took))
+        startup_history.remember(
+            startup_history.observed(self.key, self.startup, self.compile_cache, batch_size, took)
+        )
 
 
 BatchSize = Callable[[Workload], int]
@@ -52,9 +54,11 @@ def plan_startup(
     elif device is Device.cpu:
         chosen, reason = Startup.eager, "compiling takes a minute and more on a CPU"
     else:
-        history = startup.read_history()
+        history = startup_history.read_history()
         known = filled and any(entry.key == key and entry.startup is Startup.full for entry in history)
-        chosen, reason = startup.choose(works, key, Measured.of(key, history), compile_cache_filled=known)
+        chosen, reason = startup_history.choose(
+            works, key, Measured.of(key, history), compile_cache_filled=known
+        )
     state = ("filled" if filled else "empty") if chosen is Startup.full else None
     return StartupPlan(chosen, reason, key, state)
 
