@@ -31,7 +31,6 @@ from llmbench.config.schema import Config, from_hydra, suggest
 from llmbench.engine import checkpoint_settings
 from llmbench.engine.faults_ import Faults
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
-from llmbench.recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.results.attempts import RUNNING, iso
 from llmbench.results.run_folder import (
     BEGUN,
@@ -47,6 +46,7 @@ from llmbench.results.run_folder import (
 from llmbench.results.summary import as_dict
 from llmbench.resume import commandline, sweeps
 from llmbench.resume.sweeps import SweepSitting
+from llmbench.run.oom_recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.system import clock, files, redaction
 from llmbench.system.console import Terminal
@@ -55,7 +55,7 @@ from llmbench.system.lock import FolderLock
 from llmbench.system.stdio import Unfailing, unfailing
 
 if TYPE_CHECKING:
-    from llmbench.pool import EnginePool
+    from llmbench.run.engine_pool import EnginePool
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class Invocation:
     def pool(self) -> "EnginePool":
         """What keeps the engine from job to job; made when first asked for, so that --help need not import it."""
         if self._pool is None:
-            from llmbench.pool import EnginePool
+            from llmbench.run.engine_pool import EnginePool
 
             self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))
             self._pool.then = partial(self.note, log.warning)  # in a run, which keeps the terminal to itself

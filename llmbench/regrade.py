@@ -16,11 +16,11 @@ import orjson
 from llmbench import sandbox
 from llmbench.benchmarks.base import import_module
 from llmbench.errors import OnlyErrorsError, RunError
-from llmbench.grading import Grader
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.results.run_folder import CONFIG, Run, line_of, load_run
 from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.results.summary import BenchmarkSummary, only_errors, summarise, warnings_of
+from llmbench.run.grading import Grader
 from llmbench.system import files
 from llmbench.system.commandline import Parser, guarded, say
 from llmbench.system.number_format import percent

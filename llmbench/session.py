@@ -10,15 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench import afterwards, pipeline, references, tracking
+from llmbench import afterwards, tracking
 from llmbench.arguments import stops_with_backslashes
 from llmbench.config.schema import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
-from llmbench.pool import EnginePool
-from llmbench.questions import few_shot_from_evaluated, import_modules, read_samples, write_questions
 from llmbench.results.run_folder import (
     CONFIG,
     JOURNAL,
@@ -31,7 +29,10 @@ from llmbench.results.run_folder import (
     write_object,
 )
 from llmbench.results.summary import Summary
-from llmbench.resume.checks import check_settings, lowered_before
+from llmbench.run import pipeline, published_scores
+from llmbench.run.engine_pool import EnginePool
+from llmbench.run.request_plan import few_shot_from_evaluated, import_modules, read_samples, write_questions
+from llmbench.run.resume_checks import check_settings, lowered_before
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 from llmbench.system.log_capture import captured
@@ -104,8 +105,8 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
             resumed = config.resume is not None  # then the run works where it was begun
             terminal.table(found, str(folder) if resumed else os.path.relpath(folder))
             if config.profile.comparable:
-                for comparison in references.comparisons(config, found):
-                    terminal.say(references.sentence(comparison))
+                for comparison in published_scores.comparisons(config, found):
+                    terminal.say(published_scores.sentence(comparison))
             afterwards.hand_on(config, folder, terminal)
     except OSError as error:
         own = isinstance(error.filename, str) and Path(error.filename).parent == folder

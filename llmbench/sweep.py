@@ -189,7 +189,7 @@ def by_engine(points: Iterable[Point]) -> list[list[Point]]:
 
     One whose settings are refused needs none and stays with the point before it.
     """
-    from llmbench.pool import engine_key
+    from llmbench.run.engine_pool import engine_key
 
     groups: dict[str, list[Point]] = {}
     key = ""

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import pipeline, recovery, regrade, runs, sweep, tracking
+from llmbench import regrade, runs, sweep, tracking
 from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
 from llmbench.cli import main
@@ -32,9 +32,10 @@ from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm import startup_history
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
-from llmbench.questions import read_samples
 from llmbench.report import __main__ as report
 from llmbench.results.run_folder import load_run
+from llmbench.run import oom_recovery, pipeline
+from llmbench.run.request_plan import read_samples
 from llmbench.sandbox.exclusive import turn
 from llmbench.system import files
 from llmbench.system.log_capture import captured
@@ -622,12 +623,12 @@ def test_what_a_process_leaves_to_the_next_is_written_into_no_link(
 ) -> None:
     monkeypatch.setattr("os.execv", lambda *_: None)
     monkeypatch.setattr("os.closerange", lambda *_: None)
-    monkeypatch.setenv(recovery.VARIABLE, "")
-    (mine.parent / recovery.FILE).symlink_to(mine)
-    left = recovery.Unfinished(str(mine.parent), 0, 0.0, 1, {})
-    recovery.start_again(left, [])
-    assert recovery.taken_up() == left
-    assert not (mine.parent / recovery.FILE).exists()
+    monkeypatch.setenv(oom_recovery.VARIABLE, "")
+    (mine.parent / oom_recovery.FILE).symlink_to(mine)
+    left = oom_recovery.Unfinished(str(mine.parent), 0, 0.0, 1, {})
+    oom_recovery.start_again(left, [])
+    assert oom_recovery.taken_up() == left
+    assert not (mine.parent / oom_recovery.FILE).exists()
 
 
 def test_damaged_lines_are_put_beside_nothing_of_others(mine: Path, unfinished: Path) -> None:

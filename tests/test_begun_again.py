@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
 from llmbench.cli import main
 from llmbench.errors import RunError
 from llmbench.results.run_folder import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY, load_run
 from llmbench.resume.commandline import quoted
+from llmbench.run import pipeline
 from llmbench.runs import list_runs
 from llmbench.session import claim
 from tests.helpers.commands import LIMIT_S
@@ -34,8 +34,8 @@ MOMENTS: dict[str, set[str]] = {
     "llmbench.session:write_object": {CONFIG, ".lock"},
     "pathlib:Path.replace": {CONFIG, ".lock", f".{MANIFEST}.part"},
     "llmbench.session:captured": {CONFIG, ".lock", MANIFEST},
-    "llmbench.pipeline:Store": {CONFIG, ".lock", MANIFEST, LOG},
-    "llmbench.pipeline:_Run.take_up": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
+    "llmbench.run.pipeline:Store": {CONFIG, ".lock", MANIFEST, LOG},
+    "llmbench.run.pipeline:_Run.take_up": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
     "llmbench.results.run_folder:Store.write_manifest": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
 }
 """Where a run is killed, and what it leaves."""
@@ -43,7 +43,7 @@ FOLDER_ONLY, CLAIMED, TOLD, OPENED = (
     "llmbench.session:claim",
     "llmbench.session:write_object",
     "llmbench.session:captured",
-    "llmbench.pipeline:_Run.take_up",
+    "llmbench.run.pipeline:_Run.take_up",
 )
 
 
@@ -148,7 +148,7 @@ def test_what_somebody_put_there_is_never_overwritten(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    killed("llmbench.pipeline:_Run.take_up", *FAKE, "hydra.run.dir=run")
+    killed("llmbench.run.pipeline:_Run.take_up", *FAKE, "hydra.run.dir=run")
     (folder / name).write_text("mine\n")
     for command in ([*FAKE, "hydra.run.dir=run"], ["resume=run"]):
         assert main(command) == 1
@@ -164,7 +164,7 @@ def test_what_somebody_put_there_is_never_overwritten(
 def test_a_link_is_nothing_that_a_run_makes(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    killed("llmbench.pipeline:_Run.take_up", *FAKE, "hydra.run.dir=run")
+    killed("llmbench.run.pipeline:_Run.take_up", *FAKE, "hydra.run.dir=run")
     (tmp_path / "mine").touch()
     (tmp_path / "run" / name).unlink()
     (tmp_path / "run" / name).symlink_to(tmp_path / "mine")
@@ -174,7 +174,7 @@ def test_a_link_is_nothing_that_a_run_makes(
 
 
 def test_a_run_that_has_begun_is_not_begun_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    killed("llmbench.pipeline:_Run.go", *FAKE, "hydra.run.dir=run")
+    killed("llmbench.run.pipeline:_Run.go", *FAKE, "hydra.run.dir=run")
     before = (tmp_path / "run" / MANIFEST).read_bytes()
     assert main([*FAKE, "hydra.run.dir=run"]) == 1
     assert "holds a run already; resume=" in capfd.readouterr().err
@@ -183,7 +183,7 @@ def test_a_run_that_has_begun_is_not_begun_again(tmp_path: Path, capfd: pytest.C
 
 
 def test_a_run_that_only_starts_is_listed_and_found(tmp_path: Path) -> None:
-    killed("llmbench.pipeline:Store", *FAKE)
+    killed("llmbench.run.pipeline:Store", *FAKE)
     (found,) = list_runs(tmp_path / "runs")
     assert (found.status, found.overrides) == ("starting", FAKE)
     assert main(["resume=last"]) == 0

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
-from llmbench.asking import Stop
 from llmbench.cache.__main__ import main
 from llmbench.compare.comparison import compare_runs
 from llmbench.engine.cache import store
@@ -23,6 +21,8 @@ from llmbench.records import Outcome, Request, Result
 from llmbench.report import write_many
 from llmbench.results.run_folder import load_run, read_journal
 from llmbench.results.summary import Summary
+from llmbench.run import pipeline
+from llmbench.run.loop import Stop
 from llmbench.runs import list_runs
 from llmbench.system.console import Terminal
 from tests.helpers.engines import FakeEngines

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from llmbench import elicitation
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.errors import ModelError
-from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Sample
+from llmbench.run import elicitation
+from llmbench.run.prompts import Asked
 from tests.helpers.settings import compose
 
 DAY = "2025-03-01"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from llmbench import preflight
 from llmbench.engine.checkpoint import Checkpoint, check_folder, check_tensors, embedding_rows, weights_bytes
 from llmbench.engine.vllm.errors import start_error
 from llmbench.errors import LONGEST, ModelError
 from llmbench.records import Outcome, Request, Sampling
 from llmbench.results.summary import summarise, warnings_of
+from llmbench.run import preflight
 from llmbench.system.hardware import Gpu, visible
 from tests.helpers.factories import result
 from tests.helpers.settings import compose

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmbench import pipeline
 from llmbench.cli import compose, main
 from llmbench.config.schema import Config
 from llmbench.engine.base import find_checkpoint
@@ -17,7 +16,8 @@ from llmbench.engine.checkpoint import locate
 from llmbench.engine.checkpoint_settings import complete, name_of
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError
-from llmbench.pool import EnginePool, Engines
+from llmbench.run import pipeline
+from llmbench.run.engine_pool import EnginePool, Engines
 
 
 def write_checkpoint(

@@ -9,8 +9,8 @@ from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.dataset import read_rows, text_of
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.errors import DataError
-from llmbench.questions import read_samples
 from llmbench.records import Sample
+from llmbench.run.request_plan import read_samples
 from llmbench.system.files import cache_trouble
 from tests.helpers.settings import compose
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
 from llmbench.engine import bundled_model
 from llmbench.engine.checkpoint import check_folder
 from llmbench.errors import ModelError
+from llmbench.run import pipeline
 from llmbench.system.console import Terminal
 from tests.helpers.commands import LIMIT_S, ROOT, wait_until
 from tests.helpers.settings import compose

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
 from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import Death, FakeEngine, nonsense
 from llmbench.engine.vllm.errors import spoils, start_error, step_error
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError
-from llmbench.pool import EnginePool, Engines
 from llmbench.records import Outcome
 from llmbench.results.run_folder import Run, load_run
+from llmbench.run import pipeline
+from llmbench.run.engine_pool import EnginePool, Engines
 from llmbench.telemetry.records import EngineState
 from tests.helpers.commands import llmbench_program
 from tests.helpers.engines import FakeEngines

@@ -11,11 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
-from llmbench import grading
 from llmbench.benchmarks import math as math_benchmark
 from llmbench.errors import GradingError, Interrupted
-from llmbench.grading import Grader, find_stated
 from llmbench.records import FinishReason, Outcome, Sample
+from llmbench.run import grading
+from llmbench.run.grading import Grader, find_stated
 from llmbench.system.interrupts import as_interrupts
 from tests.helpers.commands import wait_until
 

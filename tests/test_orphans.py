@@ -43,7 +43,7 @@ def test_grading_workers(tmp_path: Path, moment: str) -> None:
 
 GRADES = """
 from llmbench import sandbox
-from llmbench.grading import Grader
+from llmbench.run.grading import Grader
 from llmbench.records import FinishReason, Sample
 
 if __name__ == "__main__":

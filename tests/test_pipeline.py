@@ -9,15 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmbench import pipeline, prompts
-from llmbench.asking import Stop
 from llmbench.benchmarks import arithmetic
 from llmbench.errors import EngineError, Interrupted, RunError
-from llmbench.questions import import_modules, read_samples
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.regrade import regrade_run
 from llmbench.results.run_folder import Store, load_run, read_journal
 from llmbench.results.summary import Summary
+from llmbench.run import pipeline, prompts
+from llmbench.run.loop import Stop
+from llmbench.run.request_plan import import_modules, read_samples
 from llmbench.system.console import Terminal
 from tests.helpers import held_back
 from tests.helpers.engines import FakeEngines
@@ -279,7 +279,7 @@ def test_an_interrupted_run_gives_up_grading_that_takes_long(
 ) -> None:
     file, stop, err = tmp_path / "held", Stop(), io.StringIO()
     monkeypatch.setenv(held_back.FILE, str(file))
-    monkeypatch.setattr("llmbench.asking.GATHER_S", 0.2)
+    monkeypatch.setattr("llmbench.run.loop.GATHER_S", 0.2)
     file.touch()
 
     def interrupt() -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
 from llmbench.engine.base import EngineReport, Workload
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import DataError, EngineError
-from llmbench.pool import EnginePool, bound, engine_key, merged
 from llmbench.results.summary import Summary
+from llmbench.run import pipeline
+from llmbench.run.engine_pool import EnginePool, bound, engine_key, merged
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from llmbench import preflight
 from llmbench.config.schema import SamplingConfig
-from llmbench.preflight import kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
+from llmbench.run import preflight
+from llmbench.run.preflight import kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
 from tests.helpers.settings import compose
 
 GIB = 1 << 30

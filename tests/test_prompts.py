@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import prompts
 from llmbench.benchmarks import arithmetic, gsm8k
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
@@ -10,6 +9,7 @@ from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Sample
+from llmbench.run import prompts
 from tests.helpers.settings import compose
 
 SAMPLES = [

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import prompts
 from llmbench.benchmarks import livecodebench
 from llmbench.cli import config_folder
 from llmbench.config.schema import BenchmarkConfig, drawing
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError
-from llmbench.questions import (
+from llmbench.run import prompts
+from llmbench.run.request_plan import (
     import_modules,
     read_samples,
     unlike_published_weights,

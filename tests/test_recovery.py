@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from llmbench import pipeline
 from llmbench.cli import main
 from llmbench.config.schema import Config
 from llmbench.errors import Cause, OutOfMemoryError, Shortage
-from llmbench.pool import EnginePool
-from llmbench.recovery import StartAgain, Step, lowered, next_step
 from llmbench.results.run_folder import load_run
+from llmbench.run import pipeline
+from llmbench.run.engine_pool import EnginePool
+from llmbench.run.oom_recovery import StartAgain, Step, lowered, next_step
 from tests.helpers.commands import llmbench_program
 from tests.helpers.settings import compose
 

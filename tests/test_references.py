@@ -4,10 +4,10 @@ from dataclasses import fields
 
 import pytest
 
-from llmbench import references
 from llmbench.config.schema import Config, Reference
-from llmbench.references import Comparison
 from llmbench.results.summary import Summary
+from llmbench.run import published_scores
+from llmbench.run.published_scores import Comparison
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def compared(config: Config, *reasons: str) -> list[Comparison]:
         comparable=not reasons,
         not_comparable=list(reasons),
     )
-    return list(references.comparisons(config, found))
+    return list(published_scores.comparisons(config, found))
 
 
 def published(model: str, benchmark: str, *overrides: str, reasons: tuple[str, ...] = ()) -> list[Comparison]:
@@ -83,7 +83,7 @@ def test_a_run_that_does_all_that_a_source_states_says_what_is_left_open() -> No
     (found,) = published("qwen3_14b_thinking", "aime", "sampling.repeats=64")
     assert (found.differences, found.unknown) == ((), ("system_prompt", "fewshot"))
     assert not found.comparable
-    text = references.sentence(found)
+    text = published_scores.sentence(found)
     assert "what the source states agrees; not stated there: system_prompt, fewshot" in text
     (found,) = published("qwen3_14b", "aime", "sampling.repeats=64")
     assert found.differences == ()
@@ -98,7 +98,7 @@ def test_nothing_left_open_and_nothing_different_is_comparable() -> None:
     config.benchmarks["aime"].reference = [whole]
     (found,) = compared(config)
     assert found.comparable
-    assert references.sentence(found).endswith("the settings agree.")
+    assert published_scores.sentence(found).endswith("the settings agree.")
 
 
 def test_every_setting_that_differs_is_named() -> None:
@@ -108,7 +108,7 @@ def test_every_setting_that_differs_is_named() -> None:
         "benchmarks.aime.system_prompt=Think.",
         reasons=("10 of aime's 30 questions", "model.quantization=bitsandbytes", "sampling.temperature=0.0"),
     )[0]  # fmt: skip
-    text = references.sentence(other)
+    text = published_scores.sentence(other)
     for part in (
         "repeats 8 here, 64 there",
         "temperature 0.0 here, 0.6 there",
@@ -142,7 +142,7 @@ def test_what_qwen3_states_is_compared(typed: str, named: str) -> None:
 def test_every_field_of_a_reference_is_shown_or_compared() -> None:
     said = {"model", "mode", "value", "metric", "protocol", "otherwise", "source"}
     config = compose(["benchmark=livecodebench", "model=qwen3_14b"])
-    names = {name for name, _, _ in references._settings(config, "livecodebench", Reference())}
+    names = {name for name, _, _ in published_scores._settings(config, "livecodebench", Reference())}
     own_names = {"dates": {"start_date", "end_date"}, "repeats": {"answers"}}
     held = set().union(*(own_names.get(name, {name}) for name in names))
     assert held | said == {field.name for field in fields(Reference)}
@@ -202,5 +202,5 @@ def test_the_window_is_part_of_the_protocol(model: str, window: str) -> None:
 
 def test_a_majority_vote_stands_beside_a_majority_vote() -> None:
     found = published("r1_qwen14b", "aime")
-    votes = [c.reference for c in found if references.MAJORITY.match(c.reference.metric)]
+    votes = [c.reference for c in found if published_scores.MAJORITY.match(c.reference.metric)]
     assert [(vote.metric, vote.value) for vote in votes] == [("cons@64", 0.8), ("maj@64", 0.8)]

@@ -12,8 +12,6 @@ import orjson
 import pytest
 import yaml
 
-from llmbench import pipeline
-from llmbench.asking import Stop
 from llmbench.cli import main
 from llmbench.compare.__main__ import main as compare
 from llmbench.engine.fake import nonsense
@@ -25,6 +23,8 @@ from llmbench.results import attempts
 from llmbench.results.cache_use import tokens_per_s
 from llmbench.results.run_folder import JOURNAL, MANIFEST, SUMMARY, load_run
 from llmbench.resume.commandline import command, expand, join, last, quoted
+from llmbench.run import pipeline
+from llmbench.run.loop import Stop
 from llmbench.runs import list_runs
 from llmbench.system import clock
 from tests.helpers.commands import lines_in, start_llmbench, wait_until

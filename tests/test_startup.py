@@ -304,7 +304,7 @@ def test_two_processes_append_side_by_side(tmp_path: Path) -> None:
 
 def test_importing_is_light() -> None:
     code = (
-        "import sys; import llmbench.engine.vllm.startup_history, llmbench.preflight; "
+        "import sys; import llmbench.engine.vllm.startup_history, llmbench.run.preflight; "
         "print(sorted({'torch', 'vllm', 'transformers', 'datasets', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
 from llmbench.cli import compose, main
-from llmbench.progress import Progress
+from llmbench.run import pipeline
+from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
 from llmbench.system.stdio import flush, unfailing
 from tests.helpers.commands import ENVIRONMENT

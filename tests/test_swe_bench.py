@@ -7,7 +7,7 @@ from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.swe import prompt
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError, DataError
-from llmbench.questions import import_modules, read_samples, write_questions
+from llmbench.run.request_plan import import_modules, read_samples, write_questions
 from tests.helpers.settings import compose
 from tests.helpers.swe import CALC, OPTIONS, ROWS, SYNTHETIC, TAG, URL, write
 

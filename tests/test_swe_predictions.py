@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import pipeline
 from llmbench.benchmarks.swe import predictions
 from llmbench.benchmarks.swe.scoring import Verdict, scored
 from llmbench.records import Outcome, Score
+from llmbench.run import pipeline
 from tests.helpers.engines import FakeEngines
 from tests.helpers.factories import result
 from tests.helpers.settings import compose

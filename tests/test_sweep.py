@@ -298,4 +298,6 @@ def test_what_hydra_tells_needs_no_engine(tmp_path: Path, arguments: list[str], 
     )
     told, _, loaded = done.stdout.partition("loaded: ")
     assert hint in told
-    assert not {"torch", "vllm", "transformers", "datasets", "scipy", "llmbench.pool"} & set(loaded.split())
+    assert not {"torch", "vllm", "transformers", "datasets", "scipy", "llmbench.run.engine_pool"} & set(
+        loaded.split()
+    )

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from llmbench.engine.base import EngineReport
-from llmbench.progress import Progress
 from llmbench.records import Outcome, Result, Timing
 from llmbench.results.summary import BenchmarkSummary, Summary, summarise
+from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
 from llmbench.telemetry.records import EngineState, GpuSample, Sample
 from tests.helpers.factories import result

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from llmbench import elicitation, pipeline
 from llmbench.config.schema import ModelConfig
 from llmbench.engine.base import Workload, find_checkpoint, open_engine
 from llmbench.engine.batching import Batching, batches
@@ -18,9 +17,10 @@ from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.transformers import Text, TransformersEngine, check_machine, draw, find_stop, penalised
 from llmbench.errors import ConfigError, EngineError
-from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.results.run_folder import load_run
+from llmbench.run import elicitation, pipeline
+from llmbench.run.prompts import Asked
 from tests.helpers.asked import finish
 from tests.helpers.settings import compose
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from llmbench.config.schema import DRAWN_BY, Config, SamplingColumn
 from llmbench.engine.checkpoint import Checkpoint, context_length, parameters, settings
 from llmbench.errors import ConfigError, LlmbenchError
-from llmbench.preflight import generation_config
+from llmbench.run.preflight import generation_config
 
 PLACES = ("model.path", "model.hub_id")
 FROM_CHECKPOINT = {"model.parameters_b": "parameters_b", "model.max_length": "max_length"} | {

@@ -19,8 +19,8 @@ from types import FrameType
 
 import psutil
 
-from llmbench.asking import Stop
 from llmbench.errors import Interrupted
+from llmbench.run.loop import Stop
 from llmbench.system.interrupts import SIGNALLED
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

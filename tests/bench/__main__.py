@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench.asking import Asking, Stop
 from llmbench.benchmarks import arithmetic
 from llmbench.cli import compose
 from llmbench.config.schema import Config
@@ -29,12 +28,13 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.watching import Watch
-from llmbench.pool import EnginePool
-from llmbench.progress import Progress
-from llmbench.prompts import Asked
-from llmbench.questions import Questions
 from llmbench.records import Request, Sample, Sampling
 from llmbench.results.run_folder import Store
+from llmbench.run.engine_pool import EnginePool
+from llmbench.run.loop import Asking, Stop
+from llmbench.run.progress import Progress
+from llmbench.run.prompts import Asked
+from llmbench.run.request_plan import Questions
 from llmbench.system.console import Terminal
 from llmbench.system.hardware import gpus
 from llmbench.system.log_capture import captured

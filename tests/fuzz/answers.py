@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from random import Random
 
-from llmbench.grading import LIMIT_S, Grader
 from llmbench.records import FinishReason, Outcome, Sample
+from llmbench.run.grading import LIMIT_S, Grader
 from tests.fuzz.common import Report, mutate
 
 CASES = [

@@ -12,7 +12,7 @@ from llmbench.benchmarks.base import import_module
 from llmbench.cli import compose, main
 from llmbench.config.schema import Config
 from llmbench.engine.fake import WordTokenizer
-from llmbench.questions import read_samples, write_questions
+from llmbench.run.request_plan import read_samples, write_questions
 from tests.fuzz.common import Report, attempt, command, mutate, mutate_bytes, mutate_value
 
 DATA = Path(__file__).parents[1] / "data"

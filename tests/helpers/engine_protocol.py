@@ -5,14 +5,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from llmbench import elicitation
 from llmbench.cli import compose
 from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
-from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
+from llmbench.run import elicitation
+from llmbench.run.prompts import Asked
 from tests.helpers.asked import finish
 
 BATCH = 4

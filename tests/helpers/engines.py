@@ -4,8 +4,8 @@ from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import FakeEngine, Reply
-from llmbench.pool import EnginePool, Engines
 from llmbench.records import Request
+from llmbench.run.engine_pool import EnginePool, Engines
 
 
 class TwoSteps:

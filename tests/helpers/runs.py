@@ -8,13 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from llmbench import pipeline
-from llmbench.asking import Stop
 from llmbench.benchmarks import arithmetic
 from llmbench.compare.comparison import Comparison, RunComparison
 from llmbench.compare.page import show
 from llmbench.records import Request
 from llmbench.results.run_folder import Run
+from llmbench.run import pipeline
+from llmbench.run.loop import Stop
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 

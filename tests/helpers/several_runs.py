@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmbench import pipeline
 from llmbench.cli import compose, main
+from llmbench.run import pipeline
 from tests.helpers.commands import LIMIT_S, python
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from llmbench.grading import Grader
+from llmbench.run.grading import Grader
 from llmbench.sandbox.start import VARIABLE
 
 if TYPE_CHECKING:

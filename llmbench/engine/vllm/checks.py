@@ -12,7 +12,7 @@ from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import weights_bytes
 from llmbench.engine.vllm.errors import TORCH_EXTRAS
 from llmbench.errors import EngineError
-from llmbench.preflight import kv_bytes_per_token
+from llmbench.run.preflight import kv_bytes_per_token
 from llmbench.system import hardware
 
 CPU_KV_CACHE_BYTES = (256 << 20, 1 << 30)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from llmbench import prompts
 from llmbench.benchmarks.base import Module, import_module, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
@@ -16,8 +15,9 @@ from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import ConfigError, DataError
 from llmbench.messages import one_line
-from llmbench.prompts import Asked
 from llmbench.records import Request, Sample
+from llmbench.run import prompts
+from llmbench.run.prompts import Asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench import preflight, prompts, recovery
-from llmbench.asking import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
-from llmbench.engine import bundled_model
+from llmbench.engine import bundled_model, weights_row
 from llmbench.engine.base import Engine, Workload
 from llmbench.engine.cache.engine import beside
 from llmbench.engine.cache.keys import Keys, keys_for
@@ -42,22 +40,7 @@ from llmbench.errors import (
     RunError,
     let_go,
 )
-from llmbench.grading import Grader
-from llmbench.pool import EnginePool, engine_key
-from llmbench.progress import Progress
-from llmbench.questions import (
-    Questions,
-    few_shot_from_evaluated,
-    graders_need,
-    import_modules,
-    read_samples,
-    runs_code,
-    why_not_comparable,
-    workload,
-    write_questions,
-)
 from llmbench.records import Result, Sample
-from llmbench.recovery import StartAgain, Step, lowered, next_step
 from llmbench.results import attempts
 from llmbench.results import summary as summaries
 from llmbench.results.attempts import Sitting
@@ -74,8 +57,24 @@ from llmbench.results.run_folder import (
     read_journal,
 )
 from llmbench.results.summary import Phases, Summary
-from llmbench.resume import checks, weights
 from llmbench.resume.commandline import command
+from llmbench.run import oom_recovery, preflight, prompts, resume_checks
+from llmbench.run.engine_pool import EnginePool, engine_key
+from llmbench.run.grading import Grader
+from llmbench.run.loop import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
+from llmbench.run.oom_recovery import StartAgain, Step, lowered, next_step
+from llmbench.run.progress import Progress
+from llmbench.run.request_plan import (
+    Questions,
+    few_shot_from_evaluated,
+    graders_need,
+    import_modules,
+    read_samples,
+    runs_code,
+    why_not_comparable,
+    workload,
+    write_questions,
+)
 from llmbench.system import clock, hardware, redaction, schema
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
@@ -234,7 +233,7 @@ class _Run:
             self._note_about(self.store.damage.sentence(folder / JOURNAL))
         if resumes and before:
             self._resume(before)
-        self._set_date(checks.model_before(folder, "template_date") if resumes and self.kept else None)
+        self._set_date(resume_checks.model_before(folder, "template_date") if resumes and self.kept else None)
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         if self._steps:
             self._note_lowered()
@@ -252,7 +251,7 @@ class _Run:
     def _resume(self, before: dict[str, Any]) -> None:
         """Checks that this is the same run, and takes over what it knew."""
         try:
-            steps = recovery.read(before.get("recovery") or [])
+            steps = oom_recovery.read(before.get("recovery") or [])
             self.faults.restarts = [
                 schema.built(Restart, row, "restarts") for row in before.get("restarts") or []
             ]
@@ -260,10 +259,12 @@ class _Run:
             raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {MEND}") from error
         if self.results:
             places = ["model.path", "model.embedded", "model.from_checkpoint"]
-            moved = places if weights.known(self.answered_by) else []  # what lies there is compared
-            checks.check_settings(self.store.folder, self.config, [*(s.setting for s in steps), *moved])
-            self._keep_name(checks.model_before(self.store.folder, "name"))
-            for sentence in checks.changes(before, self.manifest):
+            moved = places if weights_row.known(self.answered_by) else []  # what lies there is compared
+            resume_checks.check_settings(
+                self.store.folder, self.config, [*(s.setting for s in steps), *moved]
+            )
+            self._keep_name(resume_checks.model_before(self.store.folder, "name"))
+            for sentence in resume_checks.changes(before, self.manifest):
                 self._note_about(sentence)
         if steps and not self._steps:
             self.pool.steps[self.asked_for] = steps
@@ -327,7 +328,7 @@ class _Run:
                 graders_need(self.config), self.config.sandbox.value, runs_code=runs_code(modules)
             )
             checkpoint = self._find_checkpoint()
-            self._compare_checkpoint(weights.row(checkpoint) if checkpoint and self.kept else None)
+            self._compare_checkpoint(weights_row.row(checkpoint) if checkpoint and self.kept else None)
             read = self._read(modules)
             work = workload(self.config, read)
             tokenizer = self._prepare(checkpoint)
@@ -362,7 +363,7 @@ class _Run:
     def _check_questions(self, questions: Questions) -> None:
         """Refuses to go on with other questions, and leaves the folder as it was found."""
         try:
-            checks.check_questions(self.store.folder, questions, self.results)
+            resume_checks.check_questions(self.store.folder, questions, self.results)
         except ConfigError:
             self.refused = True
             raise
@@ -384,8 +385,8 @@ class _Run:
         if needed and not bundled_model.ready(model.embedded):
             self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
         found = self.pool.engines.find_checkpoint(self.config)
-        commit = weights.commit(self.answered_by)
-        if found is None or found.local or commit in (None, weights.commit(asdict(found))):
+        commit = weights_row.commit(self.answered_by)
+        if found is None or found.local or commit in (None, weights_row.commit(asdict(found))):
             return found
         self.terminal.notice(
             f"{found.name} has changed on the hub; the run goes on with the commit that gave its results."
@@ -398,7 +399,7 @@ class _Run:
         if now is None or not self.kept:
             return
         try:
-            said = weights.compare(self.answered_by, now, self.store.folder)
+            said = weights_row.compare(self.answered_by, now, self.store.folder)
         except ConfigError:
             self.refused = True
             raise
@@ -446,11 +447,11 @@ class _Run:
         gpus = hardware.gpus()
         if not gpus or config.engine.device is Device.cpu:
             return
-        weights, memory = self._weights(checkpoint), gpus[0].total_bytes
+        weights_row, memory = self._weights(checkpoint), gpus[0].total_bytes
         if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
-            self._warn(preflight.weights_do_not_fit(config, weights, memory))
+            self._warn(preflight.weights_do_not_fit(config, weights_row, memory))
         if config.engine.name == "vllm":
-            self._warn(preflight.four_bit_is_slower(config, weights, memory, at_once, gpus[0].name))
+            self._warn(preflight.four_bit_is_slower(config, weights_row, memory, at_once, gpus[0].name))
 
     def _weights(self, checkpoint: Checkpoint) -> int:
         """Bytes of the weights at two bytes a parameter."""
@@ -482,16 +483,16 @@ class _Run:
         if checkpoint is None or per_token is None or not on_gpu or self.config.engine.name != "vllm":
             return questions
         model, engine = self.config.model, self.config.engine
-        weights: int | None = self._weights(checkpoint)
+        weights_row: int | None = self._weights(checkpoint)
         if model.quantization in AT_LOAD:
-            weights = preflight.weights_on_gpu(weights or 0, model.quantization)
+            weights_row = preflight.weights_on_gpu(weights_row or 0, model.quantization)
         available = None
         if engine.kv_cache_memory_bytes is not None:
             available = engine.kv_cache_memory_bytes // per_token
-        elif weights is not None:
+        elif weights_row is not None:
             parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
             use = model.gpu_memory_utilization
-            available = preflight.kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
+            available = preflight.kv_tokens(gpus[0].total_bytes, use, weights_row, per_token, parallel)
         lengths = [len(request.prompt_ids) for request in questions.requests]
         limits = [request.sampling.max_tokens for request in questions.requests]
         self._warn(preflight.kv_shortage(lengths, limits, at_once, available))
@@ -581,7 +582,7 @@ class _Run:
 
     def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
         """Writes down what is going to be asked, before it is."""
-        told = weights.row(checkpoint, self.pool.since or None) if checkpoint else None
+        told = weights_row.row(checkpoint, self.pool.since or None) if checkpoint else None
         self._compare_checkpoint(told)  # loading took its time
         self.totals = questions.totals()
         self.found.not_comparable = why_not_comparable(self.config, questions, checkpoint)

@@ -19,9 +19,9 @@ from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.faults_ import Faults
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import ConfigError
-from llmbench.grading import Grader
-from llmbench.questions import graders_need
-from llmbench.recovery import Step, lowered
+from llmbench.run.grading import Grader
+from llmbench.run.oom_recovery import Step, lowered
+from llmbench.run.request_plan import graders_need
 
 log = logging.getLogger(__name__)
 

@@ -4,18 +4,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from llmbench import elicitation, grading, prompts
 from llmbench.config.schema import Config, Schedule
 from llmbench.engine.base import Engine
 from llmbench.engine.cache.engine import CachedEngine
 from llmbench.engine.suspects_ import Suspects
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import EngineDiedError, EngineError, Interrupted
-from llmbench.grading import Grader
-from llmbench.progress import Progress
-from llmbench.questions import Questions
 from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Request, Result, Score
 from llmbench.results.run_folder import Store
+from llmbench.run import elicitation, grading, prompts
+from llmbench.run.grading import Grader
+from llmbench.run.progress import Progress
+from llmbench.run.request_plan import Questions
 from llmbench.system import redaction
 
 IDLE_S = 0.005

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from llmbench.answers import thinking
 from llmbench.config.schema import BenchmarkConfig, EarlyStopping
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.prompts import Asked
 from llmbench.records import Completion, FinishReason, Request, well_formed
+from llmbench.run.prompts import Asked
 
 MARK = "+"
 """Stands behind the id of a request whose continuation this is."""

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmbench import prompts
 from llmbench.config.schema import Config, Reference, drawing
 from llmbench.results.summary import BenchmarkSummary, Summary
+from llmbench.run import prompts
 from llmbench.system.number_format import percent
 
 MAJORITY = re.compile(r"(maj|cons)@\d+")
