@@ -599,12 +599,12 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
 
 def _make_up(job: Job, config: Config) -> None:
     """Writes what the process before left out of a job that was finished; what fails there costs a sentence."""
-    from llmbench import afterwards
+    from llmbench.report import publish
 
     terminal = Terminal()
     try:
         with FolderLock(job.folder):
-            afterwards.make_up(config, job.folder, terminal)
+            publish.make_up(config, job.folder, terminal)
     except Exception as error:
         log.exception("job %d could not be completed", job.number)
         terminal.notice(messages.told(error))

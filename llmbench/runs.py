@@ -20,6 +20,7 @@ from rich.table import Table
 
 from llmbench.errors import RunError
 from llmbench.messages import printable
+from llmbench.report.trackers import ARTIFACTS
 from llmbench.results.attempts import RUNNING, moment
 from llmbench.results.cache_use import tokens_per_s
 from llmbench.results.run_folder import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
@@ -27,7 +28,6 @@ from llmbench.results.summary import Summary
 from llmbench.system import files, schema
 from llmbench.system.commandline import Parser, guarded
 from llmbench.system.number_format import count, number, percent, seconds
-from llmbench.tracking import ARTIFACTS
 
 WIDTH = 100
 DEPTH = 4

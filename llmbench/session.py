@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench import afterwards, tracking
 from llmbench.arguments import stops_with_backslashes
 from llmbench.config.schema import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
+from llmbench.report import publish, trackers
 from llmbench.results.run_folder import (
     CONFIG,
     JOURNAL,
@@ -107,7 +107,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
             if config.profile.comparable:
                 for comparison in published_scores.comparisons(config, found):
                     terminal.say(published_scores.sentence(comparison))
-            afterwards.hand_on(config, folder, terminal)
+            publish.hand_on(config, folder, terminal)
     except OSError as error:
         own = isinstance(error.filename, str) and Path(error.filename).parent == folder
         if own or error.errno in FULL_OR_READ_ONLY:
@@ -134,13 +134,13 @@ def _make_up(config: Config, folder: Path, terminal: Terminal) -> None:
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")
-        afterwards.make_up(config, folder, terminal)
+        publish.make_up(config, folder, terminal)
 
 
 def _say_beforehand(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:
     if _needs_hub(config) and notice_no_network():
         terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
-    tracking.check(config)
+    trackers.check(config)
     if not config.profile.comparable:
         terminal.say(
             f"profile={config.profile.name}: few samples and short answers, so the score does not compare with published "

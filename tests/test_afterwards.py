@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import tracking
 from llmbench.cli import main
+from llmbench.report import trackers
 from llmbench.results.run_folder import MANIFEST, REPORT, SUMMARY, load_run
 from tests.helpers.runs import TWELVE
 
@@ -30,8 +30,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(folder.name)
         return "sent"
 
-    monkeypatch.setattr(tracking, "check", lambda _: None)
-    monkeypatch.setattr(tracking, "_mlflow", send)
+    monkeypatch.setattr(trackers, "check", lambda _: None)
+    monkeypatch.setattr(trackers, "_mlflow", send)
     return found
 
 
@@ -91,7 +91,7 @@ def test_a_tracker_that_failed_is_tried_again(sent: list[str], monkeypatch: pyte
         raise OSError("there is no server")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tracking, "metrics_of", fails)
+        patch.setattr(trackers, "metrics_of", fails)
         assert main([*TWELVE, "hydra.run.dir=run", "report=false", "tracker=mlflow"]) == 0
     assert (sent, load_run("run").manifest["tracked"]) == ([], [])
     assert main(["resume=run"]) == 0

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import regrade, runs, sweep, tracking
+from llmbench import regrade, runs, sweep
 from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
 from llmbench.cli import main
@@ -33,6 +33,7 @@ from llmbench.engine.vllm import startup_history
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.export import __main__ as export
 from llmbench.report import __main__ as report
+from llmbench.report import trackers
 from llmbench.results.run_folder import load_run
 from llmbench.run import oom_recovery, pipeline
 from llmbench.run.request_plan import read_samples
@@ -661,7 +662,7 @@ def test_an_export_goes_into_no_folder_behind_a_link(run: Path, capfd: pytest.Ca
 def test_a_tracker_gets_nothing_behind_a_link(mine: Path, run: Path) -> None:
     (run / "report.html").unlink(missing_ok=True)
     (run / "report.html").symlink_to(mine)
-    with tracking._tracked(run) as tracked:
+    with trackers._tracked(run) as tracked:
         assert [path.name for path in tracked.files] == [
             "config.yaml",
             "manifest.json",

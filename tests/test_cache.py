@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from llmbench.cache.__main__ import main
-from llmbench.compare.comparison import compare_runs
 from llmbench.engine.cache import store
 from llmbench.engine.cache.store import Answers
 from llmbench.engine.fake import FakeEngine
 from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import ConfigError, EngineError, Interrupted
-from llmbench.export.tables import rows
 from llmbench.records import Outcome, Request, Result
 from llmbench.report import write_many
+from llmbench.report.compare.comparison import compare_runs
+from llmbench.report.export.tables import rows
 from llmbench.results.run_folder import load_run, read_journal
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import binomtest
 
 from llmbench.compare.__main__ import main
-from llmbench.compare.comparison import as_dict, compare_runs
 from llmbench.errors import RunError
+from llmbench.report.compare.comparison import as_dict, compare_runs
 from llmbench.results.settings import differing, read_config
 from tests.helpers.commands import python
 from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, place, three

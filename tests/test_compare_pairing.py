@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from llmbench.compare.comparison import compare_runs
 from llmbench.errors import Interrupted, RunError
 from llmbench.records import Request
+from llmbench.report.compare.comparison import compare_runs
 from llmbench.run.loop import Stop
 from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, right_where, three
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from llmbench.errors import ConfigError, RunError
-from llmbench.export import export_run, tables
+from llmbench.export import export_run
 from llmbench.export.__main__ import main
+from llmbench.report.export import tables
 from llmbench.session import run_job
 from tests.helpers.runs import MCQ, make, place, right_where
 from tests.helpers.settings import compose
@@ -104,8 +105,8 @@ def test_no_cell_is_a_formula(hostile: Path, tmp_path: Path) -> None:
 
 
 def test_a_lone_surrogate_breaks_nothing(tmp_path: Path) -> None:
-    from llmbench.export import tables
     from llmbench.records import Outcome, Result, Score
+    from llmbench.report.export import tables
 
     result = Result(
         "b", "1", 0, "t", "p\ud800", "h", "x\udfffy", (), Score(0.0, "\udc00", Outcome.ERROR), fields={"a": 1}
@@ -119,8 +120,8 @@ def test_a_lone_surrogate_breaks_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["a\r=1+1", "a\r", "a\n=1+1", "a\r\n=1+1", 'a"\r"=1+1'])
 def test_no_line_break_in_a_text_begins_a_row(tmp_path: Path, text: str) -> None:
-    from llmbench.export import tables
     from llmbench.records import Outcome, Result, Score
+    from llmbench.report.export import tables
 
     result = Result("b", "1", 0, "t", text, "h", text, (), Score(0.0, None, Outcome.WRONG))
     (tmp_path / "a.csv").write_bytes(tables.csv(tables.rows([result], set())))

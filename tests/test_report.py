@@ -10,12 +10,12 @@ import pytest
 
 from llmbench.records import Completion, FinishReason, Result, Timing
 from llmbench.regrade import regrade_run
-from llmbench.report import answers, one, phases, time, write_many, write_one
+from llmbench.report import phases, run_page, score_charts, time_charts, write_many, write_one
 from llmbench.report.__main__ import main
-from llmbench.report.many import shared
-from llmbench.report.samples import row, segments
-from llmbench.report.text import clipped, label, visible
-from llmbench.report.tradeoffs import beside, labels_of, pareto
+from llmbench.report.comparison_page import shared
+from llmbench.report.escaping import clipped, label, visible
+from llmbench.report.sample_data import row, segments
+from llmbench.report.tradeoff_charts import beside, labels_of, pareto
 from llmbench.results.summary import summarise
 from llmbench.telemetry import read_trace
 from tests.helpers.factories import result, timing
@@ -79,7 +79,9 @@ def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
         )
         for n in range(1000)
     ]
-    html = one.report(one.Material("r", {"model": "m", "benchmarks": {"b": {"n": 1000}}}, {}, results))
+    html = run_page.report(
+        run_page.Material("r", {"model": "m", "benchmarks": {"b": {"n": 1000}}}, {}, results)
+    )
     assert len(html.encode()) < 8_000_000
     assert "katex" in html
     assert "hljs" in html
@@ -142,13 +144,13 @@ def test_the_parts_of_the_time_add_up_to_the_whole() -> None:
             "grade_tail": 0.5,
         }
     }
-    found = time.parts(summary, [phased(n, n + 0.1, n + 0.5, n + 2.0) for n in range(4)])
+    found = time_charts.parts(summary, [phased(n, n + 0.1, n + 0.5, n + 2.0) for n in range(4)])
     assert sum(found.values()) == pytest.approx(20.0)
     assert found["weights"] == 5.0
     assert found["other load"] == pytest.approx(2.0)
     assert found["generate"] == pytest.approx(6.0)
     assert "prefill" not in found  # requests read their prompts at any time: `phases` tells when
-    late = time.parts(summary, [phased(0.0, 0.0, 0.5, end) for end in (1.0, 1.0, 5.0)])
+    late = time_charts.parts(summary, [phased(0.0, 0.0, 0.5, end) for end in (1.0, 1.0, 5.0)])
     assert (late["generate"], late["tail"]) == pytest.approx((2.0, 4.0))
 
 
@@ -174,7 +176,7 @@ def test_the_time_of_requests_is_split_by_what_each_was_doing() -> None:
 
 def test_the_time_to_the_first_token_says_that_it_holds_the_wait() -> None:
     results = [phased(0.0, 4.0, 5.0, 9.0)]
-    found = {figure["name"]: figure for figure in answers.distributions(results)}
+    found = {figure["name"]: figure for figure in score_charts.distributions(results)}
     assert {"latency", "ttft", "queue", "prefill", "decode"} <= set(found)
     assert "waiting included" in found["ttft"]["title"]
     summary = summarise(results, 1, 1)
@@ -263,7 +265,7 @@ def test_names_of_runs_are_short_and_none_is_there_twice(tmp_path: Path) -> None
 
 
 def test_a_benchmark_that_only_some_runs_have_is_one_setting_that_differs(tmp_path: Path) -> None:
-    one = make(tmp_path / "one", lambda _: "7", *FORTY[:2])
+    run_page = make(tmp_path / "one", lambda _: "7", *FORTY[:2])
     both = make(
         tmp_path / "both",
         lambda _: "7",
@@ -272,7 +274,7 @@ def test_a_benchmark_that_only_some_runs_have_is_one_setting_that_differs(tmp_pa
         "limit=40",
         "seed=3",
     )
-    html = write_many([one, both], tmp_path / "two.html").read_text()
+    html = write_many([run_page, both], tmp_path / "two.html").read_text()
     assert "Settings that differ: sampling.seed, seed, benchmarks.gpqa." in html
 
 
@@ -289,9 +291,9 @@ def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path
 
 
 def test_an_unfinished_run_says_so_first() -> None:
-    sentences = one.problems({"status": "interrupted", "warnings": ["w"]})
+    sentences = run_page.problems({"status": "interrupted", "warnings": ["w"]})
     assert sentences == ["The run was interrupted. These are the results it had by then.", "w"]
-    (failed,) = one.problems({"status": "failed", "error": "It broke."})
+    (failed,) = run_page.problems({"status": "failed", "error": "It broke."})
     assert failed == "The run failed: It broke. These are the results it had by then."
 
 

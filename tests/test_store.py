@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.compare.comparison import compare_runs
 from llmbench.errors import RunError
 from llmbench.export import export_run
 from llmbench.records import Outcome, Score
 from llmbench.regrade import regrade_run
 from llmbench.report import write_many, write_one
+from llmbench.report.compare.comparison import compare_runs
 from llmbench.results.run_folder import JOURNAL, Store, from_row, load_run, read_journal, to_row
 from llmbench.results.summary import Summary
 from tests.helpers.factories import RICH_COMPLETION, RICH_RESULT

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from llmbench import tracking
 from llmbench.errors import ConfigError
+from llmbench.report import trackers
 from llmbench.session import run_job
 from tests.helpers.settings import compose
 
@@ -120,7 +120,7 @@ def wandb_records(path: Path) -> list[Any]:
 def test_a_missing_package_is_refused_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(tracking, "distribution", lambda _: None)
+    monkeypatch.setattr(trackers, "distribution", lambda _: None)
     with pytest.raises(ConfigError, match=f"tracker={name} needs .*pip install"):
         run_job(compose([*FEW, f"tracker={name}"]), tmp_path, FEW, named=True)
     assert not (tmp_path / "samples.jsonl").exists()
@@ -147,7 +147,7 @@ def test_what_was_not_measured_is_no_metric() -> None:
             "aime": {"n": 2, "accuracy": 0.5, "ci95": [0.1, 0.9], "bounds": None, "odd": {"a=b": 1}}
         },
     }
-    assert tracking.metrics_of(summary) == {
+    assert trackers.metrics_of(summary) == {
         "time_s/total": 2.5,
         "engine/preemptions": 0,
         "aime/n": 2,
@@ -163,7 +163,7 @@ def test_settings_are_flat_and_without_tables_or_secrets() -> None:
         "model": {"name": "m", "path": f"/x/{SECRET}", "url": "https://me:pass@host/x"},
         "benchmarks": {"aime": {"stop": ["a"], "profiles": {"debug": {"n": 1}}, "reference": []}},
     }
-    assert tracking.params_of(settings) == {
+    assert trackers.params_of(settings) == {
         "model.name": "m",
         "model.path": "/x/***",
         "model.url": "https://***@host/x",

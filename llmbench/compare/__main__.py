@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from llmbench.compare.comparison import as_dict, compare_runs
-from llmbench.compare.page import show
+from llmbench.report.compare.comparison import as_dict, compare_runs
+from llmbench.report.compare.terminal_page import show
 from llmbench.system.commandline import Parser, guarded
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llmbench.config.schema import EXPORTS, suggest
 from llmbench.errors import ConfigError, RunError
-from llmbench.export import harness, tables
+from llmbench.report.export import lm_eval, tables
 from llmbench.results.run_folder import load_run
 from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.system import files
@@ -47,7 +47,7 @@ def export_run(
         try:
             place = out / EXPORTS[name]
             if name == "lm_eval":
-                made = harness.files(loaded, config, sealed)
+                made = lm_eval.files(loaded, config, sealed)
                 written += [_write(place / file, content.encode()) for file, content in made]
             else:
                 write = tables.parquet if name == "parquet" else tables.csv

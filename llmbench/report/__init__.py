@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from llmbench.errors import LlmbenchError, RunError
 from llmbench.messages import one_line
-from llmbench.report.entries import Entry
-from llmbench.report.many import report_of_many
-from llmbench.report.one import Material, report
+from llmbench.report.comparison_page import report_of_many
+from llmbench.report.run_entry import Entry
+from llmbench.report.run_page import Material, report
 from llmbench.results.run_folder import (
     JOURNAL,
     MANIFEST,

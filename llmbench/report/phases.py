@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench.records import Result, Timing
-from llmbench.report.plots import axis, colour, figure
+from llmbench.report.figures import axis, colour, figure
 from llmbench.results.summary import Phases
 from llmbench.system.number_format import percent, seconds
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.benchmarks import arithmetic
-from llmbench.compare.comparison import Comparison, RunComparison
-from llmbench.compare.page import show
 from llmbench.records import Request
+from llmbench.report.compare.comparison import Comparison, RunComparison
+from llmbench.report.compare.terminal_page import show
 from llmbench.results.run_folder import Run
 from llmbench.run import pipeline
 from llmbench.run.loop import Stop

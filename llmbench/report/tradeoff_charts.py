@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from llmbench.report.entries import Entry, benchmarks_of, differing, unlike
-from llmbench.report.plots import GREY, axis, colour, figure, scaled
-from llmbench.report.text import label, short, visible
+from llmbench.report.escaping import label, short, visible
+from llmbench.report.figures import GREY, axis, colour, figure, scaled
+from llmbench.report.run_entry import Entry, benchmarks_of, differing, unlike
 from llmbench.system.number_format import GIB, number, percent, seconds
 
 

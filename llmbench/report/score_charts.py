@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from llmbench.records import Result
-from llmbench.report.plots import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
-from llmbench.report.text import label
+from llmbench.report.escaping import label
+from llmbench.report.figures import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.results import cache_use, stats
 
 BINS = 40

@@ -27,8 +27,8 @@ def render(
 
     Args:
         context: What the template names.
-        figures: Plots, as `llmbench.report.plots.figure` makes them.
-        packed: The samples, as `llmbench.report.samples.pack` makes them; empty for a page without them.
+        figures: Plots, as `llmbench.report.figures.figure` makes them.
+        packed: The samples, as `llmbench.report.sample_data.pack` makes them; empty for a page without them.
         math: Some text has mathematics, so that KaTeX is needed.
         code: Some text has code, so that highlight.js is.
     """

@@ -9,8 +9,14 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from llmbench.compare.comparison import BenchmarkComparison, Comparison, Quantity, RunComparison, RunHead
 from llmbench.messages import printable
+from llmbench.report.compare.comparison import (
+    BenchmarkComparison,
+    Comparison,
+    Quantity,
+    RunComparison,
+    RunHead,
+)
 from llmbench.results.paired_tests import ALPHA, POWER, Flip, Method
 from llmbench.results.settings import Setting
 from llmbench.system.number_format import (

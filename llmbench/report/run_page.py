@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.records import Result
-from llmbench.report import answers, phases, time
-from llmbench.report.page import render
-from llmbench.report.plots import drawn
-from llmbench.report.samples import LIMITS, pack
-from llmbench.report.text import visible
+from llmbench.report import phases, score_charts, time_charts
+from llmbench.report.escaping import visible
+from llmbench.report.figures import drawn
+from llmbench.report.sample_data import LIMITS, pack
+from llmbench.report.template import render
 from llmbench.results import attempts, cache_use
 from llmbench.results.cache_use import tokens_per_s
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
@@ -44,12 +44,12 @@ def report(material: Material) -> str:
     }
     figures = drawn(
         [
-            time.where_time_went(summary, results),
+            time_charts.where_time_went(summary, results),
             phases.over_time(summary, results),
-            time.timeline(material.trace),
-            answers.lengths(results, limits),
-            *answers.distributions(results),
-            *answers.by_group(results),
+            time_charts.timeline(material.trace),
+            score_charts.lengths(results, limits),
+            *score_charts.distributions(results),
+            *score_charts.by_group(results),
         ]
     )
     figures = [found | {"wide": found["name"] in WIDE} for found in figures]

@@ -15,8 +15,8 @@ from typing import Any
 from llmbench import __version__
 from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
-from llmbench.export.tables import clean
 from llmbench.records import Result
+from llmbench.report.export.tables import clean
 from llmbench.results.run_folder import MANIFEST, MEND, Run
 from llmbench.results.settings import benchmark_settings
 

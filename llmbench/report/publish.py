@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench import tracking
 from llmbench.config.schema import EXPORTS, Config, Tracker
 from llmbench.errors import RunError
+from llmbench.report import trackers
 from llmbench.results.run_folder import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
 from llmbench.system.console import Terminal
 
@@ -59,7 +59,7 @@ def _export(names: Sequence[str], folder: Path, terminal: Terminal) -> None:
 
 
 def _track(config: Config, folder: Path, terminal: Terminal) -> None:
-    if config.tracker is Tracker.none or not tracking.track(config, folder, terminal):
+    if config.tracker is Tracker.none or not trackers.track(config, folder, terminal):
         return
     try:
         manifest = read_object(folder / MANIFEST, Manifest)

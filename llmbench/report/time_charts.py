@@ -5,7 +5,7 @@ from typing import Any
 
 from llmbench.records import Result, Timing
 from llmbench.report import phases
-from llmbench.report.plots import axis, colour, figure, scaled
+from llmbench.report.figures import axis, colour, figure, scaled
 from llmbench.system.number_format import GIB, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import Sample

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench.records import Result
-from llmbench.report import tradeoffs
-from llmbench.report.differences import compared
-from llmbench.report.entries import Entry, benchmarks_of, differing, names_of
-from llmbench.report.one import CODE, MATH, has, problems
-from llmbench.report.page import render
-from llmbench.report.plots import drawn
-from llmbench.report.samples import LIMITS, pack_rows, row
-from llmbench.report.text import visible
+from llmbench.report import tradeoff_charts
+from llmbench.report.difference_tables import compared
+from llmbench.report.escaping import visible
+from llmbench.report.figures import drawn
+from llmbench.report.run_entry import Entry, benchmarks_of, differing, names_of
+from llmbench.report.run_page import CODE, MATH, has, problems
+from llmbench.report.sample_data import LIMITS, pack_rows, row
+from llmbench.report.template import render
 from llmbench.system.number_format import NONE, joules, memory, number, percent, seconds
 
 MOST_COMPARED = 12
@@ -35,10 +35,10 @@ def report_of_many(entries: Sequence[Entry], failed: Mapping[str, str]) -> str:
     rows, shown = _samples(entries, names, flipped)
     figures = drawn(
         [
-            *tradeoffs.accuracy(entries, names),
-            tradeoffs.speed(entries, names),
-            tradeoffs.batch(entries),
-            *tradeoffs.costs(entries, names),
+            *tradeoff_charts.accuracy(entries, names),
+            tradeoff_charts.speed(entries, names),
+            tradeoff_charts.batch(entries),
+            *tradeoff_charts.costs(entries, names),
         ]
     )
     context = {

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from llmbench.compare.comparison import BenchmarkComparison, RunComparison, compare_runs
-from llmbench.compare.page import statistics
 from llmbench.errors import RunError
-from llmbench.report.text import visible
+from llmbench.report.compare.comparison import BenchmarkComparison, RunComparison, compare_runs
+from llmbench.report.compare.terminal_page import statistics
+from llmbench.report.escaping import visible
 from llmbench.results.paired_tests import Flip
 from llmbench.results.run_folder import read_journal
 from llmbench.system.number_format import percent

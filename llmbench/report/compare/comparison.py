@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench.compare.pairing import Pairing, Planned, by_question, pair
 from llmbench.errors import RunError
 from llmbench.records import Result
+from llmbench.report.compare.pairing import Pairing, Planned, by_question, pair
 from llmbench.results import attempts, cache_use, paired_tests, stats
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.paired_tests import Flip, PairedDifference, PairedTest

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from llmbench.records import Result
-from llmbench.report.text import clipped, visible
+from llmbench.report.escaping import clipped, visible
 from llmbench.results import cache_use
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_200, 600, 200, 0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from llmbench.report.text import short, visible
+from llmbench.report.escaping import short, visible
 from llmbench.results.cache_use import tokens_per_s
 from llmbench.results.run_folder import Run, load_run
 from llmbench.results.settings import flat, read_config
