@@ -15,7 +15,7 @@ def main() -> NoReturn:
     if None in (sys.stdin, sys.stdout, sys.stderr):  # the run's own files would get their numbers
         sys.exit("llmbench: stdin, stdout or stderr is closed; use </dev/null or >/dev/null instead.")
     try:
-        from llmbench.cli import main as run
+        from llmbench.cli.main import main as run
     except KeyboardInterrupt:
         sys.exit(130)
     status = run(ends=True)

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from llmbench.cli.explain import printable
 from llmbench.errors import RunError
-from llmbench.messages import printable
 from llmbench.report.trackers import ARTIFACTS
 from llmbench.results.attempts import RUNNING, moment
 from llmbench.results.cache_use import tokens_per_s

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from llmbench.ablation import FIXED, SAME, Point, Row, no_table, rows, sentences
-from llmbench.cli import config_folder, main
+from llmbench.cli.ablation import FIXED, SAME, Point, Row, no_table, rows, sentences
+from llmbench.cli.main import config_folder, main
+from llmbench.cli.sweep import Job
 from llmbench.records import Outcome
-from llmbench.sweep import Job
 from tests.helpers.factories import result
 from tests.helpers.settings import compose
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli import main
+from llmbench.cli.main import main
 from llmbench.report import trackers
 from llmbench.results.run_folder import MANIFEST, REPORT, SUMMARY, load_run
 from tests.helpers.runs import TWELVE

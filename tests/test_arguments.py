@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench import arguments
-from llmbench.cli import compose, config_folder
+from llmbench.cli import arguments
+from llmbench.cli.main import compose, config_folder
 from llmbench.errors import ConfigError
 
 MISTAKES = [

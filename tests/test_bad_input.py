@@ -18,10 +18,11 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import regrade, runs, sweep
+from llmbench import regrade, runs
 from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
-from llmbench.cli import main
+from llmbench.cli import sweep
+from llmbench.cli.main import main
 from llmbench.compare import __main__ as compare
 from llmbench.config.schema import ModelConfig, Startup
 from llmbench.engine import bundled_model

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli import main
+from llmbench.cli.main import main
+from llmbench.cli.resume import quoted
+from llmbench.cli.run_job import claim
 from llmbench.errors import RunError
 from llmbench.results.run_folder import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY, load_run
-from llmbench.resume.commandline import quoted
 from llmbench.run import pipeline
 from llmbench.runs import list_runs
-from llmbench.session import claim
 from tests.helpers.commands import LIMIT_S
 from tests.helpers.settings import compose
 
@@ -27,22 +27,22 @@ pytestmark = pytest.mark.slow
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=3", "report=false")
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([__name__, "llmbench.session"])
+FORKS.set_forkserver_preload([__name__, "llmbench.cli.run_job"])
 MOMENTS: dict[str, set[str]] = {
-    "llmbench.session:claim": set(),
-    "llmbench.session:FolderLock": {CONFIG},
-    "llmbench.session:write_object": {CONFIG, ".lock"},
+    "llmbench.cli.run_job:claim": set(),
+    "llmbench.cli.run_job:FolderLock": {CONFIG},
+    "llmbench.cli.run_job:write_object": {CONFIG, ".lock"},
     "pathlib:Path.replace": {CONFIG, ".lock", f".{MANIFEST}.part"},
-    "llmbench.session:captured": {CONFIG, ".lock", MANIFEST},
+    "llmbench.cli.run_job:captured": {CONFIG, ".lock", MANIFEST},
     "llmbench.run.pipeline:Store": {CONFIG, ".lock", MANIFEST, LOG},
     "llmbench.run.pipeline:_Run.take_up": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
     "llmbench.results.run_folder:Store.write_manifest": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
 }
 """Where a run is killed, and what it leaves."""
 FOLDER_ONLY, CLAIMED, TOLD, OPENED = (
-    "llmbench.session:claim",
-    "llmbench.session:write_object",
-    "llmbench.session:captured",
+    "llmbench.cli.run_job:claim",
+    "llmbench.cli.run_job:write_object",
+    "llmbench.cli.run_job:captured",
     "llmbench.run.pipeline:_Run.take_up",
 )
 
@@ -134,7 +134,7 @@ def test_a_sweep_that_was_killed_before_it_was_written_down_begins_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["-m", *FAKE, "batch_size=1,2", "hydra.sweep.dir=sweep"]
-    killed("llmbench.cli:write_object", *command)
+    killed("llmbench.cli.main:write_object", *command)
     assert not (tmp_path / "sweep" / "0").exists()
     assert main(["resume=sweep"]) == 1
     assert "hydra.sweep.dir" in capfd.readouterr().err

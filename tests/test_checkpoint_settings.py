@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmbench.cli import compose, main
+from llmbench.cli.main import compose, main
 from llmbench.config.schema import Config
 from llmbench.engine.base import find_checkpoint
 from llmbench.engine.checkpoint import locate

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli import main
-from llmbench.resume import commandline
+from llmbench.cli import resume
+from llmbench.cli.main import main
 from tests.helpers.commands import lines_in, llmbench, llmbench_program, only_run, start_llmbench, wait_until
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> N
     )
     assert done.returncode == 0
     assert "hub_id: Qwen/Qwen2.5-14B-Instruct" in done.stdout
-    code = "import sys; from llmbench.cli import compose; compose(['benchmark=[aime,math]']); print(*sys.modules)"
+    code = "import sys; from llmbench.cli.main import compose; compose(['benchmark=[aime,math]']); print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -188,7 +188,7 @@ def test_a_signal_before_the_first_run_is_one_word(
         signal.raise_signal(number)
         return arguments
 
-    monkeypatch.setattr(commandline, "expand", signalled)
+    monkeypatch.setattr(resume, "expand", signalled)
     assert main(["engine=fake", "limit=1"]) == 128 + number
     assert capfd.readouterr().err == "llmbench: Interrupted.\n"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmbench.cli import compose, config_folder
+from llmbench.cli.main import compose, config_folder
 from llmbench.config.schema import EarlyStopping, as_yaml_data
 from llmbench.errors import ConfigError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import llmbench
-from llmbench.cli import compose, config_folder
+from llmbench.cli.main import compose, config_folder
 
 PACKAGE = Path(llmbench.__file__).parent
 ALLOWED = {

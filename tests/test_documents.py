@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli import main
+from llmbench.cli.main import main
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli import main
+from llmbench.cli.main import main
 from llmbench.results.run_folder import JOURNAL, load_run
 from tests.helpers.commands import start_llmbench
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from llmbench.cli import main
+from llmbench.cli.main import main
 from llmbench.config.schema import Config
 from llmbench.errors import Cause, OutOfMemoryError, Shortage
 from llmbench.results.run_folder import load_run

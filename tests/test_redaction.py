@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llmbench.cli import main
+from llmbench.cli.main import main
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import EngineError
 from llmbench.records import Completion

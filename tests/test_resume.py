@@ -12,7 +12,8 @@ import orjson
 import pytest
 import yaml
 
-from llmbench.cli import main
+from llmbench.cli.main import main
+from llmbench.cli.resume import command, expand, join, last, quoted
 from llmbench.compare.__main__ import main as compare
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, EngineError, Interrupted, RunError
@@ -22,7 +23,6 @@ from llmbench.report import write_one
 from llmbench.results import attempts
 from llmbench.results.cache_use import tokens_per_s
 from llmbench.results.run_folder import JOURNAL, MANIFEST, SUMMARY, load_run
-from llmbench.resume.commandline import command, expand, join, last, quoted
 from llmbench.run import pipeline
 from llmbench.run.loop import Stop
 from llmbench.runs import list_runs

@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llmbench.cli import main
+from llmbench.cli.main import main
+from llmbench.cli.resume import command, quoted
 from llmbench.results.run_folder import JOURNAL, load_run
-from llmbench.resume.commandline import command, quoted
 from tests.helpers.runs import BREAKS, TWELVE
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import llmbench
-from llmbench.cli import main
+from llmbench.cli.main import main
 from llmbench.errors import RunError
 from llmbench.results.run_folder import load_run
 from llmbench.runs import main as list_runs
@@ -95,7 +95,7 @@ def test_a_run_in_a_thread_counts_its_own_time_only(tmp_path: Path) -> None:
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     done = python(
         "print('once')\n"
-        "from llmbench.cli import main\n"
+        "from llmbench.cli.main import main\n"
         f"status = main({[*FAKE, 'hydra.run.dir=run']!r})\n"
         "from llmbench.regrade import regrade_run\n"
         "print(status, len(regrade_run('run').results))\n",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli import compose, main
+from llmbench.cli.main import compose, main
 from llmbench.run import pipeline
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from hydra.experimental.callback import Callback
 
-from llmbench.cli import main
+from llmbench.cli.main import main
 from tests.helpers.commands import wait_until
 
 pytestmark = pytest.mark.slow
@@ -287,7 +287,9 @@ def test_a_signal_ends_the_sweep_with_its_table(tmp_path: Path, number: signal.S
     ids=" ".join,
 )
 def test_what_hydra_tells_needs_no_engine(tmp_path: Path, arguments: list[str], hint: str) -> None:
-    code = f"import sys; from llmbench.cli import main; main({arguments!r}); print('loaded:', *sys.modules)"
+    code = (
+        f"import sys; from llmbench.cli.main import main; main({arguments!r}); print('loaded:', *sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from llmbench.cli import main
+from llmbench.cli import sweep_attempts
+from llmbench.cli.main import main
+from llmbench.cli.sweep_attempts import SweepSitting
 from llmbench.results.run_folder import JOURNAL, SUMMARY
-from llmbench.resume import sweeps
-from llmbench.resume.sweeps import SweepSitting
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
 pytestmark = pytest.mark.slow
@@ -115,16 +115,18 @@ def test_a_sitting_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_pat
     for path, moment in ((tmp_path / SUMMARY, 1000.0), (tmp_path / "1" / JOURNAL, 1020.0)):
         path.touch()
         os.utime(path, (moment, moment))
-    (first,) = sweeps.begin([], tmp_path, 990.0)
-    second = sweeps.begin([first], tmp_path, 2000.0)
+    (first,) = sweep_attempts.begin([], tmp_path, 990.0)
+    second = sweep_attempts.begin([first], tmp_path, 2000.0)
     assert (second[0].status, second[0].time_s) == ("killed", 30.0)
-    assert (sweeps.begin(second, tmp_path, 3000.0)[1].status, second[1].time_s) == ("killed", None)
+    assert (sweep_attempts.begin(second, tmp_path, 3000.0)[1].status, second[1].time_s) == ("killed", None)
 
 
 def test_summaries_of_before_there_were_sittings_count() -> None:
-    assert sweeps.read({"loads": 3, "time_s": 7.5}) == [SweepSitting("", 0.0, "ended", loads=3, time_s=7.5)]
-    assert sweeps.read({}) == []
-    assert sweeps.read({"loads": 1, "time_s": 1.0, "sittings": [{"what": 1}]})[0].loads == 1
+    assert sweep_attempts.read({"loads": 3, "time_s": 7.5}) == [
+        SweepSitting("", 0.0, "ended", loads=3, time_s=7.5)
+    ]
+    assert sweep_attempts.read({}) == []
+    assert sweep_attempts.read({"loads": 1, "time_s": 1.0, "sittings": [{"what": 1}]})[0].loads == 1
 
 
 @pytest.mark.parametrize("left", ['{"status": "run', "", "[]", '{"jobs": [{}]}', None])

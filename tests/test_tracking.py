@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from llmbench.cli.run_job import run_job
 from llmbench.errors import ConfigError
 from llmbench.report import trackers
-from llmbench.session import run_job
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmbench.cli.explain import one_line
 from llmbench.errors import LlmbenchError, RunError
-from llmbench.messages import one_line
 from llmbench.report.comparison_page import report_of_many
 from llmbench.report.run_entry import Entry
 from llmbench.report.run_page import Material, report
@@ -25,7 +25,7 @@ from llmbench.results.summary import Summary
 from llmbench.telemetry.trace import read_trace
 
 if TYPE_CHECKING:
-    from llmbench.sweep import Job
+    from llmbench.cli.sweep import Job
 
 __all__ = ["Material", "report", "report_of_many", "write_many", "write_one", "write_report"]
 

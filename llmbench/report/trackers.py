@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
+from llmbench.cli.explain import one_line
 from llmbench.config.schema import Config, Tracker
 from llmbench.errors import ConfigError
-from llmbench.messages import one_line
 from llmbench.results.run_folder import CONFIG, JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.settings import flat, read_config
 from llmbench.system import schema

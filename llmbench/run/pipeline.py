@@ -19,6 +19,7 @@ from typing import Any
 
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
+from llmbench.cli.resume import command
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine import bundled_model, weights_row
 from llmbench.engine.base import Engine, Workload
@@ -57,7 +58,6 @@ from llmbench.results.run_folder import (
     read_journal,
 )
 from llmbench.results.summary import Phases, Summary
-from llmbench.resume.commandline import command
 from llmbench.run import oom_recovery, preflight, prompts, resume_checks
 from llmbench.run.engine_pool import EnginePool, engine_key
 from llmbench.run.grading import Grader

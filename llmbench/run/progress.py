@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from llmbench.messages import printable
+from llmbench.cli.explain import printable
 from llmbench.records import Outcome, Result
 from llmbench.results.summary import DOUBTFUL
 from llmbench.system.console import Terminal

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import NoReturn
 
-from llmbench import messages
+from llmbench.cli import explain
 from llmbench.errors import ConfigError, LlmbenchError
 
 
@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
 def say(sentence: str) -> None:
     """Writes a line to stdout."""
-    sys.stdout.write(messages.printable(sentence) + "\n")
+    sys.stdout.write(explain.printable(sentence) + "\n")
 
 
 def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequence[str] | None], int]:
@@ -36,13 +36,13 @@ def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequen
         try:
             command(arguments)
         except LlmbenchError as error:
-            messages.complain(str(error))
+            explain.complain(str(error))
             return 1
         except KeyboardInterrupt:
-            messages.complain("Interrupted.")
+            explain.complain("Interrupted.")
             return 128 + signal.SIGINT
         except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
-            messages.complain(messages.one_line(error))
+            explain.complain(explain.one_line(error))
             return 1
         return 0
 

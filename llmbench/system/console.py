@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from llmbench.messages import printable
+from llmbench.cli.explain import printable
 from llmbench.results import attempts, cache_use
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.summary import BenchmarkSummary, Summary

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from llmbench.cli import main as llmbench
+from llmbench.cli.main import main as llmbench
 from llmbench.results.run_folder import JOURNAL, load_run, read_journal
 from llmbench.system import hardware
 

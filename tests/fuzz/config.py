@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from llmbench.cli import compose, config_folder, main
+from llmbench.cli.main import compose, config_folder, main
 from llmbench.config.schema import as_yaml_data
 from llmbench.results.settings import flat
 from tests.fuzz.common import Report, attempt, command, edit, mutate, mutate_bytes

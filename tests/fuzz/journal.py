@@ -11,7 +11,7 @@ from typing import Any
 
 import llmbench
 from llmbench import regrade, runs
-from llmbench.cli import main
+from llmbench.cli.main import main
 from llmbench.compare import __main__ as compare
 from llmbench.engine.fake import nonsense
 from llmbench.export import __main__ as export

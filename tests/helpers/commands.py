@@ -16,7 +16,7 @@ ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
 LIMIT_S = 300.0
 """For whatever a test waits for: many times what it takes on a quiet machine."""
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["llmbench.cli", "llmbench.session", "llmbench.benchmarks.arithmetic"])
+_FORKS.set_forkserver_preload(["llmbench.cli.main", "llmbench.cli.run_job", "llmbench.benchmarks.arithmetic"])
 
 
 def python(*arguments: str, folder: Path, limit_s: float = LIMIT_S) -> subprocess.CompletedProcess[str]:

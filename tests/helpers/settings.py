@@ -10,7 +10,7 @@ from unittest.mock import patch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 
-from llmbench import cli
+from llmbench.cli.main import main
 from llmbench.config.schema import Config
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
-    """What `llmbench.cli.compose` gives for these overrides; a copy of the test's own."""
+    """What `llmbench.cli.main.compose` gives for these overrides; a copy of the test's own."""
     return deepcopy(_composed(tuple(overrides)))
 
 
 @cache
 def _composed(overrides: tuple[str, ...]) -> Config:
-    return cli.compose(overrides)
+    return main.compose(overrides)
 
 
-OWN = {"pkg://hydra.conf", "structured://", f"file://{cli.config_folder()}"}
+OWN = {"pkg://hydra.conf", "structured://", f"file://{main.config_folder()}"}
 """Where settings lie that no test changes."""
 _read: "dict[str, ConfigResult | None]" = {}
 _merged: "dict[str, DictConfig]" = {}

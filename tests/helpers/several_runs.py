@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmbench.cli import compose, main
+from llmbench.cli.main import compose, main
 from llmbench.run import pipeline
 from tests.helpers.commands import LIMIT_S, python
 

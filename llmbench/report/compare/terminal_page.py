@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from llmbench.messages import printable
+from llmbench.cli.explain import printable
 from llmbench.report.compare.comparison import (
     BenchmarkComparison,
     Comparison,

@@ -6,10 +6,10 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from llmbench import messages
+from llmbench.cli import explain
+from llmbench.cli.resume import STARTS_A_SWEEP, quoted
 from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
-from llmbench.resume.commandline import STARTS_A_SWEEP, quoted
 
 PATH_SETTINGS = re.compile(
     r"(hydra\.(run|sweep)\.dir|model\.path|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
@@ -36,7 +36,7 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
     Raises:
         ConfigError: One is a usual mistake; the message is the line to type.
     """
-    top = set(messages.known_keys("", conf))
+    top = set(explain.known_keys("", conf))
     _refuse_flags(arguments, top)
     for argument in arguments:
         _refuse_mistake(argument, arguments, top)

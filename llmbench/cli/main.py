@@ -26,7 +26,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench import arguments, messages, sweep
+from llmbench.cli import arguments, explain, resume, sweep, sweep_attempts
+from llmbench.cli.sweep import Job, begun_before, finished_before
+from llmbench.cli.sweep_attempts import SweepSitting
 from llmbench.config.schema import Config, from_hydra, suggest
 from llmbench.engine import checkpoint_settings
 from llmbench.engine.faults_ import Faults
@@ -44,10 +46,7 @@ from llmbench.results.run_folder import (
     write_object,
 )
 from llmbench.results.summary import as_dict
-from llmbench.resume import commandline, sweeps
-from llmbench.resume.sweeps import SweepSitting
 from llmbench.run.oom_recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
-from llmbench.sweep import Job, begun_before, finished_before
 from llmbench.system import clock, files, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.interrupts import SIGNALLED, as_interrupts
@@ -99,12 +98,12 @@ class Invocation:
         self.resources.enter_context(FolderLock(folder))
         if self.left is not None:
             self._remember(folder)
-            self.sittings = sweeps.read(sweep.written(folder / SUMMARY, sweep.WrittenSweep))
+            self.sittings = sweep_attempts.read(sweep.written(folder / SUMMARY, sweep.WrittenSweep))
             return
         if config is None or config.resume is None:
             if config is not None and (folder / BEGUN).exists():
                 raise RunError(
-                    f"{folder} holds a sweep already; `{commandline.command(folder)}` goes on with it, "
+                    f"{folder} holds a sweep already; `{resume.command(folder)}` goes on with it, "
                     "hydra.sweep.dir=FOLDER begins another."
                 )
             other = next((name for name in (SUMMARY, REPORT) if (folder / name).exists()), None)
@@ -124,7 +123,7 @@ class Invocation:
                 "resume goes on only with those that it was begun with."
             )
         self._remember(folder)
-        self._sit_down(folder, sweeps.read(before))
+        self._sit_down(folder, sweep_attempts.read(before))
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
 
@@ -144,7 +143,7 @@ class Invocation:
 
     def _sit_down(self, folder: Path, before: Sequence[SweepSitting]) -> None:
         self.multirun, self.sweep_folder = True, folder
-        self.sittings = sweeps.begin(before, folder, self._began_at())
+        self.sittings = sweep_attempts.begin(before, folder, self._began_at())
         self.note()
 
     def _began_at(self) -> float:
@@ -168,12 +167,12 @@ class Invocation:
         """Says once what went wrong beside the jobs."""
         if trouble not in self.told:
             self.told.add(trouble)
-            messages.complain(trouble)
+            explain.complain(trouble)
 
     def count(self, status: str) -> None:
         """What this sitting has come to."""
         if not self.sittings:  # with a launcher that takes up nothing
-            self.sittings = sweeps.begin([], Path(), self._began_at())
+            self.sittings = sweep_attempts.begin([], Path(), self._began_at())
         time_s, loads = time.monotonic() - self.began, self._pool.loads if self._pool is not None else 0
         self.sittings[-1] = replace(self.sittings[-1], status=status, loads=loads, time_s=time_s)
 
@@ -187,7 +186,7 @@ class Invocation:
 
     def origin(self) -> dict[str, Any]:
         """How the command came about, for a manifest."""
-        arguments = [a for a in self.arguments if not a.startswith(commandline.SETTING)]
+        arguments = [a for a in self.arguments if not a.startswith(resume.SETTING)]
         told = [redaction.without_secrets(argument) for argument in arguments]
         files.refuse_bytes(self.directory, RunError, "The name of the working directory")
         return {"arguments": told, "directory": str(Path.cwd())}
@@ -270,9 +269,7 @@ def _check_files(arguments: Sequence[str]) -> None:
             if path.is_file():
                 files.load_yaml(files.read(path, files.YAML_BYTES))
         except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"{path} cannot be read ({messages.reason_of(error)}); fix the file."
-            ) from error
+            raise ConfigError(f"{path} cannot be read ({explain.reason_of(error)}); fix the file.") from error
 
 
 FREE_FORM = re.compile(
@@ -330,7 +327,7 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
 def _check_sweep(arguments: Sequence[str]) -> None:
     """Names a sweep that does not exist, before Hydra wonders at the commas that came with it."""
     for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
-        names = messages.options(config_folder(), kind)
+        names = explain.options(config_folder(), kind)
         listed = re.fullmatch(r"\[(.*)\]", chosen)
         for name in (part.strip() for part in (listed[1] if listed else chosen).split(",")):
             if name not in names:
@@ -376,8 +373,8 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     except (
         Exception
     ) as error:  # of Hydra, OmegaConf, YAML and their parsers, about what was typed: their kinds are many
-        raise ConfigError(messages.explain_composition(error, config_folder())) from error
-    messages.refuse_additions(given, config_folder())
+        raise ConfigError(explain.explain_composition(error, config_folder())) from error
+    explain.refuse_additions(given, config_folder())
     return from_hydra(composed)
 
 
@@ -412,17 +409,17 @@ def _main(invocation: Invocation) -> int:
     try:
         invocation.left = taken_up()
     except (OSError, ValueError, TypeError, KeyError) as error:
-        messages.complain(
+        explain.complain(
             f"What an earlier process left to this one ({VARIABLE}) cannot be read: {error}; unset {VARIABLE}."
         )
         return 1
     try:
         here = invocation.directory = _working_directory()
-        commandline.refuse_interpolation(str(here), f"The working directory {here}")
-        given = commandline.expand(_text(invocation.arguments))
+        resume.refuse_interpolation(str(here), f"The working directory {here}")
+        given = resume.expand(_text(invocation.arguments))
         invocation.arguments = arguments.read(_text(given), config_folder())
     except (LlmbenchError, OSError) as error:
-        messages.complain(
+        explain.complain(
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."
         )
         return 1
@@ -443,7 +440,7 @@ def _main(invocation: Invocation) -> int:
         status = _interrupted(error, invocation)
     except Exception as error:  # noqa: BLE001 - as in _status
         status = 1
-        messages.complain(_sentence(error, invocation))
+        explain.complain(_sentence(error, invocation))
     return status
 
 
@@ -460,8 +457,8 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         jobs=[sweep.row(other) for other in invocation.jobs[:-1]],
         faults=asdict(pool.faults),
     )
-    folder = commandline.quoted(str(invocation.sweep_folder if multirun else left.folder))
-    resumed = any(a.startswith(commandline.SETTING) for a in invocation.arguments)
+    folder = resume.quoted(str(invocation.sweep_folder if multirun else left.folder))
+    resumed = any(a.startswith(resume.SETTING) for a in invocation.arguments)
     where = f"resume={folder}" if multirun or resumed else f"hydra.run.dir={folder}"
     try:
         with invocation.resources:
@@ -469,7 +466,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         os.chdir(invocation.directory)
         start_again(left, [where])
     except (LlmbenchError, OSError) as error:
-        messages.complain(f"{again.error} A new process could not be started: {error}")
+        explain.complain(f"{again.error} A new process could not be started: {error}")
         return 1
 
 
@@ -486,7 +483,7 @@ def _status(invocation: Invocation) -> int:
             refused = isinstance(error, ConfigError | OnlyErrorsError)  # and would be again
             sentence = _sentence(error, invocation)
             said = "" if refused or "resume=" in sentence else _goes_on(invocation, results=True)
-            messages.complain(sentence + said)
+            explain.complain(sentence + said)
         return 1
     return 1 if any(job.error for job in invocation.jobs) else 0
 
@@ -494,7 +491,7 @@ def _status(invocation: Invocation) -> int:
 def _sentence(error: Exception, invocation: Invocation) -> str:
     """What the user is told of an error."""
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
-        return messages.explain_composition(error, config_folder())
+        return explain.explain_composition(error, config_folder())
     if isinstance(error, LlmbenchError):
         return str(error)
     # Hydra makes the run's folder before anything of ours runs
@@ -504,8 +501,8 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
             "choose another with hydra.run.dir=FOLDER."
         )
     if not invocation.jobs:  # nothing but the settings was looked at
-        return messages.explain_composition(error, config_folder())
-    return messages.unexpected(error, invocation.jobs[-1].folder)
+        return explain.explain_composition(error, config_folder())
+    return explain.unexpected(error, invocation.jobs[-1].folder)
 
 
 def _run_hydra(invocation: Invocation) -> None:
@@ -554,15 +551,15 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
     invocation.jobs.append(job)
     config: Config | None = None
     try:
-        messages.refuse_additions(overrides, config_folder())
+        explain.refuse_additions(overrides, config_folder())
         _check_suite(hydra_config.runtime.choices.get("suite"))
         config = from_hydra(cfg)
         named = any(override.lstrip("+").startswith("benchmark=") for override in overrides)
         # Imported here so that --help, --cfg and mistyped settings answer at once.
-        from llmbench import session
+        from llmbench.cli import run_job
 
         _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
-        found = session.run_job(
+        found = run_job.run_job(
             config,
             job.folder,
             overrides,
@@ -579,11 +576,11 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         job.interrupted = True
         raise
     except Exception as error:
-        job.error = redaction.without_secrets(messages.told(error))
+        job.error = redaction.without_secrets(explain.told(error))
         if not invocation.multirun:
             invocation.failure = error
             return
-        messages.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
+        explain.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
@@ -607,12 +604,12 @@ def _make_up(job: Job, config: Config) -> None:
             publish.make_up(config, job.folder, terminal)
     except Exception as error:
         log.exception("job %d could not be completed", job.number)
-        terminal.notice(messages.told(error))
+        terminal.notice(explain.told(error))
 
 
 def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *, chosen: bool) -> None:
     """Finds the job's folder, and what was begun in it."""
-    from llmbench import session
+    from llmbench.cli import run_job
 
     left, resumes = invocation.left, config.resume is not None
     before = begun_before(job.overrides, job.folder) if resumes and invocation.multirun else None
@@ -627,7 +624,7 @@ def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *,
     else:
         told = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}
         may_move = not chosen or (resumes and invocation.multirun)
-        job.folder, killed = session.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
+        job.folder, killed = run_job.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
         job.begun = "killed" if killed else None
 
 
@@ -652,7 +649,7 @@ def _report_sweep(invocation: Invocation, config: Config | None) -> None:
 
 def _check_suite(chosen: str | None) -> None:
     """Hydra takes a misspelt name of an optional group for no choice at all."""
-    names = messages.options(config_folder(), "suite")
+    names = explain.options(config_folder(), "suite")
     if chosen is not None and chosen not in names:
         raise ConfigError(f"There is no suite called {chosen!r}{suggest(chosen, names)}")
 
@@ -661,7 +658,7 @@ def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
     """Says what is left of an interrupted run; returns the exit status."""
     folder = invocation.jobs[-1].folder if invocation.jobs else None
     kept = f"; what was finished is in {folder}" if folder is not None and folder.exists() else ""
-    messages.complain(f"Interrupted{kept}.{_goes_on(invocation)}")
+    explain.complain(f"Interrupted{kept}.{_goes_on(invocation)}")
     number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
     return SIGNALLED + int(number)
 
@@ -677,4 +674,4 @@ def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
     journal = folder / JOURNAL
     if results and not (journal.is_file() and journal.stat().st_size):
         return ""
-    return f" `{commandline.command(folder)}` goes on with it." if begun.is_file() else ""
+    return f" `{resume.command(folder)}` goes on with it." if begun.is_file() else ""

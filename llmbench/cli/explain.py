@@ -11,9 +11,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from llmbench.cli import resume
 from llmbench.config.schema import Config, nearest, suggest
 from llmbench.errors import ConfigError, LlmbenchError
-from llmbench.resume import commandline
 from llmbench.system import files, redaction
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ def _explain_override(error: BaseException) -> str | None:
     if "=" not in str(override):
         return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
     key, _, value = str(override).partition("=")
-    typed = commandline.for_a_shell(f"{key}={commandline.quoted(value)}")
+    typed = resume.for_a_shell(f"{key}={resume.quoted(value)}")
     return (
         f"{str(override)!r} cannot be read; if it is a text type {typed}, if it is a list 'NAME=[one,two]'."
     )

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench.arguments import stops_with_backslashes
+from llmbench.cli.arguments import stops_with_backslashes
 from llmbench.config.schema import STATIC_BATCHING, Config, EarlyStopping
 from llmbench.engine.base import find_checkpoint, load_tokenizer
 from llmbench.engine.checkpoint_settings import complete

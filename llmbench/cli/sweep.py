@@ -17,12 +17,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.markup import escape
 from rich.table import Table
 
+from llmbench.cli.resume import RUNS_DIR
+from llmbench.cli.sweep_attempts import SweepSitting
 from llmbench.config.schema import Config, from_hydra
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.run_folder import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
 from llmbench.results.summary import Summary
-from llmbench.resume.commandline import RUNS_DIR
-from llmbench.resume.sweeps import SweepSitting
 from llmbench.system import files, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count, number, percent, seconds
@@ -336,7 +336,7 @@ def finish(
     Raises:
         RunError: It cannot be written.
     """
-    from llmbench import ablation
+    from llmbench.cli import ablation
 
     jobs = sorted(jobs, key=lambda job: job.number)
     terminal = Terminal()
