@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench.cli.explain import printable
 from llmbench.errors import RunError
 from llmbench.report.trackers import ARTIFACTS
 from llmbench.results.attempts import RUNNING, moment
@@ -28,6 +27,7 @@ from llmbench.results.summary import Summary
 from llmbench.system import files, schema
 from llmbench.system.commandline import Parser, guarded
 from llmbench.system.number_format import count, number, percent, seconds
+from llmbench.system.text import printable
 
 WIDTH = 100
 DEPTH = 4

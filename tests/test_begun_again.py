@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli.main import main
-from llmbench.cli.resume import quoted
 from llmbench.cli.run_job import claim
 from llmbench.errors import RunError
 from llmbench.results.run_folder import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY, load_run
 from llmbench.run import pipeline
 from llmbench.runs import list_runs
+from llmbench.system.shell import quoted
 from tests.helpers.commands import LIMIT_S
 from tests.helpers.settings import compose
 

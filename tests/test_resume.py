@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from llmbench.cli.main import main
-from llmbench.cli.resume import command, expand, join, last, quoted
+from llmbench.cli.resume import expand, join, last
 from llmbench.compare.__main__ import main as compare
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, EngineError, Interrupted, RunError
@@ -27,6 +27,7 @@ from llmbench.run import pipeline
 from llmbench.run.loop import Stop
 from llmbench.runs import list_runs
 from llmbench.system import clock
+from llmbench.system.shell import command, quoted
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.damage import CHANGES
 from tests.helpers.engines import FakeEngines

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmbench.cli.main import main
-from llmbench.cli.resume import command, quoted
 from llmbench.results.run_folder import JOURNAL, load_run
+from llmbench.system.shell import command, quoted
 from tests.helpers.runs import BREAKS, TWELVE
 
 pytestmark = pytest.mark.slow

@@ -15,9 +15,9 @@ from typing import Any
 from llmbench.benchmarks import gsm8k
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.config.schema import suggest
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Sample
+from llmbench.system.text import suggest
 
 COLUMNS: tuple[str, ...] = ("question", "answer", "level")
 PRELOAD: tuple[str, ...] = ()

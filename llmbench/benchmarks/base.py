@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from llmbench.benchmarks.dataset import Row
-from llmbench.config.schema import suggest
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import FinishReason, Outcome, Sample, Score
+from llmbench.system.text import suggest
 
 
 class Module(Protocol):

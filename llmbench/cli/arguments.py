@@ -7,9 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from llmbench.cli import explain
-from llmbench.cli.resume import STARTS_A_SWEEP, quoted
+from llmbench.cli.resume import STARTS_A_SWEEP
 from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
+from llmbench.system.shell import quoted
 
 PATH_SETTINGS = re.compile(
     r"(hydra\.(run|sweep)\.dir|model\.path|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,49 +10,12 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench.cli import resume
-from llmbench.config.schema import Config, nearest, suggest
-from llmbench.errors import ConfigError, LlmbenchError
-from llmbench.system import files, redaction
+from llmbench.config.schema import Config
+from llmbench.errors import ConfigError
+from llmbench.system import shell
+from llmbench.system.text import _sentences, nearest, one_line, suggest
 
 log = logging.getLogger(__name__)
-
-
-def complain(sentence: str) -> None:
-    """Writes one line to stderr."""
-    sys.stderr.write(f"llmbench: {printable(redaction.without_secrets(sentence))}\n")
-    sys.stderr.flush()
-
-
-def printable(text: str, keep: str = "") -> str:
-    """The text with control characters made visible but for those to keep, so that none of them steers the terminal."""
-    return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in text)
-
-
-def one_line(error: BaseException) -> str:
-    """The error's kind and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def reason_of(error: BaseException) -> str:
-    """Why a file could not be read, in a line without a full stop."""
-    if isinstance(error, YAMLError):
-        return files.yaml_reason(error)
-    return (getattr(error, "strerror", None) or _sentences(str(error)) or type(error).__name__).rstrip(".")
-
-
-def told(error: BaseException) -> str:
-    """The error in a sentence: its own where it is one of llmbench's."""
-    return str(error) if isinstance(error, LlmbenchError) else one_line(error)
-
-
-def unexpected(error: BaseException, folder: Path | None) -> str:
-    """A sentence for an error that is llmbench's own fault, with where the traceback stands."""
-    log_file = folder / "llmbench.log" if folder is not None else None
-    if log_file is not None and log_file.exists():
-        return f"{one_line(error)} (the log has the traceback: {log_file})."
-    return f"{one_line(error)}."
 
 
 def explain_composition(error: BaseException, conf: Path) -> str:
@@ -179,17 +141,7 @@ def _explain_override(error: BaseException) -> str | None:
     if "=" not in str(override):
         return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
     key, _, value = str(override).partition("=")
-    typed = resume.for_a_shell(f"{key}={resume.quoted(value)}")
+    typed = shell.for_a_shell(f"{key}={shell.quoted(value)}")
     return (
         f"{str(override)!r} cannot be read; if it is a text type {typed}, if it is a list 'NAME=[one,two]'."
     )
-
-
-def _sentences(text: str) -> str:
-    """The message without Hydra's internals (its full_key and object_type lines)."""
-    kept = [
-        line.strip()
-        for line in text.splitlines()
-        if not re.match(r"\s*(full_key|object_type|reference_type)", line)
-    ]
-    return " ".join(line for line in kept if line).rstrip(".")

@@ -29,7 +29,7 @@ from yaml import YAMLError
 from llmbench.cli import arguments, explain, resume, sweep, sweep_attempts
 from llmbench.cli.sweep import Job, begun_before, finished_before
 from llmbench.cli.sweep_attempts import SweepSitting
-from llmbench.config.schema import Config, from_hydra, suggest
+from llmbench.config.schema import Config, from_hydra
 from llmbench.engine import checkpoint_settings
 from llmbench.engine.faults_ import Faults
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
@@ -47,11 +47,12 @@ from llmbench.results.run_folder import (
 )
 from llmbench.results.summary import as_dict
 from llmbench.run.oom_recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
-from llmbench.system import clock, files, redaction
+from llmbench.system import clock, files, redaction, shell, stdio, text
 from llmbench.system.console import Terminal
 from llmbench.system.interrupts import SIGNALLED, as_interrupts
 from llmbench.system.lock import FolderLock
 from llmbench.system.stdio import Unfailing, unfailing
+from llmbench.system.text import suggest
 
 if TYPE_CHECKING:
     from llmbench.run.engine_pool import EnginePool
@@ -103,7 +104,7 @@ class Invocation:
         if config is None or config.resume is None:
             if config is not None and (folder / BEGUN).exists():
                 raise RunError(
-                    f"{folder} holds a sweep already; `{resume.command(folder)}` goes on with it, "
+                    f"{folder} holds a sweep already; `{shell.command(folder)}` goes on with it, "
                     "hydra.sweep.dir=FOLDER begins another."
                 )
             other = next((name for name in (SUMMARY, REPORT) if (folder / name).exists()), None)
@@ -167,7 +168,7 @@ class Invocation:
         """Says once what went wrong beside the jobs."""
         if trouble not in self.told:
             self.told.add(trouble)
-            explain.complain(trouble)
+            stdio.complain(trouble)
 
     def count(self, status: str) -> None:
         """What this sitting has come to."""
@@ -269,7 +270,7 @@ def _check_files(arguments: Sequence[str]) -> None:
             if path.is_file():
                 files.load_yaml(files.read(path, files.YAML_BYTES))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{path} cannot be read ({explain.reason_of(error)}); fix the file.") from error
+            raise ConfigError(f"{path} cannot be read ({text.reason_of(error)}); fix the file.") from error
 
 
 FREE_FORM = re.compile(
@@ -409,7 +410,7 @@ def _main(invocation: Invocation) -> int:
     try:
         invocation.left = taken_up()
     except (OSError, ValueError, TypeError, KeyError) as error:
-        explain.complain(
+        stdio.complain(
             f"What an earlier process left to this one ({VARIABLE}) cannot be read: {error}; unset {VARIABLE}."
         )
         return 1
@@ -419,7 +420,7 @@ def _main(invocation: Invocation) -> int:
         given = resume.expand(_text(invocation.arguments))
         invocation.arguments = arguments.read(_text(given), config_folder())
     except (LlmbenchError, OSError) as error:
-        explain.complain(
+        stdio.complain(
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."
         )
         return 1
@@ -440,7 +441,7 @@ def _main(invocation: Invocation) -> int:
         status = _interrupted(error, invocation)
     except Exception as error:  # noqa: BLE001 - as in _status
         status = 1
-        explain.complain(_sentence(error, invocation))
+        stdio.complain(_sentence(error, invocation))
     return status
 
 
@@ -457,7 +458,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         jobs=[sweep.row(other) for other in invocation.jobs[:-1]],
         faults=asdict(pool.faults),
     )
-    folder = resume.quoted(str(invocation.sweep_folder if multirun else left.folder))
+    folder = shell.quoted(str(invocation.sweep_folder if multirun else left.folder))
     resumed = any(a.startswith(resume.SETTING) for a in invocation.arguments)
     where = f"resume={folder}" if multirun or resumed else f"hydra.run.dir={folder}"
     try:
@@ -466,7 +467,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         os.chdir(invocation.directory)
         start_again(left, [where])
     except (LlmbenchError, OSError) as error:
-        explain.complain(f"{again.error} A new process could not be started: {error}")
+        stdio.complain(f"{again.error} A new process could not be started: {error}")
         return 1
 
 
@@ -483,7 +484,7 @@ def _status(invocation: Invocation) -> int:
             refused = isinstance(error, ConfigError | OnlyErrorsError)  # and would be again
             sentence = _sentence(error, invocation)
             said = "" if refused or "resume=" in sentence else _goes_on(invocation, results=True)
-            explain.complain(sentence + said)
+            stdio.complain(sentence + said)
         return 1
     return 1 if any(job.error for job in invocation.jobs) else 0
 
@@ -502,7 +503,7 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
         )
     if not invocation.jobs:  # nothing but the settings was looked at
         return explain.explain_composition(error, config_folder())
-    return explain.unexpected(error, invocation.jobs[-1].folder)
+    return text.unexpected(error, invocation.jobs[-1].folder)
 
 
 def _run_hydra(invocation: Invocation) -> None:
@@ -576,11 +577,11 @@ def _run_job(cfg: DictConfig, invocation: Invocation) -> None:
         job.interrupted = True
         raise
     except Exception as error:
-        job.error = redaction.without_secrets(explain.told(error))
+        job.error = redaction.without_secrets(text.told(error))
         if not invocation.multirun:
             invocation.failure = error
             return
-        explain.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
+        stdio.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
@@ -604,7 +605,7 @@ def _make_up(job: Job, config: Config) -> None:
             publish.make_up(config, job.folder, terminal)
     except Exception as error:
         log.exception("job %d could not be completed", job.number)
-        terminal.notice(explain.told(error))
+        terminal.notice(text.told(error))
 
 
 def _place(job: Job, config: Config, invocation: Invocation, held: ExitStack, *, chosen: bool) -> None:
@@ -658,7 +659,7 @@ def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
     """Says what is left of an interrupted run; returns the exit status."""
     folder = invocation.jobs[-1].folder if invocation.jobs else None
     kept = f"; what was finished is in {folder}" if folder is not None and folder.exists() else ""
-    explain.complain(f"Interrupted{kept}.{_goes_on(invocation)}")
+    stdio.complain(f"Interrupted{kept}.{_goes_on(invocation)}")
     number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
     return SIGNALLED + int(number)
 
@@ -674,4 +675,4 @@ def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
     journal = folder / JOURNAL
     if results and not (journal.is_file() and journal.stat().st_size):
         return ""
-    return f" `{resume.command(folder)}` goes on with it." if begun.is_file() else ""
+    return f" `{shell.command(folder)}` goes on with it." if begun.is_file() else ""

@@ -5,17 +5,18 @@ The command is restored before Hydra composes, flags and all, and in the folder 
 
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.config.schema import RETIRED, nearest, suggest
+from llmbench.config.schema import RETIRED
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import moment
 from llmbench.results.run_folder import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
 from llmbench.system.files import expanded
 from llmbench.system.redaction import HIDDEN
+from llmbench.system.shell import _unquoted, quoted
+from llmbench.system.text import nearest, suggest
 
 LAST = "last"
 SETTING = "resume="
@@ -168,44 +169,6 @@ def _started(path: Path) -> float:
         return moment(read_object(path, Manifest).get("started"))
     except RunError:
         return moment(None)
-
-
-def quoted(value: str) -> str:
-    """A value that Hydra takes as it stands; outside of quotes its grammar knows no letters but those of ASCII."""
-    if re.fullmatch(r"[\w/.-]+", value, re.ASCII):
-        return value
-    # backslashes count only before a quote, the closing one too
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-    escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
-    return f"'{escaped}'"
-
-
-def _unquoted(value: str) -> str:
-    """The value of what `quoted` made, or a person for Hydra."""
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        text = re.sub(rf"(\\*)\\{value[0]}", lambda found: found[1][::2] + value[0], value[1:-1])
-        return re.sub(r"(\\+)\Z", lambda found: found[1][::2], text)
-    return value
-
-
-def command(folder: str | Path) -> str:
-    """What a person types to go on with the run or sweep in a folder."""
-    return f"python -m llmbench resume={for_a_shell(quoted(str(Path(folder).absolute())))}"
-
-
-def for_a_shell(text: str) -> str:
-    """A word for bash or zsh that can be printed and pasted, line breaks and other control characters included."""
-    if text.isprintable():
-        return shlex.quote(text)
-    return "$'{}'".format("".join(map(_escaped, text)))
-
-
-def _escaped(character: str) -> str:
-    if character in "\\'":
-        return f"\\{character}"
-    if character.isprintable():
-        return character
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def refuse_interpolation(text: str, name: str) -> None:

@@ -5,9 +5,8 @@ refused before anything is loaded. `from_hydra` then turns the result into plain
 The comments beside or above the fields are the reference of the settings; the values stand in `conf/`.
 """
 
-import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from enum import Enum
@@ -19,6 +18,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from llmbench.errors import ConfigError, first_line
 from llmbench.system import redaction, schema
+from llmbench.system.text import suggest
 
 
 class EarlyStopping(Enum):
@@ -381,20 +381,6 @@ def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
             if isinstance(columns, dict) and column not in columns:
                 return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
     return f"{error.full_key or 'A setting'} does not resolve: {first_line(error)}."
-
-
-def nearest(name: str, known: Iterable[object], count: int = 3) -> list[str]:
-    """The known names most like `name`, best first."""
-    return difflib.get_close_matches(name, [str(k) for k in known], n=count, cutoff=0.4)
-
-
-def suggest(name: str, names: Iterable[object]) -> str:
-    """`; did you mean …?` with the nearest of the known names, or all of them when none is near: a sentence's end."""
-    known = [str(name) for name in names]
-    near = nearest(name, known)
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
-    return f"; there are {', '.join(known)}." if known else "."
 
 
 def validate(config: Config) -> None:

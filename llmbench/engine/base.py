@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from llmbench.config.schema import Config, EarlyStopping, drawing, suggest
+from llmbench.config.schema import Config, EarlyStopping, drawing
 from llmbench.engine.batching import Batching
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import ConfigError
 from llmbench.records import Completion, Request
+from llmbench.system.text import suggest
 
 ENGINES = ("vllm", "transformers", "fake")
 

@@ -8,12 +8,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench.config.schema import EXPORTS, suggest
+from llmbench.config.schema import EXPORTS
 from llmbench.errors import ConfigError, RunError
 from llmbench.report.export import lm_eval, tables
 from llmbench.results.run_folder import load_run
 from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.system import files
+from llmbench.system.text import suggest
 
 __all__ = ["export_run"]
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmbench.cli.explain import one_line
 from llmbench.errors import LlmbenchError, RunError
 from llmbench.report.comparison_page import report_of_many
 from llmbench.report.run_entry import Entry
@@ -22,6 +21,7 @@ from llmbench.results.run_folder import (
 )
 from llmbench.results.settings import read_config
 from llmbench.results.summary import Summary
+from llmbench.system.text import one_line
 from llmbench.telemetry.trace import read_trace
 
 if TYPE_CHECKING:

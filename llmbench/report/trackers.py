@@ -16,7 +16,6 @@ from typing import Any
 
 import orjson
 
-from llmbench.cli.explain import one_line
 from llmbench.config.schema import Config, Tracker
 from llmbench.errors import ConfigError
 from llmbench.results.run_folder import CONFIG, JOURNAL, MANIFEST, SUMMARY
@@ -25,6 +24,7 @@ from llmbench.system import schema
 from llmbench.system.console import Terminal
 from llmbench.system.hardware import distribution
 from llmbench.system.redaction import HIDDEN, clean, known, without_secrets
+from llmbench.system.text import one_line
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ from typing import Any
 
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
-from llmbench.cli.resume import command
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
 from llmbench.engine import bundled_model, weights_row
 from llmbench.engine.base import Engine, Workload
@@ -80,6 +79,7 @@ from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
 from llmbench.system.processes import environment
+from llmbench.system.shell import command
 from llmbench.system.signals import leave
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look

@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from llmbench.cli.explain import printable
 from llmbench.records import Outcome, Result
 from llmbench.results.summary import DOUBTFUL
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import memory, number, percent, seconds
+from llmbench.system.text import printable
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import Sample
 

@@ -9,7 +9,6 @@ import orjson
 
 from llmbench.benchmarks.base import Module, import_module, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
-from llmbench.cli.explain import one_line
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
 from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint, settings
@@ -18,6 +17,7 @@ from llmbench.errors import ConfigError, DataError
 from llmbench.records import Request, Sample
 from llmbench.run import prompts
 from llmbench.run.prompts import Asked
+from llmbench.system.text import one_line
 
 
 @dataclass(frozen=True, slots=True)

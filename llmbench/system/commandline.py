@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import NoReturn
 
-from llmbench.cli import explain
 from llmbench.errors import ConfigError, LlmbenchError
+from llmbench.system import stdio, text
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
 def say(sentence: str) -> None:
     """Writes a line to stdout."""
-    sys.stdout.write(explain.printable(sentence) + "\n")
+    sys.stdout.write(text.printable(sentence) + "\n")
 
 
 def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequence[str] | None], int]:
@@ -36,13 +36,13 @@ def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequen
         try:
             command(arguments)
         except LlmbenchError as error:
-            explain.complain(str(error))
+            stdio.complain(str(error))
             return 1
         except KeyboardInterrupt:
-            explain.complain("Interrupted.")
+            stdio.complain("Interrupted.")
             return 128 + signal.SIGINT
         except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
-            explain.complain(explain.one_line(error))
+            stdio.complain(text.one_line(error))
             return 1
         return 0
 

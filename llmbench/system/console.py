@@ -13,13 +13,13 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from llmbench.cli.explain import printable
 from llmbench.results import attempts, cache_use
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
 from llmbench.system.redaction import without_secrets
 from llmbench.system.stdio import unfailing
+from llmbench.system.text import printable
 
 log = logging.getLogger(__name__)
 

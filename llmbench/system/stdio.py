@@ -6,6 +6,9 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
+from llmbench.system import redaction
+from llmbench.system.text import printable
+
 REFUSALS = (OSError, ValueError)
 """How a stream refuses: the disk is full, the reader has gone; the stream is closed, or its encoding lacks a character."""
 
@@ -63,3 +66,9 @@ def flush() -> None:
                 nothing = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nothing, stream.fileno())
                 os.close(nothing)
+
+
+def complain(sentence: str) -> None:
+    """Writes one line to stderr."""
+    sys.stderr.write(f"llmbench: {printable(redaction.without_secrets(sentence))}\n")
+    sys.stderr.flush()

@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from llmbench.cli.explain import printable
 from llmbench.report.compare.comparison import (
     BenchmarkComparison,
     Comparison,
@@ -30,6 +29,7 @@ from llmbench.system.number_format import (
     points,
     seconds,
 )
+from llmbench.system.text import printable
 
 WIDTH = 100
 NAMED = 60
