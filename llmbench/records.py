@@ -233,3 +233,38 @@ class Result:
     def key(self) -> tuple[str, str, int]:
         """What a request and its result have in common: benchmark, sample and repeat."""
         return self.benchmark, self.sample_id, self.repeat
+
+
+@dataclass(slots=True)
+class EngineReport:
+    """What an engine was and did; what it cannot know is None.
+
+    Attributes:
+        batch_size: Requests that could run at once.
+        weights_bytes: Memory of the weights as loaded.
+        kv_cache_tokens: Tokens the KV cache holds.
+        loads: How often the model was loaded for this run: 0 where the engine of an earlier job served it.
+        load_parts: Seconds of the parts of loading.
+        free_bytes_before_load: Memory of the first GPU that was free when loading began.
+        graph_sizes: Batch sizes that CUDA graphs were captured for.
+        compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
+    """
+
+    name: str
+    version: str | None = None
+    device: str | None = None
+    quantization: str | None = None
+    dtype: str | None = None
+    attention_backend: str | None = None
+    startup: str | None = None
+    startup_reason: str | None = None
+    batch_size: int | None = None
+    weights_bytes: int | None = None
+    kv_cache_tokens: int | None = None
+    preemptions: int | None = None
+    prefix_cache_hit_rate: float | None = None
+    loads: int = 1
+    load_parts: dict[str, float | None] = field(default_factory=dict)
+    free_bytes_before_load: int | None = None
+    graph_sizes: list[int] | None = None
+    compile_cache: str | None = None

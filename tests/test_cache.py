@@ -22,9 +22,9 @@ from llmbench.report.export.tables import rows
 from llmbench.results.run_folder import load_run, read_journal
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
-from llmbench.run.loop import Stop
 from llmbench.runs import list_runs
 from llmbench.system.console import Terminal
+from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model
 from tests.helpers.settings import compose

@@ -12,13 +12,12 @@ import orjson
 import pytest
 
 from llmbench.engine import fingerprint
-from llmbench.engine.base import EngineReport
 from llmbench.engine.cache import keys
 from llmbench.engine.cache.keys import Keys, keys_for, setup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import CacheError
-from llmbench.records import Request, Sampling
+from llmbench.records import EngineReport, Request, Sampling
 from llmbench.system import hardware
 from tests.helpers.settings import compose
 

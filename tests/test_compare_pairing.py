@@ -8,7 +8,7 @@ import pytest
 from llmbench.errors import Interrupted, RunError
 from llmbench.records import Request
 from llmbench.report.compare.comparison import compare_runs
-from llmbench.run.loop import Stop
+from llmbench.system.signals import Stop
 from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, right_where, three
 
 

@@ -16,9 +16,9 @@ from llmbench.regrade import regrade_run
 from llmbench.results.run_folder import Store, load_run, read_journal
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, prompts
-from llmbench.run.loop import Stop
 from llmbench.run.request_plan import import_modules, read_samples
 from llmbench.system.console import Terminal
+from llmbench.system.signals import Stop
 from tests.helpers import held_back
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose

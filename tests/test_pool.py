@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.engine.base import EngineReport, Workload
+from llmbench.engine.base import Workload
 from llmbench.engine.fake import FakeEngine
 from llmbench.errors import DataError, EngineError
+from llmbench.records import EngineReport
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, bound, engine_key, merged

@@ -24,10 +24,10 @@ from llmbench.results import attempts
 from llmbench.results.cache_use import tokens_per_s
 from llmbench.results.run_folder import JOURNAL, MANIFEST, SUMMARY, load_run
 from llmbench.run import pipeline
-from llmbench.run.loop import Stop
 from llmbench.runs import list_runs
 from llmbench.system import clock
 from llmbench.system.shell import command, quoted
+from llmbench.system.signals import Stop
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.damage import CHANGES
 from tests.helpers.engines import FakeEngines

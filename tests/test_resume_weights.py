@@ -21,7 +21,7 @@ from llmbench.results.run_folder import JOURNAL, MANIFEST, SUMMARY, load_run
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, Engines
-from llmbench.run.loop import Stop
+from llmbench.system.signals import Stop
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow

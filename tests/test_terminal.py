@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from llmbench.engine.base import EngineReport
-from llmbench.records import Outcome, Result, Timing
+from llmbench.records import EngineReport, Outcome, Result, Timing
 from llmbench.results.summary import BenchmarkSummary, Summary, summarise
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal

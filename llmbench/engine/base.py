@@ -1,7 +1,7 @@
 """The protocol of engines, and the factory that opens one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 from llmbench.config.schema import Config, EarlyStopping, drawing
@@ -10,7 +10,7 @@ from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import ConfigError
-from llmbench.records import Completion, Request
+from llmbench.records import Completion, EngineReport, Request
 from llmbench.system.text import suggest
 
 ENGINES = ("vllm", "transformers", "fake")
@@ -71,41 +71,6 @@ def _greedy(config: Config, name: str) -> bool:
         drawn["presence_penalty"] or drawn["frequency_penalty"]
     )
     return unpenalised and drawn["temperature"] == 0
-
-
-@dataclass(slots=True)
-class EngineReport:
-    """What an engine was and did; what it cannot know is None.
-
-    Attributes:
-        batch_size: Requests that could run at once.
-        weights_bytes: Memory of the weights as loaded.
-        kv_cache_tokens: Tokens the KV cache holds.
-        loads: How often the model was loaded for this run: 0 where the engine of an earlier job served it.
-        load_parts: Seconds of the parts of loading.
-        free_bytes_before_load: Memory of the first GPU that was free when loading began.
-        graph_sizes: Batch sizes that CUDA graphs were captured for.
-        compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
-    """
-
-    name: str
-    version: str | None = None
-    device: str | None = None
-    quantization: str | None = None
-    dtype: str | None = None
-    attention_backend: str | None = None
-    startup: str | None = None
-    startup_reason: str | None = None
-    batch_size: int | None = None
-    weights_bytes: int | None = None
-    kv_cache_tokens: int | None = None
-    preemptions: int | None = None
-    prefix_cache_hit_rate: float | None = None
-    loads: int = 1
-    load_parts: dict[str, float | None] = field(default_factory=dict)
-    free_bytes_before_load: int | None = None
-    graph_sizes: list[int] | None = None
-    compile_cache: str | None = None
 
 
 Notice = Callable[[str], None]

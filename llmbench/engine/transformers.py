@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine import prefetch
-from llmbench.engine.base import EngineReport, Notice, Workload
+from llmbench.engine.base import Notice, Workload
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.checkpoint import (
     REFUSED_PICKLE,
@@ -46,7 +46,7 @@ from llmbench.errors import (
     first_line,
     let_go,
 )
-from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
+from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
 from llmbench.system import hardware
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from llmbench.engine.base import EngineReport
-from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Result, Timing
+from llmbench.records import BEGINNING, Completion, EngineReport, FinishReason, Outcome, Result, Timing
 from llmbench.results import cache_use, stats
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.pass_at_k import RepeatStatistics, repeat_statistics
 from llmbench.results.stats import Distribution
+from llmbench.telemetry.records import GpuUse, Memory
 
 VERSION = 1
 
@@ -142,22 +142,6 @@ class TimeSplit:
     generate: float | None = None
     requests: Phases | None = None
     grade_tail: float | None = None
-
-
-@dataclass(slots=True)
-class Memory:
-    """Peaks in bytes."""
-
-    peak_gpu_bytes: int | None = None
-    peak_rss_bytes: int | None = None
-
-
-@dataclass(slots=True)
-class GpuUse:
-    """Mean utilisation from 0 to 1 and energy in joules, while requests ran."""
-
-    utilization_mean: float | None = None
-    energy_j: float | None = None
 
 
 @dataclass(slots=True)

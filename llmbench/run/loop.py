@@ -17,6 +17,7 @@ from llmbench.run.grading import Grader
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import Questions
 from llmbench.system import redaction
+from llmbench.system.signals import Stop
 
 IDLE_S = 0.005
 """How long to wait for graders when the engine has nothing left to do."""
@@ -24,14 +25,6 @@ GATHER_S = 5.0
 """How long a run that was asked to end waits for the texts that are being graded."""
 CONTROL = "control"
 """The id of a request that was answered before and shows that an engine works."""
-
-
-@dataclass(slots=True)
-class Stop:
-    """Set by a signal handler while requests run; asked between the engine's steps."""
-
-    signal_number: int | None = None
-    listening: bool = False
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ from llmbench.results.summary import Phases, Summary
 from llmbench.run import oom_recovery, preflight, prompts, resume_checks
 from llmbench.run.engine_pool import EnginePool, engine_key
 from llmbench.run.grading import Grader
-from llmbench.run.loop import GATHER_S, Asking, Exchange, Renewal, Stop, without_texts
+from llmbench.run.loop import GATHER_S, Asking, Exchange, Renewal, without_texts
 from llmbench.run.oom_recovery import StartAgain, Step, lowered, next_step
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import (
@@ -80,7 +80,7 @@ from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
 from llmbench.system.processes import environment
 from llmbench.system.shell import command
-from llmbench.system.signals import leave
+from llmbench.system.signals import Stop, leave
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.records import Sample as Look
 from llmbench.telemetry.sampler import EngineReader

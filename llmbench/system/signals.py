@@ -15,12 +15,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 
 import psutil
 
 from llmbench.errors import Interrupted
-from llmbench.run.loop import Stop
 from llmbench.system.interrupts import SIGNALLED
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -91,3 +91,11 @@ def leave(status: int) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(status)
+
+
+@dataclass(slots=True)
+class Stop:
+    """Set by a signal handler while requests run; asked between the engine's steps."""
+
+    signal_number: int | None = None
+    listening: bool = False

@@ -112,3 +112,19 @@ class Totals:
     power_w: Spread
     energy_j: float | None
     throttled: dict[str, float]
+
+
+@dataclass(slots=True)
+class Memory:
+    """Peaks in bytes."""
+
+    peak_gpu_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class GpuUse:
+    """Mean utilisation from 0 to 1 and energy in joules, while requests ran."""
+
+    utilization_mean: float | None = None
+    energy_j: float | None = None

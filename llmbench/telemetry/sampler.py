@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from llmbench.results.summary import GpuUse, Memory
 from llmbench.system import clock
 from llmbench.telemetry import nvml
 from llmbench.telemetry.aggregate import Aggregate, whole
 from llmbench.telemetry.host import HostReader
 from llmbench.telemetry.rate_limit import Pace
-from llmbench.telemetry.records import EngineState, Sample, Totals
+from llmbench.telemetry.records import EngineState, GpuUse, Memory, Sample, Totals
 from llmbench.telemetry.trace import Trace
 
 log = logging.getLogger(__name__)

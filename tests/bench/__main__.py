@@ -31,13 +31,14 @@ from llmbench.engine.watching import Watch
 from llmbench.records import Request, Sample, Sampling
 from llmbench.results.run_folder import Store
 from llmbench.run.engine_pool import EnginePool
-from llmbench.run.loop import Asking, Stop
+from llmbench.run.loop import Asking
 from llmbench.run.progress import Progress
 from llmbench.run.prompts import Asked
 from llmbench.run.request_plan import Questions
 from llmbench.system.console import Terminal
 from llmbench.system.hardware import gpus
 from llmbench.system.log_capture import captured
+from llmbench.system.signals import Stop
 from llmbench.telemetry.sampler import Sampler
 
 NAME = "arithmetic"

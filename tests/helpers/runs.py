@@ -14,7 +14,7 @@ from llmbench.report.compare.comparison import Comparison, RunComparison
 from llmbench.report.compare.terminal_page import show
 from llmbench.results.run_folder import Run
 from llmbench.run import pipeline
-from llmbench.run.loop import Stop
+from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 

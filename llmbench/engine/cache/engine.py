@@ -4,13 +4,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from llmbench.engine.base import Engine, EngineReport, Notice
+from llmbench.engine.base import Engine, Notice
 from llmbench.engine.cache.entry import Kept, completion
 from llmbench.engine.cache.keys import Keys
 from llmbench.engine.cache.store import Answers, answers_file
 from llmbench.engine.watching import Watch
 from llmbench.errors import CacheError
-from llmbench.records import Completion, FinishReason, Request, well_formed
+from llmbench.records import Completion, EngineReport, FinishReason, Request, well_formed
 
 AT_ONCE = 64
 """Hits that a step gives at most, so that signals are heeded and the engine goes on between them."""

@@ -19,11 +19,10 @@ import orjson
 from llmbench import __version__
 from llmbench.config.schema import Config
 from llmbench.engine import fingerprint
-from llmbench.engine.base import EngineReport
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import CacheError
-from llmbench.records import Request
+from llmbench.records import EngineReport, Request
 from llmbench.system import hardware, redaction
 
 VERSION = 2
