@@ -11,9 +11,9 @@ import yaml
 
 from llmbench.cli.main import compose, main
 from llmbench.config.schema import Config
-from llmbench.engine.base import find_checkpoint
 from llmbench.engine.checkpoint import locate
 from llmbench.engine.checkpoint_settings import complete, name_of
+from llmbench.engine.factory import find_checkpoint
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError
 from llmbench.run import pipeline

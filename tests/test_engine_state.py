@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import FakeEngine, WordTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.state import scheduler_state
+from llmbench.engine.workload import Workload
 from llmbench.records import Request, Sampling
 from llmbench.results.run_folder import load_run
 from llmbench.telemetry import EngineState, read_trace

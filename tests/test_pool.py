@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.engine.base import Workload
 from llmbench.engine.fake import FakeEngine
+from llmbench.engine.workload import Workload
 from llmbench.errors import DataError, EngineError
 from llmbench.records import EngineReport
 from llmbench.results.summary import Summary

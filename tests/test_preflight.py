@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from llmbench.config.schema import SamplingConfig
+from llmbench.engine.memory import kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
 from llmbench.run import preflight
-from llmbench.run.preflight import kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
 from tests.helpers.settings import compose
 
 GIB = 1 << 30

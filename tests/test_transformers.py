@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from llmbench.config.schema import ModelConfig
-from llmbench.engine.base import Workload, find_checkpoint, open_engine
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.checkpoint import Checkpoint, locate
+from llmbench.engine.factory import find_checkpoint, open_engine
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.transformers import Text, TransformersEngine, check_machine, draw, find_stop, penalised
+from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineError
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.results.run_folder import load_run

@@ -1,77 +1,12 @@
 """The protocol of engines, and the factory that opens one."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, Self
+from collections.abc import Callable
+from typing import Protocol
 
-from llmbench.config.schema import Config, EarlyStopping, drawing
-from llmbench.engine.batching import Batching
-from llmbench.engine.checkpoint import Checkpoint, locate
-from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm.startup_history import Took
-from llmbench.errors import ConfigError
+from llmbench.engine.workload import Workload
 from llmbench.records import Completion, EngineReport, Request
-from llmbench.system.text import suggest
-
-ENGINES = ("vllm", "transformers", "fake")
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What an engine is going to be asked, as far as its start depends on it.
-
-    Attributes:
-        requests: How many there are.
-        longest: The largest token limit among them, the tokens for asking for the answer included.
-        output_tokens: The sum of those limits.
-        batch_size: Requests that are to run at once, 0 where that is left open.
-        at_once: Where it is left open, the requests that may run at once, else 0.
-        fixed_length: Every output runs to its limit.
-        greedy: Nothing is drawn at random, and nothing is penalised.
-        prompt_tokens: A generous guess at the longest prompt, before any is written; 0 where nothing is known.
-        batching: How an engine with static batches forms them; None where nobody said.
-        jobs: The jobs that this is the sum of, one after another; empty for a single one.
-    """
-
-    requests: int
-    longest: int
-    output_tokens: int
-    batch_size: int = 0
-    at_once: int = 0
-    fixed_length: bool = False
-    greedy: bool = False
-    prompt_tokens: int = 0
-    batching: Batching | None = None
-    jobs: "tuple[Workload, ...]" = ()
-
-    @classmethod
-    def of(cls, config: Config, counts: Mapping[str, int]) -> Self:
-        """The work of a run that asks each benchmark so many requests."""
-        asks = config.early_stopping is EarlyStopping.answer
-        limits = {
-            name: config.benchmarks[name].max_tokens + (config.benchmarks[name].cue_tokens if asks else 0)
-            for name in counts
-        }
-        requests = sum(counts.values())
-        return cls(
-            requests=requests,
-            longest=max(limits.values(), default=0),
-            output_tokens=sum(count * limits[name] for name, count in counts.items()),
-            batch_size=config.batch_size or 0,
-            at_once=0 if config.batch_size else requests,
-            fixed_length=config.sampling.ignore_eos,
-            greedy=all(_greedy(config, name) for name in counts),
-            batching=Batching.of(config),
-        )
-
-
-def _greedy(config: Config, name: str) -> bool:
-    drawn = drawing(config, name)
-    unpenalised = drawn["repetition_penalty"] == 1 and not (
-        drawn["presence_penalty"] or drawn["frequency_penalty"]
-    )
-    return unpenalised and drawn["temperature"] == 0
-
 
 Notice = Callable[[str], None]
 """Says a sentence to the person who waits."""
@@ -160,59 +95,3 @@ class Engine(Protocol):
 
     def report(self) -> EngineReport:
         """What the engine was and did."""
-
-
-def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None:
-    """The checkpoint, before anything heavy is imported; None where the engine needs none.
-
-    Args:
-        config: The settings.
-        to_run: Whether the model is going to be run here; otherwise the machine is not checked.
-
-    Raises:
-        ConfigError: There is no such engine.
-        ModelError: The checkpoint cannot be used.
-        EngineError: This machine cannot run the engine.
-    """
-    name = config.engine.name
-    if name not in ENGINES:
-        raise ConfigError(f"There is no engine called {name!r}{suggest(name, ENGINES)}")
-    if name == "fake":
-        return None
-    if to_run and name == "transformers":
-        from llmbench.engine.transformers import check_machine as check_for_transformers
-
-        check_for_transformers(config)
-    elif to_run:
-        from llmbench.engine.vllm.checks import check_machine
-
-        check_machine(config)
-    return locate(config.model)
-
-
-def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
-    """The model's tokenizer, or the fake engine's.
-
-    Raises:
-        ModelError: The checkpoint has no usable tokenizer.
-    """
-    if checkpoint is None:
-        from llmbench.engine.fake import WordTokenizer
-
-        return WordTokenizer()
-    return HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code)
-
-
-def open_engine(config: Config, checkpoint: Checkpoint | None) -> Engine:
-    """The chosen engine, not yet prepared."""
-    if config.engine.name == "fake":
-        from llmbench.engine.fake import FakeEngine
-
-        return FakeEngine.from_config(config)
-    if config.engine.name == "transformers":
-        from llmbench.engine.transformers import TransformersEngine
-
-        return TransformersEngine(config, checkpoint)
-    from llmbench.engine.vllm.engine import VllmEngine
-
-    return VllmEngine(config, checkpoint)

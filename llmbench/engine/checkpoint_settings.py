@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llmbench.config.schema import DRAWN_BY, Config, SamplingColumn
 from llmbench.engine.checkpoint import Checkpoint, context_length, parameters, settings
 from llmbench.errors import ConfigError, LlmbenchError
-from llmbench.run.preflight import generation_config
+from llmbench.run.preflight import _temperature
+from llmbench.system import files, schema
 
 PLACES = ("model.path", "model.hub_id")
 FROM_CHECKPOINT = {"model.parameters_b": "parameters_b", "model.max_length": "max_length"} | {
@@ -135,3 +137,13 @@ def _with_sampling(config: Config, checkpoint: Checkpoint) -> Config:
         taken = [name for name in DRAWN_BY if name in config.model.from_checkpoint]
         run = replace(run, **{name: getattr(column, name) for name in taken})
     return replace(config, model=replace(config.model, sampling=columns), sampling=run)
+
+
+def generation_config(folder: Path) -> dict[str, Any]:
+    """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
+    own = files.json_object(folder / "generation_config.json")
+    stated: dict[str, Any] = {name: schema.number(own.get(name)) for name in DRAWN_BY}
+    stated["temperature"] = _temperature(own)
+    if (top_k := stated["top_k"]) is not None:
+        stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
+    return {name: value for name, value in stated.items() if value is not None}

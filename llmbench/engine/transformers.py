@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine import prefetch
-from llmbench.engine.base import Notice, Workload
+from llmbench.engine.base import Notice
 from llmbench.engine.batching import Batching, batches
 from llmbench.engine.checkpoint import (
     REFUSED_PICKLE,
@@ -36,6 +36,7 @@ from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.vllm.checks import SMALL_MODEL_B, billions_of_parameters
 from llmbench.engine.vllm.errors import explain_import, spoils
 from llmbench.engine.vllm.startup_history import Took
+from llmbench.engine.workload import Workload
 from llmbench.errors import (
     ConfigError,
     EngineDiedError,

@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Engine, Notice, Workload, find_checkpoint, load_tokenizer, open_engine
+from llmbench.engine.base import Engine, Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_settings import complete
+from llmbench.engine.factory import find_checkpoint, load_tokenizer, open_engine
 from llmbench.engine.faults_ import Faults
 from llmbench.engine.tokenizer import Tokenizer
+from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError
 from llmbench.run.grading import Grader
 from llmbench.run.oom_recovery import Step, lowered

@@ -20,8 +20,8 @@ from typing import Any
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
-from llmbench.engine import bundled_model, weights_row
-from llmbench.engine.base import Engine, Workload
+from llmbench.engine import bundled_model, memory, weights_row
+from llmbench.engine.base import Engine
 from llmbench.engine.cache.engine import beside
 from llmbench.engine.cache.keys import Keys, keys_for
 from llmbench.engine.checkpoint import Checkpoint, check_tensors, settings, weights_bytes
@@ -31,6 +31,7 @@ from llmbench.engine.suspects_ import Suspects
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm.startup_history import Took
 from llmbench.engine.watching import Watch
+from llmbench.engine.workload import Workload
 from llmbench.errors import (
     ConfigError,
     EngineDiedError,
@@ -478,24 +479,24 @@ class _Run:
             check_tensors(checkpoint)
             preflight.check_token_ids(questions.requests, checkpoint)
         gpus = hardware.gpus()
-        per_token = preflight.kv_bytes_per_token(settings(checkpoint))
+        per_token = memory.kv_bytes_per_token(settings(checkpoint))
         on_gpu = bool(gpus) and self.config.engine.device is not Device.cpu
         if checkpoint is None or per_token is None or not on_gpu or self.config.engine.name != "vllm":
             return questions
         model, engine = self.config.model, self.config.engine
         weights_row: int | None = self._weights(checkpoint)
         if model.quantization in AT_LOAD:
-            weights_row = preflight.weights_on_gpu(weights_row or 0, model.quantization)
+            weights_row = memory.weights_on_gpu(weights_row or 0, model.quantization)
         available = None
         if engine.kv_cache_memory_bytes is not None:
             available = engine.kv_cache_memory_bytes // per_token
         elif weights_row is not None:
             parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
             use = model.gpu_memory_utilization
-            available = preflight.kv_tokens(gpus[0].total_bytes, use, weights_row, per_token, parallel)
+            available = memory.kv_tokens(gpus[0].total_bytes, use, weights_row, per_token, parallel)
         lengths = [len(request.prompt_ids) for request in questions.requests]
         limits = [request.sampling.max_tokens for request in questions.requests]
-        self._warn(preflight.kv_shortage(lengths, limits, at_once, available))
+        self._warn(memory.kv_shortage(lengths, limits, at_once, available))
         return questions
 
     def _load(

@@ -2,29 +2,18 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from llmbench.config.schema import DRAWN_BY, Config, SamplingConfig
+from llmbench.config.schema import Config, SamplingConfig
 from llmbench.engine.checkpoint import Checkpoint, embedding_rows
+from llmbench.engine.checkpoint_settings import generation_config
+from llmbench.engine.memory import RESERVE_BYTES, weights_on_gpu
 from llmbench.errors import ModelError
 from llmbench.records import Request
-from llmbench.system import files, schema
-from llmbench.system.number_format import count, listed, memory
+from llmbench.system import schema
+from llmbench.system.number_format import listed, memory
 
-WEIGHTS_SHARE: Mapping[str | None, float] = {
-    None: 1.0,
-    "bitsandbytes": 0.36,
-    "fp8": 0.56,
-    "awq": 0.36,
-    "awq_marlin": 0.36,
-    "gptq": 0.36,
-    "gptq_marlin": 0.36,
-}
-"""Memory of the weights in terms of bf16. Measured with 14B: 9.9 and 15.4 GiB of 27.6 (FACTS.md); awq and gptq hold 4 bits as well."""
-RESERVE_BYTES = 5 << 29
-"""2.5 GiB of a GPU's share hold neither weights nor KV cache; on an H100 with 14B this gives the measured caches within 1 %."""
 ROOM = 1 / 3
 """The part of a GPU that must stay free beside bf16 weights before 4-bit weights are called needless."""
 WITH_FP8 = re.compile(
@@ -63,16 +52,6 @@ def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfi
     if not asks:
         return []
     return [f"The model's generation_config.json asks for {listed(asks)}; this run uses {listed(uses)}."]
-
-
-def generation_config(folder: Path) -> dict[str, Any]:
-    """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
-    own = files.json_object(folder / "generation_config.json")
-    stated: dict[str, Any] = {name: schema.number(own.get(name)) for name in DRAWN_BY}
-    stated["temperature"] = _temperature(own)
-    if (top_k := stated["top_k"]) is not None:
-        stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
-    return {name: value for name, value in stated.items() if value is not None}
 
 
 def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) -> list[str]:
@@ -170,77 +149,6 @@ def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None
         )
 
 
-def weights_on_gpu(parameters_bytes_bf16: int, quantization: str | None) -> int | None:
-    """Bytes of the weights as loaded, all GPUs together; None for a quantization that was not measured.
-
-    Small models come out larger: their embeddings, which stay in bf16, are more of them.
-    """
-    share = WEIGHTS_SHARE.get(quantization)
-    return None if share is None else round(parameters_bytes_bf16 * share)
-
-
-def kv_bytes_per_token(config_json: Mapping[str, Any], element_bytes: int = 2) -> int | None:
-    """Bytes that one token takes in the KV cache: layers · (key and value) · KV heads · head size · bytes of a number.
-
-    Args:
-        config_json: The checkpoint's config.json.
-        element_bytes: Of one number: 2 in bf16.
-
-    Returns:
-        None where this is not how the model keeps its cache (latent attention, layers without full attention) or a number lacks.
-    """
-    inner = config_json.get("text_config")
-    config = inner if isinstance(inner, Mapping) else config_json
-    kinds = config.get("layer_types") or []
-    if config.get("kv_lora_rank") or any(kind != "full_attention" for kind in kinds):
-        return None
-    layers, heads = _count(config, "num_hidden_layers"), _count(config, "num_attention_heads")
-    kv_heads = _count(config, "num_key_value_heads") or heads
-    hidden, head_size = _count(config, "hidden_size"), _count(config, "head_dim")
-    if head_size is None and hidden is not None and heads is not None:
-        head_size = hidden // heads
-    if layers is None or kv_heads is None or head_size is None:
-        return None
-    return layers * 2 * kv_heads * head_size * element_bytes
-
-
-def kv_tokens(
-    gpu_total_bytes: int, utilization: float, weights_bytes: int, bytes_per_token: int, gpus: int = 1
-) -> int:
-    """Tokens that the KV cache will hold, about: what weights and reserve leave of the share of so many GPUs."""
-    left = gpus * (gpu_total_bytes * utilization - RESERVE_BYTES) - weights_bytes
-    return max(0, int(left / bytes_per_token))
-
-
-def kv_shortage(
-    prompt_lengths: Sequence[int], limits: Sequence[int], batch_size: int, tokens_available: int | None
-) -> list[str]:
-    """What to expect where the KV cache cannot hold all requests that are to run at once, the longest first.
-
-    Args:
-        prompt_lengths: Tokens of each request's prompt.
-        limits: Tokens that each may add to it.
-        batch_size: Requests that are to run at once.
-        tokens_available: Tokens that the cache holds; None where that is not known.
-    """
-    lengths = [prompt + limit for prompt, limit in zip(prompt_lengths, limits, strict=True)]
-    largest = sorted(lengths, reverse=True)[:batch_size]
-    if tokens_available is None or sum(largest) <= tokens_available:
-        return []
-    fits = sum(held <= tokens_available for held in accumulate(largest))
-    if fits == 0:
-        sentence = (
-            f"The KV cache will hold about {tokens_available:,} tokens, fewer than the longest request may take "
-            f"({largest[0]:,}); lower its token limit, or make room with model.quantization."
-        )
-    else:
-        sentence = (
-            f"The KV cache will hold about {count(fits, 'request')} of this length (up to {largest[0]:,} tokens), fewer than "
-            f"the {len(largest)} that are to run at once: the rest wait, or are interrupted and computed again."
-        )
-    return [sentence]
-
-
 def _temperature(own: Mapping[str, Any]) -> float | None:
     """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
     if own.get("do_sample") is False:
@@ -251,8 +159,3 @@ def _temperature(own: Mapping[str, Any]) -> float | None:
 
 def _drawing(temperature: float) -> str:
     return f"temperature {temperature:g}" if temperature > 0 else "greedy decoding"
-
-
-def _count(config: Mapping[str, Any], name: str) -> int | None:
-    value = config.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -10,9 +10,9 @@ import orjson
 from llmbench.benchmarks.base import Module, import_module, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
-from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.tokenizer import Tokenizer
+from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Request, Sample
 from llmbench.run import prompts

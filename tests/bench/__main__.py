@@ -22,12 +22,13 @@ from typing import Any
 from llmbench.benchmarks import arithmetic
 from llmbench.cli.main import compose
 from llmbench.config.schema import Config
-from llmbench.engine.base import Workload, find_checkpoint, load_tokenizer
 from llmbench.engine.cache.engine import CachedEngine
 from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.watching import Watch
+from llmbench.engine.workload import Workload
 from llmbench.records import Request, Sample, Sampling
 from llmbench.results.run_folder import Store
 from llmbench.run.engine_pool import EnginePool

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from llmbench.cli.main import compose
-from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
+from llmbench.engine.workload import Workload
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.run import elicitation
 from llmbench.run.prompts import Asked

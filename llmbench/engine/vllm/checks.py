@@ -8,11 +8,11 @@ from typing import Any
 import psutil
 
 from llmbench.config.schema import Config, Device, Startup
-from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import weights_bytes
+from llmbench.engine.memory import kv_bytes_per_token
 from llmbench.engine.vllm.errors import TORCH_EXTRAS
+from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
-from llmbench.run.preflight import kv_bytes_per_token
 from llmbench.system import hardware
 
 CPU_KV_CACHE_BYTES = (256 << 20, 1 << 30)

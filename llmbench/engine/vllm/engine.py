@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine import prefetch
-from llmbench.engine.base import Notice, Workload
+from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.vllm.checks import DEFAULT_BATCH, cpu_kv_cache_bytes, graph_sizes, pick_device
@@ -31,6 +31,7 @@ from llmbench.engine.vllm.startup import StartupPlan, plan_startup
 from llmbench.engine.vllm.startup_history import Took
 from llmbench.engine.vllm.state import State, scheduler_of, scheduler_state
 from llmbench.engine.vllm.worker_timing import GREEDY
+from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
 from llmbench.system import hardware

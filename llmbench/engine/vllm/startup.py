@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llmbench.config.schema import Config, Device, Startup
-from llmbench.engine.base import Workload
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
 from llmbench.engine.vllm.startup_history import Key, Measured, Took, Work
+from llmbench.engine.workload import Workload
 from llmbench.system import hardware
 
 

@@ -1,0 +1,65 @@
+"""What an engine is going to be asked, as far as its start depends on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from llmbench.config.schema import Config, EarlyStopping, drawing
+from llmbench.engine.batching import Batching
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What an engine is going to be asked, as far as its start depends on it.
+
+    Attributes:
+        requests: How many there are.
+        longest: The largest token limit among them, the tokens for asking for the answer included.
+        output_tokens: The sum of those limits.
+        batch_size: Requests that are to run at once, 0 where that is left open.
+        at_once: Where it is left open, the requests that may run at once, else 0.
+        fixed_length: Every output runs to its limit.
+        greedy: Nothing is drawn at random, and nothing is penalised.
+        prompt_tokens: A generous guess at the longest prompt, before any is written; 0 where nothing is known.
+        batching: How an engine with static batches forms them; None where nobody said.
+        jobs: The jobs that this is the sum of, one after another; empty for a single one.
+    """
+
+    requests: int
+    longest: int
+    output_tokens: int
+    batch_size: int = 0
+    at_once: int = 0
+    fixed_length: bool = False
+    greedy: bool = False
+    prompt_tokens: int = 0
+    batching: Batching | None = None
+    jobs: "tuple[Workload, ...]" = ()
+
+    @classmethod
+    def of(cls, config: Config, counts: Mapping[str, int]) -> Self:
+        """The work of a run that asks each benchmark so many requests."""
+        asks = config.early_stopping is EarlyStopping.answer
+        limits = {
+            name: config.benchmarks[name].max_tokens + (config.benchmarks[name].cue_tokens if asks else 0)
+            for name in counts
+        }
+        requests = sum(counts.values())
+        return cls(
+            requests=requests,
+            longest=max(limits.values(), default=0),
+            output_tokens=sum(count * limits[name] for name, count in counts.items()),
+            batch_size=config.batch_size or 0,
+            at_once=0 if config.batch_size else requests,
+            fixed_length=config.sampling.ignore_eos,
+            greedy=all(_greedy(config, name) for name in counts),
+            batching=Batching.of(config),
+        )
+
+
+def _greedy(config: Config, name: str) -> bool:
+    drawn = drawing(config, name)
+    unpenalised = drawn["repetition_penalty"] == 1 and not (
+        drawn["presence_penalty"] or drawn["frequency_penalty"]
+    )
+    return unpenalised and drawn["temperature"] == 0
