@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from llmbench.config.schema import BenchmarkConfig
     from llmbench.records import Score
-    from llmbench.results.run_folder import Run
+    from llmbench.results.reader import Run
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # a program that wants the log adds its own
 __version__ = "0.1.0"
@@ -69,7 +69,7 @@ def load_run(path: "str | PathLike[str]") -> "Run":
         RunError: The folder holds no run, or a file of it cannot be read.
         TypeError: It is no path.
     """
-    from llmbench.results.run_folder import load_run as load
+    from llmbench.results.reader import load_run as load
 
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"llmbench.load_run takes the path of a run's folder, not a {type(path).__name__}")

@@ -17,7 +17,9 @@ from llmbench import sandbox
 from llmbench.benchmarks.base import import_module
 from llmbench.errors import OnlyErrorsError, RunError
 from llmbench.records import FinishReason, Outcome, Result, Sample
-from llmbench.results.run_folder import CONFIG, Run, line_of, load_run
+from llmbench.results.manifest import CONFIG
+from llmbench.results.reader import Run, load_run
+from llmbench.results.serialization import line_of
 from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.results.summary import BenchmarkSummary, only_errors, summarise, warnings_of
 from llmbench.run.grading import Grader

@@ -22,7 +22,7 @@ from llmbench.errors import RunError
 from llmbench.report.trackers import ARTIFACTS
 from llmbench.results.attempts import RUNNING, moment
 from llmbench.results.cache_use import tokens_per_s
-from llmbench.results.run_folder import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
+from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
 from llmbench.results.summary import Summary
 from llmbench.system import files, schema
 from llmbench.system.commandline import Parser, guarded

@@ -8,7 +8,8 @@ import pytest
 
 from llmbench.cli.main import main
 from llmbench.report import trackers
-from llmbench.results.run_folder import MANIFEST, REPORT, SUMMARY, load_run
+from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY
+from llmbench.results.reader import load_run
 from tests.helpers.runs import TWELVE
 
 pytestmark = pytest.mark.slow

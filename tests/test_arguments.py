@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli import arguments
-from llmbench.cli.main import compose, config_folder
+from llmbench.cli.main import compose
+from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError
 
 MISTAKES = [

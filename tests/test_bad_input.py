@@ -35,7 +35,7 @@ from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, Ru
 from llmbench.export import __main__ as export
 from llmbench.report import __main__ as report
 from llmbench.report import trackers
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from llmbench.run import oom_recovery, pipeline
 from llmbench.run.request_plan import read_samples
 from llmbench.sandbox.exclusive import turn

@@ -19,7 +19,7 @@ from llmbench.records import Outcome, Request, Result
 from llmbench.report import write_many
 from llmbench.report.compare.comparison import compare_runs
 from llmbench.report.export.tables import rows
-from llmbench.results.run_folder import load_run, read_journal
+from llmbench.results.reader import load_run, read_journal
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
 from llmbench.runs import list_runs

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmbench.cli.main import compose, config_folder
-from llmbench.config.schema import EarlyStopping, as_yaml_data
+from llmbench.cli.main import compose
+from llmbench.config.dump import as_yaml_data
+from llmbench.config.paths import config_folder
+from llmbench.config.schema import EarlyStopping
 from llmbench.errors import ConfigError
 
 GROUPS = {

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import llmbench
-from llmbench.cli.main import compose, config_folder
+from llmbench.cli.main import compose
+from llmbench.config.paths import config_folder
 
 PACKAGE = Path(llmbench.__file__).parent
 ALLOWED = {

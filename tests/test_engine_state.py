@@ -13,7 +13,7 @@ from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.state import scheduler_state
 from llmbench.engine.workload import Workload
 from llmbench.records import Request, Sampling
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from llmbench.telemetry import EngineState, read_trace
 from tests.helpers.asked import finish
 from tests.helpers.runs import MCQ, make

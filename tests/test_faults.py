@@ -13,7 +13,7 @@ from llmbench.engine.fake import Death, FakeEngine, nonsense
 from llmbench.engine.vllm.errors import spoils, start_error, step_error
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError
 from llmbench.records import Outcome
-from llmbench.results.run_folder import Run, load_run
+from llmbench.results.reader import Run, load_run
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, Engines
 from llmbench.telemetry.records import EngineState

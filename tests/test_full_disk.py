@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli.main import main
-from llmbench.results.run_folder import JOURNAL, load_run
+from llmbench.results.manifest import JOURNAL
+from llmbench.results.reader import load_run
 from tests.helpers.commands import start_llmbench
 
 pytestmark = pytest.mark.slow

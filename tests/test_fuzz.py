@@ -24,7 +24,7 @@ from llmbench.benchmarks.swe import prompt
 from llmbench.cli.main import compose
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, DataError, RunError
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from llmbench.system import files
 from tests.fuzz import config, journal, patches, rows
 from tests.fuzz.common import attempt, mutate_bytes, mutate_value

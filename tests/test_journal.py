@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from llmbench.errors import RunError
 from llmbench.results import journal
 from llmbench.results.journal import line_of, mend, parse
-from llmbench.results.run_folder import JOURNAL, Store, from_row, load_run, read_journal, to_row
+from llmbench.results.manifest import JOURNAL
+from llmbench.results.reader import load_run, read_journal
+from llmbench.results.run_folder import Store
+from llmbench.results.serialization import from_row, to_row
 from llmbench.results.summary import Summary
 from llmbench.system.lock import FolderLock
 from tests.helpers.damage import CHANGES

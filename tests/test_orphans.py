@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from llmbench.results.run_folder import JOURNAL
+from llmbench.results.manifest import JOURNAL
 from tests.helpers.commands import ROOT, lines_in, start_llmbench, wait_until
 from tests.helpers.families import all_end, command_lines, descendants, kill_and_look, spawned
 

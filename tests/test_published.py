@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.benchmarks import livecodebench
-from llmbench.cli.main import config_folder
+from llmbench.config.paths import config_folder
 from llmbench.config.schema import BenchmarkConfig, drawing
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError

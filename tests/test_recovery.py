@@ -10,7 +10,7 @@ import pytest
 from llmbench.cli.main import main
 from llmbench.config.schema import Config
 from llmbench.errors import Cause, OutOfMemoryError, Shortage
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.oom_recovery import StartAgain, Step, lowered, next_step

@@ -10,7 +10,7 @@ import pytest
 from llmbench.errors import ConfigError, EngineError, RunError
 from llmbench.records import Outcome, Request
 from llmbench.regrade import main, regrade_run
-from llmbench.results.run_folder import from_row
+from llmbench.results.serialization import from_row
 from tests.helpers.commands import python
 from tests.helpers.runs import MCQ, edited, gold, make, patched, place
 

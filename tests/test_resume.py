@@ -22,7 +22,8 @@ from llmbench.regrade import main as regrade
 from llmbench.report import write_one
 from llmbench.results import attempts
 from llmbench.results.cache_use import tokens_per_s
-from llmbench.results.run_folder import JOURNAL, MANIFEST, SUMMARY, load_run
+from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
+from llmbench.results.reader import load_run
 from llmbench.run import pipeline
 from llmbench.runs import list_runs
 from llmbench.system import clock

@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmbench.cli.main import main
-from llmbench.results.run_folder import JOURNAL, load_run
+from llmbench.results.manifest import JOURNAL
+from llmbench.results.reader import load_run
 from llmbench.system.shell import command, quoted
 from tests.helpers.runs import BREAKS, TWELVE
 

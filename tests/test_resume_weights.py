@@ -17,7 +17,8 @@ from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError, Interrupted
 from llmbench.records import Request
-from llmbench.results.run_folder import JOURNAL, MANIFEST, SUMMARY, load_run
+from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
+from llmbench.results.reader import load_run
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, Engines

@@ -15,7 +15,7 @@ import pytest
 import llmbench
 from llmbench.cli.main import main
 from llmbench.errors import RunError
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from llmbench.runs import main as list_runs
 from llmbench.system import clock
 from llmbench.system.signals import listening

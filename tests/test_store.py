@@ -10,7 +10,10 @@ from llmbench.records import Outcome, Score
 from llmbench.regrade import regrade_run
 from llmbench.report import write_many, write_one
 from llmbench.report.compare.comparison import compare_runs
-from llmbench.results.run_folder import JOURNAL, Store, from_row, load_run, read_journal, to_row
+from llmbench.results.manifest import JOURNAL
+from llmbench.results.reader import load_run, read_journal
+from llmbench.results.run_folder import Store
+from llmbench.results.serialization import from_row, to_row
 from llmbench.results.summary import Summary
 from tests.helpers.factories import RICH_COMPLETION, RICH_RESULT
 from tests.helpers.runs import FORTY, make

@@ -11,7 +11,7 @@ import pytest
 from llmbench.cli import sweep_attempts
 from llmbench.cli.main import main
 from llmbench.cli.sweep_attempts import SweepSitting
-from llmbench.results.run_folder import JOURNAL, SUMMARY
+from llmbench.results.manifest import JOURNAL, SUMMARY
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from llmbench.engine.transformers import Text, TransformersEngine, check_machine
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineError
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from llmbench.run import elicitation, pipeline
 from llmbench.run.prompts import Asked
 from tests.helpers.asked import finish

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from tests.helpers.commands import python
 from tests.helpers.several_runs import SeveralRuns, run_all
 from tests.helpers.small_models import first_layers, with_thinking_token

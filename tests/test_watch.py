@@ -12,7 +12,8 @@ from llmbench.engine.fake import FakeEngine, Hang, nonsense
 from llmbench.engine.watching import END_S, Watch
 from llmbench.errors import ConfigError, EngineDiedError
 from llmbench.records import Completion, Outcome
-from llmbench.results.run_folder import JOURNAL, load_run
+from llmbench.results.manifest import JOURNAL
+from llmbench.results.reader import load_run
 from llmbench.run import pipeline
 from llmbench.system.console import Terminal
 from tests.helpers.commands import lines_in, start_llmbench, wait_until

@@ -16,7 +16,7 @@ from llmbench.cli.sweep import Job
 from llmbench.errors import RunError
 from llmbench.records import Outcome, Result
 from llmbench.results.paired_tests import difference
-from llmbench.results.run_folder import read_journal
+from llmbench.results.reader import read_journal
 from llmbench.results.settings import read_config
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import percent, seconds
@@ -150,7 +150,7 @@ def no_table(found: Sequence[Point]) -> str:
 
 def _missing(name: str, start: Point, jobs: Sequence[Job], asked: Sequence[Sequence[str]]) -> Row:
     """The row of a point that did not finish, or was not asked for."""
-    from llmbench.cli.main import config_folder
+    from llmbench.config.paths import config_folder
 
     written = yaml.safe_load((config_folder() / "ablation" / "point" / f"{name}.yaml").read_text())["point"]
     begun = any(f"{POINT}={name}" in overrides for overrides in asked)

@@ -29,22 +29,15 @@ from yaml import YAMLError
 from llmbench.cli import arguments, explain, resume, sweep, sweep_attempts
 from llmbench.cli.sweep import Job, begun_before, finished_before
 from llmbench.cli.sweep_attempts import SweepSitting
-from llmbench.config.schema import Config, from_hydra
+from llmbench.config.paths import config_folder
+from llmbench.config.schema import Config
+from llmbench.config.validation import from_hydra
 from llmbench.engine import checkpoint_settings
 from llmbench.engine.faults_ import Faults
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.results.attempts import RUNNING, iso
-from llmbench.results.run_folder import (
-    BEGUN,
-    JOURNAL,
-    MANIFEST,
-    MEND,
-    REPORT,
-    SUMMARY,
-    Manifest,
-    in_the_way,
-    write_object,
-)
+from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, MEND, REPORT, SUMMARY, Manifest, write_object
+from llmbench.results.run_folder import in_the_way
 from llmbench.results.summary import as_dict
 from llmbench.run.oom_recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.system import clock, files, redaction, shell, stdio, text
@@ -228,20 +221,6 @@ class Invocation:
         """Engines loaded so far, in the sittings before too."""
         kept = sum(sitting.loads for sitting in self.sittings[:-1])
         return kept + (self._pool.loads if self._pool is not None else 0)
-
-
-def config_folder() -> Path:
-    """The folder of YAML files: inside the installed package, else beside it in a checkout.
-
-    Raises:
-        LlmbenchError: Neither is there.
-    """
-    package = Path(__file__).resolve().parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / "config.yaml").is_file():
-            return folder
-    message = f"llmbench's conf folder is missing from {package}; install llmbench again."
-    raise LlmbenchError(message)
 
 
 def register() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from llmbench.config.schema import RETIRED
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import moment
-from llmbench.results.run_folder import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
+from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
 from llmbench.system.files import expanded
 from llmbench.system.redaction import HIDDEN
 from llmbench.system.shell import _unquoted, quoted

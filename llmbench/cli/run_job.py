@@ -17,17 +17,9 @@ from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
 from llmbench.report import publish, trackers
-from llmbench.results.run_folder import (
-    CONFIG,
-    JOURNAL,
-    LOG,
-    MANIFEST,
-    STARTING,
-    in_the_way,
-    load_run,
-    refuse_taken,
-    write_object,
-)
+from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, STARTING, write_object
+from llmbench.results.reader import load_run
+from llmbench.results.run_folder import in_the_way, refuse_taken
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, published_scores
 from llmbench.run.engine_pool import EnginePool

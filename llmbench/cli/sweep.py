@@ -19,9 +19,10 @@ from rich.table import Table
 
 from llmbench.cli.resume import RUNS_DIR
 from llmbench.cli.sweep_attempts import SweepSitting
-from llmbench.config.schema import Config, from_hydra
+from llmbench.config.schema import Config
+from llmbench.config.validation import from_hydra
 from llmbench.errors import ConfigError, RunError
-from llmbench.results.run_folder import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
+from llmbench.results.manifest import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
 from llmbench.results.summary import Summary
 from llmbench.system import files, redaction
 from llmbench.system.console import Terminal

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.results.attempts import KILLED, RUNNING, iso, last_sign, read_all
-from llmbench.results.run_folder import JOURNAL, SUMMARY, TRACE
+from llmbench.results.manifest import JOURNAL, SUMMARY, TRACE
 
 
 @dataclass(frozen=True, slots=True)

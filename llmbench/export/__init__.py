@@ -11,7 +11,7 @@ from pathlib import Path
 from llmbench.config.schema import EXPORTS
 from llmbench.errors import ConfigError, RunError
 from llmbench.report.export import lm_eval, tables
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.system import files
 from llmbench.system.text import suggest

@@ -9,16 +9,8 @@ from llmbench.errors import LlmbenchError, RunError
 from llmbench.report.comparison_page import report_of_many
 from llmbench.report.run_entry import Entry
 from llmbench.report.run_page import Material, report
-from llmbench.results.run_folder import (
-    JOURNAL,
-    MANIFEST,
-    REPORT,
-    TRACE,
-    load_run,
-    read_journal,
-    read_object,
-    write_whole,
-)
+from llmbench.results.manifest import JOURNAL, MANIFEST, REPORT, TRACE, read_object, write_whole
+from llmbench.results.reader import load_run, read_journal
 from llmbench.results.settings import read_config
 from llmbench.results.summary import Summary
 from llmbench.system.text import one_line

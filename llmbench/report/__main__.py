@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmbench.errors import ConfigError
 from llmbench.report import runs_below, write_many, write_one
-from llmbench.results.run_folder import REPORT
+from llmbench.results.manifest import REPORT
 from llmbench.system.commandline import Parser, guarded, say
 
 

@@ -11,7 +11,7 @@ from llmbench.report.compare.comparison import BenchmarkComparison, RunCompariso
 from llmbench.report.compare.terminal_page import statistics
 from llmbench.report.escaping import visible
 from llmbench.results.paired_tests import Flip
-from llmbench.results.run_folder import read_journal
+from llmbench.results.reader import read_journal
 from llmbench.system.number_format import percent
 
 MOST_FLIPS = 400

@@ -10,7 +10,7 @@ from pathlib import Path
 from llmbench.config.schema import EXPORTS, Config, Tracker
 from llmbench.errors import RunError
 from llmbench.report import trackers
-from llmbench.results.run_folder import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
+from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
 from llmbench.system.console import Terminal
 
 log = logging.getLogger(__name__)

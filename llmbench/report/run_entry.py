@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from llmbench.report.escaping import short, visible
 from llmbench.results.cache_use import tokens_per_s
-from llmbench.results.run_folder import Run, load_run
+from llmbench.results.reader import Run, load_run
 from llmbench.results.settings import flat, read_config
 from llmbench.system.schema import at
 

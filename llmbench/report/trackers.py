@@ -18,7 +18,7 @@ import orjson
 
 from llmbench.config.schema import Config, Tracker
 from llmbench.errors import ConfigError
-from llmbench.results.run_folder import CONFIG, JOURNAL, MANIFEST, SUMMARY
+from llmbench.results.manifest import CONFIG, JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.settings import flat, read_config
 from llmbench.system import schema
 from llmbench.system.console import Terminal

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmbench.results.run_folder import JOURNAL, TRACE
+from llmbench.results.manifest import JOURNAL, TRACE
 from llmbench.system import schema
 from llmbench.system.number_format import listed, seconds
 

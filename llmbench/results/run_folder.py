@@ -5,58 +5,37 @@ samples.jsonl the journal                  summary.json    what it found        
 trace.jsonl   telemetry over time         memory.log      the same in lines to read    report.html     all of it to look at
 """
 
-import base64
-import dataclasses
 import os
 import shlex
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 import orjson
 
-from llmbench.config.schema import EXPORTS
 from llmbench.errors import RunError
-from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.records import Result
 from llmbench.results import journal
+from llmbench.results.manifest import (
+    _JSON,
+    ASKED_FOR,
+    CONFIG,
+    JOURNAL,
+    MANIFEST,
+    MEMORY_LOG,
+    REPORT,
+    STARTING,
+    SUMMARY,
+    TRACE,
+    Manifest,
+    cannot_write,
+    read_object,
+)
+from llmbench.results.serialization import from_row, line_of
 from llmbench.results.summary import Summary, as_dict
-from llmbench.system import files, schema
+from llmbench.system import files
 from llmbench.system.lock import FolderLock
 from llmbench.system.redaction import clean
-
-CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
-    "config.yaml",
-    "manifest.json",
-    "samples.jsonl",
-    "summary.json",
-    "llmbench.log",
-)
-TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
-ASKED_FOR = (*EXPORTS.values(), "predictions.jsonl")
-"""What exports and SWE-bench leave."""
-BEGUN = "sweep.json"
-"""In a sweep's folder: how it was begun."""
-MEND = "take it from a backup, or run again."
-STARTING = "starting"
-"""The status in a manifest that says only how the run was called: nothing has begun yet."""
-SEALED = "sealed"
-_SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished or unfinished run, read back."""
-
-    folder: Path
-    summary: dict[str, Any]
-    manifest: dict[str, Any]
-    results: list[Result]
-    sealed: frozenset[str] = frozenset()
-    """Benchmarks whose questions must not stand in plain text."""
-    notes: tuple[str, ...] = ()
-    """What is wrong with the files, a sentence each: a line that was torn, results that are missing."""
 
 
 class Store:
@@ -201,252 +180,3 @@ def refuse_taken(folder: Path) -> None:
         raise RunError(
             f"{folder} holds {name} already, which a run would overwrite; choose another folder with hydra.run.dir=FOLDER."
         )
-
-
-def cannot_write(path: Path, error: OSError) -> RunError:
-    """The sentence for a file of a run that takes no more."""
-    return RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file as a whole, as `Store.write_text` does, wherever it is.
-
-    Raises:
-        RunError: It cannot be written.
-    """
-    if not path.name:
-        raise RunError(f"{path} is no name of a file to write.")
-    try:
-        files.refuse_special(path)
-        files.replace(path, (text.encode(), b"\n"))
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def write_object(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object as a whole, to be read with `read_object`.
-
-    Raises:
-        RunError: It cannot be written.
-    """
-    write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str).decode())
-
-
-_JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-
-
-def to_row(result: Result, *, sealed: bool = False) -> dict[str, Any]:
-    """A result as a journal line holds it: without token ids, and sealed where its question must not be read."""
-    row = {
-        "benchmark": result.benchmark,
-        "id": result.sample_id,
-        "repeat": result.repeat,
-        "outcome": result.score.outcome.value,
-        "value": result.score.value,
-        "elicited": result.elicited,
-        "target": result.target,
-        "prompt_hash": result.prompt_hash,
-        "prompt": result.prompt,
-        "text": result.text,
-        "fields": dict(result.fields),
-        "score": {"answer": result.score.answer, "explanation": result.score.explanation},
-        "completions": [_completion_row(completion) for completion in result.completions],
-    }
-    if not sealed:
-        return row
-    secret = {name: row.pop(name) for name in _SECRET_FIELDS}
-    return row | {SEALED: base64.b64encode(zlib.compress(orjson.dumps(secret))).decode()}
-
-
-def line_of(result: Result, *, sealed: bool = False) -> bytes:
-    """The journal's line of a result, with its line break."""
-    return journal.line_of(to_row(result, sealed=sealed))
-
-
-_COMPLETION = [
-    field.name for field in dataclasses.fields(Completion) if field.name not in ("output_ids", "timing")
-]
-_TIMING = [field.name for field in dataclasses.fields(Timing)]
-
-
-def _completion_row(completion: Completion) -> dict[str, Any]:
-    """Without dataclasses.asdict, which copies every value in depth: the engine waits meanwhile."""
-    row = {name: getattr(completion, name) for name in _COMPLETION}
-    timing = completion.timing
-    row["timing"] = None if timing is None else {name: getattr(timing, name) for name in _TIMING}
-    return row
-
-
-def from_row(row: Mapping[str, Any]) -> Result:
-    """The result of a journal line.
-
-    Raises:
-        KeyError: The line lacks a field.
-        TypeError: A field holds something else than it should.
-        ValueError: A field holds what it cannot.
-    """
-    if not isinstance(row, dict):
-        raise TypeError("the line holds no object")
-    whole = dict(row)
-    if SEALED in whole:
-        inflate = zlib.decompressobj()
-        whole |= orjson.loads(inflate.decompress(base64.b64decode(whole[SEALED]), files.JSON_BYTES))
-    score = Score(
-        whole["value"], whole["score"]["answer"], Outcome(whole["outcome"]), whole["score"]["explanation"]
-    )
-    result = Result(
-        benchmark=whole["benchmark"],
-        sample_id=whole["id"],
-        repeat=whole["repeat"],
-        target=whole["target"],
-        prompt=whole["prompt"],
-        prompt_hash=whole["prompt_hash"],
-        text=whole["text"],
-        completions=tuple(_completion(entry) for entry in whole["completions"]),
-        score=score,
-        elicited=whole["elicited"],
-        fields=whole["fields"],
-    )
-    schema.check(result, Result)
-    if not 0 <= score.value <= 1:
-        raise ValueError(f"value must be from 0 to 1, not {score.value}")
-    return result
-
-
-def _completion(entry: Mapping[str, Any]) -> Completion:
-    timing = entry["timing"]
-    return Completion(
-        **{
-            **entry,
-            "output_ids": (),
-            "finish_reason": FinishReason(entry["finish_reason"]),
-            "timing": None if timing is None else Timing(**timing),
-        }
-    )
-
-
-def read_journal(
-    folder: Path, sealed: set[str] | None = None, notes: list[str] | None = None, *, name: str = JOURNAL
-) -> Iterator[Result]:
-    """The results of a run, in the order they came; a torn last line is left out.
-
-    Args:
-        folder: The run's.
-        sealed: Gets the names of the benchmarks whose lines are sealed.
-        notes: Gets a sentence where the last line was torn.
-        name: The journal's.
-
-    Raises:
-        RunError: There is no journal, or a line other than the last cannot be read.
-    """
-    path = folder / name
-    found = journal.parse(_content(path), lambda row: (from_row(row), SEALED in row))
-    if found.damage is not None and not found.damage.torn:
-        raise RunError(
-            f"{found.damage.sentence(path)}; `python -m llmbench resume={folder}` asks for what was lost again."
-        )
-    if found.damage is not None and notes is not None:
-        notes.append(found.damage.sentence(path))
-    seen: set[tuple[str, str, int]] = set()
-    for result, hidden in found.items:
-        if sealed is not None and hidden:
-            sealed.add(result.benchmark)
-        if result.key not in seen:  # a result counts once
-            seen.add(result.key)
-            yield result
-
-
-def load_run(folder: str | os.PathLike[str]) -> Run:
-    """A run read back from its folder.
-
-    Raises:
-        RunError: The folder holds no run, or a file of it cannot be read.
-    """
-    folder = Path(folder)
-    if (folder / BEGUN).is_file():
-        jobs = sorted(job.parent.name for job in folder.glob(f"*/{MANIFEST}"))
-        there = f", such as {folder / jobs[0]}" if jobs else ""
-        raise RunError(f"{folder} holds a sweep; its runs are in the folders below{there}.")
-    killed = not os.path.lexists(folder / SUMMARY) and (folder / MANIFEST).is_file()
-    summary = {} if killed else read_object(folder / SUMMARY, Summary)
-    manifest = read_object(folder / MANIFEST, Manifest)
-    sealed = set[str]()
-    notes: list[str] = []
-    results = list(read_journal(folder, sealed, notes))
-    if killed:
-        # which reads settings, as does what is above this module
-        from llmbench.results.interim import interim_summary
-
-        summary = interim_summary(folder, manifest, results)
-        notes.append(
-            f"{folder} holds no {SUMMARY}: the run was killed before it wrote one, or still runs. "
-            f"The scores are those of {JOURNAL}; times and memory are not known."
-        )
-    counted = _counted(summary)
-    if counted > len(results):
-        notes.append(
-            f"{folder / JOURNAL} holds {len(results)} of the {counted} results that {SUMMARY} counts."
-        )
-    return Run(folder, summary, manifest, results, frozenset(sealed), tuple(notes))
-
-
-def _counted(summary: Mapping[str, Any]) -> int:
-    benchmarks = summary.get("benchmarks")
-    rows = benchmarks.values() if isinstance(benchmarks, dict) else ()
-    counts = [row.get("n") for row in rows if isinstance(row, dict)]
-    return sum(count for count in counts if isinstance(count, int))
-
-
-class Machine(TypedDict, total=False):
-    """What others read of a manifest's `machine`."""
-
-    platform: str | None
-    cpu_count: int | None
-    memory_bytes: int | None
-    gpus: list[dict[str, Any]]
-
-
-class Manifest(TypedDict, total=False):
-    """What others read of manifest.json."""
-
-    status: str
-    arguments: list[str]
-    directory: str
-    sweep: str | None
-    sittings: list[dict[str, Any]]
-    notes: list[str]
-    restarts: list[dict[str, Any]]
-    started: str | None
-    overrides: list[str]
-    samples: dict[str, list[str]]
-    data: dict[str, dict[str, Any]]
-    checkpoint: dict[str, Any] | None
-    machine: Machine
-    versions: dict[str, str | None]
-    sampling: dict[str, Any]
-    git_commit: str | None
-    recovery: list[dict[str, Any]]
-    tracked: list[str]
-
-
-def read_object(path: Path, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a class, or a TypedDict
-    """The JSON object that a file of a run holds.
-
-    Raises:
-        RunError: There is no such file, it cannot be read, or it is not of the shape.
-    """
-    try:
-        content = orjson.loads(_content(path, files.JSON_BYTES))
-        schema.check(content, shape)
-    except (orjson.JSONDecodeError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); {MEND}") from error
-    return content  # type: ignore[no-any-return]
-
-
-def _content(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:
-    try:
-        return files.read(path, most_bytes)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RunError(f"{path.parent} holds no {path.name}; it is not the folder of a run.") from error
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror}); {MEND}") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmbench.config.schema import RETIRED, Config
 from llmbench.errors import RunError
-from llmbench.results.run_folder import CONFIG, MEND
+from llmbench.results.manifest import CONFIG, MEND
 from llmbench.system import files, schema
 
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
-from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox, as_yaml, as_yaml_data
+from llmbench.config.dump import as_yaml, as_yaml_data
+from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox
 from llmbench.engine import bundled_model, memory, weights_row
 from llmbench.engine.base import Engine
 from llmbench.engine.cache.engine import beside
@@ -45,18 +46,9 @@ from llmbench.records import Result, Sample
 from llmbench.results import attempts
 from llmbench.results import summary as summaries
 from llmbench.results.attempts import Sitting
-from llmbench.results.run_folder import (
-    CONFIG,
-    JOURNAL,
-    LOG,
-    MANIFEST,
-    MEMORY_LOG,
-    MEND,
-    REPORT,
-    TRACE,
-    Store,
-    read_journal,
-)
+from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, MEMORY_LOG, MEND, REPORT, TRACE
+from llmbench.results.reader import read_journal
+from llmbench.results.run_folder import Store
 from llmbench.results.summary import Phases, Summary
 from llmbench.run import oom_recovery, preflight, prompts, resume_checks
 from llmbench.run.engine_pool import EnginePool, engine_key

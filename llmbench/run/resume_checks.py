@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.config.schema import Config, as_yaml_data
+from llmbench.config.dump import as_yaml_data
+from llmbench.config.schema import Config
 from llmbench.errors import ConfigError
 from llmbench.records import Result
-from llmbench.results.run_folder import CONFIG, MANIFEST, Manifest, read_object
+from llmbench.results.manifest import CONFIG, MANIFEST, Manifest, read_object
 from llmbench.results.settings import Setting, differing, read_config
 from llmbench.run import prompts
 from llmbench.run.request_plan import Questions

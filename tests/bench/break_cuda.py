@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from llmbench.__main__ import main
-from llmbench.results.run_folder import JOURNAL
+from llmbench.results.manifest import JOURNAL
 
 LINES = 3
 

@@ -23,7 +23,8 @@ from pathlib import Path
 import psutil
 
 from llmbench.cli.main import main as llmbench
-from llmbench.results.run_folder import JOURNAL, load_run, read_journal
+from llmbench.results.manifest import JOURNAL
+from llmbench.results.reader import load_run, read_journal
 from llmbench.system import hardware
 
 ENGINES = {

@@ -33,7 +33,7 @@ from rich.text import Text
 from llmbench.records import Outcome, Result
 from llmbench.report import runs_below, write_many, write_one
 from llmbench.report.sample_data import segments
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from tests.helpers.browser import Page, chromium, show
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from llmbench.results.run_folder import JOURNAL, SUMMARY, load_run
+from llmbench.results.manifest import JOURNAL, SUMMARY
+from llmbench.results.reader import load_run
 from tests.bench.kill import start
 
 if TYPE_CHECKING:

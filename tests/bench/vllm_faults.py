@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmbench.results.run_folder import JOURNAL, LOG, TRACE, Run, load_run
+from llmbench.results.manifest import JOURNAL, LOG, TRACE
+from llmbench.results.reader import Run, load_run
 from llmbench.telemetry import read_trace
 from tests.helpers.commands import LIMIT_S, lines_in, llmbench_program, start_llmbench, wait_until
 from tests.helpers.families import all_end, command_lines, descendants, kill_and_look

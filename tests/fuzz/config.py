@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from random import Random
 
-from llmbench.cli.main import compose, config_folder, main
-from llmbench.config.schema import as_yaml_data
+from llmbench.cli.main import compose, main
+from llmbench.config.dump import as_yaml_data
+from llmbench.config.paths import config_folder
 from llmbench.results.settings import flat
 from tests.fuzz.common import Report, attempt, command, edit, mutate, mutate_bytes
 

@@ -16,7 +16,7 @@ from llmbench.compare import __main__ as compare
 from llmbench.engine.fake import nonsense
 from llmbench.export import __main__ as export
 from llmbench.report import __main__ as report_command
-from llmbench.results.run_folder import read_journal
+from llmbench.results.reader import read_journal
 from tests.fuzz.common import Report, attempt, command, mutate_bytes, mutate_value
 from tests.helpers.runs import MCQ, make
 

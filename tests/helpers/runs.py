@@ -12,7 +12,7 @@ from llmbench.benchmarks import arithmetic
 from llmbench.records import Request
 from llmbench.report.compare.comparison import Comparison, RunComparison
 from llmbench.report.compare.terminal_page import show
-from llmbench.results.run_folder import Run
+from llmbench.results.reader import Run
 from llmbench.run import pipeline
 from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines

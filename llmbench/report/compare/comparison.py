@@ -12,7 +12,7 @@ from llmbench.report.compare.pairing import Pairing, Planned, by_question, pair
 from llmbench.results import attempts, cache_use, paired_tests, stats
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.paired_tests import Flip, PairedDifference, PairedTest
-from llmbench.results.run_folder import load_run
+from llmbench.results.reader import load_run
 from llmbench.results.settings import Setting, differing, read_config
 from llmbench.results.summary import UNANSWERED
 from llmbench.system import schema

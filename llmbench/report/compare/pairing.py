@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmbench.records import Result
-from llmbench.results.run_folder import Run
+from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
 from llmbench.system.number_format import count
 

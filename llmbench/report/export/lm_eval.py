@@ -17,7 +17,8 @@ from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.report.export.tables import clean
-from llmbench.results.run_folder import MANIFEST, MEND, Run
+from llmbench.results.manifest import MANIFEST, MEND
+from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
 
 METRICS = {"gpqa": "acc", "humaneval": "pass@1", "livecodebench": "pass@1", "swe_bench": "resolved"}

@@ -1,0 +1,200 @@
+"""Checks the settings once, when they come from Hydra."""
+
+import math
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+
+from llmbench.config.dump import as_yaml_data
+from llmbench.config.schema import (
+    EXPORTS,
+    NULLABLE,
+    STATIC_BATCHING,
+    BenchmarkConfig,
+    Config,
+    ModelConfig,
+    SamplingConfig,
+    SamplingOverrides,
+)
+from llmbench.errors import ConfigError, first_line
+from llmbench.system import redaction, schema
+from llmbench.system.text import suggest
+
+UNQUANTIZED = ("none", "bf16", "bfloat16")
+"""Names people give to weights that are not quantised."""
+
+
+def from_hydra(cfg: DictConfig) -> Config:
+    """The composed settings as plain, checked objects.
+
+    Raises:
+        ConfigError: A value is missing, does not resolve or is out of range; the message names it.
+    """
+    try:
+        config = OmegaConf.to_object(cfg)
+    except InterpolationResolutionError as error:
+        raise ConfigError(_unresolved(error, cfg)) from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'The configuration'}: {first_line(error)}.") from error
+    if not isinstance(config, Config):
+        raise ConfigError(
+            "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
+        )
+    try:
+        # an interpolation may have led to something of another type
+        schema.check(as_yaml_data(config), Config)
+    except TypeError as error:
+        name, _, wanted = str(error).partition(" must be ")
+        wanted, _, value = wanted.rpartition(", not ")
+        raise ConfigError(f"{name}={value} is refused: {name} must be {wanted}.") from error
+    _apply_limit(config, cfg)
+    if config.model.quantization in UNQUANTIZED:
+        config.model.quantization = None
+    config.export = [config.export] if isinstance(config.export, str) else config.export or []
+    redaction.learn(as_yaml_data(config))  # here, since all settings come this way
+    validate(config)
+    return config
+
+
+def _apply_limit(config: Config, cfg: DictConfig) -> None:
+    """Lets `limit` win over the profile's number of samples in benchmark files that do not know it."""
+    if config.limit is None:
+        return
+    for name, benchmark in config.benchmarks.items():
+        if OmegaConf.is_interpolation(cfg.benchmarks[name], "num_samples"):
+            benchmark.num_samples = config.limit
+
+
+def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
+    """Names the profile column that does not exist, the usual reason for an interpolation that leads nowhere."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    profile, benchmarks = (
+        part if isinstance(part, dict) else {} for part in (plain.get("profile"), plain.get("benchmarks"))
+    )
+    model = plain.get("model")
+    for axis in ("sampling", "weights"):
+        column, columns = profile.get(axis), model.get(axis) if isinstance(model, dict) else None
+        if isinstance(columns, dict) and column not in columns:
+            return (
+                f"profile.{axis}={column}: model {model['name']} has no such column in model.{axis}"
+                f"{suggest(str(column), columns)}"
+            )
+    for axis in ("samples", "tokens", "stops"):
+        column = profile.get(axis)
+        for name, benchmark in benchmarks.items():
+            columns = benchmark.get("profiles", {}) if isinstance(benchmark, dict) else {}
+            if isinstance(columns, dict) and column not in columns:
+                return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
+    return f"{error.full_key or 'A setting'} does not resolve: {first_line(error)}."
+
+
+def validate(config: Config) -> None:
+    """Refuses values that no run could use.
+
+    Raises:
+        ConfigError: Names the setting, the value and what it may be.
+    """
+    _check(config.benchmarks, "benchmark", None, "at least one benchmark, such as benchmark=aime")
+    _check_least("", config, 1, "batch_size", "limit", *STATIC_BATCHING[:3])
+    _check_least("", config, 0, "oom_retries", "engine_restarts", "show_prompts", "fewshot", "seed")
+    _check(
+        config.min_batch_size <= config.max_batch_size,
+        "min_batch_size",
+        config.min_batch_size,
+        f"at most max_batch_size, which is {config.max_batch_size}",
+    )
+    wait_s = config.engine_wait_s
+    _check(
+        wait_s is None or wait_s > 0,
+        "engine_wait_s",
+        wait_s,
+        "a number of seconds above 0, or null to wait for ever",
+    )
+    least = 1 << 20
+    _check(
+        config.cache_max_bytes >= least, "cache_max_bytes", config.cache_max_bytes, f"at least {least} bytes"
+    )
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR")
+    _check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
+    _check(isinstance(config.export, list), "export", config.export, f"a list of {', '.join(EXPORTS)}")
+    for name in config.export:
+        if name not in EXPORTS:
+            raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")
+    _validate_model(config.model)
+    _check_least("engine.", config.engine, 1, "tensor_parallel_size", "pipeline_parallel_size")
+    kv = config.engine.kv_cache_memory_bytes
+    _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
+    _validate_sampling("sampling", config.sampling)
+    for name, benchmark in config.benchmarks.items():
+        _validate_benchmark(f"benchmarks.{name}", benchmark)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _check(condition: object, name: str, value: object, wanted: str) -> None:
+    if not condition:
+        shown = "nothing" if value is None else f"{name}={value}"
+        raise ConfigError(f"{shown} is refused: {name} must be {wanted}.")
+
+
+def _check_least(where: str, settings: object, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        wanted = f"a whole number from {least}{', or null' if name in NULLABLE else ''}"
+        _check((value is None and name in NULLABLE) or value >= least, f"{where}{name}", value, wanted)
+
+
+def _validate_model(model: ModelConfig) -> None:
+    use = model.gpu_memory_utilization
+    _check(0 < use <= 1, "model.gpu_memory_utilization", use, "above 0 and at most 1, such as 0.95")
+    day = model.template_date
+    _check(day is None or _is_date(day), "model.template_date", day, "a date such as 2026-01-31, or null")
+    _check_least("model.", model, 1, "max_length")
+    dtypes = ("bfloat16", "float16", "float32", "auto")
+    _check(model.dtype in dtypes, "model.dtype", model.dtype, f"one of {', '.join(dtypes)}")
+    _check(
+        model.quantization not in ("4bit", "nf4", "bnb"),
+        "model.quantization",
+        model.quantization,
+        "bitsandbytes for 4-bit weights at load (vLLM's name for it)",
+    )
+    source = model.path or model.hub_id or model.embedded
+    _check(
+        source,
+        "model",
+        model.name,
+        "a model with model.path=FOLDER or model.hub_id=ORG/NAME, or one of conf/model",
+    )
+
+
+def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides) -> None:
+    """Bounds are those of vLLM's SamplingParams."""
+    bounds: dict[str, tuple[Callable[[float], bool], str]] = {
+        "temperature": (lambda v: v >= 0, "0 (greedy) or above"),
+        "top_p": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
+        "top_k": (lambda v: v >= 0, "0 (off) or above"),
+        "min_p": (lambda v: 0 <= v <= 1, "from 0 to 1"),
+        "repetition_penalty": (lambda v: v > 0, "above 0; 1 is off"),
+        "presence_penalty": (lambda v: abs(v) <= 2, "from -2 to 2; 0 is off"),  # noqa: PLR2004 - OpenAI's and vLLM's bounds
+        "frequency_penalty": (lambda v: abs(v) <= 2, "from -2 to 2; 0 is off"),  # noqa: PLR2004
+    }
+    for name, (holds, wanted) in bounds.items():
+        value = getattr(sampling, name)
+        _check(value is None or (math.isfinite(value) and holds(value)), f"{where}.{name}", value, wanted)
+    if isinstance(sampling, SamplingConfig):
+        _check_least(f"{where}.", sampling, 1, "repeats")
+
+
+def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
+    _check_least(f"{where}.", benchmark, 1, "num_samples", "max_tokens", "repeats")
+    _check_least(f"{where}.", benchmark, 0, "cue_tokens", "fewshot")
+    _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")
+    _validate_sampling(f"{where}.sampling", benchmark.sampling)

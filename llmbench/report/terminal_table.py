@@ -1,0 +1,104 @@
+"""The closing table of a run at the terminal."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
+
+from llmbench.results import attempts
+from llmbench.results.pass_at_k import RepeatStatistics
+from llmbench.results.summary import BenchmarkSummary, Summary
+from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
+
+ANY_WIDTH = 10_000
+
+
+Column = tuple[str, Callable[[BenchmarkSummary], str]]
+
+
+def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Table:
+    """The closing table; a narrow terminal gets fewer of its columns, none of them cut."""
+    columns: list[Column] = [
+        ("n", lambda f: str(f.n) if f.n == f.expected else f"{f.n}/{f.expected}"),
+        ("accuracy", lambda f: percent(f.accuracy)),
+        ("95 % interval", lambda f: interval(f.ci95)),
+        ("no answer", lambda f: percent(f.rates.no_answer if f.rates else None)),
+        ("elicited", lambda f: percent(f.rates.elicited if f.rates else None)),
+        ("latency", lambda f: seconds(f.latency_s.mean)),
+        ("tokens/s", lambda f: number(f.throughput.output_tokens_per_s)),
+        ("time", lambda f: seconds(f.time_s)),
+        ("samples/s", lambda f: number(f.throughput.samples_per_s)),
+    ]
+    while True:
+        table = _filled(columns, benchmarks)
+        if len(columns) == 1 or _width(table, console) <= console.width:
+            return table
+        columns.pop()
+
+
+def _width(table: Table, console: Console) -> int:
+    """Columns that a table takes where nothing is cut."""
+    return Measurement.get(console, console.options.update(max_width=ANY_WIDTH), table).maximum
+
+
+def _filled(columns: Sequence[Column], benchmarks: Mapping[str, BenchmarkSummary]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("benchmark", no_wrap=True)
+    for heading, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, found in benchmarks.items():
+        table.add_row(escape(name), *(show(found) for _, show in columns))
+    return table
+
+
+def _repeats(found: RepeatStatistics) -> str:
+    named = [("avg", found.avg), ("pass", found.pass_at[-1] if found.pass_at else None), ("maj", found.maj)]
+    parts = [f"{name}@{e.k} {percent(e.value)} ({interval(e.ci95)})" for name, e in named if e]
+    split = found.variance
+    if split is not None:
+        parts.append(
+            f"standard error {percent(split.question_stderr)} from the questions, {percent(split.sampling_stderr)} from sampling"
+        )
+    return ", ".join(parts)
+
+
+def _folded(parts: Sequence[str], width: int) -> str:
+    """The parts with commas between them; lines end after a part, so that no number is torn from its unit."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(f"{lines[-1]}, {part},") <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines[-1] += ","
+            lines.append(part)
+    return "\n".join(lines)
+
+
+def _closing(summary: Summary) -> list[str]:
+    split, engine = summary.time_s, summary.engine
+    parts = [f"time to score {seconds(split.total)}"]
+    if len(summary.sittings) > 1:
+        parts = [f"{attempts.sentence(attempts.read(summary.sittings))}; of the last"]
+    named = (
+        ("data", split.data),
+        ("prepare", split.prepare),
+        ("import", split.import_),
+        ("load", split.load),
+        ("generate", split.generate),
+    )
+    parts += [f"{name} {seconds(value)}" for name, value in named]
+    if summary.memory.peak_gpu_bytes is not None:
+        parts.append(f"GPU memory {memory(summary.memory.peak_gpu_bytes)}")
+    elif summary.memory.peak_rss_bytes is not None:
+        parts.append(f"memory {memory(summary.memory.peak_rss_bytes)}")
+    if summary.gpu.utilization_mean is not None:
+        parts.append(f"GPU {percent(summary.gpu.utilization_mean, 0)}")
+    if summary.gpu.energy_j is not None:
+        parts.append(joules(summary.gpu.energy_j))
+    if engine is not None:
+        words = [engine.name, engine.version, f"on {engine.device}" if engine.device else None]
+        words.append(engine.quantization or engine.dtype)
+        parts.append(" ".join(word for word in words if word))
+    return parts

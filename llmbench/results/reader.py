@@ -1,0 +1,100 @@
+"""Runs read back from their folders."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmbench.errors import RunError
+from llmbench.records import Result
+from llmbench.results import journal
+from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, _content, read_object
+from llmbench.results.serialization import SEALED, from_row
+from llmbench.results.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished or unfinished run, read back."""
+
+    folder: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+    results: list[Result]
+    sealed: frozenset[str] = frozenset()
+    """Benchmarks whose questions must not stand in plain text."""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the files, a sentence each: a line that was torn, results that are missing."""
+
+
+def read_journal(
+    folder: Path, sealed: set[str] | None = None, notes: list[str] | None = None, *, name: str = JOURNAL
+) -> Iterator[Result]:
+    """The results of a run, in the order they came; a torn last line is left out.
+
+    Args:
+        folder: The run's.
+        sealed: Gets the names of the benchmarks whose lines are sealed.
+        notes: Gets a sentence where the last line was torn.
+        name: The journal's.
+
+    Raises:
+        RunError: There is no journal, or a line other than the last cannot be read.
+    """
+    path = folder / name
+    found = journal.parse(_content(path), lambda row: (from_row(row), SEALED in row))
+    if found.damage is not None and not found.damage.torn:
+        raise RunError(
+            f"{found.damage.sentence(path)}; `python -m llmbench resume={folder}` asks for what was lost again."
+        )
+    if found.damage is not None and notes is not None:
+        notes.append(found.damage.sentence(path))
+    seen: set[tuple[str, str, int]] = set()
+    for result, hidden in found.items:
+        if sealed is not None and hidden:
+            sealed.add(result.benchmark)
+        if result.key not in seen:  # a result counts once
+            seen.add(result.key)
+            yield result
+
+
+def load_run(folder: str | os.PathLike[str]) -> Run:
+    """A run read back from its folder.
+
+    Raises:
+        RunError: The folder holds no run, or a file of it cannot be read.
+    """
+    folder = Path(folder)
+    if (folder / BEGUN).is_file():
+        jobs = sorted(job.parent.name for job in folder.glob(f"*/{MANIFEST}"))
+        there = f", such as {folder / jobs[0]}" if jobs else ""
+        raise RunError(f"{folder} holds a sweep; its runs are in the folders below{there}.")
+    killed = not os.path.lexists(folder / SUMMARY) and (folder / MANIFEST).is_file()
+    summary = {} if killed else read_object(folder / SUMMARY, Summary)
+    manifest = read_object(folder / MANIFEST, Manifest)
+    sealed = set[str]()
+    notes: list[str] = []
+    results = list(read_journal(folder, sealed, notes))
+    if killed:
+        # which reads settings, as does what is above this module
+        from llmbench.results.interim import interim_summary
+
+        summary = interim_summary(folder, manifest, results)
+        notes.append(
+            f"{folder} holds no {SUMMARY}: the run was killed before it wrote one, or still runs. "
+            f"The scores are those of {JOURNAL}; times and memory are not known."
+        )
+    counted = _counted(summary)
+    if counted > len(results):
+        notes.append(
+            f"{folder / JOURNAL} holds {len(results)} of the {counted} results that {SUMMARY} counts."
+        )
+    return Run(folder, summary, manifest, results, frozenset(sealed), tuple(notes))
+
+
+def _counted(summary: Mapping[str, Any]) -> int:
+    benchmarks = summary.get("benchmarks")
+    rows = benchmarks.values() if isinstance(benchmarks, dict) else ()
+    counts = [row.get("n") for row in rows if isinstance(row, dict)]
+    return sum(count for count in counts if isinstance(count, int))
