@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from llmbench._version import __version__
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from llmbench.results.reader import Run
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # a program that wants the log adds its own
-__version__ = "0.1.0"
 __all__ = ["__version__", "grade", "load_run"]
 
 

@@ -2,8 +2,8 @@
 
 import re
 
-from llmbench.answers import thinking
 from llmbench.answers.hedges import without_hedges
+from llmbench.system import thinking
 
 _REASONING_TAGS = re.compile(
     r"<(?P<close>/?)(?:reasoning|analysis|scratchpad|reflection|rationale|explanation|thoughts|thought_process)>",

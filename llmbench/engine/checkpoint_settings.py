@@ -6,7 +6,7 @@ the number of parameters, the context length and the sampling from the checkpoin
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 from llmbench.config.schema import DRAWN_BY, Config, SamplingColumn
 from llmbench.engine.checkpoint import Checkpoint, context_length, parameters, settings
 from llmbench.errors import ConfigError, LlmbenchError
-from llmbench.run.preflight import _temperature
 from llmbench.system import files, schema
 
 PLACES = ("model.path", "model.hub_id")
@@ -147,3 +146,11 @@ def generation_config(folder: Path) -> dict[str, Any]:
     if (top_k := stated["top_k"]) is not None:
         stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
     return {name: value for name, value in stated.items() if value is not None}
+
+
+def _temperature(own: Mapping[str, Any]) -> float | None:
+    """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
+    if own.get("do_sample") is False:
+        return 0.0
+    temperature = schema.number(own.get("temperature"))
+    return 1.0 if temperature is None and own.get("do_sample") is True else temperature

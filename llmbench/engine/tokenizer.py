@@ -6,11 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmbench.answers import thinking
 from llmbench.engine import chat_template
 from llmbench.engine.checkpoint import Checkpoint, needs_code
 from llmbench.errors import ModelError, first_line, shortened
 from llmbench.records import Message
+from llmbench.system import thinking
 
 
 class Tokenizer(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-import llmbench
+from llmbench._version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
 VENDOR = ASSETS / "vendor"
@@ -49,7 +49,7 @@ def render(
         | dict(context)
         | {
             "policy": policy(texts),
-            "version": llmbench.__version__,
+            "version": __version__,
             "style": Markup(style),  # noqa: S704 - see above
             "scripts": [Markup(text) for text in texts],  # noqa: S704
             "figures": figures,

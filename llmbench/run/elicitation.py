@@ -7,11 +7,11 @@ output, so that the prefix cache serves them, and behind them the benchmark's cu
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llmbench.answers import thinking
 from llmbench.config.schema import BenchmarkConfig, EarlyStopping
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import Completion, FinishReason, Request, well_formed
 from llmbench.run.prompts import Asked
+from llmbench.system import thinking
 
 MARK = "+"
 """Stands behind the id of a request whose continuation this is."""

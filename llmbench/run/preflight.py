@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from llmbench.config.schema import Config, SamplingConfig
 from llmbench.engine.checkpoint import Checkpoint, embedding_rows
@@ -11,7 +10,6 @@ from llmbench.engine.checkpoint_settings import generation_config
 from llmbench.engine.memory import RESERVE_BYTES, weights_on_gpu
 from llmbench.errors import ModelError
 from llmbench.records import Request
-from llmbench.system import schema
 from llmbench.system.number_format import listed, memory
 
 ROOM = 1 / 3
@@ -147,14 +145,6 @@ def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None
             f"{checkpoint.name} belongs to another model, or tokens were added to it later; "
             "copy the checkpoint with its own tokenizer."
         )
-
-
-def _temperature(own: Mapping[str, Any]) -> float | None:
-    """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
-    if own.get("do_sample") is False:
-        return 0.0
-    temperature = schema.number(own.get("temperature"))
-    return 1.0 if temperature is None and own.get("do_sample") is True else temperature
 
 
 def _drawing(temperature: float) -> str:

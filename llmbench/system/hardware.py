@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from llmbench import __version__
+from llmbench._version import __version__
 
 MIG = "MIG-"
 """How the UUIDs of parts of a GPU begin (https://docs.nvidia.com/datacenter/tesla/mig-user-guide/)."""

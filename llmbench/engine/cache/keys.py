@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from llmbench import __version__
+from llmbench._version import __version__
 from llmbench.config.schema import Config
 from llmbench.engine import fingerprint
 from llmbench.engine.checkpoint import Checkpoint

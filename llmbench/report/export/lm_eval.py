@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from llmbench import __version__
+from llmbench._version import __version__
 from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
 from llmbench.records import Result
