@@ -16,10 +16,10 @@ import pytest
 from llmbench.cli.main import main
 from llmbench.cli.run_job import claim
 from llmbench.errors import RunError
+from llmbench.report.run_list import list_runs
 from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SUMMARY
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline
-from llmbench.runs import list_runs
 from llmbench.system.shell import quoted
 from tests.helpers.commands import LIMIT_S
 from tests.helpers.settings import compose

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cache.__main__ import main
+from llmbench.cache import main
 from llmbench.engine.cache import store
 from llmbench.engine.cache.store import Answers
 from llmbench.engine.fake import FakeEngine
 from llmbench.engine.vllm.startup_history import Took
 from llmbench.errors import ConfigError, EngineError, Interrupted
 from llmbench.records import Outcome, Request, Result
-from llmbench.report import write_many
 from llmbench.report.compare.comparison import compare_runs
 from llmbench.report.export.tables import rows
+from llmbench.report.run_list import list_runs
+from llmbench.report.write import write_many
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
-from llmbench.runs import list_runs
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from llmbench.compare.__main__ import main
+from llmbench.compare import main
 from llmbench.errors import RunError
 from llmbench.report.compare.comparison import as_dict, compare_runs
 from llmbench.results.settings import differing, read_config

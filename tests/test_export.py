@@ -11,9 +11,8 @@ import pytest
 
 from llmbench.cli.run_job import run_job
 from llmbench.errors import ConfigError, RunError
-from llmbench.export import export_run
-from llmbench.export.__main__ import main
-from llmbench.report.export import tables
+from llmbench.export import main
+from llmbench.report.export import export_run, tables
 from tests.helpers.runs import MCQ, make, place, right_where
 from tests.helpers.settings import compose
 

@@ -12,11 +12,11 @@ import pytest
 from llmbench.benchmarks import arithmetic
 from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
-from llmbench.regrade import regrade_run
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import Store
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, prompts
+from llmbench.run.regrade import regrade_run
 from llmbench.run.request_plan import import_modules, read_samples
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop

@@ -9,8 +9,9 @@ import pytest
 
 from llmbench.errors import ConfigError, EngineError, RunError
 from llmbench.records import Outcome, Request
-from llmbench.regrade import main, regrade_run
+from llmbench.regrade import main
 from llmbench.results.serialization import from_row
+from llmbench.run.regrade import regrade_run
 from tests.helpers.commands import python
 from tests.helpers.runs import MCQ, edited, gold, make, patched, place
 

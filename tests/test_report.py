@@ -9,14 +9,15 @@ from urllib.parse import quote
 import pytest
 
 from llmbench.records import Completion, FinishReason, Result, Timing
-from llmbench.regrade import regrade_run
-from llmbench.report import phases, run_page, score_charts, time_charts, write_many, write_one
+from llmbench.report import phases, run_page, score_charts, time_charts
 from llmbench.report.__main__ import main
 from llmbench.report.comparison_page import shared
 from llmbench.report.escaping import clipped, label, visible
 from llmbench.report.sample_data import row, segments
 from llmbench.report.tradeoff_charts import beside, labels_of, pareto
+from llmbench.report.write import write_many, write_one
 from llmbench.results.summary import summarise
+from llmbench.run.regrade import regrade_run
 from llmbench.telemetry import read_trace
 from tests.helpers.factories import result, timing
 from tests.helpers.reports import figures_of, rows_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmbench.records import Request
-from llmbench.report import write_many, write_one
+from llmbench.report.write import write_many, write_one
 from tests.helpers.browser import Page, chromium, show
 from tests.helpers.runs import FORTY, edited, make, place, right_where, three
 

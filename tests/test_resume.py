@@ -14,18 +14,18 @@ import yaml
 
 from llmbench.cli.main import main
 from llmbench.cli.resume import expand, join, last
-from llmbench.compare.__main__ import main as compare
+from llmbench.compare import main as compare
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, EngineError, Interrupted, RunError
 from llmbench.records import Request
 from llmbench.regrade import main as regrade
-from llmbench.report import write_one
+from llmbench.report.run_list import list_runs
+from llmbench.report.write import write_one
 from llmbench.results import attempts
 from llmbench.results.cache_use import tokens_per_s
 from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline
-from llmbench.runs import list_runs
 from llmbench.system import clock
 from llmbench.system.shell import command, quoted
 from llmbench.system.signals import Stop

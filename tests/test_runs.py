@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.runs import list_runs, main
+from llmbench.report.run_list import list_runs
+from llmbench.runs import main
 from tests.helpers.runs import FORTY, make, patched
 
 

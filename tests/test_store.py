@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from llmbench.errors import RunError
-from llmbench.export import export_run
 from llmbench.records import Outcome, Score
-from llmbench.regrade import regrade_run
-from llmbench.report import write_many, write_one
 from llmbench.report.compare.comparison import compare_runs
+from llmbench.report.export import export_run
+from llmbench.report.write import write_many, write_one
 from llmbench.results.manifest import JOURNAL
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import Store
 from llmbench.results.serialization import from_row, to_row
 from llmbench.results.summary import Summary
+from llmbench.run.regrade import regrade_run
 from tests.helpers.factories import RICH_COMPLETION, RICH_RESULT
 from tests.helpers.runs import FORTY, make
 

@@ -618,7 +618,7 @@ def _report_sweep(invocation: Invocation, config: Config | None) -> None:
 
     A job without settings, since they were refused, wants the page that the others have.
     """
-    from llmbench.report import report_sweep
+    from llmbench.cli.sweep import report_sweep
 
     folder = invocation.sweep_folder
     if folder is not None and (config.report if config is not None else (folder / REPORT).exists()):

@@ -21,12 +21,24 @@ from llmbench.cli.resume import RUNS_DIR
 from llmbench.cli.sweep_attempts import SweepSitting
 from llmbench.config.schema import Config
 from llmbench.config.validation import from_hydra
-from llmbench.errors import ConfigError, RunError
-from llmbench.results.manifest import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object, write_object
+from llmbench.errors import ConfigError, LlmbenchError, RunError
+from llmbench.report.write import write_many
+from llmbench.results.manifest import (
+    JOURNAL,
+    MANIFEST,
+    MEND,
+    REPORT,
+    STARTING,
+    SUMMARY,
+    Manifest,
+    read_object,
+    write_object,
+)
 from llmbench.results.summary import Summary
 from llmbench.system import files, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count, number, percent, seconds
+from llmbench.system.text import one_line
 
 PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
 """The launcher's name for Hydra, which takes plugins from below `hydra_plugins` only; there need be no such folder."""
@@ -442,3 +454,19 @@ def _table(jobs: Sequence[Job]) -> Table:
                 *(of_the_job if place == 0 else ()),
             )
     return table
+
+
+def report_sweep(jobs: "Sequence[Job]", folder: Path) -> str | None:
+    """The page of a sweep's jobs so far; trouble with it never ends the sweep, and is told in a sentence."""
+    failed = {
+        f"job {job.number} ({' '.join(job.overrides)})": job.error for job in jobs if job.error is not None
+    }
+    runs = [
+        job.folder for job in jobs if (job.folder / MANIFEST).is_file() and (job.folder / JOURNAL).is_file()
+    ]
+    try:
+        if runs:
+            write_many(runs, folder / REPORT, failed=failed)
+    except Exception as error:  # noqa: BLE001 - whatever a folder holds; no log is open between two jobs
+        return str(error) if isinstance(error, LlmbenchError) else f"{one_line(error)}."
+    return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbench.errors import ConfigError
-from llmbench.report import runs_below, write_many, write_one
+from llmbench.report.write import runs_below, write_many, write_one
 from llmbench.results.manifest import REPORT
 from llmbench.system.commandline import Parser, guarded, say
 

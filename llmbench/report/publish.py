@@ -31,7 +31,7 @@ def make_up(config: Config, folder: Path, terminal: Terminal) -> None:
         RunError: The folder cannot be read or written.
     """
     if config.report and _is_stale(folder, REPORT):
-        from llmbench.report import write_one
+        from llmbench.report.write import write_one
 
         write_one(folder)
     _export([name for name in config.export if _is_stale(folder, EXPORTS[name])], folder, terminal)
@@ -50,7 +50,7 @@ def _is_stale(folder: Path, name: str) -> bool:
 
 def _export(names: Sequence[str], folder: Path, terminal: Terminal) -> None:
     if names:
-        from llmbench.export import export_run
+        from llmbench.report.export import export_run
 
         try:
             export_run(folder, names)

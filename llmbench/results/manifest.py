@@ -20,6 +20,8 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
 
 
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
+REGRADED_JOURNAL, REGRADED_SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
+"""What llmbench.regrade writes beside them."""
 
 
 ASKED_FOR = (*EXPORTS.values(), "predictions.jsonl")

@@ -820,7 +820,8 @@ class _Run:
         """The page to look at; one that cannot be made costs a sentence, never the run."""
         if not self.config.report or self.found.status == "running":
             return
-        from llmbench.report import Material, write_report
+        from llmbench.report import Material
+        from llmbench.report.write import write_report
 
         try:
             material = Material(

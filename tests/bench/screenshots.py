@@ -31,8 +31,8 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from llmbench.records import Outcome, Result
-from llmbench.report import runs_below, write_many, write_one
 from llmbench.report.sample_data import segments
+from llmbench.report.write import runs_below, write_many, write_one
 from llmbench.results.reader import load_run
 from tests.helpers.browser import Page, chromium, show
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from llmbench.config.schema import EXPORTS
-from llmbench.export import export_run
+from llmbench.report.export import export_run
 from llmbench.system.commandline import Parser, guarded, say
 
 

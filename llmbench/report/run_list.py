@@ -1,0 +1,240 @@
+"""The runs and sweeps below a folder, for the terminal and for other programs."""
+
+import os
+import sys
+from argparse import ArgumentTypeError
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from llmbench.errors import RunError
+from llmbench.report.trackers import ARTIFACTS
+from llmbench.results.attempts import RUNNING, moment
+from llmbench.results.cache_use import tokens_per_s
+from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
+from llmbench.results.summary import Summary
+from llmbench.system import files, schema
+from llmbench.system.number_format import count, number, percent, seconds
+from llmbench.system.text import printable
+
+WIDTH = 100
+
+
+DEPTH = 4
+"""Folders below the given one in which runs are looked for: runs/multi/DATE/0 is the third."""
+
+
+SAID_ELSEWHERE = ("hydra.", "resume=", "runs_dir=", "model=", "benchmark=", "suite=")
+"""Overrides that other columns show, or that change no result."""
+
+
+FOLDER = "\ue000"
+"""Stands in the table for the line with a run's folder, which is written whole, to be copied; no printable text has it."""
+
+
+LONG, MOST = 40, 4
+"""Characters of a setting, and settings of a run, that the table shows; --json has all."""
+
+
+SORTS = ("date", "score", "time", "tokens")
+
+
+STATUSES = ("finished", "running", "starting", "interrupted", "failed", "unreadable")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A benchmark's accuracy from 0 to 1, and of how many results."""
+
+    accuracy: float | None
+    n: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A run as the list shows it; what was not measured, or cannot be read, is None.
+
+    Attributes:
+        folder: The run's.
+        started: As the manifest has it.
+        status: `finished`, `running`, `starting`, `interrupted`, `failed`; `unreadable` with the reason in `trouble`.
+        time_s: From the command to the summary.
+        tokens_per_s: Output tokens of all benchmarks for each second of generating.
+        overrides: What was typed.
+        settings: Those of them that not all listed runs share.
+    """
+
+    folder: str
+    started: str | None
+    model: str | None
+    status: str
+    scores: dict[str, Score] = field(default_factory=dict)
+    time_s: float | None = None
+    tokens_per_s: float | None = None
+    overrides: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    trouble: str | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The mean accuracy of its benchmarks."""
+        known = [s.accuracy for s in self.scores.values() if s.accuracy is not None]
+        return sum(known) / len(known) if known else None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is refused: it must be a whole number from 1")
+    return int(text)
+
+
+def _order(run: Listed, by: str) -> tuple[bool, float]:
+    """What is unknown comes last."""
+    value = {"score": run.score, "time": run.time_s, "tokens": run.tokens_per_s}.get(by)
+    if by == "date":
+        return False, 0.0  # as they are
+    return value is None, 0.0 if value is None else value if by == "time" else -value
+
+
+def list_runs(*folders: str | Path) -> list[Listed]:
+    """The runs below the folders, newest first.
+
+    Raises:
+        RunError: A folder is not there.
+    """
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise RunError(
+                f"There is no folder {folder}; runs are written to runs/ unless runs_dir says otherwise."
+            )
+    read = [_read(path) for folder in folders for path in _folders(Path(folder), DEPTH)]
+    counts = Counter(override for run in read for override in set(run.overrides))
+    told = {o for o, count in counts.items() if count < len(read)}
+    told = {o for o in told if not o.lstrip("+").startswith(SAID_ELSEWHERE)}
+    listed = [replace(run, settings=tuple(o for o in run.overrides if o in told)) for run in read]
+    return sorted(listed, key=lambda run: (moment(run.started), run.folder), reverse=True)
+
+
+def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders with a run's files; what is inside one is not looked at, nor copies of them in MLflow's store."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    if any(entry.name == MANIFEST for entry in entries):
+        yield folder
+    elif depth:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and entry.name != ARTIFACTS:
+                yield from _folders(folder / entry.name, depth - 1)
+
+
+def _read(folder: Path) -> Listed:
+    name = os.path.relpath(folder)
+    try:
+        manifest = _json(folder / MANIFEST, Manifest)
+        starting = manifest.get("status") == STARTING  # then there is no summary yet
+        killed = not os.path.lexists(folder / SUMMARY) and (folder / JOURNAL).is_file()
+        status = STARTING if starting else RUNNING if killed else None
+        summary = {"status": status} if status else _json(folder / SUMMARY, Summary)
+        return _listed(name, manifest, summary)
+    except (OSError, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or "no JSON as llmbench writes it"
+        where = getattr(error, "filename", None)
+        told = f"{Path(str(where)).name}: {reason}" if where else str(reason)
+        return Listed(name, None, None, "unreadable", trouble=told)
+
+
+def _json(path: Path, shape: object) -> dict[str, Any]:
+    content: dict[str, Any] = orjson.loads(files.read(path, files.JSON_BYTES))
+    schema.check(content, shape)
+    return content
+
+
+def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Listed:
+    benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
+    times = summary.get("time_s") or {}
+    scores = {
+        key: Score(schema.number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()
+    }
+    return Listed(
+        folder=name,
+        started=str(manifest["started"]) if manifest.get("started") else None,
+        model=None if summary.get("model") is None else str(summary["model"]),
+        status=str(summary.get("status")),
+        scores=scores,
+        time_s=schema.number(times.get("total")),
+        tokens_per_s=tokens_per_s(summary),
+        overrides=tuple(map(str, manifest.get("overrides") or ())),
+    )
+
+
+def _show(runs: Sequence[Listed], total: int) -> None:
+    console = Console(file=sys.stdout, highlight=False)
+    if not sys.stdout.isatty():
+        console.width = WIDTH
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, right in (
+        ("started", False),
+        ("model", False),
+        ("score", False),
+        ("time", True),
+        ("tokens/s", True),
+    ):
+        whole = heading != "model"
+        table.add_column(
+            heading,
+            justify="right" if right else "left",
+            no_wrap=whole,
+            overflow="ellipsis" if whole else "fold",  # a number that is cut must show it
+        )
+    table.add_column("settings", overflow="fold", ratio=1)
+    for run in runs:
+        table.add_row(*_row(run))
+        table.add_row(FOLDER)
+    with console.capture() as captured:
+        console.print(table)
+    folders = iter(runs)
+    lines = [
+        f"  {printable(next(folders).folder)}" if line.strip() == FOLDER else line.rstrip()
+        for line in captured.get().splitlines()
+    ]
+    console.out("\n".join(lines), highlight=False)
+    shown = f"{len(runs)} of {total} runs" if len(runs) != total else count(total, "run")
+    shared = _shared(runs)
+    console.print(
+        escape(f"{shown}{'; the same for all: ' + ' '.join(shared) if shared else ''}"), soft_wrap=True
+    )
+
+
+def _row(run: Listed) -> Iterable[str]:
+    scores = "\n".join(
+        f"{escape(printable(name))} {percent(s.accuracy)} of {s.n or 0}" for name, s in run.scores.items()
+    )
+    shown = [o if len(o) <= LONG else f"{o[: LONG - 1]}…" for o in run.settings[:MOST]]
+    more = [f"and {len(run.settings) - MOST} more"] if len(run.settings) > MOST else []
+    settings = escape(printable(" ".join([*shown, *more])))
+    if run.status != "finished":
+        scores = f"[yellow]{escape(printable(run.status))}[/]" + (f"\n{scores}" if scores else "")
+    return (
+        escape(printable((run.started or "-")[:16].replace("T", " "))),
+        escape(printable(run.model or "-")),
+        scores or "-",
+        seconds(run.time_s),
+        number(run.tokens_per_s),
+        "\n".join(part for part in (settings, escape(printable(run.trouble or ""))) if part),
+    )
+
+
+def _shared(runs: Sequence[Listed]) -> list[str]:
+    """What was typed for all of them."""
+    if len(runs) < 2:  # noqa: PLR2004 - one shares with nobody
+        return []
+    return [printable(o) for o in runs[0].overrides if all(o in run.overrides for run in runs)]

@@ -1,0 +1,135 @@
+"""Reports as files: of one run, of several, of a sweep."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from llmbench.errors import RunError
+from llmbench.report.comparison_page import report_of_many
+from llmbench.report.run_entry import Entry
+from llmbench.report.run_page import Material, report
+from llmbench.results.manifest import (
+    JOURNAL,
+    REGRADED_JOURNAL,
+    REGRADED_SUMMARY,
+    REPORT,
+    TRACE,
+    read_object,
+    write_whole,
+)
+from llmbench.results.reader import load_run, read_journal
+from llmbench.results.settings import read_config
+from llmbench.results.summary import Summary
+from llmbench.telemetry.trace import read_trace
+
+REGRADED = "report.regraded.html"
+
+
+MOST_SAMPLES = 1500
+"""Looks at the machine that a report draws."""
+
+
+def write_report(material: Material, path: Path) -> None:
+    """Writes one run's page.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    write_whole(path, report(material))
+
+
+def write_one(
+    folder: str | Path, to: str | Path | None = None, *, show_sealed: bool = False, regraded: bool = False
+) -> Path:
+    """Writes the report of a run from its folder, by default into it.
+
+    Args:
+        folder: The run's.
+        to: The file to write.
+        show_sealed: Show the questions of benchmarks whose authors ask that they are not shown.
+        regraded: As `llmbench.regrade` graded it, by default into a page of its own.
+
+    Raises:
+        RunError: The folder holds no run, or the file cannot be written.
+    """
+    target = Path(to) if to is not None else Path(folder) / (REGRADED if regraded else REPORT)
+    material = material_of(Path(folder), show_sealed=show_sealed)
+    write_report(_regraded(Path(folder), material) if regraded else material, target)
+    return target
+
+
+def _regraded(folder: Path, material: Material) -> Material:
+
+    if not (folder / REGRADED_SUMMARY).is_file():
+        raise RunError(
+            f"{folder} holds no {REGRADED_SUMMARY}; `python -m llmbench.regrade {folder}` writes it."
+        )
+    summary = read_object(folder / REGRADED_SUMMARY, Summary)
+    notes = [
+        *(material.summary.get("notes") or []),
+        "Graded again after the run; summary.json has its first scores.",
+    ]
+    results = list(read_journal(folder, name=REGRADED_JOURNAL))
+    return replace(material, summary=summary | {"notes": notes}, results=results)
+
+
+def material_of(folder: Path, *, show_sealed: bool = False) -> Material:
+    """What the report of a run is made of, from its folder.
+
+    Raises:
+        RunError: The folder holds no run.
+    """
+    run = load_run(folder)
+    trace = read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else []
+    return Material(
+        name=str(folder.resolve().name),
+        summary=run.summary | {"notes": [*(run.summary.get("notes") or []), *run.notes]},
+        manifest=run.manifest,
+        results=run.results,
+        sealed=frozenset() if show_sealed else run.sealed,
+        trace=trace,
+        config=read_config(folder) or {},
+    )
+
+
+def write_many(
+    folders: Sequence[str | Path],
+    to: str | Path,
+    *,
+    show_sealed: bool = False,
+    failed: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes the page of several runs: their table, plots of speed against score, and the questions that flipped.
+
+    Args:
+        folders: Of the runs; the first is the one that the others are compared with.
+        to: The file to write.
+        show_sealed: As for `write_one`.
+        failed: Runs of which there is no folder to read, by name, with the reason.
+
+    Raises:
+        RunError: A folder holds no run, or the file cannot be written.
+    """
+    entries = [Entry.read(Path(folder), show_sealed=show_sealed) for folder in folders]
+    write_whole(Path(to), report_of_many(entries, failed or {}))
+    return Path(to)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The folder itself where it holds a run; the runs of a sweep where it holds one, in the order of the jobs.
+
+    Raises:
+        RunError: It holds neither.
+    """
+    if (folder / JOURNAL).is_file():
+        return [folder]
+    found = [path.parent for path in folder.glob(f"*/{JOURNAL}") if path.is_file()]
+    if not found:
+        raise RunError(f"{folder} holds neither a run nor a sweep.")
+    return sorted(found, key=_job)
+
+
+def _job(folder: Path) -> tuple[int, Any]:
+    head = folder.name.partition("_")[0]
+    return (0, (int(head), folder.name)) if head.isdecimal() and len(head) < 6 else (1, folder.name)  # noqa: PLR2004 - a date is longer

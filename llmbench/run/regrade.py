@@ -1,0 +1,209 @@
+"""Grades a run again from its journal alone: texts, gold answers and what grading needs of the samples are in it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from llmbench import sandbox
+from llmbench.benchmarks.base import import_module
+from llmbench.errors import RunError
+from llmbench.records import FinishReason, Outcome, Result, Sample
+from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY
+from llmbench.results.reader import Run, load_run
+from llmbench.results.serialization import line_of
+from llmbench.results.settings import benchmark_settings, read_config
+from llmbench.results.summary import BenchmarkSummary, summarise, warnings_of
+from llmbench.run.grading import Grader
+from llmbench.system import files
+
+MEASURED = (
+    "expected", "repeats", "latency_s", "queue_s", "prefill_s", "ttft_s", "decode_s", "inter_token_s", "tokens",
+    "time_s", "throughput", "cache",
+)  # fmt: skip
+"""What grading has no part in: kept from the old summary of a benchmark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An answer that is graded otherwise than before. Answers of sealed benchmarks are None."""
+
+    benchmark: str
+    sample_id: str
+    repeat: int
+    old_outcome: Outcome
+    new_outcome: Outcome
+    old_answer: str | None
+    new_answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """A benchmark's accuracy, a share of 1, by the journal's old grades and by the new ones, over `n` answers."""
+
+    benchmark: str
+    n: int
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Regraded:
+    """What came of it, and the new results in the journal's order.
+
+    Attributes:
+        kept: Answers that the engine never gave: they stay errors, there is nothing to grade.
+        summary: What summary.regraded.json holds.
+        notes: What is wrong with the run's files, such as a torn last line.
+    """
+
+    folder: Path
+    accuracies: tuple[Accuracy, ...]
+    changes: tuple[Change, ...]
+    kept: int
+    results: tuple[Result, ...]
+    summary: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
+    """Grades a run's journal again, in worker processes, and writes the new files beside the old ones.
+
+    Args:
+        folder: The run's folder; the run need not have finished.
+        workers: How many processes; by default what fits the machine.
+
+    Raises:
+        RunError: The folder holds no run, says nothing of a benchmark's module, or cannot be written.
+        ConfigError: A benchmark's module cannot be imported, or what models wrote would have to run without a sandbox.
+    """
+    run = load_run(folder)
+    config = read_config(run.folder)
+    if config is None:
+        raise RunError(f"{run.folder} holds no {CONFIG}, which says how its benchmarks are graded.")
+    names = _names(config, run.results)
+    modules = {name: _module(run.folder, config, name) for name in names}
+    sealed = {name for name in names if benchmark_settings(config, name).get("sealed")}
+    if any(getattr(import_module(name, path), "SANDBOXED", False) for name, path in modules.items()):
+        sandbox.choose(str(config.get("sandbox", "bwrap")))
+        sandbox.check()
+    results = _grade(run.results, modules, workers)
+    asks = config.get("early_stopping", "answer") == "answer"
+    made = _summary(run, results, modules, asks=asks)
+    summary = orjson.dumps(made, option=orjson.OPT_INDENT_2, default=str)
+    lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
+    _write(run.folder / REGRADED_JOURNAL, lines)
+    _write(run.folder / REGRADED_SUMMARY, [summary, b"\n"])
+    return Regraded(
+        folder=run.folder,
+        notes=run.notes,
+        accuracies=tuple(_accuracy(name, run.results, results) for name in names),
+        changes=_changes(run.results, results, sealed),
+        kept=sum(_never_given(result) for result in run.results),
+        results=tuple(results),
+        summary=orjson.loads(summary),
+    )
+
+
+def _names(config: dict[str, Any], results: Sequence[Result]) -> list[str]:
+    """The benchmarks that there are results of, in the settings' order."""
+    present = dict.fromkeys(result.benchmark for result in results)
+    return [name for name in dict.fromkeys([*(config.get("benchmarks") or ()), *present]) if name in present]
+
+
+def _module(folder: Path, config: dict[str, Any], name: str) -> str:
+    path = benchmark_settings(config, name).get("module")
+    if not isinstance(path, str):
+        raise RunError(f"{folder / CONFIG} has no benchmarks.{name}.module, which says how {name} is graded.")
+    return path
+
+
+def _never_given(result: Result) -> bool:
+    """Whether there is no text: the engine refused or dropped the request."""
+    return not result.completions or result.completions[0].finish_reason is FinishReason.ABORT
+
+
+def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | None) -> list[Result]:
+    graded = list(results)
+    needed = {heavy for name, path in modules.items() for heavy in import_module(name, path).PRELOAD}
+    grader: Grader[int] = Grader(sorted(needed | set(modules.values())), workers)
+    with grader:
+        for place, result in enumerate(results):
+            if _never_given(result):
+                continue
+            sample = Sample(result.sample_id, result.fields, result.target)
+            reason = result.completions[-1].finish_reason
+            grader.submit(place, modules[result.benchmark], sample, result.text, reason)
+        for place, score in grader.finished(wait=True):
+            graded[place] = replace(graded[place], score=score)
+    return graded
+
+
+def _of(name: str, results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result.benchmark == name]
+
+
+def _summarise(
+    run: Run, results: Sequence[Result], modules: Mapping[str, str]
+) -> dict[str, BenchmarkSummary]:
+    """The benchmarks' metrics; how much was planned is what the old summary says, else what is there."""
+    old = run.summary.get("benchmarks") or {}
+    found = {}
+    for name, path in modules.items():
+        of_one, known = _of(name, results), old.get(name) or {}
+        repeats = 1 + max(result.repeat for result in of_one)
+        expected, repeats = known.get("expected", len(of_one)), known.get("repeats", repeats)
+        found[name] = summarise(
+            of_one, expected, repeats, details=getattr(import_module(name, path), "details", None)
+        )
+    return found
+
+
+def _summary(
+    run: Run, results: Sequence[Result], modules: Mapping[str, str], *, asks: bool
+) -> dict[str, Any]:
+    """The old summary with the new grades in it; a killed run's has no benchmarks yet, then all comes from the journal."""
+    before, after = _summarise(run, run.results, modules), _summarise(run, results, modules)
+    benchmarks = dict(run.summary.get("benchmarks") or {})
+    for name, found in after.items():
+        old = benchmarks.get(name) or {}
+        benchmarks[name] = asdict(found) | {key: old[key] for key in MEASURED if key in old}
+    outdated = warnings_of(before, asks=asks)
+    other = [warning for warning in run.summary.get("warnings") or [] if warning not in outdated]
+    return {**run.summary, "benchmarks": benchmarks, "warnings": [*warnings_of(after, asks=asks), *other]}
+
+
+def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:
+    before, after = (summarise(_of(name, results), 0, 1) for results in (old, new))
+    return Accuracy(name, before.n, before.accuracy, after.accuracy)
+
+
+def _changes(old: Sequence[Result], new: Sequence[Result], sealed: set[str]) -> tuple[Change, ...]:
+    return tuple(
+        Change(
+            benchmark=after.benchmark,
+            sample_id=after.sample_id,
+            repeat=after.repeat,
+            old_outcome=before.score.outcome,
+            new_outcome=after.score.outcome,
+            old_answer=None if after.benchmark in sealed else before.score.answer,
+            new_answer=None if after.benchmark in sealed else after.score.answer,
+        )
+        for before, after in zip(old, new, strict=True)
+        if _graded(before) != _graded(after)
+    )
+
+
+def _graded(result: Result) -> tuple[Outcome, str | None, float]:
+    return result.score.outcome, result.score.answer, result.score.value
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
+    try:
+        files.replace(path, pieces)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror}); make room or give yourself the right to write there."
+        ) from error
