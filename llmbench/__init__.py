@@ -58,7 +58,7 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
 
 @lru_cache
 def _benchmark(name: str) -> "BenchmarkConfig":
-    from llmbench.cli.main import compose
+    from llmbench.cli.compose import compose
 
     return compose([f"benchmark={name}"]).benchmarks[name]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from llmbench.cli.ablation import FIXED, SAME, Point, Row, no_table, rows, sentences
+from llmbench.cli.job import Job
 from llmbench.cli.main import main
-from llmbench.cli.sweep import Job
 from llmbench.config.paths import config_folder
 from llmbench.records import Outcome
 from tests.helpers.factories import result

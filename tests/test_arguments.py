@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli import arguments
-from llmbench.cli.main import compose
+from llmbench.cli.compose import compose
 from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError
 

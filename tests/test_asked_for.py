@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmbench import regrade
-from llmbench.cli.main import compose, main
+from llmbench.cli.compose import compose
+from llmbench.cli.main import main
 from llmbench.cli.run_job import _say_unused
 from llmbench.system.console import Terminal
 from tests.helpers.raising import WHERE

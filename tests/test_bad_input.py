@@ -21,7 +21,7 @@ import llmbench
 from llmbench import regrade, runs
 from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
-from llmbench.cli import sweep
+from llmbench.cli import job
 from llmbench.cli.main import main
 from llmbench.compare import __main__ as compare
 from llmbench.config.schema import ModelConfig, Startup
@@ -898,7 +898,7 @@ def test_a_sweep_to_resume_that_cannot_be_read_stays(
     for content in contents:
         path.write_bytes(content)
         with limited(LIMIT_S), pytest.raises(RunError, match=r"summary\.json"):
-            sweep.written_sweep(tmp_path)
+            job.written_sweep(tmp_path)
         if content in (b"", b'{"jobs": [{}]}'):
             asked = ["-m", "engine=fake", "limit=1", f"resume={tmp_path}", "seed=1,2"]
             assert "summary.json" in refused(main, asked, capfd)

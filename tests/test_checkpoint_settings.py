@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmbench.cli.main import compose, main
+from llmbench.cli.compose import compose
+from llmbench.cli.main import main
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import locate
 from llmbench.engine.checkpoint_settings import complete, name_of

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmbench.cli.main import compose
+from llmbench.cli.compose import compose
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import EarlyStopping

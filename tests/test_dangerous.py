@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import llmbench
-from llmbench.cli.main import compose
+from llmbench.cli.compose import compose
 from llmbench.config.paths import config_folder
 
 PACKAGE = Path(llmbench.__file__).parent

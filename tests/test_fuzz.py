@@ -21,7 +21,7 @@ from llmbench.answers import (
 )
 from llmbench.benchmarks.dataset import parse_json
 from llmbench.benchmarks.swe import prompt
-from llmbench.cli.main import compose
+from llmbench.cli.compose import compose
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, DataError, RunError
 from llmbench.results.reader import load_run

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli.main import compose, main
+from llmbench.cli.compose import compose
+from llmbench.cli.main import main
 from llmbench.run import pipeline
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal

@@ -12,7 +12,7 @@ import yaml
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench.cli.sweep import Job
+from llmbench.cli.job import Job
 from llmbench.errors import RunError
 from llmbench.records import Outcome, Result
 from llmbench.results.paired_tests import difference

@@ -17,6 +17,7 @@ from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
 from llmbench.report import publish, trackers
+from llmbench.report.terminal_table import print_table
 from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, STARTING, write_object
 from llmbench.results.reader import load_run
 from llmbench.results.run_folder import in_the_way, refuse_taken
@@ -95,7 +96,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                 origin=origin,
             )
             resumed = config.resume is not None  # then the run works where it was begun
-            terminal.table(found, str(folder) if resumed else os.path.relpath(folder))
+            print_table(terminal, found, str(folder) if resumed else os.path.relpath(folder))
             if config.profile.comparable:
                 for comparison in published_scores.comparisons(config, found):
                     terminal.say(published_scores.sentence(comparison))

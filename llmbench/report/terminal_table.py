@@ -1,5 +1,6 @@
 """The closing table of a run at the terminal."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
@@ -7,12 +8,33 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from llmbench.results import attempts
+from llmbench.results import attempts, cache_use
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.summary import BenchmarkSummary, Summary
+from llmbench.system.console import Terminal
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
 
 ANY_WIDTH = 10_000
+
+
+log = logging.getLogger(__name__)
+
+
+def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
+    """The closing table, its warnings before it."""
+    for warning in summary.warnings:
+        terminal.say(warning, mark="[bold yellow]![/] ")
+    terminal.out.print(_table(summary.benchmarks, terminal.out))
+    for name, found in summary.benchmarks.items():
+        if found.repeated is not None:
+            terminal.say(f"{name}: {_repeats(found.repeated)}")
+    cached = cache_use.sentence(cache_use.total([found.cache for found in summary.benchmarks.values()]))
+    if cached is not None:
+        terminal.say(cached)
+    closing = _closing(summary)
+    log.info("%s", ", ".join(closing))
+    terminal.out.print(escape(_folded(closing, terminal.out.width)), soft_wrap=True)
+    terminal.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
 
 Column = tuple[str, Callable[[BenchmarkSummary], str]]

@@ -10,9 +10,6 @@ from typing import TextIO
 from rich.console import Console
 from rich.markup import escape
 
-from llmbench.report.terminal_table import _closing, _folded, _repeats, _table
-from llmbench.results import cache_use
-from llmbench.results.summary import Summary
 from llmbench.system.redaction import without_secrets
 from llmbench.system.stdio import unfailing
 from llmbench.system.text import printable
@@ -34,9 +31,9 @@ class Terminal:
             file=err, quiet=quiet, width=None if err.isatty() else PLAIN_WIDTH, highlight=False
         )
 
-    def say(self, sentence: str) -> None:
-        """A result's sentence."""
-        self._print(self.out, sentence)
+    def say(self, sentence: str, mark: str = "") -> None:
+        """A result's sentence, behind a mark in rich's markup."""
+        self._print(self.out, sentence, mark)
 
     def notice(self, sentence: str) -> None:
         """A sentence about how the run goes."""
@@ -50,19 +47,3 @@ class Terminal:
     def text(self, text: str) -> None:
         """A prompt or file as it is, but for control characters, which could steer the terminal."""
         self.out.print(printable(text, keep="\n\t"), markup=False, soft_wrap=True)
-
-    def table(self, summary: Summary, folder: str) -> None:
-        """The closing table, its warnings before it."""
-        for warning in summary.warnings:
-            self._print(self.out, warning, mark="[bold yellow]![/] ")
-        self.out.print(_table(summary.benchmarks, self.out))
-        for name, found in summary.benchmarks.items():
-            if found.repeated is not None:
-                self._print(self.out, f"{name}: {_repeats(found.repeated)}")
-        cached = cache_use.sentence(cache_use.total([found.cache for found in summary.benchmarks.values()]))
-        if cached is not None:
-            self._print(self.out, cached)
-        closing = _closing(summary)
-        log.info("%s", ", ".join(closing))
-        self.out.print(escape(_folded(closing, self.out.width)), soft_wrap=True)
-        self.out.print(escape(f"written to {folder}"), soft_wrap=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.benchmarks import arithmetic
-from llmbench.cli.main import compose
+from llmbench.cli.compose import compose
 from llmbench.config.schema import Config
 from llmbench.engine.cache.engine import CachedEngine
 from llmbench.engine.checkpoint import Checkpoint

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from random import Random
 
-from llmbench.cli.main import compose, main
+from llmbench.cli.compose import compose
+from llmbench.cli.main import main
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.paths import config_folder
 from llmbench.results.settings import flat

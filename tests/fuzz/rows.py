@@ -9,7 +9,8 @@ from random import Random
 from typing import Any
 
 from llmbench.benchmarks.base import import_module
-from llmbench.cli.main import compose, main
+from llmbench.cli.compose import compose
+from llmbench.cli.main import main
 from llmbench.config.schema import Config
 from llmbench.engine.fake import WordTokenizer
 from llmbench.run.request_plan import read_samples, write_questions

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from llmbench.cli.main import compose
+from llmbench.cli.compose import compose
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm.engine import VllmEngine

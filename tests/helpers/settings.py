@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
-    """What `llmbench.cli.main.compose` gives for these overrides; a copy of the test's own."""
+    """What `llmbench.cli.compose.compose` gives for these overrides; a copy of the test's own."""
     return deepcopy(_composed(tuple(overrides)))
 
 

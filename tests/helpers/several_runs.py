@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmbench.cli.main import compose, main
+from llmbench.cli.compose import compose
+from llmbench.cli.main import main
 from llmbench.run import pipeline
 from tests.helpers.commands import LIMIT_S, python
 

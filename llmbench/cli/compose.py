@@ -1,0 +1,156 @@
+"""From a command line to checked settings, through Hydra."""
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from llmbench.cli import arguments, explain, launcher
+from llmbench.config.paths import config_folder
+from llmbench.config.schema import Config
+from llmbench.config.validation import from_hydra
+from llmbench.engine import checkpoint_settings
+from llmbench.errors import ConfigError, LlmbenchError
+from llmbench.system import files, redaction, text
+from llmbench.system.text import suggest
+
+COMPOSING = threading.RLock()
+"""Held while Hydra composes: what it knows is the process's."""
+
+
+def register() -> None:
+    """Makes the schema, the launcher and the resolvers known to Hydra; harmless when repeated."""
+    ConfigStore.instance().store(name="llmbench_schema", node=Config)
+    launcher.register_launcher()
+    OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
+    OmegaConf.register_new_resolver(
+        "llmbench.folder", lambda name: re.sub(r"[/\s]+", "-", str(name)), replace=True
+    )
+    OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
+    OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
+
+
+def _check_files(arguments: Sequence[str]) -> None:
+    """Looks through the YAML files that are chosen, which may be a user's (`--config-dir`), before Hydra makes something of them."""
+    joined = "\n".join(arguments)
+    folders = [
+        config_folder(),
+        *map(Path, re.findall(r"^(?:--config-dir|-cd)[=\n](.+)", joined, re.MULTILINE)),
+    ]
+    chosen = re.findall(r"^\+*([\w/]+)=(.+)", joined, re.MULTILINE)
+    names = [f"{group}/{name}.yaml" for group, value in chosen for name in re.findall(r"[\w/-]+", value)]
+    for path in (folder / name for folder in folders for name in names):
+        try:
+            if path.is_file():
+                files.load_yaml(files.read(path, files.YAML_BYTES))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read ({text.reason_of(error)}); fix the file.") from error
+
+
+FREE_FORM = re.compile(
+    r"(engine\.args|engine\.speculative|model\.chat_template_kwargs|benchmarks\.\w+\.options)[.=]"
+)
+"""Settings whose keys are not ours to know; Hydra adds keys only where an override begins with `++`."""
+
+
+SWEEP = re.compile(r"\+?(sweep|ablation)=(.*)")
+"""The choice of a sweep of conf/sweep/ or conf/ablation/; Hydra wants a `+` before a group that config.yaml does not list."""
+
+
+MULTIRUN = ("-m", "--multirun")
+
+
+def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """Hydra's overrides as they were typed among the arguments, without what `for_hydra` added, `***` for secrets.
+
+    `resume` is left out: it says where a sweep is, not what its jobs are.
+    """
+    implied = checkpoint_settings.implied(arguments)
+    told = [
+        _typed(override, arguments)
+        for override in overrides
+        if not override.startswith("resume=") and override.partition("=")[0] not in implied
+    ]
+    return [redaction.without_secrets(override) for override in told]
+
+
+def _typed(override: str, arguments: Sequence[str]) -> str:
+    plain = override.lstrip("+")
+    added = FREE_FORM.match(plain) or (SWEEP.match(plain) and plain in arguments)
+    return plain if added and override not in arguments else override
+
+
+def for_hydra(arguments: Sequence[str]) -> list[str]:
+    """The arguments as Hydra takes them.
+
+    A `+` stands before the choice of a sweep and `++` before keys outside the schema on purpose; what a checkpoint given by
+    hand implies comes at the end.
+    """
+    prefixes = ((FREE_FORM, "++"), (SWEEP, "+"))
+    return [
+        next((prefix + a for pattern, prefix in prefixes if pattern.match(a) and a[0] != "+"), a)
+        for a in checkpoint_settings.with_checkpoint(arguments)
+    ]
+
+
+def _check_sweep(arguments: Sequence[str]) -> None:
+    """Names a sweep that does not exist, before Hydra wonders at the commas that came with it."""
+    for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
+        names = explain.options(config_folder(), kind)
+        listed = re.fullmatch(r"\[(.*)\]", chosen)
+        for name in (part.strip() for part in (listed[1] if listed else chosen).split(",")):
+            if name not in names:
+                raise ConfigError(f"There is no {kind} called {name!r}{suggest(name, names)}")
+        if "," in chosen and not listed:
+            raise ConfigError(
+                f"{kind}={chosen} is refused: choose one {kind}, or the product of several with '{kind}=[{chosen}]'."
+            )
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Puts the Hydra of a program that calls this aside, since there is one a process, and back at the end."""
+    shared = GlobalHydra.instance()
+    theirs, shared.hydra = shared.hydra, None
+    try:
+        yield
+    finally:  # Hydra itself may have put a copy in the place of the one that was there
+        GlobalHydra.instance().hydra = theirs
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """The settings that a command line with these overrides would give; for use as a library.
+
+    Raises:
+        ConfigError: An override is refused; the message is the command line's.
+    """
+    given = arguments.read(overrides, config_folder())
+    try:
+        with (
+            COMPOSING,
+            _own_hydra(),
+            hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())),
+        ):
+            register()
+            composed = hydra.compose("config", overrides=for_hydra(given))
+    except LlmbenchError:
+        raise
+    except (
+        Exception
+    ) as error:  # of Hydra, OmegaConf, YAML and their parsers, about what was typed: their kinds are many
+        raise ConfigError(explain.explain_composition(error, config_folder())) from error
+    explain.refuse_additions(given, config_folder())
+    return from_hydra(composed)
+
+
+def _check_suite(chosen: str | None) -> None:
+    """Hydra takes a misspelt name of an optional group for no choice at all."""
+    names = explain.options(config_folder(), "suite")
+    if chosen is not None and chosen not in names:
+        raise ConfigError(f"There is no suite called {chosen!r}{suggest(chosen, names)}")

@@ -1,0 +1,139 @@
+"""One job as Hydra gives it: where it runs, whether it goes on with an earlier one, and what it leaves."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmbench.cli.invocation import Invocation
+
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from llmbench.cli import explain
+from llmbench.cli.compose import _check_suite, typed
+from llmbench.cli.job import Job, begun_before
+from llmbench.cli.main import log
+from llmbench.config.paths import config_folder
+from llmbench.config.schema import Config
+from llmbench.config.validation import from_hydra
+from llmbench.results.attempts import iso
+from llmbench.results.manifest import REPORT
+from llmbench.results.run_folder import in_the_way
+from llmbench.results.summary import as_dict
+from llmbench.system import clock, redaction, stdio, text
+from llmbench.system.console import Terminal
+from llmbench.system.lock import FolderLock
+
+
+def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
+    """One job of Hydra's; raises what went wrong, so that Hydra counts the job as failed."""
+    hydra_config = HydraConfig.get()
+    overrides = typed(hydra_config.overrides.task, invocation.arguments)
+    chosen_folder = any(o.startswith(("hydra.run.dir=", "hydra.sweep")) for o in hydra_config.overrides.hydra)
+    job, held = Job(0, overrides, Path(hydra_config.runtime.output_dir)), ExitStack()
+    invocation.multirun = str(hydra_config.mode).endswith("MULTIRUN")
+    if invocation.multirun:
+        job.number = hydra_config.job.num
+        invocation.sweep_folder = Path(hydra_config.sweep.dir).absolute()
+        if invocation.jobs:
+            clock.restart()
+    invocation.jobs.append(job)
+    config: Config | None = None
+    try:
+        explain.refuse_additions(overrides, config_folder())
+        _check_suite(hydra_config.runtime.choices.get("suite"))
+        config = from_hydra(cfg)
+        named = any(override.lstrip("+").startswith("benchmark=") for override in overrides)
+        # Imported here so that --help, --cfg and mistyped settings answer at once.
+        from llmbench.cli import run_job
+
+        _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
+        found = run_job.run_job(
+            config,
+            job.folder,
+            overrides,
+            named=named,
+            pool=invocation.pool(),
+            goes_on=job.begun in ("now", "before"),
+            resumes=job.begun == "before",
+            again=job.begun == "killed",
+            restarts=invocation.ends,
+            origin=_origin(invocation),
+        )
+        job.summary = as_dict(found) if found is not None else None
+    except KeyboardInterrupt:
+        job.interrupted = True
+        raise
+    except Exception as error:
+        job.error = redaction.without_secrets(text.told(error))
+        if not invocation.multirun:
+            invocation.failure = error
+            return
+        stdio.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
+        raise  # Hydra and its sweepers count the job as failed and go on with the next
+    finally:
+        held.close()
+        job.engine = invocation.loads()
+        if invocation.multirun:
+            invocation.note()
+            _report_sweep(invocation, config)
+        with suppress(OSError):
+            Path(
+                hydra_config.runtime.output_dir
+            ).rmdir()  # only where nothing was written, as by show_prompts
+
+
+def write_missing_outputs(job: Job, config: Config) -> None:
+    """Writes what the process before left out of a job that was finished; what fails there costs a sentence."""
+    from llmbench.report import publish
+
+    terminal = Terminal()
+    try:
+        with FolderLock(job.folder):
+            publish.make_up(config, job.folder, terminal)
+    except Exception as error:
+        log.exception("job %d could not be completed", job.number)
+        terminal.notice(text.told(error))
+
+
+def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, *, chosen: bool) -> None:
+    """Finds the job's folder, and what was begun in it."""
+    from llmbench.cli import run_job
+
+    left, resumes = invocation.left, config.resume is not None
+    before = begun_before(job.overrides, job.folder) if resumes and invocation.multirun else None
+    if left is not None and left.number == job.number:
+        invocation.pool()  # which takes over what was lowered
+        job.folder, job.begun, invocation.left = Path(left.folder), "now", None
+        clock.restart(left.began)
+    elif config.show_prompts:
+        pass
+    elif before is not None or (resumes and not invocation.multirun and in_the_way(job.folder) is not None):
+        job.folder, job.begun = before or job.folder, "before"
+    else:
+        told = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}
+        may_move = not chosen or (resumes and invocation.multirun)
+        job.folder, killed = run_job.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
+        job.begun = "killed" if killed else None
+
+
+def _origin(invocation: "Invocation") -> dict[str, Any]:
+    """How a job came about, for its manifest."""
+    return invocation.origin() | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None}
+
+
+def _report_sweep(invocation: "Invocation", config: Config | None) -> None:
+    """The page of the sweep's jobs so far, where the job wants one; one that cannot be made costs a sentence.
+
+    A job without settings, since they were refused, wants the page that the others have.
+    """
+    from llmbench.cli.sweep import report_sweep
+
+    folder = invocation.sweep_folder
+    if folder is not None and (config.report if config is not None else (folder / REPORT).exists()):
+        trouble = report_sweep(sorted(invocation.jobs, key=lambda job: job.number), folder)
+        if trouble is not None:
+            invocation.tell(f"The sweep's report could not be written: {trouble}")

@@ -1,0 +1,200 @@
+"""One call of the command line: what was typed, and what came of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from llmbench.cli import job, resume, sweep, sweep_attempts
+from llmbench.cli.compose import typed
+from llmbench.cli.hydra_job import run_hydra_job, write_missing_outputs
+from llmbench.cli.job import Job, finished_before
+from llmbench.cli.main import log
+from llmbench.cli.sweep_attempts import SweepSitting
+from llmbench.config.schema import Config
+from llmbench.engine.faults_ import Faults
+from llmbench.errors import ConfigError, RunError
+from llmbench.results.attempts import RUNNING, iso
+from llmbench.results.manifest import BEGUN, MEND, REPORT, SUMMARY, Manifest, write_object
+from llmbench.run.oom_recovery import Unfinished
+from llmbench.system import clock, files, redaction, shell, stdio
+from llmbench.system.console import Terminal
+from llmbench.system.lock import FolderLock
+
+if TYPE_CHECKING:
+    from llmbench.run.engine_pool import EnginePool
+
+
+@dataclass
+class Invocation:
+    """One call of the program: the jobs it ran, in the order in which they ran, and the engine that they share.
+
+    It is the task that Hydra calls for each job, and `sweep.Task` for the launcher.
+    """
+
+    arguments: Sequence[str] = ()  # as typed
+    ends: bool = False  # the process ends with this call
+    jobs: list[Job] = field(default_factory=list)
+    asked: list[Sequence[str]] = field(default_factory=list)  # the overrides of a sweep's jobs
+    sittings: list[SweepSitting] = field(default_factory=list)  # of a sweep; the last is this call
+    multirun: bool = False
+    sweep_folder: Path | None = None
+    directory: Path = Path()  # where the command was typed
+    failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
+    began: float = field(default_factory=clock.began)
+    resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
+    told: set[str] = field(default_factory=set)  # trouble that was said
+    left: "Unfinished | None" = None  # by a process that ran out of memory
+    _pool: "EnginePool | None" = None
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Runs one job of Hydra's."""
+        run_hydra_job(cfg, self)
+
+    def expect(self, jobs: Sequence[Sequence[str]]) -> None:
+        """These jobs more are asked for."""
+        self.asked += jobs
+
+    def take_up(self, folder: Path, config: Config | None, matched: int) -> None:
+        """Looks whether the folder of `resume` holds this sweep, and says where there is none.
+
+        Raises:
+            ConfigError: It holds another one.
+        """
+        self.resources.enter_context(FolderLock(folder))
+        if self.left is not None:
+            self._remember(folder)
+            self.sittings = sweep_attempts.read(job.written(folder / SUMMARY, job.WrittenSweep))
+            return
+        if config is None or config.resume is None:
+            if config is not None and (folder / BEGUN).exists():
+                raise RunError(
+                    f"{folder} holds a sweep already; `{shell.command(folder)}` goes on with it, "
+                    "hydra.sweep.dir=FOLDER begins another."
+                )
+            other = next((name for name in (SUMMARY, REPORT) if (folder / name).exists()), None)
+            if other is not None and not (folder / BEGUN).exists():
+                raise RunError(
+                    f"{folder} holds {other} already, which a sweep would overwrite; choose another folder with hydra.sweep.dir=FOLDER."
+                )
+            self._remember(folder)
+            self._sit_down(folder, [])
+            return
+        self.multirun, self.sweep_folder = True, folder
+        before = self._written_before(folder)
+        finished = [row for row in before.get("jobs") or [] if row["status"] == "finished"]
+        if finished and not matched:
+            raise ConfigError(
+                f"{folder} holds a sweep of other settings, such as {' '.join(finished[0]['overrides'])}; "
+                "resume goes on only with those that it was begun with."
+            )
+        self._remember(folder)
+        self._sit_down(folder, sweep_attempts.read(before))
+        if not matched and not finished:
+            Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
+
+    @staticmethod
+    def _written_before(folder: Path) -> dict[str, Any]:
+        """What the sweep's summary holds; without one that can be read its jobs tell what was done."""
+        try:
+            return job.written_sweep(folder)
+        except RunError as error:
+            if not (folder / BEGUN).is_file():
+                raise  # somebody else's file
+            what = str(error).removesuffix(f"; {MEND}").rstrip(".")
+            Terminal().notice(
+                f"{what}; it is made again from the jobs, without how long the earlier sittings took."
+            )
+            return {}
+
+    def _sit_down(self, folder: Path, before: Sequence[SweepSitting]) -> None:
+        self.multirun, self.sweep_folder = True, folder
+        self.sittings = sweep_attempts.begin(before, folder, self._began_at())
+        self.note()
+
+    def _began_at(self) -> float:
+        """When this call began, in seconds since the epoch."""
+        return time.time() - (time.monotonic() - self.began)
+
+    def note(self, tell: Callable[[str], None] | None = None) -> None:
+        """Writes the sweep's summary as it stands, so that kill -9 takes nothing along that is in it; `tell` is told of trouble."""
+        if not (self.multirun and self.sweep_folder):
+            return
+        ended = [
+            job for job in self.jobs if job.interrupted or job.summary is not None or job.error is not None
+        ]
+        self.count(RUNNING)
+        try:
+            sweep.write(ended, self.sweep_folder, self.sittings)
+        except RunError as error:  # the jobs have their own summaries; at the end it is tried again
+            (tell or self.tell)(f"{error} At the end of the sweep it is tried again.")
+
+    def tell(self, trouble: str) -> None:
+        """Says once what went wrong beside the jobs."""
+        if trouble not in self.told:
+            self.told.add(trouble)
+            stdio.complain(trouble)
+
+    def count(self, status: str) -> None:
+        """What this sitting has come to."""
+        if not self.sittings:  # with a launcher that takes up nothing
+            self.sittings = sweep_attempts.begin([], Path(), self._began_at())
+        time_s, loads = time.monotonic() - self.began, self._pool.loads if self._pool is not None else 0
+        self.sittings[-1] = replace(self.sittings[-1], status=status, loads=loads, time_s=time_s)
+
+    def _remember(self, folder: Path) -> None:
+        """Writes down how the sweep was begun, so that `resume=FOLDER` needs nothing else."""
+        before, now = job.written(folder / BEGUN, Manifest), self.origin()
+        if any(before.get(name) != value for name, value in now.items()):
+            started = before.get("started") or iso(time.time())
+            begun = now | {"started": started}
+            write_object(folder / BEGUN, begun)
+
+    def origin(self) -> dict[str, Any]:
+        """How the command came about, for a manifest."""
+        arguments = [a for a in self.arguments if not a.startswith(resume.SETTING)]
+        told = [redaction.without_secrets(argument) for argument in arguments]
+        files.refuse_bytes(self.directory, RunError, "The name of the working directory")
+        return {"arguments": told, "directory": str(Path.cwd())}
+
+    def plan(self, configs: Sequence[Config]) -> None:
+        """These jobs come next and share an engine."""
+        self.pool().plan(configs)
+
+    def pool(self) -> "EnginePool":
+        """What keeps the engine from job to job; made when first asked for, so that --help need not import it."""
+        if self._pool is None:
+            from llmbench.run.engine_pool import EnginePool
+
+            self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))
+            self._pool.then = partial(self.note, log.warning)  # in a run, which keeps the terminal to itself
+            if self.left is not None:
+                self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
+                self._pool.loads = self.left.loads
+                self._pool.faults = Faults.of(self.left.faults)
+        return self._pool
+
+    def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
+        """Whether a job of the sweep was done by a process before or, with `resume`, in a sitting before; it counts then."""
+        overrides = typed(overrides, self.arguments)
+        job = None
+        if self.left is not None:
+            job = next((Job.read(row) for row in self.left.jobs if row["job"] == number), None)
+        elif config.resume is not None:
+            job = finished_before(number, overrides, folder)
+            if job is not None:
+                write_missing_outputs(job, config)
+        if job is None:
+            return False
+        self.jobs.append(job)
+        return True
+
+    def loads(self) -> int:
+        """Engines loaded so far, in the sittings before too."""
+        kept = sum(sitting.loads for sitting in self.sittings[:-1])
+        return kept + (self._pool.loads if self._pool is not None else 0)
