@@ -19,6 +19,7 @@ from llmbench.records import Outcome, Request, Result
 from llmbench.report.compare.comparison import compare_runs
 from llmbench.report.export.tables import rows
 from llmbench.report.run_list import list_runs
+from llmbench.report.terminal_table import print_table
 from llmbench.report.write import write_many
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.summary import Summary
@@ -142,7 +143,7 @@ def test_every_reader_of_a_run_without_times_copes(
     run(tmp_path / "1", Model(), *shown)
     out = io.StringIO()
     terminal = Terminal(out, io.StringIO())
-    terminal.table(run(tmp_path / "2", Model(), *shown, terminal=terminal), "runs/x")
+    print_table(terminal, run(tmp_path / "2", Model(), *shown, terminal=terminal), "runs/x")
     assert "All 24 completions came from the response cache" in out.getvalue()
     first, second = list_runs(tmp_path / "1")[0], list_runs(tmp_path / "2")[0]
     assert first.tokens_per_s

@@ -15,18 +15,18 @@ ALLOWED = {
     # A pickled text, the form in which LiveCodeBench's private tests come; `find_class` refuses every class and function.
     ("benchmarks/livecodebench.py", "pickle"),
     # Programs that a model wrote are what this process inside the sandbox is for.
-    ("sandbox/inside/job.py", "exec"),
-    ("sandbox/inside/job.py", "compile"),
-    ("sandbox/inside/check.py", "exec"),
-    ("sandbox/inside/main.py", "__import__"),
+    ("sandbox/runner/job.py", "exec"),
+    ("sandbox/runner/job.py", "compile"),
+    ("sandbox/runner/check.py", "exec"),
+    ("sandbox/runner/main.py", "__import__"),
     # Both loaders are safe ones: with libyaml, or without.
-    ("files.py", "yaml.load"),
+    ("system/files.py", "yaml.load"),
     # A setting of the user's, false unless asked for.
-    ("engine/base.py", "trust_remote_code"),
-    ("engine/vllm.py", "trust_remote_code"),
+    ("engine/factory.py", "trust_remote_code"),
+    ("engine/vllm/engine.py", "trust_remote_code"),
     ("engine/transformers.py", "trust_remote_code"),
-    ("tokenizers.py", "trust_remote_code"),
-    ("cache/keys.py", "trust_remote_code"),
+    ("engine/tokenizer.py", "trust_remote_code"),
+    ("engine/cache/keys.py", "trust_remote_code"),
 }
 KEYWORDS = {"trust_remote_code", "shell", "allow_pickle"}
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbench.records import Outcome, Result
-from llmbench.results import pass_at_k, stats
-from llmbench.results.pass_at_k import majority, pass_at_k, repeat_statistics, variance_split
+from llmbench.results import stats
+from llmbench.results.pass_at_k import _estimate, majority, pass_at_k, repeat_statistics, variance_split
 from tests.helpers.factories import result
 
 
@@ -212,6 +212,6 @@ def test_the_interval_of_avg_covers_the_truth(count: int) -> None:
     for _ in range(1000):
         chances = generator.beta(1, 2, 50)  # mean 1/3
         values = generator.binomial(count, chances) / count
-        estimate = pass_at_k._estimate(count, values.tolist())
+        estimate = _estimate(count, values.tolist())
         held += estimate.ci95[0] <= 1 / 3 <= estimate.ci95[1]
     assert 0.93 <= held / 1000 <= 0.975

@@ -127,7 +127,7 @@ def test_no_writing_outside_tmp(tmp_path: Path) -> None:
         "/x",
         "/etc/x",
         "/dev/x",
-        "/inside/main.py",
+        "/runner/main.py",
         str(tmp_path / "x"),
         "/proc/sys/kernel/hostname",
     ):

@@ -11,6 +11,7 @@ import pytest
 
 from llmbench.cli.compose import compose
 from llmbench.cli.main import main
+from llmbench.report.terminal_table import print_table
 from llmbench.run import pipeline
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
@@ -48,7 +49,7 @@ def test_a_run_goes_on_when_nothing_that_it_says_is_taken(tmp_path: Path) -> Non
     terminal = Terminal(Full(), Full())
     found = pipeline.run(compose(RUN), tmp_path / "run", terminal=terminal)
     assert (found.status, found.benchmarks["arithmetic"].n) == ("finished", 5)
-    terminal.table(found, "run")
+    print_table(terminal, found, "run")
     with Progress(terminal, {"b": 2}) as progress:
         progress.show(10)
 

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from llmbench.records import EngineReport, Outcome, Result, Timing
+from llmbench.report.terminal_table import print_table
 from llmbench.results.summary import BenchmarkSummary, Summary, summarise
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
@@ -31,7 +32,7 @@ def closing(width: int, benchmarks: Mapping[str, BenchmarkSummary] | None = None
     terminal = Terminal(io.StringIO(), io.StringIO())
     stream = io.StringIO()
     terminal.out = Console(file=stream, width=width)
-    terminal.table(summary, "runs/x")
+    print_table(terminal, summary, "runs/x")
     return stream.getvalue()
 
 

@@ -37,7 +37,7 @@ MODULES = {
     "code_block": "code",
     "code_blocks": "code",
     "integer_answer": "integers",
-    "math_answer": "maths",
+    "math_answer": "math",
     "number_answer": "numbers",
     "patch": "code",
     "stated_number": "numbers",

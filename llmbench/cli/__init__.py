@@ -1,1 +1,1 @@
-"""cli"""
+"""The command line: Hydra composes settings, and runs, sweeps and resumed runs begin here."""

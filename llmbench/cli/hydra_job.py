@@ -1,5 +1,6 @@
 """One job as Hydra gives it: where it runs, whether it goes on with an earlier one, and what it leaves."""
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ from omegaconf import DictConfig
 from llmbench.cli import explain
 from llmbench.cli.compose import _check_suite, typed
 from llmbench.cli.job import Job, begun_before
-from llmbench.cli.main import log
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config
 from llmbench.config.validation import from_hydra
@@ -26,6 +26,8 @@ from llmbench.results.summary import as_dict
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
+
+log = logging.getLogger(__name__)
 
 
 def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:

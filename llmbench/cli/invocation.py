@@ -1,5 +1,6 @@
 """One call of the command line: what was typed, and what came of it."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,20 +15,22 @@ from llmbench.cli import job, resume, sweep, sweep_attempts
 from llmbench.cli.compose import typed
 from llmbench.cli.hydra_job import run_hydra_job, write_missing_outputs
 from llmbench.cli.job import Job, finished_before
-from llmbench.cli.main import log
 from llmbench.cli.sweep_attempts import SweepSitting
 from llmbench.config.schema import Config
 from llmbench.engine.faults_ import Faults
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import RUNNING, iso
 from llmbench.results.manifest import BEGUN, MEND, REPORT, SUMMARY, Manifest, write_object
-from llmbench.run.oom_recovery import Unfinished
 from llmbench.system import clock, files, redaction, shell, stdio
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 
 if TYPE_CHECKING:
     from llmbench.run.engine_pool import EnginePool
+    from llmbench.run.oom_recovery import Unfinished
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TextIO, cast
 
 import hydra
 from hydra.errors import HydraException
@@ -30,6 +30,7 @@ from llmbench.cli.compose import (
     register,
 )
 from llmbench.cli.invocation import Invocation
+from llmbench.cli.job import row
 from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST
@@ -37,9 +38,6 @@ from llmbench.run.oom_recovery import VARIABLE, StartAgain, Unfinished, start_ag
 from llmbench.system import clock, files, shell, stdio, text
 from llmbench.system.interrupts import SIGNALLED, as_interrupts
 from llmbench.system.stdio import Unfailing, unfailing
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -123,15 +121,15 @@ def _main(invocation: Invocation) -> int:
 
 def _start_again(again: StartAgain, invocation: Invocation) -> int:
     """Goes on in a new process; comes back only where that cannot be."""
-    job, pool = invocation.jobs[-1], invocation.pool()
+    last, pool = invocation.jobs[-1], invocation.pool()
     multirun = invocation.multirun and invocation.sweep_folder is not None
     left = Unfinished(
-        folder=str(job.folder.absolute()),
-        number=job.number,
+        folder=str(last.folder.absolute()),
+        number=last.number,
         began=clock.began(),
         loads=pool.loads,
         steps=pool.steps,
-        jobs=[job.row(other) for other in invocation.jobs[:-1]],
+        jobs=[row(other) for other in invocation.jobs[:-1]],
         faults=asdict(pool.faults),
     )
     folder = shell.quoted(str(invocation.sweep_folder if multirun else left.folder))

@@ -94,6 +94,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                 resumes=resumes,
                 restarts=restarts,
                 origin=origin,
+                publish=partial(publish.write_page, terminal=terminal),
             )
             resumed = config.resume is not None  # then the run works where it was begun
             print_table(terminal, found, str(folder) if resumed else os.path.relpath(folder))

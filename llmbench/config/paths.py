@@ -11,7 +11,7 @@ def config_folder() -> Path:
     Raises:
         LlmbenchError: Neither is there.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "config.yaml").is_file():
             return folder

@@ -1,9 +1,8 @@
 """Checks the settings once, when they come from Hydra."""
 
 import math
-from collections.abc import Callable
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
@@ -22,6 +21,9 @@ from llmbench.config.schema import (
 from llmbench.errors import ConfigError, first_line
 from llmbench.system import redaction, schema
 from llmbench.system.text import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNQUANTIZED = ("none", "bf16", "bfloat16")
 """Names people give to weights that are not quantised."""

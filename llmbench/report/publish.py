@@ -4,16 +4,33 @@ A run that is finished is never asked anything again, so what its folder lacks i
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llmbench.config.schema import EXPORTS, Config, Tracker
 from llmbench.errors import RunError
+from llmbench.records import Score
 from llmbench.report import trackers
 from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
 from llmbench.system.console import Terminal
 
 log = logging.getLogger(__name__)
+
+
+def write_page(folder: Path, scores: Mapping[tuple[str, str, int], Score], *, terminal: Terminal) -> None:
+    """Writes the page of a run that has ended, with the scores by now; one that cannot be made costs a sentence, never the run."""
+    from llmbench.report.write import material_of, write_report
+
+    try:
+        material = material_of(folder)
+        results = [replace(result, score=scores.get(result.key, result.score)) for result in material.results]
+        write_report(replace(material, results=results), folder / REPORT)
+    except Exception as error:
+        log.exception("the report could not be written")
+        terminal.notice(
+            f"The report could not be written ({error}); `python -m llmbench.report {folder}` tries again."
+        )
 
 
 def hand_on(config: Config, folder: Path, terminal: Terminal) -> None:

@@ -1,1 +1,1 @@
-"""run"""
+"""The pipeline: from settings and samples to a run folder with its summary."""

@@ -9,7 +9,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -19,7 +19,7 @@ from typing import Any
 
 from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
-from llmbench.config.dump import as_yaml, as_yaml_data
+from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox
 from llmbench.engine import bundled_model, memory, weights_row
 from llmbench.engine.base import Engine
@@ -42,11 +42,11 @@ from llmbench.errors import (
     RunError,
     let_go,
 )
-from llmbench.records import Result, Sample
+from llmbench.records import Result, Sample, Score
 from llmbench.results import attempts
 from llmbench.results import summary as summaries
 from llmbench.results.attempts import Sitting
-from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, MEMORY_LOG, MEND, REPORT, TRACE
+from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, MEMORY_LOG, MEND, TRACE
 from llmbench.results.reader import read_journal
 from llmbench.results.run_folder import Store
 from llmbench.results.summary import Phases, Summary
@@ -75,7 +75,6 @@ from llmbench.system.processes import environment
 from llmbench.system.shell import command
 from llmbench.system.signals import Stop, leave
 from llmbench.telemetry import MemoryTracker, Sampler
-from llmbench.telemetry.records import Sample as Look
 from llmbench.telemetry.sampler import EngineReader
 
 log = logging.getLogger(__name__)
@@ -97,6 +96,9 @@ NO_SANDBOX = (
 Read = Mapping[str, tuple[Sequence[Sample], dataset.DataSource]]
 """Samples of each benchmark and where they came from."""
 
+Publish = Callable[[Path, Mapping[tuple[str, str, int], Score]], None]
+"""Makes a page of a run's folder; the scores are by the results' keys, since a benchmark may have given some later than the journal's."""
+
 
 def run(  # noqa: PLR0913 - all but two are optional
     config: Config,
@@ -110,6 +112,7 @@ def run(  # noqa: PLR0913 - all but two are optional
     resumes: bool = False,
     restarts: bool = False,
     origin: Mapping[str, Any] | None = None,
+    publish: Publish = lambda _folder, _scores: None,
 ) -> Summary:
     """Runs the chosen benchmarks and writes the run's folder.
 
@@ -124,6 +127,7 @@ def run(  # noqa: PLR0913 - all but two are optional
         resumes: It does so in a new sitting, not as the continuation of a process that ran out of memory.
         origin: More of how the run came about, for the manifest: the whole command line and where it was typed.
         restarts: The caller can go on in a new process.
+        publish: Makes the page of the run once it has ended; it raises nothing. By default no page is made.
 
     Raises:
         StartAgain: Memory ran out, and only a new process can try with less; only where the caller `restarts`.
@@ -142,7 +146,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             terminal.notice(sentence)
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
         store = own.enter_context(Store(folder, sealed, goes_on=goes_on))
-        this = _Run(config, store, terminal, stop, pool, restarts=restarts)
+        this = _Run(config, store, terminal, stop, pool, publish, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
         this.take_up(resumes=resumes)
         try:
@@ -179,6 +183,7 @@ class _Run:
     terminal: Terminal
     stop: Stop
     pool: EnginePool
+    publish: Publish
     found: Summary = field(init=False)
     results: list[Result] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -187,7 +192,6 @@ class _Run:
     at_once: int = 0  # requests that were to run at once in the engine that was loaded last
     engine: Engine | None = None
     restarts: bool = False
-    trace: Sequence[Look] = ()
     kept: int = 0  # results of the processes before
     answered_by: Mapping[str, Any] = field(default_factory=dict)  # the kept results' checkpoint
     refused: bool = False  # what was asked before is asked otherwise now
@@ -351,7 +355,6 @@ class _Run:
                 raise
             finally:
                 self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
-                self.trace = sampler.trace()
 
     def _check_questions(self, questions: Questions) -> None:
         """Refuses to go on with other questions, and leaves the folder as it was found."""
@@ -689,7 +692,7 @@ class _Run:
                 asking.progress.leave()
                 self.terminal.notice(f"llmbench: {self.found.error} `{self.found.resume}` goes on with it.")
             self.write()
-            self.found.memory, self.found.gpu, self.trace = sampler.memory(), sampler.gpu(), sampler.trace()
+            self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
             self.write()
             self.report()
             redaction.scrub(self.store.folder / LOG)
@@ -810,35 +813,10 @@ class _Run:
         self.store.write_text(CONFIG, as_yaml(self.config))
         self.store.write_summary(self.found)
 
-    def _whole(self) -> list[Result]:
-        """The results with their texts, from the journal, and the scores that they have by now."""
-        scores = {r.key: r.score for r in self.results}
-        read = read_journal(self.store.folder)
-        return [replace(r, score=scores.get(r.key, r.score)) for r in read]
-
     def report(self) -> None:
-        """The page to look at; one that cannot be made costs a sentence, never the run."""
-        if not self.config.report or self.found.status == "running":
-            return
-        from llmbench.report import Material
-        from llmbench.report.write import write_report
-
-        try:
-            material = Material(
-                name=self.store.folder.resolve().name,
-                summary=redaction.clean(summaries.as_dict(self.found)),
-                manifest=redaction.clean(self.manifest),
-                results=self._whole(),
-                sealed=self.store.sealed,
-                trace=self.trace,
-                config=as_yaml_data(self.config),
-            )
-            write_report(material, self.store.folder / REPORT)
-        except Exception as error:
-            log.exception("the report could not be written")
-            self.terminal.notice(
-                f"The report could not be written ({error}); `python -m llmbench.report {self.store.folder}` tries again."
-            )
+        """Hands the folder of a run that has ended to whoever makes pages of it."""
+        if self.config.report and self.found.status != "running":
+            self.publish(self.store.folder, {r.key: r.score for r in self.results})
 
 
 def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A box: a process behind bubblewrap that runs programs and calls, each under limits, and says what became of them.
 
-`start.py` starts it; `inside/` does the work in there.
+`start.py` starts it; `runner/` does the work in there.
 """
 
 import atexit

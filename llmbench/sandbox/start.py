@@ -22,8 +22,8 @@ from llmbench.sandbox.system_calls import keyring_joiner, seccomp_filter
 KINDS = ("bwrap", "docker", "none")
 VARIABLE = "LLMBENCH_SANDBOX"
 """Says the kind to processes that this one starts."""
-INSIDE = Path(__file__).with_name("inside")
-BEGIN = "import sys; sys.path.append(sys.argv[2]); from inside.main import main; sys.path.pop(); main(boxed=sys.argv[1] == 'boxed')"
+RUNNER = Path(__file__).with_name("runner")
+BEGIN = "import sys; sys.path.append(sys.argv[2]); from runner.main import main; sys.path.pop(); main(boxed=sys.argv[1] == 'boxed')"
 """Of the process in there: what it imports of llmbench is the folder `inside`, which no program finds on its path."""
 IMAGE = "python:3.11-slim"
 """What `sandbox=docker` runs in."""
@@ -98,7 +98,7 @@ def start(kind: str, limits: Limits, seen: Sequence[Path]) -> "subprocess.Popen[
         words += docker(limits, seen)
         environment = dict(os.environ)
     else:
-        words = [sys.executable, *FLAGS, "-c", BEGIN, "plain", str(INSIDE.parent)]
+        words = [sys.executable, *FLAGS, "-c", BEGIN, "plain", str(RUNNER.parent)]
     try:
         return subprocess.Popen(
             words,
@@ -148,9 +148,9 @@ def bubblewrap(limits: Limits, files: list[int], seen: Sequence[Path] = ()) -> l
     folders = [*folders, *((str(path), f"/folder/{place}") for place, path in enumerate(seen))]
     for folder, inside in folders:
         words += ["--ro-bind", folder, inside]
-    for source in INSIDE.glob("*.py"):
+    for source in RUNNER.glob("*.py"):
         files.append(os.open(source, os.O_RDONLY))
-        words += ["--perms", "0444", "--ro-bind-data", str(files[-1]), f"/inside/{source.name}"]
+        words += ["--perms", "0444", "--ro-bind-data", str(files[-1]), f"/runner/{source.name}"]
     size = str(limits.disk_bytes)
     words += [
         "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--size", "4096", "--tmpfs", "/dev/pts",
@@ -221,7 +221,7 @@ def docker(limits: Limits, seen: Sequence[Path] = ()) -> list[str]:
         "run", *folders, "--rm", "-i", "--init=false", "--network", "none", "--read-only", "--cap-drop", "ALL",
         "--security-opt", "no-new-privileges", "--user", "65534:65534", "--pids-limit", str(limits.processes + 8),
         "--memory", memory, "--memory-swap", memory, "--cpus", "1", "--ipc", "private",
-        "--tmpfs", f"/tmp:rw,nosuid,nodev,size={limits.disk_bytes},mode=1777", "-v", f"{INSIDE}:/inside:ro",
+        "--tmpfs", f"/tmp:rw,nosuid,nodev,size={limits.disk_bytes},mode=1777", "-v", f"{RUNNER}:/runner:ro",
         "-w", "/tmp", "-e", "HOME=/tmp", "-e", "PYTHONHASHSEED=0", "-e", "PYTHONSAFEPATH=1",
         IMAGE, "python3", *FLAGS, "-c", BEGIN, "boxed", "/",
     ]  # fmt: skip

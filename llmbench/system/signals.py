@@ -28,6 +28,14 @@ GRACE_S = 3.0
 """How long the second signal gives the main thread before the process is left from outside."""
 
 
+@dataclass(slots=True)
+class Stop:
+    """Set by a signal handler while requests run; asked between the engine's steps."""
+
+    signal_number: int | None = None
+    listening: bool = False
+
+
 @contextmanager
 def listening(descriptor: int = 2) -> Iterator[Stop]:
     """Handles the signals while the context lasts; only in the main thread, as signals are."""
@@ -91,11 +99,3 @@ def leave(status: int) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(status)
-
-
-@dataclass(slots=True)
-class Stop:
-    """Set by a signal handler while requests run; asked between the engine's steps."""
-
-    signal_number: int | None = None
-    listening: bool = False

@@ -10,7 +10,8 @@ from unittest.mock import patch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 
-from llmbench.cli.main import main
+from llmbench.cli import compose as composing
+from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 @cache
 def _composed(overrides: tuple[str, ...]) -> Config:
-    return main.compose(overrides)
+    return composing.compose(overrides)
 
 
-OWN = {"pkg://hydra.conf", "structured://", f"file://{main.config_folder()}"}
+OWN = {"pkg://hydra.conf", "structured://", f"file://{config_folder()}"}
 """Where settings lie that no test changes."""
 _read: "dict[str, ConfigResult | None]" = {}
 _merged: "dict[str, DictConfig]" = {}

@@ -12,7 +12,7 @@ from llmbench.sandbox import Box, Limits, Program, Ran, Status
 from llmbench.sandbox.runner.values import json_of
 from llmbench.sandbox.start import reachable
 
-INSIDE = Path(__file__).with_name("inside")
+RUNNER = Path(__file__).with_name("runner")
 LIMITS = Limits(
     cpu_s=300,
     idle_s=60,
@@ -90,7 +90,7 @@ def judge(fields: Mapping[str, Any], patch: str) -> Score:
         job["base_commit"] = fields.get("base_commit")
     else:
         return scored(Verdict.UNCHECKED, patch, f"no repository of {fields.get('repo')} at hand")
-    sources = {path.name: path.read_text() for path in INSIDE.glob("*.py")}
+    sources = {path.name: path.read_text() for path in RUNNER.glob("*.py")}
     with Box(LIMITS, seen) as box:
         ran = box.run(Program(_PROGRAM, stdin=json.dumps([sources, job])))
     return _judged(ran, patch, tested=bool(job.get("tests")))

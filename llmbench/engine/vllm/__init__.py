@@ -1,1 +1,1 @@
-"""vllm_"""
+"""vLLM's offline engine, and everything that touches vLLM's internals."""
