@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from llmbench.errors import ConfigError
+from tests.helpers.paths import CASES, SHARED
 from tests.helpers.settings import files_read_once
 from tests.helpers.shared_graders import shared_graders
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-OWN = Path(__file__).resolve().parent / "cases"
+OWN = CASES
 
 os.environ["HF_HUB_OFFLINE"] = (
     "1"  # huggingface_hub reads it when it is imported; else each look at the hub is tried for 20 s

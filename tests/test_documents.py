@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli.main import main
+from tests.helpers.paths import ROOT
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PLACEHOLDER = re.compile(
     r"\b(RUN|RUN_A|FOLDER|FILE|NAME|DATE|DATE_TIME|OVERRIDES)\b|org/name|--config-dir|--help|--cfg|-sc|model=mine|capitals"

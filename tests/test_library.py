@@ -6,6 +6,7 @@ import pytest
 import llmbench
 from llmbench.errors import ConfigError, RunError
 from llmbench.records import Outcome
+from tests.helpers.paths import CASES
 
 ROWS: dict[str, dict[str, object]] = {
     "math": {"problem": "?", "answer": "\\frac{1}{2}", "unique_id": "test/1"},
@@ -41,7 +42,7 @@ def test_the_gold_answer_alone_is_enough() -> None:
 
 def test_the_edge_cases_grade_as_the_table_says() -> None:
     """Through the public function, with the rows of the table as the hub would name their fields."""
-    table = Path(__file__).parent / "cases" / "edge_cases.jsonl"
+    table = CASES / "edge_cases.jsonl"
     fields = {"math": "math", "aime": "aime", "gsm8k": "gsm8k"}
     for case in map(json.loads, table.read_text().splitlines()):
         if case["kind"] not in fields:

@@ -33,7 +33,7 @@ NOT_FUZZED = (
     "model.embedded",
     "resume",
 )
-"""They choose what runs, or where; what they hold is tried in tests/test_bad_input.py."""
+"""They choose what runs, or where; what they hold is tried in tests/cli/test_bad_input.py."""
 RUN_EVERY = 8
 KINDS = ("benchmark", "model", "profile", "engine")
 

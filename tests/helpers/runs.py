@@ -16,9 +16,10 @@ from llmbench.results.reader import Run
 from llmbench.run import pipeline
 from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
+from tests.helpers.paths import DATA
 from tests.helpers.settings import compose
 
-MCQ = Path(__file__).parents[1] / "data" / "mcq_sample.jsonl"
+MCQ = DATA / "mcq_sample.jsonl"
 TWELVE = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3")
 BREAKS = "engine.args={break_after: 5}"
 FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")

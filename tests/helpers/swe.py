@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parents[1] / "data"
+from tests.helpers.paths import DATA
+
 SYNTHETIC = DATA / "swebench_synthetic.jsonl"
 ROWS: dict[str, dict[str, Any]] = {
     row["instance_id"]: row for row in map(json.loads, SYNTHETIC.read_text().splitlines())

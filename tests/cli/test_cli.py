@@ -1,0 +1,207 @@
+"""The command line as a user meets it: a process of its own, its exit status and what it prints."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmbench.cli import resume
+from llmbench.cli.main import main
+from tests.helpers.commands import lines_in, llmbench, llmbench_program, only_run, start_llmbench, wait_until
+from tests.helpers.paths import DATA, ROOT
+
+pytestmark = pytest.mark.slow
+
+MCQ = DATA / "mcq_sample.jsonl"
+SLOW = ("engine=fake", "report=false", "engine.args={step_s: 0.05}", "batch_size=2")
+
+
+def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> None:
+    done = llmbench_program(
+        "--cfg", "job", "--resolve", "model=qwen14b", "benchmark=[aime,gpqa]", folder=tmp_path
+    )
+    assert done.returncode == 0
+    assert "hub_id: Qwen/Qwen2.5-14B-Instruct" in done.stdout
+    code = "import sys; from llmbench.cli.main import compose; compose(['benchmark=[aime,math]']); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert not {"torch", "vllm", "transformers", "datasets", "scipy", "sympy"} & set(loaded.stdout.split())
+
+
+def test_help_shows_the_groups_and_examples(tmp_path: Path) -> None:
+    done = llmbench_program("--help", folder=tmp_path)
+    assert done.returncode == 0
+    for part in (
+        "benchmark: aime",
+        "model: ",
+        "profile: ",
+        "python -m llmbench benchmark=aime model=qwen14b",
+        *(f"python -m llmbench.{name} " for name in ("report", "runs", "compare", "regrade", "export")),
+    ):
+        assert part in done.stdout
+
+
+def test_a_run_prints_its_table_and_leaves_its_folder(tmp_path: Path) -> None:
+    done = llmbench_program("engine=fake", "limit=5", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, *_ = done.stdout.splitlines()
+    assert "does not compare with published" in first
+    assert "profile=published" in first
+    assert "arithmetic" in done.stdout
+    table = [line for line in done.stdout.splitlines() if line.startswith(("benchmark ", "arithmetic "))]
+    assert len(table) == 2
+    assert max(map(len, table)) <= 100
+    run = only_run(tmp_path)
+    assert run.name.endswith("_smollm2_arithmetic")
+    names = {"config.yaml", "manifest.json", "samples.jsonl", "summary.json", "llmbench.log"}
+    assert names <= {path.name for path in run.iterdir()}
+    log = (run / "llmbench.log").read_text()
+    assert all(sentence in log for sentence in (first, "engine=fake answers nonsense", "time to score"))
+    assert json.loads((run / "manifest.json").read_text())["overrides"] == ["engine=fake", "limit=5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["benchmark=amie"], "aime"),
+        (["modle=qwen14b"], "model"),
+        (["suite=fast"], "fastest"),
+        (["foo"], "NAME=VALUE"),
+        (["model.path=/no/such/folder"], "/no/such/folder"),
+        (["benchmark=math", "benchmarks.math.data_files=/no/such.jsonl"], "/no/such.jsonl"),
+        (["benchmark=aime"], "benchmarks.aime.data_files=PATH"),
+        (["benchmark=gpqa"], "gpqa"),
+        (["engine=fake", "engine.args={nonsense: 1}"], "step_s"),
+        (["limit=0"], "limit=0"),
+        (["benchmark=[aime,math"], "cannot be read"),
+        (["engine=fake", "hydra.run.dir=/proc/no/such"], "hydra.run.dir"),
+        (["benchmark=null"], "benchmark=NAME"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: list[str], hint: str) -> None:
+    done = llmbench(*arguments, folder=tmp_path)
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("llmbench: ")]
+    assert len(said) == 1, done.stderr
+    assert hint in said[0]
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_prompts_are_shown_without_leaving_anything(tmp_path: Path, smollm2: Path) -> None:
+    done = llmbench(
+        "benchmark=gpqa",
+        f"benchmarks.gpqa.data_files={MCQ}",
+        f"model.path={smollm2}",
+        "show_prompts=2",
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("<|im_start|>assistant") == 2
+    assert done.stdout.count("The last of its tokens: ") == 2
+    assert r"'<|im_start|>' 'ass' 'istant' '\n'" in done.stdout
+    assert "\nA. " in done.stdout
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_a_multirun_shows_failed_jobs_and_goes_on(tmp_path: Path) -> None:
+    done = llmbench(
+        "-m", "engine=fake", "limit=3", "engine.args={break_after: 1}, {}", "batch_size=1", folder=tmp_path
+    )
+    assert done.returncode == 1
+    assert "2 jobs: 1 finished, 1 failed" in done.stdout
+    assert "job 0 failed: The fake engine broke" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "Error executing job" not in done.stderr
+    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
+    jobs = json.loads((sweep / "summary.json").read_text())["jobs"]
+    assert [job["status"] for job in jobs] == ["failed", "finished"]
+    for number, status in enumerate(("failed", "finished")):
+        assert json.loads((sweep / str(number) / "summary.json").read_text())["status"] == status
+
+
+def test_a_sweep_over_batch_sizes_keeps_each_jobs_folder(tmp_path: Path) -> None:
+    done = llmbench("-m", "engine=fake", "limit=6", "batch_size=1,2,4", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "runs" / "multi").iterdir()
+    jobs = json.loads((sweep / "summary.json").read_text())["jobs"]
+    assert [job["summary"]["engine"]["batch_size"] for job in jobs] == [1, 2, 4]
+    assert all((sweep / str(n) / "samples.jsonl").read_text().count("\n") == 6 for n in range(3))
+
+
+def test_settings_with_brackets_survive_the_table_and_the_flag_may_stand_anywhere(tmp_path: Path) -> None:
+    sweep = "benchmarks.arithmetic.stop=['[/x]'],['a']"
+    done = llmbench("engine=fake", "limit=2", "-m", sweep, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 jobs: 2 finished; one engine load; the same for all: engine=fake limit=2" in done.stdout
+
+
+def test_runs_that_begin_together_get_folders_of_their_own(tmp_path: Path) -> None:
+    started = [
+        start_llmbench(tmp_path, "engine=fake", "limit=2", errors=tmp_path / f"{n}.txt") for n in range(4)
+    ]
+    assert [process.wait(timeout=120) for process in started] == [0, 0, 0, 0]
+    folders = list((tmp_path / "runs").iterdir())
+    assert len(folders) == 4
+    assert all((folder / "samples.jsonl").read_text().count("\n") == 2 for folder in folders)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    with start_llmbench(tmp_path, *SLOW) as process:
+        journal = wait_for_journal(tmp_path, process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Interrupted" in said
+    assert "Traceback" not in said
+    assert json.loads((journal.parent / "summary.json").read_text())["status"] == "interrupted"
+    assert 3 <= journal.read_text().count("\n") < 48
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_of_a_runs_processes_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with start_llmbench(tmp_path, *SLOW) as process:
+        journal = wait_for_journal(tmp_path, process)
+        os.killpg(process.pid, number)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    last = said.splitlines()[-1]
+    assert last.startswith("llmbench: Interrupted")
+    assert "Traceback" not in said
+    assert json.loads((journal.parent / "summary.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_run_is_one_word(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def signalled(arguments: list[str]) -> list[str]:
+        signal.raise_signal(number)
+        return arguments
+
+    monkeypatch.setattr(resume, "expand", signalled)
+    assert main(["engine=fake", "limit=1"]) == 128 + number
+    assert capfd.readouterr().err == "llmbench: Interrupted.\n"
+
+
+def wait_for_journal(folder: Path, process: subprocess.Popen[str]) -> Path:
+    """The journal of the one run, once it has three lines."""
+    wait_until(lambda: any(lines_in(path) >= 3 for path in folder.glob("runs/*/samples.jsonl")), process)
+    return only_run(folder) / "samples.jsonl"
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    assert llmbench("engine=fake", "limit=2", "hydra.run.dir=here", folder=tmp_path).returncode == 0
+    again = llmbench("engine=fake", "limit=2", "hydra.run.dir=here", folder=tmp_path)
+    assert again.returncode == 1
+    assert "holds a run already" in again.stderr

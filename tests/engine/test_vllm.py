@@ -1,0 +1,194 @@
+"""The real engine: vLLM on the CPU with SmolLM2 or its first layers. One process for all runs, one for the engine's protocol."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from llmbench.results.reader import load_run
+from tests.helpers.commands import python
+from tests.helpers.paths import DATA
+from tests.helpers.several_runs import SeveralRuns, run_all
+from tests.helpers.small_models import first_layers, with_thinking_token
+
+pytest.importorskip("vllm.version", reason="vLLM is not installed")
+pytestmark = pytest.mark.real_engine
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns:
+    folder = tmp_path_factory.mktemp("several")
+    thinking = with_thinking_token(smollm2, folder / "thinking_model")
+    model = first_layers(smollm2, folder / "model")
+    same, changed = (shutil.copytree(model, folder / name) for name in ("same", "changed"))
+    config = changed / "generation_config.json"
+    config.write_bytes(config.read_bytes()[:-1] + b" ")  # by as many bytes
+    small = f"model.path={model}"
+    few = (small, "limit=2", "benchmarks.arithmetic.max_tokens=8")
+    cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
+    exact = ("model.dtype=float32", "early_stopping=off", "benchmarks.arithmetic.max_tokens=12")
+    runs = {
+        "default": ("limit=12",),
+        "program": few,
+        "benchmarks": (
+            small,
+            "benchmark=[arithmetic,gpqa]",
+            f"benchmarks.gpqa.data_files={DATA / 'mcq_sample.jsonl'}",
+            "limit=3",
+        ),
+        "sweep": ("-m", small, "limit=4", "batch_size=1,4,1"),
+        "larger": (
+            "-m",
+            small,
+            "hydra/launcher=basic",
+            "limit=3",
+            "batch_size=1,3",
+            "benchmarks.arithmetic.max_tokens=8",
+        ),
+        "thinking": (f"model.path={thinking}", "limit=2", "early_stopping=off"),
+        "four_bit": (*few, "model.quantization=bitsandbytes"),
+        "engines": ("-m", "engine=vllm,transformers", *exact, "limit=8"),
+        "crowded": (
+            small,
+            "limit=12",
+            "batch_size=8",
+            "early_stopping=off",
+            "benchmarks.arithmetic.max_tokens=12",
+            "model.max_length=512",
+            f"engine.kv_cache_memory_bytes={2 << 20}",  # five blocks of 128 tokens
+        ),
+        "context": (*few, f"engine.kv_cache_memory_bytes={8 << 20}", "model.max_length=8192"),
+        "first": (small, *cached, "limit=4"),
+        "one_more": (f"model.path={same}", *cached, "limit=5"),
+        "other": (f"model.path={changed}", *cached, "limit=4"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMBENCH_CACHE", str(folder / "cache"))
+        (folder / "cache").mkdir()
+        (folder / "cache" / "models").symlink_to(smollm2.parent)
+        return run_all(folder, runs)
+
+
+def test_the_default_settings_score_a_real_model(runs: SeveralRuns) -> None:
+    assert "INFO" not in runs.output("default")  # vLLM's own lines are in the log
+    run = load_run(runs.path("default"))
+    assert "vllm" in (run.folder / "llmbench.log").read_text()
+    arithmetic = run.summary["benchmarks"]["arithmetic"]
+    assert arithmetic["n"] == len(run.results) == 12
+    assert 0 < arithmetic["accuracy"] < 1
+    low, high = arithmetic["ci95"]
+    assert low < arithmetic["accuracy"] < high
+    for name in ("latency_s", "queue_s", "ttft_s", "decode_s", "inter_token_s"):
+        assert 0 <= arithmetic[name]["p50"] <= arithmetic[name]["p95"] <= arithmetic[name]["p99"]
+    assert arithmetic["latency_s"]["mean"] == pytest.approx(
+        arithmetic["ttft_s"]["mean"] + arithmetic["decode_s"]["mean"], rel=0.5
+    )
+    assert all(value > 0 for value in arithmetic["throughput"].values())
+    times = run.summary["time_s"]
+    assert times["total"] >= times["import"] + times["data"] + times["load"] + times["generate"]
+    engine = run.summary["engine"]
+    assert (engine["name"], engine["device"], engine["dtype"]) == ("vllm", "cpu", "bfloat16")
+    assert engine["attention_backend"] == "CPU_ATTN"
+    assert engine["loads"] == 1
+    parts = times["load_parts"]
+    assert {"config", "device", "weights", "profile", "kv_cache", "warm_up", "other"} <= set(parts)
+    spent = sum(seconds for seconds in parts.values() if seconds is not None)
+    assert spent == pytest.approx(times["load"], abs=0.5)
+    assert parts["quantize"] is None  # nothing was, so nothing is claimed
+    assert times["load"] < times["first_token"] < times["total"]
+    assert engine["kv_cache_tokens"] > 4096
+    assert run.summary["memory"]["peak_rss_bytes"] > 200 << 20
+
+
+def test_special_tokens_that_end_thinking_are_in_the_texts(runs: SeveralRuns) -> None:
+    texts = [result.text for result in load_run(runs.path("thinking")).results]
+    assert any("</think>" in text for text in texts)
+    assert not any("<|im_end|>" in text for text in texts)
+
+
+def test_a_programs_own_output_is_all_that_it_prints(runs: SeveralRuns) -> None:
+    assert load_run(runs.path("program")).summary["benchmarks"]["arithmetic"]["n"] == 2
+    assert "INFO" not in runs.output("program")
+
+
+def test_several_benchmarks_share_one_engine(runs: SeveralRuns) -> None:
+    run = load_run(runs.path("benchmarks"))
+    assert {name: b["n"] for name, b in run.summary["benchmarks"].items()} == {"arithmetic": 3, "gpqa": 3}
+    assert run.summary["engine"]["loads"] == 1
+    elicited = [result for result in run.results if result.elicited]
+    assert elicited
+    # the prefix was not computed twice
+    assert any(result.completions[1].cached_tokens > 0 for result in elicited)
+
+
+def test_four_bit_weights_run_on_the_cpu_too(runs: SeveralRuns) -> None:
+    summary = load_run(runs.path("four_bit")).summary
+    assert summary["engine"]["quantization"] == "bitsandbytes"
+    assert summary["benchmarks"]["arithmetic"]["n"] == 2
+
+
+def test_a_sweep_loads_each_engine_once_and_answers_alike(runs: SeveralRuns) -> None:
+    sweep = runs.path("sweep")
+    found = json.loads((sweep / "summary.json").read_text())
+    assert (found["loads"], found["groups"]) == (1, [[0, 1, 2]])
+    engines = [job["summary"]["engine"] for job in found["jobs"]]
+    assert [engine["batch_size"] for engine in engines] == [1, 4, 1]
+    assert [engine["loads"] for engine in engines] == [1, 0, 0]
+    assert [engine["prefix_cache_hit_rate"] for engine in engines] == [0.0, 0.0, 0.0]  # emptied between
+    texts = [{r.sample_id: r.text for r in load_run(sweep / str(n)).results} for n in (0, 2)]
+    assert texts[0] == texts[1]
+
+
+def test_the_guides_method_gives_the_same_greedy_answers(runs: SeveralRuns) -> None:
+    """Both engines in float32, where rounding decides no token of a short answer; padded batches against none."""
+    vllm, transformers = (load_run(runs.path("engines", number)) for number in ("0", "1"))
+    assert [run.summary["engine"]["name"] for run in (vllm, transformers)] == ["vllm", "transformers"]
+    lengths = {r.completions[0].prompt_tokens for r in transformers.results}
+    assert len(lengths) > 1  # so batches are padded
+    texts = [{r.sample_id: r.text for r in run.results} for run in (vllm, transformers)]
+    assert len(texts[0]) == 8
+    assert texts[0] == texts[1]
+
+
+def test_a_larger_batch_loads_the_engine_again_in_this_process(runs: SeveralRuns) -> None:
+    sweep = runs.path("larger")
+    found = json.loads((sweep / "summary.json").read_text())
+    assert found["loads"] == 2
+    assert [job["summary"]["engine"]["batch_size"] for job in found["jobs"]] == [1, 3]
+    assert "EngineCore pid" not in (sweep / "1" / "llmbench.log").read_text()
+
+
+def test_requests_that_wait_for_the_kv_cache_have_queued(runs: SeveralRuns) -> None:
+    summary = load_run(runs.path("crowded")).summary
+    arithmetic = summary["benchmarks"]["arithmetic"]
+    assert arithmetic["queue_s"]["p95"] > 0.1 * arithmetic["latency_s"]["p50"]
+    assert summary["time_s"]["requests"]["queue"] == pytest.approx(12 * arithmetic["queue_s"]["mean"])
+
+
+def test_a_context_that_does_not_fit_is_made_shorter_where_nobody_needs_it(runs: SeveralRuns) -> None:
+    run = load_run(runs.path("context"))
+    (step,) = run.manifest["recovery"]
+    assert (step["cause"], step["setting"], step["before"]) == ("context", "model.max_length", 8192)
+    assert step["after"] <= run.summary["engine"]["kv_cache_tokens"] < 8192
+    assert step["after"] % 16 == 0
+    assert not step["fresh"]
+
+
+def test_the_response_cache_gives_back_what_the_same_files_answered(runs: SeveralRuns) -> None:
+    found = {name: load_run(runs.path(name)) for name in ("first", "one_more", "other")}
+    first, more, other = (run.summary["benchmarks"]["arithmetic"] for run in found.values())
+    assert first["cache"]["hits"] == other["cache"]["hits"] == 0
+    assert first["cache"]["completions"] >= 4
+    assert more["cache"]["hits"] == first["cache"]["completions"] < more["cache"]["completions"]
+    texts = [{r.sample_id: (r.text, r.score) for r in found[name].results} for name in ("first", "one_more")]
+    assert texts[0].items() <= texts[1].items()
+    assert any(r.elicited for r in found["one_more"].results)
+
+
+def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:
+    """One load, many questions: see engine_protocol.py."""
+    done = python("-m", "tests.helpers.engine_protocol", str(smollm2), folder=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["passed"] == found["checks"] > 6

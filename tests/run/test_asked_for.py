@@ -1,0 +1,78 @@
+"""What a run says of itself before it starts, and when it has no score."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from llmbench import regrade
+from llmbench.cli.compose import compose
+from llmbench.cli.main import main
+from llmbench.cli.run_job import _say_unused
+from llmbench.system.console import Terminal
+from tests.helpers.paths import ROOT
+from tests.helpers.raising import WHERE
+
+FEW = ["engine=fake", "benchmark=arithmetic", "limit=6", "report=false"]
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [("extract", "KeyError: 'unit'"), ("equal", "ValueError: 12,5 is no float second line")],
+)
+def test_a_run_in_which_each_sample_is_an_error_fails_and_says_the_first(
+    where: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(WHERE, where)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    folder = tmp_path / "run"
+    module = "benchmarks.arithmetic.module=tests.helpers.raising"
+    assert main([*FEW, module, f"hydra.run.dir={folder}"]) == 1
+    said = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "arithmetic has no score: each of its 6 samples ended in an error" in said
+    assert reason in said
+    assert "resume=" not in said
+    assert json.loads((folder / "summary.json").read_text())["status"] == "failed"
+    assert regrade.main([str(folder)]) == 1
+    monkeypatch.setenv(WHERE, "nothing")
+    assert regrade.main([str(folder)]) == 0
+
+
+def test_a_run_says_which_setting_counts_where_one_bounds_another(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = "benchmarks.arithmetic.num_samples=3"
+    assert main([*FEW, asked, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    assert f"{asked} counts for arithmetic, not limit=6." in capfd.readouterr().err
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["benchmarks"]["arithmetic"]["n"] == 3
+
+
+def test_an_engines_own_bound_on_the_batch_size_is_said() -> None:
+    err = io.StringIO()
+    overrides = ["batch_size=8", "engine.args={max_num_seqs: 2}"]
+    _say_unused(compose(overrides), overrides, Terminal(err=err))
+    assert "engine.args.max_num_seqs=2 bounds batch_size=8" in err.getvalue()
+
+
+def test_a_limit_above_the_number_of_questions_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = "benchmarks.arithmetic.options.per_level=1"
+    assert main([*FEW[:2], "limit=40", "report=false", one, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    assert "arithmetic has 5 questions, fewer than the 40 asked for" in "".join(capfd.readouterr())
+
+
+def test_worked_examples_out_of_the_evaluated_questions_are_said_beforehand_and_do_not_compare(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FEW, "fewshot=2", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    said = capfd.readouterr().err
+    sentence = "the 2 worked examples come from the evaluated questions themselves"
+    assert said.index(sentence) < said.index("Loading")
+    found = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert "worked examples out of arithmetic's evaluated questions" in found["not_comparable"]
