@@ -16,12 +16,12 @@ Interrupted                    the user's own wish, so no LlmbenchError and no E
 
 Defined where they are raised, and caught by llmbench itself:
 
-recovery.StartAgain                the run has to go on in a new process; no Exception either
-sandbox.box.BrokenBoxError         a sandbox does not answer: the score's outcome is `error`
+run.oom_recovery.StartAgain        the run has to go on in a new process; no Exception either
+sandbox.container.BrokenBoxError   a sandbox does not answer: the score's outcome is `error`
 benchmarks.swe.runner.repository.BadJobError  a repository or its tests cannot be made from the data: the patch was not checked
-equivalence.evaluate.TooLarge      a value has too many digits
-equivalence.evaluate.Undecided     an expression holds something that has no value at a point
-equivalence.rational._Refused      a text is no rational number
+answers.equivalence.evaluate.TooLarge      a value has too many digits
+answers.equivalence.evaluate.Undecided     an expression holds something that has no value at a point
+answers.equivalence.rational._Refused      a text is no rational number
 """
 
 import traceback

@@ -95,7 +95,7 @@ def test_rows_without_text_get_a_prompt_of_issue_and_files() -> None:
     assert "median() is wrong for sequences of even length" in text
     assert '[start of calclib/stats.py]\n"""Statistics helpers."""\n' in text
     assert "\r\n" in swe_bench.render(samples[URL])  # the issue as it is
-    assert samples[CALC].fields["FAIL_TO_PASS"] == ["tests/results/test_stats.py::test_median_even"]
+    assert samples[CALC].fields["FAIL_TO_PASS"] == ["tests/test_stats.py::test_median_even"]
     assert samples[CALC].target == ROWS[CALC]["patch"]
     assert "test_median_even" not in text  # neither gold nor its tests are shown
     bare = {key: value for key, value in ROWS[CALC].items() if key != "files"}

@@ -68,12 +68,12 @@ GUARDED = {
     **ROWS[CALC],
     "test_patch": "",
     "PASS_TO_PASS": "[]",
-    "FAIL_TO_PASS": '["tests/results/test_stats.py::test_median_even"]',
+    "FAIL_TO_PASS": '["tests/test_stats.py::test_median_even"]',
     "files": json.dumps({
         **json.loads(ROWS[CALC]["files"]),
         "tests/__init__.py": "",
         "tests/helpers.py": "def same(found, expected):\n    assert found == expected\n",
-        "tests/results/test_stats.py": (
+        "tests/test_stats.py": (
             "import colorsys\nimport calclib\nfrom tests.helpers import same\n\n"
             "def test_median_even():\n    same(calclib.median([4, 1, 3, 2]), 2.5)\n"
         ),
@@ -82,7 +82,7 @@ GUARDED = {
 }  # fmt: skip
 """Its failing test is in a file that no test patch touches, with a helper beside it."""
 FORGED = {
-    "the test is emptied": {"tests/results/test_stats.py": "def test_median_even():\n    pass\n"},
+    "the test is emptied": {"tests/test_stats.py": "def test_median_even():\n    pass\n"},
     "the test's helper is emptied": {"tests/helpers.py": "def same(*_):\n    pass\n"},
     "a plugin by dist-info": {
         "forger-1.dist-info/METADATA": METADATA, "forger-1.dist-info/entry_points.txt": ENTRY_POINTS, "forger.py": PASSES,

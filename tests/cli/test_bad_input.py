@@ -18,12 +18,11 @@ from tempfile import mkdtemp
 import pytest
 
 import llmbench
-from llmbench import regrade, runs
+from llmbench import compare, export, regrade, runs
 from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
 from llmbench.cli import job
 from llmbench.cli.main import main
-from llmbench.compare import __main__ as compare
 from llmbench.config.schema import ModelConfig, Startup
 from llmbench.engine import bundled_model
 from llmbench.engine.cache.store import Answers
@@ -32,7 +31,6 @@ from llmbench.engine.fake import nonsense
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm import startup_history
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
-from llmbench.export import __main__ as export
 from llmbench.report import __main__ as report
 from llmbench.report import trackers
 from llmbench.results.reader import load_run

@@ -126,7 +126,7 @@ def test_within_a_program_of_hydras_its_own_hydra_stays(tmp_path: Path) -> None:
     (tmp_path / "conf" / "theirs.yaml").write_text("a: 1\n")
     script = f"""
 import hydra, llmbench
-from llmbench import cli
+from llmbench.cli import main as cli
 with hydra.initialize_config_dir({str(tmp_path / "conf")!r}, version_base=None):
     assert llmbench.grade("math", {{"answer": "5"}}, r"\\boxed{{5}}").value == 1
     assert hydra.compose("theirs", ["a=2"]).a == 2
@@ -141,7 +141,7 @@ print("composed")
 def test_threads_grade_side_by_side_and_run_one_after_another(tmp_path: Path) -> None:
     script = """
 import threading, llmbench
-from llmbench import cli
+from llmbench.cli import main as cli
 found, statuses = [], []
 def grade(n): found.append(llmbench.grade("math", {"answer": str(n)}, rf"\\boxed{{{n}}}").value)
 def run(n): statuses.append(cli.main(["engine=fake", "limit=1", "report=false", f"hydra.run.dir=run{n}"]))

@@ -14,12 +14,13 @@ from llmbench.engine.checkpoint import check_folder
 from llmbench.errors import ModelError
 from llmbench.run import pipeline
 from llmbench.system.console import Terminal
-from tests.helpers.commands import LIMIT_S, ROOT, wait_until
+from tests.helpers.commands import LIMIT_S, wait_until
+from tests.helpers.paths import ROOT
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = "from llmbench import embedded; print(embedded.checkpoint('tiny_model'))"
+PROGRAM = "from llmbench.engine import bundled_model; print(bundled_model.checkpoint('tiny_model'))"
 HOLD = "TINY_MODEL_HOLD"
 """Names a file: a conversion that finds it there never ends."""
 TRANSFORMERS = f"""

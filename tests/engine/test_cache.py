@@ -29,6 +29,7 @@ from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
 from tests.helpers.engines import TwoSteps as Model
 from tests.helpers.paths import DATA
+from tests.helpers.runs import PAGE
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,9 @@ def run(
     POOL.close_engine()
     ENGINES.reply, ENGINES.options = model, options
     config = compose(overrides or TWELVE)
-    return pipeline.run(config, into, overrides=overrides, stop=stop, terminal=terminal, pool=POOL)
+    return pipeline.run(
+        config, into, overrides=overrides, stop=stop, terminal=terminal, pool=POOL, publish=PAGE
+    )
 
 
 def essence(result: Result) -> tuple[object, ...]:

@@ -10,11 +10,9 @@ from random import Random
 from typing import Any
 
 import llmbench
-from llmbench import regrade, runs
+from llmbench import compare, export, regrade, runs
 from llmbench.cli.main import main
-from llmbench.compare import __main__ as compare
 from llmbench.engine.fake import nonsense
-from llmbench.export import __main__ as export
 from llmbench.report import __main__ as report_command
 from llmbench.results.reader import read_journal
 from tests.fuzz.common import Report, attempt, command, mutate_bytes, mutate_value

@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from llmbench.benchmarks import arithmetic
 from llmbench.records import Request
 from llmbench.report.compare.comparison import Comparison, RunComparison
 from llmbench.report.compare.terminal_page import show
+from llmbench.report.publish import write_page
 from llmbench.results.reader import Run
 from llmbench.run import pipeline
+from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
 from tests.helpers.paths import DATA
@@ -23,6 +25,8 @@ MCQ = DATA / "mcq_sample.jsonl"
 TWELVE = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3")
 BREAKS = "engine.args={break_after: 5}"
 FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")
+PAGE = partial(write_page, terminal=Terminal(quiet=True))
+"""For runs of a program: their page, as the command line writes it."""
 Reply = Callable[[Request], str]
 Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -31,7 +35,7 @@ def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, 
     """A run with all its files."""
     config = compose(overrides or FORTY)
     with FakeEngines(reply, **options).pool() as pool:
-        pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool)
+        pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool, publish=PAGE)
     return folder
 
 

@@ -46,7 +46,7 @@ def test_a_report_that_cannot_be_made_costs_a_sentence_and_not_the_run(
     def fail(_: object) -> str:
         raise ValueError("no page today")
 
-    monkeypatch.setattr("llmbench.report.report", fail)
+    monkeypatch.setattr("llmbench.report.write.report", fail)
     run = make(tmp_path / "run", lambda _: "1", *FORTY)
     assert json.loads((run / "summary.json").read_text())["status"] == "finished"
     assert not (run / "report.html").exists()

@@ -20,7 +20,7 @@ from llmbench.telemetry.records import EngineState
 from tests.helpers.commands import llmbench_program
 from tests.helpers.engines import FakeEngines
 from tests.helpers.paths import DATA
-from tests.helpers.runs import outcomes
+from tests.helpers.runs import PAGE, outcomes
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def test_what_kills_the_engine_is_an_error_and_everything_else_is_answered(
 ) -> None:
     ids = [result.sample_id for result in undisturbed.results]
     poison = {ids[3], ids[20], ids[21]}
-    found = pipeline.run(compose([*FAKE, die(on=sorted(poison))]), tmp_path / "run")
+    found = pipeline.run(compose([*FAKE, die(on=sorted(poison))]), tmp_path / "run", publish=PAGE)
     assert found.status == "finished"
     run = load_run(tmp_path / "run")
     assert len(run.results) == len(ids)

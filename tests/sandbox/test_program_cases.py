@@ -9,13 +9,13 @@ from llmbench.benchmarks.base import import_module, score
 from llmbench.records import FinishReason
 from tests.helpers.paths import CASES
 
-CASES: list[dict[str, Any]] = [
+PROGRAMS: list[dict[str, Any]] = [
     json.loads(line) for line in (CASES / "programs.jsonl").read_text().splitlines()
 ]
 
 
 @pytest.mark.usefixtures("sandboxed")
-@pytest.mark.parametrize("case", CASES, ids=[f"{case['id']} {case['kind']}" for case in CASES])
+@pytest.mark.parametrize("case", PROGRAMS, ids=[f"{case['id']} {case['kind']}" for case in PROGRAMS])
 def test_outcomes(case: dict[str, Any]) -> None:
     module = import_module(case["benchmark"], f"llmbench.benchmarks.{case['benchmark']}")
     (sample,) = module.load([case["row"]], {}, 0)

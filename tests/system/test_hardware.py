@@ -20,7 +20,7 @@ def test_cuda_visible_devices_chooses_and_orders() -> None:
 
 
 def test_time_runs_from_the_start_of_the_process() -> None:
-    code = "import time; time.sleep(0.5); from llmbench import clock; print(clock.since_start())"
+    code = "import time; time.sleep(0.5); from llmbench.system import clock; print(clock.since_start())"
     begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 0.5 <= float(done.stdout) <= time.monotonic() - begun + 0.02

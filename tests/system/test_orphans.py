@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from llmbench.results.manifest import JOURNAL
-from tests.helpers.commands import ROOT, lines_in, start_llmbench, wait_until
+from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.families import all_end, command_lines, descendants, kill_and_look, spawned
+from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
