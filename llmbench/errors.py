@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 
-def let_go(error: BaseException | None) -> None:
+def clear_traceback(error: BaseException | None) -> None:
     """Clears what the frames of an error hold: half a model, whose memory the next job would find taken."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
@@ -74,10 +74,10 @@ class EngineError(LlmbenchError):
 class EngineDiedError(EngineError):
     """The engine stopped while it ran, for a reason that a new one need not meet: a dead process, a CUDA error, its own fault."""
 
-    def __init__(self, message: str, *, spoiled: bool = False) -> None:
+    def __init__(self, message: str, *, needs_new_process: bool = False) -> None:
         """`spoiled` says that no new engine can run in this process, as after a CUDA error in it."""
         super().__init__(message)
-        self.spoiled = spoiled
+        self.needs_new_process = needs_new_process
 
 
 Cause = Literal["free", "kv_cache", "context", "weights", "profiling", "capture", "warm_up", "running"]
@@ -99,7 +99,7 @@ class Shortage:
     cause: Cause
     free_share: float | None = None
     fits: int | None = None
-    spoiled: bool = False
+    needs_new_process: bool = False
     size: int | None = None
 
 

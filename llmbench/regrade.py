@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None) -> None:
         say(note)
     for change in found.changes:
         say(_sentence(change))
-    if found.kept:
-        say(f"{found.kept} without a text stay errors")
+    if found.never_given:
+        say(f"{found.never_given} without a text stay errors")
     for accuracy in found.accuracies:
         changed = sum(change.benchmark == accuracy.benchmark for change in found.changes)
         before, after = percent(accuracy.before), percent(accuracy.after)

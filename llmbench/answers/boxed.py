@@ -19,7 +19,7 @@ from llmbench.answers.equivalence.rational import rational
 from llmbench.answers.expressions import MASKS, NAME, runs
 from llmbench.answers.formulas import FORMULA, clause, inlined, plain
 from llmbench.answers.spoken import arithmetic, changes_before, changes_behind
-from llmbench.answers.statements import Box
+from llmbench.answers.statements import BoxedFormula
 from llmbench.answers.text import first_sentence
 
 _WINDOW = 1_000
@@ -84,19 +84,19 @@ _LABEL = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{\s*\(?[A-Z]\)?\s*\}|\(
 """The letter of a choice, which what stands behind it explains."""
 
 
-def last_boxed(text: str, found: Sequence[Box]) -> Box | None:
+def last_boxed(text: str, boxes: Sequence[BoxedFormula]) -> BoxedFormula | None:
     r"""The answer that ends in the last of these boxes of the text; the module's table gives its parts.
 
     Two forms of one number ("$\boxed{15\frac{39}{40}}$, or $\boxed{\frac{639}{40}}$") are one answer: the last.
     """
-    if not found:
+    if not boxes:
         return None
-    first = _value(text, found, found[-1])
+    first = _value(text, boxes, boxes[-1])
     parts = [first.content]
-    for box in reversed(found[-_MAX_BOXES:-1]):
+    for box in reversed(boxes[-_MAX_BOXES:-1]):
         if first.start <= box.start < first.end:
             continue  # in the same expression
-        value = _value(text, found, box)
+        value = _value(text, boxes, box)
         joint = _joint(text[value.end : first.start])
         if joint is None:
             break
@@ -109,7 +109,7 @@ def last_boxed(text: str, found: Sequence[Box]) -> Box | None:
         first = value
     values = {rational(part) or part for part in parts}
     content = ", ".join(parts) if len(values) == len(parts) else parts[-1]
-    return Box(min(first.start, found[-1].start), found[-1].end, content, content)
+    return BoxedFormula(min(first.start, boxes[-1].start), boxes[-1].end, content, content)
 
 
 def _joint(between: str) -> str | None:
@@ -127,12 +127,12 @@ def _joint(between: str) -> str | None:
     return "≈" if _ROUNDED.search(inner) else ","
 
 
-def _value(text: str, found: Sequence[Box], box: Box) -> Box:
+def _value(text: str, boxes: Sequence[BoxedFormula], box: BoxedFormula) -> BoxedFormula:
     """The expression around a box, with the words beside it that make another quantity of it."""
     start = max(text.rfind("\n\n", 0, box.start) + 1, box.start - _WINDOW)
     stop = text.find("\n\n", box.end)
     stop = min(len(text) if stop < 0 else stop, box.end + _WINDOW)
-    near = [other for other in found if start <= other.start and other.end <= stop]
+    near = [other for other in boxes if start <= other.start and other.end <= stop]
     window = _masked(text[start:stop], near, start)
     place = box.start - start
     outer, inner = _formula(window, place)
@@ -143,10 +143,10 @@ def _value(text: str, found: Sequence[Box], box: Box) -> Box:
         return replace(box, content=_with_words(before, box.content, behind))
     begin = start + inner[0]
     content = _with_words(before, _filled(segment.content, [other.bare for other in near]), behind)
-    return Box(begin + segment.start, begin + segment.end, content, content)
+    return BoxedFormula(begin + segment.start, begin + segment.end, content, content)
 
 
-def _masked(window: str, near: Sequence[Box], start: int) -> str:
+def _masked(window: str, near: Sequence[BoxedFormula], start: int) -> str:
     """The window with a mask of its own for each box, repeated to the box's length."""
     parts, position = [], 0
     for number, box in enumerate(near):
@@ -189,7 +189,7 @@ def _formula(window: str, place: int) -> tuple[tuple[int, int], tuple[int, int]]
     return span, span
 
 
-def _segment(formula: str, place: int) -> Box | None:
+def _segment(formula: str, place: int) -> BoxedFormula | None:
     """The member of the formula that holds the place, or that it equals; None where nothing but one box stands there."""
     joints = _joints(formula)
     number = next(index for index, joint in enumerate(joints[1:]) if place < joint[1])
@@ -208,7 +208,7 @@ def _segment(formula: str, place: int) -> Box | None:
         last = member if _HAS_VALUE.search(member) else last
     is_named = name and NAME.fullmatch(name) and _LETTER.search(last)
     content = f"{name} = {last}" if is_named else last
-    return Box(start, stop, content, content)
+    return BoxedFormula(start, stop, content, content)
 
 
 def _joints(formula: str) -> list[tuple[str, int, int]]:

@@ -41,13 +41,13 @@ def closing_letter(text: str, letters: str) -> str | None:
     named = list(re.finditer(rf"\(([{letters}])\)|\b(?:option|choice)\s+([{letters}])\b", closing[0]))
     found = {match[1] or match[2] for match in named}
     if not found:
-        return _said_of(text, closing[0], letters)
+        return _stated_of(text, closing[0], letters)
     if len(found) != 1 or is_supposed(closing[0], named[0].start(), named[0].end()):
         return None
     return found.pop()
 
 
-def _said_of(text: str, closing: str, letters: str) -> str | None:
+def _stated_of(text: str, closing: str, letters: str) -> str | None:
     """The letter of which the closing sentence alone says what makes it the answer: "C is closest to the computed value."."""
     said = [(match["letter"], part) for part in sentences(text) if (match := _SUBJECT.match(part))]
     match = _SUBJECT.match(closing)

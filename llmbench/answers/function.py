@@ -302,9 +302,9 @@ def _binds(node: ast.stmt) -> set[str]:
     return inner.union(*(_binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
 
 
-def _of_use(nodes: Sequence[ast.stmt], kept: list[ast.stmt]) -> ast.stmt | None:
-    """The first of these statements that gives a value to a name that `kept` uses and does not define."""
-    missing = {"*"}.union(*map(_free, kept)) - {name for node in kept for name in _binds(node)}
+def _of_use(nodes: Sequence[ast.stmt], useful: list[ast.stmt]) -> ast.stmt | None:
+    """The first of these statements that gives a value to a name that the `useful` ones use and does not define."""
+    missing = {"*"}.union(*map(_free, useful)) - {name for node in useful for name in _binds(node)}
     return next((node for node in nodes if _binds(node) & missing), None)
 
 

@@ -235,11 +235,11 @@ class Reader:
             return marked.pop() if index in {0, len(lines) - 1} else None
         return self._returned_to(found, len(lines) - 1)
 
-    def _returned_to(self, found: list[tuple[int, re.Match[str]]], last: int) -> str | None:
+    def _returned_to(self, letters: list[tuple[int, re.Match[str]]], last: int) -> str | None:
         """The last line's letter, where that line goes back to an option instead of going on with the list of them."""
         marked = [
             (index, match["letter"])
-            for index, match in found
+            for index, match in letters
             if match["close"] and match["letter"] in self.letters
         ]
         if marked[:1] == marked[-1:] or marked[-1][0] != last:

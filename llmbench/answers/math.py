@@ -54,7 +54,7 @@ from llmbench.answers.retractions import (
     without_remarks,
 )
 from llmbench.answers.spoken import in_symbols
-from llmbench.answers.statements import Box, boxes, cues, is_cut
+from llmbench.answers.statements import BoxedFormula, boxes, cues, is_cut
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 
 MAX_WORDS = 4
@@ -164,7 +164,7 @@ def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
     return _last_stated(text, 0, complete=complete)
 
 
-def _corrected(text: str, box: Box) -> str | None:
+def _corrected(text: str, box: BoxedFormula) -> str | None:
     """The answer that a text states or concludes behind a box that it doubts."""
     is_denied = denies_value(text, box.end, box.bare)
     if not is_denied and not is_doubted(text, box.end):
@@ -176,7 +176,7 @@ def _corrected(text: str, box: Box) -> str | None:
     )
 
 
-def behind_box(text: str, box: Box, *, complete: bool) -> str | None:
+def behind_box(text: str, box: BoxedFormula, *, complete: bool) -> str | None:
     """What a text states or, if complete, concludes behind a box."""
     later = _last_stated(text, box.end, complete=complete)
     if later is None and complete:
@@ -263,7 +263,7 @@ def _conclusion(text: str) -> str | None:
 
 def _concluding(clause: str) -> str | None:
     if is_qualified(clause):
-        return None if is_denied(clause) or "=" in clause else _said(clause)
+        return None if is_denied(clause) or "=" in clause else _statement(clause)
     described = re.search(r"\b(?:is|are|equals)\s+(?=the|an?\b)", clause)
     if not is_denied(clause) and described and _DESCRIBED.match(clause, described.end()):
         return plain(inlined(clause[described.end() :]))
@@ -285,10 +285,10 @@ def _closing_value(sentence: str) -> str | None:
         return None
     value = next((value for value in _closing_values(sentence) if value), None)
     is_said = _CONCLUDES.search(sentence) and re.search(r"(?<![A-Za-z])\d", sentence)
-    return value or (_said(sentence) if is_said else None)
+    return value or (_statement(sentence) if is_said else None)
 
 
-def _said(sentence: str) -> str | None:
+def _statement(sentence: str) -> str | None:
     """What the sentence says of its subject, where its number is but a part of that: "less than 4"."""
     return plain(re.split(r"\b(?:is|are|be|equals?)\s", inlined(sentence))[-1])
 

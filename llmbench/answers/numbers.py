@@ -33,7 +33,7 @@ from llmbench.answers.equivalence.words import qualifiers
 from llmbench.answers.last_number import last_number
 from llmbench.answers.quantities import PREPOSITION, merged, restated, without_parts
 from llmbench.answers.retractions import is_retracted
-from llmbench.answers.statements import Box, Cue, boxes, cues, is_cut
+from llmbench.answers.statements import BoxedFormula, Cue, boxes, cues, is_cut
 from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
 from llmbench.answers.written import VALUE, named, numbers_of, several, simplified
 
@@ -66,7 +66,7 @@ def stated_number(text: str, question: str = "") -> str | None:
 
 def _stated(text: str, *, complete: bool = True) -> str | None:
     kept = [box for box in boxes(text) if not is_retracted(text, box) and (complete or not is_cut(text, box))]
-    stated: list[tuple[int, Box | Cue]] = [(box.start, box) for box in kept[:-1]]
+    stated: list[tuple[int, BoxedFormula | Cue]] = [(box.start, box) for box in kept[:-1]]
     stated += [(kept[-1].start, last)] if (last := last_boxed(text, kept)) else []
     stated += [
         (cue.end, cue)
@@ -74,7 +74,9 @@ def _stated(text: str, *, complete: bool = True) -> str | None:
         if complete or cue.end + len(cue.rest) < len(text) or not _may_be_cut(cue.rest)
     ]
     for _, found in sorted(stated, reverse=True, key=lambda item: item[0]):
-        number = _in_box(found.content) if isinstance(found, Box) else _behind_cue(_unlisted(text, found))
+        number = (
+            _in_box(found.content) if isinstance(found, BoxedFormula) else _behind_cue(_unlisted(text, found))
+        )
         if number:
             return (_corrected(text, found.end, number) if complete else None) or number
     return None

@@ -12,7 +12,7 @@ Other words about mistakes change nothing: "it is wrong to count 0", "a mistake-
 
 import re
 
-from llmbench.answers.statements import Box
+from llmbench.answers.statements import BoxedFormula
 from llmbench.answers.suppositions import is_hypothetical
 
 _WINDOW = 300
@@ -93,7 +93,7 @@ _REMARK = re.compile(
 )
 
 
-def is_retracted(text: str, box: Box) -> bool:
+def is_retracted(text: str, box: BoxedFormula) -> bool:
     """Whether the words around a box say that it is no answer."""
     before, behind = text[max(0, box.start - _BEFORE) : box.start], text[box.end : box.end + _WINDOW]
     if _STRUCK.search(before) or _NOT_BEFORE.search(before) or _TAKEN_BACK.match(behind):
@@ -138,7 +138,7 @@ def is_drawn(sentence: str) -> bool:
     return _DRAWN.search(sentence) is not None and not _CONFIRMED.search(sentence)
 
 
-def is_supposition(text: str, box: Box) -> bool:
+def is_supposition(text: str, box: BoxedFormula) -> bool:
     """Whether a box is supposed, somebody else's answer, or part of a remark."""
     paragraph = text.rfind("\n\n", 0, box.start) + 1
     return is_hypothetical(text, box.start, box.end) or _REMARK.match(text, paragraph) is not None

@@ -12,7 +12,7 @@ from llmbench.answers.suppositions import is_mistake, is_supposed
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class BoxedFormula:
     """A closed box between `start` (of the command) and `end` (behind the brace): its content with the sign before it, and without."""
 
     start: int
@@ -49,13 +49,13 @@ _SIGN = re.compile(
 """A sign before a box, within the formula or outside it; a dash with a space at the start of a line is that of a list."""
 
 
-def boxes(text: str) -> list[Box]:
+def boxes(text: str) -> list[BoxedFormula]:
     r"""All closed boxes that hold something, outermost first where they nest; `\boxed 5` counts, an unclosed box does not.
 
     A sign directly before a box (`$-\boxed{5}$`, `-$\boxed{5}$`) is part of it. A box behind "not" is denied, and left out; so is
     what a mistake leads to ("A common mistake gives $\boxed{6}$."), if a box stands before it.
     """
-    found: list[Box] = []
+    found: list[BoxedFormula] = []
     closers = closing_braces(text)
     is_denied: object = False
     position = 0
@@ -73,7 +73,7 @@ def boxes(text: str) -> list[Box]:
     return found
 
 
-def _signed(box: Box, before: str) -> Box:
+def _signed(box: BoxedFormula, before: str) -> BoxedFormula:
     match = _SIGN.search(before)
     if match is None:
         return box
@@ -83,7 +83,7 @@ def _signed(box: Box, before: str) -> Box:
     return replace(box, content=f"-{content}" if sign == "-" else f"{sign} {content}")
 
 
-def _braced_box(text: str, match: re.Match[str], closers: Mapping[int, int]) -> Box | None:
+def _braced_box(text: str, match: re.Match[str], closers: Mapping[int, int]) -> BoxedFormula | None:
     end = closers.get(match.end() - 1)
     if end is None:
         return None
@@ -93,17 +93,17 @@ def _braced_box(text: str, match: re.Match[str], closers: Mapping[int, int]) -> 
     ].strip():
         start, stop = inner.end(), closers.get(inner.end() - 1, end)
     content = text[start:stop].strip()
-    return Box(match.start(), end + 1, content, content)
+    return BoxedFormula(match.start(), end + 1, content, content)
 
 
-def _bare_box(text: str, match: re.Match[str]) -> Box | None:
+def _bare_box(text: str, match: re.Match[str]) -> BoxedFormula | None:
     if not match[0].startswith("\\"):
         return None  # the word "boxed" in prose
     content = _BARE_CONTENT.match(text, match.end())
     if content is None:
         return None
     value = content["content"].rstrip(".,;:*)]\\")
-    return Box(match.start(), content.end(), value, value)
+    return BoxedFormula(match.start(), content.end(), value, value)
 
 
 def closing_braces(text: str) -> dict[int, int]:
@@ -118,7 +118,7 @@ def closing_braces(text: str) -> dict[int, int]:
     return pairs
 
 
-def is_cut(text: str, box: Box) -> bool:
+def is_cut(text: str, box: BoxedFormula) -> bool:
     r"""Whether a box without braces (`\boxed 5`) reaches the text's end."""
     return box.end == len(text) and not text.endswith("}")
 

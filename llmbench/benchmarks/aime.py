@@ -41,7 +41,7 @@ def render(sample: Sample) -> str:
     return str(sample.fields["problem"])
 
 
-def worked(sample: Sample) -> str:
+def few_shot_example(sample: Sample) -> str:
     """The answer in its box, behind the solution where the row has one."""
     solution = str(sample.fields.get("solution") or "").strip()
     return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()

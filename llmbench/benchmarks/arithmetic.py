@@ -118,7 +118,7 @@ def _sample(row: Row, index: int) -> Sample:
     return Sample(f"{row.get('level', 'own')}-{index:03d}", row, gold)
 
 
-def worked(sample: Sample) -> str:
+def few_shot_example(sample: Sample) -> str:
     """The bare number, as a sentence."""
     return f"The final answer is {sample.target}"
 

@@ -34,7 +34,7 @@ class Module(Protocol):
     def render(self, sample: Sample) -> str:
         """The question as the user puts it, without the instruction that the YAML adds."""
 
-    def worked(self, sample: Sample) -> str:
+    def few_shot_example(self, sample: Sample) -> str:
         """An answer as it should look, for few-shot examples."""
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
@@ -61,6 +61,8 @@ def import_module(name: str, path: str) -> Module:
         ) from error
     if not all(callable(getattr(module, name_, None)) for name_ in ("extract", "equal")):
         raise ConfigError(f"benchmarks.{name}.module={path} is no benchmark: it has no extract and equal.")
+    if not hasattr(module, "few_shot_example") and hasattr(module, "worked"):
+        vars(module)["few_shot_example"] = module.worked  # the name in modules written for 0.1.0
     return cast("Module", module)
 
 

@@ -71,7 +71,7 @@ def render(sample: Sample) -> str:
     return "\n".join([str(sample.fields["Question"]), "", *lines])
 
 
-def worked(sample: Sample) -> str:
+def few_shot_example(sample: Sample) -> str:
     """The line that is asked for."""
     return f"Answer: {sample.target}"
 

@@ -65,7 +65,7 @@ def render(sample: Sample) -> str:
     return str(sample.fields["question"])
 
 
-def worked(sample: Sample) -> str:
+def few_shot_example(sample: Sample) -> str:
     """The reasoning without the calculator's marks, and the number."""
     reasoning = str(sample.fields["answer"]).rpartition("####")[0]
     return f"{re.sub('<<[^>]*>>', '', reasoning).strip()}\nThe final answer is {sample.target}"

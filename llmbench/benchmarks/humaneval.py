@@ -20,7 +20,7 @@ from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.programs import Judged, Verdict
 from llmbench.records import Outcome, Sample, Score
-from llmbench.sandbox import Box, Limits, Program, Ran, Status
+from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status
 from llmbench.sandbox.container import BrokenBoxError, printable
 from llmbench.sandbox.runner.values import loads
 
@@ -61,7 +61,7 @@ def render(sample: Sample) -> str:
     return f"{ASK}\n\n```python\n{sample.fields['prompt'].rstrip()}\n```"
 
 
-def worked(sample: Sample) -> str:
+def few_shot_example(sample: Sample) -> str:
     """The canonical solution as a code block."""
     return f"```python\n{sample.fields['prompt'].rstrip()}\n{sample.target.rstrip()}\n```"
 
@@ -99,7 +99,7 @@ def judged(sample: Sample, code: str) -> Judged:
 class Candidate:
     """A program whose function is called: with what it took so far."""
 
-    def __init__(self, box: Box, code: str, name: str, load_s: float) -> None:
+    def __init__(self, box: SandboxBox, code: str, name: str, load_s: float) -> None:
         """Takes the program and what loading it took once."""
         self._box, self._code, self._name = box, code, name
         self.load_s, self.calls_s, self.called = load_s, 0.0, False
@@ -127,7 +127,7 @@ def _checked(fields: Mapping[str, Any], candidate: Candidate) -> Judged:
     helpers = f"{fields['prompt'].rstrip()}\n    pass\n"
     check = {"checks": True, "header": helpers, "code": fields["test"], "name": fields["entry_point"]}
     candidate.calls_s, last = 0.0, Ran(Status.DONE)
-    with Box() as checker:
+    with SandboxBox() as checker:
         told = checker.ask({**check, "cpu_s": CHECK_S, "memory_bytes": checker.limits.memory_bytes}, CALLS_S)
         while "call" in told:
             last = candidate.call(loads(told["call"]))

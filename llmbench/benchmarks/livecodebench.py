@@ -163,7 +163,7 @@ def render(sample: Sample) -> str:
     )
 
 
-def worked(sample: Sample) -> str:
+def few_shot_example(sample: Sample) -> str:
     """There are no solutions in the data.
 
     Raises:

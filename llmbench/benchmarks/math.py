@@ -51,7 +51,7 @@ def render(sample: Sample) -> str:
     return str(sample.fields["problem"])
 
 
-def worked(sample: Sample) -> str:
+def few_shot_example(sample: Sample) -> str:
     """The solution, which ends in a box, or the boxed answer alone."""
     return (
         str(sample.fields.get("solution") or "").strip() or f"The final answer is \\boxed{{{sample.target}}}."

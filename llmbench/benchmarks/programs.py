@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from llmbench.records import Outcome, Result, Score
-from llmbench.sandbox import Box, Program, Ran, Status
+from llmbench.sandbox import Program, Ran, SandboxBox, Status
 
 LIMIT_S = 3600.0
 """For one answer with all its tests, and for waiting until what ran out of time can run alone."""
@@ -69,7 +69,7 @@ def verdict_of(score: Score) -> Verdict | None:
     return Verdict(said) if said in list(Verdict) else None
 
 
-def judge(box: Box, code: str, header: str, tests: Sequence[Test], call: str | None) -> Judged:
+def judge(box: SandboxBox, code: str, header: str, tests: Sequence[Test], call: str | None) -> Judged:
     """Runs the tests in order, until one is not passed."""
     cpu_s = 0.0
     for number, test in enumerate(tests, 1):
@@ -110,19 +110,19 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…")
 
 
-def same_output(found: str, expected: str) -> bool:
+def same_output(output: str, expected: str) -> bool:
     """LiveCodeBench's comparison: line by line without the space around, equal as text or as numbers word by word."""
-    found, expected = found.strip(), expected.strip()
-    if found.count("\n") != expected.count("\n"):  # before millions of lines are made of it
+    output, expected = output.strip(), expected.strip()
+    if output.count("\n") != expected.count("\n"):  # before millions of lines are made of it
         return False
-    lines = zip(found.split("\n"), expected.split("\n"), strict=True)
+    lines = zip(output.split("\n"), expected.split("\n"), strict=True)
     return all(_same_line(ours.strip(), theirs.strip()) for ours, theirs in lines)
 
 
-def _same_line(found: str, expected: str) -> bool:
-    if found == expected:
+def _same_line(output: str, expected: str) -> bool:
+    if output == expected:
         return True
-    words = zip_longest(re.finditer(r"\S+", found), re.finditer(r"\S+", expected))
+    words = zip_longest(re.finditer(r"\S+", output), re.finditer(r"\S+", expected))
     try:
         return all(ours and theirs and Decimal(ours[0]) == Decimal(theirs[0]) for ours, theirs in words)
     except (InvalidOperation, ValueError):

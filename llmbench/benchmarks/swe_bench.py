@@ -129,7 +129,7 @@ def fit(sample: Sample, fits: Callable[[Sample], bool]) -> Sample:
     return sample if cut is None else Sample(sample.id, {**fields, "text": text, "cut": cut}, sample.target)
 
 
-def worked(sample: Sample) -> str:
+def few_shot_example(sample: Sample) -> str:
     """The gold patch in its tags."""
     return f"<patch>\n{sample.target.strip(chr(10))}\n</patch>"
 

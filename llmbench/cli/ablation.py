@@ -72,7 +72,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class AblationPoint:
     """A job that is a point of the ablation, with what it left."""
 
     job: Job
@@ -110,7 +110,7 @@ class Point:
         return bool(self.config["sampling"]["ignore_eos"])
 
 
-def points(jobs: Sequence[Job]) -> list[Point]:
+def points(jobs: Sequence[Job]) -> list[AblationPoint]:
     """The jobs that are points of an ablation and finished, in their order."""
     found = []
     for job in jobs:
@@ -119,36 +119,38 @@ def points(jobs: Sequence[Job]) -> list[Point]:
         try:
             config = read_config(job.folder) or {}
             if (config.get("point") or {}).get("name"):
-                found.append(Point(job, config, list(read_journal(job.folder))))
+                found.append(AblationPoint(job, config, list(read_journal(job.folder))))
         except RunError:
             continue
     return found
 
 
-def rows(found: Sequence[Point], jobs: Sequence[Job] = (), asked: Sequence[Sequence[str]] = ()) -> list[Row]:
+def rows(
+    points: Sequence[AblationPoint], jobs: Sequence[Job] = (), asked: Sequence[Sequence[str]] = ()
+) -> list[Row]:
     """The table; empty without one starting point, which everything is measured against: `no_table` says why.
 
-    What is not among the points `found` has a row that says why, told from the jobs that ran and those that were asked for.
+    What is not among the `points` has a row that says why, told from the jobs that ran and those that were asked for.
     """
-    starts = [point for point in found if point.named["name"] == BEFORE]
+    starts = [point for point in points if point.named["name"] == BEFORE]
     if len(starts) != 1:
         return []
     (start,) = starts
-    table = [*(_row(point, start) for point in found), _skipping(start)]
+    table = [*(_row(point, start) for point in points), _skipping(start)]
     there = {row.name for row in table}
     table += [_missing(name, start, jobs, asked) for name in ORDER if name not in there]
     return sorted(table, key=lambda row: ORDER.index(row.name) if row.name in ORDER else len(ORDER))
 
 
-def no_table(found: Sequence[Point]) -> str:
+def no_table(points: Sequence[AblationPoint]) -> str:
     """Why there is no table of these points."""
-    starts = sum(point.named["name"] == BEFORE for point in found)
+    starts = sum(point.named["name"] == BEFORE for point in points)
     if starts > 1:
         return f"The guide's table needs one starting point, and there are {starts}: sweep over nothing else beside ablation=guide."
     return f"The guide's table is not shown: its starting point ({POINT}={BEFORE}) did not finish or was not asked for."
 
 
-def _missing(name: str, start: Point, jobs: Sequence[Job], asked: Sequence[Sequence[str]]) -> Row:
+def _missing(name: str, start: AblationPoint, jobs: Sequence[Job], asked: Sequence[Sequence[str]]) -> Row:
     """The row of a point that did not finish, or was not asked for."""
     from llmbench.config.paths import config_folder
 
@@ -163,7 +165,7 @@ def _missing(name: str, start: Point, jobs: Sequence[Job], asked: Sequence[Seque
     return Row(name, written["title"], written["claim"], written.get("claim_high"), note)
 
 
-def _row(point: Point, start: Point) -> Row:
+def _row(point: AblationPoint, start: AblationPoint) -> Row:
     named, fixed = point.named, point.fixed
     time_s, whole = point.time_s, start.time_s
     note = FIXED if fixed and named["needs_ends"] else None
@@ -196,7 +198,7 @@ def _held(reduction: float | None, claim: float | None) -> bool | None:
     return None if reduction is None or claim is None else reduction >= claim - TOLERANCE
 
 
-def _skipping(start: Point) -> Row:
+def _skipping(start: AblationPoint) -> Row:
     """Told from the starting point's own times: its benchmarks run one after another."""
     row = Row(SKIP, "skipping", SKIPPING)
     skipped = start.config["model"]["skip_benchmarks"]
@@ -212,7 +214,7 @@ def _skipping(start: Point) -> Row:
     return replace(row, time_s=left, reduction=reduction, held=_held(reduction, SKIPPING))
 
 
-def _accuracy(point: Point) -> float | None:
+def _accuracy(point: AblationPoint) -> float | None:
     values = [found["accuracy"] for found in (point.job.summary or {})["benchmarks"].values()]
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
@@ -237,11 +239,11 @@ def _change(first: Sequence[Result], second: Sequence[Result]) -> Any:  # noqa: 
     )
 
 
-def show(found: Sequence[Point], table: Sequence[Row], terminal: Terminal) -> None:
+def show(points: Sequence[AblationPoint], table: Sequence[Row], terminal: Terminal) -> None:
     """Prints the table and what follows from it."""
     terminal.out.print()
     terminal.out.print(_table(table))
-    for sentence in sentences(found, table):
+    for sentence in sentences(points, table):
         terminal.say(sentence)
 
 
@@ -275,7 +277,7 @@ def _points(row: Row) -> str:
     return f"{in_points(row.change)}{interval}"
 
 
-def sentences(found: Sequence[Point], table: Sequence[Row]) -> list[str]:
+def sentences(points: Sequence[AblationPoint], table: Sequence[Row]) -> list[str]:
     """What the table says in words."""
     said = []
     claimed = [row for row in table if row.claim is not None and row.name != ALL]
@@ -289,10 +291,10 @@ def sentences(found: Sequence[Point], table: Sequence[Row]) -> list[str]:
         row = by_name.get(name)
         if row is not None and row.reduction is not None:
             said.append(_whole(row))
-    loads = _loads(found)
+    loads = _loads(points)
     if loads:
         said.append(f"Loading is not in these times: {', '.join(loads)}.")
-    if any(point.fixed for point in found):
+    if any(point.fixed for point in points):
         said.append(f"{FIXED[0].upper()}{FIXED[1:]}: accuracies are not shown.")
     return said
 
@@ -318,10 +320,10 @@ def _whole(row: Row) -> str:
     return f"{said}; accuracy {points}{', more than chance' if low > 0 else ', which chance could be'}."
 
 
-def _loads(found: Sequence[Point]) -> list[str]:
+def _loads(points: Sequence[AblationPoint]) -> list[str]:
     """Seconds of each engine's load, one after another."""
     said = []
-    for point in found:
+    for point in points:
         summary = point.job.summary or {}
         if (summary.get("engine") or {}).get("loads") and summary["time_s"]["load"]:
             said.append(f"{summary['engine']['name']} {seconds(summary['time_s']['load'])}")

@@ -43,7 +43,7 @@ def _explain_key(text: str, conf: Path, error: BaseException) -> str | None:
     cause = str(error.__cause__ or "")
     value = re.search(r"Error merging override (.+)", text)
     if value:
-        return f"{value.group(1)} is refused: {_kind_wanted(cause) or _sentences(cause or text)}."
+        return f"{value.group(1)} is refused: {_expected_kind(cause) or _sentences(cause or text)}."
     key = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
     return _unknown_key(key.group(1).split("@")[0], conf) if key else None
 
@@ -51,7 +51,7 @@ def _explain_key(text: str, conf: Path, error: BaseException) -> str | None:
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 
 
-def _kind_wanted(cause: str) -> str | None:
+def _expected_kind(cause: str) -> str | None:
     """What OmegaConf would have converted a value to, in words."""
     match = re.search(r"Value (.+?) (?:of type .* could not be converted to|is not a valid) (\w+)", cause)
     return f"{match[1]} is not {KINDS[match[2]]}" if match and match[2] in KINDS else None

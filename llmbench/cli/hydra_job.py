@@ -21,7 +21,7 @@ from llmbench.config.schema import Config
 from llmbench.config.validation import from_hydra
 from llmbench.results.attempts import iso
 from llmbench.results.manifest import REPORT
-from llmbench.results.run_folder import in_the_way
+from llmbench.results.run_folder import conflicting_file
 from llmbench.results.summary import as_dict
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
@@ -70,11 +70,11 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         job.interrupted = True
         raise
     except Exception as error:
-        job.error = redaction.without_secrets(text.told(error))
+        job.error = redaction.without_secrets(text.sentence_of(error))
         if not invocation.multirun:
             invocation.failure = error
             return
-        stdio.complain(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
+        stdio.print_error(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
@@ -95,10 +95,10 @@ def write_missing_outputs(job: Job, config: Config) -> None:
     terminal = Terminal()
     try:
         with FolderLock(job.folder):
-            publish.make_up(config, job.folder, terminal)
+            publish.write_missing_outputs(config, job.folder, terminal)
     except Exception as error:
         log.exception("job %d could not be completed", job.number)
-        terminal.notice(text.told(error))
+        terminal.notice(text.sentence_of(error))
 
 
 def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, *, chosen: bool) -> None:
@@ -113,7 +113,9 @@ def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, 
         clock.restart(left.began)
     elif config.show_prompts:
         pass
-    elif before is not None or (resumes and not invocation.multirun and in_the_way(job.folder) is not None):
+    elif before is not None or (
+        resumes and not invocation.multirun and conflicting_file(job.folder) is not None
+    ):
         job.folder, job.begun = before or job.folder, "before"
     else:
         told = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}

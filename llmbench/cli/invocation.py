@@ -15,9 +15,9 @@ from llmbench.cli import job, resume, sweep, sweep_attempts
 from llmbench.cli.compose import typed
 from llmbench.cli.hydra_job import run_hydra_job, write_missing_outputs
 from llmbench.cli.job import Job, finished_before
-from llmbench.cli.sweep_attempts import SweepSitting
+from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.config.schema import Config
-from llmbench.engine.faults_ import Faults
+from llmbench.engine.restarting import RestartLog
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import RUNNING, iso
 from llmbench.results.manifest import BEGUN, MEND, REPORT, SUMMARY, Manifest, write_object
@@ -44,14 +44,14 @@ class Invocation:
     ends: bool = False  # the process ends with this call
     jobs: list[Job] = field(default_factory=list)
     asked: list[Sequence[str]] = field(default_factory=list)  # the overrides of a sweep's jobs
-    sittings: list[SweepSitting] = field(default_factory=list)  # of a sweep; the last is this call
+    sittings: list[SweepAttempt] = field(default_factory=list)  # of a sweep; the last is this call
     multirun: bool = False
     sweep_folder: Path | None = None
     directory: Path = Path()  # where the command was typed
     failure: BaseException | None = None  # of a single run; kept from Hydra, which would print its own lines
     began: float = field(default_factory=clock.began)
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
-    told: set[str] = field(default_factory=set)  # trouble that was said
+    printed: set[str] = field(default_factory=set)  # trouble that was said
     left: "Unfinished | None" = None  # by a process that ran out of memory
     _pool: "EnginePool | None" = None
 
@@ -63,7 +63,7 @@ class Invocation:
         """These jobs more are asked for."""
         self.asked += jobs
 
-    def take_up(self, folder: Path, config: Config | None, matched: int) -> None:
+    def load_previous_state(self, folder: Path, config: Config | None, matched: int) -> None:
         """Looks whether the folder of `resume` holds this sweep, and says where there is none.
 
         Raises:
@@ -77,7 +77,7 @@ class Invocation:
         if config is None or config.resume is None:
             if config is not None and (folder / BEGUN).exists():
                 raise RunError(
-                    f"{folder} holds a sweep already; `{shell.command(folder)}` goes on with it, "
+                    f"{folder} holds a sweep already; `{shell.resume_command(folder)}` goes on with it, "
                     "hydra.sweep.dir=FOLDER begins another."
                 )
             other = next((name for name in (SUMMARY, REPORT) if (folder / name).exists()), None)
@@ -86,7 +86,7 @@ class Invocation:
                     f"{folder} holds {other} already, which a sweep would overwrite; choose another folder with hydra.sweep.dir=FOLDER."
                 )
             self._remember(folder)
-            self._sit_down(folder, [])
+            self._begin_attempt(folder, [])
             return
         self.multirun, self.sweep_folder = True, folder
         before = self._written_before(folder)
@@ -97,7 +97,7 @@ class Invocation:
                 "resume goes on only with those that it was begun with."
             )
         self._remember(folder)
-        self._sit_down(folder, sweep_attempts.read(before))
+        self._begin_attempt(folder, sweep_attempts.read(before))
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
 
@@ -115,7 +115,7 @@ class Invocation:
             )
             return {}
 
-    def _sit_down(self, folder: Path, before: Sequence[SweepSitting]) -> None:
+    def _begin_attempt(self, folder: Path, before: Sequence[SweepAttempt]) -> None:
         self.multirun, self.sweep_folder = True, folder
         self.sittings = sweep_attempts.begin(before, folder, self._began_at())
         self.note()
@@ -139,9 +139,9 @@ class Invocation:
 
     def tell(self, trouble: str) -> None:
         """Says once what went wrong beside the jobs."""
-        if trouble not in self.told:
-            self.told.add(trouble)
-            stdio.complain(trouble)
+        if trouble not in self.printed:
+            self.printed.add(trouble)
+            stdio.print_error(trouble)
 
     def count(self, status: str) -> None:
         """What this sitting has come to."""
@@ -179,7 +179,7 @@ class Invocation:
             if self.left is not None:
                 self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
                 self._pool.loads = self.left.loads
-                self._pool.faults = Faults.of(self.left.faults)
+                self._pool.restart_log = RestartLog.of(self.left.restart_log)
         return self._pool
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:

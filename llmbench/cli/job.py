@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
 from llmbench.cli.resume import RUNS_DIR
-from llmbench.cli.sweep_attempts import SweepSitting
+from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import RunError
 from llmbench.results.manifest import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object
 from llmbench.results.summary import Summary
@@ -109,7 +109,7 @@ class WrittenSweep(TypedDict, total=False):
     status: str
     time_s: float
     loads: int
-    sittings: list[SweepSitting]
+    sittings: list[SweepAttempt]
     jobs: list[JobRow]
 
 

@@ -39,12 +39,12 @@ class Task(Protocol):
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
         """Whether this job need not run, because it was done before."""
 
-    def take_up(self, folder: Path, config: Config | None, matched: int) -> None:
+    def load_previous_state(self, folder: Path, config: Config | None, matched: int) -> None:
         """So many of the jobs were done before; with `resume`, looks whether the folder holds the same sweep."""
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SweepPoint:
     """A job that is composed but has not run; `config` is None where the settings are refused."""
 
     number: int
@@ -84,7 +84,9 @@ class OneEngineLauncher(Launcher):
                 left.append(point)
         if points and initial_job_idx == 0:
             folder = Path(str(self.config.hydra.sweep.dir)).absolute()
-            self.task.take_up(folder, next((p.config for p in points if p.config), None), len(done))
+            self.task.load_previous_state(
+                folder, next((p.config for p in points if p.config), None), len(done)
+            )
         for group in by_engine(left):
             self.task.plan([point.config for point in group if point.config is not None])
             for point in group:
@@ -98,7 +100,7 @@ class OneEngineLauncher(Launcher):
             written = files.read(path).decode()
             files.replace(path, [redaction.without_secrets(written).encode()])
 
-    def _done(self, point: Point) -> bool:
+    def _done(self, point: SweepPoint) -> bool:
         if point.config is None:
             return False
         hydra = point.composed.hydra
@@ -106,13 +108,13 @@ class OneEngineLauncher(Launcher):
         folder = Path(str(hydra.sweep.dir)).absolute() / str(hydra.sweep.subdir)
         return self.task.done(point.number, own, point.config, folder)
 
-    def _compose(self, number: int, overrides: Sequence[str]) -> Point:
+    def _compose(self, number: int, overrides: Sequence[str]) -> SweepPoint:
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = number
-        return Point(number, composed, _settings(composed))
+        return SweepPoint(number, composed, _settings(composed))
 
-    def _run(self, point: Point) -> JobReturn:
+    def _run(self, point: SweepPoint) -> JobReturn:
         try:
             return run_job(
                 task_function=self.task,
@@ -136,14 +138,14 @@ def register_launcher() -> None:
     plugins.class_name_to_class[PLUGIN] = OneEngineLauncher
 
 
-def by_engine(points: Iterable[Point]) -> list[list[Point]]:
+def by_engine(points: Iterable[SweepPoint]) -> list[list[SweepPoint]]:
     """The points grouped by the engine they need, in the order in which each is first needed.
 
     One whose settings are refused needs none and stays with the point before it.
     """
     from llmbench.run.engine_pool import engine_key
 
-    groups: dict[str, list[Point]] = {}
+    groups: dict[str, list[SweepPoint]] = {}
     key = ""
     for point in points:
         key = key if point.config is None else engine_key(point.config)

@@ -84,7 +84,7 @@ def _main(invocation: Invocation) -> int:
     try:
         invocation.left = taken_up()
     except (OSError, ValueError, TypeError, KeyError) as error:
-        stdio.complain(
+        stdio.print_error(
             f"What an earlier process left to this one ({VARIABLE}) cannot be read: {error}; unset {VARIABLE}."
         )
         return 1
@@ -94,7 +94,7 @@ def _main(invocation: Invocation) -> int:
         given = resume.expand(_text(invocation.arguments))
         invocation.arguments = arguments.read(_text(given), config_folder())
     except (LlmbenchError, OSError) as error:
-        stdio.complain(
+        stdio.print_error(
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."
         )
         return 1
@@ -115,7 +115,7 @@ def _main(invocation: Invocation) -> int:
         status = _interrupted(error, invocation)
     except Exception as error:  # noqa: BLE001 - as in _status
         status = 1
-        stdio.complain(_sentence(error, invocation))
+        stdio.print_error(_sentence(error, invocation))
     return status
 
 
@@ -130,7 +130,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         loads=pool.loads,
         steps=pool.steps,
         jobs=[row(other) for other in invocation.jobs[:-1]],
-        faults=asdict(pool.faults),
+        restart_log=asdict(pool.restart_log),
     )
     folder = shell.quoted(str(invocation.sweep_folder if multirun else left.folder))
     resumed = any(a.startswith(resume.SETTING) for a in invocation.arguments)
@@ -141,7 +141,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         os.chdir(invocation.directory)
         start_again(left, [where])
     except (LlmbenchError, OSError) as error:
-        stdio.complain(f"{again.error} A new process could not be started: {error}")
+        stdio.print_error(f"{again.error} A new process could not be started: {error}")
         return 1
 
 
@@ -158,7 +158,7 @@ def _status(invocation: Invocation) -> int:
             refused = isinstance(error, ConfigError | OnlyErrorsError)  # and would be again
             sentence = _sentence(error, invocation)
             said = "" if refused or "resume=" in sentence else _goes_on(invocation, results=True)
-            stdio.complain(sentence + said)
+            stdio.print_error(sentence + said)
         return 1
     return 1 if any(job.error for job in invocation.jobs) else 0
 
@@ -215,7 +215,7 @@ def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
     """Says what is left of an interrupted run; returns the exit status."""
     folder = invocation.jobs[-1].folder if invocation.jobs else None
     kept = f"; what was finished is in {folder}" if folder is not None and folder.exists() else ""
-    stdio.complain(f"Interrupted{kept}.{_goes_on(invocation)}")
+    stdio.print_error(f"Interrupted{kept}.{_goes_on(invocation)}")
     number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
     return SIGNALLED + int(number)
 
@@ -231,4 +231,4 @@ def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
     journal = folder / JOURNAL
     if results and not (journal.is_file() and journal.stat().st_size):
         return ""
-    return f" `{shell.command(folder)}` goes on with it." if begun.is_file() else ""
+    return f" `{shell.resume_command(folder)}` goes on with it." if begun.is_file() else ""

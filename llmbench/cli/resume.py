@@ -54,7 +54,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     if (folder / BEGUN).is_file():
         begun = read_object(folder / BEGUN, Manifest)
         told = _strings(begun, "arguments", folder)
-        _refuse_beside_a_sweep(folder, told, typed)
+        _refuse_settings_of_a_sweep(folder, told, typed)
         restored = join(told, typed)
         added = [SETTING + quoted(str(folder))]
     elif (folder / MANIFEST).is_file():
@@ -90,9 +90,9 @@ def _names_its_place(argument: str, folder: Path) -> bool:
     return True
 
 
-def _refuse_beside_a_sweep(folder: Path, told: Sequence[str], typed: Sequence[str]) -> None:
+def _refuse_settings_of_a_sweep(folder: Path, arguments: Sequence[str], typed: Sequence[str]) -> None:
     """Refuses settings beside a sweep: its jobs are known by theirs, so that others would be other jobs."""
-    hidden = {_key(a) for a in told if HIDDEN in a} | {"runs_dir"}
+    hidden = {_key(a) for a in arguments if HIDDEN in a} | {"runs_dir"}
     other = next((a for a in typed if _is_setting(a) and _key(a) not in hidden), None)
     if other is not None:
         raise ConfigError(

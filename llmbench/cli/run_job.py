@@ -20,7 +20,7 @@ from llmbench.report import publish, trackers
 from llmbench.report.terminal_table import print_table
 from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, STARTING, write_object
 from llmbench.results.reader import load_run
-from llmbench.results.run_folder import in_the_way, refuse_taken
+from llmbench.results.run_folder import conflicting_file, refuse_taken
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, published_scores
 from llmbench.run.engine_pool import EnginePool
@@ -79,9 +79,9 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                 said = f"In {folder} a run ended before it had begun; this one begins there."
                 log.warning(said)
                 terminal.notice(said)
-            _say_beforehand(config, overrides, terminal, named=named)
+            _print_notices(config, overrides, terminal, named=named)
             if resumes and nothing_left(folder):
-                _make_up(config, folder, terminal)
+                _write_missing_outputs(config, folder, terminal)
                 return None
             found = pipeline.run(
                 config,
@@ -101,7 +101,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
             if config.profile.comparable:
                 for comparison in published_scores.comparisons(config, found):
                     terminal.say(published_scores.sentence(comparison))
-            publish.hand_on(config, folder, terminal)
+            publish.publish(config, folder, terminal)
     except OSError as error:
         own = isinstance(error.filename, str) and Path(error.filename).parent == folder
         if own or error.errno in FULL_OR_READ_ONLY:
@@ -123,15 +123,15 @@ def nothing_left(folder: Path) -> bool:
     return run.summary.get("status") == "finished" and not run.notes and len(run.results) >= expected
 
 
-def _make_up(config: Config, folder: Path, terminal: Terminal) -> None:
+def _write_missing_outputs(config: Config, folder: Path, terminal: Terminal) -> None:
     """Says that a run is finished, and writes what is asked for and missing."""
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")
-        publish.make_up(config, folder, terminal)
+        publish.write_missing_outputs(config, folder, terminal)
 
 
-def _say_beforehand(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:
+def _print_notices(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:
     if _needs_hub(config) and notice_no_network():
         terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
     trackers.check(config)
@@ -175,7 +175,7 @@ def claim(
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         try:
             candidate.mkdir(parents=True, exist_ok=True)
-            taken = in_the_way(candidate) is not None
+            taken = conflicting_file(candidate) is not None
             new = not taken and _make(candidate / CONFIG)
             if may_move and (taken or not (new or again)):
                 continue

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmbench.cli.job import Job, row, written
-from llmbench.cli.sweep_attempts import SweepSitting
+from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import LlmbenchError
 from llmbench.report.write import write_many
 from llmbench.results.manifest import (
@@ -28,7 +28,7 @@ from llmbench.system.text import one_line
 def write(
     jobs: Iterable[Job],
     folder: Path,
-    sittings: Sequence[SweepSitting],
+    sittings: Sequence[SweepAttempt],
     ablation: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Writes the sweep's `summary.json`, as a whole.
@@ -58,7 +58,7 @@ def status_of(jobs: Sequence[Job], asked: int) -> str:
 
 
 def finish(
-    jobs: Iterable[Job], folder: Path, sittings: Sequence[SweepSitting], *, asked: Sequence[Sequence[str]]
+    jobs: Iterable[Job], folder: Path, sittings: Sequence[SweepAttempt], *, asked: Sequence[Sequence[str]]
 ) -> None:
     """Prints the table and writes the sweep's `summary.json`.
 

@@ -10,7 +10,7 @@ from llmbench.results.manifest import JOURNAL, SUMMARY, TRACE
 
 
 @dataclass(frozen=True, slots=True)
-class SweepSitting:
+class SweepAttempt:
     """One call of the program that worked on a sweep, as `Sitting`; while it runs, `time_s` goes to what was written last."""
 
     started: str
@@ -20,19 +20,19 @@ class SweepSitting:
     time_s: float | None = None
 
 
-def read(written: Mapping[str, Any]) -> list[SweepSitting]:
+def read(written: Mapping[str, Any]) -> list[SweepAttempt]:
     """The sittings as a sweep's `summary.json` has them; one where an older one has only their sums."""
-    found = read_all(SweepSitting, written.get("sittings"))
+    found = read_all(SweepAttempt, written.get("sittings"))
     if not found and written:
         loads, time_s = written.get("loads") or 0, written.get("time_s")
-        found.append(SweepSitting("", 0.0, "ended", loads=loads, time_s=time_s))
+        found.append(SweepAttempt("", 0.0, "ended", loads=loads, time_s=time_s))
     return found
 
 
-def begin(before: Sequence[SweepSitting], folder: Path, began: float) -> list[SweepSitting]:
+def begin(before: Sequence[SweepAttempt], folder: Path, began: float) -> list[SweepAttempt]:
     """The sittings with a new one; one that was killed gets its end from the last thing that it or a job of it wrote."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
         signs = [folder / SUMMARY, *folder.rglob(JOURNAL), *folder.rglob(TRACE)]
         ended[-1] = replace(ended[-1], status=KILLED, time_s=last_sign(signs, ended[-1].began))
-    return [*ended, SweepSitting(iso(began), began)]
+    return [*ended, SweepAttempt(iso(began), began)]

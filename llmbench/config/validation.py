@@ -141,10 +141,10 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _check(condition: object, name: str, value: object, wanted: str) -> None:
+def _check(condition: object, name: str, value: object, expected: str) -> None:
     if not condition:
         shown = "nothing" if value is None else f"{name}={value}"
-        raise ConfigError(f"{shown} is refused: {name} must be {wanted}.")
+        raise ConfigError(f"{shown} is refused: {name} must be {expected}.")
 
 
 def _check_least(where: str, settings: object, least: int, *names: str) -> None:

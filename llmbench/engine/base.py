@@ -35,7 +35,7 @@ class Engine(Protocol):
             EngineError: It cannot start; the message says what would help.
         """
 
-    def wanted_batch(self, workload: Workload) -> int:
+    def preferred_batch_size(self, workload: Workload) -> int:
         """Requests that should run at once for this work; known after `prepare`."""
 
     def serves(self, workload: Workload) -> bool:

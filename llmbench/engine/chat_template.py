@@ -49,7 +49,7 @@ def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mappi
     return None
 
 
-def choose(templates: str | Mapping[str, str] | None, wanted: str | None) -> str:
+def choose(templates: str | Mapping[str, str] | None, name: str | None) -> str:
     """One template's text: the one that `chat_template_kwargs.chat_template` names, "default", or the only one.
 
     Raises:
@@ -58,8 +58,8 @@ def choose(templates: str | Mapping[str, str] | None, wanted: str | None) -> str
     if not templates:
         raise ModelError(NO_TEMPLATE)
     if isinstance(templates, str):
-        return wanted or templates
-    name = wanted if wanted is not None else "default" if "default" in templates else None
+        return name or templates
+    name = name if name is not None else "default" if "default" in templates else None
     if name is None and len(templates) == 1:
         return next(iter(templates.values()))
     if name is None:

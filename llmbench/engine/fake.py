@@ -135,7 +135,7 @@ class _Fault:
 class Death(_Fault):
     """The engine dies, as one does that a new one can follow; `spoiled`: not in this process."""
 
-    spoiled: bool = False
+    needs_new_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,25 +217,25 @@ class FakeEngine:
     def prepare(self) -> None:
         """Nothing to import."""
 
-    def wanted_batch(self, workload: Workload) -> int:
+    def preferred_batch_size(self, workload: Workload) -> int:
         """What is asked for, else as many as there are, up to 256."""
         return self._asked_batch or max(workload.batch_size, min(workload.at_once, 256), 1)
 
     def load(self, workload: Workload, notice: Notice) -> None:  # noqa: ARG002
         """Nothing to load."""
-        self.capacity = self.wanted_batch(workload)
+        self.capacity = self.preferred_batch_size(workload)
         if self._too_little:
             self._too_little.check(self.capacity, self._utilization, None)
 
     def serves(self, workload: Workload) -> bool:
         """Whether it holds as many at once."""
-        return self.wanted_batch(workload) <= self.capacity
+        return self.preferred_batch_size(workload) <= self.capacity
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
         """Takes over the run's tokenizer, whose words its answers are cut into."""
         if not isinstance(tokenizer, WordTokenizer):
             raise ConfigError("engine=fake needs its own tokenizer.")
-        self._tokenizer, self._batch_size = tokenizer, self.wanted_batch(workload)
+        self._tokenizer, self._batch_size = tokenizer, self.preferred_batch_size(workload)
         self._loads = int(loaded)
         self._steps = self._finished = self._tokens = 0
 
@@ -273,7 +273,7 @@ class FakeEngine:
         running = [state.request for state in self._running]
         if self._die.due(running, self._finished):
             died = "The fake engine died, as engine.args.die asks."
-            raise EngineDiedError(died, spoiled=self._die.spoiled)
+            raise EngineDiedError(died, needs_new_process=self._die.needs_new_process)
         if self._hang.due(running, self._finished):
             raise EngineDiedError(self._hang.killed.get())
         self.peak_running = max(self.peak_running, len(self._running))

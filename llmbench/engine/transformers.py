@@ -44,8 +44,8 @@ from llmbench.errors import (
     LlmbenchError,
     OutOfMemoryError,
     Shortage,
+    clear_traceback,
     first_line,
-    let_go,
 )
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
 from llmbench.system import hardware
@@ -284,7 +284,7 @@ class TransformersEngine:
             raise EngineError(explain_import(error, "transformers")) from error
         self._load_parts = {"import": time.monotonic() - begun}
 
-    def wanted_batch(self, workload: Workload) -> int:
+    def preferred_batch_size(self, workload: Workload) -> int:
         """The most that a batch may hold: `batch_size`, else `max_batch_size` or `static_batch_size`."""
         return (workload.batching or self._batching).most
 
@@ -296,7 +296,7 @@ class TransformersEngine:
         kind = "sorted by length" if self._batching.dynamic else "in the order given"
         notice(
             f"Loading with transformers on {self._device.value}: {self._config.model.quantization or self._config.model.dtype}, "
-            f"{arguments['attn_implementation']}, batches of up to {self.wanted_batch(workload)} {kind}."
+            f"{arguments['attn_implementation']}, batches of up to {self.preferred_batch_size(workload)} {kind}."
         )
         try:
             self._ready_device()
@@ -311,13 +311,13 @@ class TransformersEngine:
             loaded = time.monotonic()
             self._warm_up()
         except (KeyboardInterrupt, LlmbenchError) as error:
-            let_go(error)
+            clear_traceback(error)
             self._forget()
             raise
         except Exception as error:
             log.exception("transformers could not load the model")
             told = self._start_error(error)
-            let_go(error)
+            clear_traceback(error)
             self._forget()
             raise told from None
         forward = inspect.signature(self._model.forward).parameters
@@ -386,7 +386,7 @@ class TransformersEngine:
             return OutOfMemoryError(
                 "The GPU ran out of memory while loading; use model.quantization=bitsandbytes, a smaller model, or a higher "
                 "model.gpu_memory_utilization.",
-                Shortage("weights", spoiled=True),
+                Shortage("weights", needs_new_process=True),
             )
         text = str(error)
         if REFUSED_PICKLE in text:
@@ -474,7 +474,8 @@ class TransformersEngine:
                 return refused + self._decode(self._batch)
         except self._torch.OutOfMemoryError as error:
             raise OutOfMemoryError(
-                self._too_much(self._batch), Shortage("running", spoiled=True, size=self._batch.mask.shape[0])
+                self._too_much(self._batch),
+                Shortage("running", needs_new_process=True, size=self._batch.mask.shape[0]),
             ) from error
         except (KeyboardInterrupt, LlmbenchError):
             raise
@@ -482,7 +483,7 @@ class TransformersEngine:
             log.exception("transformers stopped working")
             raise EngineDiedError(
                 f"transformers stopped working: {type(error).__name__}: {first_line(error)}; the log has more.",
-                spoiled=spoils(error),
+                needs_new_process=spoils(error),
             ) from error
 
     def _refuse(self) -> list[Completion]:

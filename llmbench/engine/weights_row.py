@@ -12,14 +12,14 @@ from llmbench.errors import ConfigError
 
 def row(checkpoint: Checkpoint, since: float | None = None) -> dict[str, Any]:
     """A checkpoint as the manifest has it, a local one with its `content` and `times`; both None where it has no fingerprint."""
-    told = asdict(checkpoint)
+    described = asdict(checkpoint)
     if not checkpoint.local:
-        return told
+        return described
     try:
         content, times = fingerprint.of_path(Path(checkpoint.name), since)
     except OSError:
-        return told | {"content": None, "times": None}
-    return told | {"content": content, "times": times}
+        return described | {"content": None, "times": None}
+    return described | {"content": content, "times": times}
 
 
 def known(before: Mapping[str, Any]) -> bool:
@@ -27,9 +27,9 @@ def known(before: Mapping[str, Any]) -> bool:
     return isinstance(before.get("content"), str)
 
 
-def commit(told: Mapping[str, Any]) -> str | None:
+def commit(checkpoint: Mapping[str, Any]) -> str | None:
     """The commit of a manifest's checkpoint from the hub; None where it is not known, or of a local one."""
-    local, folder = bool(told.get("local")), str(told.get("folder") or "")
+    local, folder = bool(checkpoint.get("local")), str(checkpoint.get("folder") or "")
     return fingerprint.commit(Checkpoint("", None, local=local, folder=folder))
 
 
@@ -39,7 +39,9 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> 
     Raises:
         ConfigError: They are not the same.
     """
-    was, is_now = (told["content"] if known(told) else commit(told) for told in (before, now))
+    was, is_now = (
+        checkpoint["content"] if known(checkpoint) else commit(checkpoint) for checkpoint in (before, now)
+    )
     if was is None:
         return (
             f"{folder} does not tell which weights gave its results so far, so nobody compared them with "

@@ -9,7 +9,7 @@ from llmbench.report import tradeoff_charts
 from llmbench.report.difference_tables import compared
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
-from llmbench.report.run_entry import Entry, benchmarks_of, differing, names_of
+from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, names_of
 from llmbench.report.run_page import CODE, MATH, has, problems
 from llmbench.report.sample_data import LIMITS, pack_rows, row
 from llmbench.report.template import render
@@ -27,7 +27,7 @@ MOST_NAMED = 4
 PERCENT = re.compile(r"\b(\d+)%")
 
 
-def report_of_many(entries: Sequence[Entry], failed: Mapping[str, str]) -> str:
+def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str]) -> str:
     """The page, as HTML."""
     names = names_of(entries)
     pairs = [] if len(entries) > MOST_COMPARED else compared([entry.run.folder for entry in entries], names)
@@ -54,13 +54,13 @@ def report_of_many(entries: Sequence[Entry], failed: Mapping[str, str]) -> str:
     return render(context, figures, packed, math=has(MATH, shown), code=has(CODE, shown))
 
 
-def shared(found: Sequence[tuple[str, str]], everywhere: int) -> list[str]:
+def shared(sentences: Sequence[tuple[str, str]], everywhere: int) -> list[str]:
     """Sentences of runs, each said once with the names of the runs it is true of; what is true of more runs comes first.
 
     Sentences that differ in percentages alone count as one, with the least and the most.
     """
     alike: dict[str, dict[str, str]] = {}
-    for name, sentence in found:
+    for name, sentence in sentences:
         alike.setdefault(PERCENT.sub("%", sentence), {})[name] = sentence
     said = []
     for of_runs in sorted(alike.values(), key=len, reverse=True):
@@ -80,7 +80,7 @@ def _merged(sentences: Sequence[str]) -> str:
     return PERCENT.sub(lambda _: next(ranges), sentences[0])
 
 
-def _problems(entries: Sequence[Entry], names: Sequence[str], failed: Mapping[str, str]) -> list[str]:
+def _problems(entries: Sequence[RunEntry], names: Sequence[str], failed: Mapping[str, str]) -> list[str]:
     own = [
         (name, sentence)
         for entry, name in zip(entries, names, strict=True)
@@ -93,7 +93,7 @@ def _problems(entries: Sequence[Entry], names: Sequence[str], failed: Mapping[st
 
 
 def _samples(
-    entries: Sequence[Entry], names: Sequence[str], flipped: set[tuple[int, tuple[str, str, int]]]
+    entries: Sequence[RunEntry], names: Sequence[str], flipped: set[tuple[int, tuple[str, str, int]]]
 ) -> tuple[list[list[dict[str, Any]]], list[Result]]:
     """The rows of the questions that flipped, in both runs, for every limit of characters; and the results themselves."""
     wanted: list[tuple[str, Result, bool]] = []
@@ -111,7 +111,7 @@ def _samples(
     return made, [result for _, result, sealed in wanted if not sealed]
 
 
-def _table(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any]:
+def _table(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any]:
     benchmarks = benchmarks_of(entries)
     columns = [
         "run",
@@ -161,7 +161,7 @@ def _cell(text: str, value: float | None = None) -> dict[str, Any]:
     }
 
 
-def _differing(entries: Sequence[Entry]) -> str:
+def _differing(entries: Sequence[RunEntry]) -> str:
     """A sentence about the settings that are not the same in all runs, and one where there are too many to compare."""
     found, names = [], differing(entries)
     if names:

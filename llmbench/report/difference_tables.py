@@ -65,27 +65,29 @@ def _repeats(run: Path) -> dict[tuple[str, str], list[int]]:
     return found
 
 
-def _settings(found: RunComparison) -> list[tuple[str, str, str]]:
-    return [(s.name, visible(str(s.baseline)), visible(str(s.run))) for s in found.settings or ()]
+def _settings(comparison: RunComparison) -> list[tuple[str, str, str]]:
+    return [(s.name, visible(str(s.baseline)), visible(str(s.run))) for s in comparison.settings or ()]
 
 
-def _benchmark(found: BenchmarkComparison, first: str, second: str) -> dict[str, Any]:
-    scores = f"{percent(found.baseline.accuracy)} before, {percent(found.run.accuracy)} here, on {found.questions} questions"
+def _benchmark(comparison: BenchmarkComparison, first: str, second: str) -> dict[str, Any]:
+    scores = f"{percent(comparison.baseline.accuracy)} before, {percent(comparison.run.accuracy)} here, on {comparison.questions} questions"
     return {
-        "title": visible(f"{found.benchmark}: {scores}"),
-        "sentences": [visible(s) for s in (*found.notes, *statistics("this run", "the first", found))],
+        "title": visible(f"{comparison.benchmark}: {scores}"),
+        "sentences": [
+            visible(s) for s in (*comparison.notes, *statistics("this run", "the first", comparison))
+        ],
         "flips": [
-            _side(f"Better here than in {first}", found, found.better, second),
-            _side(f"Worse here than in {first}", found, found.worse, second),
+            _side(f"Better here than in {first}", comparison, comparison.better, second),
+            _side(f"Worse here than in {first}", comparison, comparison.worse, second),
         ],
     }
 
 
-def _side(title: str, found: BenchmarkComparison, flips: Sequence[Flip], run: str) -> dict[str, Any]:
+def _side(title: str, comparison: BenchmarkComparison, flips: Sequence[Flip], run: str) -> dict[str, Any]:
     listed = [
         {
             "id": visible(flip.sample_id),
-            "link": _link(run, found.benchmark, flip.sample_id) if place < MOST_FLIPS else None,
+            "link": _link(run, comparison.benchmark, flip.sample_id) if place < MOST_FLIPS else None,
         }
         for place, flip in enumerate(flips)
     ]

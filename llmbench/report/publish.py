@@ -33,13 +33,13 @@ def write_page(folder: Path, scores: Mapping[tuple[str, str, int], Score], *, te
         )
 
 
-def hand_on(config: Config, folder: Path, terminal: Terminal) -> None:
+def publish(config: Config, folder: Path, terminal: Terminal) -> None:
     """Writes the finished run for other programs; what fails there costs a sentence, never the run."""
     _export(config.export, folder, terminal)
     _track(config, folder, terminal)
 
 
-def make_up(config: Config, folder: Path, terminal: Terminal) -> None:
+def write_missing_outputs(config: Config, folder: Path, terminal: Terminal) -> None:
     """Writes what a finished run's folder lacks of what is asked for, or has only from before it was finished.
 
     A tracker gets the run if the manifest says that it has not got it; manifests of before that was kept say nothing.

@@ -16,7 +16,7 @@ LONG, LONGEST = 48, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RunEntry:
     """A run, its settings, and which of its benchmarks stay sealed."""
 
     name: str
@@ -55,12 +55,12 @@ class Entry:
         return sum(mean * count for mean, count in known) / total if total else None
 
 
-def benchmarks_of(entries: Sequence[Entry]) -> list[str]:
+def benchmarks_of(entries: Sequence[RunEntry]) -> list[str]:
     """Every benchmark that some run asked, once."""
     return list(dict.fromkeys(name for entry in entries for name in entry.get("benchmarks") or {}))
 
 
-def names_of(entries: Sequence[Entry]) -> list[str]:
+def names_of(entries: Sequence[RunEntry]) -> list[str]:
     """A short name for each run, none twice: the settings in which they differ, as typed; with the folder's name where they do not tell all apart."""
     typed = [[str(o) for o in entry.run.manifest.get("overrides") or []] for entry in entries]
     common = set(typed[0]).intersection(*typed[1:]) if typed else set()
@@ -83,7 +83,7 @@ def unlike(names: Iterable[str]) -> list[str]:
     return found
 
 
-def differing(entries: Sequence[Entry]) -> list[str] | None:
+def differing(entries: Sequence[RunEntry]) -> list[str] | None:
     """The settings that are not the same in all runs, by name; a benchmark that not all runs have is one of them.
 
     None where there is but one run, or the settings of one are not known.

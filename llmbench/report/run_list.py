@@ -50,7 +50,7 @@ STATUSES = ("finished", "running", "starting", "interrupted", "failed", "unreada
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ListedScore:
     """A benchmark's accuracy from 0 to 1, and of how many results."""
 
     accuracy: float | None
@@ -75,7 +75,7 @@ class Listed:
     started: str | None
     model: str | None
     status: str
-    scores: dict[str, Score] = field(default_factory=dict)
+    scores: dict[str, ListedScore] = field(default_factory=dict)
     time_s: float | None = None
     tokens_per_s: float | None = None
     overrides: tuple[str, ...] = ()
@@ -162,7 +162,8 @@ def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) 
     benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
     times = summary.get("time_s") or {}
     scores = {
-        key: Score(schema.number(found.get("accuracy")), found.get("n")) for key, found in benchmarks.items()
+        key: ListedScore(schema.number(found.get("accuracy")), found.get("n"))
+        for key, found in benchmarks.items()
     }
     return Listed(
         folder=name,

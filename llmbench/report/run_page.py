@@ -15,7 +15,7 @@ from llmbench.results import attempts, cache_use
 from llmbench.results.cache_use import tokens_per_s
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
 from llmbench.system.schema import at
-from llmbench.telemetry.records import Sample
+from llmbench.telemetry.records import TelemetrySample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
 CODE = re.compile(r"```|^diff --git|^def |^class |^import ", re.MULTILINE)
@@ -31,7 +31,7 @@ class Material:
     manifest: Mapping[str, Any]
     results: Sequence[Result]
     sealed: frozenset[str] = frozenset()
-    trace: Sequence[Sample] = ()
+    trace: Sequence[TelemetrySample] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -132,11 +132,15 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     return found + [str(sentence) for sentence in summary.get("preflight") or []]
 
 
-def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    rates = found.get("rates") or {}
-    bounds, ends, accuracy = found.get("bounds"), found.get("ci95"), found.get("accuracy")
-    expected = found.get("expected")
-    asked = number(found.get("n")) if found.get("n") == expected else f"{found.get('n')} of {expected}"
+def _score(name: str, benchmark: Mapping[str, Any]) -> dict[str, Any]:
+    rates = benchmark.get("rates") or {}
+    bounds, ends, accuracy = benchmark.get("bounds"), benchmark.get("ci95"), benchmark.get("accuracy")
+    expected = benchmark.get("expected")
+    asked = (
+        number(benchmark.get("n"))
+        if benchmark.get("n") == expected
+        else f"{benchmark.get('n')} of {expected}"
+    )
     facts = [
         ("results", asked),
         ("bounds", interval(bounds)),
@@ -144,10 +148,10 @@ def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         ("cut off", percent(rates.get("truncated"))),
         ("elicited", percent(rates.get("elicited"))),
         ("errors", percent(rates.get("error"))),
-        ("latency, mean", seconds(at(found, "latency_s", "mean"))),
-        ("latency, p95", seconds(at(found, "latency_s", "p95"))),
-        ("output tokens/s", number(at(found, "throughput", "output_tokens_per_s"))),
-        ("time", seconds(found.get("time_s"))),
+        ("latency, mean", seconds(at(benchmark, "latency_s", "mean"))),
+        ("latency, p95", seconds(at(benchmark, "latency_s", "p95"))),
+        ("output tokens/s", number(at(benchmark, "throughput", "output_tokens_per_s"))),
+        ("time", seconds(benchmark.get("time_s"))),
     ]
     scale = None
     if bounds and ends and accuracy is not None:
@@ -163,15 +167,15 @@ def _score(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "bounds": f"bounds {facts[1][1]}",
         "scale": scale,
         "facts": facts,
-        "repeats": _repeats(found.get("repeated")),
+        "repeats": _repeats(benchmark.get("repeated")),
     }
 
 
-def _repeats(found: Mapping[str, Any] | None) -> str:
+def _repeats(repeated: Mapping[str, Any] | None) -> str:
     named = [
-        ("avg", at(found, "avg")),
-        ("pass", (at(found, "pass_at") or [None])[-1]),
-        ("maj", at(found, "maj")),
+        ("avg", at(repeated, "avg")),
+        ("pass", (at(repeated, "pass_at") or [None])[-1]),
+        ("maj", at(repeated, "maj")),
     ]
     return ", ".join(f"{name}@{e['k']} {percent(e['value'])}" for name, e in named if isinstance(e, Mapping))
 

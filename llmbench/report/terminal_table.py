@@ -75,10 +75,14 @@ def _filled(columns: Sequence[Column], benchmarks: Mapping[str, BenchmarkSummary
     return table
 
 
-def _repeats(found: RepeatStatistics) -> str:
-    named = [("avg", found.avg), ("pass", found.pass_at[-1] if found.pass_at else None), ("maj", found.maj)]
+def _repeats(repeated: RepeatStatistics) -> str:
+    named = [
+        ("avg", repeated.avg),
+        ("pass", repeated.pass_at[-1] if repeated.pass_at else None),
+        ("maj", repeated.maj),
+    ]
     parts = [f"{name}@{e.k} {percent(e.value)} ({interval(e.ci95)})" for name, e in named if e]
-    split = found.variance
+    split = repeated.variance
     if split is not None:
         parts.append(
             f"standard error {percent(split.question_stderr)} from the questions, {percent(split.sampling_stderr)} from sampling"

@@ -8,7 +8,7 @@ from llmbench.report import phases
 from llmbench.report.figures import axis, colour, figure, scaled
 from llmbench.system.number_format import GIB, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
-from llmbench.telemetry.records import Sample
+from llmbench.telemetry.records import TelemetrySample
 
 POINTS = 1500
 """Points of a line in a timeline at most."""
@@ -103,14 +103,14 @@ def where_time_went(summary: Mapping[str, Any], results: Sequence[Result]) -> di
     return figure("time", "Where the time went", traces, note=note, height=170, layout=layout)
 
 
-Reader = Callable[[Sample], float | None]
+Reader = Callable[[TelemetrySample], float | None]
 
 
-def _gpu(sample: Sample, name: str) -> float | None:
+def _gpu(sample: TelemetrySample, name: str) -> float | None:
     return whole(getattr(gpu, name) for gpu in sample.gpus)
 
 
-def _engine(sample: Sample, name: str) -> float | None:
+def _engine(sample: TelemetrySample, name: str) -> float | None:
     return getattr(sample.engine, name) if sample.engine is not None else None
 
 
@@ -142,7 +142,7 @@ LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
 )
 
 
-def timeline(samples: Sequence[Sample]) -> dict[str, Any] | None:
+def timeline(samples: Sequence[TelemetrySample]) -> dict[str, Any] | None:
     """Memory, use, power and requests over the run's seconds, one below the other; only what was measured."""
     shown = samples[:: max(1, -(-len(samples) // POINTS))]
     rows = []

@@ -5,7 +5,7 @@ from typing import Any
 
 from llmbench.report.escaping import label, short, visible
 from llmbench.report.figures import GREY, axis, colour, figure, scaled
-from llmbench.report.run_entry import Entry, benchmarks_of, differing, unlike
+from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, unlike
 from llmbench.system.number_format import GIB, number, percent, seconds
 
 
@@ -19,7 +19,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, Any]]:
+def accuracy(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
     shown, labels = labels_of(names)
     note = f"Loading is not in it; the table has it. {labels}".rstrip()
@@ -37,7 +37,7 @@ def accuracy(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, A
         places = [(t, share) for _, t, share, _ in points]
         front = pareto(places)
         longest = max(t for t, _ in places) or 1.0
-        positions = beside(places, [shown[place] for place, *_ in points], front, longest * ROOM)
+        positions = label_positions(places, [shown[place] for place, *_ in points], front, longest * ROOM)
         marks = {
             "type": "scatter",
             "mode": "markers+text",
@@ -112,7 +112,7 @@ def labels_of(names: Sequence[str]) -> tuple[list[str], str]:
 Box = tuple[float, float, float, float]
 
 
-def beside(
+def label_positions(
     points: Sequence[tuple[float, float]], texts: Sequence[str], first: Sequence[int], widest: float
 ) -> list[str | None]:
     """Where the label of each point stands, in plotly's words, so that none covers another or a point; None where it would."""
@@ -138,13 +138,13 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def batch_varied(entries: Sequence[Entry]) -> bool:
+def batch_varied(entries: Sequence[RunEntry]) -> bool:
     """Whether the runs differ in batch size and in nothing else."""
     names = differing(entries) or ()
     return len(names) > 0 and BATCH.issuperset(names)
 
 
-def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | None:
+def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] | None:
     """Throughput against latency; where nothing but the batch size differs, with a line through the runs by it."""
     points = sorted(
         (size or 0, latency, speed, name)
@@ -183,7 +183,7 @@ def speed(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, Any] | No
     return figure("speed", "Throughput and latency", [trace], note=note, height=380, layout=layout)
 
 
-def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
+def batch(entries: Sequence[RunEntry]) -> dict[str, Any] | None:
     """Throughput and latency over the batch size, where it was varied and nothing else."""
     if not batch_varied(entries):
         return None
@@ -233,7 +233,7 @@ def batch(entries: Sequence[Entry]) -> dict[str, Any] | None:
     return figure("batch", "Batch size", traces, height=380, layout=layout)
 
 
-def costs(entries: Sequence[Entry], names: Sequence[str]) -> list[dict[str, Any]]:
+def costs(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
     """Peak memory and energy of each run, as far as they were measured."""
     on_gpu = any(entry.get("memory", "peak_gpu_bytes") is not None for entry in entries)
     key = "peak_gpu_bytes" if on_gpu else "peak_rss_bytes"

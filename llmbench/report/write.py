@@ -7,7 +7,7 @@ from typing import Any
 
 from llmbench.errors import RunError
 from llmbench.report.comparison_page import report_of_many
-from llmbench.report.run_entry import Entry
+from llmbench.report.run_entry import RunEntry
 from llmbench.report.run_page import Material, report
 from llmbench.results.manifest import (
     JOURNAL,
@@ -111,7 +111,7 @@ def write_many(
     Raises:
         RunError: A folder holds no run, or the file cannot be written.
     """
-    entries = [Entry.read(Path(folder), show_sealed=show_sealed) for folder in folders]
+    entries = [RunEntry.read(Path(folder), show_sealed=show_sealed) for folder in folders]
     write_whole(Path(to), report_of_many(entries, failed or {}))
     return Path(to)
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
+class Attempt:
     """One process, or several where memory ran out, that worked on a run.
 
     Attributes:
@@ -38,9 +38,9 @@ class Sitting:
     time_s: float | None = None
 
 
-def read(rows: object) -> list[Sitting]:
+def read(rows: object) -> list[Attempt]:
     """The sittings as a manifest has them; what cannot be read is left out."""
-    return read_all(Sitting, rows)
+    return read_all(Attempt, rows)
 
 
 def read_all(kind: type[T], rows: object) -> list[T]:
@@ -52,7 +52,7 @@ def read_all(kind: type[T], rows: object) -> list[T]:
     return found
 
 
-def begin(before: Sequence[Sitting], folder: Path, results: int, began: float) -> list[Sitting]:
+def begin(before: Sequence[Attempt], folder: Path, results: int, began: float) -> list[Attempt]:
     """The sittings with a new one; one that was killed gets its end from the last thing it wrote."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
@@ -63,7 +63,7 @@ def begin(before: Sequence[Sitting], folder: Path, results: int, began: float) -
             results=max(0, results - counted),
             time_s=last_sign((folder / JOURNAL, folder / TRACE), ended[-1].began),
         )
-    return [*ended, Sitting(iso(began), began)]
+    return [*ended, Attempt(iso(began), began)]
 
 
 def last_sign(paths: Iterable[Path], began: float) -> float | None:
@@ -85,12 +85,12 @@ def moment(text: str | None) -> float:
     return -math.inf
 
 
-def as_rows(sittings: Sequence[Sitting]) -> list[dict[str, Any]]:
+def as_rows(sittings: Sequence[Attempt]) -> list[dict[str, Any]]:
     """As the manifest and the summary have them."""
     return [asdict(sitting) for sitting in sittings]
 
 
-def sentence(sittings: Sequence[Sitting]) -> str:
+def sentence(sittings: Sequence[Attempt]) -> str:
     """How many there were and how long each took."""
     spans = ["unknown time" if s.time_s is None else seconds(s.time_s) for s in sittings]
     return f"{len(sittings)} sittings of {listed(spans)}"

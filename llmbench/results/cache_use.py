@@ -74,9 +74,9 @@ def of_summary(summary: Mapping[str, Any]) -> list[CacheUse | None]:
     return [of_benchmark(found) for found in (summary.get("benchmarks") or {}).values()]
 
 
-def of_benchmark(found: Mapping[str, Any]) -> CacheUse | None:
+def of_benchmark(benchmark: Mapping[str, Any]) -> CacheUse | None:
     """The use of one benchmark as summary.json has it."""
-    row = found.get("cache")
+    row = benchmark.get("cache")
     return CacheUse(row["hits"], row["completions"], row["output_tokens"]) if row else None
 
 

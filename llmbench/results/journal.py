@@ -60,7 +60,7 @@ class Content(Generic[Item]):
     """What a journal holds."""
 
     items: list[Item]
-    kept: list[bytes]
+    lines: list[bytes]
     bad: list[bytes]
     damage: Damage | None
 
@@ -120,8 +120,8 @@ def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
         raise OSError(errno.ELOOP, f"{path.name} is a link, which is not followed", str(path))
     content = files.read(path)
     found = parse(content, read)
-    kept = [line if _checksum(line) else line_of(orjson.loads(line)).rstrip(b"\n") for line in found.kept]
-    if found.damage is None and kept == found.kept and (not content or content.endswith(b"\n")):
+    kept = [line if _checksum(line) else line_of(orjson.loads(line)).rstrip(b"\n") for line in found.lines]
+    if found.damage is None and kept == found.lines and (not content or content.endswith(b"\n")):
         return None
     if found.bad:
         aside = path.with_suffix(f".damaged{path.suffix}")

@@ -38,7 +38,7 @@ from llmbench.system.lock import FolderLock
 from llmbench.system.redaction import clean
 
 
-class Store:
+class RunFolder:
     """The folder of a run being made. `sealed` names the benchmarks whose questions must not stand in plain text."""
 
     def __init__(
@@ -141,7 +141,7 @@ class Store:
             raise cannot_write(self.folder / JOURNAL, error) from error
 
 
-def in_the_way(folder: Path) -> str | None:
+def conflicting_file(folder: Path) -> str | None:
     """The name of a file there that a run would lose or overwrite; None where none has begun, so that one may begin.
 
     What a run makes before its manifest is no beginning: an empty config.yaml, an empty journal, and a manifest that says
@@ -171,7 +171,7 @@ def refuse_taken(folder: Path) -> None:
     Raises:
         RunError: It holds a run, or a file that a run would overwrite.
     """
-    name = in_the_way(folder)
+    name = conflicting_file(folder)
     if name == MANIFEST:
         raise RunError(
             f"{folder} holds a run already; resume={shlex.quote(str(folder))} goes on with it, hydra.run.dir=FOLDER begins another."

@@ -17,7 +17,7 @@ from llmbench.engine.base import Engine, Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.factory import find_checkpoint, load_tokenizer, open_engine
-from llmbench.engine.faults_ import Faults
+from llmbench.engine.restarting import RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError
@@ -70,7 +70,7 @@ class EnginePool:
         self._tokenizer: tuple[Checkpoint, Tokenizer] | None = None
         self._grader: Grader[Any] | None = None
         self.steps: dict[str, list[Step]] = {}  # what was lowered, for each engine as it was asked for
-        self.faults = Faults()  # of a run that goes on in a new process
+        self.restart_log = RestartLog()  # of a run that goes on in a new process
         self._modules: frozenset[str] = frozenset()
         self._runs = "bwrap", False
 

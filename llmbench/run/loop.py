@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from llmbench.config.schema import Config, Schedule
 from llmbench.engine.base import Engine
 from llmbench.engine.cache.engine import CachedEngine
-from llmbench.engine.suspects_ import Suspects
+from llmbench.engine.restarting import FatalRequestSearch
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import EngineDiedError, EngineError, Interrupted
 from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Request, Result, Score
-from llmbench.results.run_folder import Store
+from llmbench.results.run_folder import RunFolder
 from llmbench.run import elicitation, grading, prompts
 from llmbench.run.grading import Grader
 from llmbench.run.progress import Progress
@@ -37,7 +37,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Renewal:
+class Replacement:
     """What is done about an engine that died.
 
     Attributes:
@@ -47,13 +47,13 @@ class Renewal:
         load: Gives a new one, ready to be asked.
     """
 
-    bury: Callable[[EngineDiedError, int], None]
+    on_engine_death: Callable[[EngineDiedError, int], None]
     close: Callable[[], None]
     load: Callable[[], Engine]
 
 
 @dataclass(slots=True)
-class Asking:
+class EvaluationLoop:
     """Everything the loop touches, and what it has got: `results`, and seconds of generating and of grading after it."""
 
     config: Config
@@ -61,19 +61,19 @@ class Asking:
     tokenizer: Tokenizer
     engine: CachedEngine
     grader: Grader[Exchange]
-    store: Store
+    store: RunFolder
     progress: Progress
     stop: Stop
     results: list[Result]
-    suspects: Suspects = field(default_factory=lambda: Suspects(bound=0))
-    renewal: Renewal | None = None
+    fatal_search: FatalRequestSearch = field(default_factory=lambda: FatalRequestSearch(bound=0))
+    replacement: Replacement | None = None
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
     dead: bool = False  # the engine; it is closed
     ungraded: int = 0  # texts that were given up when the run was asked to end
     _later: int = 0  # requests of benchmarks whose turn has not come
     _exchanges: dict[str, Exchange] = field(default_factory=dict)
-    _renewal_s: float = 0.0
+    _replacement_s: float = 0.0
     _tokens_before: int = 0  # of engines that died
     _tokens: int | None = None
 
@@ -99,7 +99,7 @@ class Asking:
     def state(self) -> dict[str, float | int | None]:
         """The engine's figures, with all requests that it was not given counted as queued; called from another thread."""
         told = {} if self.dead else self.engine.state()
-        return {**told, "queued": (told.get("queued") or 0) + self.suspects.held + self._later}
+        return {**told, "queued": (told.get("queued") or 0) + self.fatal_search.held + self._later}
 
     def _groups(self) -> list[Sequence[Request]]:
         """All requests that have no result yet at once, or one benchmark after another."""
@@ -110,13 +110,13 @@ class Asking:
         return [[r for r in requests if r.benchmark == name] for name in self.questions.modules]
 
     def _ask(self, requests: Sequence[Request]) -> None:
-        self.suspects.add(request.id for request in requests)
+        self.fatal_search.add(request.id for request in requests)
         begun = last = time.monotonic()
-        self._renewal_s = 0.0
+        self._replacement_s = 0.0
         try:
-            while self.suspects.left or self.grader.unfinished:
+            while self.fatal_search.left or self.grader.unfinished:
                 self._check_stop()
-                if self.suspects.left:
+                if self.fatal_search.left:
                     self._step()
                     last = time.monotonic()
                 else:
@@ -128,7 +128,7 @@ class Asking:
             self.progress.note(self._generated())
         finally:
             self._gather()
-            self.generate_s += last - begun - self._renewal_s
+            self.generate_s += last - begun - self._replacement_s
             self.grade_tail_s += time.monotonic() - last
 
     def _check_stop(self) -> None:
@@ -155,16 +155,16 @@ class Asking:
                 self._receive(completion)
         except EngineDiedError as error:
             begun = time.monotonic()
-            self._bury(error)
-            self._renewal_s += time.monotonic() - begun
+            self._on_engine_death(error)
+            self._replacement_s += time.monotonic() - begun
 
     def _submit(self) -> None:
         """Submits what comes next; a new engine that must not fail is first asked what was answered before."""
         if self.dead:
             self._renew()
-        control = self._control() if self.suspects.doubtful else None
+        control = self._control() if self.fatal_search.needs_probe else None
         if control is None:
-            for name in self.suspects.next():
+            for name in self.fatal_search.next():
                 self.engine.submit(self._exchanges[name].request)
         elif not self.engine.unfinished:
             self.engine.uncached.submit(control)
@@ -185,46 +185,46 @@ class Asking:
             return None
         return replace(min(answered, key=lambda pair: pair[0])[1], id=CONTROL)
 
-    def _bury(self, error: EngineDiedError) -> None:
+    def _on_engine_death(self, error: EngineDiedError) -> None:
         """Takes back what the dead engine had; a request that is known to have killed it is recorded as an error."""
         running = set() if self.dead else {n.removesuffix(elicitation.MARK) for n in self.engine.running()}
         self.dead, self._tokens_before = True, self._tokens or 0
-        for name in self.suspects.asked:
+        for name in self.fatal_search.asked:
             self._exchanges[name] = Exchange(self._exchanges[name].request)
-        guilty = self.suspects.died(running)
-        if self.renewal is None or not self.suspects.bound:
+        fatal_requests = self.fatal_search.died(running)
+        if self.replacement is None or not self.fatal_search.bound:
             raise error
-        if self.suspects.spent:
+        if self.fatal_search.spent:
             raise EngineError(
-                f"{error} Engines died {self.suspects.barren} times in a row without an answer between, more often than "
-                f"engine_restarts={self.suspects.bound} allows; what was finished is kept."
+                f"{error} Engines died {self.fatal_search.consecutive_deaths} times in a row without an answer between, more often than "
+                f"engine_restarts={self.fatal_search.bound} allows; what was finished is kept."
             ) from error
-        for name in guilty:
+        for name in fatal_requests:
             exchange = self._exchanges[name]
             reason = f"the engine died each time that it was asked nothing but this: {str(error).rstrip('.')}"
             exchange.completions.append(Completion.aborted(exchange.request, reason))
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
-        if self.suspects.left:
-            self.renewal.bury(error, len(running))
+        if self.fatal_search.left:
+            self.replacement.on_engine_death(error, len(running))
         else:
-            self.renewal.close()
+            self.replacement.close()
 
     def _renew(self) -> None:
         """Has an engine loaded in place of one that died; meanwhile the first Ctrl-C ends everything at once."""
-        assert self.renewal is not None  # noqa: S101 - else the death was the end
+        assert self.replacement is not None  # noqa: S101 - else the death was the end
         begun = time.monotonic()
         self.stop.listening = False
         try:
-            self.engine.renew(self.renewal.load())
+            self.engine.renew(self.replacement.load())
         finally:
             self.stop.listening = True
-            self._renewal_s += time.monotonic() - begun
+            self._replacement_s += time.monotonic() - begun
         self.dead = False
 
     def _receive(self, completion: Completion) -> None:
         """Takes a completion: has a cut text searched for an answer or a text graded, or records the failure."""
         if completion.finish_reason is not FinishReason.ABORT:
-            self.suspects.works()
+            self.fatal_search.works()
         if completion.request_id == CONTROL:
             return
         exchange = self._exchanges[completion.request_id.removesuffix(elicitation.MARK)]
@@ -236,7 +236,7 @@ class Asking:
         exchange.completions.append(completion)
         if first and completion.finish_reason is FinishReason.ABORT:
             reason = completion.error or "the engine gave nothing back"
-            self.suspects.answered(request.id)
+            self.fatal_search.answered(request.id)
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
         benchmark = self.config.benchmarks[request.benchmark]
@@ -259,7 +259,7 @@ class Asking:
         request = exchange.request
         benchmark = self.config.benchmarks[request.benchmark]
         asked = self.questions.asked[request.benchmark, request.sample_id]
-        self.suspects.answered(request.id)
+        self.fatal_search.answered(request.id)
         exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
         return exchange.written
 

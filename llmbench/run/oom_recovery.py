@@ -224,7 +224,7 @@ class Unfinished:
     loads: int
     steps: Mapping[str, Sequence[Step]]
     jobs: Sequence[Mapping[str, Any]] = field(default_factory=list)
-    faults: Mapping[str, Any] = field(default_factory=dict)
+    restart_log: Mapping[str, Any] = field(default_factory=dict)
 
 
 def start_again(unfinished: Unfinished, settings: Sequence[str]) -> NoReturn:

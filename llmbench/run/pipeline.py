@@ -23,12 +23,11 @@ from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox
 from llmbench.engine import bundled_model, memory, weights_row
 from llmbench.engine.base import Engine
-from llmbench.engine.cache.engine import beside
+from llmbench.engine.cache.engine import with_cache
 from llmbench.engine.cache.keys import Keys, keys_for
 from llmbench.engine.checkpoint import Checkpoint, check_tensors, settings, weights_bytes
 from llmbench.engine.checkpoint_settings import complete, name_of
-from llmbench.engine.faults_ import Faults, Restart
-from llmbench.engine.suspects_ import Suspects
+from llmbench.engine.restarting import FatalRequestSearch, Restart, RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm.startup_history import Took
 from llmbench.engine.watching import Watch
@@ -40,20 +39,20 @@ from llmbench.errors import (
     OnlyErrorsError,
     OutOfMemoryError,
     RunError,
-    let_go,
+    clear_traceback,
 )
 from llmbench.records import Result, Sample, Score
 from llmbench.results import attempts
 from llmbench.results import summary as summaries
-from llmbench.results.attempts import Sitting
+from llmbench.results.attempts import Attempt
 from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, MEMORY_LOG, MEND, TRACE
 from llmbench.results.reader import read_journal
-from llmbench.results.run_folder import Store
+from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
 from llmbench.run import oom_recovery, preflight, prompts, resume_checks
 from llmbench.run.engine_pool import EnginePool, engine_key
 from llmbench.run.grading import Grader
-from llmbench.run.loop import GATHER_S, Asking, Exchange, Renewal, without_texts
+from llmbench.run.loop import GATHER_S, EvaluationLoop, Exchange, Replacement, without_texts
 from llmbench.run.oom_recovery import StartAgain, Step, lowered, next_step
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import (
@@ -72,7 +71,7 @@ from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
 from llmbench.system.processes import environment
-from llmbench.system.shell import command
+from llmbench.system.shell import resume_command
 from llmbench.system.signals import Stop, leave
 from llmbench.telemetry import MemoryTracker, Sampler
 from llmbench.telemetry.sampler import EngineReader
@@ -145,33 +144,35 @@ def run(  # noqa: PLR0913 - all but two are optional
         for sentence in said:
             terminal.notice(sentence)
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-        store = own.enter_context(Store(folder, sealed, goes_on=goes_on))
+        store = own.enter_context(RunFolder(folder, sealed, goes_on=goes_on))
         this = _Run(config, store, terminal, stop, pool, publish, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
-        this.take_up(resumes=resumes)
+        this.load_previous_state(resumes=resumes)
         try:
-            if not this.kept:  # else the folder stays as it is until the questions are known to be the same
+            if (
+                not this.finished_before
+            ):  # else the folder stays as it is until the questions are known to be the same
                 this.write()
             this.go()
             this.learn()
             this.finish_benchmarks()
             this.refuse_only_errors()
-            this.found.status = "finished"
+            this.summary.status = "finished"
         except KeyboardInterrupt:
-            this.found.status = "interrupted"
+            this.summary.status = "interrupted"
             raise
         except StartAgain:
-            this.faults.suspects = this.suspects.as_data()
-            pool.faults = this.faults
+            this.restart_log.fatal_search = this.fatal_search.as_data()
+            pool.restart_log = this.restart_log
             raise  # still "running"
         except BaseException as error:
-            this.found.status, this.found.error = "failed", redaction.without_secrets(str(error))
+            this.summary.status, this.summary.error = "failed", redaction.without_secrets(str(error))
             log.exception("the run failed")
             raise
         finally:
             if not this.refused:
                 this.end(sys.exception())
-    return this.found
+    return this.summary
 
 
 @dataclass(slots=True)
@@ -179,12 +180,12 @@ class _Run:
     """A run under way: what it was given, and what it has found so far."""
 
     config: Config
-    store: Store
+    store: RunFolder
     terminal: Terminal
     stop: Stop
     pool: EnginePool
     publish: Publish
-    found: Summary = field(init=False)
+    summary: Summary = field(init=False)
     results: list[Result] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
@@ -192,64 +193,68 @@ class _Run:
     at_once: int = 0  # requests that were to run at once in the engine that was loaded last
     engine: Engine | None = None
     restarts: bool = False
-    kept: int = 0  # results of the processes before
+    finished_before: int = 0  # results of the processes before
     answered_by: Mapping[str, Any] = field(default_factory=dict)  # the kept results' checkpoint
     refused: bool = False  # what was asked before is asked otherwise now
-    sittings: list[Sitting] = field(default_factory=list)
+    sittings: list[Attempt] = field(default_factory=list)
     begun_with: int = 0  # results when this sitting began
     modules: dict[str, Module] = field(default_factory=dict)
-    faults: Faults = field(default_factory=Faults)  # deaths of the run's engines
-    suspects: Suspects = field(init=False)
-    renewal: Renewal | None = None
+    restart_log: RestartLog = field(default_factory=RestartLog)  # deaths of the run's engines
+    fatal_search: FatalRequestSearch = field(init=False)
+    replacement: Replacement | None = None
     look: EngineReader | None = None  # reads what the engine is doing, and what is held back from it
-    renewals: int = 0  # engines loaded after a death
+    replacements: int = 0  # engines loaded after a death
     later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     asked_for: str = field(init=False)  # the engine's key before anything was lowered
 
     def __post_init__(self) -> None:
         self.asked_for = engine_key(self.config)
         self.config = self.pool.lowered(self.config)
-        self.suspects = Suspects(self.config.engine_restarts)
-        self.found = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
+        self.fatal_search = FatalRequestSearch(self.config.engine_restarts)
+        self.summary = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
 
-    def take_up(self, *, resumes: bool) -> None:
+    def load_previous_state(self, *, resumes: bool) -> None:
         """The results that the folder holds, and what was lowered before."""
         folder = self.store.folder
         self.results = list(read_journal(folder))
-        self.kept = len(self.results)
+        self.finished_before = len(self.results)
         before = self.store.read_manifest()
-        if self.kept and before.get("checkpoint"):
+        if self.finished_before and before.get("checkpoint"):
             self.manifest["checkpoint"] = self.answered_by = before["checkpoint"]
         self.sittings = attempts.read(before.get("sittings"))
         if resumes or not self.sittings:
-            self.sittings = attempts.begin(self.sittings, folder, self.kept, clock.started())
-            self.begun_with = self.kept
+            self.sittings = attempts.begin(self.sittings, folder, self.finished_before, clock.started())
+            self.begun_with = self.finished_before
         else:
             self.begun_with = sum(sitting.results for sitting in self.sittings[:-1])
         if self.store.damage is not None:
             self._note_about(self.store.damage.sentence(folder / JOURNAL))
         if resumes and before:
             self._resume(before)
-        self._set_date(resume_checks.model_before(folder, "template_date") if resumes and self.kept else None)
+        self._set_date(
+            resume_checks.model_before(folder, "template_date") if resumes and self.finished_before else None
+        )
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         if self._steps:
             self._note_lowered()
-        earlier = self.faults.restarts  # of sittings before
-        self.faults, self.pool.faults = self.pool.faults, Faults()
-        self.faults.restarts[:0] = earlier
+        earlier = self.restart_log.restarts  # of sittings before
+        self.restart_log, self.pool.restart_log = self.pool.restart_log, RestartLog()
+        self.restart_log.restarts[:0] = earlier
         answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in self.results}
-        self.suspects = Suspects.of(self.config.engine_restarts, self.faults.suspects, answered)
+        self.fatal_search = FatalRequestSearch.of(
+            self.config.engine_restarts, self.restart_log.fatal_search, answered
+        )
         self._note_deaths()
 
     def _note_deaths(self) -> None:
-        self.manifest["restarts"] = self.faults.rows()
-        self.found.restarts = [restart.sentence() for restart in self.faults.restarts]
+        self.manifest["restarts"] = self.restart_log.rows()
+        self.summary.restarts = [restart.sentence() for restart in self.restart_log.restarts]
 
     def _resume(self, before: dict[str, Any]) -> None:
         """Checks that this is the same run, and takes over what it knew."""
         try:
             steps = oom_recovery.read(before.get("recovery") or [])
-            self.faults.restarts = [
+            self.restart_log.restarts = [
                 schema.built(Restart, row, "restarts") for row in before.get("restarts") or []
             ]
         except TypeError as error:
@@ -276,15 +281,17 @@ class _Run:
             for name, ids in (before.get("samples") or {}).items()
             if name in benchmarks
         }
-        self.found.notes[:0] = before.get("notes") or []
-        self.terminal.notice(f"Going on with {self.store.folder}: {count(self.kept, 'result')} kept.")
+        self.summary.notes[:0] = before.get("notes") or []
+        self.terminal.notice(
+            f"Going on with {self.store.folder}: {count(self.finished_before, 'result')} kept."
+        )
 
     def _keep_name(self, name: str | None) -> None:
         """A run keeps its model's name, also where its checkpoint lies elsewhere now, unless another is typed."""
         model = self.config.model
         if name is not None and model.name == name_of(model.path, model.hub_id):
             self.config = replace(self.config, model=replace(model, name=name))
-            self.found.model = name
+            self.summary.model = name
 
     def _set_date(self, before: str | None) -> None:
         """Chat templates that write the date write that of the run's first day, so that a resumed run asks the same."""
@@ -293,7 +300,7 @@ class _Run:
         self.config = replace(self.config, model=replace(model, template_date=day))
 
     def _note_about(self, sentence: str) -> None:
-        self.found.notes.append(sentence)
+        self.summary.notes.append(sentence)
         self.terminal.notice(sentence)
 
     @property
@@ -303,7 +310,7 @@ class _Run:
     def _note_lowered(self) -> None:
         """The settings that hold now, where somebody looks for them."""
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
-        self.found.recovery = [step.sentence() for step in self._steps]
+        self.summary.recovery = [step.sentence() for step in self._steps]
 
     def _write_trace(self, sampler: Sampler) -> None:
         try:
@@ -325,11 +332,13 @@ class _Run:
                 graders_need(self.config), self.config.sandbox.value, runs_code=runs_code(modules)
             )
             checkpoint = self._find_checkpoint()
-            self._compare_checkpoint(weights_row.row(checkpoint) if checkpoint and self.kept else None)
+            self._compare_checkpoint(
+                weights_row.row(checkpoint) if checkpoint and self.finished_before else None
+            )
             read = self._read(modules)
             work = workload(self.config, read)
             tokenizer = self._prepare(checkpoint)
-            at_once = self.pool.make_room(self.config, work).wanted_batch(work)
+            at_once = self.pool.make_room(self.config, work).preferred_batch_size(work)
             self._preflight(read, at_once, checkpoint)
             if not self.pool.loaded:
                 self.terminal.notice(f"Loading {self.config.model.name} …")
@@ -337,7 +346,7 @@ class _Run:
                 "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
             )
             engine, work, questions = self._load(work, writing, read, checkpoint)
-            if self.kept:
+            if self.finished_before:
                 self._check_questions(questions)
                 self.results[:] = map(without_texts, self.results)
             engine.begin(tokenizer, work, loaded=self.loaded)
@@ -345,16 +354,16 @@ class _Run:
             self._note_engine(engine)
             self._note(questions, checkpoint)
             try:
-                self.renewal = self._renewal(work, checkpoint, tokenizer, sampler)
+                self.replacement = self._replacement(work, checkpoint, tokenizer, sampler)
                 self._ask(engine, checkpoint, questions, tokenizer, grader, sampler)
             except BaseException as error:
                 with suppress(Exception):  # the first error is the one to tell
                     self.pool.close_engine()  # what it was doing is unknown: no later job may meet it
                 if isinstance(error, OutOfMemoryError):
-                    self._less(error, self.at_once, questions, spoiled=True)
+                    self._less(error, self.at_once, questions, needs_new_process=True)
                 raise
             finally:
-                self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
+                self.summary.memory, self.summary.gpu = sampler.memory(), sampler.gpu()
 
     def _check_questions(self, questions: Questions) -> None:
         """Refuses to go on with other questions, and leaves the folder as it was found."""
@@ -392,20 +401,20 @@ class _Run:
 
     def _compare_checkpoint(self, now: Mapping[str, Any] | None) -> None:
         """Refuses to go on with other weights than those of the results so far, and leaves the folder as it was found."""
-        if now is None or not self.kept:
+        if now is None or not self.finished_before:
             return
         try:
             said = weights_row.compare(self.answered_by, now, self.store.folder)
         except ConfigError:
             self.refused = True
             raise
-        if said is not None and said not in self.found.notes:
+        if said is not None and said not in self.summary.notes:
             self._note_about(said)
 
     def _read(self, modules: Mapping[str, Module]) -> Read:
         begun = time.monotonic()
         read = {name: read_samples(self.config, name, module) for name, module in modules.items()}
-        self.found.time_s.data = time.monotonic() - begun
+        self.summary.time_s.data = time.monotonic() - begun
         return read
 
     def _prepare(self, checkpoint: Checkpoint | None) -> Tokenizer:
@@ -413,9 +422,9 @@ class _Run:
         begun = time.monotonic()
         self.pool.prepare(self.config, checkpoint)
         imported = time.monotonic()
-        self.found.time_s.import_ = imported - begun
+        self.summary.time_s.import_ = imported - begun
         tokenizer = self.pool.tokenizer(self.config, checkpoint)
-        self.found.time_s.tokenizer = time.monotonic() - imported
+        self.summary.time_s.tokenizer = time.monotonic() - imported
         return tokenizer
 
     def _preflight(self, read: Read, at_once: int, checkpoint: Checkpoint | None) -> None:
@@ -456,7 +465,7 @@ class _Run:
 
     def _warn(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
-            self.found.preflight.append(sentence)
+            self.summary.preflight.append(sentence)
             self.terminal.notice(sentence)
 
     def _write(
@@ -508,84 +517,92 @@ class _Run:
                 self.loaded = self.pool.load(self.config, work, self.terminal.notice) or self.loaded
                 break
             except OutOfMemoryError as error:
-                self._less(error, engine.capacity, writing.result(), spoiled=error.shortage.spoiled)
+                self._less(
+                    error,
+                    engine.capacity,
+                    writing.result(),
+                    needs_new_process=error.shortage.needs_new_process,
+                )
                 work = workload(self.config, read)
                 self.pool.prepare(self.config, checkpoint)
-        self.found.time_s.load = time.monotonic() - begun if self.loaded else 0.0
+        self.summary.time_s.load = time.monotonic() - begun if self.loaded else 0.0
         questions = writing.result()
-        self.found.time_s.prepare = writing.seconds
+        self.summary.time_s.prepare = writing.seconds
         return engine, work, questions
 
-    def _less(self, error: OutOfMemoryError, at_once: int, questions: Questions, *, spoiled: bool) -> None:
+    def _less(
+        self, error: OutOfMemoryError, at_once: int, questions: Questions, *, needs_new_process: bool
+    ) -> None:
         """Lowers what memory was too little for, and says so; `spoiled` memory comes back only with a new process."""
         needed = [prompts.context_needed(name, questions.requests, self.config) for name in questions.modules]
         step = next_step(
             self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=at_once
         )
-        if step is None or (spoiled and not self.restarts):
+        if step is None or (needs_new_process and not self.restarts):
             raise error
-        step = replace(step, fresh=spoiled, kept=len(self.results))
+        step = replace(step, fresh=needs_new_process, kept=len(self.results))
         self.pool.steps.setdefault(self.asked_for, []).append(step)
         self.config = lowered(self.config, [step])
         self.terminal.notice(step.sentence())
         self._note_lowered()
         self.write()
-        if spoiled:
+        if needs_new_process:
             raise StartAgain(error) from error
 
-    def _renewal(
+    def _replacement(
         self, work: Workload, checkpoint: Checkpoint | None, tokenizer: Tokenizer, sampler: Sampler
-    ) -> Renewal:
+    ) -> Replacement:
         """What is done when the engine dies while it is asked."""
 
         def close() -> None:
             sampler.watch_engine(None)
             engine, self.engine = self.engine, None
             with suppress(Exception):  # it is dead: what it still says is welcome
-                self.found.engine = engine.report() if engine is not None else self.found.engine
+                self.summary.engine = engine.report() if engine is not None else self.summary.engine
             try:
                 self.pool.close_engine()
             except Exception:
                 log.exception("the dead engine could not be closed")
 
-        def bury(error: EngineDiedError, running: int) -> None:
+        def on_engine_death(error: EngineDiedError, running: int) -> None:
             close()
-            restart = self.faults.add(error, running=running, kept=len(self.results))
+            restart = self.restart_log.add(error, running=running, kept=len(self.results))
             self.terminal.notice(restart.sentence())
             self._note_deaths()
             self.write()
-            if error.spoiled:
+            if error.needs_new_process:
                 if not self.restarts:
                     raise EngineDiedError(
-                        f"{error} Only a new process could go on; what was finished is kept.", spoiled=True
+                        f"{error} Only a new process could go on; what was finished is kept.",
+                        needs_new_process=True,
                     )
                 raise StartAgain(error) from error
-            let_go(error)  # its frames hold half a model
+            clear_traceback(error)  # its frames hold half a model
 
         def load() -> Engine:
-            begun, times = time.monotonic(), self.found.time_s
+            begun, times = time.monotonic(), self.summary.time_s
             engine = self.pool.prepare(self.config, checkpoint)
-            self.at_once = engine.wanted_batch(work)
+            self.at_once = engine.preferred_batch_size(work)
             self.pool.load(self.config, work, self.terminal.notice)
             engine.begin(tokenizer, work, loaded=True)
             self.engine, self.at_once = engine, engine.capacity
-            self.renewals += 1
+            self.replacements += 1
             sampler.watch_engine(self.look)
             times.load = (times.load or 0.0) + time.monotonic() - begun
             return engine
 
-        return Renewal(bury, close, load)
+        return Replacement(on_engine_death, close, load)
 
     def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
         """Writes down what is going to be asked, before it is."""
         told = weights_row.row(checkpoint, self.pool.since or None) if checkpoint else None
         self._compare_checkpoint(told)  # loading took its time
         self.totals = questions.totals()
-        self.found.not_comparable = why_not_comparable(self.config, questions, checkpoint)
-        self.found.comparable = not self.found.not_comparable
-        if self.config.profile.comparable and self.found.not_comparable:
+        self.summary.not_comparable = why_not_comparable(self.config, questions, checkpoint)
+        self.summary.comparable = not self.summary.not_comparable
+        if self.config.profile.comparable and self.summary.not_comparable:
             self.terminal.say(
-                f"Not comparable with published scores: {', '.join(self.found.not_comparable)}."
+                f"Not comparable with published scores: {', '.join(self.summary.not_comparable)}."
             )
         self.manifest |= {
             "data": {name: asdict(source) for name, source in questions.data.items()},
@@ -596,8 +613,8 @@ class _Run:
 
     def _note_engine(self, engine: Engine) -> None:
         report = engine.report()
-        self.found.engine = report
-        self.found.time_s.load_parts = report.load_parts
+        self.summary.engine = report
+        self.summary.time_s.load_parts = report.load_parts
         if report.startup is not None:
             self.terminal.notice(
                 f"{report.name} {report.version} on {report.device}: {report.quantization or report.dtype}, "
@@ -621,7 +638,7 @@ class _Run:
             return keys_for(config, engine.report(), checkpoint, tokenizer, self.pool.since)
 
         with (
-            beside(
+            with_cache(
                 engine,
                 keys if config.cache else None,
                 config.cache_max_bytes,
@@ -631,7 +648,7 @@ class _Run:
             Progress(self.terminal, self.totals) as progress,
         ):
             sampler.listen(progress.look)
-            asking = Asking(
+            loop = EvaluationLoop(
                 self.config,
                 questions,
                 tokenizer,
@@ -641,37 +658,39 @@ class _Run:
                 progress,
                 self.stop,
                 self.results,
-                self.suspects,
-                self.renewal,
+                self.fatal_search,
+                self.replacement,
             )
-            self.look = asking.state
+            self.look = loop.state
             sampler.watch_engine(self.look)
             try:
-                with watch.looking(partial(self._engine_hangs, asking=asking, sampler=sampler)):
-                    asking.run()
+                with watch.looking(partial(self._engine_hangs, loop=loop, sampler=sampler)):
+                    loop.run()
             finally:
-                if asking.ungraded:
+                if loop.ungraded:
                     self.terminal.notice(
-                        f"{count(asking.ungraded, 'answer')} could not be graded within "
+                        f"{count(loop.ungraded, 'answer')} could not be graded within "
                         f"{GATHER_S:.0f} s of the signal; resume asks those questions again."
                     )
                 sampler.unlisten(progress.look)
                 sampler.watch_engine(None)
                 sampler.end()
-                times = self.found.time_s
-                times.generate, times.grade_tail = asking.generate_s, asking.grade_tail_s
-                own = [c.timing for r in self.results[self.kept :] for c in r.completions]
+                times = self.summary.time_s
+                times.generate, times.grade_tail = loop.generate_s, loop.grade_tail_s
+                own = [c.timing for r in self.results[self.finished_before :] for c in r.completions]
                 times.requests = Phases.of([t for t in own if t is not None])
-                if not asking.dead:
-                    self.found.engine = asking.engine.report()
-                if self.found.engine is not None:
-                    self.found.engine.loads = self.loaded + self.renewals
-                if self.found.engine is not None and self.found.engine.name != "fake":
-                    firsts = [r.completions[0].timing for r in self.results[self.kept :] if r.completions]
+                if not loop.dead:
+                    self.summary.engine = loop.engine.report()
+                if self.summary.engine is not None:
+                    self.summary.engine.loads = self.loaded + self.replacements
+                if self.summary.engine is not None and self.summary.engine.name != "fake":
+                    firsts = [
+                        r.completions[0].timing for r in self.results[self.finished_before :] if r.completions
+                    ]
                     stamps = [t.queued + t.ttft for t in firsts if t is not None]
                     times.first_token = clock.at(min(stamps)) if stamps else None
 
-    def _engine_hangs(self, reason: str, *, asking: Asking, sampler: Sampler) -> None:
+    def _engine_hangs(self, reason: str, *, loop: EvaluationLoop, sampler: Sampler) -> None:
         """Ends the process whose main thread hangs in the engine; in the watch's thread. A library's caller is told, and keeps its process.
 
         What is written comes in the order of its worth: a driver that hangs may let telemetry hang as well.
@@ -683,16 +702,18 @@ class _Run:
             return
         threading.Timer(LEAVE_S, leave, (FAILED,)).start()
         try:
-            self.found.status = "failed"
-            self.found.error = f"{reason}; only the process's end could end that."
-            log.error("%s", self.found.error)
-            asking.collect()
+            self.summary.status = "failed"
+            self.summary.error = f"{reason}; only the process's end could end that."
+            log.error("%s", self.summary.error)
+            loop.collect()
             self.add_up()
             with suppress(Exception, SystemExit):  # nobody may be there to be told
-                asking.progress.leave()
-                self.terminal.notice(f"llmbench: {self.found.error} `{self.found.resume}` goes on with it.")
+                loop.progress.leave()
+                self.terminal.notice(
+                    f"llmbench: {self.summary.error} `{self.summary.resume}` goes on with it."
+                )
             self.write()
-            self.found.memory, self.found.gpu = sampler.memory(), sampler.gpu()
+            self.summary.memory, self.summary.gpu = sampler.memory(), sampler.gpu()
             self.write()
             self.report()
             redaction.scrub(self.store.folder / LOG)
@@ -703,14 +724,14 @@ class _Run:
 
     def learn(self) -> None:
         """Lets the engine remember what this run took."""
-        times, engine = self.found.time_s, self.engine
+        times, engine = self.summary.time_s, self.engine
         if (
-            self.kept
-            or self.faults.restarts
+            self.finished_before
+            or self.restart_log.restarts
             or engine is None
             or times.load is None
             or times.generate is None
-            or self.found.engine is None
+            or self.summary.engine is None
         ):
             return
         if any(c.from_cache for result in self.results for c in result.completions):
@@ -723,7 +744,7 @@ class _Run:
                 times.load,
                 times.generate,
                 times.requests.prefill if times.requests is not None else None,
-                self.found.gpu.energy_j,
+                self.summary.gpu.energy_j,
             )
         )
 
@@ -768,54 +789,56 @@ class _Run:
         """The metrics of what there is, whatever happened."""
         for name, benchmark in self.config.benchmarks.items():
             results = [result for result in self.results if result.benchmark == name]
-            self.found.benchmarks[name] = summaries.summarise(
+            self.summary.benchmarks[name] = summaries.summarise(
                 results,
                 self.totals.get(name, 0),
                 benchmark.repeats,
-                sittings=2 if self.kept or self.faults.restarts else 1,
+                sittings=2 if self.finished_before or self.restart_log.restarts else 1,
                 cache=self.config.cache,
                 details=getattr(self.modules.get(name), "details", None),
             )
-        missing = [name for name, found in self.found.benchmarks.items() if found.n < found.expected]
-        if missing and self.found.status != "running":
-            self.found.comparable = False
-            self.found.not_comparable = [*self.found.not_comparable, f"unfinished: {', '.join(missing)}"]
-        self.found.warnings = summaries.warnings_of(
-            self.found.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
+        missing = [name for name, found in self.summary.benchmarks.items() if found.n < found.expected]
+        if missing and self.summary.status != "running":
+            self.summary.comparable = False
+            self.summary.not_comparable = [*self.summary.not_comparable, f"unfinished: {', '.join(missing)}"]
+        self.summary.warnings = summaries.warnings_of(
+            self.summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
-        self.found.warnings += self.later
-        engine = self.found.engine
+        self.summary.warnings += self.later
+        engine = self.summary.engine
         if engine is not None and engine.preemptions:
-            self.found.warnings.append(
+            self.summary.warnings.append(
                 f"vLLM interrupted running requests {engine.preemptions} times because the KV cache was full; "
                 "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
             )
-        times = self.found.time_s
+        times = self.summary.time_s
         times.total = clock.since_start()
-        if self.kept:
-            self.found.gpu.energy_j = None  # of the whole run it is not known
-        self._end_sitting()
+        if self.finished_before:
+            self.summary.gpu.energy_j = None  # of the whole run it is not known
+        self._end_attempt()
 
-    def _end_sitting(self) -> None:
-        status, total = self.found.status, self.found.time_s.total
+    def _end_attempt(self) -> None:
+        status, total = self.summary.status, self.summary.time_s.total
         if status != attempts.RUNNING:
             added = len(self.results) - self.begun_with
             self.sittings[-1] = replace(self.sittings[-1], status=status, results=added, time_s=total)
-        self.found.sittings = attempts.as_rows(self.sittings)
+        self.summary.sittings = attempts.as_rows(self.sittings)
         left = status not in ("finished", attempts.RUNNING)
-        self.found.resume = command(self.manifest.get("sweep") or self.store.folder) if left else None
+        self.summary.resume = (
+            resume_command(self.manifest.get("sweep") or self.store.folder) if left else None
+        )
 
     def write(self) -> None:
         """Manifest, settings and summary as they are now; settings without a manifest would be nobody's."""
-        self.manifest["status"] = self.found.status
-        self.manifest |= {"sittings": attempts.as_rows(self.sittings), "notes": self.found.notes}
+        self.manifest["status"] = self.summary.status
+        self.manifest |= {"sittings": attempts.as_rows(self.sittings), "notes": self.summary.notes}
         self.store.write_manifest(self.manifest)
         self.store.write_text(CONFIG, as_yaml(self.config))
-        self.store.write_summary(self.found)
+        self.store.write_summary(self.summary)
 
     def report(self) -> None:
         """Hands the folder of a run that has ended to whoever makes pages of it."""
-        if self.config.report and self.found.status != "running":
+        if self.config.report and self.summary.status != "running":
             self.publish(self.store.folder, {r.key: r.score for r in self.results})
 
 

@@ -16,7 +16,7 @@ from llmbench.system.console import Terminal
 from llmbench.system.number_format import memory, number, percent, seconds
 from llmbench.system.text import printable
 from llmbench.telemetry.aggregate import utilization, whole
-from llmbench.telemetry.records import Sample
+from llmbench.telemetry.records import TelemetrySample
 
 PLAIN_PERIOD_S = 10.0
 LIVE_PERIOD_S = 0.25
@@ -32,7 +32,7 @@ class Progress:
         self._results: dict[str, list[float]] = {name: [] for name in totals}
         self._unanswered = self._truncated = self._errors = 0
         self._found = 0  # results that came from the cache and took no time
-        self._latest: Sample | None = None
+        self._latest: TelemetrySample | None = None
         self._begun = self._shown = time.monotonic()
         self._tokens: int | None = None
         self._live = (
@@ -67,7 +67,7 @@ class Progress:
         self._truncated += outcome is Outcome.TRUNCATED
         self._errors += outcome in (Outcome.ERROR, Outcome.TIMEOUT)
 
-    def look(self, sample: Sample) -> None:
+    def look(self, sample: TelemetrySample) -> None:
         """Takes what telemetry saw, in telemetry's thread; it is shown with the next state."""
         self._latest = sample
 
@@ -125,9 +125,10 @@ class Progress:
         text = Text(no_wrap=True, overflow="ellipsis")
         for name, count in parts:
             share = count / done if done else None
-            doubtful = share is not None and (share > DOUBTFUL or (name == "errors" and count))
+            needs_probe = share is not None and (share > DOUBTFUL or (name == "errors" and count))
             text.append(
-                f"{', ' if text else ''}{name} {percent(share, 0)}", style="bold yellow" if doubtful else ""
+                f"{', ' if text else ''}{name} {percent(share, 0)}",
+                style="bold yellow" if needs_probe else "",
             )
         return text
 
@@ -151,7 +152,7 @@ class Progress:
         return escape(", ".join([*parts, self._speed(), self._left(), *self._requests()]))
 
 
-def _machine(sample: Sample | None) -> Iterator[str]:
+def _machine(sample: TelemetrySample | None) -> Iterator[str]:
     """GPU memory and use; without a GPU the process's own."""
     if sample is None:
         return

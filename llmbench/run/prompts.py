@@ -102,14 +102,16 @@ def _turns(
     turns = [Message("system", system)] if system else []
     for example in examples:
         turns.append(Message("user", _user(benchmark, module, example)))
-        turns.append(Message("assistant", module.worked(example)))
+        turns.append(Message("assistant", module.few_shot_example(example)))
     return [*turns, Message("user", _user(benchmark, module, sample))]
 
 
 def _plain(config: Config, name: str, module: Module, sample: Sample, examples: Sequence[Sample]) -> str:
     benchmark, system = config.benchmarks[name], system_prompt(config, name)
     head = [system] if system else []
-    shown = [f"{QUESTION}{_user(benchmark, module, e)}\n{ANSWER} {module.worked(e)}" for e in examples]
+    shown = [
+        f"{QUESTION}{_user(benchmark, module, e)}\n{ANSWER} {module.few_shot_example(e)}" for e in examples
+    ]
     return "\n\n".join([*head, *shown, f"{QUESTION}{_user(benchmark, module, sample)}\n{ANSWER}"])
 
 

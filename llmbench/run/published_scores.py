@@ -14,7 +14,7 @@ MAJORITY = re.compile(r"(maj|cons)@\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PublishedComparison:
     """One published score of the model that was run.
 
     Attributes:
@@ -35,16 +35,16 @@ class Comparison:
         return not self.differences and not self.unknown
 
 
-def comparisons(config: Config, found: Summary) -> Iterator[Comparison]:
+def comparisons(config: Config, summary: Summary) -> Iterator[PublishedComparison]:
     """The published scores of this model, in the mode it ran in, on the benchmarks of this run."""
     mode = config.model.chat_template_kwargs
     for name, benchmark in config.benchmarks.items():
         for reference in benchmark.reference:
             if reference.model != config.model.hub_id or not reference.mode.items() <= mode.items():
                 continue
-            differences, unknown = _differences(config, found, name, reference)
-            ours = _ours(found.benchmarks.get(name), reference)
-            yield Comparison(name, reference, ours, tuple(differences), tuple(unknown))
+            differences, unknown = _differences(config, summary, name, reference)
+            ours = _ours(summary.benchmarks.get(name), reference)
+            yield PublishedComparison(name, reference, ours, tuple(differences), tuple(unknown))
 
 
 def _ours(summary: BenchmarkSummary | None, reference: Reference) -> float | None:
@@ -80,7 +80,7 @@ def _window(start: object, end: object) -> str:
 
 
 def _differences(
-    config: Config, found: Summary, name: str, reference: Reference
+    config: Config, summary: Summary, name: str, reference: Reference
 ) -> tuple[list[str], list[str]]:
     differences, unknown, stated = [], [], set()
     for setting, here, there in _settings(config, name, reference):
@@ -95,7 +95,7 @@ def _differences(
         differences.append("a local checkpoint here")
     differences += [
         reason
-        for reason in found.not_comparable
+        for reason in summary.not_comparable
         if not _about_another(reason, name, config) and _about(reason) not in stated
     ]
     return differences, unknown
@@ -117,7 +117,7 @@ def _about_another(reason: str, name: str, config: Config) -> bool:
     return any(f"benchmarks.{other}." in reason or f" of {other}'s " in reason for other in others)
 
 
-def sentence(comparison: Comparison) -> str:
+def sentence(comparison: PublishedComparison) -> str:
     """The comparison as a line under the table."""
     reference = comparison.reference
     ours = "no score" if comparison.ours is None else percent(comparison.ours)

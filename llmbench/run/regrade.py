@@ -54,7 +54,7 @@ class Regraded:
     """What came of it, and the new results in the journal's order.
 
     Attributes:
-        kept: Answers that the engine never gave: they stay errors, there is nothing to grade.
+        never_given: Answers that the engine never gave: they stay errors, there is nothing to grade.
         summary: What summary.regraded.json holds.
         notes: What is wrong with the run's files, such as a torn last line.
     """
@@ -62,7 +62,7 @@ class Regraded:
     folder: Path
     accuracies: tuple[Accuracy, ...]
     changes: tuple[Change, ...]
-    kept: int
+    never_given: int
     results: tuple[Result, ...]
     summary: dict[str, Any]
     notes: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
         notes=run.notes,
         accuracies=tuple(_accuracy(name, run.results, results) for name in names),
         changes=_changes(run.results, results, sealed),
-        kept=sum(_never_given(result) for result in run.results),
+        never_given=sum(_never_given(result) for result in run.results),
         results=tuple(results),
         summary=orjson.loads(summary),
     )

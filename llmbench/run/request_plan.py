@@ -108,7 +108,7 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
         if not isinstance(error, BAD_ROW) and not _is_own(module):
             raise
         raise DataError(
-            f"{name}: the rows of {source} are not as {_where(module, error)} expects them ({_told(config, name, error)}); "
+            f"{name}: the rows of {source} are not as {_where(module, error)} expects them ({_reason(config, name, error)}); "
             "check the file and the module."
         ) from error
     for sample in taken:
@@ -126,7 +126,7 @@ def _check_asked(config: Config, name: str, module: Module, sample: Sample, sour
             raise
         where = f" in {_where(module, error)}" if _is_own(module) else ""
         raise DataError(
-            f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({_told(config, name, error)}); "
+            f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({_reason(config, name, error)}); "
             f"{'mend the module or the row' if _is_own(module) else 'mend its row'}."
         ) from error
     if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
@@ -160,7 +160,7 @@ def _with_text(sample: Sample) -> Sample:
     return sample
 
 
-def _told(config: Config, name: str, error: BaseException) -> str:
+def _reason(config: Config, name: str, error: BaseException) -> str:
     """What went wrong; of a sealed benchmark its kind alone, since the message may hold a question."""
     return type(error).__name__ if config.benchmarks[name].sealed else one_line(error)
 

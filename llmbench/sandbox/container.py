@@ -36,7 +36,7 @@ class BrokenBoxError(Exception):
     """The box does not answer."""
 
 
-class Box:
+class SandboxBox:
     """A sandbox for one piece of code nobody trusts. A context manager; leaving it ends everything in it."""
 
     def __init__(self, limits: Limits | None = None, folders: Sequence[Path] = ()) -> None:
@@ -182,34 +182,37 @@ class Box:
                     pipe.close()
 
 
-def ran_of(told: Mapping[str, Any]) -> Ran:
+def ran_of(finding: Mapping[str, Any]) -> Ran:
     """A finding of the box's as data."""
-    status, why = _STATUS.get(str(told.get("status")), Status.REFUSED), printable(str(told.get("why", "")))
+    status, why = (
+        _STATUS.get(str(finding.get("status")), Status.REFUSED),
+        printable(str(finding.get("why", ""))),
+    )
     value, encoded = None, "null"
-    if status is Status.DONE and "value" in told:
+    if status is Status.DONE and "value" in finding:
         try:
-            value, encoded = loads(told["value"]), told["value"]
+            value, encoded = loads(finding["value"]), finding["value"]
         except ValueError as error:  # too large, or forged by the program
             why = printable(f"its value cannot be read: {error}"[:WHY_CHARACTERS])
             status = Status.RUNTIME_ERROR
-    cpu_s, wall_s, load_s = (told.get(name) for name in ("cpu_s", "wall_s", "load_s"))
-    return Ran(status, why, str(told.get("output", "")), value, cpu_s, wall_s, load_s, encoded)
+    cpu_s, wall_s, load_s = (finding.get(name) for name in ("cpu_s", "wall_s", "load_s"))
+    return Ran(status, why, str(finding.get("output", "")), value, cpu_s, wall_s, load_s, encoded)
 
 
-_spare: list[Box] = []
+_spare: list[SandboxBox] = []
 
 
 @contextlib.contextmanager
-def preload(limits: Limits) -> Iterator[Box]:
+def preload(limits: Limits) -> Iterator[SandboxBox]:
     """A new box that is likely to have started: the next one starts while this one is used."""
     box = next((b for b in _spare if b.limits == limits and b._kind == chosen()), None)  # noqa: SLF001 - its own module
     if box is None:
-        box = Box(limits)
+        box = SandboxBox(limits)
     else:
         _spare.remove(box)
     with box:
         _discard()
-        _spare.append(Box(limits))
+        _spare.append(SandboxBox(limits))
         yield box
 
 
@@ -229,7 +232,7 @@ def check() -> None:
     """
     require(chosen())
     limits = Limits(cpu_s=5, idle_s=10, wall_s=20)
-    with Box(limits) as box:
+    with SandboxBox(limits) as box:
         ran = box.run(Program("print(6 * 7)"))
     if ran.status is not Status.DONE or ran.output.strip() != "42":
         raise ConfigError(

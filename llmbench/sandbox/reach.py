@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 from llmbench.errors import ConfigError, LlmbenchError
-from llmbench.sandbox import Box, Limits, Program, Status
+from llmbench.sandbox import Limits, Program, SandboxBox, Status
 from llmbench.sandbox.system_calls import names
 
 NUMBERS = 700
@@ -69,7 +69,7 @@ def reach() -> dict[str, list[str]]:
     Raises:
         ConfigError: There is no sandbox, or the program that tries did not come to its end.
     """
-    with Box(Limits(cpu_s=120, idle_s=120, wall_s=300)) as box:
+    with SandboxBox(Limits(cpu_s=120, idle_s=120, wall_s=300)) as box:
         ran = box.run(Program(f"NUMBERS = {NUMBERS}\n{_TRY}"))
     if ran.status is not Status.DONE:
         raise ConfigError(f"the program that tries what it can reach ended early: {ran.status}, {ran.why}")

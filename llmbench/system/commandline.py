@@ -36,13 +36,13 @@ def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequen
         try:
             command(arguments)
         except LlmbenchError as error:
-            stdio.complain(str(error))
+            stdio.print_error(str(error))
             return 1
         except KeyboardInterrupt:
-            stdio.complain("Interrupted.")
+            stdio.print_error("Interrupted.")
             return 128 + signal.SIGINT
         except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
-            stdio.complain(text.one_line(error))
+            stdio.print_error(text.one_line(error))
             return 1
         return 0
 

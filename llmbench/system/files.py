@@ -94,12 +94,12 @@ def opened(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> IO[byt
         raise
 
 
-def _refuse(found: os.stat_result, path: str, most_bytes: int) -> None:
+def _refuse(status: os.stat_result, path: str, most_bytes: int) -> None:
     for is_kind, said in KINDS:
-        if is_kind(found.st_mode):
+        if is_kind(status.st_mode):
             raise OSError(errno.EINVAL, said, path)
-    if found.st_size > most_bytes:
-        raise OSError(errno.EFBIG, f"it has {memory(found.st_size)}, more than {memory(most_bytes)}", path)
+    if status.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"it has {memory(status.st_size)}, more than {memory(most_bytes)}", path)
 
 
 def read(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> bytes:
@@ -149,10 +149,10 @@ def torn(descriptor: int) -> bool:
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
-def _refuse_other(found: os.stat_result, path: Path) -> None:
-    if stat.S_ISLNK(found.st_mode):
+def _refuse_other(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, "it is a link, and none is followed here", str(path))
-    _refuse(found, str(path), sys.maxsize)
+    _refuse(status, str(path), sys.maxsize)
 
 
 def write_new(path: Path, pieces: Iterable[bytes]) -> None:

@@ -84,21 +84,21 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def visible(found: Sequence[Gpu], chosen: str | None) -> tuple[Gpu, ...]:
+def visible(gpus: Sequence[Gpu], chosen: str | None) -> tuple[Gpu, ...]:
     """The GPUs that CUDA sees, in CUDA's order: CUDA_VISIBLE_DEVICES names them by number or UUID and ends at the first unknown.
 
     Args:
-        found: All GPUs, each followed by the MIG devices that it is cut into, which only their UUIDs name.
+        gpus: All GPUs, each followed by the MIG devices that it is cut into, which only their UUIDs name.
         chosen: CUDA_VISIBLE_DEVICES; None where it is not set.
     """
     if chosen is None:
-        return tuple(gpu for gpu in found if not gpu.uuid.startswith(MIG))
+        return tuple(gpu for gpu in gpus if not gpu.uuid.startswith(MIG))
     seen: list[Gpu] = []
     for name in (part.strip() for part in chosen.split(",")):
         gpu = next(
             (
                 g
-                for g in found
+                for g in gpus
                 if (name == str(g.index) and not g.uuid.startswith(MIG))
                 or (name.startswith(("GPU-", MIG)) and g.uuid.startswith(name))
             ),

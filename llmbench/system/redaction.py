@@ -197,9 +197,9 @@ def _logins(content: mmap.mmap) -> Iterator[tuple[int, int]]:
         yield found.start() + _slashes(found[0]), found.end() - 1
 
 
-def _slashes(found: str | bytes) -> int:
+def _slashes(match: str | bytes) -> int:
     """The length of what begins a login: `://`, or `:/`."""
-    return 3 if found[2] in ("/", ord("/")) else 2
+    return 3 if match[2] in ("/", ord("/")) else 2
 
 
 @lru_cache(maxsize=1024)

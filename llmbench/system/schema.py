@@ -86,11 +86,11 @@ def checker(annotation: Any) -> Check:  # noqa: ANN401, PLR0911 - a line for eac
     return _scalar(annotation)
 
 
-def _wrong(where: str, wanted: str, value: object) -> TypeError:
+def _wrong(where: str, expected: str, value: object) -> TypeError:
     shown = f"{type(value).__name__}"
     if isinstance(value, str | int | float | bool):
         shown = repr(value)[:SHOWN]
-    return TypeError(f"{where.lstrip('.') or 'it'} must be {wanted}, not {shown}")
+    return TypeError(f"{where.lstrip('.') or 'it'} must be {expected}, not {shown}")
 
 
 def _scalar(annotation: Any) -> Check:  # noqa: ANN401

@@ -23,7 +23,7 @@ def _unquoted(value: str) -> str:
     return value
 
 
-def command(folder: str | Path) -> str:
+def resume_command(folder: str | Path) -> str:
     """What a person types to go on with the run or sweep in a folder."""
     return f"python -m llmbench resume={for_a_shell(quoted(str(Path(folder).absolute())))}"
 

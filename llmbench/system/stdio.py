@@ -68,7 +68,7 @@ def flush() -> None:
                 os.close(nothing)
 
 
-def complain(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Writes one line to stderr."""
     sys.stderr.write(f"llmbench: {printable(redaction.without_secrets(sentence))}\n")
     sys.stderr.flush()

@@ -29,7 +29,7 @@ def reason_of(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or _sentences(str(error)) or type(error).__name__).rstrip(".")
 
 
-def told(error: BaseException) -> str:
+def sentence_of(error: BaseException) -> str:
     """The error in a sentence: its own where it is one of llmbench's."""
     return str(error) if isinstance(error, LlmbenchError) else one_line(error)
 

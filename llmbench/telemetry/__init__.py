@@ -1,8 +1,8 @@
 """What the machine does while a run goes on: samples, the trace, and `MemoryTracker`. Imports neither torch nor vllm."""
 
-from llmbench.telemetry.records import EngineState, GpuSample, Sample, Totals
+from llmbench.telemetry.records import EngineState, GpuSample, TelemetrySample, Totals
 from llmbench.telemetry.sampler import Sampler
 from llmbench.telemetry.trace import read_trace
 from llmbench.telemetry.tracker import MemoryTracker
 
-__all__ = ["EngineState", "GpuSample", "MemoryTracker", "Sample", "Sampler", "Totals", "read_trace"]
+__all__ = ["EngineState", "GpuSample", "MemoryTracker", "Sampler", "TelemetrySample", "Totals", "read_trace"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from llmbench.telemetry.nvml import IDLE
-from llmbench.telemetry.records import GpuSample, Sample, Spread, Totals
+from llmbench.telemetry.records import GpuSample, Spread, TelemetrySample, Totals
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Aggregate:
         self._memory, self._utilization, self._power = _Running(), _Running(), _Running()
         self._throttled: Counter[str] = Counter()
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: TelemetrySample) -> None:
         """Counts a sample."""
         energy = whole(gpu.energy_j for gpu in sample.gpus)
         if not self._samples:

@@ -52,7 +52,7 @@ class EngineState:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TelemetrySample:
     """One look, and a line of trace.jsonl.
 
     Attributes:

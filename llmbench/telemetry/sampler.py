@@ -13,7 +13,7 @@ from llmbench.telemetry import nvml
 from llmbench.telemetry.aggregate import Aggregate, whole
 from llmbench.telemetry.host import HostReader
 from llmbench.telemetry.rate_limit import Pace
-from llmbench.telemetry.records import EngineState, GpuUse, Memory, Sample, Totals
+from llmbench.telemetry.records import EngineState, GpuUse, Memory, TelemetrySample, Totals
 from llmbench.telemetry.trace import Trace
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ OVER = 50
 
 EngineReader = Callable[[], Mapping[str, float | int | None]]
 """Gives the fields of `EngineState` by name, quickly and from any thread."""
-Listener = Callable[[Sample], None]
+Listener = Callable[[TelemetrySample], None]
 
 
 class Sampler:
@@ -45,7 +45,7 @@ class Sampler:
         self._engine_failed = False
         self._listeners: list[Listener] = []
         self._trace, self._all, self._asked = Trace(), Aggregate(), Aggregate()
-        self._asking = False
+        self._running_requests = False
         self._energy_j: float | None = None
         self._energy_start: float | None = None
         self._begun = time.monotonic()
@@ -69,12 +69,12 @@ class Sampler:
         """Requests start now."""
         with self._lock:
             self._energy_start, self._energy_j = self._read_energy(), None
-            self._asked, self._asking = Aggregate(), True
+            self._asked, self._running_requests = Aggregate(), True
 
     def end(self) -> None:
         """The last request is done."""
         with self._lock:
-            self._asking = False
+            self._running_requests = False
             energy = self._read_energy()
             if energy is not None and self._energy_start is not None:
                 self._energy_j = energy - self._energy_start
@@ -109,7 +109,7 @@ class Sampler:
         with self._lock:
             self._trace.write(path)
 
-    def trace(self) -> list[Sample]:
+    def trace(self) -> list[TelemetrySample]:
         """The samples so far, or of a long run some thousand, evenly spread; the file has all of them."""
         with self._lock:
             return self._trace.samples()
@@ -139,7 +139,7 @@ class Sampler:
         """The share of one core that the thread has used, 0 to 1; None before its first sample."""
         return self._cost_s / ((self._ended or time.monotonic()) - self._begun) if self._cost_s else None
 
-    def sample(self) -> Sample:
+    def sample(self) -> TelemetrySample:
         """Looks now, beside the regular samples."""
         with self._lock:
             return self._sample()
@@ -164,10 +164,10 @@ class Sampler:
             self._cost_s = time.thread_time()
             self._pace.done(now, self._cost_s - cost)
 
-    def _sample(self, *, fresh: bool = True) -> Sample:
+    def _sample(self, *, fresh: bool = True) -> TelemetrySample:
         t, host = clock.since_start(), self._host.read()
         gpus = tuple(reader.read(fresh=fresh) for reader in self._gpus)
-        sample = Sample(
+        sample = TelemetrySample(
             t=round(t, 4),
             rss_bytes=host.rss_bytes,
             cpu_share=host.cpu_share,
@@ -179,7 +179,7 @@ class Sampler:
         )
         self._trace.add(sample)
         self._all.add(sample)
-        if self._asking:
+        if self._running_requests:
             self._asked.add(sample)
         for listener in list(self._listeners):
             try:

@@ -11,7 +11,7 @@ import orjson
 
 from llmbench.errors import RunError
 from llmbench.system import files, schema
-from llmbench.telemetry.records import EngineState, GpuSample, Sample
+from llmbench.telemetry.records import EngineState, GpuSample, TelemetrySample
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,9 @@ class Thinned:
 
     def __init__(self, keep: int = KEEP) -> None:
         self._keep, self._stride, self._seen = keep, 1, 0
-        self.samples: list[Sample] = []
+        self.samples: list[TelemetrySample] = []
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: TelemetrySample) -> None:
         """Keeps the sample if its turn has come."""
         if self._seen % self._stride == 0:
             self.samples.append(sample)
@@ -44,13 +44,13 @@ class Trace:
         self._path: Path | None = None
         self._pending: list[bytes] = []
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: TelemetrySample) -> None:
         """Takes a sample, for the file too."""
         self._thinned.add(sample)
         if self._path is not None:
             self._pending.append(_line(sample))
 
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[TelemetrySample]:
         """Those kept."""
         return list(self._thinned.samples)
 
@@ -87,11 +87,11 @@ class Trace:
             file.write(b"\n" + lines if files.torn(file.fileno()) else lines)
 
 
-def _line(sample: Sample) -> bytes:
+def _line(sample: TelemetrySample) -> bytes:
     return orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def read_trace(path: Path, keep: int = KEEP) -> list[Sample]:
+def read_trace(path: Path, keep: int = KEEP) -> list[TelemetrySample]:
     """The samples of a file, at most `keep` of them at even distances; lines that a killed process tore are left out.
 
     After a resumed run `t` begins anew within the file.
@@ -108,7 +108,7 @@ def read_trace(path: Path, keep: int = KEEP) -> list[Sample]:
     return thinned.samples
 
 
-def _samples(path: Path) -> Iterator[Sample]:
+def _samples(path: Path) -> Iterator[TelemetrySample]:
     with files.opened(path) as file:
         for line in file:
             try:
@@ -117,15 +117,15 @@ def _samples(path: Path) -> Iterator[Sample]:
                 log.debug("%s holds a line that is no sample", path)
 
 
-def _sample(row: dict[str, Any]) -> Sample:
+def _sample(row: dict[str, Any]) -> TelemetrySample:
     gpus = []
     for entry in row["gpus"]:
         throttle = entry["throttle"]
         gpus.append(GpuSample(**{**entry, "throttle": None if throttle is None else tuple(throttle)}))
     engine = row["engine"]
     state = None if engine is None else EngineState(**_as_now(engine))
-    sample = dataclasses.replace(Sample(**row), gpus=tuple(gpus), engine=state)
-    schema.check(sample, Sample)
+    sample = dataclasses.replace(TelemetrySample(**row), gpus=tuple(gpus), engine=state)
+    schema.check(sample, TelemetrySample)
     return sample
 
 

@@ -13,7 +13,7 @@ from llmbench.errors import RunError
 from llmbench.system import files, hardware
 from llmbench.system.number_format import GIB, memory, percent
 from llmbench.telemetry.aggregate import Aggregate
-from llmbench.telemetry.records import GpuSample, Sample, Spread, Totals
+from llmbench.telemetry.records import GpuSample, Spread, TelemetrySample, Totals
 from llmbench.telemetry.sampler import Sampler
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class MemoryTracker:
         """Prints duration, peaks, means and energy."""
         sys.stdout.write("\n".join(self._summary()) + "\n")
 
-    def _note(self, sample: Sample) -> None:
+    def _note(self, sample: TelemetrySample) -> None:
         """Counts a sample; in the sampler's thread."""
         with self._lock:
             if self._aggregate is not None:
@@ -194,7 +194,7 @@ def _gib(spread: Spread) -> str:
     return f"peak {memory(spread.peak)}, mean {memory(spread.mean)}"
 
 
-def _line(sample: Sample, since_s: float) -> str:
+def _line(sample: TelemetrySample, since_s: float) -> str:
     parts = [
         _now(),
         f"{since_s:8.1f} s",

@@ -30,9 +30,9 @@ from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.watching import Watch
 from llmbench.engine.workload import Workload
 from llmbench.records import Request, Sample, Sampling
-from llmbench.results.run_folder import Store
+from llmbench.results.run_folder import RunFolder
 from llmbench.run.engine_pool import EnginePool
-from llmbench.run.loop import Asking
+from llmbench.run.loop import EvaluationLoop
 from llmbench.run.progress import Progress
 from llmbench.run.prompts import Asked
 from llmbench.run.request_plan import Questions
@@ -100,21 +100,21 @@ class Bench:
         grader = self.pool.grader([arithmetic.__name__])
         with (
             tempfile.TemporaryDirectory() as folder,
-            Store(Path(folder) / "run") as store,
+            RunFolder(Path(folder) / "run") as store,
             Sampler() as sampler,
             Progress(Terminal(quiet=True), {NAME: len(self.requests)}) as progress,
         ):
             sampler.begin()
             begun = time.monotonic()
             engine = CachedEngine(self.engine, Watch(), print)
-            asking = Asking(
+            loop = EvaluationLoop(
                 self.config, questions, self.tokenizer, engine, grader, store, progress, Stop(), []
             )
-            asking.run()
+            loop.run()
             seconds = time.monotonic() - begun
-            made = sum(result.completions[0].output_tokens for result in asking.results)
+            made = sum(result.completions[0].output_tokens for result in loop.results)
         assert made == sum(request.sampling.max_tokens for request in self.requests)
-        return Pass(asking.generate_s, seconds)
+        return Pass(loop.generate_s, seconds)
 
     def warm_up(self) -> None:
         """The whole work once, so that nothing is met for the first time in a round: kernels, memory, the clocks of a GPU."""

@@ -17,7 +17,7 @@ from llmbench.benchmarks import livecodebench
 from llmbench.benchmarks.base import import_module, score
 from llmbench.benchmarks.programs import verdict_of
 from llmbench.records import FinishReason
-from llmbench.sandbox import Box, Program
+from llmbench.sandbox import Program, SandboxBox
 
 DATA = Path(__file__).parents[1] / "data"
 THREAD = "import threading\n\n\ndef main():\n    print(input())\n\n\nthreading.Thread(target=main).start()\n"
@@ -66,14 +66,14 @@ def main() -> None:
     starts, tests = [], []
     for _ in range(10):
         begun = time.monotonic()
-        with Box() as box:
+        with SandboxBox() as box:
             box.run(Program("print(input())", stdin="1"))
             starts.append(time.monotonic() - begun)
             begun = time.monotonic()
             for _ in range(20):
                 box.run(Program("print(input())", stdin="1"))
             tests.append((time.monotonic() - begun) / 20)
-    with Box() as box:
+    with SandboxBox() as box:
         threads = collections.Counter(box.run(Program(THREAD, stdin="1")).output for _ in range(given.thread))
     for burner in burners:
         burner.terminate()

@@ -31,7 +31,7 @@ def test_canonical_solutions_pass(problems: list[Sample]) -> None:
     """Every eighth; `python -m tests.bench.humaneval_forms` takes all, in forty forms each."""
     failed = {}
     for problem in problems[::8]:
-        program = humaneval.extract(problem, humaneval.worked(problem), complete=True)
+        program = humaneval.extract(problem, humaneval.few_shot_example(problem), complete=True)
         assert program is not None
         judged = humaneval.judged(problem, program)
         if judged.verdict is not Verdict.PASSED:
@@ -218,9 +218,13 @@ def test_a_continuation_that_was_cut_off_is_no_answer() -> None:
 def test_the_program_is_a_module_not_a_script() -> None:
     problem = sample()
     ends = "\n\nif __name__ == '__main__':\n    import sys\n    sys.exit(1)\n"
-    assert humaneval.judged(problem, humaneval.worked(problem)[10:-4] + ends).verdict is Verdict.PASSED
     assert (
-        humaneval.judged(problem, "# no class Solution here\n" + humaneval.worked(problem)[10:-4]).verdict
+        humaneval.judged(problem, humaneval.few_shot_example(problem)[10:-4] + ends).verdict is Verdict.PASSED
+    )
+    assert (
+        humaneval.judged(
+            problem, "# no class Solution here\n" + humaneval.few_shot_example(problem)[10:-4]
+        ).verdict
         is Verdict.PASSED
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmbench.cli.ablation import FIXED, SAME, Point, Row, no_table, rows, sentences
+from llmbench.cli.ablation import FIXED, SAME, AblationPoint, Row, no_table, rows, sentences
 from llmbench.cli.job import Job
 from llmbench.cli.main import main
 from llmbench.config.paths import config_folder
@@ -86,7 +86,7 @@ def test_every_point_is_in_the_guides_table() -> None:
     assert sorted(text.rpartition(">-")[2].strip().split(",")) == POINTS
 
 
-def point(name: str, time_s: float, outcomes: str, **settings: Any) -> Point:  # noqa: ANN401
+def point(name: str, time_s: float, outcomes: str, **settings: Any) -> AblationPoint:  # noqa: ANN401
     """A point whose two benchmarks took a quarter and three quarters of the time; `outcomes`: + right, - wrong, . none."""
     config = {
         "point": asdict(compose([f"+ablation/point={name}"]).point),
@@ -105,13 +105,13 @@ def point(name: str, time_s: float, outcomes: str, **settings: Any) -> Point:  #
         "time_s": {"generate": time_s, "grade_tail": 0.0, "load": 5.0},
         "engine": {"name": "transformers", "loads": 1},
     }
-    return Point(Job(0, [], Path("nowhere"), summary), config, results)
+    return AblationPoint(Job(0, [], Path("nowhere"), summary), config, results)
 
 
 OUTCOMES = {"+": Outcome.CORRECT, "-": Outcome.WRONG, ".": Outcome.NO_ANSWER}
 
 
-def table(*found: Point) -> dict[str, Row]:
+def table(*found: AblationPoint) -> dict[str, Row]:
     return {row.name: row for row in rows(found)}
 
 

@@ -27,7 +27,7 @@ from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline
 from llmbench.system import clock
-from llmbench.system.shell import command, quoted
+from llmbench.system.shell import quoted, resume_command
 from llmbench.system.signals import Stop
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.damage import CHANGES
@@ -117,7 +117,7 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(
     before = (tmp_path / "run" / JOURNAL).read_bytes()
     left = load_run(tmp_path / "run")
     assert left.summary["status"] == "interrupted"
-    assert left.summary["resume"] == command(tmp_path / "run")
+    assert left.summary["resume"] == resume_command(tmp_path / "run")
     assert 0 < len(left.results) < 12
     assert main(["resume=run"]) == 0
     said = capfd.readouterr()
@@ -367,7 +367,7 @@ def test_a_job_of_a_sweep_is_resumed_with_the_sweep(
 
 def test_a_failed_run_says_how_to_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([*TWELVE, BREAKS, "hydra.run.dir=run"]) == 1
-    assert f"`{command(tmp_path / 'run')}` goes on with it" in capfd.readouterr().err
+    assert f"`{resume_command(tmp_path / 'run')}` goes on with it" in capfd.readouterr().err
     assert main([*TWELVE, "engine.args={break_after: 0}", "hydra.run.dir=other", "limit=1"]) == 1
     assert "goes on with it" not in capfd.readouterr().err
 
@@ -401,7 +401,7 @@ def test_signals_leave_a_run_that_goes_on(
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
     assert process.returncode == status
-    assert f"`{command(tmp_path / 'run')}` goes on with it" in said
+    assert f"`{resume_command(tmp_path / 'run')}` goes on with it" in said
     assert load_run(tmp_path / "run").summary["status"] == word
     assert main(["resume=run"]) == 0
     assert len(load_run(tmp_path / "run").results) == 12

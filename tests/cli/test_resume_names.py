@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from llmbench.cli.main import main
 from llmbench.results.manifest import JOURNAL
 from llmbench.results.reader import load_run
-from llmbench.system.shell import command, quoted
+from llmbench.system.shell import quoted, resume_command
 from tests.helpers.runs import BREAKS, TWELVE
 
 pytestmark = pytest.mark.slow
@@ -42,9 +42,9 @@ def test_the_printed_command_goes_on(tmp_path: Path, name: str, capfd: pytest.Ca
     kept = len(load_run(folder).results)
     assert 0 < kept < 12
     said = capfd.readouterr().err
-    assert command(folder) in said
-    assert command(folder).isprintable()
-    assert main(pasted(command(folder))) in {0, 1}  # it breaks again where enough is left for that
+    assert resume_command(folder) in said
+    assert resume_command(folder).isprintable()
+    assert main(pasted(resume_command(folder))) in {0, 1}  # it breaks again where enough is left for that
     assert kept < len((folder / JOURNAL).read_bytes().splitlines()) <= 12
 
 
@@ -57,7 +57,7 @@ def test_a_sweep_and_the_last_run_go_on_below_any_letters(
     settings = ["benchmark=arithmetic", "engine=fake", "limit=8", "batch_size=2", BREAKS, "report=false"]
     assert main(["-m", *settings, "seed=1,2"]) == 1
     sweep = next((here / "runs" / "multi").iterdir())
-    assert main(pasted(command(sweep))) == 0
+    assert main(pasted(resume_command(sweep))) == 0
     assert [load_run(sweep / name).summary["status"] for name in "01"] == ["finished", "finished"]
     assert main([*settings, "hydra.run.dir=runs/single"]) == 1
     assert main(["resume=last"]) == 0
@@ -73,8 +73,8 @@ def test_hydra_and_bash_take_a_name_for_what_it_is(name: str) -> None:
 
 
 def test_shells_get_control_characters_escaped() -> None:
-    assert command("/a b") == f"python -m llmbench resume={shlex.quote(chr(39) + '/a b' + chr(39))}"
-    assert command("/a\nb'\\") == r"python -m llmbench resume=$'\'/a\x0ab\\\'\\\\\''"
+    assert resume_command("/a b") == f"python -m llmbench resume={shlex.quote(chr(39) + '/a b' + chr(39))}"
+    assert resume_command("/a\nb'\\") == r"python -m llmbench resume=$'\'/a\x0ab\\\'\\\\\''"
 
 
 @pytest.mark.parametrize("name", [b"a${x}b", b"latin \xe9"])

@@ -31,7 +31,7 @@ def test_every_benchmark_has_every_profile_and_its_module_imports(profile: str) 
     assert sorted(config.benchmarks) == GROUPS["benchmark"]
     for benchmark in config.benchmarks.values():
         module = importlib.import_module(benchmark.module)
-        for function in ("load", "render", "worked", "extract", "equal", "stored"):
+        for function in ("load", "render", "few_shot_example", "extract", "equal", "stored"):
             assert callable(getattr(module, function))
         assert benchmark.max_tokens >= 1
 

@@ -10,7 +10,7 @@ import pytest
 
 from llmbench.cli import sweep_attempts
 from llmbench.cli.main import main
-from llmbench.cli.sweep_attempts import SweepSitting
+from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.results.manifest import JOURNAL, SUMMARY
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
@@ -123,7 +123,7 @@ def test_a_sitting_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_pat
 
 def test_summaries_of_before_there_were_sittings_count() -> None:
     assert sweep_attempts.read({"loads": 3, "time_s": 7.5}) == [
-        SweepSitting("", 0.0, "ended", loads=3, time_s=7.5)
+        SweepAttempt("", 0.0, "ended", loads=3, time_s=7.5)
     ]
     assert sweep_attempts.read({}) == []
     assert sweep_attempts.read({"loads": 1, "time_s": 1.0, "sittings": [{"what": 1}]})[0].loads == 1

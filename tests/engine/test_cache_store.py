@@ -11,22 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbench.engine.cache import store
-from llmbench.engine.cache.entry import Kept
+from llmbench.engine.cache.entry import CachedAnswer
 from llmbench.engine.cache.store import Answers
 from llmbench.records import FinishReason
 from tests.helpers.paths import ROOT
 
-KEPT = Kept("It is 7.", FinishReason.STOP_STRING, "Answer:", 3, (5, 6, 151_643))
+KEPT = CachedAnswer("It is 7.", FinishReason.STOP_STRING, "Answer:", 3, (5, 6, 151_643))
 
 
 def key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def sized(number: int, size: int) -> Kept:
+def sized(number: int, size: int) -> CachedAnswer:
     """One that does not pack well."""
     ids = tuple((number * 7919 + place * place * 104_729) % 150_000 for place in range(size))
-    return Kept(str(number), FinishReason.LENGTH, None, size, ids)
+    return CachedAnswer(str(number), FinishReason.LENGTH, None, size, ids)
 
 
 @given(
@@ -38,8 +38,8 @@ def sized(number: int, size: int) -> Kept:
 def test_an_answer_is_given_back_as_it_was(
     text: str, reason: FinishReason, stop: str | None, ids: tuple[int, ...]
 ) -> None:
-    kept = Kept(text, reason, stop, len(ids), ids)
-    assert Kept.unpack(kept.pack()) == kept
+    kept = CachedAnswer(text, reason, stop, len(ids), ids)
+    assert CachedAnswer.unpack(kept.pack()) == kept
 
 
 @pytest.mark.parametrize("value", [b"", b"?", b"QUJD", KEPT.pack()[:-8], KEPT.pack()[8:], b"eJyLBgAAXABd"])
@@ -65,7 +65,7 @@ def test_what_is_kept_is_there_for_the_next(tmp_path: Path) -> None:
 
 def test_half_a_character_is_not_kept(tmp_path: Path) -> None:
     with Answers(tmp_path / "a") as opened:
-        opened.put(key(1), Kept("\ud800", FinishReason.STOP, None, 1))
+        opened.put(key(1), CachedAnswer("\ud800", FinishReason.STOP, None, 1))
         assert opened.get(key(1)) is None
 
 
@@ -159,7 +159,7 @@ def test_a_process_that_is_killed_leaves_whole_answers_only(entries: int, tmp_pa
         stored = opened._db.execute("SELECT key, value FROM answers").fetchall()
         assert len(stored) >= entries
         for name, value in stored:
-            assert Kept.unpack(value) == sized(int.from_bytes(name, "big"), 200)
+            assert CachedAnswer.unpack(value) == sized(int.from_bytes(name, "big"), 200)
 
 
 def test_many_answers_are_written_before_they_take_memory(tmp_path: Path) -> None:

@@ -121,4 +121,4 @@ def test_a_scheduler_in_this_process_is_counted_now() -> None:
 def test_vllms_own_bound_is_never_passed(typed: list[str], batch: int) -> None:
     config = compose(["batch_size=8", *typed])
     engine = VllmEngine(config, Checkpoint("model", None, local=True))
-    assert engine.wanted_batch(Workload.of(config, {"arithmetic": 40})) == batch
+    assert engine.preferred_batch_size(Workload.of(config, {"arithmetic": 40})) == batch

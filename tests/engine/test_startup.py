@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from llmbench.config.schema import Startup
 from llmbench.engine.vllm import startup_history
 from llmbench.engine.vllm.startup_history import (
-    Entry,
+    HistoryEntry,
     Key,
     Measured,
     Took,
@@ -28,13 +28,13 @@ GUIDE = Work(40, 40, 25 * 160 + 15 * 96, 160)
 """The guide's workload, with up to 32 tokens each to ask for the answer."""
 
 
-def after(*runs: Entry, key: Key = H100) -> list[Entry]:
+def after(*runs: HistoryEntry, key: Key = H100) -> list[HistoryEntry]:
     """A history whose first run, which is left out, was slow in every way."""
     return [measured_start(EAGER, 500, 5, key), *runs]
 
 
 def chosen(
-    *works: Work, key: Key = H100, history: list[Entry] | None = None, filled: bool = False
+    *works: Work, key: Key = H100, history: list[HistoryEntry] | None = None, filled: bool = False
 ) -> Startup:
     return choose(works, key, Measured.of(key, history or []), compile_cache_filled=filled)[0]
 
@@ -232,7 +232,7 @@ def test_lines_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     assert read_history(file) == [ran_again(good)]
 
 
-def ran_again(line: bytes) -> Entry:
+def ran_again(line: bytes) -> HistoryEntry:
     found = startup_history._entry(line)
     assert found is not None
     return found

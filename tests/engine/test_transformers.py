@@ -223,7 +223,7 @@ def test_batch_size_bounds_the_batches(bench: Bench) -> None:
     done = bench.finish(*requests).values()
     assert len({completion.timing.queued for completion in done if completion.timing}) == 3
     many = Batching.of(compose(["batch_size=64"]))
-    assert bench.engine.wanted_batch(replace(WORK, batching=many)) <= bench.engine.capacity
+    assert bench.engine.preferred_batch_size(replace(WORK, batching=many)) <= bench.engine.capacity
 
 
 def test_a_continuation_goes_first_and_equals_an_undisturbed_text(bench: Bench) -> None:

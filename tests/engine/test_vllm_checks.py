@@ -126,8 +126,8 @@ def test_what_vllm_says_becomes_one_sentence_of_advice(said: str, advice: str) -
         ),
         ("No available memory for the cache blocks.", Shortage("kv_cache")),
         ("the estimated maximum model length is 1234. Try", Shortage("context", fits=1234)),
-        ("CUDA out of memory. Tried to allocate 2 GiB", Shortage("warm_up", spoiled=True)),
-        ("DefaultCPUAllocator: can't allocate memory", Shortage("warm_up", spoiled=True)),
+        ("CUDA out of memory. Tried to allocate 2 GiB", Shortage("warm_up", needs_new_process=True)),
+        ("DefaultCPUAllocator: can't allocate memory", Shortage("warm_up", needs_new_process=True)),
     ],
 )
 def test_what_memory_was_short_for_is_told_apart(said: str, shortage: Shortage) -> None:
@@ -164,13 +164,13 @@ def test_an_engine_in_another_process_is_understood_by_its_log(tmp_path: Path) -
         os.close(saved)
         os.close(log)
     assert isinstance(error, OutOfMemoryError)
-    assert error.shortage == Shortage("weights", spoiled=True)
+    assert error.shortage == Shortage("weights", needs_new_process=True)
 
 
 def test_memory_that_runs_out_while_requests_run_is_no_broken_engine() -> None:
     error = step_error(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
     assert isinstance(error, OutOfMemoryError)
-    assert error.shortage == Shortage("running", spoiled=True)
+    assert error.shortage == Shortage("running", needs_new_process=True)
     assert not isinstance(step_error(RuntimeError("illegal instruction")), OutOfMemoryError)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmbench.config.schema import Startup
-from llmbench.engine.vllm.startup_history import Entry, Key, Took, observed
+from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Took, observed
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
 
 
@@ -63,7 +63,7 @@ def measured_start(  # noqa: PLR0917
     key: Key = H100,
     cache: str | None = None,
     batch_size: int = 40,
-) -> Entry:
+) -> HistoryEntry:
     """The history's entry of a run of 160 steps."""
     took = Took([160] * batch_size, 300 * batch_size, load_s, 160 * step_s, prefill_s=2.0, energy_j=900.0)
     return observed(key, how, cache, batch_size, took)

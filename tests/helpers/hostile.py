@@ -40,7 +40,7 @@ def equal(sample: Sample, answer: str) -> bool:
     if answer == "die":
         os._exit(7)
     if answer in PROGRAMS:
-        with sandbox.Box(LIMITS) as box:
+        with sandbox.SandboxBox(LIMITS) as box:
             return box.run(sandbox.Program(PROGRAMS[answer])).output == answer
     if answer == "regex":
         return re.match("(a+)+$", "a" * 99 + "b") is None

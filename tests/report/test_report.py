@@ -14,7 +14,7 @@ from llmbench.report.__main__ import main
 from llmbench.report.comparison_page import shared
 from llmbench.report.escaping import clipped, label, visible
 from llmbench.report.sample_data import row, segments
-from llmbench.report.tradeoff_charts import beside, labels_of, pareto
+from llmbench.report.tradeoff_charts import label_positions, labels_of, pareto
 from llmbench.report.write import write_many, write_one
 from llmbench.results.summary import summarise
 from llmbench.run.regrade import regrade_run
@@ -240,12 +240,14 @@ def test_labels_of_a_sweep_are_its_values() -> None:
 
 def test_labels_cover_neither_points_nor_each_other() -> None:
     crowd = [(10.0, 0.0), (10.1, 0.0), (10.2, 1.0), (40.0, 0.0), (1.0, 100.0)]
-    found = beside(crowd, ["batch_size=128"] * 5, [4], 46.0)
+    found = label_positions(crowd, ["batch_size=128"] * 5, [4], 46.0)
     assert found[3] is not None
     assert found[4] is not None
     assert found[:3].count(None) >= 1
-    assert beside(crowd[:1], ["x"], [0], 46.0) == ["bottom right"]
-    assert beside(crowd[3:4], ["limit=40 batch_size=128"], [0], 46.0) == ["top left"]  # not beyond the edge
+    assert label_positions(crowd[:1], ["x"], [0], 46.0) == ["bottom right"]
+    assert label_positions(crowd[3:4], ["limit=40 batch_size=128"], [0], 46.0) == [
+        "top left"
+    ]  # not beyond the edge
 
 
 def test_names_of_runs_are_short_and_none_is_there_twice(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from llmbench.report.terminal_table import print_table
 from llmbench.results.summary import BenchmarkSummary, Summary, summarise
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
-from llmbench.telemetry.records import EngineState, GpuSample, Sample
+from llmbench.telemetry.records import EngineState, GpuSample, TelemetrySample
 from tests.helpers.factories import result
 
 TIMING = Timing(queued=0.0, finished=123.4, queue=1.5, ttft=12.5, decode=100.25, e2e=123.4, inter_token=0.25)
@@ -91,13 +91,13 @@ def test_what_a_prompt_holds_cannot_steer_the_terminal() -> None:
     assert out.getvalue() == "[bold]a\\x1b[31mb\\x07\n"
 
 
-def looked(*, gpu: bool) -> Sample:
+def looked(*, gpu: bool) -> TelemetrySample:
     gpus = (GpuSample(memory_bytes=40 << 30, utilization=0.93, power_w=412.0),) if gpu else ()
     engine = EngineState(running=64.0, waiting=3.0, queued=29.0, kv_cache_use=0.41)
-    return Sample(1.0, rss_bytes=2 << 30, cpu_share=1.9, gpus=gpus, engine=engine)
+    return TelemetrySample(1.0, rss_bytes=2 << 30, cpu_share=1.9, gpus=gpus, engine=engine)
 
 
-def live(width: int, sample: Sample | None) -> list[str]:
+def live(width: int, sample: TelemetrySample | None) -> list[str]:
     stream = io.StringIO()
     terminal = Terminal(io.StringIO(), io.StringIO())
     terminal.err = Console(file=stream, width=width, height=30, force_terminal=True, color_system=None)

@@ -17,7 +17,7 @@ from llmbench.results import journal
 from llmbench.results.journal import line_of, mend, parse
 from llmbench.results.manifest import JOURNAL
 from llmbench.results.reader import load_run, read_journal
-from llmbench.results.run_folder import Store
+from llmbench.results.run_folder import RunFolder
 from llmbench.results.serialization import from_row, to_row
 from llmbench.results.summary import Summary
 from llmbench.system.lock import FolderLock
@@ -48,7 +48,7 @@ def test_damage_anywhere_in_the_last_two_lines_costs_those_at_most(change: str) 
     for at in range(START, len(WHOLE)):
         damaged = CHANGES[change](WHOLE, at)
         found = parse(damaged, from_row)
-        assert set(found.kept) <= good | {b""}, at  # nothing false is taken for a result
+        assert set(found.lines) <= good | {b""}, at  # nothing false is taken for a result
         assert [r.sample_id for r in found.items][:2] == ["0", "1"], at
         lost = {"0", "1", "2", "3"} - {r.sample_id for r in found.items}
         between_lines = WHOLE.startswith(damaged) and damaged.rstrip(b"\n") in (
@@ -84,7 +84,7 @@ def test_mending_keeps_what_is_good_and_puts_the_rest_aside(tmp_path: Path) -> N
 
 
 def test_a_damaged_journal_names_the_line_and_the_way_out(tmp_path: Path) -> None:
-    with Store(tmp_path) as store:
+    with RunFolder(tmp_path) as store:
         store.write_summary(Summary("finished", "m", "p", comparable=False))
         store.write_manifest({})
         for number in range(3):
@@ -123,7 +123,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch, times: int, number: int = errno.EN
 def test_a_disk_that_refuses_is_one_sentence_and_what_it_took_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    with Store(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
         store.append(replace(RICH_RESULT, sample_id="0"))
         stubborn(monkeypatch, FOR_EVER, number)
         with pytest.raises(RunError, match=os.strerror(number)):
@@ -135,7 +135,7 @@ def test_a_disk_that_refuses_is_one_sentence_and_what_it_took_is_kept(
 def test_a_line_that_was_written_in_part_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Store(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
         store.append(replace(RICH_RESULT, sample_id="0"))
         assert stubborn(monkeypatch, 2) == []
         with pytest.raises(RunError, match="cannot be written"):  # half of it is
@@ -150,7 +150,7 @@ def test_a_journal_in_whose_place_another_file_came_is_not_gone_on_with(
 ) -> None:
     monkeypatch.setattr("llmbench.results.journal.SYNC_S", 0.0)
     run = tmp_path / "run"
-    store = Store(run)
+    store = RunFolder(run)
     store.append(RICH_RESULT)
     (run / JOURNAL).rename(run / "aside")
     (run / JOURNAL).write_bytes(b"")
@@ -170,7 +170,7 @@ def test_lines_are_on_the_disk_within_a_second_without_another_one(
         fsync(file)
 
     monkeypatch.setattr("llmbench.results.journal.os.fsync", noted)
-    with Store(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
         store.append(RICH_RESULT)
         store.sync_if_due()
         assert not synced
@@ -201,7 +201,7 @@ def test_one_process_at_a_time_writes_a_folder_and_death_frees_it(tmp_path: Path
             with pytest.raises(RunError, match=f"process {other.pid} on "), FolderLock(tmp_path):
                 pass
         with pytest.raises(RunError, match="another process"):
-            Store(tmp_path)
+            RunFolder(tmp_path)
         other.kill()
         other.wait()
     deadline = time.monotonic() + 10

@@ -11,7 +11,7 @@ from llmbench.report.export import export_run
 from llmbench.report.write import write_many, write_one
 from llmbench.results.manifest import JOURNAL
 from llmbench.results.reader import load_run, read_journal
-from llmbench.results.run_folder import Store
+from llmbench.results.run_folder import RunFolder
 from llmbench.results.serialization import from_row, to_row
 from llmbench.results.summary import Summary
 from llmbench.run.regrade import regrade_run
@@ -34,7 +34,7 @@ def test_a_sealed_row_shows_ids_and_outcome_only() -> None:
 
 
 def test_the_journal_is_there_line_by_line(tmp_path: Path) -> None:
-    with Store(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
         for number in range(3):
             store.append(replace(RICH_RESULT, sample_id=str(number)))
             assert [r.sample_id for r in read_journal(tmp_path / "run")] == [
@@ -43,7 +43,7 @@ def test_the_journal_is_there_line_by_line(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
-    with Store(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
         store.append(RICH_RESULT)
         store.append(replace(RICH_RESULT, sample_id="2"))
     journal = tmp_path / "run" / JOURNAL
@@ -54,7 +54,7 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
 
 
 def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
-    with Store(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
         store.append(RICH_RESULT)
         store.append(RICH_RESULT)
     journal = tmp_path / "run" / JOURNAL
@@ -67,7 +67,7 @@ def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
 def test_what_utf8_cannot_hold_is_replaced(tmp_path: Path, *, sealed: bool) -> None:
     odd = replace(RICH_COMPLETION, text="\udc80 \ud83d\ude00 é \ud800", error="\udfff")
     result = replace(RICH_RESULT, completions=(odd,), score=Score(0.0, "\ud800", Outcome.WRONG, "\udc00"))
-    with Store(tmp_path / "run", frozenset("b") if sealed else frozenset()) as store:
+    with RunFolder(tmp_path / "run", frozenset("b") if sealed else frozenset()) as store:
         store.append(result)
     (found,) = read_journal(tmp_path / "run")
     assert (found.completions[0].text, found.completions[0].error) == ("\ufffd 😀 é \ufffd", "\ufffd")
@@ -104,11 +104,11 @@ def test_folders_that_hold_no_run_are_named(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"hydra\.run\.dir"):
-        Store(tmp_path / "file" / "run")
+        RunFolder(tmp_path / "file" / "run")
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
         store.append(RICH_RESULT)
         monkeypatch.setattr("os.write", lambda *_: 0)  # what a full disk does to a write
         with pytest.raises(RunError, match="No space left on device"):
@@ -117,7 +117,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_summary_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    with Store(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
         store.write_summary(Summary("running", "m", "p", comparable=False))
         store.write_summary(Summary("finished", "m", "p", comparable=False))
         assert not list((tmp_path / "run").glob(".*.part"))

@@ -36,15 +36,15 @@ MOMENTS: dict[str, set[str]] = {
     "pathlib:Path.replace": {CONFIG, ".lock", f".{MANIFEST}.part"},
     "llmbench.cli.run_job:captured": {CONFIG, ".lock", MANIFEST},
     "llmbench.run.pipeline:Store": {CONFIG, ".lock", MANIFEST, LOG},
-    "llmbench.run.pipeline:_Run.take_up": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
-    "llmbench.results.run_folder:Store.write_manifest": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
+    "llmbench.run.pipeline:_Run.load_previous_state": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
+    "llmbench.results.run_folder:RunFolder.write_manifest": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
 }
 """Where a run is killed, and what it leaves."""
 FOLDER_ONLY, CLAIMED, TOLD, OPENED = (
     "llmbench.cli.run_job:claim",
     "llmbench.cli.run_job:write_object",
     "llmbench.cli.run_job:captured",
-    "llmbench.run.pipeline:_Run.take_up",
+    "llmbench.run.pipeline:_Run.load_previous_state",
 )
 
 
@@ -149,7 +149,7 @@ def test_what_somebody_put_there_is_never_overwritten(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    killed("llmbench.run.pipeline:_Run.take_up", *FAKE, "hydra.run.dir=run")
+    killed("llmbench.run.pipeline:_Run.load_previous_state", *FAKE, "hydra.run.dir=run")
     (folder / name).write_text("mine\n")
     for command in ([*FAKE, "hydra.run.dir=run"], ["resume=run"]):
         assert main(command) == 1
@@ -165,7 +165,7 @@ def test_what_somebody_put_there_is_never_overwritten(
 def test_a_link_is_nothing_that_a_run_makes(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    killed("llmbench.run.pipeline:_Run.take_up", *FAKE, "hydra.run.dir=run")
+    killed("llmbench.run.pipeline:_Run.load_previous_state", *FAKE, "hydra.run.dir=run")
     (tmp_path / "mine").touch()
     (tmp_path / "run" / name).unlink()
     (tmp_path / "run" / name).symlink_to(tmp_path / "mine")

@@ -166,7 +166,9 @@ def test_a_spoiled_process_is_replaced_and_what_is_known_goes_with_it(
     tmp_path: Path, undisturbed: Run
 ) -> None:
     poison = undisturbed.results[10].sample_id
-    done = llmbench_program(*FAKE, "hydra.run.dir=run", die(on=[poison], spoiled=True), folder=tmp_path)
+    done = llmbench_program(
+        *FAKE, "hydra.run.dir=run", die(on=[poison], needs_new_process=True), folder=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "in a new process" in done.stderr
     run = load_run(tmp_path / "run")
@@ -180,7 +182,7 @@ def test_a_spoiled_process_is_replaced_and_what_is_known_goes_with_it(
 
 def test_a_spoiled_process_that_may_not_be_replaced_says_so(tmp_path: Path) -> None:
     with pytest.raises(EngineDiedError, match="Only a new process"):
-        pipeline.run(compose([*FAKE, die(after=3, spoiled=True)]), tmp_path / "run")
+        pipeline.run(compose([*FAKE, die(after=3, needs_new_process=True)]), tmp_path / "run")
 
 
 def test_the_state_is_unknown_while_there_is_no_engine(tmp_path: Path) -> None:
@@ -202,15 +204,15 @@ def test_the_state_is_unknown_while_there_is_no_engine(tmp_path: Path) -> None:
         ("list index out of range", False),
     ],
 )
-def test_cudas_errors_spoil_the_process_they_come_in(said: str, *, spoiled: bool) -> None:
+def test_cudas_errors_spoil_the_process_they_come_in(said: str, *, needs_new_process: bool) -> None:
     inside = RuntimeError(said)
     outside = ValueError("a step failed")
     outside.__cause__ = inside
-    assert spoils(outside) is spoiled
+    assert spoils(outside) is needs_new_process
     here, elsewhere = step_error(outside), step_error(outside, in_process=False)
     assert isinstance(here, EngineDiedError)
     assert isinstance(elsewhere, EngineDiedError)
-    assert (here.spoiled, elsewhere.spoiled) == (spoiled, False)
+    assert (here.needs_new_process, elsewhere.needs_new_process) == (needs_new_process, False)
 
 
 def test_memory_that_runs_out_is_no_death() -> None:

@@ -88,7 +88,7 @@ def test_static_batches_are_halved(settings: list[str], expected: list[tuple[str
 
 def test_half_of_the_batch_that_failed_is_tried() -> None:
     config = compose(["engine=transformers", "max_batch_size=128"])
-    step = next_step(config, Shortage("running", spoiled=True, size=8), [], needed=100, at_once=1)
+    step = next_step(config, Shortage("running", needs_new_process=True, size=8), [], needed=100, at_once=1)
     assert step is not None
     assert (step.setting, step.before, step.after) == ("max_batch_size", 128, 4)
 
@@ -107,8 +107,8 @@ def test_what_is_lower_already_stays() -> None:
     assert lowered(config, step) == config
 
 
-def short(cause: str, *, spoiled: bool = False, **bounds: float) -> str:
-    wanted = {"cause": cause, "spoiled": spoiled, **bounds}
+def short(cause: str, *, needs_new_process: bool = False, **bounds: float) -> str:
+    wanted = {"cause": cause, "spoiled": needs_new_process, **bounds}
     inside = ", ".join(f"{key}: {json.dumps(value)}" for key, value in wanted.items())
     return f"engine.args={{too_little: {{{inside}}}}}"
 
@@ -137,7 +137,7 @@ def test_a_later_job_of_the_same_engine_starts_with_what_sufficed(tmp_path: Path
 
 
 def test_spoiled_memory_needs_a_new_process(tmp_path: Path) -> None:
-    config = compose([*FAKE, short("capture", spoiled=True, utilization=0.9)])
+    config = compose([*FAKE, short("capture", needs_new_process=True, utilization=0.9)])
     with pytest.raises(OutOfMemoryError, match="too_little"):
         pipeline.run(config, tmp_path / "library")
     with pytest.raises(StartAgain):
@@ -181,7 +181,7 @@ def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Pa
 
 def test_what_cannot_be_mended_ends_with_its_sentence(tmp_path: Path) -> None:
     done = llmbench_program(
-        *FAKE, "hydra.run.dir=run", short("warm_up", spoiled=True, utilization=0.1), folder=tmp_path
+        *FAKE, "hydra.run.dir=run", short("warm_up", needs_new_process=True, utilization=0.1), folder=tmp_path
     )
     assert done.returncode == 1
     assert done.stderr.count("trying again in a new process") == 4

@@ -13,7 +13,7 @@ from llmbench.benchmarks import arithmetic
 from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.results.reader import load_run, read_journal
-from llmbench.results.run_folder import Store
+from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, prompts
 from llmbench.run.regrade import regrade_run
@@ -336,16 +336,16 @@ def test_repeats_count_as_one_question_each(tmp_path: Path) -> None:
 def test_a_result_is_recorded_once_whatever_interrupts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append, count = Store.append, 0
+    append, count = RunFolder.append, 0
 
-    def interrupted(self: Store, result: Result) -> None:
+    def interrupted(self: RunFolder, result: Result) -> None:
         nonlocal count
         append(self, result)
         count += 1
         if count == 5:
             raise Interrupted(2)
 
-    monkeypatch.setattr(Store, "append", interrupted)
+    monkeypatch.setattr(RunFolder, "append", interrupted)
     with pytest.raises(Interrupted):
         run(tmp_path / "run", says("7"))
     ids = [r.sample_id for r in results(tmp_path / "run")]

@@ -7,7 +7,7 @@ import pytest
 from llmbench.config.schema import Config, Reference
 from llmbench.results.summary import Summary
 from llmbench.run import published_scores
-from llmbench.run.published_scores import Comparison
+from llmbench.run.published_scores import PublishedComparison
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ SCORES = {
 }  # fmt: skip
 
 
-def compared(config: Config, *reasons: str) -> list[Comparison]:
+def compared(config: Config, *reasons: str) -> list[PublishedComparison]:
     found = Summary(
         "finished",
         config.model.name,
@@ -42,13 +42,15 @@ def compared(config: Config, *reasons: str) -> list[Comparison]:
     return list(published_scores.comparisons(config, found))
 
 
-def published(model: str, benchmark: str, *overrides: str, reasons: tuple[str, ...] = ()) -> list[Comparison]:
+def published(
+    model: str, benchmark: str, *overrides: str, reasons: tuple[str, ...] = ()
+) -> list[PublishedComparison]:
     return compared(
         compose([f"benchmark={benchmark}", f"model={model}", "profile=published", *overrides]), *reasons
     )
 
 
-def of(found: list[Comparison], source: str) -> Comparison:
+def of(found: list[PublishedComparison], source: str) -> PublishedComparison:
     return next(comparison for comparison in found if comparison.reference.source.startswith(source))
 
 

@@ -47,7 +47,7 @@ def test_the_same_grader_finds_the_same(run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(run, tmp_path / "run")
     before = contents(run)
     found = regrade_run(run, workers=1)
-    assert (found.changes, found.kept) == ((), 0)
+    assert (found.changes, found.never_given) == ((), 0)
     assert {r.score.outcome for r in found.results} >= {Outcome.CORRECT, Outcome.WRONG, Outcome.NO_ANSWER}
     assert any(result.elicited for result in found.results)
     assert contents(run) == before
@@ -89,7 +89,7 @@ def test_requests_that_the_engine_refused_stay_errors(tmp_path: Path) -> None:
     refused = frozenset(names[:3])
     folder = make(tmp_path / "run", lambda _: "7", *TWELVE, refuse=refused)
     found = regrade_run(folder, workers=1)
-    assert found.kept == 3
+    assert found.never_given == 3
     assert found.changes == ()
     assert sum(result.score.outcome is Outcome.ERROR for result in found.results) == 3
 

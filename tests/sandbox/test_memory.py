@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from llmbench.sandbox import Box, Limits, Program, Ran, Status
+from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 MIB = 1 << 20
@@ -163,8 +163,8 @@ ORDINARY = {
 
 
 @cache
-def box() -> Box:
-    return Box(LIMITS)
+def box() -> SandboxBox:
+    return SandboxBox(LIMITS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -198,7 +198,7 @@ def test_what_the_machine_shares_counts_only_for_who_may_share_it_too() -> None:
     code = f"{START}if HIDES: libc.prctl(4, 0, 0, 0, 0)\nprint(1, flush=True)\ntime.sleep(1)"
     less = replace(LIMITS, memory_bytes=128 * MIB)
     for hides, limits in ((True, replace(less, may_hide=True)), (False, less)):
-        with Box(limits) as opened, ThreadPoolExecutor() as thread:
+        with SandboxBox(limits) as opened, ThreadPoolExecutor() as thread:
             opened.run(Program("print(1)"))
             running = thread.submit(opened.run, Program(f"HIDES = {hides}\n{code}"))
             time.sleep(0.3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.sandbox import Box, Limits, Program, Status
+from llmbench.sandbox import Limits, Program, SandboxBox, Status
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 LIMITS = Limits(cpu_s=2, idle_s=2, wall_s=30)
@@ -56,13 +56,13 @@ PROGRAMS = {
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[Box]:
-    with Box(LIMITS) as box:
+def opened() -> Iterator[SandboxBox]:
+    with SandboxBox(LIMITS) as box:
         yield box
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_writes_what_it_writes_outside(name: str, opened: Box, tmp_path: Path) -> None:
+def test_a_program_writes_what_it_writes_outside(name: str, opened: SandboxBox, tmp_path: Path) -> None:
     stdin = "3 4\r\n5 6\r\n" if "Windows" in name else "3 4\n"
     (tmp_path / "solution.py").write_text(PROGRAMS[name])
     done = subprocess.run(
@@ -85,18 +85,18 @@ def test_a_program_writes_what_it_writes_outside(name: str, opened: Box, tmp_pat
         ("import sys\nopen(sys.argv[1])", Status.RUNTIME_ERROR),
     ],
 )  # fmt: skip
-def test_what_never_ends_or_fails_is_still_seen(code: str, status: Status, opened: Box) -> None:
+def test_what_never_ends_or_fails_is_still_seen(code: str, status: Status, opened: SandboxBox) -> None:
     limits = Limits(cpu_s=0.3, idle_s=0.3, wall_s=30) if status is Status.TIME_LIMIT else LIMITS
     assert opened.run(Program(code), limits).status is status
 
 
-def test_a_thread_that_works_while_the_program_waits_for_it_is_not_idle(opened: Box) -> None:
+def test_a_thread_that_works_while_the_program_waits_for_it_is_not_idle(opened: SandboxBox) -> None:
     work = "import threading, time\ndef main():\n    end = time.thread_time() + 1.2\n    while time.thread_time() < end: pass\n    print(1)\nthreading.Thread(target=main).start()"
     ran = opened.run(Program(work), Limits(cpu_s=5, idle_s=0.5, wall_s=60))
     assert (ran.status, ran.output) == (Status.DONE, "1\n")
 
 
-def test_a_thread_that_is_not_joined_has_one_verdict(opened: Box) -> None:
+def test_a_thread_that_is_not_joined_has_one_verdict(opened: SandboxBox) -> None:
     """`tests/bench/verdicts.py` runs it more often and beside busy processes."""
     program = Program(PROGRAMS["a thread that is not joined"], stdin="3 4\n")
     assert {opened.run(program).output for _ in range(50)} == {"7\n"}
@@ -105,7 +105,7 @@ def test_a_thread_that_is_not_joined_has_one_verdict(opened: Box) -> None:
 def test_the_order_of_a_set_is_the_same_in_every_sandbox() -> None:
     seen = set()
     for _ in range(3):
-        with Box(LIMITS) as box:
+        with SandboxBox(LIMITS) as box:
             seen.add(box.run(Program("print({str(n) for n in range(50)})")).output)
     assert len(seen) == 1
 
@@ -123,6 +123,6 @@ def test_the_order_of_a_set_is_the_same_in_every_sandbox() -> None:
         ("import pickle\nclass P:\n    x = 5\ndef f(): return pickle.loads(pickle.dumps(P())).x", True, 5),
     ],
 )  # fmt: skip
-def test_which_function_is_called(code: str, method_first: bool, value: int, opened: Box) -> None:  # noqa: FBT001 - a row of the table
+def test_which_function_is_called(code: str, method_first: bool, value: int, opened: SandboxBox) -> None:  # noqa: FBT001 - a row of the table
     ran = opened.run(Program(code, call="f", method_first=method_first))
     assert (ran.status, ran.value) == (Status.DONE, value), ran

@@ -15,7 +15,7 @@ import pytest
 
 from llmbench import sandbox
 from llmbench.errors import ConfigError
-from llmbench.sandbox import Box, Limits, Program, Ran, Status, start
+from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status, start
 from llmbench.sandbox.runner.values import decode, encode
 from tests.helpers.paths import ROOT
 
@@ -38,8 +38,8 @@ SHORT = replace(TIGHT, cpu_s=0.3, idle_s=0.3)
 
 
 @cache
-def box() -> Box:
-    return Box(TIGHT)
+def box() -> SandboxBox:
+    return SandboxBox(TIGHT)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,7 +86,7 @@ def test_each_end_has_its_name(code: str, status: Status, why: str) -> None:
 
 def test_calls_keep_types_apart() -> None:
     code = "def give(*values): return [*values, (1, 2), {3}, {4: 5}, None, 2 ** 70, float('inf'), b'6', object()]"
-    with Box(TIGHT) as opened:
+    with SandboxBox(TIGHT) as opened:
         ran = opened.run(Program(code, call="give", arguments=[{"a": (1,)}, "ü"]))
     *plain, last = ran.value
     assert plain == [{"a": (1,)}, "ü", (1, 2), {3}, {4: 5}, None, 2**70, float("inf"), b"6"]
@@ -104,7 +104,7 @@ def test_what_is_encoded_comes_back(value: object) -> None:
 
 
 def test_one_test_leaves_nothing_to_the_next_program() -> None:
-    with Box(TIGHT) as opened:
+    with SandboxBox(TIGHT) as opened:
         first = opened.run(Program("import sys, builtins\nbuiltins.print = None\nsys.modules['math'] = None"))
         assert first.status is Status.DONE
         assert opened.run(Program("import math\nprint(math.pi)")).output.startswith("3.14")
@@ -252,7 +252,7 @@ def test_what_is_said_can_be_written_down() -> None:
 
 
 def test_a_box_that_died_unused_is_made_anew() -> None:
-    with Box(TIGHT) as opened:
+    with SandboxBox(TIGHT) as opened:
         assert opened._process.stdout is not None
         ready, _, _ = select.select([opened._process.stdout], [], [], 60)
         assert ready  # killed before, bubblewrap may leave behind a process that keeps its pipes open
@@ -262,7 +262,7 @@ def test_a_box_that_died_unused_is_made_anew() -> None:
 
 
 def test_processes_end_with_the_box() -> None:
-    opened = Box(TIGHT)
+    opened = SandboxBox(TIGHT)
     opened.run(Program("print(1)"))
     pid = opened._process.pid
     opened.close()
@@ -290,7 +290,7 @@ def test_processes_end_with_the_parent() -> None:
 
 
 def test_a_broken_box_accuses_no_program_and_mends_itself() -> None:
-    with Box(TIGHT) as opened:
+    with SandboxBox(TIGHT) as opened:
         assert opened.run(Program("print(1)")).status is Status.DONE
         opened._process.kill()  # what runs inside is killed a moment later, perhaps when the program has begun: it runs again then
         assert opened.run(Program("print(2)")).status in {Status.REFUSED, Status.DONE}
@@ -307,7 +307,7 @@ def test_without_bubblewrap_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_none_must_be_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(start.VARIABLE, "none")
-    with Box(TIGHT) as opened:
+    with SandboxBox(TIGHT) as opened:
         assert opened.run(Program("print(1)")).output == "1\n"
         assert opened.run(Program("import time\ntime.sleep(60)"), SHORT).status is Status.TIME_LIMIT
 

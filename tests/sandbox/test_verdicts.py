@@ -10,7 +10,7 @@ import pytest
 from llmbench.benchmarks import humaneval, programs
 from llmbench.benchmarks.programs import Judged, Verdict
 from llmbench.records import Sample
-from llmbench.sandbox import Box, Limits, Program, Ran, Status, start
+from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status, start
 from llmbench.sandbox.container import BrokenBoxError
 from llmbench.sandbox.runner.values import Unknown, dumps, loads
 from tests.helpers.humaneval_forms import ROW
@@ -28,8 +28,8 @@ BURN = (
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[Box]:
-    with Box(LIMITS) as opened:
+def box() -> Iterator[SandboxBox]:
+    with SandboxBox(LIMITS) as opened:
         yield opened
 
 
@@ -39,7 +39,7 @@ SIGNALS = "import os\nfor number in range(1, 65):\n    for process in (1, os.get
 
 
 def test_no_signal_reaches_the_box() -> None:
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         pid = opened._process.pid
         code = "import os, time\nfor number in (2, 15, 19, 9): os.kill(1, number)\ntime.sleep(0.2)\nprint(1)"
         assert opened.run(Program(code)).output == "1\n"
@@ -77,7 +77,7 @@ FORGED = {
 
 @pytest.mark.parametrize("case", FORGED)
 def test_a_forged_answer_is_the_programs_own_failure(
-    case: str, box: Box, monkeypatch: pytest.MonkeyPatch
+    case: str, box: SandboxBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = programs.judge(box, said(FORGED[case]), "", [programs.Test("", "", (), 6)], "f")
     assert found.verdict in {Verdict.RUNTIME_ERROR, Verdict.WRONG_ANSWER}, found
@@ -89,7 +89,7 @@ def test_a_forged_answer_is_the_programs_own_failure(
 
 @pytest.mark.parametrize("number", range(100, 103))
 def test_whoever_closes_the_sandboxs_files_has_failed(number: int) -> None:
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         pid = opened._process.pid
         ran = opened.run(Program(f"import os\nos.close({number})\ndef f(): return 6", call="f"))
         assert (ran.status, opened._process.pid) == (Status.RUNTIME_ERROR, pid), ran
@@ -97,7 +97,7 @@ def test_whoever_closes_the_sandboxs_files_has_failed(number: int) -> None:
 
 def test_whoever_ends_the_sandbox_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(start.VARIABLE, "none")  # there, a program can
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         assert opened.run(Program("print(1)")).output == "1\n"
         ran = opened.run(Program("import os, signal\nos.kill(os.getppid(), 9)"))
         assert ran.status is Status.RUNTIME_ERROR, ran
@@ -107,7 +107,7 @@ def test_whoever_ends_the_sandbox_has_failed(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_sandbox_that_ends_by_itself_while_a_program_runs_is_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         receive, answers = opened._receive, []
 
         def dies_once(limit_s: float) -> dict[str, object]:
@@ -122,7 +122,7 @@ def test_a_sandbox_that_ends_by_itself_while_a_program_runs_is_tried_again(
 
 
 def test_a_sandbox_that_never_works_is_no_failure_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         assert opened.run(Program("print(1)")).output == "1\n"
         monkeypatch.setattr(start, "BEGIN", "raise SystemExit")
         opened._restart()
@@ -201,14 +201,14 @@ ESCAPES = {
 
 
 @pytest.mark.parametrize("case", ESCAPES)
-def test_the_time_of_all_processes_counts(case: str, box: Box) -> None:
+def test_the_time_of_all_processes_counts(case: str, box: SandboxBox) -> None:
     ran = box._run(Program(BURN + ESCAPES[case]), OVER)  # not again alone
     assert (ran.status, "CPU time" in ran.why) == (Status.TIME_LIMIT, True), ran
 
 
 def test_children_that_are_waited_for_count_once() -> None:
     code = f"{BURN}for _ in range(40):\n    if not os.fork():\n        burn(0.02)\n        os._exit(0)\n    os.wait()\nprint(sum(os.times()[:4]))"
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         ran = opened.run(Program(code), replace(LIMITS, cpu_s=20))
     assert ran.cpu_s is not None
     assert 0.75 < ran.cpu_s / float(ran.output) < 1.5, ran
@@ -216,7 +216,7 @@ def test_children_that_are_waited_for_count_once() -> None:
 
 def test_a_program_that_waits_for_its_busy_child_is_not_idle() -> None:
     code = f"{BURN}if not os.fork():\n    burn(1)\n    os._exit(0)\nos.wait()\nprint(1)"
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         assert opened.run(Program(code), Limits(cpu_s=5, idle_s=0.5, wall_s=60)).output == "1\n"
 
 
@@ -229,7 +229,7 @@ STEAL = (
 @pytest.mark.parametrize("fd", [1, 100])
 def test_whoever_takes_what_it_wrote_out_of_the_pipe_is_still_watched(fd: int) -> None:
     code = f"{BURN}{STEAL.format(fd=fd)}import threading\nfor _ in range(3): threading.Thread(target=steal).start()"
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         assert opened._run(Program(code), OVER).status is not Status.DONE
         assert opened.run(Program("print(1)")).output == "1\n"
 
@@ -241,7 +241,7 @@ def test_files_in_flight_do_not_stay_for_the_next_test() -> None:
         "for s, files in ((one, [kept, one, two]), (two, [kept, one, two])):\n"
         "    s.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [f.fileno() for f in files]))])"
     )
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         assert opened.run(Program(code)).status is Status.DONE
         left = opened.run(
             Program("import os\nabout = os.statvfs('/tmp')\nprint(about.f_files - about.f_ffree)")
@@ -253,13 +253,13 @@ def test_files_in_flight_do_not_stay_for_the_next_test() -> None:
 def test_a_program_that_writes_on_when_its_first_process_has_ended_is_watched(*, thread: bool) -> None:
     code = f"{BURN}if not os.fork():\n    while True: os.write(1, b'x'); time.sleep(0.001)\n"
     code += "import threading\nthreading.Thread(target=time.sleep, args=(0.1,)).start()" if thread else ""
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         opened.run(Program(code), replace(LIMITS, wall_s=3))
         assert opened.run(Program("print(1)")).output == "1\n"
 
 
 def test_what_could_not_begin_is_tried_once_in_a_new_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         asked = opened._asked
         refused = [Ran(Status.REFUSED, "no space")]
         monkeypatch.setattr(opened, "_asked", lambda *given: refused.pop() if refused else asked(*given))
@@ -271,7 +271,7 @@ def test_signals_are_as_python_has_them() -> None:
         "import os, signal\ntry: os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt: print('interrupted')\n"
         "r, w = os.pipe()\nos.close(r)\ntry: os.write(w, b'x')\nexcept BrokenPipeError: print('broken')"
     )
-    with Box(LIMITS) as opened:
+    with SandboxBox(LIMITS) as opened:
         assert opened.run(Program(code)).output == "interrupted\nbroken\n"
 
 
@@ -285,7 +285,7 @@ BUSY = {
 
 
 @pytest.mark.parametrize("case", BUSY)
-def test_a_program_whose_processes_or_threads_take_turns_is_not_idle(case: str, box: Box) -> None:
+def test_a_program_whose_processes_or_threads_take_turns_is_not_idle(case: str, box: SandboxBox) -> None:
     code = f"{BURN}{BUSY[case]}\nprint(1)"
     ran = box.run(Program(code), Limits(cpu_s=60, idle_s=0.7, wall_s=120))
     assert ran.output == "1\n", ran
@@ -312,7 +312,7 @@ LOOK = (
 
 
 @pytest.mark.parametrize("case", LEAVES)
-def test_a_test_begins_with_nothing_of_the_one_before(case: str, box: Box) -> None:
+def test_a_test_begins_with_nothing_of_the_one_before(case: str, box: SandboxBox) -> None:
     assert box.run(Program(LEAVES[case])).status is Status.DONE
     assert box.run(Program(LOOK)).output == "False\n[]\n"
 

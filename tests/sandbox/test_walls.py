@@ -9,7 +9,7 @@ import pytest
 
 from llmbench import sandbox
 from llmbench.errors import ConfigError
-from llmbench.sandbox import Box, Limits, Program, Ran, Status, system_calls
+from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status, system_calls
 from llmbench.sandbox.reach import main, reach
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
@@ -40,8 +40,8 @@ ABSENT = {
 
 
 @cache
-def box() -> Box:
-    return Box(Limits(cpu_s=5, wall_s=60))
+def box() -> SandboxBox:
+    return SandboxBox(Limits(cpu_s=5, wall_s=60))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,7 +114,7 @@ def test_keys_of_whoever_started_it_are_not_seen(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(system_calls, "ALLOWED", [*system_calls.ALLOWED, "keyctl"])
     system_calls.seccomp_filter.cache_clear()
     try:
-        with Box(Limits(cpu_s=5, wall_s=60)) as opened:  # with the filter of now
+        with SandboxBox(Limits(cpu_s=5, wall_s=60)) as opened:  # with the filter of now
             assert "key" in opened.run(Program(CALL + search)).output  # Required key not available
     finally:
         system_calls.seccomp_filter.cache_clear()

@@ -20,8 +20,8 @@ from llmbench.telemetry import (
     EngineState,
     GpuSample,
     MemoryTracker,
-    Sample,
     Sampler,
+    TelemetrySample,
     read_trace,
     trace,
 )
@@ -275,9 +275,9 @@ def test_an_engine_that_cannot_be_asked_leaves_nulls_and_the_run_goes_on(
 
 def test_a_listener_that_raises_is_called_no_more(nvml: FakeNvml, caplog: pytest.LogCaptureFixture) -> None:
     assert not nvml.told
-    seen: list[Sample] = []
+    seen: list[TelemetrySample] = []
 
-    def listen(sample: Sample) -> None:
+    def listen(sample: TelemetrySample) -> None:
         seen.append(sample)
         raise ValueError("no")
 
@@ -409,7 +409,7 @@ def test_a_trace_that_cannot_be_written(
 def test_memory_stays_bounded_in_a_long_run() -> None:
     thinned = trace.Thinned(keep=100)
     for number in range(100_000):
-        thinned.add(Sample(float(number)))
+        thinned.add(TelemetrySample(float(number)))
         assert len(thinned.samples) <= 100
     gaps = {b.t - a.t for a, b in zip(thinned.samples, thinned.samples[1:], strict=False)}
     assert len(gaps) == 1
@@ -442,7 +442,7 @@ def test_totals() -> None:
         (0.5, 20, 400.0, 505.0, ()),  # the clock began anew
     ):
         gpu = GpuSample(memory, 0.5, power, energy, throttle=throttle)
-        aggregate.add(Sample(t, rss_bytes=100, gpus=(gpu, replace(gpu, throttle=None))))
+        aggregate.add(TelemetrySample(t, rss_bytes=100, gpus=(gpu, replace(gpu, throttle=None))))
     totals = aggregate.totals()
     assert (totals.samples, totals.duration_s) == (4, 3.0)
     assert (totals.gpu_bytes.mean, totals.gpu_bytes.peak) == (40, 60)

@@ -104,19 +104,19 @@ def _sets(
     return None
 
 
-def _gives_value(found: Relation, *, is_gold: bool) -> bool:
+def _gives_value(relation: Relation, *, is_gold: bool) -> bool:
     """Whether an equation says what something is; as an answer "x + y = 5" may stand for 5, though "x^2 - 4 = 0" not for 0."""
-    if not _is_condition(found):
+    if not _is_condition(relation):
         return True
-    return not is_gold and found.value != "0" and rational(found.members[0]) is None
+    return not is_gold and relation.value != "0" and rational(relation.members[0]) is None
 
 
-def _contradicts(found: Relation) -> bool:
+def _contradicts(relation: Relation) -> bool:
     """Whether it equates different numbers, as "1 = 2" does."""
-    if set(found.operators) != {"="}:
+    if set(relation.operators) != {"="}:
         return False
-    values = {value for member in found.members if (value := rational(member)) is not None}
-    decimal = any(re.fullmatch(r"-?\d*\.\d+", member) for member in found.members)  # rounded, perhaps
+    values = {value for member in relation.members if (value := rational(member)) is not None}
+    decimal = any(re.fullmatch(r"-?\d*\.\d+", member) for member in relation.members)  # rounded, perhaps
     return len(values) > 1 and not decimal
 
 
@@ -126,10 +126,10 @@ _OBJECTS = re.compile(
 )
 
 
-def _is_condition(found: Relation) -> bool:
+def _is_condition(relation: Relation) -> bool:
     """An equation such as `5x - 7y = 4` or `4 = 5x - 7y`, which gives no value to a name."""
-    first, last = found.members[0], found.members[-1]
-    if not found.is_equation or is_name(first):
+    first, last = relation.members[0], relation.members[-1]
+    if not relation.is_equation or is_name(first):
         return False
     if re.search(r"[a-z]", _OBJECTS.sub("", fold(first))):
         return True
@@ -173,7 +173,9 @@ def _same_inequality(one: Relation, other: Relation) -> bool:
     return operator == other_operator and proportional(sides, other_sides, positive=True)
 
 
-def _upwards(found: Relation) -> tuple[str, tuple[str, ...]]:
+def _upwards(relation: Relation) -> tuple[str, tuple[str, ...]]:
     """An inequality of two sides, turned so that the left one is the smaller."""
-    operator = found.operators[0]
-    return (operator, found.members) if operator in UPWARDS else (FLIPPED[operator], found.members[::-1])
+    operator = relation.operators[0]
+    return (
+        (operator, relation.members) if operator in UPWARDS else (FLIPPED[operator], relation.members[::-1])
+    )

@@ -52,13 +52,13 @@ class File:
         """Whether it explains rather than computes."""
         return self.name.rpartition("/")[2].lower().startswith("readme")
 
-    def text(self, kept: int) -> str:
-        """The first `kept` lines between their marks; nothing where none of them is kept."""
-        left_out = len(self.lines) - kept
-        if not kept and left_out:
+    def text(self, lines: int) -> str:
+        """The first `lines` lines between their marks; nothing where none of them is kept."""
+        left_out = len(self.lines) - lines
+        if not lines and left_out:
             return ""
         mark = [f"[{left_out} more lines are left out]"] if left_out else []
-        return "\n".join([f"[start of {self.name}]", *self.lines[:kept], *mark, f"[end of {self.name}]"])
+        return "\n".join([f"[start of {self.name}]", *self.lines[:lines], *mark, f"[end of {self.name}]"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ class Prompt:
 
     def text(self, lines: int | None = None, characters: int | None = None) -> str:
         """The prompt with so many lines of its code and so many characters of its issue; by default with all."""
-        kept = self._kept(self.lines if lines is None else lines)
+        kept = self._lines_of_each(self.lines if lines is None else lines)
         shown = [file.text(count) for file, count in zip(self.files, kept, strict=True)]
         return f"{self.before}{self.issue[:characters]}{self.between}{chr(10).join(filter(None, shown))}{self.after}"
 
-    def _kept(self, lines: int) -> list[int]:
+    def _lines_of_each(self, lines: int) -> list[int]:
         """How many lines each file keeps of so many: READMEs come last, otherwise the order is the prompt's."""
         kept = [0] * len(self.files)
         for place in sorted(range(len(self.files)), key=lambda place: self.files[place].is_readme):

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmbench import sandbox
 from llmbench.records import Outcome, Score
-from llmbench.sandbox import Box, Limits, Program, Ran, Status
+from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status
 from llmbench.sandbox.runner.values import json_of
 from llmbench.sandbox.start import reachable
 
@@ -91,7 +91,7 @@ def judge(fields: Mapping[str, Any], patch: str) -> Score:
     else:
         return scored(Verdict.UNCHECKED, patch, f"no repository of {fields.get('repo')} at hand")
     sources = {path.name: path.read_text() for path in RUNNER.glob("*.py")}
-    with Box(LIMITS, seen) as box:
+    with SandboxBox(LIMITS, seen) as box:
         ran = box.run(Program(_PROGRAM, stdin=json.dumps([sources, job])))
     return _judged(ran, patch, tested=bool(job.get("tests")))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llmbench.engine.base import Engine, Notice
-from llmbench.engine.cache.entry import Kept, completion
+from llmbench.engine.cache.entry import CachedAnswer, completion
 from llmbench.engine.cache.keys import Keys
 from llmbench.engine.cache.store import Answers, answers_file
 from llmbench.engine.watching import Watch
@@ -74,7 +74,10 @@ class CachedEngine:
             return
         words = self._keys.words
         self._answers.put(
-            key, Kept.of(finished, None if words is None else well_formed(words.decode(finished.output_ids)))
+            key,
+            CachedAnswer.of(
+                finished, None if words is None else well_formed(words.decode(finished.output_ids))
+            ),
         )
 
     def abort(self) -> list[Completion]:
@@ -139,7 +142,7 @@ class CachedEngine:
 
 
 @contextmanager
-def beside(
+def with_cache(
     engine: Engine, keys: Callable[[], Keys] | None, max_bytes: int, watch: Watch, notice: Notice
 ) -> Iterator[CachedEngine]:
     """The engine with the cache beside it, where it is asked for and can be had."""

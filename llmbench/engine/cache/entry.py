@@ -12,7 +12,7 @@ from llmbench.records import Completion, FinishReason
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedAnswer:
     """An answer as it is kept: of a completion what does not depend on this run. `words` stand for ids that mean nothing later."""
 
     text: str
@@ -60,16 +60,18 @@ class Kept:
             return None
 
 
-def completion(kept: Kept, request_id: str, prompt_tokens: int, output_ids: tuple[int, ...]) -> Completion:
+def completion(
+    answer: CachedAnswer, request_id: str, prompt_tokens: int, output_ids: tuple[int, ...]
+) -> Completion:
     """The answer as a completion of this run, without times."""
     return Completion(
         request_id=request_id,
-        text=kept.text,
+        text=answer.text,
         output_ids=output_ids,
-        output_tokens=kept.output_tokens,
+        output_tokens=answer.output_tokens,
         prompt_tokens=prompt_tokens,
         cached_tokens=0,
-        finish_reason=kept.finish_reason,
-        stop_string=kept.stop_string,
+        finish_reason=answer.finish_reason,
+        stop_string=answer.stop_string,
         from_cache=True,
     )

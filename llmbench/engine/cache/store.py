@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmbench.engine.bundled_model import cache_folder
-from llmbench.engine.cache.entry import Kept
+from llmbench.engine.cache.entry import CachedAnswer
 from llmbench.errors import CacheError
 from llmbench.system import files
 
@@ -118,24 +118,24 @@ class Answers:
             else:
                 return
 
-    def get(self, key: bytes) -> Kept | None:
+    def get(self, key: bytes) -> CachedAnswer | None:
         """The answer under a key, counted as a hit; None where there is none, or it is damaged."""
         value = self._written.get(key)
         if value is None:
             with self._trouble():
                 row = self._db.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
             value = row[0] if row else None
-        kept = Kept.unpack(value) if isinstance(value, bytes) else None
+        kept = CachedAnswer.unpack(value) if isinstance(value, bytes) else None
         if kept is not None:
             self._used[key] = time.time_ns()
             self._hits += 1
             self._tokens += kept.output_tokens
         return kept
 
-    def put(self, key: bytes, kept: Kept) -> None:
+    def put(self, key: bytes, answer: CachedAnswer) -> None:
         """Keeps an answer, in place of one that is there; written with the next `flush`."""
         with suppress(TypeError):  # half a character: what cannot be written is not kept
-            self._written[key] = kept.pack()
+            self._written[key] = answer.pack()
             self._used[key] = time.time_ns()
         if len(self._written) >= FLUSH_ENTRIES:
             self.flush()

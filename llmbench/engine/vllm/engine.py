@@ -32,7 +32,7 @@ from llmbench.engine.vllm.startup_history import Took
 from llmbench.engine.vllm.state import State, scheduler_of, scheduler_state
 from llmbench.engine.vllm.worker_timing import GREEDY
 from llmbench.engine.workload import Workload
-from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, let_go
+from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
 from llmbench.system import hardware
 from llmbench.system.processes import blocked_sigint, environment, followed
@@ -170,7 +170,7 @@ class VllmEngine:
         except (ImportError, AttributeError, KeyError, TypeError):
             return DEFAULT_BATCH
 
-    def wanted_batch(self, workload: Workload) -> int:
+    def preferred_batch_size(self, workload: Workload) -> int:
         """`batch_size`, else the smaller of the requests at hand and vLLM's own default; at most `engine.args.max_num_seqs`."""
         wanted = max(1, workload.batch_size, min(workload.at_once, self._limit))
         bound = self._config.engine.args.get("max_num_seqs")
@@ -182,8 +182,10 @@ class VllmEngine:
         self._log_begins = log_position()
         gc.disable()
         self._free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
-        self.capacity = self.wanted_batch(workload)
-        self._plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.wanted_batch)
+        self.capacity = self.preferred_batch_size(workload)
+        self._plan = plan_startup(
+            self._config, self._checkpoint, self._device, workload, self.preferred_batch_size
+        )
         self._startup, self._reason = self._plan.startup, self._plan.reason
         notice(self._plan.announcement())
         arguments = self._arguments(workload)
@@ -202,13 +204,13 @@ class VllmEngine:
             self._family = family(self._llm.llm_engine)
             self._facts = self._ask_worker()
         except (KeyboardInterrupt, LlmbenchError) as error:
-            let_go(error)
+            clear_traceback(error)
             self._forget()
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
             log.exception("vLLM could not start")
             told = start_error(error, self._config)
-            let_go(error)
+            clear_traceback(error)
             self._forget()
             raise told from None
         finally:
@@ -232,14 +234,14 @@ class VllmEngine:
     def serves(self, workload: Workload) -> bool:
         """Whether enough run at once, and whether sampling was warmed up where it is asked for."""
         warm = workload.greedy or not self._only_greedy
-        return warm and self.wanted_batch(workload) <= self.capacity
+        return warm and self.preferred_batch_size(workload) <= self.capacity
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
         """Sets the batch size in place, empties the prefix cache and puts the counters at zero."""
         self._loads = int(loaded)
         if tokenizer is not self._tokenizer:
             self._use_tokenizer(tokenizer)
-        self._batch_size = min(self.wanted_batch(workload), self.capacity)
+        self._batch_size = min(self.preferred_batch_size(workload), self.capacity)
         scheduler = scheduler_of(self._llm.llm_engine)
         limited = scheduler is not None and hasattr(scheduler, "max_num_running_reqs")
         if scheduler is not None and limited:

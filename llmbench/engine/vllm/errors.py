@@ -70,14 +70,14 @@ def step_error(error: BaseException, since: int = 0, *, in_process: bool = True)
     if re.search(EXHAUSTED, text):
         return OutOfMemoryError(
             "The GPU ran out of memory while requests ran; end what else runs on it, or set a smaller batch_size.",
-            Shortage("running", spoiled=True),
+            Shortage("running", needs_new_process=True),
         )
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
     if type(error).__name__ == "EngineDeadError":
         return EngineDiedError("vLLM's engine died in its own process; the log has more.")
     return EngineDiedError(
         f"vLLM stopped working: {type(error).__name__}: {shortened(first).rstrip('.')}; the log has more.",
-        spoiled=in_process and spoils(error),
+        needs_new_process=in_process and spoils(error),
     )
 
 
@@ -153,7 +153,9 @@ def _shortage(text: str, causes: Sequence[BaseException]) -> Shortage | None:
         return None
     frames = [frame for cause in causes for frame, _ in traceback.walk_tb(cause.__traceback__)]
     under_way = {frame.f_code.co_name for frame in frames} | set(re.findall(r", in (\w+)", text))
-    return Shortage(next((cause for name, cause in PLACES if name in under_way), "warm_up"), spoiled=True)
+    return Shortage(
+        next((cause for name, cause in PLACES if name in under_way), "warm_up"), needs_new_process=True
+    )
 
 
 def _less(config: Config) -> float:

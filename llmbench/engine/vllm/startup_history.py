@@ -88,7 +88,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One run, a line of the history.
 
     Attributes:
@@ -138,7 +138,7 @@ class Measured:
     joules_per_token: float | None
 
     @classmethod
-    def of(cls, key: Key, history: Iterable[Entry]) -> Self:
+    def of(cls, key: Key, history: Iterable[HistoryEntry]) -> Self:
         """From a history, oldest first. A key's first run is left out: its weights came from a cold disk, its kernels were compiled."""
         warm = [run for run in history if run.key == key][1:]
         made = [run for run in warm if run.steps and run.generate_s]
@@ -153,9 +153,9 @@ class Measured:
         )
 
 
-def _medians(found: Iterable[tuple[K, float]]) -> dict[K, float]:
+def _medians(seconds: Iterable[tuple[K, float]]) -> dict[K, float]:
     kinds: dict[K, list[float]] = {}
-    for kind, value in found:
+    for kind, value in seconds:
         kinds.setdefault(kind, []).append(value)
     return {kind: median(values[-NEWEST:]) for kind, values in kinds.items()}
 
@@ -198,9 +198,9 @@ def choose(
     return Startup.full, f"about {steps:,} steps: compiling saves {seconds(saved)} for {seconds(cost)}"
 
 
-def _difference(found: Mapping[K, float], more: K, less: K, otherwise: float) -> float:
+def _difference(seconds: Mapping[K, float], more: K, less: K, otherwise: float) -> float:
     """What one takes more than the other, at least nothing; `otherwise` where one of the two was never measured."""
-    return max(0.0, found[more] - found[less]) if more in found and less in found else otherwise
+    return max(0.0, seconds[more] - seconds[less]) if more in seconds and less in seconds else otherwise
 
 
 def history_file() -> Path:
@@ -208,7 +208,7 @@ def history_file() -> Path:
     return cache_folder() / FILE
 
 
-def read_history(path: Path | None = None) -> list[Entry]:
+def read_history(path: Path | None = None) -> list[HistoryEntry]:
     """The newest runs, oldest first. Lines that cannot be read are left out; without a file there are none."""
     try:
         lines = _lines(path or history_file())
@@ -221,7 +221,7 @@ def read_history(path: Path | None = None) -> list[Entry]:
     return [entry for entry in entries if entry is not None]
 
 
-def remember(entry: Entry, path: Path | None = None) -> None:
+def remember(entry: HistoryEntry, path: Path | None = None) -> None:
     """Appends a run to the history in one write, so that processes may do so side by side.
 
     What cannot be written is logged and forgotten: it costs a choice, nothing else. A file that has grown too long is cut to
@@ -253,10 +253,10 @@ def _lines(file: Path) -> list[bytes]:
     return [line for line in files.read(file).split(b"\n") if line.strip()]
 
 
-def _entry(line: bytes) -> Entry | None:
+def _entry(line: bytes) -> HistoryEntry | None:
     """The run that a line tells of; None where it is torn or of another make."""
     try:
-        told = schema.built(Entry, orjson.loads(line))
+        told = schema.built(HistoryEntry, orjson.loads(line))
         amounts = [value for value in astuple(told) if isinstance(value, int | float)]
         if told.compile_cache not in (None, "filled", "empty") or min(amounts) < 0:
             return None
@@ -281,10 +281,12 @@ class Took:
     energy_j: float | None = None
 
 
-def observed(key: Key, startup: Startup, compile_cache: str | None, batch_size: int, took: Took) -> Entry:
+def observed(
+    key: Key, startup: Startup, compile_cache: str | None, batch_size: int, took: Took
+) -> HistoryEntry:
     """The line of a run that finished."""
     made = Work.of(took.outputs, batch_size)
-    return Entry(
+    return HistoryEntry(
         key,
         startup,
         compile_cache,

@@ -102,35 +102,35 @@ def _show_run(console: Console, label: str, run: RunComparison) -> None:
     _show_settings(console, label, run.settings)
 
 
-def _show_benchmark(console: Console, label: str, found: BenchmarkComparison) -> None:
-    answers = f", {found.answers} answers each" if found.answers != found.questions else ""
-    title = f"{found.benchmark}: {label} and A on {count(found.questions, 'question')}{answers}"
+def _show_benchmark(console: Console, label: str, comparison: BenchmarkComparison) -> None:
+    answers = f", {comparison.answers} answers each" if comparison.answers != comparison.questions else ""
+    title = f"{comparison.benchmark}: {label} and A on {count(comparison.questions, 'question')}{answers}"
     console.print(f"[bold]{escape(printable(title))}[/]")
-    for note in found.notes:
+    for note in comparison.notes:
         _say(console, f"! {note}", 2)
-    console.print(_side_table(label, found))
+    console.print(_side_table(label, comparison))
     console.print()
-    for line in statistics(label, "A", found):
+    for line in statistics(label, "A", comparison):
         _say(console, line, 2)
-    _show_flips(console, f"{label} better than A", found.better)
-    _show_flips(console, f"{label} worse than A", found.worse)
+    _show_flips(console, f"{label} better than A", comparison.better)
+    _show_flips(console, f"{label} worse than A", comparison.worse)
     console.print()
-    console.print(_quantity_table(label, found.quantities))
+    console.print(_quantity_table(label, comparison.quantities))
 
 
-def _side_table(label: str, found: BenchmarkComparison) -> Padding:
+def _side_table(label: str, comparison: BenchmarkComparison) -> Padding:
     table = _table("", "accuracy", "95 % interval", "standard error", "answered")
-    for name, side in (("A", found.baseline), (label, found.run)):
+    for name, side in (("A", comparison.baseline), (label, comparison.run)):
         error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
         table.add_row(name, percent(side.accuracy), interval(side.ci95), error, percent(side.answered))
     return Padding(table, (0, 0, 0, 2), expand=False)
 
 
-def statistics(label: str, other: str, found: BenchmarkComparison) -> Iterator[str]:
+def statistics(label: str, other: str, comparison: BenchmarkComparison) -> Iterator[str]:
     """The difference, its test and what follows, a sentence or two each."""
-    difference, test = found.difference, found.significance
-    yield f"{label} - {other}: {points(difference.difference)} points{_interval(found)}."
-    counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {found.questions} discordant"
+    difference, test = comparison.difference, comparison.significance
+    yield f"{label} - {other}: {points(difference.difference)} points{_interval(comparison)}."
+    counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {comparison.questions} discordant"
     if test.method is Method.MCNEMAR:
         yield f"McNemar's exact test: p = {_p_value(test.p_value)} ({counts})."
     else:
@@ -138,39 +138,39 @@ def statistics(label: str, other: str, found: BenchmarkComparison) -> Iterator[s
             f"Permutation test (sign flips of the questions' mean differences, as answers are repeated or graded in "
             f"parts): p = {_p_value(test.p_value)} ({counts})."
         )
-    yield _verdict(label, other, found)
-    yield from _disagreement(found)
+    yield _verdict(label, other, comparison)
+    yield from _disagreement(comparison)
 
 
-def _interval(found: BenchmarkComparison) -> str:
-    if found.difference.ci95 is None:
+def _interval(comparison: BenchmarkComparison) -> str:
+    if comparison.difference.ci95 is None:
         return ", one question alone, so no interval"
-    low, high = found.difference.ci95
+    low, high = comparison.difference.ci95
     return f", 95 % interval {points(low)} … {points(high)} (bootstrap over questions, paired)"
 
 
-def _verdict(label: str, other: str, found: BenchmarkComparison) -> str:
-    seen = _detectable(found)
-    if found.distinguishable:
-        side = label if found.difference.difference > 0 else other
+def _verdict(label: str, other: str, comparison: BenchmarkComparison) -> str:
+    seen = _detectable(comparison)
+    if comparison.distinguishable:
+        side = label if comparison.difference.difference > 0 else other
         return f"Distinguishable from chance at the {percent(ALPHA, 0)} level, in favour of {side}. {seen}"
     return (
         f"Not distinguishable from chance at the {percent(ALPHA, 0)} level, which does not mean equal. {seen}"
     )
 
 
-def _detectable(found: BenchmarkComparison) -> str:
-    if found.smallest_detectable is not None:
+def _detectable(comparison: BenchmarkComparison) -> str:
+    if comparison.smallest_detectable is not None:
         return (
-            f"Smallest detectable effect: a true difference of {100 * found.smallest_detectable:.1f} points is found "
+            f"Smallest detectable effect: a true difference of {100 * comparison.smallest_detectable:.1f} points is found "
             f"with {percent(POWER, 0)} probability by so many questions."
         )
     return f"So few questions find no difference with {percent(POWER, 0)} probability, however large it is."
 
 
-def _disagreement(found: BenchmarkComparison) -> Iterator[str]:
-    interval = found.difference.ci95
-    if interval is not None and (interval[0] > 0 or interval[1] < 0) != found.distinguishable:
+def _disagreement(comparison: BenchmarkComparison) -> Iterator[str]:
+    interval = comparison.difference.ci95
+    if interval is not None and (interval[0] > 0 or interval[1] < 0) != comparison.distinguishable:
         yield "Interval and test disagree on whether 0 is ruled out, as they may near the edge; the test decides."
 
 

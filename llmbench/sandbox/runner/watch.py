@@ -122,11 +122,11 @@ def _too_long(job: Job, *, all_of_them: bool = False) -> tuple[str, str]:
     return "time", f"more than {job['cpu_s']:g} s of CPU time" + " of all its processes" * all_of_them
 
 
-def _finding(job: Job, code: int, output: bytes, said: bytes) -> dict[str, Any]:
+def _finding(job: Job, code: int, output: bytes, message: bytes) -> dict[str, Any]:
     """What the job's first process says of its end, which anything in the job may have written: no more than text is made of it."""
     if os.WIFSIGNALED(code):
         return {"status": "died", "why": f"ended by signal {os.WTERMSIG(code)}"}
-    head, _, value = said.removeprefix(LOADED).partition(b"\n")
+    head, _, value = message.removeprefix(LOADED).partition(b"\n")
     try:
         told = json.loads(head) if len(head) <= HEAD_BYTES else None
     except (ValueError, RecursionError):

@@ -195,8 +195,8 @@ def gold(git: Git, test_patch: str, folder: Path) -> Gold:
     return Gold(aside, _paths(files), _paths(changed))
 
 
-def _paths(said: bytes) -> frozenset[str]:
-    return frozenset(name for name in said.decode().split("\0") if name)
+def _paths(output: bytes) -> frozenset[str]:
+    return frozenset(name for name in output.decode().split("\0") if name)
 
 
 def restore(tree: Gold, tests: Iterable[str], repository: Path) -> None:

@@ -16,8 +16,11 @@ before that it can answer at all.
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+from llmbench.errors import EngineDiedError
+from llmbench.system.number_format import count
 
 PARTS = 8
 """Into how many a set is cut. A set that is answered costs no engine, one that kills it does: many small parts make few of the latter,
@@ -26,15 +29,15 @@ TWICE = 2
 """Times that a lone request has to kill the engine."""
 
 
-def parts(suspects: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def parts(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """A set in eighths, none of them empty."""
-    size = -(-len(suspects) // PARTS)
-    for begin in range(0, len(suspects), size):
-        yield tuple(suspects[begin : begin + size])
+    size = -(-len(ids) // PARTS)
+    for begin in range(0, len(ids), size):
+        yield tuple(ids[begin : begin + size])
 
 
 @dataclass(slots=True)
-class Suspects:
+class FatalRequestSearch:
     """What is to be asked, in which order, and what is known of deaths. Requests go by their ids.
 
     Attributes:
@@ -52,7 +55,7 @@ class Suspects:
     aside: deque[tuple[str, ...]] = field(default_factory=deque)
     asked: dict[str, None] = field(default_factory=dict)
     alone: dict[str, int] = field(default_factory=dict)
-    barren: int = 0
+    consecutive_deaths: int = 0
     limit: int | None = None
     _apart: bool = False  # what is asked was set aside before
 
@@ -74,12 +77,12 @@ class Suspects:
     @property
     def spent(self) -> bool:
         """Whether there were too many deaths in a row without an answer."""
-        return self.barren > self.bound
+        return self.consecutive_deaths > self.bound
 
     @property
-    def doubtful(self) -> bool:
+    def needs_probe(self) -> bool:
         """Whether the next death would be one too many: the engine should first answer something that was answered before."""
-        return 0 < self.bound <= self.barren
+        return 0 < self.bound <= self.consecutive_deaths
 
     def next(self) -> list[str]:
         """What to give to the engine now, beside what it has; often nothing."""
@@ -100,7 +103,7 @@ class Suspects:
 
     def works(self) -> None:
         """The engine gave an answer."""
-        self.barren, self.limit = 0, None
+        self.consecutive_deaths, self.limit = 0, None
 
     def answered(self, name: str) -> None:
         """A request has its answer, whatever it is."""
@@ -116,9 +119,9 @@ class Suspects:
         accused = tuple(name for name in self.asked if name in seen)
         others = [name for name in self.asked if name not in seen]
         self.asked.clear()
-        if self.barren and accused:
+        if self.consecutive_deaths and accused:
             self.limit = -(-len(accused) // PARTS)
-        self.barren += 1
+        self.consecutive_deaths += 1
         if self._apart:
             if others:
                 self.aside.appendleft(tuple(others))
@@ -138,7 +141,7 @@ class Suspects:
         return {
             "aside": [list(group) for group in self.aside],
             "alone": self.alone,
-            "barren": self.barren,
+            "barren": self.consecutive_deaths,
             "limit": self.limit,
         }
 
@@ -149,3 +152,50 @@ class Suspects:
         aside = deque(group for group in groups if group)
         known = {name: data[name] for name in ("alone", "barren", "limit") if name in data}
         return cls(bound, aside=aside, **known)
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """One death of an engine."""
+
+    error: str
+    running: int
+    kept: int
+    fresh: bool
+
+    def sentence(self) -> str:
+        """What the person who waits is told."""
+        where = " in a new process" if self.fresh else ""
+        parts = [f"A new engine goes on{where}"]
+        if self.running:
+            were = "was" if self.running == 1 else "were"
+            parts.append(
+                f"the {count(self.running, 'request')} that {were} running will be asked apart from the rest"
+            )
+        if self.kept:
+            parts.append(f"{count(self.kept, 'finished result')} {'is' if self.kept == 1 else 'are'} kept")
+        return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."
+
+
+@dataclass(slots=True)
+class RestartLog:
+    """The deaths of a run's engines."""
+
+    restarts: list[Restart] = field(default_factory=list)
+    fatal_search: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, error: EngineDiedError, *, running: int, kept: int) -> Restart:
+        """Takes a death down."""
+        restart = Restart(str(error), running, kept, error.needs_new_process)
+        self.restarts.append(restart)
+        return restart
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As the manifest has them."""
+        return [asdict(restart) for restart in self.restarts]
+
+    @classmethod
+    def of(cls, written: Mapping[str, Any]) -> Self:
+        """What `asdict` made of them."""
+        restarts = [Restart(**row) for row in written.get("restarts", ())]
+        return cls(restarts, dict(written.get("suspects", {})))
