@@ -39,7 +39,7 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
         ValueError: There is no such finish reason.
         DataError: The row has no gold answer.
         KeyError: The row lacks a field.
-        TypeError: The row is no mapping, or the text none.
+        TypeError: The row is not a mapping, or the text none.
     """
     from llmbench.benchmarks.base import import_module, score
     from llmbench.records import FinishReason
@@ -68,7 +68,7 @@ def load_run(path: "str | PathLike[str]") -> "Run":
 
     Raises:
         RunError: The folder holds no run, or a file of it cannot be read.
-        TypeError: It is no path.
+        TypeError: It is not a path.
     """
     from llmbench.results.reader import load_run as load
 

@@ -93,7 +93,7 @@ class Shortage:
         free_share: Of the GPU's memory, 0 to 1, that was free before anything was loaded, where that is known.
         fits: Tokens of context that would have fitted, for `context`.
         size: Requests in the batch that was too much, where the engine forms batches.
-        spoiled: Memory may stay taken as long as this process lives.
+        needs_new_process: Memory may stay taken as long as this process lives.
     """
 
     cause: Cause

@@ -20,7 +20,7 @@ stand in `languages.py`.
 No statement: a word that begins with a letter ("Answer: Benzene"), the article ("The answer is a particle"), a formula
 ("B = 0.5 T", "C-14"), a species ("C. elegans"), "the least likely answer", a denial, a supposition or somebody else's opinion (`suppositions.py`), a list of options or an instruction
 ("Choose the correct answer: A) …"), something named by a letter ("Compound C is the answer"), a letter in prose.
-A statement that names several letters ("A and B") or one out of range ("Answer: E") is no answer, and stays the last word;
+A statement that names several letters ("A and B") or one out of range ("Answer: E") is not an answer, and stays the last word;
 "not A but B" is B.
 """
 
@@ -74,7 +74,7 @@ _UNLIKELY = re.compile(
     r"|^\W*(?:at\s+first|initially)\W+(?:\w+\s+){0,2}$|[.!?]\s+(?:at\s+first|initially)\W+(?:\w+\s+){0,2}$",
     re.IGNORECASE,
 )
-"""What stands before a noun that is no answer: "the least likely answer", "At first the answer seems to be"."""
+"""What stands before a noun that is not an answer: "the least likely answer", "At first the answer seems to be"."""
 _AT_FIRST = re.compile(
     r"\s*(?:(?:option|choice)\s+)?[(\[]?[A-Z][)\]]?\s+(?:at\s+first\b|initially\b|on\s+the\s+surface\b|at\s+a\s+glance\b)"
 )

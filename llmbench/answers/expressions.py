@@ -10,7 +10,7 @@ from llmbench.answers.equivalence.structure import nesting
 from llmbench.answers.spoken import changes_before, changes_behind
 
 _MAX_LENGTH = 1_000
-"""Characters. A longer text is no bare answer."""
+"""Characters. A longer text is not a bare answer."""
 _MAX_LINES = 40
 _TAIL = 300
 """Characters at a sentence's end in which its last expression is looked for."""

@@ -34,7 +34,7 @@ _BODY_BEGINS = re.compile(
 """Where a body may begin that lost the indentation of its first line, also behind words in that line ("Sure! return x")."""
 _QUOTE = re.compile(r"^> ?(?!>)", re.MULTILINE)
 _MARGIN = re.compile(r"[^\s#]")
-"""A line that is no continuation of a function: neither indented, nor empty, nor a comment."""
+"""A line that is not a continuation of a function: neither indented, nor empty, nor a comment."""
 _CORRECTS = re.compile(
     r"\b(?:wait|actually|oops|sorry|mistake\w*|wrong|incorrect|error|bug\w*|fix\w*|correct\w*|should|instead|rather|hmm|body)\b",
     re.IGNORECASE,

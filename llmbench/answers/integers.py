@@ -13,7 +13,7 @@ from llmbench.answers.text import prepare, prepare_cut
 def integer_answer(text: str, *, complete: bool = True) -> str | None:
     r"""The answer of an AIME problem: an integer in canonical form ("025", "25.0" and `\frac{50}{2}` give "25"), or None.
 
-    Boxes and cues as in `math_answer`; of an equation chain the last member counts. What is boxed or stated but is no integer
+    Boxes and cues as in `math_answer`; of an equation chain the last member counts. What is boxed or stated but is not an integer
     comes back as it was written: the model has answered, and wrongly, which is not the same as no answer. So do integers
     outside 0 to 999. A closing sentence counts only where it holds an integer.
     """

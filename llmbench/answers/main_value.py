@@ -36,7 +36,7 @@ def main_part(sentence: str) -> str:
 
 
 def is_unclear(sentence: str) -> bool:
-    """Whether the sentence gives a ratio, a time of day or a second fact, so that its last number is no answer."""
+    """Whether the sentence gives a ratio, a time of day or a second fact, so that its last number is not an answer."""
     return "=" not in sentence and bool(
         _RATIO.search(sentence) or _SECOND.search(sentence) or _AGO.search(sentence)
     )

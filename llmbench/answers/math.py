@@ -13,7 +13,7 @@ of"), a scale ("dozen") or a comparison ("more than") makes the whole expression
 before it. Operations in words are read as symbols first (`spoken.py`): "the square root of 4" is `\sqrt{4}`. A bare "!" ends a
 sentence ("The answer is 3!"); "3!." is a factorial. What follows ";" or "so" at a sentence's end counts, too ("3 (mod 5), so 8").
 
-A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is no answer:
+A box wins over a cue wherever it stands: it is what the instruction asks for. A statement that was cut off is not an answer:
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
 behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text takes back, corrects, doubts or
 supposes gives way to what it states behind it, or to the box before it (`retractions.py`). Remarks and checks behind the answer do not count. Refusals and denials are no closing sentence

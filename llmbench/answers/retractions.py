@@ -2,7 +2,7 @@ r"""Whether a text takes a boxed answer back, corrects it, or only supposes it.
 
 | kind | for example | the box |
 |---|---|---|
-| taken back | "$\boxed{5}$ is wrong", "Wait, that can't be right.", "Is it $\boxed{5}$?", "$\boxed{5}$ is extraneous", "rejecting $\boxed{5}$", "~~$\boxed{5}$~~" | is no answer |
+| taken back | "$\boxed{5}$ is wrong", "Wait, that can't be right.", "Is it $\boxed{5}$?", "$\boxed{5}$ is extraneous", "rejecting $\boxed{5}$", "~~$\boxed{5}$~~" | is not an answer |
 | corrected | "I forgot a case.", "Correction:", "Sorry, the correct answer is 7." | counts only where nothing else is stated or concluded behind it |
 | doubted | "Wait, $x = 0$ works too.", "Let me double-check.", "Actually, …", "$10$, not $9$", "but $9$ is extraneous" | gives way to an answer that is stated or drawn as a conclusion behind it, unless the text confirms the box |
 | supposed | "if order mattered, it would be $\boxed{5}$", "one might think it is $\boxed{5}$", "Remark. For n = 5 it is $\boxed{5}$" | counts only beside no other answer |
@@ -94,7 +94,7 @@ _REMARK = re.compile(
 
 
 def is_retracted(text: str, box: BoxedFormula) -> bool:
-    """Whether the words around a box say that it is no answer."""
+    """Whether the words around a box say that it is not an answer."""
     before, behind = text[max(0, box.start - _BEFORE) : box.start], text[box.end : box.end + _WINDOW]
     if _STRUCK.search(before) or _NOT_BEFORE.search(before) or _TAKEN_BACK.match(behind):
         return True

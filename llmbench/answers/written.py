@@ -10,7 +10,7 @@ from llmbench.answers.quantities import is_part
 from llmbench.answers.spoken import arithmetic, changes_behind
 
 _MAX_LENGTH = 60
-"""Characters; a longer run of digits is no answer."""
+"""Characters; a longer run of digits is not an answer."""
 _NUMBER = re.compile(
     r"(?<![A-Za-z_\d.,^])(?P<sign>(?<![\d)%])[-+])?\s?(?:\$|€|£|¥)?\s?(?P<second>-)?"
     r"(?P<value>\d+\s\d+/\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?(?:\s?/\s?\d+(?:\.\d+)?)?|\.\d+)"

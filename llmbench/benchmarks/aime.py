@@ -31,7 +31,7 @@ def _sample(row: Row, index: int) -> Sample:
     answer = text_of(row, "answer", index)
     if not re.fullmatch(r"0*[0-9]{1,3}", answer):
         raise DataError(
-            f"aime: the answer of row {index}, {answer!r}, is no integer from 0 to 999; mend the row."
+            f"aime: the answer of row {index}, {answer!r}, is not an integer from 0 to 999; fix the row."
         )
     return Sample(text_of(row, "id", index) if "id" in row else str(index), row, answer)
 

@@ -113,7 +113,7 @@ def _sample(row: Row, index: int) -> Sample:
     gold = gsm8k.number(answer)
     if gold is None:
         raise DataError(
-            f"arithmetic: the answer of row {index}, {answer[:40]!r}, is no number; mend the row."
+            f"arithmetic: the answer of row {index}, {answer[:40]!r}, is not a number; fix the row."
         )
     return Sample(f"{row.get('level', 'own')}-{index:03d}", row, gold)
 

@@ -60,7 +60,7 @@ def import_module(name: str, path: str) -> Module:
             f"benchmarks.{name}.module={path} cannot be imported: {error}; PYTHONPATH names the folders of modules of your own."
         ) from error
     if not all(callable(getattr(module, name_, None)) for name_ in ("extract", "equal")):
-        raise ConfigError(f"benchmarks.{name}.module={path} is no benchmark: it has no extract and equal.")
+        raise ConfigError(f"benchmarks.{name}.module={path} is not a benchmark: it has no extract and equal.")
     if not hasattr(module, "few_shot_example") and hasattr(module, "worked"):
         vars(module)["few_shot_example"] = module.worked  # the name in modules written for 0.1.0
     return cast("Module", module)

@@ -122,7 +122,7 @@ def text_of(row: Row, column: str, index: int) -> str:
     if not isinstance(value, str) or not value.strip():
         shown = "nothing" if value is None or value == "" else f"a {type(value).__name__}"
         raise DataError(
-            f"Row {index} of the data has {shown} under {column!r} where text is expected; mend the row."
+            f"Row {index} of the data has {shown} under {column!r} where text is expected; fix the row."
         )
     return value.strip()
 
@@ -225,7 +225,7 @@ def parse_json(content: bytes) -> list[Row]:
                 raise ValueError(f"line {number}: {str(error).rstrip('.')}") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise ValueError(f"row {number} is no object")  # noqa: TRY004 - the content is wrong, not our caller
+            raise ValueError(f"row {number} is not an object")  # noqa: TRY004 - the content is wrong, not our caller
     columns = dict.fromkeys(column for row in rows for column in row)
     return [{column: row.get(column) for column in columns} for row in rows]
 

@@ -44,7 +44,7 @@ def _sample(row: Row, index: int, seed: int) -> Sample:
     choices = [correct, *others]
     if len(set(choices)) != len(choices):
         raise DataError(
-            f"gpqa: row {index} ({name}) has two equal choices, so that its answer is not clear; mend the row."
+            f"gpqa: row {index} ({name}) has two equal choices, so that its answer is not clear; fix the row."
         )
     random.Random(f"{seed}:{name}").shuffle(choices)
     return Sample(name, {**row, "Question": question, "choices": choices}, LETTERS[choices.index(correct)])
@@ -57,11 +57,11 @@ def _shuffled(row: Row, index: int) -> Sample:
         or not 1 < len(shown) <= len(LETTERS)
         or not all(isinstance(c, str) for c in shown)
     ):
-        raise DataError(f"gpqa: the choices of row {index} are no list of texts, four at most; mend the row.")
-    if answer not in LETTERS[: len(shown)]:
         raise DataError(
-            f"gpqa: the answer of row {index} is the letter of none of its choices; mend the row."
+            f"gpqa: the choices of row {index} are not a list of texts, four at most; fix the row."
         )
+    if answer not in LETTERS[: len(shown)]:
+        raise DataError(f"gpqa: the answer of row {index} is the letter of none of its choices; fix the row.")
     return Sample(str(row.get("Record ID") or index), row, answer)
 
 

@@ -43,7 +43,7 @@ def _gold(answer: str, index: int) -> str:
         raise DataError(f"gsm8k: the answer of row {index} has no '####' before its number.")
     if (found := number(gold)) is None:
         raise DataError(
-            f"gsm8k: the gold answer of row {index}, {gold.strip()[:40]!r}, is no number; mend the row."
+            f"gsm8k: the gold answer of row {index}, {gold.strip()[:40]!r}, is not a number; fix the row."
         )
     return found
 

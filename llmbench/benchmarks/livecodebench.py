@@ -139,7 +139,7 @@ def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
         function = metadata.get("func_name")
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(
-            f"livecodebench: the metadata of {name} cannot be read: {error}; mend the row."
+            f"livecodebench: the metadata of {name} cannot be read: {error}; fix the row."
         ) from error
     day = row.get("contest_date")
     derived = {
@@ -214,7 +214,7 @@ def read_tests(fields: Mapping[str, Any]) -> list[Test]:
         if not cases:
             raise ValueError("there are none")  # noqa: TRY301
         if not all(isinstance(case[key], str) for case in cases for key in ("input", "output")):
-            raise ValueError("an input or output is no text")  # noqa: TRY301
+            raise ValueError("an input or output is not text")  # noqa: TRY301
         if function is None:
             return [Test(case["input"], case["output"]) for case in cases]
         return [

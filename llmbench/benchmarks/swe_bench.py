@@ -79,7 +79,7 @@ def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
         files = prompt.files_of(row)
         tests = {key: _ids(row.get(key)) for key in ("FAIL_TO_PASS", "PASS_TO_PASS")}
     except ValueError as error:
-        raise DataError(f"swe_bench: row {index} ({name}) cannot be read: {error}; mend the row.") from error
+        raise DataError(f"swe_bench: row {index} ({name}) cannot be read: {error}; fix the row.") from error
     text = row.get("text")
     if not text:
         text = prompt.compose(text_of(row, "problem_statement", index), files)
@@ -91,7 +91,7 @@ def _ids(value: object) -> list[str]:
     """Test ids: the data sets have JSON text of a list."""
     found = orjson.loads(value) if isinstance(value, str) and value else value or []
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise ValueError("FAIL_TO_PASS or PASS_TO_PASS is no list of test ids")
+        raise ValueError("FAIL_TO_PASS or PASS_TO_PASS is not a list of test ids")
     return found
 
 
@@ -103,10 +103,10 @@ def _clone(row: Row, options: Mapping[str, Any], name: str) -> str | None:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise ConfigError(
-            f"benchmarks.NAME.options.repos_dir={folder} is no folder; it must hold clones such as {repository}."
+            f"benchmarks.NAME.options.repos_dir={folder} is not a folder; it must hold clones such as {repository}."
         )
     if ".." in repository.split("/"):
-        raise DataError(f"swe_bench: the repo {repository!r} of {name} is no OWNER/NAME; mend the row.")
+        raise DataError(f"swe_bench: the repo {repository!r} of {name} is not an OWNER/NAME; fix the row.")
     for candidate in (repository.replace("/", "__"), repository, repository.rpartition("/")[2]):
         if (root / candidate).is_dir():
             return str((root / candidate).resolve())

@@ -273,7 +273,7 @@ def _table(table: Sequence[Row]) -> Table:
 def _points(row: Row) -> str:
     if row.change is None:
         return ""
-    interval = f" ({in_points(row.ci95[0])} … {in_points(row.ci95[1])})" if row.ci95 else ""
+    interval = f" [{in_points(row.ci95[0])}, {in_points(row.ci95[1])}]" if row.ci95 else ""
     return f"{in_points(row.change)}{interval}"
 
 
@@ -314,7 +314,7 @@ def _whole(row: Row) -> str:
         return f"{said}."
     low, high = row.ci95
     on = f"on the {row.questions} questions that both asked"
-    points = f"{in_points(row.change)} points (95 % interval {in_points(low)} to {in_points(high)}) {on}"
+    points = f"{in_points(row.change)} points (95% interval [{in_points(low)}, {in_points(high)}]) {on}"
     if high < 0:
         return f"{said}; accuracy fell: {points}."
     return f"{said}; accuracy {points}{', more than chance' if low > 0 else ', which chance could be'}."

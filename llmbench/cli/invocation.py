@@ -77,7 +77,7 @@ class Invocation:
         if config is None or config.resume is None:
             if config is not None and (folder / BEGUN).exists():
                 raise RunError(
-                    f"{folder} holds a sweep already; `{shell.resume_command(folder)}` goes on with it, "
+                    f"{folder} holds a sweep already; `{shell.resume_command(folder)}` resumes it, "
                     "hydra.sweep.dir=FOLDER begins another."
                 )
             other = next((name for name in (SUMMARY, REPORT) if (folder / name).exists()), None)

@@ -123,7 +123,7 @@ def written_sweep(folder: Path) -> dict[str, Any]:
         return {}
     found = read_object(folder / SUMMARY, WrittenSweep)
     if not all(JobRow.__required_keys__ <= job.keys() for job in found.get("jobs") or []):
-        raise RunError(f"{folder / SUMMARY} is no summary of a sweep; {MEND}")
+        raise RunError(f"{folder / SUMMARY} is not a summary of a sweep; {MEND}")
     return found
 
 

@@ -231,4 +231,4 @@ def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
     journal = folder / JOURNAL
     if results and not (journal.is_file() and journal.stat().st_size):
         return ""
-    return f" `{shell.resume_command(folder)}` goes on with it." if begun.is_file() else ""
+    return f" `{shell.resume_command(folder)}` resumes it." if begun.is_file() else ""

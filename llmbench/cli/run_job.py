@@ -65,7 +65,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
 
     Raises:
         StartAgain: It has to be.
-        LlmbenchError: Something a user can mend.
+        LlmbenchError: Something a user can fix.
         Interrupted: Ctrl-C or SIGTERM.
     """
     if config.show_prompts:

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.engine.vllm.startup_history import Took
-from llmbench.engine.workload import Workload
+from llmbench.engine.workload import Took, Workload
 from llmbench.records import Completion, EngineReport, Request
 
 Notice = Callable[[str], None]

@@ -42,7 +42,7 @@ def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mappi
                 raise TypeError  # noqa: TRY301
         except (TypeError, KeyError) as error:
             raise ModelError(
-                f"{place / name} holds no chat template that can be read; mend the file, or use chat=false."
+                f"{place / name} holds no chat template that can be read; fix the file, or use chat=false."
             ) from error
         if content:
             return content

@@ -364,7 +364,7 @@ def context_length(config_json: Mapping[str, Any]) -> int | None:
 def _check_weights(file: Path) -> None:
     """Compares a safetensors file's length with what its header says (https://huggingface.co/docs/safetensors)."""
     if not file.is_file():
-        raise ModelError(f"{file} is no file; copy the checkpoint again.")
+        raise ModelError(f"{file} is not a file; copy the checkpoint again.")
     size = file.stat().st_size
     if file.suffix != ".safetensors":
         complete = size > 0

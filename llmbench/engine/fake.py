@@ -16,8 +16,7 @@ from typing import Any, Self
 from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.engine.vllm.startup_history import Took
-from llmbench.engine.workload import Workload
+from llmbench.engine.workload import Took, Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, EngineReport, FinishReason, Message, Request, Timing
 from llmbench.system.text import suggest

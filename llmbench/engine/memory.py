@@ -19,7 +19,7 @@ WEIGHTS_SHARE: Mapping[str | None, float] = {
 
 
 RESERVE_BYTES = 5 << 29
-"""2.5 GiB of a GPU's share hold neither weights nor KV cache; on an H100 with 14B this gives the measured caches within 1 %."""
+"""2.5 GiB of a GPU's share hold neither weights nor KV cache; on an H100 with 14B this gives the measured caches within 1%."""
 
 
 def weights_on_gpu(parameters_bytes_bf16: int, quantization: str | None) -> int | None:

@@ -46,7 +46,7 @@ class FatalRequestSearch:
         aside: Sets to be asked apart, each with nothing beside it, when nothing else is left.
         asked: Given to the engine and not answered.
         alone: How often a request killed the engine while it was alone.
-        barren: Deaths since the last answer.
+        consecutive_deaths: Deaths since the last answer.
         limit: How much may be asked at once; None: everything.
     """
 
@@ -141,7 +141,7 @@ class FatalRequestSearch:
         return {
             "aside": [list(group) for group in self.aside],
             "alone": self.alone,
-            "barren": self.consecutive_deaths,
+            "consecutive_deaths": self.consecutive_deaths,
             "limit": self.limit,
         }
 
@@ -150,7 +150,7 @@ class FatalRequestSearch:
         """What a process before has left; sets without what is `answered` by now."""
         groups = (tuple(n for n in group if n not in answered) for group in data.get("aside", ()))
         aside = deque(group for group in groups if group)
-        known = {name: data[name] for name in ("alone", "barren", "limit") if name in data}
+        known = {name: data[name] for name in ("alone", "consecutive_deaths", "limit") if name in data}
         return cls(bound, aside=aside, **known)
 
 
@@ -198,4 +198,4 @@ class RestartLog:
     def of(cls, written: Mapping[str, Any]) -> Self:
         """What `asdict` made of them."""
         restarts = [Restart(**row) for row in written.get("restarts", ())]
-        return cls(restarts, dict(written.get("suspects", {})))
+        return cls(restarts, dict(written.get("fatal_search", {})))

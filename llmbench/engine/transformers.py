@@ -35,8 +35,7 @@ from llmbench.engine.checkpoint import (
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.vllm.checks import SMALL_MODEL_B, billions_of_parameters
 from llmbench.engine.vllm.errors import explain_import, spoils
-from llmbench.engine.vllm.startup_history import Took
-from llmbench.engine.workload import Workload
+from llmbench.engine.workload import Took, Workload
 from llmbench.errors import (
     ConfigError,
     EngineDiedError,

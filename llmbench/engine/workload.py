@@ -1,6 +1,6 @@
 """What an engine is going to be asked, as far as its start depends on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -63,3 +63,19 @@ def _greedy(config: Config, name: str) -> bool:
         drawn["presence_penalty"] or drawn["frequency_penalty"]
     )
     return unpenalised and drawn["temperature"] == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a run took that loaded its engine; the rest as in `Entry`.
+
+    Attributes:
+        outputs: Tokens that each request generated, continuations included.
+    """
+
+    outputs: Sequence[int]
+    prompt_tokens: int
+    load_s: float
+    generate_s: float
+    prefill_s: float | None = None
+    energy_j: float | None = None

@@ -131,7 +131,7 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any]:
         for benchmark in benchmarks:
             share = entry.get("benchmarks", benchmark, "accuracy")
             ends = entry.get("benchmarks", benchmark, "ci95")
-            text = percent(share) + (f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})" if ends else "")
+            text = percent(share) + (f" [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]" if ends else "")
             cells.append(_cell(text, share))
         speed = entry.tokens_per_s()
         for text, value in (

@@ -163,7 +163,7 @@ def _score(name: str, benchmark: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": visible(name),
         "accuracy": percent(accuracy),
-        "interval": f"95 % interval {interval(ends)}" if ends else "",
+        "interval": f"95% interval {interval(ends)}" if ends else "",
         "bounds": f"bounds {facts[1][1]}",
         "scale": scale,
         "facts": facts,

@@ -214,7 +214,7 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
             "thickness": 1.2,
             "color": GREY,
         },
-        "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
+        "hovertemplate": "%{y}: %{x:.1f}%<extra></extra>",
         "showlegend": False,
     }
     layout = {
@@ -226,7 +226,7 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
         f"by-{benchmark}-{group}",
         f"{benchmark}: accuracy by {group}",
         [trace],
-        note="With 95 % intervals; in brackets how many questions.",
+        note="With 95% intervals; in brackets how many questions.",
         height=110 + 30 * len(names),
         layout=layout,
     )

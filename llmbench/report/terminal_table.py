@@ -45,7 +45,7 @@ def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Tabl
     columns: list[Column] = [
         ("n", lambda f: str(f.n) if f.n == f.expected else f"{f.n}/{f.expected}"),
         ("accuracy", lambda f: percent(f.accuracy)),
-        ("95 % interval", lambda f: interval(f.ci95)),
+        ("95% interval", lambda f: interval(f.ci95)),
         ("no answer", lambda f: percent(f.rates.no_answer if f.rates else None)),
         ("elicited", lambda f: percent(f.rates.elicited if f.rates else None)),
         ("latency", lambda f: seconds(f.latency_s.mean)),
@@ -81,7 +81,7 @@ def _repeats(repeated: RepeatStatistics) -> str:
         ("pass", repeated.pass_at[-1] if repeated.pass_at else None),
         ("maj", repeated.maj),
     ]
-    parts = [f"{name}@{e.k} {percent(e.value)} ({interval(e.ci95)})" for name, e in named if e]
+    parts = [f"{name}@{e.k} {percent(e.value)} {interval(e.ci95)}" for name, e in named if e]
     split = repeated.variance
     if split is not None:
         parts.append(

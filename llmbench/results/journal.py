@@ -108,7 +108,7 @@ def _reason(error: BaseException) -> str:
     return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
 
 
-def mend(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
+def repair(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
     """Takes lines that cannot be used out of a journal, so that it can be gone on with; they are kept in a file beside it.
 
     Lines of before there were checksums get theirs, since the new ones will have them.

@@ -45,13 +45,13 @@ def cannot_write(path: Path, error: OSError) -> RunError:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file as a whole, as `Store.write_text` does, wherever it is.
+    """Writes a file as a whole, as `RunFolder.write_text` does, wherever it is.
 
     Raises:
         RunError: It cannot be written.
     """
     if not path.name:
-        raise RunError(f"{path} is no name of a file to write.")
+        raise RunError(f"{path} is not a name of a file to write.")
     try:
         files.refuse_special(path)
         files.replace(path, (text.encode(), b"\n"))

@@ -96,7 +96,7 @@ def difference(first: Sequence[float], second: Sequence[float]) -> PairedDiffere
 def bootstrap_interval(
     differences: Sequence[float], *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[float, float]:
-    """The 95 % percentile interval of a mean difference, from a bootstrap over questions.
+    """The 95% percentile interval of a mean difference, from a bootstrap over questions.
 
     A plain bootstrap of few discordant questions is too narrow (without any it has no width at all), so half a question
     won by either side, of the typical size of the differences seen (1 where there are none), is added to what is drawn

@@ -67,7 +67,7 @@ class RunFolder:
                 refuse_taken(folder)
                 path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
             elif path.exists():
-                self.damage = journal.mend(path, from_row)
+                self.damage = journal.repair(path, from_row)
             self._journal = journal.Appender(path, new=not goes_on)
         except RunError:
             self._lock.__exit__()
@@ -174,7 +174,7 @@ def refuse_taken(folder: Path) -> None:
     name = conflicting_file(folder)
     if name == MANIFEST:
         raise RunError(
-            f"{folder} holds a run already; resume={shlex.quote(str(folder))} goes on with it, hydra.run.dir=FOLDER begins another."
+            f"{folder} holds a run already; resume={shlex.quote(str(folder))} resumes it, hydra.run.dir=FOLDER begins another."
         )
     if name is not None:
         raise RunError(

@@ -1,4 +1,4 @@
-"""Statistics of scores and times. Accuracies are fractions, intervals are two-sided at 95 %."""
+"""Statistics of scores and times. Accuracies are fractions, intervals are two-sided at 95%."""
 
 import math
 from collections.abc import Sequence

@@ -348,7 +348,7 @@ def _times(results: Sequence[Result]) -> dict[str, Distribution]:
 
 
 def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True) -> list[str]:
-    """What makes a score doubtful, one sentence each, with the setting that would mend it."""
+    """What makes a score doubtful, one sentence each, with the setting that would fix it."""
     found = []
     for name, summary in summaries.items():
         rates = summary.rates

@@ -41,7 +41,7 @@ class Replacement:
     """What is done about an engine that died.
 
     Attributes:
-        bury: Closes it and takes its death down, which came while it worked on so many requests and is followed by a new engine;
+        on_engine_death: Closes the dead engine and records the restart, given how many requests ran;
             raises what the run cannot survive.
         close: Closes it where nothing is left to ask.
         load: Gives a new one, ready to be asked.

@@ -215,7 +215,7 @@ class Unfinished:
         loads: Engines loaded so far.
         steps: What was lowered, for each engine by its `pool.engine_key`.
         jobs: What became of the jobs before, in the form of `sweep.Job`.
-        faults: Deaths of this job's engines, in the form of `faults.Faults`.
+        restart_log: Deaths of this job's engines, in the form of `engine.restarting.RestartLog`.
     """
 
     folder: str

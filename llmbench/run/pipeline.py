@@ -29,9 +29,8 @@ from llmbench.engine.checkpoint import Checkpoint, check_tensors, settings, weig
 from llmbench.engine.checkpoint_settings import complete, name_of
 from llmbench.engine.restarting import FatalRequestSearch, Restart, RestartLog
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.engine.vllm.startup_history import Took
 from llmbench.engine.watching import Watch
-from llmbench.engine.workload import Workload
+from llmbench.engine.workload import Took, Workload
 from llmbench.errors import (
     ConfigError,
     EngineDiedError,
@@ -130,7 +129,7 @@ def run(  # noqa: PLR0913 - all but two are optional
 
     Raises:
         StartAgain: Memory ran out, and only a new process can try with less; only where the caller `restarts`.
-        LlmbenchError: Something a user can mend; the folder says so too (status `failed`).
+        LlmbenchError: Something a user can fix; the folder says so too (status `failed`).
         Interrupted: `stop` was set; the folder holds what was finished (status `interrupted`).
     """
     with ExitStack() as own:
@@ -709,9 +708,7 @@ class _Run:
             self.add_up()
             with suppress(Exception, SystemExit):  # nobody may be there to be told
                 loop.progress.leave()
-                self.terminal.notice(
-                    f"llmbench: {self.summary.error} `{self.summary.resume}` goes on with it."
-                )
+                self.terminal.notice(f"llmbench: {self.summary.error} `{self.summary.resume}` resumes it.")
             self.write()
             self.summary.memory, self.summary.gpu = sampler.memory(), sampler.gpu()
             self.write()

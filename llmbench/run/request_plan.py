@@ -97,7 +97,7 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
         taken = prompts.select(name, samples, config)
     except SystemExit as error:
         raise DataError(
-            f"{name}: {_where(module, error)} ends the program (SystemExit: {error}); mend the module."
+            f"{name}: {_where(module, error)} ends the program (SystemExit: {error}); fix the module."
         ) from error
     except DataError as error:
         said = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
@@ -127,12 +127,12 @@ def _check_asked(config: Config, name: str, module: Module, sample: Sample, sour
         where = f" in {_where(module, error)}" if _is_own(module) else ""
         raise DataError(
             f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({_reason(config, name, error)}); "
-            f"{'mend the module or the row' if _is_own(module) else 'mend its row'}."
+            f"{'fix the module or the row' if _is_own(module) else 'fix its row'}."
         ) from error
     if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
         raise DataError(
             f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
-            f"model.max_length={config.model.max_length} tokens; mend its row."
+            f"model.max_length={config.model.max_length} tokens; fix its row."
         )
 
 

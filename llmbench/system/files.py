@@ -56,7 +56,7 @@ def expanded(name: str, kind: type[LlmbenchError], setting: str) -> Path:
         path.exists()  # where the name is too long this says so
     except (RuntimeError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise kind(f"{setting}={name[:SHOWN]} is no path ({reason}); check it.") from error
+        raise kind(f"{setting}={name[:SHOWN]} is not a path ({reason}); check it.") from error
     return path
 
 

@@ -8,12 +8,12 @@ NONE = "-"
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share of 1."""
-    return NONE if value is None else f"{100 * value:.{digits}f} %"
+    return NONE if value is None else f"{100 * value:.{digits}f}%"
 
 
 def interval(ends: Sequence[float] | None) -> str:
     """The two ends of an interval of shares."""
-    return f"{100 * ends[0]:.1f} … {percent(ends[1])}" if ends else NONE
+    return f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else NONE
 
 
 def points(value: float) -> str:

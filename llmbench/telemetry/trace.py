@@ -114,7 +114,7 @@ def _samples(path: Path) -> Iterator[TelemetrySample]:
             try:
                 yield _sample(orjson.loads(line))
             except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
-                log.debug("%s holds a line that is no sample", path)
+                log.debug("%s holds a line that is not a sample", path)
 
 
 def _sample(row: dict[str, Any]) -> TelemetrySample:

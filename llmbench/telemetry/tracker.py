@@ -168,7 +168,7 @@ def _gpu_summary(totals: Totals) -> list[str]:
     lines = [
         f"  GPU memory              {_gib(totals.gpu_bytes)}",
         f"  GPU utilisation         {_both(busy, 100, '%')}",
-        f"  GPU power               {_both(power, 1, 'W')}",
+        f"  GPU power               {_both(power, 1, ' W')}",
         f"  GPU energy              {_UNKNOWN if energy is None else f'{energy:,.0f} J ({energy / 3600:,.2f} Wh)'}",
     ]
     if totals.throttled:
@@ -185,7 +185,7 @@ _UNKNOWN = "not told by the driver"
 def _both(spread: Spread, factor: float, unit: str) -> str:
     if spread.mean is None or spread.peak is None:
         return _UNKNOWN
-    return f"peak {spread.peak * factor:.0f} {unit}, mean {spread.mean * factor:.0f} {unit}"
+    return f"peak {spread.peak * factor:.0f}{unit}, mean {spread.mean * factor:.0f}{unit}"
 
 
 def _gib(spread: Spread) -> str:

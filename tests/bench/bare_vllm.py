@@ -89,7 +89,7 @@ def engine_argument(text: str) -> tuple[str, Any]:
     """`KEY=JSON` as a pair.
 
     Raises:
-        ValueError: The value is no JSON.
+        ValueError: The value is not JSON.
     """
     key, _, value = text.partition("=")
     return key, json.loads(value)

@@ -78,8 +78,8 @@ def test_the_hub_offline_is_explained() -> None:
     ("benchmark", "row", "hint"),
     [
         ("aime", {"problem": "?", "answer": None}, "nothing under 'answer'"),
-        ("aime", {"problem": "?", "answer": "hello"}, "no integer from 0 to 999"),
-        ("aime", {"problem": "?", "answer": "1000"}, "no integer from 0 to 999"),
+        ("aime", {"problem": "?", "answer": "hello"}, "not an integer from 0 to 999"),
+        ("aime", {"problem": "?", "answer": "1000"}, "not an integer from 0 to 999"),
         ("aime", {"problem": "?", "answer": ["1"]}, "a list under 'answer'"),
         ("aime", {"problem": "", "answer": "1"}, "nothing under 'problem'"),
         ("aime", {"problem": {"a": 1}, "answer": "1"}, "a dict under 'problem'"),

@@ -111,8 +111,8 @@ def test_a_rows_own_text_is_the_prompt() -> None:
     ("changes", "hint"),
     [
         ({"FAIL_TO_PASS": "nonsense"}, "cannot be read"),
-        ({"FAIL_TO_PASS": '{"a": 1}'}, "no list of test ids"),
-        ({"files": "[1]"}, "no JSON object of texts"),
+        ({"FAIL_TO_PASS": '{"a": 1}'}, "not a list of test ids"),
+        ({"files": "[1]"}, "not a JSON object of texts"),
         ({"problem_statement": ""}, "nothing under 'problem_statement'"),
         ({"instance_id": None}, "nothing under 'instance_id'"),
     ],

@@ -161,7 +161,7 @@ def test_what_had_not_begun_is_not_called_left_out() -> None:
 def test_claims_are_held_against_the_times() -> None:
     found = table(
         point("before", 100, "++--"),
-        point("larger_batches", 54, "++--"),  # within the guide's rounding of 50 %
+        point("larger_batches", 54, "++--"),  # within the guide's rounding of 50%
         point("fewer_samples", 71, "++--"),
         point("shorter_outputs", 110, "++--"),
         point("all_together", 25, "+-.-"),
@@ -209,8 +209,7 @@ def test_a_fall_of_accuracy_is_said() -> None:
     found = [point("before", 100, "+" * 40), point("all_together", 20, "-" * 40)]
     said = " ".join(sentences(found, rows(found)))
     assert (
-        "all together: 80 % less time, where the guide claims 70 to 80 %; accuracy fell: -100.0 points"
-        in said
+        "all together: 80% less time, where the guide claims 70 to 80%; accuracy fell: -100.0 points" in said
     )
     assert "on the 40 questions that both asked" in said
 

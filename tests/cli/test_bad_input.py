@@ -65,7 +65,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def place(path: Path, kind: str) -> None:
-    """Puts something there that is no regular file."""
+    """Puts something there that is not a regular file."""
     path.unlink(missing_ok=True)
     targets = {
         "zero": "/dev/zero",
@@ -158,8 +158,8 @@ CONTENTS: dict[str, tuple[str, bytes, str]] = {
     "too deep": (".jsonl", b'{"question": ' + b"[" * DEEP, "line 1"),
     "too deep a list": (".json", b"[" * DEEP, "cannot be read as json"),
     "deep enough to be read": (".jsonl", b'{"question": "?", "answer": "#### 2", "level": ' + b"[" * 900 + b"]" * 900 + b"}", "level|written down"),
-    "a list of texts": (".json", b'["a", "b"]', "row 1 is no object"),
-    "a text": (".json", b'"a"', "row 1 is no object"),
+    "a list of texts": (".json", b'["a", "b"]', "row 1 is not an object"),
+    "a text": (".json", b'"a"', "row 1 is not an object"),
     "nothing under a name": (".jsonl", b'{"question": null, "answer": null}', "row 0|Row 0"),
     "no parquet": (".parquet", b"PAR1 no table PAR1", "cannot be read as parquet"),
     "odd quotes": (".csv", b'question,answer\n"1+1?,"#### 2\n"a"b",\n', "cannot be read as csv|has nothing|text is expected"),
@@ -283,7 +283,7 @@ YAMLS: dict[str, tuple[bytes, str]] = {
     "object": (b"title: !!python/object/apply:os.system [id]\n", "line 2: could not determine a constructor"),
     "too deep": (b"title: " + b"[" * DEEP, "nested more than 100 deep"),
     "doubled key": (b"title: a\ntitle: b\n", "duplicate key"),
-    "keys that are no text": (b"1: a\n[x]: b\n", "fuzz"),
+    "keys that are not text": (b"1: a\n[x]: b\n", "fuzz"),
     "unhashable keys": (b"? {a: b}\n: c\n", "fuzz"),
     "NUL": (b"title: a\0b\n", "not allowed|cannot be read"),
     "UTF-16": ("title: é\n".encode("utf-16"), "line 1 is not in UTF-8"),

@@ -367,7 +367,7 @@ def test_a_job_of_a_sweep_is_resumed_with_the_sweep(
 
 def test_a_failed_run_says_how_to_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([*TWELVE, BREAKS, "hydra.run.dir=run"]) == 1
-    assert f"`{resume_command(tmp_path / 'run')}` goes on with it" in capfd.readouterr().err
+    assert f"`{resume_command(tmp_path / 'run')}` resumes it" in capfd.readouterr().err
     assert main([*TWELVE, "engine.args={break_after: 0}", "hydra.run.dir=other", "limit=1"]) == 1
     assert "goes on with it" not in capfd.readouterr().err
 
@@ -401,7 +401,7 @@ def test_signals_leave_a_run_that_goes_on(
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
     assert process.returncode == status
-    assert f"`{resume_command(tmp_path / 'run')}` goes on with it" in said
+    assert f"`{resume_command(tmp_path / 'run')}` resumes it" in said
     assert load_run(tmp_path / "run").summary["status"] == word
     assert main(["resume=run"]) == 0
     assert len(load_run(tmp_path / "run").results) == 12

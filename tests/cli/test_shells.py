@@ -36,8 +36,8 @@ def python(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_characters_that_a_stream_lacks_cost_nothing_else() -> None:
     raw = io.BytesIO()
     stream = unfailing(io.TextIOWrapper(raw, encoding="latin-1", write_through=True))
-    stream.write("0.0 … 24.2 %, José\n")
-    assert raw.getvalue().decode("latin-1") == "0.0 ? 24.2 %, José\n"
+    stream.write("0.0 … 24.2%, José\n")
+    assert raw.getvalue().decode("latin-1") == "0.0 ? 24.2%, José\n"
 
 
 def test_a_working_directory_that_is_gone_is_named(

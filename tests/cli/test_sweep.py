@@ -68,7 +68,7 @@ def test_jobs_that_follow_each_other_share_their_engine(
     assert settings(here, found) == [(1, 4096), (2, 4096), (1, 2048), (2, 2048)]
     assert sum(job["summary"]["time_s"]["total"] for job in found["jobs"][1:]) < found["time_s"]
     assert (
-        "4 jobs: 4 finished; 2 engine loads; the same for all: engine=fake limit=3;"
+        "4 jobs: 4 finished; 2 engine loads; the same for all: engine=fake limit=3 report=False;"
         in capsys.readouterr().out
     )
 
@@ -81,7 +81,7 @@ def test_each_engine_is_loaded_once_however_the_jobs_alternate(
     assert found["loads"] == 2
     assert found["groups"] == [[0, 2], [1, 3]]
     assert settings(here, found) == [(1, 4096), (1, 2048), (2, 4096), (2, 2048)]
-    assert [job["overrides"][2:] for job in found["jobs"]] == [
+    assert [job["overrides"][3:] for job in found["jobs"]] == [
         [f"batch_size={size}", f"model.max_length={length}"] for size in (1, 2) for length in (4096, 2048)
     ]
     output = capfd.readouterr().out
@@ -200,8 +200,9 @@ def test_a_sweep_by_name(here: Path, capsys: pytest.CaptureFixture[str], chosen:
     found = written(here)
     assert [job["summary"]["engine"]["batch_size"] for job in found["jobs"]] == [4, 8, 16, 32, 64, 128]
     assert (found["loads"], found["groups"]) == (1, [[0, 1, 2, 3, 4, 5]])
-    assert f"6 jobs: 6 finished; one engine load; the same for all: engine=fake limit=3 {chosen};" in (
-        capsys.readouterr().out
+    assert (
+        f"6 jobs: 6 finished; one engine load; the same for all: engine=fake limit=3 report=False {chosen};"
+        in (capsys.readouterr().out)
     )
     manifest = json.loads((only_sweep(here) / "3" / "manifest.json").read_text())
     assert sorted(manifest["overrides"]) == sorted([*QUICK, chosen, "batch_size=32"])

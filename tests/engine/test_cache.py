@@ -13,7 +13,7 @@ from llmbench.cache import main
 from llmbench.engine.cache import store
 from llmbench.engine.cache.store import Answers
 from llmbench.engine.fake import FakeEngine
-from llmbench.engine.vllm.startup_history import Took
+from llmbench.engine.workload import Took
 from llmbench.errors import ConfigError, EngineError, Interrupted
 from llmbench.records import Outcome, Request, Result
 from llmbench.report.compare.comparison import compare_runs

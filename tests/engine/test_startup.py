@@ -13,13 +13,13 @@ from llmbench.engine.vllm.startup_history import (
     HistoryEntry,
     Key,
     Measured,
-    Took,
     Work,
     choose,
     observed,
     read_history,
     remember,
 )
+from llmbench.engine.workload import Took
 from tests.helpers.factories import H100, measured_start
 
 BF16 = dataclasses.replace(H100, quantization=None)

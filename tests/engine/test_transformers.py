@@ -159,7 +159,7 @@ def test_an_end_of_text_ends_a_row_unless_it_is_ignored(
     monkeypatch.setattr(bench.engine, "_ends", frozenset((end,)))
     ended = bench.one(bench.request("What is 3 + 4?"))
     assert (ended.finish_reason, ended.output_ids) == (FinishReason.STOP, plain.output_ids[: first + 1])
-    assert ended.text == bench.tokenizer.decode(plain.output_ids[:first])  # the end itself is no text
+    assert ended.text == bench.tokenizer.decode(plain.output_ids[:first])  # the end itself is not text
     assert bench.one(bench.request("What is 3 + 4?", ignore_eos=True)).output_ids == plain.output_ids
 
 

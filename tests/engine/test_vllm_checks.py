@@ -12,8 +12,7 @@ from llmbench.engine.vllm import checks, startup_history
 from llmbench.engine.vllm.engine import GRAPH_POOL, VllmEngine, _new_graph_pool
 from llmbench.engine.vllm.errors import explain_import, start_error, step_error
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
-from llmbench.engine.vllm.startup_history import Took
-from llmbench.engine.workload import Workload
+from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Sampling
 from llmbench.system import hardware

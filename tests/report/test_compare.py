@@ -40,18 +40,18 @@ def test_the_numbers_are_those_of_the_answers(runs: dict[str, Path]) -> None:
 def test_the_page_says_what_can_be_told_apart_and_what_cannot(runs: dict[str, Path]) -> None:
     text = page(compare_runs(runs["third"], runs["most"]))
     assert max(map(len, text.splitlines())) <= 100
-    assert "Distinguishable from chance at the 5 % level, in favour of B." in flat(text)
+    assert "Distinguishable from chance at the 5% level, in favour of B." in flat(text)
     for part in (
         "McNemar's exact test: p = ",
         "discordant",
-        "95 % interval",
+        "95% interval",
         "time to score",
         "peak GPU memory",
         "energy",
     ):
         assert part in flat(text)
     text = flat(page(compare_runs(runs["third"], runs["close"])))
-    assert "Not distinguishable from chance at the 5 % level, which does not mean equal." in text
+    assert "Not distinguishable from chance at the 5% level, which does not mean equal." in text
     assert "Smallest detectable effect: a true difference of " in text
     assert "B worse than A (0): none" in text
 

@@ -28,8 +28,8 @@ def test_every_run_leaves_a_report_that_says_what_its_summary_says(tmp_path: Pat
     run = make(tmp_path / "run", right_where(lambda r: r.sample_id.endswith("1")), *FORTY)
     html = (run / "report.html").read_text()
     found = json.loads((run / "summary.json").read_text())["benchmarks"]["arithmetic"]
-    assert f"{100 * found['accuracy']:.1f} %" in html
-    assert f"95 % interval {100 * found['ci95'][0]:.1f} … {100 * found['ci95'][1]:.1f} %" in html
+    assert f"{100 * found['accuracy']:.1f}%" in html
+    assert f"95% interval [{100 * found['ci95'][0]:.1f}, {100 * found['ci95'][1]:.1f}]" in html
     assert len(rows_of(html)) == 40
     again = write_one(run, tmp_path / "again.html").read_text()
     assert rows_of(again) == rows_of(html)
@@ -165,7 +165,7 @@ def test_the_time_of_requests_is_split_by_what_each_was_doing() -> None:
     found = phases.over_time({}, results)
     assert found is not None
     shares = [trace["name"].rpartition(") ")[2] for trace in found["data"]]
-    assert shares == ["45.5 %", "18.2 %", "36.4 %"]  # decode 4 + 1, prefill 1 + 1, queue 0 + 4, of 11 s
+    assert shares == ["45.5%", "18.2%", "36.4%"]  # decode 4 + 1, prefill 1 + 1, queue 0 + 4, of 11 s
     moments = {at: place for place, at in enumerate(found["data"][0]["x"])}
     assert list(moments) == [0.0, 1.0, 4.0, 5.0, 6.0]
     drawn = {trace["name"].partition(" (")[0]: trace["y"] for trace in found["data"]}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from llmbench.errors import RunError
 from llmbench.results import journal
-from llmbench.results.journal import line_of, mend, parse
+from llmbench.results.journal import line_of, parse, repair
 from llmbench.results.manifest import JOURNAL
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import RunFolder
@@ -75,12 +75,12 @@ def test_mending_keeps_what_is_good_and_puts_the_rest_aside(tmp_path: Path) -> N
     path = tmp_path / JOURNAL
     broken = LINES[1].replace(b"two", b"2wo")
     path.write_bytes(LINES[0] + broken + LINES[2] + LINES[3][:50])
-    damage = mend(path, from_row)
+    damage = repair(path, from_row)
     assert damage is not None
     assert (damage.lines, damage.torn) == ((2, 4), False)
     assert path.read_bytes() == LINES[0] + LINES[2]
     assert (tmp_path / "samples.damaged.jsonl").read_bytes() == broken + LINES[3][:50] + b"\n"
-    assert mend(path, from_row) is None
+    assert repair(path, from_row) is None
 
 
 def test_a_damaged_journal_names_the_line_and_the_way_out(tmp_path: Path) -> None:

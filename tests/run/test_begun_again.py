@@ -35,7 +35,7 @@ MOMENTS: dict[str, set[str]] = {
     "llmbench.cli.run_job:write_object": {CONFIG, ".lock"},
     "pathlib:Path.replace": {CONFIG, ".lock", f".{MANIFEST}.part"},
     "llmbench.cli.run_job:captured": {CONFIG, ".lock", MANIFEST},
-    "llmbench.run.pipeline:Store": {CONFIG, ".lock", MANIFEST, LOG},
+    "llmbench.run.pipeline:RunFolder": {CONFIG, ".lock", MANIFEST, LOG},
     "llmbench.run.pipeline:_Run.load_previous_state": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
     "llmbench.results.run_folder:RunFolder.write_manifest": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
 }
@@ -184,7 +184,7 @@ def test_a_run_that_has_begun_is_not_begun_again(tmp_path: Path, capfd: pytest.C
 
 
 def test_a_run_that_only_starts_is_listed_and_found(tmp_path: Path) -> None:
-    killed("llmbench.run.pipeline:Store", *FAKE)
+    killed("llmbench.run.pipeline:RunFolder", *FAKE)
     (found,) = list_runs(tmp_path / "runs")
     assert (found.status, found.overrides) == ("starting", FAKE)
     assert main(["resume=last"]) == 0

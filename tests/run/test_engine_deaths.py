@@ -194,7 +194,7 @@ def test_the_state_is_unknown_while_there_is_no_engine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "spoiled"),
+    ("said", "needs_new_process"),
     [
         ("CUDA error: an illegal memory access was encountered", True),
         ("CUDA error: device-side assert triggered", True),

@@ -108,7 +108,7 @@ def test_what_is_lower_already_stays() -> None:
 
 
 def short(cause: str, *, needs_new_process: bool = False, **bounds: float) -> str:
-    wanted = {"cause": cause, "spoiled": needs_new_process, **bounds}
+    wanted = {"cause": cause, "needs_new_process": needs_new_process, **bounds}
     inside = ", ".join(f"{key}: {json.dumps(value)}" for key, value in wanted.items())
     return f"engine.args={{too_little: {{{inside}}}}}"
 

@@ -447,6 +447,6 @@ def test_thinking_that_was_cut_off_is_closed_before_the_answer_is_asked_for(tmp_
     )
     run(tmp_path / "run", engines)
     for result in results(tmp_path / "run"):
-        assert result.elicited  # a box inside unfinished thinking is no answer
+        assert result.elicited  # a box inside unfinished thinking is not an answer
         assert "\n</think>\n" in result.text
         assert result.score.answer == "12"

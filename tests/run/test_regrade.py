@@ -169,7 +169,7 @@ def test_the_command_lists_what_changed(run: Path, tmp_path: Path) -> None:
     *changes, accuracy, where = done.stdout.splitlines()
     assert changes
     assert all(": wrong '-1' → correct '" in line for line in changes)
-    assert accuracy.startswith("arithmetic: accuracy 0.0 % → ")
+    assert accuracy.startswith("arithmetic: accuracy 0.0% → ")
     assert where == f"written to {wrong}/summary.regraded.json and samples.regraded.jsonl"
 
 

@@ -272,8 +272,8 @@ def test_processes_end_with_the_box() -> None:
 def test_processes_end_with_the_parent() -> None:
     """kill -9 of whoever opened the box takes the box with it."""
     code = (
-        "import os, sys\nfrom llmbench.sandbox import Box, Program\n"
-        "box = Box()\nbox.run(Program('print(1)'))\nprint(box._process.pid, flush=True)\nos.kill(os.getpid(), 9)"
+        "import os, sys\nfrom llmbench.sandbox import SandboxBox, Program\n"
+        "box = SandboxBox()\nbox.run(Program('print(1)'))\nprint(box._process.pid, flush=True)\nos.kill(os.getpid(), 9)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -30,8 +30,8 @@ def test_durations_read_well(value: float | None, text: str) -> None:
 
 
 def test_other_numbers_do_too() -> None:
-    assert (percent(0.479), percent(0.479, 0), percent(None)) == ("47.9 %", "48 %", NONE)
-    assert (interval((0.345, 0.617)), interval(None)) == ("34.5 … 61.7 %", NONE)
+    assert (percent(0.479), percent(0.479, 0), percent(None)) == ("47.9%", "48%", NONE)
+    assert (interval((0.345, 0.617)), interval(None)) == ("[34.5, 61.7]", NONE)
     assert (number(2137.2), number(0.12345, "W")) == ("2,137", "0.123 W")
     assert (memory(3 << 29), memory(3 << 19), joules(36_000)) == ("1.5 GiB", "1.5 MiB", "10.0 Wh")
     assert (count(1, "run"), count(2137, "run"), listed(["a", "b", "c"])) == (

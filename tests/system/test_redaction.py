@@ -186,7 +186,7 @@ def test_settings_inside_sentences(text: str, shown: str) -> None:
         "the stop token is <|im_end|>, its key: value",
         "eos_token: <|im_end|>",
         "an e-mail to me@example.invalid, at 12:30",
-        "aime: the answer of row 3, '1000', is no integer; mend the row.",
+        "aime: the answer of row 3, '1000', is not an integer; fix the row.",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:

@@ -472,9 +472,9 @@ def test_memory_tracker_as_the_guide_shows_it(
     assert "GPU0 20.00 GiB" in readings[-1]
     assert all(re.search(r" s  .*RSS \d+\.\d", line) for line in readings)
     assert "peak 20.0 GiB" in printed
-    assert "peak 50 %, mean 50 %" in printed
+    assert "peak 50%, mean 50%" in printed
     assert "6,996,600 J (1,943.50 Wh)" in printed
-    assert "sw_power_cap 100 % of the time" in printed
+    assert "sw_power_cap 100% of the time" in printed
     for line in printed.splitlines():
         assert f"# {line}" in lines
 

@@ -28,7 +28,7 @@ _REPEATING = tuple(
 
 _MAX_PERIOD = 60
 _MAX_LENGTH = 300
-"""Characters; a longer answer is no value with units."""
+"""Characters; a longer answer is not a value with units."""
 
 
 def repeating_decimals(text: str) -> str:

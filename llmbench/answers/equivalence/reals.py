@@ -18,7 +18,7 @@ RELATION = re.compile(r"\\(?:le|ge|ne|approx|equiv|sim|in)(?![A-Za-z])|[<>]|(?<!
 FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 UPWARDS = {"<", "\\le"}
 PAIR = 2
-"""Members of a relation that is no chain."""
+"""Members of a relation that is not a chain."""
 _MAX_PARTS = 20
 
 _WORDS = re.compile(

@@ -96,7 +96,7 @@ def _sets(
     if first and second:
         return (first.union, second.union) if first.variable == second.variable else ()
     if first and len(split_top(answer, ",")) > 1:
-        return ()  # "2, 5" is no interval
+        return ()  # "2, 5" is not an interval
     if first and not (other and other.is_inequality):
         return first.union, other.members[-1] if other and other.is_membership else answer
     if second and one and one.is_membership:

@@ -78,7 +78,7 @@ def bracketed(text: str) -> Bracketed | None:
     if not text or text[0] not in "([" or text[-1] not in ")]" or closing(text, 0) != len(text) - 1:
         return None
     items = tuple(split_top(text[1:-1], ","))
-    ends = ("(", ")") if transposed else (text[0], text[-1])  # a vector is no interval
+    ends = ("(", ")") if transposed else (text[0], text[-1])  # a vector is not an interval
     return Bracketed(ends[0], items, ends[1]) if len(items) > 1 else None
 
 
@@ -103,7 +103,7 @@ def unparenthesized(text: str) -> str:
 
 
 def matrix(text: str) -> list[list[str]] | None:
-    """The cells of a matrix, row by row, with a factor before it multiplied in; None if the text is no single matrix."""
+    """The cells of a matrix, row by row, with a factor before it multiplied in; None if the text is not a single matrix."""
     if _ROWS.fullmatch(text):
         return [split_top(row, ",") for row in re.findall(r"\[([^\[\]]*)\]", text)]
     start = text.find("\\begin{")

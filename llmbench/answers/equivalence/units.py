@@ -71,7 +71,7 @@ _NO_UNIT = re.compile(
 _ANNOUNCES = re.compile(r"(?:\bis|\bare|:|=)\s*:?\s*\}\s*$")
 _STATEMENT = re.compile(r"\b(?:is|are)\b")
 _MAX_LENGTH = 300
-"""Characters; a longer answer is no value with a unit."""
+"""Characters; a longer answer is not a value with a unit."""
 _WORD = 3
 """Letters; two are as often two variables."""
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"

@@ -164,12 +164,12 @@ def files_of(row: Mapping[str, Any]) -> dict[str, str]:
     """The repository that a row brings: path to content; empty where it brings none.
 
     Raises:
-        ValueError: `files` is no JSON object of texts.
+        ValueError: `files` is not a JSON object of texts.
     """
     value = row.get("files")
     if value is None or value == "":
         return {}
     found = orjson.loads(value) if isinstance(value, str) else value
     if not isinstance(found, Mapping) or not all(isinstance(content, str) for content in found.values()):
-        raise ValueError("files is no JSON object of texts")
+        raise ValueError("files is not a JSON object of texts")
     return {str(path): content for path, content in found.items()}

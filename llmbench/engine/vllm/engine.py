@@ -28,10 +28,9 @@ from llmbench.engine.vllm.checks import DEFAULT_BATCH, cpu_kv_cache_bytes, graph
 from llmbench.engine.vllm.errors import explain_import, log_position, start_error, step_error
 from llmbench.engine.vllm.processes import close, family, kill, tell_of_death
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
-from llmbench.engine.vllm.startup_history import Took
 from llmbench.engine.vllm.state import State, scheduler_of, scheduler_state
 from llmbench.engine.vllm.worker_timing import GREEDY
-from llmbench.engine.workload import Workload
+from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
 from llmbench.system import hardware

@@ -213,10 +213,10 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
     ),
     (
         r"unexpected keyword argument '(\w+)'",
-        lambda match, _: f"engine.args.{match.group(1)} is no argument of this vLLM's.",
+        lambda match, _: f"engine.args.{match.group(1)} is not an argument of this vLLM's.",
     ),
     (
         r"Unknown quantization method: (\S+?)\. Must be one of",
-        lambda match, _: f"model.quantization={match.group(1)} is no quantization that this vLLM knows.",
+        lambda match, _: f"model.quantization={match.group(1)} is not a quantization that this vLLM knows.",
     ),
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 from llmbench.config.schema import Config, Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
-from llmbench.engine.vllm.startup_history import Key, Measured, Took, Work
-from llmbench.engine.workload import Workload
+from llmbench.engine.vllm.startup_history import Key, Measured, Work
+from llmbench.engine.workload import Took, Workload
 from llmbench.system import hardware
 
 

@@ -19,6 +19,7 @@ import orjson
 
 from llmbench.config.schema import Startup
 from llmbench.engine.bundled_model import cache_folder
+from llmbench.engine.workload import Took
 from llmbench.system import files, schema
 from llmbench.system.number_format import seconds
 
@@ -263,22 +264,6 @@ def _entry(line: bytes) -> HistoryEntry | None:
         return replace(told, key=schema.built(Key, told.key), startup=Startup(told.startup))
     except (TypeError, ValueError):  # orjson's error is a ValueError
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """What a run took that loaded its engine; the rest as in `Entry`.
-
-    Attributes:
-        outputs: Tokens that each request generated, continuations included.
-    """
-
-    outputs: Sequence[int]
-    prompt_tokens: int
-    load_s: float
-    generate_s: float
-    prefill_s: float | None = None
-    energy_j: float | None = None
 
 
 def observed(

@@ -119,7 +119,7 @@ def _show_benchmark(console: Console, label: str, comparison: BenchmarkCompariso
 
 
 def _side_table(label: str, comparison: BenchmarkComparison) -> Padding:
-    table = _table("", "accuracy", "95 % interval", "standard error", "answered")
+    table = _table("", "accuracy", "95% interval", "standard error", "answered")
     for name, side in (("A", comparison.baseline), (label, comparison.run)):
         error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
         table.add_row(name, percent(side.accuracy), interval(side.ci95), error, percent(side.answered))
@@ -146,7 +146,7 @@ def _interval(comparison: BenchmarkComparison) -> str:
     if comparison.difference.ci95 is None:
         return ", one question alone, so no interval"
     low, high = comparison.difference.ci95
-    return f", 95 % interval {points(low)} … {points(high)} (bootstrap over questions, paired)"
+    return f", 95% interval [{points(low)}, {points(high)}] (bootstrap over questions, paired)"
 
 
 def _verdict(label: str, other: str, comparison: BenchmarkComparison) -> str:

@@ -1,7 +1,7 @@
 """Values as JSON, on their way into the sandbox and out of it.
 
 Whatever JSON comes, `loads` takes time and memory in proportion to its length, which is bounded, or raises ValueError. What comes
-back equals what Python's `==` says the value equals: an `int` of numpy and a Decimal are numbers, a range is no list.
+back equals what Python's `==` says the value equals: an `int` of numpy and a Decimal are numbers, a range is not a list.
 """
 
 import collections
@@ -58,7 +58,7 @@ def json_of(text: str) -> Any:  # noqa: ANN401 - any JSON
     """What a JSON text says that nobody trusts: Python's own reader crashes on deep nesting where its recursion limit was raised.
 
     Raises:
-        ValueError: It is no JSON, or nested too deep.
+        ValueError: It is not JSON, or nested too deep.
     """
     if text.count("[") + text.count("{") > MOST_BRACKETS and _is_deep(text):
         raise ValueError(f"JSON nested deeper than {MOST_BRACKETS} levels")
@@ -73,7 +73,7 @@ def _is_deep(text: str) -> bool:
 
 
 def encode(value: object) -> Any:  # noqa: ANN401 - any JSON
-    """A value as JSON that tells tuples, sets and mappings apart; what is no plain value becomes its type's name.
+    """A value as JSON that tells tuples, sets and mappings apart; what is not a plain value becomes its type's name.
 
     Raises:
         ValueError: It has too many parts or too deep ones.
