@@ -75,7 +75,7 @@ class EngineDiedError(EngineError):
     """The engine stopped while it ran, for a reason that a new one need not meet: a dead process, a CUDA error, its own fault."""
 
     def __init__(self, message: str, *, needs_new_process: bool = False) -> None:
-        """`spoiled` says that no new engine can run in this process, as after a CUDA error in it."""
+        """`needs_new_process` says that no new engine can run in this process, as after a CUDA error in it."""
         super().__init__(message)
         self.needs_new_process = needs_new_process
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from llmbench.errors import OnlyErrorsError
 from llmbench.results.manifest import REGRADED_JOURNAL, REGRADED_SUMMARY
 from llmbench.results.summary import only_errors
-from llmbench.run.regrade import Change, _of, regrade_run
+from llmbench.run.regrade import Change, regrade_run, results_of
 from llmbench.system.commandline import Parser, guarded, say
 from llmbench.system.number_format import percent
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None) -> None:
     say(f"written to {found.folder / REGRADED_SUMMARY} and {REGRADED_JOURNAL}")
     for name in dict.fromkeys(result.benchmark for result in found.results):
         # Another program may have scored SWE-bench, which is not asked here.
-        sentence = only_errors(name, _of(name, found.results), scored_later=True)
+        sentence = only_errors(name, results_of(name, found.results), scored_later=True)
         if sentence is not None:
             raise OnlyErrorsError(sentence)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import orjson
 
-from llmbench.report.run_list import SORTS, STATUSES, _count, _order, _show, list_runs
+from llmbench.report.run_list import SORTS, STATUSES, in_order, list_runs, print_runs, whole_number
 from llmbench.system.commandline import Parser, guarded
 
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None) -> None:
     parser.add_argument("--model", help="only runs of this model")
     parser.add_argument("--benchmark", help="only runs of this benchmark")
     parser.add_argument("--status", choices=STATUSES, help="only runs that ended, or did not, in this way")
-    parser.add_argument("--limit", metavar="N", type=_count, help="at most so many")
+    parser.add_argument("--limit", metavar="N", type=whole_number, help="at most so many")
     parser.add_argument("--json", action="store_true", help="print JSON; what was not measured is null")
     chosen = parser.parse_args(arguments)
     found = list_runs(*(folder.removeprefix("runs_dir=") for folder in chosen.folders))
@@ -40,13 +40,13 @@ def main(arguments: Sequence[str] | None) -> None:
         and chosen.status in (None, run.status)
         and (chosen.benchmark is None or chosen.benchmark in run.scores)
     ]
-    kept = sorted(kept, key=lambda run: _order(run, chosen.sort))[: chosen.limit]
+    kept = sorted(kept, key=lambda run: in_order(run, chosen.sort))[: chosen.limit]
     if chosen.json:
         sys.stdout.write(
             orjson.dumps([asdict(run) for run in kept], option=orjson.OPT_INDENT_2).decode() + "\n"
         )
     else:
-        _show(kept, len(found))
+        print_runs(kept, len(found))
 
 
 if __name__ == "__main__":

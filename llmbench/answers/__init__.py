@@ -2,7 +2,7 @@
 
 | function | for | policy |
 |---|---|---|
-| `math_answer`, `integer_answer` | MATH, AIME | `maths.py` |
+| `math_answer`, `integer_answer` | MATH, AIME | `math.py` |
 | `number_answer`, `stated_number` | GSM8K, arithmetic | `numbers.py` |
 | `choice` | GPQA and other multiple choice | `choices.py` |
 | `code_block`, `patch` | LiveCodeBench, SWE-bench | `code.py` |

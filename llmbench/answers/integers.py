@@ -1,4 +1,4 @@
-"""The answer of an AIME problem in a model's text: an integer, read from what `maths.py` finds."""
+"""The answer of an AIME problem in a model's text: an integer, read from what `math.py` finds."""
 
 import re
 

@@ -17,7 +17,7 @@ A box wins over a cue wherever it stands: it is what the instruction asks for. A
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
 behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text takes back, corrects, doubts or
 supposes gives way to what it states behind it, or to the box before it (`retractions.py`). Remarks and checks behind the answer do not count. Refusals and denials are no closing sentence
-(`closing.py`); of a closing sentence the main clause counts, not the condition, place or reason behind it (`clauses.py`). Nothing is evaluated here.
+(`closing_sentence.py`); of a closing sentence the main clause counts, not the condition, place or reason behind it (`clauses.py`). Nothing is evaluated here.
 
 Rules 3 to 5 are kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
 last one; early stopping asks for the answer there instead.

@@ -11,7 +11,7 @@ sentence none. Parts with known units are one number ("18 dollars and 50 cents" 
 that the question names counts, else the first. What comes back is the number as it was written, less
 currency and percent signs: "70,000", "-7", "3/4", "5.00". Numbers inside words ("x2"), list numbers ("2.") and step numbers
 ("Step 3") are not looked at. Rule 2 is the "flexible extraction" of other harnesses, less what is seldom
-the answer: courtesies, denials, refusals, asides, checks, "after 3 days", "of the 20" (`closing.py`, `last_number.py`); number words count.
+the answer: courtesies, denials, refusals, asides, checks, "after 3 days", "of the 20" (`closing_sentence.py`, `last_number.py`); number words count.
 A statement that the text corrects ("Wait, I forgot the cost.") gives way to another number concluded behind it (`corrections.py`).
 `stated_number` leaves rule 2 out, and statements that reach the text's very end; use that for texts that were cut off.
 

@@ -18,7 +18,7 @@ from llmbench.answers.function import function_program
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, text_of
-from llmbench.benchmarks.programs import Judged, Verdict
+from llmbench.benchmarks.programs import Judged, ProgramVerdict
 from llmbench.records import Outcome, Sample, Score
 from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status
 from llmbench.sandbox.container import BrokenBoxError, printable
@@ -84,7 +84,7 @@ def judged(sample: Sample, code: str) -> Judged:
     with sandbox.preload(limits) as box:
         loaded = box.run(Program(code, as_main=False))
         if loaded.status is not Status.DONE:
-            return Judged(Verdict(loaded.status.value), loaded.why)
+            return Judged(ProgramVerdict(loaded.status.value), loaded.why)
         candidate = Candidate(box, code, fields["entry_point"], loaded.cpu_s or 0.0)
         for _ in range(2):
             try:
@@ -92,8 +92,8 @@ def judged(sample: Sample, code: str) -> Judged:
             except BrokenBoxError as error:
                 why = str(error)
         if candidate.called and box.works():
-            return Judged(Verdict.RUNTIME_ERROR, f"its value ends the check: {printable(why)}")
-        return Judged(Verdict.REFUSED, f"the check broke: {why}")
+            return Judged(ProgramVerdict.RUNTIME_ERROR, f"its value ends the check: {printable(why)}")
+        return Judged(ProgramVerdict.REFUSED, f"the check broke: {why}")
 
 
 class Candidate:
@@ -133,14 +133,14 @@ def _checked(fields: Mapping[str, Any], candidate: Candidate) -> Judged:
             last = candidate.call(loads(told["call"]))
             if candidate.cpu_s > fields["cpu_s"]:
                 why = f"more than {fields['cpu_s']:g} s of CPU time"
-                return Judged(Verdict.TIME_LIMIT, why, cpu_s=candidate.cpu_s)
+                return Judged(ProgramVerdict.TIME_LIMIT, why, cpu_s=candidate.cpu_s)
             status = "done" if last.status is Status.DONE else "ended"
             told = checker.ask({"status": status, "value": last.encoded}, CALLS_S)
     if told.get("status") == "done":
-        return Judged(Verdict.PASSED, cpu_s=candidate.cpu_s)
+        return Judged(ProgramVerdict.PASSED, cpu_s=candidate.cpu_s)
     if told.get("status") == "ended":
-        return Judged(Verdict(last.status.value), last.why, cpu_s=candidate.cpu_s)
-    return Judged(Verdict.WRONG_ANSWER, printable(str(told.get("why", ""))), cpu_s=candidate.cpu_s)
+        return Judged(ProgramVerdict(last.status.value), last.why, cpu_s=candidate.cpu_s)
+    return Judged(ProgramVerdict.WRONG_ANSWER, printable(str(told.get("why", ""))), cpu_s=candidate.cpu_s)
 
 
 def equal(sample: Sample, answer: str) -> bool:

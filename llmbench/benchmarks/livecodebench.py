@@ -26,7 +26,7 @@ from llmbench import answers, sandbox
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.programs import Judged, Test, Verdict
+from llmbench.benchmarks.programs import Judged, ProgramVerdict, Test
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Outcome, Sample, Score
 
@@ -187,12 +187,13 @@ def judged(sample: Sample, code: str) -> Judged:
     fields = sample.fields
     if fields.get("private_test_cases") is None:
         return Judged(
-            Verdict.REFUSED, "the journal does not hold this problem's tests, which are too large for it"
+            ProgramVerdict.REFUSED,
+            "the journal does not hold this problem's tests, which are too large for it",
         )
     try:
         tests = read_tests(fields)
     except DataError as error:
-        return Judged(Verdict.REFUSED, str(error))
+        return Judged(ProgramVerdict.REFUSED, str(error))
     cpu_s = fields["cpu_s"]
     limits = sandbox.Limits(cpu_s=cpu_s, idle_s=cpu_s, memory_bytes=fields["memory_mib"] << 20)
     with sandbox.preload(limits) as box:

@@ -17,7 +17,7 @@ SHOWN_CHARACTERS = 120
 GROUPS = ("difficulty", "month")
 
 
-class Verdict(StrEnum):
+class ProgramVerdict(StrEnum):
     """What became of a program: how a score's explanation begins."""
 
     PASSED = "passed"
@@ -34,18 +34,18 @@ class Verdict(StrEnum):
 class Judged:
     """A verdict, why, and what it took."""
 
-    verdict: Verdict
+    verdict: ProgramVerdict
     why: str = ""
     tests: int = 0
     cpu_s: float = 0.0
 
     def score(self, code: str) -> Score:
         """As a score: all tests or nothing."""
-        outcome = {Verdict.PASSED: Outcome.CORRECT, Verdict.REFUSED: Outcome.ERROR}.get(
+        outcome = {ProgramVerdict.PASSED: Outcome.CORRECT, ProgramVerdict.REFUSED: Outcome.ERROR}.get(
             self.verdict, Outcome.WRONG
         )
         explanation = f"{self.verdict}: {self.why}" if self.why else self.verdict.value
-        return Score(float(self.verdict is Verdict.PASSED), code, outcome, explanation)
+        return Score(float(self.verdict is ProgramVerdict.PASSED), code, outcome, explanation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ def are_seconds(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= LIMIT_S
 
 
-def verdict_of(score: Score) -> Verdict | None:
+def verdict_of(score: Score) -> ProgramVerdict | None:
     """The verdict that a score of a program's tells of; None where there was no program."""
     said = score.explanation.partition(":")[0]
-    return Verdict(said) if said in list(Verdict) else None
+    return ProgramVerdict(said) if said in list(ProgramVerdict) else None
 
 
 def judge(box: SandboxBox, code: str, header: str, tests: Sequence[Test], call: str | None) -> Judged:
@@ -77,10 +77,12 @@ def judge(box: SandboxBox, code: str, header: str, tests: Sequence[Test], call: 
         cpu_s += ran.cpu_s or 0.0
         if ran.status is Status.DONE and _right(ran, test, call):
             continue
-        verdict = Verdict.WRONG_ANSWER if ran.status is Status.DONE else Verdict(ran.status.value)
-        why = _instead(ran, test, call) if verdict is Verdict.WRONG_ANSWER else ran.why
+        verdict = (
+            ProgramVerdict.WRONG_ANSWER if ran.status is Status.DONE else ProgramVerdict(ran.status.value)
+        )
+        why = _instead(ran, test, call) if verdict is ProgramVerdict.WRONG_ANSWER else ran.why
         return Judged(verdict, f"test {number} of {len(tests)}: {why}", number, cpu_s)
-    return Judged(Verdict.PASSED, "", len(tests), cpu_s)
+    return Judged(ProgramVerdict.PASSED, "", len(tests), cpu_s)
 
 
 def _right(ran: Ran, test: Test, call: str | None) -> bool:
@@ -133,7 +135,7 @@ def details(results: Sequence[Result]) -> dict[str, Any]:
     """How often there was each verdict, and accuracy by what results are grouped by: {"difficulty": {"easy": {"n", "accuracy"}}}."""
     verdicts = [verdict.value for r in results if (verdict := verdict_of(r.score)) is not None]
     found: dict[str, Any] = {
-        "verdicts": {v.value: verdicts.count(v.value) for v in Verdict if v.value in verdicts}
+        "verdicts": {v.value: verdicts.count(v.value) for v in ProgramVerdict if v.value in verdicts}
     }
     for key in GROUPS:
         groups: dict[str, list[float]] = {}

@@ -87,7 +87,7 @@ class AblationPoint:
 
     @property
     def time_s(self) -> float | None:
-        """Seconds of asking; None where it was done in two sittings."""
+        """Seconds of asking; None where it was done in two attempts."""
         if self.job.summary is None or any(
             b["time_s"] is None for b in self.job.summary["benchmarks"].values()
         ):

@@ -1,4 +1,4 @@
-"""From a command line to checked settings, through Hydra."""
+"""What is done to a command line before Hydra composes it, and `compose`, which gives checked settings to a program."""
 
 import re
 import threading
@@ -36,7 +36,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 
 
-def _check_files(arguments: Sequence[str]) -> None:
+def check_files(arguments: Sequence[str]) -> None:
     """Looks through the YAML files that are chosen, which may be a user's (`--config-dir`), before Hydra makes something of them."""
     joined = "\n".join(arguments)
     folders = [
@@ -99,7 +99,7 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
     ]
 
 
-def _check_sweep(arguments: Sequence[str]) -> None:
+def check_sweep(arguments: Sequence[str]) -> None:
     """Names a sweep that does not exist, before Hydra wonders at the commas that came with it."""
     for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
         names = explain.options(config_folder(), kind)
@@ -114,7 +114,7 @@ def _check_sweep(arguments: Sequence[str]) -> None:
 
 
 @contextmanager
-def _own_hydra() -> Iterator[None]:
+def own_hydra() -> Iterator[None]:
     """Puts the Hydra of a program that calls this aside, since there is one a process, and back at the end."""
     shared = GlobalHydra.instance()
     theirs, shared.hydra = shared.hydra, None
@@ -134,7 +134,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     try:
         with (
             COMPOSING,
-            _own_hydra(),
+            own_hydra(),
             hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_folder())),
         ):
             register()
@@ -149,7 +149,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     return from_hydra(composed)
 
 
-def _check_suite(chosen: str | None) -> None:
+def check_suite(chosen: str | None) -> None:
     """Hydra takes a misspelt name of an optional group for no choice at all."""
     names = explain.options(config_folder(), "suite")
     if chosen is not None and chosen not in names:

@@ -1,4 +1,4 @@
-"""What the terminal says when something is wrong: one sentence, with the way out. No traceback, that is for the log."""
+"""Why Hydra refused a command line, in one sentence with the nearest names that exist."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from yaml import YAMLError
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError
 from llmbench.system import shell
-from llmbench.system.text import _sentences, nearest, one_line, suggest
+from llmbench.system.text import first_sentences, nearest, one_line, suggest
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def explain_composition(error: BaseException, conf: Path) -> str:
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
     key = re.search(r"full_key: (\S+)", text)
     where = f"{key[1]}: " if key else ""
-    return told or f"{where}{_sentences(text) or type(error).__name__}."
+    return told or f"{where}{first_sentences(text) or type(error).__name__}."
 
 
 def options(conf: Path, group: str) -> list[str]:
@@ -43,7 +43,7 @@ def _explain_key(text: str, conf: Path, error: BaseException) -> str | None:
     cause = str(error.__cause__ or "")
     value = re.search(r"Error merging override (.+)", text)
     if value:
-        return f"{value.group(1)} is refused: {_expected_kind(cause) or _sentences(cause or text)}."
+        return f"{value.group(1)} is refused: {_expected_kind(cause) or first_sentences(cause or text)}."
     key = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
     return _unknown_key(key.group(1).split("@")[0], conf) if key else None
 

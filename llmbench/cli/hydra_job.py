@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from llmbench.cli import explain
-from llmbench.cli.compose import _check_suite, typed
+from llmbench.cli.compose import check_suite, typed
 from llmbench.cli.job import Job, begun_before
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config
@@ -46,7 +46,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
     config: Config | None = None
     try:
         explain.refuse_additions(overrides, config_folder())
-        _check_suite(hydra_config.runtime.choices.get("suite"))
+        check_suite(hydra_config.runtime.choices.get("suite"))
         config = from_hydra(cfg)
         named = any(override.lstrip("+").startswith("benchmark=") for override in overrides)
         # Imported here so that --help, --cfg and mistyped settings answer at once.

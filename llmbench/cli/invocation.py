@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 class Invocation:
     """One call of the program: the jobs it ran, in the order in which they ran, and the engine that they share.
 
-    It is the task that Hydra calls for each job, and `sweep.Task` for the launcher.
+    It is the task that Hydra calls for each job, and `launcher.Task` for the launcher.
     """
 
     arguments: Sequence[str] = ()  # as typed
@@ -111,7 +111,7 @@ class Invocation:
                 raise  # somebody else's file
             what = str(error).removesuffix(f"; {MEND}").rstrip(".")
             Terminal().notice(
-                f"{what}; it is made again from the jobs, without how long the earlier sittings took."
+                f"{what}; it is made again from the jobs, without how long the earlier attempts took."
             )
             return {}
 
@@ -144,7 +144,7 @@ class Invocation:
             stdio.print_error(trouble)
 
     def count(self, status: str) -> None:
-        """What this sitting has come to."""
+        """What this attempt has come to."""
         if not self.sittings:  # with a launcher that takes up nothing
             self.sittings = sweep_attempts.begin([], Path(), self._began_at())
         time_s, loads = time.monotonic() - self.began, self._pool.loads if self._pool is not None else 0
@@ -183,7 +183,7 @@ class Invocation:
         return self._pool
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
-        """Whether a job of the sweep was done by a process before or, with `resume`, in a sitting before; it counts then."""
+        """Whether a job of the sweep was done by a process before or, with `resume`, in an attempt before; it counts then."""
         overrides = typed(overrides, self.arguments)
         job = None
         if self.left is not None:
@@ -198,6 +198,6 @@ class Invocation:
         return True
 
     def loads(self) -> int:
-        """Engines loaded so far, in the sittings before too."""
-        kept = sum(sitting.loads for sitting in self.sittings[:-1])
+        """Engines loaded so far, in the attempts before too."""
+        kept = sum(attempt.loads for attempt in self.sittings[:-1])
         return kept + (self._pool.loads if self._pool is not None else 0)

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: what each was asked and left, and what the sweep wrote of them."""
+"""A job, single or of a sweep: what it was asked and what it left, and what a sweep wrote of its jobs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The command line: Hydra composes the settings, llmbench runs them, and every failure is one sentence.
 
-Exit status: 0 done, 1 failed, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
+Exit status: 0 done, 1 failed, 2 refused by Hydra's own parser, 129 ended by SIGHUP, 130 by Ctrl-C, 143 by SIGTERM.
 """
 
 import logging
@@ -23,10 +23,10 @@ from llmbench.cli import arguments, explain, resume, sweep
 from llmbench.cli.compose import (
     COMPOSING,
     MULTIRUN,
-    _check_files,
-    _check_sweep,
-    _own_hydra,
+    check_files,
+    check_sweep,
     for_hydra,
+    own_hydra,
     register,
 )
 from llmbench.cli.invocation import Invocation
@@ -186,7 +186,7 @@ def _run_hydra(invocation: Invocation) -> None:
             "Another thread of this process is running llmbench; run one after the other, or in processes of their own."
         )
     try:
-        with _own_hydra():
+        with own_hydra():
             _run_jobs(invocation)
     finally:
         _RUNNING.release()
@@ -195,8 +195,8 @@ def _run_hydra(invocation: Invocation) -> None:
 def _run_jobs(invocation: Invocation) -> None:
     with COMPOSING:
         register()
-    _check_sweep(invocation.arguments)
-    _check_files(invocation.arguments)
+    check_sweep(invocation.arguments)
+    check_files(invocation.arguments)
     task = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(invocation)
     argv = sys.argv
     flags = [a for a in invocation.arguments if a in MULTIRUN]  # Hydra takes them only before the settings

@@ -15,7 +15,7 @@ from llmbench.results.attempts import moment
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
 from llmbench.system.files import expanded
 from llmbench.system.redaction import HIDDEN
-from llmbench.system.shell import _unquoted, quoted
+from llmbench.system.shell import quoted, unquoted
 from llmbench.system.text import nearest, suggest
 
 LAST = "last"
@@ -41,7 +41,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     if named[-1] == SETTING:
         raise ConfigError("resume= names nothing; give it the folder of a run or a sweep, or last.")
     typed = [a for a in arguments if not a.startswith(SETTING)]
-    name = _unquoted(named[-1].removeprefix(SETTING))
+    name = unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
     refuse_interpolation(str(folder), f"resume={folder}")
     typed = [a for a in typed if not _names_its_place(a, folder)]
@@ -82,7 +82,7 @@ def _names_its_place(argument: str, folder: Path) -> bool:
     """
     if not _is_setting(argument) or _key(argument) not in PLACES:
         return False
-    value = _unquoted(argument.partition("=")[2])
+    value = unquoted(argument.partition("=")[2])
     if "${" not in value and expanded(value, ConfigError, _key(argument)).resolve() != folder.resolve():
         raise ConfigError(
             f"{argument} is refused: resume={folder} goes on in that folder; leave it out, or move the folder first."
@@ -151,7 +151,7 @@ def last(typed: Sequence[str]) -> Path:
     Raises:
         ConfigError: There is none.
     """
-    places = [_unquoted(a.removeprefix(RUNS_DIR)) for a in typed if a.startswith(RUNS_DIR)]
+    places = [unquoted(a.removeprefix(RUNS_DIR)) for a in typed if a.startswith(RUNS_DIR)]
     folder = Path(places[-1] if places else "runs").expanduser()
     begun = [
         (_started(path), path.stat().st_mtime, path.parent)

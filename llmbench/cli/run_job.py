@@ -58,7 +58,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
         pool: Keeps the engine for the next job.
         goes_on: The folder holds this run's beginning.
-        resumes: It was left by a sitting before, not by a process that ran out of memory.
+        resumes: It was left by an attempt before, not by a process that ran out of memory.
         again: The folder is that of a run that ended before it had begun.
         origin: The whole command line and where it was typed, for the manifest.
         restarts: A new process may be started in place of this one.
@@ -94,7 +94,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                 resumes=resumes,
                 restarts=restarts,
                 origin=origin,
-                publish=partial(publish.write_page, terminal=terminal),
+                write_page=partial(publish.write_page, terminal=terminal),
             )
             resumed = config.resume is not None  # then the run works where it was begun
             print_table(terminal, found, str(folder) if resumed else os.path.relpath(folder))

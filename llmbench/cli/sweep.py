@@ -1,4 +1,4 @@
-"""A multirun: the launcher that keeps one engine for many jobs, and what is said and written when they are done."""
+"""What a sweep writes and prints: its summary, closing table and page."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -39,9 +39,9 @@ def write(
     jobs = sorted(jobs, key=lambda job: job.number)
     told = {
         "status": sittings[-1].status,
-        "time_s": sum(sitting.time_s or 0.0 for sitting in sittings),
-        "loads": sum(sitting.loads for sitting in sittings),
-        "sittings": [asdict(sitting) for sitting in sittings],
+        "time_s": sum(attempt.time_s or 0.0 for attempt in sittings),
+        "loads": sum(attempt.loads for attempt in sittings),
+        "sittings": [asdict(attempt) for attempt in sittings],
         "groups": _groups(jobs),
         "jobs": [row(job) for job in jobs],
         "ablation": list(ablation) or None,
@@ -71,7 +71,7 @@ def finish(
     terminal = Terminal()
     points = ablation.points(jobs)
     measured = ablation.rows(points, jobs, asked)
-    loads = sum(sitting.loads for sitting in sittings)
+    loads = sum(attempt.loads for attempt in sittings)
     write(jobs, folder, sittings, [asdict(row) for row in measured])
     terminal.out.print()
     terminal.out.print(_table(jobs))

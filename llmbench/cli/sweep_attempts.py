@@ -1,4 +1,4 @@
-"""The account of a sweep's sittings: how often it was begun, how long each took, and how many engines were loaded in it."""
+"""The account of a sweep's attempts: how often it was begun, how long each took, and how many engines were loaded in it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from llmbench.results.manifest import JOURNAL, SUMMARY, TRACE
 
 @dataclass(frozen=True, slots=True)
 class SweepAttempt:
-    """One call of the program that worked on a sweep, as `Sitting`; while it runs, `time_s` goes to what was written last."""
+    """One call of the program that worked on a sweep, as `Attempt` is of a run; while it runs, `time_s` goes to what was written last."""
 
     started: str
     began: float
@@ -21,7 +21,7 @@ class SweepAttempt:
 
 
 def read(written: Mapping[str, Any]) -> list[SweepAttempt]:
-    """The sittings as a sweep's `summary.json` has them; one where an older one has only their sums."""
+    """The attempts as a sweep's `summary.json` has them; one where an older one has only their sums."""
     found = read_all(SweepAttempt, written.get("sittings"))
     if not found and written:
         loads, time_s = written.get("loads") or 0, written.get("time_s")
@@ -30,7 +30,7 @@ def read(written: Mapping[str, Any]) -> list[SweepAttempt]:
 
 
 def begin(before: Sequence[SweepAttempt], folder: Path, began: float) -> list[SweepAttempt]:
-    """The sittings with a new one; one that was killed gets its end from the last thing that it or a job of it wrote."""
+    """The attempts with a new one; one that was killed gets its end from the last thing that it or a job of it wrote."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
         signs = [folder / SUMMARY, *folder.rglob(JOURNAL), *folder.rglob(TRACE)]

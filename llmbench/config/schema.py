@@ -1,7 +1,7 @@
-"""The typed settings of a run, as `conf/` composes them, and the checks that Hydra's types cannot make.
+"""The typed settings of a run, as `conf/` composes them.
 
 Hydra merges every YAML and every command-line override into these classes, so an unknown key or a wrong type is
-refused before anything is loaded. `from_hydra` then turns the result into plain objects, once; no DictConfig goes further.
+refused before anything is loaded. `validation.from_hydra` then checks them and turns the result into plain objects, once; no DictConfig goes further.
 The comments beside or above the fields are the reference of the settings; the values stand in `conf/`.
 """
 

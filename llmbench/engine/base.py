@@ -1,4 +1,4 @@
-"""The protocol of engines, and the factory that opens one."""
+"""The protocol of engines: what the pipeline may ask of one."""
 
 from collections.abc import Callable
 from typing import Protocol

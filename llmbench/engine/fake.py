@@ -132,7 +132,7 @@ class _Fault:
 
 @dataclass(frozen=True, slots=True)
 class Death(_Fault):
-    """The engine dies, as one does that a new one can follow; `spoiled`: not in this process."""
+    """The engine dies, as one does that a new one can follow; `needs_new_process`: not in this process."""
 
     needs_new_process: bool = False
 

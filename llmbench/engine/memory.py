@@ -15,7 +15,7 @@ WEIGHTS_SHARE: Mapping[str | None, float] = {
     "gptq": 0.36,
     "gptq_marlin": 0.36,
 }
-"""Memory of the weights in terms of bf16. Measured with 14B: 9.9 and 15.4 GiB of 27.6 (FACTS.md); awq and gptq hold 4 bits as well."""
+"""Memory of the weights in terms of bf16. Measured with 14B: 9.9 and 15.4 GiB of 27.6 on an H100, vLLM 0.26; awq and gptq hold 4 bits as well."""
 
 
 RESERVE_BYTES = 5 << 29

@@ -67,7 +67,7 @@ def _greedy(config: Config, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What a run took that loaded its engine; the rest as in `Entry`.
+    """What a run took that loaded its engine; the rest as in `HistoryEntry`.
 
     Attributes:
         outputs: Tokens that each request generated, continuations included.

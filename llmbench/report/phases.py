@@ -15,7 +15,7 @@ NAMES = {"decode": "writing (decode)", "prefill": "reading the prompt (prefill)"
 
 
 def timings_of(summary: Mapping[str, Any], results: Sequence[Result]) -> list[Timing]:
-    """The times of all completions of the last sitting; those before have another clock."""
+    """The times of all completions of the last attempt; those before have another clock."""
     rows = summary.get("sittings") or []
     own = results[-rows[-1]["results"] or len(results) :] if len(rows) > 1 else results
     return [c.timing for r in own for c in r.completions if c.timing is not None]

@@ -1,4 +1,4 @@
-"""What comes after a run has finished: exports and trackers; and what a process that ended too early left out of that.
+"""What comes after a run has ended: its page, and of a finished one exports and trackers; also what an earlier process left out of that.
 
 A run that is finished is never asked anything again, so what its folder lacks is made up when it is resumed.
 """

@@ -89,13 +89,14 @@ class Listed:
         return sum(known) / len(known) if known else None
 
 
-def _count(text: str) -> int:
+def whole_number(text: str) -> int:
+    """A number of runs to show, as typed."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text} is refused: it must be a whole number from 1")
     return int(text)
 
 
-def _order(run: Listed, by: str) -> tuple[bool, float]:
+def in_order(run: Listed, by: str) -> tuple[bool, float]:
     """What is unknown comes last."""
     value = {"score": run.score, "time": run.time_s, "tokens": run.tokens_per_s}.get(by)
     if by == "date":
@@ -177,7 +178,8 @@ def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) 
     )
 
 
-def _show(runs: Sequence[Listed], total: int) -> None:
+def print_runs(runs: Sequence[Listed], total: int) -> None:
+    """Prints the table of runs, and how many of how many it shows."""
     console = Console(file=sys.stdout, highlight=False)
     if not sys.stdout.isatty():
         console.width = WIDTH

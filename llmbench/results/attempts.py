@@ -1,4 +1,4 @@
-"""The account of how often a run was begun, how long each sitting took, and what became of it."""
+"""The account of how often a run was begun, how long each attempt took, and what became of it."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from llmbench.system import schema
 from llmbench.system.number_format import listed, seconds
 
 KILLED = "killed"
-"""The status of a sitting that had no time to write one."""
+"""The status of an attempt that had no time to write one."""
 RUNNING = "running"
 T = TypeVar("T")
 
@@ -39,12 +39,12 @@ class Attempt:
 
 
 def read(rows: object) -> list[Attempt]:
-    """The sittings as a manifest has them; what cannot be read is left out."""
+    """The attempts as a manifest has them; what cannot be read is left out."""
     return read_all(Attempt, rows)
 
 
 def read_all(kind: type[T], rows: object) -> list[T]:
-    """All of a list that tell such a sitting."""
+    """All of a list that tell such an attempt."""
     found = []
     for row in rows if isinstance(rows, list) else ():
         with suppress(TypeError):
@@ -53,10 +53,10 @@ def read_all(kind: type[T], rows: object) -> list[T]:
 
 
 def begin(before: Sequence[Attempt], folder: Path, results: int, began: float) -> list[Attempt]:
-    """The sittings with a new one; one that was killed gets its end from the last thing it wrote."""
+    """The attempts with a new one; one that was killed gets its end from the last thing it wrote."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
-        counted = sum(sitting.results for sitting in ended[:-1])
+        counted = sum(attempt.results for attempt in ended[:-1])
         ended[-1] = replace(
             ended[-1],
             status=KILLED,
@@ -87,10 +87,10 @@ def moment(text: str | None) -> float:
 
 def as_rows(sittings: Sequence[Attempt]) -> list[dict[str, Any]]:
     """As the manifest and the summary have them."""
-    return [asdict(sitting) for sitting in sittings]
+    return [asdict(attempt) for attempt in sittings]
 
 
 def sentence(sittings: Sequence[Attempt]) -> str:
     """How many there were and how long each took."""
     spans = ["unknown time" if s.time_s is None else seconds(s.time_s) for s in sittings]
-    return f"{len(sittings)} sittings of {listed(spans)}"
+    return f"{len(sittings)} attempts of {listed(spans)}"

@@ -17,7 +17,7 @@ class CacheUse:
 
     @classmethod
     def of(cls, completions: Sequence[Completion], *, on: bool) -> "CacheUse | None":
-        """Counted; None where the cache is off and nothing came from it in a sitting before either."""
+        """Counted; None where the cache is off and nothing came from it in an attempt before either."""
         hits = [completion for completion in completions if completion.from_cache]
         if not hits and not on:
             return None

@@ -1,7 +1,7 @@
 """samples.jsonl: one line a result, each with a checksum, appended as soon as the result is known.
 
-Only `store.py` uses this module. A line is a JSON object whose last field is `crc32`, the CRC-32 of the object without it, in hex; lines
-of runs before there were checksums have none. A line that was torn by a dying process or damaged since is told by that.
+A line is a JSON object whose last field is `crc32`, the CRC-32 of the object without it, in hex; lines
+of runs before there were checksums have none. A line that was torn by a dying process or damaged since is known by that.
 """
 
 import errno

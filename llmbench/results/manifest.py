@@ -68,7 +68,7 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
     write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
-_JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
 class Machine(TypedDict, total=False):
@@ -110,14 +110,15 @@ def read_object(path: Path, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a c
         RunError: There is no such file, it cannot be read, or it is not of the shape.
     """
     try:
-        content = orjson.loads(_content(path, files.JSON_BYTES))
+        content = orjson.loads(content_of(path, files.JSON_BYTES))
         schema.check(content, shape)
     except (orjson.JSONDecodeError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}); {MEND}") from error
     return content  # type: ignore[no-any-return]
 
 
-def _content(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:
+def content_of(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:
+    """What a file of a run holds; raises a RunError that names it where it cannot be read."""
     try:
         return files.read(path, most_bytes)
     except (FileNotFoundError, NotADirectoryError) as error:

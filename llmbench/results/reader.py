@@ -9,7 +9,7 @@ from typing import Any
 from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.results import journal
-from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, _content, read_object
+from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, content_of, read_object
 from llmbench.results.serialization import SEALED, from_row
 from llmbench.results.summary import Summary
 
@@ -43,7 +43,7 @@ def read_journal(
         RunError: There is no journal, or a line other than the last cannot be read.
     """
     path = folder / name
-    found = journal.parse(_content(path), lambda row: (from_row(row), SEALED in row))
+    found = journal.parse(content_of(path), lambda row: (from_row(row), SEALED in row))
     if found.damage is not None and not found.damage.torn:
         raise RunError(
             f"{found.damage.sentence(path)}; `python -m llmbench resume={folder}` asks for what was lost again."

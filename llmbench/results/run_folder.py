@@ -1,4 +1,4 @@
-"""A run's folder: the only module that writes or reads one.
+"""The folder of a run being made: its lock, manifest, journal and summary.
 
 config.yaml   every setting, resolved      manifest.json   how the run came about
 samples.jsonl the journal                  summary.json    what it found          llmbench.log   everything said
@@ -17,10 +17,10 @@ from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.results import journal
 from llmbench.results.manifest import (
-    _JSON,
     ASKED_FOR,
     CONFIG,
     JOURNAL,
+    JSON_OPTIONS,
     MANIFEST,
     MEMORY_LOG,
     REPORT,
@@ -108,11 +108,11 @@ class RunFolder:
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Writes manifest.json."""
-        self._replace(MANIFEST, orjson.dumps(clean(manifest), option=_JSON, default=str))
+        self._replace(MANIFEST, orjson.dumps(clean(manifest), option=JSON_OPTIONS, default=str))
 
     def write_summary(self, summary: Summary) -> None:
         """Writes summary.json."""
-        self._replace(SUMMARY, orjson.dumps(clean(as_dict(summary)), option=_JSON, default=str))
+        self._replace(SUMMARY, orjson.dumps(clean(as_dict(summary)), option=JSON_OPTIONS, default=str))
 
     def _replace(self, name: str, content: bytes) -> None:
         path = self.folder / name
@@ -142,10 +142,10 @@ class RunFolder:
 
 
 def conflicting_file(folder: Path) -> str | None:
-    """The name of a file there that a run would lose or overwrite; None where none has begun, so that one may begin.
+    """Returns the name of the first file that a new run would overwrite, or None.
 
-    What a run makes before its manifest is no beginning: an empty config.yaml, an empty journal, and a manifest that says
-    only how it was called. Its log is added to, and other names are never touched. What a run leaves only where it is asked to counts always.
+    A folder in which a run was killed before it had begun holds none: an empty config.yaml, an empty journal and a manifest that
+    says only how the run was called do not count. The log is added to, and other names are never touched.
     """
     for name in (MANIFEST, SUMMARY, TRACE, MEMORY_LOG, REPORT, CONFIG, JOURNAL, *ASKED_FOR):
         path = folder / name

@@ -127,7 +127,7 @@ class TimeSplit:
         first_token: From the start of the process to the first token of an answer.
         generate: From the first request to the last token.
         requests: Seconds that all requests together spent in each phase (`Phases`): of one that waits while three decode for a second,
-            queue 1 and decode 3. Of the last sitting, without what came from the cache.
+            queue 1 and decode 3. Of the last attempt, without what came from the cache.
         grade_tail: From the last token to the last grade.
     """
 
@@ -149,9 +149,9 @@ class Summary:
     """A whole run.
 
     Attributes:
-        sittings: How often it was begun, each with its time (`resume.sittings.Sitting`); `time_s` is the last one's.
+        attempts: How often it was begun, each with its time (`results.attempts.Attempt`); `time_s` is the last one's.
         resume: The command that goes on with it, where it did not finish.
-        notes: What was not as it should be about its files, or changed between sittings.
+        notes: What was not as it should be about its files, or changed between attempts.
     """
 
     status: str

@@ -1,6 +1,6 @@
 """Grading in worker processes, each answer under a hard limit of time and memory.
 
-The workers start before torch or vllm is imported: spawned, one thread each, SIGINT blocked, so that Ctrl-C reaches only the
+The first workers start before torch or vllm is imported: spawned, one thread each, SIGINT blocked, so that Ctrl-C reaches only the
 run itself. They import what grading needs while the model loads, and end with llmbench, however that ends.
 """
 

@@ -85,7 +85,7 @@ class EvaluationLoop:
             EngineError: The engine died and cannot be renewed; what was finished is in the journal.
         """
         self.stop.listening = True
-        for result in self.results:  # of a sitting before
+        for result in self.results:  # of an attempt before
             self.progress.add(result)
         groups = self._groups()
         self._exchanges |= {request.id: Exchange(request) for group in groups for request in group}

@@ -213,8 +213,8 @@ class Unfinished:
         number: The job's, 0 for a single run.
         began: When the job began, on the monotonic clock that all processes share.
         loads: Engines loaded so far.
-        steps: What was lowered, for each engine by its `pool.engine_key`.
-        jobs: What became of the jobs before, in the form of `sweep.Job`.
+        steps: What was lowered, for each engine by its `engine_pool.engine_key`.
+        jobs: What became of the jobs before, in the form of `cli.job.Job`.
         restart_log: Deaths of this job's engines, in the form of `engine.restarting.RestartLog`.
     """
 

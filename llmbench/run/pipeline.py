@@ -1,6 +1,6 @@
 """A run from top to bottom: read the questions, import and load the engine, write the prompts meanwhile, ask and grade, add up.
 
-`run` is what the command line calls and what a library user calls; everything it does is one of the steps in `_Run.go`.
+`run` is what the command line calls and what a library user calls. It names the steps; `_Run` has them.
 """
 
 import logging
@@ -21,7 +21,7 @@ from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Module
 from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox
-from llmbench.engine import bundled_model, memory, weights_row
+from llmbench.engine import bundled_model, checkpoint_record, memory
 from llmbench.engine.base import Engine
 from llmbench.engine.cache.engine import with_cache
 from llmbench.engine.cache.keys import Keys, keys_for
@@ -94,7 +94,7 @@ NO_SANDBOX = (
 Read = Mapping[str, tuple[Sequence[Sample], dataset.DataSource]]
 """Samples of each benchmark and where they came from."""
 
-Publish = Callable[[Path, Mapping[tuple[str, str, int], Score]], None]
+WritePage = Callable[[Path, Mapping[tuple[str, str, int], Score]], None]
 """Makes a page of a run's folder; the scores are by the results' keys, since a benchmark may have given some later than the journal's."""
 
 
@@ -110,7 +110,7 @@ def run(  # noqa: PLR0913 - all but two are optional
     resumes: bool = False,
     restarts: bool = False,
     origin: Mapping[str, Any] | None = None,
-    publish: Publish = lambda _folder, _scores: None,
+    write_page: WritePage = lambda _folder, _scores: None,
 ) -> Summary:
     """Runs the chosen benchmarks and writes the run's folder.
 
@@ -122,10 +122,10 @@ def run(  # noqa: PLR0913 - all but two are optional
         stop: Set from outside to end the run early.
         pool: Holds the engine, and keeps it for the next run; without one the engine is closed at the end.
         goes_on: The folder holds a run that ended early; what its journal holds is not asked again.
-        resumes: It does so in a new sitting, not as the continuation of a process that ran out of memory.
+        resumes: It does so in a new attempt, not as the continuation of a process that ran out of memory.
         origin: More of how the run came about, for the manifest: the whole command line and where it was typed.
         restarts: The caller can go on in a new process.
-        publish: Makes the page of the run once it has ended; it raises nothing. By default no page is made.
+        write_page: Makes the page of the run once it has ended; it raises nothing. By default no page is made.
 
     Raises:
         StartAgain: Memory ran out, and only a new process can try with less; only where the caller `restarts`.
@@ -144,7 +144,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             terminal.notice(sentence)
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
         store = own.enter_context(RunFolder(folder, sealed, goes_on=goes_on))
-        this = _Run(config, store, terminal, stop, pool, publish, restarts=restarts)
+        this = _Run(config, store, terminal, stop, pool, write_page, restarts=restarts)
         this.manifest |= _origin(config, overrides) | dict(origin or {})
         this.load_previous_state(resumes=resumes)
         try:
@@ -183,7 +183,7 @@ class _Run:
     terminal: Terminal
     stop: Stop
     pool: EnginePool
-    publish: Publish
+    write_page: WritePage
     summary: Summary = field(init=False)
     results: list[Result] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -196,7 +196,7 @@ class _Run:
     answered_by: Mapping[str, Any] = field(default_factory=dict)  # the kept results' checkpoint
     refused: bool = False  # what was asked before is asked otherwise now
     sittings: list[Attempt] = field(default_factory=list)
-    begun_with: int = 0  # results when this sitting began
+    begun_with: int = 0  # results when this attempt began
     modules: dict[str, Module] = field(default_factory=dict)
     restart_log: RestartLog = field(default_factory=RestartLog)  # deaths of the run's engines
     fatal_search: FatalRequestSearch = field(init=False)
@@ -225,7 +225,7 @@ class _Run:
             self.sittings = attempts.begin(self.sittings, folder, self.finished_before, clock.started())
             self.begun_with = self.finished_before
         else:
-            self.begun_with = sum(sitting.results for sitting in self.sittings[:-1])
+            self.begun_with = sum(attempt.results for attempt in self.sittings[:-1])
         if self.store.damage is not None:
             self._note_about(self.store.damage.sentence(folder / JOURNAL))
         if resumes and before:
@@ -236,7 +236,7 @@ class _Run:
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         if self._steps:
             self._note_lowered()
-        earlier = self.restart_log.restarts  # of sittings before
+        earlier = self.restart_log.restarts  # of attempts before
         self.restart_log, self.pool.restart_log = self.pool.restart_log, RestartLog()
         self.restart_log.restarts[:0] = earlier
         answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in self.results}
@@ -260,7 +260,7 @@ class _Run:
             raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {MEND}") from error
         if self.results:
             places = ["model.path", "model.embedded", "model.from_checkpoint"]
-            moved = places if weights_row.known(self.answered_by) else []  # what lies there is compared
+            moved = places if checkpoint_record.known(self.answered_by) else []  # what lies there is compared
             resume_checks.check_settings(
                 self.store.folder, self.config, [*(s.setting for s in steps), *moved]
             )
@@ -332,7 +332,7 @@ class _Run:
             )
             checkpoint = self._find_checkpoint()
             self._compare_checkpoint(
-                weights_row.row(checkpoint) if checkpoint and self.finished_before else None
+                checkpoint_record.row(checkpoint) if checkpoint and self.finished_before else None
             )
             read = self._read(modules)
             work = workload(self.config, read)
@@ -389,8 +389,8 @@ class _Run:
         if needed and not bundled_model.ready(model.embedded):
             self.terminal.notice("Converting the embedded model, once; this takes half a minute …")
         found = self.pool.engines.find_checkpoint(self.config)
-        commit = weights_row.commit(self.answered_by)
-        if found is None or found.local or commit in (None, weights_row.commit(asdict(found))):
+        commit = checkpoint_record.commit(self.answered_by)
+        if found is None or found.local or commit in (None, checkpoint_record.commit(asdict(found))):
             return found
         self.terminal.notice(
             f"{found.name} has changed on the hub; the run goes on with the commit that gave its results."
@@ -403,7 +403,7 @@ class _Run:
         if now is None or not self.finished_before:
             return
         try:
-            said = weights_row.compare(self.answered_by, now, self.store.folder)
+            said = checkpoint_record.compare(self.answered_by, now, self.store.folder)
         except ConfigError:
             self.refused = True
             raise
@@ -451,11 +451,11 @@ class _Run:
         gpus = hardware.gpus()
         if not gpus or config.engine.device is Device.cpu:
             return
-        weights_row, memory = self._weights(checkpoint), gpus[0].total_bytes
+        checkpoint_record, memory = self._weights(checkpoint), gpus[0].total_bytes
         if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
-            self._warn(preflight.weights_do_not_fit(config, weights_row, memory))
+            self._warn(preflight.weights_do_not_fit(config, checkpoint_record, memory))
         if config.engine.name == "vllm":
-            self._warn(preflight.four_bit_is_slower(config, weights_row, memory, at_once, gpus[0].name))
+            self._warn(preflight.four_bit_is_slower(config, checkpoint_record, memory, at_once, gpus[0].name))
 
     def _weights(self, checkpoint: Checkpoint) -> int:
         """Bytes of the weights at two bytes a parameter."""
@@ -487,16 +487,16 @@ class _Run:
         if checkpoint is None or per_token is None or not on_gpu or self.config.engine.name != "vllm":
             return questions
         model, engine = self.config.model, self.config.engine
-        weights_row: int | None = self._weights(checkpoint)
+        checkpoint_record: int | None = self._weights(checkpoint)
         if model.quantization in AT_LOAD:
-            weights_row = memory.weights_on_gpu(weights_row or 0, model.quantization)
+            checkpoint_record = memory.weights_on_gpu(checkpoint_record or 0, model.quantization)
         available = None
         if engine.kv_cache_memory_bytes is not None:
             available = engine.kv_cache_memory_bytes // per_token
-        elif weights_row is not None:
+        elif checkpoint_record is not None:
             parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
             use = model.gpu_memory_utilization
-            available = memory.kv_tokens(gpus[0].total_bytes, use, weights_row, per_token, parallel)
+            available = memory.kv_tokens(gpus[0].total_bytes, use, checkpoint_record, per_token, parallel)
         lengths = [len(request.prompt_ids) for request in questions.requests]
         limits = [request.sampling.max_tokens for request in questions.requests]
         self._warn(memory.kv_shortage(lengths, limits, at_once, available))
@@ -532,7 +532,7 @@ class _Run:
     def _less(
         self, error: OutOfMemoryError, at_once: int, questions: Questions, *, needs_new_process: bool
     ) -> None:
-        """Lowers what memory was too little for, and says so; `spoiled` memory comes back only with a new process."""
+        """Lowers what memory was too little for, and says so; `needs_new_process` says that memory comes back only with a new process."""
         needed = [prompts.context_needed(name, questions.requests, self.config) for name in questions.modules]
         step = next_step(
             self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=at_once
@@ -594,7 +594,7 @@ class _Run:
 
     def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
         """Writes down what is going to be asked, before it is."""
-        told = weights_row.row(checkpoint, self.pool.since or None) if checkpoint else None
+        told = checkpoint_record.row(checkpoint, self.pool.since or None) if checkpoint else None
         self._compare_checkpoint(told)  # loading took its time
         self.totals = questions.totals()
         self.summary.not_comparable = why_not_comparable(self.config, questions, checkpoint)
@@ -836,7 +836,7 @@ class _Run:
     def report(self) -> None:
         """Hands the folder of a run that has ended to whoever makes pages of it."""
         if self.config.report and self.summary.status != "running":
-            self.publish(self.store.folder, {r.key: r.score for r in self.results})
+            self.write_page(self.store.folder, {r.key: r.score for r in self.results})
 
 
 def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:

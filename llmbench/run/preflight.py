@@ -24,7 +24,7 @@ TOKENS_PER_S: Mapping[str | None, Mapping[int, int]] = {
     None: {1: 85, 2: 166, 4: 326, 8: 634, 32: 2135, 128: 5330, 256: 6832},
     "fp8": {1: 131, 2: 257, 4: 497, 8: 978, 32: 3112, 128: 7468, 256: 8940},
 }
-"""Output tokens/s by weights and requests in flight: a 14B model on one H100, vLLM 0.26 (FACTS.md)."""
+"""Output tokens/s by weights and requests in flight: a 14B model on one H100, vLLM 0.26."""
 
 
 def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfig) -> list[str]:

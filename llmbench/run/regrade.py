@@ -1,4 +1,4 @@
-"""Grades a run again from its journal alone: texts, gold answers and what grading needs of the samples are in it."""
+"""Grades a run again without an engine and without its data: texts, gold answers and what grading needs of the samples are in the journal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -141,7 +141,8 @@ def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | No
     return graded
 
 
-def _of(name: str, results: Sequence[Result]) -> list[Result]:
+def results_of(name: str, results: Sequence[Result]) -> list[Result]:
+    """The results of one benchmark."""
     return [result for result in results if result.benchmark == name]
 
 
@@ -152,7 +153,7 @@ def _summarise(
     old = run.summary.get("benchmarks") or {}
     found = {}
     for name, path in modules.items():
-        of_one, known = _of(name, results), old.get(name) or {}
+        of_one, known = results_of(name, results), old.get(name) or {}
         repeats = 1 + max(result.repeat for result in of_one)
         expected, repeats = known.get("expected", len(of_one)), known.get("repeats", repeats)
         found[name] = summarise(
@@ -176,7 +177,7 @@ def _summary(
 
 
 def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:
-    before, after = (summarise(_of(name, results), 0, 1) for results in (old, new))
+    before, after = (summarise(results_of(name, results), 0, 1) for results in (old, new))
     return Accuracy(name, before.n, before.accuracy, after.accuracy)
 
 

@@ -1,4 +1,4 @@
-"""What may change between two sittings of a run, and what may not: whatever decides an answer or its grade."""
+"""What may change between two attempts of a run, and what may not: whatever decides an answer or its grade."""
 
 import re
 from collections.abc import Mapping, Sequence

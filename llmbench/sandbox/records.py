@@ -75,7 +75,7 @@ class Program:
     method_first: bool = True
 
     def job(self, limits: Limits) -> dict[str, Any]:
-        """As `inside.main.run` takes it; a call's arguments follow when its code is loaded."""
+        """As `runner.main.run` takes it; a call's arguments follow when its code is loaded."""
         job = {**asdict(limits), "code": self.code, "header": self.header}
         if self.call is None:
             return {**job, "stdin": self.stdin, "as_main": self.as_main}

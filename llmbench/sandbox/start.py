@@ -77,7 +77,7 @@ def require(kind: str) -> list[str]:
 
 
 def start(kind: str, limits: Limits, seen: Sequence[Path]) -> "subprocess.Popen[bytes]":
-    """Starts a sandbox's first process, which runs `inside/`.
+    """Starts a sandbox's first process, which runs `runner/`.
 
     Raises:
         ConfigError: There is no sandbox of this kind on this machine.

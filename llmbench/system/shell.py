@@ -15,7 +15,7 @@ def quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _unquoted(value: str) -> str:
+def unquoted(value: str) -> str:
     """The value of what `quoted` made, or a person for Hydra."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         text = re.sub(rf"(\\*)\\{value[0]}", lambda found: found[1][::2] + value[0], value[1:-1])

@@ -26,7 +26,9 @@ def reason_of(error: BaseException) -> str:
     """Why a file could not be read, in a line without a full stop."""
     if isinstance(error, YAMLError):
         return files.yaml_reason(error)
-    return (getattr(error, "strerror", None) or _sentences(str(error)) or type(error).__name__).rstrip(".")
+    return (getattr(error, "strerror", None) or first_sentences(str(error)) or type(error).__name__).rstrip(
+        "."
+    )
 
 
 def sentence_of(error: BaseException) -> str:
@@ -42,7 +44,7 @@ def unexpected(error: BaseException, folder: Path | None) -> str:
     return f"{one_line(error)}."
 
 
-def _sentences(text: str) -> str:
+def first_sentences(text: str) -> str:
     """The message without Hydra's internals (its full_key and object_type lines)."""
     kept = [
         line.strip()

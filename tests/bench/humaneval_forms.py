@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from llmbench.benchmarks import humaneval
-from llmbench.benchmarks.programs import Verdict
+from llmbench.benchmarks.programs import ProgramVerdict
 from tests.helpers.humaneval_forms import forms
 
 
@@ -23,13 +23,13 @@ def main() -> None:
     failed: dict[str, list[str]] = {}
     programs, begun = 0, time.monotonic()
     for sample in humaneval.load(rows, {}, 0):
-        verdicts: dict[str | None, Verdict | None] = {None: None}
+        verdicts: dict[str | None, ProgramVerdict | None] = {None: None}
         for form, text in forms(sample.fields["prompt"], sample.target):
             program = humaneval.extract(sample, text, complete=True)
             if program is not None and program not in verdicts:
                 verdicts[program] = humaneval.judged(sample, program).verdict
             texts[form] += 1
-            if verdicts[program] is not Verdict.PASSED:
+            if verdicts[program] is not ProgramVerdict.PASSED:
                 failed.setdefault(form, []).append(sample.id)
         programs += len(verdicts) - 1
     print(

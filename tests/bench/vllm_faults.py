@@ -101,7 +101,7 @@ def test_processes_that_die_or_hang_cost_no_answer(disturbed: Disturbed, undistu
     assert scores[0] == scores[1]
 
 
-def test_each_restart_is_told_with_its_cause(disturbed: Disturbed) -> None:
+def test_each_restart_is_reported_with_its_cause(disturbed: Disturbed) -> None:
     restarts = load_run(disturbed.folder).manifest["restarts"]
     assert len(restarts) == 3
     assert all(0 < restart["running"] <= 9 and not restart["fresh"] for restart in restarts)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmbench.benchmarks import humaneval
-from llmbench.benchmarks.programs import Verdict
+from llmbench.benchmarks.programs import ProgramVerdict
 from llmbench.records import Sample
 from tests.helpers.humaneval_forms import ROW, forms
 
@@ -34,7 +34,7 @@ def test_canonical_solutions_pass(problems: list[Sample]) -> None:
         program = humaneval.extract(problem, humaneval.few_shot_example(problem), complete=True)
         assert program is not None
         judged = humaneval.judged(problem, program)
-        if judged.verdict is not Verdict.PASSED:
+        if judged.verdict is not ProgramVerdict.PASSED:
             failed[problem.id] = judged
     assert not failed
 
@@ -44,7 +44,8 @@ def test_problems_without_their_body_fail(problems: list[Sample]) -> None:
     passed = [
         problem.id
         for problem in problems[4::12]
-        if humaneval.judged(problem, problem.fields["prompt"] + "    return None\n").verdict is Verdict.PASSED
+        if humaneval.judged(problem, problem.fields["prompt"] + "    return None\n").verdict
+        is ProgramVerdict.PASSED
     ]
     assert not passed
 
@@ -219,13 +220,14 @@ def test_the_program_is_a_module_not_a_script() -> None:
     problem = sample()
     ends = "\n\nif __name__ == '__main__':\n    import sys\n    sys.exit(1)\n"
     assert (
-        humaneval.judged(problem, humaneval.few_shot_example(problem)[10:-4] + ends).verdict is Verdict.PASSED
+        humaneval.judged(problem, humaneval.few_shot_example(problem)[10:-4] + ends).verdict
+        is ProgramVerdict.PASSED
     )
     assert (
         humaneval.judged(
             problem, "# no class Solution here\n" + humaneval.few_shot_example(problem)[10:-4]
         ).verdict
-        is Verdict.PASSED
+        is ProgramVerdict.PASSED
     )
 
 
@@ -233,21 +235,21 @@ def test_the_program_is_a_module_not_a_script() -> None:
 @pytest.mark.parametrize(
     ("body", "verdict"),
     [
-        ("return sum(map(twice, xs))", Verdict.PASSED),
-        ("return 6", Verdict.WRONG_ANSWER),
-        ("return None", Verdict.WRONG_ANSWER),
-        ("return xs[0] * 6", Verdict.RUNTIME_ERROR),
-        ("while True: pass", Verdict.TIME_LIMIT),
-        ("return bytearray(1 << 40)", Verdict.MEMORY_LIMIT),
-        ("return (", Verdict.COMPILE_ERROR),
-        ("import os; os._exit(0)", Verdict.RUNTIME_ERROR),
-        ("raise SystemExit(0)", Verdict.RUNTIME_ERROR),
-        ("global check; check = lambda c: None; return 0", Verdict.WRONG_ANSWER),
-        ("return type('Yes', (), {'__eq__': lambda a, b: True})()", Verdict.WRONG_ANSWER),
+        ("return sum(map(twice, xs))", ProgramVerdict.PASSED),
+        ("return 6", ProgramVerdict.WRONG_ANSWER),
+        ("return None", ProgramVerdict.WRONG_ANSWER),
+        ("return xs[0] * 6", ProgramVerdict.RUNTIME_ERROR),
+        ("while True: pass", ProgramVerdict.TIME_LIMIT),
+        ("return bytearray(1 << 40)", ProgramVerdict.MEMORY_LIMIT),
+        ("return (", ProgramVerdict.COMPILE_ERROR),
+        ("import os; os._exit(0)", ProgramVerdict.RUNTIME_ERROR),
+        ("raise SystemExit(0)", ProgramVerdict.RUNTIME_ERROR),
+        ("global check; check = lambda c: None; return 0", ProgramVerdict.WRONG_ANSWER),
+        ("return type('Yes', (), {'__eq__': lambda a, b: True})()", ProgramVerdict.WRONG_ANSWER),
     ],
 )
-def test_verdicts(body: str, verdict: Verdict) -> None:
+def test_verdicts(body: str, verdict: ProgramVerdict) -> None:
     problem = sample()
-    (found,) = humaneval.load([ROW], {"cpu_s": 0.3 if verdict is Verdict.TIME_LIMIT else 3}, 0)
+    (found,) = humaneval.load([ROW], {"cpu_s": 0.3 if verdict is ProgramVerdict.TIME_LIMIT else 3}, 0)
     judged = humaneval.judged(found, problem.fields["prompt"] + f"    {body}\n")
     assert judged.verdict is verdict, judged

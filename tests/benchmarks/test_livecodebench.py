@@ -15,7 +15,7 @@ import pytest
 from llmbench.benchmarks import livecodebench
 from llmbench.benchmarks.base import score
 from llmbench.benchmarks.dataset import read_rows
-from llmbench.benchmarks.programs import Verdict, same_output, verdict_of
+from llmbench.benchmarks.programs import ProgramVerdict, same_output, verdict_of
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import FinishReason, Outcome, Sample
 from tests.helpers.paths import DATA
@@ -45,7 +45,7 @@ def test_verdicts(output: dict[str, Any]) -> None:
         assert (verdict, found.outcome) == (None, Outcome.NO_ANSWER)
     else:
         expected = (output["expected_error"] or "passed").replace("_", " ")
-        assert verdict == Verdict(expected), found
+        assert verdict == ProgramVerdict(expected), found
 
 
 def test_the_window_of_dates() -> None:
@@ -179,13 +179,13 @@ def test_a_zip_bomb_is_refused_before_it_grows(monkeypatch: pytest.MonkeyPatch) 
 def test_a_problem_without_proper_tests_is_never_passed(cases: str) -> None:
     fields = {**samples()["llmbench_s1"].fields, "public_test_cases": cases, "private_test_cases": "[]"}
     found = livecodebench.judge(Sample("x", fields, ""), "print(1)")
-    assert (found.outcome, verdict_of(found)) == (Outcome.ERROR, Verdict.REFUSED)
+    assert (found.outcome, verdict_of(found)) == (Outcome.ERROR, ProgramVerdict.REFUSED)
 
 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_number_too_large_to_show_is_a_wrong_answer() -> None:
     found = livecodebench.judge(samples()["llmbench_f1"], "def countBalanced(nums): return 10 ** 5000")
-    assert verdict_of(found) is Verdict.WRONG_ANSWER
+    assert verdict_of(found) is ProgramVerdict.WRONG_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_limits_without_bounds_are_refused(options: dict[str, object]) -> None:
 def test_tests_that_cannot_be_read_are_an_error_not_a_wrong_answer() -> None:
     sample = Sample("x", {**samples()["llmbench_s1"].fields, "private_test_cases": "no base64!"}, "")
     found = livecodebench.judge(sample, "print(1)")
-    assert (found.outcome, verdict_of(found)) == (Outcome.ERROR, Verdict.REFUSED)
+    assert (found.outcome, verdict_of(found)) == (Outcome.ERROR, ProgramVerdict.REFUSED)
 
 
 def test_large_tests_stay_out_of_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from llmbench import answers
 from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.base import score
 from llmbench.benchmarks.swe.runner import judge
-from llmbench.benchmarks.swe.scoring import Verdict, verdict_of
+from llmbench.benchmarks.swe.scoring import PatchVerdict, verdict_of
 from llmbench.records import FinishReason
 from tests.helpers.paths import CASES
 from tests.helpers.swe import OPTIONS
@@ -64,7 +64,7 @@ REFUSED = {
 }
 
 
-def judged(row: dict[str, Any], text: str) -> tuple[Verdict | None, str]:
+def judged(row: dict[str, Any], text: str) -> tuple[PatchVerdict | None, str]:
     (sample,) = swe_bench.load([row], OPTIONS, 0)
     found = score(swe_bench, sample, text, FinishReason.STOP)
     return verdict_of(found), found.explanation
@@ -97,18 +97,18 @@ def test_patches_that_do_not_apply(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("sandboxed")
 def test_line_ends_of_the_file() -> None:
-    assert judged(WINDOWS, FORMS[1].format(HEADER + MARKED))[0] is Verdict.RESOLVED
-    assert judged(WINDOWS, FORMS[1].format(HEADER + HUNK))[0] is Verdict.NOT_APPLYING
+    assert judged(WINDOWS, FORMS[1].format(HEADER + MARKED))[0] is PatchVerdict.RESOLVED
+    assert judged(WINDOWS, FORMS[1].format(HEADER + HUNK))[0] is PatchVerdict.NOT_APPLYING
     assert (
-        judged(ROW, FORMS[1].format(HEADER + HUNK).replace("\n", "\r\n"))[0] is Verdict.RESOLVED
+        judged(ROW, FORMS[1].format(HEADER + HUNK).replace("\n", "\r\n"))[0] is PatchVerdict.RESOLVED
     )  # the text's own
 
 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_patch_that_does_not_repair_is_not_resolved() -> None:
-    assert judged(ROW, f"<patch>\n{NEW}</patch>")[0] is Verdict.UNRESOLVED
+    assert judged(ROW, f"<patch>\n{NEW}</patch>")[0] is PatchVerdict.UNRESOLVED
     to_git = NEW.replace("pkg/x.py", ".git/config").replace("a = 1", "[core]")
-    assert judged(ROW, f"<patch>\n{to_git}</patch>")[0] is Verdict.UNRESOLVED
+    assert judged(ROW, f"<patch>\n{to_git}</patch>")[0] is PatchVerdict.UNRESOLVED
 
 
 def test_without_gnu_patch_the_reason_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.benchmarks.swe import predictions
-from llmbench.benchmarks.swe.scoring import Verdict, scored
+from llmbench.benchmarks.swe.scoring import PatchVerdict, scored
 from llmbench.records import Outcome, Score
 from llmbench.run import pipeline
 from tests.helpers.engines import FakeEngines
@@ -19,9 +19,9 @@ OPTIONS = {"dataset": "SWE-bench/SWE-bench_Lite", "harness_workers": 2}
 
 
 RESULTS = [
-    result(CALC, score=scored(Verdict.UNCHECKED, "patch of calc\n")),
-    result(CALC, score=scored(Verdict.UNCHECKED, "another\n"), repeat=1),
-    result(URL, score=scored(Verdict.UNCHECKED, "patch of url\n")),
+    result(CALC, score=scored(PatchVerdict.UNCHECKED, "patch of calc\n")),
+    result(CALC, score=scored(PatchVerdict.UNCHECKED, "another\n"), repeat=1),
+    result(URL, score=scored(PatchVerdict.UNCHECKED, "patch of url\n")),
     result(TAG, score=Score(0.0, None, Outcome.NO_ANSWER)),
 ]
 
@@ -47,9 +47,9 @@ def test_the_official_reader_takes_them(tmp_path: Path) -> None:
 def test_rates() -> None:
     found = predictions.details(
         [
-            result(CALC, score=scored(Verdict.RESOLVED, "p")),
-            result(URL, score=scored(Verdict.UNRESOLVED, "p")),
-            result(TAG, score=scored(Verdict.NOT_APPLYING, "p")),
+            result(CALC, score=scored(PatchVerdict.RESOLVED, "p")),
+            result(URL, score=scored(PatchVerdict.UNRESOLVED, "p")),
+            result(TAG, score=scored(PatchVerdict.NOT_APPLYING, "p")),
             result("x", score=Score(0.0, None, Outcome.NO_ANSWER)),
         ]
     )

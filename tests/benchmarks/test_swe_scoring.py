@@ -9,7 +9,7 @@ import pytest
 
 from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.base import score
-from llmbench.benchmarks.swe.scoring import Verdict, verdict_of
+from llmbench.benchmarks.swe.scoring import PatchVerdict, verdict_of
 from llmbench.records import FinishReason, Outcome, Sample
 from tests.helpers.swe import CALC, OPTIONS, OUTPUTS, ROWS, new_file, tagged
 
@@ -26,9 +26,9 @@ def test_the_synthetic_outputs(output: dict[str, Any]) -> None:
     found = score(swe_bench, sample(output["instance_id"]), output["output"], FinishReason.STOP)
     assert (found.answer is not None) == output["expected_patch_found"]
     verdict = verdict_of(found)
-    applies = verdict in {Verdict.RESOLVED, Verdict.UNRESOLVED}
+    applies = verdict in {PatchVerdict.RESOLVED, PatchVerdict.UNRESOLVED}
     assert applies == output["expected_applies"], found.explanation
-    assert (verdict is Verdict.RESOLVED) == output["expected_resolved"], found.explanation
+    assert (verdict is PatchVerdict.RESOLVED) == output["expected_resolved"], found.explanation
     assert (found.outcome is Outcome.CORRECT) == output["expected_resolved"]
 
 
@@ -49,7 +49,7 @@ def test_no_file_of_a_patch_steers_the_tests(case: str) -> None:
     path, content = HOSTILE[case]
     found = score(swe_bench, sample(CALC), tagged(new_file(path, content)), FinishReason.STOP)
     assert found.outcome is Outcome.WRONG
-    assert verdict_of(found) is Verdict.UNRESOLVED
+    assert verdict_of(found) is PatchVerdict.UNRESOLVED
 
 
 PASSES = """
@@ -120,7 +120,7 @@ def test_no_patch_chooses_what_its_tests_are(case: str) -> None:
     patch = written(FORGED[case], json.loads(GUARDED["files"]))
     (row,) = swe_bench.load([GUARDED], OPTIONS, 0)
     found = score(swe_bench, row, tagged(patch), FinishReason.STOP)
-    assert verdict_of(found) is Verdict.UNRESOLVED, found
+    assert verdict_of(found) is PatchVerdict.UNRESOLVED, found
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -130,7 +130,7 @@ def test_what_a_right_patch_does_to_its_tests_beside_does_not_count_against_it(f
     patch = ROWS[CALC]["patch"] + written(files, json.loads(GUARDED["files"]))
     (row,) = swe_bench.load([GUARDED], OPTIONS, 0)
     found = score(swe_bench, row, tagged(patch), FinishReason.STOP)
-    assert verdict_of(found) is Verdict.RESOLVED, found
+    assert verdict_of(found) is PatchVerdict.RESOLVED, found
 
 
 ORDINARY = {
@@ -160,7 +160,7 @@ def test_ordinary_repositories_are_tested_as_they_are(case: str) -> None:
     tests = [f"{name}::test_x" for name in ORDINARY[case] if name.endswith("test_x.py")]
     row = sample(CALC, files=json.dumps(files), PASS_TO_PASS=json.dumps(tests))
     found = score(swe_bench, row, tagged(ROWS[CALC]["patch"]), FinishReason.STOP)
-    assert verdict_of(found) is Verdict.RESOLVED, found
+    assert verdict_of(found) is PatchVerdict.RESOLVED, found
 
 
 def test_a_doctest_stands_in_the_code_that_is_repaired() -> None:
@@ -179,7 +179,7 @@ def test_a_doctest_stands_in_the_code_that_is_repaired() -> None:
     )
     patch = written({"pkg/doc.py": f"{code}    return 2\n"}, files)
     found = score(swe_bench, row, tagged(patch), FinishReason.STOP)
-    assert verdict_of(found) is Verdict.RESOLVED, found
+    assert verdict_of(found) is PatchVerdict.RESOLVED, found
 
 
 def test_a_patch_that_ends_the_process_has_not_passed() -> None:
@@ -194,7 +194,7 @@ def test_a_patch_that_ends_the_process_has_not_passed() -> None:
     assert gold
     found = score(swe_bench, sample(CALC), tagged(patch), FinishReason.STOP)
     assert found.outcome is Outcome.WRONG, found
-    assert verdict_of(found) is Verdict.UNRESOLVED, found
+    assert verdict_of(found) is PatchVerdict.UNRESOLVED, found
 
 
 @pytest.fixture
@@ -230,22 +230,24 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("label", "verdict"),
     [
-        ("gold_in_patch_tags", Verdict.UNTESTED),
-        ("wrong_context", Verdict.NOT_APPLYING),
-        ("path_traversal", Verdict.NOT_APPLYING),
+        ("gold_in_patch_tags", PatchVerdict.UNTESTED),
+        ("wrong_context", PatchVerdict.NOT_APPLYING),
+        ("path_traversal", PatchVerdict.NOT_APPLYING),
     ],
 )
-def test_a_clone_at_hand_tells_whether_a_patch_applies(clones: Path, label: str, verdict: Verdict) -> None:
+def test_a_clone_at_hand_tells_whether_a_patch_applies(
+    clones: Path, label: str, verdict: PatchVerdict
+) -> None:
     row = {key: value for key, value in ROWS[CALC].items() if key != "files"}
     (found,) = swe_bench.load([row], {**OPTIONS, "repos_dir": str(clones)}, 0)
     output = next(o for o in OUTPUTS if (o["instance_id"], o["label"]) == (CALC, label))
     judged = score(swe_bench, found, output["output"], FinishReason.STOP)
     assert verdict_of(judged) is verdict, judged
-    assert judged.outcome is (Outcome.ERROR if verdict is Verdict.UNTESTED else Outcome.WRONG)
+    assert judged.outcome is (Outcome.ERROR if verdict is PatchVerdict.UNTESTED else Outcome.WRONG)
 
 
 def test_without_a_repository_nothing_is_called_resolved() -> None:
     row = {key: value for key, value in ROWS[CALC].items() if key != "files"}
     (found,) = swe_bench.load([row], OPTIONS, 0)
     judged = score(swe_bench, found, tagged(ROWS[CALC]["patch"]), FinishReason.STOP)
-    assert (judged.outcome, verdict_of(judged)) == (Outcome.ERROR, Verdict.UNCHECKED)
+    assert (judged.outcome, verdict_of(judged)) == (Outcome.ERROR, PatchVerdict.UNCHECKED)

@@ -187,7 +187,7 @@ def test_claims_are_held_against_the_times() -> None:
     assert found["skipping"].note == "model.skip_benchmarks names none of these benchmarks"
 
 
-def test_skipping_is_told_from_the_times_of_the_benchmarks() -> None:
+def test_skipping_follows_from_the_times_of_the_benchmarks() -> None:
     row = table(point("before", 100, "+", skip=["b"]))["skipping"]
     assert (row.time_s, row.reduction, row.held, row.job) == (25, 0.75, True, None)
     assert not table(point("before", 100, "+", skip=["a"]))["skipping"].held
@@ -218,7 +218,7 @@ def test_without_the_starting_point_there_is_no_table() -> None:
     assert rows([point("larger_batches", 54, "+")]) == []
 
 
-def test_the_ablation_runs_shows_its_table_again_and_is_taken_up(
+def test_the_ablation_runs_shows_its_table_again_and_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -26,7 +26,7 @@ def test_the_settings_can_be_shown_without_loading_anything(tmp_path: Path) -> N
     )
     assert done.returncode == 0
     assert "hub_id: Qwen/Qwen2.5-14B-Instruct" in done.stdout
-    code = "import sys; from llmbench.cli.main import compose; compose(['benchmark=[aime,math]']); print(*sys.modules)"
+    code = "import sys; from llmbench.cli.compose import compose; compose(['benchmark=[aime,math]']); print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -113,7 +113,7 @@ def test_prompts_are_shown_without_leaving_anything(tmp_path: Path, smollm2: Pat
     assert not list((tmp_path / "runs").iterdir())
 
 
-def test_a_multirun_shows_failed_jobs_and_goes_on(tmp_path: Path) -> None:
+def test_a_multirun_shows_failed_jobs_and_continues(tmp_path: Path) -> None:
     done = llmbench(
         "-m", "engine=fake", "limit=3", "engine.args={break_after: 1}, {}", "batch_size=1", folder=tmp_path
     )

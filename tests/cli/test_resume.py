@@ -122,7 +122,7 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(
     assert main(["resume=run"]) == 0
     said = capfd.readouterr()
     assert f"{len(left.results)} results kept" in said.err
-    assert "2 sittings of" in said.out
+    assert "2 attempts of" in said.out
     run = load_run(tmp_path / "run")
     assert (tmp_path / "run" / JOURNAL).read_bytes().startswith(before)
     keys = [(r.benchmark, r.sample_id, r.repeat) for r in run.results]
@@ -160,7 +160,7 @@ def test_what_damage_took_is_asked_again(tmp_path: Path, capfd: pytest.CaptureFi
     run = load_run(tmp_path / "run")
     assert len(run.results) == 12
     assert any("line 4" in note for note in run.summary["notes"])
-    assert [sitting["results"] for sitting in run.summary["sittings"]] == [12, 1]
+    assert [attempt["results"] for attempt in run.summary["sittings"]] == [12, 1]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -365,7 +365,7 @@ def test_a_job_of_a_sweep_is_resumed_with_the_sweep(
     assert "holds a single run" in capfd.readouterr().err
 
 
-def test_a_failed_run_says_how_to_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_says_how_to_continue(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([*TWELVE, BREAKS, "hydra.run.dir=run"]) == 1
     assert f"`{resume_command(tmp_path / 'run')}` resumes it" in capfd.readouterr().err
     assert main([*TWELVE, "engine.args={break_after: 0}", "hydra.run.dir=other", "limit=1"]) == 1
@@ -381,7 +381,7 @@ def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.Capture
         process.kill()
     assert main(["resume=run", "engine.args={step_s: 0.1}"]) == 0
     found = load_run(tmp_path / "run").summary["sittings"]
-    assert [sitting["status"] for sitting in found] == ["killed", "finished"]
+    assert [attempt["status"] for attempt in found] == ["killed", "finished"]
     assert found[0]["time_s"] > 0
 
 
@@ -393,7 +393,7 @@ def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.Capture
         (signal.SIGHUP, 129, "interrupted"),
     ],
 )
-def test_signals_leave_a_run_that_goes_on(
+def test_signals_leave_a_run_that_continues(
     tmp_path: Path, number: signal.Signals, status: int, word: str
 ) -> None:
     with start_llmbench(tmp_path, *TWELVE, "engine.args={step_s: 0.1}", "hydra.run.dir=run") as process:
@@ -435,7 +435,7 @@ def test_what_is_typed_wins_over_what_was() -> None:
         expand(["resume=nowhere"])
 
 
-def test_a_sitting_that_was_killed_gets_its_end_from_what_it_wrote(tmp_path: Path) -> None:
+def test_an_attempt_that_was_killed_gets_its_end_from_what_it_wrote(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text("")
     os.utime(tmp_path / JOURNAL, (1000.0, 1000.0))
     first = attempts.begin([], tmp_path, 0, 990.0)
@@ -445,7 +445,7 @@ def test_a_sitting_that_was_killed_gets_its_end_from_what_it_wrote(tmp_path: Pat
     assert (third[1].status, third[1].results, third[1].time_s) == ("killed", 2, None)
     assert attempts.read(attempts.as_rows(third)) == third
     assert attempts.read([{"what": 1}, 3]) == []
-    assert attempts.sentence(third[:2]) == "2 sittings of 10 s and unknown time"
+    assert attempts.sentence(third[:2]) == "2 attempts of 10 s and unknown time"
 
 
 def test_the_library_refuses_a_folder_that_holds_a_run(tmp_path: Path) -> None:
@@ -470,7 +470,7 @@ def test_a_run_that_breaks_again_and_again_ends_in_the_end(tmp_path: Path) -> No
     assert found.benchmarks["arithmetic"].n == 12
 
 
-def test_whoever_reads_a_torn_run_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_whoever_reads_a_torn_run_is_reported(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("run", "other"):
         assert main([*TWELVE, f"hydra.run.dir={name}"]) == 0
     journal = tmp_path / "run" / JOURNAL
@@ -486,7 +486,7 @@ def test_whoever_reads_a_torn_run_is_told(tmp_path: Path, capfd: pytest.CaptureF
     assert "ends within a line" in (tmp_path / "page.html").read_text()
 
 
-def test_journals_of_before_there_were_checksums_are_gone_on_with(tmp_path: Path) -> None:
+def test_journals_of_before_there_were_checksums_are_continued(tmp_path: Path) -> None:
     partly(tmp_path / "run")
     journal = tmp_path / "run" / JOURNAL
     old = [line[: line.rindex(b',"crc32"')] + b"}" for line in journal.read_bytes().splitlines()]
@@ -498,13 +498,13 @@ def test_journals_of_before_there_were_checksums_are_gone_on_with(tmp_path: Path
     assert [r.sample_id for r in run.results][: len(old)] == [json.loads(line)["id"] for line in old]
 
 
-def test_no_figure_of_speed_mixes_two_sittings(tmp_path: Path) -> None:
+def test_no_figure_of_speed_mixes_two_attempts(tmp_path: Path) -> None:
     partly(tmp_path / "run")
     assert main(["resume=run"]) == 0
     assert list_runs(tmp_path)[0].tokens_per_s is None
     assert tokens_per_s(load_run(tmp_path / "run").summary) is None
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "2 sittings of" in page
+    assert "2 attempts of" in page
     whole(tmp_path / "whole")
     assert tokens_per_s(load_run(tmp_path / "whole").summary) is not None
 
@@ -652,7 +652,7 @@ def test_what_other_versions_wrote_beside_is_let_pass(tmp_path: Path) -> None:
     summary = tmp_path / "run" / SUMMARY
     assert main(["resume=run"]) == 0
     run = load_run(tmp_path / "run")
-    assert [sitting["status"] for sitting in run.summary["sittings"]] == ["interrupted", "finished"]
+    assert [attempt["status"] for attempt in run.summary["sittings"]] == ["interrupted", "finished"]
     assert run.manifest["restarts"] == [DEATH]
     assert run.manifest["recovery"] == [STEP | {"fresh": False, "kept": 0}]
     found = run.summary
@@ -682,7 +682,7 @@ def test_what_was_changed_at_a_resume_counts_at_the_next(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("first", [(), ("runs_dir=runs",)])
-def test_a_sweep_that_was_moved_goes_on_where_runs_dir_says(
+def test_a_sweep_that_was_moved_continues_where_runs_dir_says(
     tmp_path: Path, first: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = ("-m", "benchmark=arithmetic", "engine=fake", "batch_size=2", "report=false", *first)

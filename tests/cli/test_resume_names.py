@@ -36,7 +36,7 @@ def pasted(line: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_printed_command_goes_on(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_printed_command_continues(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / name
     assert main([*TWELVE, BREAKS, f"hydra.run.dir={quoted(str(folder))}", "report=false"]) == 1
     kept = len(load_run(folder).results)
@@ -48,7 +48,7 @@ def test_the_printed_command_goes_on(tmp_path: Path, name: str, capfd: pytest.Ca
     assert kept < len((folder / JOURNAL).read_bytes().splitlines()) <= 12
 
 
-def test_a_sweep_and_the_last_run_go_on_below_any_letters(
+def test_a_sweep_and_the_last_run_continue_below_any_letters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = tmp_path / "Ünïcode, 東京"
@@ -111,7 +111,9 @@ def test_a_folder_may_have_any_name(name: str) -> None:
     assert (Path("here") / name / "summary.json").is_file()
 
 
-def test_a_text_that_hydra_cannot_read_is_told_how_to_be_quoted(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_text_that_hydra_cannot_read_is_explained_how_to_be_quoted(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     assert main([*TWELVE, "model.name=a(b)"]) == 1
     assert "type 'model.name='\"'\"'a(b)'\"'\"''" in capfd.readouterr().err
     assert main([*TWELVE, "model.name='a(b)'"]) == 0

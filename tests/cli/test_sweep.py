@@ -18,7 +18,7 @@ from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-QUICK = ("engine=fake", "limit=3", "report=false")
+QUICK = ("engine=fake", "limit=3", "report=False")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How often a sweep was begun, how long it took and how many engines it loaded, also where a sitting of it was killed."""
+"""How often a sweep was begun, how long it took and how many engines it loaded, also where an attempt of it was killed."""
 
 import json
 import os
@@ -42,8 +42,8 @@ def written() -> dict[str, Any]:
 
 def sums(found: dict[str, Any]) -> tuple[int, float]:
     return (
-        sum(sitting["loads"] for sitting in found["sittings"]),
-        sum(sitting["time_s"] for sitting in found["sittings"]),
+        sum(attempt["loads"] for attempt in found["sittings"]),
+        sum(attempt["time_s"] for attempt in found["sittings"]),
     )
 
 
@@ -67,7 +67,7 @@ def test_a_killed_sweep_keeps_what_it_took(tmp_path: Path) -> None:
     assert [job["status"] for job in found["jobs"]] == ["finished", "finished"]
 
 
-def test_each_sitting_of_a_sweep_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_attempt_of_a_sweep_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
     assert main([*TWO_ENGINES, "engine.args={break_after: 20}"]) == 1
     first = written()
     assert (first["status"], first["loads"], len(first["jobs"])) == ("failed", 2, 2)
@@ -104,13 +104,13 @@ def test_what_somebody_put_into_a_sweeps_folder_is_not_overwritten(
     assert Path("sweep", name).read_text() == "mine"
 
 
-def test_hydras_own_launcher_has_a_sitting_too() -> None:
+def test_hydras_own_launcher_has_an_attempt_too() -> None:
     assert main([*TWO_ENGINES, "hydra/launcher=basic"]) == 0
     found = written()
     assert [(s["status"], s["loads"]) for s in found["sittings"]] == [("finished", 2)]
 
 
-def test_a_sitting_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_path: Path) -> None:
+def test_an_attempt_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     for path, moment in ((tmp_path / SUMMARY, 1000.0), (tmp_path / "1" / JOURNAL, 1020.0)):
         path.touch()
@@ -121,7 +121,7 @@ def test_a_sitting_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_pat
     assert (sweep_attempts.begin(second, tmp_path, 3000.0)[1].status, second[1].time_s) == ("killed", None)
 
 
-def test_summaries_of_before_there_were_sittings_count() -> None:
+def test_summaries_of_before_there_were_attempts_count() -> None:
     assert sweep_attempts.read({"loads": 3, "time_s": 7.5}) == [
         SweepAttempt("", 0.0, "ended", loads=3, time_s=7.5)
     ]
@@ -130,7 +130,7 @@ def test_summaries_of_before_there_were_sittings_count() -> None:
 
 
 @pytest.mark.parametrize("left", ['{"status": "run', "", "[]", '{"jobs": [{}]}', None])
-def test_a_sweep_whose_summary_is_lost_goes_on(left: str | None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_whose_summary_is_lost_continues(left: str | None, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([*TWO_ENGINES, "engine.args={break_after: 20}"]) == 1
     assert [job["status"] for job in written()["jobs"]] == ["failed", "failed"]
     assert main(["resume=sweep"]) == 0

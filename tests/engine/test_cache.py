@@ -63,7 +63,7 @@ def run(
     ENGINES.reply, ENGINES.options = model, options
     config = compose(overrides or TWELVE)
     return pipeline.run(
-        config, into, overrides=overrides, stop=stop, terminal=terminal, pool=POOL, publish=PAGE
+        config, into, overrides=overrides, stop=stop, terminal=terminal, pool=POOL, write_page=PAGE
     )
 
 

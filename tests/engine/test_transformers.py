@@ -127,7 +127,7 @@ def test_left_padding_changes_no_token(bench: Bench) -> None:
     assert tuple(own[0, ids.shape[1] :].tolist()) == together[requests[2].id].output_ids
 
 
-def test_ends_limits_and_stop_strings_are_told_apart(bench: Bench) -> None:
+def test_ends_limits_and_stop_strings_are_distinguished(bench: Bench) -> None:
     question = "What is 3 + 4?"
     whole = bench.one(bench.request(question, max_tokens=16, ignore_eos=True))
     assert (whole.finish_reason, whole.output_tokens) == (FinishReason.LENGTH, 16)
@@ -163,7 +163,7 @@ def test_an_end_of_text_ends_a_row_unless_it_is_ignored(
     assert bench.one(bench.request("What is 3 + 4?", ignore_eos=True)).output_ids == plain.output_ids
 
 
-def test_rows_come_back_when_they_end_and_the_others_go_on(bench: Bench) -> None:
+def test_rows_come_back_when_they_end_and_the_others_continue(bench: Bench) -> None:
     long, short = bench.request(STORY, ignore_eos=True), bench.request(STORY, ignore_eos=True)
     text = bench.one(replace(long, id="probe")).text
     short = replace(short, sampling=replace(short.sampling, stop=(text[:3],)))

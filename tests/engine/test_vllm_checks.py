@@ -129,7 +129,7 @@ def test_what_vllm_says_becomes_one_sentence_of_advice(said: str, advice: str) -
         ("DefaultCPUAllocator: can't allocate memory", Shortage("warm_up", needs_new_process=True)),
     ],
 )
-def test_what_memory_was_short_for_is_told_apart(said: str, shortage: Shortage) -> None:
+def test_what_memory_was_short_for_is_distinguished(said: str, shortage: Shortage) -> None:
     error = start_error(RuntimeError(said), compose(["model=qwen14b"]))
     assert isinstance(error, OutOfMemoryError)
     assert error.shortage == shortage
@@ -139,7 +139,7 @@ def test_what_memory_was_short_for_is_told_apart(said: str, shortage: Shortage) 
     ("function", "cause"),
     [("load_model", "weights"), ("determine_available_memory", "profiling"), ("capture_model", "capture")],
 )
-def test_where_memory_ran_out_is_told_by_what_was_under_way(function: str, cause: str) -> None:
+def test_where_memory_ran_out_is_known_by_what_was_under_way(function: str, cause: str) -> None:
     namespace: dict[str, Any] = {}
     exec(f"def {function}():\n    raise RuntimeError('CUDA out of memory.')", namespace)  # noqa: S102
     with pytest.raises(RuntimeError) as raised:

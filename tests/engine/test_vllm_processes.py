@@ -50,7 +50,7 @@ def engine(core: BaseProcess) -> Any:  # noqa: ANN401 - stands for vLLM's LLMEng
     return SimpleNamespace(engine_core=client)
 
 
-def test_a_death_is_told_to_who_waits(core: BaseProcess) -> None:
+def test_a_death_is_reported_to_who_waits(core: BaseProcess) -> None:
     made = engine(core)
     asked: Future[None] = Future()
     made.engine_core.utility_results[1] = asked

@@ -54,7 +54,7 @@ def silent(*seconds: float, apart: bool, limit_s: float | None = 100) -> tuple[S
     return engine, said
 
 
-def test_half_a_silence_is_told_once_and_ends_nothing() -> None:
+def test_half_a_silence_is_reported_once_and_ends_nothing() -> None:
     engine, said = silent(20, 10, 30, 39, apart=True)
     assert said == ["The engine has not answered for 30 s; after 100 s (engine_wait_s) it is given up."]
     assert not engine.killed
@@ -67,7 +67,7 @@ def test_at_the_limit_the_processes_are_killed_and_nobody_leaves() -> None:
     assert not engine.left
 
 
-def test_a_step_that_goes_on_without_its_processes_is_left() -> None:
+def test_a_step_that_continues_without_its_processes_is_left() -> None:
     engine, _ = silent(100, END_S, 500, 500, apart=True)
     assert len(engine.killed) == len(engine.left) == 1
     assert "went on when its processes were killed" in engine.left[0]
@@ -96,7 +96,7 @@ def test_only_the_time_within_one_step_counts() -> None:
     assert not engine.left
 
 
-def test_nobody_to_be_told_ends_no_watch() -> None:
+def test_nobody_to_inform_ends_no_watch() -> None:
     def closed(_: str) -> None:
         raise BrokenPipeError
 
@@ -138,7 +138,7 @@ def test_what_the_engine_hangs_on_is_an_error(tmp_path: Path) -> None:
     assert "did not answer" in failed.score.explanation
 
 
-def test_an_engine_of_this_process_that_hangs_ends_it_and_the_run_can_go_on(tmp_path: Path) -> None:
+def test_an_engine_of_this_process_that_hangs_ends_it_and_the_run_can_continue(tmp_path: Path) -> None:
     settings = (*FAKE, "engine.args={step_s: 0.05, hang: {after: 12}}")
     process = start_llmbench(tmp_path, "hydra.run.dir=run", *settings, errors=tmp_path / "said")
     wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL), process)
@@ -165,7 +165,7 @@ def test_an_engine_of_this_process_that_hangs_ends_it_and_the_run_can_go_on(tmp_
     assert len(ids) == len(set(ids)) == 24
 
 
-def test_a_librarys_caller_is_told_and_keeps_its_process(tmp_path: Path) -> None:
+def test_a_librarys_caller_is_informed_and_keeps_its_process(tmp_path: Path) -> None:
     hang, said = Hang(after=8), io.StringIO()
 
     def release() -> None:

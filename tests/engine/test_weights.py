@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.config.schema import Config
-from llmbench.engine import fingerprint, weights_row
+from llmbench.engine import checkpoint_record, fingerprint
 from llmbench.engine.base import Engine
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
@@ -124,7 +124,7 @@ def test_without_results_any_checkpoint_may_come() -> None:
     assert hub.run("model.path=ck", goes_on=True).status == "finished"
 
 
-def test_runs_of_before_there_was_a_mark_go_on_with_a_note(tmp_path: Path) -> None:
+def test_runs_of_before_there_was_a_mark_continue_with_a_note(tmp_path: Path) -> None:
     hub = Hub()
     checkpoint(tmp_path / "ck")
     hub.partly("model.path=ck")
@@ -172,17 +172,17 @@ def test_large_files_are_looked_at_in_blocks(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(fingerprint, "LARGEST_WHOLE", 1000)
     folder = checkpoint(tmp_path / "ck", bytes(2 << 20))
     here = Checkpoint(str(folder), None, local=True, folder=str(folder))
-    told = weights_row.row(here)
+    told = checkpoint_record.row(here)
     assert told == asdict(here) | {"content": told["content"], "times": told["times"]}
     os.utime(folder / "model.bin", (1000.0, 1000.0))
-    said = weights_row.compare(told, weights_row.row(here), tmp_path)
+    said = checkpoint_record.compare(told, checkpoint_record.row(here), tmp_path)
     assert said is not None
     assert "written anew" in said
     with (folder / "model.bin").open("r+b") as file:
         file.seek((2 << 20) - 1)
         file.write(b"x")
     with pytest.raises(ConfigError, match="is not the one"):
-        weights_row.compare(told, weights_row.row(here), tmp_path)
+        checkpoint_record.compare(told, checkpoint_record.row(here), tmp_path)
 
 
 def test_no_tensor_of_a_large_file_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_no_tensor_of_a_large_file_is_missed(tmp_path: Path, monkeypatch: pytest
     def content(changed: int | None) -> object:
         data = b"".join((b"b" if n == changed else b"a") * size for n in range(tensors))
         file.write_bytes(struct.pack("<Q", len(header)) + header + data)
-        return weights_row.row(here)["content"]
+        return checkpoint_record.row(here)["content"]
 
     assert len({content(changed) for changed in (None, 0, 1, 2, 3)}) == 5
 
@@ -217,12 +217,14 @@ def test_a_header_that_says_nothing_leaves_the_blocks(
     monkeypatch.setattr(fingerprint, "LARGEST_WHOLE", 1000)
     folder = checkpoint(tmp_path / "ck")
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(64 << 10))
-    assert weights_row.known(weights_row.row(Checkpoint(str(folder), None, local=True, folder=str(folder))))
+    assert checkpoint_record.known(
+        checkpoint_record.row(Checkpoint(str(folder), None, local=True, folder=str(folder)))
+    )
 
 
 def test_what_changed_while_it_was_loaded_has_no_mark(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "ck")
     here = Checkpoint(str(folder), None, local=True, folder=str(folder))
-    assert weights_row.row(here, since=1000.0)["content"] is None
+    assert checkpoint_record.row(here, since=1000.0)["content"] is None
     shutil.rmtree(folder)
-    assert not weights_row.known(weights_row.row(here))
+    assert not checkpoint_record.known(checkpoint_record.row(here))

@@ -35,7 +35,7 @@ def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, 
     """A run with all its files."""
     config = compose(overrides or FORTY)
     with FakeEngines(reply, **options).pool() as pool:
-        pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool, publish=PAGE)
+        pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool, write_page=PAGE)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Settings composed with less work: Hydra takes a third of a second for a command line, and most tests use the same few files."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -9,6 +10,7 @@ from unittest.mock import patch
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.hydra import Hydra
 
 from llmbench.cli import compose as composing
 from llmbench.config.paths import config_folder
@@ -33,6 +35,7 @@ def _composed(overrides: tuple[str, ...]) -> Config:
 
 OWN = {"pkg://hydra.conf", "structured://", f"file://{config_folder()}"}
 """Where settings lie that no test changes."""
+OWN_PROVIDERS = {"hydra", "main", "schema"}
 _read: "dict[str, ConfigResult | None]" = {}
 _merged: "dict[str, DictConfig]" = {}
 
@@ -43,7 +46,11 @@ def files_read_once() -> Iterator[None]:
 
     With a folder of a test's own (`--config-dir`) it reads everything each time.
     """
-    read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
+    get_mode, read, merge = (
+        Hydra.get_mode,
+        ConfigRepository.load_config,
+        ConfigLoaderImpl._compose_config_from_defaults_list,
+    )
 
     def read_once(self: ConfigRepository, config_path: str) -> "ConfigResult | None":
         if not _own(self):
@@ -62,7 +69,14 @@ def files_read_once() -> Iterator[None]:
             _merged[key] = merge(self, defaults, repo)
         return deepcopy(_merged[key])
 
+    def mode(self: Hydra, config_name: str | None, overrides: list[str]) -> object:
+        """None, as our configuration says, where nothing that is typed could say otherwise: finding it out composes once more."""
+        decides = any(re.match(r"hydra[./=]|[+~]|(sweep|ablation)=", override) for override in overrides)
+        own = {path.provider for path in self.config_loader.get_search_path().get_path()} == OWN_PROVIDERS
+        return get_mode(self, config_name, overrides) if decides or not own else None
+
     with (
+        patch.object(Hydra, "get_mode", mode),
         patch.object(ConfigRepository, "load_config", read_once),
         patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once),
     ):

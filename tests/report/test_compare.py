@@ -37,7 +37,7 @@ def test_the_numbers_are_those_of_the_answers(runs: dict[str, Path]) -> None:
     assert (found.baseline.answered, found.run.answered) == (1.0, 1.0)
 
 
-def test_the_page_says_what_can_be_told_apart_and_what_cannot(runs: dict[str, Path]) -> None:
+def test_the_page_says_what_can_be_distinguished_and_what_cannot(runs: dict[str, Path]) -> None:
     text = page(compare_runs(runs["third"], runs["most"]))
     assert max(map(len, text.splitlines())) <= 100
     assert "Distinguishable from chance at the 5% level, in favour of B." in flat(text)

@@ -71,7 +71,7 @@ def test_lines_of_before_there_were_checksums_are_read_but_not_mixed_in() -> Non
     assert parse(old + WHOLE, from_row).damage is not None
 
 
-def test_mending_keeps_what_is_good_and_puts_the_rest_aside(tmp_path: Path) -> None:
+def test_repairing_keeps_what_is_good_and_puts_the_rest_aside(tmp_path: Path) -> None:
     path = tmp_path / JOURNAL
     broken = LINES[1].replace(b"two", b"2wo")
     path.write_bytes(LINES[0] + broken + LINES[2] + LINES[3][:50])
@@ -145,7 +145,7 @@ def test_a_line_that_was_written_in_part_is_taken_back(
     assert (tmp_path / "run" / JOURNAL).read_bytes().endswith(b"\n")
 
 
-def test_a_journal_in_whose_place_another_file_came_is_not_gone_on_with(
+def test_a_journal_in_whose_place_another_file_came_is_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llmbench.results.journal.SYNC_S", 0.0)

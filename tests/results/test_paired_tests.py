@@ -174,7 +174,7 @@ def test_the_interval_covers_with_repeats_too(count: int, repeats: int, harder: 
 
 @pytest.mark.parametrize("count", [40, 80, 200])
 @pytest.mark.parametrize("discordance", [0.1, 0.2, 0.4, 0.6])
-def test_equal_models_are_seldom_told_apart(count: int, discordance: float) -> None:
+def test_equal_models_are_seldom_distinguished(count: int, discordance: float) -> None:
     rounds = drawn(count, discordance / 2, discordance / 2, 4000, seed=count + 1)
     alarms = excluded = 0
     for won, lost in rounds:
@@ -185,7 +185,7 @@ def test_equal_models_are_seldom_told_apart(count: int, discordance: float) -> N
     assert excluded / len(rounds) <= 0.055
 
 
-def test_equal_models_are_seldom_told_apart_with_repeats() -> None:
+def test_equal_models_are_seldom_distinguished_with_repeats() -> None:
     count = 16  # too many for every pattern of signs to be tried
     rounds, _ = repeated(count, 4, 0.0, 300, seed=11)
     alarms = sum(

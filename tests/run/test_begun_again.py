@@ -135,7 +135,7 @@ def test_a_sweep_that_was_killed_before_it_was_written_down_begins_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["-m", *FAKE, "batch_size=1,2", "hydra.sweep.dir=sweep"]
-    killed("llmbench.cli.main:write_object", *command)
+    killed("llmbench.cli.invocation:write_object", *command)
     assert not (tmp_path / "sweep" / "0").exists()
     assert main(["resume=sweep"]) == 1
     assert "hydra.sweep.dir" in capfd.readouterr().err

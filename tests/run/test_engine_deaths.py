@@ -45,7 +45,7 @@ def test_what_kills_the_engine_is_an_error_and_everything_else_is_answered(
 ) -> None:
     ids = [result.sample_id for result in undisturbed.results]
     poison = {ids[3], ids[20], ids[21]}
-    found = pipeline.run(compose([*FAKE, die(on=sorted(poison))]), tmp_path / "run", publish=PAGE)
+    found = pipeline.run(compose([*FAKE, die(on=sorted(poison))]), tmp_path / "run", write_page=PAGE)
     assert found.status == "finished"
     run = load_run(tmp_path / "run")
     assert len(run.results) == len(ids)
@@ -162,7 +162,7 @@ def test_sequential_benchmarks_are_each_asked_to_their_end(tmp_path: Path) -> No
     assert names == ["arithmetic"] * 6 + ["gpqa"] * 6
 
 
-def test_a_spoiled_process_is_replaced_and_what_is_known_goes_with_it(
+def test_a_broken_process_is_replaced_and_what_is_known_goes_with_it(
     tmp_path: Path, undisturbed: Run
 ) -> None:
     poison = undisturbed.results[10].sample_id
@@ -180,7 +180,7 @@ def test_a_spoiled_process_is_replaced_and_what_is_known_goes_with_it(
     assert not (tmp_path / "run" / "recovery.json").exists()
 
 
-def test_a_spoiled_process_that_may_not_be_replaced_says_so(tmp_path: Path) -> None:
+def test_a_broken_process_that_may_not_be_replaced_says_so(tmp_path: Path) -> None:
     with pytest.raises(EngineDiedError, match="Only a new process"):
         pipeline.run(compose([*FAKE, die(after=3, needs_new_process=True)]), tmp_path / "run")
 
@@ -204,7 +204,7 @@ def test_the_state_is_unknown_while_there_is_no_engine(tmp_path: Path) -> None:
         ("list index out of range", False),
     ],
 )
-def test_cudas_errors_spoil_the_process_they_come_in(said: str, *, needs_new_process: bool) -> None:
+def test_cudas_errors_break_the_process_they_come_in(said: str, *, needs_new_process: bool) -> None:
     inside = RuntimeError(said)
     outside = ValueError("a step failed")
     outside.__cause__ = inside

@@ -157,7 +157,7 @@ def test_graders_are_kept_too(tmp_path: Path) -> None:
         assert pool._grader is first
 
 
-def test_work_is_told_from_the_settings_and_added_up() -> None:
+def test_work_follows_from_the_settings_and_added_up() -> None:
     work = bound(compose(["benchmark=arithmetic", "limit=5", "early_stopping=off"]))
     limit = compose(["benchmark=arithmetic"]).benchmarks["arithmetic"].max_tokens
     assert replace(work, batching=None) == Workload(5, limit, 5 * limit, 0, 5, greedy=True)

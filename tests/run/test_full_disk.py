@@ -44,7 +44,7 @@ def load_whole_lines(folder: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("heard", [True, False])
-def test_a_full_disk_ends_the_run_with_one_sentence_and_resume_goes_on(place: Path, *, heard: bool) -> None:
+def test_a_full_disk_ends_the_run_with_one_sentence_and_resume_continues(place: Path, *, heard: bool) -> None:
     mount("-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place))
     log = place.parent / "said.txt" if heard else Path("/dev/full")
     with start_llmbench(place.parent, *MANY, f"hydra.run.dir={place / 'run'}", errors=log) as process:
@@ -61,10 +61,10 @@ def test_a_full_disk_ends_the_run_with_one_sentence_and_resume_goes_on(place: Pa
     assert load_whole_lines(place / "run")[: len(kept)] == kept
     run = load_run(place / "run")
     assert len({(r.sample_id, r.repeat) for r in run.results}) == len(run.results) == 800
-    assert sum(sitting["results"] for sitting in run.summary["sittings"]) == 800
+    assert sum(attempt["results"] for attempt in run.summary["sittings"]) == 800
 
 
-def test_a_mount_that_goes_away_ends_the_run_and_resume_goes_on(place: Path) -> None:
+def test_a_mount_that_goes_away_ends_the_run_and_resume_continues(place: Path) -> None:
     real = place.parent / "real"
     real.mkdir()
     mount("--bind", str(real), str(place))

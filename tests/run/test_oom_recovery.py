@@ -136,7 +136,7 @@ def test_a_later_job_of_the_same_engine_starts_with_what_sufficed(tmp_path: Path
     assert len(second.recovery) == 2
 
 
-def test_spoiled_memory_needs_a_new_process(tmp_path: Path) -> None:
+def test_broken_memory_needs_a_new_process(tmp_path: Path) -> None:
     config = compose([*FAKE, short("capture", needs_new_process=True, utilization=0.9)])
     with pytest.raises(OutOfMemoryError, match="too_little"):
         pipeline.run(config, tmp_path / "library")
@@ -153,7 +153,7 @@ def test_nothing_is_tried_where_the_context_is_needed(tmp_path: Path) -> None:
         pipeline.run(compose([*FAKE, short("context", fits=20, utilization=0.1)]), tmp_path / "run")
 
 
-def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Path) -> None:
+def test_a_run_continues_in_a_new_process_and_keeps_what_was_finished(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
     done = llmbench_program(*FAKE[:3], "limit=40", "batch_size=8", "hydra.run.dir=run", args, folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -179,7 +179,7 @@ def test_a_run_goes_on_in_a_new_process_and_keeps_what_was_finished(tmp_path: Pa
     )
 
 
-def test_what_cannot_be_mended_ends_with_its_sentence(tmp_path: Path) -> None:
+def test_what_cannot_be_fixed_ends_with_its_sentence(tmp_path: Path) -> None:
     done = llmbench_program(
         *FAKE, "hydra.run.dir=run", short("warm_up", needs_new_process=True, utilization=0.1), folder=tmp_path
     )
@@ -189,7 +189,7 @@ def test_what_cannot_be_mended_ends_with_its_sentence(tmp_path: Path) -> None:
     assert load_run(tmp_path / "run").summary["status"] == "failed"
 
 
-def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
+def test_a_sweep_continues_with_its_other_jobs(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
     done = llmbench_program(
         "-m",
@@ -213,7 +213,7 @@ def test_a_sweep_goes_on_with_its_other_jobs(tmp_path: Path) -> None:
     assert [(s["status"], s["loads"]) for s in found["sittings"]] == [("failed", found["loads"])]
 
 
-def test_a_resumed_sweep_that_goes_on_in_a_new_process_keeps_its_earlier_sittings(tmp_path: Path) -> None:
+def test_a_resumed_sweep_that_continues_in_a_new_process_keeps_its_earlier_attempts(tmp_path: Path) -> None:
     args = short("running", requests=4, after=4)
     first = llmbench_program(
         "-m", *FAKE[:3], "limit=40", "batch_size=2,8", "hydra.sweep.dir=sweep", args, folder=tmp_path

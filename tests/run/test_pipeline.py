@@ -155,7 +155,7 @@ def test_batch_size_bounds_what_runs_at_once(tmp_path: Path) -> None:
     assert engines.opened.peak_running == 5
 
 
-def test_no_answer_truncated_and_wrong_are_told_apart(tmp_path: Path) -> None:
+def test_no_answer_truncated_and_wrong_are_distinguished(tmp_path: Path) -> None:
     texts = {0: "I cannot say", 1: "word " * 90, 2: "The answer is 1234567"}
     engines = FakeEngines(lambda request: texts[int(request.sample_id[-1]) % 3])
     run(tmp_path / "run", engines, *ARITHMETIC, "early_stopping=off")
@@ -236,7 +236,7 @@ def test_a_text_cut_by_the_limit_is_asked_too(tmp_path: Path) -> None:
         assert result.score.answer == "12"
 
 
-def test_refused_requests_are_errors_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_refused_requests_are_errors_and_the_rest_continues(tmp_path: Path) -> None:
     ids = [f"arithmetic/{r}/0" for r in golds(*ARITHMETIC)]
     refused = frozenset(i.replace("arithmetic/arithmetic/", "arithmetic/") for i in ids[:3])
     engines = FakeEngines(lambda _: "7", refuse=refused)

@@ -289,7 +289,7 @@ def test_processes_end_with_the_parent() -> None:
         time.sleep(0.05)
 
 
-def test_a_broken_box_accuses_no_program_and_mends_itself() -> None:
+def test_a_broken_box_blames_no_program_and_repairs_itself() -> None:
     with SandboxBox(TIGHT) as opened:
         assert opened.run(Program("print(1)")).status is Status.DONE
         opened._process.kill()  # what runs inside is killed a moment later, perhaps when the program has begun: it runs again then

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from llmbench.benchmarks import humaneval, programs
-from llmbench.benchmarks.programs import Judged, Verdict
+from llmbench.benchmarks.programs import Judged, ProgramVerdict
 from llmbench.records import Sample
 from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status, start
 from llmbench.sandbox.container import BrokenBoxError
@@ -80,11 +80,11 @@ def test_a_forged_answer_is_the_programs_own_failure(
     case: str, box: SandboxBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = programs.judge(box, said(FORGED[case]), "", [programs.Test("", "", (), 6)], "f")
-    assert found.verdict in {Verdict.RUNTIME_ERROR, Verdict.WRONG_ANSWER}, found
+    assert found.verdict in {ProgramVerdict.RUNTIME_ERROR, ProgramVerdict.WRONG_ANSWER}, found
     assert box.run(Program("print(1)")).output == "1\n"
     monkeypatch.setattr(humaneval, "CHECK_S", 1)  # which members with one hash use up, twice
     found = humaneval.judged(problem(), said(FORGED[case]).replace("def f", "def total"))
-    assert found.verdict in {Verdict.RUNTIME_ERROR, Verdict.WRONG_ANSWER}, found
+    assert found.verdict in {ProgramVerdict.RUNTIME_ERROR, ProgramVerdict.WRONG_ANSWER}, found
 
 
 @pytest.mark.parametrize("number", range(100, 103))
@@ -369,7 +369,7 @@ def test_values_equal_what_they_equal_in_python() -> None:
             for rest, expected in same.items()
         ),
     )
-    assert found.verdict is Verdict.PASSED, found
+    assert found.verdict is ProgramVerdict.PASSED, found
 
 
 ITERABLE = (
@@ -387,14 +387,14 @@ def test_a_check_may_iterate_over_what_can_be_iterated() -> None:
         f"assert tuple(candidate({number})) == (0, 1, 2), {value!r}" for number, value in enumerate(ITERABLE)
     )
     found = judged_values(ITERABLE, checks)
-    assert found.verdict is Verdict.PASSED, found
+    assert found.verdict is ProgramVerdict.PASSED, found
 
 
 def test_what_a_value_does_to_the_check_is_the_programs_own_failure() -> None:
     code = "def total():\n    return range(10**15)"
-    assert judged(code, "assert list(candidate()) == []").verdict is Verdict.WRONG_ANSWER
+    assert judged(code, "assert list(candidate()) == []").verdict is ProgramVerdict.WRONG_ANSWER
     code = "from decimal import Decimal\ndef total():\n    return Decimal('1e999999999')"
-    assert judged(code, "assert int(candidate()) == 1").verdict is Verdict.WRONG_ANSWER
+    assert judged(code, "assert int(candidate()) == 1").verdict is ProgramVerdict.WRONG_ANSWER
 
 
 CALLS = "for n in range(4): assert candidate(n) == n"
@@ -403,18 +403,18 @@ CALLS = "for n in range(4): assert candidate(n) == n"
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (f"{BURN}burn(0.25)\ndef total(n):\n    return n", Verdict.PASSED),  # every call loads it; that counts once
-        (f"{BURN}burn(0.2)\ndef total(n):\n    burn(0.3)\n    return n", Verdict.TIME_LIMIT),
-        (f"{BURN}def total(n):\n    burn(0.4)\n    return n", Verdict.TIME_LIMIT),
+        (f"{BURN}burn(0.25)\ndef total(n):\n    return n", ProgramVerdict.PASSED),  # every call loads it; that counts once
+        (f"{BURN}burn(0.2)\ndef total(n):\n    burn(0.3)\n    return n", ProgramVerdict.TIME_LIMIT),
+        (f"{BURN}def total(n):\n    burn(0.4)\n    return n", ProgramVerdict.TIME_LIMIT),
         (  # what says that it is loaded has begun its call
             f"{BURN}if sys._getframe(1).f_locals['job'].get('call'):\n    os.write(100, b'loaded\\n')\n    burn(0.3)\ndef total(n):\n    return n",
-            Verdict.RUNTIME_ERROR,
+            ProgramVerdict.RUNTIME_ERROR,
         ),
         (  # arguments are not there before
             "import gc\nfound = [o for o in gc.get_objects() if isinstance(o, dict) and 'arguments' in o and 'code' in o]\ndef total(n):\n    return None if found else n",
-            Verdict.PASSED,
+            ProgramVerdict.PASSED,
         ),
     ],
 )  # fmt: skip
-def test_the_time_of_loading_is_apart(code: str, expected: Verdict) -> None:
+def test_the_time_of_loading_is_apart(code: str, expected: ProgramVerdict) -> None:
     assert judged(code, CALLS).verdict is expected

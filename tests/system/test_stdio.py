@@ -45,7 +45,7 @@ def test_a_stream_that_refuses_is_written_to_all_the_same() -> None:
     unfailing(closed).write("a")
 
 
-def test_a_run_goes_on_when_nothing_that_it_says_is_taken(tmp_path: Path) -> None:
+def test_a_run_continues_when_nothing_that_it_says_is_taken(tmp_path: Path) -> None:
     terminal = Terminal(Full(), Full())
     found = pipeline.run(compose(RUN), tmp_path / "run", terminal=terminal)
     assert (found.status, found.benchmarks["arithmetic"].n) == ("finished", 5)
@@ -54,7 +54,7 @@ def test_a_run_goes_on_when_nothing_that_it_says_is_taken(tmp_path: Path) -> Non
         progress.show(10)
 
 
-def test_the_command_line_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_continues_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", Full())
     monkeypatch.setattr(sys, "stderr", Full())
     assert main([*RUN, f"hydra.run.dir={tmp_path / 'run'}"]) == 0

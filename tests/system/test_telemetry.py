@@ -127,7 +127,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("silent", VALUES)
-def test_a_value_that_is_not_told_costs_no_other(nvml: FakeNvml, silent: str) -> None:
+def test_a_value_that_is_not_given_costs_no_other(nvml: FakeNvml, silent: str) -> None:
     nvml.add()
     nvml.add(**{silent: NVMLError("Unknown Error")})
     whole, partial = GpuReader(0).read(), GpuReader(1).read()
@@ -253,7 +253,7 @@ def test_the_engines_state_stands_in_each_sample(nvml: FakeNvml) -> None:
     assert sampler.sample().engine is None
 
 
-def test_an_engine_that_cannot_be_asked_leaves_nulls_and_the_run_goes_on(
+def test_an_engine_that_cannot_be_asked_leaves_nulls_and_the_run_continues(
     nvml: FakeNvml, caplog: pytest.LogCaptureFixture
 ) -> None:
     nvml.add()
@@ -552,7 +552,7 @@ def test_an_unwritable_memory_log_is_one_sentence(nvml: FakeNvml, tmp_path: Path
     tracker.stop_tracking()
 
 
-def test_a_memory_log_goes_on_when_it_can_be_written_again(
+def test_a_memory_log_continues_when_it_can_be_written_again(
     nvml: FakeNvml, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not nvml.told

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.benchmarks.swe.scoring import Verdict, scored, verdict_of
+from llmbench.benchmarks.swe.scoring import PatchVerdict, scored, verdict_of
 from llmbench.records import Outcome, Result, Score
 from llmbench.system import files
 from llmbench.system.redaction import is_secret_variable
@@ -97,7 +97,7 @@ def with_report(results: Sequence[Result], report: Mapping[str, Any]) -> dict[st
     for result in results:
         patch = result.score.answer
         if patch is not None and result.sample_id in resolved | unresolved:
-            verdict = Verdict.RESOLVED if result.sample_id in resolved else Verdict.UNRESOLVED
+            verdict = PatchVerdict.RESOLVED if result.sample_id in resolved else PatchVerdict.UNRESOLVED
             given[result.sample_id] = scored(verdict, patch, "as the official harness says")
     return given
 
@@ -106,16 +106,16 @@ def details(results: Sequence[Result]) -> dict[str, Any]:
     """Rates of patches found, applying and resolved, from 0 to 1; None where it is not known of any."""
     verdicts = [verdict_of(result.score) for result in results]
     found = [verdict for verdict in verdicts if verdict is not None]
-    checked = [verdict for verdict in found if verdict is not Verdict.UNCHECKED]
-    tested = [verdict for verdict in verdicts if verdict in {Verdict.RESOLVED, Verdict.UNRESOLVED}]
+    checked = [verdict for verdict in found if verdict is not PatchVerdict.UNCHECKED]
+    tested = [verdict for verdict in verdicts if verdict in {PatchVerdict.RESOLVED, PatchVerdict.UNRESOLVED}]
     no_patch = sum(r.score.outcome in {Outcome.NO_ANSWER, Outcome.TRUNCATED} for r in results)
-    applies = sum(verdict is not Verdict.NOT_APPLYING for verdict in checked)
+    applies = sum(verdict is not PatchVerdict.NOT_APPLYING for verdict in checked)
     return {
         "patch_found": len(found) / len(results) if results else None,
         "applies": applies / (len(checked) + no_patch) if checked else None,
-        "resolved": sum(v is Verdict.RESOLVED for v in tested) / len(results) if tested else None,
+        "resolved": sum(v is PatchVerdict.RESOLVED for v in tested) / len(results) if tested else None,
         "tested": len(tested),
-        "verdicts": {v.value: found.count(v) for v in Verdict if v in found},
+        "verdicts": {v.value: found.count(v) for v in PatchVerdict if v in found},
     }
 
 

@@ -36,10 +36,10 @@ sys.path.append(str(place))
 from swe.judge import judge
 print(json.dumps(judge(job, Path(tempfile.mkdtemp()))))
 """
-"""Puts `inside/` where a process of its own can start from it, and judges."""
+"""Puts `runner/` where a process of its own can start from it, and judges."""
 
 
-class Verdict(StrEnum):
+class PatchVerdict(StrEnum):
     """What is known of a patch: how a score's explanation begins."""
 
     RESOLVED = "resolved"
@@ -52,26 +52,26 @@ class Verdict(StrEnum):
 
 
 OUTCOMES = {
-    Verdict.RESOLVED: Outcome.CORRECT,
-    Verdict.UNRESOLVED: Outcome.WRONG,
-    Verdict.NOT_APPLYING: Outcome.WRONG,
-    Verdict.UNTESTED: Outcome.ERROR,
-    Verdict.UNCHECKED: Outcome.ERROR,
+    PatchVerdict.RESOLVED: Outcome.CORRECT,
+    PatchVerdict.UNRESOLVED: Outcome.WRONG,
+    PatchVerdict.NOT_APPLYING: Outcome.WRONG,
+    PatchVerdict.UNTESTED: Outcome.ERROR,
+    PatchVerdict.UNCHECKED: Outcome.ERROR,
 }
 
 
-def scored(verdict: Verdict, patch: str, why: str = "") -> Score:
+def scored(verdict: PatchVerdict, patch: str, why: str = "") -> Score:
     """The score of a patch by what is known of it."""
     explanation = f"{verdict}: {why}" if why else verdict.value
-    return Score(float(verdict is Verdict.RESOLVED), patch, OUTCOMES[verdict], explanation)
+    return Score(float(verdict is PatchVerdict.RESOLVED), patch, OUTCOMES[verdict], explanation)
 
 
-def verdict_of(score: Score) -> Verdict | None:
+def verdict_of(score: Score) -> PatchVerdict | None:
     """What a score says of its patch; None where there is none."""
     if score.answer is None:
         return None
     said = score.explanation.partition(":")[0]
-    return Verdict(said) if said in list(Verdict) else Verdict.UNCHECKED
+    return PatchVerdict(said) if said in list(PatchVerdict) else PatchVerdict.UNCHECKED
 
 
 def judge(fields: Mapping[str, Any], patch: str) -> Score:
@@ -84,12 +84,12 @@ def judge(fields: Mapping[str, Any], patch: str) -> Score:
     elif fields.get("repository") is not None:
         clone = Path(fields["repository"])
         if not clone.is_dir() or not reachable(clone.resolve()):
-            return scored(Verdict.UNCHECKED, patch, f"the sandbox's user cannot reach {clone}")
+            return scored(PatchVerdict.UNCHECKED, patch, f"the sandbox's user cannot reach {clone}")
         seen = [clone]
         job |= {"repository": "/folder/0" if sandbox.chosen() != "none" else str(clone)}
         job["base_commit"] = fields.get("base_commit")
     else:
-        return scored(Verdict.UNCHECKED, patch, f"no repository of {fields.get('repo')} at hand")
+        return scored(PatchVerdict.UNCHECKED, patch, f"no repository of {fields.get('repo')} at hand")
     sources = {path.name: path.read_text() for path in RUNNER.glob("*.py")}
     with SandboxBox(LIMITS, seen) as box:
         ran = box.run(Program(_PROGRAM, stdin=json.dumps([sources, job])))
@@ -98,9 +98,9 @@ def judge(fields: Mapping[str, Any], patch: str) -> Score:
 
 def _judged(ran: Ran, patch: str, *, tested: bool) -> Score:  # noqa: PLR0911 - a line for each verdict
     if ran.status in (Status.TIME_LIMIT, Status.MEMORY_LIMIT) and tested:
-        return scored(Verdict.UNRESOLVED, patch, f"{ran.status}, {ran.why}")
+        return scored(PatchVerdict.UNRESOLVED, patch, f"{ran.status}, {ran.why}")
     if ran.status is Status.REFUSED:
-        return scored(Verdict.UNCHECKED, patch, ran.why)
+        return scored(PatchVerdict.UNCHECKED, patch, ran.why)
     lines = ran.output.splitlines()
     try:
         found = json_of(lines[-1]) if ran.status is Status.DONE and lines else None
@@ -108,14 +108,14 @@ def _judged(ran: Ran, patch: str, *, tested: bool) -> Score:  # noqa: PLR0911 - 
         found = None
     if not isinstance(found, dict):
         if tested:  # the patch's code ended the process that judges it
-            return scored(Verdict.UNRESOLVED, patch, ran.why or "its tests did not come to an end")
-        return scored(Verdict.UNCHECKED, patch, ran.why or "git gave no answer")
+            return scored(PatchVerdict.UNRESOLVED, patch, ran.why or "its tests did not come to an end")
+        return scored(PatchVerdict.UNCHECKED, patch, ran.why or "git gave no answer")
     applied = found.get("applied_with") and f"applied with `{found['applied_with']}`"
     why = "; ".join(str(part) for part in (applied, found.get("why")) if part)
     if found.get("applies") is None:
-        return scored(Verdict.UNCHECKED, patch, why)
+        return scored(PatchVerdict.UNCHECKED, patch, why)
     if not found["applies"]:
-        return scored(Verdict.NOT_APPLYING, patch, why)
+        return scored(PatchVerdict.NOT_APPLYING, patch, why)
     if found.get("passed") is None:
-        return scored(Verdict.UNTESTED, patch, why)
-    return scored(Verdict.UNRESOLVED if found.get("failed") else Verdict.RESOLVED, patch, why)
+        return scored(PatchVerdict.UNTESTED, patch, why)
+    return scored(PatchVerdict.UNRESOLVED if found.get("failed") else PatchVerdict.RESOLVED, patch, why)

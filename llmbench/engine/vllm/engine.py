@@ -1,6 +1,6 @@
 """vLLM as an engine: requests go straight to its `LLMEngine`, so that others may be added while some run.
 
-Timing comes from the engine's own monotonic stamps (`RequestOutput.metrics`). The only module that imports vllm; it does so
+Timing comes from the engine's own monotonic stamps (`RequestOutput.metrics`). vllm is imported
 in `prepare`, because that takes seconds and must follow the environment variables set here.
 """
 

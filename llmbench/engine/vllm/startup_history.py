@@ -39,7 +39,7 @@ GRAPHS_COST_S = 4.2
 COMPILED_SAVES_S = 0.0005
 """What a compiled step saves beside one with graphs alone: within 2 % of 15 to 31 ms (same table)."""
 COMPILED_COSTS_S = {False: 55.6, True: 4.8}
-"""What compiling adds to that, with an empty (same table) and with a filled compile cache (FACTS.md)."""
+"""What compiling adds to that, with an empty (same table) and with a filled compile cache."""
 
 
 @dataclass(frozen=True, slots=True)
