@@ -9,6 +9,7 @@ from typing import Any
 from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.results import journal
+from llmbench.results.interim import interim_summary
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, content_of, read_object
 from llmbench.results.serialization import SEALED, from_row
 from llmbench.results.summary import Summary
@@ -76,13 +77,13 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     sealed = set[str]()
     notes: list[str] = []
     results = list(read_journal(folder, sealed, notes))
-    if killed:
-        # which reads settings, as does what is above this module
-        from llmbench.results.interim import interim_summary
-
-        summary = interim_summary(folder, manifest, results)
+    if killed or (summary.get("status") == "running" and not summary.get("benchmarks")):
+        summary = interim_summary(folder, manifest, results) | {
+            name: value for name, value in summary.items() if name != "benchmarks"
+        }
+        missing = f"holds no {SUMMARY}" if killed else f"holds a {SUMMARY} without scores"
         notes.append(
-            f"{folder} holds no {SUMMARY}: the run was killed before it wrote one, or still runs. "
+            f"{folder} {missing}: the run was killed before it wrote one, or still runs. "
             f"The scores are those of {JOURNAL}; times and memory are not known."
         )
     counted = _counted(summary)

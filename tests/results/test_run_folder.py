@@ -16,7 +16,7 @@ from llmbench.results.serialization import from_row, to_row
 from llmbench.results.summary import Summary
 from llmbench.run.regrade import regrade_run
 from tests.helpers.factories import RICH_COMPLETION, RICH_RESULT
-from tests.helpers.runs import FORTY, make
+from tests.helpers.runs import FORTY, make, patched
 
 KEPT = replace(RICH_RESULT, completions=tuple(replace(c, output_ids=()) for c in RICH_RESULT.completions))
 
@@ -91,6 +91,17 @@ def test_a_run_without_summary_is_read_from_its_journal(tmp_path: Path) -> None:
     assert len(compare_runs(other, whole).runs[0].benchmarks) == 1
     assert len(regrade_run(whole, workers=1).results) == 80
     assert len(export_run(whole)) >= 3
+
+
+def test_a_run_that_was_killed_before_it_added_up_has_the_scores_of_its_journal(tmp_path: Path) -> None:
+    """As after kill -9: the summary that was written when the run began holds no scores."""
+    run = make(tmp_path / "run", lambda _: "\\boxed{1}", *FORTY)
+    known = load_run(run).summary["benchmarks"]["arithmetic"]["accuracy"]
+    patched(run, "summary.json", status="running", benchmarks={})
+    found = load_run(run)
+    assert (found.summary["status"], found.summary["benchmarks"]["arithmetic"]["n"]) == ("running", 40)
+    assert found.summary["benchmarks"]["arithmetic"]["accuracy"] == known
+    assert "without scores" in found.notes[0]
 
 
 def test_folders_that_hold_no_run_are_named(tmp_path: Path) -> None:
