@@ -29,15 +29,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
     cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
     exact = ("model.dtype=float32", "early_stopping=off", "benchmarks.arithmetic.max_tokens=12")
     runs = {
-        "default": ("limit=12",),
+        "default": ("limit=8",),
         "program": few,
         "benchmarks": (
             small,
             "benchmark=[arithmetic,gpqa]",
             f"benchmarks.gpqa.data_files={DATA / 'mcq_sample.jsonl'}",
+            "benchmarks.gpqa.max_tokens=16",
+            "benchmarks.arithmetic.max_tokens=16",
             "limit=3",
         ),
-        "sweep": ("-m", small, "limit=4", "batch_size=1,4,1"),
+        "sweep": ("-m", small, "limit=4", "benchmarks.arithmetic.max_tokens=12", "batch_size=1,4,1"),
         "larger": (
             "-m",
             small,
@@ -75,7 +77,7 @@ def test_the_default_settings_score_a_real_model(runs: SeveralRuns) -> None:
     run = load_run(runs.path("default"))
     assert "vllm" in (run.folder / "llmbench.log").read_text()
     arithmetic = run.summary["benchmarks"]["arithmetic"]
-    assert arithmetic["n"] == len(run.results) == 12
+    assert arithmetic["n"] == len(run.results) == 8
     assert 0 < arithmetic["accuracy"] < 1
     low, high = arithmetic["ci95"]
     assert low < arithmetic["accuracy"] < high
