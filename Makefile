@@ -4,7 +4,7 @@
 
 PYTHON_IN_VENV := .venv/bin/python
 # Tests wait for processes a third of their time, so more of them than cores; real engines run alone: two at once only wait for each other.
-PARALLEL = -n $$(( ($$(nproc) * 3 + 1) / 2 )) --maxprocesses 12
+PARALLEL = -n $$(nproc | awk '{ n = int($$1 * 1.5 + 0.5); print n > 12 ? 12 : n }')
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -26,7 +26,8 @@ test-fast: setup ## the tests that need no real engine, browser or sandbox and a
 
 coverage: setup ## the tests, and which branches they do not take
 	@requirements/setup.sh browser
-	@$(PYTHON_IN_VENV) -m pytest --cov --cov-report=term-missing:skip-covered
+	@$(PYTHON_IN_VENV) -m pytest --cov --cov-report= $(PARALLEL) -m "not real_engine"
+	@$(PYTHON_IN_VENV) -m pytest --cov --cov-append --cov-report=term-missing:skip-covered -m real_engine
 
 check: lint types test ## the gate: format, lint, types, tests
 
