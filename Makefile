@@ -4,7 +4,7 @@
 
 PYTHON_IN_VENV := .venv/bin/python
 # Tests wait for processes a third of their time, so more of them than cores; real engines run alone: two at once only wait for each other.
-PARALLEL = -n $$(nproc | awk '{ n = int($$1 * 1.5 + 0.5); print n > 12 ? 12 : n }')
+PARALLEL = -n $$(nproc | awk '{ n = int($$1 * 1.5 + 0.5); print (n > 12 ? 12 : n) }')
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -39,7 +39,7 @@ lint: setup ## format and lint, changing nothing
 types: setup ## mypy, strict
 	@$(PYTHON_IN_VENV) -m mypy
 
-format: setup ## format the code, and mend what ruff can mend
+format: setup ## format the code, and fix what ruff can fix
 	@$(PYTHON_IN_VENV) -m ruff format
 	@$(PYTHON_IN_VENV) -m ruff check --fix
 

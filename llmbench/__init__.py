@@ -39,7 +39,7 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
         ValueError: There is no such finish reason.
         DataError: The row has no gold answer.
         KeyError: The row lacks a field.
-        TypeError: The row is not a mapping, or the text none.
+        TypeError: The row is not a mapping, or the text is not a str.
     """
     from llmbench.benchmarks.base import import_module, score
     from llmbench.records import FinishReason

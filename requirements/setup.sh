@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv as requirements/cpu.txt or requirements/gpu.txt describe it, or those two files themselves.
 #
-#   requirements/setup.sh            make .venv, or mend it, or bring it up to date; quick if there is nothing to do
+#   requirements/setup.sh            make .venv, or fix it, or bring it up to date; quick if there is nothing to do
 #   requirements/setup.sh dry-run    say what would be installed, asking the package index, and install nothing
 #   requirements/setup.sh lock       resolve pyproject.toml anew and write cpu.txt and gpu.txt; KEEP=1 keeps the versions they have
 #   requirements/setup.sh browser    install Chromium for the tests of reports, where that is easy

@@ -16,7 +16,7 @@ import llmbench
 from llmbench import answers, telemetry
 from llmbench.cli.main import main
 from llmbench.config.paths import config_folder
-from tests.helpers.paths import DATA
+from tests.helpers.paths import DATA, ROOT
 
 BEFORE = DATA / "runs_of_0.1.0"
 COMMANDS = ("compare", "regrade", "report.__main__", "runs", "cache", "export")
@@ -47,7 +47,9 @@ def test_the_library_has_its_names() -> None:
     assert {"__version__", "grade", "load_run"} <= set(llmbench.__all__)
     functions = ("math_answer", "integer_answer", "number_answer", "choice", "code_block", "patch")
     assert all(callable(getattr(answers, name)) for name in functions)
-    assert callable(telemetry.MemoryTracker)
+    assert {"EngineState", "GpuSample", "MemoryTracker", "Sample", "Sampler", "Totals", "read_trace"} <= set(
+        telemetry.__all__
+    )
 
 
 def test_the_groups_of_settings_stay() -> None:
@@ -60,6 +62,8 @@ def test_a_new_run_has_the_files_and_the_names_of_an_old_one(before: Path) -> No
     files = {path.name for path in Path("new").iterdir()}
     assert files >= {"config.yaml", "llmbench.log", "manifest.json", "memory.log", "report.html"}
     assert files >= {"samples.jsonl", "summary.json", "trace.jsonl"}
+    manifest = json.loads(Path("new", "manifest.json").read_text())
+    assert (manifest["git_commit"] is not None) == (ROOT / ".git").exists()
     for file in ("summary.json", "manifest.json"):
         old, new = (json.loads((run / file).read_text()) for run in (before / "finished", Path("new")))
         assert set(names(old)) <= set(names(new))

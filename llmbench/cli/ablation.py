@@ -32,7 +32,7 @@ SKIPPING = 0.60
 NAMES = ("point", "profile", "hydra", "runs_dir", "resume")
 """Settings that change nothing of what a point asks."""
 SAME = "what was typed leaves it the same work as the starting point"
-SITTINGS = "it, or the starting point, was done in two sittings"
+SITTINGS = "it, or the starting point, was done in two attempts"
 POINT = "+ablation/point"
 """The override that makes a job a point."""
 TOLERANCE = 0.05

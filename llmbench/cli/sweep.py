@@ -11,7 +11,6 @@ from rich.table import Table
 from llmbench.cli.job import Job, row, written
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import LlmbenchError
-from llmbench.report.write import write_many
 from llmbench.results.manifest import (
     JOURNAL,
     MANIFEST,
@@ -167,6 +166,8 @@ def report_sweep(jobs: "Sequence[Job]", folder: Path) -> str | None:
     runs = [
         job.folder for job in jobs if (job.folder / MANIFEST).is_file() and (job.folder / JOURNAL).is_file()
     ]
+    from llmbench.report.write import write_many  # with all charts: --help and mistyped settings need none
+
     try:
         if runs:
             write_many(runs, folder / REPORT, failed=failed)

@@ -200,12 +200,12 @@ def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             "of the GPU" if gpu is not None else "of the process",
         ),
     ]
-    cache_use, energy = at(summary, "gpu", "utilization_mean"), at(summary, "gpu", "energy_j")
-    if cache_use is not None or energy is not None:
+    busy, energy = at(summary, "gpu", "utilization_mean"), at(summary, "gpu", "energy_j")
+    if busy is not None or energy is not None:
         made.append(
             (
                 "GPU",
-                percent(cache_use),
+                percent(busy),
                 f"busy while requests ran{', ' + joules(energy) if energy is not None else ''}",
             )
         )

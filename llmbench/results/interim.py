@@ -34,5 +34,6 @@ def interim_summary(folder: Path, manifest: Mapping[str, Any], results: Sequence
         seen = 1 + max((result.repeat for result in own), default=0)
         repeats = int(benchmark_settings(config, name).get("repeats") or seen)
         expected = len(planned[name]) * repeats if name in planned else len(own)
-        summary.benchmarks[name] = summarise(own, expected, repeats)
+        attempts = len(manifest.get("sittings") or ()) or 1  # of several there is no single throughput
+        summary.benchmarks[name] = summarise(own, expected, repeats, sittings=attempts)
     return as_dict(summary)

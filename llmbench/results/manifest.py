@@ -51,7 +51,7 @@ def write_whole(path: Path, text: str) -> None:
         RunError: It cannot be written.
     """
     if not path.name:
-        raise RunError(f"{path} is not a name of a file to write.")
+        raise RunError(f"{path} does not name a file to write.")
     try:
         files.refuse_special(path)
         files.replace(path, (text.encode(), b"\n"))

@@ -169,7 +169,7 @@ def _sign_flip(moved: Floats) -> float:
 def smallest_detectable(
     first: Sequence[float], second: Sequence[float], repeats: int | None = None
 ) -> float | None:
-    """The smallest true difference that the test finds with 80 % power at the 5 % level, with so many questions.
+    """The smallest true difference that the test finds with 80% power at the 5% level, with so many questions.
 
     For scores of 0 and 1: the exact power of McNemar's exact test (`mcnemar_power`) at the share of discordant questions
     that was observed, solved for the difference. For scores between: the power of the sign-flip test in simulated pairs of

@@ -84,7 +84,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         missing = f"holds no {SUMMARY}" if killed else f"holds a {SUMMARY} without scores"
         notes.append(
             f"{folder} {missing}: the run was killed before it wrote one, or still runs. "
-            f"The scores are those of {JOURNAL}; times and memory are not known."
+            f"Scores and times of requests are those of {JOURNAL}; the run's own times and its memory are not known."
         )
     counted = _counted(summary)
     if counted > len(results):

@@ -22,7 +22,7 @@ ALL_FLIPS = 10
 NORMAL_FROM = 60
 """Questions from which a sum of flipped differences is taken to be normal."""
 LARGEST_SHIFT = 12.0
-"""Log-odds; with these a chance of 1 % becomes 99.9 %."""
+"""Log-odds; with these a chance of 1% becomes 99.9%."""
 STEPS = 12
 QUANTILE = 1.959963984540054
 
@@ -60,7 +60,7 @@ class Simulation:
         self._direction = 1.0 if scores[1].sum() >= scores[0].sum() else -1.0
 
     def at(self, shift: float) -> tuple[float, float]:
-        """Power at the 5 % level and effect (without its sign) of a shift of the log-odds, in the direction that was observed."""
+        """Power at the 5% level and effect (without its sign) of a shift of the log-odds, in the direction that was observed."""
         odds = self._chances / (1 - self._chances) * np.exp(self._direction * shift)
         chances = odds / (1 + odds)
         second = np.random.default_rng(self._seed + 1).binomial(self._repeats, chances)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Z95 = 1.959963984540054
-"""The 97.5 % quantile of the standard normal distribution."""
+"""The 97.5% quantile of the standard normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)

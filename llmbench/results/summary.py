@@ -149,7 +149,7 @@ class Summary:
     """A whole run.
 
     Attributes:
-        attempts: How often it was begun, each with its time (`results.attempts.Attempt`); `time_s` is the last one's.
+        sittings: How often it was begun, each with its time (`results.attempts.Attempt`); `time_s` is the last one's.
         resume: The command that goes on with it, where it did not finish.
         notes: What was not as it should be about its files, or changed between attempts.
     """

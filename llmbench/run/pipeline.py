@@ -451,11 +451,11 @@ class _Run:
         gpus = hardware.gpus()
         if not gpus or config.engine.device is Device.cpu:
             return
-        checkpoint_record, memory = self._weights(checkpoint), gpus[0].total_bytes
+        weights_bytes, gpu_bytes = self._weights(checkpoint), gpus[0].total_bytes
         if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
-            self._warn(preflight.weights_do_not_fit(config, checkpoint_record, memory))
+            self._warn(preflight.weights_do_not_fit(config, weights_bytes, gpu_bytes))
         if config.engine.name == "vllm":
-            self._warn(preflight.four_bit_is_slower(config, checkpoint_record, memory, at_once, gpus[0].name))
+            self._warn(preflight.four_bit_is_slower(config, weights_bytes, gpu_bytes, at_once, gpus[0].name))
 
     def _weights(self, checkpoint: Checkpoint) -> int:
         """Bytes of the weights at two bytes a parameter."""
@@ -487,16 +487,16 @@ class _Run:
         if checkpoint is None or per_token is None or not on_gpu or self.config.engine.name != "vllm":
             return questions
         model, engine = self.config.model, self.config.engine
-        checkpoint_record: int | None = self._weights(checkpoint)
+        weights_bytes: int | None = self._weights(checkpoint)
         if model.quantization in AT_LOAD:
-            checkpoint_record = memory.weights_on_gpu(checkpoint_record or 0, model.quantization)
+            weights_bytes = memory.weights_on_gpu(weights_bytes or 0, model.quantization)
         available = None
         if engine.kv_cache_memory_bytes is not None:
             available = engine.kv_cache_memory_bytes // per_token
-        elif checkpoint_record is not None:
+        elif weights_bytes is not None:
             parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
             use = model.gpu_memory_utilization
-            available = memory.kv_tokens(gpus[0].total_bytes, use, checkpoint_record, per_token, parallel)
+            available = memory.kv_tokens(gpus[0].total_bytes, use, weights_bytes, per_token, parallel)
         lengths = [len(request.prompt_ids) for request in questions.requests]
         limits = [request.sampling.max_tokens for request in questions.requests]
         self._warn(memory.kv_shortage(lengths, limits, at_once, available))
@@ -761,7 +761,7 @@ class _Run:
             ]
 
     def refuse_only_errors(self) -> None:
-        """Fails a run with a benchmark that has no score at all, so that its 0 % is not taken for one."""
+        """Fails a run with a benchmark that has no score at all, so that its 0% is not taken for one."""
         for name, module in self.modules.items():
             results = [result for result in self.results if result.benchmark == name]
             sentence = summaries.only_errors(name, results, scored_later=hasattr(module, "finish"))
@@ -780,7 +780,8 @@ class _Run:
             if error is None:
                 raise
             log.exception("what the run has come to could not be written")
-        self.report()
+        else:
+            self.report()
 
     def add_up(self) -> None:
         """The metrics of what there is, whatever happened."""

@@ -125,10 +125,10 @@ class Progress:
         text = Text(no_wrap=True, overflow="ellipsis")
         for name, count in parts:
             share = count / done if done else None
-            needs_probe = share is not None and (share > DOUBTFUL or (name == "errors" and count))
+            doubtful_share = share is not None and (share > DOUBTFUL or (name == "errors" and count))
             text.append(
                 f"{', ' if text else ''}{name} {percent(share, 0)}",
-                style="bold yellow" if needs_probe else "",
+                style="bold yellow" if doubtful_share else "",
             )
         return text
 

@@ -24,7 +24,7 @@ VARIABLE = "LLMBENCH_SANDBOX"
 """Says the kind to processes that this one starts."""
 RUNNER = Path(__file__).with_name("runner")
 BEGIN = "import sys; sys.path.append(sys.argv[2]); from runner.main import main; sys.path.pop(); main(boxed=sys.argv[1] == 'boxed')"
-"""Of the process in there: what it imports of llmbench is the folder `inside`, which no program finds on its path."""
+"""Of the process in there: what it imports of llmbench is the folder `runner`, which no program finds on its path."""
 IMAGE = "python:3.11-slim"
 """What `sandbox=docker` runs in."""
 FLAGS = ("-s", "-S", "-B")

@@ -136,7 +136,7 @@ def describe() -> dict[str, object]:
 
 def git_commit() -> str | None:
     """The commit of the checkout that llmbench runs from, with `+` behind it where files were changed."""
-    folder = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
     try:

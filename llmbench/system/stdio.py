@@ -6,9 +6,6 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
-from llmbench.system import redaction
-from llmbench.system.text import printable
-
 REFUSALS = (OSError, ValueError)
 """How a stream refuses: the disk is full, the reader has gone; the stream is closed, or its encoding lacks a character."""
 
@@ -70,5 +67,10 @@ def flush() -> None:
 
 def print_error(sentence: str) -> None:
     """Writes one line to stderr."""
-    sys.stderr.write(f"llmbench: {printable(redaction.without_secrets(sentence))}\n")
+    from llmbench.system.redaction import (
+        without_secrets,  # as late as this, since llmbench.__main__ begins with this module
+    )
+    from llmbench.system.text import printable
+
+    sys.stderr.write(f"llmbench: {printable(without_secrets(sentence))}\n")
     sys.stderr.flush()

@@ -5,4 +5,15 @@ from llmbench.telemetry.sampler import Sampler
 from llmbench.telemetry.trace import read_trace
 from llmbench.telemetry.tracker import MemoryTracker
 
-__all__ = ["EngineState", "GpuSample", "MemoryTracker", "Sampler", "TelemetrySample", "Totals", "read_trace"]
+Sample = TelemetrySample
+"""Its name in 0.1.0."""
+__all__ = [
+    "EngineState",
+    "GpuSample",
+    "MemoryTracker",
+    "Sample",
+    "Sampler",
+    "TelemetrySample",
+    "Totals",
+    "read_trace",
+]

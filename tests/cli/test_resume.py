@@ -369,7 +369,7 @@ def test_a_failed_run_says_how_to_continue(tmp_path: Path, capfd: pytest.Capture
     assert main([*TWELVE, BREAKS, "hydra.run.dir=run"]) == 1
     assert f"`{resume_command(tmp_path / 'run')}` resumes it" in capfd.readouterr().err
     assert main([*TWELVE, "engine.args={break_after: 0}", "hydra.run.dir=other", "limit=1"]) == 1
-    assert "goes on with it" not in capfd.readouterr().err
+    assert "resumes it" not in capfd.readouterr().err
 
 
 def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -165,7 +165,7 @@ def test_a_signal_while_the_page_is_made_ends_the_sweep_in_order(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("llmbench.cli.sweep.write_many", lambda *_, **__: os.kill(os.getpid(), number))
+        patched.setattr("llmbench.report.write.write_many", lambda *_, **__: os.kill(os.getpid(), number))
         assert main(WITH_PAGE) == 128 + number
     said = capfd.readouterr()
     assert "Interrupted" in said.err

@@ -18,7 +18,7 @@ def most_deaths(batch_size: int) -> int:
 
 
 class Machine:
-    """Engines that die of some requests, and of deaths that come from elsewhere, each at a step; the loop of `Asking` around them."""
+    """Engines that die of some requests, and of deaths that come from elsewhere, each at a step; the loop of `EvaluationLoop` around them."""
 
     def __init__(
         self, count: int, batch_size: int, poison: Collection[int], elsewhere: Collection[int] = ()

@@ -102,6 +102,10 @@ def test_a_run_that_was_killed_before_it_added_up_has_the_scores_of_its_journal(
     assert (found.summary["status"], found.summary["benchmarks"]["arithmetic"]["n"]) == ("running", 40)
     assert found.summary["benchmarks"]["arithmetic"]["accuracy"] == known
     assert "without scores" in found.notes[0]
+    assert found.summary["benchmarks"]["arithmetic"]["throughput"]["samples_per_s"] > 0
+    attempts = load_run(run).manifest["sittings"] * 2
+    patched(run, "manifest.json", sittings=attempts)  # the times of two do not add up to a speed
+    assert load_run(run).summary["benchmarks"]["arithmetic"]["throughput"]["samples_per_s"] is None
 
 
 def test_folders_that_hold_no_run_are_named(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
     ),
     (
         r"unexpected keyword argument '(\w+)'",
-        lambda match, _: f"engine.args.{match.group(1)} is not an argument of this vLLM's.",
+        lambda match, _: f"engine.args.{match.group(1)} is not an argument of this vLLM.",
     ),
     (
         r"Unknown quantization method: (\S+?)\. Must be one of",

@@ -37,7 +37,7 @@ GRAPHS_SAVE_S: Mapping[str | None, float] = {"bitsandbytes": 0.075, None: 0.018,
 GRAPHS_COST_S = 4.2
 """What capturing them adds to loading: 23.2 s instead of 19.0 (same table)."""
 COMPILED_SAVES_S = 0.0005
-"""What a compiled step saves beside one with graphs alone: within 2 % of 15 to 31 ms (same table)."""
+"""What a compiled step saves beside one with graphs alone: within 2% of 15 to 31 ms (same table)."""
 COMPILED_COSTS_S = {False: 55.6, True: 4.8}
 """What compiling adds to that, with an empty (same table) and with a filled compile cache."""
 
