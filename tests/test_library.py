@@ -34,6 +34,13 @@ def test_a_row_and_a_text_make_a_score(benchmark: str) -> None:
     )
 
 
+def test_in_a_text_that_the_limit_cut_off_only_a_stated_answer_counts() -> None:
+    row, said, stated = ROWS["gsm8k"], RIGHT["gsm8k"], "The answer is 2125."
+    assert llmbench.grade("gsm8k", row, said, "length").outcome is Outcome.TRUNCATED
+    assert llmbench.grade("gsm8k", row, stated, "length").outcome is Outcome.CORRECT
+    assert llmbench.grade("gsm8k", row, said, "stop_string").outcome is Outcome.CORRECT
+
+
 def test_the_gold_answer_alone_is_enough() -> None:
     assert llmbench.grade("math", {"answer": "3"}, "\\boxed{3}").value == 1.0
     assert llmbench.grade("aime", {"answer": 25}, "\\boxed{025}").value == 1.0
