@@ -6,6 +6,7 @@
 import importlib
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,11 @@ def test_a_new_run_has_the_files_and_the_names_of_an_old_one(before: Path) -> No
     assert files >= {"config.yaml", "llmbench.log", "manifest.json", "memory.log", "report.html"}
     assert files >= {"samples.jsonl", "summary.json", "trace.jsonl"}
     manifest = json.loads(Path("new", "manifest.json").read_text())
-    assert (manifest["git_commit"] is not None) == (ROOT / ".git").exists()
+    head = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    known = head.stdout.strip() if head.returncode == 0 and (ROOT / ".git").exists() else None
+    assert known == (manifest["git_commit"] and manifest["git_commit"].rstrip("+"))
     for file in ("summary.json", "manifest.json"):
         old, new = (json.loads((run / file).read_text()) for run in (before / "finished", Path("new")))
         assert set(names(old)) <= set(names(new))
