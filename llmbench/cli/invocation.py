@@ -125,7 +125,7 @@ class Invocation:
         return time.time() - (time.monotonic() - self.began)
 
     def note(self, tell: Callable[[str], None] | None = None) -> None:
-        """Writes the sweep's summary as it stands, so that kill -9 takes nothing along that is in it; `tell` is told of trouble."""
+        """Writes the sweep's summary as it stands, so that kill -9 loses nothing of it; errors go to `tell`."""
         if not (self.multirun and self.sweep_folder):
             return
         ended = [

@@ -164,7 +164,7 @@ def _status(invocation: Invocation) -> int:
 
 
 def _sentence(error: Exception, invocation: Invocation) -> str:
-    """What the user is told of an error."""
+    """The message for the user."""
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return explain.explain_composition(error, config_folder())
     if isinstance(error, LlmbenchError):

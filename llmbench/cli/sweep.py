@@ -159,7 +159,7 @@ def _table(jobs: Sequence[Job]) -> Table:
 
 
 def report_sweep(jobs: "Sequence[Job]", folder: Path) -> str | None:
-    """The page of a sweep's jobs so far; trouble with it never ends the sweep, and is told in a sentence."""
+    """The page of a sweep's jobs so far; an error never ends the sweep, and is returned as a message."""
     failed = {
         f"job {job.number} ({' '.join(job.overrides)})": job.error for job in jobs if job.error is not None
     }

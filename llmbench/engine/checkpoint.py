@@ -30,7 +30,7 @@ REFUSED_PICKLE = "Weights only load failed"
 
 
 def pickle_refused(name: str) -> str:
-    """What the user is told of it."""
+    """The message about it."""
     return (
         f"The weights of {name} are a pickle that is broken or holds more than tensors, so it was not loaded; "
         "use a checkpoint with safetensors."
@@ -38,7 +38,7 @@ def pickle_refused(name: str) -> str:
 
 
 def needs_code(name: str) -> str:
-    """What the user is told of a checkpoint with Python code of its own."""
+    """The message about a checkpoint with Python code of its own."""
     return (
         f"{name} needs Python code that comes with the checkpoint; read that code, and if you trust it set "
         "model.trust_remote_code=true."
@@ -50,7 +50,7 @@ SHOWN = 3
 
 
 def weights_lack(name: str, missing: Sequence[str]) -> str:
-    """What the user is told of a checkpoint without tensors, which engines would fill with random numbers."""
+    """The message about a checkpoint that lacks tensors, which engines would fill with random numbers."""
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
     return (
         f"The weights of {name} lack {', '.join(missing[:SHOWN])}{more}; such a model would answer with random numbers. "

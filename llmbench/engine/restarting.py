@@ -38,7 +38,7 @@ def parts(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 @dataclass(slots=True)
 class FatalRequestSearch:
-    """What is to be asked, in which order, and what is known of deaths. Requests go by their ids.
+    """Decides which requests to ask next after engine deaths, until the one that kills the engine is known. Holds request ids.
 
     Attributes:
         bound: Deaths in a row without an answer between that are followed by another try.
@@ -60,7 +60,7 @@ class FatalRequestSearch:
     _apart: bool = False  # what is asked was set aside before
 
     def add(self, ids: Iterable[str]) -> None:
-        """More to be asked; what a process before has set aside stays so."""
+        """Adds requests; those that an earlier process set aside stay set aside."""
         known = {name for group in self.aside for name in group}
         self.waiting.extend(name for name in ids if name not in known)
 
@@ -85,7 +85,7 @@ class FatalRequestSearch:
         return 0 < self.bound <= self.consecutive_deaths
 
     def next(self) -> list[str]:
-        """What to give to the engine now, beside what it has; often nothing."""
+        """Returns the ids to submit now; often none."""
         if self.waiting and not (self._apart and self.asked):
             self._apart = False
             room = len(self.waiting) if self.limit is None else self.limit - len(self.asked)
@@ -137,7 +137,7 @@ class FatalRequestSearch:
         return []
 
     def as_data(self) -> dict[str, Any]:
-        """What a new process needs, as plain data; that goes on with what has no answer."""
+        """The state as plain data, for a new process."""
         return {
             "aside": [list(group) for group in self.aside],
             "alone": self.alone,
@@ -147,7 +147,7 @@ class FatalRequestSearch:
 
     @classmethod
     def of(cls, bound: int, data: Mapping[str, Any], answered: Collection[str] = ()) -> Self:
-        """What a process before has left; sets without what is `answered` by now."""
+        """Restores the state of an earlier process, without requests that are `answered` by now."""
         groups = (tuple(n for n in group if n not in answered) for group in data.get("aside", ()))
         aside = deque(group for group in groups if group)
         known = {name: data[name] for name in ("alone", "consecutive_deaths", "limit") if name in data}
@@ -164,7 +164,7 @@ class Restart:
     fresh: bool
 
     def sentence(self) -> str:
-        """What the person who waits is told."""
+        """The message for the user."""
         where = " in a new process" if self.fresh else ""
         parts = [f"A new engine goes on{where}"]
         if self.running:
@@ -185,7 +185,7 @@ class RestartLog:
     fatal_search: dict[str, Any] = field(default_factory=dict)
 
     def add(self, error: EngineDiedError, *, running: int, kept: int) -> Restart:
-        """Takes a death down."""
+        """Records a death."""
         restart = Restart(str(error), running, kept, error.needs_new_process)
         self.restarts.append(restart)
         return restart

@@ -36,7 +36,7 @@ class Watch:
     """
 
     def __init__(self, limit_s: float | None = None, say: Callable[[str], None] = silent) -> None:
-        """Takes how long a step may last, None: for ever, and who is told."""
+        """Args: the seconds that a step may last (None: no limit) and the function that gets messages."""
         self._limit_s, self._say = limit_s, say
         self._lock = threading.Lock()
         self._engine: Engine | None = None  # within a step
@@ -96,7 +96,7 @@ class Watch:
             self._say(said)
 
     def _act(self, engine: Engine, leave: Callable[[str], None]) -> str | None:
-        """What the silence asks for; returns what there is to say."""
+        """Acts on the silence so far; returns the message, if any."""
         limit_s, silent_s = self._limit_s, self._silent_s
         if limit_s is None or self._left:
             return None

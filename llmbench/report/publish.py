@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def write_page(folder: Path, scores: Mapping[tuple[str, str, int], Score], *, terminal: Terminal) -> None:
-    """Writes the page of a run that has ended, with the scores by now; one that cannot be made costs a sentence, never the run."""
+    """Writes the page of a run that has ended, with the scores by now; a failure prints a message and never fails the run."""
     from llmbench.report.write import material_of, write_report
 
     try:
@@ -34,13 +34,13 @@ def write_page(folder: Path, scores: Mapping[tuple[str, str, int], Score], *, te
 
 
 def publish(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Writes the finished run for other programs; what fails there costs a sentence, never the run."""
+    """Writes exports and reports to trackers; a failure prints a message and never fails the run."""
     _export(config.export, folder, terminal)
     _track(config, folder, terminal)
 
 
 def write_missing_outputs(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Writes what a finished run's folder lacks of what is asked for, or has only from before it was finished.
+    """Writes the outputs that a finished run lacks, or that are older than its results.
 
     A tracker gets the run if the manifest says that it has not got it; manifests of before that was kept say nothing.
 

@@ -44,7 +44,7 @@ def read(rows: object) -> list[Attempt]:
 
 
 def read_all(kind: type[T], rows: object) -> list[T]:
-    """All of a list that tell such an attempt."""
+    """Those of a list that describe an attempt."""
     found = []
     for row in rows if isinstance(rows, list) else ():
         with suppress(TypeError):
@@ -53,7 +53,7 @@ def read_all(kind: type[T], rows: object) -> list[T]:
 
 
 def begin(before: Sequence[Attempt], folder: Path, results: int, began: float) -> list[Attempt]:
-    """The attempts with a new one; one that was killed gets its end from the last thing it wrote."""
+    """Returns the attempts with a new one; one that was killed ends when it last wrote a file."""
     ended = list(before)
     if ended and ended[-1].status == RUNNING:
         counted = sum(attempt.results for attempt in ended[:-1])

@@ -47,7 +47,7 @@ class Damage:
     reason: str
 
     def sentence(self, journal: Path) -> str:
-        """What the user is told."""
+        """The message for the user."""
         if self.torn:
             return f"{journal} ends within a line, which is left out."
         said = ", ".join(map(str, self.lines[:5])) + (" and others" if len(self.lines) > 5 else "")  # noqa: PLR2004 - enough to find them
@@ -109,7 +109,7 @@ def _reason(error: BaseException) -> str:
 
 
 def repair(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | None:
-    """Takes lines that cannot be used out of a journal, so that it can be gone on with; they are kept in a file beside it.
+    """Moves unusable lines of a journal into a file beside it, so that the run can be resumed.
 
     Lines of before there were checksums get theirs, since the new ones will have them.
 

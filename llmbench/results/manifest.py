@@ -40,7 +40,7 @@ STARTING = "starting"
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:
-    """The sentence for a file of a run that takes no more."""
+    """Returns the error for a file of a run that cannot be written."""
     return RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.")
 
 

@@ -48,7 +48,7 @@ class RunFolder:
         *,
         goes_on: bool = False,
     ) -> None:
-        """Creates the folder and its journal, or `goes_on` with the journal that is there.
+        """Creates the folder and its journal, or opens the journal that is there (`goes_on`).
 
         Lines of the journal that cannot be used are put into `samples.damaged.jsonl` when the run goes on; `damage` tells of them.
 
@@ -85,7 +85,7 @@ class RunFolder:
         """Brings the journal to the disk and closes it.
 
         Raises:
-            RunError: The last lines cannot be written; after an error it is that one which is told.
+            RunError: The last lines cannot be written; after another error that one is raised instead.
         """
         try:
             self._journal.close()

@@ -150,7 +150,7 @@ class Summary:
 
     Attributes:
         sittings: How often it was begun, each with its time (`results.attempts.Attempt`); `time_s` is the last one's.
-        resume: The command that goes on with it, where it did not finish.
+        resume: The command that resumes it, if it did not finish.
         notes: What was not as it should be about its files, or changed between attempts.
     """
 
@@ -280,7 +280,7 @@ UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERR
 
 
 def _bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
-    """The accuracy if everything unanswered, and everything not asked yet, were wrong, and if it were right."""
+    """The accuracy if all unanswered and unasked questions were wrong, and if they were right."""
     if not results:
         return None
     planned = max(expected, len(results))

@@ -26,12 +26,12 @@ class Written:
 
 
 def opened(asked: Asked) -> str:
-    """The opening of thinking that stands in the prompt, so that an unfinished thought is known for one."""
+    """The tag at the end of the prompt that opens thinking, so that unfinished thinking is recognised."""
     return thinking.opened(asked.text)
 
 
 def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfig) -> bool:
-    """Whether to ask if the text states no answer: it was cut, by a stop string or by the limit.
+    """Whether the answer may be asked for: the text was cut by a stop string or by the token limit.
 
     Looking for the answer is left to a grading worker (`grading.find_stated`): the text may take any time and memory.
     """
@@ -40,7 +40,7 @@ def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfi
 
 
 def cue(asked: Asked, completion: Completion, config: BenchmarkConfig) -> str:
-    """What is put in the model's mouth: the benchmark's cue, behind the end of thinking where that is still open.
+    """The text that the model continues from: the benchmark's cue, after a closing tag if thinking is still open.
 
     Nothing where the stop string says the same already.
     """
@@ -67,7 +67,7 @@ def continuation(
 def written(
     asked: Asked, completions: Sequence[Completion], config: BenchmarkConfig, tokenizer: Tokenizer
 ) -> Written:
-    """What is graded: the text, or all that was written and put in the mouth where the answer was asked for."""
+    """The text to grade: the completion alone, or completion, cue and continuation if the answer was asked for."""
     first, *rest = completions
     if not rest:
         return Written(opened(asked) + first.text, first.finish_reason)

@@ -38,7 +38,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What is done about an engine that died.
+    """How an engine that died is replaced.
 
     Attributes:
         on_engine_death: Closes the dead engine and records the restart, given how many requests ran;
@@ -54,7 +54,7 @@ class Replacement:
 
 @dataclass(slots=True)
 class EvaluationLoop:
-    """Everything the loop touches, and what it has got: `results`, and seconds of generating and of grading after it."""
+    """Feeds the engine and collects results: `results`, seconds of generating, and seconds of grading after it."""
 
     config: Config
     questions: Questions
@@ -78,7 +78,7 @@ class EvaluationLoop:
     _tokens: int | None = None
 
     def run(self) -> None:
-        """Asks everything.
+        """Asks all requests and returns when each has a result.
 
         Raises:
             Interrupted: `stop` was set; what was finished is in the journal, the rest is dropped.
@@ -145,7 +145,7 @@ class EvaluationLoop:
         return self._tokens
 
     def _step(self) -> None:
-        """Gives the engine what it is to have and takes what it has finished; if it died, what it had is asked again."""
+        """Submits requests and collects finished ones; requests of an engine that died are asked again."""
         try:
             self._submit()
             if not self.engine.unfinished:  # workers look whether what was cut states an answer
@@ -186,7 +186,7 @@ class EvaluationLoop:
         return replace(min(answered, key=lambda pair: pair[0])[1], id=CONTROL)
 
     def _on_engine_death(self, error: EngineDiedError) -> None:
-        """Takes back what the dead engine had; a request that is known to have killed it is recorded as an error."""
+        """Takes back the requests of a dead engine; a request known to kill it is recorded as an error."""
         running = set() if self.dead else {n.removesuffix(elicitation.MARK) for n in self.engine.running()}
         self.dead, self._tokens_before = True, self._tokens or 0
         for name in self.fatal_search.asked:
@@ -210,7 +210,7 @@ class EvaluationLoop:
             self.replacement.close()
 
     def _renew(self) -> None:
-        """Has an engine loaded in place of one that died; meanwhile the first Ctrl-C ends everything at once."""
+        """Loads a new engine after a death; while it loads, the first Ctrl-C ends the run at once."""
         assert self.replacement is not None  # noqa: S101 - else the death was the end
         begun = time.monotonic()
         self.stop.listening = False
@@ -222,7 +222,7 @@ class EvaluationLoop:
         self.dead = False
 
     def _receive(self, completion: Completion) -> None:
-        """Takes a completion: has a cut text searched for an answer or a text graded, or records the failure."""
+        """Handles a completion: searches a cut text for an answer, grades a finished text, or records the failure."""
         if completion.finish_reason is not FinishReason.ABORT:
             self.fatal_search.works()
         if completion.request_id == CONTROL:
@@ -264,7 +264,7 @@ class EvaluationLoop:
         return exchange.written
 
     def _gather(self) -> None:
-        """Records what is being graded; of a run that was asked to end only what is graded in a moment, and the rest is given up."""
+        """Records the answers still being graded; a run that was asked to end waits only a few seconds for them."""
         ends: float | None = None
         while self.grader.unfinished:
             self.collect()
@@ -325,7 +325,7 @@ class EvaluationLoop:
 
 
 def without_texts(result: Result) -> Result:
-    """What the summary is made of: a run of long answers keeps their texts in the journal, and only their beginnings in memory."""
+    """Returns the result without its texts, which the journal has; only their beginnings stay in memory."""
     completions = tuple(replace(c, text=c.text[:BEGINNING], output_ids=()) for c in result.completions)
     return replace(result, prompt="", text="", completions=completions)
 

@@ -45,7 +45,7 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One try with less.
+    """One setting that was lowered because memory ran out.
 
     Attributes:
         cause: What memory was short for (`errors.Shortage`).
@@ -64,7 +64,7 @@ class Step:
     kept: int = 0
 
     def sentence(self) -> str:
-        """What the person who waits is told."""
+        """The message for the user."""
         where = " in a new process" if self.fresh else ""
         kept = f"; {self.kept} finished results are kept" if self.kept else ""
         said = WORDS[self.cause]
@@ -87,7 +87,7 @@ def read(rows: Sequence[object]) -> list[Step]:
 
 
 def lowered(config: Config, steps: Sequence[Step]) -> Config:
-    """The settings with what the steps lowered; what is lower already stays."""
+    """Returns a copy of the settings with each step applied; never raises a value."""
     config = copy.deepcopy(config)
     for step in steps:
         if step.setting == STARTUP:
@@ -196,7 +196,7 @@ def _lower(config: Config, setting: str, bound: float | str) -> None:
 
 
 class StartAgain(BaseException):
-    """The run goes on in a new process. No Exception: nothing between the engine and the command line may swallow it."""
+    """Asks for a new process that resumes the run. Not an Exception, so that nothing between the engine and the command line swallows it."""
 
     def __init__(self, error: EngineError) -> None:
         """Keeps why, for a program that cannot be started again."""
@@ -206,7 +206,7 @@ class StartAgain(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What a process leaves to the one that goes on.
+    """The state that a process hands to the one that replaces it.
 
     Attributes:
         folder: The run's, which holds the journal so far.
@@ -248,7 +248,7 @@ def start_again(unfinished: Unfinished, settings: Sequence[str]) -> NoReturn:
 
 
 def taken_up() -> Unfinished | None:
-    """What the process before left to this one; told once."""
+    """Returns the state that the previous process handed over, once."""
     name = os.environ.pop(VARIABLE, None)
     if name is None:
         return None

@@ -690,7 +690,7 @@ class _Run:
                     times.first_token = clock.at(min(stamps)) if stamps else None
 
     def _engine_hangs(self, reason: str, *, loop: EvaluationLoop, sampler: Sampler) -> None:
-        """Ends the process whose main thread hangs in the engine; in the watch's thread. A library's caller is told, and keeps its process.
+        """Ends the process whose main thread hangs in the engine; in the watch's thread. A library's caller gets an error and keeps its process.
 
         What is written comes in the order of its worth: a driver that hangs may let telemetry hang as well.
         """
@@ -772,7 +772,7 @@ class _Run:
                 )
 
     def end(self, error: BaseException | None) -> None:
-        """Writes what the run has come to; after an error it is that one which is told, also where this fails."""
+        """Writes summary and manifest at the end; after an error that error is raised even if writing fails."""
         self.add_up()
         try:
             self.write()

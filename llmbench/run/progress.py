@@ -48,13 +48,13 @@ class Progress:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """Takes the live display away; without a terminal says the last state."""
+        """Removes the live display; without a terminal prints the last state."""
         self.leave()
         if not self._live and not kind:
             self._console.print(self._line(), soft_wrap=True)
 
     def leave(self) -> None:
-        """Takes the live display away."""
+        """Removes the live display."""
         if self._live:
             self._live.stop()
 
@@ -68,16 +68,16 @@ class Progress:
         self._errors += outcome in (Outcome.ERROR, Outcome.TIMEOUT)
 
     def look(self, sample: TelemetrySample) -> None:
-        """Takes what telemetry saw, in telemetry's thread; it is shown with the next state."""
+        """Receives a telemetry sample, in telemetry's thread; shown at the next refresh."""
         self._latest = sample
 
     def due(self) -> bool:
-        """Whether it is time to show anew."""
+        """Whether it is time to refresh."""
         period = LIVE_PERIOD_S if self._live else PLAIN_PERIOD_S
         return time.monotonic() - self._shown >= period
 
     def note(self, tokens: int | None) -> None:
-        """Takes how many output tokens there are so far."""
+        """Receives the number of output tokens so far."""
         self._tokens = tokens
 
     def show(self, tokens: int | None) -> None:

@@ -30,7 +30,7 @@ SHOWN = 3
 
 
 def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) -> None:
-    """Refuses settings under which new results could not stand beside those in the folder.
+    """Refuses settings that would make new results incomparable with those in the folder.
 
     Args:
         folder: The run's, with its config.yaml.
@@ -63,7 +63,7 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
 
 
 def model_before(folder: Path, key: str) -> str | None:
-    """A text among the model's settings that a run's folder holds; None where there is none."""
+    """Returns one of the model's settings from a run folder, or None."""
     value = (read_config(folder) or {}).get("model", {}).get(key)
     return value if isinstance(value, str) else None
 
@@ -98,7 +98,7 @@ def _short(value: object) -> str:
 
 
 def check_questions(folder: Path, questions: Questions, results: Sequence[Result]) -> None:
-    """Refuses to go on where the questions are no longer those that were answered.
+    """Refuses to resume if the questions differ from those that were answered.
 
     Raises:
         ConfigError: A question that has a result is asked differently now, has another gold answer, or is not asked at all.
@@ -126,7 +126,7 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What is different about the machine and the programs, a sentence each; results of both are kept, but the reader is told."""
+    """Returns a sentence for each difference of machine and programs; the results are kept, and the summary lists the sentences."""
     had, have = before.get("versions") or {}, now.get("versions") or {}
     names = [
         name
