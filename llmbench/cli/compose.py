@@ -37,7 +37,7 @@ def register() -> None:
 
 
 def check_files(arguments: Sequence[str]) -> None:
-    """Looks through the YAML files that are chosen, which may be a user's (`--config-dir`), before Hydra makes something of them."""
+    """Refuses chosen YAML files that cannot be read, which may be a user's (`--config-dir`), before Hydra reads them."""
     joined = "\n".join(arguments)
     folders = [
         config_folder(),
@@ -100,7 +100,7 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
 
 
 def check_sweep(arguments: Sequence[str]) -> None:
-    """Names a sweep that does not exist, before Hydra wonders at the commas that came with it."""
+    """Refuses a named sweep that does not exist, before Hydra stumbles over the commas that came with it."""
     for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
         names = explain.options(config_folder(), kind)
         listed = re.fullmatch(r"\[(.*)\]", chosen)
@@ -115,7 +115,7 @@ def check_sweep(arguments: Sequence[str]) -> None:
 
 @contextmanager
 def own_hydra() -> Iterator[None]:
-    """Puts the Hydra of a program that calls this aside, since there is one a process, and back at the end."""
+    """Sets the calling program's Hydra aside, since there is one per process, and restores it at the end."""
     shared = GlobalHydra.instance()
     theirs, shared.hydra = shared.hydra, None
     try:
@@ -150,7 +150,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 
 def check_suite(chosen: str | None) -> None:
-    """Hydra takes a misspelt name of an optional group for no choice at all."""
+    """Refuses a suite that does not exist; Hydra takes a misspelt name of an optional group for no choice."""
     names = explain.options(config_folder(), "suite")
     if chosen is not None and chosen not in names:
         raise ConfigError(f"There is no suite called {chosen!r}{suggest(chosen, names)}")

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
-    """One job of Hydra's; raises what went wrong, so that Hydra counts the job as failed."""
+    """Runs one job of Hydra's; raises its error, so that Hydra counts the job as failed."""
     hydra_config = HydraConfig.get()
     overrides = typed(hydra_config.overrides.task, invocation.arguments)
     chosen_folder = any(o.startswith(("hydra.run.dir=", "hydra.sweep")) for o in hydra_config.overrides.hydra)
@@ -89,7 +89,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
 
 
 def write_missing_outputs(job: Job, config: Config) -> None:
-    """Writes what the process before left out of a job that was finished; what fails there costs a sentence."""
+    """Writes outputs that an earlier process left out of a finished job; a failure prints a message."""
     from llmbench.report import publish
 
     terminal = Terminal()
@@ -130,7 +130,7 @@ def _origin(invocation: "Invocation") -> dict[str, Any]:
 
 
 def _report_sweep(invocation: "Invocation", config: Config | None) -> None:
-    """The page of the sweep's jobs so far, where the job wants one; one that cannot be made costs a sentence.
+    """Writes the page of the sweep's jobs so far, if the job wants one; a failure prints a message.
 
     A job without settings, since they were refused, wants the page that the others have.
     """

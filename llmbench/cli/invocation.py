@@ -60,11 +60,11 @@ class Invocation:
         run_hydra_job(cfg, self)
 
     def expect(self, jobs: Sequence[Sequence[str]]) -> None:
-        """These jobs more are asked for."""
+        """Announces more jobs."""
         self.asked += jobs
 
     def load_previous_state(self, folder: Path, config: Config | None, matched: int) -> None:
-        """Looks whether the folder of `resume` holds this sweep, and says where there is none.
+        """Checks that the folder of `resume` holds this sweep, and loads what was done.
 
         Raises:
             ConfigError: It holds another one.
@@ -103,7 +103,7 @@ class Invocation:
 
     @staticmethod
     def _written_before(folder: Path) -> dict[str, Any]:
-        """What the sweep's summary holds; without one that can be read its jobs tell what was done."""
+        """Returns the sweep's summary; without a readable one the jobs' folders say what was done."""
         try:
             return job.written_sweep(folder)
         except RunError as error:
@@ -138,13 +138,13 @@ class Invocation:
             (tell or self.tell)(f"{error} At the end of the sweep it is tried again.")
 
     def tell(self, trouble: str) -> None:
-        """Says once what went wrong beside the jobs."""
+        """Prints an error that belongs to no job, once."""
         if trouble not in self.printed:
             self.printed.add(trouble)
             stdio.print_error(trouble)
 
     def count(self, status: str) -> None:
-        """What this attempt has come to."""
+        """Updates status, loads and time of this attempt."""
         if not self.sittings:  # with a launcher that takes up nothing
             self.sittings = sweep_attempts.begin([], Path(), self._began_at())
         time_s, loads = time.monotonic() - self.began, self._pool.loads if self._pool is not None else 0
@@ -183,7 +183,7 @@ class Invocation:
         return self._pool
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
-        """Whether a job of the sweep was done by a process before or, with `resume`, in an attempt before; it counts then."""
+        """Whether an earlier process or attempt finished this job of the sweep; if so, adds it to the jobs."""
         overrides = typed(overrides, self.arguments)
         job = None
         if self.left is not None:

@@ -128,7 +128,7 @@ def written_sweep(folder: Path) -> dict[str, Any]:
 
 
 def written(path: Path, shape: object) -> dict[str, Any]:
-    """What a file of a run holds; nothing where it cannot be read."""
+    """Returns the JSON object in a file of a run, empty if it cannot be read."""
     try:
         return read_object(path, shape)
     except RunError:

@@ -25,13 +25,13 @@ PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
 
 
 class Task(Protocol):
-    """What this launcher runs: a Hydra task that wants to know what comes."""
+    """What this launcher runs: a Hydra task that is informed of the jobs to come."""
 
     def __call__(self, cfg: DictConfig) -> None:
         """Runs one job."""
 
     def expect(self, jobs: Sequence[Sequence[str]]) -> None:
-        """These jobs more are asked for, told by their overrides."""
+        """Announces more jobs, by their overrides."""
 
     def plan(self, configs: Sequence[Config]) -> None:
         """These jobs come next and share an engine."""
@@ -40,7 +40,7 @@ class Task(Protocol):
         """Whether this job need not run, because it was done before."""
 
     def load_previous_state(self, folder: Path, config: Config | None, matched: int) -> None:
-        """So many of the jobs were done before; with `resume`, looks whether the folder holds the same sweep."""
+        """Announces how many jobs were done before; with `resume`, checks that the folder holds the same sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class OneEngineLauncher(Launcher):
     """Runs jobs here, one after another, those that share an engine together; results keep the order of the jobs."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Takes what Hydra gives every launcher."""
+        """Stores what Hydra gives every launcher."""
         self.hydra_context, self.config = hydra_context, config
         # conf/config.yaml names this launcher, and only cli runs that
         self.task = cast("Task", task_function)
@@ -154,7 +154,7 @@ def by_engine(points: Iterable[SweepPoint]) -> list[list[SweepPoint]]:
 
 
 def _settings(composed: DictConfig) -> Config | None:
-    """The job's settings, to see which engine it needs; what is wrong with them the job itself says in its turn."""
+    """The job's settings, to see which engine it needs, or None; the job itself reports what is wrong with them."""
     hydra_config = HydraConfig.instance()
     before = hydra_config.cfg
     hydra_config.set_config(composed)  # for `${hydra:…}` among the settings

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class _WithoutHydrasLine(Unfailing):
-    """A stderr that leaves out the line Hydra prints about the first failed job of a sweep; llmbench has said more."""
+    """A stderr without the line that Hydra prints about the first failed job of a sweep; llmbench has printed more."""
 
     def write(self, text: str) -> int:
         return len(text) if text.startswith("Error executing job with overrides") else super().write(text)
@@ -62,7 +62,7 @@ def _working_directory() -> Path:
 
 
 def _text(arguments: Sequence[str]) -> Sequence[str]:
-    """The arguments, which must be text; what they resume may have a name that is none."""
+    """Returns the arguments; refuses bytes that are not text."""
     for argument in arguments:
         files.refuse_bytes(argument, ConfigError, "The command line")
     return arguments
@@ -120,7 +120,7 @@ def _main(invocation: Invocation) -> int:
 
 
 def _start_again(again: StartAgain, invocation: Invocation) -> int:
-    """Goes on in a new process; comes back only where that cannot be."""
+    """Resumes in a new process; returns only if that fails."""
     last, pool = invocation.jobs[-1], invocation.pool()
     multirun = invocation.multirun and invocation.sweep_folder is not None
     left = Unfinished(
@@ -212,7 +212,7 @@ def _run_jobs(invocation: Invocation) -> None:
 
 
 def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
-    """Says what is left of an interrupted run; returns the exit status."""
+    """Prints how to resume an interrupted run; returns the exit status."""
     folder = invocation.jobs[-1].folder if invocation.jobs else None
     kept = f"; what was finished is in {folder}" if folder is not None and folder.exists() else ""
     stdio.print_error(f"Interrupted{kept}.{_goes_on(invocation)}")
@@ -221,7 +221,7 @@ def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
 
 
 def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
-    """How to go on with what did not finish, where it had begun; `results`: only where a single run has some already."""
+    """Returns the sentence that says how to resume, if something had begun; `results`: only if a single run has results."""
     if invocation.multirun and invocation.sweep_folder is not None:
         folder, begun = invocation.sweep_folder, invocation.sweep_folder / BEGUN
     elif invocation.jobs:

@@ -27,7 +27,7 @@ STARTS_A_SWEEP = re.compile(r"-m$|--multirun$|\+?(sweep|ablation)=")
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
-    """The arguments with those of the run or sweep that `resume` names; changes into the folder where they were typed.
+    """Returns the arguments of the run or sweep that `resume` names, with the typed ones; changes into the folder where it was begun.
 
     Without `resume`, or where a sweep is typed as a whole beside it, they stay as they are.
 
@@ -75,7 +75,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
 
 def _names_its_place(argument: str, folder: Path) -> bool:
-    """Whether an argument says where the run or sweep is, which the folder of `resume` has said.
+    """Whether an argument says where the run or sweep is, as `resume` does already.
 
     A name that Hydra has yet to fill in, as in `runs/${now:%H-%M}`, counts as the same: it stands in the command of a sweep
     that goes on in a new process.

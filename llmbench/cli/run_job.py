@@ -49,7 +49,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
     restarts: bool = False,
     origin: Mapping[str, Any] | None = None,
 ) -> Summary | None:
-    """Runs one job and says what came of it; None where only prompts were shown.
+    """Runs one job and prints its result; returns None if only prompts were shown.
 
     Args:
         config: The settings, checked; skipped benchmarks are taken out of it.
@@ -111,7 +111,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
 
 
 def nothing_left(folder: Path) -> bool:
-    """Whether a run's folder holds all that it was asked for, so that going on with it would do nothing."""
+    """Whether a run folder has every output, so that resuming it would do nothing."""
     try:
         run = load_run(folder)
     except RunError:
@@ -191,7 +191,7 @@ def claim(
 
 
 def _make(path: Path) -> bool:
-    """Makes an empty file; whether there was none."""
+    """Makes an empty file; returns whether it is new."""
     try:
         path.touch(exist_ok=False)
     except FileExistsError:
@@ -200,7 +200,7 @@ def _make(path: Path) -> bool:
 
 
 def cannot_write(folder: Path, error: OSError) -> RunError:
-    """The sentence for a folder that takes no more."""
+    """The error for a folder that cannot be written."""
     journalled = (folder / JOURNAL).exists()
     way_out = "what was journalled is kept." if journalled else "choose another with hydra.run.dir=FOLDER."
     return RunError(f"The run's folder {folder} cannot be written ({error.strerror}); {way_out}")
@@ -257,7 +257,7 @@ def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
 
 
 def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
-    """Says when a setting was given that this engine has no use for."""
+    """Warns about settings that this engine does not use."""
     for name in STATIC_BATCHING:
         if config.engine.name != "transformers" and any(
             override.startswith(f"{name}=") for override in overrides

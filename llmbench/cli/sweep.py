@@ -109,7 +109,7 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 
 
 def _had_engine(job: Job) -> bool:
-    """Whether a job got as far as its engine, and needed one; of one that did not finish only its folder tells."""
+    """Whether a job loaded or used an engine; for an unfinished job its folder decides."""
     engine = (job.summary or written(job.folder / SUMMARY, Summary)).get("engine")
     return engine is not None and engine.get("loaded") is not False
 

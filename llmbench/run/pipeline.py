@@ -213,7 +213,7 @@ class _Run:
         self.summary = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
 
     def load_previous_state(self, *, resumes: bool) -> None:
-        """The results that the folder holds, and what was lowered before."""
+        """Loads the results that the folder holds, and the settings that were lowered before."""
         folder = self.store.folder
         self.results = list(read_journal(folder))
         self.finished_before = len(self.results)
@@ -250,7 +250,7 @@ class _Run:
         self.summary.restarts = [restart.sentence() for restart in self.restart_log.restarts]
 
     def _resume(self, before: dict[str, Any]) -> None:
-        """Checks that this is the same run, and takes over what it knew."""
+        """Checks that the settings belong to this run, and restores its notes and restarts."""
         try:
             steps = oom_recovery.read(before.get("recovery") or [])
             self.restart_log.restarts = [
@@ -286,7 +286,7 @@ class _Run:
         )
 
     def _keep_name(self, name: str | None) -> None:
-        """A run keeps its model's name, also where its checkpoint lies elsewhere now, unless another is typed."""
+        """Keeps the run's model name, even if its checkpoint has moved, unless another name is typed."""
         model = self.config.model
         if name is not None and model.name == name_of(model.path, model.hub_id):
             self.config = replace(self.config, model=replace(model, name=name))
@@ -307,7 +307,7 @@ class _Run:
         return self.pool.steps.get(self.asked_for, [])
 
     def _note_lowered(self) -> None:
-        """The settings that hold now, where somebody looks for them."""
+        """Writes the lowered settings into manifest and summary."""
         self.manifest["recovery"] = [asdict(step) for step in self._steps]
         self.summary.recovery = [step.sentence() for step in self._steps]
 
@@ -365,7 +365,7 @@ class _Run:
                 self.summary.memory, self.summary.gpu = sampler.memory(), sampler.gpu()
 
     def _check_questions(self, questions: Questions) -> None:
-        """Refuses to go on with other questions, and leaves the folder as it was found."""
+        """Refuses other questions than those answered so far, and leaves the folder unchanged."""
         try:
             resume_checks.check_questions(self.store.folder, questions, self.results)
         except ConfigError:
@@ -399,7 +399,7 @@ class _Run:
         return self.pool.engines.find_checkpoint(pinned)
 
     def _compare_checkpoint(self, now: Mapping[str, Any] | None) -> None:
-        """Refuses to go on with other weights than those of the results so far, and leaves the folder as it was found."""
+        """Refuses other weights than those of the results so far, and leaves the folder unchanged."""
         if now is None or not self.finished_before:
             return
         try:
@@ -427,7 +427,7 @@ class _Run:
         return tokenizer
 
     def _preflight(self, read: Read, at_once: int, checkpoint: Checkpoint | None) -> None:
-        """Says what can be known before the model is loaded, so many requests at once."""
+        """Prints the warnings that are known before the model is loaded."""
         config = self.config
         self._warn(few_shot_from_evaluated(config))
         for name, (samples, _) in read.items():
@@ -475,7 +475,7 @@ class _Run:
         checkpoint: Checkpoint | None,
         at_once: int,
     ) -> Questions:
-        """The prompts; says so if the KV cache will not hold them, which is known long before the model is loaded."""
+        """Writes the prompts, and warns if the KV cache will not hold them."""
         questions = write_questions(self.config, modules, read, tokenizer)
         self._warn(tokenizer.remarks(self.config.model.chat_template_kwargs))
         if checkpoint is not None:
@@ -532,7 +532,7 @@ class _Run:
     def _less(
         self, error: OutOfMemoryError, at_once: int, questions: Questions, *, needs_new_process: bool
     ) -> None:
-        """Lowers what memory was too little for, and says so; `needs_new_process` says that memory comes back only with a new process."""
+        """Lowers the setting that needed too much memory, with a message; `needs_new_process` says that memory comes back only with a new process."""
         needed = [prompts.context_needed(name, questions.requests, self.config) for name in questions.modules]
         step = next_step(
             self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=at_once
@@ -551,7 +551,7 @@ class _Run:
     def _replacement(
         self, work: Workload, checkpoint: Checkpoint | None, tokenizer: Tokenizer, sampler: Sampler
     ) -> Replacement:
-        """What is done when the engine dies while it is asked."""
+        """Returns how an engine that dies during evaluation is replaced."""
 
         def close() -> None:
             sampler.watch_engine(None)
@@ -593,7 +593,7 @@ class _Run:
         return Replacement(on_engine_death, close, load)
 
     def _note(self, questions: Questions, checkpoint: Checkpoint | None) -> None:
-        """Writes down what is going to be asked, before it is."""
+        """Writes the planned questions into the manifest before any is asked."""
         told = checkpoint_record.row(checkpoint, self.pool.since or None) if checkpoint else None
         self._compare_checkpoint(told)  # loading took its time
         self.totals = questions.totals()
@@ -720,7 +720,7 @@ class _Run:
             leave(FAILED)
 
     def learn(self) -> None:
-        """Lets the engine remember what this run took."""
+        """Gives the engine the times of this run, for its next choice of a start-up."""
         times, engine = self.summary.time_s, self.engine
         if (
             self.finished_before
@@ -746,7 +746,7 @@ class _Run:
         )
 
     def finish_benchmarks(self) -> None:
-        """What benchmarks do when all is graded: SWE-bench writes its predictions, and may run its own harness."""
+        """Runs the last step of benchmarks that have one: SWE-bench writes its predictions, and may run its own harness."""
         for name, module in self.modules.items():
             finish = getattr(module, "finish", None)
             results = [result for result in self.results if result.benchmark == name]
@@ -784,7 +784,7 @@ class _Run:
             self.report()
 
     def add_up(self) -> None:
-        """The metrics of what there is, whatever happened."""
+        """Computes the metrics of the results so far."""
         for name, benchmark in self.config.benchmarks.items():
             results = [result for result in self.results if result.benchmark == name]
             self.summary.benchmarks[name] = summaries.summarise(
@@ -827,7 +827,7 @@ class _Run:
         )
 
     def write(self) -> None:
-        """Manifest, settings and summary as they are now; settings without a manifest would be nobody's."""
+        """Writes manifest, settings and summary, in this order."""
         self.manifest["status"] = self.summary.status
         self.manifest |= {"sittings": attempts.as_rows(self.sittings), "notes": self.summary.notes}
         self.store.write_manifest(self.manifest)
@@ -835,7 +835,7 @@ class _Run:
         self.store.write_summary(self.summary)
 
     def report(self) -> None:
-        """Hands the folder of a run that has ended to whoever makes pages of it."""
+        """Has the page of a run that has ended written."""
         if self.config.report and self.summary.status != "running":
             self.write_page(self.store.folder, {r.key: r.score for r in self.results})
 
