@@ -1,6 +1,5 @@
 """Why Hydra refused a command line, in one sentence with the nearest names that exist."""
 
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
@@ -14,8 +13,6 @@ from llmbench.config.schema import Config
 from llmbench.errors import ConfigError
 from llmbench.system import shell
 from llmbench.system.text import first_sentences, nearest, one_line, suggest
-
-log = logging.getLogger(__name__)
 
 
 def explain_composition(error: BaseException, conf: Path) -> str:

@@ -1,14 +1,9 @@
 """One job as Hydra gives it: where it runs, whether it goes on with an earlier one, and what it leaves."""
 
 import logging
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from llmbench.cli.invocation import Invocation
-
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -26,6 +21,9 @@ from llmbench.results.summary import as_dict
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
+
+if TYPE_CHECKING:
+    from llmbench.cli.invocation import Invocation
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import RUNNING, iso
-from llmbench.results.manifest import BEGUN, MEND, REPORT, SUMMARY, Manifest, write_object
+from llmbench.results.manifest import BEGUN, REMEDY, REPORT, SUMMARY, Manifest, write_object
 from llmbench.system import clock, files, redaction, shell, stdio
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
@@ -109,7 +109,7 @@ class Invocation:
         except RunError as error:
             if not (folder / BEGUN).is_file():
                 raise  # somebody else's file
-            what = str(error).removesuffix(f"; {MEND}").rstrip(".")
+            what = str(error).removesuffix(f"; {REMEDY}").rstrip(".")
             Terminal().notice(
                 f"{what}; it is made again from the jobs, without how long the earlier attempts took."
             )

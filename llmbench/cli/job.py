@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypedDict
 from llmbench.cli.resume import RUNS_DIR
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import RunError
-from llmbench.results.manifest import MANIFEST, MEND, STARTING, SUMMARY, Manifest, read_object
+from llmbench.results.manifest import MANIFEST, REMEDY, STARTING, SUMMARY, Manifest, read_object
 from llmbench.results.summary import Summary
 from llmbench.system import redaction
 
@@ -123,7 +123,7 @@ def written_sweep(folder: Path) -> dict[str, Any]:
         return {}
     found = read_object(folder / SUMMARY, WrittenSweep)
     if not all(JobRow.__required_keys__ <= job.keys() for job in found.get("jobs") or []):
-        raise RunError(f"{folder / SUMMARY} is not a summary of a sweep; {MEND}")
+        raise RunError(f"{folder / SUMMARY} is not a summary of a sweep; {REMEDY}")
     return found
 
 

@@ -3,7 +3,6 @@
 Exit status: 0 done, 1 failed, 2 refused by Hydra's own parser, 129 ended by SIGHUP, 130 by Ctrl-C, 143 by SIGTERM.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -38,8 +37,6 @@ from llmbench.run.oom_recovery import VARIABLE, StartAgain, Unfinished, start_ag
 from llmbench.system import clock, files, shell, stdio, text
 from llmbench.system.interrupts import SIGNALLED, as_interrupts
 from llmbench.system.stdio import Unfailing, unfailing
-
-log = logging.getLogger(__name__)
 
 
 class _WithoutHydrasLine(Unfailing):

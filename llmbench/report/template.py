@@ -12,7 +12,6 @@ import orjson
 from llmbench._version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
-VENDOR = ASSETS / "vendor"
 
 
 @cache

@@ -14,14 +14,14 @@ from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
 
-ANY_WIDTH = 10_000
-
-
 log = logging.getLogger(__name__)
+
+ANY_WIDTH = 10_000
+Column = tuple[str, Callable[[BenchmarkSummary], str]]
 
 
 def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
-    """The closing table, its warnings before it."""
+    """Prints the warnings, the closing table and where the run was written."""
     for warning in summary.warnings:
         terminal.say(warning, mark="[bold yellow]![/] ")
     terminal.out.print(_table(summary.benchmarks, terminal.out))
@@ -35,9 +35,6 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
     log.info("%s", ", ".join(closing))
     terminal.out.print(escape(_folded(closing, terminal.out.width)), soft_wrap=True)
     terminal.out.print(escape(f"written to {folder}"), soft_wrap=True)
-
-
-Column = tuple[str, Callable[[BenchmarkSummary], str]]
 
 
 def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Table:

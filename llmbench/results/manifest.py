@@ -32,7 +32,7 @@ BEGUN = "sweep.json"
 """In a sweep's folder: how it was begun."""
 
 
-MEND = "take it from a backup, or run again."
+REMEDY = "take it from a backup, or run again."
 
 
 STARTING = "starting"
@@ -113,7 +113,7 @@ def read_object(path: Path, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a c
         content = orjson.loads(content_of(path, files.JSON_BYTES))
         schema.check(content, shape)
     except (orjson.JSONDecodeError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); {MEND}") from error
+        raise RunError(f"{path} cannot be read ({error}); {REMEDY}") from error
     return content  # type: ignore[no-any-return]
 
 
@@ -124,4 +124,4 @@ def content_of(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path.parent} holds no {path.name}; it is not the folder of a run.") from error
     except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror}); {MEND}") from error
+        raise RunError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from error

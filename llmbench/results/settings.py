@@ -7,7 +7,7 @@ from typing import Any
 
 from llmbench.config.schema import RETIRED, Config
 from llmbench.errors import RunError
-from llmbench.results.manifest import CONFIG, MEND
+from llmbench.results.manifest import CONFIG, REMEDY
 from llmbench.system import files, schema
 
 
@@ -34,14 +34,14 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     try:
         content = files.load_yaml(files.read(path, files.YAML_BYTES))
         if not isinstance(content, dict):
-            raise RunError(f"{path} holds no settings; {MEND}")
+            raise RunError(f"{path} holds no settings; {REMEDY}")
         schema.check(content, Config)
         content = {name: value for name, value in content.items() if name not in RETIRED}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RunError(f"{path} cannot be read ({reason}); {MEND}") from error
+        raise RunError(f"{path} cannot be read ({reason}); {REMEDY}") from error
     return content
 
 

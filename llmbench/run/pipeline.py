@@ -44,7 +44,7 @@ from llmbench.records import Result, Sample, Score
 from llmbench.results import attempts
 from llmbench.results import summary as summaries
 from llmbench.results.attempts import Attempt
-from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, MEMORY_LOG, MEND, TRACE
+from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, MEMORY_LOG, REMEDY, TRACE
 from llmbench.results.reader import read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
@@ -257,7 +257,7 @@ class _Run:
                 schema.built(Restart, row, "restarts") for row in before.get("restarts") or []
             ]
         except TypeError as error:
-            raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {MEND}") from error
+            raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {REMEDY}") from error
         if self.results:
             places = ["model.path", "model.embedded", "model.from_checkpoint"]
             moved = places if checkpoint_record.known(self.answered_by) else []  # what lies there is compared

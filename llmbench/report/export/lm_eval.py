@@ -17,7 +17,7 @@ from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.report.export.tables import clean
-from llmbench.results.manifest import MANIFEST, MEND
+from llmbench.results.manifest import MANIFEST, REMEDY
 from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
 
@@ -47,7 +47,7 @@ def _date(run: Run) -> datetime:
     try:
         return datetime.fromisoformat(started)
     except ValueError as error:
-        raise RunError(f"{run.folder / MANIFEST} has no date under `started` ({error}); {MEND}") from error
+        raise RunError(f"{run.folder / MANIFEST} has no date under `started` ({error}); {REMEDY}") from error
 
 
 def _metric(settings: Mapping[str, Any]) -> str:
