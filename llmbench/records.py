@@ -79,12 +79,16 @@ class Sampling:
     ignore_eos: bool = False
 
 
+CONTINUED = "+"
+"""Stands behind the id of a request whose continuation this is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the engine gets.
 
     Attributes:
-        id: Unique within a run: `benchmark/sample/repeat`, and `+` behind it for a continuation.
+        id: Unique within a run: `benchmark/sample/repeat`, and `CONTINUED` behind it for a continuation.
         prompt_ids: The prompt's token ids, special tokens included.
     """
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Self, TypedDict
 
 from llmbench.cli.resume import RUNS_DIR
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import RunError
 from llmbench.results.manifest import MANIFEST, REMEDY, STARTING, SUMMARY, Manifest, read_object
 from llmbench.results.summary import Summary
+from llmbench.run.beginning import Beginning
 from llmbench.system import redaction
 
 
@@ -20,8 +21,7 @@ class Job:
     Attributes:
         number: Its place in the order in which the jobs were asked for, from 0.
         engine: Which of the engines loaded so far stood when it ended, from 1; 0: none.
-        begun: Its folder holds its beginning: of this call of the program (`now`), or of one `before`; or what is left of one
-            that was `killed` before it had begun.
+        beginning: What its folder holds when it begins.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Job:
     error: str | None = None
     interrupted: bool = False
     engine: int = 0
-    begun: Literal["now", "before", "killed"] | None = None
+    beginning: Beginning = Beginning.NEW
 
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> Self:

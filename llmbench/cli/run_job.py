@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from llmbench.results.reader import load_run
 from llmbench.results.run_folder import conflicting_file, refuse_taken
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, published_scores
-from llmbench.run.engine_pool import EnginePool
+from llmbench.run.beginning import Beginning
+from llmbench.run.options import RunOptions
 from llmbench.run.request_plan import few_shot_from_evaluated, import_modules, read_samples, write_questions
 from llmbench.run.resume_checks import check_settings, lowered_before
+from llmbench.run.run_record import MANIFEST_VERSION
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 from llmbench.system.log_capture import captured
@@ -36,32 +39,14 @@ log = logging.getLogger(__name__)
 FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
-def run_job(  # noqa: PLR0913 - as pipeline.run
-    config: Config,
-    folder: Path,
-    overrides: Sequence[str],
-    *,
-    named: bool,
-    pool: EnginePool | None = None,
-    goes_on: bool = False,
-    resumes: bool = False,
-    again: bool = False,
-    restarts: bool = False,
-    origin: Mapping[str, Any] | None = None,
-) -> Summary | None:
+def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -> Summary | None:
     """Runs one job and prints its result; returns None if only prompts were shown.
 
     Args:
         config: The settings, checked; skipped benchmarks are taken out of it.
         folder: Where the run is written; Hydra has made it.
-        overrides: What was typed.
+        options: How it is begun; the terminal, what stops it and its page are added here.
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
-        pool: Keeps the engine for the next job.
-        goes_on: The folder holds this run's beginning.
-        resumes: It was left by an attempt before, not by a process that ran out of memory.
-        again: The folder is that of a run that ended before it had begun.
-        origin: The whole command line and where it was typed, for the manifest.
-        restarts: A new process may be started in place of this one.
 
     Raises:
         StartAgain: It has to be.
@@ -75,27 +60,17 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
     try:
         with captured(folder / LOG, config.log_level) as (out, err), listening(err.fileno()) as stop:
             terminal = Terminal(out, err)
-            if again:
+            if options.beginning is Beginning.AGAIN:
                 said = f"In {folder} a run ended before it had begun; this one begins there."
                 log.warning(said)
                 terminal.notice(said)
-            _print_notices(config, overrides, terminal, named=named)
-            if resumes and nothing_left(folder):
+            _print_notices(config, options.overrides, terminal, named=named)
+            if options.beginning is Beginning.RESUMED and nothing_left(folder):
                 _write_missing_outputs(config, folder, terminal)
                 return None
-            found = pipeline.run(
-                config,
-                folder,
-                overrides=overrides,
-                terminal=terminal,
-                stop=stop,
-                pool=pool,
-                goes_on=goes_on,
-                resumes=resumes,
-                restarts=restarts,
-                origin=origin,
-                write_page=partial(publish.write_page, terminal=terminal),
-            )
+            page = partial(publish.write_page, terminal=terminal)
+            options = replace(options, terminal=terminal, stop=stop, write_page=page)
+            found = pipeline.run(config, folder, options)
             resumed = config.resume is not None  # then the run works where it was begun
             print_table(terminal, found, str(folder) if resumed else os.path.relpath(folder))
             if config.profile.comparable:
@@ -184,7 +159,7 @@ def claim(
             refuse_taken(candidate)
         except OSError as error:
             raise cannot_write(folder, error) from error
-        told = {"version": pipeline.MANIFEST_VERSION, "status": STARTING, **origin}
+        told = {"version": MANIFEST_VERSION, "status": STARTING, **origin}
         write_object(candidate / MANIFEST, told)
         return candidate, not new
     raise AssertionError("itertools.count does not end")

@@ -20,6 +20,7 @@ from llmbench.engine.workload import Took, Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, EngineReport, FinishReason, Message, Request, Timing
 from llmbench.system.text import suggest
+from llmbench.telemetry.records import EngineState
 
 STEP_S = 0.001
 
@@ -272,9 +273,11 @@ class FakeEngine:
         running = [state.request for state in self._running]
         if self._die.due(running, self._finished):
             died = "The fake engine died, as engine.args.die asks."
-            raise EngineDiedError(died, needs_new_process=self._die.needs_new_process)
+            raise EngineDiedError(
+                died, needs_new_process=self._die.needs_new_process, running=[r.id for r in running]
+            )
         if self._hang.due(running, self._finished):
-            raise EngineDiedError(self._hang.killed.get())
+            raise EngineDiedError(self._hang.killed.get(), running=[r.id for r in running])
         self.peak_running = max(self.peak_running, len(self._running))
         self._steps += 1
         if self._pause_s:
@@ -326,10 +329,6 @@ class FakeEngine:
         prompt = len(state.request.prompt_ids)
         return Completion(state.request.id, text, output, count, prompt, 0, reason, stop, timing)
 
-    def running(self) -> list[str]:
-        """The requests that its scheduler runs."""
-        return [state.request.id for state in self._running]
-
     def kill(self, reason: str) -> bool:
         """Ends a step that hangs, where `hang` has it apart."""
         if self._hang.apart:
@@ -344,14 +343,14 @@ class FakeEngine:
             kept.clear()
         return [Completion.aborted(request, None) for request in requests]
 
-    def state(self) -> dict[str, float | int | None]:
+    def state(self) -> EngineState:
         """Requests that its scheduler runs and holds back, those that it was not given, and words given."""
-        return {
-            "running": len(self._running),
-            "waiting": len(self._waiting),
-            "queued": len(self._queued),
-            "generated_tokens": self._tokens,
-        }
+        return EngineState(
+            running=len(self._running),
+            waiting=len(self._waiting),
+            queued=len(self._queued),
+            generated_tokens=self._tokens,
+        )
 
     def report(self) -> EngineReport:
         """Its name; there is nothing to measure."""

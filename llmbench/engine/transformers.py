@@ -48,6 +48,7 @@ from llmbench.errors import (
 )
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
 from llmbench.system import hardware
+from llmbench.telemetry.records import EngineState
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -441,10 +442,6 @@ class TransformersEngine:
     def _running(self) -> list[_Row]:
         return [row for row in self._batch.rows if not row.ended] if self._batch else []
 
-    def running(self) -> list[str]:
-        """The rows of the batch that have not ended."""
-        return [row.request.id for row in self._running()]
-
     def generated_tokens(self) -> int:
         """Tokens of all rows since `begin`, less those of rows that had ended."""
         return self._tokens
@@ -483,6 +480,7 @@ class TransformersEngine:
             raise EngineDiedError(
                 f"transformers stopped working: {type(error).__name__}: {first_line(error)}; the log has more.",
                 needs_new_process=spoils(error),
+                running=[row.request.id for row in self._running()],
             ) from error
 
     def _refuse(self) -> list[Completion]:
@@ -646,14 +644,14 @@ class TransformersEngine:
         where = "GPU" if self._device.value == "cuda" else "machine"
         return f"The {where} ran out of memory with {size} requests of {length} tokens at once; {remedy}."
 
-    def state(self) -> dict[str, float | int | None]:
+    def state(self) -> EngineState:
         """Rows of the batch that have not ended, requests that are in no batch yet, and tokens given; nothing waits in a batch."""
-        return {
-            "running": len(self._running()),
-            "waiting": 0,
-            "queued": len(self._continuations) + len(self._waiting),
-            "generated_tokens": self.generated_tokens(),
-        }
+        return EngineState(
+            running=len(self._running()),
+            waiting=0,
+            queued=len(self._continuations) + len(self._waiting),
+            generated_tokens=self.generated_tokens(),
+        )
 
     def report(self) -> EngineReport:
         """How the model was loaded; `batch_size` is what a batch may hold."""

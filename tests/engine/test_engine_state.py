@@ -26,8 +26,8 @@ def asked(number: int) -> Request:
     return Request(f"b/{number}/0", "b", str(number), 0, (0,), Sampling(max_tokens=8))
 
 
-def counts(state: dict[str, float | int | None]) -> tuple[float | None, ...]:
-    return state["running"], state["waiting"], state["queued"]
+def counts(state: EngineState) -> tuple[float | None, ...]:
+    return state.running, state.waiting, state.queued
 
 
 def test_a_scheduler_with_fewer_places_than_the_batch_lets_the_rest_wait_timed() -> None:
@@ -96,14 +96,14 @@ def apart() -> SimpleNamespace:
 def test_an_engine_in_another_process_is_asked_for_vllms_metrics() -> None:
     with metrics(running=13, waiting=27):
         state = scheduler_state(apart(), {"vllm:num_preemptions": 1, "vllm:generation_tokens": 400}, 40)
-    assert (state["running"], state["waiting"], state["kv_cache_use"]) == (13, 27, 0.75)
-    assert (state["preemptions"], state["generated_tokens"], state["prefix_cache_hits"]) == (2, 100, None)
+    assert (state.running, state.waiting, state.kv_cache_use) == (13, 27, 0.75)
+    assert (state.preemptions, state.generated_tokens, state.prefix_cache_hits) == (2, 100, None)
 
 
 def test_before_the_first_step_nothing_is_said_of_requests_that_were_given() -> None:
     with metrics(running=0, waiting=0):
-        assert scheduler_state(apart(), {}, 40)["running"] is None
-        assert scheduler_state(apart(), {}, 0)["running"] == 0
+        assert scheduler_state(apart(), {}, 40).running is None
+        assert scheduler_state(apart(), {}, 0).running == 0
 
 
 def test_a_scheduler_in_this_process_is_counted_now() -> None:
@@ -112,7 +112,7 @@ def test_a_scheduler_in_this_process_is_counted_now() -> None:
     )
     engine = SimpleNamespace(engine_core=SimpleNamespace(engine_core=SimpleNamespace(scheduler=scheduler)))
     state = scheduler_state(engine, {}, 40)
-    assert (state["running"], state["waiting"], state["kv_cache_use"]) == (13, 27, 0.99)
+    assert (state.running, state.waiting, state.kv_cache_use) == (13, 27, 0.99)
 
 
 @pytest.mark.parametrize(

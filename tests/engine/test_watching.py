@@ -15,6 +15,7 @@ from llmbench.records import Completion, Outcome
 from llmbench.results.manifest import JOURNAL
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline
+from llmbench.run.options import RunOptions
 from llmbench.system.console import Terminal
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.engines import FakeEngines
@@ -177,7 +178,9 @@ def test_a_librarys_caller_is_informed_and_keeps_its_process(tmp_path: Path) -> 
     thread.start()
     with FakeEngines(nonsense, hang=hang).pool() as pool, pytest.raises(EngineDiedError, match="enough"):
         pipeline.run(
-            compose([*FAKE, "engine_restarts=0"]), tmp_path / "run", pool=pool, terminal=Terminal(err=said)
+            compose([*FAKE, "engine_restarts=0"]),
+            tmp_path / "run",
+            RunOptions(pool=pool, terminal=Terminal(err=said)),
         )
     thread.join()
     run = load_run(tmp_path / "run")

@@ -15,6 +15,7 @@ from llmbench.report.compare.terminal_page import show
 from llmbench.report.publish import write_page
 from llmbench.results.reader import Run
 from llmbench.run import pipeline
+from llmbench.run.options import RunOptions
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
@@ -35,7 +36,7 @@ def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, 
     """A run with all its files."""
     config = compose(overrides or FORTY)
     with FakeEngines(reply, **options).pool() as pool:
-        pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool, write_page=PAGE)
+        pipeline.run(config, folder, RunOptions(overrides=overrides, stop=stop, pool=pool, write_page=PAGE))
     return folder
 
 

@@ -16,6 +16,8 @@ from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, prompts
+from llmbench.run.beginning import Beginning
+from llmbench.run.options import RunOptions
 from llmbench.run.regrade import regrade_run
 from llmbench.run.request_plan import import_modules, read_samples
 from llmbench.system.console import Terminal
@@ -34,7 +36,7 @@ ARITHMETIC = ("benchmark=arithmetic", "limit=12", "report=false")
 def run(folder: Path, engines: FakeEngines, *overrides: str, stop: Stop | None = None) -> Summary:
     config = compose(overrides or ARITHMETIC)
     with engines.pool() as pool:
-        return pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool)
+        return pipeline.run(config, folder, RunOptions(overrides=overrides, stop=stop, pool=pool))
 
 
 def says(text: str) -> FakeEngines:
@@ -294,14 +296,16 @@ def test_an_interrupted_run_gives_up_grading_that_takes_long(
     with says("7").pool() as pool:
         ending.start()
         with pytest.raises(Interrupted):
-            pipeline.run(config, tmp_path / "run", terminal=Terminal(err, err), stop=stop, pool=pool)
+            pipeline.run(
+                config, tmp_path / "run", RunOptions(terminal=Terminal(err, err), stop=stop, pool=pool)
+            )
         ending.join()
         assert not any(psutil.pid_exists(int(path.stem)) for path in tmp_path.glob("*.waits"))
         back = load_run(tmp_path / "run")
         assert (back.summary["status"], back.results) == ("interrupted", [])
         assert "12 answers could not be graded within" in err.getvalue()
         file.unlink()
-        found = pipeline.run(config, tmp_path / "run", pool=pool, goes_on=True, resumes=True)
+        found = pipeline.run(config, tmp_path / "run", RunOptions(pool=pool, beginning=Beginning.RESUMED))
     assert (found.status, found.benchmarks["arithmetic"].n) == ("finished", 12)
 
 

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,14 @@ from llmbench.engine.vllm.checks import DEFAULT_BATCH, cpu_kv_cache_bytes, graph
 from llmbench.engine.vllm.errors import explain_import, log_position, start_error, step_error
 from llmbench.engine.vllm.processes import close, family, kill, tell_of_death
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
-from llmbench.engine.vllm.state import State, scheduler_of, scheduler_state
+from llmbench.engine.vllm.state import scheduler_of, scheduler_state
 from llmbench.engine.vllm.worker_timing import GREEDY
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
 from llmbench.system import hardware
 from llmbench.system.processes import blocked_sigint, environment, followed
+from llmbench.telemetry.records import EngineState
 
 if TYPE_CHECKING:
     import psutil
@@ -380,9 +382,10 @@ class VllmEngine:
 
     def _died(self, error: Exception) -> EngineError:
         log.error("vLLM stopped working", exc_info=error)
+        running = [request.id for request in self._running.values()]  # with the few that vLLM has queued
         if self._killed is not None:
-            return EngineDiedError(self._killed)
-        return step_error(error, self._log_begins, in_process=self._in_process)
+            return EngineDiedError(self._killed, running=running)
+        return step_error(error, self._log_begins, in_process=self._in_process, running=running)
 
     def _admit(self) -> list[Completion]:
         """Fills the places that are free: a few ahead, so that none idles a step, or several at a time (`REFILL`).
@@ -457,10 +460,6 @@ class VllmEngine:
             else f"vLLM ended it: {made.finish_reason}",
         )
 
-    def running(self) -> list[str]:
-        """What was given to vLLM, the few that it has queued included."""
-        return [request.id for request in self._running.values()]
-
     def kill(self, reason: str) -> bool:
         """Kills its processes; where there are none, it computes in this one."""
         if not self._family:
@@ -490,10 +489,10 @@ class VllmEngine:
                 values[metric.name] = values.get(metric.name, 0) + metric.value
         return values
 
-    def state(self) -> State:
+    def state(self) -> EngineState:
         """The figures of vLLM's scheduler, and as `queued` the requests that it was not given yet."""
-        told = scheduler_state(self._llm.llm_engine, self._before, len(self._running))
-        return {**told, "queued": len(self._waiting)}
+        state = scheduler_state(self._llm.llm_engine, self._before, len(self._running))
+        return replace(state, queued=len(self._waiting))
 
     def report(self) -> EngineReport:
         """What vLLM says of itself; counters since the start of this engine."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from llmbench.telemetry.records import EngineState
+
 GAUGES = {
     "vllm:num_requests_running": "running",
     "vllm:num_requests_waiting": "waiting",
@@ -15,8 +17,6 @@ COUNTERS = {
     "vllm:generation_tokens": "generated_tokens",
 }
 
-State = dict[str, float | int | None]
-
 
 def scheduler_of(engine: Any) -> Any:  # noqa: ANN401 - vLLM's class
     """The scheduler of an `LLMEngine`; None where it works in another process."""
@@ -24,24 +24,24 @@ def scheduler_of(engine: Any) -> Any:  # noqa: ANN401 - vLLM's class
     return getattr(core, "scheduler", None)
 
 
-def scheduler_state(engine: Any, before: Mapping[str, float], given: int) -> State:  # noqa: ANN401 - vLLM's class
+def scheduler_state(engine: Any, before: Mapping[str, float], given: int) -> EngineState:  # noqa: ANN401 - vLLM's class
     """The scheduler's requests, its KV cache and counters; called from another thread.
 
     In process its queues are counted at this moment. From another process there are the figures of its last step that gave tokens.
     Those of an earlier run's last step are not shown: while they count nothing though requests were given, they are unknown.
     """
     metrics = _metrics()
-    state: State = {name: metrics.get(metric) for metric, name in GAUGES.items()}
+    found = {name: metrics.get(metric) for metric, name in GAUGES.items()}
     for metric, name in COUNTERS.items():
         total = metrics.get(f"{metric}_total")
-        state[name] = None if total is None else total - before.get(metric, 0)
+        found[name] = None if total is None else total - before.get(metric, 0)
     scheduler = scheduler_of(engine)
     if scheduler is not None:
-        state["running"], state["waiting"] = scheduler.get_request_counts()
-        state["kv_cache_use"] = scheduler.kv_cache_manager.usage
-    elif given and not state["running"] and not state["waiting"]:
-        state["running"] = state["waiting"] = None
-    return state
+        found["running"], found["waiting"] = scheduler.get_request_counts()
+        found["kv_cache_use"] = scheduler.kv_cache_manager.usage
+    elif given and not found["running"] and not found["waiting"]:
+        found["running"] = found["waiting"] = None
+    return EngineState(**found)
 
 
 def _metrics() -> dict[str, float]:
