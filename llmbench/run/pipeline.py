@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.benchmarks import dataset
-from llmbench.benchmarks.base import Module
+from llmbench.benchmarks.base import Benchmark
 from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox
 from llmbench.engine import bundled_model, checkpoint_record, memory
@@ -58,7 +58,7 @@ from llmbench.run.request_plan import (
     Questions,
     few_shot_from_evaluated,
     graders_need,
-    import_modules,
+    import_benchmarks,
     read_samples,
     runs_code,
     why_not_comparable,
@@ -197,7 +197,7 @@ class _Run:
     refused: bool = False  # what was asked before is asked otherwise now
     sittings: list[Attempt] = field(default_factory=list)
     begun_with: int = 0  # results when this attempt began
-    modules: dict[str, Module] = field(default_factory=dict)
+    modules: dict[str, Benchmark] = field(default_factory=dict)
     restart_log: RestartLog = field(default_factory=RestartLog)  # deaths of the run's engines
     fatal_search: FatalRequestSearch = field(init=False)
     replacement: Replacement | None = None
@@ -319,7 +319,7 @@ class _Run:
 
     def go(self) -> None:
         """All steps, in order. Graders and telemetry start first: before torch and vllm are imported."""
-        modules = self.modules = import_modules(self.config)
+        modules = self.modules = import_benchmarks(self.config)
         parallel = self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
         with (
             Sampler(parallel) as sampler,
@@ -372,7 +372,7 @@ class _Run:
             self.refused = True
             raise
 
-    def _check_sandbox(self, modules: Mapping[str, Module]) -> None:
+    def _check_sandbox(self, modules: Mapping[str, Benchmark]) -> None:
         """Refuses benchmarks of programs where they could not be run, before anything is loaded."""
         from llmbench import sandbox
 
@@ -410,7 +410,7 @@ class _Run:
         if said is not None and said not in self.summary.notes:
             self._note_about(said)
 
-    def _read(self, modules: Mapping[str, Module]) -> Read:
+    def _read(self, modules: Mapping[str, Benchmark]) -> Read:
         begun = time.monotonic()
         read = {name: read_samples(self.config, name, module) for name, module in modules.items()}
         self.summary.time_s.data = time.monotonic() - begun
@@ -469,7 +469,7 @@ class _Run:
 
     def _write(
         self,
-        modules: Mapping[str, Module],
+        modules: Mapping[str, Benchmark],
         read: Read,
         tokenizer: Tokenizer,
         checkpoint: Checkpoint | None,
@@ -533,7 +533,9 @@ class _Run:
         self, error: OutOfMemoryError, at_once: int, questions: Questions, *, needs_new_process: bool
     ) -> None:
         """Lowers the setting that needed too much memory, with a message; `needs_new_process` says that memory comes back only with a new process."""
-        needed = [prompts.context_needed(name, questions.requests, self.config) for name in questions.modules]
+        needed = [
+            prompts.context_needed(name, questions.requests, self.config) for name in questions.benchmarks
+        ]
         step = next_step(
             self.config, error.shortage, self._steps, needed=max(needed, default=0), at_once=at_once
         )
@@ -605,7 +607,7 @@ class _Run:
             )
         self.manifest |= {
             "data": {name: asdict(source) for name, source in questions.data.items()},
-            "samples": {name: questions.samples_of(name) for name in questions.modules},
+            "samples": {name: questions.samples_of(name) for name in questions.benchmarks},
             "checkpoint": told,
         }
         self.write()
@@ -748,12 +750,11 @@ class _Run:
     def finish_benchmarks(self) -> None:
         """Runs the last step of benchmarks that have one: SWE-bench writes its predictions, and may run its own harness."""
         for name, module in self.modules.items():
-            finish = getattr(module, "finish", None)
             results = [result for result in self.results if result.benchmark == name]
-            if finish is None or not results:
+            if not results:
                 continue
             options = self.config.benchmarks[name].options
-            given, said = finish(self.store.folder, results, self.config.model.name, options)
+            given, said = module.finish(self.store.folder, results, self.config.model.name, options)
             self.later += said
             self.results[:] = [
                 replace(r, score=given[r.sample_id]) if r.benchmark == name and r.sample_id in given else r
@@ -764,7 +765,7 @@ class _Run:
         """Fails a run with a benchmark that has no score at all, so that its 0% is not taken for one."""
         for name, module in self.modules.items():
             results = [result for result in self.results if result.benchmark == name]
-            sentence = summaries.only_errors(name, results, scored_later=hasattr(module, "finish"))
+            sentence = summaries.only_errors(name, results, scored_later=module.scored_later)
             if sentence is not None:
                 raise OnlyErrorsError(
                     f"{sentence} {self.store.folder / LOG} has more; what was graded is kept, and "
@@ -793,7 +794,7 @@ class _Run:
                 benchmark.repeats,
                 sittings=2 if self.finished_before or self.restart_log.restarts else 1,
                 cache=self.config.cache,
-                details=getattr(self.modules.get(name), "details", None),
+                details=self.modules[name].details if name in self.modules else None,
             )
         missing = [name for name, found in self.summary.benchmarks.items() if found.n < found.expected]
         if missing and self.summary.status != "running":

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmbench.benchmarks.base import Module
+from llmbench.benchmarks.base import Benchmark
 from llmbench.config.schema import BenchmarkConfig, Config, EarlyStopping, drawing
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import DataError, ModelError
@@ -50,28 +50,28 @@ def pick_examples(name: str, pool: Sequence[Sample], sample: Sample, count: int,
 def ask(  # noqa: PLR0913, PLR0917 - a prompt is made of all these
     config: Config,
     name: str,
-    module: Module,
+    module: Benchmark,
     sample: Sample,
     examples: Sequence[Sample],
     tokenizer: Tokenizer,
 ) -> Asked:
     """The prompt of one sample, through the chat template or as plain text; shortened where its benchmark knows how to."""
     asked = _asked(config, name, module, sample, examples, tokenizer)
-    fit = getattr(module, "fit", None)
     room = config.model.max_length - reserved(config, name)
-    if fit is None or len(asked.ids) <= room:
+    if len(asked.ids) <= room:
         return asked
 
     def fits(shorter: Sample) -> bool:
         return len(_asked(config, name, module, shorter, examples, tokenizer).ids) <= room
 
-    return _asked(config, name, module, fit(sample, fits), examples, tokenizer)
+    shorter = module.shorten(sample, fits)
+    return asked if shorter is sample else _asked(config, name, module, shorter, examples, tokenizer)
 
 
 def _asked(  # noqa: PLR0913, PLR0917 - as above
     config: Config,
     name: str,
-    module: Module,
+    module: Benchmark,
     sample: Sample,
     examples: Sequence[Sample],
     tokenizer: Tokenizer,
@@ -90,27 +90,27 @@ def system_prompt(config: Config, name: str) -> str | None:
     return (config.benchmarks[name].system_prompt or None) if config.model.system_prompt else None
 
 
-def _user(config: BenchmarkConfig, module: Module, sample: Sample) -> str:
-    question = module.render(sample)
+def _user(config: BenchmarkConfig, module: Benchmark, sample: Sample) -> str:
+    question = module.question(sample)
     return f"{question}\n\n{config.instruction}" if config.instruction else question
 
 
 def _turns(
-    config: Config, name: str, module: Module, sample: Sample, examples: Sequence[Sample]
+    config: Config, name: str, module: Benchmark, sample: Sample, examples: Sequence[Sample]
 ) -> list[Message]:
     benchmark, system = config.benchmarks[name], system_prompt(config, name)
     turns = [Message("system", system)] if system else []
     for example in examples:
         turns.append(Message("user", _user(benchmark, module, example)))
-        turns.append(Message("assistant", module.few_shot_example(example)))
+        turns.append(Message("assistant", module.worked_example(example)))
     return [*turns, Message("user", _user(benchmark, module, sample))]
 
 
-def _plain(config: Config, name: str, module: Module, sample: Sample, examples: Sequence[Sample]) -> str:
+def _plain(config: Config, name: str, module: Benchmark, sample: Sample, examples: Sequence[Sample]) -> str:
     benchmark, system = config.benchmarks[name], system_prompt(config, name)
     head = [system] if system else []
     shown = [
-        f"{QUESTION}{_user(benchmark, module, e)}\n{ANSWER} {module.few_shot_example(e)}" for e in examples
+        f"{QUESTION}{_user(benchmark, module, e)}\n{ANSWER} {module.worked_example(e)}" for e in examples
     ]
     return "\n\n".join([*head, *shown, f"{QUESTION}{_user(benchmark, module, sample)}\n{ANSWER}"])
 

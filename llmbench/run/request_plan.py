@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from llmbench.benchmarks.base import Module, import_module, unique
+from llmbench.benchmarks.base import Benchmark, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
+from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping, Schedule
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.tokenizer import Tokenizer
@@ -24,7 +25,7 @@ from llmbench.system.text import one_line
 class Questions:
     """Samples and prompts by benchmark and sample id, and the requests in the order they are asked."""
 
-    modules: Mapping[str, Module]
+    benchmarks: Mapping[str, Benchmark]
     data: Mapping[str, DataSource]
     asked: Mapping[tuple[str, str], Asked]
     requests: Sequence[Request]
@@ -37,16 +38,16 @@ class Questions:
     def totals(self) -> dict[str, int]:
         """How many requests each benchmark makes, continuations not counted."""
         made = [request.benchmark for request in self.requests]
-        return {name: made.count(name) for name in self.modules}
+        return {name: made.count(name) for name in self.benchmarks}
 
 
-def import_modules(config: Config) -> dict[str, Module]:
-    """The modules of the chosen benchmarks, by the benchmarks' names.
+def import_benchmarks(config: Config) -> dict[str, Benchmark]:
+    """Returns the chosen benchmarks by their names.
 
     Raises:
-        ConfigError: One does not exist.
+        ConfigError: A module does not exist, or is not a benchmark.
     """
-    return {name: import_module(name, benchmark.module) for name, benchmark in config.benchmarks.items()}
+    return {name: import_benchmark(name, benchmark.module) for name, benchmark in config.benchmarks.items()}
 
 
 def graders_need(config: Config) -> set[str]:
@@ -55,33 +56,32 @@ def graders_need(config: Config) -> set[str]:
     Raises:
         ConfigError: A module does not exist.
     """
-    heavy = {name for module in import_modules(config).values() for name in module.PRELOAD}
+    heavy = {name for module in import_benchmarks(config).values() for name in module.preload}
     return heavy | {benchmark.module for benchmark in config.benchmarks.values()}
 
 
-def runs_code(modules: Mapping[str, Module]) -> bool:
+def runs_code(benchmarks: Mapping[str, Benchmark]) -> bool:
     """Whether grading runs what the model wrote."""
-    return any(getattr(module, "SANDBOXED", False) for module in modules.values())
+    return any(benchmark.runs_code for benchmark in benchmarks.values())
 
 
-def read_samples(config: Config, name: str, module: Module) -> tuple[list[Sample], DataSource]:
+def read_samples(config: Config, name: str, module: Benchmark) -> tuple[list[Sample], DataSource]:
     """All samples of a benchmark, from its generator where it has one, else from its data set.
 
     Raises:
         DataError: The data cannot be read.
     """
     benchmark = config.benchmarks[name]
-    generate = getattr(module, "generate", None)
-    if generate is not None and benchmark.data_files is None and benchmark.hub_id is None:
-        begun = time.monotonic()
-        rows = generate(benchmark.options, config.seed)
+    begun, rows = time.monotonic(), None
+    if benchmark.data_files is None and benchmark.hub_id is None:
+        rows = module.generate(benchmark.options, config.seed)
+    if rows is not None:
         digest = prompts.text_hash(repr(rows))
         source = DataSource(
             "generated", benchmark.split, None, digest, len(rows), None, time.monotonic() - begun
         )
     else:
-        files = getattr(module, "files", None)
-        rows, source = read_rows(name, benchmark, module.COLUMNS, files(benchmark.options) if files else ())
+        rows, source = read_rows(name, benchmark, module.columns, module.hub_files(benchmark.options))
     return _usable(config, name, module, rows, source.source), source
 
 
@@ -89,7 +89,7 @@ BAD_ROW = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflow
 """What code that expects other rows fails with."""
 
 
-def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], source: str) -> list[Sample]:
+def _usable(config: Config, name: str, module: Benchmark, rows: Sequence[Row], source: str) -> list[Sample]:
     """The samples of rows, of which those that this run takes can be asked and written down."""
     try:
         options = config.benchmarks[name].options
@@ -116,11 +116,11 @@ def _usable(config: Config, name: str, module: Module, rows: Sequence[Row], sour
     return samples
 
 
-def _check_asked(config: Config, name: str, module: Module, sample: Sample, source: str) -> None:
+def _check_asked(config: Config, name: str, module: Benchmark, sample: Sample, source: str) -> None:
     """Refuses a question that cannot be asked or written down."""
     try:
-        question = module.render(sample)
-        orjson.dumps([sample.id, question, sample.target, module.stored(sample)])
+        question = module.question(sample)
+        orjson.dumps([sample.id, question, sample.target, module.stored_fields(sample)])
     except (Exception, SystemExit) as error:
         if not isinstance(error, BAD_ROW) and not _is_own(module):
             raise
@@ -136,21 +136,20 @@ def _check_asked(config: Config, name: str, module: Module, sample: Sample, sour
         )
 
 
-def _is_own(module: Module) -> bool:
+def _is_own(module: Benchmark) -> bool:
     """Whether a benchmark's module is a user's, whose mistakes may raise anything."""
-    return not getattr(module, "__name__", "").startswith("llmbench.")
+    return not module.module.__name__.startswith("llmbench.")
 
 
-def _where(module: Module, error: BaseException) -> str:
+def _where(module: Benchmark, error: BaseException) -> str:
     """The module, and of a user's the file and line where an error came from."""
-    file = getattr(module, "__file__", None)
+    file = vars(module.module).get("__file__")
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
         if file and _is_own(module) and frame.filename == file
     ]
-    name = getattr(module, "__name__", "the benchmark's module")
-    return f"{file}, line {lines[-1]}," if lines else name
+    return f"{file}, line {lines[-1]}," if lines else module.module.__name__
 
 
 def _with_text(sample: Sample) -> Sample:
@@ -176,11 +175,11 @@ CHARACTERS_A_TOKEN, AROUND_A_QUESTION = 2.0, 200
 def workload(config: Config, read: Mapping[str, tuple[Sequence[Sample], DataSource]]) -> Workload:
     """What the engine needs to know before it starts; no prompt has to be written for it."""
     counts, longest = {}, 0.0
-    modules = import_modules(config)
+    modules = import_benchmarks(config)
     for name, (samples, _) in read.items():
         chosen = prompts.select(name, samples, config)
         counts[name] = len(chosen) * config.benchmarks[name].repeats
-        texts = [len(modules[name].render(sample)) for sample in chosen]
+        texts = [len(modules[name].question(sample)) for sample in chosen]
         shown = 1 + config.benchmarks[name].fewshot
         longest = max(longest, shown * max(texts, default=0) / CHARACTERS_A_TOKEN)
     prompt_tokens = min(int(longest) + AROUND_A_QUESTION, config.model.max_length)
@@ -189,7 +188,7 @@ def workload(config: Config, read: Mapping[str, tuple[Sequence[Sample], DataSour
 
 def write_questions(
     config: Config,
-    modules: Mapping[str, Module],
+    benchmarks: Mapping[str, Benchmark],
     read: Mapping[str, tuple[Sequence[Sample], DataSource]],
     tokenizer: Tokenizer,
 ) -> Questions:
@@ -201,19 +200,19 @@ def write_questions(
     """
     samples = {name: of_one for name, (of_one, _) in read.items()}
     data = {name: source_of_one for name, (_, source_of_one) in read.items()}
-    pools = {name: example_pool(config, name, module, samples[name]) for name, module in modules.items()}
+    pools = {name: example_pool(config, name, module, samples[name]) for name, module in benchmarks.items()}
     asked = [
         prompts.ask(config, name, module, sample, _examples(config, name, pools[name], sample), tokenizer)
-        for name, module in modules.items()
+        for name, module in benchmarks.items()
         for sample in prompts.select(name, samples[name], config)
     ]
     requests = prompts.requests(asked, config)
     prompts.check_lengths(requests, config)
     if config.schedule is Schedule.sequential:
-        order = list(modules)
+        order = list(benchmarks)
         requests.sort(key=lambda request: order.index(request.benchmark))
     available = {name: len(of_one) for name, of_one in samples.items()}
-    return Questions(modules, data, {(a.benchmark, a.sample.id): a for a in asked}, requests, available)
+    return Questions(benchmarks, data, {(a.benchmark, a.sample.id): a for a in asked}, requests, available)
 
 
 def few_shot_from_evaluated(config: Config) -> list[str]:
@@ -231,13 +230,13 @@ def _evaluated_split(benchmark: BenchmarkConfig) -> bool:
     return benchmark.data_files is not None or benchmark.fewshot_split in (None, benchmark.split)
 
 
-def example_pool(config: Config, name: str, module: Module, samples: Sequence[Sample]) -> Sequence[Sample]:
+def example_pool(config: Config, name: str, module: Benchmark, samples: Sequence[Sample]) -> Sequence[Sample]:
     """Where worked examples are taken from: the hub's `fewshot_split` where there is one, else the questions themselves."""
     benchmark = config.benchmarks[name]
     split = benchmark.fewshot_split
     if not benchmark.fewshot or split is None or _evaluated_split(benchmark):
         return samples
-    rows, _ = read_rows(name, replace(benchmark, split=split), module.COLUMNS)
+    rows, _ = read_rows(name, replace(benchmark, split=split), module.columns)
     return module.load(rows, benchmark.options, config.seed)
 
 

@@ -19,7 +19,7 @@ import pytest
 
 import llmbench
 from llmbench import compare, export, regrade, runs
-from llmbench.benchmarks.base import import_module
+from llmbench.benchmarks.importing import import_benchmark
 from llmbench.benchmarks.swe import predictions
 from llmbench.cli import job
 from llmbench.cli.main import main
@@ -121,7 +121,7 @@ def refused(command: Main, arguments: Sequence[str], capfd: pytest.CaptureFixtur
 def read(benchmark: str, path: Path) -> None:
     config = compose([f"benchmark={benchmark}", "limit=3"])
     config.benchmarks[benchmark].data_files = str(path)
-    read_samples(config, benchmark, import_module(benchmark, config.benchmarks[benchmark].module))
+    read_samples(config, benchmark, import_benchmark(benchmark, config.benchmarks[benchmark].module))
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from llmbench.benchmarks.base import import_module
+from llmbench.benchmarks.importing import import_benchmark
 from llmbench.cli.compose import compose
 from llmbench.cli.main import main
 from llmbench.config.schema import Config
@@ -64,14 +64,14 @@ def config_of(name: str, path: Path) -> Config:
 def read(name: str, path: Path) -> None:
     """All that a run does with the questions before it asks them, and extraction from a few texts."""
     config = config_of(name, path)
-    module = import_module(name, config.benchmarks[name].module)
+    module = import_benchmark(name, config.benchmarks[name].module)
     samples, source = read_samples(config, name, module)
     questions = write_questions(config, {name: module}, {name: (samples, source)}, WordTokenizer())
     for asked in questions.asked.values():
         for text in TEXTS:
             answer = module.extract(asked.sample, text, complete=True)
-            if answer is not None and not hasattr(module, "judge"):
-                module.equal(asked.sample, answer)
+            if answer is not None and not module.runs_code:
+                module.is_equal(asked.sample, answer)
 
 
 def made(name: str, folder: Path, generator: Random) -> Path:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.benchmarks import arithmetic, gsm8k
+from llmbench.benchmarks.arithmetic import Arithmetic
+from llmbench.benchmarks.gsm8k import GSM8K
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import WordTokenizer
@@ -19,7 +20,7 @@ SAMPLES = [
 
 
 def text_of(config: Config, sample: Sample, examples: list[Sample]) -> str:
-    return prompts.ask(config, "gsm8k", gsm8k, sample, examples, WordTokenizer()).text
+    return prompts.ask(config, "gsm8k", GSM8K(), sample, examples, WordTokenizer()).text
 
 
 def test_a_reduced_run_takes_the_same_samples_every_time_in_order() -> None:
@@ -100,7 +101,7 @@ def test_plain_text_ends_where_the_answer_begins() -> None:
 
 def test_every_request_has_a_seed_of_its_own_that_nothing_else_decides() -> None:
     config = compose(["benchmark=gsm8k", "sampling.temperature=0.7", "sampling.repeats=3"])
-    asked = [prompts.ask(config, "gsm8k", gsm8k, s, [], WordTokenizer()) for s in SAMPLES]
+    asked = [prompts.ask(config, "gsm8k", GSM8K(), s, [], WordTokenizer()) for s in SAMPLES]
     seeds = {r.id: r.sampling.seed for r in prompts.requests(asked, config)}
     assert len(seeds) == 60
     assert len(set(seeds.values())) == 60
@@ -121,16 +122,16 @@ def test_a_benchmarks_own_sampling_wins() -> None:
 def test_the_longest_work_comes_first() -> None:
     config = compose(["benchmark=[gsm8k,arithmetic]"])
     tokenizer = WordTokenizer()
-    rows = arithmetic.load(arithmetic.generate({"levels": ["word"], "per_level": 5}, 0), {}, 0)
-    asked = [prompts.ask(config, "arithmetic", arithmetic, s, [], tokenizer) for s in rows]
-    asked += [prompts.ask(config, "gsm8k", gsm8k, s, [], tokenizer) for s in SAMPLES]
+    rows = Arithmetic().load(Arithmetic().generate({"levels": ["word"], "per_level": 5}, 0), {}, 0)
+    asked = [prompts.ask(config, "arithmetic", Arithmetic(), s, [], tokenizer) for s in rows]
+    asked += [prompts.ask(config, "gsm8k", GSM8K(), s, [], tokenizer) for s in SAMPLES]
     work = [(r.sampling.max_tokens, len(r.prompt_ids)) for r in prompts.requests(asked, config)]
     assert work == sorted(work, reverse=True)
 
 
 def test_prompts_that_do_not_fit_are_refused_with_the_setting_that_would() -> None:
     config = compose(["benchmark=gsm8k", "model.max_length=150"])
-    asked = [prompts.ask(config, "gsm8k", gsm8k, SAMPLES[0], [], WordTokenizer())]
+    asked = [prompts.ask(config, "gsm8k", GSM8K(), SAMPLES[0], [], WordTokenizer())]
     with pytest.raises(ModelError, match=r"set model\.max_length=\d+"):
         prompts.check_lengths(prompts.requests(asked, config), config)
 
@@ -138,7 +139,7 @@ def test_prompts_that_do_not_fit_are_refused_with_the_setting_that_would() -> No
 def test_the_real_chat_template_is_used(smollm2: Path) -> None:
     tokenizer = HubTokenizer(Checkpoint(str(smollm2), None, local=True), trust_remote_code=False)
     config = compose(["benchmark=gsm8k"])
-    asked = prompts.ask(config, "gsm8k", gsm8k, SAMPLES[1], [], tokenizer)
+    asked = prompts.ask(config, "gsm8k", GSM8K(), SAMPLES[1], [], tokenizer)
     assert asked.text.startswith("<|im_start|>system\n")
     assert asked.text.endswith("<|im_end|>\n<|im_start|>assistant\n")
     assert tokenizer.decode(asked.ids) != asked.text  # special tokens are one token each, not text
