@@ -21,7 +21,6 @@ class Functions(Protocol):
     load: Callable[[Sequence[Row], Options, int], list[Sample]]
     render: Callable[[Sample], str]
     few_shot_example: Callable[[Sample], str]
-    worked: Callable[[Sample], str]
     extract: Callable[..., str | None]
     equal: Callable[[Sample, str], bool]
     stored: Callable[[Sample], dict[str, Any]]
@@ -67,8 +66,9 @@ class ModuleBenchmark(Benchmark):
 
     def worked_example(self, sample: Sample) -> str:
         """Calls `few_shot_example`, else `worked`."""
-        functions = self._functions
-        return (functions.few_shot_example if self._has("few_shot_example") else functions.worked)(sample)
+        name = "few_shot_example" if self._has("few_shot_example") else "worked"
+        example: str = getattr(self._module, name)(sample)
+        return example
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
         """Calls `extract`."""

@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmbench.benchmarks import dataset
 from llmbench.benchmarks.base import Benchmark
 from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config, Device, EarlyStopping, Sandbox
@@ -40,7 +39,7 @@ from llmbench.errors import (
     RunError,
     clear_traceback,
 )
-from llmbench.records import Result, Sample, Score
+from llmbench.records import Result, Score
 from llmbench.results import attempts
 from llmbench.results import summary as summaries
 from llmbench.results.attempts import Attempt
@@ -49,6 +48,7 @@ from llmbench.results.reader import read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
 from llmbench.run import oom_recovery, preflight, prompts, resume_checks
+from llmbench.run.comparability import few_shot_from_evaluated, why_not_comparable
 from llmbench.run.engine_pool import EnginePool, engine_key
 from llmbench.run.grading import Grader
 from llmbench.run.loop import GATHER_S, EvaluationLoop, Exchange, Replacement, without_texts
@@ -56,14 +56,10 @@ from llmbench.run.oom_recovery import StartAgain, Step, lowered, next_step
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import (
     Questions,
-    few_shot_from_evaluated,
+    RequestPlan,
     graders_need,
     import_benchmarks,
-    read_samples,
     runs_code,
-    why_not_comparable,
-    workload,
-    write_questions,
 )
 from llmbench.system import clock, hardware, redaction, schema
 from llmbench.system.background_task import Background
@@ -90,9 +86,6 @@ NO_SANDBOX = (
     "sandbox=none: programs that the model writes run as you, with your files and your network; "
     "sandbox=bwrap or sandbox=docker keeps them apart."
 )
-
-Read = Mapping[str, tuple[Sequence[Sample], dataset.DataSource]]
-"""Samples of each benchmark and where they came from."""
 
 WritePage = Callable[[Path, Mapping[tuple[str, str, int], Score]], None]
 """Makes a page of a run's folder; the scores are by the results' keys, since a benchmark may have given some later than the journal's."""
@@ -334,17 +327,15 @@ class _Run:
             self._compare_checkpoint(
                 checkpoint_record.row(checkpoint) if checkpoint and self.finished_before else None
             )
-            read = self._read(modules)
-            work = workload(self.config, read)
+            plan = self._read()
+            work = plan.workload()
             tokenizer = self._prepare(checkpoint)
             at_once = self.pool.make_room(self.config, work).preferred_batch_size(work)
-            self._preflight(read, at_once, checkpoint)
+            self._preflight(plan, at_once, checkpoint)
             if not self.pool.loaded:
                 self.terminal.notice(f"Loading {self.config.model.name} …")
-            writing = Background(
-                "prompts", lambda: self._write(modules, read, tokenizer, checkpoint, at_once)
-            )
-            engine, work, questions = self._load(work, writing, read, checkpoint)
+            writing = Background("prompts", lambda: self._write(plan, tokenizer, checkpoint, at_once))
+            engine, work, questions = self._load(work, writing, plan, checkpoint)
             if self.finished_before:
                 self._check_questions(questions)
                 self.results[:] = map(without_texts, self.results)
@@ -410,11 +401,11 @@ class _Run:
         if said is not None and said not in self.summary.notes:
             self._note_about(said)
 
-    def _read(self, modules: Mapping[str, Benchmark]) -> Read:
+    def _read(self) -> RequestPlan:
         begun = time.monotonic()
-        read = {name: read_samples(self.config, name, module) for name, module in modules.items()}
+        plan = RequestPlan.read(self.config)
         self.summary.time_s.data = time.monotonic() - begun
-        return read
+        return plan
 
     def _prepare(self, checkpoint: Checkpoint | None) -> Tokenizer:
         """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile."""
@@ -426,12 +417,12 @@ class _Run:
         self.summary.time_s.tokenizer = time.monotonic() - imported
         return tokenizer
 
-    def _preflight(self, read: Read, at_once: int, checkpoint: Checkpoint | None) -> None:
+    def _preflight(self, plan: RequestPlan, at_once: int, checkpoint: Checkpoint | None) -> None:
         """Prints the warnings that are known before the model is loaded."""
         config = self.config
         self._warn(few_shot_from_evaluated(config))
-        for name, (samples, _) in read.items():
-            asked = config.benchmarks[name].num_samples
+        for name, part in plan.samples.items():
+            samples, asked = part.available, config.benchmarks[name].num_samples
             if (
                 asked is not None
                 and asked > len(samples)
@@ -469,14 +460,13 @@ class _Run:
 
     def _write(
         self,
-        modules: Mapping[str, Benchmark],
-        read: Read,
+        plan: RequestPlan,
         tokenizer: Tokenizer,
         checkpoint: Checkpoint | None,
         at_once: int,
     ) -> Questions:
         """Writes the prompts, and warns if the KV cache will not hold them."""
-        questions = write_questions(self.config, modules, read, tokenizer)
+        questions = plan.write(tokenizer)
         self._warn(tokenizer.remarks(self.config.model.chat_template_kwargs))
         if checkpoint is not None:
             check_tensors(checkpoint)
@@ -503,7 +493,7 @@ class _Run:
         return questions
 
     def _load(
-        self, work: Workload, writing: Background[Questions], read: Read, checkpoint: Checkpoint | None
+        self, work: Workload, writing: Background[Questions], plan: RequestPlan, checkpoint: Checkpoint | None
     ) -> tuple[Engine, Workload, Questions]:
         """Loads the model while the prompts are written.
 
@@ -522,7 +512,7 @@ class _Run:
                     writing.result(),
                     needs_new_process=error.shortage.needs_new_process,
                 )
-                work = workload(self.config, read)
+                work = plan.under(self.config).workload()
                 self.pool.prepare(self.config, checkpoint)
         self.summary.time_s.load = time.monotonic() - begun if self.loaded else 0.0
         questions = writing.result()

@@ -6,11 +6,10 @@ import pytest
 
 from llmbench.benchmarks.dataset import read_rows, text_of
 from llmbench.benchmarks.gsm8k import GSM8K
-from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.errors import DataError
 from llmbench.records import Sample
-from llmbench.run.request_plan import read_samples
+from llmbench.run.request_plan import RequestPlan
 from llmbench.system.files import cache_trouble
 from tests.helpers.paths import DATA
 from tests.helpers.settings import compose
@@ -26,9 +25,7 @@ def local(path: Path, hub_id: str = "some/set") -> BenchmarkConfig:
 
 def samples_of(benchmark: str, path: Path) -> list[Sample]:
     config = compose([f"benchmark={benchmark}", f"benchmarks.{benchmark}.data_files={path}"])
-    return read_samples(config, benchmark, import_benchmark(benchmark, config.benchmarks[benchmark].module))[
-        0
-    ]
+    return list(RequestPlan.read(config).samples[benchmark].available)
 
 
 def test_a_local_file_is_described(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from llmbench.benchmarks.swe import prompt
 from llmbench.benchmarks.swe_bench import SWEBench
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError, DataError
-from llmbench.run.request_plan import import_benchmarks, read_samples, write_questions
+from llmbench.run.request_plan import RequestPlan
 from tests.helpers.settings import compose
 from tests.helpers.swe import CALC, OPTIONS, ROWS, SYNTHETIC, TAG, URL, write
 
@@ -157,9 +157,7 @@ def test_prompts_are_cut_to_the_models_length(tmp_path: Path) -> None:
     config = compose(
         ["benchmark=swe_bench", f"benchmarks.swe_bench.data_files={path}", "model.max_length=2500", "limit=1"]
     )
-    modules = import_benchmarks(config)
-    read = {name: read_samples(config, name, module) for name, module in modules.items()}
-    questions = write_questions(config, modules, read, WordTokenizer())
+    questions = RequestPlan.read(config).write(WordTokenizer())
     (request,) = questions.requests
     (asked,) = questions.asked.values()
     assert 2500 - 2048 - 10 < len(request.prompt_ids) <= 2500 - 2048

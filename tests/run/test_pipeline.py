@@ -15,9 +15,9 @@ from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import pipeline, prompts
+from llmbench.run import pipeline
 from llmbench.run.regrade import regrade_run
-from llmbench.run.request_plan import import_benchmarks, read_samples
+from llmbench.run.request_plan import RequestPlan
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers import held_back
@@ -47,12 +47,9 @@ def results(folder: Path) -> list[Result]:
 
 def golds(*overrides: str) -> dict[str, str]:
     """The right answer of each question."""
-    config = compose(overrides)
-    read = {name: read_samples(config, name, module)[0] for name, module in import_benchmarks(config).items()}
+    plan = RequestPlan.read(compose(overrides))
     return {
-        f"{name}/{sample.id}": sample.target
-        for name, samples in read.items()
-        for sample in prompts.select(name, samples, config)
+        f"{name}/{sample.id}": sample.target for name, part in plan.samples.items() for sample in part.chosen
     }
 
 

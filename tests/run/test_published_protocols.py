@@ -8,13 +8,8 @@ from llmbench.config.schema import BenchmarkConfig, drawing
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError
 from llmbench.run import prompts
-from llmbench.run.request_plan import (
-    import_benchmarks,
-    read_samples,
-    unlike_published_weights,
-    why_not_comparable,
-    write_questions,
-)
+from llmbench.run.comparability import unlike_published_weights, why_not_comparable
+from llmbench.run.request_plan import RequestPlan
 from tests.helpers.paths import DATA
 from tests.helpers.settings import compose
 
@@ -172,9 +167,7 @@ def test_the_questions_of_a_window_are_all_there_are() -> None:
         "benchmark=livecodebench", "profile=published", f"benchmarks.livecodebench.data_files={LCB}",
         "benchmarks.livecodebench.options.window=v5_2024_08_to_2025_01",
     ])  # fmt: skip
-    modules = import_benchmarks(config)
-    read = {name: read_samples(config, name, module) for name, module in modules.items()}
-    questions = write_questions(config, modules, read, WordTokenizer())
+    questions = RequestPlan.read(config).write(WordTokenizer())
     assert 0 < len(questions.requests) < len(LCB.read_text().splitlines())
     assert why_not_comparable(config, questions, None) == [
         "livecodebench's questions out of a file, which may be others than the published ones"
