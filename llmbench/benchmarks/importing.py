@@ -6,6 +6,7 @@ from types import ModuleType
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.module_benchmark import ModuleBenchmark
 from llmbench.errors import ConfigError
+from llmbench.system.text import one_line
 
 
 def import_benchmark(name: str, path: str) -> Benchmark:
@@ -25,6 +26,8 @@ def import_benchmark(name: str, path: str) -> Benchmark:
         raise ConfigError(
             f"{setting} cannot be imported: {error}; PYTHONPATH names the folders of modules of your own."
         ) from error
+    except Exception as error:  # a user's module may raise anything
+        raise ConfigError(f"{setting} cannot be imported: {one_line(error)}; fix the module.") from error
     chosen = vars(module).get("benchmark")
     if isinstance(chosen, Benchmark):
         return chosen
@@ -63,7 +66,7 @@ def _made(setting: str, kind: type[Benchmark]) -> Benchmark:
         )
     try:
         return kind()
-    except TypeError as error:
+    except Exception as error:
         raise ConfigError(
-            f"{setting}: {kind.__name__}() fails ({error}); a benchmark's class takes no arguments."
+            f"{setting}: {kind.__name__}() fails ({one_line(error)}); a benchmark is made without arguments."
         ) from error

@@ -12,6 +12,9 @@ from llmbench.benchmarks.importing import import_benchmark
 from llmbench.benchmarks.module_benchmark import ModuleBenchmark
 from llmbench.errors import ConfigError
 from llmbench.records import FinishReason, Outcome, Sample, Score
+from llmbench.results.reader import load_run
+from llmbench.run.regrade import regrade_run
+from tests.helpers.runs import make
 
 NUMBERS = itertools.count()
 OLD = """
@@ -127,7 +130,9 @@ def test_a_package_may_have_its_class_in_a_module_of_its_own(written: Written) -
             "its class One has no extract, is_equal, load, question",
         ),
         (NEEDED + NEEDED.replace("One", "Two"), r"has the benchmarks One, Two; choose one there"),
-        (NEEDED + "    def __init__(self, size): ...\n", "a benchmark's class takes no arguments"),
+        (NEEDED + "    def __init__(self, size): ...\n", "fails .*; a benchmark is made without arguments"),
+        ("def load(:", "cannot be imported: SyntaxError: "),
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero; fix the module"),
     ],
 )
 def test_what_is_not_a_benchmark_is_refused_in_a_sentence(
@@ -194,3 +199,19 @@ def test_a_module_that_only_grades_is_enough_to_grade(written: Written) -> None:
         score(import_benchmark("own", written(code)), SAMPLE, "2", FinishReason.STOP).outcome
         is Outcome.CORRECT
     )
+
+
+def test_a_run_with_a_module_of_functions_ends_as_any_other(written: Written, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(
+        '{"question": "1 + 1?", "answer": 2}\n{"question": "1 + 2?", "answer": 3}\n'
+    )
+    settings = {"module": written(OLD), "data_files": tmp_path / "rows.jsonl", "fewshot": 1}
+    typed = [f"benchmarks.arithmetic.{name}={value}" for name, value in settings.items()]
+    folder = make(tmp_path / "run", lambda _: "It is 2", "benchmark=arithmetic", "report=false", *typed)
+    found = load_run(folder)
+    assert [(r.sample_id, r.score.outcome) for r in sorted(found.results, key=lambda r: r.sample_id)] == [
+        ("0", Outcome.CORRECT),
+        ("1", Outcome.WRONG),
+    ]
+    assert [r.fields for r in found.results] == [{"level": 1}, {"level": 1}]
+    assert regrade_run(folder, workers=1).changes == ()
