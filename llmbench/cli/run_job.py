@@ -25,8 +25,9 @@ from llmbench.results.run_folder import conflicting_file, refuse_taken
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, published_scores
 from llmbench.run.beginning import Beginning
+from llmbench.run.comparability import few_shot_from_evaluated
 from llmbench.run.options import RunOptions
-from llmbench.run.request_plan import few_shot_from_evaluated, import_modules, read_samples, write_questions
+from llmbench.run.request_plan import RequestPlan
 from llmbench.run.resume_checks import check_settings, lowered_before
 from llmbench.run.run_record import MANIFEST_VERSION
 from llmbench.system.console import Terminal
@@ -191,13 +192,11 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
     config, _ = complete(config, find)
     for sentence in few_shot_from_evaluated(config):
         terminal.notice(sentence)
-    modules = import_modules(config)
     tokenizer = load_tokenizer(config, find(config))
-    read = {name: read_samples(config, name, module) for name, module in modules.items()}
-    questions = write_questions(config, modules, read, tokenizer)
+    questions = RequestPlan.read(config).write(tokenizer)
     for sentence in tokenizer.remarks(config.model.chat_template_kwargs):
         terminal.notice(sentence)
-    shown = dict.fromkeys(modules, 0)
+    shown = dict.fromkeys(questions.benchmarks, 0)
     for (name, sample_id), asked in questions.asked.items():
         if shown[name] >= config.show_prompts:
             continue

@@ -6,7 +6,7 @@ When memory runs out one setting is lowered and it is tried again, in this proce
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
@@ -24,7 +24,7 @@ from llmbench.records import EngineReport, FinishReason, Request
 from llmbench.run import prompts
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.oom_recovery import StartAgain, lowered, next_step
-from llmbench.run.request_plan import Questions
+from llmbench.run.request_plan import Questions, RequestPlan
 from llmbench.run.run_record import RefusedResumeError, RunRecord
 from llmbench.system.background_task import Background
 from llmbench.system.signals import Stop
@@ -96,7 +96,7 @@ class EngineStart:
         """Returns the checkpoint for the manifest, compared once more with the results': loading took its time."""
         return self._compare_checkpoint(self._pool.since or None)
 
-    def prepare(self, work: Workload) -> int:
+    def prepare(self, plan: RequestPlan) -> int:
         """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile.
 
         Returns:
@@ -113,15 +113,15 @@ class EngineStart:
         times.import_ = imported - begun
         self.tokenizer = self._pool.tokenizer(config, self.checkpoint)
         times.tokenizer = time.monotonic() - imported
-        self._work = work
-        return self._pool.make_room(config, work).preferred_batch_size(work)
+        self._work = plan.workload()
+        return self._pool.make_room(config, self._work).preferred_batch_size(self._work)
 
-    def load(self, writing: Background[Questions], workload: Callable[[], Workload]) -> Questions:
+    def load(self, plan: RequestPlan, writing: Background[Questions]) -> Questions:
         """Loads the model while the prompts are written, with less memory where there is too little.
 
         Args:
-            writing: Writes the prompts.
-            workload: Returns the run's work for the record's settings by now.
+            plan: What the run asks.
+            writing: Writes the plan's prompts.
 
         Raises:
             EngineError: The engine cannot start.
@@ -138,7 +138,7 @@ class EngineStart:
             except OutOfMemoryError as error:
                 self._at_once = engine.capacity
                 self._lower(error, writing.result(), needs_new_process=error.shortage.needs_new_process)
-                self._work = workload()
+                self._work = plan.under(record.config).workload()
                 self._pool.prepare(record.config, self.checkpoint)
         record.summary.time_s.load = time.monotonic() - begun if loaded else 0.0
         questions = writing.result()
@@ -173,7 +173,7 @@ class EngineStart:
         """Lowers the setting that needed too much memory; `needs_new_process`: only with that the memory comes back."""
         record = self._record
         needed = [
-            prompts.context_needed(name, questions.requests, record.config) for name in questions.modules
+            prompts.context_needed(name, questions.requests, record.config) for name in questions.benchmarks
         ]
         step = next_step(
             record.config, error.shortage, record.steps, needed=max(needed, default=0), at_once=self._at_once

@@ -89,7 +89,7 @@ class EvaluationLoop:
         requests = [request for request in self.questions.requests if request.key not in done]
         if self.config.schedule is Schedule.together:
             return [requests]
-        return [[r for r in requests if r.benchmark == name] for name in self.questions.modules]
+        return [[r for r in requests if r.benchmark == name] for name in self.questions.benchmarks]
 
     def _ask(self, requests: Sequence[Request]) -> None:
         for request in requests:
@@ -217,7 +217,7 @@ class EvaluationLoop:
             completions=tuple(exchange.completions),
             score=score,
             elicited=len(exchange.completions) > 1,
-            fields=self.questions.modules[request.benchmark].stored(asked.sample),
+            fields=self.questions.benchmarks[request.benchmark].stored_fields(asked.sample),
         )
         self.record.add(result)
         self.progress.add(result)

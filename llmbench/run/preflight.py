@@ -9,8 +9,9 @@ from llmbench.engine.checkpoint import Checkpoint, embedding_rows, settings, wei
 from llmbench.engine.checkpoint_settings import generation_config
 from llmbench.engine.memory import RESERVE_BYTES, kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
 from llmbench.errors import ModelError
-from llmbench.records import Request, Sample
-from llmbench.run.request_plan import few_shot_from_evaluated
+from llmbench.records import Request
+from llmbench.run.comparability import few_shot_from_evaluated
+from llmbench.run.samples import SampleSet
 from llmbench.system import hardware
 from llmbench.system.number_format import listed, memory
 
@@ -37,7 +38,7 @@ TOKENS_PER_S: Mapping[str | None, Mapping[int, int]] = {
 
 def before_loading(
     config: Config,
-    samples: Mapping[str, Sequence[Sample]],
+    samples: Mapping[str, SampleSet],
     at_once: int,
     checkpoint: Checkpoint | None,
 ) -> list[str]:
@@ -45,20 +46,20 @@ def before_loading(
 
     Args:
         config: The settings.
-        samples: All questions of each benchmark.
+        samples: The plan's.
         at_once: Requests that should run at once.
         checkpoint: None where the engine has none.
     """
     said = few_shot_from_evaluated(config)
-    for name, of_one in samples.items():
-        benchmark = config.benchmarks[name]
+    for name, part in samples.items():
+        benchmark, available = config.benchmarks[name], part.available
         asked = benchmark.num_samples
-        if asked is not None and asked > len(of_one) and not benchmark.takes_profile(config):
+        if asked is not None and asked > len(available) and not benchmark.takes_profile(config):
             said.append(
-                f"{name} has {len(of_one)} questions, fewer than the {asked} asked for: all are asked."
+                f"{name} has {len(available)} questions, fewer than the {asked} asked for: all are asked."
             )
         if config.early_stopping is not EarlyStopping.off:
-            said += stops_in_golds(name, benchmark.stop, [sample.target for sample in of_one])
+            said += stops_in_golds(name, benchmark.stop, [sample.target for sample in available])
     said += left_out_system_prompts(config)
     if checkpoint is None:
         return said

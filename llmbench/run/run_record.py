@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from llmbench.benchmarks.base import Module
+from llmbench.benchmarks.base import Benchmark
 from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config, EarlyStopping
 from llmbench.engine.restarting import RestartLog
@@ -50,7 +50,7 @@ class RunRecord:
         finished_before: Results of earlier processes; `begun_with`: of earlier attempts.
         answered_by: The checkpoint that gave them, as the manifest has it.
         totals: How many requests each benchmark makes.
-        benchmarks: The chosen benchmarks' modules, by name.
+        benchmarks: Those that were chosen, by name.
         attempts: The processes that worked on the run; the last one is this.
     """
 
@@ -67,7 +67,7 @@ class RunRecord:
     begun_with: int = 0
     answered_by: Mapping[str, Any] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
-    benchmarks: Mapping[str, Module] = field(default_factory=dict)
+    benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     _later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     _deaths_written: int = 0
@@ -118,7 +118,7 @@ class RunRecord:
             self.terminal.say(f"Not comparable with published scores: {', '.join(why_not)}.")
         self.manifest |= {
             "data": {name: asdict(source) for name, source in questions.data.items()},
-            "samples": {name: questions.samples_of(name) for name in questions.modules},
+            "samples": {name: questions.samples_of(name) for name in questions.benchmarks},
             "checkpoint": checkpoint,
         }
         self.write()
@@ -186,7 +186,7 @@ class RunRecord:
                 benchmark.repeats,
                 sittings=2 if self.finished_before or self.restart_log.restarts else 1,
                 cache=self.config.cache,
-                details=getattr(self.benchmarks.get(name), "details", None),
+                details=self.benchmarks[name].details if name in self.benchmarks else None,
             )
         missing = [name for name, found in summary.benchmarks.items() if found.n < found.expected]
         if missing and summary.status != "running":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.benchmarks import arithmetic
+from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.cli.compose import compose
 from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
@@ -110,7 +111,7 @@ class Bench:
             (NAME, request.sample_id): Asked(NAME, sample, "", request.prompt_ids)
             for request, sample in zip(self.requests, samples, strict=True)
         }
-        questions = Questions({NAME: arithmetic}, {}, asked, self.requests, {NAME: len(asked)})
+        questions = Questions({NAME: Arithmetic()}, {}, asked, self.requests, {NAME: len(asked)})
         grader = self.pool.grader([arithmetic.__name__])
         with (
             tempfile.TemporaryDirectory() as folder,

@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from llmbench.benchmarks import arithmetic
+from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.records import Request
 from llmbench.report.compare.comparison import Comparison, RunComparison
 from llmbench.report.compare.terminal_page import show
@@ -42,7 +42,7 @@ def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, 
 
 @cache
 def golds() -> list[str]:
-    rows = arithmetic.generate(compose(FORTY).benchmarks["arithmetic"].options, 0)
+    rows = Arithmetic().generate(compose(FORTY).benchmarks["arithmetic"].options, 0)
     return [str(row["answer"]) for row in rows]
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmbench.benchmarks import arithmetic
+from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import pipeline, prompts
+from llmbench.run import pipeline
 from llmbench.run.beginning import Beginning
 from llmbench.run.options import RunOptions
 from llmbench.run.regrade import regrade_run
-from llmbench.run.request_plan import import_modules, read_samples
+from llmbench.run.request_plan import RequestPlan
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers import held_back
@@ -49,12 +49,9 @@ def results(folder: Path) -> list[Result]:
 
 def golds(*overrides: str) -> dict[str, str]:
     """The right answer of each question."""
-    config = compose(overrides)
-    read = {name: read_samples(config, name, module)[0] for name, module in import_modules(config).items()}
+    plan = RequestPlan.read(compose(overrides))
     return {
-        f"{name}/{sample.id}": sample.target
-        for name, samples in read.items()
-        for sample in prompts.select(name, samples, config)
+        f"{name}/{sample.id}": sample.target for name, part in plan.samples.items() for sample in part.chosen
     }
 
 
@@ -190,8 +187,8 @@ def test_nothing_that_a_model_wrote_is_computed_with_in_the_main_process(
     def refuse(*_: object, **__: object) -> str:
         raise AssertionError("a text was looked at outside of a worker")
 
-    monkeypatch.setattr(arithmetic, "extract", refuse)  # workers are spawned and have the real one
-    monkeypatch.setattr(arithmetic, "equal", refuse)
+    monkeypatch.setattr(Arithmetic, "extract", refuse)  # workers are spawned and have the real one
+    monkeypatch.setattr(Arithmetic, "is_equal", refuse)
     huge = FakeEngines(lambda r: "\\boxed{1e999999999}" if r.repeat else eliciting(r))
     repeated = (
         "benchmark=arithmetic",
