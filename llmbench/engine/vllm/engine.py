@@ -26,10 +26,10 @@ from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.vllm.checks import DEFAULT_BATCH, cpu_kv_cache_bytes, graph_sizes, pick_device
 from llmbench.engine.vllm.errors import explain_import, log_position, start_error, step_error
+from llmbench.engine.vllm.internals.worker_timing import GREEDY
 from llmbench.engine.vllm.processes import close, family, kill, tell_of_death
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
 from llmbench.engine.vllm.state import State, scheduler_of, scheduler_state
-from llmbench.engine.vllm.worker_timing import GREEDY
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WORKERS = {
-    Device.cuda: "llmbench.engine.vllm.gpu_worker.GpuWorker",
-    Device.cpu: "llmbench.engine.vllm.cpu_worker.CpuWorker",
+    Device.cuda: "llmbench.engine.vllm.internals.gpu_worker.GpuWorker",
+    Device.cpu: "llmbench.engine.vllm.internals.cpu_worker.CpuWorker",
 }
 REFILL = 16
 """Share of the batch (one in so many) that is admitted together where only decoding has graphs: a step that also reads a prompt
