@@ -90,12 +90,16 @@ def metrics(running: float, waiting: float) -> Iterator[None]:
 
 
 def apart() -> SimpleNamespace:
-    return SimpleNamespace(engine_core=SimpleNamespace())
+    return around(SimpleNamespace())
+
+
+def around(core: object) -> SimpleNamespace:
+    return SimpleNamespace(llm_engine=SimpleNamespace(engine_core=core))
 
 
 def test_an_engine_in_another_process_is_asked_for_vllms_metrics() -> None:
     with metrics(running=13, waiting=27):
-        state = scheduler_state(apart(), {"vllm:num_preemptions": 1, "vllm:generation_tokens": 400}, 40)
+        state = scheduler_state(apart(), {"preemptions": 1, "generated_tokens": 400}, 40)
     assert (state["running"], state["waiting"], state["kv_cache_use"]) == (13, 27, 0.75)
     assert (state["preemptions"], state["generated_tokens"], state["prefix_cache_hits"]) == (2, 100, None)
 
@@ -110,7 +114,7 @@ def test_a_scheduler_in_this_process_is_counted_now() -> None:
     scheduler = SimpleNamespace(
         get_request_counts=lambda: (13, 27), kv_cache_manager=SimpleNamespace(usage=0.99)
     )
-    engine = SimpleNamespace(engine_core=SimpleNamespace(engine_core=SimpleNamespace(scheduler=scheduler)))
+    engine = around(SimpleNamespace(engine_core=SimpleNamespace(scheduler=scheduler)))
     state = scheduler_state(engine, {}, 40)
     assert (state["running"], state["waiting"], state["kv_cache_use"]) == (13, 27, 0.99)
 

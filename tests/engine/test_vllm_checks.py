@@ -9,7 +9,7 @@ import pytest
 from llmbench.config.schema import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm import checks, startup_history
-from llmbench.engine.vllm.engine import GRAPH_POOL, VllmEngine, _new_graph_pool
+from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.errors import explain_import, start_error, step_error
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
 from llmbench.engine.workload import Took, Workload
@@ -237,15 +237,6 @@ def test_on_a_cpu_nothing_is_compiled_unasked(
     work = Workload(20_000, 32_768, 20_000 * 32_768, at_once=20_000)
     plan = plan_startup(compose([]), Checkpoint("q", None, local=True), Device.cpu, work, lambda _: 256)
     assert plan.startup is Startup.eager
-
-
-def test_the_next_engine_gets_a_graph_pool_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vllm.platforms import current_platform
-
-    kind = type(current_platform)
-    monkeypatch.setattr(kind, GRAPH_POOL, "the pool of an engine that is gone")
-    _new_graph_pool()
-    assert getattr(kind, GRAPH_POOL) is None
 
 
 def test_every_setting_of_sampling_reaches_vllm() -> None:

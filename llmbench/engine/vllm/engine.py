@@ -14,8 +14,8 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,12 @@ from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.vllm.checks import DEFAULT_BATCH, cpu_kv_cache_bytes, graph_sizes, pick_device
 from llmbench.engine.vllm.errors import explain_import, log_position, start_error, step_error
-from llmbench.engine.vllm.internals.worker_timing import GREEDY
+from llmbench.engine.vllm.internals import engine as internals
+from llmbench.engine.vllm.internals import metrics, process_state
+from llmbench.engine.vllm.internals.worker_timing import GREEDY, PARTS
 from llmbench.engine.vllm.processes import close, family, kill, tell_of_death
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
-from llmbench.engine.vllm.state import State, scheduler_of, scheduler_state
+from llmbench.engine.vllm.state import State, scheduler_state
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
@@ -49,10 +51,6 @@ REFILL = 16
 """Share of the batch (one in so many) that is admitted together where only decoding has graphs: a step that also reads a prompt
 runs without them and takes about three times as long (eager against graphs in BENCHMARKS.md), so fewer such steps are worth
 a few idle places."""
-LONGEST_TEMPORARY = 107 - len("/llmbench-12345678/") - 36
-"""Bytes of a unix socket's path (unix(7)), less those of the folder that vLLM's sockets are in and of their names, UUIDs."""
-PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
-"""What a worker's stopwatch tells (`Probe`)."""
 
 
 class VllmEngine:
@@ -117,26 +115,14 @@ class VllmEngine:
                 self._params = importlib.import_module("vllm.sampling_params")
                 _ = self._vllm.LLM  # vllm imports the larger part of itself only now
                 if self._in_process:
-                    self._register_model(model)
+                    names = model.get("architectures")
+                    process_state.register_models(self._vllm, names if isinstance(names, list) else ())
         except (ImportError, RuntimeError, AttributeError) as error:
             gc.enable()
             raise EngineError(explain_import(error)) from error
-        self._limit = self._default_limit()
-
-    def _register_model(self, model: Mapping[str, object]) -> None:
-        """Imports the model's class here and tells vLLM, which would otherwise start a process to look at it: ten seconds, the first time."""
-        names = model.get("architectures")
-        registry = getattr(self._vllm, "ModelRegistry", None)
-        if not isinstance(names, list) or registry is None:
-            return
-        for name in names:
-            entry = registry.models.get(name)
-            if entry is None:
-                continue
-            try:
-                registry.register_model(name, entry.load_model_cls())
-            except Exception as error:  # noqa: BLE001 - vLLM will say what is wrong with it, in its own way
-                log.debug("%s was left to vLLM: %s", name, error)
+        engine = self._config.engine
+        parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
+        self._limit = process_state.default_max_num_seqs(parallel, otherwise=DEFAULT_BATCH)
 
     def _set_environment(self) -> None:
         """What vLLM and torch read from the environment; what was there before comes back when the engine is closed."""
@@ -145,29 +131,18 @@ class VllmEngine:
         self._surroundings = ExitStack()
         config = self._config
         wanted = {
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if config.engine.multiprocess else "0",
-            "VLLM_NO_USAGE_STATS": os.environ.get("VLLM_NO_USAGE_STATS", "1"),
-            "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", config.log_level),
+            **process_state.environment_variables(
+                multiprocess=config.engine.multiprocess, log_level=config.log_level
+            ),
             "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
         }
-        if not self._in_process and "VLLM_RPC_BASE_PATH" not in os.environ:
-            short = len(os.fsencode(tempfile.gettempdir())) <= LONGEST_TEMPORARY
+        if not self._in_process and process_state.SOCKET_FOLDER not in os.environ:
+            short = len(os.fsencode(tempfile.gettempdir())) <= process_state.LONGEST_TEMPORARY
             sockets = tempfile.TemporaryDirectory(prefix="llmbench-", dir=None if short else "/tmp")  # noqa: S108
-            wanted["VLLM_RPC_BASE_PATH"] = self._surroundings.enter_context(sockets)
+            wanted[process_state.SOCKET_FOLDER] = self._surroundings.enter_context(sockets)
         if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
             wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
         self._surroundings.enter_context(environment(wanted))
-
-    def _default_limit(self) -> int:
-        """VLLM's own bound on running requests, on this device."""
-        engine = self._config.engine
-        try:
-            arguments = importlib.import_module("vllm.engine.arg_utils").EngineArgs
-            context = importlib.import_module("vllm.usage.usage_lib").UsageContext.LLM_CLASS
-            parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
-            return int(arguments.get_batch_defaults(parallel)[1][context])
-        except (ImportError, AttributeError, KeyError, TypeError):
-            return DEFAULT_BATCH
 
     def preferred_batch_size(self, workload: Workload) -> int:
         """`batch_size`, else the smaller of the requests at hand and vLLM's own default; at most `engine.args.max_num_seqs`."""
@@ -199,8 +174,8 @@ class VllmEngine:
             ):
                 self._llm = self._vllm.LLM(**arguments)
             loaded = time.monotonic()
-            tell_of_death(self._llm.llm_engine)
-            self._family = family(self._llm.llm_engine)
+            tell_of_death(self._llm)
+            self._family = family(self._llm)
             self._facts = self._ask_worker()
         except (KeyboardInterrupt, LlmbenchError) as error:
             clear_traceback(error)
@@ -241,24 +216,13 @@ class VllmEngine:
         if tokenizer is not self._tokenizer:
             self._use_tokenizer(tokenizer)
         self._batch_size = min(self.preferred_batch_size(workload), self.capacity)
-        scheduler = scheduler_of(self._llm.llm_engine)
-        limited = scheduler is not None and hasattr(scheduler, "max_num_running_reqs")
-        if scheduler is not None and limited:
-            scheduler.max_num_running_reqs = self._batch_size
+        limited = internals.limit_running(self._llm, self._batch_size)
         in_place = limited or self._batch_size == self.capacity
         self._ahead = max(1, self._batch_size // 8) if in_place else 0
         self.refill = max(1, self._batch_size // REFILL) if self._startup is Startup.graphs else 1
         if not loaded:
-            self._empty_prefix_cache()
-        self._before = self._counters()
-
-    def _empty_prefix_cache(self) -> None:
-        """Empties it; blocks of a run before may be given back only with the next step."""
-        for _ in range(3):
-            if self._llm.reset_prefix_cache():
-                return
-            self._llm.llm_engine.step()
-        raise EngineError("vLLM's prefix cache could not be emptied between two jobs; run them one by one.")
+            internals.empty_prefix_cache(self._llm)
+        self._before = metrics.counters(self._llm)
 
     def _use_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Gives vLLM the tokenizer of the prompts, for the ends of texts and for stop strings.
@@ -267,13 +231,11 @@ class VllmEngine:
         """
         self._tokenizer = tokenizer
         self._shows_special = isinstance(tokenizer, HubTokenizer) and tokenizer.marks_thinking
-        engine = self._llm.llm_engine
-        if engine.renderer.tokenizer is not None:  # engine.args asked for vLLM's own
+        if internals.has_tokenizer(self._llm):  # engine.args asked for vLLM's own
             return
         if not isinstance(tokenizer, HubTokenizer):
             raise EngineError("engine=vllm needs the model's own tokenizer.")
-        cached = importlib.import_module("vllm.tokenizers.hf").get_cached_tokenizer(tokenizer.hub)
-        engine.renderer.tokenizer = engine.output_processor.tokenizer = cached
+        internals.set_tokenizer(self._llm, tokenizer.hub)
 
     def _arguments(self, workload: Workload) -> dict[str, Any]:
         """What `LLM` is called with; `engine.args` has the last word."""
@@ -316,11 +278,10 @@ class VllmEngine:
 
     def _ask_worker(self) -> dict[str, Any]:
         try:
-            facts = self._llm.collective_rpc("llmbench_facts")
+            return internals.worker_facts(self._llm)
         except (AttributeError, NotImplementedError, RuntimeError):
             log.exception("vLLM's worker could not be asked; attention backend and weight size stay unknown")
             return {}
-        return dict(facts[0])
 
     def learn(self, took: Took) -> None:
         """Adds a line to the history of starts; only a run that loaded the engine for itself tells what a start costs."""
@@ -333,7 +294,7 @@ class VllmEngine:
             return
         if self._llm is not None:
             logging.getLogger("vllm").setLevel(logging.WARNING)  # the run's log is closed by now
-            close(self._llm.llm_engine.engine_core.shutdown, self._family)
+            close(partial(internals.shut_down, self._llm), self._family)
         self._family = []
         self._forget()
 
@@ -344,11 +305,8 @@ class VllmEngine:
         gc.unfreeze()
         gc.collect()
         if self._in_process and "vllm" in sys.modules:  # else it was never prepared
-            try:
-                importlib.import_module("vllm.distributed.parallel_state").cleanup_dist_env_and_memory()
-            except Exception:
-                log.debug("vLLM's distributed environment was not cleaned up", exc_info=True)
-            _new_graph_pool()
+            process_state.clean_up_distributed()
+            process_state.forget_graph_pool()
         if self._surroundings is not None:
             self._surroundings.close()
             self._surroundings = None
@@ -371,7 +329,7 @@ class VllmEngine:
         if not self._running:
             return refused
         try:
-            outputs = self._llm.llm_engine.step()
+            outputs = internals.step(self._llm)
         except (KeyboardInterrupt, LlmbenchError):
             raise
         except Exception as error:
@@ -399,13 +357,10 @@ class VllmEngine:
             request = self._waiting.popleft()
             key = f"{next(self._numbers)}"  # vLLM wants ids that it never saw
             try:
-                internal = self._llm.llm_engine.add_request(
-                    key,
-                    {"prompt_token_ids": list(request.prompt_ids)},
-                    self._sampling_params(request.sampling),
-                )
+                params = self._sampling_params(request.sampling)
+                internal = internals.add_request(self._llm, key, request.prompt_ids, params)
             except Exception as error:
-                if type(error).__name__ == "EngineDeadError":
+                if internals.is_engine_dead(error):
                     raise self._died(error) from error
                 log.warning("vLLM refused %s: %s", request.id, error)
                 refused.append(Completion.aborted(request, f"{type(error).__name__}: {error}"))
@@ -413,7 +368,7 @@ class VllmEngine:
             if len(self._running) >= self._batch_size:
                 self._early.append(key)
             self._running[key] = request
-            self._internal[key] = internal or key
+            self._internal[key] = internal
         return refused
 
     def _sampling_params(self, sampling: Sampling) -> Any:  # noqa: ANN401 - vLLM's class
@@ -437,8 +392,9 @@ class VllmEngine:
         request = self._running.pop(output.request_id)
         self._internal.pop(output.request_id, None)
         free_since = self._free_since.pop(output.request_id, 0.0)
-        if self._early and output.metrics is not None:
-            self._free_since[self._early.popleft()] = output.metrics.last_token_ts
+        stamps = internals.stamps(output)
+        if self._early and stamps is not None:
+            self._free_since[self._early.popleft()] = stamps.last_token
         made = output.outputs[0]
         ids = tuple(made.token_ids)
         stop = made.stop_reason if isinstance(made.stop_reason, str) else None
@@ -451,7 +407,7 @@ class VllmEngine:
             cached_tokens=output.num_cached_tokens or 0,
             finish_reason=_finish_reason(made.finish_reason, stop),
             stop_string=stop,
-            timing=_timing(output.metrics, len(ids), free_since),
+            timing=_timing(stamps, len(ids), free_since),
             error=None
             if made.finish_reason in ("stop", "length")
             else f"vLLM ended it: {made.finish_reason}",
@@ -472,7 +428,7 @@ class VllmEngine:
     def abort(self) -> list[Completion]:
         """Drops everything unfinished, in vLLM too."""
         if self._running and self._llm is not None:
-            self._llm.llm_engine.abort_request(list(self._internal.values()), internal=True)
+            internals.abort_requests(self._llm, list(self._internal.values()))
         dropped = [*self._running.values(), *self._waiting]
         for kept in (self._running, self._internal, self._waiting, self._early, self._free_since):
             kept.clear()
@@ -480,63 +436,41 @@ class VllmEngine:
 
     def generated_tokens(self) -> int | None:
         """VLLM's own counter, less what it showed at the start."""
-        tokens = self._counters().get("vllm:generation_tokens")
-        return None if tokens is None else int(tokens - self._before.get("vllm:generation_tokens", 0))
-
-    def _counters(self) -> dict[str, float]:
-        values: dict[str, float] = {}
-        for metric in self._llm.get_metrics():
-            if isinstance(getattr(metric, "value", None), int | float):
-                values[metric.name] = values.get(metric.name, 0) + metric.value
-        return values
+        tokens = metrics.counters(self._llm).get("generated_tokens")
+        return None if tokens is None else int(tokens - self._before.get("generated_tokens", 0))
 
     def state(self) -> State:
         """The figures of vLLM's scheduler, and as `queued` the requests that it was not given yet."""
-        told = scheduler_state(self._llm.llm_engine, self._before, len(self._running))
+        told = scheduler_state(self._llm, self._before, len(self._running))
         return {**told, "queued": len(self._waiting)}
 
     def report(self) -> EngineReport:
         """What vLLM says of itself; counters since the start of this engine."""
-        counters = {name: value - self._before.get(name, 0) for name, value in self._counters().items()}
-        config = self._llm.llm_engine.vllm_config
-        queries = counters.get("vllm:prefix_cache_queries")
-        preemptions = counters.get("vllm:num_preemptions")
-        blocks = config.cache_config.num_gpu_blocks
+        now = metrics.counters(self._llm)
+        counters = {name: value - self._before.get(name, 0) for name, value in now.items()}
+        settled = internals.settled(self._llm)
+        queries = counters.get("prefix_cache_queries")
+        preemptions = counters.get("preemptions")
         return EngineReport(
             name="vllm",
             version=self._vllm.__version__,
             device=self._device.value,
-            quantization=config.model_config.quantization,
-            dtype=str(config.model_config.dtype).removeprefix("torch."),
+            quantization=settled.quantization,
+            dtype=settled.dtype,
             attention_backend=_attention(self._facts),
             startup=self._startup.value,
             startup_reason=self._reason,
             batch_size=self._batch_size,
             weights_bytes=self._facts.get("weights_bytes"),
-            kv_cache_tokens=blocks * config.cache_config.block_size if blocks else None,
+            kv_cache_tokens=settled.kv_cache_tokens,
             preemptions=None if preemptions is None else int(preemptions),
-            prefix_cache_hit_rate=counters.get("vllm:prefix_cache_hits", 0) / queries if queries else None,
+            prefix_cache_hit_rate=counters.get("prefix_cache_hits", 0) / queries if queries else None,
             loads=self._loads,
             free_bytes_before_load=self._free_bytes if self._loads else None,
             load_parts=dict(self._load_parts) if self._loads else {},
             graph_sizes=self._graph_sizes if self._startup is Startup.graphs else None,
             compile_cache=self._plan.compile_cache if self._plan else None,
         )
-
-
-GRAPH_POOL = "_global_graph_pool"
-"""Where vLLM keeps it (vllm/platforms/interface.py, 0.26 and 0.27)."""
-
-
-def _new_graph_pool() -> None:
-    """Lets the next engine capture its CUDA graphs in a memory pool of its own.
-
-    vLLM keeps one for the process. With the last graph in it the pool dies, and PyTorch refuses another capture under its name.
-    """
-    platforms = sys.modules.get("vllm.platforms")
-    kind = type(getattr(platforms, "current_platform", None))
-    if getattr(kind, GRAPH_POOL, None) is not None:
-        setattr(kind, GRAPH_POOL, None)
 
 
 def _attention(facts: dict[str, Any]) -> str | None:
@@ -555,9 +489,9 @@ def _finish_reason(reason: str | None, stop: str | None) -> FinishReason:
     return FinishReason.ABORT
 
 
-def _timing(metrics: Any, tokens: int, free_since: float) -> Timing | None:  # noqa: ANN401 - vLLM's class
+def _timing(stamps: internals.Stamps | None, tokens: int, free_since: float) -> Timing | None:
     """The stamps' differences; a request that was admitted early counts as queued from when a place was free."""
-    if metrics is None or not metrics.first_token_ts:
+    if stamps is None or not stamps.first_token:
         return None
-    queued = min(max(metrics.queued_ts, free_since), metrics.scheduled_ts)
-    return Timing.of(queued, metrics.scheduled_ts, metrics.first_token_ts, metrics.last_token_ts, tokens)
+    queued = min(max(stamps.queued, free_since), stamps.scheduled)
+    return Timing.of(queued, stamps.scheduled, stamps.first_token, stamps.last_token, tokens)
