@@ -15,6 +15,7 @@ from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals import metrics, processes
+from llmbench.engine.vllm.outputs import sampling_params
 from llmbench.engine.workload import Workload
 from llmbench.records import Sampling
 
@@ -32,7 +33,9 @@ class Loaded:
     def __init__(self, engine: VllmEngine, tokenizer: HubTokenizer) -> None:
         self.llm: Any = engine._llm
         self.tokenizer = tokenizer
-        self.params = engine._sampling_params(Sampling(max_tokens=6, ignore_eos=True))
+        self.params = sampling_params(
+            engine._package.vllm, Sampling(max_tokens=6, ignore_eos=True), skip_special_tokens=True
+        )
         self.prompt = tokenizer.encode("Tell me a story.", special=False)
         self.given: list[str] = []
         self.outputs: list[Any] = []

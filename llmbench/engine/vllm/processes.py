@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import psutil
 
@@ -44,6 +45,32 @@ def family(llm: Any) -> list[psutil.Process]:  # noqa: ANN401 - vLLM's LLM
             one = psutil.Process(process.pid)
             found += [one, *one.children(recursive=True)]
     return found
+
+
+@dataclass(slots=True)
+class EngineProcesses:
+    """The processes of an engine, none where it computes in this one.
+
+    Attributes:
+        members: They and theirs.
+        killed: Why they were killed.
+    """
+
+    members: list[psutil.Process] = field(default_factory=list)
+    killed: str | None = None
+
+    @classmethod
+    def of(cls, llm: Any) -> Self:  # noqa: ANN401 - vLLM's LLM
+        """Those of a running engine."""
+        return cls(family(llm))
+
+    def kill(self, reason: str) -> bool:
+        """Kills them; returns whether there are any."""
+        if not self.members:
+            return False
+        self.killed = reason
+        kill(self.members)
+        return True
 
 
 def close(shutdown: Callable[[], None], members: list[psutil.Process], limit_s: float = CLOSE_S) -> None:
