@@ -74,10 +74,18 @@ class EngineError(LlmbenchError):
 class EngineDiedError(EngineError):
     """The engine stopped while it ran, for a reason that a new one need not meet: a dead process, a CUDA error, its own fault."""
 
-    def __init__(self, message: str, *, needs_new_process: bool = False) -> None:
-        """`needs_new_process` says that no new engine can run in this process, as after a CUDA error in it."""
+    def __init__(
+        self, message: str, *, needs_new_process: bool = False, running: tuple[str, ...] = ()
+    ) -> None:
+        """Takes what is known of the death.
+
+        Args:
+            message: What happened.
+            needs_new_process: No new engine can run in this process, as after a CUDA error in it.
+            running: The ids of the requests that the engine worked on.
+        """
         super().__init__(message)
-        self.needs_new_process = needs_new_process
+        self.needs_new_process, self.running = needs_new_process, running
 
 
 Cause = Literal["free", "kv_cache", "context", "weights", "profiling", "capture", "warm_up", "running"]

@@ -269,12 +269,12 @@ class FakeEngine:
                 f"The fake engine broke after {self._finished} completions, as engine.args.break_after asks."
             )
         refused = self._admit()
-        running = [state.request for state in self._running]
-        if self._die.due(running, self._finished):
+        requests, running = [state.request for state in self._running], tuple(self.running())
+        if self._die.due(requests, self._finished):
             died = "The fake engine died, as engine.args.die asks."
-            raise EngineDiedError(died, needs_new_process=self._die.needs_new_process)
-        if self._hang.due(running, self._finished):
-            raise EngineDiedError(self._hang.killed.get())
+            raise EngineDiedError(died, needs_new_process=self._die.needs_new_process, running=running)
+        if self._hang.due(requests, self._finished):
+            raise EngineDiedError(self._hang.killed.get(), running=running)
         self.peak_running = max(self.peak_running, len(self._running))
         self._steps += 1
         if self._pause_s:

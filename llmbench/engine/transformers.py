@@ -483,6 +483,7 @@ class TransformersEngine:
             raise EngineDiedError(
                 f"transformers stopped working: {type(error).__name__}: {first_line(error)}; the log has more.",
                 needs_new_process=spoils(error),
+                running=tuple(self.running()),
             ) from error
 
     def _refuse(self) -> list[Completion]:

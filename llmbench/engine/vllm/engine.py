@@ -208,10 +208,11 @@ class VllmEngine:
 
     def _died(self, error: Exception) -> EngineError:
         log.error("vLLM stopped working", exc_info=error)
+        running = tuple(self.running())
         if self._processes.killed is not None:
-            return EngineDiedError(self._processes.killed)
+            return EngineDiedError(self._processes.killed, running=running)
         begins = self._loading.log_begins if self._loading is not None else 0
-        return step_error(error, begins, in_process=self._package.in_process)
+        return step_error(error, begins, in_process=self._package.in_process, running=running)
 
     def _admit(self) -> list[Completion]:
         """Gives vLLM the requests that there is room for; returns those that it refused."""

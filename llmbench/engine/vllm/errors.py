@@ -57,13 +57,16 @@ def _telling_line(text: str) -> str:
     return shortened(line.rstrip("."))
 
 
-def step_error(error: BaseException, since: int = 0, *, in_process: bool = True) -> EngineError:
+def step_error(
+    error: BaseException, since: int = 0, *, in_process: bool = True, running: tuple[str, ...] = ()
+) -> EngineError:
     """Why vLLM stopped working; `OutOfMemoryError` where that was it.
 
     Args:
         error: What it raised.
         since: Where the log of the engine begins (`log_position`); from a process of its own the reason comes only there.
         in_process: Whether vLLM computes in this process.
+        running: The ids of the requests that it worked on.
     """
     text = "\n".join(str(cause) for cause in _chain(error))
     if not in_process:
@@ -75,10 +78,11 @@ def step_error(error: BaseException, since: int = 0, *, in_process: bool = True)
         )
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
     if is_engine_dead(error):
-        return EngineDiedError("vLLM's engine died in its own process; the log has more.")
+        return EngineDiedError("vLLM's engine died in its own process; the log has more.", running=running)
     return EngineDiedError(
         f"vLLM stopped working: {type(error).__name__}: {shortened(first).rstrip('.')}; the log has more.",
         needs_new_process=in_process and spoils(error),
+        running=running,
     )
 
 
