@@ -1,61 +1,23 @@
-"""An engine without a model: repeatable, instant, and able to misbehave on demand. For the pipeline's own tests.
-
-It answers what `reply` says, cut into words that stand for tokens, one word a step, under the same batch size, stop
-strings and token limits as a real engine. Its clock counts steps, a millisecond each.
-"""
+"""The engine: see the package."""
 
 import hashlib
-import queue
-import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
+from llmbench.engine.fake.faults import Death, Hang, TooLittle
+from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
-from llmbench.errors import ConfigError, EngineDiedError, EngineError, OutOfMemoryError, Shortage
-from llmbench.records import Completion, EngineReport, FinishReason, Message, Request, Timing
+from llmbench.errors import ConfigError, EngineDiedError, EngineError, Shortage
+from llmbench.records import Completion, EngineReport, FinishReason, Request, Timing
 from llmbench.system.text import suggest
 
 STEP_S = 0.001
-
-
-class WordTokenizer:
-    """Words with the white space before them as tokens, numbered as they come up."""
-
-    def __init__(self) -> None:
-        self._ids: dict[str, int] = {}
-        self._words: list[str] = []
-
-    def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:  # noqa: ARG002 - no template to steer
-        """The turns, a role and its content each."""
-        return "".join(f"<{message.role}>\n{message.content}\n" for message in messages) + "<assistant>\n"
-
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The words."""
-        return [self._words[number] for number in ids]
-
-    def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - as above
-        """Nothing: there is no template."""
-        return []
-
-    def encode(self, text: str, *, special: bool) -> tuple[int, ...]:  # noqa: ARG002 - there are no special tokens
-        """A number for every word."""
-        return tuple(self._number(word) for word in re.findall(r"\s*\S+|\s+$", text))
-
-    def _number(self, word: str) -> int:
-        if word not in self._ids:
-            self._ids[word] = len(self._words)
-            self._words.append(word)
-        return self._ids[word]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The words, joined."""
-        return "".join(self._words[number] for number in ids)
 
 
 Reply = Callable[[Request], str]
@@ -78,76 +40,6 @@ class _Running:
     scheduled: int
     output: list[int]
     text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TooLittle:
-    """Memory that runs out on demand.
-
-    Attributes:
-        shortage: What it is short for.
-        requests: It suffices for so many requests at once; None: for any number.
-        utilization: It suffices from this `model.gpu_memory_utilization` down; None: at any.
-        after: It runs out after so many completions; None: at the start.
-    """
-
-    shortage: Shortage
-    requests: int | None = None
-    utilization: float | None = None
-    after: int | None = None
-
-    def check(self, at_once: int, utilization: float, finished: int | None) -> None:
-        """Runs out where it is the time for it and too much is asked.
-
-        Raises:
-            OutOfMemoryError: It did.
-        """
-        due = finished is None if self.after is None else finished is not None and finished >= self.after
-        fits = (self.requests is None or at_once <= self.requests) and (
-            self.utilization is None or utilization <= self.utilization
-        )
-        if due and not fits:
-            raise OutOfMemoryError(
-                "The fake engine ran out of memory, as engine.args.too_little asks.", self.shortage
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """Something that goes wrong on demand.
-
-    Attributes:
-        on: Ids of samples on which it does, as soon as the engine works on them.
-        after: It does after so many completions.
-    """
-
-    on: frozenset[str] = frozenset()
-    after: int | None = None
-
-    def due(self, running: Sequence[Request], finished: int) -> bool:
-        """Whether it is the time for it."""
-        late = self.after is not None and finished >= self.after
-        return late or any(request.sample_id in self.on for request in running)
-
-
-@dataclass(frozen=True, slots=True)
-class Death(_Fault):
-    """The engine dies, as one does that a new one can follow; `needs_new_process`: not in this process."""
-
-    needs_new_process: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Hang(_Fault):
-    """A step does not end.
-
-    Attributes:
-        apart: As an engine in processes of its own does: killing it ends the step.
-        killed: Set, with why, by who kills it.
-    """
-
-    apart: bool = False
-    killed: "queue.SimpleQueue[str]" = field(default_factory=queue.SimpleQueue)
 
 
 class FakeEngine:
