@@ -25,8 +25,10 @@ from llmbench.engine import bundled_model, checkpoint_record, memory
 from llmbench.engine.base import Engine
 from llmbench.engine.cache.engine import with_cache
 from llmbench.engine.cache.keys import Keys, keys_for
-from llmbench.engine.checkpoint import Checkpoint, check_tensors, settings, weights_bytes
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.checkpoint_settings import complete, name_of
+from llmbench.engine.checkpoint_tensors import check_tensors
 from llmbench.engine.restarting import FatalRequestSearch, Restart, RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.watching import Watch

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llmbench.config.schema import Config, SamplingConfig
-from llmbench.engine.checkpoint import Checkpoint, embedding_rows
+from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_settings import generation_config
+from llmbench.engine.checkpoint_tensors import embedding_rows
 from llmbench.engine.memory import RESERVE_BYTES, weights_on_gpu
 from llmbench.errors import ModelError
 from llmbench.records import Request
