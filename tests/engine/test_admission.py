@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.fake import Death, FakeEngine, Hang, WordTokenizer
+from llmbench.engine.fake import Death, FakeEngine, Hang, Misbehaviour, WordTokenizer
 from llmbench.engine.vllm.admission import AdmissionQueue
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.workload import Workload
@@ -79,9 +79,11 @@ def test_a_continuation_goes_first_and_all_are_dropped_together() -> None:
     assert not queue.internal
 
 
-@pytest.mark.parametrize("fault", [{"die": Death(after=0)}, {"hang": Hang(after=0, apart=True)}])
-def test_the_fake_engine_names_what_it_worked_on_when_it_died(fault: dict[str, Death | Hang]) -> None:
-    engine = FakeEngine(4, **fault)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "fault", [Misbehaviour(die=Death(after=0)), Misbehaviour(hang=Hang(after=0, apart=True))]
+)
+def test_the_fake_engine_names_what_it_worked_on_when_it_died(fault: Misbehaviour) -> None:
+    engine = FakeEngine(4, misbehaviour=fault)
     work = Workload(6, 8, 48, batch_size=4)
     engine.load(work, lambda _: None)
     engine.begin(WordTokenizer(), work, loaded=True)

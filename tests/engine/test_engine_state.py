@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.fake import FakeEngine, WordTokenizer
+from llmbench.engine.fake import FakeEngine, Misbehaviour, WordTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.state import scheduler_state
 from llmbench.engine.workload import Workload
@@ -31,7 +31,7 @@ def counts(state: dict[str, float | int | None]) -> tuple[float | None, ...]:
 
 
 def test_a_scheduler_with_fewer_places_than_the_batch_lets_the_rest_wait_timed() -> None:
-    engine = FakeEngine(5, lambda _: "a b c d", places=2)
+    engine = FakeEngine(5, lambda _: "a b c d", Misbehaviour(places=2))
     work = Workload(ALL, 8, ALL * 8, batch_size=5)
     engine.load(work, lambda _: None)
     engine.begin(WordTokenizer(), work, loaded=True)

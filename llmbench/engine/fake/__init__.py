@@ -5,7 +5,7 @@ strings and token limits as a real engine. Its clock counts steps, a millisecond
 """
 
 from llmbench.engine.fake.engine import FakeEngine, Reply, nonsense
-from llmbench.engine.fake.faults import Death, Hang, TooLittle
+from llmbench.engine.fake.misbehaviour import Death, Hang, Misbehaviour, TooLittle
 from llmbench.engine.fake.tokenizer import WordTokenizer
 
-__all__ = ["Death", "FakeEngine", "Hang", "Reply", "TooLittle", "WordTokenizer", "nonsense"]
+__all__ = ["Death", "FakeEngine", "Hang", "Misbehaviour", "Reply", "TooLittle", "WordTokenizer", "nonsense"]

@@ -9,13 +9,12 @@ from typing import Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
-from llmbench.engine.fake.faults import Death, Hang, TooLittle
+from llmbench.engine.fake.misbehaviour import Misbehaviour
 from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
-from llmbench.errors import ConfigError, EngineDiedError, EngineError, Shortage
+from llmbench.errors import ConfigError, EngineDiedError, EngineError
 from llmbench.records import Completion, EngineReport, FinishReason, Request, Timing
-from llmbench.system.text import suggest
 
 STEP_S = 0.001
 
@@ -43,35 +42,20 @@ class _Running:
 
 
 class FakeEngine:
-    """The engine. `refuse` names requests that come back as errors, `break_after` ends it for good after that many completions."""
+    """The engine."""
 
-    def __init__(  # noqa: PLR0913 - each is a way to fail
+    def __init__(
         self,
         batch_size: int | None = None,
         reply: Reply = nonsense,
-        *,
-        refuse: frozenset[str] = frozenset(),
-        break_after: int | None = None,
-        step_s: float = 0.0,
-        too_little: TooLittle | None = None,
-        die: Death | None = None,
-        hang: Hang | None = None,
-        utilization: float = 1.0,
-        places: int | None = None,
+        misbehaviour: Misbehaviour | None = None,
     ) -> None:
-        """Takes how to answer and how to fail.
-
-        `step_s` are real seconds a step, for watching the display. The scheduler runs at most `places` of the requests of a
-        batch, as with a KV cache that is too small; the others wait.
-        """
+        """Takes how to answer and how to fail."""
         self._asked_batch, self._reply = batch_size, reply
+        self._misbehaviour = misbehaviour or Misbehaviour()
         self._tokenizer = WordTokenizer()
         self._batch_size = self.capacity = 0
         self._loads = 0
-        self._refuse, self._break_after, self._pause_s = refuse, break_after, step_s
-        self._too_little, self._utilization = too_little, utilization
-        self._die, self._hang = die or Death(), hang or Hang()
-        self._places = places
         self._queued: deque[Request] = deque()
         self._waiting: deque[_Running] = deque()
         self._running: list[_Running] = []
@@ -85,25 +69,7 @@ class FakeEngine:
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little", "places")
-        for key in config.engine.args:
-            if key not in known:
-                raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
-        options = dict(config.engine.args)
-        for key, kind in (("step_s", (int, float)), ("break_after", (int, type(None))), ("places", int)):
-            if not isinstance(options.get(key, 0), kind):
-                raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
-        options["refuse"] = frozenset(options.get("refuse", ()))
-        for name, fault in (("die", Death), ("hang", Hang)):
-            if name in options:
-                wanted = dict(options[name])
-                options[name] = fault(frozenset(wanted.pop("on", ())), **wanted)
-        if "too_little" in options:
-            wanted = dict(options["too_little"])
-            bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}
-            options["too_little"] = TooLittle(Shortage(**wanted), **bounds)
-            options["utilization"] = config.model.gpu_memory_utilization
-        return cls(None, **options)
+        return cls(misbehaviour=Misbehaviour.from_config(config))
 
     def prepare(self) -> None:
         """Nothing to import."""
@@ -115,8 +81,7 @@ class FakeEngine:
     def load(self, workload: Workload, notice: Notice) -> None:  # noqa: ARG002
         """Nothing to load."""
         self.capacity = self.preferred_batch_size(workload)
-        if self._too_little:
-            self._too_little.check(self.capacity, self._utilization, None)
+        self._misbehaviour.check_memory(self.capacity, None)
 
     def serves(self, workload: Workload) -> bool:
         """Whether it holds as many at once."""
@@ -154,23 +119,23 @@ class FakeEngine:
 
     def step(self) -> list[Completion]:
         """One word for every running request."""
-        if self._too_little:
-            self._too_little.check(self._batch_size, self._utilization, self._finished)
-        if self._break_after is not None and self._finished >= self._break_after:
+        faults = self._misbehaviour
+        faults.check_memory(self._batch_size, self._finished)
+        if faults.break_after is not None and self._finished >= faults.break_after:
             raise EngineError(
                 f"The fake engine broke after {self._finished} completions, as engine.args.break_after asks."
             )
         refused = self._admit()
         requests, running = [state.request for state in self._running], tuple(self.running())
-        if self._die.due(requests, self._finished):
+        if faults.die.due(requests, self._finished):
             died = "The fake engine died, as engine.args.die asks."
-            raise EngineDiedError(died, needs_new_process=self._die.needs_new_process, running=running)
-        if self._hang.due(requests, self._finished):
-            raise EngineDiedError(self._hang.killed.get(), running=running)
+            raise EngineDiedError(died, needs_new_process=faults.die.needs_new_process, running=running)
+        if faults.hang.due(requests, self._finished):
+            raise EngineDiedError(faults.hang.killed.get(), running=running)
         self.peak_running = max(self.peak_running, len(self._running))
         self._steps += 1
-        if self._pause_s:
-            time.sleep(self._pause_s)
+        if faults.step_s:
+            time.sleep(faults.step_s)
         finished = [completion for state in self._running if (completion := self._advance(state))]
         done = {completion.request_id for completion in finished}
         self._running = [state for state in self._running if state.request.id not in done]
@@ -182,12 +147,13 @@ class FakeEngine:
         refused = []
         while self._queued and len(self._waiting) + len(self._running) < self._batch_size:
             request = self._queued.popleft()
-            if request.id in self._refuse:
+            if request.id in self._misbehaviour.refuse:
                 refused.append(Completion.aborted(request, "refused, as engine.args.refuse asks"))
                 continue
             words = deque(self._tokenizer.encode(self._reply(request), special=False))
             self._waiting.append(_Running(request, words, self._steps, self._steps, []))
-        places = self._batch_size if self._places is None else max(1, self._places)
+        places = self._misbehaviour.places
+        places = self._batch_size if places is None else max(1, places)
         while self._waiting and len(self._running) < places:
             self._waiting[0].scheduled = self._steps
             self._running.append(self._waiting.popleft())
@@ -224,9 +190,10 @@ class FakeEngine:
 
     def kill(self, reason: str) -> bool:
         """Ends a step that hangs, where `hang` has it apart."""
-        if self._hang.apart:
-            self._hang.killed.put(reason)
-        return self._hang.apart
+        hang = self._misbehaviour.hang
+        if hang.apart:
+            hang.killed.put(reason)
+        return hang.apart
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished."""
