@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from llmbench.config.schema import Config
-from llmbench.engine.checkpoint import check_tensors
 from llmbench.engine.checkpoint_settings import complete
+from llmbench.engine.checkpoint_tensors import check_tensors
 from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.run_folder import RunFolder

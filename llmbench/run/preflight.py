@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llmbench.config.schema import Config, Device, EarlyStopping, SamplingConfig, Sandbox
-from llmbench.engine.checkpoint import Checkpoint, embedding_rows, settings, weights_bytes
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.checkpoint_settings import generation_config
+from llmbench.engine.checkpoint_tensors import embedding_rows
 from llmbench.engine.memory import RESERVE_BYTES, kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
 from llmbench.errors import ModelError
 from llmbench.records import Request

@@ -141,7 +141,7 @@ class Bench:
         """Seconds that `LLM.generate` takes."""
         self.engine.begin(self.tokenizer, self.work, loaded=False)
         llm: Any = self.engine._llm
-        params: Any = self.engine._params.SamplingParams
+        params: Any = self.engine._package.vllm.SamplingParams
         prompts = [{"prompt_token_ids": list(request.prompt_ids)} for request in self.requests]
         sampling = [
             params(max_tokens=r.sampling.max_tokens, temperature=0.0, ignore_eos=True) for r in self.requests
@@ -173,7 +173,7 @@ def main() -> None:
         pool.grader([arithmetic.__name__])
         bench = _load(config, pool, checkpoint, requests)
         if options.refill:
-            bench.engine.refill = options.refill
+            bench.engine._queue.refill = options.refill
         ours: list[Pass] = []
         bare: list[float] = []
         bench.warm_up()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.engine import bundled_model
-from llmbench.engine.checkpoint import check_folder
+from llmbench.engine.checkpoint_files import check_folder
 from llmbench.errors import ModelError
 from llmbench.run import pipeline
 from llmbench.run.options import RunOptions

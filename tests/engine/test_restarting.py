@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from llmbench.engine.base import Engine
-from llmbench.engine.fake import Death, FakeEngine, WordTokenizer
+from llmbench.engine.fake import Death, FakeEngine, Misbehaviour, WordTokenizer
 from llmbench.engine.restarting import PROBE, RestartingEngine, RestartLog
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError
@@ -22,9 +22,8 @@ class Source:
 
     def open(self) -> Engine:
         work = Workload(100, 8, 800, batch_size=BATCH)
-        engine = FakeEngine(
-            BATCH, lambda request: "word " * (1 + len(request.sample_id)), die=self.die(len(self.opened))
-        )
+        faults = Misbehaviour(die=self.die(len(self.opened)) or Death())
+        engine = FakeEngine(BATCH, lambda request: "word " * (1 + len(request.sample_id)), faults)
         engine.load(work, lambda _: None)
         engine.begin(WordTokenizer(), work, loaded=True)
         self.opened.append(engine)

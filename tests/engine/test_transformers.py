@@ -15,9 +15,11 @@ from llmbench.engine.batching import Batching, batches
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.factory import find_checkpoint, open_engine
 from llmbench.engine.tokenizer import HubTokenizer
-from llmbench.engine.transformers import Text, TransformersEngine, check_machine, draw, find_stop, penalised
+from llmbench.engine.transformers import TransformersEngine, check_machine
+from llmbench.engine.transformers.sampling import draw, penalised
+from llmbench.engine.transformers.text import Text, find_stop
 from llmbench.engine.workload import Workload
-from llmbench.errors import ConfigError, EngineError
+from llmbench.errors import ConfigError, EngineDiedError, EngineError
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.results.reader import load_run
 from llmbench.run import elicitation, pipeline
@@ -459,3 +461,19 @@ def test_what_cannot_be_loaded_is_one_sentence(smollm2: Path) -> None:
         engine.prepare()
         with pytest.raises(EngineError, match=named):
             engine.load(WORK, lambda _: None)
+
+
+def test_what_it_worked_on_is_in_the_error_of_its_death(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(**_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    requests = [bench.request(f"Count from {n}.", max_tokens=n + 1) for n in range(3)]
+    for request in requests:
+        bench.engine.submit(request)
+    monkeypatch.setattr(bench.engine, "_model", breaks)
+    with pytest.raises(EngineDiedError) as died:
+        bench.engine.step()
+    assert died.value.needs_new_process
+    assert died.value.running == (requests[0].id,)  # the others have other limits and wait for the next batch

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.engine.fake import FakeEngine, Hang, nonsense
+from llmbench.engine.fake import FakeEngine, Hang, Misbehaviour, nonsense
 from llmbench.engine.watching import END_S, Watch
 from llmbench.errors import ConfigError, EngineDiedError
 from llmbench.records import Completion, Outcome
@@ -102,7 +102,7 @@ def test_nobody_to_inform_ends_no_watch() -> None:
         raise BrokenPipeError
 
     hang, left = Hang(after=0), threading.Event()
-    watch, engine = Watch(0.2, closed), FakeEngine(hang=hang)
+    watch, engine = Watch(0.2, closed), FakeEngine(misbehaviour=Misbehaviour(hang=hang))
 
     def leave(_: str) -> None:
         left.set()

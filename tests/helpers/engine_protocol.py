@@ -230,12 +230,12 @@ def the_batch_size_changes_in_place_and_the_cache_is_emptied(bench: Bench) -> No
 @check
 def several_are_admitted_together_where_that_is_wanted(bench: Bench) -> None:
     """Nothing is lost or starved, and no more than the batch size runs."""
-    bench.engine.refill = 3
+    bench.engine._queue.refill = 3
     try:
         requests = [bench.request(f"Count from {n}.", max_tokens=4 + n, ignore_eos=True) for n in range(10)]
         done = bench.finish(*requests)
     finally:
-        bench.engine.refill = 1
+        bench.engine._queue.refill = 1
     assert {r.id: r.sampling.max_tokens for r in requests} == {
         key: c.output_tokens for key, c in done.items()
     }

@@ -80,7 +80,8 @@ class Dying(FakeEngines):
 
     def open(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         number = len(self.engines)
-        self.options = {"die": self.deaths[number] if number < len(self.deaths) else None}
+        death = self.deaths[number] if number < len(self.deaths) else None
+        self.options = {"die": death or Death()}
         engine = super().open(config, checkpoint)
         assert isinstance(engine, FakeEngine)
         self.engines.append(engine)

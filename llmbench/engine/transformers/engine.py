@@ -1,12 +1,4 @@
-"""transformers as an engine: the guide's own method, so that what vLLM gains can be measured with the same requests.
-
-A batch is formed of what waits (`batching.py`), padded on the left and decoded until its last row ends; only then comes the
-next. A row that ended gives its completion at once and keeps its place, as in `generate`. Every step is one pass through
-the model. A batch holds requests of one token limit, as the guide's benchmarks run one after another with a limit each,
-and continuations go before everything else.
-
-Nothing of transformers' `generate` is used: tokens are chosen, limits counted and stop strings found here, by vLLM's rules.
-"""
+"""The engine: see the package."""
 
 import gc
 import importlib
@@ -15,11 +7,10 @@ import inspect
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmbench.config.schema import Config, Device, Startup
+from llmbench.config.schema import Config, Device
 from llmbench.engine import prefetch
 from llmbench.engine.base import Notice
 from llmbench.engine.batching import Batching, batches
@@ -33,11 +24,13 @@ from llmbench.engine.checkpoint import (
     weights_lack,
 )
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.engine.vllm.checks import SMALL_MODEL_B, billions_of_parameters
+from llmbench.engine.transformers.batch import Batch, Row
+from llmbench.engine.transformers.checks import BITSANDBYTES, check_settings, pick_device
+from llmbench.engine.transformers.sampling import GREEDY_BELOW, draw, penalised, penalises
+from llmbench.engine.transformers.text import PRIMER, Text, find_stop
 from llmbench.engine.vllm.errors import explain_import, spoils
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import (
-    ConfigError,
     EngineDiedError,
     EngineError,
     LlmbenchError,
@@ -46,7 +39,7 @@ from llmbench.errors import (
     clear_traceback,
     first_line,
 )
-from llmbench.records import Completion, EngineReport, FinishReason, Request, Sampling, Timing
+from llmbench.records import Completion, EngineReport, FinishReason, Request, Timing
 from llmbench.system import hardware
 from llmbench.telemetry.records import EngineState
 
@@ -55,188 +48,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BITSANDBYTES = "bitsandbytes"
-GREEDY_BELOW, COLDEST = 1e-5, 1e-2
-"""Temperatures as vLLM takes them: below the first it is greedy, below the second it is the second."""
-PRIMER = 5
-"""Tokens of the prompt that are decoded with the output, so that its first space is kept."""
 NO_BOUND = 1 << 30
 """Requests that can run at once: nothing is set aside for them at the start, so no batch size asks for another load."""
-
-
-def check_machine(config: Config) -> None:
-    """Refuses, before anything is loaded, what this engine or this machine cannot do.
-
-    Raises:
-        ConfigError: A setting is of no use to this engine.
-        EngineError: A package or the GPU is missing, or the model is too large for a CPU.
-    """
-    _check_settings(config)
-    needed = ["torch", "transformers", "accelerate"]
-    if config.model.quantization == BITSANDBYTES:
-        needed.append(BITSANDBYTES)
-    for name in needed:
-        if importlib.util.find_spec(name) is None:
-            raise EngineError(f"engine=transformers needs the package {name}; run `make setup`.")
-    if config.engine.device is Device.cuda and not hardware.gpus():
-        raise EngineError(
-            "No NVIDIA GPU is visible here; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use engine.device=cpu."
-        )
-    if config.engine.device is Device.cuda and _torch_for_cpu():
-        raise EngineError(
-            "The installed torch is the build for CPUs; install llmbench[gpu], or use engine.device=cpu."
-        )
-    size = billions_of_parameters(config)
-    if config.engine.device is Device.auto and pick_device(config) is Device.cpu and size > SMALL_MODEL_B:
-        raise EngineError(
-            f"There is no GPU that torch can use, and {config.model.name} has {size:.1f} billion parameters; "
-            "use model=smollm2, or engine.device=cpu to run it on the CPU all the same."
-        )
-
-
-def _check_settings(config: Config) -> None:
-    engine, model = config.engine, config.model
-    if model.quantization not in (None, BITSANDBYTES):
-        raise ConfigError(
-            f"model.quantization={model.quantization} is refused: engine=transformers takes bitsandbytes or null; "
-            "engine=vllm takes others."
-        )
-    if model.attention_backend not in (None, "FLASH_ATTN"):
-        raise ConfigError(
-            f"model.attention_backend={model.attention_backend} is refused: engine=transformers takes FLASH_ATTN or null, "
-            "which mean the same; engine.args={attn_implementation: NAME} sets another."
-        )
-    unused = {
-        "tensor_parallel_size": engine.tensor_parallel_size != 1,
-        "pipeline_parallel_size": engine.pipeline_parallel_size != 1,
-        "startup": engine.startup not in (Startup.auto, Startup.eager),
-        "speculative": bool(engine.speculative),
-        "multiprocess": engine.multiprocess,
-        "kv_cache_memory_bytes": engine.kv_cache_memory_bytes is not None,
-    }
-    for name, given in unused.items():
-        if given:
-            raise ConfigError(
-                f"engine.{name} is refused: engine=transformers runs one model on one device, as it comes; "
-                "leave it away, or use engine=vllm."
-            )
-
-
-def _torch_for_cpu() -> bool:
-    return (hardware.distribution("torch") or "").endswith("+cpu")
-
-
-def pick_device(config: Config) -> Device:
-    """The device that `auto` means here."""
-    if config.engine.device is not Device.auto:
-        return config.engine.device
-    return Device.cuda if hardware.gpus() and not _torch_for_cpu() else Device.cpu
-
-
-@dataclass(slots=True)
-class Text:
-    """The output as text while it grows, decoded a few tokens at a time; half a character waits for its other half."""
-
-    tokenizer: Tokenizer
-    ids: list[int]  # the end of the prompt, then the output
-    text: str = ""
-    _before: int = 0  # `ids` from here to `_read` are decoded again with what follows, for the spaces between
-    _read: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._read = len(self.ids)
-
-    def add(self, token: int) -> int:
-        """Takes a token; returns how many characters came with it."""
-        self.ids.append(token)
-        return self.read(whole=False)
-
-    def read(self, *, whole: bool = True) -> int:
-        """Decodes what was not decoded yet, half characters only if `whole`; returns how many characters came."""
-        known = len(self.tokenizer.decode(self.ids[self._before : self._read]))
-        decoded = self.tokenizer.decode(self.ids[self._before :])
-        if len(decoded) <= known or (decoded.endswith("\ufffd") and not whole):
-            return 0
-        self.text += decoded[known:]
-        self._before, self._read = self._read, len(self.ids)
-        return len(decoded) - known
-
-
-def find_stop(text: str, stops: Sequence[str], new: int) -> tuple[str, int] | None:
-    """The stop string that ends first among those that end in the last `new` characters, and where it begins."""
-    found = []
-    for order, stop in enumerate(stops):
-        begin = text.find(stop, max(0, len(text) - new - len(stop) + 1)) if new else -1
-        if begin >= 0:
-            found.append((begin + len(stop), order, stop, begin))
-    if not found:
-        return None
-    _, _, stop, begin = min(found)
-    return stop, begin
-
-
-def penalised(logits: "Tensor", seen: "Tensor", written: "Tensor", sampling: Sampling) -> "Tensor":
-    """Logits with those of earlier tokens made smaller, in vLLM's order.
-
-    Args:
-        logits: Of one row.
-        seen: Whether a token is in the prompt or the output: these the repetition penalty divides
-            (https://arxiv.org/abs/1909.05858, section 4.1).
-        written: How often a token is in the output: the frequency penalty is taken off that often, the presence penalty once
-            (https://platform.openai.com/docs/api-reference/completions).
-        sampling: The penalties.
-    """
-    factor = sampling.repetition_penalty
-    logits = logits.where(~seen, (logits / factor).where(logits > 0, logits * factor))
-    return logits - sampling.frequency_penalty * written - sampling.presence_penalty * (written > 0)
-
-
-def penalises(sampling: Sampling) -> bool:
-    """Whether any penalty is on."""
-    return sampling.repetition_penalty != 1 or bool(sampling.presence_penalty or sampling.frequency_penalty)
-
-
-def draw(logits: "Tensor", sampling: Sampling, generator: "Generator") -> int:
-    """A token from one row of logits: temperature, then min_p, top_k and top_p, in vLLM's order."""
-    logits = logits / max(sampling.temperature, COLDEST)
-    if sampling.min_p > 0:
-        probabilities = logits.softmax(-1)
-        logits = logits.masked_fill(probabilities < sampling.min_p * probabilities.max(), float("-inf"))
-    if 0 < sampling.top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(sampling.top_k).values[-1], float("-inf"))
-    if sampling.top_p < 1:
-        ascending, order = logits.sort()
-        tail = ascending.softmax(-1).cumsum(-1) <= 1 - sampling.top_p
-        tail[-1] = False
-        logits = logits.index_fill(0, order[tail], float("-inf"))
-    return int(logits.softmax(-1).multinomial(1, generator=generator))
-
-
-@dataclass(slots=True)
-class _Row:
-    """A request that is being decoded: `generator` None where it is greedy, `seen` and `written` None where nothing is penalised."""
-
-    request: Request
-    limit: int
-    text: Text
-    generator: "Generator | None"
-    seen: "Tensor | None"
-    written: "Tensor | None"
-    output: list[int] = field(default_factory=list)
-    first_token: float = 0.0
-    ended: bool = False
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Rows that are decoded together, and what the model reads next for them."""
-
-    rows: list[_Row]
-    formed: float
-    ids: "Tensor"
-    mask: "Tensor"
-    positions: "Tensor"
-    cache: Any = None
 
 
 class TransformersEngine:
@@ -251,13 +64,13 @@ class TransformersEngine:
         """
         if checkpoint is None:
             raise EngineError("engine=transformers needs a checkpoint.")
-        _check_settings(config)
+        check_settings(config)
         self._config, self._checkpoint = config, checkpoint
         self._device = pick_device(config)
         self._batching = Batching.of(config)
         self._waiting: list[Request] = []
         self._continuations: list[Request] = []
-        self._batch: _Batch | None = None
+        self._batch: Batch | None = None
         self._torch: Any = None
         self._transformers: Any = None
         self._model: Any = None
@@ -439,7 +252,7 @@ class TransformersEngine:
         """Waiting requests and rows that have not ended."""
         return len(self._waiting) + len(self._continuations) + len(self._running())
 
-    def _running(self) -> list[_Row]:
+    def _running(self) -> list[Row]:
         return [row for row in self._batch.rows if not row.ended] if self._batch else []
 
     def generated_tokens(self) -> int:
@@ -480,7 +293,7 @@ class TransformersEngine:
             raise EngineDiedError(
                 f"transformers stopped working: {type(error).__name__}: {first_line(error)}; the log has more.",
                 needs_new_process=spoils(error),
-                running=[row.request.id for row in self._running()],
+                running=tuple(row.request.id for row in self._running()),
             ) from error
 
     def _refuse(self) -> list[Completion]:
@@ -495,7 +308,7 @@ class TransformersEngine:
                 refused.append(Completion.aborted(request, reason))
         return refused
 
-    def _next_batch(self) -> _Batch | None:
+    def _next_batch(self) -> Batch | None:
         """The first batch of what waits, continuations before the rest; all have the limit of the one that waits longest."""
         queue = self._continuations or self._waiting
         if not queue:
@@ -508,7 +321,7 @@ class TransformersEngine:
         queue[:] = [request for request in queue if request.id not in taken]
         return self._padded(chosen)
 
-    def _padded(self, requests: Sequence[Request]) -> _Batch:
+    def _padded(self, requests: Sequence[Request]) -> Batch:
         """The prompts beside each other, their ends aligned; positions count from each prompt's own beginning."""
         formed = time.monotonic()
         longest = max(len(request.prompt_ids) for request in requests)
@@ -516,7 +329,7 @@ class TransformersEngine:
         filler = min(self._ends, default=0)
         rows = list(zip(padding, requests, strict=True))
         tensor = self._tensor
-        return _Batch(
+        return Batch(
             rows=[self._row(request) for request in requests],
             formed=formed,
             ids=tensor([[filler] * pad + list(request.prompt_ids) for pad, request in rows]),
@@ -527,7 +340,7 @@ class TransformersEngine:
     def _tensor(self, numbers: Sequence[Any]) -> "Tensor":
         return self._torch.tensor(numbers, device=self._device.value)
 
-    def _row(self, request: Request) -> _Row:
+    def _row(self, request: Request) -> Row:
         sampling = request.sampling
         generator = None
         if sampling.temperature >= GREEDY_BELOW:
@@ -540,7 +353,7 @@ class TransformersEngine:
             written = self._torch.zeros(size, dtype=self._torch.int32, device=self._device.value)
         if self._tokenizer is None:
             raise RuntimeError("begin was not called")
-        return _Row(
+        return Row(
             request=request,
             limit=min(sampling.max_tokens, self._config.model.max_length - len(request.prompt_ids)),
             text=Text(self._tokenizer, list(request.prompt_ids[-PRIMER:])),
@@ -549,7 +362,7 @@ class TransformersEngine:
             written=written,
         )
 
-    def _decode(self, batch: _Batch) -> list[Completion]:
+    def _decode(self, batch: Batch) -> list[Completion]:
         """One pass through the model; rows that end with it come back."""
         output = self._model(
             input_ids=batch.ids,
@@ -575,7 +388,7 @@ class TransformersEngine:
         batch.positions = batch.positions[:, -1:] + 1
         return finished
 
-    def _choose(self, logits: "Tensor", rows: Sequence[_Row]) -> list[int]:
+    def _choose(self, logits: "Tensor", rows: Sequence[Row]) -> list[int]:
         """The next token of every row; those that ended get one that nobody reads."""
         tokens: list[int] = logits.argmax(-1).tolist()
         for place, row in enumerate(rows):
@@ -591,7 +404,7 @@ class TransformersEngine:
                 row.written[tokens[place]] += 1
         return tokens
 
-    def _advance(self, row: _Row, token: int, formed: float, now: float) -> Completion | None:
+    def _advance(self, row: Row, token: int, formed: float, now: float) -> Completion | None:
         """Adds a token to a row; its completion if it ends: by an end of text, else a stop string, else its limit."""
         sampling = row.request.sampling
         row.output.append(token)
@@ -627,7 +440,7 @@ class TransformersEngine:
             ),  # a row runs from when its batch is formed
         )
 
-    def _stop(self, row: _Row, token: int) -> tuple[str, int] | None:
+    def _stop(self, row: Row, token: int) -> tuple[str, int] | None:
         """The stop string that the token completes; without any, the text is decoded at the end alone."""
         stops = row.request.sampling.stop
         if not stops:
@@ -636,7 +449,7 @@ class TransformersEngine:
         new = row.text.add(token)
         return find_stop(row.text.text, stops, new)
 
-    def _too_much(self, batch: _Batch) -> str:
+    def _too_much(self, batch: Batch) -> str:
         size, length = batch.mask.shape
         name = "max_batch_size" if self._batching.dynamic else "static_batch_size"
         name = "batch_size" if self._config.batch_size is not None else name
