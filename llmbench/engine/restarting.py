@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from llmbench.errors import EngineDiedError
-from llmbench.system.number_format import count
+from llmbench.recovery import Restart
 
 PARTS = 8
 """Into how many a set is cut. A set that is answered costs no engine, one that kills it does: many small parts make few of the latter,
@@ -152,29 +152,6 @@ class FatalRequestSearch:
         aside = deque(group for group in groups if group)
         known = {name: data[name] for name in ("alone", "consecutive_deaths", "limit") if name in data}
         return cls(bound, aside=aside, **known)
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """One death of an engine."""
-
-    error: str
-    running: int
-    kept: int
-    fresh: bool
-
-    def sentence(self) -> str:
-        """The message for the user."""
-        where = " in a new process" if self.fresh else ""
-        parts = [f"A new engine goes on{where}"]
-        if self.running:
-            were = "was" if self.running == 1 else "were"
-            parts.append(
-                f"the {count(self.running, 'request')} that {were} running will be asked apart from the rest"
-            )
-        if self.kept:
-            parts.append(f"{count(self.kept, 'finished result')} {'is' if self.kept == 1 else 'are'} kept")
-        return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."
 
 
 @dataclass(slots=True)

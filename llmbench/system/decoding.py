@@ -57,7 +57,7 @@ def build(value: object, kind: type[T], *, numbers: bool = True) -> T:
     except msgspec.ValidationError as error:
         raise TypeError(_sentence(value, kind, error)) from error
     for place, wanted in _unusable(value) if numbers else ():
-        if not _fits(_with(value, place, _Nothing()), kind):  # else nothing says that a number belongs there
+        if not fits(_with(value, place, _Nothing()), kind):  # else nothing says that a number belongs there
             raise TypeError(f"{_name(place)} must be {wanted}, not {_shown(_at(value, place))}")
     return made
 
@@ -81,7 +81,8 @@ def _scalar(value: Any) -> Any:  # noqa: ANN401 - numpy's numbers have `item`
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - annotations have no common type
+def fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - annotations have no common type
+    """Whether plain data describes a record; numbers are not looked at further."""
     return _message(value, kind) is None
 
 
