@@ -17,7 +17,6 @@ from llmbench.config.validation import from_hydra
 from llmbench.results.attempts import iso
 from llmbench.results.manifest import REPORT
 from llmbench.results.run_folder import conflicting_file
-from llmbench.results.summary import as_dict
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
@@ -63,7 +62,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             restarts=invocation.ends,
             origin=_origin(invocation),
         )
-        job.summary = as_dict(found) if found is not None else None
+        job.summary = found
     except KeyboardInterrupt:
         job.interrupted = True
         raise

@@ -18,7 +18,7 @@ from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
 from llmbench.report import publish, trackers
 from llmbench.report.terminal_table import print_table
-from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, STARTING, write_object
+from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, STARTING, VERSION, write_object
 from llmbench.results.reader import load_run
 from llmbench.results.run_folder import conflicting_file, refuse_taken
 from llmbench.results.summary import Summary
@@ -116,11 +116,11 @@ def nothing_left(folder: Path) -> bool:
         run = load_run(folder)
     except RunError:
         return False
-    benchmarks = run.summary.get("benchmarks") or {}
-    if not all("expected" in found for found in benchmarks.values()):
+    benchmarks = run.summary.benchmarks.values()
+    if not all(found.expected for found in benchmarks):
         return False  # then the run's own end writes the summary again
-    expected = sum(int(found["expected"]) for found in benchmarks.values())
-    return run.summary.get("status") == "finished" and not run.notes and len(run.results) >= expected
+    expected = sum(found.expected for found in benchmarks)
+    return run.summary.status == "finished" and not run.notes and len(run.results) >= expected
 
 
 def _write_missing_outputs(config: Config, folder: Path, terminal: Terminal) -> None:
@@ -184,7 +184,7 @@ def claim(
             refuse_taken(candidate)
         except OSError as error:
             raise cannot_write(folder, error) from error
-        told = {"version": pipeline.MANIFEST_VERSION, "status": STARTING, **origin}
+        told = {"version": VERSION, "status": STARTING, **origin}
         write_object(candidate / MANIFEST, told)
         return candidate, not new
     raise AssertionError("itertools.count does not end")

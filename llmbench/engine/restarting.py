@@ -16,7 +16,7 @@ before that it can answer at all.
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from llmbench.errors import EngineDiedError
@@ -166,10 +166,6 @@ class RestartLog:
         restart = Restart(str(error), running, kept, error.needs_new_process)
         self.restarts.append(restart)
         return restart
-
-    def rows(self) -> list[dict[str, Any]]:
-        """As the manifest has them."""
-        return [asdict(restart) for restart in self.restarts]
 
     @classmethod
     def of(cls, written: Mapping[str, Any]) -> Self:

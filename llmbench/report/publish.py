@@ -12,7 +12,7 @@ from llmbench.config.schema import EXPORTS, Config, Tracker
 from llmbench.errors import RunError
 from llmbench.records import Score
 from llmbench.report import trackers
-from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
+from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_record, write_object
 from llmbench.system.console import Terminal
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def write_missing_outputs(config: Config, folder: Path, terminal: Terminal) -> N
 
         write_one(folder)
     _export([name for name in config.export if _is_stale(folder, EXPORTS[name])], folder, terminal)
-    tracked = read_object(folder / MANIFEST, Manifest).get("tracked")
+    tracked = read_record(folder / MANIFEST, Manifest).tracked
     if tracked is not None and config.tracker.name not in tracked:
         _track(config, folder, terminal)
 
@@ -79,8 +79,8 @@ def _track(config: Config, folder: Path, terminal: Terminal) -> None:
     if config.tracker is Tracker.none or not trackers.track(config, folder, terminal):
         return
     try:
-        manifest = read_object(folder / MANIFEST, Manifest)
-        manifest["tracked"] = [*(manifest.get("tracked") or ()), config.tracker.name]
+        manifest = read_record(folder / MANIFEST, Manifest)
+        manifest.tracked = [*(manifest.tracked or ()), config.tracker.name]
         write_object(folder / MANIFEST, manifest)
     except RunError as error:  # at worst the tracker gets the run once more
         log.warning("%s", error)

@@ -80,11 +80,6 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
     write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
-JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-
-
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One process, or several where memory ran out, that worked on a run.

@@ -27,7 +27,7 @@ from llmbench.engine.cache.engine import with_cache
 from llmbench.engine.cache.keys import Keys, keys_for
 from llmbench.engine.checkpoint import Checkpoint, check_tensors, settings, weights_bytes
 from llmbench.engine.checkpoint_settings import complete, name_of
-from llmbench.engine.restarting import FatalRequestSearch, Restart, RestartLog
+from llmbench.engine.restarting import FatalRequestSearch, RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.watching import Watch
 from llmbench.engine.workload import Took, Workload
@@ -41,18 +41,18 @@ from llmbench.errors import (
     clear_traceback,
 )
 from llmbench.records import Result, Sample, Score
+from llmbench.recovery import Step
 from llmbench.results import attempts
-from llmbench.results import summary as summaries
-from llmbench.results.attempts import Attempt
-from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, MEMORY_LOG, REMEDY, TRACE
+from llmbench.results import metrics as summaries
+from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MEMORY_LOG, TRACE, Attempt, DataOrigin, Manifest
 from llmbench.results.reader import read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
-from llmbench.run import oom_recovery, preflight, prompts, resume_checks
+from llmbench.run import preflight, prompts, resume_checks
 from llmbench.run.engine_pool import EnginePool, engine_key
 from llmbench.run.grading import Grader
 from llmbench.run.loop import GATHER_S, EvaluationLoop, Exchange, Replacement, without_texts
-from llmbench.run.oom_recovery import StartAgain, Step, lowered, next_step
+from llmbench.run.oom_recovery import StartAgain, lowered, next_step
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import (
     Questions,
@@ -65,7 +65,7 @@ from llmbench.run.request_plan import (
     workload,
     write_questions,
 )
-from llmbench.system import clock, hardware, redaction, schema
+from llmbench.system import clock, decoding, hardware, redaction
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
@@ -77,7 +77,6 @@ from llmbench.telemetry.sampler import EngineReader
 
 log = logging.getLogger(__name__)
 
-MANIFEST_VERSION = 1
 AT_LOAD = ("bitsandbytes", "fp8")
 """Quantizations that vLLM makes of bf16 weights; other names mean that the checkpoint's own weights are quantised."""
 
@@ -145,7 +144,7 @@ def run(  # noqa: PLR0913 - all but two are optional
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
         store = own.enter_context(RunFolder(folder, sealed, goes_on=goes_on))
         this = _Run(config, store, terminal, stop, pool, write_page, restarts=restarts)
-        this.manifest |= _origin(config, overrides) | dict(origin or {})
+        this.manifest = decoding.build(_origin(config, overrides) | dict(origin or {}), Manifest)
         this.load_previous_state(resumes=resumes)
         try:
             if (
@@ -186,7 +185,7 @@ class _Run:
     write_page: WritePage
     summary: Summary = field(init=False)
     results: list[Result] = field(default_factory=list)
-    manifest: dict[str, Any] = field(default_factory=dict)
+    manifest: Manifest = field(default_factory=Manifest)
     totals: dict[str, int] = field(default_factory=dict)
     loaded: bool = False
     at_once: int = 0  # requests that were to run at once in the engine that was loaded last
@@ -218,9 +217,9 @@ class _Run:
         self.results = list(read_journal(folder))
         self.finished_before = len(self.results)
         before = self.store.read_manifest()
-        if self.finished_before and before.get("checkpoint"):
-            self.manifest["checkpoint"] = self.answered_by = before["checkpoint"]
-        self.sittings = attempts.read(before.get("sittings"))
+        if self.finished_before and before.checkpoint:
+            self.manifest.checkpoint = self.answered_by = before.checkpoint
+        self.sittings = before.sittings
         if resumes or not self.sittings:
             self.sittings = attempts.begin(self.sittings, folder, self.finished_before, clock.started())
             self.begun_with = self.finished_before
@@ -228,12 +227,12 @@ class _Run:
             self.begun_with = sum(attempt.results for attempt in self.sittings[:-1])
         if self.store.damage is not None:
             self._note_about(self.store.damage.sentence(folder / JOURNAL))
-        if resumes and before:
+        if resumes and before != Manifest():
             self._resume(before)
         self._set_date(
             resume_checks.model_before(folder, "template_date") if resumes and self.finished_before else None
         )
-        self.manifest["recovery"] = [asdict(step) for step in self._steps]
+        self.manifest.recovery = list(self._steps)
         if self._steps:
             self._note_lowered()
         earlier = self.restart_log.restarts  # of attempts before
@@ -246,18 +245,12 @@ class _Run:
         self._note_deaths()
 
     def _note_deaths(self) -> None:
-        self.manifest["restarts"] = self.restart_log.rows()
+        self.manifest.restarts = list(self.restart_log.restarts)
         self.summary.restarts = [restart.sentence() for restart in self.restart_log.restarts]
 
-    def _resume(self, before: dict[str, Any]) -> None:
+    def _resume(self, before: Manifest) -> None:
         """Checks that the settings belong to this run, and restores its notes and restarts."""
-        try:
-            steps = oom_recovery.read(before.get("recovery") or [])
-            self.restart_log.restarts = [
-                schema.built(Restart, row, "restarts") for row in before.get("restarts") or []
-            ]
-        except TypeError as error:
-            raise RunError(f"{self.store.folder / MANIFEST} cannot be read ({error}); {REMEDY}") from error
+        steps, self.restart_log.restarts = before.recovery, before.restarts
         if self.results:
             places = ["model.path", "model.embedded", "model.from_checkpoint"]
             moved = places if checkpoint_record.known(self.answered_by) else []  # what lies there is compared
@@ -271,16 +264,16 @@ class _Run:
             self.pool.steps[self.asked_for] = steps
             self.config = self.pool.lowered(self.config)
         kept = ["started", "data", "samples"]
-        if "arguments" not in self.manifest:  # a library's call: how the run was begun counts on
+        if self.manifest.arguments is None:  # a library's call: how the run was begun counts on
             kept += ["overrides", "arguments", "directory", "sweep"]
-        self.manifest |= {name: before[name] for name in kept if name in before}
+        self.manifest = replace(self.manifest, **{name: getattr(before, name) for name in kept})
         benchmarks = self.config.benchmarks
         self.totals = {
             name: len(ids) * benchmarks[name].repeats
-            for name, ids in (before.get("samples") or {}).items()
+            for name, ids in before.samples.items()
             if name in benchmarks
         }
-        self.summary.notes[:0] = before.get("notes") or []
+        self.summary.notes[:0] = before.notes
         self.terminal.notice(
             f"Going on with {self.store.folder}: {count(self.finished_before, 'result')} kept."
         )
@@ -308,7 +301,7 @@ class _Run:
 
     def _note_lowered(self) -> None:
         """Writes the lowered settings into manifest and summary."""
-        self.manifest["recovery"] = [asdict(step) for step in self._steps]
+        self.manifest.recovery = list(self._steps)
         self.summary.recovery = [step.sentence() for step in self._steps]
 
     def _write_trace(self, sampler: Sampler) -> None:
@@ -603,11 +596,9 @@ class _Run:
             self.terminal.say(
                 f"Not comparable with published scores: {', '.join(self.summary.not_comparable)}."
             )
-        self.manifest |= {
-            "data": {name: asdict(source) for name, source in questions.data.items()},
-            "samples": {name: questions.samples_of(name) for name in questions.modules},
-            "checkpoint": told,
-        }
+        self.manifest.data = {name: DataOrigin(**asdict(source)) for name, source in questions.data.items()}
+        self.manifest.samples = {name: questions.samples_of(name) for name in questions.modules}
+        self.manifest.checkpoint = told
         self.write()
 
     def _note_engine(self, engine: Engine) -> None:
@@ -820,16 +811,14 @@ class _Run:
         if status != attempts.RUNNING:
             added = len(self.results) - self.begun_with
             self.sittings[-1] = replace(self.sittings[-1], status=status, results=added, time_s=total)
-        self.summary.sittings = attempts.as_rows(self.sittings)
+        self.summary.sittings = list(self.sittings)
         left = status not in ("finished", attempts.RUNNING)
-        self.summary.resume = (
-            resume_command(self.manifest.get("sweep") or self.store.folder) if left else None
-        )
+        self.summary.resume = resume_command(self.manifest.sweep or self.store.folder) if left else None
 
     def write(self) -> None:
         """Writes manifest, settings and summary, in this order."""
-        self.manifest["status"] = self.summary.status
-        self.manifest |= {"sittings": attempts.as_rows(self.sittings), "notes": self.summary.notes}
+        self.manifest.status = self.summary.status
+        self.manifest.sittings, self.manifest.notes = list(self.sittings), self.summary.notes
         self.store.write_manifest(self.manifest)
         self.store.write_text(CONFIG, as_yaml(self.config))
         self.store.write_summary(self.summary)
@@ -843,7 +832,6 @@ class _Run:
 def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     """How the run came about, as far as it is known at the start."""
     return {
-        "version": MANIFEST_VERSION,
         "started": attempts.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": hardware.git_commit(),
