@@ -167,4 +167,6 @@ def _name(place: Place) -> str:
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "null"
     return repr(value)[:SHOWN] if isinstance(value, str | int | float) else type(value).__name__
