@@ -85,14 +85,14 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             ).rmdir()  # only where nothing was written, as by show_prompts
 
 
-def write_missing_outputs(job: Job, config: Config) -> None:
-    """Writes outputs that an earlier process left out of a finished job; a failure prints a message."""
-    from llmbench.report import publish
+def publish_finished(job: Job, config: Config) -> None:
+    """Publishes what an earlier process left out of a finished job; a failure prints a message."""
+    from llmbench.report.publish import publish
 
     terminal = Terminal()
     try:
         with FolderLock(job.folder):
-            publish.write_missing_outputs(config, job.folder, terminal)
+            publish(job.folder, config, terminal)
     except Exception as error:
         log.exception("job %d could not be completed", job.number)
         terminal.notice(text.sentence_of(error))

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from llmbench.cli import job, resume, sweep, sweep_attempts
 from llmbench.cli.compose import typed
-from llmbench.cli.hydra_job import run_hydra_job, write_missing_outputs
+from llmbench.cli.hydra_job import publish_finished, run_hydra_job
 from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.config.schema import Config
@@ -192,7 +192,7 @@ class Invocation:
         elif config.resume is not None:
             job = finished_before(number, overrides, folder)
             if job is not None:
-                write_missing_outputs(job, config)
+                publish_finished(job, config)
         if job is None:
             return False
         self.jobs.append(job)

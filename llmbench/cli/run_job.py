@@ -16,7 +16,8 @@ from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
-from llmbench.report import publish, trackers
+from llmbench.report import trackers
+from llmbench.report.publish import publish
 from llmbench.report.terminal_table import print_table
 from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, STARTING, VERSION, write_object
 from llmbench.results.reader import load_run
@@ -81,7 +82,7 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                 terminal.notice(said)
             _print_notices(config, overrides, terminal, named=named)
             if resumes and nothing_left(folder):
-                _write_missing_outputs(config, folder, terminal)
+                _publish_finished(config, folder, terminal)
                 return None
             found = pipeline.run(
                 config,
@@ -94,14 +95,14 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
                 resumes=resumes,
                 restarts=restarts,
                 origin=origin,
-                write_page=partial(publish.write_page, terminal=terminal),
+                publish=partial(publish, config=config, terminal=terminal),
             )
             resumed = config.resume is not None  # then the run works where it was begun
             print_table(terminal, found, str(folder) if resumed else os.path.relpath(folder))
             if config.profile.comparable:
                 for comparison in published_scores.comparisons(config, found):
                     terminal.say(published_scores.sentence(comparison))
-            publish.publish(config, folder, terminal)
+            publish(folder, config, terminal)
     except OSError as error:
         own = isinstance(error.filename, str) and Path(error.filename).parent == folder
         if own or error.errno in FULL_OR_READ_ONLY:
@@ -123,12 +124,12 @@ def nothing_left(folder: Path) -> bool:
     return run.summary.status == "finished" and not run.notes and len(run.results) >= expected
 
 
-def _write_missing_outputs(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Says that a run is finished, and writes what is asked for and missing."""
+def _publish_finished(config: Config, folder: Path, terminal: Terminal) -> None:
+    """Says that a run is finished, and publishes what is asked for and missing."""
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")
-        publish.write_missing_outputs(config, folder, terminal)
+        publish(folder, config, terminal)
 
 
 def _print_notices(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:

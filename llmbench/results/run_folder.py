@@ -7,13 +7,15 @@ trace.jsonl   telemetry over time         memory.log      the same in lines to r
 
 import os
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import orjson
 
 from llmbench.errors import RunError
-from llmbench.records import Result
+from llmbench.records import Result, Score
 from llmbench.results import journal
 from llmbench.results.manifest import (
     ASKED_FOR,
@@ -29,6 +31,7 @@ from llmbench.results.manifest import (
     cannot_write,
     read_record,
 )
+from llmbench.results.reader import read_journal
 from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
 from llmbench.results.summary import Summary
@@ -136,6 +139,24 @@ class RunFolder:
             self._journal.append(line)
         except OSError as error:
             raise cannot_write(self.folder / JOURNAL, error) from error
+
+    def replace_scores(self, scores: Mapping[tuple[str, str, int], Score]) -> None:
+        """Puts scores that came later, as from SWE-bench's harness, into the journal, by the results' keys.
+
+        Raises:
+            RunError: The journal cannot be read or written.
+        """
+        if not scores:
+            return
+        path = self.folder / JOURNAL
+        results = (replace(r, score=scores.get(r.key, r.score)) for r in read_journal(self.folder))
+        lines = [line_of(result, sealed=result.benchmark in self.sealed) for result in results]
+        try:
+            self._journal.close()
+            files.replace(path, lines)
+            self._journal = journal.Appender(path, new=False)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
     def sync_if_due(self) -> None:
         """Brings the journal's lines to the disk when they have waited for a second; to be called now and then."""

@@ -40,7 +40,7 @@ from llmbench.errors import (
     RunError,
     clear_traceback,
 )
-from llmbench.records import Result, Sample, Score
+from llmbench.records import Result, Sample
 from llmbench.recovery import Step
 from llmbench.results import attempts
 from llmbench.results import metrics as summaries
@@ -93,8 +93,8 @@ NO_SANDBOX = (
 Read = Mapping[str, tuple[Sequence[Sample], dataset.DataSource]]
 """Samples of each benchmark and where they came from."""
 
-WritePage = Callable[[Path, Mapping[tuple[str, str, int], Score]], None]
-"""Makes a page of a run's folder; the scores are by the results' keys, since a benchmark may have given some later than the journal's."""
+Publish = Callable[[Path], None]
+"""Publishes what a run's folder holds."""
 
 
 def run(  # noqa: PLR0913 - all but two are optional
@@ -109,7 +109,7 @@ def run(  # noqa: PLR0913 - all but two are optional
     resumes: bool = False,
     restarts: bool = False,
     origin: Mapping[str, Any] | None = None,
-    write_page: WritePage = lambda _folder, _scores: None,
+    publish: Publish = lambda _folder: None,
 ) -> Summary:
     """Runs the chosen benchmarks and writes the run's folder.
 
@@ -124,7 +124,7 @@ def run(  # noqa: PLR0913 - all but two are optional
         resumes: It does so in a new attempt, not as the continuation of a process that ran out of memory.
         origin: More of how the run came about, for the manifest: the whole command line and where it was typed.
         restarts: The caller can go on in a new process.
-        write_page: Makes the page of the run once it has ended; it raises nothing. By default no page is made.
+        publish: Publishes the folder of a run that does not finish; it raises nothing. A finished one is left to the caller.
 
     Raises:
         StartAgain: Memory ran out, and only a new process can try with less; only where the caller `restarts`.
@@ -143,7 +143,7 @@ def run(  # noqa: PLR0913 - all but two are optional
             terminal.notice(sentence)
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
         store = own.enter_context(RunFolder(folder, sealed, goes_on=goes_on))
-        this = _Run(config, store, terminal, stop, pool, write_page, restarts=restarts)
+        this = _Run(config, store, terminal, stop, pool, publish, restarts=restarts)
         this.manifest = decoding.build(_origin(config, overrides) | dict(origin or {}), Manifest)
         this.load_previous_state(resumes=resumes)
         try:
@@ -182,7 +182,7 @@ class _Run:
     terminal: Terminal
     stop: Stop
     pool: EnginePool
-    write_page: WritePage
+    publish: Publish
     summary: Summary = field(init=False)
     results: list[Result] = field(default_factory=list)
     manifest: Manifest = field(default_factory=Manifest)
@@ -746,10 +746,9 @@ class _Run:
             options = self.config.benchmarks[name].options
             given, said = finish(self.store.folder, results, self.config.model.name, options)
             self.later += said
-            self.results[:] = [
-                replace(r, score=given[r.sample_id]) if r.benchmark == name and r.sample_id in given else r
-                for r in self.results
-            ]
+            later = {r.key: given[r.sample_id] for r in results if r.sample_id in given}
+            self.results[:] = [replace(r, score=later.get(r.key, r.score)) for r in self.results]
+            self.store.replace_scores(later)
 
     def refuse_only_errors(self) -> None:
         """Fails a run with a benchmark that has no score at all, so that its 0% is not taken for one."""
@@ -824,9 +823,9 @@ class _Run:
         self.store.write_summary(self.summary)
 
     def report(self) -> None:
-        """Has the page of a run that has ended written."""
-        if self.config.report and self.summary.status != "running":
-            self.write_page(self.store.folder, {r.key: r.score for r in self.results})
+        """Publishes a run that ended without finishing."""
+        if self.summary.status not in ("running", "finished"):
+            self.publish(self.store.folder)
 
 
 def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:

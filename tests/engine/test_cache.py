@@ -62,9 +62,11 @@ def run(
     POOL.close_engine()
     ENGINES.reply, ENGINES.options = model, options
     config = compose(overrides or TWELVE)
-    return pipeline.run(
-        config, into, overrides=overrides, stop=stop, terminal=terminal, pool=POOL, write_page=PAGE
+    found = pipeline.run(
+        config, into, overrides=overrides, stop=stop, terminal=terminal, pool=POOL, publish=PAGE
     )
+    PAGE(into)
+    return found
 
 
 def essence(result: Result) -> tuple[object, ...]:
