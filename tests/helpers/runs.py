@@ -11,7 +11,7 @@ from typing import Any
 from llmbench.benchmarks import arithmetic
 from llmbench.config.schema import Config
 from llmbench.records import Request
-from llmbench.report.compare.comparison import Comparison, RunComparison
+from llmbench.report.compare.records import Comparison, RunComparison
 from llmbench.report.compare.terminal_page import show
 from llmbench.report.publish import publish
 from llmbench.results.reader import Run
@@ -26,9 +26,7 @@ MCQ = DATA / "mcq_sample.jsonl"
 TWELVE = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3")
 BREAKS = "engine.args={break_after: 5}"
 FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")
-PAGE = partial(
-    publish, config=Config(), terminal=Terminal(quiet=True)
-)
+PAGE = partial(publish, config=Config(), terminal=Terminal(quiet=True))
 """For runs of a program: their page, as the command line writes it."""
 Reply = Callable[[Request], str]
 Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -39,7 +37,7 @@ def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, 
     config = compose(overrides or FORTY)
     with FakeEngines(reply, **options).pool() as pool:
         pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool, publish=PAGE)
-    PAGE(folder)
+    publish(folder, config, Terminal(quiet=True))
     return folder
 
 

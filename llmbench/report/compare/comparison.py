@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -10,96 +10,23 @@ from typing import Any
 from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.report.compare.pairing import Pairing, Planned, by_question, pair
+from llmbench.report.compare.records import (
+    BenchmarkComparison,
+    Comparison,
+    Quantity,
+    RunComparison,
+    RunHead,
+    Side,
+)
 from llmbench.results import attempts, paired_tests, stats
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.metrics import UNANSWERED
-from llmbench.results.paired_tests import Flip, PairedDifference, PairedTest
 from llmbench.results.reader import load_run
-from llmbench.results.settings import Setting, differing, read_config
+from llmbench.results.settings import differing, read_config
 from llmbench.results.summary import BenchmarkSummary
 
 VERSION = 1
 """Of the names in `as_dict`."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunHead:
-    """Which run this is, as its summary says."""
-
-    folder: str
-    model: str
-    profile: str
-    status: str
-    comparable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """Something measured in both runs: its name in summary.json, its unit, and run / baseline; None: not measured."""
-
-    name: str
-    unit: str
-    baseline: float | None
-    run: float | None
-    ratio: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One run on the questions in common: shares of 1; `answered` is the share of texts in which an answer was found."""
-
-    accuracy: float
-    stderr: float | None
-    ci95: tuple[float, float]
-    answered: float
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkComparison:
-    """One benchmark in two runs; differences are the run minus the baseline, in shares of 1.
-
-    Attributes:
-        questions: How many both runs have.
-        answers: How many answers to them each run has; more than `questions` with repeats.
-        distinguishable: Whether the test's p value is below 0.05.
-        smallest_detectable: See `llmbench.results.paired_tests.smallest_detectable`.
-        better: Questions that the run scored more on; `worse` those it scored less on.
-        quantities: Time, throughput and latency of the benchmark, over all that each run asked.
-        notes: What a reader has to know about which questions these are.
-    """
-
-    benchmark: str
-    questions: int
-    answers: int
-    baseline: Side
-    run: Side
-    difference: PairedDifference
-    significance: PairedTest
-    distinguishable: bool
-    smallest_detectable: float | None
-    better: tuple[Flip, ...]
-    worse: tuple[Flip, ...]
-    quantities: tuple[Quantity, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunComparison:
-    """A run against the baseline; `settings` is None where a config.yaml is missing."""
-
-    run: RunHead
-    benchmarks: tuple[BenchmarkComparison, ...]
-    quantities: tuple[Quantity, ...]
-    settings: tuple[Setting, ...] | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Any number of runs against one baseline."""
-
-    baseline: RunHead
-    runs: tuple[RunComparison, ...]
 
 
 RUN_QUANTITIES = (
