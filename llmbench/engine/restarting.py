@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from llmbench.errors import EngineDiedError
-from llmbench.recovery import Restart
+from llmbench.records import Restart
 
 PARTS = 8
 """Into how many a set is cut. A set that is answered costs no engine, one that kills it does: many small parts make few of the latter,

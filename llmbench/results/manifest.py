@@ -9,8 +9,9 @@ import orjson
 
 from llmbench.config.schema import EXPORTS
 from llmbench.errors import RunError
-from llmbench.recovery import Restart, Step
+from llmbench.records import Restart
 from llmbench.results.record import FileRecord
+from llmbench.results.recovery import Step
 from llmbench.system import decoding, files
 
 T = TypeVar("T")

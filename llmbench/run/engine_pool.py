@@ -26,7 +26,7 @@ from llmbench.run.oom_recovery import lowered
 from llmbench.run.request_plan import graders_need
 
 if TYPE_CHECKING:
-    from llmbench.recovery import Step
+    from llmbench.results.recovery import Step
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from llmbench.config.schema import Config, Startup
 from llmbench.errors import EngineError, RunError, Shortage
-from llmbench.recovery import (
+from llmbench.results.recovery import (
     CONTEXT,
     LARGEST,
     SEQUENCES,

@@ -41,11 +41,11 @@ from llmbench.errors import (
     clear_traceback,
 )
 from llmbench.records import Result, Sample
-from llmbench.recovery import Step
 from llmbench.results import attempts
 from llmbench.results import metrics as summaries
 from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MEMORY_LOG, TRACE, Attempt, DataOrigin, Manifest
 from llmbench.results.reader import read_journal
+from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
 from llmbench.run import preflight, prompts, resume_checks

@@ -9,8 +9,7 @@ import pytest
 from llmbench.cli.job import JobRow, SweepSummary
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import RunError
-from llmbench.records import Outcome, Score
-from llmbench.recovery import Restart, Step
+from llmbench.records import Outcome, Restart, Score
 from llmbench.results.manifest import (
     MANIFEST,
     SUMMARY,
@@ -24,6 +23,7 @@ from llmbench.results.manifest import (
 )
 from llmbench.results.metrics import summarise
 from llmbench.results.reader import load_run, read_journal
+from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary, TimeSplit
 from tests.helpers.factories import RICH_RESULT

@@ -10,8 +10,8 @@ import pytest
 from llmbench.cli.main import main
 from llmbench.config.schema import Config
 from llmbench.errors import Cause, OutOfMemoryError, Shortage
-from llmbench.recovery import Step
 from llmbench.results.reader import load_run
+from llmbench.results.recovery import Step
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.oom_recovery import StartAgain, lowered, next_step

@@ -1,8 +1,6 @@
-"""What a run survived: settings that were lowered because memory ran out, and engines that died. Rows of its manifest."""
+"""Settings that were lowered because memory ran out: rows of the manifest."""
 
 from dataclasses import dataclass
-
-from llmbench.system.number_format import count
 
 UTILISATION, CONTEXT, SEQUENCES = "model.gpu_memory_utilization", "model.max_length", "batch_size"
 STARTUP = "engine.startup"
@@ -52,26 +50,3 @@ class Step:
         said = WORDS[self.cause]
         before = "" if self.before is None else f" instead of {self.before}"
         return f"{said[0].upper()}{said[1:]}; trying again{where} with {self.setting}={self.after}{before}{kept}."
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """One death of an engine."""
-
-    error: str
-    running: int
-    kept: int
-    fresh: bool
-
-    def sentence(self) -> str:
-        """The message for the user."""
-        where = " in a new process" if self.fresh else ""
-        parts = [f"A new engine goes on{where}"]
-        if self.running:
-            were = "was" if self.running == 1 else "were"
-            parts.append(
-                f"the {count(self.running, 'request')} that {were} running will be asked apart from the rest"
-            )
-        if self.kept:
-            parts.append(f"{count(self.kept, 'finished result')} {'is' if self.kept == 1 else 'are'} kept")
-        return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."
