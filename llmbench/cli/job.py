@@ -29,7 +29,7 @@ class JobRow:
     engine: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class SweepSummary(FileRecord):
     """A sweep's `summary.json`.
 

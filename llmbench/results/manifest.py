@@ -133,7 +133,7 @@ class DataOrigin:
     load_s: float | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Manifest(FileRecord):
     """How a run came about, as manifest.json holds it; a sweep's sweep.json has the names of its beginning.
 

@@ -6,7 +6,7 @@ from typing import Any
 from llmbench.system import decoding
 
 
-class FileRecord(Mapping[str, Any]):
+class FileRecord(Mapping[str, Any]):  # noqa: PLW1641 - it can change
     """A record that is also the mapping that its file holds, so that programs written for llmbench 0.1 read it by its names."""
 
     __slots__ = ()
@@ -24,3 +24,6 @@ class FileRecord(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.as_dict())
+
+    def __eq__(self, other: object) -> bool:
+        return self.as_dict() == dict(other) if isinstance(other, Mapping) else NotImplemented

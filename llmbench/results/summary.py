@@ -151,7 +151,7 @@ class TimeSplit(msgspec.Struct, rename={"import_": "import"}):
     grade_tail: float | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Summary(FileRecord):
     """A whole run, as summary.json holds it.
 

@@ -63,8 +63,8 @@ def build(value: object, kind: type[T], *, numbers: bool = True) -> T:
 
 
 def plain(record: object) -> Any:  # noqa: ANN401 - nested plain data
-    """Returns a record as nested dicts, lists, tuples and scalars, under the names that `build` reads."""
-    return msgspec.to_builtins(record, str_keys=True, enc_hook=_scalar)
+    """Returns a record as what `build` reads: nested dicts, lists and scalars, as JSON holds them."""
+    return orjson.loads(msgspec.json.encode(record, enc_hook=_scalar))
 
 
 def finite(value: object) -> float | None:

@@ -80,7 +80,7 @@ def test_a_tracker_gets_the_run_that_it_was_to_get(sent: list[str]) -> None:
     manifest.write_text(json.dumps(told | {"tracked": []}))
     assert main(["resume=run"]) == 0
     assert sent == ["run", "run"]
-    assert load_run("run").manifest.as_dict() == told
+    assert load_run("run").manifest == told
     manifest.write_text(json.dumps({name: value for name, value in told.items() if name != "tracked"}))
     assert main(["resume=run"]) == 0
     assert sent == ["run", "run"]

@@ -86,11 +86,7 @@ def test_programs_of_before_read_the_records_as_mappings(tmp_path: Path) -> None
     assert run.summary["benchmarks"]["b"]["rates"]["elicited"] == 1.0
     assert run.summary.get("error") is None
     assert "benchmarks" in run.summary
-    assert (
-        dict(run.summary)
-        == run.summary.as_dict()
-        == json.loads((tmp_path / SUMMARY).read_text()) | {"benchmarks": run.summary.as_dict()["benchmarks"]}
-    )
+    assert run.summary == json.loads((tmp_path / SUMMARY).read_text()) == dict(run.summary)
     assert {**run.manifest}["machine"]["gpus"] == [{"name": "H100", "total_bytes": 80 << 30, "driver": "580"}]
 
 
@@ -99,8 +95,7 @@ def test_a_run_of_before_keeps_every_name_and_value(name: str) -> None:
     run = load_run(BEFORE / name)
     for record, file in ((run.summary, SUMMARY), (run.manifest, MANIFEST)):
         told = json.loads((BEFORE / name / file).read_text())
-        read = json.loads(json.dumps(record.as_dict()))
-        assert {key: read[key] for key in told} == told
+        assert {key: record[key] for key in told} == told
 
 
 @pytest.mark.parametrize(
