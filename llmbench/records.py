@@ -272,3 +272,33 @@ class EngineReport:
     free_bytes_before_load: int | None = None
     graph_sizes: list[int] | None = None
     compile_cache: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """One death of an engine, a row of the manifest.
+
+    Attributes:
+        error: Why it died.
+        running: How many requests it worked on.
+        kept: How many results there were.
+        fresh: Only a new process could go on.
+    """
+
+    error: str
+    running: int
+    kept: int
+    fresh: bool
+
+    def sentence(self) -> str:
+        """The message for the user."""
+        where = " in a new process" if self.fresh else ""
+        parts = [f"A new engine goes on{where}"]
+        if self.running:
+            requests = "1 request that was" if self.running == 1 else f"{self.running:,} requests that were"
+            parts.append(f"the {requests} running will be asked apart from the rest")
+        if self.kept:
+            parts.append(
+                "1 finished result is kept" if self.kept == 1 else f"{self.kept:,} finished results are kept"
+            )
+        return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."

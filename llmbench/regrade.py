@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from llmbench.errors import OnlyErrorsError
 from llmbench.results.manifest import REGRADED_JOURNAL, REGRADED_SUMMARY
-from llmbench.results.summary import only_errors
+from llmbench.results.metrics import only_errors
 from llmbench.run.regrade import Change, regrade_run, results_of
 from llmbench.system.commandline import Parser, guarded, say
 from llmbench.system.number_format import percent

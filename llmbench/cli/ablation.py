@@ -16,6 +16,7 @@ from llmbench.records import Outcome, Result
 from llmbench.results.paired_tests import difference
 from llmbench.results.reader import read_journal
 from llmbench.results.settings import read_config
+from llmbench.results.summary import Summary
 
 BEFORE, SKIP, ALL, OURS = "before", "skipping", "all_together", "llmbench"
 ORDER = (
@@ -83,12 +84,10 @@ class AblationPoint:
     @property
     def time_s(self) -> float | None:
         """Seconds of asking; None where it was done in two attempts."""
-        if self.job.summary is None or any(
-            b["time_s"] is None for b in self.job.summary["benchmarks"].values()
-        ):
+        summary = self.job.summary
+        if summary is None or any(found.time_s is None for found in summary.benchmarks.values()):
             return None
-        seconds = self.job.summary["time_s"]["generate"]
-        return None if seconds is None else float(seconds)
+        return summary.time_s.generate
 
     def work(self) -> tuple[object, object]:
         """What decides its time: the settings but for names and limits that nothing reached, and the questions asked."""
@@ -199,10 +198,11 @@ def _skipping(start: AblationPoint) -> Row:
     skipped = start.config["model"]["skip_benchmarks"]
     if start.config.get("schedule", "sequential") != "sequential":
         return replace(row, note="benchmarks overlap with schedule=together")
-    benchmarks = (start.job.summary or {})["benchmarks"]
-    times = {name: found["time_s"] for name, found in benchmarks.items()}
-    whole = None if None in times.values() else math.fsum(times.values())
-    left = None if whole is None else whole - math.fsum(times[name] for name in times if name in skipped)
+    benchmarks = (start.job.summary or Summary()).benchmarks
+    times = {name: found.time_s for name, found in benchmarks.items()}
+    known = {name: time_s for name, time_s in times.items() if time_s is not None}
+    whole = math.fsum(known.values()) if len(known) == len(times) else None
+    left = None if whole is None else whole - math.fsum(known[name] for name in known if name in skipped)
     if not set(skipped) & set(times):
         return replace(row, note="model.skip_benchmarks names none of these benchmarks")
     reduction = None if not whole or left is None else 1 - left / whole
@@ -210,7 +210,7 @@ def _skipping(start: AblationPoint) -> Row:
 
 
 def _accuracy(point: AblationPoint) -> float | None:
-    values = [found["accuracy"] for found in (point.job.summary or {})["benchmarks"].values()]
+    values = [found.accuracy for found in (point.job.summary or Summary()).benchmarks.values()]
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
 

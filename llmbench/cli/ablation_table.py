@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmbench.cli.ablation import ALL, FIXED, OURS, AblationPoint, Row
+from llmbench.results.summary import Summary
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import percent, seconds
 from llmbench.system.number_format import points as in_points
@@ -96,7 +97,7 @@ def _loads(points: Sequence[AblationPoint]) -> list[str]:
     """Seconds of each engine's load, one after another."""
     said = []
     for point in points:
-        summary = point.job.summary or {}
-        if (summary.get("engine") or {}).get("loads") and summary["time_s"]["load"]:
-            said.append(f"{summary['engine']['name']} {seconds(summary['time_s']['load'])}")
+        summary = point.job.summary or Summary()
+        if summary.engine is not None and summary.engine.loads and summary.time_s.load:
+            said.append(f"{summary.engine.name} {seconds(summary.time_s.load)}")
     return said

@@ -17,7 +17,6 @@ from llmbench.config.validation import from_hydra
 from llmbench.results.attempts import iso
 from llmbench.results.manifest import REPORT
 from llmbench.results.run_folder import conflicting_file
-from llmbench.results.summary import as_dict
 from llmbench.run.beginning import Beginning
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
@@ -65,7 +64,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             ),
             named=named,
         )
-        job.summary = as_dict(found) if found is not None else None
+        job.summary = found
     except KeyboardInterrupt:
         job.interrupted = True
         raise
@@ -88,14 +87,14 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             ).rmdir()  # only where nothing was written, as by show_prompts
 
 
-def write_missing_outputs(job: Job, config: Config) -> None:
-    """Writes outputs that an earlier process left out of a finished job; a failure prints a message."""
-    from llmbench.report import publish
+def publish_finished(job: Job, config: Config) -> None:
+    """Publishes what an earlier process left out of a finished job; a failure prints a message."""
+    from llmbench.report.publish import publish
 
     terminal = Terminal()
     try:
         with FolderLock(job.folder):
-            publish.write_missing_outputs(config, job.folder, terminal)
+            publish(job.folder, config, terminal)
     except Exception as error:
         log.exception("job %d could not be completed", job.number)
         terminal.notice(text.sentence_of(error))

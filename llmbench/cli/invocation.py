@@ -13,15 +13,15 @@ from omegaconf import DictConfig
 
 from llmbench.cli import job, resume, sweep, sweep_attempts
 from llmbench.cli.compose import typed
-from llmbench.cli.hydra_job import run_hydra_job, write_missing_outputs
-from llmbench.cli.job import Job, finished_before
+from llmbench.cli.hydra_job import publish_finished, run_hydra_job
+from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import RUNNING, iso
 from llmbench.results.manifest import BEGUN, REMEDY, REPORT, SUMMARY, Manifest, write_object
-from llmbench.system import clock, files, redaction, shell, stdio
+from llmbench.system import clock, decoding, files, redaction, shell, stdio
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 
@@ -72,7 +72,7 @@ class Invocation:
         self.resources.enter_context(FolderLock(folder))
         if self.left is not None:
             self._remember(folder)
-            self.sittings = sweep_attempts.read(job.written(folder / SUMMARY, job.WrittenSweep))
+            self.sittings = job.written(folder / SUMMARY, SweepSummary).attempts()
             return
         if config is None or config.resume is None:
             if config is not None and (folder / BEGUN).exists():
@@ -90,19 +90,19 @@ class Invocation:
             return
         self.multirun, self.sweep_folder = True, folder
         before = self._written_before(folder)
-        finished = [row for row in before.get("jobs") or [] if row["status"] == "finished"]
+        finished = [row for row in before.jobs if row.status == "finished"]
         if finished and not matched:
             raise ConfigError(
-                f"{folder} holds a sweep of other settings, such as {' '.join(finished[0]['overrides'])}; "
+                f"{folder} holds a sweep of other settings, such as {' '.join(finished[0].overrides)}; "
                 "resume goes on only with those that it was begun with."
             )
         self._remember(folder)
-        self._begin_attempt(folder, sweep_attempts.read(before))
+        self._begin_attempt(folder, before.attempts())
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
 
     @staticmethod
-    def _written_before(folder: Path) -> dict[str, Any]:
+    def _written_before(folder: Path) -> SweepSummary:
         """Returns the sweep's summary; without a readable one the jobs' folders say what was done."""
         try:
             return job.written_sweep(folder)
@@ -113,7 +113,7 @@ class Invocation:
             Terminal().notice(
                 f"{what}; it is made again from the jobs, without how long the earlier attempts took."
             )
-            return {}
+            return SweepSummary()
 
     def _begin_attempt(self, folder: Path, before: Sequence[SweepAttempt]) -> None:
         self.multirun, self.sweep_folder = True, folder
@@ -153,8 +153,8 @@ class Invocation:
     def _remember(self, folder: Path) -> None:
         """Writes down how the sweep was begun, so that `resume=FOLDER` needs nothing else."""
         before, now = job.written(folder / BEGUN, Manifest), self.origin()
-        if any(before.get(name) != value for name, value in now.items()):
-            started = before.get("started") or iso(time.time())
+        if any(before[name] != value for name, value in now.items()):
+            started = before.started or iso(time.time())
             begun = now | {"started": started}
             write_object(folder / BEGUN, begun)
 
@@ -187,11 +187,12 @@ class Invocation:
         overrides = typed(overrides, self.arguments)
         job = None
         if self.left is not None:
-            job = next((Job.read(row) for row in self.left.jobs if row["job"] == number), None)
+            rows = (decoding.build(row, JobRow) for row in self.left.jobs)
+            job = next((Job.read(row) for row in rows if row.job == number), None)
         elif config.resume is not None:
             job = finished_before(number, overrides, folder)
             if job is not None:
-                write_missing_outputs(job, config)
+                publish_finished(job, config)
         if job is None:
             return False
         self.jobs.append(job)

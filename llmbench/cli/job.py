@@ -1,17 +1,63 @@
 """A job, single or of a sweep: what it was asked and what it left, and what a sweep wrote of its jobs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, Self, TypeVar
 
 from llmbench.cli.resume import RUNS_DIR
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import RunError
-from llmbench.results.manifest import MANIFEST, REMEDY, STARTING, SUMMARY, Manifest, read_object
+from llmbench.results.manifest import MANIFEST, RUNNING, STARTING, SUMMARY, Manifest, read_record
+from llmbench.results.record import FileRecord
 from llmbench.results.summary import Summary
 from llmbench.run.beginning import Beginning
 from llmbench.system import redaction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job in a sweep's `summary.json`; `engine` is which of its engines served the job, from 1."""
+
+    job: int
+    overrides: list[str]
+    folder: str
+    status: str
+    error: str | None
+    summary: Summary | None
+    engine: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class SweepSummary(FileRecord):
+    """A sweep's `summary.json`.
+
+    Attributes:
+        time_s: Of all attempts together, as `loads`, the engines that they loaded.
+        groups: The numbers of the jobs that each engine served.
+        ablation: The rows of `cli.ablation`, for programs that read the file.
+    """
+
+    status: str = RUNNING
+    time_s: float | None = None
+    loads: int = 0
+    sittings: list[SweepAttempt] = field(default_factory=list)
+    groups: list[list[int]] = field(default_factory=list)
+    jobs: list[JobRow] = field(default_factory=list)
+    ablation: list[Any] | None = None
+
+    def attempts(self) -> list[SweepAttempt]:
+        """Its attempts; one with the sums of an older sweep, which has nothing else."""
+        if self.sittings or (not self.loads and self.time_s is None):
+            return self.sittings
+        return [SweepAttempt("", 0.0, "ended", loads=self.loads, time_s=self.time_s)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns plain data under the names of the file, without secrets in the jobs' summaries."""
+        found = super(SweepSummary, self).as_dict()
+        return found | {"jobs": [row | {"summary": redaction.clean(row["summary"])} for row in found["jobs"]]}
 
 
 @dataclass
@@ -27,23 +73,29 @@ class Job:
     number: int
     overrides: list[str]
     folder: Path
-    summary: dict[str, Any] | None = None  # as summary.json has it
+    summary: Summary | None = None
     error: str | None = None
     interrupted: bool = False
     engine: int = 0
     beginning: Beginning = Beginning.NEW
 
     @classmethod
-    def read(cls, written: Mapping[str, Any]) -> Self:
+    def read(cls, row: JobRow) -> Self:
         """A job as `row` wrote it."""
         return cls(
-            written["job"],
-            written["overrides"],
-            Path(written["folder"]),
-            written["summary"],
-            written["error"],
-            interrupted=written["status"] == "interrupted",
-            engine=written.get("engine") or 0,
+            row.job,
+            row.overrides,
+            Path(row.folder),
+            row.summary,
+            row.error,
+            interrupted=row.status == "interrupted",
+            engine=row.engine or 0,
+        )
+
+    def row(self) -> JobRow:
+        """The job as the sweep's `summary.json` has it."""
+        return JobRow(
+            self.number, self.overrides, str(self.folder), self.status, self.error, self.summary, self.engine
         )
 
     @property
@@ -57,8 +109,8 @@ class Job:
 def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job | None:
     """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
-        summary, manifest = written(candidate / SUMMARY, Summary), written(candidate / MANIFEST, Manifest)
-        if summary.get("status") == "finished" and _asked_the_same(manifest, overrides):
+        summary = written(candidate / SUMMARY, Summary)
+        if summary.status == "finished" and _asked_the_same(candidate, overrides):
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
     return None
 
@@ -66,83 +118,42 @@ def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job 
 def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
     """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
-        manifest = written(candidate / MANIFEST, Manifest)
-        if manifest.get("status") != STARTING and _asked_the_same(manifest, overrides):
+        status = written(candidate / MANIFEST, Manifest).status
+        if status != STARTING and _asked_the_same(candidate, overrides):
             return candidate
     return None
 
 
-def _asked_the_same(manifest: Mapping[str, Any], overrides: Sequence[str]) -> bool:
-    """Whether a run was asked for by these overrides; `runs_dir` says where runs are, not what they are."""
+def _asked_the_same(folder: Path, overrides: Sequence[str]) -> bool:
+    """Whether the run in a folder was asked for by these overrides; `runs_dir` says where runs are, not what they are."""
     before, now = (
         sorted(o for o in asked if not o.startswith(RUNS_DIR))
-        for asked in (manifest.get("overrides") or (), overrides)
+        for asked in (written(folder / MANIFEST, Manifest).overrides, overrides)
     )
     return before == now
 
 
 def _engine(folder: Path) -> int:
     """Which of its sweep's engines served a finished job."""
-    try:
-        rows = written_sweep(folder.parent).get("jobs") or []
-    except RunError:  # which is said where the sweep is taken up
-        return 0
-    found: dict[str, Any] = next((row for row in rows if Path(row["folder"]).name == folder.name), {})
-    return int(found.get("engine") or 0)
+    jobs = written(
+        folder.parent / SUMMARY, SweepSummary
+    ).jobs  # one that cannot be read is reported elsewhere
+    return next((row.engine for row in jobs if Path(row.folder).name == folder.name), None) or 0
 
 
-class JobRow(TypedDict):
-    """A job in a sweep's `summary.json`, see `row`."""
-
-    job: int
-    overrides: list[str]
-    folder: str
-    status: str
-    error: str | None
-    engine: int | None
-    summary: dict[str, Any] | None
-
-
-class WrittenSweep(TypedDict, total=False):
-    """What is read back of a sweep's `summary.json`."""
-
-    status: str
-    time_s: float
-    loads: int
-    sittings: list[SweepAttempt]
-    jobs: list[JobRow]
-
-
-def written_sweep(folder: Path) -> dict[str, Any]:
-    """What a sweep's `summary.json` holds; nothing where there is none.
+def written_sweep(folder: Path) -> SweepSummary:
+    """What a sweep's `summary.json` holds; an empty one where there is none.
 
     Raises:
         RunError: It cannot be read.
     """
-    if not (folder / SUMMARY).exists():
-        return {}
-    found = read_object(folder / SUMMARY, WrittenSweep)
-    if not all(JobRow.__required_keys__ <= job.keys() for job in found.get("jobs") or []):
-        raise RunError(f"{folder / SUMMARY} is not a summary of a sweep; {REMEDY}")
-    return found
+    path = folder / SUMMARY
+    return read_record(path, SweepSummary) if path.exists() else SweepSummary()
 
 
-def written(path: Path, shape: object) -> dict[str, Any]:
-    """Returns the JSON object in a file of a run, empty if it cannot be read."""
+def written(path: Path, kind: type[T]) -> T:
+    """Returns the record that a file of a run holds, an empty one if it cannot be read."""
     try:
-        return read_object(path, shape)
+        return read_record(path, kind)
     except RunError:
-        return {}
-
-
-def row(job: Job) -> dict[str, Any]:
-    """A job as the sweep's `summary.json` has it."""
-    return {
-        "job": job.number,
-        "overrides": job.overrides,
-        "folder": str(job.folder),
-        "status": job.status,
-        "error": job.error,
-        "engine": job.engine,
-        "summary": redaction.clean(job.summary),
-    }
+        return kind()

@@ -28,12 +28,11 @@ from llmbench.cli.compose import (
     register,
 )
 from llmbench.cli.invocation import Invocation
-from llmbench.cli.job import row
 from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST
 from llmbench.run.oom_recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
-from llmbench.system import clock, files, shell, stdio, text
+from llmbench.system import clock, decoding, files, redaction, shell, stdio, text
 from llmbench.system.interrupts import SIGNALLED, as_interrupts
 from llmbench.system.stdio import Unfailing, unfailing
 
@@ -125,7 +124,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         began=clock.began(),
         loads=pool.loads,
         steps=pool.steps,
-        jobs=[row(other) for other in invocation.jobs[:-1]],
+        jobs=[redaction.clean(decoding.plain(other.row())) for other in invocation.jobs[:-1]],
         restart_log=pool.restart_log.as_data(),
     )
     folder = shell.quoted(str(invocation.sweep_folder if multirun else left.folder))

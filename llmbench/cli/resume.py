@@ -7,12 +7,11 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from llmbench.config.schema import RETIRED
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import moment
-from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, Manifest, read_object
+from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, Manifest, read_record
 from llmbench.system.files import expanded
 from llmbench.system.redaction import HIDDEN
 from llmbench.system.shell import quoted, unquoted
@@ -52,24 +51,22 @@ def expand(arguments: Sequence[str]) -> list[str]:
         return [*typed, SETTING + quoted(str(folder))]
     folder = folder.absolute()
     if (folder / BEGUN).is_file():
-        begun = read_object(folder / BEGUN, Manifest)
-        told = _strings(begun, "arguments", folder)
+        begun = read_record(folder / BEGUN, Manifest)
+        told = _given(begun, folder)
         _refuse_settings_of_a_sweep(folder, told, typed)
         restored = join(told, typed)
         added = [SETTING + quoted(str(folder))]
     elif (folder / MANIFEST).is_file():
-        begun = read_object(folder / MANIFEST, Manifest)
-        if begun.get("sweep"):
-            sweep = folder.parent if (folder.parent / BEGUN).is_file() else begun["sweep"]
+        begun = read_record(folder / MANIFEST, Manifest)
+        if begun.sweep:
+            sweep = folder.parent if (folder.parent / BEGUN).is_file() else begun.sweep
             raise ConfigError(f"{folder} is a job of a sweep; resume={sweep} goes on with that.")
-        given = "arguments" if "arguments" in begun else "overrides"
-        restored = join(_strings(begun, given, folder), typed)
+        restored = join(_given(begun, folder), typed)
         added = [f"hydra.run.dir={quoted(str(folder))}", SETTING + quoted(str(folder))]
     else:
         raise ConfigError(_nothing(folder))
-    directory = begun.get("directory")
-    if isinstance(directory, str) and Path(directory).is_dir():
-        os.chdir(directory)
+    if begun.directory is not None and Path(begun.directory).is_dir():
+        os.chdir(begun.directory)
     flags = [a for a in restored if not _is_setting(a)]  # Hydra takes them only before the settings
     return [*flags, *(a for a in restored if _is_setting(a)), *added]
 
@@ -166,7 +163,7 @@ def last(typed: Sequence[str]) -> Path:
 def _started(path: Path) -> float:
     """When a run was begun, as its manifest says, in seconds since the epoch; of one that cannot be read, long ago."""
     try:
-        return moment(read_object(path, Manifest).get("started"))
+        return moment(read_record(path, Manifest).started)
     except RunError:
         return moment(None)
 
@@ -181,8 +178,11 @@ def refuse_interpolation(text: str, name: str) -> None:
         raise ConfigError(f"{name} holds ${{, which Hydra would replace by a setting; use another name.")
 
 
-def _strings(content: dict[str, Any], name: str, folder: Path) -> list[str]:
-    found = content.get(name)
-    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
-        raise ConfigError(f"{folder} does not say how the run was begun ({name}), so it cannot be resumed.")
-    return found
+def _given(begun: Manifest, folder: Path) -> list[str]:
+    """The arguments that began a run or a sweep; of a run that a program began the settings that it gave."""
+    sweep = (folder / BEGUN).is_file()
+    if begun.arguments is None and (sweep or begun.started is None):
+        raise ConfigError(
+            f"{folder} does not say how the run was begun (arguments), so it cannot be resumed."
+        )
+    return begun.overrides if begun.arguments is None else begun.arguments

@@ -17,9 +17,10 @@ from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
-from llmbench.report import publish, trackers
+from llmbench.report import trackers
+from llmbench.report.publish import publish
 from llmbench.report.terminal_table import print_table
-from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, STARTING, write_object
+from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, STARTING, VERSION, write_object
 from llmbench.results.reader import load_run
 from llmbench.results.run_folder import conflicting_file, refuse_taken
 from llmbench.results.summary import Summary
@@ -29,7 +30,6 @@ from llmbench.run.comparability import few_shot_from_evaluated
 from llmbench.run.options import RunOptions
 from llmbench.run.request_plan import RequestPlan
 from llmbench.run.resume_checks import check_settings, lowered_before
-from llmbench.run.run_record import MANIFEST_VERSION
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 from llmbench.system.log_capture import captured
@@ -67,17 +67,17 @@ def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -
                 terminal.notice(said)
             _print_notices(config, options.overrides, terminal, named=named)
             if options.beginning is Beginning.RESUMED and nothing_left(folder):
-                _write_missing_outputs(config, folder, terminal)
+                _publish_finished(config, folder, terminal)
                 return None
-            page = partial(publish.write_page, terminal=terminal)
-            options = replace(options, terminal=terminal, stop=stop, write_page=page)
+            publish_this = partial(publish, config=config, terminal=terminal)
+            options = replace(options, terminal=terminal, stop=stop, publish=publish_this)
             found = pipeline.run(config, folder, options)
             resumed = config.resume is not None  # then the run works where it was begun
             print_table(terminal, found, str(folder) if resumed else os.path.relpath(folder))
             if config.profile.comparable:
                 for comparison in published_scores.comparisons(config, found):
                     terminal.say(published_scores.sentence(comparison))
-            publish.publish(config, folder, terminal)
+            publish(folder, config, terminal)
     except OSError as error:
         own = isinstance(error.filename, str) and Path(error.filename).parent == folder
         if own or error.errno in FULL_OR_READ_ONLY:
@@ -92,19 +92,19 @@ def nothing_left(folder: Path) -> bool:
         run = load_run(folder)
     except RunError:
         return False
-    benchmarks = run.summary.get("benchmarks") or {}
-    if not all("expected" in found for found in benchmarks.values()):
+    benchmarks = run.summary.benchmarks.values()
+    if not all(found.expected for found in benchmarks):
         return False  # then the run's own end writes the summary again
-    expected = sum(int(found["expected"]) for found in benchmarks.values())
-    return run.summary.get("status") == "finished" and not run.notes and len(run.results) >= expected
+    expected = sum(found.expected for found in benchmarks)
+    return run.summary.status == "finished" and not run.notes and len(run.results) >= expected
 
 
-def _write_missing_outputs(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Says that a run is finished, and writes what is asked for and missing."""
+def _publish_finished(config: Config, folder: Path, terminal: Terminal) -> None:
+    """Says that a run is finished, and publishes what is asked for and missing."""
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")
-        publish.write_missing_outputs(config, folder, terminal)
+        publish(folder, config, terminal)
 
 
 def _print_notices(config: Config, overrides: Sequence[str], terminal: Terminal, *, named: bool) -> None:
@@ -160,7 +160,7 @@ def claim(
             refuse_taken(candidate)
         except OSError as error:
             raise cannot_write(folder, error) from error
-        told = {"version": MANIFEST_VERSION, "status": STARTING, **origin}
+        told = {"version": VERSION, "status": STARTING, **origin}
         write_object(candidate / MANIFEST, told)
         return candidate, not new
     raise AssertionError("itertools.count does not end")

@@ -1,14 +1,12 @@
 """What a sweep writes and prints: its summary, closing table and page."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench.cli.job import Job, row, written
+from llmbench.cli.job import Job, SweepSummary, written
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import LlmbenchError
 from llmbench.results.manifest import (
@@ -28,7 +26,7 @@ def write(
     jobs: Iterable[Job],
     folder: Path,
     sittings: Sequence[SweepAttempt],
-    ablation: Sequence[Mapping[str, Any]] = (),
+    ablation: Sequence[object] = (),
 ) -> None:
     """Writes the sweep's `summary.json`, as a whole.
 
@@ -36,16 +34,16 @@ def write(
         RunError: It cannot be written.
     """
     jobs = sorted(jobs, key=lambda job: job.number)
-    told = {
-        "status": sittings[-1].status,
-        "time_s": sum(attempt.time_s or 0.0 for attempt in sittings),
-        "loads": sum(attempt.loads for attempt in sittings),
-        "sittings": [asdict(attempt) for attempt in sittings],
-        "groups": _groups(jobs),
-        "jobs": [row(job) for job in jobs],
-        "ablation": list(ablation) or None,
-    }
-    write_object(folder / SUMMARY, told)
+    summary = SweepSummary(
+        status=sittings[-1].status,
+        time_s=sum(attempt.time_s or 0.0 for attempt in sittings),
+        loads=sum(attempt.loads for attempt in sittings),
+        sittings=list(sittings),
+        groups=_groups(jobs),
+        jobs=[job.row() for job in jobs],
+        ablation=list(ablation) or None,
+    )
+    write_object(folder / SUMMARY, summary.as_dict())
 
 
 def status_of(jobs: Sequence[Job], asked: int) -> str:
@@ -71,7 +69,7 @@ def finish(
     points = ablation.points(jobs)
     measured = ablation.rows(points, jobs, asked)
     loads = sum(attempt.loads for attempt in sittings)
-    write(jobs, folder, sittings, [asdict(row) for row in measured])
+    write(jobs, folder, sittings, measured)
     terminal.out.print()
     terminal.out.print(_table(jobs))
     for job in jobs:
@@ -110,8 +108,8 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 
 def _had_engine(job: Job) -> bool:
     """Whether a job loaded or used an engine; for an unfinished job its folder decides."""
-    engine = (job.summary or written(job.folder / SUMMARY, Summary)).get("engine")
-    return engine is not None and engine.get("loaded") is not False
+    summary = job.summary if job.summary is not None else written(job.folder / SUMMARY, Summary)
+    return summary.engine is not None
 
 
 def _shared(jobs: Sequence[Job]) -> list[str]:
@@ -139,20 +137,20 @@ def _table(jobs: Sequence[Job]) -> Table:
             colour = "default" if job.status == "finished" else "red"
             table.add_row(str(job.number), settings, f"[{colour}]{job.status}[/]")
             continue
-        times = job.summary["time_s"]
-        for place, (name, found) in enumerate(job.summary["benchmarks"].items()):
-            of_the_job = (
-                seconds(times["load"]) if times["load"] else "",
-                seconds(times["generate"]),
-                seconds(times["total"]),
-            )
+        times = job.summary.time_s
+        of_the_job = (
+            seconds(times.load) if times.load else "",
+            seconds(times.generate),
+            seconds(times.total),
+        )
+        for place, (name, found) in enumerate(job.summary.benchmarks.items()):
             table.add_row(
                 str(job.number) if place == 0 else "",
                 settings if place == 0 else "",
                 name,
-                percent(found["accuracy"]),
-                seconds(found["latency_s"]["mean"]),
-                number(found["throughput"]["output_tokens_per_s"]),
+                percent(found.accuracy),
+                seconds(found.latency_s.mean),
+                number(found.throughput.output_tokens_per_s),
                 *(of_the_job if place == 0 else ()),
             )
     return table

@@ -1,11 +1,10 @@
 """The account of a sweep's attempts: how often it was begun, how long each took, and how many engines were loaded in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from llmbench.results.attempts import KILLED, RUNNING, iso, last_sign, read_all
+from llmbench.results.attempts import KILLED, RUNNING, iso, last_sign
 from llmbench.results.manifest import JOURNAL, SUMMARY, TRACE
 
 
@@ -18,15 +17,6 @@ class SweepAttempt:
     status: str = RUNNING
     loads: int = 0
     time_s: float | None = None
-
-
-def read(written: Mapping[str, Any]) -> list[SweepAttempt]:
-    """The attempts as a sweep's `summary.json` has them; one where an older one has only their sums."""
-    found = read_all(SweepAttempt, written.get("sittings"))
-    if not found and written:
-        loads, time_s = written.get("loads") or 0, written.get("time_s")
-        found.append(SweepAttempt("", 0.0, "ended", loads=loads, time_s=time_s))
-    return found
 
 
 def begin(before: Sequence[SweepAttempt], folder: Path, began: float) -> list[SweepAttempt]:

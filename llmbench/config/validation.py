@@ -19,7 +19,7 @@ from llmbench.config.schema import (
     SamplingOverrides,
 )
 from llmbench.errors import ConfigError, first_line
-from llmbench.system import redaction, schema
+from llmbench.system import decoding, redaction
 from llmbench.system.text import suggest
 
 if TYPE_CHECKING:
@@ -47,9 +47,11 @@ def from_hydra(cfg: DictConfig) -> Config:
         )
     try:
         # an interpolation may have led to something of another type
-        schema.check(as_yaml_data(config), Config)
+        decoding.build(as_yaml_data(config), Config)
     except TypeError as error:
-        name, _, wanted = str(error).partition(" must be ")
+        name, must, wanted = str(error).partition(" must be ")
+        if not must:
+            raise ConfigError(f"{error}; give it another value.") from error
         wanted, _, value = wanted.rpartition(", not ")
         raise ConfigError(f"{name}={value} is refused: {name} must be {wanted}.") from error
     _apply_limit(config, cfg)

@@ -15,7 +15,7 @@ from llmbench.config.schema import DRAWN_BY, Config, SamplingColumn
 from llmbench.engine.checkpoint import Checkpoint, context_length, settings
 from llmbench.engine.checkpoint_tensors import parameters
 from llmbench.errors import ConfigError, LlmbenchError
-from llmbench.system import files, schema
+from llmbench.system import decoding, files
 
 PLACES = ("model.path", "model.hub_id")
 FROM_CHECKPOINT = {"model.parameters_b": "parameters_b", "model.max_length": "max_length"} | {
@@ -142,7 +142,7 @@ def _with_sampling(config: Config, checkpoint: Checkpoint) -> Config:
 def generation_config(folder: Path) -> dict[str, Any]:
     """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
     own = files.json_object(folder / "generation_config.json")
-    stated: dict[str, Any] = {name: schema.number(own.get(name)) for name in DRAWN_BY}
+    stated: dict[str, Any] = {name: decoding.finite(own.get(name)) for name in DRAWN_BY}
     stated["temperature"] = _temperature(own)
     if (top_k := stated["top_k"]) is not None:
         stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
@@ -153,5 +153,5 @@ def _temperature(own: Mapping[str, Any]) -> float | None:
     """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
     if own.get("do_sample") is False:
         return 0.0
-    temperature = schema.number(own.get("temperature"))
+    temperature = decoding.finite(own.get("temperature"))
     return 1.0 if temperature is None and own.get("do_sample") is True else temperature

@@ -16,42 +16,11 @@ from typing import Any, Protocol, Self
 from llmbench.engine.base import Engine, Notice
 from llmbench.engine.fatal_search import FatalRequestSearch
 from llmbench.errors import EngineDiedError, EngineError, clear_traceback
-from llmbench.records import CONTINUED, Completion, EngineReport, FinishReason, Request
-from llmbench.system.number_format import count
+from llmbench.records import CONTINUED, Completion, EngineReport, FinishReason, Request, Restart
 from llmbench.telemetry.records import EngineState
 
 PROBE = "probe"
 """The id of a request that was answered before and shows that an engine works."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """One death of an engine.
-
-    Attributes:
-        error: Why it died.
-        running: How many requests it worked on.
-        kept: How many results there were.
-        fresh: Only a new process could go on.
-    """
-
-    error: str
-    running: int
-    kept: int
-    fresh: bool
-
-    def sentence(self) -> str:
-        """The message for the user."""
-        where = " in a new process" if self.fresh else ""
-        parts = [f"A new engine goes on{where}"]
-        if self.running:
-            were = "was" if self.running == 1 else "were"
-            parts.append(
-                f"the {count(self.running, 'request')} that {were} running will be asked apart from the rest"
-            )
-        if self.kept:
-            parts.append(f"{count(self.kept, 'finished result')} {'is' if self.kept == 1 else 'are'} kept")
-        return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."
 
 
 @dataclass(slots=True)
@@ -66,13 +35,12 @@ class RestartLog:
     restarts: list[Restart] = field(default_factory=list)
     search: FatalRequestSearch = field(default_factory=lambda: FatalRequestSearch(bound=0))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """As the manifest has them."""
-        return [asdict(restart) for restart in self.restarts]
-
     def as_data(self) -> dict[str, Any]:
         """Returns the log as plain data, for a new process."""
-        return {"restarts": self.rows(), "fatal_search": self.search.as_data()}
+        return {
+            "restarts": [asdict(restart) for restart in self.restarts],
+            "fatal_search": self.search.as_data(),
+        }
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:

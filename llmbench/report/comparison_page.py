@@ -43,7 +43,7 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str]) -> st
     )
     context = {
         "title": f"{len(entries)} runs" if len(entries) != 1 else "1 run",
-        "about": [visible(word) for word in sorted({str(entry.get("model")) for entry in entries})],
+        "about": [visible(word) for word in sorted({entry.summary.model for entry in entries})],
         "problems": _problems(entries, names, failed),
         "table": _table(entries, names),
         "comparisons": [pair.context for pair in pairs],
@@ -84,7 +84,7 @@ def _problems(entries: Sequence[RunEntry], names: Sequence[str], failed: Mapping
     own = [
         (name, sentence)
         for entry, name in zip(entries, names, strict=True)
-        for sentence in problems(entry.run.summary)
+        for sentence in problems(entry.summary)
         if "Not comparable" not in sentence
     ]
     found = [f"{name}: {reason}" for name, reason in failed.items()] + shared(own, len(entries))
@@ -126,23 +126,20 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any]:
     ]
     rows = []
     for entry, name in zip(entries, names, strict=True):
-        peak = entry.get("memory", "peak_gpu_bytes") or entry.get("memory", "peak_rss_bytes")
-        cells = [_cell(name), _cell(str(entry.get("status")))]
+        summary = entry.summary
+        peak = summary.memory.peak_gpu_bytes or summary.memory.peak_rss_bytes
+        cells = [_cell(name), _cell(summary.status)]
         for benchmark in benchmarks:
-            share = entry.get("benchmarks", benchmark, "accuracy")
-            ends = entry.get("benchmarks", benchmark, "ci95")
-            text = percent(share) + (f" [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]" if ends else "")
-            cells.append(_cell(text, share))
-        speed = entry.tokens_per_s()
-        for text, value in (
-            (seconds(entry.get("time_s", "total")), entry.get("time_s", "total")),
-            (seconds(entry.get("time_s", "load")), entry.get("time_s", "load")),
-            (seconds(entry.get("time_s", "generate")), entry.get("time_s", "generate")),
-            (number(speed), speed),
-            (memory(peak), peak),
-            (joules(entry.get("gpu", "energy_j")), entry.get("gpu", "energy_j")),
-        ):
-            cells.append(_cell(text, value))
+            score = entry.benchmark(benchmark)
+            ends = f" [{100 * score.ci95[0]:.0f}, {100 * score.ci95[1]:.0f}]" if score.ci95 else ""
+            cells.append(_cell(percent(score.accuracy) + ends, score.accuracy))
+        times = (summary.time_s.total, summary.time_s.load, summary.time_s.generate)
+        cells += [_cell(seconds(value), value) for value in times]
+        cells += [
+            _cell(number(summary.tokens_per_s), summary.tokens_per_s),
+            _cell(memory(peak), peak),
+            _cell(joules(summary.gpu.energy_j), summary.gpu.energy_j),
+        ]
         rows.append(cells)
     known = [place for place in range(len(columns)) if any(row[place]["text"] != NONE for row in rows)]
     columns, rows = [columns[place] for place in known], [[row[place] for place in known] for row in rows]

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from llmbench.errors import RunError
-from llmbench.report.compare.comparison import BenchmarkComparison, RunComparison, compare_runs
+from llmbench.report.compare.comparison import compare_runs
+from llmbench.report.compare.records import BenchmarkComparison, RunComparison
 from llmbench.report.compare.terminal_page import statistics
 from llmbench.report.escaping import visible
 from llmbench.results.paired_tests import Flip

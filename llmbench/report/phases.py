@@ -1,12 +1,12 @@
 """What the requests were doing while they were generated: waiting in the engine's scheduler, reading their prompts, writing answers."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llmbench.records import Result, Timing
 from llmbench.report.figures import axis, colour, figure
-from llmbench.results.summary import Phases
+from llmbench.results.summary import Phases, Summary
 from llmbench.system.number_format import percent, seconds
 
 POINTS = 1500
@@ -14,10 +14,10 @@ POINTS = 1500
 NAMES = {"decode": "writing (decode)", "prefill": "reading the prompt (prefill)", "queue": "waiting (queue)"}
 
 
-def timings_of(summary: Mapping[str, Any], results: Sequence[Result]) -> list[Timing]:
+def timings_of(summary: Summary, results: Sequence[Result]) -> list[Timing]:
     """The times of all completions of the last attempt; those before have another clock."""
-    rows = summary.get("sittings") or []
-    own = results[-rows[-1]["results"] or len(results) :] if len(rows) > 1 else results
+    attempts = summary.sittings
+    own = results[-attempts[-1].results or len(results) :] if len(attempts) > 1 else results
     return [c.timing for r in own for c in r.completions if c.timing is not None]
 
 
@@ -39,7 +39,7 @@ def counts(timings: Sequence[Timing]) -> dict[str, list[float]]:
     return found
 
 
-def over_time(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any] | None:
+def over_time(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | None:
     """Requests in each phase over the seconds of generating, one upon the other, with each phase's share of their time."""
     timings = timings_of(summary, results)
     spent = Phases.of(timings)

@@ -1,60 +1,37 @@
-"""What comes after a run has ended: its page, and of a finished one exports and trackers; also what an earlier process left out of that.
-
-A run that is finished is never asked anything again, so what its folder lacks is made up when it is resumed.
-"""
+"""What a run that has ended is published as: its page, and of a finished one exports and an entry in a tracker."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from llmbench.config.schema import EXPORTS, Config, Tracker
 from llmbench.errors import RunError
-from llmbench.records import Score
 from llmbench.report import trackers
-from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_object, write_object
+from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_record, write_object
+from llmbench.results.summary import Summary
 from llmbench.system.console import Terminal
 
 log = logging.getLogger(__name__)
 
 
-def write_page(folder: Path, scores: Mapping[tuple[str, str, int], Score], *, terminal: Terminal) -> None:
-    """Writes the page of a run that has ended, with the scores by now; a failure prints a message and never fails the run."""
-    from llmbench.report.write import material_of, write_report
+def publish(folder: Path, config: Config, terminal: Terminal) -> None:
+    """Publishes what a run's folder holds, as its settings say; a failure prints a message and never fails the run.
 
-    try:
-        material = material_of(folder)
-        results = [replace(result, score=scores.get(result.key, result.score)) for result in material.results]
-        write_report(replace(material, results=results), folder / REPORT)
-    except Exception as error:
-        log.exception("the report could not be written")
-        terminal.notice(
-            f"The report could not be written ({error}); `python -m llmbench.report {folder}` tries again."
-        )
-
-
-def publish(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Writes exports and reports to trackers; a failure prints a message and never fails the run."""
-    _export(config.export, folder, terminal)
-    _track(config, folder, terminal)
-
-
-def write_missing_outputs(config: Config, folder: Path, terminal: Terminal) -> None:
-    """Writes the outputs that a finished run lacks, or that are older than its results.
-
-    A tracker gets the run if the manifest says that it has not got it; manifests of before that was kept say nothing.
-
-    Raises:
-        RunError: The folder cannot be read or written.
+    What is newer than the run's summary stays, so that a run that was finished by another process gets only what that left
+    out. A tracker gets the run if the manifest says that it has not got it; those of before that was kept say nothing.
     """
+    try:
+        summary, manifest = read_record(folder / SUMMARY, Summary), read_record(folder / MANIFEST, Manifest)
+    except RunError as error:
+        terminal.notice(str(error))
+        return
     if config.report and _is_stale(folder, REPORT):
-        from llmbench.report.write import write_one
-
-        write_one(folder)
-    _export([name for name in config.export if _is_stale(folder, EXPORTS[name])], folder, terminal)
-    tracked = read_object(folder / MANIFEST, Manifest).get("tracked")
-    if tracked is not None and config.tracker.name not in tracked:
-        _track(config, folder, terminal)
+        _write_page(folder, terminal)
+    if summary.status != "finished":
+        return
+    _export(folder, [name for name in config.export if _is_stale(folder, EXPORTS[name])], terminal)
+    if manifest.tracked is not None and config.tracker.name not in manifest.tracked:
+        _track(folder, config, terminal)
 
 
 def _is_stale(folder: Path, name: str) -> bool:
@@ -65,7 +42,19 @@ def _is_stale(folder: Path, name: str) -> bool:
     return max(times, default=0) < (folder / SUMMARY).stat().st_mtime_ns
 
 
-def _export(names: Sequence[str], folder: Path, terminal: Terminal) -> None:
+def _write_page(folder: Path, terminal: Terminal) -> None:
+    try:
+        from llmbench.report.write import write_one
+
+        write_one(folder)
+    except Exception as error:
+        log.exception("the report could not be written")
+        terminal.notice(
+            f"The report could not be written ({error}); `python -m llmbench.report {folder}` tries again."
+        )
+
+
+def _export(folder: Path, names: Sequence[str], terminal: Terminal) -> None:
     if names:
         from llmbench.report.export import export_run
 
@@ -75,12 +64,12 @@ def _export(names: Sequence[str], folder: Path, terminal: Terminal) -> None:
             terminal.notice(f"export: {error} `python -m llmbench.export {folder}` tries again.")
 
 
-def _track(config: Config, folder: Path, terminal: Terminal) -> None:
+def _track(folder: Path, config: Config, terminal: Terminal) -> None:
     if config.tracker is Tracker.none or not trackers.track(config, folder, terminal):
         return
     try:
-        manifest = read_object(folder / MANIFEST, Manifest)
-        manifest["tracked"] = [*(manifest.get("tracked") or ()), config.tracker.name]
-        write_object(folder / MANIFEST, manifest)
+        manifest = read_record(folder / MANIFEST, Manifest)
+        manifest.tracked = [*(manifest.tracked or ()), config.tracker.name]
+        write_object(folder / MANIFEST, manifest.as_dict())
     except RunError as error:  # at worst the tracker gets the run once more
         log.warning("%s", error)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmbench.report.escaping import short, visible
-from llmbench.results.cache_use import tokens_per_s
 from llmbench.results.reader import Run, load_run
 from llmbench.results.settings import flat, read_config
-from llmbench.system.schema import at
+from llmbench.results.summary import BenchmarkSummary, Summary
 
 LONG, LONGEST = 48, 100
 """Characters of a setting in a run's name, and of the name."""
@@ -36,33 +35,24 @@ class RunEntry:
             folder.resolve().name, run, read_config(folder), frozenset() if show_sealed else run.sealed
         )
 
-    def get(self, *names: str) -> Any:  # noqa: ANN401 - whatever the summary holds
-        """What the summary holds at a path of names."""
-        return at(self.run.summary, *names)
+    @property
+    def summary(self) -> Summary:
+        """What the run found."""
+        return self.run.summary
 
-    def tokens_per_s(self) -> float | None:
-        """Output tokens of all benchmarks for each second of generating."""
-        return tokens_per_s(self.run.summary)
-
-    def latency_s(self) -> float | None:
-        """Mean over all results of the run."""
-        pairs = [
-            (at(found, "latency_s", "mean"), found.get("n") or 0)
-            for found in (self.get("benchmarks") or {}).values()
-        ]
-        known = [(mean, count) for mean, count in pairs if mean is not None and count]
-        total = sum(count for _, count in known)
-        return sum(mean * count for mean, count in known) / total if total else None
+    def benchmark(self, name: str) -> BenchmarkSummary:
+        """What the run found of a benchmark, with nothing in it where it had none of its questions."""
+        return self.summary.benchmarks.get(name, BenchmarkSummary())
 
 
 def benchmarks_of(entries: Sequence[RunEntry]) -> list[str]:
     """Every benchmark that some run asked, once."""
-    return list(dict.fromkeys(name for entry in entries for name in entry.get("benchmarks") or {}))
+    return list(dict.fromkeys(name for entry in entries for name in entry.summary.benchmarks))
 
 
 def names_of(entries: Sequence[RunEntry]) -> list[str]:
     """A short name for each run, none twice: the settings in which they differ, as typed; with the folder's name where they do not tell all apart."""
-    typed = [[str(o) for o in entry.run.manifest.get("overrides") or []] for entry in entries]
+    typed = [entry.run.manifest.overrides for entry in entries]
     common = set(typed[0]).intersection(*typed[1:]) if typed else set()
     own = [[short(o.removeprefix("+ablation/"), LONG) for o in of_one if o not in common] for of_one in typed]
     found = [_name(of_one) for of_one in own]

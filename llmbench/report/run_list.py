@@ -4,12 +4,11 @@ import os
 import sys
 from argparse import ArgumentTypeError
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,13 +16,13 @@ from rich.table import Table
 from llmbench.errors import RunError
 from llmbench.report.trackers import ARTIFACTS
 from llmbench.results.attempts import RUNNING, moment
-from llmbench.results.cache_use import tokens_per_s
-from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
+from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest, record_of
 from llmbench.results.summary import Summary
-from llmbench.system import files, schema
+from llmbench.system import files
 from llmbench.system.number_format import count, number, percent, seconds
 from llmbench.system.text import printable
 
+T = TypeVar("T")
 WIDTH = 100
 
 
@@ -54,7 +53,7 @@ class ListedScore:
     """A benchmark's accuracy from 0 to 1, and of how many results."""
 
     accuracy: float | None
-    n: int | None
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,41 +139,33 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 def _read(folder: Path) -> Listed:
     name = os.path.relpath(folder)
     try:
-        manifest = _json(folder / MANIFEST, Manifest)
-        starting = manifest.get("status") == STARTING  # then there is no summary yet
-        killed = not os.path.lexists(folder / SUMMARY) and (folder / JOURNAL).is_file()
-        status = STARTING if starting else RUNNING if killed else None
-        summary = {"status": status} if status else _json(folder / SUMMARY, Summary)
-        return _listed(name, manifest, summary)
-    except (OSError, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
+        manifest = _record(folder / MANIFEST, Manifest)
+        if manifest.status == STARTING:  # then there is no summary yet
+            return Listed(name, manifest.started, None, STARTING, overrides=tuple(manifest.overrides))
+        if not os.path.lexists(folder / SUMMARY) and (folder / JOURNAL).is_file():  # it was killed
+            return Listed(name, manifest.started, None, RUNNING, overrides=tuple(manifest.overrides))
+        return _listed(name, manifest, _record(folder / SUMMARY, Summary))
+    except (OSError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no JSON as llmbench writes it"
         where = getattr(error, "filename", None)
         told = f"{Path(str(where)).name}: {reason}" if where else str(reason)
         return Listed(name, None, None, "unreadable", trouble=told)
 
 
-def _json(path: Path, shape: object) -> dict[str, Any]:
-    content: dict[str, Any] = orjson.loads(files.read(path, files.JSON_BYTES))
-    schema.check(content, shape)
-    return content
+def _record(path: Path, kind: type[T]) -> T:
+    return record_of(files.read(path, files.JSON_BYTES), kind)
 
 
-def _listed(name: str, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Listed:
-    benchmarks = {str(key): value for key, value in (summary.get("benchmarks") or {}).items()}
-    times = summary.get("time_s") or {}
-    scores = {
-        key: ListedScore(schema.number(found.get("accuracy")), found.get("n"))
-        for key, found in benchmarks.items()
-    }
+def _listed(name: str, manifest: Manifest, summary: Summary) -> Listed:
     return Listed(
         folder=name,
-        started=str(manifest["started"]) if manifest.get("started") else None,
-        model=None if summary.get("model") is None else str(summary["model"]),
-        status=str(summary.get("status")),
-        scores=scores,
-        time_s=schema.number(times.get("total")),
-        tokens_per_s=tokens_per_s(summary),
-        overrides=tuple(map(str, manifest.get("overrides") or ())),
+        started=manifest.started,
+        model=summary.model,
+        status=summary.status,
+        scores={key: ListedScore(found.accuracy, found.n) for key, found in summary.benchmarks.items()},
+        time_s=summary.time_s.total,
+        tokens_per_s=summary.tokens_per_s,
+        overrides=tuple(manifest.overrides),
     )
 
 
@@ -219,7 +210,7 @@ def print_runs(runs: Sequence[Listed], total: int) -> None:
 
 def _row(run: Listed) -> Iterable[str]:
     scores = "\n".join(
-        f"{escape(printable(name))} {percent(s.accuracy)} of {s.n or 0}" for name, s in run.scores.items()
+        f"{escape(printable(name))} {percent(s.accuracy)} of {s.n}" for name, s in run.scores.items()
     )
     shown = [o if len(o) <= LONG else f"{o[: LONG - 1]}…" for o in run.settings[:MOST]]
     more = [f"and {len(run.settings) - MOST} more"] if len(run.settings) > MOST else []

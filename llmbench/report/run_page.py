@@ -5,20 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmbench.records import Result
+from llmbench.records import EngineReport, Result
 from llmbench.report import phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.sample_data import LIMITS, pack
 from llmbench.report.template import render
 from llmbench.results import attempts, cache_use
-from llmbench.results.cache_use import tokens_per_s
+from llmbench.results.manifest import Manifest
+from llmbench.results.pass_at_k import RepeatStatistics
+from llmbench.results.settings import benchmark_settings
+from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
-from llmbench.system.schema import at
 from llmbench.telemetry.records import TelemetrySample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
 CODE = re.compile(r"```|^diff --git|^def |^class |^import ", re.MULTILINE)
+RATES = (("no answer", "no_answer"), ("cut off", "truncated"), ("elicited", "elicited"), ("errors", "error"))
 WIDE = ("time", "phases", "timeline", "lengths")
 
 
@@ -27,8 +30,8 @@ class Material:
     """What a report is made of."""
 
     name: str
-    summary: Mapping[str, Any]
-    manifest: Mapping[str, Any]
+    summary: Summary
+    manifest: Manifest
     results: Sequence[Result]
     sealed: frozenset[str] = frozenset()
     trace: Sequence[TelemetrySample] = ()
@@ -39,8 +42,7 @@ def report(material: Material) -> str:
     """The page, as HTML."""
     summary, results = material.summary, material.results
     limits = {
-        name: at(material.config, "benchmarks", name, "max_tokens")
-        for name in at(summary, "benchmarks") or {}
+        name: benchmark_settings(material.config, name).get("max_tokens") for name in summary.benchmarks
     }
     figures = drawn(
         [
@@ -56,12 +58,10 @@ def report(material: Material) -> str:
     packed, limit = pack(results, material.sealed) if results else ("", LIMITS[0])
     shown = [result for result in results if result.benchmark not in material.sealed]
     context = {
-        "title": visible(
-            f"{summary.get('model')}: {', '.join(at(summary, 'benchmarks') or {}) or 'nothing was asked'}"
-        ),
+        "title": visible(f"{summary.model}: {', '.join(summary.benchmarks) or 'nothing was asked'}"),
         "about": _about(material),
         "problems": [visible(sentence) for sentence in problems(summary)],
-        "scores": [_score(name, found) for name, found in (at(summary, "benchmarks") or {}).items()],
+        "scores": [_score(name, found) for name, found in summary.benchmarks.items()],
         "cards": cards(summary),
         "sealed": _sealed(material),
         "cut": _cut(shown, limit),
@@ -80,135 +80,111 @@ def has(pattern: re.Pattern[str], results: Iterable[Result]) -> bool:
 
 
 def _about(material: Material) -> list[str]:
-    summary, manifest = material.summary, material.manifest
-    gpus = at(manifest, "machine", "gpus") or []
+    summary, gpus = material.summary, material.manifest.machine.gpus
     words = [
-        f"profile {summary.get('profile')}",
-        str(summary.get("status")),
-        str(manifest.get("started") or "")[:16].replace("T", " "),
-        _engine(summary),
-        str(gpus[0].get("name")) if gpus and isinstance(gpus[0], Mapping) else "no GPU",
+        f"profile {summary.profile}",
+        summary.status,
+        (material.manifest.started or "")[:16].replace("T", " "),
+        _engine(summary.engine),
+        str(gpus[0].name) if gpus else "no GPU",
         material.name,
     ]
     return [visible(word) for word in words if word]
 
 
-def _engine(summary: Mapping[str, Any]) -> str:
-    engine = at(summary, "engine") or {}
-    return " ".join(
-        str(word)
-        for word in (
-            engine.get("name"),
-            engine.get("version"),
-            engine.get("quantization") or engine.get("dtype"),
-        )
-        if word
-    )
+def _engine(engine: EngineReport | None) -> str:
+    words = (engine.name, engine.version, engine.quantization or engine.dtype) if engine else ()
+    return " ".join(word for word in words if word)
 
 
-def problems(summary: Mapping[str, Any]) -> list[str]:
+def problems(summary: Summary) -> list[str]:
     """What a reader must know before believing a score."""
     found = []
-    status = summary.get("status")
-    if status not in ("finished", "running"):
-        reason = f": {str(summary['error']).rstrip('.')}" if summary.get("error") else ""
-        ended = "failed" if status == "failed" else f"was {status}"
+    if summary.status not in ("finished", "running"):
+        reason = f": {summary.error.rstrip('.')}" if summary.error else ""
+        ended = "failed" if summary.status == "failed" else f"was {summary.status}"
         found.append(f"The run {ended}{reason}. These are the results it had by then.")
-    elif status == "running":
+    elif summary.status == "running":
         found.append("The run was still going when this was written.")
-    found += [str(sentence) for sentence in summary.get("warnings") or []]
-    reasons = summary.get("not_comparable") or []
-    if reasons:
-        found.append(f"Not comparable with published scores: {', '.join(map(str, reasons))}.")
-    found += [str(s) for name in ("recovery", "restarts", "notes") for s in summary.get(name) or []]
-    cached = cache_use.total(cache_use.of_summary(summary))
-    if cached is not None and cached.hits:
-        found.append(str(cache_use.sentence(cached)))
-    sat = attempts.read(summary.get("sittings"))
-    if len(sat) > 1:
+    found += summary.warnings
+    if summary.not_comparable:
+        found.append(f"Not comparable with published scores: {', '.join(summary.not_comparable)}.")
+    found += [*summary.recovery, *summary.restarts, *summary.notes]
+    if summary.cache is not None and summary.cache.hits:
+        found.append(str(cache_use.sentence(summary.cache)))
+    if len(summary.sittings) > 1:
         found.append(
-            f"The run was done in {attempts.sentence(sat)}; times below are the last one's, and it has no single throughput."
+            f"The run was done in {attempts.sentence(summary.sittings)}; times below are the last one's, and it has no single "
+            "throughput."
         )
-    return found + [str(sentence) for sentence in summary.get("preflight") or []]
+    return found + summary.preflight
 
 
-def _score(name: str, benchmark: Mapping[str, Any]) -> dict[str, Any]:
-    rates = benchmark.get("rates") or {}
-    bounds, ends, accuracy = benchmark.get("bounds"), benchmark.get("ci95"), benchmark.get("accuracy")
-    expected = benchmark.get("expected")
-    asked = (
-        number(benchmark.get("n"))
-        if benchmark.get("n") == expected
-        else f"{benchmark.get('n')} of {expected}"
-    )
+def _score(name: str, benchmark: BenchmarkSummary) -> dict[str, Any]:
+    whole = benchmark.n == benchmark.expected
     facts = [
-        ("results", asked),
-        ("bounds", interval(bounds)),
-        ("no answer", percent(rates.get("no_answer"))),
-        ("cut off", percent(rates.get("truncated"))),
-        ("elicited", percent(rates.get("elicited"))),
-        ("errors", percent(rates.get("error"))),
-        ("latency, mean", seconds(at(benchmark, "latency_s", "mean"))),
-        ("latency, p95", seconds(at(benchmark, "latency_s", "p95"))),
-        ("output tokens/s", number(at(benchmark, "throughput", "output_tokens_per_s"))),
-        ("time", seconds(benchmark.get("time_s"))),
+        ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
+        ("bounds", interval(benchmark.bounds)),
+        *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
+        ("latency, mean", seconds(benchmark.latency_s.mean)),
+        ("latency, p95", seconds(benchmark.latency_s.p95)),
+        ("output tokens/s", number(benchmark.throughput.output_tokens_per_s)),
+        ("time", seconds(benchmark.time_s)),
     ]
-    scale = None
-    if bounds and ends and accuracy is not None:
-        scale = {
-            "bounds": (round(100 * bounds[0], 2), round(100 * (bounds[1] - bounds[0]), 2)),
-            "ci": (round(100 * ends[0], 2), round(100 * (ends[1] - ends[0]), 2)),
-            "point": round(100 * accuracy, 2),
-        }
     return {
         "name": visible(name),
-        "accuracy": percent(accuracy),
-        "interval": f"95% interval {interval(ends)}" if ends else "",
-        "bounds": f"bounds {facts[1][1]}",
-        "scale": scale,
+        "accuracy": percent(benchmark.accuracy),
+        "interval": f"95% interval {interval(benchmark.ci95)}" if benchmark.ci95 else "",
+        "bounds": f"bounds {interval(benchmark.bounds)}",
+        "scale": _scale(benchmark),
         "facts": facts,
-        "repeats": _repeats(benchmark.get("repeated")),
+        "repeats": _repeats(benchmark.repeated),
     }
 
 
-def _repeats(repeated: Mapping[str, Any] | None) -> str:
-    named = [
-        ("avg", at(repeated, "avg")),
-        ("pass", (at(repeated, "pass_at") or [None])[-1]),
-        ("maj", at(repeated, "maj")),
-    ]
-    return ", ".join(f"{name}@{e['k']} {percent(e['value'])}" for name, e in named if isinstance(e, Mapping))
+def _scale(benchmark: BenchmarkSummary) -> dict[str, Any] | None:
+    """Accuracy, interval and bounds as places on a scale of 100; intervals as beginning and width."""
+    bounds, ends = benchmark.bounds, benchmark.ci95
+    if bounds is None or ends is None or benchmark.accuracy is None:
+        return None
+    return {
+        "bounds": (round(100 * bounds[0], 2), round(100 * (bounds[1] - bounds[0]), 2)),
+        "ci": (round(100 * ends[0], 2), round(100 * (ends[1] - ends[0]), 2)),
+        "point": round(100 * benchmark.accuracy, 2),
+    }
 
 
-def cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+def _repeats(repeated: RepeatStatistics | None) -> str:
+    if repeated is None:
+        return ""
+    named = (
+        ("avg", repeated.avg),
+        ("pass", repeated.pass_at[-1] if repeated.pass_at else None),
+        ("maj", repeated.maj),
+    )
+    return ", ".join(f"{name}@{e.k} {percent(e.value)}" for name, e in named if e is not None)
+
+
+def cards(summary: Summary) -> list[dict[str, str]]:
     """The run in numbers."""
-    times, engine = summary.get("time_s") or {}, summary.get("engine") or {}
-    gpu = at(summary, "memory", "peak_gpu_bytes")
-    start = f"start-up {engine['startup']}" if engine.get("startup") else ""
+    times, engine, gpu = summary.time_s, summary.engine, summary.memory.peak_gpu_bytes
+    start = f"start-up {engine.startup}" if engine and engine.startup else ""
+    batch = f"batch size {engine.batch_size}" if engine and engine.batch_size else ""
     made = [
-        ("time to score", seconds(times.get("total")), "from the command to the summary"),
-        ("loading", seconds(times.get("load")), start),
-        (
-            "generating",
-            seconds(times.get("generate")),
-            f"batch size {engine['batch_size']}" if engine.get("batch_size") else "",
-        ),
-        ("output tokens/s", number(tokens_per_s(summary)), "all benchmarks together"),
+        ("time to score", seconds(times.total), "from the command to the summary"),
+        ("loading", seconds(times.load), start),
+        ("generating", seconds(times.generate), batch),
+        ("output tokens/s", number(summary.tokens_per_s), "all benchmarks together"),
         (
             "peak memory",
-            memory(gpu if gpu is not None else at(summary, "memory", "peak_rss_bytes")),
+            memory(gpu if gpu is not None else summary.memory.peak_rss_bytes),
             "of the GPU" if gpu is not None else "of the process",
         ),
     ]
-    busy, energy = at(summary, "gpu", "utilization_mean"), at(summary, "gpu", "energy_j")
+    busy, energy = summary.gpu.utilization_mean, summary.gpu.energy_j
     if busy is not None or energy is not None:
-        made.append(
-            (
-                "GPU",
-                percent(busy),
-                f"busy while requests ran{', ' + joules(energy) if energy is not None else ''}",
-            )
-        )
+        spent = f", {joules(energy)}" if energy is not None else ""
+        made.append(("GPU", percent(busy), f"busy while requests ran{spent}"))
     return [{"name": name, "value": value, "note": note} for name, value, note in made]
 
 
@@ -232,34 +208,29 @@ def _cut(shown: Sequence[Result], limit: int) -> str:
 
 
 def _facts(material: Material) -> list[tuple[str, str]]:
-    manifest, summary = material.manifest, material.summary
-    machine, engine = manifest.get("machine") or {}, summary.get("engine") or {}
-    gpus = ", ".join(str(at(gpu, "name")) for gpu in machine.get("gpus") or []) or "none"
-    versions = {name: value for name, value in (manifest.get("versions") or {}).items() if value}
-    sampling = manifest.get("sampling") or {}
+    manifest, machine = material.manifest, material.manifest.machine
+    engine = material.summary.engine or EngineReport("")
+    versions = (f"{name} {value}" for name, value in manifest.versions.items() if value)
     found = [
-        ("typed", " ".join(map(str, manifest.get("overrides") or [])) or "nothing: the defaults"),
-        ("checkpoint", str(at(manifest, "checkpoint", "name") or "-")),
-        ("GPU", gpus),
-        (
-            "machine",
-            f"{machine.get('platform')}, {machine.get('cpu_count')} cores, {memory(machine.get('memory_bytes'))}",
-        ),
-        ("versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
-        ("git commit", str(manifest.get("git_commit") or "-")),
-        ("sampling", ", ".join(f"{name} {value}" for name, value in sampling.items())),
-        ("start-up", str(engine.get("startup_reason") or "-")),
-        ("attention", str(engine.get("attention_backend") or "-")),
+        ("typed", " ".join(manifest.overrides) or "nothing: the defaults"),
+        ("checkpoint", str((manifest.checkpoint or {}).get("name") or "-")),
+        ("GPU", ", ".join(str(gpu.name) for gpu in machine.gpus) or "none"),
+        ("machine", f"{machine.platform}, {machine.cpu_count} cores, {memory(machine.memory_bytes)}"),
+        ("versions", ", ".join(versions)),
+        ("git commit", manifest.git_commit or "-"),
+        ("sampling", ", ".join(f"{name} {value}" for name, value in manifest.sampling.items())),
+        ("start-up", engine.startup_reason or "-"),
+        ("attention", engine.attention_backend or "-"),
         (
             "KV cache",
-            f"{number(engine.get('kv_cache_tokens'))} tokens, prefix hits {percent(engine.get('prefix_cache_hit_rate'))}, {number(engine.get('preemptions'))} preemptions",
+            f"{number(engine.kv_cache_tokens)} tokens, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",
         ),
     ]
-    for name, source in (manifest.get("data") or {}).items():
-        found.append(
-            (
-                f"data of {name}",
-                f"{at(source, 'source')}, {at(source, 'rows')} rows, revision {at(source, 'revision') or '-'}, SHA-256 {str(at(source, 'fingerprint'))[:16]}…",
-            )
+    found += [
+        (
+            f"data of {name}",
+            f"{data.source}, {data.rows} rows, revision {data.revision or '-'}, SHA-256 {str(data.fingerprint)[:16]}…",
         )
+        for name, data in manifest.data.items()
+    ]
     return [(visible(name), visible(value)) for name, value in found]

@@ -111,26 +111,11 @@ def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict
         return None
     shown = results[:: max(1, -(-len(results) // POINTS))]
     rows = {name: place for place, name in enumerate(benchmarks)}
-    traces = []
-    for outcome, tint in OUTCOMES.items():
-        points = [(number, r) for number, r in enumerate(shown) if r.score.outcome.value == outcome]
-        if not points:
-            continue
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": outcome.replace("_", " "),
-                "x": [r.completions[0].output_tokens if r.completions else 0 for _, r in points],
-                "y": [
-                    round(rows[r.benchmark] + 0.62 * (number * 0.618034 % 1 - 0.5), 3) for number, r in points
-                ],
-                "text": [label(f"{r.benchmark} {r.sample_id}") for _, r in points],
-                "customdata": [[r.benchmark, r.sample_id, r.repeat] for _, r in points],
-                "marker": {"color": tint, "size": 7, "opacity": 0.75},
-                "hovertemplate": "%{text}: %{x} tokens<extra>" + outcome.replace("_", " ") + "</extra>",
-            }
-        )
+    traces = [
+        _points(points, outcome, tint, rows)
+        for outcome, tint in OUTCOMES.items()
+        if (points := [(number, r) for number, r in enumerate(shown) if r.score.outcome.value == outcome])
+    ]
     shapes = [
         {
             "type": "line",
@@ -165,6 +150,24 @@ def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict
         layout=layout,
         links=True,
     )
+
+
+def _points(
+    points: Sequence[tuple[int, Result]], outcome: str, tint: str, rows: Mapping[str, int]
+) -> dict[str, Any]:
+    """The samples of one outcome; their numbers scatter them over the height of their benchmark's row."""
+    title = outcome.replace("_", " ")
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": title,
+        "x": [r.completions[0].output_tokens if r.completions else 0 for _, r in points],
+        "y": [round(rows[r.benchmark] + 0.62 * (number * 0.618034 % 1 - 0.5), 3) for number, r in points],
+        "text": [label(f"{r.benchmark} {r.sample_id}") for _, r in points],
+        "customdata": [[r.benchmark, r.sample_id, r.repeat] for _, r in points],
+        "marker": {"color": tint, "size": 7, "opacity": 0.75},
+        "hovertemplate": f"%{{text}}: %{{x}} tokens<extra>{title}</extra>",
+    }
 
 
 def by_group(results: Sequence[Result]) -> list[dict[str, Any]]:

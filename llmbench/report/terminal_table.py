@@ -28,7 +28,7 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
     for name, found in summary.benchmarks.items():
         if found.repeated is not None:
             terminal.say(f"{name}: {_repeats(found.repeated)}")
-    cached = cache_use.sentence(cache_use.total([found.cache for found in summary.benchmarks.values()]))
+    cached = cache_use.sentence(summary.cache)
     if cached is not None:
         terminal.say(cached)
     closing = _closing(summary)
@@ -103,7 +103,7 @@ def _closing(summary: Summary) -> list[str]:
     split, engine = summary.time_s, summary.engine
     parts = [f"time to score {seconds(split.total)}"]
     if len(summary.sittings) > 1:
-        parts = [f"{attempts.sentence(attempts.read(summary.sittings))}; of the last"]
+        parts = [f"{attempts.sentence(summary.sittings)}; of the last"]
     named = (
         ("data", split.data),
         ("prepare", split.prepare),

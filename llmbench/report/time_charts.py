@@ -1,11 +1,12 @@
 """Where the time went, and the machine over time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llmbench.records import Result, Timing
 from llmbench.report import phases
 from llmbench.report.figures import axis, colour, figure, scaled
+from llmbench.results.summary import Summary
 from llmbench.system.number_format import GIB, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import TelemetrySample
@@ -32,26 +33,24 @@ PARTS = {
 }
 
 
-def parts(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, float]:
+def parts(summary: Summary, results: Sequence[Result]) -> dict[str, float]:
     """Seconds of a run by what they went into, in their order; together `time_s.total`.
 
     `tail` is the end of generating, in which fewer than half as many requests ran as at most, and `generate` what comes before it.
     """
-    times = summary.get("time_s") or {}
-    found = {name: times.get(name) for name in ("import", "data", "tokenizer")}
-    load = times.get("load")
-    pieces = times.get("load_parts") or {} if load else {}
+    times, load = summary.time_s, summary.time_s.load
+    found = {"import": times.import_, "data": times.data, "tokenizer": times.tokenizer}
+    pieces = times.load_parts if load else {}
     named = ("weights", "quantize", "compile", "profile", "capture", "warm_up")
     found |= {name: pieces.get(name) for name in named}
     if load:
         found["other load"] = max(0.0, load - sum(pieces.get(name) or 0.0 for name in named))
-    generate = times.get("generate")
     timings = phases.timings_of(summary, results)
-    late = tail(timings) if generate and timings else 0.0
-    found |= {"generate": max(0.0, (generate or 0.0) - late), "tail": late}
-    found["grading"] = times.get("grade_tail")
+    late = tail(timings) if times.generate and timings else 0.0
+    found |= {"generate": max(0.0, (times.generate or 0.0) - late), "tail": late}
+    found["grading"] = times.grade_tail
     known = {name: value for name, value in found.items() if value}
-    rest = (times.get("total") or 0.0) - sum(known.values())
+    rest = (times.total or 0.0) - sum(known.values())
     return known | ({"other": rest} if rest > 0 else {})
 
 
@@ -71,7 +70,7 @@ def tail(timings: Sequence[Timing]) -> float:
     return last - thin
 
 
-def where_time_went(summary: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any] | None:
+def where_time_went(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | None:
     """One bar from the start of the process to the summary."""
     found = parts(summary, results)
     if not found:

@@ -18,10 +18,11 @@ import orjson
 
 from llmbench.config.schema import Config, Tracker
 from llmbench.errors import ConfigError
-from llmbench.results.manifest import CONFIG, JOURNAL, MANIFEST, SUMMARY
+from llmbench.results.manifest import CONFIG, JOURNAL, MANIFEST, SUMMARY, read_record
 from llmbench.results.settings import flat, read_config
-from llmbench.system import schema
+from llmbench.results.summary import Summary
 from llmbench.system.console import Terminal
+from llmbench.system.decoding import finite
 from llmbench.system.hardware import distribution
 from llmbench.system.redaction import HIDDEN, clean, known, without_secrets
 from llmbench.system.text import one_line
@@ -97,7 +98,7 @@ def track(config: Config, folder: Path, terminal: Terminal) -> bool:
 @contextmanager
 def _tracked(folder: Path) -> Iterator[Tracked]:
     settings = read_config(folder) or {}
-    summary = orjson.loads((folder / SUMMARY).read_bytes())
+    summary = read_record(folder / SUMMARY, Summary)
     job = re.fullmatch(r"\d+(_\d+)?", folder.name)
     group = folder.absolute().parent.name if job else None
     with tempfile.TemporaryDirectory(prefix="llmbench-") as copies:
@@ -128,10 +129,11 @@ def params_of(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
+def metrics_of(summary: Summary) -> dict[str, float]:
     """The figures of a summary by path, benchmarks first by their names; what was not measured is left out."""
     found: dict[str, Any] = {}
-    for name, value in flat({part: summary.get(part) for part in FIGURES}, separator="/"):
+    whole = summary.as_dict()
+    for name, value in flat({part: whole[part] for part in FIGURES}, separator="/"):
         name = name.removeprefix("benchmarks/")  # noqa: PLW2901 - the same name, shorter
         if name.endswith(("/ci95", "/bounds")) and value is not None:
             found |= {f"{name}_low": value[0], f"{name}_high": value[1]}
@@ -140,7 +142,7 @@ def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
     return {
         re.sub(r"[^\w\-. :/]", "_", name): float(value)
         for name, value in found.items()
-        if schema.number(value) is not None
+        if finite(value) is not None
     }
 
 

@@ -1,6 +1,7 @@
 """What several runs cost and what they brought: speed, score, memory and energy against one another."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llmbench.report.escaping import label, short, visible
@@ -19,73 +20,92 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredRun:
+    """A run in the plot of a benchmark: its place among the runs, seconds of generating, accuracy and its interval in percent."""
+
+    place: int
+    time_s: float
+    accuracy: float
+    ends: tuple[float, float]
+
+
 def accuracy(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
     shown, labels = labels_of(names)
     note = f"Loading is not in it; the table has it. {labels}".rstrip()
     found = []
     for benchmark in benchmarks_of(entries):
-        points = [
-            (place, t, 100 * share, entry.get("benchmarks", benchmark, "ci95"))
-            for place, entry in enumerate(entries)
-            for t in [entry.get("time_s", "generate")]
-            for share in [entry.get("benchmarks", benchmark, "accuracy")]
-            if t is not None and share is not None
-        ]
-        if not points:
+        runs = _scored(entries, benchmark)
+        if not runs:
             continue
-        places = [(t, share) for _, t, share, _ in points]
-        front = pareto(places)
-        longest = max(t for t, _ in places) or 1.0
-        positions = label_positions(places, [shown[place] for place, *_ in points], front, longest * ROOM)
-        marks = {
-            "type": "scatter",
-            "mode": "markers+text",
-            "name": "runs",
-            "x": [t for t, _ in places],
-            "y": [share for _, share in places],
-            "text": [shown[point[0]] if at else "" for point, at in zip(points, positions, strict=True)],
-            "hovertext": [
-                label(f"{names[place]}: {percent(share / 100)} in {seconds(t)}", 120)
-                for place, t, share, _ in points
-            ],
-            "hoverinfo": "text",
-            "textposition": [at or "top center" for at in positions],
-            "textfont": {"size": 10},
-            "cliponaxis": False,
-            "marker": {
-                "size": 9,
-                "color": [colour(1) if place in front else colour(0) for place in range(len(points))],
-            },
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": [100 * ends[1] - share if ends else 0 for _, _, share, ends in points],
-                "arrayminus": [share - 100 * ends[0] if ends else 0 for _, _, share, ends in points],
-                "thickness": 1,
-                "color": GREY,
-            },
-        }
-        line = {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "Pareto front: none is faster and better",
-            "x": [places[place][0] for place in front],
-            "y": [places[place][1] for place in front],
-            "line": {"color": colour(1), "shape": "hv", "dash": "dash"},
-            "hoverinfo": "skip",
-        }
+        longest = max(run.time_s for run in runs) or 1.0
         layout = {
             "xaxis": axis("seconds of generating", range=[0, longest * ROOM]),
             "yaxis": axis("accuracy, %", range=[-BELOW, 100 + BELOW], tickvals=list(range(0, 101, 20))),
             "hovermode": "closest",
             "margin": {"t": 28},
         }
-        title = f"{visible(benchmark)}: accuracy and time"
-        found.append(
-            figure(f"pareto-{benchmark}", title, [line, marks], note=note, height=380, layout=layout)
+        title, traces = (
+            f"{visible(benchmark)}: accuracy and time",
+            _front_and_runs(runs, names, shown, longest),
         )
+        found.append(figure(f"pareto-{benchmark}", title, traces, note=note, height=380, layout=layout))
     return found
+
+
+def _scored(entries: Sequence[RunEntry], benchmark: str) -> list[ScoredRun]:
+    found = []
+    for place, entry in enumerate(entries):
+        time_s, score = entry.summary.time_s.generate, entry.benchmark(benchmark)
+        if time_s is not None and score.accuracy is not None:
+            low, high = score.ci95 or (score.accuracy, score.accuracy)
+            found.append(ScoredRun(place, time_s, 100 * score.accuracy, (100 * low, 100 * high)))
+    return found
+
+
+def _front_and_runs(
+    runs: Sequence[ScoredRun], names: Sequence[str], shown: Sequence[str], longest: float
+) -> list[dict[str, Any]]:
+    """The line of the Pareto front, and a mark for each run."""
+    points = [(run.time_s, run.accuracy) for run in runs]
+    front = pareto(points)
+    positions = label_positions(points, [shown[run.place] for run in runs], front, longest * ROOM)
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "Pareto front: none is faster and better",
+        "x": [points[place][0] for place in front],
+        "y": [points[place][1] for place in front],
+        "line": {"color": colour(1), "shape": "hv", "dash": "dash"},
+        "hoverinfo": "skip",
+    }
+    marks = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": "runs",
+        "x": [run.time_s for run in runs],
+        "y": [run.accuracy for run in runs],
+        "text": [shown[run.place] if at else "" for run, at in zip(runs, positions, strict=True)],
+        "hovertext": [
+            label(f"{names[run.place]}: {percent(run.accuracy / 100)} in {seconds(run.time_s)}", 120)
+            for run in runs
+        ],
+        "hoverinfo": "text",
+        "textposition": [at or "top center" for at in positions],
+        "textfont": {"size": 10},
+        "cliponaxis": False,
+        "marker": {"size": 9, "color": [colour(int(place in front)) for place in range(len(runs))]},
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [run.ends[1] - run.accuracy for run in runs],
+            "arrayminus": [run.accuracy - run.ends[0] for run in runs],
+            "thickness": 1,
+            "color": GREY,
+        },
+    }
+    return [line, marks]
 
 
 ROOM = 1.15
@@ -138,6 +158,11 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
+def batch_size(entry: RunEntry) -> int | None:
+    """Requests that could run at once in a run's engine."""
+    return entry.summary.engine.batch_size if entry.summary.engine is not None else None
+
+
 def batch_varied(entries: Sequence[RunEntry]) -> bool:
     """Whether the runs differ in batch size and in nothing else."""
     names = differing(entries) or ()
@@ -149,9 +174,7 @@ def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] |
     points = sorted(
         (size or 0, latency, speed, name)
         for entry, name in zip(entries, names, strict=True)
-        for size, latency, speed in [
-            (entry.get("engine", "batch_size"), entry.latency_s(), entry.tokens_per_s())
-        ]
+        for size, latency, speed in [(batch_size(entry), entry.summary.latency_s, entry.summary.tokens_per_s)]
         if latency is not None and speed is not None
     )
     if len(points) < 2:  # noqa: PLR2004 - one point is no curve
@@ -190,9 +213,7 @@ def batch(entries: Sequence[RunEntry]) -> dict[str, Any] | None:
     points = sorted(
         (size, speed, latency)
         for entry in entries
-        for size, speed, latency in [
-            (entry.get("engine", "batch_size"), entry.tokens_per_s(), entry.latency_s())
-        ]
+        for size, speed, latency in [(batch_size(entry), entry.summary.tokens_per_s, entry.summary.latency_s)]
         if size is not None and speed is not None and latency is not None
     )
     # more was asked for than there were requests
@@ -235,10 +256,10 @@ def batch(entries: Sequence[RunEntry]) -> dict[str, Any] | None:
 
 def costs(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
     """Peak memory and energy of each run, as far as they were measured."""
-    on_gpu = any(entry.get("memory", "peak_gpu_bytes") is not None for entry in entries)
-    key = "peak_gpu_bytes" if on_gpu else "peak_rss_bytes"
-    memory = [scaled(entry.get("memory", key), GIB) for entry in entries]
-    energy = [entry.get("gpu", "energy_j") for entry in entries]
+    peaks = [entry.summary.memory for entry in entries]
+    on_gpu = any(peak.peak_gpu_bytes is not None for peak in peaks)
+    memory = [scaled(peak.peak_gpu_bytes if on_gpu else peak.peak_rss_bytes, GIB) for peak in peaks]
+    energy = [entry.summary.gpu.energy_j for entry in entries]
     labels = unlike(label(short(name, 28)) for name in names)
     of_what = "Peak GPU memory" if on_gpu else "Peak memory of the process"
     return [

@@ -15,7 +15,7 @@ from llmbench.results.manifest import (
     REGRADED_SUMMARY,
     REPORT,
     TRACE,
-    read_object,
+    read_record,
     write_whole,
 )
 from llmbench.results.reader import load_run, read_journal
@@ -65,13 +65,10 @@ def _regraded(folder: Path, material: Material) -> Material:
         raise RunError(
             f"{folder} holds no {REGRADED_SUMMARY}; `python -m llmbench.regrade {folder}` writes it."
         )
-    summary = read_object(folder / REGRADED_SUMMARY, Summary)
-    notes = [
-        *(material.summary.get("notes") or []),
-        "Graded again after the run; summary.json has its first scores.",
-    ]
+    summary = read_record(folder / REGRADED_SUMMARY, Summary)
+    notes = [*material.summary.notes, "Graded again after the run; summary.json has its first scores."]
     results = list(read_journal(folder, name=REGRADED_JOURNAL))
-    return replace(material, summary=summary | {"notes": notes}, results=results)
+    return replace(material, summary=replace(summary, notes=notes), results=results)
 
 
 def material_of(folder: Path, *, show_sealed: bool = False) -> Material:
@@ -84,7 +81,7 @@ def material_of(folder: Path, *, show_sealed: bool = False) -> Material:
     trace = read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else []
     return Material(
         name=str(folder.resolve().name),
-        summary=run.summary | {"notes": [*(run.summary.get("notes") or []), *run.notes]},
+        summary=replace(run.summary, notes=[*run.summary.notes, *run.notes]),
         manifest=run.manifest,
         results=run.results,
         sealed=frozenset() if show_sealed else run.sealed,

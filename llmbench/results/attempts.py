@@ -4,52 +4,17 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
-from llmbench.results.manifest import JOURNAL, TRACE
-from llmbench.system import schema
+from llmbench.results.manifest import JOURNAL, RUNNING, TRACE, Attempt
 from llmbench.system.number_format import listed, seconds
+
+__all__ = ["KILLED", "RUNNING", "Attempt", "begin", "iso", "last_sign", "moment", "sentence"]
 
 KILLED = "killed"
 """The status of an attempt that had no time to write one."""
-RUNNING = "running"
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One process, or several where memory ran out, that worked on a run.
-
-    Attributes:
-        started: Local time, ISO 8601.
-        began: The same as seconds since the epoch.
-        status: As the run's; `killed` where it ended without a word.
-        results: That it added.
-        time_s: Seconds from the start of the process to its end; of a killed one to its last sign of life.
-    """
-
-    started: str
-    began: float
-    status: str = RUNNING
-    results: int = 0
-    time_s: float | None = None
-
-
-def read(rows: object) -> list[Attempt]:
-    """The attempts as a manifest has them; what cannot be read is left out."""
-    return read_all(Attempt, rows)
-
-
-def read_all(kind: type[T], rows: object) -> list[T]:
-    """Those of a list that describe an attempt."""
-    found = []
-    for row in rows if isinstance(rows, list) else ():
-        with suppress(TypeError):
-            found.append(schema.built(kind, row))
-    return found
 
 
 def begin(before: Sequence[Attempt], folder: Path, results: int, began: float) -> list[Attempt]:
@@ -83,11 +48,6 @@ def moment(text: str | None) -> float:
     with suppress(ValueError, OverflowError):
         return datetime.fromisoformat(text or "").timestamp()
     return -math.inf
-
-
-def as_rows(sittings: Sequence[Attempt]) -> list[dict[str, Any]]:
-    """As the manifest and the summary have them."""
-    return [asdict(attempt) for attempt in sittings]
 
 
 def sentence(sittings: Sequence[Attempt]) -> str:

@@ -1,8 +1,7 @@
 """How much of a run came from the cache. Whoever measures time or speed asks here what the engine really did."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llmbench.records import Completion, Result, Timing
 
@@ -36,27 +35,6 @@ def timings(result: Result) -> list[Timing]:
     return [completion.timing for completion in result.completions if completion.timing is not None]
 
 
-def generated_tokens(summary: Mapping[str, Any]) -> int:
-    """Output tokens that the engine generated in a run, told from its summary.json."""
-    benchmarks = (summary.get("benchmarks") or {}).values()
-    written = sum((found.get("tokens") or {}).get("output") or 0 for found in benchmarks)
-    cached = total(of_summary(summary))
-    return int(written - (cached.output_tokens if cached is not None else 0))
-
-
-def tokens_per_s(summary: Mapping[str, Any]) -> float | None:
-    """Output tokens of all benchmarks for each second of generating.
-
-    None where they come from several processes, of which `time_s` has the last one's seconds only: then benchmarks have no time of
-    their own either.
-    """
-    found = [row for row in (summary.get("benchmarks") or {}).values() if row.get("n")]
-    generate, tokens = (summary.get("time_s") or {}).get("generate"), generated_tokens(summary)
-    if any(row.get("time_s") is None for row in found):
-        return None
-    return tokens / generate if generate and tokens else None
-
-
 def total(uses: Iterable[CacheUse | None]) -> CacheUse | None:
     """The use of several benchmarks; None where the cache was off."""
     known = [use for use in uses if use is not None]
@@ -67,17 +45,6 @@ def total(uses: Iterable[CacheUse | None]) -> CacheUse | None:
         sum(use.completions for use in known),
         sum(use.output_tokens for use in known),
     )
-
-
-def of_summary(summary: Mapping[str, Any]) -> list[CacheUse | None]:
-    """The use of each benchmark, told from a summary.json; an older one has none."""
-    return [of_benchmark(found) for found in (summary.get("benchmarks") or {}).values()]
-
-
-def of_benchmark(benchmark: Mapping[str, Any]) -> CacheUse | None:
-    """The use of one benchmark as summary.json has it."""
-    row = benchmark.get("cache")
-    return CacheUse(row["hits"], row["completions"], row["output_tokens"]) if row else None
 
 
 def sentence(use: CacheUse | None) -> str | None:

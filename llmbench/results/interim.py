@@ -1,39 +1,36 @@
 """The summary of a run that has none, as after a kill -9: what its manifest, settings and journal say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from llmbench.records import Result
+from llmbench.results.manifest import RUNNING, Manifest
+from llmbench.results.metrics import summarise
 from llmbench.results.settings import benchmark_settings, read_config
-from llmbench.results.summary import Summary, as_dict, summarise
-
-STATUS = "running"
-"""As a summary has it that a killed run wrote."""
+from llmbench.results.summary import UNKNOWN, Summary
 
 
-def interim_summary(folder: Path, manifest: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
+def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result]) -> Summary:
     """The scores and rates of the journal's results in the form of summary.json; nothing else is known.
 
     Raises:
         RunError: config.yaml cannot be read.
     """
     config = read_config(folder) or {}
-    planned = manifest.get("samples") or {}
+    planned = manifest.samples
     by_benchmark: dict[str, list[Result]] = {name: [] for name in planned}
     for result in results:
         by_benchmark.setdefault(result.benchmark, []).append(result)
     summary = Summary(
-        status=STATUS,
-        model=str((config.get("model") or {}).get("name") or "unknown"),
-        profile=str(config.get("profile") or "unknown"),
-        comparable=False,
+        status=RUNNING,
+        model=str((config.get("model") or {}).get("name") or UNKNOWN),
+        profile=str(config.get("profile") or UNKNOWN),
         not_comparable=["the run did not finish"],
     )
     for name, own in by_benchmark.items():
         seen = 1 + max((result.repeat for result in own), default=0)
         repeats = int(benchmark_settings(config, name).get("repeats") or seen)
         expected = len(planned[name]) * repeats if name in planned else len(own)
-        attempts = len(manifest.get("sittings") or ()) or 1  # of several there is no single throughput
+        attempts = len(manifest.sittings) or 1  # of several there is no single throughput
         summary.benchmarks[name] = summarise(own, expected, repeats, sittings=attempts)
-    return as_dict(summary)
+    return summary

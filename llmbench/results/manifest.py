@@ -1,14 +1,22 @@
 """The files of a run folder: their names, manifest.json as others read it, and whole files written and read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import orjson
 
 from llmbench.config.schema import EXPORTS
 from llmbench.errors import RunError
-from llmbench.system import files, schema
+from llmbench.records import Restart
+from llmbench.results.record import FileRecord
+from llmbench.results.recovery import Step
+from llmbench.system import decoding, files
+
+T = TypeVar("T")
+VERSION = 1
+"""Of the manifest's names."""
 
 CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
     "config.yaml",
@@ -39,6 +47,11 @@ STARTING = "starting"
 """The status in a manifest that says only how the run was called: nothing has begun yet."""
 
 
+RUNNING = "running"
+ATTEMPTS = "sittings"
+"""The name of a run's or sweep's attempts in its files."""
+
+
 def cannot_write(path: Path, error: OSError) -> RunError:
     """Returns the error for a file of a run that cannot be written."""
     return RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.")
@@ -60,7 +73,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object as a whole, to be read with `read_object`.
+    """Writes a JSON object as a whole, to be read with `read_record`.
 
     Raises:
         RunError: It cannot be written.
@@ -68,53 +81,119 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
     write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
-JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One process, or several where memory ran out, that worked on a run.
+
+    Attributes:
+        started: Local time, ISO 8601.
+        began: The same as seconds since the epoch.
+        status: As the run's; `killed` where it ended without a word.
+        results: That it added.
+        time_s: Seconds from the start of the process to its end; of a killed one to its last sign of life.
+    """
+
+    started: str
+    began: float
+    status: str = RUNNING
+    results: int = 0
+    time_s: float | None = None
 
 
-class Machine(TypedDict, total=False):
-    """What others read of a manifest's `machine`."""
+@dataclass(frozen=True, slots=True)
+class GpuModel:
+    """A GPU of the machine that a run was made on."""
 
-    platform: str | None
-    cpu_count: int | None
-    memory_bytes: int | None
-    gpus: list[dict[str, Any]]
-
-
-class Manifest(TypedDict, total=False):
-    """What others read of manifest.json."""
-
-    status: str
-    arguments: list[str]
-    directory: str
-    sweep: str | None
-    sittings: list[dict[str, Any]]
-    notes: list[str]
-    restarts: list[dict[str, Any]]
-    started: str | None
-    overrides: list[str]
-    samples: dict[str, list[str]]
-    data: dict[str, dict[str, Any]]
-    checkpoint: dict[str, Any] | None
-    machine: Machine
-    versions: dict[str, str | None]
-    sampling: dict[str, Any]
-    git_commit: str | None
-    recovery: list[dict[str, Any]]
-    tracked: list[str]
+    name: str | None = None
+    total_bytes: int | None = None
+    driver: str | None = None
 
 
-def read_object(path: Path, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a class, or a TypedDict
-    """The JSON object that a file of a run holds.
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a run was made on."""
+
+    platform: str | None = None
+    python: str | None = None
+    cpu_count: int | None = None
+    memory_bytes: int | None = None
+    gpus: list[GpuModel] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DataOrigin:
+    """Where a benchmark's rows came from, see `benchmarks.dataset.DataSource`."""
+
+    source: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    fingerprint: str | None = None
+    rows: int | None = None
+    size_bytes: int | None = None
+    load_s: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Manifest(FileRecord):
+    """How a run came about, as manifest.json holds it; a sweep's sweep.json has the names of its beginning.
+
+    Attributes:
+        overrides: What was typed for this run; `arguments` is the whole command line, in the folder `directory`. The
+            last two are None where a program made the run.
+        sweep: The folder of the sweep that the run is a job of.
+        samples: The ids of the planned questions, by benchmark.
+        checkpoint: See `engine.checkpoint_record`.
+        tracked: The trackers that have the run; None where that was not noted yet.
+        sittings: Its attempts.
+    """
+
+    version: int = VERSION
+    status: str | None = None
+    started: str | None = None
+    overrides: list[str] = field(default_factory=list)
+    git_commit: str | None = None
+    versions: dict[str, str | None] = field(default_factory=dict)
+    machine: Machine = field(default_factory=Machine)
+    sampling: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    tracked: list[str] | None = None
+    arguments: list[str] | None = None
+    directory: str | None = None
+    sweep: str | None = None
+    recovery: list[Step] = field(default_factory=list)
+    restarts: list[Restart] = field(default_factory=list)
+    sittings: list[Attempt] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    data: dict[str, DataOrigin] = field(default_factory=dict)
+    samples: dict[str, list[str]] = field(default_factory=dict)
+    checkpoint: dict[str, Any] | None = None
+
+
+def read_record(path: Path, kind: type[T]) -> T:
+    """The record that a file of a run holds.
 
     Raises:
-        RunError: There is no such file, it cannot be read, or it is not of the shape.
+        RunError: There is no such file, it cannot be read, or something in it does not fit the record.
     """
     try:
-        content = orjson.loads(content_of(path, files.JSON_BYTES))
-        schema.check(content, shape)
-    except (orjson.JSONDecodeError, TypeError) as error:
+        return record_of(content_of(path, files.JSON_BYTES), kind)
+    except (ValueError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}); {REMEDY}") from error
-    return content  # type: ignore[no-any-return]
+
+
+def record_of(content: bytes, kind: type[T]) -> T:
+    """The record that JSON text describes; attempts that cannot be read are left out.
+
+    Raises:
+        ValueError: It is not JSON.
+        TypeError: It does not fit; the message names the part.
+    """
+    found = orjson.loads(content)
+    rows = found.get(ATTEMPTS) if isinstance(found, dict) else None
+    if isinstance(rows, list):
+        (row_kind,) = get_args(get_type_hints(kind)[ATTEMPTS])
+        found[ATTEMPTS] = [row for row in rows if decoding.fits(row, row_kind)]
+    return decoding.build(found, kind)
 
 
 def content_of(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:

@@ -1,16 +1,24 @@
 """Runs read back from their folders."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.results import journal
 from llmbench.results.interim import interim_summary
-from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, content_of, read_object
+from llmbench.results.manifest import (
+    BEGUN,
+    JOURNAL,
+    MANIFEST,
+    RUNNING,
+    SUMMARY,
+    Manifest,
+    content_of,
+    read_record,
+)
 from llmbench.results.serialization import SEALED, from_row
 from llmbench.results.summary import Summary
 
@@ -20,8 +28,8 @@ class Run:
     """A finished or unfinished run, read back."""
 
     folder: Path
-    summary: dict[str, Any]
-    manifest: dict[str, Any]
+    summary: Summary
+    manifest: Manifest
     results: list[Result]
     sealed: frozenset[str] = frozenset()
     """Benchmarks whose questions must not stand in plain text."""
@@ -72,30 +80,22 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         there = f", such as {folder / jobs[0]}" if jobs else ""
         raise RunError(f"{folder} holds a sweep; its runs are in the folders below{there}.")
     killed = not os.path.lexists(folder / SUMMARY) and (folder / MANIFEST).is_file()
-    summary = {} if killed else read_object(folder / SUMMARY, Summary)
-    manifest = read_object(folder / MANIFEST, Manifest)
+    summary = Summary() if killed else read_record(folder / SUMMARY, Summary)
+    manifest = read_record(folder / MANIFEST, Manifest)
     sealed = set[str]()
     notes: list[str] = []
     results = list(read_journal(folder, sealed, notes))
-    if killed or (summary.get("status") == "running" and not summary.get("benchmarks")):
-        summary = interim_summary(folder, manifest, results) | {
-            name: value for name, value in summary.items() if name != "benchmarks"
-        }
+    if killed or (summary.status == RUNNING and not summary.benchmarks):
+        interim = interim_summary(folder, manifest, results)
+        summary = interim if killed else replace(summary, benchmarks=interim.benchmarks)
         missing = f"holds no {SUMMARY}" if killed else f"holds a {SUMMARY} without scores"
         notes.append(
             f"{folder} {missing}: the run was killed before it wrote one, or still runs. "
             f"Scores and times of requests are those of {JOURNAL}; the run's own times and its memory are not known."
         )
-    counted = _counted(summary)
+    counted = sum(benchmark.n for benchmark in summary.benchmarks.values())
     if counted > len(results):
         notes.append(
             f"{folder / JOURNAL} holds {len(results)} of the {counted} results that {SUMMARY} counts."
         )
     return Run(folder, summary, manifest, results, frozenset(sealed), tuple(notes))
-
-
-def _counted(summary: Mapping[str, Any]) -> int:
-    benchmarks = summary.get("benchmarks")
-    rows = benchmarks.values() if isinstance(benchmarks, dict) else ()
-    counts = [row.get("n") for row in rows if isinstance(row, dict)]
-    return sum(count for count in counts if isinstance(count, int))

@@ -8,19 +8,19 @@ trace.jsonl   telemetry over time         memory.log      the same in lines to r
 import os
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import orjson
 
 from llmbench.errors import RunError
-from llmbench.records import Result
+from llmbench.records import Result, Score
 from llmbench.results import journal
 from llmbench.results.manifest import (
     ASKED_FOR,
     CONFIG,
     JOURNAL,
-    JSON_OPTIONS,
     MANIFEST,
     MEMORY_LOG,
     REPORT,
@@ -29,10 +29,12 @@ from llmbench.results.manifest import (
     TRACE,
     Manifest,
     cannot_write,
-    read_object,
+    read_record,
 )
+from llmbench.results.reader import read_journal
+from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
-from llmbench.results.summary import Summary, as_dict
+from llmbench.results.summary import Summary
 from llmbench.system import files
 from llmbench.system.lock import FolderLock
 from llmbench.system.redaction import clean
@@ -99,20 +101,25 @@ class RunFolder:
         """Writes a file as a whole: readers see the old one or the new one."""
         self._replace(name, text.encode())
 
-    def read_manifest(self) -> dict[str, Any]:
-        """What manifest.json holds; nothing where there is none, or none that can be read."""
-        try:
-            return read_object(self.folder / MANIFEST, Manifest)
-        except RunError:
-            return {}
+    def read_manifest(self) -> Manifest:
+        """What manifest.json holds; an empty one where there is no such file.
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        Raises:
+            RunError: It cannot be read.
+        """
+        path = self.folder / MANIFEST
+        return read_record(path, Manifest) if os.path.lexists(path) else Manifest()
+
+    def write_manifest(self, manifest: Manifest) -> None:
         """Writes manifest.json."""
-        self._replace(MANIFEST, orjson.dumps(clean(manifest), option=JSON_OPTIONS, default=str))
+        self._write_record(MANIFEST, manifest)
 
     def write_summary(self, summary: Summary) -> None:
         """Writes summary.json."""
-        self._replace(SUMMARY, orjson.dumps(clean(as_dict(summary)), option=JSON_OPTIONS, default=str))
+        self._write_record(SUMMARY, summary)
+
+    def _write_record(self, name: str, record: FileRecord) -> None:
+        self._replace(name, orjson.dumps(clean(record.as_dict()), option=orjson.OPT_INDENT_2))
 
     def _replace(self, name: str, content: bytes) -> None:
         path = self.folder / name
@@ -132,6 +139,24 @@ class RunFolder:
             self._journal.append(line)
         except OSError as error:
             raise cannot_write(self.folder / JOURNAL, error) from error
+
+    def replace_scores(self, scores: Mapping[tuple[str, str, int], Score]) -> None:
+        """Puts scores that came later, as from SWE-bench's harness, into the journal, by the results' keys.
+
+        Raises:
+            RunError: The journal cannot be read or written.
+        """
+        if not scores:
+            return
+        path = self.folder / JOURNAL
+        results = (replace(r, score=scores.get(r.key, r.score)) for r in read_journal(self.folder))
+        lines = [line_of(result, sealed=result.benchmark in self.sealed) for result in results]
+        try:
+            self._journal.close()
+            files.replace(path, lines)
+            self._journal = journal.Appender(path, new=False)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
     def sync_if_due(self) -> None:
         """Brings the journal's lines to the disk when they have waited for a second; to be called now and then."""
@@ -160,7 +185,7 @@ def conflicting_file(folder: Path) -> str | None:
 
 def _starting(path: Path) -> bool:
     try:
-        return read_object(path, Manifest).get("status") == STARTING
+        return read_record(path, Manifest).status == STARTING
     except RunError:
         return False
 

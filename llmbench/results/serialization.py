@@ -6,11 +6,12 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import orjson
 
-from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing
+from llmbench.records import Completion, Outcome, Result, Score, Timing
 from llmbench.results import journal
-from llmbench.system import files, schema
+from llmbench.system import decoding, files
 
 SEALED = "sealed"
 
@@ -62,49 +63,57 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
     return row
 
 
+class _Answer(msgspec.Struct):
+    """The part of a score that a sealed line hides."""
+
+    answer: str | None
+    explanation: str
+
+
+class _Line(msgspec.Struct):
+    """A journal line that is not sealed, or one whose seal is opened; without token ids."""
+
+    benchmark: str
+    id: str
+    repeat: int
+    outcome: Outcome
+    value: float
+    elicited: bool
+    target: str
+    prompt_hash: str
+    prompt: str
+    text: str
+    fields: dict[str, Any]
+    score: _Answer
+    completions: tuple[Completion, ...]
+
+
 def from_row(row: Mapping[str, Any]) -> Result:
     """The result of a journal line.
 
     Raises:
-        KeyError: The line lacks a field.
-        TypeError: A field holds something else than it should.
+        TypeError: A field is missing, or holds something else than it should.
         ValueError: A field holds what it cannot.
     """
-    if not isinstance(row, dict):
-        raise TypeError("the line holds no object")
     whole = dict(row)
     if SEALED in whole:
         inflate = zlib.decompressobj()
         whole |= orjson.loads(inflate.decompress(base64.b64decode(whole[SEALED]), files.JSON_BYTES))
-    score = Score(
-        whole["value"], whole["score"]["answer"], Outcome(whole["outcome"]), whole["score"]["explanation"]
-    )
-    result = Result(
-        benchmark=whole["benchmark"],
-        sample_id=whole["id"],
-        repeat=whole["repeat"],
-        target=whole["target"],
-        prompt=whole["prompt"],
-        prompt_hash=whole["prompt_hash"],
-        text=whole["text"],
-        completions=tuple(_completion(entry) for entry in whole["completions"]),
-        score=score,
-        elicited=whole["elicited"],
-        fields=whole["fields"],
-    )
-    schema.check(result, Result)
-    if not 0 <= score.value <= 1:
-        raise ValueError(f"value must be from 0 to 1, not {score.value}")
-    return result
-
-
-def _completion(entry: Mapping[str, Any]) -> Completion:
-    timing = entry["timing"]
-    return Completion(
-        **{
-            **entry,
-            "output_ids": (),
-            "finish_reason": FinishReason(entry["finish_reason"]),
-            "timing": None if timing is None else Timing(**timing),
-        }
+    for completion in whole.get("completions") or ():
+        completion["output_ids"] = ()
+    line = decoding.build(whole, _Line)
+    if not 0 <= line.value <= 1:
+        raise ValueError(f"value must be from 0 to 1, not {line.value}")
+    return Result(
+        benchmark=line.benchmark,
+        sample_id=line.id,
+        repeat=line.repeat,
+        target=line.target,
+        prompt=line.prompt,
+        prompt_hash=line.prompt_hash,
+        text=line.text,
+        completions=line.completions,
+        score=Score(line.value, line.score.answer, line.outcome, line.score.explanation),
+        elicited=line.elicited,
+        fields=line.fields,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from llmbench.config.schema import RETIRED, Config
 from llmbench.errors import RunError
 from llmbench.results.manifest import CONFIG, REMEDY
-from llmbench.system import files, schema
+from llmbench.system import decoding, files
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         content = files.load_yaml(files.read(path, files.YAML_BYTES))
         if not isinstance(content, dict):
             raise RunError(f"{path} holds no settings; {REMEDY}")
-        schema.check(content, Config)
+        decoding.build(content, Config)
         content = {name: value for name, value in content.items() if name not in RETIRED}
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -12,16 +12,16 @@ Z95 = 1.959963984540054
 class Distribution:
     """Mean and percentiles of a measured quantity, in its own unit; None where nothing was measured."""
 
-    mean: float | None
-    p50: float | None
-    p95: float | None
-    p99: float | None
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
 
 
 def distribution(values: Sequence[float]) -> Distribution:
     """Mean and percentiles, percentiles by linear interpolation between order statistics."""
     if not values:
-        return Distribution(None, None, None, None)
+        return Distribution()
     ordered = sorted(values)
     return Distribution(
         math.fsum(ordered) / len(ordered),

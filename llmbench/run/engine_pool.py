@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.base import ModelEngine, Notice
@@ -22,8 +22,11 @@ from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError
 from llmbench.run.grading import Grader
-from llmbench.run.oom_recovery import Step, lowered
+from llmbench.run.oom_recovery import lowered
 from llmbench.run.request_plan import graders_need
+
+if TYPE_CHECKING:
+    from llmbench.results.recovery import Step
 
 log = logging.getLogger(__name__)
 

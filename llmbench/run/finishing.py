@@ -4,7 +4,7 @@ import shlex
 from dataclasses import replace
 
 from llmbench.errors import OnlyErrorsError
-from llmbench.results import summary as summaries
+from llmbench.results import metrics
 from llmbench.results.manifest import LOG
 from llmbench.run.run_record import RunRecord
 
@@ -25,7 +25,7 @@ def refuse_only_errors(record: RunRecord) -> None:
     """Fails a run with a benchmark that has no score at all, so that its 0% is not taken for one."""
     for name, benchmark in record.benchmarks.items():
         results = [result for result in record.results if result.benchmark == name]
-        sentence = summaries.only_errors(name, results, scored_later=benchmark.scored_later)
+        sentence = metrics.only_errors(name, results, scored_later=benchmark.scored_later)
         if sentence is not None:
             raise OnlyErrorsError(
                 f"{sentence} {record.files.folder / LOG} has more; what was graded is kept, and "

@@ -40,7 +40,7 @@ def leave_hanging(reason: str, *, record: RunRecord, loop: EvaluationLoop, sampl
         record.write()
         summary.memory, summary.gpu = sampler.memory(), sampler.gpu()
         record.write()
-        record.write_page()
+        record.options.publish(record.files.folder)
         redaction.scrub(record.files.folder / LOG)
     except Exception:
         log.exception("what was left to write could not be written")

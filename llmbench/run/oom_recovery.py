@@ -15,12 +15,17 @@ from typing import Any, NoReturn
 
 from llmbench.config.schema import Config, Startup
 from llmbench.errors import EngineError, RunError, Shortage
-from llmbench.system import files, schema
+from llmbench.results.recovery import (
+    CONTEXT,
+    LARGEST,
+    SEQUENCES,
+    STARTUP,
+    STATIC,
+    UTILISATION,
+    Step,
+)
+from llmbench.system import decoding, files
 
-UTILISATION, CONTEXT, SEQUENCES = "model.gpu_memory_utilization", "model.max_length", "batch_size"
-STARTUP = "engine.startup"
-STATIC, LARGEST = "static_batch_size", "max_batch_size"
-SETTINGS = (UTILISATION, CONTEXT, SEQUENCES, STARTUP, STATIC, LARGEST)
 LOWER, LOWEST = 0.1, 0.3
 """How much less of the GPU each step takes, and the least."""
 SLACK = 0.01
@@ -30,60 +35,6 @@ CONTEXT_STEP = 16
 FILE = "recovery.json"
 VARIABLE = "LLMBENCH_RECOVERY"
 """Tells the new process where that file is."""
-
-WORDS = {
-    "free": "less GPU memory was free than asked for",
-    "kv_cache": "no memory was left for the KV cache",
-    "context": "the KV cache had no room for one sequence of the full context",
-    "weights": "memory ran out while the weights were loaded",
-    "profiling": "memory ran out while vLLM tried the largest batch",
-    "capture": "memory ran out while CUDA graphs were captured",
-    "warm_up": "memory ran out while the engine warmed up",
-    "running": "memory ran out while requests ran",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One setting that was lowered because memory ran out.
-
-    Attributes:
-        cause: What memory was short for (`errors.Shortage`).
-        setting: Which setting was lowered.
-        before: Its value when memory ran out; None: left open.
-        after: Its value from then on.
-        fresh: The next try was in a new process.
-        kept: Results that were finished before and were not asked again.
-    """
-
-    cause: str
-    setting: str
-    before: float | int | str | None
-    after: float | int | str
-    fresh: bool = False
-    kept: int = 0
-
-    def sentence(self) -> str:
-        """The message for the user."""
-        where = " in a new process" if self.fresh else ""
-        kept = f"; {self.kept} finished results are kept" if self.kept else ""
-        said = WORDS[self.cause]
-        before = "" if self.before is None else f" instead of {self.before}"
-        return f"{said[0].upper()}{said[1:]}; trying again{where} with {self.setting}={self.after}{before}{kept}."
-
-
-def read(rows: Sequence[object]) -> list[Step]:
-    """The steps as a manifest has them.
-
-    Raises:
-        TypeError: One is none; the message names it.
-    """
-    steps = [schema.built(Step, row, f"recovery[{number}]") for number, row in enumerate(rows)]
-    for number, step in enumerate(steps):
-        for name, known in (("cause", WORDS), ("setting", SETTINGS)):
-            if getattr(step, name) not in known:
-                raise TypeError(f"recovery[{number}].{name} must be one of {', '.join(known)}")
-    return steps
 
 
 def lowered(config: Config, steps: Sequence[Step]) -> Config:
@@ -253,7 +204,6 @@ def taken_up() -> Unfinished | None:
     if name is None:
         return None
     path = Path(name)
-    left = json.loads(files.read(path, files.JSON_BYTES))
+    left = decoding.decode(files.read(path, files.JSON_BYTES), Unfinished)
     path.unlink()
-    steps = {key: [Step(**step) for step in listed] for key, listed in left.pop("steps").items()}
-    return Unfinished(steps=steps, **left)
+    return left

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmbench.records import Score
 from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 
-WritePage = Callable[[Path, Mapping[tuple[str, str, int], Score]], None]
-"""Makes a page of a run's folder; the scores are by the results' keys, since a benchmark may have given some later than the journal's."""
+Publish = Callable[[Path], None]
+"""Publishes what a run's folder holds: page, exports, trackers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,7 @@ class RunOptions:
         terminal: Where to print; nowhere by default.
         stop: Set from outside to end the run early.
         pool: Holds the engine, and keeps it for the next run; without one the engine is closed at the end.
-        write_page: Makes the page of the run once it has ended; it raises nothing. By default no page is made.
+        publish: Publishes a run that ends without finishing; it raises nothing. A finished one is left to the caller.
     """
 
     overrides: Sequence[str] = ()
@@ -37,4 +36,4 @@ class RunOptions:
     terminal: Terminal | None = None
     stop: Stop | None = None
     pool: EnginePool | None = None
-    write_page: WritePage = lambda _folder, _scores: None
+    publish: Publish = lambda _folder: None

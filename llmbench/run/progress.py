@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmbench.records import Outcome, Result
-from llmbench.results.summary import DOUBTFUL
+from llmbench.results.metrics import DOUBTFUL
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import memory, number, percent, seconds
 from llmbench.system.text import printable

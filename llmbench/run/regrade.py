@@ -1,7 +1,7 @@
 """Grades a run again without an engine and without its data: texts, gold answers and what grading needs of the samples are in the journal."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from llmbench.benchmarks.importing import import_benchmark
 from llmbench.errors import RunError
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY
+from llmbench.results.metrics import summarise, warnings_of
 from llmbench.results.reader import Run, load_run
 from llmbench.results.serialization import line_of
 from llmbench.results.settings import benchmark_settings, read_config
-from llmbench.results.summary import BenchmarkSummary, summarise, warnings_of
+from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.run.grading import Grader
 from llmbench.system import files
 
@@ -64,7 +65,7 @@ class Regraded:
     changes: tuple[Change, ...]
     never_given: int
     results: tuple[Result, ...]
-    summary: dict[str, Any]
+    summary: Summary
     notes: tuple[str, ...] = ()
 
 
@@ -91,11 +92,12 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
         sandbox.check()
     results = _grade(run.results, modules, workers)
     asks = config.get("early_stopping", "answer") == "answer"
-    made = _summary(run, results, modules, asks=asks)
-    summary = orjson.dumps(made, option=orjson.OPT_INDENT_2, default=str)
+    summary = _summary(run, results, modules, asks=asks)
     lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
     _write(run.folder / REGRADED_JOURNAL, lines)
-    _write(run.folder / REGRADED_SUMMARY, [summary, b"\n"])
+    _write(
+        run.folder / REGRADED_SUMMARY, [orjson.dumps(summary.as_dict(), option=orjson.OPT_INDENT_2), b"\n"]
+    )
     return Regraded(
         folder=run.folder,
         notes=run.notes,
@@ -103,7 +105,7 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
         changes=_changes(run.results, results, sealed),
         never_given=sum(_never_given(result) for result in run.results),
         results=tuple(results),
-        summary=orjson.loads(summary),
+        summary=summary,
     )
 
 
@@ -150,28 +152,25 @@ def _summarise(
     run: Run, results: Sequence[Result], modules: Mapping[str, str]
 ) -> dict[str, BenchmarkSummary]:
     """The benchmarks' metrics; how much was planned is what the old summary says, else what is there."""
-    old = run.summary.get("benchmarks") or {}
     found = {}
     for name, path in modules.items():
-        of_one, known = results_of(name, results), old.get(name) or {}
-        repeats = 1 + max(result.repeat for result in of_one)
-        expected, repeats = known.get("expected", len(of_one)), known.get("repeats", repeats)
+        of_one, old = results_of(name, results), run.summary.benchmarks.get(name)
+        repeats = old.repeats if old else 1 + max(result.repeat for result in of_one)
+        expected = old.expected if old else len(of_one)
         found[name] = summarise(of_one, expected, repeats, details=import_benchmark(name, path).details)
     return found
 
 
-def _summary(
-    run: Run, results: Sequence[Result], modules: Mapping[str, str], *, asks: bool
-) -> dict[str, Any]:
+def _summary(run: Run, results: Sequence[Result], modules: Mapping[str, str], *, asks: bool) -> Summary:
     """The old summary with the new grades in it; a killed run's has no benchmarks yet, then all comes from the journal."""
     before, after = _summarise(run, run.results, modules), _summarise(run, results, modules)
-    benchmarks = dict(run.summary.get("benchmarks") or {})
+    benchmarks = dict(run.summary.benchmarks)
     for name, found in after.items():
-        old = benchmarks.get(name) or {}
-        benchmarks[name] = asdict(found) | {key: old[key] for key in MEASURED if key in old}
+        old = benchmarks.get(name, found)
+        benchmarks[name] = replace(found, **{measured: getattr(old, measured) for measured in MEASURED})
     outdated = warnings_of(before, asks=asks)
-    other = [warning for warning in run.summary.get("warnings") or [] if warning not in outdated]
-    return {**run.summary, "benchmarks": benchmarks, "warnings": [*warnings_of(after, asks=asks), *other]}
+    other = [warning for warning in run.summary.warnings if warning not in outdated]
+    return replace(run.summary, benchmarks=benchmarks, warnings=[*warnings_of(after, asks=asks), *other])
 
 
 def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:

@@ -2,20 +2,18 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from llmbench.engine import checkpoint_record
 from llmbench.engine.checkpoint_settings import name_of
-from llmbench.engine.restarting import Restart, RestartLog
-from llmbench.errors import RunError
+from llmbench.engine.restarting import RestartLog
 from llmbench.results import attempts
-from llmbench.results.manifest import JOURNAL, MANIFEST, REMEDY
+from llmbench.results.manifest import JOURNAL, Manifest
 from llmbench.results.reader import read_journal
-from llmbench.run import oom_recovery, resume_checks
+from llmbench.run import resume_checks
 from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, engine_key
 from llmbench.run.run_record import RunRecord
-from llmbench.system import clock, schema
+from llmbench.system import clock
 from llmbench.system.number_format import count
 
 
@@ -30,14 +28,14 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
     record.results = list(read_journal(folder))
     record.finished_before = len(record.results)
     before = record.files.read_manifest()
-    if record.finished_before and before.get("checkpoint"):
-        record.manifest["checkpoint"] = record.answered_by = before["checkpoint"]
+    if record.finished_before and before.checkpoint:
+        record.manifest.checkpoint = record.answered_by = before.checkpoint
     _begin_attempt(record, before, resumes=resumes)
     if record.files.damage is not None:
         record.note(record.files.damage.sentence(folder / JOURNAL))
     record.steps = pool.steps.setdefault(engine_key(record.config), [])
     record.restart_log, pool.restart_log = pool.restart_log, RestartLog()
-    if resumes and before:
+    if resumes and before != Manifest():
         _resume(record, before)
     record.config = pool.lowered(record.config)
     day = resume_checks.model_before(folder, "template_date") if resumes and record.results else None
@@ -46,8 +44,8 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
     record.restart_log.begin(record.config.engine_restarts, answered)
 
 
-def _begin_attempt(record: RunRecord, before: dict[str, Any], *, resumes: bool) -> None:
-    record.attempts = attempts.read(before.get("sittings"))
+def _begin_attempt(record: RunRecord, before: Manifest, *, resumes: bool) -> None:
+    record.attempts = before.sittings
     if resumes or not record.attempts:
         folder, results = record.files.folder, record.finished_before
         record.attempts = attempts.begin(record.attempts, folder, results, clock.started())
@@ -56,35 +54,32 @@ def _begin_attempt(record: RunRecord, before: dict[str, Any], *, resumes: bool) 
         record.begun_with = sum(attempt.results for attempt in record.attempts[:-1])
 
 
-def _resume(record: RunRecord, before: dict[str, Any]) -> None:
+def _resume(record: RunRecord, before: Manifest) -> None:
     """Checks that the settings belong to this run, and restores its notes, lowered settings and deaths."""
     folder = record.files.folder
-    try:
-        steps = oom_recovery.read(before.get("recovery") or [])
-        earlier = [schema.built(Restart, row, "restarts") for row in before.get("restarts") or []]
-    except TypeError as error:
-        raise RunError(f"{folder / MANIFEST} cannot be read ({error}); {REMEDY}") from error
-    record.restart_log.restarts[:0] = earlier
+    record.restart_log.restarts[:0] = before.restarts
     if record.results:
         places = ["model.path", "model.embedded", "model.from_checkpoint"]
         moved = places if checkpoint_record.known(record.answered_by) else []  # what lies there is compared
-        resume_checks.check_settings(folder, record.config, [*(s.setting for s in steps), *moved])
+        resume_checks.check_settings(
+            folder, record.config, [*(step.setting for step in before.recovery), *moved]
+        )
         _keep_name(record, resume_checks.model_before(folder, "name"))
         for sentence in resume_checks.changes(before, record.manifest):
             record.note(sentence)
     if not record.steps:
-        record.steps += steps
+        record.steps += before.recovery
     kept = ["started", "data", "samples"]
-    if "arguments" not in record.manifest:  # a library's call: how the run was begun counts on
+    if record.manifest.arguments is None:  # a library's call: how the run was begun counts on
         kept += ["overrides", "arguments", "directory", "sweep"]
-    record.manifest |= {name: before[name] for name in kept if name in before}
+    record.manifest = replace(record.manifest, **{name: getattr(before, name) for name in kept})
     benchmarks = record.config.benchmarks
     record.totals = {
         name: len(ids) * benchmarks[name].repeats
-        for name, ids in (before.get("samples") or {}).items()
+        for name, ids in before.samples.items()
         if name in benchmarks
     }
-    record.summary.notes[:0] = before.get("notes") or []
+    record.summary.notes[:0] = before.notes
     record.terminal.notice(f"Going on with {folder}: {count(record.finished_before, 'result')} kept.")
 
 

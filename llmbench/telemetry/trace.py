@@ -1,17 +1,16 @@
 """trace.jsonl: every sample a line, written as the run goes. In memory only some of them stay, evenly spread."""
 
-import dataclasses
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from llmbench.errors import RunError
-from llmbench.system import files, schema
-from llmbench.telemetry.records import EngineState, GpuSample, TelemetrySample
+from llmbench.system import decoding, files
+from llmbench.telemetry.records import TelemetrySample
 
 log = logging.getLogger(__name__)
 
@@ -112,23 +111,14 @@ def _samples(path: Path) -> Iterator[TelemetrySample]:
     with files.opened(path) as file:
         for line in file:
             try:
-                yield _sample(orjson.loads(line))
-            except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+                yield _sample(line)
+            except (ValueError, TypeError):
                 log.debug("%s holds a line that is not a sample", path)
 
 
-def _sample(row: dict[str, Any]) -> TelemetrySample:
-    gpus = []
-    for entry in row["gpus"]:
-        throttle = entry["throttle"]
-        gpus.append(GpuSample(**{**entry, "throttle": None if throttle is None else tuple(throttle)}))
-    engine = row["engine"]
-    state = None if engine is None else EngineState(**_as_now(engine))
-    sample = dataclasses.replace(TelemetrySample(**row), gpus=tuple(gpus), engine=state)
-    schema.check(sample, TelemetrySample)
-    return sample
-
-
-def _as_now(engine: dict[str, Any]) -> dict[str, Any]:
-    """An engine's row in today's form. Before `queued` was there, `waiting` meant that, and `running` all that were in the engine."""
-    return engine if "queued" in engine else {**engine, "waiting": None, "queued": engine.get("waiting")}
+def _sample(line: bytes) -> TelemetrySample:
+    """A line as it was written; before `queued` was there, `waiting` meant that, and `running` all that were in the engine."""
+    sample = decoding.decode(line, TelemetrySample)
+    if sample.engine is None or b'"queued"' in line:
+        return sample
+    return replace(sample, engine=replace(sample.engine, waiting=None, queued=sample.engine.waiting))

@@ -14,6 +14,8 @@ from llmbench.cli.job import Job
 from llmbench.cli.main import main
 from llmbench.config.paths import config_folder
 from llmbench.records import Outcome
+from llmbench.results.summary import Summary
+from llmbench.system.decoding import build
 from tests.helpers.factories import result
 from tests.helpers.settings import compose
 
@@ -106,7 +108,7 @@ def point(name: str, time_s: float, outcomes: str, **settings: Any) -> AblationP
         "time_s": {"generate": time_s, "grade_tail": 0.0, "load": 5.0},
         "engine": {"name": "transformers", "loads": 1},
     }
-    return AblationPoint(Job(0, [], Path("nowhere"), summary), config, results)
+    return AblationPoint(Job(0, [], Path("nowhere"), build(summary, Summary)), config, results)
 
 
 OUTCOMES = {"+": Outcome.CORRECT, "-": Outcome.WRONG, ".": Outcome.NO_ANSWER}

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from llmbench.cli import sweep_attempts
+from llmbench.cli.job import SweepSummary
 from llmbench.cli.main import main
 from llmbench.cli.sweep_attempts import SweepAttempt
-from llmbench.results.manifest import JOURNAL, SUMMARY
+from llmbench.results.manifest import JOURNAL, SUMMARY, record_of
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
 pytestmark = pytest.mark.slow
@@ -122,11 +123,12 @@ def test_an_attempt_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_pa
 
 
 def test_summaries_of_before_there_were_attempts_count() -> None:
-    assert sweep_attempts.read({"loads": 3, "time_s": 7.5}) == [
+    assert SweepSummary(loads=3, time_s=7.5).attempts() == [
         SweepAttempt("", 0.0, "ended", loads=3, time_s=7.5)
     ]
-    assert sweep_attempts.read({}) == []
-    assert sweep_attempts.read({"loads": 1, "time_s": 1.0, "sittings": [{"what": 1}]})[0].loads == 1
+    assert SweepSummary().attempts() == []
+    read = record_of(b'{"loads": 1, "time_s": 1.0, "sittings": [{"what": 1}]}', SweepSummary)
+    assert read.attempts()[0].loads == 1
 
 
 @pytest.mark.parametrize("left", ['{"status": "run', "", "[]", '{"jobs": [{}]}', None])

@@ -63,11 +63,13 @@ def run(
     POOL.close_engine()
     ENGINES.reply, ENGINES.options = model, options
     config = compose(overrides or TWELVE)
-    return pipeline.run(
+    found = pipeline.run(
         config,
         into,
-        RunOptions(overrides=overrides, stop=stop, terminal=terminal, pool=POOL, write_page=PAGE),
+        RunOptions(overrides=overrides, stop=stop, terminal=terminal, pool=POOL, publish=PAGE),
     )
+    PAGE(into)
+    return found
 
 
 def essence(result: Result) -> tuple[object, ...]:

@@ -15,7 +15,7 @@ from llmbench.engine.checkpoint_tensors import check_tensors, embedding_rows
 from llmbench.engine.vllm.errors import start_error
 from llmbench.errors import LONGEST, ModelError
 from llmbench.records import Outcome, Request, Sampling
-from llmbench.results.summary import summarise, warnings_of
+from llmbench.results.metrics import summarise, warnings_of
 from llmbench.run import preflight
 from llmbench.system.hardware import Gpu, visible
 from tests.helpers.factories import result

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.benchmarks.arithmetic import Arithmetic
+from llmbench.config.schema import Config
 from llmbench.records import Request
-from llmbench.report.compare.comparison import Comparison, RunComparison
+from llmbench.report.compare.records import Comparison, RunComparison
 from llmbench.report.compare.terminal_page import show
-from llmbench.report.publish import write_page
+from llmbench.report.publish import publish
 from llmbench.results.reader import Run
 from llmbench.run import pipeline
 from llmbench.run.options import RunOptions
@@ -26,7 +27,7 @@ MCQ = DATA / "mcq_sample.jsonl"
 TWELVE = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3")
 BREAKS = "engine.args={break_after: 5}"
 FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")
-PAGE = partial(write_page, terminal=Terminal(quiet=True))
+PAGE = partial(publish, config=Config(), terminal=Terminal(quiet=True))
 """For runs of a program: their page, as the command line writes it."""
 Reply = Callable[[Request], str]
 Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -36,7 +37,8 @@ def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, 
     """A run with all its files."""
     config = compose(overrides or FORTY)
     with FakeEngines(reply, **options).pool() as pool:
-        pipeline.run(config, folder, RunOptions(overrides=overrides, stop=stop, pool=pool, write_page=PAGE))
+        pipeline.run(config, folder, RunOptions(overrides=overrides, stop=stop, pool=pool, publish=PAGE))
+    publish(folder, config, Terminal(quiet=True))
     return folder
 
 

@@ -16,7 +16,9 @@ from llmbench.report.escaping import clipped, label, visible
 from llmbench.report.sample_data import row, segments
 from llmbench.report.tradeoff_charts import label_positions, labels_of, pareto
 from llmbench.report.write import write_many, write_one
-from llmbench.results.summary import summarise
+from llmbench.results.manifest import Manifest
+from llmbench.results.metrics import summarise
+from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit
 from llmbench.run.regrade import regrade_run
 from llmbench.telemetry import read_trace
 from tests.helpers.factories import result, timing
@@ -81,7 +83,7 @@ def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
         for n in range(1000)
     ]
     html = run_page.report(
-        run_page.Material("r", {"model": "m", "benchmarks": {"b": {"n": 1000}}}, {}, results)
+        run_page.Material("r", Summary(benchmarks={"b": BenchmarkSummary(n=1000)}), Manifest(), results)
     )
     assert len(html.encode()) < 8_000_000
     assert "katex" in html
@@ -135,16 +137,9 @@ def test_labels_are_no_html() -> None:
 
 
 def test_the_parts_of_the_time_add_up_to_the_whole() -> None:
-    summary = {
-        "time_s": {
-            "total": 20.0,
-            "import": 3.0,
-            "load": 8.0,
-            "load_parts": {"weights": 5.0, "compile": 1.0},
-            "generate": 6.0,
-            "grade_tail": 0.5,
-        }
-    }
+    load_parts: dict[str, float | None] = {"weights": 5.0, "compile": 1.0}
+    times = TimeSplit(total=20.0, import_=3.0, load=8.0, load_parts=load_parts, generate=6.0, grade_tail=0.5)
+    summary = Summary(time_s=times)
     found = time_charts.parts(summary, [phased(n, n + 0.1, n + 0.5, n + 2.0) for n in range(4)])
     assert sum(found.values()) == pytest.approx(20.0)
     assert found["weights"] == 5.0
@@ -162,7 +157,7 @@ def phased(queued: float, scheduled: float, first: float, last: float) -> Result
 
 def test_the_time_of_requests_is_split_by_what_each_was_doing() -> None:
     results = [phased(10.0, 10.0, 11.0, 15.0), phased(10.0, 14.0, 15.0, 16.0)]
-    found = phases.over_time({}, results)
+    found = phases.over_time(Summary(), results)
     assert found is not None
     shares = [trace["name"].rpartition(") ")[2] for trace in found["data"]]
     assert shares == ["45.5%", "18.2%", "36.4%"]  # decode 4 + 1, prefill 1 + 1, queue 0 + 4, of 11 s
@@ -294,9 +289,9 @@ def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path
 
 
 def test_an_unfinished_run_says_so_first() -> None:
-    sentences = run_page.problems({"status": "interrupted", "warnings": ["w"]})
+    sentences = run_page.problems(Summary("interrupted", warnings=["w"]))
     assert sentences == ["The run was interrupted. These are the results it had by then.", "w"]
-    (failed,) = run_page.problems({"status": "failed", "error": "It broke."})
+    (failed,) = run_page.problems(Summary("failed", error="It broke."))
     assert failed == "The run failed: It broke. These are the results it had by then."
 
 

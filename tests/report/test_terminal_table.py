@@ -8,7 +8,8 @@ from rich.console import Console
 
 from llmbench.records import EngineReport, Outcome, Result, Timing
 from llmbench.report.terminal_table import print_table
-from llmbench.results.summary import BenchmarkSummary, Summary, summarise
+from llmbench.results.metrics import summarise
+from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
 from llmbench.telemetry.records import EngineState, GpuSample, TelemetrySample

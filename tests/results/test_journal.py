@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from llmbench.errors import RunError
 from llmbench.results import journal
 from llmbench.results.journal import line_of, parse, repair
-from llmbench.results.manifest import JOURNAL
+from llmbench.results.manifest import JOURNAL, Manifest
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.serialization import from_row, to_row
@@ -86,7 +86,7 @@ def test_repairing_keeps_what_is_good_and_puts_the_rest_aside(tmp_path: Path) ->
 def test_a_damaged_journal_names_the_line_and_the_way_out(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as store:
         store.write_summary(Summary("finished", "m", "p", comparable=False))
-        store.write_manifest({})
+        store.write_manifest(Manifest())
         for number in range(3):
             store.append(replace(RICH_RESULT, sample_id=str(number)))
     path = tmp_path / JOURNAL

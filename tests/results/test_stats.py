@@ -9,7 +9,7 @@ from scipy import stats as reference
 
 from llmbench.records import Outcome
 from llmbench.results import stats
-from llmbench.results.summary import summarise
+from llmbench.results.metrics import summarise
 from tests.helpers.factories import result
 
 

@@ -47,9 +47,8 @@ def test_what_kills_the_engine_is_an_error_and_everything_else_is_answered(
 ) -> None:
     ids = [result.sample_id for result in undisturbed.results]
     poison = {ids[3], ids[20], ids[21]}
-    found = pipeline.run(
-        compose([*FAKE, die(on=sorted(poison))]), tmp_path / "run", RunOptions(write_page=PAGE)
-    )
+    found = pipeline.run(compose([*FAKE, die(on=sorted(poison))]), tmp_path / "run", RunOptions(publish=PAGE))
+    PAGE(tmp_path / "run")
     assert found.status == "finished"
     run = load_run(tmp_path / "run")
     assert len(run.results) == len(ids)

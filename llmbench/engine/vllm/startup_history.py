@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Self, TypeVar
@@ -20,7 +20,7 @@ import orjson
 from llmbench.config.schema import Startup
 from llmbench.engine.bundled_model import cache_folder
 from llmbench.engine.workload import Took
-from llmbench.system import files, schema
+from llmbench.system import decoding, files
 from llmbench.system.number_format import seconds
 
 log = logging.getLogger(__name__)
@@ -257,13 +257,12 @@ def _lines(file: Path) -> list[bytes]:
 def _entry(line: bytes) -> HistoryEntry | None:
     """The run that a line tells of; None where it is torn or of another make."""
     try:
-        told = schema.built(HistoryEntry, orjson.loads(line))
-        amounts = [value for value in astuple(told) if isinstance(value, int | float)]
-        if told.compile_cache not in (None, "filled", "empty") or min(amounts) < 0:
-            return None
-        return replace(told, key=schema.built(Key, told.key), startup=Startup(told.startup))
+        entry = decoding.decode(line, HistoryEntry)
     except (TypeError, ValueError):  # orjson's error is a ValueError
         return None
+    amounts = [value for value in astuple(entry) if isinstance(value, int | float)]
+    usable = entry.compile_cache in (None, "filled", "empty") and min(amounts) >= 0
+    return entry if usable else None
 
 
 def observed(

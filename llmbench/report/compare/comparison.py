@@ -2,103 +2,31 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.report.compare.pairing import Pairing, Planned, by_question, pair
-from llmbench.results import attempts, cache_use, paired_tests, stats
+from llmbench.report.compare.records import (
+    BenchmarkComparison,
+    Comparison,
+    Quantity,
+    RunComparison,
+    RunHead,
+    Side,
+)
+from llmbench.results import attempts, paired_tests, stats
 from llmbench.results.cache_use import CacheUse
-from llmbench.results.paired_tests import Flip, PairedDifference, PairedTest
+from llmbench.results.metrics import UNANSWERED
 from llmbench.results.reader import load_run
-from llmbench.results.settings import Setting, differing, read_config
-from llmbench.results.summary import UNANSWERED
-from llmbench.system import schema
+from llmbench.results.settings import differing, read_config
+from llmbench.results.summary import BenchmarkSummary
 
 VERSION = 1
 """Of the names in `as_dict`."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunHead:
-    """Which run this is, as its summary says."""
-
-    folder: str
-    model: str | None
-    profile: str | None
-    status: str | None
-    comparable: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """Something measured in both runs: its name in summary.json, its unit, and run / baseline; None: not measured."""
-
-    name: str
-    unit: str
-    baseline: float | None
-    run: float | None
-    ratio: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One run on the questions in common: shares of 1; `answered` is the share of texts in which an answer was found."""
-
-    accuracy: float
-    stderr: float | None
-    ci95: tuple[float, float]
-    answered: float
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkComparison:
-    """One benchmark in two runs; differences are the run minus the baseline, in shares of 1.
-
-    Attributes:
-        questions: How many both runs have.
-        answers: How many answers to them each run has; more than `questions` with repeats.
-        distinguishable: Whether the test's p value is below 0.05.
-        smallest_detectable: See `llmbench.results.paired_tests.smallest_detectable`.
-        better: Questions that the run scored more on; `worse` those it scored less on.
-        quantities: Time, throughput and latency of the benchmark, over all that each run asked.
-        notes: What a reader has to know about which questions these are.
-    """
-
-    benchmark: str
-    questions: int
-    answers: int
-    baseline: Side
-    run: Side
-    difference: PairedDifference
-    significance: PairedTest
-    distinguishable: bool
-    smallest_detectable: float | None
-    better: tuple[Flip, ...]
-    worse: tuple[Flip, ...]
-    quantities: tuple[Quantity, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunComparison:
-    """A run against the baseline; `settings` is None where a config.yaml is missing."""
-
-    run: RunHead
-    benchmarks: tuple[BenchmarkComparison, ...]
-    quantities: tuple[Quantity, ...]
-    settings: tuple[Setting, ...] | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Any number of runs against one baseline."""
-
-    baseline: RunHead
-    runs: tuple[RunComparison, ...]
 
 
 RUN_QUANTITIES = (
@@ -154,8 +82,9 @@ def _planned(folder: str | Path) -> Planned:
 
 def _head(planned: Planned) -> RunHead:
     summary = planned.run.summary
-    names = ("model", "profile", "status", "comparable")
-    return RunHead(str(planned.run.folder), **{name: summary.get(name) for name in names})
+    return RunHead(
+        str(planned.run.folder), summary.model, summary.profile, summary.status, summary.comparable
+    )
 
 
 def _compare(baseline: Planned, run: Planned, *, allow: bool) -> RunComparison:
@@ -185,7 +114,7 @@ def _refuse_different(baseline: Planned, run: Planned, pairings: Sequence[Pairin
     if not different:
         return
     common = sum(len(pairing.questions) for pairing in pairings)
-    models = [planned.run.summary.get("model") for planned in (baseline, run)]
+    models = [planned.run.summary.model for planned in (baseline, run)]
     hint = (
         ""
         if models[0] == models[1]
@@ -200,7 +129,7 @@ def _refuse_different(baseline: Planned, run: Planned, pairings: Sequence[Pairin
 def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[str, ...]:
     first, second = baseline.benchmarks(), run.benchmarks()
     notes = [
-        f"The {side} is unfinished (status {planned.run.summary.get('status')}): what it has is compared. What finishes "
+        f"The {side} is unfinished (status {planned.run.summary.status}): what it has is compared. What finishes "
         "first is no random part of the questions, so the rest may differ otherwise."
         for side, planned in (("baseline", baseline), ("run", run))
         if not planned.finished
@@ -209,14 +138,14 @@ def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[s
         if names:
             notes.append(f"Only the {side} has {', '.join(sorted(names))}.")
     notes += [f"{name} is left out: no answered question in common." for name in empty]
-    totals = [cache_use.total(cache_use.of_summary(planned.run.summary)) for planned in (baseline, run)]
+    totals = [planned.run.summary.cache for planned in (baseline, run)]
     notes += _cache_notes(totals, "Time to score, memory and energy")
     if set(first) != set(second):
         notes.append(
             "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
         )
     for side, planned in (("baseline", baseline), ("run", run)):
-        sat = attempts.read(planned.run.summary.get("sittings"))
+        sat = planned.run.summary.sittings
         if len(sat) > 1:
             notes.append(
                 f"The {side} was done in {attempts.sentence(sat)}: its time to score, loading and generating are the last one's."
@@ -239,8 +168,8 @@ def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkCo
     first, second = _means(before), _means(after)
     significance = paired_tests.significance(first, second)
     better, worse = paired_tests.flips(pairing.questions, first, second)
-    summaries = [(planned.run.summary.get("benchmarks") or {}).get(name) or {} for planned in (baseline, run)]
-    uses = [cache_use.of_benchmark(summary) for summary in summaries]
+    summaries = [planned.run.summary.benchmarks.get(name, BenchmarkSummary()) for planned in (baseline, run)]
+    uses = [summary.cache for summary in summaries]
     return BenchmarkComparison(
         benchmark=name,
         questions=len(first),
@@ -291,12 +220,10 @@ def _side(means: Sequence[float], questions: Mapping[str, Sequence[Result]]) -> 
     )
 
 
-def _quantities(
-    baseline: Mapping[str, Any], run: Mapping[str, Any], named: Sequence[tuple[str, str]]
-) -> tuple[Quantity, ...]:
+def _quantities(baseline: object, run: object, named: Sequence[tuple[str, str]]) -> tuple[Quantity, ...]:
     found = []
     for name, unit in named:
-        first, second = (schema.number(schema.at(side, *name.split("."))) for side in (baseline, run))
+        first, second = (attrgetter(name)(side) for side in (baseline, run))
         ratio = second / first if first and second is not None else None
         found.append(Quantity(name, unit, first, second, ratio))
     return tuple(found)

@@ -27,7 +27,7 @@ class Planned:
     @property
     def finished(self) -> bool:
         """Whether all that was planned was asked."""
-        return self.run.summary.get("status") == "finished"
+        return self.run.summary.status == "finished"
 
     def results(self, benchmark: str) -> dict[Key, Result]:
         """The answers to a benchmark's questions, in the order they came."""
@@ -35,14 +35,14 @@ class Planned:
 
     def benchmarks(self) -> list[str]:
         """The benchmarks that the run was made for or has answers to."""
-        named = [*(self.run.summary.get("benchmarks") or {}), *(self.run.manifest.get("samples") or {})]
+        named = [*self.run.summary.benchmarks, *self.run.manifest.samples]
         return list(dict.fromkeys([*named, *(result.benchmark for result in self.run.results)]))
 
     def outstanding(self, benchmark: str, keys: Iterable[Key]) -> set[Key]:
         """Of keys that the run has no answers to, those that it would have had, had it finished."""
         if self.finished:
             return set()
-        named = (self.run.manifest.get("samples") or {}).get(benchmark)
+        named = self.run.manifest.samples.get(benchmark)
         planned = None if named is None else set(named)
         repeats = benchmark_settings(self.config, benchmark).get("repeats")
         return {

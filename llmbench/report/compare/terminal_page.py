@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from llmbench.report.compare.comparison import (
+from llmbench.report.compare.records import (
     BenchmarkComparison,
     Comparison,
     Quantity,

@@ -15,11 +15,13 @@ from typing import Any
 from llmbench._version import __version__
 from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
-from llmbench.records import Result
+from llmbench.records import EngineReport, Result
 from llmbench.report.export.tables import clean
 from llmbench.results.manifest import MANIFEST, REMEDY
 from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
+from llmbench.results.summary import BenchmarkSummary
+from llmbench.system.decoding import plain
 
 METRICS = {"gpqa": "acc", "humaneval": "pass@1", "livecodebench": "pass@1", "swe_bench": "resolved"}
 """By the last part of a benchmark's module; others match exactly."""
@@ -28,7 +30,7 @@ EXACT = "exact_match"
 
 def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]) -> list[tuple[str, str]]:
     """The files' names and contents."""
-    names = list(run.summary.get("benchmarks") or dict.fromkeys(r.benchmark for r in run.results))
+    names = list(run.summary.benchmarks or dict.fromkeys(r.benchmark for r in run.results))
     date = _date(run)
     stamp = date.replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")
     found, samples = [], {}
@@ -43,7 +45,7 @@ def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]
 
 def _date(run: Run) -> datetime:
     """When the run began: the same for every export of it."""
-    started = str(run.manifest.get("started") or "1970-01-01T00:00:00+00:00")
+    started = run.manifest.started or "1970-01-01T00:00:00+00:00"
     try:
         return datetime.fromisoformat(started)
     except ValueError as error:
@@ -64,10 +66,9 @@ def _hash(text: str) -> str:
 
 def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: datetime) -> dict[str, Any]:
     settings = {name: benchmark_settings(config, name) for name in names}
-    summaries = {name: (run.summary.get("benchmarks") or {}).get(name) or {} for name in names}
+    summaries = {name: run.summary.benchmarks.get(name, BenchmarkSummary()) for name in names}
     metrics = {name: _metric(settings[name]) for name in names}
-    total = (run.summary.get("time_s") or {}).get("total")
-    name = str(run.summary.get("model", "unknown"))
+    total, name = run.summary.time_s.total, run.summary.model
     takes_one = (config.get("model") or {}).get("system_prompt") is not False
     system = next(
         (s["system_prompt"] for s in settings.values() if takes_one and s.get("system_prompt")), None
@@ -81,13 +82,13 @@ def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: da
         "higher_is_better": {task: {metrics[task]: True} for task in names},
         "n-samples": {task: _counts(settings[task], summaries[task]) for task in names},
         "config": _run_config(run, config),
-        "git_hash": run.manifest.get("git_commit"),
+        "git_hash": run.manifest.git_commit,
         "date": date.timestamp(),
-        "pretty_env_info": _dump(run.manifest.get("machine")),
-        "transformers_version": (run.manifest.get("versions") or {}).get("transformers"),
+        "pretty_env_info": _dump(plain(run.manifest.machine)),
+        "transformers_version": run.manifest.versions.get("transformers"),
         "lm_eval_version": f"llmbench {__version__}",
         "upper_git_hash": None,
-        "model_source": (run.summary.get("engine") or {}).get("name"),
+        "model_source": run.summary.engine.name if run.summary.engine else None,
         "model_name": name,
         "model_name_sanitized": re.sub(r"[\"<>:/|\\?*\[\]]+", "__", name),
         "system_instruction": system,
@@ -99,17 +100,16 @@ def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: da
     }
 
 
-def _values(task: str, metric: str, summary: Mapping[str, Any]) -> dict[str, Any]:
-    stderr = summary.get("stderr")
+def _values(task: str, metric: str, summary: BenchmarkSummary) -> dict[str, Any]:
     return {
         "alias": task,
-        f"{metric},none": "N/A" if summary.get("accuracy") is None else float(summary["accuracy"]),
-        f"{metric}_stderr,none": "N/A" if stderr is None else float(stderr),
+        f"{metric},none": "N/A" if summary.accuracy is None else summary.accuracy,
+        f"{metric}_stderr,none": "N/A" if summary.stderr is None else summary.stderr,
     }
 
 
-def _counts(settings: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, int]:
-    effective = int(summary.get("samples") or 0)
+def _counts(settings: Mapping[str, Any], summary: BenchmarkSummary) -> dict[str, int]:
+    effective = summary.samples
     return {"original": int(settings.get("size") or effective), "effective": effective}
 
 
@@ -141,16 +141,16 @@ def _config(task: str, metric: str, own: Mapping[str, Any], config: Mapping[str,
 
 
 def _run_config(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
-    model, engine = config.get("model") or {}, run.summary.get("engine") or {}
+    model, engine = config.get("model") or {}, run.summary.engine or EngineReport("")
     seed = config.get("seed")
     arguments = {"pretrained": model.get("path") or model.get("hub_id") or model.get("embedded")}
     arguments |= {key: model.get(key) for key in ("revision", "dtype", "quantization", "max_length")}
     return {
-        "model": engine.get("name") or (config.get("engine") or {}).get("name"),
+        "model": engine.name or (config.get("engine") or {}).get("name"),
         "model_args": arguments,
-        "batch_size": engine.get("batch_size") or config.get("batch_size"),
+        "batch_size": engine.batch_size or config.get("batch_size"),
         "batch_sizes": [],
-        "device": engine.get("device"),
+        "device": engine.device,
         "use_cache": None,
         "limit": config.get("limit"),
         "bootstrap_iters": 0,

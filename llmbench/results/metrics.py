@@ -1,0 +1,232 @@
+"""The metrics of a run's results, with their validity, and what makes a score doubtful."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Result
+from llmbench.results import cache_use, stats
+from llmbench.results.cache_use import CacheUse
+from llmbench.results.pass_at_k import repeat_statistics
+from llmbench.results.stats import Distribution
+from llmbench.results.summary import BenchmarkSummary, Rates, Throughput, Tokens
+
+
+def summarise(  # noqa: PLR0913 - all but three are optional
+    results: Sequence[Result],
+    expected: int,
+    repeats: int,
+    *,
+    sittings: int = 1,
+    cache: bool = False,
+    details: Callable[[Sequence[Result]], dict[str, Any] | None] | None = None,
+) -> BenchmarkSummary:
+    """The metrics of one benchmark's results.
+
+    Args:
+        results: One for each sample and repeat.
+        expected: How many the run set out to get.
+        repeats: Answers to each question.
+        sittings: Processes that they come from; of several there is no single time or throughput.
+        cache: Whether the response cache was on.
+        details: The benchmark's own.
+    """
+    by_sample: dict[str, list[float]] = {}
+    for result in results:
+        by_sample.setdefault(result.sample_id, []).append(result.score.value)
+    means = [math.fsum(values) / len(values) for values in by_sample.values()]
+    completions = [completion for result in results for completion in result.completions]
+    time_s = _span(completions) if sittings == 1 else None
+    generated = [cache_use.made(result.completions) for result in results]
+    whole = sum(len(made) == len(result.completions) for made, result in zip(generated, results, strict=True))
+    return BenchmarkSummary(
+        n=len(results),
+        samples=len(by_sample),
+        repeats=repeats,
+        expected=expected,
+        accuracy=math.fsum(means) / len(means) if means else None,
+        stderr=stats.standard_error(means),
+        ci95=stats.interval(means, len(results)) if means else None,
+        bounds=_bounds(results, expected),
+        rates=_rates(results),
+        tokens=_tokens([result.completions for result in results]),
+        time_s=time_s,
+        throughput=_throughput(whole, _tokens(generated), time_s),
+        repeated=repeat_statistics(results) if results and repeats > 1 else None,
+        details=details(results) if details and results else None,
+        cache=CacheUse.of(completions, on=cache),
+        **_times(results),
+    )
+
+
+def _tokens(completions: Sequence[Sequence[Completion]]) -> Tokens:
+    """The sums over the completions of each result."""
+    return Tokens(
+        prompt=sum(map(_prompt_tokens, completions)),
+        output=sum(c.output_tokens for of_one in completions for c in of_one),
+        cached=sum(c.cached_tokens for of_one in completions for c in of_one),
+    )
+
+
+def _prompt_tokens(completions: Sequence[Completion]) -> int:
+    """Tokens given to the model: the prompt, and the cue of a continuation, whose prompt repeats what came before."""
+    first, *rest = completions or (None,)
+    if first is None:
+        return 0
+    cues = sum(c.prompt_tokens - first.prompt_tokens - first.output_tokens for c in rest)
+    return first.prompt_tokens + max(0, cues)
+
+
+def _span(completions: Sequence[Completion]) -> float | None:
+    timings = [c.timing for c in completions if c.timing is not None]
+    return max(t.finished for t in timings) - min(t.queued for t in timings) if timings else None
+
+
+def _throughput(count: int, tokens: Tokens, time_s: float | None) -> Throughput:
+    if not time_s:
+        return Throughput(None, None, None)
+    return Throughput(
+        count / time_s if count else None, tokens.output / time_s, (tokens.prompt + tokens.output) / time_s
+    )
+
+
+def only_errors(name: str, results: Sequence[Result], *, scored_later: bool = False) -> str | None:
+    """Says that a benchmark has no score, since each of its samples ended in an error.
+
+    Args:
+        name: The benchmark's.
+        results: Its results.
+        scored_later: Another program gives the scores (SWE-bench), so that an error with an answer only says "not yet".
+
+    Returns:
+        A sentence with the first error; None where at least one sample was graded.
+    """
+    if not results or any(
+        result.score.outcome is not Outcome.ERROR or (scored_later and result.score.answer is not None)
+        for result in results
+    ):
+        return None
+    first = " ".join((results[0].score.explanation or "no reason given").split()).rstrip(".")
+    count = "its only sample" if len(results) == 1 else f"each of its {len(results)} samples"
+    return f"{name} has no score: {count} ended in an error, the first in this one: {first[:LONGEST_ERROR]}."
+
+
+LONGEST_ERROR = 300
+"""Characters of an error that a sentence shows."""
+UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR)
+
+
+def _bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
+    """The accuracy if all unanswered and unasked questions were wrong, and if they were right."""
+    if not results:
+        return None
+    planned = max(expected, len(results))
+    right = math.fsum(result.score.value for result in results)
+    unanswered = sum(result.score.outcome in UNANSWERED for result in results)
+    return right / planned, (right + unanswered + planned - len(results)) / planned
+
+
+def _rates(results: Sequence[Result]) -> Rates | None:
+    if not results:
+        return None
+
+    def share(hits: int) -> float:
+        return hits / len(results)
+
+    outcomes = [result.score.outcome for result in results]
+    return Rates(
+        truncated=share(outcomes.count(Outcome.TRUNCATED)),
+        stopped=share(
+            sum(
+                bool(r.completions) and r.completions[0].finish_reason is FinishReason.STOP_STRING
+                for r in results
+            )
+        ),
+        elicited=share(sum(r.elicited for r in results)),
+        no_answer=share(outcomes.count(Outcome.NO_ANSWER) + outcomes.count(Outcome.TRUNCATED)),
+        error=share(outcomes.count(Outcome.ERROR) + outcomes.count(Outcome.TIMEOUT)),
+        limited=share(sum(_limited(result) for result in results)),
+        repeating=share(sum(_repeats_itself(result) for result in results)),
+    )
+
+
+def _limited(result: Result) -> bool:
+    cut = bool(result.completions) and result.completions[0].finish_reason is FinishReason.LENGTH
+    return cut and (result.elicited or result.score.answer is None)
+
+
+_ONE_PIECE = re.compile(r"\s*(\S.{0,15}?)(?:\s*\1){7,}\s*", re.DOTALL)
+_SOME_TOKENS = 8
+
+
+def _repeats_itself(result: Result) -> bool:
+    """Whether a model wrote one piece over and over from the beginning, as one with broken weights does."""
+    if not result.completions or result.completions[0].finish_reason is FinishReason.ABORT:
+        return False
+    first = result.completions[0]
+    if not first.text.strip():
+        return first.stop_string is None
+    return first.output_tokens >= _SOME_TOKENS and _ONE_PIECE.fullmatch(first.text[:BEGINNING]) is not None
+
+
+def _times(results: Sequence[Result]) -> dict[str, Distribution]:
+    """Distributions over results; a result's times are the sums over its completions, its first token the first one's."""
+    timed = [timings for result in results if (timings := cache_use.timings(result))]
+    return {
+        "latency_s": stats.distribution([math.fsum(t.e2e for t in timings) for timings in timed]),
+        "queue_s": stats.distribution([math.fsum(t.queue for t in timings) for timings in timed]),
+        "prefill_s": stats.distribution([math.fsum(t.prefill for t in timings) for timings in timed]),
+        "ttft_s": stats.distribution([timings[0].ttft for timings in timed]),
+        "decode_s": stats.distribution([math.fsum(t.decode for t in timings) for timings in timed]),
+        "inter_token_s": stats.distribution(
+            [t[0].inter_token for t in timed if t[0].inter_token is not None]
+        ),
+    }
+
+
+def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True) -> list[str]:
+    """What makes a score doubtful, one sentence each, with the setting that would fix it."""
+    found = []
+    for name, summary in summaries.items():
+        rates = summary.rates
+        if rates is None:
+            continue
+        if summary.n < summary.expected:
+            found.append(
+                f"{name}: {summary.expected - summary.n} of {summary.expected} are missing, so this is no score of the whole."
+            )
+        if rates.repeating > MOST:
+            found.append(
+                f"{name}: {rates.repeating:.0%} of the texts are one piece over and over, or empty: the weights may be broken (NaN), or "
+                "model.dtype or model.quantization do not suit them; look at samples.jsonl."
+            )
+        elif asks and rates.elicited and rates.limited > DOUBTFUL:
+            found.append(
+                f"{name}: {rates.limited:.0%} of the texts reached the token limit before an answer and were asked for it; "
+                f"with benchmarks.{name}.max_tokens higher they would end by themselves."
+            )
+        elif rates.truncated > DOUBTFUL:
+            found.append(
+                f"{name}: {rates.truncated:.0%} of the answers were cut off by the token limit; "
+                f"set benchmarks.{name}.max_tokens higher."
+            )
+        elif rates.no_answer > DOUBTFUL:
+            found.append(
+                f"{name}: {rates.no_answer:.0%} of the texts hold no answer; "
+                + (
+                    f"set early_stopping=answer, or early_stopping=off with a higher benchmarks.{name}.max_tokens."
+                    if rates.stopped > DOUBTFUL and not asks
+                    else "look at samples.jsonl for what the model wrote instead."
+                )
+            )
+        if rates.error:
+            found.append(
+                f"{name}: {rates.error:.0%} of the samples ended in an error; llmbench.log and samples.jsonl say why."
+            )
+    return found
+
+
+MOST = 0.5
+DOUBTFUL = 0.1
+"""The share of missing or truncated answers above which a run says so first."""
