@@ -101,8 +101,8 @@ def test_vllm_names_what_it_worked_on_when_it_died(*, killed: bool) -> None:
         raise RuntimeError("It is gone.")
 
     engine = VllmEngine(compose([]), Checkpoint("model", None, local=True))
-    kinds = SimpleNamespace(RequestOutputKind=SimpleNamespace(FINAL_ONLY=None))
-    engine._package.vllm = SimpleNamespace(SamplingParams=dict, sampling_params=kinds)
+    classes = SimpleNamespace(SamplingParams=dict, RequestOutputKind=SimpleNamespace(FINAL_ONLY=None))
+    engine._package.vllm = SimpleNamespace(sampling_params=classes)
     engine._llm = SimpleNamespace(
         llm_engine=SimpleNamespace(step=breaks, add_request=lambda key, prompt, params: key)  # noqa: ARG005
     )

@@ -244,9 +244,8 @@ def test_every_setting_of_sampling_reaches_vllm() -> None:
         9, 0.5, 0.9, 20, 0.1, repetition_penalty=1.1, presence_penalty=1.5, frequency_penalty=-0.5, stop=("x",), seed=3,
         ignore_eos=True,
     )  # fmt: skip
-    kinds = SimpleNamespace(RequestOutputKind=SimpleNamespace(FINAL_ONLY=None))
-    vllm = SimpleNamespace(SamplingParams=dict, sampling_params=kinds)
-    given = sampling_params(vllm, wanted, skip_special_tokens=True)
+    classes = SimpleNamespace(SamplingParams=dict, RequestOutputKind=SimpleNamespace(FINAL_ONLY=None))
+    given = sampling_params(SimpleNamespace(sampling_params=classes), wanted, skip_special_tokens=True)
     assert given == asdict(wanted) | {"stop": ["x"], "output_kind": None, "skip_special_tokens": True}
 
 

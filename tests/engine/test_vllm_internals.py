@@ -16,10 +16,17 @@ from typing import Any
 
 import pytest
 
-from llmbench.engine.vllm import internals
+from llmbench.config.schema import Device, Startup
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.vllm import internals, loading
 from llmbench.engine.vllm.internals import engine, messages, metrics, process_state, worker_timing
+from llmbench.engine.vllm.loading import Loading
+from llmbench.engine.vllm.startup import StartupPlan
+from llmbench.engine.vllm.startup_history import Key
+from llmbench.engine.workload import Workload
 from tests.helpers.commands import python
 from tests.helpers.paths import ROOT
+from tests.helpers.settings import compose
 from tests.helpers.small_models import first_layers
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
@@ -295,6 +302,20 @@ def test_what_the_workers_facts_are_read_from() -> None:
         has_fields(kind, field, function="worker_timing.Probe._own_sampling")
     version = "vllm.v1.attention.backends.fa_utils.get_flash_attn_version"
     takes(version, function="worker_timing._flash_attention_version")
+
+
+@pytest.mark.parametrize("device", [Device.cuda, Device.cpu])
+def test_each_argument_of_an_engine_is_one_of_vllms(device: Device, smollm2: Path) -> None:
+    checkpoint = Checkpoint(str(smollm2), None, local=True, folder=str(smollm2))
+    plan = StartupPlan(Startup.graphs, "", Key("gpu", "m", None, "bfloat16", "0"), None)
+    config = compose(["engine.speculative={method: ngram}", "model.attention_backend=FLASH_ATTN"])
+    work = Workload(4, 8, 32, prompt_tokens=8)
+    given = loading.arguments(
+        config, checkpoint, device, work, Loading(plan, 0, None, only_greedy=False, capacity=4)
+    )
+    known = {field.name for field in fields(of("vllm.engine.arg_utils.EngineArgs"))}
+    unknown = set(given) - known
+    assert not unknown, f"change llmbench.engine.vllm.loading.arguments: vLLM takes no {unknown}"
 
 
 def test_a_loaded_engine(tmp_path: Path, smollm2: Path) -> None:

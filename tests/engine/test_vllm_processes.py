@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from llmbench.engine.vllm.internals.processes import started_processes
-from llmbench.engine.vllm.processes import close, family, tell_of_death
+from llmbench.engine.vllm.processes import close, family, watch_for_death
 from tests.helpers.families import is_alive
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -60,7 +60,7 @@ def test_a_death_is_reported_to_who_waits(core: BaseProcess) -> None:
     asked: Future[None] = Future()
     client = made.llm_engine.engine_core
     client.utility_results[1] = asked
-    tell_of_death(made)
+    watch_for_death(made)
     assert client.outputs_queue.empty()
     core.kill()
     assert isinstance(client.outputs_queue.get(timeout=60), RuntimeError)
@@ -97,4 +97,4 @@ def test_an_engine_of_this_process_has_the_workers_of_its_executor(core: BasePro
     assert started_processes(inside) == [core]
     alone = around(SimpleNamespace(engine_core=SimpleNamespace(model_executor=object())))
     assert started_processes(alone) == []
-    tell_of_death(alone)  # which has nobody to wait for
+    watch_for_death(alone)  # which has nobody to wait for

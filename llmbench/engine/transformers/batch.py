@@ -35,3 +35,8 @@ class Batch:
     mask: "Tensor"
     positions: "Tensor"
     cache: Any = None
+
+    @property
+    def running(self) -> list[Row]:
+        """The rows that have not ended."""
+        return [row for row in self.rows if not row.ended]

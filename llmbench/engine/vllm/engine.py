@@ -27,7 +27,7 @@ from llmbench.engine.vllm.internals.worker_timing import GREEDY
 from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.outputs import completion, sampling_params
 from llmbench.engine.vllm.package import Package
-from llmbench.engine.vllm.processes import EngineProcesses, close, tell_of_death
+from llmbench.engine.vllm.processes import EngineProcesses, close, watch_for_death
 from llmbench.engine.vllm.startup import plan_startup
 from llmbench.engine.vllm.state import scheduler_state
 from llmbench.engine.workload import Took, Workload
@@ -108,7 +108,7 @@ class VllmEngine:
             ):
                 self._llm = self._package.vllm.LLM(**arguments)
             until = time.monotonic()
-            tell_of_death(self._llm)
+            watch_for_death(self._llm)
             self._processes = EngineProcesses.of(self._llm)
             self._loading.finished(begun, until, self._ask_worker())
         except (KeyboardInterrupt, LlmbenchError) as error:

@@ -9,7 +9,8 @@ from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 
 def sampling_params(vllm: Any, sampling: Sampling, *, skip_special_tokens: bool) -> Any:  # noqa: ANN401 - vLLM's module and class
     """How vLLM is to sample; the whole text comes at the end."""
-    return vllm.SamplingParams(
+    classes = vllm.sampling_params  # vLLM's own name for the class looks it up in its modules each time
+    return classes.SamplingParams(
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -22,7 +23,7 @@ def sampling_params(vllm: Any, sampling: Sampling, *, skip_special_tokens: bool)
         seed=sampling.seed,
         ignore_eos=sampling.ignore_eos,
         skip_special_tokens=skip_special_tokens,
-        output_kind=vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
+        output_kind=classes.RequestOutputKind.FINAL_ONLY,
     )
 
 

@@ -23,8 +23,8 @@ KILLED_S = 5.0
 """For the kernel to take away what a killed process had."""
 
 
-def tell_of_death(llm: Any) -> None:  # noqa: ANN401 - vLLM's LLM
-    """Has a `step` that waits for the core's process raise when that process is gone."""
+def watch_for_death(llm: Any) -> None:  # noqa: ANN401 - vLLM's LLM
+    """Watches the process of the core, where it has one: when it is gone, a `step` that waits for it raises."""
     died = death_callback(llm)
     if died is None:
         return

@@ -14,7 +14,7 @@ def step(llm: Any) -> list[Any]:  # noqa: ANN401 - vLLM's class, as everywhere h
 
 
 def add_request(llm: Any, key: str, prompt_ids: Sequence[int], params: Any) -> str:  # noqa: ANN401
-    """Queues a prompt of token ids; returns the id that vLLM gave it: `LLMEngine.add_request` (since 0.26)."""
+    """Queues a prompt of token ids; returns the id that vLLM gave it: `LLMEngine.add_request` (since 0.26; 0.27 warns that it will refuse such prompts)."""
     prompt = {"prompt_token_ids": list(prompt_ids)}
     return llm.llm_engine.add_request(key, prompt, params) or key
 
