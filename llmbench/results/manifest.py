@@ -192,7 +192,7 @@ def record_of(content: bytes, kind: type[T]) -> T:
     found = orjson.loads(content)
     rows = found.get(ATTEMPTS) if isinstance(found, dict) else None
     if isinstance(rows, list):
-        found[ATTEMPTS] = [row for row in rows if decoding.fits(row, _attempt_of(kind))]
+        found[ATTEMPTS] = [row for row in rows if decoding.fits(row, _attempt_of(kind))]  # type: ignore[arg-type]
     return decoding.build(found, kind, numbers=decoding.has_long_numbers(content))
 
 
