@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -191,9 +192,16 @@ def record_of(content: bytes, kind: type[T]) -> T:
     found = orjson.loads(content)
     rows = found.get(ATTEMPTS) if isinstance(found, dict) else None
     if isinstance(rows, list):
-        (row_kind,) = get_args(get_type_hints(kind)[ATTEMPTS])
-        found[ATTEMPTS] = [row for row in rows if decoding.fits(row, row_kind)]
-    return decoding.build(found, kind)
+        found[ATTEMPTS] = [row for row in rows if decoding.fits(row, _attempt_of(kind))]  # type: ignore[arg-type]
+    return decoding.build(found, kind, numbers=decoding.has_long_numbers(content))
+
+
+@cache
+def _attempt_of(kind: type) -> type:
+    """The record of an attempt in a file that has attempts."""
+    (row,) = get_args(get_type_hints(kind)[ATTEMPTS])
+    found: type = row
+    return found
 
 
 def content_of(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:

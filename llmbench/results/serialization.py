@@ -101,7 +101,7 @@ def from_row(row: Mapping[str, Any]) -> Result:
         whole |= orjson.loads(inflate.decompress(base64.b64decode(whole[SEALED]), files.JSON_BYTES))
     for completion in whole.get("completions") or ():
         completion["output_ids"] = ()
-    line = decoding.build(whole, _Line)
+    line = decoding.build(whole, _Line, numbers=decoding.has_long_numbers(orjson.dumps(whole)))
     if not 0 <= line.value <= 1:
         raise ValueError(f"value must be from 0 to 1, not {line.value}")
     return Result(

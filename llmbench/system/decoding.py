@@ -38,7 +38,12 @@ def decode(content: bytes, kind: type[T]) -> T:
         ValueError: It is not JSON.
         TypeError: It does not fit the record; the message names the part.
     """
-    return build(orjson.loads(content), kind, numbers=LONG_NUMBER.search(content) is not None)
+    return build(orjson.loads(content), kind, numbers=has_long_numbers(content))
+
+
+def has_long_numbers(content: bytes) -> bool:
+    """Whether JSON text may hold a whole number of the 64th bit; orjson refuses longer ones, NaN and infinity by itself."""
+    return LONG_NUMBER.search(content) is not None
 
 
 def build(value: object, kind: type[T], *, numbers: bool = True) -> T:
@@ -47,7 +52,7 @@ def build(value: object, kind: type[T], *, numbers: bool = True) -> T:
     Args:
         value: Lists, mappings and scalars.
         kind: A dataclass or any other type that msgspec knows.
-        numbers: Look for NaN, infinity and whole numbers of more than 64 bits, which orjson refuses by itself but for the 64th bit.
+        numbers: Look for NaN, infinity and whole numbers of more than 64 bits.
 
     Raises:
         TypeError: It does not fit; the message names the part.
