@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.cli.arguments import stops_with_backslashes
-from llmbench.config.schema import STATIC_BATCHING, Config, EarlyStopping
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import STATIC_BATCHING, Config
 from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config, EarlyStopping
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.run.request_plan import Questions, shows_evaluated
 

@@ -7,7 +7,8 @@ output, so that the prefix cache serves them, and behind them the benchmark's cu
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llmbench.config.schema import BenchmarkConfig, EarlyStopping
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import BenchmarkConfig
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import CONTINUED, Completion, FinishReason, Request, well_formed
 from llmbench.run.prompts import Asked

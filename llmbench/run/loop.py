@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from llmbench.config.schema import Config, Schedule
+from llmbench.config.choices import Schedule
+from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import Interrupted

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llmbench.config.schema import Config, Device, EarlyStopping, SamplingConfig, Sandbox
+from llmbench.config.choices import Device, EarlyStopping, Sandbox
+from llmbench.config.schema import Config, SamplingConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.checkpoint_settings import generation_config

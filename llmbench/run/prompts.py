@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmbench.benchmarks.base import Benchmark
-from llmbench.config.schema import Config, EarlyStopping, drawing
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import Config, drawing
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Message, Request, Sample, Sampling

@@ -15,7 +15,8 @@ from typing import Self
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.dataset import DataSource, read_rows
 from llmbench.benchmarks.importing import import_benchmark
-from llmbench.config.schema import BenchmarkConfig, Config, Schedule
+from llmbench.config.choices import Schedule
+from llmbench.config.schema import BenchmarkConfig, Config
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.records import Request, Sample

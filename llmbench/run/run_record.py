@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from llmbench.benchmarks.base import Benchmark
+from llmbench.config.choices import EarlyStopping
 from llmbench.config.dump import as_yaml
-from llmbench.config.schema import Config, EarlyStopping
+from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import ConfigError, Interrupted, RunError
 from llmbench.records import BEGINNING, EngineReport, Result

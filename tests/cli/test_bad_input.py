@@ -22,7 +22,8 @@ from llmbench import compare, export, regrade, runs
 from llmbench.benchmarks.swe import predictions
 from llmbench.cli import job
 from llmbench.cli.main import main
-from llmbench.config.schema import ModelConfig, Startup
+from llmbench.config.choices import Startup
+from llmbench.config.schema import ModelConfig
 from llmbench.engine import bundled_model
 from llmbench.engine.cache.store import Answers
 from llmbench.engine.checkpoint import Checkpoint, locate

@@ -5,9 +5,9 @@ import yaml
 
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.cli.compose import compose
+from llmbench.config.choices import EarlyStopping
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.paths import config_folder
-from llmbench.config.schema import EarlyStopping
 from llmbench.errors import ConfigError
 from tests.helpers.paths import ROOT
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmbench.config.schema import Device, Startup
+from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm import checks, startup_history
 from llmbench.engine.vllm.errors import explain_import, start_error, step_error

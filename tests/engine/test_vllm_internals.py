@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from llmbench.config.schema import Device, Startup
+from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import internals, loading
 from llmbench.engine.vllm.internals import engine, messages, metrics, process_state, worker_timing

@@ -2,7 +2,8 @@
 
 import importlib.util
 
-from llmbench.config.schema import Config, Device, Startup
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
 from llmbench.engine.vllm.checks import SMALL_MODEL_B, billions_of_parameters
 from llmbench.errors import ConfigError, EngineError
 from llmbench.system import hardware

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmbench.config.schema import Config, Device
+from llmbench.config.choices import Device
+from llmbench.config.schema import Config
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.transformers.batch import Batch, Row
 from llmbench.engine.transformers.loading import Loaded

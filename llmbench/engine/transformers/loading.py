@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench.config.schema import Config, Device
+from llmbench.config.choices import Device
+from llmbench.config.schema import Config
 from llmbench.engine import prefetch
 from llmbench.engine.checkpoint import (
     REFUSED_PICKLE,

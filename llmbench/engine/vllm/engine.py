@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from llmbench.config.schema import Config, Device, Startup
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer

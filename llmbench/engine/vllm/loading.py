@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmbench.config.schema import Config, Device, Startup
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm.checks import cpu_kv_cache_bytes, graph_sizes
 from llmbench.engine.vllm.internals.worker_timing import PARTS

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from llmbench.config.schema import Config, Device, Startup
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
 from llmbench.engine import prefetch
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm.checks import DEFAULT_BATCH

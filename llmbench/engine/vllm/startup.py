@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from llmbench.config.schema import Config, Device, Startup
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
 from llmbench.engine.vllm.internals.process_state import compile_cache_folder
