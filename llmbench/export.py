@@ -6,7 +6,7 @@ Exit status: 0 written, 1 not, 130 interrupted.
 import sys
 from collections.abc import Sequence
 
-from llmbench.config.schema import EXPORTS
+from llmbench.config.groups import EXPORTS
 from llmbench.report.export import export_run
 from llmbench.system.commandline import Parser, guarded, say
 

@@ -156,10 +156,6 @@ def _make_well_formed(record: object, *names: str) -> None:
             object.__setattr__(record, name, well_formed(text))  # the record is frozen and not used yet
 
 
-BEGINNING = 400
-"""Characters of a text that stay in memory once it is in the journal."""
-
-
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What came back for one request.

@@ -13,7 +13,8 @@ from typing import Any
 
 from llmbench.cli.arguments import stops_with_backslashes
 from llmbench.config.choices import EarlyStopping
-from llmbench.config.schema import STATIC_BATCHING, Config
+from llmbench.config.groups import STATIC_BATCHING
+from llmbench.config.schema import Config
 from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network
@@ -70,7 +71,7 @@ def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -
             if options.beginning is Beginning.RESUMED and nothing_left(folder):
                 _publish_finished(config, folder, terminal)
                 return None
-            publish_this = partial(publish, config=config, terminal=terminal)
+            publish_this = partial(publish, settings=config, terminal=terminal)
             options = replace(options, terminal=terminal, stop=stop, publish=publish_this)
             found = pipeline.run(config, folder, options)
             resumed = config.resume is not None  # then the run works where it was begun

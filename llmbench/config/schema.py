@@ -2,7 +2,7 @@
 
 Hydra merges every YAML and every command-line override into these classes, so an unknown key or a wrong type is
 refused before anything is loaded. `validation.from_hydra` then checks them and turns the result into plain objects, once; no DictConfig goes further.
-The comments beside or above the fields are the reference of the settings; the values stand in `conf/`.
+The comments beside or above the fields, here and in `groups`, are the reference of the settings; the values stand in `conf/`.
 """
 
 from dataclasses import dataclass, field, fields
@@ -10,7 +10,14 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from llmbench.config.choices import Device, EarlyStopping, Sandbox, Schedule, Startup, Tracker
+from llmbench.config.choices import Device, EarlyStopping, Startup
+from llmbench.config.groups import (
+    BatchSettings,
+    CacheSettings,
+    FaultSettings,
+    OutputSettings,
+    QuestionSettings,
+)
 
 
 @dataclass
@@ -206,7 +213,7 @@ class PointConfig:
 
 
 @dataclass
-class Config:
+class Config(OutputSettings, CacheSettings, FaultSettings, BatchSettings, QuestionSettings):
     """A whole run."""
 
     benchmarks: dict[str, BenchmarkConfig] = field(default_factory=dict)
@@ -214,45 +221,9 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    suite: str | None = None
-    always_skip: bool = False  # model.skip_benchmarks counts for benchmark= too
     point: PointConfig = field(default_factory=PointConfig)
-    # requests that run at once; None: as many as there are, up to vLLM's default
-    batch_size: int | None = None
-    static_batch_size: int = 4  # this and the next three: engines with static batches only
-    max_batch_size: int = 8
-    min_batch_size: int = 2
-    use_dynamic_batching: bool = True
-    early_stopping: EarlyStopping = EarlyStopping.answer
-    schedule: Schedule = Schedule.together
-    sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
-    oom_retries: int = 4  # times that less is tried when memory runs out
-    # times in a row that a new engine is loaded for one that died before it answered anything
-    engine_restarts: int = 3
-    # how long the engine may be silent while it is asked, before it is given up; None: for ever
-    engine_wait_s: float | None = 1800.0
-    # completions of earlier runs are given back where everything that decides them is the same
-    cache: bool = False
-    cache_max_bytes: int = 4 << 30  # what is kept of them; beyond it those go that were not used for longest
-    resume: str | None = None  # the folder of a run or a sweep to go on with, or last
-    limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
-    fewshot: int = 0
-    chat: bool = True
-    seed: int = 0
-    show_prompts: int = 0  # print this many prompts of each benchmark and stop
-    runs_dir: str = "runs"
-    report: bool = True  # report.html at the end
-    export: Any = field(default_factory=list)  # of EXPORTS, written into the run's folder; one name will do
-    tracker: Tracker = Tracker.none
-    # experiment or project; None: what the tracker's variable says, or llmbench
-    tracker_project: str | None = None
-    log_level: str = "INFO"
 
 
-STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
-"""Settings of engines that form batches beforehand."""
-EXPORTS = {"parquet": "samples.parquet", "csv": "samples.csv", "lm_eval": "lm_eval"}
-"""Forms of the results for other programs, and where in a run's folder each is."""
 RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))

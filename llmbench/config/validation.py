@@ -8,10 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from llmbench.config.dump import as_yaml_data
+from llmbench.config.groups import EXPORTS, STATIC_BATCHING
 from llmbench.config.schema import (
-    EXPORTS,
     NULLABLE,
-    STATIC_BATCHING,
     BenchmarkConfig,
     Config,
     ModelConfig,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from llmbench.config.schema import Config
+from llmbench.config.groups import BatchSettings
 
 STRAY = 0.25
 """A prompt strays from a batch when it is shorter than the batch's longest by more than this share of it."""
@@ -31,15 +31,15 @@ class Batching:
     context: int
 
     @classmethod
-    def of(cls, config: Config) -> Self:
+    def of(cls, settings: BatchSettings, context: int) -> Self:
         """The settings of a run; `batch_size`, where it is given, stands for both sizes and bounds the smallest."""
-        size = config.batch_size
+        size = settings.batch_size
         return cls(
-            dynamic=config.use_dynamic_batching,
-            static_size=size or config.static_batch_size,
-            largest=size or config.max_batch_size,
-            smallest=min(config.min_batch_size, size or config.min_batch_size),
-            context=config.model.max_length,
+            dynamic=settings.use_dynamic_batching,
+            static_size=size or settings.static_batch_size,
+            largest=size or settings.max_batch_size,
+            smallest=min(settings.min_batch_size, size or settings.min_batch_size),
+            context=context,
         )
 
     @property

@@ -54,7 +54,7 @@ class Workload:
             at_once=0 if config.batch_size else requests,
             fixed_length=config.sampling.ignore_eos,
             greedy=all(_greedy(config, name) for name in counts),
-            batching=Batching.of(config),
+            batching=Batching.of(config, config.model.max_length),
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbench.config.choices import Tracker
-from llmbench.config.schema import EXPORTS, Config
+from llmbench.config.groups import EXPORTS, OutputSettings
 from llmbench.errors import RunError
 from llmbench.report import trackers
 from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_record, write_object
@@ -15,7 +15,7 @@ from llmbench.system.console import Terminal
 log = logging.getLogger(__name__)
 
 
-def publish(folder: Path, config: Config, terminal: Terminal) -> None:
+def publish(folder: Path, settings: OutputSettings, terminal: Terminal) -> None:
     """Publishes what a run's folder holds, as its settings say; a failure prints a message and never fails the run.
 
     What is newer than the run's summary stays, so that a run that was finished by another process gets only what that left
@@ -26,13 +26,13 @@ def publish(folder: Path, config: Config, terminal: Terminal) -> None:
     except RunError as error:
         terminal.notice(str(error))
         return
-    if config.report and _is_stale(folder, REPORT):
+    if settings.report and _is_stale(folder, REPORT):
         _write_page(folder, terminal)
     if summary.status != "finished":
         return
-    _export(folder, [name for name in config.export if _is_stale(folder, EXPORTS[name])], terminal)
-    if manifest.tracked is not None and config.tracker.name not in manifest.tracked:
-        _track(folder, config, terminal)
+    _export(folder, [name for name in settings.export if _is_stale(folder, EXPORTS[name])], terminal)
+    if manifest.tracked is not None and settings.tracker.name not in manifest.tracked:
+        _track(folder, settings, terminal)
 
 
 def _is_stale(folder: Path, name: str) -> bool:
@@ -65,12 +65,12 @@ def _export(folder: Path, names: Sequence[str], terminal: Terminal) -> None:
             terminal.notice(f"export: {error} `python -m llmbench.export {folder}` tries again.")
 
 
-def _track(folder: Path, config: Config, terminal: Terminal) -> None:
-    if config.tracker is Tracker.none or not trackers.track(config, folder, terminal):
+def _track(folder: Path, settings: OutputSettings, terminal: Terminal) -> None:
+    if settings.tracker is Tracker.none or not trackers.track(settings, folder, terminal):
         return
     try:
         manifest = read_record(folder / MANIFEST, Manifest)
-        manifest.tracked = [*(manifest.tracked or ()), config.tracker.name]
+        manifest.tracked = [*(manifest.tracked or ()), settings.tracker.name]
         write_object(folder / MANIFEST, manifest.as_dict())
     except RunError as error:  # at worst the tracker gets the run once more
         log.warning("%s", error)

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from llmbench.config.choices import Tracker
-from llmbench.config.schema import Config
+from llmbench.config.groups import OutputSettings
 from llmbench.errors import ConfigError
 from llmbench.results.manifest import CONFIG, JOURNAL, MANIFEST, SUMMARY, read_record
 from llmbench.results.settings import flat, read_config
@@ -55,17 +55,17 @@ class Tracked:
     files: list[Path]
 
 
-def check(config: Config) -> None:
+def check(settings: OutputSettings) -> None:
     """Refuses a tracker whose package is missing.
 
     Raises:
         ConfigError: Says what to install.
     """
-    if config.tracker is Tracker.wandb and distribution("wandb") is None:
+    if settings.tracker is Tracker.wandb and distribution("wandb") is None:
         raise ConfigError(
             "tracker=wandb needs the package wandb: `pip install wandb`, or leave tracker=none."
         )
-    if config.tracker is not Tracker.mlflow:
+    if settings.tracker is not Tracker.mlflow:
         return
     if distribution("mlflow") is None and distribution("mlflow-skinny") is None:
         raise ConfigError(
@@ -79,18 +79,18 @@ def check(config: Config) -> None:
         )
 
 
-def track(config: Config, folder: Path, terminal: Terminal) -> bool:
+def track(settings: OutputSettings, folder: Path, terminal: Terminal) -> bool:
     """Logs a finished run, unless `tracker=none`; says where, or in one sentence why not. Returns whether it is logged."""
-    if config.tracker is Tracker.none:
+    if settings.tracker is Tracker.none:
         return False
     try:
         with _tracked(folder) as tracked:
-            send = _mlflow if config.tracker is Tracker.mlflow else _wandb
-            terminal.notice(send(tracked, config, folder))
+            send = _mlflow if settings.tracker is Tracker.mlflow else _wandb
+            terminal.notice(send(tracked, settings, folder))
     except Exception as error:
         log.warning("the tracker failed", exc_info=True)
         terminal.notice(
-            f"tracker={config.tracker.name} failed ({without_secrets(one_line(error))}); the run is whole in its folder."
+            f"tracker={settings.tracker.name} failed ({without_secrets(one_line(error))}); the run is whole in its folder."
         )
         return False
     return True
@@ -147,7 +147,7 @@ def metrics_of(summary: Summary) -> dict[str, float]:
     }
 
 
-def _mlflow(tracked: Tracked, config: Config, folder: Path) -> str:
+def _mlflow(tracked: Tracked, settings: OutputSettings, folder: Path) -> str:
     """Logs to MLFLOW_TRACKING_URI, or to a local store beside the runs: SQLite, since MLflow gave up its folders of files."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
     from mlflow.entities import Metric, Param
@@ -155,11 +155,11 @@ def _mlflow(tracked: Tracked, config: Config, folder: Path) -> str:
 
     uri, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
     if not uri:
-        store = Path(config.runs_dir).absolute()
+        store = Path(settings.runs_dir).absolute()
         store.mkdir(parents=True, exist_ok=True)
         uri, artifacts = f"sqlite:///{store / 'mlflow.db'}", (store / ARTIFACTS).as_uri()
     client = MlflowClient(tracking_uri=uri)
-    project = config.tracker_project or os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
+    project = settings.tracker_project or os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
     experiment = client.get_experiment_by_name(project)
     number = experiment.experiment_id if experiment else client.create_experiment(project, artifacts)
     tags = {"llmbench.folder": str(folder.absolute())} | ({"sweep": tracked.group} if tracked.group else {})
@@ -181,13 +181,13 @@ def _mlflow(tracked: Tracked, config: Config, folder: Path) -> str:
     return without_secrets(f"MLflow: run {run} in experiment {project}, {uri}.")
 
 
-def _wandb(tracked: Tracked, config: Config, folder: Path) -> str:
+def _wandb(tracked: Tracked, settings: OutputSettings, folder: Path) -> str:
     """Logs as WANDB_MODE and its kin say; offline where nobody is logged in, since nobody could answer a prompt."""
     import wandb
 
     asked = os.environ.get("WANDB_MODE")
     offline = asked == "offline" or not (asked or _logged_in())
-    project = config.tracker_project or os.environ.get("WANDB_PROJECT") or PROJECT
+    project = settings.tracker_project or os.environ.get("WANDB_PROJECT") or PROJECT
     run = wandb.init(
         project=project,
         name=tracked.name,

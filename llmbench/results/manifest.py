@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import orjson
 
-from llmbench.config.schema import EXPORTS
+from llmbench.config.groups import EXPORTS
 from llmbench.errors import RunError
 from llmbench.records import Restart
 from llmbench.results.record import FileRecord

@@ -5,12 +5,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llmbench.records import BEGINNING, Completion, FinishReason, Outcome, Result
+from llmbench.records import Completion, FinishReason, Outcome, Result
 from llmbench.results import cache_use, stats
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.stats import Distribution
 from llmbench.results.summary import BenchmarkSummary, Rates, Throughput, Tokens
+
+BEGINNING = 400
+"""Characters of a text that stay in memory once it is in the journal."""
 
 
 def summarise(  # noqa: PLR0913 - all but three are optional

@@ -5,12 +5,11 @@ One engine is held at a time. A job that needs another closes it first, so that 
 
 import hashlib
 import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.base import ModelEngine, Notice
@@ -21,7 +20,7 @@ from llmbench.engine.restarting import RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError
-from llmbench.run.grading import Grader
+from llmbench.run.grader_pool import GraderPool
 from llmbench.run.oom_recovery import lowered
 from llmbench.run.request_plan import graders_need
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_WORKERS = 16
-"""That run programs; each may take as much memory as a program's limit."""
 LOADED_WITH = (
     "hub_id", "path", "embedded", "revision", "quantization", "dtype", "max_length", "gpu_memory_utilization",
     "attention_backend", "trust_remote_code",
@@ -55,27 +52,47 @@ def engine_key(config: Config) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
+@dataclass(slots=True)
+class _Held:
+    """The engine that is held.
+
+    Attributes:
+        key: Of the settings that it was opened for (`engine_key`).
+        since: Seconds of the epoch when it was opened: what it read of its checkpoint is as it was then.
+    """
+
+    engine: ModelEngine
+    key: str
+    checkpoint: Checkpoint | None
+    since: float
+    prepared: bool = False
+    loaded: bool = False
+
+
 class EnginePool:
-    """Holds one engine and one set of grading workers. A context manager; leaving it frees both."""
+    """Holds one engine and one set of grading workers. A context manager; leaving it frees both.
+
+    Attributes:
+        engines: Where engines come from.
+        graders: The grading workers.
+        loads: How often a model was loaded.
+        then: Called after each load.
+        steps: Settings that were lowered because memory ran out, for each engine as it was asked for (`engine_key`).
+        restart_log: Of a run that goes on in a new process.
+    """
 
     def __init__(self, engines: Engines | None = None, *, process_ends: bool = False) -> None:
         """Holds nothing yet; `process_ends` says that the process ends with the pool, and frees what is its own."""
         self.engines = engines or Engines()
+        self.graders = GraderPool()
         self.loads = 0
-        self.then: Callable[[], None] = lambda: None  # called after each load
-        self.since = 0.0  # seconds of the epoch at which the held engine was opened: what it read of its checkpoint is as it was then
+        self.then: Callable[[], None] = lambda: None
+        self.steps: dict[str, list[Step]] = {}
+        self.restart_log = RestartLog()
         self._process_ends = process_ends
-        self._engine: ModelEngine | None = None
-        self._prepared = self._loaded = False
-        self._key: str | None = None
+        self._held: _Held | None = None
         self._planned: list[Config] = []
-        self._checkpoint: Checkpoint | None = None
         self._tokenizer: tuple[Checkpoint, Tokenizer] | None = None
-        self._grader: Grader[Any] | None = None
-        self.steps: dict[str, list[Step]] = {}  # what was lowered, for each engine as it was asked for
-        self.restart_log = RestartLog()  # of a run that goes on in a new process
-        self._modules: frozenset[str] = frozenset()
-        self._runs = "bwrap", False
 
     def __enter__(self) -> Self:
         return self
@@ -84,46 +101,50 @@ class EnginePool:
         try:
             self.close_engine(process_ends=self._process_ends)
         finally:
-            self._close_grader(kind)
+            self.graders.close(at_once=kind is not None)
 
     def plan(self, configs: Sequence[Config]) -> None:
         """Says which jobs of one engine come next: it is loaded with the largest batch that they need."""
-        self._planned = []
+        self._planned, modules = [], set[str]()
         for config in configs:
             with suppress(ConfigError):  # that job will say it itself
                 self._planned.append(complete(config, self.engines.find_checkpoint)[0])
+                modules |= graders_need(config)
+        self.graders.planned = frozenset(modules)
 
     def lowered(self, config: Config) -> Config:
         """The settings with what had to be lowered for this engine before."""
         return lowered(config, self.steps.get(engine_key(config), ()))
 
     def open(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
-        """The engine for these settings, of which nothing is imported yet; the one that is held, if it can serve them."""
+        """Returns the engine for these settings, of which nothing is imported yet; the one that is held, if it can serve them."""
+        return self._open(config, checkpoint).engine
+
+    def _open(self, config: Config, checkpoint: Checkpoint | None) -> _Held:
         key = engine_key(config)
-        if self._engine is not None and (key, checkpoint) != (self._key, self._checkpoint):
+        held = self._held
+        if held is not None and (key, checkpoint) != (held.key, held.checkpoint):
             self.close_engine()
-        if self._engine is None:
-            self.since = time.time()
-            self._engine, self._key = self.engines.open_engine(config, checkpoint), key
-            self._prepared = self._loaded = False
-        self._checkpoint = checkpoint
-        return self._engine
+        if self._held is None:
+            since = time.time()
+            self._held = _Held(self.engines.open_engine(config, checkpoint), key, checkpoint, since)
+        return self._held
 
     def prepare(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
-        """The same, its libraries imported.
+        """Returns the same, its libraries imported.
 
         Raises:
             EngineError: The engine's libraries cannot be imported.
         """
-        engine = self.open(config, checkpoint)
-        if not self._prepared:
+        held = self._open(config, checkpoint)
+        if not held.prepared:
             try:
-                engine.prepare()
+                held.engine.prepare()
             except BaseException:
                 self.close_engine()
                 raise
-            self._prepared = True
-        return engine
+            held.prepared = True
+        return held.engine
 
     def tokenizer(self, config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
         """The checkpoint's tokenizer; read once for all jobs in a row that use the same one."""
@@ -134,24 +155,35 @@ class EnginePool:
         return self._tokenizer[1]
 
     def make_room(self, config: Config, workload: Workload) -> ModelEngine:
-        """The prepared engine; closed and prepared anew where it was loaded for less than this work asks for.
+        """Returns the prepared engine; closed and prepared anew where it was loaded for less than this work asks for.
 
         Raises:
             EngineError: The engine's libraries cannot be imported.
         """
-        engine = self._engine
-        if engine is None:
-            raise RuntimeError("nothing was prepared")
-        if self._loaded and not engine.serves(workload):
-            log.info("the engine was loaded for %s requests at once; it is loaded again", engine.capacity)
+        held = self._prepared
+        if held.loaded and not held.engine.serves(workload):
+            log.info(
+                "the engine was loaded for %s requests at once; it is loaded again", held.engine.capacity
+            )
             self.close_engine()
-            return self.prepare(config, self._checkpoint)
-        return engine
+            return self.prepare(config, held.checkpoint)
+        return held.engine
+
+    @property
+    def _prepared(self) -> _Held:
+        if self._held is None:
+            raise RuntimeError("nothing was prepared")
+        return self._held
+
+    @property
+    def since(self) -> float | None:
+        """When the held engine was opened, in seconds of the epoch; None without one."""
+        return self._held.since if self._held is not None else None
 
     @property
     def loaded(self) -> bool:
         """Whether the engine that is held is loaded."""
-        return self._loaded
+        return self._held is not None and self._held.loaded
 
     def load(self, config: Config, workload: Workload, notice: Notice) -> bool:
         """Loads the prepared engine unless it is loaded; returns whether it was loaded now.
@@ -160,58 +192,27 @@ class EnginePool:
             EngineError: It cannot start; nothing is held any more.
             OutOfMemoryError: Too little memory; likewise.
         """
-        engine = self._engine
-        if engine is None:
-            raise RuntimeError("nothing was prepared")
-        if self._loaded:
+        held = self._prepared
+        if held.loaded:
             return False
         key = engine_key(config)
         planned = [self.lowered(c) for c in self._planned]
         others = [bound(c) for c in planned if engine_key(c) == key and c != config]
         try:
-            engine.load(merged([workload, *others]), notice)
+            held.engine.load(merged([workload, *others]), notice)
         except BaseException:
-            self._engine = None
+            self._held = None
             raise
-        self._loaded = True
+        held.loaded = True
         self.loads += 1
         self.then()
         return True
 
     def close_engine(self, *, process_ends: bool = False) -> None:
         """Frees the engine."""
-        engine, self._engine = self._engine, None
-        self._prepared = self._loaded = False
-        if engine is not None:
-            engine.close(process_ends=process_ends)
-
-    def grader(
-        self, modules: Iterable[str], sandbox: str = "bwrap", *, runs_code: bool = False
-    ) -> Grader[Any]:
-        """Grading workers that have imported these modules and use this sandbox; those of the job before, if they have.
-
-        Where they run programs there is one for each core, behind everything else that wants it.
-        """
-        wanted = frozenset(modules)
-        if (sandbox, runs_code) != self._runs:
-            self._close_grader(None)
-        self._runs = sandbox, runs_code
-        for config in self._planned:
-            with suppress(ConfigError):  # that job will say it itself
-                wanted |= graders_need(config)
-        if self._grader is not None and not (wanted <= self._modules and self._grader.usable):
-            self._close_grader(None)
-        if self._grader is None:
-            workers = max(1, min(MOST_WORKERS, os.cpu_count() or 1)) if runs_code else None
-            self._grader = Grader(sorted(wanted), workers)
-            self._modules = wanted
-            self._grader.__enter__()
-        return self._grader
-
-    def _close_grader(self, kind: type[BaseException] | None) -> None:
-        grader, self._grader = self._grader, None
-        if grader is not None:
-            grader.close(at_once=kind is not None or bool(grader.unfinished))
+        held, self._held = self._held, None
+        if held is not None:
+            held.engine.close(process_ends=process_ends)
 
 
 def bound(config: Config) -> Workload:

@@ -66,14 +66,14 @@ class EngineStart:
         if needed and not bundled_model.ready(model.embedded):
             record.terminal.notice("Converting the embedded model, once; this takes half a minute …")
         found = find(record.config)
-        commit = checkpoint_record.commit(record.answered_by)
+        commit = checkpoint_record.commit(record.earlier.checkpoint)
         if not (found is None or found.local or commit in (None, checkpoint_record.commit(asdict(found)))):
             record.terminal.notice(
                 f"{found.name} has changed on the hub; the run goes on with the commit that gave its results."
             )
             found = find(replace(record.config, model=replace(model, revision=commit)))
         self.checkpoint = found
-        if record.finished_before:
+        if record.earlier.results:
             self._compare_checkpoint()
         return found
 
@@ -83,9 +83,9 @@ class EngineStart:
             return None
         record = self._record
         now = checkpoint_record.row(self.checkpoint, since)
-        if record.finished_before:
+        if record.earlier.results:
             try:
-                said = checkpoint_record.compare(record.answered_by, now, record.files.folder)
+                said = checkpoint_record.compare(record.earlier.checkpoint, now, record.files.folder)
             except ConfigError as error:
                 raise RefusedResumeError(str(error)) from error
             if said is not None and said not in record.summary.notes:
@@ -94,7 +94,7 @@ class EngineStart:
 
     def checkpoint_row(self) -> dict[str, object] | None:
         """Returns the checkpoint for the manifest, compared once more with the results': loading took its time."""
-        return self._compare_checkpoint(self._pool.since or None)
+        return self._compare_checkpoint(self._pool.since)
 
     def prepare(self, plan: RequestPlan) -> int:
         """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile.
@@ -205,7 +205,7 @@ class EngineStart:
             return
 
         def keys() -> Keys:
-            return keys_for(record.config, report, self.checkpoint, self.tokenizer, self._pool.since)
+            return keys_for(record.config, report, self.checkpoint, self.tokenizer, self._pool.since or 0.0)
 
         most = record.config.cache_max_bytes
         with with_cache(self._restarting, keys, most, lambda sentence: record.warn([sentence])) as cached:
@@ -261,7 +261,7 @@ class EngineStart:
     def learn(self) -> None:
         """Gives the engine the times of this run, for its next choice of a start-up."""
         record, times = self._record, self._record.summary.time_s
-        if record.finished_before or record.restart_log.restarts or self._engine is None:
+        if record.earlier.results or record.restart_log.restarts or self._engine is None:
             return
         completions = [result.completions for result in record.results]
         if (

@@ -109,7 +109,7 @@ def _evaluate(record: RunRecord, start: EngineStart, pool: EnginePool, stop: Sto
     ):
         _write_trace(sampler, record.files.folder / TRACE)
         record.warn(preflight.check_sandbox(config, runs_code=runs_code(benchmarks)))
-        grader: Grader[Exchange] = pool.grader(
+        grader: Grader[Exchange] = pool.graders.get(
             graders_need(config), config.sandbox.value, runs_code=runs_code(benchmarks)
         )
         checkpoint = start.find_checkpoint()
@@ -163,7 +163,7 @@ def _write_prompts(record: RunRecord, start: EngineStart, plan: RequestPlan, at_
 
 def _check_questions(record: RunRecord, questions: Questions) -> None:
     """Refuses other questions than those answered so far."""
-    if record.finished_before:
+    if record.earlier.results:
         try:
             resume_checks.check_questions(record.files.folder, questions, record.results)
         except ConfigError as error:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llmbench.config.choices import Device, EarlyStopping, Sandbox
+from llmbench.config.groups import FaultSettings
 from llmbench.config.schema import Config, SamplingConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
@@ -110,7 +111,7 @@ def _weights_bytes(config: Config, checkpoint: Checkpoint) -> int:
     return own or int((config.model.parameters_b or 0) * 2e9)
 
 
-def check_sandbox(config: Config, *, runs_code: bool) -> list[str]:
+def check_sandbox(settings: FaultSettings, *, runs_code: bool) -> list[str]:
     """Refuses benchmarks of programs where they could not be run.
 
     Returns:
@@ -121,11 +122,11 @@ def check_sandbox(config: Config, *, runs_code: bool) -> list[str]:
     """
     from llmbench import sandbox
 
-    sandbox.choose(config.sandbox.value)
+    sandbox.choose(settings.sandbox.value)
     if not runs_code:
         return []
     sandbox.check()
-    return [NO_SANDBOX] if config.sandbox is Sandbox.none else []
+    return [NO_SANDBOX] if settings.sandbox is Sandbox.none else []
 
 
 def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfig) -> list[str]:

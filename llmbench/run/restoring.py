@@ -26,10 +26,10 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
     """
     folder, resumes = record.files.folder, record.options.beginning is Beginning.RESUMED
     record.results = list(read_journal(folder))
-    record.finished_before = len(record.results)
+    record.earlier.results = len(record.results)
     before = record.files.read_manifest()
-    if record.finished_before and before.checkpoint:
-        record.manifest.checkpoint = record.answered_by = before.checkpoint
+    if record.earlier.results and before.checkpoint:
+        record.manifest.checkpoint = record.earlier.checkpoint = before.checkpoint
     _begin_attempt(record, before, resumes=resumes)
     if record.files.damage is not None:
         record.note(record.files.damage.sentence(folder / JOURNAL))
@@ -47,11 +47,11 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
 def _begin_attempt(record: RunRecord, before: Manifest, *, resumes: bool) -> None:
     record.attempts = before.sittings
     if resumes or not record.attempts:
-        folder, results = record.files.folder, record.finished_before
+        folder, results = record.files.folder, record.earlier.results
         record.attempts = attempts.begin(record.attempts, folder, results, clock.started())
-        record.begun_with = results
+        record.earlier.of_attempts = results
     else:
-        record.begun_with = sum(attempt.results for attempt in record.attempts[:-1])
+        record.earlier.of_attempts = sum(attempt.results for attempt in record.attempts[:-1])
 
 
 def _resume(record: RunRecord, before: Manifest) -> None:
@@ -60,7 +60,9 @@ def _resume(record: RunRecord, before: Manifest) -> None:
     record.restart_log.restarts[:0] = before.restarts
     if record.results:
         places = ["model.path", "model.embedded", "model.from_checkpoint"]
-        moved = places if checkpoint_record.known(record.answered_by) else []  # what lies there is compared
+        moved = (
+            places if checkpoint_record.known(record.earlier.checkpoint) else []
+        )  # what lies there is compared
         resume_checks.check_settings(
             folder, record.config, [*(step.setting for step in before.recovery), *moved]
         )
@@ -80,7 +82,7 @@ def _resume(record: RunRecord, before: Manifest) -> None:
         if name in benchmarks
     }
     record.summary.notes[:0] = before.notes
-    record.terminal.notice(f"Going on with {folder}: {count(record.finished_before, 'result')} kept.")
+    record.terminal.notice(f"Going on with {folder}: {count(record.earlier.results, 'result')} kept.")
 
 
 def _keep_name(record: RunRecord, name: str | None) -> None:

@@ -15,7 +15,7 @@ from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import ConfigError, Interrupted, RunError
-from llmbench.records import BEGINNING, EngineReport, Result
+from llmbench.records import EngineReport, Result
 from llmbench.results import attempts, metrics
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
 from llmbench.results.recovery import Step
@@ -36,8 +36,22 @@ class RefusedResumeError(ConfigError):
 
 
 @dataclass(slots=True)
+class Earlier:
+    """What earlier processes left of a run.
+
+    Attributes:
+        results: How many results they gave; `of_attempts`: of earlier attempts, not of processes that this one replaces.
+        checkpoint: The one that gave them, as the manifest has it.
+    """
+
+    results: int = 0
+    of_attempts: int = 0
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class RunRecord:
-    """A run under way.
+    """A run under way: all that is known of it meets here, so that one object writes the folder's files.
 
     Attributes:
         config: The settings by now: memory that ran out may have lowered some.
@@ -45,8 +59,7 @@ class RunRecord:
         results: One for each request that is done, without their texts, which the journal has.
         restart_log: Deaths of the run's engines.
         steps: Settings that were lowered because memory ran out.
-        finished_before: Results of earlier processes; `begun_with`: of earlier attempts.
-        answered_by: The checkpoint that gave them, as the manifest has it.
+        earlier: What earlier processes left.
         totals: How many requests each benchmark makes.
         benchmarks: Those that were chosen, by name.
         attempts: The processes that worked on the run; the last one is this.
@@ -61,9 +74,7 @@ class RunRecord:
     results: list[Result] = field(default_factory=list)
     restart_log: RestartLog = field(default_factory=RestartLog)
     steps: list[Step] = field(default_factory=list)
-    finished_before: int = 0
-    begun_with: int = 0
-    answered_by: Mapping[str, Any] = field(default_factory=dict)
+    earlier: Earlier = field(default_factory=Earlier)
     totals: dict[str, int] = field(default_factory=dict)
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
@@ -78,7 +89,7 @@ class RunRecord:
 
     def begin(self) -> None:
         """Writes that the run has begun; where there are results, only once the questions are known to be the same."""
-        if not self.finished_before:
+        if not self.earlier.results:
             self.write()
 
     def add(self, result: Result) -> None:
@@ -132,7 +143,7 @@ class RunRecord:
     def note_requests(self, report: EngineReport) -> None:
         """Keeps what the engine did, and the times of this process's requests."""
         self.summary.engine, times = report, self.summary.time_s
-        own = self.results[self.finished_before :]
+        own = self.results[self.earlier.results :]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
         if report.name != "fake":  # whose clock counts steps
@@ -181,7 +192,7 @@ class RunRecord:
                 [result for result in self.results if result.benchmark == name],
                 self.totals.get(name, 0),
                 benchmark.repeats,
-                sittings=2 if self.finished_before or self.restart_log.restarts else 1,
+                sittings=2 if self.earlier.results or self.restart_log.restarts else 1,
                 cache=self.config.cache,
                 details=self.benchmarks[name].details if name in self.benchmarks else None,
             )
@@ -199,14 +210,14 @@ class RunRecord:
                 "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
             )
         summary.time_s.total = clock.since_start()
-        if self.finished_before:
+        if self.earlier.results:
             summary.gpu.energy_j = None  # of the whole run it is not known
         self._end_attempt()
 
     def _end_attempt(self) -> None:
         status, total = self.summary.status, self.summary.time_s.total
         if status != attempts.RUNNING:
-            added = len(self.results) - self.begun_with
+            added = len(self.results) - self.earlier.of_attempts
             self.attempts[-1] = replace(self.attempts[-1], status=status, results=added, time_s=total)
         left = status not in ("finished", attempts.RUNNING)
         self.summary.resume = resume_command(self.manifest.sweep or self.files.folder) if left else None
@@ -230,7 +241,9 @@ class RunRecord:
 
 def without_texts(result: Result) -> Result:
     """Returns the result without its texts, which the journal has; only their beginnings stay in memory."""
-    completions = tuple(replace(c, text=c.text[:BEGINNING], output_ids=()) for c in result.completions)
+    completions = tuple(
+        replace(c, text=c.text[: metrics.BEGINNING], output_ids=()) for c in result.completions
+    )
     return replace(result, prompt="", text="", completions=completions)
 
 

@@ -112,7 +112,7 @@ class Bench:
             for request, sample in zip(self.requests, samples, strict=True)
         }
         questions = Questions({NAME: Arithmetic()}, {}, asked, self.requests, {NAME: len(asked)})
-        grader = self.pool.grader([arithmetic.__name__])
+        grader = self.pool.graders.get([arithmetic.__name__])
         with (
             tempfile.TemporaryDirectory() as folder,
             RunFolder(Path(folder) / "run") as files,
@@ -170,7 +170,7 @@ def main() -> None:
     checkpoint = find_checkpoint(config)
     assert checkpoint is not None
     with captured(Path(os.devnull), "WARNING") as (out, _), EnginePool() as pool:
-        pool.grader([arithmetic.__name__])
+        pool.graders.get([arithmetic.__name__])
         bench = _load(config, pool, checkpoint, requests)
         if options.refill:
             bench.engine._queue.refill = options.refill

@@ -68,10 +68,10 @@ def test_every_request_is_in_one_batch_of_allowed_size(
 
 
 def test_settings_come_from_the_profile_and_batch_size_stands_above_them() -> None:
-    assert Batching.of(compose([])) == DOCUMENTED
-    assert Batching.of(compose(["profile=before", "batch_size=null"])) == BEFORE
-    assert Batching.of(compose(["batch_size=16"])) == Batching(
+    assert Batching.of(compose([]), 4096) == DOCUMENTED
+    assert Batching.of(compose(["profile=before", "batch_size=null"]), 4096) == BEFORE
+    assert Batching.of(compose(["batch_size=16"]), 4096) == Batching(
         dynamic=True, static_size=16, largest=16, smallest=2, context=4096
     )
-    assert Batching.of(compose(["min_batch_size=4", "batch_size=1"])).smallest == 1
+    assert Batching.of(compose(["min_batch_size=4", "batch_size=1"]), 4096).smallest == 1
     assert (DOCUMENTED.most, BEFORE.most) == (8, 2)

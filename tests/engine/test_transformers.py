@@ -34,7 +34,7 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 pytestmark = pytest.mark.real_engine
 CONTEXT = 512
 ON_CPU = ("engine=transformers", "engine.device=cpu", "model.dtype=float32", f"model.max_length={CONTEXT}")
-WORK = Workload(requests=8, longest=16, output_tokens=128, batching=Batching.of(compose(ON_CPU)))
+WORK = Workload(requests=8, longest=16, output_tokens=128, batching=Batching.of(compose(ON_CPU), 4096))
 STORY = "Tell me a story about a fox, a hen and a farmer. "
 
 
@@ -223,14 +223,14 @@ def test_a_batch_holds_one_token_limit(bench: Bench) -> None:
 
 
 def test_batch_size_bounds_the_batches(bench: Bench) -> None:
-    two = Batching.of(compose(["batch_size=2"]))
+    two = Batching.of(compose(["batch_size=2"]), 4096)
     bench.engine.begin(bench.tokenizer, replace(WORK, batching=two), loaded=False)
     report = bench.engine.report()
     assert (report.batch_size, report.loads) == (2, 0)
     requests = [bench.request("Count.", max_tokens=1) for _ in range(5)]
     done = bench.finish(*requests).values()
     assert len({completion.timing.queued for completion in done if completion.timing}) == 3
-    many = Batching.of(compose(["batch_size=64"]))
+    many = Batching.of(compose(["batch_size=64"]), 4096)
     assert bench.engine.preferred_batch_size(replace(WORK, batching=many)) <= bench.engine.capacity
 
 

@@ -27,7 +27,7 @@ MCQ = DATA / "mcq_sample.jsonl"
 TWELVE = ("benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=3")
 BREAKS = "engine.args={break_after: 5}"
 FORTY = ("benchmark=arithmetic", "limit=40", "profile=published")
-PAGE = partial(publish, config=Config(), terminal=Terminal(quiet=True))
+PAGE = partial(publish, settings=Config(), terminal=Terminal(quiet=True))
 """For runs of a program: their page, as the command line writes it."""
 Reply = Callable[[Request], str]
 Edit = Callable[[dict[str, Any]], dict[str, Any] | None]

@@ -153,9 +153,9 @@ def test_an_engine_that_broke_is_not_met_again(tmp_path: Path) -> None:
 def test_graders_are_kept_too(tmp_path: Path) -> None:
     with Counting().pool() as pool:
         run(pool, tmp_path / "1")
-        first = pool._grader
+        first = pool.graders._grader
         run(pool, tmp_path / "2")
-        assert pool._grader is first
+        assert pool.graders._grader is first
 
 
 def test_work_follows_from_the_settings_and_added_up() -> None:

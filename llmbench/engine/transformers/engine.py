@@ -51,7 +51,7 @@ class TransformersEngine:
         self._loader = Loader(config, checkpoint, self._device)
         self._loaded: Loaded | None = None
         self._decoder: Decoder | None = None
-        self._queue = BatchQueue(Batching.of(config), config.model.max_length)
+        self._queue = BatchQueue(Batching.of(config, config.model.max_length), config.model.max_length)
         self._batch: Batch | None = None
         self._loads = 0
         self.capacity = 0

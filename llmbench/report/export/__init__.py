@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench.config.schema import EXPORTS
+from llmbench.config.groups import EXPORTS
 from llmbench.errors import ConfigError, RunError
 from llmbench.report.export import lm_eval, tables
 from llmbench.results.reader import load_run

@@ -1,0 +1,77 @@
+"""Settings that a user types without a group's name, as `batch_size=8`, in groups: a function takes the group that it needs.
+
+`schema.Config` has them all. The comments beside or above the fields are the reference of the settings.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmbench.config.choices import EarlyStopping, Sandbox, Schedule, Tracker
+
+
+@dataclass
+class QuestionSettings:
+    """Which questions are asked, in which form, and when an answer ends."""
+
+    suite: str | None = None
+    always_skip: bool = False  # model.skip_benchmarks counts for benchmark= too
+    limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
+    fewshot: int = 0
+    chat: bool = True
+    seed: int = 0
+    early_stopping: EarlyStopping = EarlyStopping.answer
+
+
+@dataclass
+class BatchSettings:
+    """What runs at once."""
+
+    # requests that run at once; None: as many as there are, up to vLLM's default
+    batch_size: int | None = None
+    static_batch_size: int = 4  # this and the next three: engines with static batches only
+    max_batch_size: int = 8
+    min_batch_size: int = 2
+    use_dynamic_batching: bool = True
+    schedule: Schedule = Schedule.together
+
+
+@dataclass
+class FaultSettings:
+    """How much may go wrong: memory that runs out, engines that die or hang, programs that a model wrote."""
+
+    sandbox: Sandbox = Sandbox.bwrap  # where benchmarks of programs run what the model writes
+    oom_retries: int = 4  # times that less is tried when memory runs out
+    # times in a row that a new engine is loaded for one that died before it answered anything
+    engine_restarts: int = 3
+    # how long the engine may be silent while it is asked, before it is given up; None: for ever
+    engine_wait_s: float | None = 1800.0
+
+
+@dataclass
+class CacheSettings:
+    """What earlier runs have for this one: answers, or the beginning of this very run."""
+
+    # completions of earlier runs are given back where everything that decides them is the same
+    cache: bool = False
+    cache_max_bytes: int = 4 << 30  # what is kept of them; beyond it those go that were not used for longest
+    resume: str | None = None  # the folder of a run or a sweep to go on with, or last
+
+
+@dataclass
+class OutputSettings:
+    """What a run shows and leaves."""
+
+    show_prompts: int = 0  # print this many prompts of each benchmark and stop
+    runs_dir: str = "runs"
+    report: bool = True  # report.html at the end
+    export: Any = field(default_factory=list)  # of EXPORTS, written into the run's folder; one name will do
+    tracker: Tracker = Tracker.none
+    # experiment or project; None: what the tracker's variable says, or llmbench
+    tracker_project: str | None = None
+    log_level: str = "INFO"
+
+
+STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
+"""Settings of engines that form batches beforehand."""
+EXPORTS = {"parquet": "samples.parquet", "csv": "samples.csv", "lm_eval": "lm_eval"}
+"""Forms of the results for other programs, and where in a run's folder each is."""
