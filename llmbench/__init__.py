@@ -41,7 +41,8 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
         KeyError: The row lacks a field.
         TypeError: The row is not a mapping, or the text is not a str.
     """
-    from llmbench.benchmarks.base import import_module, score
+    from llmbench.benchmarks.base import score
+    from llmbench.benchmarks.importing import import_benchmark
     from llmbench.records import FinishReason
 
     if not isinstance(sample, Mapping) or not isinstance(text, str):
@@ -49,11 +50,11 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
             f"llmbench.grade takes a row of the data as a mapping and the model's text, not a {type(sample).__name__} and a {type(text).__name__}"
         )
     config = _benchmark(benchmark)
-    module = import_module(benchmark, config.module)
-    (loaded,) = module.load([sample], config.options, 0)
+    chosen = import_benchmark(benchmark, config.module)
+    (loaded,) = chosen.load([sample], config.options, 0)
     if finish_reason not in list(FinishReason):
         raise ValueError(f"finish_reason={finish_reason!r} is none of {', '.join(FinishReason)}")
-    return score(module, loaded, text, FinishReason(finish_reason))
+    return score(chosen, loaded, text, FinishReason(finish_reason))
 
 
 @lru_cache

@@ -25,6 +25,7 @@ answers.equivalence.rational._Refused      a text is no rational number
 """
 
 import traceback
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,10 +75,19 @@ class EngineError(LlmbenchError):
 class EngineDiedError(EngineError):
     """The engine stopped while it ran, for a reason that a new one need not meet: a dead process, a CUDA error, its own fault."""
 
-    def __init__(self, message: str, *, needs_new_process: bool = False) -> None:
-        """`needs_new_process` says that no new engine can run in this process, as after a CUDA error in it."""
+    def __init__(
+        self, message: str, *, needs_new_process: bool = False, running: Collection[str] = ()
+    ) -> None:
+        """Takes what the one who replaces the engine needs to know.
+
+        Args:
+            message: The sentence for the user.
+            needs_new_process: No new engine can run in this process, as after a CUDA error in it.
+            running: Ids of the requests that the engine worked on; those that only waited are not among them.
+        """
         super().__init__(message)
         self.needs_new_process = needs_new_process
+        self.running = tuple(running)
 
 
 Cause = Literal["free", "kv_cache", "context", "weights", "profiling", "capture", "warm_up", "running"]

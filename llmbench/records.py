@@ -79,12 +79,16 @@ class Sampling:
     ignore_eos: bool = False
 
 
+CONTINUED = "+"
+"""Stands behind the id of a request whose continuation this is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the engine gets.
 
     Attributes:
-        id: Unique within a run: `benchmark/sample/repeat`, and `+` behind it for a continuation.
+        id: Unique within a run: `benchmark/sample/repeat`, and `CONTINUED` behind it for a continuation.
         prompt_ids: The prompt's token ids, special tokens included.
     """
 
@@ -272,7 +276,14 @@ class EngineReport:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """One death of an engine, a row of the manifest."""
+    """One death of an engine, a row of the manifest.
+
+    Attributes:
+        error: Why it died.
+        running: How many requests it worked on.
+        kept: How many results there were.
+        fresh: Only a new process could go on.
+    """
 
     error: str
     running: int

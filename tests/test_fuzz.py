@@ -19,7 +19,7 @@ from llmbench.answers import (
     number_answer,
     patch,
 )
-from llmbench.benchmarks.dataset import parse_json
+from llmbench.benchmarks.rows import parse_json
 from llmbench.benchmarks.swe import prompt
 from llmbench.cli.compose import compose
 from llmbench.engine.fake import nonsense

@@ -29,10 +29,32 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llmbench.answers import languages
 from llmbench.answers.boxed import last_boxed
+from llmbench.answers.choice_patterns import (
+    AT_FIRST,
+    BARE_ANSWER,
+    BOX_TOKEN,
+    CHINESE,
+    CHOOSE,
+    CLOSEST_IS,
+    CONCLUDE,
+    DENIED_BEFORE,
+    DENIED_INSIDE,
+    EITHER_CASE,
+    FALSE_IS,
+    INSTEAD,
+    INSTRUCTS,
+    IS_CORRECT,
+    LISTS_OPTIONS,
+    NOT_BUT,
+    NOT_BUT_ELSEWHERE,
+    NOT_OPTIONS,
+    OPTION_IS,
+    TAG,
+    TAKES_BACK,
+    UNLIKELY,
+)
 from llmbench.answers.closing_letters import DENIAL, closing_letter
-from llmbench.answers.corrections import CORRECTS
 from llmbench.answers.letters import Reader, plain
 from llmbench.answers.retractions import is_retracted
 from llmbench.answers.statements import boxes, cues
@@ -53,106 +75,6 @@ class Statement:
     letter: str | None
     limited: bool = False
     """An aside, or true only under a condition: counts where nothing else is stated."""
-
-
-_QUALIFIER = (
-    r"(?:correct|right|best|most\s+\w+|closest|nearest|appropriate|accurate|suitable|final|only|remaining|valid|matching|likely|true|my|our|proper|selected|chosen|"
-    r"one\s+correct)"
-)
-_OPTION_IS = re.compile(
-    rf"\b{_QUALIFIER}\s+(?:\w+\s+)?(?:options?|choices?|alternative|selection|pick|guess|match|letter|response|one|statement|candidate|description|explanation)\b"
-    r"(?P<gap>[^\n.!?:]{0,80}?)\s*(?:\b(?:is|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be)\b|:)",
-    re.IGNORECASE,
-)
-# "C is correct, so the false one is A": the question asks for it, if the text concludes with it.
-_FALSE_IS = re.compile(
-    r"\b(?:so|thus|hence|therefore)\b,?\s+the\s+(?:false|incorrect|wrong|untrue|invalid|odd)\s+(?:one|statement|option|choice|answer)\s+(?:out\s+)?(?:is|must\s+be)\b",
-    re.IGNORECASE,
-)
-_UNLIKELY = re.compile(
-    r"\b(?:least|worst|less|unlikel\w*|implausible|improbable|(?<!so the )(?:false|wrong|incorrect))(?:\s+\w+)?\s*$"
-    r"|^\W*(?:at\s+first|initially)\W+(?:\w+\s+){0,2}$|[.!?]\s+(?:at\s+first|initially)\W+(?:\w+\s+){0,2}$",
-    re.IGNORECASE,
-)
-"""What stands before a noun that is not an answer: "the least likely answer", "At first the answer seems to be"."""
-_AT_FIRST = re.compile(
-    r"\s*(?:(?:option|choice)\s+)?[(\[]?[A-Z][)\]]?\s+(?:at\s+first\b|initially\b|on\s+the\s+surface\b|at\s+a\s+glance\b)"
-)
-_CLOSEST_IS = re.compile(
-    r"\b(?:closest|nearest|best|most)\b[^\n.!?:]{0,60}?\bis\b(?=\s+(?:option|choice|answer|\())",
-    re.IGNORECASE,
-)
-_CHOOSE = re.compile(
-    r"\b(?:i|we|i'd|i'll|we'll|would|will|should|must|to|so|therefore|thus|hence|and|let's|let\s+me|i\s+am|i'm|we\s+can|can)\s*,?\s+"
-    r"(?:\w+\s+)?(?:choose|chose|select|pick|go\s+(?:with|for)|going\s+(?:with|for)|opt\s+for|lean\w*\s+towards?|settle\s+on|conclude\s+(?:that\s+it\s+is|with|it's))\b",
-    re.IGNORECASE,
-)
-_CHINESE = re.compile(
-    r"(?<![不未别勿非可])(?<!不[应該该能要可])(?:选项(?=是|为)|選項(?=是|為)|[选選][择擇]?(?=[^项項]))\s*(?:是|为|為)?\s*:?\s*(?:选项|選項)?"
-)
-# "Final answer - B", "Ans. D", "答案 C", "सही उत्तर C है": nothing, or not a verb, between the noun and the letter.
-_BARE_ANSWER = re.compile(
-    rf"(?:(?m:^)[#>* \t-]{{0,12}}(?:so\s*,?\s+)?(?:the\s+|my\s+)?(?:(?:final|correct|best)\s+)*(?P<english>answer|ans\b\.?|(?:correct|final|verdict)(?=\s*:))|(?P<noun>{languages.ANSWER}))"
-    rf"[ \t]*(?:-+>?|[–—→⇒|>:\]]|=>|\.)?[ \t]*(?:(?:{languages.OPTION})\s*)?(?=[(\[\"'“‘*]?\s*[A-Za-z](?![A-Za-z]))",
-    re.IGNORECASE,
-)
-_NOT_BUT = re.compile(
-    r"\b(?i:answer|option|choice|letter|it|this|that|one)\b[^\n.!?;:]{0,40}?(?:\bnot|n['’]t|\bneither)\s+(?:option\s+|choice\s+)?\(?[A-Z]\)?"
-    r"(?:\s*(?:,\s*)?(?:or|nor|and|not)\s+(?:not\s+)?(?:option\s+|choice\s+)?\(?[A-Z]\)?)*\s*[,;:–—-]?\s*(?:but|rather|instead)\s*,?\s+(?:rather\s+)?(?:it\s+is\s+|it['’]s\s+)?"
-)
-_NOT_BUT_ELSEWHERE = re.compile(
-    rf"(?:{languages.ANSWER})[^\n.!?;:]{{0,40}}?(?<![A-Za-z])\(?(?P<denied>[A-Z])(?![A-Za-z])\)?\s*[,;]?\s*"
-    rf"(?:(?:{languages.BUT})\s*,?\s*(?:que\s+)?|(?<=[,;] )(?={languages.IS}))(?:(?:{languages.IS})\s*)?(?:(?:{languages.OPTION})\s*)?(?=\(?[A-Z](?![A-Za-z]))",
-    re.IGNORECASE,
-)
-_TAG = re.compile(r"<(?:solution|output|result|response)>\s*", re.IGNORECASE)
-_BOX_TOKEN = re.compile(r"<\|begin_of_box\|>")
-_NOT_OPTIONS = re.compile(
-    r"\b(?!(?:and|but|that|thus|therefore|hence|then|only|think|believe|conclude|find|means|shows|since|because|likely|say|sure|confident|clearly|so|as|is|option"
-    r"|choice|answer|alternative|letter|confirms?|indeed|obviously|actually|case|while|where|which|with)\b)[A-Za-z]{3,}\s+\(?$",
-    re.IGNORECASE,
-)
-_INSTRUCTS = re.compile(
-    r"\b(?:choose|select|pick|mark|provide|write|give|state|which\s+is|what\s+is)\s+(?:the\s+|an?\s+)?(?:(?:single|correct|best|right|final|one)\s+)*$",
-    re.IGNORECASE,
-)
-_LISTS_OPTIONS = re.compile(r"\s*(?:choices|options|format|template|candidates)\s*", re.IGNORECASE)
-_IS_CORRECT = re.compile(
-    r"(?P<lead>\b(?:option|choice|answer|alternative)\s+)?(?P<open>[(\[])?(?<![A-Za-z0-9])(?P<letter>[A-Z])(?![A-Za-z0-9'’_^])(?P<close>[)\]])?"
-    r"(?:\s*\([^()\n]{1,60}\)|\s*:\s*[^\n.!?,:]{1,60}?)?\s+(?:is|must\s+be|should\s+be|would\s+be|appears\s+to\s+be|seems\s+to\s+be)\s+"
-    r"(?:(?:therefore|thus|hence|then|indeed|clearly|likely|most\s+likely|probably|definitely)\s+)?"
-    r"(?:the\s+|our\s+|my\s+)?(?:(?:only|single|one|most|best)\s+)*(?:correct|right|best|better|answer|accurate|appropriate|plausible|likely)\b"
-    r"\s*(?P<noun>answer|option|choice|one|statement|match|response)?(?P<after>[^\n]{0,12})",
-)
-_CONCLUDE = re.compile(
-    r"(?:\b(?:so|thus|therefore|hence|then|actually|consequently|accordingly)\b[,:]?\s+(?:i\s+(?:think|believe|guess)\s+)?(?:(?:it|this|that|which)(?:'s|\s+is|\s+must\s+be|\s+should\s+be|\s+would\s+be|\s+has\s+to\s+be)\s+)?"
-    r"|\b(?:it|this|that)(?:'s|\s+is|\s+must\s+be|\s+should\s+be|\s+has\s+to\s+be)\s+(?=option|choice|\()"
-    r"|\b(?:correct|right|best|final)\s+(?:option|choice|answer)\s+(?=\()"
-    r"|\b(?:leaves|leaving)\s+(?:(?:us\s+)?(?:with\s+)?(?:only|just)\s+|us\s+with\s+|(?=option|choice|answer|\()|(?P<left>))"
-    r"|\b(?:i\.\s?e\.|namely|that\s+is)\s*,?\s+(?=option|choice|answer|\()"
-    r"|(?P<bare>\b(?:it|this|that)(?:['’]s|\s+(?:is|must\s+be|should\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be))\s+)"
-    r"|\b(?:only|just)\s+(?=(?:(?:option|choice|answer)\s+)?\(?[A-Z]\)?\s+(?:remains|is\s+left|survives|fits|works|is\s+possible|satisfies|matches|agrees)\b)"
-    r"|\b(?:left\s+with|by\s+(?:(?:the\s+)?process\s+of\s+)?elimination\s*[,:]?|(?:i|we)\s+(?:think|believe|guess|suspect))\s+(?:only\s+)?"
-    r"|\b(?:corresponds?|corresponding|leads?|points?|amounts?)\s+to\s+|\b(?:matches|matching|match|gives|yields|is)\s+(?=(?:with\s+)?(?:option|choice|answer)\b)(?:with\s+)?)",
-    re.IGNORECASE,
-)
-_TAKES_BACK = re.compile(
-    rf"\b(?:wait|actually|correction|mistake|mistaken|however|hmm|reconsider\w*|sorry|on second thought|let me re|should instead|instead)\b|{CORRECTS.pattern}",
-    re.IGNORECASE,
-)
-_INSTEAD = re.compile(
-    r"(?:\b(?:sorry|oops|no|nope|wait|hmm+|edit|correction|update|(?:scratch|strike)\s+that|on\s+second\s+thought)\s*[,:.;—–!-]+\s*"
-    r"|\b(?:mean|meant|(?:change|correct|revise|update)\s+(?:that|this|it|my\s+\w+|the\s+answer)\s+to|(?:it|this|that)(?:['’]s|\s+is)|make\s+(?:that|it))\s+"
-    r"|\b(?:matches|fits|corresponds\s+to|agrees\s+with|i\.e\.,?|is|that['’]s)\s+(?=(?:option\s+|choice\s+)?\(?[A-Z]\)?[.!]*\s*(?:$|\n)))"
-    r"(?!(?:it|I|not)\b)",
-    re.IGNORECASE,
-)
-"""What leads to another letter once an answer is taken back: "Sorry, I meant C", "Edit: C", "which matches C"."""
-_EITHER_CASE = re.compile(
-    r"[^.!?\n]{0,40}?(?<![A-Za-z])(?P<one>[A-Z])\)?\s+(?:if|when|for|in)\b[^.!?\n]{0,120}?[\s,;(](?P<other>(?!(?P=one))[A-Z])\)?\s+(?:otherwise|if|when|for|in|else)\b"
-)
-_DENIED_INSIDE = re.compile(r"\b(?:not|never|cannot)\b|n['’]t", re.IGNORECASE)
-_DENIED_BEFORE = re.compile(r"(?:\b(?:not|never|cannot)|n't)\s+(?:\w+\s+)?$", re.IGNORECASE)
 
 
 def choice(
@@ -198,7 +120,7 @@ def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
     if strong is None:
         weak = _weak(plain_text, reader, 0, limited, complete=complete)
         return weak.letter if weak else None
-    taken_back = _TAKES_BACK.search(plain_text, strong.position)
+    taken_back = TAKES_BACK.search(plain_text, strong.position)
     if taken_back is None:
         return strong.letter
     weak = _weak(plain_text, reader, taken_back.start(), [], complete=complete)
@@ -208,7 +130,7 @@ def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
 
 def _instead(text: str, reader: Reader, taken_back: re.Match[str]) -> Statement | None:
     """The letter that replaces the one taken back."""
-    for match in _last(_INSTEAD, text, taken_back.start()):
+    for match in _last(INSTEAD, text, taken_back.start()):
         read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=True)
         if read and not is_supposed(text, match.start(), match.end()):
             return Statement(match.end(), read.letter)
@@ -221,35 +143,35 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
     for cue in cues(text):
         if _is_unlikely(text, cue.start, cue.end):
             continue
-        if _INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or _LISTS_OPTIONS.fullmatch(cue.gap):
+        if INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or LISTS_OPTIONS.fullmatch(cue.gap):
             continue
         read = reader.after(cue.rest) or reader.own_text(cue.rest)
-        if read and _EITHER_CASE.match(cue.rest):
+        if read and EITHER_CASE.match(cue.rest):
             yield Statement(cue.end, None, limited=True)
         elif read:
             yield Statement(cue.end, read.letter, is_limited(text, cue.start, cue.end))
     for pattern in (
-        _OPTION_IS,
-        _FALSE_IS,
-        _CLOSEST_IS,
-        _CHOOSE,
-        _CHINESE,
-        _BARE_ANSWER,
-        _NOT_BUT,
-        _NOT_BUT_ELSEWHERE,
-        _TAG,
-        _BOX_TOKEN,
+        OPTION_IS,
+        FALSE_IS,
+        CLOSEST_IS,
+        CHOOSE,
+        CHINESE,
+        BARE_ANSWER,
+        NOT_BUT,
+        NOT_BUT_ELSEWHERE,
+        TAG,
+        BOX_TOKEN,
     ):
         for match in _last(pattern, text):
             groups = match.groupdict()
-            closed = pattern in {_CHOOSE, _NOT_BUT, _TAG} or bool(groups.get("english"))
+            closed = pattern in {CHOOSE, NOT_BUT, TAG} or bool(groups.get("english"))
             read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=closed)
             gap = groups.get("gap") or ""
             if (
                 read
-                and (pattern is _FALSE_IS or not _is_unlikely(text, match.start(), match.end()))
+                and (pattern is FALSE_IS or not _is_unlikely(text, match.start(), match.end()))
                 and not (DENIAL.search(gap) or reader.names_letter(gap))
-                and not (pattern is _CHOOSE and _DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
+                and not (pattern is CHOOSE and DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
                 and not is_supposed(
                     text, match.start(), match.start() if groups.get("denied") else match.end()
                 )
@@ -265,7 +187,7 @@ def _is_unlikely(text: str, start: int, end: int) -> bool:
     """Whether what stands before or behind an introduction says that its letter is not the answer."""
     said = re.split(r"\b(?:answer|option|choice|one|statement)\b", text[start:end])[0]
     before = text[max(0, start - 60) : start] + said
-    return bool(_UNLIKELY.search(before) or _AT_FIRST.match(text[end : end + _WINDOW]))
+    return bool(UNLIKELY.search(before) or AT_FIRST.match(text[end : end + _WINDOW]))
 
 
 def _boxed(text: str, reader: Reader) -> Iterator[Statement]:
@@ -279,14 +201,14 @@ def _boxed(text: str, reader: Reader) -> Iterator[Statement]:
 
 def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
     """`Option B is correct.`, `(B) is the right answer`: only where the sentence goes no further."""
-    for match in _last(_IS_CORRECT, text):
+    for match in _last(IS_CORRECT, text):
         letter, end = match["letter"], match.start("after")
         ends = re.match(r"\s*(?:[.,;:!)\n*]|$|because|since|as\b|for\b|\bto\b)", match["after"])
         named = match["lead"] or match["open"] or match["noun"] or letter != "I"
         if not (ends and named) or letter not in reader.letters or is_supposed(text, match.start(), end):
             continue
         before = text[max(0, match.start() - 30) : match.start()]
-        if not match["lead"] and _NOT_OPTIONS.search(before):
+        if not match["lead"] and NOT_OPTIONS.search(before):
             continue  # "Compound C is the answer to (a)"
         if re.search(
             r"(?:\band|\bor|,|/|&|\bnor|\bboth)\s*(?:option\s+|choice\s+)?\(?$", before
@@ -312,7 +234,7 @@ def _weak(
 
 def _concluded(text: str, reader: Reader, start: int, *, complete: bool) -> Iterator[Statement]:
     """Weak statements in a sentence, the last one first."""
-    for match in _last(_CONCLUDE, text, start):
+    for match in _last(CONCLUDE, text, start):
         alone = match[0].lower().startswith(("only", "just"))
         read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=not alone)
         if not read or not read.letter or (match["bare"] and not complete):
@@ -321,7 +243,7 @@ def _concluded(text: str, reader: Reader, start: int, *, complete: bool) -> Iter
         eliminated = match["left"] is None or DENIAL.search(text[max(0, match.start() - 120) : match.start()])
         if (
             eliminated
-            and not _DENIED_BEFORE.search(before)
+            and not DENIED_BEFORE.search(before)
             and not is_supposed(text, match.start(), match.end())
         ):
             yield Statement(match.end(), read.letter)

@@ -17,15 +17,12 @@ import ast
 import itertools
 import re
 import textwrap
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from llmbench.answers.code import blocks_behind_prose, outside_blocks
 from llmbench.answers.code_text import code_text
+from llmbench.answers.function_syntax import MARGIN, defining, gives, longest, returns, statements_of, trimmed
 
-_DEFINING = (
-    ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AugAssign, ast.Try,
-)  # fmt: skip
 _CODE_BEGINS = re.compile(r"(?:def|async def|class|import|from|@)\b|@\w|[A-Za-z_]\w*\s*=[^=]")
 _BODY_BEGINS = re.compile(
     r"(?:^|(?<=[.!:])[ \t]+)(?=(?:return|for|while|if|try|with|assert|raise|global|nonlocal|def|import|from)\b|[A-Za-z_][\w.\[\], ]{0,100}[-+*/|&^%]?=[^=]|[A-Za-z_][\w.]*\([^\n]{0,500}\)[ \t]*$)",
@@ -33,16 +30,14 @@ _BODY_BEGINS = re.compile(
 )
 """Where a body may begin that lost the indentation of its first line, also behind words in that line ("Sure! return x")."""
 _QUOTE = re.compile(r"^> ?(?!>)", re.MULTILINE)
-_MARGIN = re.compile(r"[^\s#]")
-"""A line that is not a continuation of a function: neither indented, nor empty, nor a comment."""
 _CORRECTS = re.compile(
     r"\b(?:wait|actually|oops|sorry|mistake\w*|wrong|incorrect|error|bug\w*|fix\w*|correct\w*|should|instead|rather|hmm|body)\b",
     re.IGNORECASE,
 )
 """What stands before a block that replaces the function's body."""
 _READS = {"input", "stdin", "argv", "ArgumentParser", "fileinput"}
-_STARTS, _CUTS = 50, 20
-"""Most lines of a text at which code is looked for, and most attempts to find where it ends."""
+_STARTS = 50
+"""Most lines of a text at which code is looked for."""
 _MAX_LINES = 200
 """Lines of a body that is looked for in prose; trying many starts of a long text takes seconds."""
 _FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n;]*);?[ \t]*\n?", re.MULTILINE)
@@ -69,9 +64,9 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
         program := _continued(head, name, opened, must_return=not complete)
     ):
         return program
-    is_given = any(_gives(block, name) for block in blocks)
+    is_given = any(gives(block, name) for block in blocks)
     for prose, block in reversed(found):
-        if _gives(block, name):
+        if gives(block, name):
             return _joined(_before(head, name), _without_input(block, name))
         if (
             is_given
@@ -89,54 +84,15 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
     return None if broken is None else _joined(_before(head, name), broken)
 
 
-def _parsed(source: str) -> ast.Module | SyntaxError | None:
-    """The tree, or what is wrong; None where Python itself gives up."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a "\d" that should be "\\d" is no matter of ours
-        try:
-            return ast.parse(source)
-        except SyntaxError as error:
-            return error
-        except (ValueError, RecursionError, MemoryError):
-            return None
-
-
-def _statements(source: str) -> list[ast.stmt]:
-    tree = _parsed(source)
-    return tree.body if isinstance(tree, ast.Module) else []
-
-
-def _function(node: ast.stmt, name: str) -> ast.stmt | None:
-    """The statement if it gives the function a body: a definition that is more than a stub, or an assignment to its name."""
-    if isinstance(node, ast.ClassDef) and node.name == "Solution":
-        return next((inner for inner in node.body if _function(inner, name)), None)
-    if isinstance(node, ast.Assign):
-        return node if any(isinstance(t, ast.Name) and t.id == name for t in node.targets) else None
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or node.name != name:
-        return None
-    return node if any(not _is_stub(statement) for statement in node.body) else None
-
-
-def _is_stub(node: ast.stmt) -> bool:
-    """Whether a head may have it, too: a docstring, an import, `pass` or `...`."""
-    return isinstance(node, (ast.Pass, ast.Import, ast.ImportFrom)) or (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    )
-
-
-def _gives(source: str, name: str) -> bool:
-    return any(_function(node, name) for node in _statements(source))
-
-
 def _without_input(source: str, name: str) -> str:
     """The code without its examples, if those read what a user types or hands over: nobody does here."""
-    nodes = _statements(source)
-    places = [place for place, node in enumerate(nodes) if _function(node, name)]
+    nodes = statements_of(source)
+    places = [place for place, node in enumerate(nodes) if defining(node, name)]
     examples = [
         node for node in nodes[places[-1] + 1 :] if not isinstance(node, (ast.FunctionDef, ast.ClassDef))
     ]
     names = (getattr(n, "id", None) or getattr(n, "attr", None) for node in examples for n in ast.walk(node))
-    return _trimmed(source, name, last=True) if _READS & set(names) else source
+    return trimmed(source, name, last=True) if _READS & set(names) else source
 
 
 def _before(head: str, name: str) -> str:
@@ -153,23 +109,8 @@ def _joined(before: str, code: str) -> str:
 
 def _without_last_statement(text: str) -> str:
     lines = text.split("\n")
-    last = max((place for place, line in enumerate(lines) if _MARGIN.match(line)), default=0)
+    last = max((place for place, line in enumerate(lines) if MARGIN.match(line)), default=0)
     return "\n".join(lines[:last])
-
-
-def _longest(source: str) -> str:
-    """The longest beginning of whole statements at the margin that parses; empty where the first does not."""
-    lines = source.split("\n")
-    for _ in range(_CUTS):
-        error = _parsed("\n".join(lines) + "\n")
-        if isinstance(error, ast.Module):
-            return "\n".join(lines)
-        wrong = len(lines) if error is None else min(error.lineno or 1, len(lines))
-        cut = max((place for place in range(wrong) if _MARGIN.match(lines[place])), default=0)
-        if not cut:
-            break
-        lines = lines[:cut]
-    return ""
 
 
 def _in_the_open(text: str, name: str) -> str | None:
@@ -178,12 +119,12 @@ def _in_the_open(text: str, name: str) -> str | None:
     while at < len(lines) and tries < _STARTS:
         piece = ""
         if _CODE_BEGINS.match(lines[at]):
-            piece, tries = _longest("\n".join(lines[at:])), tries + 1
+            piece, tries = longest("\n".join(lines[at:])), tries + 1
         if piece:
             pieces.append(piece)
         at += piece.count("\n") + 1
     code = "\n".join(pieces)
-    return _trimmed(code, name, last=True) if _gives(code, name) else None
+    return trimmed(code, name, last=True) if gives(code, name) else None
 
 
 def _bodies(blocks: list[str], opened: str) -> Iterator[tuple[str, bool]]:
@@ -195,7 +136,7 @@ def _bodies(blocks: list[str], opened: str) -> Iterator[tuple[str, bool]]:
     starts = [match.end() for match in itertools.islice(_BODY_BEGINS.finditer(opened), _STARTS)]
     owner, offset = "", 0  # the last line at the margin: what is indented below a statement is part of that
     for place, line in enumerate(lines):
-        if _MARGIN.match(line):
+        if MARGIN.match(line):
             owner = line
         elif (
             _is_indented(line)
@@ -213,17 +154,6 @@ def _is_indented(line: str) -> bool:
     return bool(line.strip()) and line[0].isspace()
 
 
-def _returns(function: ast.stmt) -> bool:
-    """Whether it returns a value itself, not only functions within it."""
-    inner: list[ast.AST] = [function]
-    while inner:
-        node = inner.pop()
-        if isinstance(node, ast.Return) and node.value is not None:
-            return True
-        inner += [n for n in ast.iter_child_nodes(node) if not isinstance(n, (ast.FunctionDef, ast.ClassDef))]
-    return False
-
-
 def _outdented(text: str, name: str) -> str:
     """The lines without the indentation of the function's first definition, where they have it."""
     found = re.search(rf"^([ \t]*)def\s+{re.escape(name)}\b", text, re.MULTILINE)
@@ -237,10 +167,10 @@ def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | N
         return None
     start = head if head.endswith("\n") else head + "\n"
     for reading in (body, _INDENT + body.lstrip(), _indented(body)):
-        source = _longest(start + reading)
-        functions = [node for node in _statements(source) if _function(node, name)]
-        if functions and (_returns(functions[0]) or not (must_return or reading is not body)):
-            return _trimmed(source, name, last=False).rstrip("\n") + "\n"
+        source = longest(start + reading)
+        functions = [node for node in statements_of(source) if defining(node, name)]
+        if functions and (returns(functions[0]) or not (must_return or reading is not body)):
+            return trimmed(source, name, last=False).rstrip("\n") + "\n"
     return None
 
 
@@ -256,61 +186,4 @@ def _indented(body: str) -> str:
             lines = lines[:place]
             break
     dedented = (line[width:] if not line[:width].strip() else line.lstrip() for line in lines)
-    return textwrap.indent(_longest("\n".join(dedented)), _INDENT)
-
-
-def _trimmed(source: str, name: str, *, last: bool) -> str:
-    """The code without examples before the function, and without what stands behind it and is not needed.
-
-    `last` says which definition of the function counts: a model corrects itself, but a base model that continues a function
-    goes on with the next task.
-    """
-    nodes = _statements(source)
-    places = [place for place, node in enumerate(nodes) if _function(node, name)]
-    place = places[-1 if last else 0]
-    kept = [node for node in nodes[: place + 1] if isinstance(node, _DEFINING) or _is_call_of_method(node)]
-    behind: list[ast.stmt] = [node for node in nodes[place + 1 :] if isinstance(node, _DEFINING)]
-    while needed := _of_use(behind, kept):
-        kept.append(needed)
-        behind.remove(needed)
-    lines = {n for node in kept for n in _lines(node)}
-    dropped = {n for node in nodes if node not in kept for n in _lines(node)} - lines
-    return "\n".join(line for n, line in enumerate(source.split("\n"), 1) if n not in dropped)
-
-
-def _is_call_of_method(node: ast.stmt) -> bool:
-    """Such as sys.setrecursionlimit(…); print(…) and main() are examples."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Attribute)
-    )
-
-
-def _lines(node: ast.stmt) -> range:
-    decorators = getattr(node, "decorator_list", [])
-    return range(min([node.lineno, *(d.lineno for d in decorators)]), (node.end_lineno or node.lineno) + 1)
-
-
-def _binds(node: ast.stmt) -> set[str]:
-    """The names that a statement at the margin gives a value; `*` for those that nobody can know."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return {node.name}
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    inner = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return inner.union(*(_binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
-
-
-def _of_use(nodes: Sequence[ast.stmt], useful: list[ast.stmt]) -> ast.stmt | None:
-    """The first of these statements that gives a value to a name that the `useful` ones use and does not define."""
-    missing = {"*"}.union(*map(_free, useful)) - {name for node in useful for name in _binds(node)}
-    return next((node for node in nodes if _binds(node) & missing), None)
-
-
-def _free(node: ast.stmt) -> set[str]:
-    """The names that a statement reads and that nothing in it binds."""
-    inner = list(ast.walk(node))
-    read = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    stored = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return read - stored - {n.arg for n in inner if isinstance(n, ast.arg)}
+    return textwrap.indent(longest("\n".join(dedented)), _INDENT)

@@ -4,7 +4,8 @@ import re
 
 from llmbench.answers.equivalence.rational import rational
 from llmbench.answers.equivalence.words import qualifiers
-from llmbench.answers.math import behind_box, concluded, stated_answer
+from llmbench.answers.math import behind_box, stated_answer
+from llmbench.answers.math_conclusion import concluded
 from llmbench.answers.spoken import changes_behind
 from llmbench.answers.statements import boxes
 from llmbench.answers.text import prepare, prepare_cut

@@ -1,1 +1,1 @@
-"""The benchmarks: one module each, named by `module` in its YAML under `conf/benchmark/`; the config group is the registry."""
+"""The benchmarks: a class each, in the module that its YAML under `conf/benchmark/` names; the config group is the registry."""

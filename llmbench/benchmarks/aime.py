@@ -11,19 +11,42 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.answers.equivalence import integer_equal
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import Benchmark, check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
-COLUMNS: tuple[str, ...] = ("problem", "answer")
-PRELOAD: tuple[str, ...] = ()
 
+class AIME(Benchmark):
+    """Problems whose answer is an integer from 0 to 999."""
 
-def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
-    """Samples named by the rows' own ids."""
-    check_options("aime", options, {})
-    return [_sample(row, index) for index, row in enumerate(rows)]
+    columns = ("problem", "answer")
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by the rows' own ids."""
+        check_options("aime", options, {})
+        return [_sample(row, index) for index, row in enumerate(rows)]
+
+    def question(self, sample: Sample) -> str:
+        """The problem as it stands."""
+        return str(sample.fields["problem"])
+
+    def worked_example(self, sample: Sample) -> str:
+        """The answer in its box, behind the solution where the row has one."""
+        solution = str(sample.fields.get("solution") or "").strip()
+        return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The boxed or stated integer."""
+        return answers.integer_answer(text, complete=complete)
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Equality of integers."""
+        return integer_equal(sample.target, answer)
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """Nothing but the target is needed."""
+        return {}
 
 
 def _sample(row: Row, index: int) -> Sample:
@@ -34,29 +57,3 @@ def _sample(row: Row, index: int) -> Sample:
             f"aime: the answer of row {index}, {answer!r}, is not an integer from 0 to 999; fix the row."
         )
     return Sample(text_of(row, "id", index) if "id" in row else str(index), row, answer)
-
-
-def render(sample: Sample) -> str:
-    """The problem as it stands."""
-    return str(sample.fields["problem"])
-
-
-def few_shot_example(sample: Sample) -> str:
-    """The answer in its box, behind the solution where the row has one."""
-    solution = str(sample.fields.get("solution") or "").strip()
-    return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()
-
-
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - the same for every question
-    """The boxed or stated integer."""
-    return answers.integer_answer(text, complete=complete)
-
-
-def equal(sample: Sample, answer: str) -> bool:
-    """Equality of integers."""
-    return integer_equal(sample.target, answer)
-
-
-def stored(sample: Sample) -> dict[str, Any]:  # noqa: ARG001 - the target is all
-    """Nothing but the target is needed."""
-    return {}

@@ -12,15 +12,12 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from llmbench.benchmarks import gsm8k
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
+from llmbench.benchmarks.gsm8k import GSM8K, number
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Sample
 from llmbench.system.text import suggest
-
-COLUMNS: tuple[str, ...] = ("question", "answer", "level")
-PRELOAD: tuple[str, ...] = ()
 
 Question = tuple[str, int]
 Compute = Callable[[int, int], int]
@@ -40,6 +37,59 @@ NAMES = ("Ada", "Ben", "Chen", "Dina", "Emil", "Fatou", "Goro", "Hana")
 THINGS = ("apples", "books", "coins", "marbles", "pencils", "shells", "stamps", "tickets")
 IN_STORIES = range(2, 13)
 """The numbers of a word problem."""
+
+
+class Arithmetic(GSM8K):
+    """Generated questions, asked and graded as GSM8K's are."""
+
+    columns = ("question", "answer", "level")
+
+    def generate(self, options: Mapping[str, Any], seed: int) -> list[Row]:
+        """Rows of every chosen level, mixed; the same for the same options and seed.
+
+        Raises:
+            ConfigError: A level does not exist, or has fewer different questions than `per_level` asks for.
+        """
+        check_options(
+            "arithmetic",
+            options,
+            {
+                "levels": lambda v: isinstance(v, Sequence) and bool(v),
+                "per_level": lambda v: isinstance(v, int) and v > 0,
+            },
+        )
+        levels = list(dict.fromkeys(options.get("levels", LEVELS)))
+        per_level = int(options.get("per_level", 40))
+        generator = random.Random(f"arithmetic:{seed}")
+        rows: list[Row] = []
+        for level in levels:
+            if level not in LEVELS:
+                raise ConfigError(
+                    f"benchmarks.arithmetic.options.levels: {level!r} is no level{suggest(level, LEVELS)}"
+                )
+            pool = LEVELS[level]()
+            if per_level > len(pool):
+                raise ConfigError(
+                    f"benchmarks.arithmetic.options.per_level={per_level} is refused: {level} has {len(pool)} questions."
+                )
+            rows += [
+                {"question": q, "answer": str(a), "level": level}
+                for q, a in generator.sample(pool, per_level)
+            ]
+        generator.shuffle(rows)
+        return rows
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by level and place.
+
+        Raises:
+            DataError: A row has no question, or no number as its answer.
+        """
+        return [_sample(row, index) for index, row in enumerate(rows)]
+
+    def worked_example(self, sample: Sample) -> str:
+        """The bare number, as a sentence."""
+        return f"The final answer is {sample.target}"
 
 
 def _of_two(sign: str, compute: Compute, numbers: range) -> list[Question]:
@@ -63,67 +113,12 @@ LEVELS: dict[str, Callable[[], list[Question]]] = {
 } | {"word": _words}
 
 
-def generate(options: Mapping[str, Any], seed: int) -> list[Row]:
-    """Rows of every chosen level, mixed; the same for the same options and seed.
-
-    Raises:
-        ConfigError: A level does not exist, or has fewer different questions than `per_level` asks for.
-    """
-    check_options(
-        "arithmetic",
-        options,
-        {
-            "levels": lambda v: isinstance(v, Sequence) and bool(v),
-            "per_level": lambda v: isinstance(v, int) and v > 0,
-        },
-    )
-    levels = list(dict.fromkeys(options.get("levels", LEVELS)))
-    per_level = int(options.get("per_level", 40))
-    generator = random.Random(f"arithmetic:{seed}")
-    rows: list[Row] = []
-    for level in levels:
-        if level not in LEVELS:
-            raise ConfigError(
-                f"benchmarks.arithmetic.options.levels: {level!r} is no level{suggest(level, LEVELS)}"
-            )
-        pool = LEVELS[level]()
-        if per_level > len(pool):
-            raise ConfigError(
-                f"benchmarks.arithmetic.options.per_level={per_level} is refused: {level} has {len(pool)} questions."
-            )
-        rows += [
-            {"question": q, "answer": str(a), "level": level} for q, a in generator.sample(pool, per_level)
-        ]
-    generator.shuffle(rows)
-    return rows
-
-
-def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - drawn in generate
-    """Samples named by level and place.
-
-    Raises:
-        DataError: A row has no question, or no number as its answer.
-    """
-    return [_sample(row, index) for index, row in enumerate(rows)]
-
-
 def _sample(row: Row, index: int) -> Sample:
     check_text(row, "question", index)
     answer = text_of(row, "answer", index)
-    gold = gsm8k.number(answer)
+    gold = number(answer)
     if gold is None:
         raise DataError(
             f"arithmetic: the answer of row {index}, {answer[:40]!r}, is not a number; fix the row."
         )
     return Sample(f"{row.get('level', 'own')}-{index:03d}", row, gold)
-
-
-def few_shot_example(sample: Sample) -> str:
-    """The bare number, as a sentence."""
-    return f"The final answer is {sample.target}"
-
-
-render = gsm8k.render
-extract = gsm8k.extract
-equal = gsm8k.equal
-stored = gsm8k.stored

@@ -1,90 +1,124 @@
-"""What a benchmark's module offers, and how a text becomes a score.
+"""What a benchmark is, and how a text becomes a score."""
 
-A module holds plain functions; `Module` names them. Only `equal` may be slow: it runs in a grading worker.
-"""
-
-import importlib
+import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from llmbench.benchmarks.dataset import Row
 from llmbench.errors import ConfigError, DataError
-from llmbench.records import FinishReason, Outcome, Sample, Score
+from llmbench.records import FinishReason, Outcome, Result, Sample, Score
 from llmbench.system.text import suggest
 
 
-class Module(Protocol):
-    """A benchmark's module.
+class Benchmark(ABC):
+    """A data set, how its questions are asked, and how the answers are graded.
 
-    It may also have: `generate(options, seed)`, rows made on the spot; `fit(sample, fits)`, the sample with a shorter prompt
-    where `fits` says that it is too long; `judge(sample, answer)`, a whole Score where right and wrong are not all there is,
-    asked instead of `equal`; `LIMIT_S`, the seconds that grading one answer may take; `SANDBOXED = True`, where grading runs what
-    the model wrote; `files(options)`, the JSON files on the hub that hold the rows; `details(results)`, what the summary says beside
-    the accuracy; `finish(folder, results, model, options)`, which gives scores found later, by question, and sentences.
+    A benchmark derives a class from this one and writes `load`, `question`, `extract` and `is_equal`; all else has a default. `extract`,
+    `is_equal` and `grade` run in worker processes, which make a benchmark of their own: nothing that `load` learns is known to them
+    but the sample's target and its `stored_fields`.
+
+    Attributes:
+        columns: Field names that every row must have.
+        preload: Modules that grading needs and that take long to import; workers import them while the model loads.
+        grading_limit_s: Seconds that grading one answer may take; ordinary answers take milliseconds.
+        runs_code: Whether grading runs programs that the model wrote, so that it needs the sandbox.
+        scored_later: Whether `finish` gives scores; an error with an answer then only says "not yet".
     """
 
-    COLUMNS: tuple[str, ...]
-    """Field names that every row must have."""
-    PRELOAD: tuple[str, ...]
-    """Modules that grading needs and that take long to import; workers import them while the model loads."""
+    columns: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+    grading_limit_s: float = 20.0
+    runs_code: bool = False
+    scored_later: bool = False
 
+    @abstractmethod
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples of rows, in the rows' order."""
+        """Returns the samples of rows, in the rows' order."""
 
-    def render(self, sample: Sample) -> str:
-        """The question as the user puts it, without the instruction that the YAML adds."""
+    @abstractmethod
+    def question(self, sample: Sample) -> str:
+        """Returns the question as the user asks it, without the instruction that the YAML adds."""
 
-    def few_shot_example(self, sample: Sample) -> str:
-        """An answer as it should look, for few-shot examples."""
-
+    @abstractmethod
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
-        """The answer in a text; `complete` says that the text ended by itself, so that its end may count as the answer."""
+        """Returns the answer in a text, or None; `complete` says that the text ended by itself, so that its end may count."""
 
-    def equal(self, sample: Sample, answer: str) -> bool:
-        """Whether an extracted answer is right."""
+    @abstractmethod
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Returns whether an extracted answer is right."""
 
-    def stored(self, sample: Sample) -> dict[str, Any]:
-        """The fields that grading needs besides the target; they go into the journal."""
+    def worked_example(self, sample: Sample) -> str:
+        """Returns an answer as it should look, for few-shot prompts. By default there is none.
+
+        Raises:
+            ConfigError: The data has no solutions to show.
+        """
+        name = self.module.__name__.rpartition(".")[2]
+        raise ConfigError(f"{name} has no solutions to show ({sample.id}); set fewshot=0.")
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """Returns the fields that the journal keeps: what grading needs beside the target, and what reports group by. By default none."""
+        return {}
+
+    def grade(self, sample: Sample, answer: str) -> Score:
+        """Returns the score of an extracted answer: by default 1 or 0, as `is_equal` says."""
+        right = self.is_equal(sample, answer)
+        return Score(float(right), answer, Outcome.CORRECT if right else Outcome.WRONG)
+
+    def generate(self, options: Mapping[str, Any], seed: int) -> list[Row] | None:
+        """Returns rows made on the spot, where the settings name no data. By default None: there is no generator."""
+        return None
+
+    def hub_files(self, options: Mapping[str, Any]) -> Sequence[str]:
+        """Returns the JSON files on the hub that hold the rows. By default none: `datasets` finds them."""
+        return ()
+
+    def shorten(self, sample: Sample, fits: Callable[[Sample], bool]) -> Sample:
+        """Returns a sample whose prompt `fits` the model, called where the sample's is too long. By default the sample as it is."""
+        return sample
+
+    def details(self, results: Sequence[Result]) -> dict[str, Any] | None:
+        """Returns what the summary says beside the accuracy. By default None."""
+        return None
+
+    def finish(
+        self,
+        folder: Path,
+        results: Sequence[Result],
+        model: str,
+        options: Mapping[str, Any],
+    ) -> tuple[dict[str, Score], list[str]]:
+        """Does what comes after the last answer, such as writing a file into the run's folder. By default nothing.
+
+        Returns:
+            Scores by question, which replace those of the graders (see `scored_later`), and warnings for the user.
+        """
+        return {}, []
+
+    @property
+    def module(self) -> ModuleType:
+        """The Python module that the benchmark is written in."""
+        return sys.modules[type(self).__module__]
 
 
-def import_module(name: str, path: str) -> Module:
-    """The module of a benchmark.
-
-    Raises:
-        ConfigError: There is no such module.
-    """
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"benchmarks.{name}.module={path} cannot be imported: {error}; PYTHONPATH names the folders of modules of your own."
-        ) from error
-    if not all(callable(getattr(module, name_, None)) for name_ in ("extract", "equal")):
-        raise ConfigError(f"benchmarks.{name}.module={path} is not a benchmark: it has no extract and equal.")
-    if not hasattr(module, "few_shot_example") and hasattr(module, "worked"):
-        vars(module)["few_shot_example"] = module.worked  # the name in modules written for 0.1.0
-    return cast("Module", module)
-
-
-def score(module: Module, sample: Sample, text: str, finish_reason: FinishReason) -> Score:
-    """Extracts, compares and names the outcome.
+def score(benchmark: Benchmark, sample: Sample, text: str, finish_reason: FinishReason) -> Score:
+    """Extracts the answer, grades it and names the outcome.
 
     In a text that the token limit cut off only a stated answer counts. A text that a stop string ended is taken as it
     stands, its last sentence included: that is what `early_stopping=cut` means.
     """
-    answer = module.extract(sample, text, complete=finish_reason is not FinishReason.LENGTH)
+    answer = benchmark.extract(sample, text, complete=finish_reason is not FinishReason.LENGTH)
     if answer is None:
         truncated = finish_reason is FinishReason.LENGTH
         return Score(0.0, None, Outcome.TRUNCATED if truncated else Outcome.NO_ANSWER)
-    judge = getattr(module, "judge", None)
-    if judge is not None:
-        return cast("Score", judge(sample, answer))
-    right = module.equal(sample, answer)
-    return Score(float(right), answer, Outcome.CORRECT if right else Outcome.WRONG)
+    return benchmark.grade(sample, answer)
 
 
 def unique(samples: Sequence[Sample], name: str) -> list[Sample]:
-    """The samples themselves.
+    """Returns the samples themselves.
 
     Raises:
         DataError: Two have the same id.

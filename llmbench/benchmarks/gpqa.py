@@ -14,32 +14,50 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.answers.equivalence import choice_equal
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import Benchmark, check_options
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
 LETTERS = "ABCD"
-COLUMNS: tuple[str, ...] = (
-    "Question",
-    "Correct Answer",
-    "Incorrect Answer 1",
-    "Incorrect Answer 2",
-    "Incorrect Answer 3",
-)
-PRELOAD: tuple[str, ...] = ()
 
 
-def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-    """Samples whose `choices` are shuffled and whose target is a letter."""
-    check_options("gpqa", options, {})
-    return [_sample(row, index, seed) for index, row in enumerate(rows)]
+class GPQA(Benchmark):
+    """Questions with up to four choices, whose answer is a letter."""
+
+    columns = ("Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples whose `choices` are shuffled and whose target is a letter."""
+        check_options("gpqa", options, {})
+        return [_sample(row, index, seed) for index, row in enumerate(rows)]
+
+    def question(self, sample: Sample) -> str:
+        """The question and its choices, a line each."""
+        lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, sample.fields["choices"], strict=True)]
+        return "\n".join([str(sample.fields["Question"]), "", *lines])
+
+    def worked_example(self, sample: Sample) -> str:
+        """The line that is asked for."""
+        return f"Answer: {sample.target}"
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The letter last stated, or that of the choice whose text was."""
+        return answers.choice(text, sample.fields.get("choices"), complete=complete)
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """The same letter."""
+        return choice_equal(sample.target, answer)
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """The choices as shown, and the domain."""
+        return {"choices": sample.fields["choices"], "domain": sample.fields.get("High-level domain")}
 
 
 def _sample(row: Row, index: int, seed: int) -> Sample:
     if "choices" in row and "answer" in row:  # shuffled already
         return _shuffled(row, index)
-    question, correct, *others = (text_of(row, column, index) for column in COLUMNS)
+    question, correct, *others = (text_of(row, column, index) for column in GPQA.columns)
     name = str(row.get("Record ID") or hashlib.sha256(question.encode()).hexdigest()[:16])
     choices = [correct, *others]
     if len(set(choices)) != len(choices):
@@ -63,29 +81,3 @@ def _shuffled(row: Row, index: int) -> Sample:
     if answer not in LETTERS[: len(shown)]:
         raise DataError(f"gpqa: the answer of row {index} is the letter of none of its choices; fix the row.")
     return Sample(str(row.get("Record ID") or index), row, answer)
-
-
-def render(sample: Sample) -> str:
-    """The question and its choices, a line each."""
-    lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, sample.fields["choices"], strict=True)]
-    return "\n".join([str(sample.fields["Question"]), "", *lines])
-
-
-def few_shot_example(sample: Sample) -> str:
-    """The line that is asked for."""
-    return f"Answer: {sample.target}"
-
-
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
-    """The letter last stated, or that of the choice whose text was."""
-    return answers.choice(text, sample.fields.get("choices"), complete=complete)
-
-
-def equal(sample: Sample, answer: str) -> bool:
-    """The same letter."""
-    return choice_equal(sample.target, answer)
-
-
-def stored(sample: Sample) -> dict[str, Any]:
-    """The choices as shown, and the domain."""
-    return {"choices": sample.fields["choices"], "domain": sample.fields.get("High-level domain")}

@@ -13,23 +13,47 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.answers.equivalence import number_equal
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import Benchmark, check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
-COLUMNS: tuple[str, ...] = ("question", "answer")
-PRELOAD: tuple[str, ...] = ()
 
+class GSM8K(Benchmark):
+    """Word problems whose answer is a number."""
 
-def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
-    """Samples named by their place in the data set.
+    columns: tuple[str, ...] = ("question", "answer")
 
-    Raises:
-        DataError: A row's answer has no `####`, or no number behind it.
-    """
-    check_options("gsm8k", options, {})
-    return [_sample(row, index) for index, row in enumerate(rows)]
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by their place in the data set.
+
+        Raises:
+            DataError: A row's answer has no `####`, or no number behind it.
+        """
+        check_options("gsm8k", options, {})
+        return [_sample(row, index) for index, row in enumerate(rows)]
+
+    def question(self, sample: Sample) -> str:
+        """The question as it stands."""
+        return str(sample.fields["question"])
+
+    def worked_example(self, sample: Sample) -> str:
+        """The reasoning without the calculator's marks, and the number."""
+        reasoning = str(sample.fields["answer"]).rpartition("####")[0]
+        return f"{re.sub('<<[^>]*>>', '', reasoning).strip()}\nThe final answer is {sample.target}"
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The stated number, or the last one of a complete text."""
+        find = answers.number_answer if complete else answers.stated_number
+        return find(text, str(sample.fields.get("question", "")))  # journals of before have none
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Equality of numbers."""
+        return number_equal(sample.target, answer)
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """What results are grouped by, the level, where the data has one; and the question, which tells which unit counts."""
+        return {name: sample.fields[name] for name in ("level", "question") if name in sample.fields}
 
 
 def _sample(row: Row, index: int) -> Sample:
@@ -58,30 +82,3 @@ def number(gold: str) -> str | None:
     if is_number is None:
         return None
     return format(Decimal(plain), "f") if "e" in plain.lower() else plain
-
-
-def render(sample: Sample) -> str:
-    """The question as it stands."""
-    return str(sample.fields["question"])
-
-
-def few_shot_example(sample: Sample) -> str:
-    """The reasoning without the calculator's marks, and the number."""
-    reasoning = str(sample.fields["answer"]).rpartition("####")[0]
-    return f"{re.sub('<<[^>]*>>', '', reasoning).strip()}\nThe final answer is {sample.target}"
-
-
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
-    """The stated number, or the last one of a complete text."""
-    find = answers.number_answer if complete else answers.stated_number
-    return find(text, str(sample.fields.get("question", "")))  # journals of before have none
-
-
-def equal(sample: Sample, answer: str) -> bool:
-    """Equality of numbers."""
-    return number_equal(sample.target, answer)
-
-
-def stored(sample: Sample) -> dict[str, Any]:
-    """What results are grouped by, the level, where the data has one; and the question, which tells which unit counts."""
-    return {name: sample.fields[name] for name in ("level", "question") if name in sample.fields}

@@ -18,16 +18,12 @@ from llmbench.answers.function import function_program
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, text_of
-from llmbench.benchmarks.programs import Judged, ProgramVerdict
-from llmbench.records import Outcome, Sample, Score
+from llmbench.benchmarks.programs import Judged, ProgramBenchmark, ProgramVerdict
+from llmbench.records import Sample
 from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status
 from llmbench.sandbox.container import BrokenBoxError, printable
 from llmbench.sandbox.runner.values import loads
 
-COLUMNS: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
-PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
-SANDBOXED = True
-LIMIT_S = programs.LIMIT_S
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "cpu_s": programs.are_seconds,
 }
@@ -38,62 +34,64 @@ CHECK_S, CALLS_S = 10, 120.0
 """Of CPU time, and in any case, for the check to compare values and ask for more."""
 
 
-def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
-    """Samples named by `task_id`.
+class HumanEval(ProgramBenchmark):
+    """Functions that the model writes, checked by the data's own program."""
 
-    Raises:
-        DataError: A row lacks a field.
-        ConfigError: An option is refused.
-    """
-    check_options("humaneval", options, CHECKS)
-    found = []
-    for index, row in enumerate(rows):
-        for column in TEXTS:
-            text_of(row, column, index)
-        texts = {column: str(row[column]) for column in TEXTS}
-        fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", 3))}
-        found.append(Sample(text_of(row, "task_id", index), fields, str(row.get("canonical_solution") or "")))
-    return found
+    columns = ("task_id", "prompt", "entry_point", "test")
 
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by `task_id`.
 
-def render(sample: Sample) -> str:
-    """What to do, and the function's head."""
-    return f"{ASK}\n\n```python\n{sample.fields['prompt'].rstrip()}\n```"
+        Raises:
+            DataError: A row lacks a field.
+            ConfigError: An option is refused.
+        """
+        check_options("humaneval", options, CHECKS)
+        found = []
+        for index, row in enumerate(rows):
+            for column in TEXTS:
+                text_of(row, column, index)
+            texts = {column: str(row[column]) for column in TEXTS}
+            fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", 3))}
+            found.append(
+                Sample(text_of(row, "task_id", index), fields, str(row.get("canonical_solution") or ""))
+            )
+        return found
 
+    def question(self, sample: Sample) -> str:
+        """What to do, and the function's head."""
+        return f"{ASK}\n\n```python\n{sample.fields['prompt'].rstrip()}\n```"
 
-def few_shot_example(sample: Sample) -> str:
-    """The canonical solution as a code block."""
-    return f"```python\n{sample.fields['prompt'].rstrip()}\n{sample.target.rstrip()}\n```"
+    def worked_example(self, sample: Sample) -> str:
+        """The canonical solution as a code block."""
+        return f"```python\n{sample.fields['prompt'].rstrip()}\n{sample.target.rstrip()}\n```"
 
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The program: see `llmbench.answers.function`; None where nothing gives the function a body."""
+        fields = sample.fields
+        return function_program(fields["prompt"], fields["entry_point"], text, complete=complete)
 
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:
-    """The program: see `llmbench.answers.function`; None where nothing gives the function a body."""
-    fields = sample.fields
-    return function_program(fields["prompt"], fields["entry_point"], text, complete=complete)
+    def judged(self, sample: Sample, code: str) -> Judged:
+        """Runs the data's check."""
+        fields = sample.fields
+        limits = Limits(cpu_s=fields["cpu_s"], idle_s=fields["cpu_s"])
+        with sandbox.preload(limits) as box:
+            loaded = box.run(Program(code, as_main=False))
+            if loaded.status is not Status.DONE:
+                return Judged(ProgramVerdict(loaded.status.value), loaded.why)
+            candidate = Candidate(box, code, fields["entry_point"], loaded.cpu_s or 0.0)
+            for _ in range(2):
+                try:
+                    return _checked(fields, candidate)
+                except BrokenBoxError as error:
+                    why = str(error)
+            if candidate.called and box.works():
+                return Judged(ProgramVerdict.RUNTIME_ERROR, f"its value ends the check: {printable(why)}")
+            return Judged(ProgramVerdict.REFUSED, f"the check broke: {why}")
 
-
-def judge(sample: Sample, answer: str) -> Score:
-    """Runs the data's check."""
-    return judged(sample, answer).score(answer)
-
-
-def judged(sample: Sample, code: str) -> Judged:
-    """The verdict on a program."""
-    fields = sample.fields
-    limits = Limits(cpu_s=fields["cpu_s"], idle_s=fields["cpu_s"])
-    with sandbox.preload(limits) as box:
-        loaded = box.run(Program(code, as_main=False))
-        if loaded.status is not Status.DONE:
-            return Judged(ProgramVerdict(loaded.status.value), loaded.why)
-        candidate = Candidate(box, code, fields["entry_point"], loaded.cpu_s or 0.0)
-        for _ in range(2):
-            try:
-                return _checked(fields, candidate)
-            except BrokenBoxError as error:
-                why = str(error)
-        if candidate.called and box.works():
-            return Judged(ProgramVerdict.RUNTIME_ERROR, f"its value ends the check: {printable(why)}")
-        return Judged(ProgramVerdict.REFUSED, f"the check broke: {why}")
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """What grading needs."""
+        return {key: sample.fields[key] for key in STORED}
 
 
 class Candidate:
@@ -141,16 +139,3 @@ def _checked(fields: Mapping[str, Any], candidate: Candidate) -> Judged:
     if told.get("status") == "ended":
         return Judged(ProgramVerdict(last.status.value), last.why, cpu_s=candidate.cpu_s)
     return Judged(ProgramVerdict.WRONG_ANSWER, printable(str(told.get("why", ""))), cpu_s=candidate.cpu_s)
-
-
-def equal(sample: Sample, answer: str) -> bool:
-    """Whether the check passes."""
-    return judge(sample, answer).outcome is Outcome.CORRECT
-
-
-def stored(sample: Sample) -> dict[str, Any]:
-    """What grading needs."""
-    return {key: sample.fields[key] for key in STORED}
-
-
-details = programs.details

@@ -26,14 +26,10 @@ from llmbench import answers, sandbox
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.programs import Judged, ProgramVerdict, Test
+from llmbench.benchmarks.programs import Judged, ProgramBenchmark, ProgramVerdict, Test
 from llmbench.errors import ConfigError, DataError
-from llmbench.records import Outcome, Sample, Score
+from llmbench.records import Sample
 
-COLUMNS: tuple[str, ...] = ("question_id", "starter_code", "public_test_cases", "private_test_cases")
-PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
-SANDBOXED = True
-LIMIT_S = programs.LIMIT_S
 RELEASES = 6
 LEAST_MIB, MOST_MIB = 64, 1 << 16
 """Python itself needs some."""
@@ -59,6 +55,96 @@ HEADER = (
     + "import operator, io, sys, json\nsys.setrecursionlimit(50000)\n"
 )  # fmt: skip
 """What the protocol imports before a program."""
+
+
+class LiveCodeBench(ProgramBenchmark):
+    """Programs and methods that the model writes, run against tests."""
+
+    columns = ("question_id", "starter_code", "public_test_cases", "private_test_cases")
+
+    def hub_files(self, options: Mapping[str, Any]) -> list[str]:
+        """The data set's files of a release: `release_v3` is the first three, `v3` the third alone.
+
+        Raises:
+            ConfigError: An option is refused.
+        """
+        _check_options(options)
+        release = str(options.get("release", f"release_v{RELEASES}"))
+        number = int(release.rpartition("v")[2])
+        names = [f"test{n if n > 1 else ''}.jsonl" for n in range(1, number + 1)]
+        return names if release.startswith("release") else names[-1:]
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by `question_id`, of the window of dates.
+
+        Raises:
+            DataError: A row cannot be read.
+            ConfigError: An option is refused, or the window holds no problem.
+        """
+        _check_options(options)
+        first, last = (
+            options.get(name) and date.fromisoformat(str(options[name])[:10]).isoformat()
+            for name in ("start_date", "end_date")
+        )
+        found = [_sample(row, index, options) for index, row in enumerate(rows)]
+        window = [
+            sample
+            for sample in found
+            if not ((first and sample.fields["date"] < first) or (last and sample.fields["date"] > last))
+        ]
+        if not window:
+            raise ConfigError(
+                f"livecodebench: no problem is dated {first or '…'} to {last or '…'}; widen the window."
+            )
+        return window
+
+    def question(self, sample: Sample) -> str:
+        """The protocol's question."""
+        starter = sample.fields.get("starter_code")
+        form = (
+            f"{STARTER}\n```python\n{starter}\n```"
+            if starter
+            else f"{PROGRAM}\n```python\n# YOUR CODE HERE\n```"
+        )
+        return (
+            f"### Question:\n{sample.fields['question_content']}\n\n### Format: {form}\n\n"
+            "### Answer: (use the provided format with backticks)\n\n"
+        )
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The last closed fenced block."""
+        return answers.code_block(text)
+
+    def judged(self, sample: Sample, code: str) -> Judged:
+        """Runs all tests in the sandbox, public ones first, until one is not passed."""
+        fields = sample.fields
+        if fields.get("private_test_cases") is None:
+            return Judged(
+                ProgramVerdict.REFUSED,
+                "the journal does not hold this problem's tests, which are too large for it",
+            )
+        try:
+            tests = read_tests(fields)
+        except DataError as error:
+            return Judged(ProgramVerdict.REFUSED, str(error))
+        cpu_s = fields["cpu_s"]
+        limits = sandbox.Limits(cpu_s=cpu_s, idle_s=cpu_s, memory_bytes=fields["memory_mib"] << 20)
+        with sandbox.preload(limits) as box:
+            return programs.judge(box, code, HEADER, tests, fields.get("function"))
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """What results are grouped by, and what grading needs; large tests are left out."""
+        fields = sample.fields
+        kept = {
+            key: fields.get(key)
+            for key in ("question_id", "difficulty", "month", "function", "cpu_s", "memory_mib")
+        }
+        tests = {key: fields[key] for key in ("public_test_cases", "private_test_cases")}
+        return (
+            {**kept, **tests}
+            if sum(len(str(text)) for text in tests.values()) <= JOURNAL_CHARACTERS
+            else kept
+        )
 
 
 def _is_date(value: object) -> bool:
@@ -93,44 +179,6 @@ def _check_options(options: Mapping[str, Any]) -> None:
         )
 
 
-def files(options: Mapping[str, Any]) -> list[str]:
-    """The data set's files of a release: `release_v3` is the first three, `v3` the third alone.
-
-    Raises:
-        ConfigError: An option is refused.
-    """
-    _check_options(options)
-    release = str(options.get("release", f"release_v{RELEASES}"))
-    number = int(release.rpartition("v")[2])
-    names = [f"test{n if n > 1 else ''}.jsonl" for n in range(1, number + 1)]
-    return names if release.startswith("release") else names[-1:]
-
-
-def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
-    """Samples named by `question_id`, of the window of dates.
-
-    Raises:
-        DataError: A row cannot be read.
-        ConfigError: An option is refused, or the window holds no problem.
-    """
-    _check_options(options)
-    first, last = (
-        options.get(name) and date.fromisoformat(str(options[name])[:10]).isoformat()
-        for name in ("start_date", "end_date")
-    )
-    found = [_sample(row, index, options) for index, row in enumerate(rows)]
-    window = [
-        sample
-        for sample in found
-        if not ((first and sample.fields["date"] < first) or (last and sample.fields["date"] > last))
-    ]
-    if not window:
-        raise ConfigError(
-            f"livecodebench: no problem is dated {first or '…'} to {last or '…'}; widen the window."
-        )
-    return window
-
-
 def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
     check_text(row, "question_content", index)
     name = text_of(row, "question_id", index)
@@ -149,55 +197,6 @@ def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
         "memory_mib": int(options.get("memory_mib", 2048)),
     }
     return Sample(name, {**row, **derived, "month": derived["date"][:7]}, "")
-
-
-def render(sample: Sample) -> str:
-    """The protocol's question."""
-    starter = sample.fields.get("starter_code")
-    form = (
-        f"{STARTER}\n```python\n{starter}\n```" if starter else f"{PROGRAM}\n```python\n# YOUR CODE HERE\n```"
-    )
-    return (
-        f"### Question:\n{sample.fields['question_content']}\n\n### Format: {form}\n\n"
-        "### Answer: (use the provided format with backticks)\n\n"
-    )
-
-
-def few_shot_example(sample: Sample) -> str:
-    """There are no solutions in the data.
-
-    Raises:
-        ConfigError: Always.
-    """
-    raise ConfigError(f"livecodebench has no solutions to show ({sample.id}); set fewshot=0.")
-
-
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - the same for every problem
-    """The last closed fenced block."""
-    return answers.code_block(text)
-
-
-def judge(sample: Sample, answer: str) -> Score:
-    """Runs all tests in the sandbox, public ones first, until one is not passed."""
-    return judged(sample, answer).score(answer)
-
-
-def judged(sample: Sample, code: str) -> Judged:
-    """The verdict on a program."""
-    fields = sample.fields
-    if fields.get("private_test_cases") is None:
-        return Judged(
-            ProgramVerdict.REFUSED,
-            "the journal does not hold this problem's tests, which are too large for it",
-        )
-    try:
-        tests = read_tests(fields)
-    except DataError as error:
-        return Judged(ProgramVerdict.REFUSED, str(error))
-    cpu_s = fields["cpu_s"]
-    limits = sandbox.Limits(cpu_s=cpu_s, idle_s=cpu_s, memory_bytes=fields["memory_mib"] << 20)
-    with sandbox.preload(limits) as box:
-        return programs.judge(box, code, HEADER, tests, fields.get("function"))
 
 
 def read_tests(fields: Mapping[str, Any]) -> list[Test]:
@@ -279,22 +278,3 @@ class _Text(pickle.Unpickler):
         if not isinstance(found, str):
             raise ValueError("a pickle of something other than text")  # noqa: TRY004 - the data's fault
         return found
-
-
-def equal(sample: Sample, answer: str) -> bool:
-    """Whether all tests pass."""
-    return judge(sample, answer).outcome is Outcome.CORRECT
-
-
-def stored(sample: Sample) -> dict[str, Any]:
-    """What results are grouped by, and what grading needs; large tests are left out."""
-    fields = sample.fields
-    kept = {
-        key: fields.get(key)
-        for key in ("question_id", "difficulty", "month", "function", "cpu_s", "memory_mib")
-    }
-    tests = {key: fields[key] for key in ("public_test_cases", "private_test_cases")}
-    return {**kept, **tests} if sum(len(str(text)) for text in tests.values()) <= JOURNAL_CHARACTERS else kept
-
-
-details = programs.details

@@ -12,23 +12,53 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.answers.equivalence import math_equal
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import Benchmark, check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
-COLUMNS: tuple[str, ...] = ("problem",)
-PRELOAD: tuple[str, ...] = ("math_verify",)
 
+class MATH(Benchmark):
+    """Problems whose answer is a formula or a number."""
 
-def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
-    """Samples named by `unique_id`, or by their place where rows have none.
+    columns = ("problem",)
+    preload = ("math_verify",)
 
-    Raises:
-        DataError: A row has neither `answer` nor a box in its `solution`.
-    """
-    check_options("math", options, {})
-    return [_sample(row, index) for index, row in enumerate(rows)]
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by `unique_id`, or by their place where rows have none.
+
+        Raises:
+            DataError: A row has neither `answer` nor a box in its `solution`.
+        """
+        check_options("math", options, {})
+        return [_sample(row, index) for index, row in enumerate(rows)]
+
+    def question(self, sample: Sample) -> str:
+        """The problem as it stands."""
+        return str(sample.fields["problem"])
+
+    def worked_example(self, sample: Sample) -> str:
+        """The solution, which ends in a box, or the boxed answer alone."""
+        return (
+            str(sample.fields.get("solution") or "").strip()
+            or f"The final answer is \\boxed{{{sample.target}}}."
+        )
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The last box, or a stated answer."""
+        return answers.math_answer(text, complete=complete)
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Mathematical equality."""
+        return math_equal(sample.target, answer)
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """What results are grouped by."""
+        kept = {
+            "subject": sample.fields.get("subject", sample.fields.get("type")),
+            "level": sample.fields.get("level"),
+        }
+        return {key: value for key, value in kept.items() if value is not None}
 
 
 def _sample(row: Row, index: int) -> Sample:
@@ -44,34 +74,3 @@ def _gold(row: Row, index: int) -> str:
     if gold is None:
         raise DataError(f"math: row {index} has no answer, and its solution has no box to take one from.")
     return gold
-
-
-def render(sample: Sample) -> str:
-    """The problem as it stands."""
-    return str(sample.fields["problem"])
-
-
-def few_shot_example(sample: Sample) -> str:
-    """The solution, which ends in a box, or the boxed answer alone."""
-    return (
-        str(sample.fields.get("solution") or "").strip() or f"The final answer is \\boxed{{{sample.target}}}."
-    )
-
-
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - the same for every question
-    """The last box, or a stated answer."""
-    return answers.math_answer(text, complete=complete)
-
-
-def equal(sample: Sample, answer: str) -> bool:
-    """Mathematical equality."""
-    return math_equal(sample.target, answer)
-
-
-def stored(sample: Sample) -> dict[str, Any]:
-    """What results are grouped by."""
-    kept = {
-        "subject": sample.fields.get("subject", sample.fields.get("type")),
-        "level": sample.fields.get("level"),
-    }
-    return {key: value for key, value in kept.items() if value is not None}

@@ -1,6 +1,7 @@
 """What benchmarks of programs share: running one against tests, and the verdict as a score."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -8,7 +9,8 @@ from enum import StrEnum
 from itertools import zip_longest
 from typing import Any
 
-from llmbench.records import Outcome, Result, Score
+from llmbench.benchmarks.base import Benchmark
+from llmbench.records import Outcome, Result, Sample, Score
 from llmbench.sandbox import Program, Ran, SandboxBox, Status
 
 LIMIT_S = 3600.0
@@ -56,6 +58,44 @@ class Test:
     expected: str
     arguments: tuple[Any, ...] | None = None
     value: Any = None
+
+
+class ProgramBenchmark(Benchmark):
+    """A benchmark whose answers are programs, which run in the sandbox."""
+
+    preload = ("llmbench.sandbox",)
+    grading_limit_s = LIMIT_S
+    runs_code = True
+
+    @abstractmethod
+    def judged(self, sample: Sample, code: str) -> Judged:
+        """Runs a program and returns the verdict on it."""
+
+    def grade(self, sample: Sample, answer: str) -> Score:
+        """The verdict as a score."""
+        return self.judged(sample, answer).score(answer)
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Whether the program passes."""
+        return self.grade(sample, answer).outcome is Outcome.CORRECT
+
+    def details(self, results: Sequence[Result]) -> dict[str, Any]:
+        """How often there was each verdict, and accuracy by what results are grouped by: {"difficulty": {"easy": {"n", "accuracy"}}}."""
+        verdicts = [verdict.value for r in results if (verdict := verdict_of(r.score)) is not None]
+        found: dict[str, Any] = {
+            "verdicts": {v.value: verdicts.count(v.value) for v in ProgramVerdict if v.value in verdicts}
+        }
+        for key in GROUPS:
+            groups: dict[str, list[float]] = {}
+            for result in results:
+                if result.fields.get(key):
+                    groups.setdefault(str(result.fields[key]), []).append(result.score.value)
+            if groups:
+                found[key] = {
+                    name: {"n": len(values), "accuracy": sum(values) / len(values)}
+                    for name, values in sorted(groups.items())
+                }
+        return found
 
 
 def are_seconds(value: object) -> bool:
@@ -129,22 +169,3 @@ def _same_line(output: str, expected: str) -> bool:
         return all(ours and theirs and Decimal(ours[0]) == Decimal(theirs[0]) for ours, theirs in words)
     except (InvalidOperation, ValueError):
         return False
-
-
-def details(results: Sequence[Result]) -> dict[str, Any]:
-    """How often there was each verdict, and accuracy by what results are grouped by: {"difficulty": {"easy": {"n", "accuracy"}}}."""
-    verdicts = [verdict.value for r in results if (verdict := verdict_of(r.score)) is not None]
-    found: dict[str, Any] = {
-        "verdicts": {v.value: verdicts.count(v.value) for v in ProgramVerdict if v.value in verdicts}
-    }
-    for key in GROUPS:
-        groups: dict[str, list[float]] = {}
-        for result in results:
-            if result.fields.get(key):
-                groups.setdefault(str(result.fields[key]), []).append(result.score.value)
-        if groups:
-            found[key] = {
-                name: {"n": len(values), "accuracy": sum(values) / len(values)}
-                for name, values in sorted(groups.items())
-            }
-    return found

@@ -22,18 +22,12 @@ from typing import Any
 import orjson
 
 from llmbench import answers
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import Benchmark, check_options
 from llmbench.benchmarks.dataset import Row, read_rows, text_of
 from llmbench.benchmarks.swe import predictions, prompt, scoring
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Outcome, Result, Sample, Score
-
-COLUMNS: tuple[str, ...] = ("instance_id",)
-PRELOAD: tuple[str, ...] = ("llmbench.sandbox",)
-SANDBOXED = True
-LIMIT_S = 7200.0
-"""For one patch, and for waiting until tests that ran out of time can run alone."""
 
 RETRIEVALS = ("oracle", "bm25_13K", "bm25_27K", "bm25_40K", "bm25_50k_llama")
 """How the retrieval data sets on the hub chose the code; Lite has the first three."""
@@ -51,25 +45,99 @@ MEMBERS = 500
 """Rows of Verified; a local copy may hold so many before `only` is looked at."""
 
 
-def load(rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:  # noqa: ARG001 - nothing is drawn
-    """Samples named by `instance_id`, whose target is the gold patch.
+class SWEBench(Benchmark):
+    """Patches that the model writes, applied and tested in a repository."""
 
-    Raises:
-        DataError: A row has no issue, or its tests or files cannot be read; or the members of `only` cannot.
-        ConfigError: An option is refused.
-    """
-    check_options("swe_bench", options, CHECKS)
-    members = _members(options["only"]) if options.get("only") and len(rows) > MEMBERS else None
-    return [
-        _sample(row, index, options)
-        for index, row in enumerate(rows)
-        if members is None or row["instance_id"] in members
-    ]
+    columns = ("instance_id",)
+    preload = ("llmbench.sandbox",)
+    runs_code = True
+    scored_later = True
+    grading_limit_s = 7200.0  # for one patch, and for waiting until tests that ran out of time can run alone
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by `instance_id`, whose target is the gold patch.
+
+        Raises:
+            DataError: A row has no issue, or its tests or files cannot be read; or the members of `only` cannot.
+            ConfigError: An option is refused.
+        """
+        check_options("swe_bench", options, CHECKS)
+        members = _members(options["only"]) if options.get("only") and len(rows) > MEMBERS else None
+        return [
+            _sample(row, index, options)
+            for index, row in enumerate(rows)
+            if members is None or row["instance_id"] in members
+        ]
+
+    def question(self, sample: Sample) -> str:
+        """The prompt as the data has it, or as it was built."""
+        return str(sample.fields["text"])
+
+    def shorten(self, sample: Sample, fits: Callable[[Sample], bool]) -> Sample:
+        """The sample with a prompt that fits, and under `cut` what was cut of it."""
+        fields = sample.fields
+
+        def with_text(text: str) -> Sample:
+            return Sample(sample.id, {**fields, "text": text}, sample.target)
+
+        text, cut = prompt.fit(str(fields["text"]), lambda shorter: fits(with_text(shorter)))
+        return (
+            sample if cut is None else Sample(sample.id, {**fields, "text": text, "cut": cut}, sample.target)
+        )
+
+    def worked_example(self, sample: Sample) -> str:
+        """The gold patch in its tags."""
+        return f"<patch>\n{sample.target.strip(chr(10))}\n</patch>"
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The first patch; one that the token limit cut off is one too, and will hardly apply."""
+        return answers.patch(text)
+
+    def grade(self, sample: Sample, answer: str) -> Score:
+        """Checks the patch and runs the tests, as far as repository and tests are at hand; see the outcomes above."""
+        return scoring.judge(sample.fields, answer)
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Whether the tests ran and all passed."""
+        return self.grade(sample, answer).outcome is Outcome.CORRECT
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """What judging the patch needs, and what was cut of the prompt."""
+        return {key: sample.fields[key] for key in STORED if sample.fields.get(key) is not None}
+
+    def details(self, results: Sequence[Result]) -> dict[str, Any]:
+        """Rates of patches found, applying and resolved."""
+        return predictions.details(results)
+
+    def finish(
+        self, folder: Path, results: Sequence[Result], model: str, options: Mapping[str, Any]
+    ) -> tuple[dict[str, Score], list[str]]:
+        """Writes `predictions.jsonl`, and has the official harness run the tests of what was not tested, where it can.
+
+        Returns:
+            Scores by question that the harness gave, and sentences for the user.
+        """
+        path = predictions.write(folder, results, model)
+        open_ones = [r for r in results if r.score.answer is not None and r.score.outcome is Outcome.ERROR]
+        if not open_ones:
+            return {}, []
+        is_off = options.get("harness") == "off"
+        why = "benchmarks.swe_bench.options.harness=off" if is_off else predictions.missing()
+        if why is not None:
+            return {}, [predictions.instead(path, options, why)]
+        report = predictions.evaluate(path, model, options)
+        if report is None:
+            return {}, [
+                predictions.instead(path, options, "the official harness left no report; see harness.log")
+            ]
+        return predictions.with_report(open_ones, report), []
 
 
 def _members(hub_id: str) -> set[str]:
     """The ids of a data set of which these rows are to be a part."""
-    rows, _ = read_rows("swe_bench", BenchmarkConfig(hub_id=hub_id, split="test", max_tokens=1), COLUMNS)
+    rows, _ = read_rows(
+        "swe_bench", BenchmarkConfig(hub_id=hub_id, split="test", max_tokens=1), SWEBench.columns
+    )
     return {str(row["instance_id"]) for row in rows}
 
 
@@ -111,71 +179,3 @@ def _clone(row: Row, options: Mapping[str, Any], name: str) -> str | None:
         if (root / candidate).is_dir():
             return str((root / candidate).resolve())
     return None
-
-
-def render(sample: Sample) -> str:
-    """The prompt as the data has it, or as it was built."""
-    return str(sample.fields["text"])
-
-
-def fit(sample: Sample, fits: Callable[[Sample], bool]) -> Sample:
-    """The sample with a prompt that fits, and under `cut` what was cut of it."""
-    fields = sample.fields
-
-    def with_text(text: str) -> Sample:
-        return Sample(sample.id, {**fields, "text": text}, sample.target)
-
-    text, cut = prompt.fit(str(fields["text"]), lambda shorter: fits(with_text(shorter)))
-    return sample if cut is None else Sample(sample.id, {**fields, "text": text, "cut": cut}, sample.target)
-
-
-def few_shot_example(sample: Sample) -> str:
-    """The gold patch in its tags."""
-    return f"<patch>\n{sample.target.strip(chr(10))}\n</patch>"
-
-
-def extract(sample: Sample, text: str, *, complete: bool) -> str | None:  # noqa: ARG001 - the same for every question
-    """The first patch; one that the token limit cut off is one too, and will hardly apply."""
-    return answers.patch(text)
-
-
-def judge(sample: Sample, answer: str) -> Score:
-    """Checks the patch and runs the tests, as far as repository and tests are at hand; see the outcomes above."""
-    return scoring.judge(sample.fields, answer)
-
-
-def equal(sample: Sample, answer: str) -> bool:
-    """Whether the tests ran and all passed."""
-    return judge(sample, answer).outcome is Outcome.CORRECT
-
-
-def stored(sample: Sample) -> dict[str, Any]:
-    """What judging the patch needs, and what was cut of the prompt."""
-    return {key: sample.fields[key] for key in STORED if sample.fields.get(key) is not None}
-
-
-details = predictions.details
-
-
-def finish(
-    folder: Path, results: Sequence[Result], model: str, options: Mapping[str, Any]
-) -> tuple[dict[str, Score], list[str]]:
-    """Writes `predictions.jsonl`, and has the official harness run the tests of what was not tested, where it can.
-
-    Returns:
-        Scores by question that the harness gave, and sentences for the user.
-    """
-    path = predictions.write(folder, results, model)
-    open_ones = [r for r in results if r.score.answer is not None and r.score.outcome is Outcome.ERROR]
-    if not open_ones:
-        return {}, []
-    is_off = options.get("harness") == "off"
-    why = "benchmarks.swe_bench.options.harness=off" if is_off else predictions.missing()
-    if why is not None:
-        return {}, [predictions.instead(path, options, why)]
-    report = predictions.evaluate(path, model, options)
-    if report is None:
-        return {}, [
-            predictions.instead(path, options, "the official harness left no report; see harness.log")
-        ]
-    return predictions.with_report(open_ones, report), []

@@ -17,6 +17,7 @@ from llmbench.config.validation import from_hydra
 from llmbench.results.attempts import iso
 from llmbench.results.manifest import REPORT
 from llmbench.results.run_folder import conflicting_file
+from llmbench.run.beginning import Beginning
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
@@ -48,19 +49,20 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         named = any(override.lstrip("+").startswith("benchmark=") for override in overrides)
         # Imported here so that --help, --cfg and mistyped settings answer at once.
         from llmbench.cli import run_job
+        from llmbench.run.options import RunOptions
 
         _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
         found = run_job.run_job(
             config,
             job.folder,
-            overrides,
+            RunOptions(
+                overrides=overrides,
+                origin=_origin(invocation),
+                beginning=job.beginning,
+                replaceable=invocation.ends,
+                pool=invocation.pool(),
+            ),
             named=named,
-            pool=invocation.pool(),
-            goes_on=job.begun in ("now", "before"),
-            resumes=job.begun == "before",
-            again=job.begun == "killed",
-            restarts=invocation.ends,
-            origin=_origin(invocation),
         )
         job.summary = found
     except KeyboardInterrupt:
@@ -106,19 +108,19 @@ def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, 
     before = begun_before(job.overrides, job.folder) if resumes and invocation.multirun else None
     if left is not None and left.number == job.number:
         invocation.pool()  # which takes over what was lowered
-        job.folder, job.begun, invocation.left = Path(left.folder), "now", None
+        job.folder, job.beginning, invocation.left = Path(left.folder), Beginning.CONTINUED, None
         clock.restart(left.began)
     elif config.show_prompts:
         pass
     elif before is not None or (
         resumes and not invocation.multirun and conflicting_file(job.folder) is not None
     ):
-        job.folder, job.begun = before or job.folder, "before"
+        job.folder, job.beginning = before or job.folder, Beginning.RESUMED
     else:
         told = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}
         may_move = not chosen or (resumes and invocation.multirun)
         job.folder, killed = run_job.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
-        job.begun = "killed" if killed else None
+        job.beginning = Beginning.AGAIN if killed else Beginning.NEW
 
 
 def _origin(invocation: "Invocation") -> dict[str, Any]:

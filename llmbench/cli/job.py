@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from llmbench.cli.resume import RUNS_DIR
 from llmbench.cli.sweep_attempts import SweepAttempt
@@ -11,6 +11,7 @@ from llmbench.errors import RunError
 from llmbench.results.manifest import MANIFEST, RUNNING, STARTING, SUMMARY, Manifest, read_record
 from llmbench.results.record import FileRecord
 from llmbench.results.summary import Summary
+from llmbench.run.beginning import Beginning
 from llmbench.system import redaction
 
 T = TypeVar("T")
@@ -66,8 +67,7 @@ class Job:
     Attributes:
         number: Its place in the order in which the jobs were asked for, from 0.
         engine: Which of the engines loaded so far stood when it ended, from 1; 0: none.
-        begun: Its folder holds its beginning: of this call of the program (`now`), or of one `before`; or what is left of one
-            that was `killed` before it had begun.
+        beginning: What its folder holds when it begins.
     """
 
     number: int
@@ -77,7 +77,7 @@ class Job:
     error: str | None = None
     interrupted: bool = False
     engine: int = 0
-    begun: Literal["now", "before", "killed"] | None = None
+    beginning: Beginning = Beginning.NEW
 
     @classmethod
     def read(cls, row: JobRow) -> Self:

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -126,7 +125,7 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
         loads=pool.loads,
         steps=pool.steps,
         jobs=[redaction.clean(decoding.plain(other.row())) for other in invocation.jobs[:-1]],
-        restart_log=asdict(pool.restart_log),
+        restart_log=pool.restart_log.as_data(),
     )
     folder = shell.quoted(str(invocation.sweep_folder if multirun else left.folder))
     resumed = any(a.startswith(resume.SETTING) for a in invocation.arguments)

@@ -6,12 +6,14 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llmbench.cli.arguments import stops_with_backslashes
-from llmbench.config.schema import STATIC_BATCHING, Config, EarlyStopping
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import STATIC_BATCHING, Config
 from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network
@@ -24,8 +26,10 @@ from llmbench.results.reader import load_run
 from llmbench.results.run_folder import conflicting_file, refuse_taken
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, published_scores
-from llmbench.run.engine_pool import EnginePool
-from llmbench.run.request_plan import few_shot_from_evaluated, import_modules, read_samples, write_questions
+from llmbench.run.beginning import Beginning
+from llmbench.run.comparability import few_shot_from_evaluated
+from llmbench.run.options import RunOptions
+from llmbench.run.request_plan import RequestPlan
 from llmbench.run.resume_checks import check_settings, lowered_before
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
@@ -37,32 +41,14 @@ log = logging.getLogger(__name__)
 FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
-def run_job(  # noqa: PLR0913 - as pipeline.run
-    config: Config,
-    folder: Path,
-    overrides: Sequence[str],
-    *,
-    named: bool,
-    pool: EnginePool | None = None,
-    goes_on: bool = False,
-    resumes: bool = False,
-    again: bool = False,
-    restarts: bool = False,
-    origin: Mapping[str, Any] | None = None,
-) -> Summary | None:
+def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -> Summary | None:
     """Runs one job and prints its result; returns None if only prompts were shown.
 
     Args:
         config: The settings, checked; skipped benchmarks are taken out of it.
         folder: Where the run is written; Hydra has made it.
-        overrides: What was typed.
+        options: How it is begun; the terminal, what stops it and its page are added here.
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
-        pool: Keeps the engine for the next job.
-        goes_on: The folder holds this run's beginning.
-        resumes: It was left by an attempt before, not by a process that ran out of memory.
-        again: The folder is that of a run that ended before it had begun.
-        origin: The whole command line and where it was typed, for the manifest.
-        restarts: A new process may be started in place of this one.
 
     Raises:
         StartAgain: It has to be.
@@ -76,27 +62,17 @@ def run_job(  # noqa: PLR0913 - as pipeline.run
     try:
         with captured(folder / LOG, config.log_level) as (out, err), listening(err.fileno()) as stop:
             terminal = Terminal(out, err)
-            if again:
+            if options.beginning is Beginning.AGAIN:
                 said = f"In {folder} a run ended before it had begun; this one begins there."
                 log.warning(said)
                 terminal.notice(said)
-            _print_notices(config, overrides, terminal, named=named)
-            if resumes and nothing_left(folder):
+            _print_notices(config, options.overrides, terminal, named=named)
+            if options.beginning is Beginning.RESUMED and nothing_left(folder):
                 _publish_finished(config, folder, terminal)
                 return None
-            found = pipeline.run(
-                config,
-                folder,
-                overrides=overrides,
-                terminal=terminal,
-                stop=stop,
-                pool=pool,
-                goes_on=goes_on,
-                resumes=resumes,
-                restarts=restarts,
-                origin=origin,
-                publish=partial(publish, config=config, terminal=terminal),
-            )
+            publish_this = partial(publish, config=config, terminal=terminal)
+            options = replace(options, terminal=terminal, stop=stop, publish=publish_this)
+            found = pipeline.run(config, folder, options)
             resumed = config.resume is not None  # then the run works where it was begun
             print_table(terminal, found, str(folder) if resumed else os.path.relpath(folder))
             if config.profile.comparable:
@@ -217,13 +193,11 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
     config, _ = complete(config, find)
     for sentence in few_shot_from_evaluated(config):
         terminal.notice(sentence)
-    modules = import_modules(config)
     tokenizer = load_tokenizer(config, find(config))
-    read = {name: read_samples(config, name, module) for name, module in modules.items()}
-    questions = write_questions(config, modules, read, tokenizer)
+    questions = RequestPlan.read(config).write(tokenizer)
     for sentence in tokenizer.remarks(config.model.chat_template_kwargs):
         terminal.notice(sentence)
-    shown = dict.fromkeys(modules, 0)
+    shown = dict.fromkeys(questions.benchmarks, 0)
     for (name, sample_id), asked in questions.asked.items():
         if shown[name] >= config.show_prompts:
             continue

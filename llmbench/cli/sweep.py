@@ -62,7 +62,7 @@ def finish(
     Raises:
         RunError: It cannot be written.
     """
-    from llmbench.cli import ablation
+    from llmbench.cli import ablation, ablation_table
 
     jobs = sorted(jobs, key=lambda job: job.number)
     terminal = Terminal()
@@ -76,7 +76,7 @@ def finish(
         if job.error is not None:
             terminal.say(f"job {job.number} failed: {job.error}")
     if measured:
-        ablation.show(points, measured, terminal)
+        ablation_table.show(points, measured, terminal)
     elif points:
         terminal.say(ablation.no_table(points))
     terminal.say(f"{_closing(jobs, len(asked), loads)}; written to {folder}")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.config.schema import DRAWN_BY, Config, SamplingColumn
-from llmbench.engine.checkpoint import Checkpoint, context_length, parameters, settings
+from llmbench.engine.checkpoint import Checkpoint, context_length, settings
+from llmbench.engine.checkpoint_tensors import parameters
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.system import decoding, files
 

@@ -1,7 +1,7 @@
 """The factory of engines: checkpoint, tokenizer and engine of a configuration. A new engine is added here."""
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Engine
+from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.errors import ConfigError
@@ -51,7 +51,7 @@ def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
     return HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code)
 
 
-def open_engine(config: Config, checkpoint: Checkpoint | None) -> Engine:
+def open_engine(config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
     """The chosen engine, not yet prepared."""
     if config.engine.name == "fake":
         from llmbench.engine.fake import FakeEngine

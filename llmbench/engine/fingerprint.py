@@ -14,7 +14,8 @@ from pathlib import Path
 
 import orjson
 
-from llmbench.engine.checkpoint import HEADER_BYTES, Checkpoint
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.checkpoint_files import HEADER_BYTES
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DECIDE = (

@@ -1,174 +1,234 @@
-"""Which request an engine dies of: what is asked next after a death, until it is known.
+"""An engine that replaces another when it dies, and finds the request that kills it.
 
-Only what the engine worked on when it died can be to blame, so that is set aside and the rest goes on. When the rest is done,
-each set that was put aside is asked again as a whole, with nothing beside it: a death that had nothing to do with it is
-over with that. A set that kills the engine again is cut into eighths, which are asked one after another, those that
-kill again are cut again when all others had their turn, and so on down to single requests. One that killed the engine
-twice while it was alone is guilty.
+Requests that were in flight are asked again, first those that only waited, then those that the engine worked on, apart from the
+rest (`FatalRequestSearch`). A request that killed the engine twice while it was alone comes back as an error.
 
-A guilty request costs at most three engines and one for each cut down to it, or two where it was alone from the beginning. A death that comes from elsewhere costs one and accuses nobody, unless it
-hits the same lone request twice.
-
-An engine that is itself broken would accuse everybody. Therefore deaths without an answer between them are counted, each makes the
-next try an eighth as large, and before there are too many the engine has to show with a request that was answered
-before that it can answer at all.
+What a new process has to know is a record, `RestartLog`: where only a new process could go on, the record is complete before
+the `EngineDiedError` is raised.
 """
 
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
+import time
+from collections.abc import Collection, Mapping, Sized
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol, Self
 
-from llmbench.errors import EngineDiedError
-from llmbench.records import Restart
+from llmbench.engine.base import Engine, Notice
+from llmbench.engine.fatal_search import FatalRequestSearch
+from llmbench.errors import EngineDiedError, EngineError, clear_traceback
+from llmbench.records import CONTINUED, Completion, EngineReport, FinishReason, Request, Restart
+from llmbench.telemetry.records import EngineState
 
-PARTS = 8
-"""Into how many a set is cut. A set that is answered costs no engine, one that kills it does: many small parts make few of the latter,
-at the price of smaller batches."""
-TWICE = 2
-"""Times that a lone request has to kill the engine."""
-
-
-def parts(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """A set in eighths, none of them empty."""
-    size = -(-len(ids) // PARTS)
-    for begin in range(0, len(ids), size):
-        yield tuple(ids[begin : begin + size])
-
-
-@dataclass(slots=True)
-class FatalRequestSearch:
-    """Decides which requests to ask next after engine deaths, until the one that kills the engine is known. Holds request ids.
-
-    Attributes:
-        bound: Deaths in a row without an answer between that are followed by another try.
-        waiting: To be asked as usual.
-        aside: Sets to be asked apart, each with nothing beside it, when nothing else is left.
-        asked: Given to the engine and not answered.
-        alone: How often a request killed the engine while it was alone.
-        consecutive_deaths: Deaths since the last answer.
-        limit: How much may be asked at once; None: everything.
-    """
-
-    bound: int
-    waiting: deque[str] = field(default_factory=deque)
-    aside: deque[tuple[str, ...]] = field(default_factory=deque)
-    asked: dict[str, None] = field(default_factory=dict)
-    alone: dict[str, int] = field(default_factory=dict)
-    consecutive_deaths: int = 0
-    limit: int | None = None
-    _apart: bool = False  # what is asked was set aside before
-
-    def add(self, ids: Iterable[str]) -> None:
-        """Adds requests; those that an earlier process set aside stay set aside."""
-        known = {name for group in self.aside for name in group}
-        self.waiting.extend(name for name in ids if name not in known)
-
-    @property
-    def left(self) -> bool:
-        """Whether anything has no answer yet."""
-        return bool(self.asked or self.waiting or self.aside)
-
-    @property
-    def held(self) -> int:
-        """Requests that the engine was not given; called from another thread."""
-        return len(self.waiting) + sum(map(len, tuple(self.aside)))
-
-    @property
-    def spent(self) -> bool:
-        """Whether there were too many deaths in a row without an answer."""
-        return self.consecutive_deaths > self.bound
-
-    @property
-    def needs_probe(self) -> bool:
-        """Whether the next death would be one too many: the engine should first answer something that was answered before."""
-        return 0 < self.bound <= self.consecutive_deaths
-
-    def next(self) -> list[str]:
-        """Returns the ids to submit now; often none."""
-        if self.waiting and not (self._apart and self.asked):
-            self._apart = False
-            room = len(self.waiting) if self.limit is None else self.limit - len(self.asked)
-            chosen = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
-        elif self.aside and not self.asked:
-            self._apart = True
-            group = self.aside.popleft()
-            chosen, rest = list(group[: self.limit]), group[len(group[: self.limit]) :]
-            if rest:
-                self.aside.appendleft(rest)
-        else:
-            return []
-        self.asked.update(dict.fromkeys(chosen))
-        return chosen
-
-    def works(self) -> None:
-        """The engine gave an answer."""
-        self.consecutive_deaths, self.limit = 0, None
-
-    def answered(self, name: str) -> None:
-        """A request has its answer, whatever it is."""
-        self.asked.pop(name, None)
-
-    def died(self, running: Collection[str]) -> list[str]:
-        """The engine died while it worked on `running`; everything that it was given is to be asked again.
-
-        Returns:
-            Those that are guilty, and are not asked again.
-        """
-        seen = set(running)
-        accused = tuple(name for name in self.asked if name in seen)
-        others = [name for name in self.asked if name not in seen]
-        self.asked.clear()
-        if self.consecutive_deaths and accused:
-            self.limit = -(-len(accused) // PARTS)
-        self.consecutive_deaths += 1
-        if self._apart:
-            if others:
-                self.aside.appendleft(tuple(others))
-        else:
-            self.waiting.extendleft(reversed(others))
-        if len(accused) == 1:
-            (name,) = accused
-            self.alone[name] = self.alone.get(name, 0) + 1
-            if self.alone[name] >= TWICE:
-                return [name]
-        if accused:
-            self.aside.extend(parts(accused) if self._apart else [accused])
-        return []
-
-    def as_data(self) -> dict[str, Any]:
-        """The state as plain data, for a new process."""
-        return {
-            "aside": [list(group) for group in self.aside],
-            "alone": self.alone,
-            "consecutive_deaths": self.consecutive_deaths,
-            "limit": self.limit,
-        }
-
-    @classmethod
-    def of(cls, bound: int, data: Mapping[str, Any], answered: Collection[str] = ()) -> Self:
-        """Restores the state of an earlier process, without requests that are `answered` by now."""
-        groups = (tuple(n for n in group if n not in answered) for group in data.get("aside", ()))
-        aside = deque(group for group in groups if group)
-        known = {name: data[name] for name in ("alone", "consecutive_deaths", "limit") if name in data}
-        return cls(bound, aside=aside, **known)
+PROBE = "probe"
+"""The id of a request that was answered before and shows that an engine works."""
 
 
 @dataclass(slots=True)
 class RestartLog:
-    """The deaths of a run's engines."""
+    """The deaths of a run's engines.
+
+    Attributes:
+        restarts: In the order they happened.
+        search: What is known of the request that kills the engine.
+    """
 
     restarts: list[Restart] = field(default_factory=list)
-    fatal_search: dict[str, Any] = field(default_factory=dict)
+    search: FatalRequestSearch = field(default_factory=lambda: FatalRequestSearch(bound=0))
 
-    def add(self, error: EngineDiedError, *, running: int, kept: int) -> Restart:
-        """Records a death."""
-        restart = Restart(str(error), running, kept, error.needs_new_process)
-        self.restarts.append(restart)
-        return restart
+    def as_data(self) -> dict[str, Any]:
+        """Returns the log as plain data, for a new process."""
+        return {
+            "restarts": [asdict(restart) for restart in self.restarts],
+            "fatal_search": self.search.as_data(),
+        }
 
     @classmethod
-    def of(cls, written: Mapping[str, Any]) -> Self:
-        """What `asdict` made of them."""
-        restarts = [Restart(**row) for row in written.get("restarts", ())]
-        return cls(restarts, dict(written.get("fatal_search", {})))
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Returns the log of which `as_data` made this."""
+        restarts = [Restart(**row) for row in data.get("restarts", ())]
+        return cls(restarts, FatalRequestSearch.of(0, data.get("fatal_search", {})))
+
+    def begin(self, bound: int, answered: Collection[str]) -> None:
+        """Gets ready for the engines of this process.
+
+        Args:
+            bound: Deaths in a row without an answer between that are followed by another engine; 0: none.
+            answered: Ids of requests that need not be asked any more.
+        """
+        self.search = FatalRequestSearch.of(bound, self.search.as_data(), answered)
+
+
+class EngineSource(Protocol):
+    """Where engines come from, one at a time."""
+
+    def open(self) -> Engine:
+        """Returns another engine, ready for requests.
+
+        Raises:
+            EngineDiedError: It died while it was loaded.
+            EngineError: It cannot start.
+        """
+
+    def discard(self) -> None:
+        """Closes the engine that was opened last, dead or alive; trouble with that is logged."""
+
+
+class RestartingEngine:
+    """The engine that stands now, and those after it."""
+
+    def __init__(  # noqa: PLR0913 - what it replaces, how, and what is told of it
+        self,
+        engine: Engine,
+        source: EngineSource,
+        log: RestartLog,
+        notice: Notice,
+        *,
+        finished: Sized,
+        probe: Request | None = None,
+    ) -> None:
+        """Takes an engine that is ready for requests.
+
+        Args:
+            engine: Opened by `source`.
+            source: Opens the next ones.
+            log: Gets each death; its search says how many are survived.
+            notice: Shows the user a sentence for each death.
+            finished: The run's results, which are counted where a death is recorded.
+            probe: A request that an earlier process had answered.
+        """
+        self._engine: Engine | None = engine
+        self._source, self._log, self._notice = source, log, notice
+        self._search = log.search
+        self._finished = finished
+        self._probe = probe
+        self._probe_tokens: int | None = None
+        self._requests: dict[str, Request] = {}  # not answered yet
+        self._probing = False
+        self._report = engine.report()
+        self._loads, self._tokens_before = self._report.loads, 0.0
+        self.replaced_s = 0.0
+        """Seconds that dead engines and the loading of new ones took."""
+
+    def submit(self, request: Request, *, first: bool = False) -> None:
+        """Queues a request; the engine gets it with the next step."""
+        self._requests[request.id] = request
+        self._search.add([request.id], first=first)
+
+    def step(self) -> list[Completion]:
+        """Takes a step, or handles a death.
+
+        Raises:
+            EngineDiedError: The engine died, and only a new process could go on, or none are to be replaced.
+            EngineError: Engines die one after another.
+        """
+        if not self._search.left:
+            return []
+        try:
+            engine = self._engine or self._open()
+            self._feed(engine)
+            finished = engine.step()
+        except EngineDiedError as error:
+            begun = time.monotonic()
+            try:
+                return self._replace(error)
+            finally:
+                self.replaced_s += time.monotonic() - begun
+        return [completion for completion in finished if self._note(completion)]
+
+    def _open(self) -> Engine:
+        begun = time.monotonic()
+        try:
+            self._engine = self._source.open()
+        finally:
+            self.replaced_s += time.monotonic() - begun
+        self._loads += 1
+        return self._engine
+
+    def _feed(self, engine: Engine) -> None:
+        """Submits what comes next; a new engine that must not fail is first asked what was answered before."""
+        probe = self._probe if self._search.needs_probe else None
+        if probe is None:
+            for name in self._search.next():
+                request = self._requests[name]
+                engine.submit(request, first=name.endswith(CONTINUED))
+        elif not self._probing:
+            engine.submit(replace(probe, id=PROBE))
+            self._probing = True
+
+    def _note(self, completion: Completion) -> bool:
+        """Returns whether it answers a request, and not just the probe."""
+        if completion.finish_reason is not FinishReason.ABORT:
+            self._search.works()
+        if completion.request_id == PROBE:
+            self._probing = False
+            return False
+        request = self._requests.pop(completion.request_id)
+        self._search.answered(request.id)
+        shorter = self._probe_tokens is None or completion.output_tokens < self._probe_tokens
+        if shorter and completion.finish_reason is not FinishReason.ABORT:
+            self._probe, self._probe_tokens = request, completion.output_tokens
+        return True
+
+    def _replace(self, error: EngineDiedError) -> list[Completion]:
+        """Takes the dead engine's requests back; returns those known to kill it as errors."""
+        running = {PROBE, *self._requests} & set(error.running)
+        self._remember()
+        self._engine, self._probing = None, False
+        fatal = [self._requests.pop(name) for name in self._search.died(running)]
+        if not self._search.bound:
+            raise error
+        self._source.discard()
+        if self._search.spent:
+            raise EngineError(
+                f"{error} Engines died {self._search.consecutive_deaths} times in a row without an answer between, more often than "
+                f"engine_restarts={self._search.bound} allows; what was finished is kept."
+            ) from error
+        if self._search.left:
+            restart = Restart(str(error), len(running), len(self._finished), error.needs_new_process)
+            self._log.restarts.append(restart)
+            self._notice(restart.sentence())
+            if error.needs_new_process:
+                raise error
+        clear_traceback(error)  # its frames hold half a model
+        reason = f"the engine died each time that it was asked nothing but this: {str(error).rstrip('.')}"
+        return [Completion.aborted(request, reason) for request in fatal]
+
+    def _remember(self) -> None:
+        """Keeps what a dead engine still says of itself."""
+        if self._engine is not None:
+            with suppress(Exception):
+                self._tokens_before += self._engine.state().generated_tokens or 0
+            with suppress(Exception):
+                self._report = self._engine.report()
+
+    def abort(self) -> list[Completion]:
+        """Drops everything unfinished and returns it as aborted."""
+        if self._engine is not None:
+            self._engine.abort()
+        dropped = [Completion.aborted(request, None) for request in self._requests.values()]
+        self._requests.clear()
+        self._search.drop()
+        return dropped
+
+    def state(self) -> EngineState:
+        """Returns the engine's, with all requests that it was not given counted as queued; without one only those are known."""
+        engine, held = self._engine, self._search.held
+        if engine is None:
+            return EngineState(queued=held)
+        state = engine.state()
+        tokens = state.generated_tokens
+        return replace(
+            state,
+            queued=(state.queued or 0) + held,
+            generated_tokens=None if tokens is None else tokens + self._tokens_before,
+        )
+
+    def report(self) -> EngineReport:
+        """Returns the report of the engine that stands, or of the last that stood; `loads` counts all."""
+        report = self._report if self._engine is None else self._engine.report()
+        return replace(report, loads=self._loads)
+
+    def close(self, *, process_ends: bool = False) -> None:
+        """Closes the engine that stands."""
+        if self._engine is not None:
+            self._engine.close(process_ends=process_ends)

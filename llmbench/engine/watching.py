@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from llmbench.engine.base import Engine
-from llmbench.records import Completion
+from llmbench.engine.base import ModelEngine
+from llmbench.records import Completion, EngineReport, Request
 from llmbench.system.stdio import silent
+from llmbench.telemetry.records import EngineState
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,37 @@ END_S = 30.0
 """For a step to end when the engine's processes are killed."""
 
 
+class WatchedEngine:
+    """An engine whose steps may not last longer than a watch allows."""
+
+    def __init__(self, engine: ModelEngine, watch: "Watch") -> None:
+        self._engine, self._watch = engine, watch
+
+    def submit(self, request: Request, *, first: bool = False) -> None:
+        """Queues a request."""
+        self._engine.submit(request, first=first)
+
+    def step(self) -> list[Completion]:
+        """Takes the engine's step; one that lasts too long ends with an `EngineDiedError`, or the watch's `leave` is called."""
+        return self._watch.step(self._engine)
+
+    def abort(self) -> list[Completion]:
+        """Drops everything unfinished."""
+        return self._engine.abort()
+
+    def state(self) -> EngineState:
+        """Returns the engine's."""
+        return self._engine.state()
+
+    def report(self) -> EngineReport:
+        """Returns the engine's."""
+        return self._engine.report()
+
+    def close(self, *, process_ends: bool = False) -> None:
+        """Closes the engine."""
+        self._engine.close(process_ends=process_ends)
+
+
 class Watch:
     """Looks now and then how long the engine has been silent.
 
@@ -39,12 +71,12 @@ class Watch:
         """Args: the seconds that a step may last (None: no limit) and the function that gets messages."""
         self._limit_s, self._say = limit_s, say
         self._lock = threading.Lock()
-        self._engine: Engine | None = None  # within a step
+        self._engine: ModelEngine | None = None  # within a step
         self._silent_s = 0.0
         self._warned = self._left = False
         self._killed_s: float | None = None  # how long it had been silent then
 
-    def step(self, engine: Engine) -> list[Completion]:
+    def step(self, engine: ModelEngine) -> list[Completion]:
         """The engine's step, watched."""
         with self._lock:
             self._engine, self._silent_s, self._killed_s = engine, 0.0, None
@@ -95,7 +127,7 @@ class Watch:
             log.warning("%s", said)
             self._say(said)
 
-    def _act(self, engine: Engine, leave: Callable[[str], None]) -> str | None:
+    def _act(self, engine: ModelEngine, leave: Callable[[str], None]) -> str | None:
         """Acts on the silence so far; returns the message, if any."""
         limit_s, silent_s = self._limit_s, self._silent_s
         if limit_s is None or self._left:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from llmbench.config.schema import Config, EarlyStopping, drawing
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import Config, drawing
 from llmbench.engine.batching import Batching
 
 

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmbench.config.schema import EXPORTS, Config, Tracker
+from llmbench.config.choices import Tracker
+from llmbench.config.schema import EXPORTS, Config
 from llmbench.errors import RunError
 from llmbench.report import trackers
 from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_record, write_object

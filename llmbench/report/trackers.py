@@ -16,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from llmbench.config.schema import Config, Tracker
+from llmbench.config.choices import Tracker
+from llmbench.config.schema import Config
 from llmbench.errors import ConfigError
 from llmbench.results.manifest import CONFIG, JOURNAL, MANIFEST, SUMMARY, read_record
 from llmbench.results.settings import flat, read_config

@@ -20,7 +20,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
     *,
     sittings: int = 1,
     cache: bool = False,
-    details: Callable[[Sequence[Result]], dict[str, Any]] | None = None,
+    details: Callable[[Sequence[Result]], dict[str, Any] | None] | None = None,
 ) -> BenchmarkSummary:
     """The metrics of one benchmark's results.
 
@@ -30,7 +30,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         repeats: Answers to each question.
         sittings: Processes that they come from; of several there is no single time or throughput.
         cache: Whether the response cache was on.
-        details: The benchmark's own, of its module.
+        details: The benchmark's own.
     """
     by_sample: dict[str, list[float]] = {}
     for result in results:

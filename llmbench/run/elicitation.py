@@ -7,14 +7,12 @@ output, so that the prefix cache serves them, and behind them the benchmark's cu
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llmbench.config.schema import BenchmarkConfig, EarlyStopping
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import BenchmarkConfig
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.records import Completion, FinishReason, Request, well_formed
+from llmbench.records import CONTINUED, Completion, FinishReason, Request, well_formed
 from llmbench.run.prompts import Asked
 from llmbench.system import thinking
-
-MARK = "+"
-"""Stands behind the id of a request whose continuation this is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def continuation(
     said = tokenizer.encode(cue(asked, completion, config), special=False)
     return replace(
         request,
-        id=request.id + MARK,
+        id=request.id + CONTINUED,
         prompt_ids=(*request.prompt_ids, *completion.output_ids, *said),
         sampling=replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop)),
     )

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Engine, Notice
+from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.factory import find_checkpoint, load_tokenizer, open_engine
@@ -45,7 +45,7 @@ class Engines:
 
     find_checkpoint: Callable[[Config], Checkpoint | None] = find_checkpoint
     load_tokenizer: Callable[[Config, Checkpoint | None], Tokenizer] = load_tokenizer
-    open_engine: Callable[[Config, Checkpoint | None], Engine] = open_engine
+    open_engine: Callable[[Config, Checkpoint | None], ModelEngine] = open_engine
 
 
 def engine_key(config: Config) -> str:
@@ -65,7 +65,7 @@ class EnginePool:
         self.then: Callable[[], None] = lambda: None  # called after each load
         self.since = 0.0  # seconds of the epoch at which the held engine was opened: what it read of its checkpoint is as it was then
         self._process_ends = process_ends
-        self._engine: Engine | None = None
+        self._engine: ModelEngine | None = None
         self._prepared = self._loaded = False
         self._key: str | None = None
         self._planned: list[Config] = []
@@ -97,7 +97,7 @@ class EnginePool:
         """The settings with what had to be lowered for this engine before."""
         return lowered(config, self.steps.get(engine_key(config), ()))
 
-    def open(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
+    def open(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         """The engine for these settings, of which nothing is imported yet; the one that is held, if it can serve them."""
         key = engine_key(config)
         if self._engine is not None and (key, checkpoint) != (self._key, self._checkpoint):
@@ -109,7 +109,7 @@ class EnginePool:
         self._checkpoint = checkpoint
         return self._engine
 
-    def prepare(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
+    def prepare(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         """The same, its libraries imported.
 
         Raises:
@@ -133,7 +133,7 @@ class EnginePool:
             self._tokenizer = checkpoint, self.engines.load_tokenizer(config, checkpoint)
         return self._tokenizer[1]
 
-    def make_room(self, config: Config, workload: Workload) -> Engine:
+    def make_room(self, config: Config, workload: Workload) -> ModelEngine:
         """The prepared engine; closed and prepared anew where it was loaded for less than this work asks for.
 
         Raises:

@@ -20,7 +20,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from llmbench.benchmarks.base import Module, import_module, score
+from llmbench.benchmarks.base import Benchmark, score
+from llmbench.benchmarks.importing import import_benchmark
 from llmbench.errors import GradingError
 from llmbench.records import FinishReason, Outcome, Sample, Score
 from llmbench.system.interrupts import deferred
@@ -28,8 +29,6 @@ from llmbench.system.processes import Spawning, blocked_sigint, end_with_parent,
 
 log = logging.getLogger(__name__)
 
-LIMIT_S = 20.0
-"""Seconds one answer may take; equivalence of ordinary answers takes milliseconds."""
 MEMORY_BYTES = 4 << 30
 """Address space of a worker."""
 OUT_OF_MEMORY = 86
@@ -59,11 +58,11 @@ def _warm_up() -> None:
 
 
 def grade(path: str, sample: Sample, text: str, finish_reason: FinishReason) -> Score:
-    """Grades one text with the benchmark's module, in a worker; what goes wrong becomes an outcome.
+    """Grades one text with the benchmark of a module, in a worker; what goes wrong becomes an outcome.
 
     A worker that runs out of memory ends, as others do that the kernel ends for it: what it still holds may be the reason.
     """
-    return _guarded(lambda module: score(module, sample, text, finish_reason), path)
+    return _guarded(lambda benchmark: score(benchmark, sample, text, finish_reason), path)
 
 
 def find_stated(path: str, sample: Sample, text: str, _finish_reason: FinishReason) -> Score:
@@ -72,17 +71,21 @@ def find_stated(path: str, sample: Sample, text: str, _finish_reason: FinishReas
     Without an answer the outcome is NO_ANSWER; TIMEOUT or ERROR mean that nobody knows.
     """
 
-    def find(module: Module) -> Score:
-        answer = module.extract(sample, text, complete=False)
+    def find(benchmark: Benchmark) -> Score:
+        answer = benchmark.extract(sample, text, complete=False)
         return Score(0.0, answer, Outcome.NO_ANSWER if answer is None else Outcome.WRONG)
 
     return _guarded(find, path)
 
 
-def _guarded(task: Callable[[Module], Score], path: str) -> Score:
-    module = import_module(path.rpartition(".")[2], path)
+def _benchmark(path: str) -> Benchmark:
+    return import_benchmark(path.rpartition(".")[2], path)
+
+
+def _guarded(task: Callable[[Benchmark], Score], path: str) -> Score:
+    benchmark = _benchmark(path)
     try:
-        return task(module)
+        return task(benchmark)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except RecursionError:
@@ -113,11 +116,9 @@ class Grader(Generic[Ticket]):
     open is graded there.
     """
 
-    def __init__(
-        self, modules: Sequence[str] = (), workers: int | None = None, limit_s: float = LIMIT_S
-    ) -> None:
+    def __init__(self, modules: Sequence[str] = (), workers: int | None = None) -> None:
         self._workers = workers or max(1, min(4, (os.cpu_count() or 1) // 2))
-        self._modules, self._limit_s = tuple(modules), limit_s
+        self._modules = tuple(modules)
         self._open: list[_Job[Ticket]] = []
         self._breaks = 0  # of the pool, since the last grade
         self._heard = time.monotonic()
@@ -162,8 +163,7 @@ class Grader(Generic[Ticket]):
         task: Task = grade,
     ) -> None:
         """Queues a text for grading, or for `find_stated`."""
-        limit_s = getattr(importlib.import_module(path), "LIMIT_S", self._limit_s)
-        job = _Job(ticket, (path, sample, text, reason), limit_s, task)
+        job = _Job(ticket, (path, sample, text, reason), _benchmark(path).grading_limit_s, task)
         if not self._open:
             self._heard = time.monotonic()
         self._open.append(job)

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llmbench.config.schema import Config, Startup
+from llmbench.config.choices import Startup
+from llmbench.config.schema import Config
 from llmbench.errors import EngineError, RunError, Shortage
 from llmbench.results.recovery import (
     CONTEXT,

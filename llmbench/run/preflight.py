@@ -4,14 +4,26 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from llmbench.config.choices import Device, EarlyStopping, Sandbox
 from llmbench.config.schema import Config, SamplingConfig
-from llmbench.engine.checkpoint import Checkpoint, embedding_rows
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.checkpoint_settings import generation_config
-from llmbench.engine.memory import RESERVE_BYTES, weights_on_gpu
+from llmbench.engine.checkpoint_tensors import embedding_rows
+from llmbench.engine.memory import RESERVE_BYTES, kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
 from llmbench.errors import ModelError
 from llmbench.records import Request
+from llmbench.run.comparability import few_shot_from_evaluated
+from llmbench.run.samples import SampleSet
+from llmbench.system import hardware
 from llmbench.system.number_format import listed, memory
 
+AT_LOAD = ("bitsandbytes", "fp8")
+"""Quantizations that vLLM makes of bf16 weights; other names mean that the checkpoint's own weights are quantised."""
+NO_SANDBOX = (
+    "sandbox=none: programs that the model writes run as you, with your files and your network; "
+    "sandbox=bwrap or sandbox=docker keeps them apart."
+)
 ROOM = 1 / 3
 """The part of a GPU that must stay free beside bf16 weights before 4-bit weights are called needless."""
 WITH_FP8 = re.compile(
@@ -25,6 +37,95 @@ TOKENS_PER_S: Mapping[str | None, Mapping[int, int]] = {
     "fp8": {1: 131, 2: 257, 4: 497, 8: 978, 32: 3112, 128: 7468, 256: 8940},
 }
 """Output tokens/s by weights and requests in flight: a 14B model on one H100, vLLM 0.26."""
+
+
+def before_loading(
+    config: Config,
+    samples: Mapping[str, SampleSet],
+    at_once: int,
+    checkpoint: Checkpoint | None,
+) -> list[str]:
+    """Returns all that is known before the model is loaded.
+
+    Args:
+        config: The settings.
+        samples: The plan's.
+        at_once: Requests that should run at once.
+        checkpoint: None where the engine has none.
+    """
+    said = few_shot_from_evaluated(config)
+    for name, part in samples.items():
+        benchmark, available = config.benchmarks[name], part.available
+        asked = benchmark.num_samples
+        if asked is not None and asked > len(available) and not benchmark.takes_profile(config):
+            said.append(
+                f"{name} has {len(available)} questions, fewer than the {asked} asked for: all are asked."
+            )
+        if config.early_stopping is not EarlyStopping.off:
+            said += stops_in_golds(name, benchmark.stop, [sample.target for sample in available])
+    said += left_out_system_prompts(config)
+    if checkpoint is None:
+        return said
+    folder = Path(checkpoint.folder) if checkpoint.folder else None
+    said += sampling_differences(folder, config.sampling)
+    gpus = hardware.gpus()
+    if not gpus or config.engine.device is Device.cpu:
+        return said
+    weights, gpu_bytes = _weights_bytes(config, checkpoint), gpus[0].total_bytes
+    if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
+        said += weights_do_not_fit(config, weights, gpu_bytes)
+    if config.engine.name == "vllm":
+        said += four_bit_is_slower(config, weights, gpu_bytes, at_once, gpus[0].name)
+    return said
+
+
+def kv_cache_shortage(
+    config: Config, requests: Sequence[Request], at_once: int, checkpoint: Checkpoint | None
+) -> list[str]:
+    """Returns what to expect where vLLM's KV cache on the GPU will not hold so many of the requests at once."""
+    gpus = hardware.gpus()
+    per_token = kv_bytes_per_token(settings(checkpoint))
+    on_gpu = bool(gpus) and config.engine.device is not Device.cpu
+    if checkpoint is None or per_token is None or not on_gpu or config.engine.name != "vllm":
+        return []
+    model, engine = config.model, config.engine
+    weights: int | None = _weights_bytes(config, checkpoint)
+    if model.quantization in AT_LOAD:
+        weights = weights_on_gpu(weights or 0, model.quantization)
+    available = None
+    if engine.kv_cache_memory_bytes is not None:
+        available = engine.kv_cache_memory_bytes // per_token
+    elif weights is not None:
+        parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
+        use = model.gpu_memory_utilization
+        available = kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
+    lengths = [len(request.prompt_ids) for request in requests]
+    limits = [request.sampling.max_tokens for request in requests]
+    return kv_shortage(lengths, limits, at_once, available)
+
+
+def _weights_bytes(config: Config, checkpoint: Checkpoint) -> int:
+    """Bytes of the weights at two bytes a parameter."""
+    own = weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0
+    return own or int((config.model.parameters_b or 0) * 2e9)
+
+
+def check_sandbox(config: Config, *, runs_code: bool) -> list[str]:
+    """Refuses benchmarks of programs where they could not be run.
+
+    Returns:
+        A warning where nothing keeps the programs apart.
+
+    Raises:
+        ConfigError: The sandbox cannot be used.
+    """
+    from llmbench import sandbox
+
+    sandbox.choose(config.sandbox.value)
+    if not runs_code:
+        return []
+    sandbox.check()
+    return [NO_SANDBOX] if config.sandbox is Sandbox.none else []
 
 
 def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfig) -> list[str]:

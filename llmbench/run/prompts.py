@@ -5,8 +5,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmbench.benchmarks.base import Module
-from llmbench.config.schema import BenchmarkConfig, Config, EarlyStopping, drawing
+from llmbench.benchmarks.base import Benchmark
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import Config, drawing
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Message, Request, Sample, Sampling
@@ -47,72 +48,73 @@ def pick_examples(name: str, pool: Sequence[Sample], sample: Sample, count: int,
     return _generator(seed, name, sample.id, "fewshot").sample(others, count)
 
 
-def ask(  # noqa: PLR0913, PLR0917 - a prompt is made of all these
-    config: Config,
-    name: str,
-    module: Module,
-    sample: Sample,
-    examples: Sequence[Sample],
-    tokenizer: Tokenizer,
-) -> Asked:
-    """The prompt of one sample, through the chat template or as plain text; shortened where its benchmark knows how to."""
-    asked = _asked(config, name, module, sample, examples, tokenizer)
-    fit = getattr(module, "fit", None)
-    room = config.model.max_length - reserved(config, name)
-    if fit is None or len(asked.ids) <= room:
-        return asked
+@dataclass(frozen=True, slots=True)
+class PromptWriter:
+    """Writes the prompts of one benchmark, which the settings know by `name`."""
 
-    def fits(shorter: Sample) -> bool:
-        return len(_asked(config, name, module, shorter, examples, tokenizer).ids) <= room
+    config: Config
+    name: str
+    benchmark: Benchmark
+    tokenizer: Tokenizer
 
-    return _asked(config, name, module, fit(sample, fits), examples, tokenizer)
+    def ask(self, sample: Sample, question: str, examples: Sequence[Sample] = ()) -> Asked:
+        """Returns the prompt of one sample, through the chat template or as plain text; shortened where the benchmark can.
+
+        Args:
+            sample: What is asked.
+            question: Its text, as `Benchmark.question` gives it.
+            examples: Worked examples to show before it.
+        """
+        asked = self._asked(sample, question, examples)
+        room = self.config.model.max_length - reserved(self.config, self.name)
+        if len(asked.ids) <= room:
+            return asked
+
+        def written(other: Sample) -> Asked:
+            return self._asked(other, self.benchmark.question(other), examples)
+
+        shorter = self.benchmark.shorten(sample, lambda other: len(written(other).ids) <= room)
+        return asked if shorter is sample else written(shorter)
+
+    def _asked(self, sample: Sample, question: str, examples: Sequence[Sample]) -> Asked:
+        model, user = self.config.model, self._user(question)
+        shown = [
+            (self._user(self.benchmark.question(example)), self.benchmark.worked_example(example))
+            for example in examples
+        ]
+        system = system_prompt(self.config, self.name)
+        chat = self.config.benchmarks[self.name].chat
+        if chat:
+            turns = _turns(system, shown, user)
+            text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
+        else:
+            text = _plain(system, shown, user)
+        return Asked(self.name, sample, text, self.tokenizer.encode(text, special=not chat))
+
+    def _user(self, question: str) -> str:
+        """The question with the benchmark's instruction."""
+        instruction = self.config.benchmarks[self.name].instruction
+        return f"{question}\n\n{instruction}" if instruction else question
 
 
-def _asked(  # noqa: PLR0913, PLR0917 - as above
-    config: Config,
-    name: str,
-    module: Module,
-    sample: Sample,
-    examples: Sequence[Sample],
-    tokenizer: Tokenizer,
-) -> Asked:
-    benchmark = config.benchmarks[name]
-    if benchmark.chat:
-        turns = _turns(config, name, module, sample, examples)
-        text = tokenizer.chat(turns, config.model.chat_template_kwargs, config.model.template_date)
-        return Asked(name, sample, text, tokenizer.encode(text, special=False))
-    text = _plain(config, name, module, sample, examples)
-    return Asked(name, sample, text, tokenizer.encode(text, special=True))
+def _turns(system: str | None, shown: Sequence[tuple[str, str]], user: str) -> list[Message]:
+    """A chat: system prompt, worked examples (question and answer each), question."""
+    turns = [Message("system", system)] if system else []
+    for question, answer in shown:
+        turns += [Message("user", question), Message("assistant", answer)]
+    return [*turns, Message("user", user)]
+
+
+def _plain(system: str | None, shown: Sequence[tuple[str, str]], user: str) -> str:
+    """The same as a text that a base model continues."""
+    head = [system] if system else []
+    examples = [f"{QUESTION}{question}\n{ANSWER} {answer}" for question, answer in shown]
+    return "\n\n".join([*head, *examples, f"{QUESTION}{user}\n{ANSWER}"])
 
 
 def system_prompt(config: Config, name: str) -> str | None:
     """The system prompt of a benchmark, for a model that takes one."""
     return (config.benchmarks[name].system_prompt or None) if config.model.system_prompt else None
-
-
-def _user(config: BenchmarkConfig, module: Module, sample: Sample) -> str:
-    question = module.render(sample)
-    return f"{question}\n\n{config.instruction}" if config.instruction else question
-
-
-def _turns(
-    config: Config, name: str, module: Module, sample: Sample, examples: Sequence[Sample]
-) -> list[Message]:
-    benchmark, system = config.benchmarks[name], system_prompt(config, name)
-    turns = [Message("system", system)] if system else []
-    for example in examples:
-        turns.append(Message("user", _user(benchmark, module, example)))
-        turns.append(Message("assistant", module.few_shot_example(example)))
-    return [*turns, Message("user", _user(benchmark, module, sample))]
-
-
-def _plain(config: Config, name: str, module: Module, sample: Sample, examples: Sequence[Sample]) -> str:
-    benchmark, system = config.benchmarks[name], system_prompt(config, name)
-    head = [system] if system else []
-    shown = [
-        f"{QUESTION}{_user(benchmark, module, e)}\n{ANSWER} {module.few_shot_example(e)}" for e in examples
-    ]
-    return "\n\n".join([*head, *shown, f"{QUESTION}{_user(benchmark, module, sample)}\n{ANSWER}"])
 
 
 def requests(asked: Sequence[Asked], config: Config) -> list[Request]:

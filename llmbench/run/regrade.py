@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from llmbench import sandbox
-from llmbench.benchmarks.base import import_module
+from llmbench.benchmarks.importing import import_benchmark
 from llmbench.errors import RunError
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY
@@ -87,7 +87,7 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
     names = _names(config, run.results)
     modules = {name: _module(run.folder, config, name) for name in names}
     sealed = {name for name in names if benchmark_settings(config, name).get("sealed")}
-    if any(getattr(import_module(name, path), "SANDBOXED", False) for name, path in modules.items()):
+    if any(import_benchmark(name, path).runs_code for name, path in modules.items()):
         sandbox.choose(str(config.get("sandbox", "bwrap")))
         sandbox.check()
     results = _grade(run.results, modules, workers)
@@ -129,7 +129,7 @@ def _never_given(result: Result) -> bool:
 
 def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | None) -> list[Result]:
     graded = list(results)
-    needed = {heavy for name, path in modules.items() for heavy in import_module(name, path).PRELOAD}
+    needed = {heavy for name, path in modules.items() for heavy in import_benchmark(name, path).preload}
     grader: Grader[int] = Grader(sorted(needed | set(modules.values())), workers)
     with grader:
         for place, result in enumerate(results):
@@ -157,8 +157,7 @@ def _summarise(
         of_one, old = results_of(name, results), run.summary.benchmarks.get(name)
         repeats = old.repeats if old else 1 + max(result.repeat for result in of_one)
         expected = old.expected if old else len(of_one)
-        details = getattr(import_module(name, path), "details", None)
-        found[name] = summarise(of_one, expected, repeats, details=details)
+        found[name] = summarise(of_one, expected, repeats, details=import_benchmark(name, path).details)
     return found
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -26,8 +26,8 @@ SHARE, AROUND_SHARE = 0.0085, 0.001
 OVER = 50
 """Looks that share the cost of one: an answer of NVML that costs milliseconds and is asked for seldom delays no look by much."""
 
-EngineReader = Callable[[], Mapping[str, float | int | None]]
-"""Gives the fields of `EngineState` by name, quickly and from any thread."""
+EngineReader = Callable[[], EngineState]
+"""Returns what the engine is doing, quickly and from any thread."""
 Listener = Callable[[TelemetrySample], None]
 
 
@@ -82,7 +82,7 @@ class Sampler:
     def watch_engine(self, read: EngineReader | None) -> None:
         """From now on each sample holds the engine's state; None ends that.
 
-        `read` is called in the sampler's thread. What it leaves out is None, as is everything where it raises.
+        `read` is called in the sampler's thread; where it raises, everything is None.
         """
         with self._lock:
             self._engine, self._engine_failed = read, False
@@ -193,8 +193,8 @@ class Sampler:
         if self._engine is None:
             return None
         try:
-            told = self._engine()
-            return EngineState(**{name: _number(told.get(name)) for name in _ENGINE})
+            state = self._engine()
+            return EngineState(**{name: _number(getattr(state, name)) for name in _ENGINE})
         except Exception as error:  # noqa: BLE001 - whatever an engine raises, the run goes on
             if not self._engine_failed:
                 log.warning("The engine's state cannot be read: %s: %s", type(error).__name__, error)

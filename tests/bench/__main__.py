@@ -20,22 +20,27 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.benchmarks import arithmetic
+from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.cli.compose import compose
 from llmbench.config.schema import Config
-from llmbench.engine.cache.engine import CachedEngine
+from llmbench.engine.base import Engine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.factory import find_checkpoint, load_tokenizer
+from llmbench.engine.restarting import RestartingEngine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm.engine import VllmEngine
-from llmbench.engine.watching import Watch
+from llmbench.engine.watching import Watch, WatchedEngine
 from llmbench.engine.workload import Workload
+from llmbench.errors import EngineError
 from llmbench.records import Request, Sample, Sampling
 from llmbench.results.run_folder import RunFolder
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.loop import EvaluationLoop
+from llmbench.run.options import RunOptions
 from llmbench.run.progress import Progress
 from llmbench.run.prompts import Asked
 from llmbench.run.request_plan import Questions
+from llmbench.run.run_record import RunRecord
 from llmbench.system.console import Terminal
 from llmbench.system.hardware import gpus
 from llmbench.system.log_capture import captured
@@ -69,6 +74,16 @@ class Pass:
     total: float
 
 
+class NoSource:
+    """Gives no other engine: a death ends the measurement."""
+
+    def open(self) -> Engine:
+        raise EngineError("nothing replaces an engine that is measured")
+
+    def discard(self) -> None:
+        """Nothing to close."""
+
+
 @dataclass(slots=True)
 class Bench:
     """A loaded engine and what is asked of it."""
@@ -96,23 +111,25 @@ class Bench:
             (NAME, request.sample_id): Asked(NAME, sample, "", request.prompt_ids)
             for request, sample in zip(self.requests, samples, strict=True)
         }
-        questions = Questions({NAME: arithmetic}, {}, asked, self.requests, {NAME: len(asked)})
+        questions = Questions({NAME: Arithmetic()}, {}, asked, self.requests, {NAME: len(asked)})
         grader = self.pool.grader([arithmetic.__name__])
         with (
             tempfile.TemporaryDirectory() as folder,
-            RunFolder(Path(folder) / "run") as store,
+            RunFolder(Path(folder) / "run") as files,
             Sampler() as sampler,
             Progress(Terminal(quiet=True), {NAME: len(self.requests)}) as progress,
         ):
             sampler.begin()
             begun = time.monotonic()
-            engine = CachedEngine(self.engine, Watch(), print)
+            record = RunRecord(self.config, files, RunOptions(), Terminal(quiet=True))
+            watched = WatchedEngine(self.engine, Watch())
+            engine = RestartingEngine(watched, NoSource(), record.restart_log, print, finished=record.results)
             loop = EvaluationLoop(
-                self.config, questions, self.tokenizer, engine, grader, store, progress, Stop(), []
+                self.config, questions, self.tokenizer, engine, grader, record, progress, Stop()
             )
             loop.run()
             seconds = time.monotonic() - begun
-            made = sum(result.completions[0].output_tokens for result in loop.results)
+            made = sum(result.completions[0].output_tokens for result in record.results)
         assert made == sum(request.sampling.max_tokens for request in self.requests)
         return Pass(loop.generate_s, seconds)
 
@@ -124,7 +141,7 @@ class Bench:
         """Seconds that `LLM.generate` takes."""
         self.engine.begin(self.tokenizer, self.work, loaded=False)
         llm: Any = self.engine._llm
-        params: Any = self.engine._params.SamplingParams
+        params: Any = self.engine._package.vllm.SamplingParams
         prompts = [{"prompt_token_ids": list(request.prompt_ids)} for request in self.requests]
         sampling = [
             params(max_tokens=r.sampling.max_tokens, temperature=0.0, ignore_eos=True) for r in self.requests
@@ -156,7 +173,7 @@ def main() -> None:
         pool.grader([arithmetic.__name__])
         bench = _load(config, pool, checkpoint, requests)
         if options.refill:
-            bench.engine.refill = options.refill
+            bench.engine._queue.refill = options.refill
         ours: list[Pass] = []
         bare: list[float] = []
         bench.warm_up()

@@ -9,7 +9,7 @@ import json
 import time
 from pathlib import Path
 
-from llmbench.benchmarks import humaneval
+from llmbench.benchmarks.humaneval import HumanEval
 from llmbench.benchmarks.programs import ProgramVerdict
 from tests.helpers.humaneval_forms import forms
 
@@ -22,12 +22,12 @@ def main() -> None:
     texts: collections.Counter[str] = collections.Counter()
     failed: dict[str, list[str]] = {}
     programs, begun = 0, time.monotonic()
-    for sample in humaneval.load(rows, {}, 0):
+    for sample in HumanEval().load(rows, {}, 0):
         verdicts: dict[str | None, ProgramVerdict | None] = {None: None}
         for form, text in forms(sample.fields["prompt"], sample.target):
-            program = humaneval.extract(sample, text, complete=True)
+            program = HumanEval().extract(sample, text, complete=True)
             if program is not None and program not in verdicts:
-                verdicts[program] = humaneval.judged(sample, program).verdict
+                verdicts[program] = HumanEval().judged(sample, program).verdict
             texts[form] += 1
             if verdicts[program] is not ProgramVerdict.PASSED:
                 failed.setdefault(form, []).append(sample.id)

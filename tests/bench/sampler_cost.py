@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llmbench.system import hardware
 from llmbench.telemetry import Sampler, nvml
+from llmbench.telemetry.records import EngineState
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
         trace = Path(folder) / "trace.jsonl"
         sampler.write(trace)
-        sampler.watch_engine(lambda: {"running": 1, "waiting": 0})
+        sampler.watch_engine(lambda: EngineState(running=1, waiting=0))
         sampler.begin()
         cpu, wall = time.process_time(), time.monotonic()
         time.sleep(seconds)

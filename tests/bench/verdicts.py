@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 from llmbench import sandbox
-from llmbench.benchmarks import livecodebench
-from llmbench.benchmarks.base import import_module, score
+from llmbench.benchmarks.base import score
+from llmbench.benchmarks.importing import import_benchmark
+from llmbench.benchmarks.livecodebench import LiveCodeBench
 from llmbench.benchmarks.programs import verdict_of
 from llmbench.records import FinishReason
 from llmbench.sandbox import Program, SandboxBox
@@ -43,8 +44,8 @@ def main() -> None:
         [json.loads(line) for line in (DATA / name).read_text().splitlines()]
         for name in ("lcb_sample.jsonl", "lcb_sample_completions.jsonl")
     )
-    module = import_module("livecodebench", "llmbench.benchmarks.livecodebench")
-    samples = {sample.id: sample for sample in livecodebench.load(rows, {"cpu_s": 2}, 0)}
+    module = import_benchmark("livecodebench", "llmbench.benchmarks.livecodebench")
+    samples = {sample.id: sample for sample in LiveCodeBench().load(rows, {"cpu_s": 2}, 0)}
     sandbox.check()
     burners = [
         multiprocessing.Process(target=burn, daemon=True) for _ in range(os.cpu_count() or 1) if given.busy

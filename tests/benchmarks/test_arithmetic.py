@@ -3,16 +3,17 @@ import re
 import pytest
 
 from llmbench.benchmarks import arithmetic
+from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.errors import ConfigError
 
 
 def test_questions_are_right_different_and_repeatable() -> None:
     options = {"levels": list(arithmetic.LEVELS), "per_level": 40}
-    rows = arithmetic.generate(options, seed=3)
+    rows = Arithmetic().generate(options, seed=3)
     assert len(rows) == 40 * len(arithmetic.LEVELS)
     assert len({row["question"] for row in rows}) == len(rows)
-    assert rows == arithmetic.generate(options, seed=3)
-    assert rows != arithmetic.generate(options, seed=4)
+    assert rows == Arithmetic().generate(options, seed=3)
+    assert rows != Arithmetic().generate(options, seed=4)
     for row in rows:
         sum_of = re.fullmatch(r"What is (\d+) ([-+*]) (\d+)\?", row["question"])
         if sum_of:
@@ -21,7 +22,7 @@ def test_questions_are_right_different_and_repeatable() -> None:
 
 
 def test_word_problems_follow_from_their_numbers() -> None:
-    for row in arithmetic.generate({"levels": ["word"], "per_level": 300}, seed=0):
+    for row in Arithmetic().generate({"levels": ["word"], "per_level": 300}, seed=0):
         a, b = map(int, re.findall(r"\d+", row["question"]))
         expected = {"more": a + b, "away": a - b, "boxes": a * b}
         kind = next(word for word in expected if word in row["question"])
@@ -40,4 +41,4 @@ def test_word_problems_follow_from_their_numbers() -> None:
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="arithmetic"):
-        arithmetic.generate(options, seed=0)
+        Arithmetic().generate(options, seed=0)

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.benchmarks import gsm8k
-from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.dataset import read_rows, text_of
+from llmbench.benchmarks.gsm8k import GSM8K
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.errors import DataError
 from llmbench.records import Sample
-from llmbench.run.request_plan import read_samples
+from llmbench.run.request_plan import RequestPlan
 from llmbench.system.files import cache_trouble
 from tests.helpers.paths import DATA
 from tests.helpers.settings import compose
@@ -26,7 +25,7 @@ def local(path: Path, hub_id: str = "some/set") -> BenchmarkConfig:
 
 def samples_of(benchmark: str, path: Path) -> list[Sample]:
     config = compose([f"benchmark={benchmark}", f"benchmarks.{benchmark}.data_files={path}"])
-    return read_samples(config, benchmark, import_module(benchmark, config.benchmarks[benchmark].module))[0]
+    return list(RequestPlan.read(config).samples[benchmark].available)
 
 
 def test_a_local_file_is_described(tmp_path: Path) -> None:
@@ -198,9 +197,9 @@ def test_a_gold_answer_of_gsm8k_is_a_number_or_refused(answer: str) -> None:
     gold = GOLDS[answer]
     if gold is None:
         with pytest.raises(DataError, match="row 0"):
-            gsm8k.load([{"question": "?", "answer": answer}], {}, 0)
+            GSM8K().load([{"question": "?", "answer": answer}], {}, 0)
     else:
-        assert gsm8k.load([{"question": "?", "answer": answer}], {}, 0)[0].target == gold
+        assert GSM8K().load([{"question": "?", "answer": answer}], {}, 0)[0].target == gold
 
 
 def test_numbers_of_single_precision_are_read_as_they_were_written(tmp_path: Path) -> None:

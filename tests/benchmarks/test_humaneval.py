@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from llmbench.benchmarks import humaneval
+from llmbench.benchmarks.humaneval import HumanEval
 from llmbench.benchmarks.programs import ProgramVerdict
 from llmbench.records import Sample
 from tests.helpers.humaneval_forms import ROW, forms
 
 
 def sample(**changes: Any) -> Sample:  # noqa: ANN401 - fields of the row
-    (found,) = humaneval.load([{**ROW, **changes}], {}, 0)
+    (found,) = HumanEval().load([{**ROW, **changes}], {}, 0)
     return found
 
 
@@ -23,7 +23,7 @@ def sample(**changes: Any) -> Sample:  # noqa: ANN401 - fields of the row
 def problems(shared_data: Path) -> list[Sample]:
     rows = [json.loads(line) for line in (shared_data / "humaneval.jsonl").read_text().splitlines()]
     assert len(rows) == 164
-    return humaneval.load(rows, {}, 0)
+    return HumanEval().load(rows, {}, 0)
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -31,9 +31,9 @@ def test_canonical_solutions_pass(problems: list[Sample]) -> None:
     """Every eighth; `python -m tests.bench.humaneval_forms` takes all, in forty forms each."""
     failed = {}
     for problem in problems[::8]:
-        program = humaneval.extract(problem, humaneval.few_shot_example(problem), complete=True)
+        program = HumanEval().extract(problem, HumanEval().worked_example(problem), complete=True)
         assert program is not None
-        judged = humaneval.judged(problem, program)
+        judged = HumanEval().judged(problem, program)
         if judged.verdict is not ProgramVerdict.PASSED:
             failed[problem.id] = judged
     assert not failed
@@ -44,7 +44,7 @@ def test_problems_without_their_body_fail(problems: list[Sample]) -> None:
     passed = [
         problem.id
         for problem in problems[4::12]
-        if humaneval.judged(problem, problem.fields["prompt"] + "    return None\n").verdict
+        if HumanEval().judged(problem, problem.fields["prompt"] + "    return None\n").verdict
         is ProgramVerdict.PASSED
     ]
     assert not passed
@@ -62,7 +62,7 @@ def test_problems_without_their_body_fail(problems: list[Sample]) -> None:
     ],
 )
 def test_the_program_is_found(text: str, body: str) -> None:
-    program = humaneval.extract(sample(), text, complete=True)
+    program = HumanEval().extract(sample(), text, complete=True)
     assert program is not None
     assert body in program
     assert "def twice" in program  # what the prompt brings is there
@@ -83,7 +83,7 @@ def test_the_function_is_found_in_every_form(problems: list[Sample]) -> None:
         head, name = problem.fields["prompt"], problem.fields["entry_point"]
         canonical = function_of(head + problem.target, name)
         for form, text in forms(head, problem.target):
-            program = humaneval.extract(problem, text, complete=True)
+            program = HumanEval().extract(problem, text, complete=True)
             if program is None or function_of(program, name) != canonical:
                 lost.append((problem.id, form))
     assert not lost
@@ -170,25 +170,25 @@ def passes(program: str) -> bool:
 
 @pytest.mark.parametrize("case", RIGHT)
 def test_right_answers_in_many_forms(case: str) -> None:
-    program = humaneval.extract(sample(), RIGHT[case], complete=True)
+    program = HumanEval().extract(sample(), RIGHT[case], complete=True)
     assert program is not None
     assert passes(program), program
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_answers_in_many_forms(case: str) -> None:
-    program = humaneval.extract(sample(), WRONG[case], complete=True)
+    program = HumanEval().extract(sample(), WRONG[case], complete=True)
     assert program is None or not passes(program), program
 
 
 def test_a_text_that_was_cut_off_counts_as_far_as_the_function_is_whole() -> None:
     problem = sample()
     for text in (f"{WHOLE}\nprint(tot", "    return sum(map(twice, xs))\n\ndef nex", f"{WHOLE}```\nThis"):
-        program = humaneval.extract(problem, text, complete=False)
+        program = HumanEval().extract(problem, text, complete=False)
         assert program is not None, text
         assert "sum(map(twice, xs))" in program
     for text in (WHOLE, "Here:\n\n    doubled = []\n    return dou", f"```python\n{WHOLE}"):
-        assert humaneval.extract(problem, text, complete=False) is None, text
+        assert HumanEval().extract(problem, text, complete=False) is None, text
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,11 @@ def test_a_text_that_was_cut_off_counts_as_far_as_the_function_is_whole() -> Non
     ],
 )
 def test_what_is_no_program_is_no_answer(text: str) -> None:
-    assert humaneval.extract(sample(), text, complete=True) is None
+    assert HumanEval().extract(sample(), text, complete=True) is None
 
 
 def test_a_continuation_that_was_cut_off_is_no_answer() -> None:
-    assert humaneval.extract(sample(), "    return sum(x", complete=False) is None
+    assert HumanEval().extract(sample(), "    return sum(x", complete=False) is None
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -220,13 +220,13 @@ def test_the_program_is_a_module_not_a_script() -> None:
     problem = sample()
     ends = "\n\nif __name__ == '__main__':\n    import sys\n    sys.exit(1)\n"
     assert (
-        humaneval.judged(problem, humaneval.few_shot_example(problem)[10:-4] + ends).verdict
+        HumanEval().judged(problem, HumanEval().worked_example(problem)[10:-4] + ends).verdict
         is ProgramVerdict.PASSED
     )
     assert (
-        humaneval.judged(
-            problem, "# no class Solution here\n" + humaneval.few_shot_example(problem)[10:-4]
-        ).verdict
+        HumanEval()
+        .judged(problem, "# no class Solution here\n" + HumanEval().worked_example(problem)[10:-4])
+        .verdict
         is ProgramVerdict.PASSED
     )
 
@@ -250,6 +250,6 @@ def test_the_program_is_a_module_not_a_script() -> None:
 )
 def test_verdicts(body: str, verdict: ProgramVerdict) -> None:
     problem = sample()
-    (found,) = humaneval.load([ROW], {"cpu_s": 0.3 if verdict is ProgramVerdict.TIME_LIMIT else 3}, 0)
-    judged = humaneval.judged(found, problem.fields["prompt"] + f"    {body}\n")
+    (found,) = HumanEval().load([ROW], {"cpu_s": 0.3 if verdict is ProgramVerdict.TIME_LIMIT else 3}, 0)
+    judged = HumanEval().judged(found, problem.fields["prompt"] + f"    {body}\n")
     assert judged.verdict is verdict, judged

@@ -15,6 +15,7 @@ import pytest
 from llmbench.benchmarks import livecodebench
 from llmbench.benchmarks.base import score
 from llmbench.benchmarks.dataset import read_rows
+from llmbench.benchmarks.livecodebench import LiveCodeBench
 from llmbench.benchmarks.programs import ProgramVerdict, same_output, verdict_of
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import FinishReason, Outcome, Sample
@@ -30,7 +31,7 @@ OUTPUTS: list[dict[str, Any]] = [
 
 
 def samples(**options: Any) -> dict[str, Sample]:  # noqa: ANN401 - options of the benchmark
-    return {sample.id: sample for sample in livecodebench.load(ROWS, {"cpu_s": 3, **options}, 0)}
+    return {sample.id: sample for sample in LiveCodeBench().load(ROWS, {"cpu_s": 3, **options}, 0)}
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -38,7 +39,7 @@ def samples(**options: Any) -> dict[str, Sample]:  # noqa: ANN401 - options of t
 def test_verdicts(output: dict[str, Any]) -> None:
     cpu_s = 0.3 if output["expected_error"] == "time_limit" else 3
     sample = samples(cpu_s=cpu_s)[output["question_id"]]
-    found = score(livecodebench, sample, output["completion"], FinishReason.STOP)
+    found = score(LiveCodeBench(), sample, output["completion"], FinishReason.STOP)
     assert (found.outcome is Outcome.CORRECT) == output["expected_pass"], found
     verdict = verdict_of(found)
     if output["expected_error"] == "no_code":
@@ -64,7 +65,7 @@ def test_the_window_of_dates() -> None:
 
 def test_dates_may_come_as_dates() -> None:
     row = {**ROWS[0], "contest_date": datetime(2024, 8, 10)}  # noqa: DTZ001 - as `datasets` gives them
-    (sample,) = livecodebench.load([row], {}, 0)
+    (sample,) = LiveCodeBench().load([row], {}, 0)
     assert (sample.fields["date"], sample.fields["month"]) == ("2024-08-10", "2024-08")
 
 
@@ -78,7 +79,7 @@ def test_dates_may_come_as_dates() -> None:
     ],
 )
 def test_a_release_is_its_files(release: str, files: list[str]) -> None:
-    assert livecodebench.files({"release": release}) == files
+    assert LiveCodeBench().hub_files({"release": release}) == files
 
 
 def test_a_release_is_read_file_by_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_release_is_read_file_by_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     config = compose(["benchmark=livecodebench"]).benchmarks["livecodebench"]
-    found, source = read_rows("livecodebench", config, livecodebench.COLUMNS, ["test.jsonl", "test2.jsonl"])
+    found, source = read_rows("livecodebench", config, LiveCodeBench().columns, ["test.jsonl", "test2.jsonl"])
     assert [row["question_id"] for row in found] == [row["question_id"] for row in ROWS]
     assert (source.revision, source.rows) == (commit, 8)
     assert asked == [
@@ -107,17 +108,17 @@ def test_a_release_is_read_file_by_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_release_out_of_reach_is_one_sentence() -> None:
     config = compose(["benchmark=livecodebench"]).benchmarks["livecodebench"]
     with pytest.raises(DataError, match="cannot be reached"):
-        read_rows("livecodebench", config, livecodebench.COLUMNS, ["test.jsonl"])
+        read_rows("livecodebench", config, LiveCodeBench().columns, ["test.jsonl"])
 
 
 def test_the_prompt_is_the_protocols() -> None:
     found = samples()
-    with_starter = livecodebench.render(found["llmbench_f1"])
+    with_starter = LiveCodeBench().question(found["llmbench_f1"])
     assert with_starter.startswith("### Question:\nYou are given an array")
     assert "### Format: You will use the following starter code" in with_starter
     assert "```python\nclass Solution:\n    def countBalanced" in with_starter
     assert with_starter.endswith("### Answer: (use the provided format with backticks)\n\n")
-    assert "```python\n# YOUR CODE HERE\n```" in livecodebench.render(found["llmbench_s1"])
+    assert "```python\n# YOUR CODE HERE\n```" in LiveCodeBench().question(found["llmbench_s1"])
 
 
 CASES = [{"input": "1", "output": "2", "testtype": "stdin"}]
@@ -178,13 +179,13 @@ def test_a_zip_bomb_is_refused_before_it_grows(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_problem_without_proper_tests_is_never_passed(cases: str) -> None:
     fields = {**samples()["llmbench_s1"].fields, "public_test_cases": cases, "private_test_cases": "[]"}
-    found = livecodebench.judge(Sample("x", fields, ""), "print(1)")
+    found = LiveCodeBench().grade(Sample("x", fields, ""), "print(1)")
     assert (found.outcome, verdict_of(found)) == (Outcome.ERROR, ProgramVerdict.REFUSED)
 
 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_number_too_large_to_show_is_a_wrong_answer() -> None:
-    found = livecodebench.judge(samples()["llmbench_f1"], "def countBalanced(nums): return 10 ** 5000")
+    found = LiveCodeBench().grade(samples()["llmbench_f1"], "def countBalanced(nums): return 10 ** 5000")
     assert verdict_of(found) is ProgramVerdict.WRONG_ANSWER
 
 
@@ -198,17 +199,17 @@ def test_limits_without_bounds_are_refused(options: dict[str, object]) -> None:
 
 def test_tests_that_cannot_be_read_are_an_error_not_a_wrong_answer() -> None:
     sample = Sample("x", {**samples()["llmbench_s1"].fields, "private_test_cases": "no base64!"}, "")
-    found = livecodebench.judge(sample, "print(1)")
+    found = LiveCodeBench().grade(sample, "print(1)")
     assert (found.outcome, verdict_of(found)) == (Outcome.ERROR, ProgramVerdict.REFUSED)
 
 
 def test_large_tests_stay_out_of_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = samples()["llmbench_s1"]
-    assert livecodebench.stored(sample)["private_test_cases"] == sample.fields["private_test_cases"]
+    assert LiveCodeBench().stored_fields(sample)["private_test_cases"] == sample.fields["private_test_cases"]
     monkeypatch.setattr(livecodebench, "JOURNAL_CHARACTERS", 10)
-    kept = livecodebench.stored(sample)
+    kept = LiveCodeBench().stored_fields(sample)
     assert "private_test_cases" not in kept
-    found = livecodebench.judge(Sample("x", kept, ""), "print(1)")
+    found = LiveCodeBench().grade(Sample("x", kept, ""), "print(1)")
     assert (found.outcome, "too large" in found.explanation) == (Outcome.ERROR, True)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from llmbench import answers
-from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.base import score
 from llmbench.benchmarks.swe.runner import judge
 from llmbench.benchmarks.swe.scoring import PatchVerdict, verdict_of
+from llmbench.benchmarks.swe_bench import SWEBench
 from llmbench.records import FinishReason
 from tests.helpers.paths import CASES
 from tests.helpers.swe import OPTIONS
@@ -65,8 +65,8 @@ REFUSED = {
 
 
 def judged(row: dict[str, Any], text: str) -> tuple[PatchVerdict | None, str]:
-    (sample,) = swe_bench.load([row], OPTIONS, 0)
-    found = score(swe_bench, sample, text, FinishReason.STOP)
+    (sample,) = SWEBench().load([row], OPTIONS, 0)
+    found = score(SWEBench(), sample, text, FinishReason.STOP)
     return verdict_of(found), found.explanation
 
 

@@ -5,9 +5,10 @@ import pytest
 
 from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.swe import prompt
+from llmbench.benchmarks.swe_bench import SWEBench
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError, DataError
-from llmbench.run.request_plan import import_modules, read_samples, write_questions
+from llmbench.run.request_plan import RequestPlan
 from tests.helpers.settings import compose
 from tests.helpers.swe import CALC, OPTIONS, ROWS, SYNTHETIC, TAG, URL, write
 
@@ -89,22 +90,22 @@ def test_what_cannot_fit_comes_back_whole() -> None:
 
 
 def test_rows_without_text_get_a_prompt_of_issue_and_files() -> None:
-    samples = {sample.id: sample for sample in swe_bench.load(list(ROWS.values()), OPTIONS, 0)}
+    samples = {sample.id: sample for sample in SWEBench().load(list(ROWS.values()), OPTIONS, 0)}
     assert list(samples) == [CALC, URL, TAG]
-    text = swe_bench.render(samples[CALC])
+    text = SWEBench().question(samples[CALC])
     assert "median() is wrong for sequences of even length" in text
     assert '[start of calclib/stats.py]\n"""Statistics helpers."""\n' in text
-    assert "\r\n" in swe_bench.render(samples[URL])  # the issue as it is
+    assert "\r\n" in SWEBench().question(samples[URL])  # the issue as it is
     assert samples[CALC].fields["FAIL_TO_PASS"] == ["tests/test_stats.py::test_median_even"]
     assert samples[CALC].target == ROWS[CALC]["patch"]
     assert "test_median_even" not in text  # neither gold nor its tests are shown
     bare = {key: value for key, value in ROWS[CALC].items() if key != "files"}
-    assert "<code>" not in swe_bench.render(swe_bench.load([bare], OPTIONS, 0)[0])
+    assert "<code>" not in SWEBench().question(SWEBench().load([bare], OPTIONS, 0)[0])
 
 
 def test_a_rows_own_text_is_the_prompt() -> None:
-    (sample,) = swe_bench.load([ROWS[CALC] | {"text": RETRIEVED}], OPTIONS, 0)
-    assert swe_bench.render(sample) == RETRIEVED
+    (sample,) = SWEBench().load([ROWS[CALC] | {"text": RETRIEVED}], OPTIONS, 0)
+    assert SWEBench().question(sample) == RETRIEVED
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_rows_own_text_is_the_prompt() -> None:
 )
 def test_rows_that_cannot_be_used_are_named(changes: dict[str, object], hint: str) -> None:
     with pytest.raises(DataError, match=hint) as caught:
-        swe_bench.load([ROWS[CALC] | changes], OPTIONS, 0)
+        SWEBench().load([ROWS[CALC] | changes], OPTIONS, 0)
     assert "row 0" in str(caught.value).lower()
 
 
@@ -128,7 +129,7 @@ def test_rows_that_cannot_be_used_are_named(changes: dict[str, object], hint: st
 )
 def test_options_that_do_not_exist_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
-        swe_bench.load([], options, 0)
+        SWEBench().load([], options, 0)
 
 
 @pytest.mark.parametrize(
@@ -156,13 +157,11 @@ def test_prompts_are_cut_to_the_models_length(tmp_path: Path) -> None:
     config = compose(
         ["benchmark=swe_bench", f"benchmarks.swe_bench.data_files={path}", "model.max_length=2500", "limit=1"]
     )
-    modules = import_modules(config)
-    read = {name: read_samples(config, name, module) for name, module in modules.items()}
-    questions = write_questions(config, modules, read, WordTokenizer())
+    questions = RequestPlan.read(config).write(WordTokenizer())
     (request,) = questions.requests
     (asked,) = questions.asked.values()
     assert 2500 - 2048 - 10 < len(request.prompt_ids) <= 2500 - 2048
-    cut = swe_bench.stored(asked.sample)["cut"]
+    cut = SWEBench().stored_fields(asked.sample)["cut"]
     assert 0 < cut["code_lines"] < cut["code_lines_of"] == 3002
     assert "Write a patch." in asked.text
 
@@ -173,10 +172,10 @@ def test_the_shared_sample_rows_are_read(shared_data: Path) -> None:
             json.loads(line)
             for line in (shared_data / f"swebench_{name}_sample.jsonl").read_text().splitlines()
         ]
-        samples = swe_bench.load(rows, OPTIONS, 0)
+        samples = SWEBench().load(rows, OPTIONS, 0)
         assert len(samples) == count
         assert all(
-            row["problem_statement"].strip() in swe_bench.render(s)
+            row["problem_statement"].strip() in SWEBench().question(s)
             for row, s in zip(rows, samples, strict=True)
         )
 
@@ -184,7 +183,7 @@ def test_the_shared_sample_rows_are_read(shared_data: Path) -> None:
 def test_verified_is_a_part_of_the_full_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swe_bench, "MEMBERS", 2)
     monkeypatch.setattr(swe_bench, "read_rows", lambda *_: ([{"instance_id": URL}], None))
-    samples = swe_bench.load(list(ROWS.values()), {"only": "some/set"}, 0)
+    samples = SWEBench().load(list(ROWS.values()), {"only": "some/set"}, 0)
     assert [sample.id for sample in samples] == [URL]
 
 

@@ -10,6 +10,7 @@ from llmbench.benchmarks.swe import predictions
 from llmbench.benchmarks.swe.scoring import PatchVerdict, scored
 from llmbench.records import Outcome, Score
 from llmbench.run import pipeline
+from llmbench.run.options import RunOptions
 from tests.helpers.engines import FakeEngines
 from tests.helpers.factories import result
 from tests.helpers.settings import compose
@@ -103,7 +104,7 @@ def test_a_run_without_docker_says_what_to_do(tmp_path: Path, monkeypatch: pytes
     engines = FakeEngines(lambda request: tagged(ROWS[request.sample_id]["patch"]))
     config = compose(["benchmark=swe_bench", "engine=fake", f"benchmarks.swe_bench.data_files={path}"])
     with engines.pool() as pool:
-        found = pipeline.run(config, tmp_path / "run", pool=pool)
+        found = pipeline.run(config, tmp_path / "run", RunOptions(pool=pool))
     summary = found.benchmarks["swe_bench"]
     assert summary.details is not None
     assert summary.details["verdicts"] == {"resolved": 1, "not checked": 1}

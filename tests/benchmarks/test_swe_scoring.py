@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from llmbench.benchmarks import swe_bench
 from llmbench.benchmarks.base import score
 from llmbench.benchmarks.swe.scoring import PatchVerdict, verdict_of
+from llmbench.benchmarks.swe_bench import SWEBench
 from llmbench.records import FinishReason, Outcome, Sample
 from tests.helpers.swe import CALC, OPTIONS, OUTPUTS, ROWS, new_file, tagged
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.usefixtures("sandboxed")
 
 
 def sample(name: str, **changes: Any) -> Sample:  # noqa: ANN401 - fields of the row
-    (found,) = swe_bench.load([{**ROWS[name], **changes}], OPTIONS, 0)
+    (found,) = SWEBench().load([{**ROWS[name], **changes}], OPTIONS, 0)
     return found
 
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=[f"{o['instance_id']}-{o['label']}" for o in OUTPUTS])
 def test_the_synthetic_outputs(output: dict[str, Any]) -> None:
-    found = score(swe_bench, sample(output["instance_id"]), output["output"], FinishReason.STOP)
+    found = score(SWEBench(), sample(output["instance_id"]), output["output"], FinishReason.STOP)
     assert (found.answer is not None) == output["expected_patch_found"]
     verdict = verdict_of(found)
     applies = verdict in {PatchVerdict.RESOLVED, PatchVerdict.UNRESOLVED}
@@ -47,7 +47,7 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_no_file_of_a_patch_steers_the_tests(case: str) -> None:
     path, content = HOSTILE[case]
-    found = score(swe_bench, sample(CALC), tagged(new_file(path, content)), FinishReason.STOP)
+    found = score(SWEBench(), sample(CALC), tagged(new_file(path, content)), FinishReason.STOP)
     assert found.outcome is Outcome.WRONG
     assert verdict_of(found) is PatchVerdict.UNRESOLVED
 
@@ -118,8 +118,8 @@ def written(files: dict[str, str], old: dict[str, str]) -> str:
 @pytest.mark.parametrize("case", FORGED)
 def test_no_patch_chooses_what_its_tests_are(case: str) -> None:
     patch = written(FORGED[case], json.loads(GUARDED["files"]))
-    (row,) = swe_bench.load([GUARDED], OPTIONS, 0)
-    found = score(swe_bench, row, tagged(patch), FinishReason.STOP)
+    (row,) = SWEBench().load([GUARDED], OPTIONS, 0)
+    found = score(SWEBench(), row, tagged(patch), FinishReason.STOP)
     assert verdict_of(found) is PatchVerdict.UNRESOLVED, found
 
 
@@ -128,8 +128,8 @@ def test_what_a_right_patch_does_to_its_tests_beside_does_not_count_against_it(f
     """Every second forgery together, so that a module and a package in place of the same one are apart."""
     files = {path: text for case in [*FORGED.values()][first::2] for path, text in case.items()}
     patch = ROWS[CALC]["patch"] + written(files, json.loads(GUARDED["files"]))
-    (row,) = swe_bench.load([GUARDED], OPTIONS, 0)
-    found = score(swe_bench, row, tagged(patch), FinishReason.STOP)
+    (row,) = SWEBench().load([GUARDED], OPTIONS, 0)
+    found = score(SWEBench(), row, tagged(patch), FinishReason.STOP)
     assert verdict_of(found) is PatchVerdict.RESOLVED, found
 
 
@@ -159,7 +159,7 @@ def test_ordinary_repositories_are_tested_as_they_are(case: str) -> None:
     files = {**json.loads(ROWS[CALC]["files"]), **ORDINARY[case]}
     tests = [f"{name}::test_x" for name in ORDINARY[case] if name.endswith("test_x.py")]
     row = sample(CALC, files=json.dumps(files), PASS_TO_PASS=json.dumps(tests))
-    found = score(swe_bench, row, tagged(ROWS[CALC]["patch"]), FinishReason.STOP)
+    found = score(SWEBench(), row, tagged(ROWS[CALC]["patch"]), FinishReason.STOP)
     assert verdict_of(found) is PatchVerdict.RESOLVED, found
 
 
@@ -178,7 +178,7 @@ def test_a_doctest_stands_in_the_code_that_is_repaired() -> None:
         PASS_TO_PASS="[]",
     )
     patch = written({"pkg/doc.py": f"{code}    return 2\n"}, files)
-    found = score(swe_bench, row, tagged(patch), FinishReason.STOP)
+    found = score(SWEBench(), row, tagged(patch), FinishReason.STOP)
     assert verdict_of(found) is PatchVerdict.RESOLVED, found
 
 
@@ -192,7 +192,7 @@ def test_a_patch_that_ends_the_process_has_not_passed() -> None:
     patch += "".join(f"+{line}\n" for line in body.splitlines())
     patch += "".join(f" {line}\n" for line in files[path].splitlines())
     assert gold
-    found = score(swe_bench, sample(CALC), tagged(patch), FinishReason.STOP)
+    found = score(SWEBench(), sample(CALC), tagged(patch), FinishReason.STOP)
     assert found.outcome is Outcome.WRONG, found
     assert verdict_of(found) is PatchVerdict.UNRESOLVED, found
 
@@ -239,15 +239,15 @@ def test_a_clone_at_hand_tells_whether_a_patch_applies(
     clones: Path, label: str, verdict: PatchVerdict
 ) -> None:
     row = {key: value for key, value in ROWS[CALC].items() if key != "files"}
-    (found,) = swe_bench.load([row], {**OPTIONS, "repos_dir": str(clones)}, 0)
+    (found,) = SWEBench().load([row], {**OPTIONS, "repos_dir": str(clones)}, 0)
     output = next(o for o in OUTPUTS if (o["instance_id"], o["label"]) == (CALC, label))
-    judged = score(swe_bench, found, output["output"], FinishReason.STOP)
+    judged = score(SWEBench(), found, output["output"], FinishReason.STOP)
     assert verdict_of(judged) is verdict, judged
     assert judged.outcome is (Outcome.ERROR if verdict is PatchVerdict.UNTESTED else Outcome.WRONG)
 
 
 def test_without_a_repository_nothing_is_called_resolved() -> None:
     row = {key: value for key, value in ROWS[CALC].items() if key != "files"}
-    (found,) = swe_bench.load([row], OPTIONS, 0)
-    judged = score(swe_bench, found, tagged(ROWS[CALC]["patch"]), FinishReason.STOP)
+    (found,) = SWEBench().load([row], OPTIONS, 0)
+    judged = score(SWEBench(), found, tagged(ROWS[CALC]["patch"]), FinishReason.STOP)
     assert (judged.outcome, verdict_of(judged)) == (Outcome.ERROR, PatchVerdict.UNCHECKED)

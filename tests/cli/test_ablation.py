@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from llmbench.cli.ablation import FIXED, SAME, AblationPoint, Row, no_table, rows, sentences
+from llmbench.cli.ablation import FIXED, SAME, AblationPoint, Row, no_table, rows
+from llmbench.cli.ablation_table import sentences
 from llmbench.cli.job import Job
 from llmbench.cli.main import main
 from llmbench.config.paths import config_folder

@@ -19,11 +19,11 @@ import pytest
 
 import llmbench
 from llmbench import compare, export, regrade, runs
-from llmbench.benchmarks.base import import_module
 from llmbench.benchmarks.swe import predictions
 from llmbench.cli import job
 from llmbench.cli.main import main
-from llmbench.config.schema import ModelConfig, Startup
+from llmbench.config.choices import Startup
+from llmbench.config.schema import ModelConfig
 from llmbench.engine import bundled_model
 from llmbench.engine.cache.store import Answers
 from llmbench.engine.checkpoint import Checkpoint, locate
@@ -35,7 +35,7 @@ from llmbench.report import __main__ as report
 from llmbench.report import trackers
 from llmbench.results.reader import load_run
 from llmbench.run import oom_recovery, pipeline
-from llmbench.run.request_plan import read_samples
+from llmbench.run.request_plan import RequestPlan
 from llmbench.sandbox.exclusive import turn
 from llmbench.system import files
 from llmbench.system.log_capture import captured
@@ -121,7 +121,7 @@ def refused(command: Main, arguments: Sequence[str], capfd: pytest.CaptureFixtur
 def read(benchmark: str, path: Path) -> None:
     config = compose([f"benchmark={benchmark}", "limit=3"])
     config.benchmarks[benchmark].data_files = str(path)
-    read_samples(config, benchmark, import_module(benchmark, config.benchmarks[benchmark].module))
+    RequestPlan.read(config)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])

@@ -25,6 +25,8 @@ from llmbench.results import attempts
 from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline
+from llmbench.run.beginning import Beginning
+from llmbench.run.options import RunOptions
 from llmbench.system import clock
 from llmbench.system.shell import quoted, resume_command
 from llmbench.system.signals import Stop
@@ -64,10 +66,12 @@ def partly(folder: Path, *settings: str, after: int = 5) -> None:
         pipeline.run(
             compose(overrides),
             folder,
-            overrides=overrides,
-            stop=stop,
-            pool=pool,
-            origin={"arguments": [*overrides, f"hydra.run.dir={folder}"], "directory": str(Path.cwd())},
+            RunOptions(
+                overrides=overrides,
+                stop=stop,
+                pool=pool,
+                origin={"arguments": [*overrides, f"hydra.run.dir={folder}"], "directory": str(Path.cwd())},
+            ),
         )
 
 
@@ -459,7 +463,7 @@ def test_a_run_that_breaks_again_and_again_ends_in_the_end(tmp_path: Path) -> No
         pipeline.run(config, tmp_path / "run")
     for _ in range(4):
         try:
-            found = pipeline.run(config, tmp_path / "run", goes_on=True, resumes=True)
+            found = pipeline.run(config, tmp_path / "run", RunOptions(beginning=Beginning.RESUMED))
         except EngineError:
             continue
         break
@@ -561,7 +565,9 @@ def test_an_interrupted_resume_still_says_what_is_missing(tmp_path: Path) -> Non
 
     with FakeEngines(never).pool() as pool, pytest.raises(Interrupted):
         pipeline.run(
-            compose([*TWELVE, "limit=40"]), tmp_path / "run", stop=stop, pool=pool, goes_on=True, resumes=True
+            compose([*TWELVE, "limit=40"]),
+            tmp_path / "run",
+            RunOptions(stop=stop, pool=pool, beginning=Beginning.RESUMED),
         )
     found = load_run(tmp_path / "run").summary
     assert found["benchmarks"]["arithmetic"]["expected"] == 40

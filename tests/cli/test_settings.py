@@ -1,13 +1,13 @@
 import dataclasses
-import importlib
 
 import pytest
 import yaml
 
+from llmbench.benchmarks.importing import import_benchmark
 from llmbench.cli.compose import compose
+from llmbench.config.choices import EarlyStopping
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.paths import config_folder
-from llmbench.config.schema import EarlyStopping
 from llmbench.errors import ConfigError
 from tests.helpers.paths import ROOT
 
@@ -29,10 +29,8 @@ def test_every_yaml_composes(group: str, name: str) -> None:
 def test_every_benchmark_has_every_profile_and_its_module_imports(profile: str) -> None:
     config = compose([EVERY_BENCHMARK, f"profile={profile}"])
     assert sorted(config.benchmarks) == GROUPS["benchmark"]
-    for benchmark in config.benchmarks.values():
-        module = importlib.import_module(benchmark.module)
-        for function in ("load", "render", "few_shot_example", "extract", "equal", "stored"):
-            assert callable(getattr(module, function))
+    for name, benchmark in config.benchmarks.items():
+        assert import_benchmark(name, benchmark.module).columns
         assert benchmark.max_tokens >= 1
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from llmbench.engine import bundled_model
-from llmbench.engine.checkpoint import check_folder
+from llmbench.engine.checkpoint_files import check_folder
 from llmbench.errors import ModelError
 from llmbench.run import pipeline
+from llmbench.run.options import RunOptions
 from llmbench.system.console import Terminal
 from tests.helpers.commands import LIMIT_S, wait_until
 from tests.helpers.paths import ROOT
@@ -141,7 +142,7 @@ def test_the_fake_engine_needs_no_model_and_says_nothing_of_one(
     said = io.StringIO()
     config = compose(["benchmark=arithmetic", "engine=fake", "limit=2"])
     assert not bundled_model.ready(config.model.embedded)
-    pipeline.run(config, tmp_path / "run", terminal=Terminal(said, said))
+    pipeline.run(config, tmp_path / "run", RunOptions(terminal=Terminal(said, said)))
     assert "Loading" in said.getvalue()
     assert "Converting" not in said.getvalue()
     assert not (tmp_path / "cache" / "models").exists()

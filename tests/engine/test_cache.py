@@ -24,6 +24,7 @@ from llmbench.report.write import write_many
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
+from llmbench.run.options import RunOptions
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
@@ -63,7 +64,9 @@ def run(
     ENGINES.reply, ENGINES.options = model, options
     config = compose(overrides or TWELVE)
     found = pipeline.run(
-        config, into, overrides=overrides, stop=stop, terminal=terminal, pool=POOL, publish=PAGE
+        config,
+        into,
+        RunOptions(overrides=overrides, stop=stop, terminal=terminal, pool=POOL, publish=PAGE),
     )
     PAGE(into)
     return found

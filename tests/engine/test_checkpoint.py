@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.engine.checkpoint import check_folder, locate
+from llmbench.engine.checkpoint import locate
+from llmbench.engine.checkpoint_files import check_folder
 from llmbench.errors import ModelError
 from tests.helpers.settings import compose
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from llmbench.engine.checkpoint import Checkpoint, check_folder, check_tensors, embedding_rows, weights_bytes
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.checkpoint_files import check_folder, weights_bytes
+from llmbench.engine.checkpoint_tensors import check_tensors, embedding_rows
 from llmbench.engine.vllm.errors import start_error
 from llmbench.errors import LONGEST, ModelError
 from llmbench.records import Outcome, Request, Sampling

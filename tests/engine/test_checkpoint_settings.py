@@ -18,7 +18,9 @@ from llmbench.engine.factory import find_checkpoint
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError
 from llmbench.run import pipeline
+from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, Engines
+from llmbench.run.options import RunOptions
 
 
 def write_checkpoint(
@@ -166,9 +168,7 @@ def test_a_run_writes_down_what_it_took_from_the_checkpoint_and_can_be_resumed(t
             pipeline.run(
                 compose([f"model.path={folder}", *fixed]),
                 tmp_path / "run",
-                pool=pool,
-                goes_on=again,
-                resumes=again,
+                RunOptions(pool=pool, beginning=Beginning.RESUMED if again else Beginning.NEW),
             )
 
     run(folder, again=False)

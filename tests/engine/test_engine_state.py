@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.fake import FakeEngine, WordTokenizer
+from llmbench.engine.fake import FakeEngine, Misbehaviour, WordTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.state import scheduler_state
 from llmbench.engine.workload import Workload
@@ -26,12 +26,12 @@ def asked(number: int) -> Request:
     return Request(f"b/{number}/0", "b", str(number), 0, (0,), Sampling(max_tokens=8))
 
 
-def counts(state: dict[str, float | int | None]) -> tuple[float | None, ...]:
-    return state["running"], state["waiting"], state["queued"]
+def counts(state: EngineState) -> tuple[float | None, ...]:
+    return state.running, state.waiting, state.queued
 
 
 def test_a_scheduler_with_fewer_places_than_the_batch_lets_the_rest_wait_timed() -> None:
-    engine = FakeEngine(5, lambda _: "a b c d", places=2)
+    engine = FakeEngine(5, lambda _: "a b c d", Misbehaviour(places=2))
     work = Workload(ALL, 8, ALL * 8, batch_size=5)
     engine.load(work, lambda _: None)
     engine.begin(WordTokenizer(), work, loaded=True)
@@ -90,29 +90,33 @@ def metrics(running: float, waiting: float) -> Iterator[None]:
 
 
 def apart() -> SimpleNamespace:
-    return SimpleNamespace(engine_core=SimpleNamespace())
+    return around(SimpleNamespace())
+
+
+def around(core: object) -> SimpleNamespace:
+    return SimpleNamespace(llm_engine=SimpleNamespace(engine_core=core))
 
 
 def test_an_engine_in_another_process_is_asked_for_vllms_metrics() -> None:
     with metrics(running=13, waiting=27):
-        state = scheduler_state(apart(), {"vllm:num_preemptions": 1, "vllm:generation_tokens": 400}, 40)
-    assert (state["running"], state["waiting"], state["kv_cache_use"]) == (13, 27, 0.75)
-    assert (state["preemptions"], state["generated_tokens"], state["prefix_cache_hits"]) == (2, 100, None)
+        state = scheduler_state(apart(), {"preemptions": 1, "generated_tokens": 400}, 40)
+    assert (state.running, state.waiting, state.kv_cache_use) == (13, 27, 0.75)
+    assert (state.preemptions, state.generated_tokens, state.prefix_cache_hits) == (2, 100, None)
 
 
 def test_before_the_first_step_nothing_is_said_of_requests_that_were_given() -> None:
     with metrics(running=0, waiting=0):
-        assert scheduler_state(apart(), {}, 40)["running"] is None
-        assert scheduler_state(apart(), {}, 0)["running"] == 0
+        assert scheduler_state(apart(), {}, 40).running is None
+        assert scheduler_state(apart(), {}, 0).running == 0
 
 
 def test_a_scheduler_in_this_process_is_counted_now() -> None:
     scheduler = SimpleNamespace(
         get_request_counts=lambda: (13, 27), kv_cache_manager=SimpleNamespace(usage=0.99)
     )
-    engine = SimpleNamespace(engine_core=SimpleNamespace(engine_core=SimpleNamespace(scheduler=scheduler)))
+    engine = around(SimpleNamespace(engine_core=SimpleNamespace(scheduler=scheduler)))
     state = scheduler_state(engine, {}, 40)
-    assert (state["running"], state["waiting"], state["kv_cache_use"]) == (13, 27, 0.99)
+    assert (state.running, state.waiting, state.kv_cache_use) == (13, 27, 0.99)
 
 
 @pytest.mark.parametrize(

@@ -1,131 +1,169 @@
-"""Whatever kills an engine is found, with few engines, and nothing else is blamed."""
+"""An engine that replaces another: every request comes back once, what kills engines as an error, and a new process knows the rest."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from llmbench.engine.restarting import PARTS, FatalRequestSearch, parts
+from llmbench.engine.base import Engine
+from llmbench.engine.fake import Death, FakeEngine, Misbehaviour, WordTokenizer
+from llmbench.engine.restarting import PROBE, RestartingEngine, RestartLog
+from llmbench.engine.workload import Workload
+from llmbench.errors import EngineDiedError, EngineError
+from llmbench.records import Completion, FinishReason, Request, Sampling
 
-
-def most_deaths(batch_size: int) -> int:
-    """Engines that one guilty request can cost at most, where so many run at once."""
-    cuts = 0
-    while batch_size > 1:
-        batch_size, cuts = -(-batch_size // PARTS), cuts + 1
-    return 3 + cuts if cuts else 2
+BATCH = 4
 
 
-class Machine:
-    """Engines that die of some requests, and of deaths that come from elsewhere, each at a step; the loop of `EvaluationLoop` around them."""
+class Source:
+    """Opens fake engines, each of which dies as it is told."""
 
-    def __init__(
-        self, count: int, batch_size: int, poison: Collection[int], elsewhere: Collection[int] = ()
-    ) -> None:
-        self.ids = [str(number) for number in range(count)]
-        self.poison = {str(number) for number in poison}
-        self.batch_size, self.elsewhere = batch_size, set(elsewhere)
-        self.answered: list[str] = []
-        self.fatal_requests: list[str] = []
-        self.deaths = self.steps = 0
+    def __init__(self, die: Callable[[int], Death | None]) -> None:
+        self.die, self.opened, self.discarded = die, list[FakeEngine](), 0
 
-    def run(self, fatal_search: FatalRequestSearch) -> bool:
-        """Whether it came to an end; False: too many deaths in a row."""
-        fatal_search.add(self.ids)
-        queue: list[str] = []
-        while fatal_search.left:
-            if fatal_search.needs_probe and self.answered and not queue:
-                queue = ["control"]
-            elif not (fatal_search.needs_probe and self.answered):
-                queue += fatal_search.next()
-            running = queue[: self.batch_size]
-            assert running
-            self.steps += 1
-            if self.poison & set(running) or self.steps in self.elsewhere:
-                self.deaths += 1
-                self.fatal_requests += fatal_search.died(running)
-                queue = []
-                if fatal_search.spent:
-                    return False
-                continue
-            first = queue.pop(0)  # one after another, so that others are under way when it ends
-            fatal_search.works()
-            if first != "control":
-                fatal_search.answered(first)
-                self.answered.append(first)
-        return True
+    def open(self) -> Engine:
+        work = Workload(100, 8, 800, batch_size=BATCH)
+        faults = Misbehaviour(die=self.die(len(self.opened)) or Death())
+        engine = FakeEngine(BATCH, lambda request: "word " * (1 + len(request.sample_id)), faults)
+        engine.load(work, lambda _: None)
+        engine.begin(WordTokenizer(), work, loaded=True)
+        self.opened.append(engine)
+        return engine
+
+    def discard(self) -> None:
+        self.discarded += 1
 
 
-@given(data=st.data(), count=st.integers(2, 60), batch_size=st.integers(1, 70), bound=st.integers(1, 5))
-def test_all_that_kill_and_no_others_are_found(
-    data: st.DataObject, count: int, batch_size: int, bound: int
-) -> None:
-    poison = data.draw(st.sets(st.integers(0, count - 1), max_size=count))
-    machine = Machine(count, batch_size, poison)
-    finished = machine.run(FatalRequestSearch(bound))
-    assert not machine.poison & set(machine.answered)
-    assert set(machine.fatal_requests) <= machine.poison
-    assert len(machine.fatal_requests) == len(set(machine.fatal_requests))
-    assert machine.deaths <= len(poison) * most_deaths(min(batch_size, count))
-    if finished:
-        assert sorted(machine.fatal_requests + machine.answered) == sorted(machine.ids)
-    else:  # it never had an answer, so nobody could know whether the engine works
-        assert not machine.answered
-        assert machine.deaths == bound + 1
+def restarting(
+    die: Callable[[int], Death | None],
+    *,
+    bound: int = 3,
+    log: RestartLog | None = None,
+    probe: Request | None = None,
+) -> tuple[RestartingEngine, Source, list[str]]:
+    said, source, log = list[str](), Source(die), log or RestartLog()
+    log.begin(bound, ())
+    return RestartingEngine(source.open(), source, log, said.append, finished=(), probe=probe), source, said
 
 
-@given(data=st.data(), count=st.integers(1, 60), batch_size=st.integers(1, 70))
-def test_deaths_from_elsewhere_blame_nobody(data: st.DataObject, count: int, batch_size: int) -> None:
-    """Unless they hit one that is alone twice, or come again and again without an answer between."""
-    first = data.draw(st.integers(1, 20))
-    elsewhere = {first + number * (count + 3) for number in range(data.draw(st.integers(1, 4)))}
-    machine = Machine(count, max(2, batch_size), (), elsewhere)
-    assert machine.run(FatalRequestSearch(3))
-    assert machine.fatal_requests == []
-    assert sorted(machine.answered) == sorted(machine.ids)
-    assert len(machine.answered) == count
+def request(name: str, suffix: str = "") -> Request:
+    return Request(f"b/{name}/0{suffix}", "b", name, 0, (0,), Sampling(max_tokens=8))
 
 
-def test_a_single_one_costs_few_engines() -> None:
-    machine = Machine(1000, 256, {300})
-    assert machine.run(FatalRequestSearch(3))
-    assert machine.fatal_requests == ["300"]
-    assert machine.deaths == 6 == most_deaths(256)
+def answers(engine: RestartingEngine, *requests: Request) -> list[Completion]:
+    for each in requests:
+        engine.submit(each)
+    done: list[Completion] = []
+    while len(done) < len(requests):
+        done += engine.step()
+    assert engine.step() == []
+    return done
 
 
-@pytest.mark.parametrize("bound", [1, 3])
-def test_a_broken_engine_blames_nobody_and_ends_soon(bound: int) -> None:
-    machine = Machine(1000, 16, (), range(200, 10_000))
-    assert not machine.run(FatalRequestSearch(bound))
-    assert machine.fatal_requests == []
-    assert machine.deaths == bound + 1
-    assert len(machine.answered) == 199
+def step_on(engine: RestartingEngine) -> None:
+    while True:
+        engine.step()
 
 
-def test_each_try_without_an_answer_is_an_eighth() -> None:
-    fatal_search = FatalRequestSearch(5)
-    fatal_search.add(map(str, range(1000)))
-    sizes = []
-    while not fatal_search.spent:
-        asked = fatal_search.next()
-        sizes.append(len(asked))
-        fatal_search.died(asked[:256])
-    assert sizes == [1000, 744, 32, 4, 1, 1]
+def test_what_was_in_flight_is_asked_again_and_comes_back_once() -> None:
+    engine, source, said = restarting(lambda number: Death(after=3) if number == 0 else None)
+    done = answers(engine, *(request(str(n)) for n in range(10)))
+    assert sorted(c.request_id for c in done) == sorted(f"b/{n}/0" for n in range(10))
+    assert all(c.finish_reason is FinishReason.STOP for c in done)
+    assert (len(source.opened), source.discarded, len(said)) == (2, 1, 1)
+    assert engine.report().loads == 2
 
 
-def test_what_was_set_aside_goes_over_to_a_new_process() -> None:
-    fatal_search = FatalRequestSearch(3)
-    fatal_search.add("abcdef")
-    fatal_search.next()
-    fatal_search.works()
-    fatal_search.answered("a")
-    fatal_search.died(["b", "c", "d"])
-    again = FatalRequestSearch.of(3, fatal_search.as_data(), answered={"c"})
-    again.add("bdef")
-    assert (list(again.waiting), list(again.aside), again.consecutive_deaths) == (["e", "f"], [("b", "d")], 1)
+def test_a_request_that_always_kills_comes_back_as_an_error_and_the_rest_is_answered() -> None:
+    engine, source, _ = restarting(lambda _: Death(on=frozenset({"5"})))
+    done = {c.request_id: c for c in answers(engine, *(request(str(n)) for n in range(10)))}
+    failed = [name for name, completion in done.items() if completion.finish_reason is FinishReason.ABORT]
+    assert (failed, len(done)) == (["b/5/0"], 10)
+    assert "asked nothing but this" in (done["b/5/0"].error or "")
+    assert len(source.opened) <= 6
 
 
-def test_parts_are_eighths() -> None:
-    assert [len(part) for part in parts([str(n) for n in range(100)])] == [13] * 7 + [9]
-    assert list(parts(["a"])) == [("a",)]
+def test_no_engine_is_opened_for_nothing() -> None:
+    engine, source, _ = restarting(lambda _: Death(on=frozenset({"0"})))
+    (completion,) = answers(engine, request("0"))
+    assert completion.finish_reason is FinishReason.ABORT
+    assert (len(source.opened), source.discarded) == (2, 2)
+    assert engine.state().running is None
+    assert engine.report().name == "fake"
+
+
+def test_a_continuation_is_asked_again_by_itself() -> None:
+    engine, source, _ = restarting(lambda number: Death(after=1) if number == 0 else None)
+    done = answers(engine, request("a"), request("longer", "+"))
+    assert [(c.request_id, c.finish_reason) for c in done] == [
+        ("b/a/0", FinishReason.STOP),
+        ("b/longer/0+", FinishReason.STOP),
+    ]
+    assert len(source.opened) == 2
+
+
+def test_engines_that_die_one_after_another_end_it() -> None:
+    engine, source, _ = restarting(lambda _: Death(after=0), bound=2)
+    engine.submit(request("a"))
+    engine.submit(request("b"))
+    with pytest.raises(EngineError, match=r"died 3 times in a row .* engine_restarts=2"):
+        step_on(engine)
+    assert len(source.opened) == 3
+
+
+def test_the_last_engine_allowed_is_asked_what_was_answered_before() -> None:
+    engine, source, _ = restarting(lambda number: Death(after=1 if number == 0 else 0), bound=1)
+    engine.submit(request("longer"))
+    engine.submit(request("a"))
+    with pytest.raises(EngineError, match="in a row"):
+        step_on(engine)
+    assert [c.request_id for c in source.opened[1].abort()] == [PROBE]
+
+
+def test_without_restarts_a_death_is_the_end() -> None:
+    engine, source, said = restarting(lambda _: Death(after=0), bound=0)
+    engine.submit(request("a"))
+    with pytest.raises(EngineDiedError):
+        engine.step()
+    assert (len(source.opened), said) == (1, [])
+
+
+def test_a_new_process_knows_what_was_set_aside() -> None:
+    log = RestartLog()
+    engine, _, said = restarting(lambda _: Death(on=frozenset({"c"}), needs_new_process=True), log=log)
+    for name in "abcdef":
+        engine.submit(request(name))
+    with pytest.raises(EngineDiedError):
+        engine.step()
+    assert "in a new process" in said[0]
+    again = RestartLog.of(log.as_data())
+    again.begin(3, {"b/b/0"})
+    engine, source, _ = restarting(lambda _: None, log=again)
+    for name in "acdef":
+        engine.submit(request(name))
+    engine.step()
+    first = [c.request_id for c in source.opened[0].abort()]
+    assert first == ["b/e/0", "b/f/0"]  # a, c and d were running when it died
+
+
+def test_of_a_set_from_an_earlier_process_only_what_was_submitted_is_asked() -> None:
+    log = RestartLog.of({"fatal_search": {"aside": [["b/a/0+", "b/later/0"]], "alone": {"b/a/0+": 1}}})
+    engine, _, _ = restarting(lambda _: None, log=log)
+    (done,) = answers(engine, request("a"))
+    assert done.request_id == "b/a/0"
+    (done,) = answers(engine, request("later"))
+    assert done.request_id == "b/later/0"
+
+
+def test_tokens_of_dead_engines_count() -> None:
+    engine, _, _ = restarting(lambda number: Death(after=1) if number == 0 else None)
+    done = answers(engine, request("a"), request("longer"))
+    assert (engine.state().generated_tokens or 0) >= sum(c.output_tokens for c in done)
+
+
+def test_what_is_dropped_comes_back_as_aborted() -> None:
+    engine, _, _ = restarting(lambda _: None)
+    for name in "abcdef":
+        engine.submit(request(name))
+    engine.step()
+    assert sorted(c.request_id for c in engine.abort()) == [f"b/{name}/0" for name in "abcdef"]
+    assert engine.state().queued == 0

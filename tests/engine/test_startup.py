@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbench.config.schema import Startup
+from llmbench.config.choices import Startup
 from llmbench.engine.vllm import startup_history
 from llmbench.engine.vllm.startup_history import (
     HistoryEntry,

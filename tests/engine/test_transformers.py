@@ -15,9 +15,12 @@ from llmbench.engine.batching import Batching, batches
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.factory import find_checkpoint, open_engine
 from llmbench.engine.tokenizer import HubTokenizer
-from llmbench.engine.transformers import Text, TransformersEngine, check_machine, draw, find_stop, penalised
+from llmbench.engine.transformers import TransformersEngine, check_machine
+from llmbench.engine.transformers.decoding import Decoder
+from llmbench.engine.transformers.sampling import draw, penalised
+from llmbench.engine.transformers.text import Text, find_stop
 from llmbench.engine.workload import Workload
-from llmbench.errors import ConfigError, EngineError
+from llmbench.errors import ConfigError, EngineDiedError, EngineError
 from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.results.reader import load_run
 from llmbench.run import elicitation, pipeline
@@ -40,6 +43,11 @@ class Bench:
 
     def __init__(self, engine: TransformersEngine, tokenizer: HubTokenizer) -> None:
         self.engine, self.tokenizer, self.count = engine, tokenizer, 0
+
+    @property
+    def decoder(self) -> Decoder:
+        assert self.engine._decoder is not None
+        return self.engine._decoder
 
     def request(self, question: str, **sampling: Any) -> Request:  # noqa: ANN401 - fields of Sampling
         text = self.tokenizer.chat([Message("user", question)], {})
@@ -110,7 +118,7 @@ def test_a_pickle_that_calls_something_is_not_loaded(tmp_path: Path) -> None:
 def test_left_padding_changes_no_token(bench: Bench) -> None:
     """Prompts of very different lengths in one batch, each alone, and transformers' own `generate`."""
     questions = ("Hi", "What is 3 + 4?", STORY * 3, STORY * 12)
-    bench.engine._batching = replace(bench.engine._batching, dynamic=False)
+    bench.engine._queue.batching = replace(bench.engine._queue.batching, dynamic=False)
     requests = [bench.request(question, ignore_eos=True) for question in questions]
     lengths = [len(request.prompt_ids) for request in requests]
     assert max(lengths) > 4 * min(lengths)
@@ -121,7 +129,7 @@ def test_left_padding_changes_no_token(bench: Bench) -> None:
         assert alone.output_ids == together[request.id].output_ids
         assert alone.text == together[request.id].text
     ids = torch.tensor([requests[2].prompt_ids])
-    own = bench.engine._model.generate(
+    own = bench.decoder.model.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, min_new_tokens=8, do_sample=False
     )
     assert tuple(own[0, ids.shape[1] :].tolist()) == together[requests[2].id].output_ids
@@ -155,8 +163,8 @@ def test_an_end_of_text_ends_a_row_unless_it_is_ignored(
     plain = bench.one(bench.request("What is 3 + 4?", ignore_eos=True))
     end = plain.output_ids[3]
     first = plain.output_ids.index(end)
-    assert bench.tokenizer.hub.eos_token_id in bench.engine._ends
-    monkeypatch.setattr(bench.engine, "_ends", frozenset((end,)))
+    assert bench.tokenizer.hub.eos_token_id in bench.decoder.ends
+    monkeypatch.setattr(bench.decoder, "ends", frozenset((end,)))
     ended = bench.one(bench.request("What is 3 + 4?"))
     assert (ended.finish_reason, ended.output_ids) == (FinishReason.STOP, plain.output_ids[: first + 1])
     assert ended.text == bench.tokenizer.decode(plain.output_ids[:first])  # the end itself is not text
@@ -196,7 +204,7 @@ def test_timing_follows_its_definitions(bench: Bench) -> None:
 @pytest.mark.parametrize("dynamic", [True, False])
 def test_batches_are_formed_by_the_rule(bench: Bench, *, dynamic: bool) -> None:
     batching = Batching(dynamic, static_size=3, largest=4, smallest=2, context=CONTEXT)
-    bench.engine._batching = batching
+    bench.engine._queue.batching = batching
     lengths = [12, 300, 14, 290, 60, 13, 280, 15, 11, 50]
     requests = [bench.of(range(100, 100 + n), max_tokens=1, ignore_eos=True) for n in lengths]
     places = {request.id: place for place, request in enumerate(requests)}
@@ -459,3 +467,19 @@ def test_what_cannot_be_loaded_is_one_sentence(smollm2: Path) -> None:
         engine.prepare()
         with pytest.raises(EngineError, match=named):
             engine.load(WORK, lambda _: None)
+
+
+def test_what_it_worked_on_is_in_the_error_of_its_death(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(**_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    requests = [bench.request(f"Count from {n}.", max_tokens=n + 1) for n in range(3)]
+    for request in requests:
+        bench.engine.submit(request)
+    monkeypatch.setattr(bench.decoder, "model", breaks)
+    with pytest.raises(EngineDiedError) as died:
+        bench.engine.step()
+    assert died.value.needs_new_process
+    assert died.value.running == (requests[0].id,)  # the others have other limits and wait for the next batch

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from llmbench.config.schema import Device, Startup
+from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm import checks, startup_history
-from llmbench.engine.vllm.engine import GRAPH_POOL, VllmEngine, _new_graph_pool
 from llmbench.engine.vllm.errors import explain_import, start_error, step_error
+from llmbench.engine.vllm.outputs import sampling_params
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineError, OutOfMemoryError, Shortage
@@ -239,25 +239,13 @@ def test_on_a_cpu_nothing_is_compiled_unasked(
     assert plan.startup is Startup.eager
 
 
-def test_the_next_engine_gets_a_graph_pool_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vllm.platforms import current_platform
-
-    kind = type(current_platform)
-    monkeypatch.setattr(kind, GRAPH_POOL, "the pool of an engine that is gone")
-    _new_graph_pool()
-    assert getattr(kind, GRAPH_POOL) is None
-
-
 def test_every_setting_of_sampling_reaches_vllm() -> None:
     wanted = Sampling(
         9, 0.5, 0.9, 20, 0.1, repetition_penalty=1.1, presence_penalty=1.5, frequency_penalty=-0.5, stop=("x",), seed=3,
         ignore_eos=True,
     )  # fmt: skip
-    engine = VllmEngine.__new__(VllmEngine)
-    engine._params = SimpleNamespace(  # type: ignore[assignment]
-        SamplingParams=dict, RequestOutputKind=SimpleNamespace(FINAL_ONLY=None)
-    )
-    given = engine._sampling_params(wanted)
+    classes = SimpleNamespace(SamplingParams=dict, RequestOutputKind=SimpleNamespace(FINAL_ONLY=None))
+    given = sampling_params(SimpleNamespace(sampling_params=classes), wanted, skip_special_tokens=True)
     assert given == asdict(wanted) | {"stop": ["x"], "output_kind": None, "skip_special_tokens": True}
 
 

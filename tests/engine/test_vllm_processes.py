@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from llmbench.engine.vllm.processes import close, family, processes, tell_of_death
+from llmbench.engine.vllm.internals.processes import started_processes
+from llmbench.engine.vllm.processes import close, family, watch_for_death
 from tests.helpers.families import is_alive
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -44,23 +45,28 @@ def core() -> Iterator[BaseProcess]:
     process.join()
 
 
-def engine(core: BaseProcess) -> Any:  # noqa: ANN401 - stands for vLLM's LLMEngine
+def engine(core: BaseProcess) -> Any:  # noqa: ANN401 - stands for vLLM's LLM
     resources = SimpleNamespace(engine_manager=SimpleNamespace(processes=[core]), engine_dead=False)
     client = SimpleNamespace(resources=resources, outputs_queue=queue.Queue(), utility_results={})
-    return SimpleNamespace(engine_core=client)
+    return around(client)
+
+
+def around(core: object) -> Any:  # noqa: ANN401 - stands for vLLM's LLM
+    return SimpleNamespace(llm_engine=SimpleNamespace(engine_core=core))
 
 
 def test_a_death_is_reported_to_who_waits(core: BaseProcess) -> None:
     made = engine(core)
     asked: Future[None] = Future()
-    made.engine_core.utility_results[1] = asked
-    tell_of_death(made)
-    assert made.engine_core.outputs_queue.empty()
+    client = made.llm_engine.engine_core
+    client.utility_results[1] = asked
+    watch_for_death(made)
+    assert client.outputs_queue.empty()
     core.kill()
-    assert isinstance(made.engine_core.outputs_queue.get(timeout=60), RuntimeError)
+    assert isinstance(client.outputs_queue.get(timeout=60), RuntimeError)
     with pytest.raises(RuntimeError, match="gone"):
         asked.result(timeout=60)
-    assert made.engine_core.resources.engine_dead
+    assert client.resources.engine_dead
 
 
 def test_what_does_not_shut_down_is_killed_with_its_own_processes(core: BaseProcess) -> None:
@@ -87,10 +93,8 @@ def test_a_shutdown_that_fails_leaves_nothing_either(core: BaseProcess) -> None:
 
 def test_an_engine_of_this_process_has_the_workers_of_its_executor(core: BaseProcess) -> None:
     executor = SimpleNamespace(workers=[SimpleNamespace(proc=core)])
-    inside = SimpleNamespace(
-        engine_core=SimpleNamespace(engine_core=SimpleNamespace(model_executor=executor))
-    )
-    assert processes(inside) == [core]
-    alone = SimpleNamespace(engine_core=SimpleNamespace(engine_core=SimpleNamespace(model_executor=object())))
-    assert processes(alone) == []
-    tell_of_death(alone)  # which has nobody to wait for
+    inside = around(SimpleNamespace(engine_core=SimpleNamespace(model_executor=executor)))
+    assert started_processes(inside) == [core]
+    alone = around(SimpleNamespace(engine_core=SimpleNamespace(model_executor=object())))
+    assert started_processes(alone) == []
+    watch_for_death(alone)  # which has nobody to wait for

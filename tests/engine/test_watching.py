@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.engine.fake import FakeEngine, Hang, nonsense
+from llmbench.engine.fake import FakeEngine, Hang, Misbehaviour, nonsense
 from llmbench.engine.watching import END_S, Watch
 from llmbench.errors import ConfigError, EngineDiedError
 from llmbench.records import Completion, Outcome
 from llmbench.results.manifest import JOURNAL
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline
+from llmbench.run.options import RunOptions
 from llmbench.system.console import Terminal
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 from tests.helpers.engines import FakeEngines
@@ -101,7 +102,7 @@ def test_nobody_to_inform_ends_no_watch() -> None:
         raise BrokenPipeError
 
     hang, left = Hang(after=0), threading.Event()
-    watch, engine = Watch(0.2, closed), FakeEngine(hang=hang)
+    watch, engine = Watch(0.2, closed), FakeEngine(misbehaviour=Misbehaviour(hang=hang))
 
     def leave(_: str) -> None:
         left.set()
@@ -177,7 +178,9 @@ def test_a_librarys_caller_is_informed_and_keeps_its_process(tmp_path: Path) -> 
     thread.start()
     with FakeEngines(nonsense, hang=hang).pool() as pool, pytest.raises(EngineDiedError, match="enough"):
         pipeline.run(
-            compose([*FAKE, "engine_restarts=0"]), tmp_path / "run", pool=pool, terminal=Terminal(err=said)
+            compose([*FAKE, "engine_restarts=0"]),
+            tmp_path / "run",
+            RunOptions(pool=pool, terminal=Terminal(err=said)),
         )
     thread.join()
     run = load_run(tmp_path / "run")

@@ -12,7 +12,7 @@ import pytest
 
 from llmbench.config.schema import Config
 from llmbench.engine import checkpoint_record, fingerprint
-from llmbench.engine.base import Engine
+from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError, Interrupted
@@ -21,7 +21,9 @@ from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.reader import load_run
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
+from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, Engines
+from llmbench.run.options import RunOptions
 from llmbench.system.signals import Stop
 from tests.helpers.settings import compose
 
@@ -71,7 +73,7 @@ class Hub:
                 stop.signal_number = signal.SIGINT
             return nonsense(request)
 
-        def open_engine(_: object, found: Checkpoint | None) -> Engine:
+        def open_engine(_: object, found: Checkpoint | None) -> ModelEngine:
             self.opened.append(found)
             return FakeEngine(None, reply)
 
@@ -80,7 +82,11 @@ class Hub:
         )
         config = compose([*FAKE, *settings])
         with EnginePool(engines) as pool:
-            return pipeline.run(config, Path("run"), stop=stop, pool=pool, goes_on=goes_on, resumes=goes_on)
+            return pipeline.run(
+                config,
+                Path("run"),
+                RunOptions(stop=stop, pool=pool, beginning=Beginning.RESUMED if goes_on else Beginning.NEW),
+            )
 
     def partly(self, *settings: str, after: int = 5) -> None:
         with pytest.raises(Interrupted):

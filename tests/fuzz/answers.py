@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from random import Random
 
+from llmbench.benchmarks.base import Benchmark
 from llmbench.records import FinishReason, Outcome, Sample
-from llmbench.run.grading import LIMIT_S, Grader
+from llmbench.run.grading import Grader
 from tests.fuzz.common import Report, mutate
 
 CASES = [
@@ -50,6 +51,6 @@ def run(seconds: float, seed: int) -> Report:
                 if score.outcome is Outcome.ERROR:
                     report.findings.append(f"{module} gold={gold!r} {text[:300]!r}: {score.explanation}")
             took = time.monotonic() - begun
-            if took > SLACK_S + BATCH * 0.5 + timeouts * LIMIT_S * 1.5:
+            if took > SLACK_S + BATCH * 0.5 + timeouts * Benchmark.grading_limit_s * 1.5:
                 report.findings.append(f"a batch took {took:.1f} s with {timeouts} time-outs")
     return report

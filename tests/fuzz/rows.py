@@ -8,12 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from llmbench.benchmarks.base import import_module
 from llmbench.cli.compose import compose
 from llmbench.cli.main import main
 from llmbench.config.schema import Config
 from llmbench.engine.fake import WordTokenizer
-from llmbench.run.request_plan import read_samples, write_questions
+from llmbench.run.request_plan import RequestPlan
 from tests.fuzz.common import Report, attempt, command, mutate, mutate_bytes, mutate_value
 
 DATA = Path(__file__).parents[1] / "data"
@@ -64,14 +63,13 @@ def config_of(name: str, path: Path) -> Config:
 def read(name: str, path: Path) -> None:
     """All that a run does with the questions before it asks them, and extraction from a few texts."""
     config = config_of(name, path)
-    module = import_module(name, config.benchmarks[name].module)
-    samples, source = read_samples(config, name, module)
-    questions = write_questions(config, {name: module}, {name: (samples, source)}, WordTokenizer())
+    questions = RequestPlan.read(config).write(WordTokenizer())
+    benchmark = questions.benchmarks[name]
     for asked in questions.asked.values():
         for text in TEXTS:
-            answer = module.extract(asked.sample, text, complete=True)
-            if answer is not None and not hasattr(module, "judge"):
-                module.equal(asked.sample, answer)
+            answer = benchmark.extract(asked.sample, text, complete=True)
+            if answer is not None and not benchmark.runs_code:
+                benchmark.is_equal(asked.sample, answer)
 
 
 def made(name: str, folder: Path, generator: Random) -> Path:

@@ -87,17 +87,17 @@ def the_state_is_the_schedulers(bench: Bench) -> None:
         bench.engine.step()
         state, own = bench.engine.state(), core.scheduler.make_stats()
         assert (own.num_running_reqs, own.num_waiting_reqs) == (2, 3)  # a batch of 4 and one ahead
-        assert (state["running"], state["waiting"], state["queued"]) == (2, 3, 4), state
-        assert state["kv_cache_use"] == own.kv_cache_usage > 0
+        assert (state.running, state.waiting, state.queued) == (2, 3, 4), state
+        assert state.kv_cache_use == own.kv_cache_usage > 0
         done = bench.finish()
     finally:
         core.scheduler.max_num_running_reqs = before
     waits = sorted(c.timing.queue for c in done.values() if c.timing is not None)
     assert waits[-1] > 10 * waits[0]
     state = bench.engine.state()
-    assert (state["running"], state["waiting"], state["queued"]) == (0, 0, 0)
-    assert state["preemptions"] == 0
-    assert state["generated_tokens"] == bench.engine.generated_tokens()
+    assert (state.running, state.waiting, state.queued) == (0, 0, 0)
+    assert state.preemptions == 0
+    assert state.generated_tokens == bench.engine.generated_tokens()
 
 
 @check
@@ -230,12 +230,12 @@ def the_batch_size_changes_in_place_and_the_cache_is_emptied(bench: Bench) -> No
 @check
 def several_are_admitted_together_where_that_is_wanted(bench: Bench) -> None:
     """Nothing is lost or starved, and no more than the batch size runs."""
-    bench.engine.refill = 3
+    bench.engine._queue.refill = 3
     try:
         requests = [bench.request(f"Count from {n}.", max_tokens=4 + n, ignore_eos=True) for n in range(10)]
         done = bench.finish(*requests)
     finally:
-        bench.engine.refill = 1
+        bench.engine._queue.refill = 1
     assert {r.id: r.sampling.max_tokens for r in requests} == {
         key: c.output_tokens for key, c in done.items()
     }

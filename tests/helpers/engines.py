@@ -1,9 +1,9 @@
 """The fake engine with a test's own replies."""
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Engine
+from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.fake import FakeEngine, Reply
+from llmbench.engine.fake import FakeEngine, Misbehaviour, Reply
 from llmbench.records import Request
 from llmbench.run.engine_pool import EnginePool, Engines
 
@@ -27,10 +27,10 @@ class FakeEngines:
         self.reply, self.options = reply, options
         self.opened: FakeEngine | None = None
 
-    def open(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
+    def open(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         assert checkpoint is None
         assert config.model.name
-        self.opened = FakeEngine(None, self.reply, **self.options)  # type: ignore[arg-type]
+        self.opened = FakeEngine(None, self.reply, Misbehaviour(**self.options))  # type: ignore[arg-type]
         return self.opened
 
     def pool(self) -> EnginePool:

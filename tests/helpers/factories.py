@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from llmbench.config.schema import Startup
+from llmbench.config.choices import Startup
 from llmbench.engine.vllm.startup_history import HistoryEntry, Key, observed
 from llmbench.engine.workload import Took
 from llmbench.records import Completion, FinishReason, Outcome, Result, Score, Timing

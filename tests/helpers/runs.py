@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from llmbench.benchmarks import arithmetic
+from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.config.schema import Config
 from llmbench.records import Request
 from llmbench.report.compare.records import Comparison, RunComparison
@@ -16,6 +16,7 @@ from llmbench.report.compare.terminal_page import show
 from llmbench.report.publish import publish
 from llmbench.results.reader import Run
 from llmbench.run import pipeline
+from llmbench.run.options import RunOptions
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
@@ -36,14 +37,14 @@ def make(folder: Path, reply: Reply, *overrides: str, stop: Stop | None = None, 
     """A run with all its files."""
     config = compose(overrides or FORTY)
     with FakeEngines(reply, **options).pool() as pool:
-        pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool, publish=PAGE)
+        pipeline.run(config, folder, RunOptions(overrides=overrides, stop=stop, pool=pool, publish=PAGE))
     publish(folder, config, Terminal(quiet=True))
     return folder
 
 
 @cache
 def golds() -> list[str]:
-    rows = arithmetic.generate(compose(FORTY).benchmarks["arithmetic"].options, 0)
+    rows = Arithmetic().generate(compose(FORTY).benchmarks["arithmetic"].options, 0)
     return [str(row["answer"]) for row in rows]
 
 

@@ -13,6 +13,7 @@ from llmbench.cli.run_job import run_job
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import main
 from llmbench.report.export import export_run, tables
+from llmbench.run.options import RunOptions
 from tests.helpers.runs import MCQ, make, place, right_where
 from tests.helpers.settings import compose
 
@@ -191,7 +192,7 @@ def test_the_harness_prints_its_table(run: Path, sealed: Path, tmp_path: Path) -
 def test_a_run_exports_at_its_end(tmp_path: Path) -> None:
     config = compose([*FEW, "export=parquet"])
     assert config.export == ["parquet"]
-    assert run_job(config, tmp_path, FEW, named=True) is not None
+    assert run_job(config, tmp_path, RunOptions(overrides=FEW), named=True) is not None
     assert len(read_parquet(tmp_path / "samples.parquet")) == 8
 
 
@@ -202,7 +203,7 @@ def test_an_export_that_fails_loses_no_run(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(tables, "csv", full)
-    found = run_job(compose([*FEW, "export=[csv]"]), tmp_path, FEW, named=True)
+    found = run_job(compose([*FEW, "export=[csv]"]), tmp_path, RunOptions(overrides=FEW), named=True)
     assert found is not None
     assert found.status == "finished"
     assert "python -m llmbench.export" in capfd.readouterr().err

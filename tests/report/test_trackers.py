@@ -12,6 +12,7 @@ from llmbench.cli.run_job import run_job
 from llmbench.errors import ConfigError
 from llmbench.report import trackers
 from llmbench.results.summary import Summary
+from llmbench.run.options import RunOptions
 from llmbench.system.decoding import build
 from tests.helpers.settings import compose
 
@@ -34,7 +35,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def job(folder: Path, *overrides: str) -> dict[str, Any]:
     """Runs it as the command line does and returns what summary.json says of the benchmark."""
     folder.mkdir(parents=True)
-    found = run_job(compose([*FEW, *overrides]), folder, [*FEW, *overrides], named=True)
+    found = run_job(compose([*FEW, *overrides]), folder, RunOptions(overrides=[*FEW, *overrides]), named=True)
     assert found is not None
     assert found.status == "finished"
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
@@ -124,7 +125,7 @@ def test_a_missing_package_is_refused_before_anything_is_read(
 ) -> None:
     monkeypatch.setattr(trackers, "distribution", lambda _: None)
     with pytest.raises(ConfigError, match=f"tracker={name} needs .*pip install"):
-        run_job(compose([*FEW, f"tracker={name}"]), tmp_path, FEW, named=True)
+        run_job(compose([*FEW, f"tracker={name}"]), tmp_path, RunOptions(overrides=FEW), named=True)
     assert not (tmp_path / "samples.jsonl").exists()
 
 

@@ -19,7 +19,7 @@ FEW = ["engine=fake", "benchmark=arithmetic", "limit=6", "report=false"]
 
 @pytest.mark.parametrize(
     ("where", "reason"),
-    [("extract", "KeyError: 'unit'"), ("equal", "ValueError: 12,5 is no float second line")],
+    [("extract", "KeyError: 'unit'"), ("is_equal", "ValueError: 12,5 is no float second line")],
 )
 def test_a_run_in_which_each_sample_is_an_error_fails_and_says_the_first(
     where: str,

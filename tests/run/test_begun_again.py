@@ -36,7 +36,7 @@ MOMENTS: dict[str, set[str]] = {
     "pathlib:Path.replace": {CONFIG, ".lock", f".{MANIFEST}.part"},
     "llmbench.cli.run_job:captured": {CONFIG, ".lock", MANIFEST},
     "llmbench.run.pipeline:RunFolder": {CONFIG, ".lock", MANIFEST, LOG},
-    "llmbench.run.pipeline:_Run.load_previous_state": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
+    "llmbench.run.pipeline:restore": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
     "llmbench.results.run_folder:RunFolder.write_manifest": {CONFIG, ".lock", MANIFEST, LOG, JOURNAL},
 }
 """Where a run is killed, and what it leaves."""
@@ -44,7 +44,7 @@ FOLDER_ONLY, CLAIMED, TOLD, OPENED = (
     "llmbench.cli.run_job:claim",
     "llmbench.cli.run_job:write_object",
     "llmbench.cli.run_job:captured",
-    "llmbench.run.pipeline:_Run.load_previous_state",
+    "llmbench.run.pipeline:restore",
 )
 
 
@@ -149,7 +149,7 @@ def test_what_somebody_put_there_is_never_overwritten(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    killed("llmbench.run.pipeline:_Run.load_previous_state", *FAKE, "hydra.run.dir=run")
+    killed("llmbench.run.pipeline:restore", *FAKE, "hydra.run.dir=run")
     (folder / name).write_text("mine\n")
     for command in ([*FAKE, "hydra.run.dir=run"], ["resume=run"]):
         assert main(command) == 1
@@ -165,7 +165,7 @@ def test_what_somebody_put_there_is_never_overwritten(
 def test_a_link_is_nothing_that_a_run_makes(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    killed("llmbench.run.pipeline:_Run.load_previous_state", *FAKE, "hydra.run.dir=run")
+    killed("llmbench.run.pipeline:restore", *FAKE, "hydra.run.dir=run")
     (tmp_path / "mine").touch()
     (tmp_path / "run" / name).unlink()
     (tmp_path / "run" / name).symlink_to(tmp_path / "mine")
@@ -175,7 +175,7 @@ def test_a_link_is_nothing_that_a_run_makes(
 
 
 def test_a_run_that_has_begun_is_not_begun_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    killed("llmbench.run.pipeline:_Run.go", *FAKE, "hydra.run.dir=run")
+    killed("llmbench.run.pipeline:_evaluate", *FAKE, "hydra.run.dir=run")
     before = (tmp_path / "run" / MANIFEST).read_bytes()
     assert main([*FAKE, "hydra.run.dir=run"]) == 1
     assert "holds a run already; resume=" in capfd.readouterr().err

@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Engine
+from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import Death, FakeEngine, nonsense
+from llmbench.engine.restarting import PROBE
 from llmbench.engine.vllm.errors import spoils, start_error, step_error
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError
 from llmbench.records import Outcome
 from llmbench.results.reader import Run, load_run
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, Engines
+from llmbench.run.options import RunOptions
 from llmbench.telemetry.records import EngineState
 from tests.helpers.commands import llmbench_program
 from tests.helpers.engines import FakeEngines
@@ -45,7 +47,7 @@ def test_what_kills_the_engine_is_an_error_and_everything_else_is_answered(
 ) -> None:
     ids = [result.sample_id for result in undisturbed.results]
     poison = {ids[3], ids[20], ids[21]}
-    found = pipeline.run(compose([*FAKE, die(on=sorted(poison))]), tmp_path / "run", publish=PAGE)
+    found = pipeline.run(compose([*FAKE, die(on=sorted(poison))]), tmp_path / "run", RunOptions(publish=PAGE))
     PAGE(tmp_path / "run")
     assert found.status == "finished"
     run = load_run(tmp_path / "run")
@@ -75,9 +77,10 @@ class Dying(FakeEngines):
         self.deaths, self.engines = list(deaths), list[FakeEngine]()
         self.before_load = before_load
 
-    def open(self, config: Config, checkpoint: Checkpoint | None) -> Engine:
+    def open(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         number = len(self.engines)
-        self.options = {"die": self.deaths[number] if number < len(self.deaths) else None}
+        death = self.deaths[number] if number < len(self.deaths) else None
+        self.options = {"die": death or Death()}
         engine = super().open(config, checkpoint)
         assert isinstance(engine, FakeEngine)
         self.engines.append(engine)
@@ -89,7 +92,7 @@ class Dying(FakeEngines):
 def test_a_death_from_elsewhere_costs_no_answer(tmp_path: Path, undisturbed: Run) -> None:
     engines = Dying(Death(after=0), Death(after=9), Death(after=0))
     with engines.pool() as pool:
-        found = pipeline.run(compose(FAKE), tmp_path / "run", pool=pool)
+        found = pipeline.run(compose(FAKE), tmp_path / "run", RunOptions(pool=pool))
         assert pool.loads == 4
     assert found.status == "finished"
     assert outcomes(load_run(tmp_path / "run")) == outcomes(undisturbed)
@@ -102,13 +105,14 @@ def test_a_broken_engine_ends_the_run_and_keeps_what_there_is(tmp_path: Path) ->
         engines.pool() as pool,
         pytest.raises(EngineError, match=r"died 4 times in a row .* engine_restarts=3"),
     ):
-        pipeline.run(compose(FAKE), tmp_path / "run", pool=pool)
+        pipeline.run(compose(FAKE), tmp_path / "run", RunOptions(pool=pool))
     run = load_run(tmp_path / "run")
     assert run.summary["status"] == "failed"
     assert len(run.results) >= 9
     assert {r.score.outcome for r in run.results} <= {Outcome.CORRECT, Outcome.WRONG}
     assert len(run.manifest["restarts"]) == 3
-    assert engines.engines[3].running() == ["control"]  # it was only asked what had been answered before
+    (asked,) = engines.engines[3].abort()
+    assert asked.request_id == PROBE  # it was only asked what had been answered before
 
 
 def test_no_restarts_are_made_where_none_are_wanted(tmp_path: Path) -> None:
@@ -124,7 +128,7 @@ def test_an_engine_that_dies_while_it_is_loaded_again_counts(tmp_path: Path) -> 
 
     engines = Dying(Death(after=9), before_load=killed)
     with engines.pool() as pool:
-        pipeline.run(compose(FAKE), tmp_path / "run", pool=pool)
+        pipeline.run(compose(FAKE), tmp_path / "run", RunOptions(pool=pool))
     run = load_run(tmp_path / "run")
     assert len(run.results) == 40
     assert [restart["running"] for restart in run.manifest["restarts"]] == [8, 0]
@@ -134,7 +138,7 @@ def test_continuations_are_asked_again_with_their_beginning(tmp_path: Path) -> N
     settings = (*FAKE[:2], "limit=12", "batch_size=4", "benchmarks.arithmetic.max_tokens=3")
     engines = Dying(*[Death(after=n) for n in (3, 5, 7)])
     with engines.pool() as pool:
-        pipeline.run(compose(settings), tmp_path / "run", pool=pool)
+        pipeline.run(compose(settings), tmp_path / "run", RunOptions(pool=pool))
     pipeline.run(compose(settings), tmp_path / "whole")
     run, whole = load_run(tmp_path / "run"), load_run(tmp_path / "whole")
     assert outcomes(run) == outcomes(whole)
@@ -144,8 +148,8 @@ def test_continuations_are_asked_again_with_their_beginning(tmp_path: Path) -> N
 def test_a_later_job_gets_an_engine_that_lives(tmp_path: Path, undisturbed: Run) -> None:
     last = undisturbed.results[-1].sample_id
     with EnginePool(Engines(find_checkpoint=lambda _: None)) as pool:
-        pipeline.run(compose([*FAKE, die(on=[last])]), tmp_path / "1", pool=pool)
-        again = pipeline.run(compose([*FAKE, die(on=[last])]), tmp_path / "2", pool=pool)
+        pipeline.run(compose([*FAKE, die(on=[last])]), tmp_path / "1", RunOptions(pool=pool))
+        again = pipeline.run(compose([*FAKE, die(on=[last])]), tmp_path / "2", RunOptions(pool=pool))
     assert again.status == "finished"
     assert len(load_run(tmp_path / "2").results) == 40
 
@@ -158,7 +162,7 @@ def test_sequential_benchmarks_are_each_asked_to_their_end(tmp_path: Path) -> No
     )  # fmt: skip
     engines = Dying(Death(after=5), Death(after=0), Death(after=4))
     with engines.pool() as pool:
-        pipeline.run(compose(settings), tmp_path / "run", pool=pool)
+        pipeline.run(compose(settings), tmp_path / "run", RunOptions(pool=pool))
     names = [result.benchmark for result in load_run(tmp_path / "run").results]
     assert names == ["arithmetic"] * 6 + ["gpqa"] * 6
 
@@ -189,7 +193,7 @@ def test_a_broken_process_that_may_not_be_replaced_says_so(tmp_path: Path) -> No
 def test_the_state_is_unknown_while_there_is_no_engine(tmp_path: Path) -> None:
     engines = Dying(Death(after=9))
     with engines.pool() as pool:
-        pipeline.run(compose(FAKE), tmp_path / "run", pool=pool)
+        pipeline.run(compose(FAKE), tmp_path / "run", RunOptions(pool=pool))
     lines = (tmp_path / "run" / "trace.jsonl").read_text().splitlines()
     assert all(json.loads(line)["engine"] != EngineState() for line in lines)
 

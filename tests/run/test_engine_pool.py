@@ -12,6 +12,7 @@ from llmbench.records import EngineReport
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, bound, engine_key, merged
+from llmbench.run.options import RunOptions
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 
@@ -51,7 +52,7 @@ class Counting:
 
 
 def run(pool: EnginePool, folder: Path, *overrides: str) -> Summary:
-    return pipeline.run(compose([*ARITHMETIC, *overrides]), folder, pool=pool)
+    return pipeline.run(compose([*ARITHMETIC, *overrides]), folder, RunOptions(pool=pool))
 
 
 @pytest.mark.parametrize(

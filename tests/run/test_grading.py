@@ -159,8 +159,9 @@ def test_what_was_open_when_the_pool_broke_is_graded(tmp_path: Path) -> None:
         }
 
 
-def test_a_text_that_got_lost_with_its_worker_is_graded_again() -> None:
-    with Grader[str](workers=1, limit_s=60) as grader:
+def test_a_text_that_got_lost_with_its_worker_is_graded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(math_benchmark.MATH, "grading_limit_s", 60.0)
+    with Grader[str](workers=1) as grader:
         grader.submit("lost", MATH, sample("3"), "\\boxed{3}", FinishReason.STOP)
         grader._open[0].future = Future()  # which nobody will ever answer
         assert list(grader.finished()) == []

@@ -15,6 +15,7 @@ from llmbench.results.recovery import Step
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.oom_recovery import StartAgain, lowered, next_step
+from llmbench.run.options import RunOptions
 from tests.helpers.commands import llmbench_program
 from tests.helpers.settings import compose
 
@@ -130,8 +131,8 @@ def test_a_load_is_tried_again_in_place_where_memory_came_back(tmp_path: Path) -
 def test_a_later_job_of_the_same_engine_starts_with_what_sufficed(tmp_path: Path) -> None:
     config = compose([*FAKE, short("kv_cache", requests=4)])
     with EnginePool() as pool:
-        pipeline.run(config, tmp_path / "1", pool=pool)
-        second = pipeline.run(config, tmp_path / "2", pool=pool)
+        pipeline.run(config, tmp_path / "1", RunOptions(pool=pool))
+        second = pipeline.run(config, tmp_path / "2", RunOptions(pool=pool))
     assert second.engine is not None
     assert (second.engine.loads, second.engine.batch_size) == (0, 3)
     assert len(second.recovery) == 2
@@ -142,7 +143,7 @@ def test_broken_memory_needs_a_new_process(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemoryError, match="too_little"):
         pipeline.run(config, tmp_path / "library")
     with pytest.raises(StartAgain):
-        pipeline.run(config, tmp_path / "program", restarts=True)
+        pipeline.run(config, tmp_path / "program", RunOptions(replaceable=True))
     assert load_run(tmp_path / "library").summary["status"] == "failed"
     left = load_run(tmp_path / "program")
     assert left.summary["status"] == "running"

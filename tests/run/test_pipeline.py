@@ -9,15 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmbench.benchmarks import arithmetic
+from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.errors import EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import pipeline, prompts
+from llmbench.run import pipeline
+from llmbench.run.beginning import Beginning
+from llmbench.run.options import RunOptions
 from llmbench.run.regrade import regrade_run
-from llmbench.run.request_plan import import_modules, read_samples
+from llmbench.run.request_plan import RequestPlan
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers import held_back
@@ -34,7 +36,7 @@ ARITHMETIC = ("benchmark=arithmetic", "limit=12", "report=false")
 def run(folder: Path, engines: FakeEngines, *overrides: str, stop: Stop | None = None) -> Summary:
     config = compose(overrides or ARITHMETIC)
     with engines.pool() as pool:
-        return pipeline.run(config, folder, overrides=overrides, stop=stop, pool=pool)
+        return pipeline.run(config, folder, RunOptions(overrides=overrides, stop=stop, pool=pool))
 
 
 def says(text: str) -> FakeEngines:
@@ -47,12 +49,9 @@ def results(folder: Path) -> list[Result]:
 
 def golds(*overrides: str) -> dict[str, str]:
     """The right answer of each question."""
-    config = compose(overrides)
-    read = {name: read_samples(config, name, module)[0] for name, module in import_modules(config).items()}
+    plan = RequestPlan.read(compose(overrides))
     return {
-        f"{name}/{sample.id}": sample.target
-        for name, samples in read.items()
-        for sample in prompts.select(name, samples, config)
+        f"{name}/{sample.id}": sample.target for name, part in plan.samples.items() for sample in part.chosen
     }
 
 
@@ -188,8 +187,8 @@ def test_nothing_that_a_model_wrote_is_computed_with_in_the_main_process(
     def refuse(*_: object, **__: object) -> str:
         raise AssertionError("a text was looked at outside of a worker")
 
-    monkeypatch.setattr(arithmetic, "extract", refuse)  # workers are spawned and have the real one
-    monkeypatch.setattr(arithmetic, "equal", refuse)
+    monkeypatch.setattr(Arithmetic, "extract", refuse)  # workers are spawned and have the real one
+    monkeypatch.setattr(Arithmetic, "is_equal", refuse)
     huge = FakeEngines(lambda r: "\\boxed{1e999999999}" if r.repeat else eliciting(r))
     repeated = (
         "benchmark=arithmetic",
@@ -294,14 +293,16 @@ def test_an_interrupted_run_gives_up_grading_that_takes_long(
     with says("7").pool() as pool:
         ending.start()
         with pytest.raises(Interrupted):
-            pipeline.run(config, tmp_path / "run", terminal=Terminal(err, err), stop=stop, pool=pool)
+            pipeline.run(
+                config, tmp_path / "run", RunOptions(terminal=Terminal(err, err), stop=stop, pool=pool)
+            )
         ending.join()
         assert not any(psutil.pid_exists(int(path.stem)) for path in tmp_path.glob("*.waits"))
         back = load_run(tmp_path / "run")
         assert (back.summary["status"], back.results) == ("interrupted", [])
         assert "12 answers could not be graded within" in err.getvalue()
         file.unlink()
-        found = pipeline.run(config, tmp_path / "run", pool=pool, goes_on=True, resumes=True)
+        found = pipeline.run(config, tmp_path / "run", RunOptions(pool=pool, beginning=Beginning.RESUMED))
     assert (found.status, found.benchmarks["arithmetic"].n) == ("finished", 12)
 
 

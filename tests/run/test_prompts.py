@@ -1,15 +1,18 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from llmbench.benchmarks import arithmetic, gsm8k
+from llmbench.benchmarks.arithmetic import Arithmetic
+from llmbench.benchmarks.gsm8k import GSM8K
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import WordTokenizer
-from llmbench.engine.tokenizer import HubTokenizer
+from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Sample
 from llmbench.run import prompts
+from llmbench.run.prompts import Asked, PromptWriter
 from tests.helpers.settings import compose
 
 SAMPLES = [
@@ -18,8 +21,18 @@ SAMPLES = [
 ]
 
 
+def ask(
+    config: Config,
+    sample: Sample,
+    examples: Sequence[Sample] = (),
+    tokenizer: Tokenizer | None = None,
+) -> Asked:
+    writer = PromptWriter(config, "gsm8k", GSM8K(), tokenizer or WordTokenizer())
+    return writer.ask(sample, GSM8K().question(sample), examples)
+
+
 def text_of(config: Config, sample: Sample, examples: list[Sample]) -> str:
-    return prompts.ask(config, "gsm8k", gsm8k, sample, examples, WordTokenizer()).text
+    return ask(config, sample, examples).text
 
 
 def test_a_reduced_run_takes_the_same_samples_every_time_in_order() -> None:
@@ -100,7 +113,7 @@ def test_plain_text_ends_where_the_answer_begins() -> None:
 
 def test_every_request_has_a_seed_of_its_own_that_nothing_else_decides() -> None:
     config = compose(["benchmark=gsm8k", "sampling.temperature=0.7", "sampling.repeats=3"])
-    asked = [prompts.ask(config, "gsm8k", gsm8k, s, [], WordTokenizer()) for s in SAMPLES]
+    asked = [ask(config, s) for s in SAMPLES]
     seeds = {r.id: r.sampling.seed for r in prompts.requests(asked, config)}
     assert len(seeds) == 60
     assert len(set(seeds.values())) == 60
@@ -121,16 +134,23 @@ def test_a_benchmarks_own_sampling_wins() -> None:
 def test_the_longest_work_comes_first() -> None:
     config = compose(["benchmark=[gsm8k,arithmetic]"])
     tokenizer = WordTokenizer()
-    rows = arithmetic.load(arithmetic.generate({"levels": ["word"], "per_level": 5}, 0), {}, 0)
-    asked = [prompts.ask(config, "arithmetic", arithmetic, s, [], tokenizer) for s in rows]
-    asked += [prompts.ask(config, "gsm8k", gsm8k, s, [], tokenizer) for s in SAMPLES]
+    rows = Arithmetic().load(Arithmetic().generate({"levels": ["word"], "per_level": 5}, 0), {}, 0)
+    writers = [
+        PromptWriter(config, "arithmetic", Arithmetic(), tokenizer),
+        PromptWriter(config, "gsm8k", GSM8K(), tokenizer),
+    ]
+    asked = [
+        writer.ask(sample, writer.benchmark.question(sample))
+        for writer, samples in zip(writers, (rows, SAMPLES), strict=True)
+        for sample in samples
+    ]
     work = [(r.sampling.max_tokens, len(r.prompt_ids)) for r in prompts.requests(asked, config)]
     assert work == sorted(work, reverse=True)
 
 
 def test_prompts_that_do_not_fit_are_refused_with_the_setting_that_would() -> None:
     config = compose(["benchmark=gsm8k", "model.max_length=150"])
-    asked = [prompts.ask(config, "gsm8k", gsm8k, SAMPLES[0], [], WordTokenizer())]
+    asked = [ask(config, SAMPLES[0])]
     with pytest.raises(ModelError, match=r"set model\.max_length=\d+"):
         prompts.check_lengths(prompts.requests(asked, config), config)
 
@@ -138,7 +158,7 @@ def test_prompts_that_do_not_fit_are_refused_with_the_setting_that_would() -> No
 def test_the_real_chat_template_is_used(smollm2: Path) -> None:
     tokenizer = HubTokenizer(Checkpoint(str(smollm2), None, local=True), trust_remote_code=False)
     config = compose(["benchmark=gsm8k"])
-    asked = prompts.ask(config, "gsm8k", gsm8k, SAMPLES[1], [], tokenizer)
+    asked = ask(config, SAMPLES[1], tokenizer=tokenizer)
     assert asked.text.startswith("<|im_start|>system\n")
     assert asked.text.endswith("<|im_end|>\n<|im_start|>assistant\n")
     assert tokenizer.decode(asked.ids) != asked.text  # special tokens are one token each, not text

@@ -2,19 +2,14 @@
 
 import pytest
 
-from llmbench.benchmarks import livecodebench
+from llmbench.benchmarks.livecodebench import LiveCodeBench
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import BenchmarkConfig, drawing
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError
 from llmbench.run import prompts
-from llmbench.run.request_plan import (
-    import_modules,
-    read_samples,
-    unlike_published_weights,
-    why_not_comparable,
-    write_questions,
-)
+from llmbench.run.comparability import unlike_published_weights, why_not_comparable
+from llmbench.run.request_plan import RequestPlan
 from tests.helpers.paths import DATA
 from tests.helpers.settings import compose
 
@@ -157,14 +152,14 @@ def test_a_window_has_a_name_and_what_is_typed_wins(
     typed: tuple[str, ...], expected: tuple[str, str | None, str | None]
 ) -> None:
     assert window(*typed) == expected
-    livecodebench.files(lcb(*typed).options)  # refuses none of them
+    LiveCodeBench().hub_files(lcb(*typed).options)  # refuses none of them
 
 
 def test_an_unknown_window_is_refused_before_data_is_read() -> None:
     with pytest.raises(
         ConfigError, match=r"window=v9 is refused.*v5_2024_10_to_2025_02, v5_2024_08_to_2025_01"
     ):
-        livecodebench.files(lcb("window=v9").options)
+        LiveCodeBench().hub_files(lcb("window=v9").options)
 
 
 def test_the_questions_of_a_window_are_all_there_are() -> None:
@@ -172,9 +167,7 @@ def test_the_questions_of_a_window_are_all_there_are() -> None:
         "benchmark=livecodebench", "profile=published", f"benchmarks.livecodebench.data_files={LCB}",
         "benchmarks.livecodebench.options.window=v5_2024_08_to_2025_01",
     ])  # fmt: skip
-    modules = import_modules(config)
-    read = {name: read_samples(config, name, module) for name, module in modules.items()}
-    questions = write_questions(config, modules, read, WordTokenizer())
+    questions = RequestPlan.read(config).write(WordTokenizer())
     assert 0 < len(questions.requests) < len(LCB.read_text().splitlines())
     assert why_not_comparable(config, questions, None) == [
         "livecodebench's questions out of a file, which may be others than the published ones"

@@ -23,8 +23,8 @@ ALLOWED = {
     ("system/files.py", "yaml.load"),
     # A setting of the user's, false unless asked for.
     ("engine/factory.py", "trust_remote_code"),
-    ("engine/vllm/engine.py", "trust_remote_code"),
-    ("engine/transformers.py", "trust_remote_code"),
+    ("engine/vllm/loading.py", "trust_remote_code"),
+    ("engine/transformers/loading.py", "trust_remote_code"),
     ("engine/tokenizer.py", "trust_remote_code"),
     ("engine/cache/keys.py", "trust_remote_code"),
 }

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from llmbench.benchmarks.base import import_module, score
+from llmbench.benchmarks.base import score
+from llmbench.benchmarks.importing import import_benchmark
 from llmbench.records import FinishReason
 from tests.helpers.paths import CASES
 
@@ -17,7 +18,7 @@ PROGRAMS: list[dict[str, Any]] = [
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize("case", PROGRAMS, ids=[f"{case['id']} {case['kind']}" for case in PROGRAMS])
 def test_outcomes(case: dict[str, Any]) -> None:
-    module = import_module(case["benchmark"], f"llmbench.benchmarks.{case['benchmark']}")
+    module = import_benchmark(case["benchmark"], f"llmbench.benchmarks.{case['benchmark']}")
     (sample,) = module.load([case["row"]], {}, 0)
     found = score(module, sample, case["output"], FinishReason(case["finish_reason"]))
     assert found.outcome == case["expected"], found

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from llmbench.benchmarks import humaneval, programs
+from llmbench.benchmarks.humaneval import HumanEval
 from llmbench.benchmarks.programs import Judged, ProgramVerdict
 from llmbench.records import Sample
 from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status, start
@@ -83,7 +84,7 @@ def test_a_forged_answer_is_the_programs_own_failure(
     assert found.verdict in {ProgramVerdict.RUNTIME_ERROR, ProgramVerdict.WRONG_ANSWER}, found
     assert box.run(Program("print(1)")).output == "1\n"
     monkeypatch.setattr(humaneval, "CHECK_S", 1)  # which members with one hash use up, twice
-    found = humaneval.judged(problem(), said(FORGED[case]).replace("def f", "def total"))
+    found = HumanEval().judged(problem(), said(FORGED[case]).replace("def f", "def total"))
     assert found.verdict in {ProgramVerdict.RUNTIME_ERROR, ProgramVerdict.WRONG_ANSWER}, found
 
 
@@ -321,14 +322,14 @@ def test_a_test_begins_with_nothing_of_the_one_before(case: str, box: SandboxBox
 
 
 def problem(cpu_s: float = 1, **changes: object) -> Sample:
-    (found,) = humaneval.load([{**ROW, **changes}], {"cpu_s": cpu_s}, 0)
+    (found,) = HumanEval().load([{**ROW, **changes}], {"cpu_s": cpu_s}, 0)
     return found
 
 
 def judged(code: str, test: str, cpu_s: float = 1) -> Judged:
     """Of a function `total` and lines that call it `candidate`."""
     check = "def check(candidate):\n" + "".join(f"    {line}\n" for line in test.splitlines())
-    return humaneval.judged(problem(cpu_s, test=check), code)
+    return HumanEval().judged(problem(cpu_s, test=check), code)
 
 
 def judged_values(values: Iterable[str], checks: Iterable[str]) -> Judged:

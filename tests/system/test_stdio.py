@@ -13,6 +13,7 @@ from llmbench.cli.compose import compose
 from llmbench.cli.main import main
 from llmbench.report.terminal_table import print_table
 from llmbench.run import pipeline
+from llmbench.run.options import RunOptions
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
 from llmbench.system.stdio import flush, unfailing
@@ -47,7 +48,7 @@ def test_a_stream_that_refuses_is_written_to_all_the_same() -> None:
 
 def test_a_run_continues_when_nothing_that_it_says_is_taken(tmp_path: Path) -> None:
     terminal = Terminal(Full(), Full())
-    found = pipeline.run(compose(RUN), tmp_path / "run", terminal=terminal)
+    found = pipeline.run(compose(RUN), tmp_path / "run", RunOptions(terminal=terminal))
     assert (found.status, found.benchmarks["arithmetic"].n) == ("finished", 5)
     print_table(terminal, found, "run")
     with Progress(terminal, {"b": 2}) as progress:

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -247,7 +246,7 @@ def test_the_engines_state_stands_in_each_sample(nvml: FakeNvml) -> None:
     assert not nvml.told
     sampler = Sampler()
     assert sampler.sample().engine is None
-    sampler.watch_engine(lambda: {"running": 3, "kv_cache_use": 0.5, "preemptions": None})
+    sampler.watch_engine(lambda: EngineState(running=3, kv_cache_use=0.5))
     assert sampler.sample().engine == EngineState(running=3, kv_cache_use=0.5)
     sampler.watch_engine(None)
     assert sampler.sample().engine is None
@@ -257,13 +256,17 @@ def test_an_engine_that_cannot_be_asked_leaves_nulls_and_the_run_continues(
     nvml: FakeNvml, caplog: pytest.LogCaptureFixture
 ) -> None:
     nvml.add()
-    answers = [ValueError("dead"), {"running": "many"}, {"running": 2}]
+    answers: list[EngineState | Exception] = [
+        ValueError("dead"),
+        EngineState(running="many"),  # type: ignore[arg-type]
+        EngineState(running=2),
+    ]
 
-    def read() -> Mapping[str, Any]:
+    def read() -> EngineState:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer  # type: ignore[return-value]
+        return answer
 
     sampler = Sampler()
     sampler.watch_engine(read)
@@ -375,7 +378,7 @@ def test_a_trace_is_continued_after_a_torn_line(nvml: FakeNvml, tmp_path: Path) 
     path = tmp_path / "trace.jsonl"
     for _ in range(2):
         sampler = Sampler()
-        sampler.watch_engine(lambda: {"running": 1})
+        sampler.watch_engine(lambda: EngineState(running=1))
         sampler.sample()
         sampler.write(path)
         path.write_bytes(

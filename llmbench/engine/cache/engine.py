@@ -8,9 +8,9 @@ from llmbench.engine.base import Engine, Notice
 from llmbench.engine.cache.entry import CachedAnswer, completion
 from llmbench.engine.cache.keys import Keys
 from llmbench.engine.cache.store import Answers, answers_file
-from llmbench.engine.watching import Watch
 from llmbench.errors import CacheError
 from llmbench.records import Completion, EngineReport, FinishReason, Request, well_formed
+from llmbench.telemetry.records import EngineState
 
 AT_ONCE = 64
 """Hits that a step gives at most, so that signals are heeded and the engine goes on between them."""
@@ -18,15 +18,14 @@ WITHOUT = "The run goes on without the response cache."
 
 
 class CachedEngine:
-    """Of an engine what asking needs, with the response cache where there is one; trouble with it costs a sentence, and then the cache."""
+    """An engine with the response cache before it; trouble with the cache costs a sentence, and then the cache."""
 
-    def __init__(self, engine: Engine, watch: Watch, notice: Notice) -> None:
-        """Takes an engine that is ready for requests, and what watches its steps, but not what the cache does."""
-        self._engine, self._watch, self._notice = engine, watch, notice
-        self._answers: Answers | None = None
-        self._keys = Keys(b"")
+    def __init__(self, engine: Engine, answers: Answers, keys: Keys, notice: Notice) -> None:
+        """Takes an engine that is ready for requests; closing this one closes both."""
+        self._engine, self._keys, self._notice = engine, keys, notice
+        self._answers: Answers | None = answers
         self._found: deque[tuple[Request, Completion]] = deque()
-        self._asked: dict[str, bytes] = {}  # keys by the ids of requests that the engine has
+        self._asked: dict[str, bytes | None] = {}  # keys by the ids of requests that the engine has
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request with the engine unless its answer is known."""
@@ -35,8 +34,7 @@ class CachedEngine:
         if found is not None:
             self._found.append((request, found))
             return
-        if key is not None:
-            self._asked[request.id] = key
+        self._asked[request.id] = key
         self._engine.submit(request, first=first)
 
     def _look_up(self, request: Request, key: bytes) -> Completion | None:
@@ -50,14 +48,9 @@ class CachedEngine:
             ids = self._keys.words.encode(kept.words or "", special=False)
         return completion(kept, request.id, len(request.prompt_ids), ids)
 
-    @property
-    def unfinished(self) -> int:
-        """Requests that were submitted and have not come back."""
-        return len(self._found) + self._engine.unfinished
-
     def step(self) -> list[Completion]:
-        """What was found, and what the engine finished meanwhile, which is kept."""
-        made = self._watch.step(self._engine) if self._engine.unfinished else []
+        """Returns what was found, and what the engine finished meanwhile, which is kept."""
+        made = self._engine.step() if self._asked else []
         with self._trouble():
             for finished in made:
                 self._keep(finished)
@@ -87,42 +80,20 @@ class CachedEngine:
         self._asked.clear()
         return dropped + self._engine.abort()
 
-    def renew(self, engine: Engine) -> None:
-        """Takes another engine in place of one that died, whose requests will be submitted again."""
-        self._engine = engine
-        self._found.clear()
-        self._asked.clear()
-
-    def use(self, keys: Keys, max_bytes: int) -> None:
-        """Looks answers up from now on.
-
-        Raises:
-            CacheError: The store cannot be used.
-        """
-        self._keys, self._answers = keys, Answers(answers_file(), max_bytes)
-
-    @property
-    def uncached(self) -> Engine:
-        """The engine itself, for requests that are to show that it works."""
-        return self._engine
-
-    def running(self) -> list[str]:
-        """The engine's."""
-        return self._engine.running()
-
-    def state(self) -> dict[str, float | int | None]:
-        """The engine's."""
+    def state(self) -> EngineState:
+        """Returns the engine's."""
         return self._engine.state()
 
     def report(self) -> EngineReport:
-        """The engine's."""
+        """Returns the engine's."""
         return self._engine.report()
 
-    def generated_tokens(self) -> int | None:
-        """Output tokens that the engine generated so far; hits are not among them."""
-        return self._engine.generated_tokens()
+    def close(self, *, process_ends: bool = False) -> None:
+        """Writes what is not written yet, and closes the engine."""
+        self.close_answers()
+        self._engine.close(process_ends=process_ends)
 
-    def close(self) -> None:
+    def close_answers(self) -> None:
         """Writes what is not written yet; the engine stays open."""
         with self._trouble():
             answers, self._answers = self._answers, None
@@ -142,17 +113,16 @@ class CachedEngine:
 
 
 @contextmanager
-def with_cache(
-    engine: Engine, keys: Callable[[], Keys] | None, max_bytes: int, watch: Watch, notice: Notice
-) -> Iterator[CachedEngine]:
-    """The engine with the cache beside it, where it is asked for and can be had."""
-    cached = CachedEngine(engine, watch, notice)
-    if keys is not None:
-        try:
-            cached.use(keys(), max_bytes)
-        except CacheError as error:
-            notice(f"{error} {WITHOUT}")
+def with_cache(engine: Engine, keys: Callable[[], Keys], max_bytes: int, notice: Notice) -> Iterator[Engine]:
+    """Puts the cache before an engine for as long as the context lasts; without the cache where it cannot be had."""
+    try:
+        made, answers = keys(), Answers(answers_file(), max_bytes)
+    except CacheError as error:
+        notice(f"{error} {WITHOUT}")
+        yield engine
+        return
+    cached = CachedEngine(engine, answers, made, notice)
     try:
         yield cached
     finally:
-        cached.close()
+        cached.close_answers()

@@ -7,8 +7,9 @@ from typing import Any
 
 import psutil
 
-from llmbench.config.schema import Config, Device, Startup
-from llmbench.engine.checkpoint import weights_bytes
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
+from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import kv_bytes_per_token
 from llmbench.engine.vllm.errors import TORCH_EXTRAS
 from llmbench.engine.workload import Workload

@@ -1,13 +1,14 @@
 """What vLLM says when it cannot start, turned into one sentence with the setting that would help; the log has its own words."""
 
 import re
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import REFUSED_PICKLE, needs_code, pickle_refused
-from llmbench.errors import Cause, EngineDiedError, EngineError, OutOfMemoryError, Shortage, shortened
+from llmbench.engine.vllm.internals import messages
+from llmbench.engine.vllm.internals.engine import is_engine_dead
+from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError, Shortage, shortened
 
 STDERR = 2
 TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
@@ -30,7 +31,7 @@ def start_error(error: BaseException, config: Config) -> EngineError:
     """Why vLLM could not start, found in the error and everything that led to it; `OutOfMemoryError` where that was it."""
     causes = list(_chain(error))
     text = "\n".join(str(cause) for cause in causes)
-    if ELSEWHERE in text:
+    if re.search(messages.CORE_FAILED, text):
         text = f"{text}\n{_logged()}"
     for pattern, explain in _CAUSES:
         match = re.search(pattern, text)
@@ -38,7 +39,7 @@ def start_error(error: BaseException, config: Config) -> EngineError:
             shortage = _shortage(text, causes)
             sentence = explain(match, config)
             return OutOfMemoryError(sentence, shortage) if shortage else EngineError(sentence)
-    if re.search(KILLED, text):
+    if re.search(messages.CORE_KILLED, text):
         return EngineDiedError("vLLM's process was killed while it started; the log has more.")
     return EngineError(
         f"vLLM could not start: {_telling_line(text) or type(error).__name__}; the log has more."
@@ -56,13 +57,16 @@ def _telling_line(text: str) -> str:
     return shortened(line.rstrip("."))
 
 
-def step_error(error: BaseException, since: int = 0, *, in_process: bool = True) -> EngineError:
+def step_error(
+    error: BaseException, since: int = 0, *, in_process: bool = True, running: tuple[str, ...] = ()
+) -> EngineError:
     """Why vLLM stopped working; `OutOfMemoryError` where that was it.
 
     Args:
         error: What it raised.
         since: Where the log of the engine begins (`log_position`); from a process of its own the reason comes only there.
         in_process: Whether vLLM computes in this process.
+        running: The ids of the requests that it worked on.
     """
     text = "\n".join(str(cause) for cause in _chain(error))
     if not in_process:
@@ -73,11 +77,12 @@ def step_error(error: BaseException, since: int = 0, *, in_process: bool = True)
             Shortage("running", needs_new_process=True),
         )
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-    if type(error).__name__ == "EngineDeadError":
-        return EngineDiedError("vLLM's engine died in its own process; the log has more.")
+    if is_engine_dead(error):
+        return EngineDiedError("vLLM's engine died in its own process; the log has more.", running=running)
     return EngineDiedError(
         f"vLLM stopped working: {type(error).__name__}: {shortened(first).rstrip('.')}; the log has more.",
         needs_new_process=in_process and spoils(error),
+        running=running,
     )
 
 
@@ -97,19 +102,9 @@ def log_position() -> int:
 CUDA = (
     r"CUDA error|CUDA driver error|device-side assert|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|uncorrectable ECC"
 )
-KILLED = r"Failed core proc\(s\): \{[^}]*: -\d+"
-"""A negative status is the signal that ended it (vllm/v1/engine/utils.py, 0.26 and 0.27)."""
-ELSEWHERE = "Engine core initialization failed"
-"""All that vLLM tells of an error in a process of its own; the rest is in the log."""
 EXHAUSTED = r"(?i)out of memory|can't allocate memory"
 LOG_TAIL = 1 << 16
 """Bytes of the log's end that are searched."""
-PLACES: tuple[tuple[str, Cause], ...] = (
-    ("capture_model", "capture"),
-    ("determine_available_memory", "profiling"),
-    ("load_model", "weights"),
-)
-"""Functions of vLLM's workers that are under way when memory runs out (vllm/v1/worker/gpu_worker.py, 0.26 and 0.27)."""
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -139,23 +134,19 @@ def _logged(since: int = 0) -> str:
 
 def _shortage(text: str, causes: Sequence[BaseException]) -> Shortage | None:
     """What was short; None where the error was about something else."""
-    free = re.search(r"Free memory on device.*?\(([\d.]+)/([\d.]+) GiB\)", text)
+    free = re.search(messages.FREE_SHARE, text)
     if free:
         return Shortage("free", free_share=float(free[1]) / float(free[2]))
-    if "Free memory on device" in text:
+    if re.search(messages.FREE_MEMORY, text):
         return Shortage("free")
-    if "No available memory for the cache blocks" in text:
+    if re.search(messages.NO_CACHE_BLOCKS, text):
         return Shortage("kv_cache")
-    fits = re.search(r"estimated maximum model length is (\d+)", text)
+    fits = re.search(messages.FITTING_LENGTH, text)
     if fits:
         return Shortage("context", fits=int(fits[1]))
     if not re.search(EXHAUSTED, text):
         return None
-    frames = [frame for cause in causes for frame, _ in traceback.walk_tb(cause.__traceback__)]
-    under_way = {frame.f_code.co_name for frame in frames} | set(re.findall(r", in (\w+)", text))
-    return Shortage(
-        next((cause for name, cause in PLACES if name in under_way), "warm_up"), needs_new_process=True
-    )
+    return Shortage(messages.call_under_way(text, causes), needs_new_process=True)
 
 
 def _less(config: Config) -> float:
@@ -165,7 +156,7 @@ def _less(config: Config) -> float:
 _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
     (REFUSED_PICKLE, lambda _, config: pickle_refused(config.model.name)),
     (
-        r"Free memory on device",
+        messages.FREE_MEMORY,
         lambda _, config: (
             "Less GPU memory is free than model.gpu_memory_utilization="
             f"{config.model.gpu_memory_utilization} asks for; end what else runs on the GPU, or set "
@@ -173,14 +164,14 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
         ),
     ),
     (
-        r"No available memory for the cache blocks",
+        messages.NO_CACHE_BLOCKS,
         lambda _, config: (
             f"The weights of {config.model.name} leave no memory for the KV cache; use model.quantization=bitsandbytes, "
             "a smaller model, or a higher model.gpu_memory_utilization."
         ),
     ),
     (
-        r"estimated maximum model length is (\d+)",
+        messages.FITTING_LENGTH,
         lambda match, config: (
             f"The KV cache has no room for one sequence of model.max_length={config.model.max_length}; "
             f"set model.max_length={match.group(1)}."
@@ -194,7 +185,7 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
         ),
     ),
     (
-        r"is greater than the derived max_model_len \((?:\w+=)?(\d+)",
+        messages.DERIVED_LENGTH,
         lambda match, config: (
             f"model.max_length={config.model.max_length} is more than the model's context; "
             f"set model.max_length={match.group(1)}."
@@ -205,7 +196,7 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
         lambda _, config: needs_code(config.model.name),
     ),
     (
-        r"Model architectures? (\[.*?\]|\S+) (?:are|is) not supported|Transformers does not recognize this architecture|model type `(\w+)`",
+        rf"{messages.UNKNOWN_ARCHITECTURE}|Transformers does not recognize this architecture|model type `(\w+)`",
         lambda match, config: (
             f"This vLLM does not know the architecture of {config.model.name} ({(match[1] or match[2] or 'see config.json').strip('[]')}); "
             "use a newer vLLM, or engine=transformers where transformers knows it."
@@ -216,7 +207,7 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
         lambda match, _: f"engine.args.{match.group(1)} is not an argument of this vLLM.",
     ),
     (
-        r"Unknown quantization method: (\S+?)\. Must be one of",
+        messages.UNKNOWN_QUANTIZATION,
         lambda match, _: f"model.quantization={match.group(1)} is not a quantization that this vLLM knows.",
     ),
 )

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from multiprocessing.process import BaseProcess
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import psutil
 
+from llmbench.engine.vllm.internals.processes import death_callback, started_processes
 from llmbench.system.processes import one_is_gone
 
 log = logging.getLogger(__name__)
@@ -18,50 +19,58 @@ log = logging.getLogger(__name__)
 CLOSE_S = 20.0
 """For an engine to shut down; vLLM itself gives its processes 5 s before it kills them."""
 LOOK_S = 0.05
-GONE = "the engine's process is gone"
 KILLED_S = 5.0
 """For the kernel to take away what a killed process had."""
 
 
-def processes(engine: Any) -> list[BaseProcess]:  # noqa: ANN401 - vLLM's LLMEngine
-    """The processes that an engine has started: its core where that is not in this one, and the workers of a core that is."""
-    core = engine.engine_core
-    manager = getattr(getattr(core, "resources", None), "engine_manager", None)
-    executor = getattr(getattr(core, "engine_core", None), "model_executor", None)
-    workers = [getattr(worker, "proc", None) for worker in getattr(executor, "workers", None) or ()]
-    return [p for p in (*getattr(manager, "processes", ()), *workers) if isinstance(p, BaseProcess)]
-
-
-def tell_of_death(engine: Any) -> None:  # noqa: ANN401 - vLLM's LLMEngine
-    """Has a `step` that waits for the core's process raise when that process is gone.
-
-    vLLM notices, and has nothing said to who waits (`SyncMPClient.get_output`, 0.26 and 0.27).
-    """
-    core = engine.engine_core
-    if not hasattr(core, "outputs_queue"):
+def watch_for_death(llm: Any) -> None:  # noqa: ANN401 - vLLM's LLM
+    """Watches the process of the core, where it has one: when it is gone, a `step` that waits for it raises."""
+    died = death_callback(llm)
+    if died is None:
         return
-    queue, futures, started = core.outputs_queue, core.utility_results, processes(engine)
-    resources = core.resources
+    ids = [process.pid for process in started_processes(llm) if process.pid is not None]
 
     def wait() -> None:
-        one_is_gone([process.pid for process in started if process.pid is not None])
-        resources.engine_dead = True
-        queue.put(RuntimeError(GONE))  # which vLLM makes an EngineDeadError of
-        for future in list(futures.values()):
-            if not future.done():
-                future.set_exception(RuntimeError(GONE))
+        one_is_gone(ids)
+        died()
 
     threading.Thread(target=wait, name="llmbench-engine-watch", daemon=True).start()
 
 
-def family(engine: Any) -> list[psutil.Process]:  # noqa: ANN401 - vLLM's LLMEngine
+def family(llm: Any) -> list[psutil.Process]:  # noqa: ANN401 - vLLM's LLM
     """All processes of a running engine: those that it has started, and theirs."""
     found = []
-    for process in processes(engine):
+    for process in started_processes(llm):
         with suppress(psutil.NoSuchProcess):
             one = psutil.Process(process.pid)
             found += [one, *one.children(recursive=True)]
     return found
+
+
+@dataclass(slots=True)
+class EngineProcesses:
+    """The processes of an engine, none where it computes in this one.
+
+    Attributes:
+        members: They and theirs.
+        killed: Why they were killed.
+    """
+
+    members: list[psutil.Process] = field(default_factory=list)
+    killed: str | None = None
+
+    @classmethod
+    def of(cls, llm: Any) -> Self:  # noqa: ANN401 - vLLM's LLM
+        """Those of a running engine."""
+        return cls(family(llm))
+
+    def kill(self, reason: str) -> bool:
+        """Kills them; returns whether there are any."""
+        if not self.members:
+            return False
+        self.killed = reason
+        kill(self.members)
+        return True
 
 
 def close(shutdown: Callable[[], None], members: list[psutil.Process], limit_s: float = CLOSE_S) -> None:

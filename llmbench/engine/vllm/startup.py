@@ -1,14 +1,14 @@
 """How vLLM is going to be started."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from llmbench.config.schema import Config, Device, Startup
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
+from llmbench.engine.vllm.internals.process_state import compile_cache_folder
 from llmbench.engine.vllm.startup_history import Key, Measured, Work
 from llmbench.engine.workload import Took, Workload
 from llmbench.system import hardware
@@ -65,10 +65,8 @@ def plan_startup(
 
 def compile_cache_filled() -> bool:
     """Whether vLLM has compiled anything here before; what it can use of that shows only when it starts."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("VLLM_CACHE_ROOT") or base / "vllm") / "torch_compile_cache"
     try:
-        return any(folder.iterdir())
+        return any(compile_cache_folder().iterdir())
     except OSError:
         return False
 

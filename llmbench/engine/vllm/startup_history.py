@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 import orjson
 
-from llmbench.config.schema import Startup
+from llmbench.config.choices import Startup
 from llmbench.engine.bundled_model import cache_folder
 from llmbench.engine.workload import Took
 from llmbench.system import decoding, files

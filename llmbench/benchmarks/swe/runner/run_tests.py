@@ -46,7 +46,7 @@ class StandardFirst:
         self,
         name: str,
         path: Sequence[str] | None = None,
-        target: ModuleType | None = None,  # noqa: ARG002 - the protocol's
+        target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         """The module on the path that Python had before the repository came to it; None leaves it to the other finders."""
         if path is not None or name in self.modules:

@@ -2,7 +2,7 @@
 
 from vllm.v1.worker.cpu_worker import CPUWorker
 
-from llmbench.engine.vllm.worker_timing import Probe
+from llmbench.engine.vllm.internals.worker_timing import Probe
 
 
 class CpuWorker(Probe, CPUWorker):  # type: ignore[misc]

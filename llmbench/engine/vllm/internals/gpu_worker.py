@@ -2,7 +2,7 @@
 
 from vllm.v1.worker.gpu_worker import Worker
 
-from llmbench.engine.vllm.worker_timing import Probe
+from llmbench.engine.vllm.internals.worker_timing import Probe
 
 
 class GpuWorker(Probe, Worker):  # type: ignore[misc]

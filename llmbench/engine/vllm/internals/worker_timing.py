@@ -1,7 +1,7 @@
 """vLLM's workers, with a stopwatch and answers to what only they know.
 
-vLLM takes a worker's class by name (`worker_cls`); `gpu_worker` and `cpu_worker` mix these methods into its own. Nothing
-is timed but the calls vLLM makes to start a worker, so serving costs nothing.
+vLLM takes a worker's class by name (`worker_cls`); `gpu_worker` and `cpu_worker` mix these methods into its
+own (vllm/v1/worker/, since 0.26). Nothing is timed but the calls vLLM makes to start a worker, so serving costs nothing.
 """
 
 import os
@@ -14,6 +14,8 @@ from llmbench.system.processes import follow
 
 GREEDY = "LLMBENCH_ONLY_GREEDY"
 """Set in the environment while an engine starts whose requests are all greedy."""
+PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
+"""What the stopwatch measures."""
 
 
 class Probe:
@@ -45,13 +47,16 @@ class Probe:
         self.llmbench_seconds[name] = self.llmbench_seconds.get(name, 0.0) + seconds
 
     def _compiled(self) -> float:
+        """Seconds that torch has compiled: `CompilationConfig.compilation_time` (since 0.26)."""
         return float(getattr(self.vllm_config.compilation_config, "compilation_time", 0.0))
 
-    def init_device(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+    def init_device(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Times the call that takes the device (since 0.26)."""
         with self._timed("device"):
             return super().init_device(*args, **kwargs)  # type: ignore[misc]
 
-    def load_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+    def load_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Times loading, and quantising within it; has the model runner's `capture_model` timed (since 0.26)."""
         with self._timed("weights"), _quantising(self.vllm_config.model_config.quantization) as seconds:
             done = super().load_model(*args, **kwargs)  # type: ignore[misc]
             took = seconds()
@@ -75,15 +80,18 @@ class Probe:
 
         return timed
 
-    def determine_available_memory(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+    def determine_available_memory(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Times the profiling run (since 0.26)."""
         with self._timed("profile"):
             return super().determine_available_memory(*args, **kwargs)  # type: ignore[misc]
 
-    def initialize_from_config(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+    def initialize_from_config(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Times making the KV cache (since 0.26)."""
         with self._timed("kv_cache"):
             return super().initialize_from_config(*args, **kwargs)  # type: ignore[misc]
 
-    def compile_or_warm_up_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+    def compile_or_warm_up_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Times capturing and warming up; restricts the latter to greedy decoding where that is all (since 0.26)."""
         with self._timed("warm_up"), self._own_sampling():
             return super().compile_or_warm_up_model(*args, **kwargs)  # type: ignore[misc]
 
@@ -91,8 +99,8 @@ class Probe:
     def _own_sampling(self) -> Iterator[None]:
         """Warms up greedy decoding where nothing else is asked for.
 
-        vLLM's warm-up runs two steps with every feature that sampling has; compiling the kernels of those takes 19 s on
-        an H100 the first time (BENCHMARKS.md), for requests that use none of them.
+        vLLM's warm-up calls `execute_model` and `sample_tokens` for two steps with every feature that sampling has; compiling the kernels of those takes 19 s on
+        an H100 the first time (BENCHMARKS.md), for requests that use none of them (`SchedulerOutput.scheduled_new_reqs`, since 0.26).
         """
         sample = getattr(self, "sample_tokens", None)
         if not os.environ.get(GREEDY) or sample is None:
@@ -115,7 +123,7 @@ class Probe:
             del self.execute_model, self.sample_tokens  # the class's own come back
 
     def llmbench_facts(self) -> dict[str, Any]:
-        """Attention backends by name, bytes of the weights, the FlashAttention version where that is used, and seconds."""
+        """Attention backends by name (`attn_groups` of the model runner, since 0.26), bytes of the weights, the FlashAttention version where that is used, and seconds."""
         runner = self.model_runner
         groups = [group for groups in getattr(runner, "attn_groups", []) for group in groups]
         backends = sorted({group.backend.get_name() for group in groups})
@@ -163,12 +171,13 @@ def _quantising(quantization: str | None) -> Iterator[Callable[[], float | None]
 
 
 def _weights_bytes(runner: Any) -> int | None:  # noqa: ANN401 - vLLM's own class, without a stable type
-    """What loading took, as the runner measured it; the CPU's runner does not, and its packed weights are no parameters."""
+    """What loading took, as the runner measured it in `model_memory_usage` (since 0.26); the CPU's runner does not, and its packed weights are no parameters."""
     used = getattr(runner, "model_memory_usage", None)
     return int(used) if used else None
 
 
 def _flash_attention_version() -> int | None:
+    """The version in use, by `get_flash_attn_version` (vllm/v1/attention/backends/fa_utils.py, since 0.26)."""
     try:
         from vllm.v1.attention.backends.fa_utils import get_flash_attn_version
     except ImportError:

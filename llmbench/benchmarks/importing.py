@@ -1,0 +1,72 @@
+"""From the name of a module to the benchmark in it."""
+
+import importlib
+from types import ModuleType
+
+from llmbench.benchmarks.base import Benchmark
+from llmbench.benchmarks.module_benchmark import ModuleBenchmark
+from llmbench.errors import ConfigError
+from llmbench.system.text import one_line
+
+
+def import_benchmark(name: str, path: str) -> Benchmark:
+    """Returns the benchmark of a module: its object `benchmark`, else one of its class, else its functions as one.
+
+    Args:
+        name: The benchmark's name in the settings, for messages.
+        path: The module, such as `llmbench.benchmarks.gsm8k`.
+
+    Raises:
+        ConfigError: There is no such module, or it is not a benchmark.
+    """
+    setting = f"benchmarks.{name}.module={path}"
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{setting} cannot be imported: {error}; PYTHONPATH names the folders of modules of your own."
+        ) from error
+    except Exception as error:  # a user's module may raise anything
+        raise ConfigError(f"{setting} cannot be imported: {one_line(error)}; fix the module.") from error
+    chosen = vars(module).get("benchmark")
+    if isinstance(chosen, Benchmark):
+        return chosen
+    classes = _classes(module)
+    if len(classes) > 1:
+        names = [each.__name__ for each in classes]
+        raise ConfigError(
+            f"{setting} has the benchmarks {', '.join(names)}; choose one there with `benchmark = {names[0]}()`."
+        )
+    if classes:
+        return _made(setting, classes[0])
+    if not ModuleBenchmark.takes(module):
+        raise ConfigError(
+            f"{setting} is not a benchmark: it has no extract and equal, and no class derived from "
+            f"{Benchmark.__module__}.{Benchmark.__name__}."
+        )
+    return ModuleBenchmark(module)
+
+
+def _classes(module: ModuleType) -> list[type[Benchmark]]:
+    """Returns the benchmarks that the module or its package defines, but not those that others of them derive from."""
+    found = [
+        value
+        for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, type))
+        if issubclass(value, Benchmark) and f"{value.__module__}.".startswith(f"{module.__name__}.")
+    ]
+    return [
+        each for each in found if not any(other is not each and issubclass(other, each) for other in found)
+    ]
+
+
+def _made(setting: str, kind: type[Benchmark]) -> Benchmark:
+    if missing := sorted(kind.__abstractmethods__):
+        raise ConfigError(
+            f"{setting} is not a benchmark: its class {kind.__name__} has no {', '.join(missing)}."
+        )
+    try:
+        return kind()
+    except Exception as error:
+        raise ConfigError(
+            f"{setting}: {kind.__name__}() fails ({one_line(error)}); a benchmark is made without arguments."
+        ) from error

@@ -1,0 +1,51 @@
+"""The settings that are one of a few words."""
+
+from enum import Enum
+
+
+class EarlyStopping(Enum):
+    """What happens at a stop string: ask for the answer that follows, cut there, or ignore stop strings."""
+
+    answer = "answer"
+    cut = "cut"
+    off = "off"
+
+
+class Device(Enum):
+    """Where the engine runs; `auto` takes the GPU if there is one."""
+
+    auto = "auto"
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+class Startup(Enum):
+    """How much vLLM prepares before the first token: nothing, CUDA graphs, or compilation and graphs."""
+
+    auto = "auto"
+    eager = "eager"
+    graphs = "graphs"
+    full = "full"
+
+
+class Sandbox(Enum):
+    """What stands around programs that a model wrote; `none`: nothing."""
+
+    bwrap = "bwrap"
+    docker = "docker"
+    none = "none"
+
+
+class Tracker(Enum):
+    """Where a finished run is logged beside its own folder."""
+
+    mlflow = "mlflow"
+    wandb = "wandb"
+    none = "none"
+
+
+class Schedule(Enum):
+    """All benchmarks in one queue, or one benchmark after another for clean times of each."""
+
+    together = "together"
+    sequential = "sequential"

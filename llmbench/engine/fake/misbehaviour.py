@@ -1,0 +1,138 @@
+"""How the engine without a model misbehaves on demand."""
+
+import queue
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from llmbench.config.schema import Config
+from llmbench.errors import ConfigError, OutOfMemoryError, Shortage
+from llmbench.records import Request
+from llmbench.system.text import suggest
+
+
+@dataclass(frozen=True, slots=True)
+class TooLittle:
+    """Memory that runs out on demand.
+
+    Attributes:
+        shortage: What it is short for.
+        requests: It suffices for so many requests at once; None: for any number.
+        utilization: It suffices from this `model.gpu_memory_utilization` down; None: at any.
+        after: It runs out after so many completions; None: at the start.
+    """
+
+    shortage: Shortage
+    requests: int | None = None
+    utilization: float | None = None
+    after: int | None = None
+
+    def check(self, at_once: int, utilization: float, finished: int | None) -> None:
+        """Runs out where it is the time for it and too much is asked.
+
+        Raises:
+            OutOfMemoryError: It did.
+        """
+        due = finished is None if self.after is None else finished is not None and finished >= self.after
+        fits = (self.requests is None or at_once <= self.requests) and (
+            self.utilization is None or utilization <= self.utilization
+        )
+        if due and not fits:
+            raise OutOfMemoryError(
+                "The fake engine ran out of memory, as engine.args.too_little asks.", self.shortage
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Something that goes wrong on demand.
+
+    Attributes:
+        on: Ids of samples on which it does, as soon as the engine works on them.
+        after: It does after so many completions.
+    """
+
+    on: frozenset[str] = frozenset()
+    after: int | None = None
+
+    def due(self, running: Sequence[Request], finished: int) -> bool:
+        """Whether it is the time for it."""
+        late = self.after is not None and finished >= self.after
+        return late or any(request.sample_id in self.on for request in running)
+
+
+@dataclass(frozen=True, slots=True)
+class Death(_Fault):
+    """The engine dies, as one does that a new one can follow; `needs_new_process`: not in this process."""
+
+    needs_new_process: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hang(_Fault):
+    """A step does not end.
+
+    Attributes:
+        apart: As an engine in processes of its own does: killing it ends the step.
+        killed: Set, with why, by who kills it.
+    """
+
+    apart: bool = False
+    killed: "queue.SimpleQueue[str]" = field(default_factory=queue.SimpleQueue)
+
+
+@dataclass(frozen=True, slots=True)
+class Misbehaviour:
+    """All that an engine does wrong.
+
+    Attributes:
+        refuse: Ids of requests that come back as errors.
+        break_after: It ends for good after so many completions.
+        step_s: Real seconds that a step takes, for watching the display.
+        too_little: Memory that runs out.
+        die: Its death, which a new engine can follow.
+        hang: A step that does not end.
+        utilization: `model.gpu_memory_utilization`, for `too_little`.
+        places: The scheduler runs at most so many of the requests of a batch, as with a KV cache that is too small; the others wait.
+    """
+
+    refuse: frozenset[str] = frozenset()
+    break_after: int | None = None
+    step_s: float = 0.0
+    too_little: TooLittle | None = None
+    die: Death = field(default_factory=Death)
+    hang: Hang = field(default_factory=Hang)
+    utilization: float = 1.0
+    places: int | None = None
+
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        """Reads `engine.args`.
+
+        Raises:
+            ConfigError: `engine.args` holds something else.
+        """
+        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little", "places")
+        for key in config.engine.args:
+            if key not in known:
+                raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
+        options = dict(config.engine.args)
+        for key, kind in (("step_s", (int, float)), ("break_after", (int, type(None))), ("places", int)):
+            if not isinstance(options.get(key, 0), kind):
+                raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
+        options["refuse"] = frozenset(options.get("refuse", ()))
+        for name, fault in (("die", Death), ("hang", Hang)):
+            if name in options:
+                wanted = dict(options[name])
+                options[name] = fault(frozenset(wanted.pop("on", ())), **wanted)
+        if "too_little" in options:
+            wanted = dict(options["too_little"])
+            bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}
+            options["too_little"] = TooLittle(Shortage(**wanted), **bounds)
+            options["utilization"] = config.model.gpu_memory_utilization
+        return cls(**options)
+
+    def check_memory(self, at_once: int, finished: int | None) -> None:
+        """Raises `OutOfMemoryError` where memory runs out with so many requests at once and finished; None: at the start."""
+        if self.too_little:
+            self.too_little.check(at_once, self.utilization, finished)

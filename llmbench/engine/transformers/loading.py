@@ -1,0 +1,201 @@
+"""Importing transformers, and loading a model with it."""
+
+import gc
+import importlib
+import importlib.util
+import inspect
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmbench.config.choices import Device
+from llmbench.config.schema import Config
+from llmbench.engine import prefetch
+from llmbench.engine.checkpoint import (
+    REFUSED_PICKLE,
+    Checkpoint,
+    context_length,
+    needs_code,
+    pickle_refused,
+    settings,
+    weights_lack,
+)
+from llmbench.engine.transformers.checks import BITSANDBYTES
+from llmbench.engine.vllm.errors import explain_import
+from llmbench.errors import (
+    EngineError,
+    LlmbenchError,
+    OutOfMemoryError,
+    Shortage,
+    clear_traceback,
+    first_line,
+)
+from llmbench.system import hardware
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready.
+
+    Attributes:
+        model: transformers' own object; None when the engine was closed.
+        last_only: The argument of its `forward` that asks for the scores of the last token alone, where it takes one.
+        weights_bytes: What the weights take.
+        free_bytes: Free on the first GPU before; None on a CPU.
+        parts: The seconds of importing and loading, by what they went into.
+    """
+
+    model: Any
+    last_only: Mapping[str, int]
+    weights_bytes: int
+    free_bytes: int | None
+    parts: Mapping[str, float | None]
+
+
+class Loader:
+    """Loads one checkpoint, on one device. `torch` and `transformers` are None before `prepare`."""
+
+    def __init__(self, config: Config, checkpoint: Checkpoint, device: Device) -> None:
+        """Imports nothing yet."""
+        self._config, self._checkpoint, self._device = config, checkpoint, device
+        self.torch: Any = None
+        self.transformers: Any = None
+        self._import_s = 0.0
+
+    def prepare(self) -> None:
+        """Imports transformers, while the kernel reads the weights."""
+        begun = time.monotonic()
+        if self._checkpoint.local:
+            prefetch.read_weights(Path(self._checkpoint.name))
+        try:
+            self.torch = importlib.import_module("torch")
+            self.transformers = importlib.import_module("transformers")
+            _ = self.transformers.AutoModelForCausalLM  # imported only now
+        except (ImportError, RuntimeError, AttributeError) as error:
+            raise EngineError(explain_import(error, "transformers")) from error
+        self._import_s = time.monotonic() - begun
+
+    def load(self, arguments: Mapping[str, Any]) -> Loaded:
+        """Loads the model in evaluation mode, with these `arguments` of `from_pretrained`.
+
+        Raises:
+            EngineError: It cannot be loaded; the message says what would help.
+        """
+        try:
+            return self._load(arguments)  # whose locals hold the model, and can be cleared when it failed
+        except (KeyboardInterrupt, LlmbenchError) as error:
+            clear_traceback(error)
+            self.free_memory()
+            raise
+        except Exception as error:
+            log.exception("transformers could not load the model")
+            failure = self._start_error(error)
+            clear_traceback(error)
+            self.free_memory()
+            raise failure from None
+
+    def _load(self, arguments: Mapping[str, Any]) -> Loaded:
+        begun = time.monotonic()
+        free_bytes = self._ready_device()
+        ready = time.monotonic()
+        auto = self.transformers.AutoModelForCausalLM
+        model, loading = auto.from_pretrained(self._checkpoint.name, output_loading_info=True, **arguments)
+        self._check_loaded(loading)
+        model.eval()
+        weights_bytes = int(model.get_memory_footprint())
+        loaded = time.monotonic()
+        self._warm_up(model)
+        forward = inspect.signature(model.forward).parameters
+        parts = {
+            "import": self._import_s,
+            "device": ready - begun,
+            "weights": loaded - ready,
+            "warm_up": time.monotonic() - loaded,
+        }
+        last_only = {"logits_to_keep": 1} if "logits_to_keep" in forward else {}
+        return Loaded(model, last_only, weights_bytes, free_bytes, parts)
+
+    def free_memory(self) -> None:
+        """Collects what nobody refers to any more, and gives its memory back to the GPU."""
+        gc.collect()
+        if self.torch is not None and self._device is Device.cuda and self.torch.cuda.is_available():
+            self.torch.cuda.empty_cache()
+            self.torch.cuda.set_per_process_memory_fraction(1.0)  # the next engine has its own share
+
+    def arguments(self) -> dict[str, Any]:
+        """What `from_pretrained` is called with; `engine.args` has the last word."""
+        model, device = self._config.model, self._device.value
+        chosen: dict[str, Any] = {
+            "revision": self._checkpoint.revision,
+            "dtype": model.dtype if model.dtype == "auto" else getattr(self.torch, model.dtype),
+            "attn_implementation": "flash_attention_2" if self._flash_attention() else "sdpa",
+            "device_map": device,
+            "trust_remote_code": model.trust_remote_code,
+            "local_files_only": self._checkpoint.local,
+        }
+        if model.quantization == BITSANDBYTES:
+            chosen["quantization_config"] = self.transformers.BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_compute_dtype=self.torch.bfloat16,
+            )
+        return chosen | self._config.engine.args
+
+    def _flash_attention(self) -> bool:
+        """FlashAttention 2 computes in 16 bits only."""
+        installed = importlib.util.find_spec("flash_attn") is not None
+        return self._device is Device.cuda and installed and self._config.model.dtype != "float32"
+
+    def check_context(self) -> None:
+        """Refuses more context than the model has; what scales its positions may have more."""
+        context = context_length(settings(self._checkpoint))
+        if context is not None and self._config.model.max_length > context:
+            raise EngineError(
+                f"model.max_length={self._config.model.max_length} is more than the model's context; "
+                f"set model.max_length={context}."
+            )
+
+    def _ready_device(self) -> int | None:
+        """Sets the GPU's share; returns what was free on it before."""
+        if self._device is not Device.cuda:
+            return None
+        if not self.torch.cuda.is_available():
+            raise EngineError(
+                "torch cannot use the GPU; check nvidia-smi and torch's build, or use engine.device=cpu."
+            )
+        free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
+        self.torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
+        return free_bytes
+
+    def _check_loaded(self, loading: Mapping[str, Any]) -> None:
+        """Refuses a model of which tensors were not in the checkpoint, since transformers fills them with random numbers."""
+        missing = sorted(str(name) for name in loading.get("missing_keys") or ())
+        if missing:
+            raise EngineError(weights_lack(self._config.model.name, missing))
+
+    def _warm_up(self, model: Any) -> None:  # noqa: ANN401 - transformers' class
+        """One small step, so that the first batch does not pay for kernels that are made or chosen on first use."""
+        ids = self.torch.zeros((1, 8), dtype=self.torch.long, device=model.device)
+        with self.torch.inference_mode():
+            model(input_ids=ids)
+
+    def _start_error(self, error: Exception) -> EngineError:
+        if isinstance(error, self.torch.OutOfMemoryError):
+            return OutOfMemoryError(
+                "The GPU ran out of memory while loading; use model.quantization=bitsandbytes, a smaller model, or a higher "
+                "model.gpu_memory_utilization.",
+                Shortage("weights", needs_new_process=True),
+            )
+        text = str(error)
+        if REFUSED_PICKLE in text:
+            return EngineError(pickle_refused(self._config.model.name))
+        if "trust_remote_code" in text:
+            return EngineError(needs_code(self._config.model.name))
+        if "unexpected keyword argument" in text and self._config.engine.args:
+            return EngineError(f"engine.args holds what from_pretrained does not take: {first_line(error)}.")
+        return EngineError(f"transformers could not load the model: {first_line(error)}; the log has more.")

@@ -1,0 +1,112 @@
+"""What vLLM's `LLM` is called with, and what loading it gave."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.vllm.checks import cpu_kv_cache_bytes, graph_sizes
+from llmbench.engine.vllm.internals.worker_timing import PARTS
+from llmbench.engine.vllm.startup import StartupPlan
+from llmbench.engine.workload import Workload
+
+WORKERS = {
+    Device.cuda: "llmbench.engine.vllm.internals.gpu_worker.GpuWorker",
+    Device.cpu: "llmbench.engine.vllm.internals.cpu_worker.CpuWorker",
+}
+
+
+@dataclass(slots=True)
+class Loading:
+    """How an engine was loaded.
+
+    Attributes:
+        plan: The start-up and why.
+        log_begins: Where the engine's log begins, in bytes.
+        free_bytes: Free on the first GPU before.
+        only_greedy: Whether nothing but greedy decoding was warmed up.
+        capacity: Requests that can run at once.
+        facts: What the worker says of itself, empty where it could not be asked.
+        parts: The seconds by what they went into.
+    """
+
+    plan: StartupPlan
+    log_begins: int
+    free_bytes: int | None
+    only_greedy: bool
+    capacity: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def startup(self) -> Startup:
+        """The start-up, never `auto`."""
+        return self.plan.startup
+
+    @property
+    def graph_sizes(self) -> list[int] | None:
+        """Batch sizes with CUDA graphs; None where there are none."""
+        return graph_sizes(self.capacity) if self.startup is Startup.graphs else None
+
+    def finished(self, begun: float, until: float, facts: dict[str, Any]) -> None:
+        """Takes when loading began and ended, and the worker's facts with its own times.
+
+        The part `other` is what no part accounts for.
+        """
+        self.facts = facts
+        created, seconds = facts.get("created"), facts.get("seconds", {})
+        if created is None:
+            self.parts = {"other": until - begun}
+            return
+        self.parts = {"config": created - begun} | {name: seconds.get(name) for name in PARTS}
+        self.parts["other"] = until - created - sum(seconds.values())
+
+    @property
+    def attention_backend(self) -> str | None:
+        """The attention backends' names, with FlashAttention's version."""
+        names, version = self.facts.get("attention_backends"), self.facts.get("flash_attention")
+        if not names:
+            return None
+        return "+".join(names) + (f" (FlashAttention {version})" if version else "")
+
+
+def arguments(
+    config: Config, checkpoint: Checkpoint, device: Device, workload: Workload, loading: Loading
+) -> dict[str, Any]:
+    """What `LLM` is called with; `engine.args` has the last word."""
+    model, engine = config.model, config.engine
+    chosen: dict[str, Any] = {
+        "model": checkpoint.name,
+        "revision": checkpoint.revision,
+        "dtype": model.dtype,
+        "quantization": model.quantization,
+        "max_model_len": model.max_length,
+        "gpu_memory_utilization": model.gpu_memory_utilization,
+        "max_num_seqs": loading.capacity,
+        "tensor_parallel_size": engine.tensor_parallel_size,
+        "pipeline_parallel_size": engine.pipeline_parallel_size,
+        "trust_remote_code": model.trust_remote_code,
+        "seed": config.seed,
+        "disable_log_stats": False,  # otherwise requests carry no timing
+        "enforce_eager": loading.startup is Startup.eager,
+        "skip_tokenizer_init": True,
+        "use_tqdm_on_load": False,
+        "worker_cls": WORKERS[device],
+    }
+    if loading.graph_sizes is not None:
+        chosen["compilation_config"] = {
+            "mode": 0,
+            "cudagraph_mode": "FULL_DECODE_ONLY",
+            "cudagraph_capture_sizes": loading.graph_sizes,
+        }
+    if model.attention_backend is not None and device is Device.cuda:
+        chosen["attention_backend"] = model.attention_backend
+    if engine.speculative:
+        chosen["speculative_config"] = engine.speculative
+    cache = engine.kv_cache_memory_bytes
+    if cache is None and device is Device.cpu:
+        cache = cpu_kv_cache_bytes(workload, loading.capacity, settings(checkpoint))
+    if cache is not None:
+        chosen["kv_cache_memory_bytes"] = cache
+    return chosen | engine.args

@@ -1,0 +1,96 @@
+"""What keeps a run's scores from standing beside published ones."""
+
+from collections.abc import Mapping
+
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.run.request_plan import Questions, shows_evaluated
+
+
+def few_shot_from_evaluated(config: Config) -> list[str]:
+    """A sentence for each benchmark whose worked examples come from the very questions that are evaluated."""
+    return [
+        f"{name}: the {benchmark.fewshot} worked examples come from the evaluated questions themselves, with their gold answers; "
+        "the score does not compare with others."
+        for name, benchmark in config.benchmarks.items()
+        if benchmark.fewshot and shows_evaluated(benchmark)
+    ]
+
+
+def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpoint | None) -> list[str]:
+    """What keeps the scores from standing beside published ones; nothing where the profile's protocol was followed."""
+    examples = [
+        f"worked examples out of {name}'s evaluated questions"
+        for name, benchmark in config.benchmarks.items()
+        if benchmark.fewshot and shows_evaluated(benchmark)
+    ]
+    if not config.profile.comparable:
+        return [f"profile={config.profile.name}", *examples]
+    found = examples
+    if config.engine.name == "fake":
+        found.append("engine=fake")
+    if config.early_stopping is not EarlyStopping.off:
+        found.append(f"early_stopping={config.early_stopping.value}")
+    if config.sampling.ignore_eos:
+        found.append("sampling.ignore_eos=true")
+    found += unlike_published_weights(config, settings(checkpoint))
+    own = config.model.sampling.get(config.profile.sampling)
+    drawn = {name: getattr(config.sampling, name) for name in DRAWN_BY}
+    found += [
+        f"sampling.{name}={drawn[name]}" for name in DRAWN_BY if own and drawn[name] != getattr(own, name)
+    ]
+    for name, benchmark in config.benchmarks.items():
+        found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
+        asked = len(questions.samples_of(name))
+        whole = benchmark.size or questions.available[name]
+        if benchmark.size is None and benchmark.data_files is not None:
+            found.append(f"{name}'s questions out of a file, which may be others than the published ones")
+        if asked != whole:
+            found.append(f"{asked} of {name}'s {whole} questions")
+    return found
+
+
+def unlike_published_weights(config: Config, checkpoint: Mapping[str, object]) -> list[str]:
+    """What makes the weights and the KV cache less exact than the published model's.
+
+    Args:
+        config: The settings; what `engine.args` says wins, as it does in the engine.
+        checkpoint: The checkpoint's config.json; empty where there is none.
+    """
+    model = config.model
+    typed = {name: ("engine.args", value) for name, value in config.engine.args.items()}
+    where, quantization = typed.get("quantization", ("model", model.quantization))
+    found = [] if quantization is None else [f"{where}.quantization={quantization}"]
+    stored = checkpoint.get("quantization_config")
+    if quantization is None and isinstance(stored, Mapping):
+        found.append(f"a checkpoint quantised with {stored.get('quant_method', 'an unknown method')}")
+    where, dtype = typed.get("dtype", ("model", model.dtype))
+    published = checkpoint.get("dtype") or checkpoint.get("torch_dtype") or PUBLISHED_DTYPE
+    if dtype not in ("auto", published):
+        found.append(f"{where}.dtype={dtype} (published in {published})")
+    where, cache = typed.get("kv_cache_dtype", ("engine.args", "auto"))
+    if cache not in ("auto", dtype, published):
+        found.append(f"{where}.kv_cache_dtype={cache}")
+    return found
+
+
+PUBLISHED_DTYPE = "bfloat16"
+"""Of a checkpoint that does not say: all models of conf/model/ but those quantised beforehand are published in it."""
+
+
+def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:
+    """Settings of a benchmark that its protocol has otherwise."""
+    changes = []
+    protocol = benchmark.profiles[column]
+    if protocol.max_tokens not in (None, benchmark.max_tokens):
+        changes.append(f"max_tokens={benchmark.max_tokens}")
+    if benchmark.stop:
+        changes.append("stop")
+    if benchmark.fewshot:
+        changes.append(f"fewshot={benchmark.fewshot}")
+    if not benchmark.chat:
+        changes.append("chat=false")
+    if any(value is not None for value in vars(benchmark.sampling).values()):
+        changes.append("sampling")
+    return changes

@@ -1,0 +1,295 @@
+"""Where a run gets its engine: the checkpoint, loading it with less when memory runs out, and another one after a death.
+
+When memory runs out one setting is lowered and it is tried again, in this process if the memory came back, else in a new one
+(`oom_recovery`). An engine that dies is replaced by `RestartingEngine`, which gets the next one here.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+
+from llmbench.engine import bundled_model, checkpoint_record
+from llmbench.engine.base import Engine, ModelEngine
+from llmbench.engine.cache.engine import with_cache
+from llmbench.engine.cache.keys import Keys, keys_for
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.restarting import RestartingEngine
+from llmbench.engine.tokenizer import Tokenizer
+from llmbench.engine.watching import Watch, WatchedEngine
+from llmbench.engine.workload import Took, Workload
+from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError
+from llmbench.records import EngineReport, FinishReason, Request
+from llmbench.run import prompts
+from llmbench.run.engine_pool import EnginePool
+from llmbench.run.oom_recovery import StartAgain, lowered, next_step
+from llmbench.run.request_plan import Questions, RequestPlan
+from llmbench.run.run_record import RefusedResumeError, RunRecord
+from llmbench.system.background_task import Background
+from llmbench.system.signals import Stop
+
+log = logging.getLogger(__name__)
+
+
+class EngineStart:
+    """The engine of a run, from its checkpoint to the requests. The source of the engines after it, too.
+
+    Attributes:
+        checkpoint: Known after `find_checkpoint`; None where the engine has none.
+        tokenizer: Known after `prepare`.
+        watch: Looks whether the engine's steps come to an end.
+    """
+
+    tokenizer: Tokenizer
+    _work: Workload
+
+    def __init__(self, record: RunRecord, pool: EnginePool, stop: Stop) -> None:
+        """Loads nothing yet. The record's settings count, which this lowers where memory runs out."""
+        self._record, self._pool, self._stop = record, pool, stop
+        self.checkpoint: Checkpoint | None = None
+        self._engine: ModelEngine | None = None
+        self._restarting: RestartingEngine | None = None
+        self.watch = Watch(record.config.engine_wait_s, record.terminal.notice)
+        self._at_once = 0  # requests that were to run at once in the engine that was loaded last
+
+    def find_checkpoint(self) -> Checkpoint | None:
+        """Finds the checkpoint; a resumed run takes the commit that gave its results.
+
+        Raises:
+            RefusedResumeError: It is another one than that of the results so far.
+            ModelError: It cannot be used.
+        """
+        record = self._record
+        model, find = record.config.model, self._pool.engines.find_checkpoint
+        needed = record.config.engine.name != "fake" and model.path is None
+        if needed and not bundled_model.ready(model.embedded):
+            record.terminal.notice("Converting the embedded model, once; this takes half a minute …")
+        found = find(record.config)
+        commit = checkpoint_record.commit(record.answered_by)
+        if not (found is None or found.local or commit in (None, checkpoint_record.commit(asdict(found)))):
+            record.terminal.notice(
+                f"{found.name} has changed on the hub; the run goes on with the commit that gave its results."
+            )
+            found = find(replace(record.config, model=replace(model, revision=commit)))
+        self.checkpoint = found
+        if record.finished_before:
+            self._compare_checkpoint()
+        return found
+
+    def _compare_checkpoint(self, since: float | None = None) -> dict[str, object] | None:
+        """Returns the checkpoint as the manifest has it; refuses other weights than those of the results so far."""
+        if self.checkpoint is None:
+            return None
+        record = self._record
+        now = checkpoint_record.row(self.checkpoint, since)
+        if record.finished_before:
+            try:
+                said = checkpoint_record.compare(record.answered_by, now, record.files.folder)
+            except ConfigError as error:
+                raise RefusedResumeError(str(error)) from error
+            if said is not None and said not in record.summary.notes:
+                record.note(said)
+        return now
+
+    def checkpoint_row(self) -> dict[str, object] | None:
+        """Returns the checkpoint for the manifest, compared once more with the results': loading took its time."""
+        return self._compare_checkpoint(self._pool.since or None)
+
+    def prepare(self, plan: RequestPlan) -> int:
+        """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile.
+
+        Returns:
+            Requests that should run at once.
+
+        Raises:
+            EngineError: A library is missing or broken.
+            ModelError: The tokenizer cannot be used.
+        """
+        begun, times = time.monotonic(), self._record.summary.time_s
+        config = self._record.config
+        self._pool.prepare(config, self.checkpoint)
+        imported = time.monotonic()
+        times.import_ = imported - begun
+        self.tokenizer = self._pool.tokenizer(config, self.checkpoint)
+        times.tokenizer = time.monotonic() - imported
+        self._work = plan.workload()
+        return self._pool.make_room(config, self._work).preferred_batch_size(self._work)
+
+    def load(self, plan: RequestPlan, writing: Background[Questions]) -> Questions:
+        """Loads the model while the prompts are written, with less memory where there is too little.
+
+        Args:
+            plan: What the run asks.
+            writing: Writes the plan's prompts.
+
+        Raises:
+            EngineError: The engine cannot start.
+            StartAgain: Only a new process can try with less.
+        """
+        record, begun, loaded = self._record, time.monotonic(), False
+        if not self._pool.loaded:
+            record.terminal.notice(f"Loading {record.config.model.name} …")
+        while True:
+            engine = self._pool.make_room(record.config, self._work)
+            try:
+                loaded = self._pool.load(record.config, self._work, record.terminal.notice) or loaded
+                break
+            except OutOfMemoryError as error:
+                self._at_once = engine.capacity
+                self._lower(error, writing.result(), needs_new_process=error.shortage.needs_new_process)
+                self._work = plan.under(record.config).workload()
+                self._pool.prepare(record.config, self.checkpoint)
+        record.summary.time_s.load = time.monotonic() - begun if loaded else 0.0
+        questions = writing.result()
+        record.summary.time_s.prepare = writing.seconds
+        self._begin(engine, loaded=loaded)
+        return questions
+
+    def report(self) -> EngineReport:
+        """Returns what the loaded engine says of itself."""
+        return self._loaded.report()
+
+    @property
+    def _loaded(self) -> ModelEngine:
+        if self._engine is None:
+            raise RuntimeError("no engine is loaded")
+        return self._engine
+
+    def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
+        engine.begin(self.tokenizer, self._work, loaded=loaded)
+        self._engine, self._at_once = engine, engine.capacity
+
+    def out_of_memory(self, error: OutOfMemoryError, questions: Questions) -> None:
+        """Handles memory that ran out while requests ran.
+
+        Raises:
+            StartAgain: A new process tries with less.
+            OutOfMemoryError: Nothing is left to lower, or no new process may begin.
+        """
+        self._lower(error, questions, needs_new_process=True)
+
+    def _lower(self, error: OutOfMemoryError, questions: Questions, *, needs_new_process: bool) -> None:
+        """Lowers the setting that needed too much memory; `needs_new_process`: only with that the memory comes back."""
+        record = self._record
+        needed = [
+            prompts.context_needed(name, questions.requests, record.config) for name in questions.benchmarks
+        ]
+        step = next_step(
+            record.config, error.shortage, record.steps, needed=max(needed, default=0), at_once=self._at_once
+        )
+        if step is None or (needs_new_process and not record.options.replaceable):
+            raise error
+        step = replace(step, fresh=needs_new_process, kept=len(record.results))
+        record.steps.append(step)
+        record.config = lowered(record.config, [step])
+        record.terminal.notice(step.sentence())
+        record.write()
+        if needs_new_process:
+            raise StartAgain(error) from error
+
+    @contextmanager
+    def engine(self, questions: Questions) -> Iterator[Engine]:
+        """Puts the wrappers around the loaded engine, for as long as requests run."""
+        record, report = self._record, self.report()
+        self._restarting = RestartingEngine(
+            WatchedEngine(self._loaded, self.watch),
+            self,
+            record.restart_log,
+            record.terminal.notice,
+            finished=record.results,
+            probe=_shortest(record, questions),
+        )
+        if not record.config.cache:
+            yield self._restarting
+            return
+
+        def keys() -> Keys:
+            return keys_for(record.config, report, self.checkpoint, self.tokenizer, self._pool.since)
+
+        most = record.config.cache_max_bytes
+        with with_cache(self._restarting, keys, most, lambda sentence: record.warn([sentence])) as cached:
+            yield cached
+
+    @property
+    def replaced_s(self) -> float:
+        """Seconds that dead engines and the loading of new ones took while requests ran."""
+        return self._restarting.replaced_s if self._restarting is not None else 0.0
+
+    def open(self) -> Engine:
+        """Loads an engine in place of one that died; while it loads, the first Ctrl-C ends the run at once.
+
+        Raises:
+            EngineError: It cannot start.
+        """
+        begun, times, config = time.monotonic(), self._record.summary.time_s, self._record.config
+        self._stop.listening = False
+        try:
+            engine = self._pool.prepare(config, self.checkpoint)
+            self._at_once = engine.preferred_batch_size(self._work)
+            self._pool.load(config, self._work, self._record.terminal.notice)
+            self._begin(engine, loaded=True)
+        finally:
+            self._stop.listening = True
+        times.load = (times.load or 0.0) + time.monotonic() - begun
+        return WatchedEngine(engine, self.watch)
+
+    def discard(self) -> None:
+        """Closes a dead engine, whatever it still says."""
+        self._engine = None
+        try:
+            self._pool.close_engine()
+        except Exception:
+            log.exception("the dead engine could not be closed")
+
+    def died(self, error: EngineDiedError) -> None:
+        """Handles a death after which only a new process can go on.
+
+        Raises:
+            StartAgain: One does.
+            EngineDiedError: None may begin.
+        """
+        if not error.needs_new_process or not self._record.restart_log.search.bound:
+            raise error
+        self._record.write()
+        if self._record.options.replaceable:
+            raise StartAgain(error) from error
+        raise EngineDiedError(
+            f"{error} Only a new process could go on; what was finished is kept.", needs_new_process=True
+        ) from error
+
+    def learn(self) -> None:
+        """Gives the engine the times of this run, for its next choice of a start-up."""
+        record, times = self._record, self._record.summary.time_s
+        if record.finished_before or record.restart_log.restarts or self._engine is None:
+            return
+        completions = [result.completions for result in record.results]
+        if (
+            times.load is None
+            or times.generate is None
+            or any(c.from_cache for made in completions for c in made)
+        ):
+            return  # generating took less than the work that was ahead
+        self._engine.learn(
+            Took(
+                [sum(c.output_tokens for c in made) for made in completions],
+                sum(c.prompt_tokens for made in completions for c in made),
+                times.load,
+                times.generate,
+                times.requests.prefill if times.requests is not None else None,
+                record.summary.gpu.energy_j,
+            )
+        )
+
+
+def _shortest(record: RunRecord, questions: Questions) -> Request | None:
+    """Returns the request with the shortest answer of an earlier process, which shows that an engine works."""
+    requests = {request.key: request for request in questions.requests}
+    answered = [
+        (result.completions[0].output_tokens, requests[result.key])
+        for result in record.results
+        if result.completions
+        and result.key in requests
+        and result.completions[0].finish_reason is not FinishReason.ABORT
+    ]
+    return min(answered, key=lambda pair: pair[0])[1] if answered else None

@@ -1,0 +1,98 @@
+"""What an earlier process left of a run, brought back into the run's record before anything is asked."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from llmbench.engine import checkpoint_record
+from llmbench.engine.checkpoint_settings import name_of
+from llmbench.engine.restarting import RestartLog
+from llmbench.results import attempts
+from llmbench.results.manifest import JOURNAL, Manifest
+from llmbench.results.reader import read_journal
+from llmbench.run import resume_checks
+from llmbench.run.beginning import Beginning
+from llmbench.run.engine_pool import EnginePool, engine_key
+from llmbench.run.run_record import RunRecord
+from llmbench.system import clock
+from llmbench.system.number_format import count
+
+
+def restore(record: RunRecord, pool: EnginePool) -> None:
+    """Brings back the results that the folder holds, settings that were lowered, and deaths of engines.
+
+    Raises:
+        ConfigError: The settings are not those of the results.
+        RunError: A file of the run cannot be read.
+    """
+    folder, resumes = record.files.folder, record.options.beginning is Beginning.RESUMED
+    record.results = list(read_journal(folder))
+    record.finished_before = len(record.results)
+    before = record.files.read_manifest()
+    if record.finished_before and before.checkpoint:
+        record.manifest.checkpoint = record.answered_by = before.checkpoint
+    _begin_attempt(record, before, resumes=resumes)
+    if record.files.damage is not None:
+        record.note(record.files.damage.sentence(folder / JOURNAL))
+    record.steps = pool.steps.setdefault(engine_key(record.config), [])
+    record.restart_log, pool.restart_log = pool.restart_log, RestartLog()
+    if resumes and before != Manifest():
+        _resume(record, before)
+    record.config = pool.lowered(record.config)
+    day = resume_checks.model_before(folder, "template_date") if resumes and record.results else None
+    _set_date(record, day)
+    answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in record.results}
+    record.restart_log.begin(record.config.engine_restarts, answered)
+
+
+def _begin_attempt(record: RunRecord, before: Manifest, *, resumes: bool) -> None:
+    record.attempts = before.sittings
+    if resumes or not record.attempts:
+        folder, results = record.files.folder, record.finished_before
+        record.attempts = attempts.begin(record.attempts, folder, results, clock.started())
+        record.begun_with = results
+    else:
+        record.begun_with = sum(attempt.results for attempt in record.attempts[:-1])
+
+
+def _resume(record: RunRecord, before: Manifest) -> None:
+    """Checks that the settings belong to this run, and restores its notes, lowered settings and deaths."""
+    folder = record.files.folder
+    record.restart_log.restarts[:0] = before.restarts
+    if record.results:
+        places = ["model.path", "model.embedded", "model.from_checkpoint"]
+        moved = places if checkpoint_record.known(record.answered_by) else []  # what lies there is compared
+        resume_checks.check_settings(
+            folder, record.config, [*(step.setting for step in before.recovery), *moved]
+        )
+        _keep_name(record, resume_checks.model_before(folder, "name"))
+        for sentence in resume_checks.changes(before, record.manifest):
+            record.note(sentence)
+    if not record.steps:
+        record.steps += before.recovery
+    kept = ["started", "data", "samples"]
+    if record.manifest.arguments is None:  # a library's call: how the run was begun counts on
+        kept += ["overrides", "arguments", "directory", "sweep"]
+    record.manifest = replace(record.manifest, **{name: getattr(before, name) for name in kept})
+    benchmarks = record.config.benchmarks
+    record.totals = {
+        name: len(ids) * benchmarks[name].repeats
+        for name, ids in before.samples.items()
+        if name in benchmarks
+    }
+    record.summary.notes[:0] = before.notes
+    record.terminal.notice(f"Going on with {folder}: {count(record.finished_before, 'result')} kept.")
+
+
+def _keep_name(record: RunRecord, name: str | None) -> None:
+    """Keeps the run's model name, even if its checkpoint has moved, unless another name is typed."""
+    model = record.config.model
+    if name is not None and model.name == name_of(model.path, model.hub_id):
+        record.config = replace(record.config, model=replace(model, name=name))
+        record.summary.model = name
+
+
+def _set_date(record: RunRecord, before: str | None) -> None:
+    """Chat templates that write the date write that of the run's first day, so that a resumed run asks the same."""
+    model = record.config.model
+    day = model.template_date or before or datetime.now().astimezone().date().isoformat()
+    record.config = replace(record.config, model=replace(model, template_date=day))

@@ -1,0 +1,248 @@
+"""What a run knows of itself: its settings, what it has found so far, and the files that say so.
+
+Whoever learns something about the run puts it here; only this writes `config.yaml`, `manifest.json` and `summary.json`, and
+adds to the journal.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from llmbench.benchmarks.base import Benchmark
+from llmbench.config.choices import EarlyStopping
+from llmbench.config.dump import as_yaml
+from llmbench.config.schema import Config
+from llmbench.engine.restarting import RestartLog
+from llmbench.errors import ConfigError, Interrupted, RunError
+from llmbench.records import BEGINNING, EngineReport, Result
+from llmbench.results import attempts, metrics
+from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
+from llmbench.results.recovery import Step
+from llmbench.results.run_folder import RunFolder
+from llmbench.results.summary import Phases, Summary
+from llmbench.run.oom_recovery import StartAgain
+from llmbench.run.options import RunOptions
+from llmbench.run.request_plan import Questions
+from llmbench.system import clock, decoding, hardware, redaction
+from llmbench.system.console import Terminal
+from llmbench.system.shell import resume_command
+
+log = logging.getLogger(__name__)
+
+
+class RefusedResumeError(ConfigError):
+    """The folder holds a run that asked something else, or other weights; it stays as it is."""
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """A run under way.
+
+    Attributes:
+        config: The settings by now: memory that ran out may have lowered some.
+        files: The run's folder.
+        results: One for each request that is done, without their texts, which the journal has.
+        restart_log: Deaths of the run's engines.
+        steps: Settings that were lowered because memory ran out.
+        finished_before: Results of earlier processes; `begun_with`: of earlier attempts.
+        answered_by: The checkpoint that gave them, as the manifest has it.
+        totals: How many requests each benchmark makes.
+        benchmarks: Those that were chosen, by name.
+        attempts: The processes that worked on the run; the last one is this.
+    """
+
+    config: Config
+    files: RunFolder
+    options: RunOptions
+    terminal: Terminal
+    summary: Summary = field(init=False)
+    manifest: Manifest = field(init=False)
+    results: list[Result] = field(default_factory=list)
+    restart_log: RestartLog = field(default_factory=RestartLog)
+    steps: list[Step] = field(default_factory=list)
+    finished_before: int = 0
+    begun_with: int = 0
+    answered_by: Mapping[str, Any] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
+    _later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
+    _deaths_written: int = 0
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.summary = Summary("running", config.model.name, config.profile.name, comparable=False)
+        origin = _origin(config, self.options.overrides) | dict(self.options.origin)
+        self.manifest = decoding.build(origin, Manifest)
+
+    def begin(self) -> None:
+        """Writes that the run has begun; where there are results, only once the questions are known to be the same."""
+        if not self.finished_before:
+            self.write()
+
+    def add(self, result: Result) -> None:
+        """Adds a result to the journal; only the beginnings of its texts stay in memory.
+
+        Raises:
+            RunError: It cannot be written; the lines before it are kept.
+        """
+        self.files.append(result)
+        self.results.append(without_texts(result))
+
+    def save_if_due(self) -> None:
+        """Brings the journal to the disk now and then, and the manifest when an engine has died."""
+        self.files.sync_if_due()
+        if len(self.restart_log.restarts) != self._deaths_written:
+            self.write()
+
+    def note(self, sentence: str) -> None:
+        """Keeps a sentence about the run's files or its attempts, and shows it."""
+        self.summary.notes.append(sentence)
+        self.terminal.notice(sentence)
+
+    def warn(self, sentences: Sequence[str]) -> None:
+        """Keeps warnings that are known before anything is asked, and shows them."""
+        for sentence in sentences:
+            self.summary.preflight.append(sentence)
+            self.terminal.notice(sentence)
+
+    def note_plan(self, questions: Questions, checkpoint: dict[str, Any] | None, why_not: list[str]) -> None:
+        """Writes what is going to be asked, and of which checkpoint, before anything is."""
+        self.totals = questions.totals()
+        self.summary.not_comparable, self.summary.comparable = why_not, not why_not
+        if self.config.profile.comparable and why_not:
+            self.terminal.say(f"Not comparable with published scores: {', '.join(why_not)}.")
+        self.manifest.data = {name: DataOrigin(**asdict(source)) for name, source in questions.data.items()}
+        self.manifest.samples = {name: questions.samples_of(name) for name in questions.benchmarks}
+        self.manifest.checkpoint = checkpoint
+        self.write()
+
+    def note_engine(self, report: EngineReport) -> None:
+        """Keeps what an engine that was loaded says of itself, and shows it."""
+        self.summary.engine = report
+        self.summary.time_s.load_parts = report.load_parts
+        if report.startup is not None:
+            self.terminal.notice(
+                f"{report.name} {report.version} on {report.device}: {report.quantization or report.dtype}, "
+                f"batch size {report.batch_size}, start-up {report.startup}"
+                f"{'' if report.loads else ', already loaded'}."
+            )
+
+    def note_requests(self, report: EngineReport) -> None:
+        """Keeps what the engine did, and the times of this process's requests."""
+        self.summary.engine, times = report, self.summary.time_s
+        own = self.results[self.finished_before :]
+        timings = [c.timing for result in own for c in result.completions]
+        times.requests = Phases.of([timing for timing in timings if timing is not None])
+        if report.name != "fake":  # whose clock counts steps
+            firsts = [result.completions[0].timing for result in own if result.completions]
+            stamps = [timing.queued + timing.ttft for timing in firsts if timing is not None]
+            times.first_token = clock.at(min(stamps)) if stamps else None
+
+    def replace_scores(self, results: Sequence[Result], warnings: Sequence[str]) -> None:
+        """Takes results whose scores a benchmark gave later than the journal's, and what it says of itself."""
+        scores = {result.key: result.score for result in results}
+        self.results[:] = [replace(r, score=scores.get(r.key, r.score)) for r in self.results]
+        self.files.replace_scores(scores)
+        self._later += warnings
+
+    def end(self, error: BaseException | None) -> None:
+        """Writes what the run has come to; after an error, that one is raised even if writing fails.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        if isinstance(error, RefusedResumeError):
+            return  # the folder stays as it is
+        if error is None:
+            self.summary.status = "finished"
+        elif isinstance(error, KeyboardInterrupt):
+            self.summary.status = "interrupted"
+        elif not isinstance(error, StartAgain):  # which leaves it running
+            self.summary.status, self.summary.error = "failed", redaction.without_secrets(str(error))
+            log.error("the run failed", exc_info=error)
+        self.add_up()
+        try:
+            self.write()
+        except (RunError, Interrupted):
+            if error is None:
+                raise
+            log.exception("what the run has come to could not be written")
+        else:
+            if self.summary.status not in ("running", "finished"):
+                self.options.publish(self.files.folder)
+
+    def add_up(self) -> None:
+        """Computes the metrics of the results so far."""
+        summary = self.summary
+        for name, benchmark in self.config.benchmarks.items():
+            summary.benchmarks[name] = metrics.summarise(
+                [result for result in self.results if result.benchmark == name],
+                self.totals.get(name, 0),
+                benchmark.repeats,
+                sittings=2 if self.finished_before or self.restart_log.restarts else 1,
+                cache=self.config.cache,
+                details=self.benchmarks[name].details if name in self.benchmarks else None,
+            )
+        missing = [name for name, found in summary.benchmarks.items() if found.n < found.expected]
+        if missing and summary.status != "running":
+            summary.comparable = False
+            summary.not_comparable = [*summary.not_comparable, f"unfinished: {', '.join(missing)}"]
+        summary.warnings = metrics.warnings_of(
+            summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
+        )
+        summary.warnings += self._later
+        if summary.engine is not None and summary.engine.preemptions:
+            summary.warnings.append(
+                f"vLLM interrupted running requests {summary.engine.preemptions} times because the KV cache was full; "
+                "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
+            )
+        summary.time_s.total = clock.since_start()
+        if self.finished_before:
+            summary.gpu.energy_j = None  # of the whole run it is not known
+        self._end_attempt()
+
+    def _end_attempt(self) -> None:
+        status, total = self.summary.status, self.summary.time_s.total
+        if status != attempts.RUNNING:
+            added = len(self.results) - self.begun_with
+            self.attempts[-1] = replace(self.attempts[-1], status=status, results=added, time_s=total)
+        left = status not in ("finished", attempts.RUNNING)
+        self.summary.resume = resume_command(self.manifest.sweep or self.files.folder) if left else None
+
+    def write(self) -> None:
+        """Writes manifest, settings and summary, in this order.
+
+        Raises:
+            RunError: One cannot be written.
+        """
+        self._deaths_written = len(self.restart_log.restarts)
+        self.summary.restarts = [restart.sentence() for restart in self.restart_log.restarts]
+        self.summary.recovery = [step.sentence() for step in self.steps]
+        self.summary.sittings = self.manifest.sittings = list(self.attempts)
+        self.manifest.status, self.manifest.notes = self.summary.status, self.summary.notes
+        self.manifest.recovery, self.manifest.restarts = list(self.steps), list(self.restart_log.restarts)
+        self.files.write_manifest(self.manifest)
+        self.files.write_text(CONFIG, as_yaml(self.config))
+        self.files.write_summary(self.summary)
+
+
+def without_texts(result: Result) -> Result:
+    """Returns the result without its texts, which the journal has; only their beginnings stay in memory."""
+    completions = tuple(replace(c, text=c.text[:BEGINNING], output_ids=()) for c in result.completions)
+    return replace(result, prompt="", text="", completions=completions)
+
+
+def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
+    """How the run came about, as far as it is known at the start."""
+    return {
+        "started": attempts.iso(clock.started()),
+        "overrides": list(overrides),
+        "git_commit": hardware.git_commit(),
+        "versions": hardware.versions(),
+        "machine": hardware.describe(),
+        "sampling": asdict(config.sampling),
+        "seed": config.seed,
+        "tracked": [],  # the trackers that have got the run
+    }

@@ -1,0 +1,137 @@
+"""Reads the samples of a benchmark, chooses those of this run, and checks that each can be asked and written down."""
+
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from llmbench.benchmarks.base import Benchmark, unique
+from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
+from llmbench.config.schema import Config
+from llmbench.errors import ConfigError, DataError
+from llmbench.records import Sample
+from llmbench.run import prompts
+from llmbench.system.text import one_line
+
+BAD_ROW = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
+"""What code that expects other rows fails with."""
+SHOWN = 80
+"""Characters of an id that a sentence shows."""
+MOST_CHARACTERS = 1000
+"""Characters of a question for each token of the context, from which on it cannot fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """The samples of one benchmark.
+
+    Attributes:
+        source: Where they came from.
+        available: All that there are to choose from; options such as a window of dates leave some of the rows out.
+        chosen: Those that this run asks, in the data's order.
+        questions: The texts of the chosen ones, as `Benchmark.question` gives them.
+    """
+
+    benchmark: Benchmark
+    source: DataSource
+    available: Sequence[Sample]
+    chosen: Sequence[Sample]
+    questions: Sequence[str]
+
+
+def read_samples(config: Config, name: str, benchmark: Benchmark) -> SampleSet:
+    """Reads the samples of a benchmark: from its data set, or from its generator where the settings name no data.
+
+    Raises:
+        DataError: The data cannot be read, or a chosen sample cannot be asked or written down.
+        ConfigError: An option is refused.
+    """
+    settings = config.benchmarks[name]
+    begun, rows = time.monotonic(), None
+    if settings.data_files is None and settings.hub_id is None:
+        rows = benchmark.generate(settings.options, config.seed)
+    if rows is not None:
+        digest, seconds = prompts.text_hash(repr(rows)), time.monotonic() - begun
+        source = DataSource("generated", settings.split, None, digest, len(rows), None, seconds)
+    else:
+        files = benchmark.hub_files(settings.options)
+        rows, source = read_rows(name, settings, benchmark.columns, files)
+    samples = _load(config, name, benchmark, rows, source.source)
+    chosen = prompts.select(name, samples, config)
+    questions = [_question(config, name, benchmark, sample, source.source) for sample in chosen]
+    return SampleSet(benchmark, source, samples, chosen, questions)
+
+
+def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], source: str) -> list[Sample]:
+    """Returns the samples of rows; a mistake in a row or in a user's module becomes a sentence."""
+    try:
+        loaded = benchmark.load(rows, config.benchmarks[name].options, config.seed)
+        return [_with_text(sample) for sample in unique(loaded, name)]
+    except SystemExit as error:
+        raise DataError(
+            f"{name}: {_where(benchmark, error)} ends the program (SystemExit: {error}); fix the module."
+        ) from error
+    except DataError as error:
+        message = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
+        raise DataError(f"{message} ({source}; rows are counted from 0).") from error
+    except ConfigError:  # of its options
+        raise
+    except Exception as error:
+        if not isinstance(error, BAD_ROW) and not _is_own(benchmark):
+            raise
+        raise DataError(
+            f"{name}: the rows of {source} are not as {_where(benchmark, error)} expects them ({_reason(config, name, error)}); "
+            "check the file and the module."
+        ) from error
+
+
+def _question(config: Config, name: str, benchmark: Benchmark, sample: Sample, source: str) -> str:
+    """Returns a sample's question; refuses one that cannot be asked or written down."""
+    try:
+        question = benchmark.question(sample)
+        orjson.dumps([sample.id, question, sample.target, benchmark.stored_fields(sample)])
+    except (Exception, SystemExit) as error:
+        own = _is_own(benchmark)
+        if not isinstance(error, BAD_ROW) and not own:
+            raise
+        where = f" in {_where(benchmark, error)}" if own else ""
+        raise DataError(
+            f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({_reason(config, name, error)}); "
+            f"{'fix the module or the row' if own else 'fix its row'}."
+        ) from error
+    if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
+        raise DataError(
+            f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
+            f"model.max_length={config.model.max_length} tokens; fix its row."
+        )
+    return question
+
+
+def _is_own(benchmark: Benchmark) -> bool:
+    """Whether a benchmark is a user's, whose mistakes may raise anything."""
+    return not benchmark.module.__name__.startswith("llmbench.")
+
+
+def _where(benchmark: Benchmark, error: BaseException) -> str:
+    """The benchmark's module, and of a user's the file and line where an error came from."""
+    file = vars(benchmark.module).get("__file__")
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if file and _is_own(benchmark) and frame.filename == file
+    ]
+    return f"{file}, line {lines[-1]}," if lines else benchmark.module.__name__
+
+
+def _with_text(sample: Sample) -> Sample:
+    """The sample with its gold answer as text: numbers and truth values as JSON writes them."""
+    if isinstance(sample.target, int | float):  # a user's benchmark may pass on what the row holds
+        return replace(sample, target=written(sample.target))
+    return sample
+
+
+def _reason(config: Config, name: str, error: BaseException) -> str:
+    """What went wrong; of a sealed benchmark its kind alone, since the message may hold a question."""
+    return type(error).__name__ if config.benchmarks[name].sealed else one_line(error)

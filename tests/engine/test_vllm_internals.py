@@ -1,0 +1,377 @@
+"""Each function of `engine.vllm.internals` against the installed vLLM: a new version's failing test names the function to change."""
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from llmbench.config.choices import Device, Startup
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.vllm import internals, loading
+from llmbench.engine.vllm.internals import engine, messages, metrics, process_state, worker_timing
+from llmbench.engine.vllm.loading import Loading
+from llmbench.engine.vllm.startup import StartupPlan
+from llmbench.engine.vllm.startup_history import Key
+from llmbench.engine.workload import Workload
+from tests.helpers.commands import python
+from tests.helpers.paths import ROOT
+from tests.helpers.settings import compose
+from tests.helpers.small_models import first_layers
+
+pytest.importorskip("vllm.version", reason="vLLM is not installed")
+pytestmark = [pytest.mark.real_engine, pytest.mark.filterwarnings("ignore")]  # its imports warn
+
+MODULES = ("engine", "metrics", "processes", "process_state", "messages", "worker_timing")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment_comes_back() -> Iterator[None]:
+    """vLLM changes the environment when it is imported."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def of(name: str) -> Any:  # noqa: ANN401
+    """A module, or a class or function of one, by its full name, a class's member after a colon; None where it is gone."""
+    path, _, member = name.partition(":")
+    module, _, last = path.rpartition(".")
+    found: Any = None
+    with suppress(ModuleNotFoundError):
+        found = getattr(importlib.import_module(module), last, None) if module else None
+    if found is None:
+        with suppress(ModuleNotFoundError):
+            found = importlib.import_module(path)
+    return getattr(found, member, None) if member else found
+
+
+def expect(condition: object, function: str, what: str) -> None:
+    version = importlib.import_module("vllm").__version__
+    assert condition, f"change llmbench.engine.vllm.internals.{function}: vLLM {version} has no {what}"
+
+
+def source(name: str, function: str) -> str:
+    expect(of(name), function, name)
+    return inspect.getsource(of(name))
+
+
+def takes(name: str, *parameters: str, function: str) -> None:
+    """The callable exists and has these parameters."""
+    found = of(name)
+    expect(callable(found), function, name)
+    own = inspect.signature(inspect.unwrap(found)).parameters
+    for parameter in parameters:
+        expect(parameter in own, function, f"parameter {parameter} of {name}")
+
+
+def assigns(name: str, *attributes: str, function: str) -> None:
+    """The class's code assigns these attributes of `self`."""
+    code = source(name, function)
+    for attribute in attributes:
+        found = re.search(rf"\bself\.{attribute}\b[^=\n]*=[^=]", code)
+        expect(found, function, f"attribute {attribute} of {name}")
+
+
+def has_fields(name: str, *wanted: str, function: str) -> None:
+    """The dataclass has these fields."""
+    expect(of(name), function, name)
+    for field in wanted:
+        expect(field in {f.name for f in fields(of(name))}, function, f"field {field} of {name}")
+
+
+ENGINE = "vllm.v1.engine.llm_engine.LLMEngine"
+CORE = "vllm.v1.engine.core.EngineCore"
+SCHEDULER = "vllm.v1.core.sched.scheduler.Scheduler"
+CLIENT = "vllm.v1.engine.core_client"
+
+
+def test_step() -> None:
+    takes(f"{ENGINE}:step", function="engine.step")
+
+
+def test_add_request() -> None:
+    takes(f"{ENGINE}:add_request", "request_id", "prompt", "params", function="engine.add_request")
+
+
+def test_abort_requests() -> None:
+    takes(f"{ENGINE}:abort_request", "request_ids", "internal", function="engine.abort_requests")
+
+
+def test_stamps() -> None:
+    names = ("queued_ts", "scheduled_ts", "first_token_ts", "last_token_ts")
+    has_fields("vllm.v1.metrics.stats.RequestStateStats", *names, function="engine.stamps")
+    takes("vllm.outputs.RequestOutput", "metrics", function="engine.stamps")
+
+
+def test_is_engine_dead() -> None:
+    error = of("vllm.v1.engine.exceptions.EngineDeadError")
+    expect(error and engine.is_engine_dead(error()), "engine.is_engine_dead", "EngineDeadError")
+    assert not engine.is_engine_dead(RuntimeError())
+
+
+def test_has_tokenizer() -> None:
+    assigns(ENGINE, "renderer", function="engine.has_tokenizer")
+    assigns("vllm.renderers.base.BaseRenderer", "tokenizer", function="engine.has_tokenizer")
+
+
+def test_set_tokenizer() -> None:
+    takes("vllm.tokenizers.hf.get_cached_tokenizer", function="engine.set_tokenizer")
+    assigns(ENGINE, "renderer", "output_processor", function="engine.set_tokenizer")
+    assigns("vllm.v1.engine.output_processor.OutputProcessor", "tokenizer", function="engine.set_tokenizer")
+
+
+def test_limit_running() -> None:
+    assigns(f"{CLIENT}.InprocClient", "engine_core", function="engine._scheduler")
+    assigns(CORE, "scheduler", function="engine._scheduler")
+    assigns(SCHEDULER, "max_num_running_reqs", function="engine.limit_running")
+
+
+def test_scheduler_load() -> None:
+    takes(f"{SCHEDULER}:get_request_counts", function="engine.scheduler_load")
+    assigns(SCHEDULER, "kv_cache_manager", function="engine.scheduler_load")
+    usage = of("vllm.v1.core.kv_cache_manager.KVCacheManager:usage")
+    expect(isinstance(usage, property), "engine.scheduler_load", "KVCacheManager.usage")
+
+
+def test_empty_prefix_cache() -> None:
+    takes("vllm.LLM:reset_prefix_cache", function="engine.empty_prefix_cache")
+
+
+def test_settled() -> None:
+    has_fields("vllm.config.VllmConfig", "model_config", "cache_config", function="engine.settled")
+    has_fields("vllm.config.ModelConfig", "quantization", "dtype", function="engine.settled")
+    has_fields("vllm.config.CacheConfig", "num_gpu_blocks", "block_size", function="engine.settled")
+
+
+def test_worker_facts() -> None:
+    takes("vllm.LLM:collective_rpc", "method", function="engine.worker_facts")
+
+
+def test_shut_down() -> None:
+    takes(f"{CLIENT}.InprocClient:shutdown", function="engine.shut_down")
+    takes(f"{CLIENT}.MPClient:shutdown", function="engine.shut_down")
+
+
+def test_counters() -> None:
+    takes("vllm.LLM:get_metrics", function="metrics.counters")
+    has_fields("vllm.v1.metrics.reader.Counter", "name", "value", function="metrics.counters")
+    named = source("vllm.v1.metrics.loggers", "metrics.COUNTERS")
+    for name in metrics.COUNTERS:
+        expect(f'"{name}"' in named, "metrics.COUNTERS", name)
+
+
+def test_current_values() -> None:
+    named = source("vllm.v1.metrics.loggers", "metrics.GAUGES")
+    for name in metrics.GAUGES:
+        expect(f'"{name}"' in named, "metrics.GAUGES", name)
+
+
+def test_started_processes() -> None:
+    function = "processes.started_processes"
+    has_fields(f"{CLIENT}.BackgroundResources", "engine_manager", function=function)
+    assigns("vllm.v1.engine.utils.CoreEngineProcManager", "processes", function=function)
+    assigns(CORE, "model_executor", function=function)
+    assigns("vllm.v1.executor.multiproc_executor.MultiprocExecutor", "workers", function=function)
+    has_fields("vllm.v1.executor.multiproc_executor.WorkerProcHandle", "proc", function=function)
+
+
+def test_death_callback() -> None:
+    function = "processes.death_callback"
+    assigns(f"{CLIENT}.SyncMPClient", "outputs_queue", function=function)
+    assigns(f"{CLIENT}.MPClient", "utility_results", "resources", function=function)
+    has_fields(f"{CLIENT}.BackgroundResources", "engine_dead", function=function)
+    code = source(f"{CLIENT}.SyncMPClient:get_output", function)
+    expect("isinstance(outputs, Exception)" in code, function, "error in SyncMPClient.outputs_queue")
+
+
+def test_environment_variables() -> None:
+    ours = process_state.environment_variables(multiprocess=False, log_level="INFO")
+    for name in (*ours, process_state.SOCKET_FOLDER, process_state.CACHE_FOLDER):
+        known = of("vllm.envs").environment_variables
+        expect(name in known, "process_state.environment_variables", f"environment variable {name}")
+
+
+def test_compile_cache_folder() -> None:
+    folder = process_state.compile_cache_folder()
+    function = "process_state.compile_cache_folder"
+    root = of("vllm.envs").VLLM_CACHE_ROOT
+    assert str(folder.parent) == root, f"change llmbench.engine.vllm.internals.{function}: it is in {root}"
+    expect(f'"{folder.name}"' in source("vllm.compilation.backends", function), function, folder.name)
+
+
+def test_register_models() -> None:
+    function = "process_state.register_models"
+    registry = of("vllm").ModelRegistry
+    takes("vllm.ModelRegistry:register_model", "model_arch", "model_cls", function=function)
+    process_state.register_models(of("vllm"), ["LlamaForCausalLM", "NoSuchModel"])
+    entry = registry.models["LlamaForCausalLM"]
+    expect(type(entry).__name__ == "_RegisteredModel", function, "models.get(NAME).load_model_cls()")
+
+
+def test_default_max_num_seqs() -> None:
+    found = process_state.default_max_num_seqs(1, otherwise=-1)
+    expect(found > 0, "process_state.default_max_num_seqs", "EngineArgs.get_batch_defaults")
+
+
+def test_clean_up_distributed() -> None:
+    name = "vllm.distributed.parallel_state.cleanup_dist_env_and_memory"
+    takes(name, function="process_state.clean_up_distributed")
+
+
+def test_forget_graph_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(of("vllm.platforms").current_platform)
+    expect(hasattr(kind, process_state.GRAPH_POOL), "process_state.GRAPH_POOL", process_state.GRAPH_POOL)
+    monkeypatch.setattr(kind, process_state.GRAPH_POOL, "the pool of an engine that is gone")
+    process_state.forget_graph_pool()
+    assert getattr(kind, process_state.GRAPH_POOL) is None
+
+
+MESSAGES = {
+    "FREE_MEMORY": ("v1/worker/utils.py", "x"),
+    "FREE_SHARE": ("v1/worker/utils.py", "1.5"),
+    "NO_CACHE_BLOCKS": ("v1/core/kv_cache_utils.py", "x"),
+    "FITTING_LENGTH": ("v1/core/kv_cache_utils.py", "17"),
+    "DERIVED_LENGTH": ("config/model.py", "17"),
+    "UNKNOWN_ARCHITECTURE": ("model_executor/models/registry.py", "['A']"),
+    "UNKNOWN_QUANTIZATION": ("config/model.py", "x"),
+    "CORE_KILLED": ("v1/engine/utils.py", "{'EngineCore': -9}"),
+    "CORE_FAILED": ("v1/engine/utils.py", "x"),
+}
+"""Where vLLM writes each message, and what stands for the values in it."""
+
+
+@cache
+def texts(file: str) -> list[list[str | None]]:
+    """The strings in a file of vLLM's, each in its parts, with None for each value that is put into it."""
+    (folder,) = importlib.import_module("vllm").__path__
+    found: list[list[str | None]] = []
+    for node in ast.walk(ast.parse(Path(folder, file).read_text())):
+        if isinstance(node, ast.JoinedStr):
+            found.append([v.value if isinstance(v, ast.Constant) else None for v in node.values])  # type: ignore[misc]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append([node.value])
+    return found
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_messages(name: str) -> None:
+    file, value = MESSAGES[name]
+    pattern = getattr(messages, name)
+    written = ("".join(value if part is None else part for part in parts) for parts in texts(file))
+    expect(any(re.search(pattern, text) for text in written), f"messages.{name}", f"{pattern!r} in {file}")
+
+
+def test_call_under_way() -> None:
+    runner, worker = "vllm.v1.worker.gpu_model_runner.GPUModelRunner", "vllm.v1.worker.gpu_worker.Worker"
+    for name, _ in messages.WORKER_CALLS:
+        known = callable(of(f"{runner}:{name}")) or callable(of(f"{worker}:{name}"))
+        expect(known, "messages.WORKER_CALLS", f"worker's method {name}")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu"])
+def test_worker_timing(device: str) -> None:
+    """The methods that `Probe` wraps are the worker's, which takes any arguments through."""
+    module = importlib.import_module(f"llmbench.engine.vllm.internals.{device}_worker")
+    (kind,) = (value for name, value in vars(module).items() if name in ("GpuWorker", "CpuWorker"))
+    assert kind.__mro__[1] is worker_timing.Probe
+    for name, method in vars(worker_timing.Probe).items():
+        if inspect.isfunction(method) and not name.startswith(("_", "llmbench")):
+            known = any(callable(vars(base).get(name)) for base in kind.__mro__[2:])
+            expect(known, f"worker_timing.Probe.{name}", f"worker's method {name}")
+
+
+def test_what_the_workers_facts_are_read_from() -> None:
+    runner = "vllm.v1.worker.gpu_model_runner.GPUModelRunner"
+    assigns(runner, "attn_groups", "model_memory_usage", function="worker_timing.Probe.llmbench_facts")
+    takes("vllm.v1.worker.gpu.warmup.warmup_kernels", function="worker_timing.Probe._own_sampling")
+    has_fields("vllm.config.CompilationConfig", "compilation_time", function="worker_timing.Probe._compiled")
+    for name, field in (("SchedulerOutput", "scheduled_new_reqs"), ("NewRequestData", "sampling_params")):
+        kind = f"vllm.v1.core.sched.output.{name}"
+        has_fields(kind, field, function="worker_timing.Probe._own_sampling")
+    version = "vllm.v1.attention.backends.fa_utils.get_flash_attn_version"
+    takes(version, function="worker_timing._flash_attention_version")
+
+
+@pytest.mark.parametrize("device", [Device.cuda, Device.cpu])
+def test_each_argument_of_an_engine_is_one_of_vllms(device: Device, smollm2: Path) -> None:
+    checkpoint = Checkpoint(str(smollm2), None, local=True, folder=str(smollm2))
+    plan = StartupPlan(Startup.graphs, "", Key("gpu", "m", None, "bfloat16", "0"), None)
+    config = compose(["engine.speculative={method: ngram}", "model.attention_backend=FLASH_ATTN"])
+    work = Workload(4, 8, 32, prompt_tokens=8)
+    given = loading.arguments(
+        config, checkpoint, device, work, Loading(plan, 0, None, only_greedy=False, capacity=4)
+    )
+    known = {field.name for field in fields(of("vllm.engine.arg_utils.EngineArgs"))}
+    unknown = set(given) - known
+    assert not unknown, f"change llmbench.engine.vllm.loading.arguments: vLLM takes no {unknown}"
+
+
+def test_a_loaded_engine(tmp_path: Path, smollm2: Path) -> None:
+    """All that needs one, with one engine: see loaded_internals.py."""
+    model = first_layers(smollm2, tmp_path / "model")
+    done = python("-m", "tests.helpers.loaded_internals", str(model), folder=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    wrong = {name: why for name, why in json.loads(done.stdout.splitlines()[-1]).items() if why}
+    assert not wrong, f"change in llmbench.engine.vllm.internals: {', '.join(wrong)}\n{wrong}"
+
+
+def functions(module: ModuleType) -> set[str]:
+    own = (member for _, member in inspect.getmembers(module, inspect.isfunction))
+    return {f.__name__ for f in own if f.__module__ == module.__name__ and not f.__name__.startswith("_")}
+
+
+def test_each_function_has_a_test() -> None:
+    modules = [importlib.import_module(f"{internals.__name__}.{name}") for name in MODULES]
+    assert {path.stem for path in Path(*internals.__path__).glob("*.py")} == {
+        "__init__",
+        "gpu_worker",
+        "cpu_worker",
+        *MODULES,
+    }
+    untested = {name for module in modules for name in functions(module)} - {
+        name.removeprefix("test_") for name in globals()
+    }
+    assert not untested
+    patterns = {name for name, value in vars(messages).items() if name.isupper() and isinstance(value, str)}
+    assert patterns == set(MESSAGES)
+
+
+def test_nothing_else_names_vllms_inside() -> None:
+    """Neither imports vLLM, by statement or by name, nor reads what hangs on an `LLM`, nor names a metric."""
+    allowed = Path(*internals.__path__)
+    inside = {
+        "llm_engine",
+        "engine_core",
+        "output_processor",
+        "vllm_config",
+        "collective_rpc",
+        "model_runner",
+    }
+    named = set()
+    for path in (ROOT / "llmbench").rglob("*.py"):
+        if allowed in path.parents:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            imported = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if any(name.split(".")[0] == "vllm" for name in imported):
+                named.add(f"{path.name}:{node.lineno}")  # type: ignore[attr-defined]
+            if isinstance(node, ast.Attribute) and node.attr in inside:
+                named.add(f"{path.name}:{node.lineno}")
+            if isinstance(node, ast.Constant) and re.match(
+                r"vllm(:|\.(?!sampling_params$))\w", str(node.value)
+            ):
+                named.add(f"{path.name}:{node.lineno}")
+    assert named == set()
