@@ -275,9 +275,7 @@ class Restart:
     """One death of an engine, a row of the manifest.
 
     Attributes:
-        error: Why it died.
-        running: How many requests it worked on.
-        kept: How many results there were.
+        running: Requests that it worked on; `kept`: results that there were by then.
         fresh: Only a new process could go on.
     """
 
@@ -288,13 +286,11 @@ class Restart:
 
     def sentence(self) -> str:
         """The message for the user."""
-        where = " in a new process" if self.fresh else ""
-        parts = [f"A new engine goes on{where}"]
+        parts = [f"A new engine goes on{' in a new process' if self.fresh else ''}"]
         if self.running:
             requests = "1 request that was" if self.running == 1 else f"{self.running:,} requests that were"
             parts.append(f"the {requests} running will be asked apart from the rest")
         if self.kept:
-            parts.append(
-                "1 finished result is kept" if self.kept == 1 else f"{self.kept:,} finished results are kept"
-            )
+            results = "1 finished result is" if self.kept == 1 else f"{self.kept:,} finished results are"
+            parts.append(f"{results} kept")
         return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."

@@ -1,18 +1,23 @@
 """`python -m llmbench.regrade RUN`: grades a run again from its journal alone, beside what is there.
 
 Reads config.yaml, samples.jsonl and summary.json and changes none of them; writes samples.regraded.jsonl and
-summary.regraded.json, which look the same. No engine, no questions: texts, gold answers and what grading needs of the
+summary.regraded.json, which look the same, and report.regraded.html where the run has a report. No engine, no questions: texts, gold answers and what grading needs of the
 samples are in the journal. Exit status: 0 graded, 1 not, 130 interrupted.
 """
 
 import sys
 from collections.abc import Sequence
 
+from llmbench.config.schema import Config
 from llmbench.errors import OnlyErrorsError
+from llmbench.report.publish import publish
 from llmbench.results.manifest import REGRADED_JOURNAL, REGRADED_SUMMARY
 from llmbench.results.metrics import only_errors
+from llmbench.results.settings import read_config
 from llmbench.run.regrade import Change, regrade_run, results_of
+from llmbench.system import decoding
 from llmbench.system.commandline import Parser, guarded, say
+from llmbench.system.console import Terminal
 from llmbench.system.number_format import percent
 
 
@@ -35,6 +40,7 @@ def main(arguments: Sequence[str] | None) -> None:
         changed = sum(change.benchmark == accuracy.benchmark for change in found.changes)
         before, after = percent(accuracy.before), percent(accuracy.after)
         say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
+    publish(found.folder, decoding.build(read_config(found.folder) or {}, Config), Terminal(), regraded=True)
     say(f"written to {found.folder / REGRADED_SUMMARY} and {REGRADED_JOURNAL}")
     for name in dict.fromkeys(result.benchmark for result in found.results):
         # Another program may have scored SWE-bench, which is not asked here.

@@ -15,12 +15,17 @@ from llmbench.system.console import Terminal
 log = logging.getLogger(__name__)
 
 
-def publish(folder: Path, settings: OutputSettings, terminal: Terminal) -> None:
+def publish(folder: Path, settings: OutputSettings, terminal: Terminal, *, regraded: bool = False) -> None:
     """Publishes what a run's folder holds, as its settings say; a failure prints a message and never fails the run.
 
     What is newer than the run's summary stays, so that a run that was finished by another process gets only what that left
     out. A tracker gets the run if the manifest says that it has not got it; those of before that was kept say nothing.
+    A run that was graded again (`regraded`) gets another page: exports and trackers keep its first scores.
     """
+    if regraded:
+        if settings.report:
+            _write_page(folder, terminal, regraded=True)
+        return
     try:
         summary, manifest = read_record(folder / SUMMARY, Summary), read_record(folder / MANIFEST, Manifest)
     except RunError as error:
@@ -43,11 +48,11 @@ def _is_stale(folder: Path, name: str) -> bool:
     return max(times, default=0) < (folder / SUMMARY).stat().st_mtime_ns
 
 
-def _write_page(folder: Path, terminal: Terminal) -> None:
+def _write_page(folder: Path, terminal: Terminal, *, regraded: bool = False) -> None:
     try:
         from llmbench.report.write import write_one
 
-        write_one(folder)
+        write_one(folder, regraded=regraded)
     except Exception as error:
         log.exception("the report could not be written")
         terminal.notice(

@@ -9,34 +9,13 @@ from llmbench.errors import RunError
 from llmbench.report.comparison_page import report_of_many
 from llmbench.report.run_entry import RunEntry
 from llmbench.report.run_page import Material, report
-from llmbench.results.manifest import (
-    JOURNAL,
-    REGRADED_JOURNAL,
-    REGRADED_SUMMARY,
-    REPORT,
-    TRACE,
-    read_record,
-    write_whole,
-)
-from llmbench.results.reader import load_run, read_journal
+from llmbench.results.manifest import JOURNAL, REGRADED_REPORT, REPORT, TRACE, write_whole
+from llmbench.results.reader import load_regraded, load_run
 from llmbench.results.settings import read_config
-from llmbench.results.summary import Summary
 from llmbench.telemetry.trace import read_trace
-
-REGRADED = "report.regraded.html"
-
 
 MOST_SAMPLES = 1500
 """Looks at the machine that a report draws."""
-
-
-def write_report(material: Material, path: Path) -> None:
-    """Writes one run's page.
-
-    Raises:
-        RunError: It cannot be written.
-    """
-    write_whole(path, report(material))
 
 
 def write_one(
@@ -53,41 +32,20 @@ def write_one(
     Raises:
         RunError: The folder holds no run, or the file cannot be written.
     """
-    target = Path(to) if to is not None else Path(folder) / (REGRADED if regraded else REPORT)
-    material = material_of(Path(folder), show_sealed=show_sealed)
-    write_report(_regraded(Path(folder), material) if regraded else material, target)
-    return target
-
-
-def _regraded(folder: Path, material: Material) -> Material:
-
-    if not (folder / REGRADED_SUMMARY).is_file():
-        raise RunError(
-            f"{folder} holds no {REGRADED_SUMMARY}; `python -m llmbench.regrade {folder}` writes it."
-        )
-    summary = read_record(folder / REGRADED_SUMMARY, Summary)
-    notes = [*material.summary.notes, "Graded again after the run; summary.json has its first scores."]
-    results = list(read_journal(folder, name=REGRADED_JOURNAL))
-    return replace(material, summary=replace(summary, notes=notes), results=results)
-
-
-def material_of(folder: Path, *, show_sealed: bool = False) -> Material:
-    """What the report of a run is made of, from its folder.
-
-    Raises:
-        RunError: The folder holds no run.
-    """
-    run = load_run(folder)
-    trace = read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else []
-    return Material(
-        name=str(folder.resolve().name),
+    folder = Path(folder)
+    target = Path(to) if to is not None else folder / (REGRADED_REPORT if regraded else REPORT)
+    run = load_regraded(folder) if regraded else load_run(folder)
+    material = Material(
+        name=folder.resolve().name,
         summary=replace(run.summary, notes=[*run.summary.notes, *run.notes]),
         manifest=run.manifest,
         results=run.results,
         sealed=frozenset() if show_sealed else run.sealed,
-        trace=trace,
+        trace=read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else [],
         config=read_config(folder) or {},
     )
+    write_whole(target, report(material))
+    return target
 
 
 def write_many(

@@ -30,6 +30,7 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
 
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
 REGRADED_JOURNAL, REGRADED_SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
+REGRADED_REPORT = "report.regraded.html"
 """What llmbench.regrade writes beside them."""
 
 

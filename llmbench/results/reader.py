@@ -13,6 +13,8 @@ from llmbench.results.manifest import (
     BEGUN,
     JOURNAL,
     MANIFEST,
+    REGRADED_JOURNAL,
+    REGRADED_SUMMARY,
     RUNNING,
     SUMMARY,
     Manifest,
@@ -99,3 +101,22 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
             f"{folder / JOURNAL} holds {len(results)} of the {counted} results that {SUMMARY} counts."
         )
     return Run(folder, summary, manifest, results, frozenset(sealed), tuple(notes))
+
+
+def load_regraded(folder: Path) -> Run:
+    """A run as `llmbench.regrade` graded it again.
+
+    Raises:
+        RunError: The folder holds no run, or one that was not graded again, or a file of it cannot be read.
+    """
+    run = load_run(folder)
+    if not (folder / REGRADED_SUMMARY).is_file():
+        raise RunError(
+            f"{folder} holds no {REGRADED_SUMMARY}; `python -m llmbench.regrade {folder}` writes it."
+        )
+    return replace(
+        run,
+        summary=read_record(folder / REGRADED_SUMMARY, Summary),
+        results=list(read_journal(folder, name=REGRADED_JOURNAL)),
+        notes=(*run.notes, f"Graded again after the run; {SUMMARY} has its first scores."),
+    )

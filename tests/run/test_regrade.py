@@ -179,3 +179,17 @@ def test_the_command_fails_in_one_sentence(tmp_path: Path, capsys: pytest.Captur
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)
         assert err.startswith("llmbench: ")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_command_writes_the_page_of_the_new_grades_where_the_run_has_one(
+    run: Path, tmp_path: Path, *, wanted: bool
+) -> None:
+    wrong = edited(run, tmp_path / "wrong", misgraded)
+    (wrong / "config.yaml").write_text(
+        (wrong / "config.yaml").read_text().replace("report: true", f"report: {str(wanted).lower()}")
+    )
+    assert main([str(wrong)]) == 0
+    page = wrong / "report.regraded.html"
+    assert page.exists() is wanted
+    assert not wanted or "Graded again after the run" in page.read_text()
