@@ -2,6 +2,7 @@
 
 LlmbenchError                  one sentence for the user: what is wrong and what to do; exit status 1
 ├── ConfigError                a setting that cannot be: unknown name, wrong type, refused value
+│   └── RefusedResumeError     the folder holds a run that asked something else; it stays as it is
 ├── DataError                  questions that cannot be read: missing file or column, gated, offline, empty
 ├── ModelError                 a checkpoint that cannot be used: missing, broken, no chat template, context too long
 ├── EngineError                the engine cannot start or go on: no GPU, broken installation
@@ -58,6 +59,10 @@ class LlmbenchError(Exception):
 
 class ConfigError(LlmbenchError):
     """A setting is unknown, of the wrong type or out of range."""
+
+
+class RefusedResumeError(ConfigError):
+    """The folder holds a run that asked something else, or other weights; it stays as it is."""
 
 
 class DataError(LlmbenchError):

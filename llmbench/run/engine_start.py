@@ -19,13 +19,13 @@ from llmbench.engine.restarting import RestartingEngine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.watching import Watch, WatchedEngine
 from llmbench.engine.workload import Took, Workload
-from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError
+from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RefusedResumeError
 from llmbench.records import EngineReport, FinishReason, Request
 from llmbench.run import prompts
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.oom_recovery import StartAgain, lowered, next_step
 from llmbench.run.request_plan import Questions, RequestPlan
-from llmbench.run.run_record import RefusedResumeError, RunRecord
+from llmbench.run.run_record import RunRecord
 from llmbench.system.background_task import Background
 from llmbench.system.signals import Stop
 

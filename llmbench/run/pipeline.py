@@ -23,7 +23,7 @@ from pathlib import Path
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.checkpoint_tensors import check_tensors
-from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RunError
+from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RefusedResumeError, RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
@@ -40,7 +40,7 @@ from llmbench.run.options import RunOptions
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import Questions, RequestPlan, graders_need, import_benchmarks, runs_code
 from llmbench.run.restoring import restore
-from llmbench.run.run_record import RefusedResumeError, RunRecord, without_texts
+from llmbench.run.run_record import RunRecord, without_texts
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count

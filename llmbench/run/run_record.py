@@ -14,7 +14,7 @@ from llmbench.config.choices import EarlyStopping
 from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
-from llmbench.errors import ConfigError, Interrupted, RunError
+from llmbench.errors import Interrupted, RefusedResumeError, RunError
 from llmbench.records import EngineReport, Result
 from llmbench.results import attempts, metrics
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
@@ -29,10 +29,6 @@ from llmbench.system.console import Terminal
 from llmbench.system.shell import resume_command
 
 log = logging.getLogger(__name__)
-
-
-class RefusedResumeError(ConfigError):
-    """The folder holds a run that asked something else, or other weights; it stays as it is."""
 
 
 @dataclass(slots=True)
