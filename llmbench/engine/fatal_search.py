@@ -6,8 +6,8 @@ over with that. A set that kills the engine again is cut into eighths, which are
 kill again are cut again when all others had their turn, and so on down to single requests. One that killed the engine
 twice while it was alone is guilty.
 
-A guilty request costs at most three engines and one for each cut down to it, or two where it was alone from the beginning. A death that comes from elsewhere costs one and accuses nobody, unless it
-hits the same lone request twice.
+A guilty request costs at most three engines and one for each cut: of 256 that ran at once six, 256 being cut to 32, 4 and 1. Where it was alone from the
+beginning it costs two. A death that comes from elsewhere costs one engine and accuses nobody, unless it hits the same lone request twice.
 
 An engine that is itself broken would accuse everybody. Therefore deaths without an answer between them are counted, each makes the
 next try an eighth as large, and before there are too many the engine has to show with a request that was answered
@@ -44,7 +44,8 @@ class FatalRequestSearch:
         waiting: To be asked as usual.
         aside: Sets to be asked apart, each with nothing beside it, when nothing else is left.
         asked: Given to the engine and not answered.
-        alone: How often a request killed the engine while it was alone.
+        alone: How often a request, or its continuation, killed the engine while it was alone.
+        accused: How often a request, or its continuation, was running when an engine died.
         consecutive_deaths: Deaths since the last answer.
         limit: How much may be asked at once; None: everything.
     """
@@ -54,16 +55,22 @@ class FatalRequestSearch:
     aside: deque[tuple[str, ...]] = field(default_factory=deque)
     asked: dict[str, None] = field(default_factory=dict)
     alone: dict[str, int] = field(default_factory=dict)
+    accused: dict[str, int] = field(default_factory=dict)
     consecutive_deaths: int = 0
     limit: int | None = None
     _apart: bool = False  # what is asked was set aside before
     _expected: set[str] = field(default_factory=set)  # set aside by an earlier process and not submitted yet
 
     def add(self, ids: Iterable[str], *, first: bool = False) -> None:
-        """Adds requests, `first` before those that wait; those that an earlier process set aside stay set aside."""
+        """Adds requests, `first` before those that wait; those that an earlier process set aside stay set aside.
+
+        A continuation is asked alone where it may be what kills: its beginning was answered, and two deaths came all the same.
+        """
         for name in ids:
             if name in self._expected:
                 self._expected.remove(name)
+            elif name.endswith(CONTINUED) and self.accused.get(_begin(name), 0) >= TWICE:
+                self.aside.append((name,))
             elif first:
                 self.waiting.appendleft(name)
             else:
@@ -146,10 +153,12 @@ class FatalRequestSearch:
                 self.aside.appendleft(tuple(others))
         else:
             self.waiting.extendleft(reversed(others))
+        for name in accused:
+            self.accused[_begin(name)] = self.accused.get(_begin(name), 0) + 1
         if len(accused) == 1:
             (name,) = accused
-            self.alone[name] = self.alone.get(name, 0) + 1
-            if self.alone[name] >= TWICE:
+            self.alone[_begin(name)] = self.alone.get(_begin(name), 0) + 1
+            if self.alone[_begin(name)] >= TWICE:
                 return [name]
         if accused:
             self.aside.extend(parts(accused) if self._apart else [accused])
@@ -160,6 +169,7 @@ class FatalRequestSearch:
         return {
             "aside": [list(group) for group in self.aside],
             "alone": self.alone,
+            "accused": self.accused,
             "consecutive_deaths": self.consecutive_deaths,
             "limit": self.limit,
         }
@@ -170,10 +180,15 @@ class FatalRequestSearch:
 
         That process may have been at the continuation of a request, which begins again from its start.
         """
-        sets = [dict.fromkeys(n.removesuffix(CONTINUED) for n in names) for names in data.get("aside", ())]
+        sets = [dict.fromkeys(map(_begin, names)) for names in data.get("aside", ())]
         groups = (tuple(name for name in names if name not in answered) for names in sets)
         aside = deque(group for group in groups if group)
-        known = {name: data[name] for name in ("consecutive_deaths", "limit") if name in data}
-        alone = {name.removesuffix(CONTINUED): times for name, times in data.get("alone", {}).items()}
+        names = ("alone", "accused", "consecutive_deaths", "limit")
+        known = {name: data[name] for name in names if name in data}
         expected = {name for group in aside for name in group}
-        return cls(bound, aside=aside, alone=alone, **known, _expected=expected)
+        return cls(bound, aside=aside, **known, _expected=expected)
+
+
+def _begin(name: str) -> str:
+    """Returns the id of the request that a continuation goes on with."""
+    return name.removesuffix(CONTINUED)

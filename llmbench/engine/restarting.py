@@ -3,8 +3,8 @@
 Requests that were in flight are asked again, first those that only waited, then those that the engine worked on, apart from the
 rest (`FatalRequestSearch`). A request that killed the engine twice while it was alone comes back as an error.
 
-What a new process has to know is a record, `RestartLog`: where only a new process could go on, the record is complete before
-the `EngineDiedError` is raised.
+What a new process has to know is a record, `RestartLog`. Where only a new process could go on, the death is in it before `step` raises its
+`EngineDiedError`, and what the death proves guilty has come back before.
 """
 
 import time
@@ -84,7 +84,7 @@ class RestartingEngine:
         notice: Notice,
         *,
         finished: Sized,
-        probe: Request | None = None,
+        probe: tuple[int, Request] | None = None,
     ) -> None:
         """Takes an engine that is ready for requests.
 
@@ -94,18 +94,19 @@ class RestartingEngine:
             log: Gets each death; its search says how many are survived.
             notice: Shows the user a sentence for each death.
             finished: The run's results, which are counted where a death is recorded.
-            probe: A request that an earlier process had answered.
+            probe: A request that an earlier process had answered, and the tokens of its answer.
         """
         self._engine: Engine | None = engine
         self._source, self._log, self._notice = source, log, notice
         self._search = log.search
         self._finished = finished
         self._probe = probe
-        self._probe_tokens: int | None = None
         self._requests: dict[str, Request] = {}  # not answered yet
         self._probing = False
+        self._death: tuple[EngineDiedError, int] | None = None  # not recorded yet, and how many requests ran
         self._report = engine.report()
-        self._loads, self._tokens_before = self._report.loads, 0.0
+        self._loads = self._report.loads
+        self._tokens_before: float | None = 0.0  # of dead engines; None: unknown
         self.replaced_s = 0.0
         """Seconds that dead engines and the loading of new ones took."""
 
@@ -118,10 +119,13 @@ class RestartingEngine:
         """Takes a step, or handles a death.
 
         Raises:
-            EngineDiedError: The engine died, and only a new process could go on, or none are to be replaced.
+            EngineDiedError: The engine died, and only a new process could go on, or no engine is to follow.
             EngineError: Engines die one after another.
         """
         if not self._search.left:
+            return []
+        if self._death is not None:
+            self._record_death(*self._death)
             return []
         try:
             engine = self._engine or self._open()
@@ -129,10 +133,9 @@ class RestartingEngine:
             finished = engine.step()
         except EngineDiedError as error:
             begun = time.monotonic()
-            try:
-                return self._replace(error)
-            finally:
-                self.replaced_s += time.monotonic() - begun
+            fatal = self._take_back(error)
+            self.replaced_s += time.monotonic() - begun
+            return fatal
         return [completion for completion in finished if self._note(completion)]
 
     def _open(self) -> Engine:
@@ -152,24 +155,25 @@ class RestartingEngine:
                 request = self._requests[name]
                 engine.submit(request, first=name.endswith(CONTINUED))
         elif not self._probing:
-            engine.submit(replace(probe, id=PROBE))
+            engine.submit(replace(probe[1], id=PROBE))
             self._probing = True
 
     def _note(self, completion: Completion) -> bool:
         """Returns whether it answers a request, and not just the probe."""
         if completion.finish_reason is not FinishReason.ABORT:
             self._search.works()
+        aborted = completion.finish_reason is FinishReason.ABORT
         if completion.request_id == PROBE:
             self._probing = False
+            self._probe = None if aborted else self._probe  # one that is refused shows nothing
             return False
         request = self._requests.pop(completion.request_id)
         self._search.answered(request.id)
-        shorter = self._probe_tokens is None or completion.output_tokens < self._probe_tokens
-        if shorter and completion.finish_reason is not FinishReason.ABORT:
-            self._probe, self._probe_tokens = request, completion.output_tokens
+        if not aborted and (self._probe is None or completion.output_tokens < self._probe[0]):
+            self._probe = completion.output_tokens, request
         return True
 
-    def _replace(self, error: EngineDiedError) -> list[Completion]:
+    def _take_back(self, error: EngineDiedError) -> list[Completion]:
         """Takes the dead engine's requests back; returns those known to kill it as errors."""
         running = {PROBE, *self._requests} & set(error.running)
         self._remember()
@@ -178,28 +182,36 @@ class RestartingEngine:
         if not self._search.bound:
             raise error
         self._source.discard()
+        clear_traceback(error)  # its frames hold half a model
+        self._death = error, len(running)
+        reason = f"the engine died each time that it was asked nothing but this: {str(error).rstrip('.')}"
+        return [Completion.aborted(request, reason) for request in fatal]
+
+    def _record_death(self, error: EngineDiedError, running: int) -> None:
+        """Records a death after which something is left to ask; raises where no engine follows in this process."""
+        self._death = None
         if self._search.spent:
             raise EngineError(
                 f"{error} Engines died {self._search.consecutive_deaths} times in a row without an answer between, more often than "
                 f"engine_restarts={self._search.bound} allows; what was finished is kept."
             ) from error
-        if self._search.left:
-            restart = Restart(str(error), len(running), len(self._finished), error.needs_new_process)
-            self._log.restarts.append(restart)
-            self._notice(restart.sentence())
-            if error.needs_new_process:
-                raise error
-        clear_traceback(error)  # its frames hold half a model
-        reason = f"the engine died each time that it was asked nothing but this: {str(error).rstrip('.')}"
-        return [Completion.aborted(request, reason) for request in fatal]
+        restart = Restart(str(error), running, len(self._finished), error.needs_new_process)
+        self._log.restarts.append(restart)
+        self._notice(restart.sentence())
+        if error.needs_new_process:
+            raise error
 
     def _remember(self) -> None:
         """Keeps what a dead engine still says of itself."""
         if self._engine is not None:
             with suppress(Exception):
-                self._tokens_before += self._engine.state().generated_tokens or 0
+                self._tokens_before = self._generated(self._engine.state().generated_tokens)
             with suppress(Exception):
                 self._report = self._engine.report()
+
+    def _generated(self, tokens: float | None) -> float | None:
+        """Adds the tokens of dead engines."""
+        return None if tokens is None or self._tokens_before is None else tokens + self._tokens_before
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""
@@ -214,14 +226,10 @@ class RestartingEngine:
         """Returns the engine's, with all requests that it was not given counted as queued; without one only those are known."""
         engine, held = self._engine, self._search.held
         if engine is None:
-            return EngineState(queued=held)
+            return EngineState(queued=held, generated_tokens=self._tokens_before)
         state = engine.state()
-        tokens = state.generated_tokens
-        return replace(
-            state,
-            queued=(state.queued or 0) + held,
-            generated_tokens=None if tokens is None else tokens + self._tokens_before,
-        )
+        tokens = self._generated(state.generated_tokens)
+        return replace(state, queued=(state.queued or 0) + held, generated_tokens=tokens)
 
     def report(self) -> EngineReport:
         """Returns the report of the engine that stands, or of the last that stood; `loads` counts all."""

@@ -152,9 +152,9 @@ class RunFolder:
         results = (replace(r, score=scores.get(r.key, r.score)) for r in read_journal(self.folder))
         lines = [line_of(result, sealed=result.benchmark in self.sealed) for result in results]
         try:
-            self._journal.close()
             files.replace(path, lines)
-            self._journal = journal.Appender(path, new=False)
+            before, self._journal = self._journal, journal.Appender(path, new=False)
+            before.close()
         except OSError as error:
             raise cannot_write(path, error) from error
 

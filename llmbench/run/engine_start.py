@@ -19,7 +19,7 @@ from llmbench.engine.restarting import RestartingEngine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.watching import Watch, WatchedEngine
 from llmbench.engine.workload import Took, Workload
-from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RefusedResumeError
+from llmbench.errors import ConfigError, EngineDiedError, Interrupted, OutOfMemoryError, RefusedResumeError
 from llmbench.records import EngineReport, FinishReason, Request
 from llmbench.run import prompts
 from llmbench.run.engine_pool import EnginePool
@@ -96,11 +96,8 @@ class EngineStart:
         """Returns the checkpoint for the manifest, compared once more with the results': loading took its time."""
         return self._compare_checkpoint(self._pool.since)
 
-    def prepare(self, plan: RequestPlan) -> int:
+    def prepare(self, plan: RequestPlan) -> None:
         """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile.
-
-        Returns:
-            Requests that should run at once.
 
         Raises:
             EngineError: A library is missing or broken.
@@ -114,7 +111,10 @@ class EngineStart:
         self.tokenizer = self._pool.tokenizer(config, self.checkpoint)
         times.tokenizer = time.monotonic() - imported
         self._work = plan.workload()
-        return self._pool.make_room(config, self._work).preferred_batch_size(self._work)
+
+    def batch_size(self) -> int:
+        """Returns how many requests should run at once; known after `prepare`."""
+        return self._pool.make_room(self._record.config, self._work).preferred_batch_size(self._work)
 
     def load(self, plan: RequestPlan, writing: Background[Questions]) -> Questions:
         """Loads the model while the prompts are written, with less memory where there is too little.
@@ -229,6 +229,11 @@ class EngineStart:
             self._at_once = engine.preferred_batch_size(self._work)
             self._pool.load(config, self._work, self._record.terminal.notice)
             self._begin(engine, loaded=True)
+        except Interrupted as interrupted:
+            self._stop.signal_number = (
+                interrupted.signal_number
+            )  # what is being graded is waited for, but not long
+            raise
         finally:
             self._stop.listening = True
         times.load = (times.load or 0.0) + time.monotonic() - begun
@@ -282,8 +287,8 @@ class EngineStart:
         )
 
 
-def _shortest(record: RunRecord, questions: Questions) -> Request | None:
-    """Returns the request with the shortest answer of an earlier process, which shows that an engine works."""
+def _shortest(record: RunRecord, questions: Questions) -> tuple[int, Request] | None:
+    """Returns the request with the shortest answer of an earlier process, which shows that an engine works, and its tokens."""
     requests = {request.key: request for request in questions.requests}
     answered = [
         (result.completions[0].output_tokens, requests[result.key])
@@ -292,4 +297,4 @@ def _shortest(record: RunRecord, questions: Questions) -> Request | None:
         and result.key in requests
         and result.completions[0].finish_reason is not FinishReason.ABORT
     ]
-    return min(answered, key=lambda pair: pair[0])[1] if answered else None
+    return min(answered, key=lambda pair: pair[0], default=None)

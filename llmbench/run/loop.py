@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from llmbench.config.choices import Schedule
@@ -55,11 +56,12 @@ class EvaluationLoop:
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
     ungraded: int = 0
-    _later: int = 0  # requests of benchmarks whose turn has not come
+    _later_groups: int = 0  # requests of benchmarks whose turn has not come
     _exchanges: dict[str, Exchange] = field(
         default_factory=dict
     )  # without a result, by the id of the request
     _asked: int = 0  # requests that the engine has
+    _tokens: int | None = None  # generated so far
 
     def run(self) -> None:
         """Asks all requests and returns when each has a result.
@@ -74,15 +76,15 @@ class EvaluationLoop:
         groups = self._groups()
         try:
             for number, group in enumerate(groups, 1):
-                self._later = sum(map(len, groups[number:]))
-                self._ask(group)
+                self._later_groups = sum(map(len, groups[number:]))
+                self._ask_group(group)
         finally:
             self.stop.listening = False
 
     def state(self) -> EngineState:
         """Returns the engine's state, with all requests that it was not given counted as queued; called from another thread."""
         state = self.engine.state()
-        return replace(state, queued=(state.queued or 0) + self._later)
+        return replace(state, queued=(state.queued or 0) + self._later_groups)
 
     def _groups(self) -> list[Sequence[Request]]:
         """All requests that have no result yet at once, or one benchmark after another."""
@@ -92,7 +94,7 @@ class EvaluationLoop:
             return [requests]
         return [[r for r in requests if r.benchmark == name] for name in self.questions.benchmarks]
 
-    def _ask(self, requests: Sequence[Request]) -> None:
+    def _ask_group(self, requests: Sequence[Request]) -> None:
         for request in requests:
             self._exchanges[request.id] = Exchange(request)
             self._submit(request)
@@ -101,9 +103,12 @@ class EvaluationLoop:
             while self._exchanges:
                 self._check_stop()
                 if self._asked:
-                    for completion in self.engine.step():
+                    try:
+                        finished = self.engine.step()
+                    finally:
+                        last = time.monotonic()
+                    for completion in finished:
                         self._receive(completion)
-                    last = time.monotonic()
                 else:  # workers grade, or look whether what was cut states an answer
                     time.sleep(IDLE_S)
                 self.collect(ask=True)
@@ -126,9 +131,11 @@ class EvaluationLoop:
             raise Interrupted(self.stop.signal_number)
 
     def _generated(self) -> int | None:
-        """Output tokens so far."""
-        tokens = self.engine.state().generated_tokens
-        return None if tokens is None else int(tokens)
+        """Output tokens so far, as far as the engine says it."""
+        with suppress(Exception):  # what is only shown ends no run; telemetry logs it
+            tokens = self.engine.state().generated_tokens
+            self._tokens = None if tokens is None else int(tokens)
+        return self._tokens
 
     def _receive(self, completion: Completion) -> None:
         """Handles a completion: searches a cut text for an answer, grades a finished text, or records the failure."""
@@ -142,6 +149,8 @@ class EvaluationLoop:
         exchange.completions.append(completion)
         if completion.finish_reason is FinishReason.ABORT and (first or completion.error):
             reason = completion.error or "the engine gave nothing back"
+            if not first:
+                self._close(exchange)  # what was written stays
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
         benchmark = self.config.benchmarks[request.benchmark]

@@ -14,7 +14,6 @@ What can go wrong is handled where it happens:
 
 import logging
 import os
-import sys
 import time
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -76,17 +75,18 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
         record = RunRecord(config, files, options, terminal)
         restore(record, pool)
         try:
-            record.begin()
+            record.write_if_new()
             start = EngineStart(record, pool, stop)
             _evaluate(record, start, pool, stop)
             start.learn()
             finish_benchmarks(record)
             refuse_only_errors(record)
-        except StartAgain:
-            pool.restart_log = record.restart_log  # for the process that follows
+        except BaseException as error:
+            if isinstance(error, StartAgain):
+                pool.restart_log = record.restart_log  # for the process that follows
+            record.end(error)
             raise
-        finally:
-            record.end(sys.exception())
+        record.end()
     return record.summary
 
 
@@ -114,7 +114,8 @@ def _evaluate(record: RunRecord, start: EngineStart, pool: EnginePool, stop: Sto
         )
         checkpoint = start.find_checkpoint()
         plan = _read(record)
-        at_once = start.prepare(plan)
+        start.prepare(plan)
+        at_once = start.batch_size()
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
         writing = Background("prompts", lambda: _write_prompts(record, start, plan, at_once))
         questions = start.load(plan, writing)
@@ -123,7 +124,7 @@ def _evaluate(record: RunRecord, start: EngineStart, pool: EnginePool, stop: Sto
         why_not = why_not_comparable(record.config, questions, checkpoint)
         record.note_plan(questions, start.checkpoint_row(), why_not)
         try:
-            _ask(record, start, questions, grader, sampler, stop)
+            _ask_all(record, start, questions, grader, sampler, stop)
         except BaseException as error:
             with suppress(Exception):  # the first error is the one to tell
                 pool.close_engine()  # what it was doing is unknown: no later job may meet it
@@ -171,7 +172,7 @@ def _check_questions(record: RunRecord, questions: Questions) -> None:
         record.results[:] = map(without_texts, record.results)
 
 
-def _ask(  # noqa: PLR0913, PLR0917 - everything meets here
+def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
     record: RunRecord,
     start: EngineStart,
     questions: Questions,

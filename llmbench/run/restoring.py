@@ -24,21 +24,24 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
         ConfigError: The settings are not those of the results.
         RunError: A file of the run cannot be read.
     """
-    folder, resumes = record.files.folder, record.options.beginning is Beginning.RESUMED
+    folder, beginning = record.files.folder, record.options.beginning
     record.results = list(read_journal(folder))
     record.earlier.results = len(record.results)
     before = record.files.read_manifest()
     if record.earlier.results and before.checkpoint:
         record.manifest.checkpoint = record.earlier.checkpoint = before.checkpoint
-    _begin_attempt(record, before, resumes=resumes)
+    _begin_attempt(record, before, resumes=beginning is Beginning.RESUMED)
     if record.files.damage is not None:
         record.note(record.files.damage.sentence(folder / JOURNAL))
     record.steps = pool.steps.setdefault(engine_key(record.config), [])
-    record.restart_log, pool.restart_log = pool.restart_log, RestartLog()
-    if resumes and before != Manifest():
-        _resume(record, before)
+    if beginning is Beginning.CONTINUED:
+        record.restart_log, pool.restart_log = pool.restart_log, RestartLog()
+    if beginning.has_results and before != Manifest():
+        if beginning is Beginning.RESUMED:
+            _check(record, before)
+        _bring_back(record, before)
     record.config = pool.lowered(record.config)
-    day = resume_checks.model_before(folder, "template_date") if resumes and record.results else None
+    day = resume_checks.model_before(folder, "template_date") if record.results else None
     _set_date(record, day)
     answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in record.results}
     record.restart_log.begin(record.config.engine_restarts, answered)
@@ -49,13 +52,13 @@ def _begin_attempt(record: RunRecord, before: Manifest, *, resumes: bool) -> Non
     if resumes or not record.attempts:
         folder, results = record.files.folder, record.earlier.results
         record.attempts = attempts.begin(record.attempts, folder, results, clock.started())
-        record.earlier.of_attempts = results
+        record.earlier.before_this_attempt = results
     else:
-        record.earlier.of_attempts = sum(attempt.results for attempt in record.attempts[:-1])
+        record.earlier.before_this_attempt = sum(attempt.results for attempt in record.attempts[:-1])
 
 
-def _resume(record: RunRecord, before: Manifest) -> None:
-    """Checks that the settings belong to this run, and restores its notes, lowered settings and deaths."""
+def _check(record: RunRecord, before: Manifest) -> None:
+    """Checks that the settings belong to this run, and brings back what was lowered and what engines died of."""
     folder = record.files.folder
     record.restart_log.restarts[:0] = before.restarts
     if record.results:
@@ -66,11 +69,17 @@ def _resume(record: RunRecord, before: Manifest) -> None:
         resume_checks.check_settings(
             folder, record.config, [*(step.setting for step in before.recovery), *moved]
         )
-        _keep_name(record, resume_checks.model_before(folder, "name"))
         for sentence in resume_checks.changes(before, record.manifest):
             record.note(sentence)
     if not record.steps:
         record.steps += before.recovery
+    record.terminal.notice(f"Going on with {folder}: {count(record.earlier.results, 'result')} kept.")
+
+
+def _bring_back(record: RunRecord, before: Manifest) -> None:
+    """Brings back the run's name, notes and totals."""
+    if record.results:
+        _keep_name(record, resume_checks.model_before(record.files.folder, "name"))
     kept = ["started", "data", "samples"]
     if record.manifest.arguments is None:  # a library's call: how the run was begun counts on
         kept += ["overrides", "arguments", "directory", "sweep"]
@@ -82,7 +91,6 @@ def _resume(record: RunRecord, before: Manifest) -> None:
         if name in benchmarks
     }
     record.summary.notes[:0] = before.notes
-    record.terminal.notice(f"Going on with {folder}: {count(record.earlier.results, 'result')} kept.")
 
 
 def _keep_name(record: RunRecord, name: str | None) -> None:

@@ -36,12 +36,13 @@ class Earlier:
     """What earlier processes left of a run.
 
     Attributes:
-        results: How many results they gave; `of_attempts`: of earlier attempts, not of processes that this one replaces.
+        results: How many results they gave.
+        before_this_attempt: Those without what processes gave that this one replaces.
         checkpoint: The one that gave them, as the manifest has it.
     """
 
     results: int = 0
-    of_attempts: int = 0
+    before_this_attempt: int = 0
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -74,8 +75,8 @@ class RunRecord:
     totals: dict[str, int] = field(default_factory=dict)
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
-    _later: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
-    _deaths_written: int = 0
+    _benchmark_warnings: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
+    _restarts_written: int = 0
 
     def __post_init__(self) -> None:
         config = self.config
@@ -83,8 +84,8 @@ class RunRecord:
         origin = _origin(config, self.options.overrides) | dict(self.options.origin)
         self.manifest = decoding.build(origin, Manifest)
 
-    def begin(self) -> None:
-        """Writes that the run has begun; where there are results, only once the questions are known to be the same."""
+    def write_if_new(self) -> None:
+        """Writes that the run has begun, unless there are results: then nothing is written before the questions are known to be the same."""
         if not self.earlier.results:
             self.write()
 
@@ -100,7 +101,7 @@ class RunRecord:
     def save_if_due(self) -> None:
         """Brings the journal to the disk now and then, and the manifest when an engine has died."""
         self.files.sync_if_due()
-        if len(self.restart_log.restarts) != self._deaths_written:
+        if len(self.restart_log.restarts) != self._restarts_written:
             self.write()
 
     def note(self, sentence: str) -> None:
@@ -152,9 +153,9 @@ class RunRecord:
         scores = {result.key: result.score for result in results}
         self.results[:] = [replace(r, score=scores.get(r.key, r.score)) for r in self.results]
         self.files.replace_scores(scores)
-        self._later += warnings
+        self._benchmark_warnings += warnings
 
-    def end(self, error: BaseException | None) -> None:
+    def end(self, error: BaseException | None = None) -> None:
         """Writes what the run has come to; after an error, that one is raised even if writing fails.
 
         Raises:
@@ -199,7 +200,7 @@ class RunRecord:
         summary.warnings = metrics.warnings_of(
             summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
-        summary.warnings += self._later
+        summary.warnings += self._benchmark_warnings
         if summary.engine is not None and summary.engine.preemptions:
             summary.warnings.append(
                 f"vLLM interrupted running requests {summary.engine.preemptions} times because the KV cache was full; "
@@ -213,7 +214,7 @@ class RunRecord:
     def _end_attempt(self) -> None:
         status, total = self.summary.status, self.summary.time_s.total
         if status != attempts.RUNNING:
-            added = len(self.results) - self.earlier.of_attempts
+            added = len(self.results) - self.earlier.before_this_attempt
             self.attempts[-1] = replace(self.attempts[-1], status=status, results=added, time_s=total)
         left = status not in ("finished", attempts.RUNNING)
         self.summary.resume = resume_command(self.manifest.sweep or self.files.folder) if left else None
@@ -224,7 +225,7 @@ class RunRecord:
         Raises:
             RunError: One cannot be written.
         """
-        self._deaths_written = len(self.restart_log.restarts)
+        self._restarts_written = len(self.restart_log.restarts)
         self.summary.restarts = [restart.sentence() for restart in self.restart_log.restarts]
         self.summary.recovery = [step.sentence() for step in self.steps]
         self.summary.sittings = self.manifest.sittings = list(self.attempts)

@@ -19,10 +19,11 @@ class Source:
 
     def __init__(self, die: Callable[[int], Death | None]) -> None:
         self.die, self.opened, self.discarded = die, list[FakeEngine](), 0
+        self.refuse = frozenset[str]()
 
     def open(self) -> Engine:
         work = Workload(100, 8, 800, batch_size=BATCH)
-        faults = Misbehaviour(die=self.die(len(self.opened)) or Death())
+        faults = Misbehaviour(self.refuse, die=self.die(len(self.opened)) or Death())
         engine = FakeEngine(BATCH, lambda request: "word " * (1 + len(request.sample_id)), faults)
         engine.load(work, lambda _: None)
         engine.begin(WordTokenizer(), work, loaded=True)
@@ -38,7 +39,7 @@ def restarting(
     *,
     bound: int = 3,
     log: RestartLog | None = None,
-    probe: Request | None = None,
+    probe: tuple[int, Request] | None = None,
 ) -> tuple[RestartingEngine, Source, list[str]]:
     said, source, log = list[str](), Source(die), log or RestartLog()
     log.begin(bound, ())
@@ -133,7 +134,7 @@ def test_a_new_process_knows_what_was_set_aside() -> None:
     for name in "abcdef":
         engine.submit(request(name))
     with pytest.raises(EngineDiedError):
-        engine.step()
+        step_on(engine)
     assert "in a new process" in said[0]
     again = RestartLog.of(log.as_data())
     again.begin(3, {"b/b/0"})
@@ -143,6 +144,76 @@ def test_a_new_process_knows_what_was_set_aside() -> None:
     engine.step()
     first = [c.request_id for c in source.opened[0].abort()]
     assert first == ["b/e/0", "b/f/0"]  # a, c and d were running when it died
+
+
+def processes(poison: Callable[[Request], bool], *requests: Request, most: int = 30) -> dict[str, bool]:
+    """Whether each request was answered, with a new process for each death, as `cli.main` starts them.
+
+    Requests with a "+" behind them follow when their beginning was answered, in the same process or a later one.
+    """
+    log, answered, following = RestartLog(), dict[str, bool](), {r.id for r in requests if r.id.endswith("+")}
+    for _ in range(most):
+        log = RestartLog.of(log.as_data())
+        log.begin(3, {name for name in answered if name not in following})
+        source = Source(lambda _: None)
+        engine = RestartingEngine(source.open(), source, log, lambda _: None, finished=())
+        fake = source.opened[-1]
+        original, left = fake.step, [r for r in requests if not r.id.endswith("+") and r.id not in answered]
+
+        def step(
+            fake: FakeEngine = fake, original: Callable[[], list[Completion]] = original
+        ) -> list[Completion]:
+            finished = original()
+            running = [state.request for state in fake._running]
+            if any(map(poison, running)):
+                raise EngineDiedError("It died.", needs_new_process=True, running=[r.id for r in running])
+            return finished
+
+        fake.step = step  # type: ignore[method-assign]
+        open_ones = {r.id for r in left}
+        for each in left:
+            engine.submit(each)
+        begun = dict[str, bool]()
+        try:
+            while open_ones:
+                for done in engine.step():
+                    open_ones.discard(done.request_id)
+                    good = done.finish_reason is not FinishReason.ABORT
+                    more = next((r for r in requests if r.id == f"{done.request_id}+"), None)
+                    if more is not None and good:
+                        begun[done.request_id] = True
+                        engine.submit(more)
+                        open_ones.add(more.id)
+                    else:
+                        answered[done.request_id] = good
+                        answered[done.request_id.removesuffix("+")] = good
+        except EngineDiedError:
+            continue
+        return answered
+    raise AssertionError(f"no end after {most} processes; {answered}")
+
+
+def test_two_that_kill_in_processes_of_their_own_are_both_found() -> None:
+    requests = [request(name) for name in "abcdefgh"]
+    answered = processes(lambda r: r.sample_id in "ch", *requests)
+    assert {name for name, good in answered.items() if not good} == {"b/c/0", "b/h/0"}
+    assert len(answered) == 8
+
+
+def test_a_continuation_that_kills_its_process_is_found() -> None:
+    requests = [request(name) for name in "abcdefgh"] + [request(name, "+") for name in "abcdefgh"]
+    answered = processes(lambda r: r.id == "b/d/0+", *requests)
+    bad = {name for name, good in answered.items() if not good}
+    assert bad == {"b/d/0", "b/d/0+"}
+    assert {f"b/{name}/0" for name in "abcdefgh"} <= set(answered)
+
+
+def test_a_probe_that_is_refused_is_asked_once() -> None:
+    dies_once = lambda number: Death(after=0) if number == 0 else None  # noqa: E731
+    engine, source, _ = restarting(dies_once, bound=1, probe=(1, request("x")))
+    source.refuse = frozenset({PROBE})
+    (done,) = answers(engine, request("a"))
+    assert done.request_id == "b/a/0"
 
 
 def test_of_a_set_from_an_earlier_process_only_what_was_submitted_is_asked() -> None:
