@@ -17,7 +17,7 @@ Interrupted                    the user's own wish, so no LlmbenchError and no E
 
 Defined where they are raised, and caught by llmbench itself:
 
-run.oom_recovery.StartAgain        the run has to go on in a new process; no Exception either
+run.new_process.StartAgain         the run has to go on in a new process; no Exception either
 sandbox.container.BrokenBoxError   a sandbox does not answer: the score's outcome is `error`
 benchmarks.swe.runner.repository.BadJobError  a repository or its tests cannot be made from the data: the patch was not checked
 answers.equivalence.evaluate.TooLarge      a value has too many digits

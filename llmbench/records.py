@@ -79,7 +79,7 @@ class Sampling:
     ignore_eos: bool = False
 
 
-CONTINUED = "+"
+CONTINUATION_SUFFIX = "+"
 """Stands behind the id of a request whose continuation this is."""
 
 
@@ -88,7 +88,7 @@ class Request:
     """What the engine gets.
 
     Attributes:
-        id: Unique within a run: `benchmark/sample/repeat`, and `CONTINUED` behind it for a continuation.
+        id: Unique within a run: `benchmark/sample/repeat`, and `CONTINUATION_SUFFIX` behind it for a continuation.
         prompt_ids: The prompt's token ids, special tokens included.
     """
 

@@ -120,7 +120,7 @@ def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, 
         told = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}
         may_move = not chosen or (resumes and invocation.multirun)
         job.folder, killed = run_job.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
-        job.beginning = Beginning.AGAIN if killed else Beginning.NEW
+        job.beginning = Beginning.KILLED_AT_START if killed else Beginning.NEW
 
 
 def _origin(invocation: "Invocation") -> dict[str, Any]:

@@ -27,7 +27,7 @@ from llmbench.system.lock import FolderLock
 
 if TYPE_CHECKING:
     from llmbench.run.engine_pool import EnginePool
-    from llmbench.run.oom_recovery import Unfinished
+    from llmbench.run.new_process import Unfinished
 
 
 log = logging.getLogger(__name__)

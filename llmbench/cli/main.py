@@ -31,7 +31,7 @@ from llmbench.cli.invocation import Invocation
 from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST
-from llmbench.run.oom_recovery import VARIABLE, StartAgain, Unfinished, start_again, taken_up
+from llmbench.run.new_process import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.system import clock, decoding, files, redaction, shell, stdio, text
 from llmbench.system.interrupts import SIGNALLED, as_interrupts
 from llmbench.system.stdio import Unfailing, unfailing

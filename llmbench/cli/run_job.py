@@ -63,7 +63,7 @@ def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -
     try:
         with captured(folder / LOG, config.log_level) as (out, err), listening(err.fileno()) as stop:
             terminal = Terminal(out, err)
-            if options.beginning is Beginning.AGAIN:
+            if options.beginning is Beginning.KILLED_AT_START:
                 said = f"In {folder} a run ended before it had begun; this one begins there."
                 log.warning(said)
                 terminal.notice(said)

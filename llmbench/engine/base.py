@@ -1,4 +1,4 @@
-"""The two protocols of engines: what a run's loop asks, and what the pool that keeps a model from run to run asks as well.
+"""The two protocols of engines: what a run's loop asks, and what whoever loads and keeps a model asks besides.
 
 `Engine` is all that the evaluation loop knows. The engines have it, and so have the wrappers around them:
 

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from llmbench.records import CONTINUED
+from llmbench.records import CONTINUATION_SUFFIX
 
 PARTS = 8
 """Into how many a set is cut. A set that is answered costs no engine, one that kills it does: many small parts make few of the latter,
@@ -69,7 +69,7 @@ class FatalRequestSearch:
         for name in ids:
             if name in self._expected:
                 self._expected.remove(name)
-            elif name.endswith(CONTINUED) and self.accused.get(_begin(name), 0) >= TWICE:
+            elif name.endswith(CONTINUATION_SUFFIX) and self.accused.get(_begin(name), 0) >= TWICE:
                 self.aside.append((name,))
             elif first:
                 self.waiting.appendleft(name)
@@ -191,4 +191,4 @@ class FatalRequestSearch:
 
 def _begin(name: str) -> str:
     """Returns the id of the request that a continuation goes on with."""
-    return name.removesuffix(CONTINUED)
+    return name.removesuffix(CONTINUATION_SUFFIX)

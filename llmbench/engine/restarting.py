@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from llmbench.engine.base import Engine, Notice
 from llmbench.engine.fatal_search import FatalRequestSearch
 from llmbench.errors import EngineDiedError, EngineError, clear_traceback
-from llmbench.records import CONTINUED, Completion, EngineReport, FinishReason, Request, Restart
+from llmbench.records import CONTINUATION_SUFFIX, Completion, EngineReport, FinishReason, Request, Restart
 from llmbench.telemetry.records import EngineState
 
 PROBE = "probe"
@@ -153,7 +153,7 @@ class RestartingEngine:
         if probe is None:
             for name in self._search.next():
                 request = self._requests[name]
-                engine.submit(request, first=name.endswith(CONTINUED))
+                engine.submit(request, first=name.endswith(CONTINUATION_SUFFIX))
         elif not self._probing:
             engine.submit(replace(probe[1], id=PROBE))
             self._probing = True

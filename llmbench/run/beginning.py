@@ -8,7 +8,7 @@ class Beginning(Enum):
 
     NEW = "new"
     """Nothing of a run."""
-    AGAIN = "again"
+    KILLED_AT_START = "killed at start"
     """A run that was killed before it had asked anything."""
     CONTINUED = "continued"
     """This run so far, of a process that this one has replaced."""

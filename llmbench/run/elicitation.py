@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.records import CONTINUED, Completion, FinishReason, Request, well_formed
+from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, well_formed
 from llmbench.run.prompts import Asked
 from llmbench.system import thinking
 
@@ -56,7 +56,7 @@ def continuation(
     said = tokenizer.encode(cue(asked, completion, config), special=False)
     return replace(
         request,
-        id=request.id + CONTINUED,
+        id=request.id + CONTINUATION_SUFFIX,
         prompt_ids=(*request.prompt_ids, *completion.output_ids, *said),
         sampling=replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop)),
     )

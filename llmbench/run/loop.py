@@ -10,7 +10,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import Interrupted
-from llmbench.records import CONTINUED, Completion, FinishReason, Outcome, Request, Result, Score
+from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Outcome, Request, Result, Score
 from llmbench.run import elicitation, grading, prompts
 from llmbench.run.grading import Grader
 from llmbench.run.progress import Progress
@@ -140,7 +140,7 @@ class EvaluationLoop:
     def _receive(self, completion: Completion) -> None:
         """Handles a completion: searches a cut text for an answer, grades a finished text, or records the failure."""
         self._asked -= 1
-        exchange = self._exchanges[completion.request_id.removesuffix(CONTINUED)]
+        exchange = self._exchanges[completion.request_id.removesuffix(CONTINUATION_SUFFIX)]
         request = exchange.request
         first = not exchange.completions
         completion = _ended_by_itself(completion)

@@ -5,17 +5,12 @@ set aside for it, and a context that nobody would have filled.
 """
 
 import copy
-import json
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 from llmbench.config.choices import Startup
 from llmbench.config.schema import Config
-from llmbench.errors import EngineError, RunError, Shortage
+from llmbench.errors import Shortage
 from llmbench.results.recovery import (
     CONTEXT,
     LARGEST,
@@ -25,7 +20,6 @@ from llmbench.results.recovery import (
     UTILISATION,
     Step,
 )
-from llmbench.system import decoding, files
 
 LOWER, LOWEST = 0.1, 0.3
 """How much less of the GPU each step takes, and the least."""
@@ -33,9 +27,6 @@ SLACK = 0.01
 """Share of the GPU that is left beside what was free: other processes move."""
 CONTEXT_STEP = 16
 """Contexts are multiples of this, a KV block's tokens."""
-FILE = "recovery.json"
-VARIABLE = "LLMBENCH_RECOVERY"
-"""Tells the new process where that file is."""
 
 
 def lowered(config: Config, steps: Sequence[Step]) -> Config:
@@ -145,66 +136,3 @@ def _lower(config: Config, setting: str, bound: float | str) -> None:
     before = getattr(owner, last)
     if before is None or before > bound:
         setattr(owner, last, bound)
-
-
-class StartAgain(BaseException):
-    """Asks for a new process that resumes the run. Not an Exception, so that nothing between the engine and the command line swallows it."""
-
-    def __init__(self, error: EngineError) -> None:
-        """Keeps why, for a program that cannot be started again."""
-        super().__init__(str(error))
-        self.error = error
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """The state that a process hands to the one that replaces it.
-
-    Attributes:
-        folder: The run's, which holds the journal so far.
-        number: The job's, 0 for a single run.
-        began: When the job began, on the monotonic clock that all processes share.
-        loads: Engines loaded so far.
-        steps: What was lowered, for each engine by its `engine_pool.engine_key`.
-        jobs: What became of the jobs before, in the form of `cli.job.Job`.
-        restart_log: Deaths of this job's engines, in the form of `engine.restarting.RestartLog`.
-    """
-
-    folder: str
-    number: int
-    began: float
-    loads: int
-    steps: Mapping[str, Sequence[Step]]
-    jobs: Sequence[Mapping[str, Any]] = field(default_factory=list)
-    restart_log: Mapping[str, Any] = field(default_factory=dict)
-
-
-def start_again(unfinished: Unfinished, settings: Sequence[str]) -> NoReturn:
-    """Replaces this process by a new one with the same command line, which takes up what is unfinished.
-
-    Everything open but the standard streams is closed first: the GPU's memory goes with the last handle on its driver.
-
-    Raises:
-        RunError: The folder cannot be written.
-    """
-    path = Path(unfinished.folder) / FILE
-    try:
-        files.replace(path, [json.dumps(asdict(unfinished)).encode()])
-    except OSError as error:
-        raise RunError(f"{path} cannot be written ({error.strerror}).") from error
-    os.environ[VARIABLE] = str(path)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *settings])  # noqa: S606
-
-
-def taken_up() -> Unfinished | None:
-    """Returns the state that the previous process handed over, once."""
-    name = os.environ.pop(VARIABLE, None)
-    if name is None:
-        return None
-    path = Path(name)
-    left = decoding.decode(files.read(path, files.JSON_BYTES), Unfinished)
-    path.unlink()
-    return left

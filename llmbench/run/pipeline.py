@@ -1,15 +1,20 @@
 """A run from top to bottom.
 
-    settings → samples → requests → engine → completions → scores → journal → summary → page
+    settings → samples → requests → engine → completions → scores → journal → summary
 
 `run` opens the run's folder and sees to it that, however the run ends, the folder says so. `_evaluate` goes through the steps.
 What can go wrong is handled where it happens:
 
-- the engine dies: `RestartingEngine` loads another and asks again what was in flight (`engine/restarting.py`)
-- the engine hangs: `Watch` kills its processes, or ends this one (`engine/watching.py`, `run/hanging.py`)
-- memory runs out: `EngineStart` lowers one setting and tries again (`run/oom_recovery.py`)
-- only a new process can go on: `StartAgain` goes up to the command line, which begins one that continues in this folder
-- Ctrl-C: `EvaluationLoop` drops what is in flight and raises `Interrupted`
+- The engine dies: `RestartingEngine` loads another and asks again what was in flight, `engine_restarts` times in a row at most; a request that
+  kills it each time is an error (`engine/restarting.py`).
+- The engine hangs: `Watch` kills its processes, which is a death. Where it computes in this process, the process ends, or a program that
+  called `run` is warned (`engine/watching.py`, `run/hanging.py`).
+- Memory runs out: one setting is lowered and it is tried again; while requests run, in a new process (`run/run_engine.py`).
+- Only a new process can go on: `StartAgain` goes up to the command line, which begins one that continues in this folder. A program
+  that called `run` gets the error (`run/new_process.py`).
+- Ctrl-C: while requests run, `EvaluationLoop` drops what is in flight and raises `Interrupted`; before that, and while an engine is
+  replaced, the handler of the signal raises it at once (`system/signals.py`).
+- A resumed run asks something else: `restore` and `_check_questions` refuse it, and manifest, settings and summary stay as they are.
 """
 
 import logging
@@ -29,16 +34,16 @@ from llmbench.results.summary import Summary
 from llmbench.run import preflight, resume_checks
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.engine_pool import EnginePool
-from llmbench.run.engine_start import EngineStart
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
 from llmbench.run.grading import Grader
 from llmbench.run.hanging import leave_hanging
 from llmbench.run.loop import GATHER_S, EvaluationLoop, Exchange
-from llmbench.run.oom_recovery import StartAgain
+from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import Questions, RequestPlan, graders_need, import_benchmarks, runs_code
 from llmbench.run.restoring import restore
+from llmbench.run.run_engine import RunEngine
 from llmbench.run.run_record import RunRecord, without_texts
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
@@ -65,40 +70,40 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
     """
     options = options or RunOptions()
     terminal, stop = options.terminal or Terminal(quiet=True), options.stop or Stop()
-    with ExitStack() as held:
-        pool = options.pool or held.enter_context(_own_pool(options, held))
+    with ExitStack() as resources:
+        pool = options.pool or resources.enter_context(_own_pool(options, resources))
         config, said = complete(config, pool.engines.find_checkpoint)
         for sentence in said:
             terminal.notice(sentence)
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
-        files = held.enter_context(RunFolder(folder, sealed, goes_on=options.beginning.has_results))
+        files = resources.enter_context(RunFolder(folder, sealed, goes_on=options.beginning.has_results))
         record = RunRecord(config, files, options, terminal)
-        restore(record, pool)
+        restore(record, pool)  # which may refuse: then the folder stays as it is
         try:
             record.write_if_new()
-            start = EngineStart(record, pool, stop)
-            _evaluate(record, start, pool, stop)
-            start.learn()
-            finish_benchmarks(record)
+            run_engine = RunEngine(record, pool, stop)
+            _evaluate(record, run_engine, pool, stop)
+            run_engine.learn()
+            finish_benchmarks(record)  # which may give scores in place of the journal's
             refuse_only_errors(record)
         except BaseException as error:
             if isinstance(error, StartAgain):
-                pool.restart_log = record.restart_log  # for the process that follows
+                pool.restart_log = record.restart_log  # for the process that follows, as pool.steps
             record.end(error)
             raise
         record.end()
     return record.summary
 
 
-def _own_pool(options: RunOptions, held: ExitStack) -> EnginePool:
+def _own_pool(options: RunOptions, resources: ExitStack) -> EnginePool:
     """The pool of a program's call, whose output is its own unless it gives a terminal."""
     if options.terminal is None:
         level = os.environ.get("VLLM_LOGGING_LEVEL", "ERROR")
-        held.enter_context(environment({"VLLM_LOGGING_LEVEL": level}))
+        resources.enter_context(environment({"VLLM_LOGGING_LEVEL": level}))
     return EnginePool()
 
 
-def _evaluate(record: RunRecord, start: EngineStart, pool: EnginePool, stop: Stop) -> None:
+def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: Stop) -> None:
     """All steps, in order. Telemetry and graders start first: before torch and vllm are imported."""
     config = record.config
     benchmarks = record.benchmarks = import_benchmarks(config)
@@ -112,26 +117,26 @@ def _evaluate(record: RunRecord, start: EngineStart, pool: EnginePool, stop: Sto
         grader: Grader[Exchange] = pool.graders.get(
             graders_need(config), config.sandbox.value, runs_code=runs_code(benchmarks)
         )
-        checkpoint = start.find_checkpoint()
+        checkpoint = run_engine.find_checkpoint()
         plan = _read(record)
-        start.prepare(plan)
-        at_once = start.batch_size()
+        run_engine.prepare(plan)
+        at_once = run_engine.batch_size()
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
-        writing = Background("prompts", lambda: _write_prompts(record, start, plan, at_once))
-        questions = start.load(plan, writing)
+        writing = Background("prompts", lambda: _write_prompts(record, run_engine, plan, at_once))
+        questions = run_engine.load(plan, writing)
         _check_questions(record, questions)
-        record.note_engine(start.report())
+        record.note_engine(run_engine.report())
         why_not = why_not_comparable(record.config, questions, checkpoint)
-        record.note_plan(questions, start.checkpoint_row(), why_not)
+        record.note_plan(questions, run_engine.checkpoint_row(), why_not)
         try:
-            _ask_all(record, start, questions, grader, sampler, stop)
-        except BaseException as error:
+            _ask_all(record, run_engine, questions, grader, sampler, stop)
+        except BaseException as error:  # Ctrl-C too
             with suppress(Exception):  # the first error is the one to tell
                 pool.close_engine()  # what it was doing is unknown: no later job may meet it
             if isinstance(error, OutOfMemoryError):
-                start.out_of_memory(error, questions)
-            if isinstance(error, EngineDiedError):
-                start.died(error)
+                run_engine.out_of_memory(error, questions)
+            if isinstance(error, EngineDiedError):  # none can follow in this process, or none is to
+                run_engine.died(error)
             raise
         finally:
             record.summary.memory, record.summary.gpu = sampler.memory(), sampler.gpu()
@@ -151,10 +156,10 @@ def _read(record: RunRecord) -> RequestPlan:
     return plan
 
 
-def _write_prompts(record: RunRecord, start: EngineStart, plan: RequestPlan, at_once: int) -> Questions:
+def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, at_once: int) -> Questions:
     """Writes the prompts while the model loads, and warns if the KV cache will not hold them."""
-    questions, checkpoint = plan.write(start.tokenizer), start.checkpoint
-    record.warn(start.tokenizer.remarks(plan.config.model.chat_template_kwargs))
+    questions, checkpoint = plan.write(run_engine.tokenizer), run_engine.checkpoint
+    record.warn(run_engine.tokenizer.remarks(plan.config.model.chat_template_kwargs))
     if checkpoint is not None:
         check_tensors(checkpoint)
         preflight.check_token_ids(questions.requests, checkpoint)
@@ -174,7 +179,7 @@ def _check_questions(record: RunRecord, questions: Questions) -> None:
 
 def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
     record: RunRecord,
-    start: EngineStart,
+    run_engine: RunEngine,
     questions: Questions,
     grader: Grader[Exchange],
     sampler: Sampler,
@@ -182,14 +187,14 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
 ) -> None:
     """Asks all questions and grades the answers; however that ends, what was measured is kept."""
     sampler.begin()
-    with start.engine(questions) as engine, Progress(record.terminal, record.totals) as progress:
+    with run_engine.engine(questions) as engine, Progress(record.terminal, record.totals) as progress:
         sampler.listen(progress.look)
         loop = EvaluationLoop(
-            record.config, questions, start.tokenizer, engine, grader, record, progress, stop
+            record.config, questions, run_engine.tokenizer, engine, grader, record, progress, stop
         )
         sampler.watch_engine(loop.state)
         try:
-            with start.watch.looking(partial(leave_hanging, record=record, loop=loop, sampler=sampler)):
+            with run_engine.watch.looking(partial(leave_hanging, record=record, loop=loop, sampler=sampler)):
                 loop.run()
         finally:
             if loop.ungraded:
@@ -201,5 +206,5 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
             sampler.watch_engine(None)
             sampler.end()
             times = record.summary.time_s
-            times.generate, times.grade_tail = loop.generate_s - start.replaced_s, loop.grade_tail_s
+            times.generate, times.grade_tail = loop.generate_s - run_engine.replaced_s, loop.grade_tail_s
             record.note_requests(engine.report())

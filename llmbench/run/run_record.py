@@ -1,7 +1,7 @@
 """What a run knows of itself: its settings, what it has found so far, and the files that say so.
 
-Whoever learns something about the run puts it here; only this writes `config.yaml`, `manifest.json` and `summary.json`, and
-adds to the journal.
+Whoever learns something about the run puts it here. From its beginning to its end nothing else writes `config.yaml`, `manifest.json` and
+`summary.json`, or adds to the journal.
 """
 
 import logging
@@ -21,7 +21,7 @@ from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
-from llmbench.run.oom_recovery import StartAgain
+from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
 from llmbench.run.request_plan import Questions
 from llmbench.system import clock, decoding, hardware, redaction

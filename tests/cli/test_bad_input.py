@@ -34,7 +34,7 @@ from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, Ru
 from llmbench.report import __main__ as report
 from llmbench.report import trackers
 from llmbench.results.reader import load_run
-from llmbench.run import oom_recovery, pipeline
+from llmbench.run import new_process, pipeline
 from llmbench.run.request_plan import RequestPlan
 from llmbench.sandbox.exclusive import turn
 from llmbench.system import files
@@ -623,12 +623,12 @@ def test_what_a_process_leaves_to_the_next_is_written_into_no_link(
 ) -> None:
     monkeypatch.setattr("os.execv", lambda *_: None)
     monkeypatch.setattr("os.closerange", lambda *_: None)
-    monkeypatch.setenv(oom_recovery.VARIABLE, "")
-    (mine.parent / oom_recovery.FILE).symlink_to(mine)
-    left = oom_recovery.Unfinished(str(mine.parent), 0, 0.0, 1, {})
-    oom_recovery.start_again(left, [])
-    assert oom_recovery.taken_up() == left
-    assert not (mine.parent / oom_recovery.FILE).exists()
+    monkeypatch.setenv(new_process.VARIABLE, "")
+    (mine.parent / new_process.FILE).symlink_to(mine)
+    left = new_process.Unfinished(str(mine.parent), 0, 0.0, 1, {})
+    new_process.start_again(left, [])
+    assert new_process.taken_up() == left
+    assert not (mine.parent / new_process.FILE).exists()
 
 
 def test_damaged_lines_are_put_beside_nothing_of_others(mine: Path, unfinished: Path) -> None:

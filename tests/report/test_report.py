@@ -273,7 +273,7 @@ def test_a_benchmark_that_only_some_runs_have_is_one_setting_that_differs(tmp_pa
         "seed=3",
     )
     html = write_many([run_page, both], tmp_path / "two.html").read_text()
-    assert "Settings that differ: seed, benchmarks.gpqa, sampling.seed." in html
+    assert "Settings that differ: seed, sampling.seed, benchmarks.gpqa." in html
 
 
 def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path: Path) -> None:

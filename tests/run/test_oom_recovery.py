@@ -14,7 +14,8 @@ from llmbench.results.reader import load_run
 from llmbench.results.recovery import Step
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool
-from llmbench.run.oom_recovery import StartAgain, lowered, next_step
+from llmbench.run.new_process import StartAgain
+from llmbench.run.oom_recovery import lowered, next_step
 from llmbench.run.options import RunOptions
 from tests.helpers.commands import llmbench_program
 from tests.helpers.settings import compose

@@ -23,7 +23,8 @@ from llmbench.errors import ConfigError, EngineDiedError, Interrupted, OutOfMemo
 from llmbench.records import EngineReport, FinishReason, Request
 from llmbench.run import prompts
 from llmbench.run.engine_pool import EnginePool
-from llmbench.run.oom_recovery import StartAgain, lowered, next_step
+from llmbench.run.new_process import StartAgain
+from llmbench.run.oom_recovery import lowered, next_step
 from llmbench.run.request_plan import Questions, RequestPlan
 from llmbench.run.run_record import RunRecord
 from llmbench.system.background_task import Background
@@ -32,7 +33,7 @@ from llmbench.system.signals import Stop
 log = logging.getLogger(__name__)
 
 
-class EngineStart:
+class RunEngine:
     """The engine of a run, from its checkpoint to the requests. The source of the engines after it, too.
 
     Attributes:
@@ -60,8 +61,8 @@ class EngineStart:
             RefusedResumeError: It is another one than that of the results so far.
             ModelError: It cannot be used.
         """
-        record = self._record
-        model, find = record.config.model, self._pool.engines.find_checkpoint
+        record, find = self._record, self._pool.engines.find_checkpoint
+        model = record.config.model
         needed = record.config.engine.name != "fake" and model.path is None
         if needed and not bundled_model.ready(model.embedded):
             record.terminal.notice("Converting the embedded model, once; this takes half a minute …")
@@ -103,8 +104,7 @@ class EngineStart:
             EngineError: A library is missing or broken.
             ModelError: The tokenizer cannot be used.
         """
-        begun, times = time.monotonic(), self._record.summary.time_s
-        config = self._record.config
+        begun, config, times = time.monotonic(), self._record.config, self._record.summary.time_s
         self._pool.prepare(config, self.checkpoint)
         imported = time.monotonic()
         times.import_ = imported - begun
