@@ -17,7 +17,7 @@ class Benchmark(ABC):
     """A data set, how its questions are asked, and how the answers are graded.
 
     A benchmark derives a class from this one and writes `load`, `question`, `extract` and `is_equal`; all else has a default. `extract`,
-    `is_equal` and `grade` run in worker processes, which make a benchmark of their own: nothing that `load` learns is known to them
+    `is_equal` and `grade` run in worker processes, each of which makes a benchmark of its own: nothing that `load` learns is known to them
     but the sample's target and its `stored_fields`.
 
     Attributes:

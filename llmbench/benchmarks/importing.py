@@ -12,6 +12,8 @@ from llmbench.system.text import one_line
 def import_benchmark(name: str, path: str) -> Benchmark:
     """Returns the benchmark of a module: its object `benchmark`, else one of its class, else its functions as one.
 
+    In a process it is the same each time, so that `finish` may use what `load` learned.
+
     Args:
         name: The benchmark's name in the settings, for messages.
         path: The module, such as `llmbench.benchmarks.gsm8k`.
@@ -28,6 +30,16 @@ def import_benchmark(name: str, path: str) -> Benchmark:
         ) from error
     except Exception as error:  # a user's module may raise anything
         raise ConfigError(f"{setting} cannot be imported: {one_line(error)}; fix the module.") from error
+    if _made_of.get(path, (None, None))[0] is not module:
+        _made_of[path] = module, _benchmark_of(module, setting)
+    return _made_of[path][1]
+
+
+_made_of: dict[str, tuple[ModuleType, Benchmark]] = {}
+"""The benchmarks of this process, by path, with the module as it was imported then."""
+
+
+def _benchmark_of(module: ModuleType, setting: str) -> Benchmark:
     chosen = vars(module).get("benchmark")
     if isinstance(chosen, Benchmark):
         return chosen

@@ -17,7 +17,6 @@ from llmbench.cli.hydra_job import publish_finished, run_hydra_job
 from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.config.schema import Config
-from llmbench.engine.restarting import RestartLog
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import RUNNING, iso
 from llmbench.results.manifest import BEGUN, REMEDY, REPORT, SUMMARY, Manifest, write_object
@@ -52,7 +51,7 @@ class Invocation:
     began: float = field(default_factory=clock.began)
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
     printed: set[str] = field(default_factory=set)  # trouble that was said
-    left: "Unfinished | None" = None  # by a process that ran out of memory
+    left: "Unfinished | None" = None  # by the process that this one replaces
     _pool: "EnginePool | None" = None
 
     def __call__(self, cfg: DictConfig) -> None:
@@ -172,6 +171,7 @@ class Invocation:
     def pool(self) -> "EnginePool":
         """What keeps the engine from job to job; made when first asked for, so that --help need not import it."""
         if self._pool is None:
+            from llmbench.engine.restarting import RestartLog
             from llmbench.run.engine_pool import EnginePool
 
             self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))

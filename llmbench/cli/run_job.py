@@ -52,7 +52,7 @@ def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
 
     Raises:
-        StartAgain: It has to be.
+        StartAgain: Only a new process can go on.
         LlmbenchError: Something a user can fix.
         Interrupted: Ctrl-C or SIGTERM.
     """

@@ -116,7 +116,8 @@ class FatalRequestSearch:
             if not chosen:
                 continue
             del self.aside[place]
-            if rest := tuple(name for name in group if name not in set(chosen)):
+            taken = set(chosen)
+            if rest := tuple(name for name in group if name not in taken):
                 self.aside.insert(place, rest)
             self._apart = True
             return chosen

@@ -107,6 +107,7 @@ class RestartingEngine:
         self._report = engine.report()
         self._loads = self._report.loads
         self._tokens_before: float | None = 0.0  # of dead engines; None: unknown
+        self._tokens: float | None = 0.0  # of the one that stands, when it was last asked
         self.replaced_s = 0.0
         """Seconds that dead engines and the loading of new ones took."""
 
@@ -204,8 +205,10 @@ class RestartingEngine:
     def _remember(self) -> None:
         """Keeps what a dead engine still says of itself."""
         if self._engine is not None:
+            tokens = self._tokens  # the last known
             with suppress(Exception):
-                self._tokens_before = self._generated(self._engine.state().generated_tokens)
+                tokens = self._engine.state().generated_tokens
+            self._tokens_before, self._tokens = self._generated(tokens), 0.0
             with suppress(Exception):
                 self._report = self._engine.report()
 
@@ -228,8 +231,12 @@ class RestartingEngine:
         if engine is None:
             return EngineState(queued=held, generated_tokens=self._tokens_before)
         state = engine.state()
-        tokens = self._generated(state.generated_tokens)
-        return replace(state, queued=(state.queued or 0) + held, generated_tokens=tokens)
+        self._tokens = state.generated_tokens
+        return replace(
+            state,
+            queued=(state.queued or 0) + held,
+            generated_tokens=self._generated(state.generated_tokens),
+        )
 
     def report(self) -> EngineReport:
         """Returns the report of the engine that stands, or of the last that stood; `loads` counts all."""

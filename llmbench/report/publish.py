@@ -4,11 +4,21 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
+
 from llmbench.config.choices import Tracker
 from llmbench.config.groups import EXPORTS, OutputSettings
 from llmbench.errors import RunError
 from llmbench.report import trackers
-from llmbench.results.manifest import MANIFEST, REPORT, SUMMARY, Manifest, read_record, write_object
+from llmbench.results.manifest import (
+    MANIFEST,
+    REPORT,
+    SUMMARY,
+    Manifest,
+    content_of,
+    read_record,
+    write_object,
+)
 from llmbench.results.summary import Summary
 from llmbench.system.console import Terminal
 
@@ -74,8 +84,8 @@ def _track(folder: Path, settings: OutputSettings, terminal: Terminal) -> None:
     if settings.tracker is Tracker.none or not trackers.track(settings, folder, terminal):
         return
     try:
-        manifest = read_record(folder / MANIFEST, Manifest)
-        manifest.tracked = [*(manifest.tracked or ()), settings.tracker.name]
-        write_object(folder / MANIFEST, manifest.as_dict())
+        tracked = read_record(folder / MANIFEST, Manifest).tracked
+        written = orjson.loads(content_of(folder / MANIFEST))  # with names that other versions know
+        write_object(folder / MANIFEST, written | {"tracked": [*(tracked or ()), settings.tracker.name]})
     except RunError as error:  # at worst the tracker gets the run once more
         log.warning("%s", error)

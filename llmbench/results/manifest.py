@@ -85,7 +85,7 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One process, or several where memory ran out, that worked on a run.
+    """One process, or several that replaced each other, that worked on a run.
 
     Attributes:
         started: Local time, ISO 8601.

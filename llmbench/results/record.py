@@ -25,5 +25,10 @@ class FileRecord(Mapping[str, Any]):  # noqa: PLW1641 - it can change
     def __len__(self) -> int:
         return len(self.as_dict())
 
+    def __bool__(self) -> bool:
+        return True
+
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, FileRecord):
+            return self.as_dict() == other.as_dict()
         return self.as_dict() == dict(other) if isinstance(other, Mapping) else NotImplemented

@@ -31,7 +31,6 @@ from llmbench.results.manifest import (
     cannot_write,
     read_record,
 )
-from llmbench.results.reader import read_journal
 from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
 from llmbench.results.summary import Summary
@@ -148,6 +147,10 @@ class RunFolder:
         """
         if not scores:
             return
+        from llmbench.results.reader import (
+            read_journal,  # not before it is needed: a command's start waits for it
+        )
+
         path = self.folder / JOURNAL
         results = (replace(r, score=scores.get(r.key, r.score)) for r in read_journal(self.folder))
         lines = [line_of(result, sealed=result.benchmark in self.sealed) for result in results]

@@ -99,8 +99,11 @@ def from_row(row: Mapping[str, Any]) -> Result:
     if SEALED in whole:
         inflate = zlib.decompressobj()
         whole |= orjson.loads(inflate.decompress(base64.b64decode(whole[SEALED]), files.JSON_BYTES))
-    for completion in whole.get("completions") or ():
-        completion["output_ids"] = ()
+    if isinstance(listed := whole.get("completions"), list):
+        whole["completions"] = [
+            {**completion, "output_ids": ()} if isinstance(completion, dict) else completion
+            for completion in listed
+        ]
     line = decoding.build(whole, _Line, numbers=decoding.has_long_numbers(orjson.dumps(whole)))
     if not 0 <= line.value <= 1:
         raise ValueError(f"value must be from 0 to 1, not {line.value}")

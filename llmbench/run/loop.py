@@ -95,10 +95,10 @@ class EvaluationLoop:
         return [[r for r in requests if r.benchmark == name] for name in self.questions.benchmarks]
 
     def _ask_group(self, requests: Sequence[Request]) -> None:
+        begun = last = time.monotonic()
         for request in requests:
             self._exchanges[request.id] = Exchange(request)
             self._submit(request)
-        begun = last = time.monotonic()
         try:
             while self._exchanges:
                 self._check_stop()

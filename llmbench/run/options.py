@@ -22,7 +22,7 @@ class RunOptions:
         overrides: What was typed, for the manifest.
         origin: More of how the run came about, for the manifest: the whole command line and where it was typed.
         beginning: What its folder holds.
-        replaceable: The process may be replaced by a new one (`oom_recovery.StartAgain`), or ended where the engine hangs.
+        replaceable: The process may be replaced by a new one (`new_process.StartAgain`), or ended where the engine hangs.
         terminal: Where to print; nowhere by default.
         stop: Set from outside to end the run early.
         pool: Holds the engine, and keeps it for the next run; without one the engine is closed at the end.

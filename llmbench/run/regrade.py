@@ -129,7 +129,8 @@ def _never_given(result: Result) -> bool:
 
 def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | None) -> list[Result]:
     graded = list(results)
-    needed = {heavy for name, path in modules.items() for heavy in import_benchmark(name, path).preload}
+    benchmarks = {name: import_benchmark(name, path) for name, path in modules.items()}
+    needed = {heavy for benchmark in benchmarks.values() for heavy in benchmark.preload}
     grader: Grader[int] = Grader(sorted(needed | set(modules.values())), workers)
     with grader:
         for place, result in enumerate(results):
@@ -139,7 +140,10 @@ def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | No
             reason = result.completions[-1].finish_reason
             grader.submit(place, modules[result.benchmark], sample, result.text, reason)
         for place, score in grader.finished(wait=True):
-            graded[place] = replace(graded[place], score=score)
+            before = graded[place].score
+            later = benchmarks[graded[place].benchmark].scored_later and score.outcome is Outcome.ERROR
+            if not (later and score.answer == before.answer):  # else the score came from elsewhere, and stays
+                graded[place] = replace(graded[place], score=score)
     return graded
 
 
@@ -155,8 +159,8 @@ def _summarise(
     found = {}
     for name, path in modules.items():
         of_one, old = results_of(name, results), run.summary.benchmarks.get(name)
-        repeats = old.repeats if old else 1 + max(result.repeat for result in of_one)
-        expected = old.expected if old else len(of_one)
+        repeats = max(old.repeats if old else 1, 1 + max(result.repeat for result in of_one))
+        expected = (old.expected if old else 0) or len(of_one)
         found[name] = summarise(of_one, expected, repeats, details=import_benchmark(name, path).details)
     return found
 
@@ -167,7 +171,9 @@ def _summary(run: Run, results: Sequence[Result], modules: Mapping[str, str], *,
     benchmarks = dict(run.summary.benchmarks)
     for name, found in after.items():
         old = benchmarks.get(name, found)
-        benchmarks[name] = replace(found, **{measured: getattr(old, measured) for measured in MEASURED})
+        unknown = BenchmarkSummary()  # what an older summary had no name for: then the journal's counts
+        kept = {name: getattr(old, name) for name in MEASURED if getattr(old, name) != getattr(unknown, name)}
+        benchmarks[name] = replace(found, **kept)
     outdated = warnings_of(before, asks=asks)
     other = [warning for warning in run.summary.warnings if warning not in outdated]
     return replace(run.summary, benchmarks=benchmarks, warnings=[*warnings_of(after, asks=asks), *other])

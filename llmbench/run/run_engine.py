@@ -1,7 +1,7 @@
 """Where a run gets its engine: the checkpoint, loading it with less when memory runs out, and another one after a death.
 
 When memory runs out one setting is lowered and it is tried again, in this process if the memory came back, else in a new one
-(`oom_recovery`). An engine that dies is replaced by `RestartingEngine`, which gets the next one here.
+(`new_process`). An engine that dies is replaced by `RestartingEngine`, which gets the next one here.
 """
 
 import logging

@@ -82,8 +82,8 @@ class _Nothing:
     """Fits no annotation but Any."""
 
 
-def _scalar(value: Any) -> Any:  # noqa: ANN401 - numpy's numbers have `item`
-    return value.item() if hasattr(value, "item") else str(value)
+def _scalar(value: Any) -> Any:  # noqa: ANN401 - numpy's numbers and arrays have `tolist`
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - annotations have no common type

@@ -215,3 +215,8 @@ def test_a_run_with_a_module_of_functions_ends_as_any_other(written: Written, tm
     ]
     assert [r.fields for r in found.results] == [{"level": 1}, {"level": 1}]
     assert regrade_run(folder, workers=1).changes == ()
+
+
+def test_a_benchmark_is_the_same_each_time_in_a_process() -> None:
+    path = "llmbench.benchmarks.gsm8k"
+    assert import_benchmark("gsm8k", path) is import_benchmark("mine", path)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from llmbench.benchmarks.swe import predictions
 from llmbench.benchmarks.swe.scoring import PatchVerdict, scored
 from llmbench.records import Outcome, Score
+from llmbench.results.reader import load_run
 from llmbench.run import pipeline
 from llmbench.run.options import RunOptions
+from llmbench.run.regrade import regrade_run
 from tests.helpers.engines import FakeEngines
 from tests.helpers.factories import result
 from tests.helpers.settings import compose
@@ -116,3 +119,25 @@ def test_a_run_without_docker_says_what_to_do(tmp_path: Path, monkeypatch: pytes
     assert {row["instance_id"]: row["model_patch"] for row in rows} == {
         n: ROWS[n]["patch"] for n in (CALC, URL)
     }
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_regrading_keeps_what_the_harness_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = {key: value for key, value in ROWS[URL].items() if key != "files"}
+    path = write(tmp_path / "rows.jsonl", [bare])
+    resolved = Score(1.0, ROWS[URL]["patch"], Outcome.CORRECT, "the harness says so")
+    monkeypatch.setattr(predictions, "missing", lambda: None)
+    monkeypatch.setattr(predictions, "evaluate", lambda *_: {})
+    monkeypatch.setattr(
+        predictions,
+        "with_report",
+        lambda results, _: {r.sample_id: replace(resolved, answer=r.score.answer) for r in results},
+    )
+    engines = FakeEngines(lambda request: tagged(ROWS[request.sample_id]["patch"]))
+    config = compose(["benchmark=swe_bench", "engine=fake", f"benchmarks.swe_bench.data_files={path}"])
+    with engines.pool() as pool:
+        found = pipeline.run(config, tmp_path / "run", RunOptions(pool=pool))
+    assert found.benchmarks["swe_bench"].accuracy == 1.0
+    assert load_run(tmp_path / "run").results[0].score.outcome is Outcome.CORRECT
+    again = regrade_run(tmp_path / "run", workers=1)
+    assert (again.changes, again.summary.benchmarks["swe_bench"].accuracy) == ((), 1.0)

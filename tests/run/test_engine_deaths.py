@@ -1,6 +1,7 @@
 """Engines that die while they are asked: what is asked again, what is blamed, and when it is given up."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from llmbench.engine.restarting import PROBE
 from llmbench.engine.vllm.errors import spoils, start_error, step_error
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError
 from llmbench.records import Outcome
+from llmbench.results.manifest import TRACE
 from llmbench.results.reader import Run, load_run
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, Engines
 from llmbench.run.options import RunOptions
-from llmbench.telemetry.records import EngineState
+from llmbench.telemetry.sampler import PERIOD_S
+from llmbench.telemetry.trace import read_trace
 from tests.helpers.commands import llmbench_program
 from tests.helpers.engines import FakeEngines
 from tests.helpers.paths import DATA
@@ -134,7 +137,7 @@ def test_an_engine_that_dies_while_it_is_loaded_again_counts(tmp_path: Path) -> 
     assert [restart["running"] for restart in run.manifest["restarts"]] == [8, 0]
 
 
-def test_continuations_are_asked_again_with_their_beginning(tmp_path: Path) -> None:
+def test_continuations_are_asked_again_by_themselves(tmp_path: Path) -> None:
     settings = (*FAKE[:2], "limit=12", "batch_size=4", "benchmarks.arithmetic.max_tokens=3")
     engines = Dying(*[Death(after=n) for n in (3, 5, 7)])
     with engines.pool() as pool:
@@ -190,12 +193,18 @@ def test_a_broken_process_that_may_not_be_replaced_says_so(tmp_path: Path) -> No
         pipeline.run(compose([*FAKE, die(after=3, needs_new_process=True)]), tmp_path / "run")
 
 
-def test_the_state_is_unknown_while_there_is_no_engine(tmp_path: Path) -> None:
-    engines = Dying(Death(after=9))
+def test_while_there_is_no_engine_what_is_left_is_queued(tmp_path: Path) -> None:
+    def wait(number: int) -> None:
+        if number == 1:
+            time.sleep(3 * PERIOD_S)
+
+    engines = Dying(Death(after=9), before_load=wait)
     with engines.pool() as pool:
         pipeline.run(compose(FAKE), tmp_path / "run", RunOptions(pool=pool))
-    lines = (tmp_path / "run" / "trace.jsonl").read_text().splitlines()
-    assert all(json.loads(line)["engine"] != EngineState() for line in lines)
+    states = [sample.engine for sample in read_trace(tmp_path / "run" / TRACE) if sample.engine is not None]
+    between = [state for state in states if state.running is None]
+    assert between
+    assert all(state.queued and state.queued >= 40 - 17 for state in between)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,12 @@ class Whole:
     anything: dict[str, Any] = field(default_factory=dict)
 
 
+def test_numpys_numbers_and_arrays_become_plain() -> None:
+    numpy = pytest.importorskip("numpy")
+    whole = Whole(anything={"share": numpy.float64(0.5), "counts": numpy.arange(3)})
+    assert plain(whole)["anything"] == {"share": 0.5, "counts": [0, 1, 2]}
+
+
 def test_names_of_other_versions_are_let_pass() -> None:
     assert decode(b'{"rows": [{"n": 1, "mood": "good"}], "new": 1}', Whole) == Whole(rows=[Part(1)])
 
