@@ -186,6 +186,11 @@ class Completion:
     def __post_init__(self) -> None:
         _make_well_formed(self, "text", "stop_string", "error")
 
+    @property
+    def failed(self) -> bool:
+        """Whether the engine refused it, or died of it."""
+        return self.finish_reason is FinishReason.ABORT and self.error is not None
+
     @classmethod
     def aborted(cls, request: Request, error: str | None) -> Self:
         """Of a request that gave nothing: refused for the reason `error`, or dropped without one."""

@@ -28,7 +28,7 @@ def import_benchmark(name: str, path: str) -> Benchmark:
         raise ConfigError(
             f"{setting} cannot be imported: {error}; PYTHONPATH names the folders of modules of your own."
         ) from error
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ConfigError(f"{setting} cannot be imported: {one_line(error)}; fix the module.") from error
     if _made_of.get(path, (None, None))[0] is not module:
         _made_of[path] = module, _benchmark_of(module, setting)
@@ -78,7 +78,7 @@ def _made(setting: str, kind: type[Benchmark]) -> Benchmark:
         )
     try:
         return kind()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{setting}: {kind.__name__}() fails ({one_line(error)}); a benchmark is made without arguments."
         ) from error

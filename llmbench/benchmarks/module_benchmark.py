@@ -65,8 +65,10 @@ class ModuleBenchmark(Benchmark):
         return self._functions.render(sample)
 
     def worked_example(self, sample: Sample) -> str:
-        """Calls `few_shot_example`, else `worked`."""
+        """Calls `few_shot_example`, else `worked`, if there is one."""
         name = "few_shot_example" if self._has("few_shot_example") else "worked"
+        if not self._has(name):
+            return super().worked_example(sample)
         example: str = getattr(self._module, name)(sample)
         return example
 

@@ -146,5 +146,5 @@ class Watch:
                 leave(reason)
         elif silent_s >= WARN_AT * limit_s and not self._warned:
             self._warned = True
-            return f"The engine has not answered for {silent_s:.0f} s; after {limit_s:g} s (engine_wait_s) it is given up."
+            return f"The engine has not answered for {round(silent_s, 1):g} s; after {limit_s:g} s (engine_wait_s) it is given up."
         return None

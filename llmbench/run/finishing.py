@@ -1,12 +1,20 @@
 """What comes after a run's last answer: the benchmarks' own last step, and whether there is a score at all."""
 
+import logging
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 
-from llmbench.errors import OnlyErrorsError
+from llmbench.benchmarks.base import Benchmark
+from llmbench.errors import LlmbenchError, OnlyErrorsError, RunError
+from llmbench.records import Result, Score
 from llmbench.results import metrics
 from llmbench.results.manifest import LOG
+from llmbench.run.grading import checked_score
 from llmbench.run.run_record import RunRecord
+from llmbench.system.text import one_line
+
+log = logging.getLogger(__name__)
 
 
 def finish_benchmarks(record: RunRecord) -> None:
@@ -15,10 +23,28 @@ def finish_benchmarks(record: RunRecord) -> None:
         results = [result for result in record.results if result.benchmark == name]
         if not results:
             continue
-        options = record.config.benchmarks[name].options
-        given, said = benchmark.finish(record.files.folder, results, record.config.model.name, options)
+        given, said = _finish(record, name, benchmark, results)
         later = [replace(r, score=given[r.sample_id]) for r in results if r.sample_id in given]
         record.replace_scores(later, said)
+
+
+def _finish(
+    record: RunRecord, name: str, benchmark: Benchmark, results: Sequence[Result]
+) -> tuple[dict[str, Score], list[str]]:
+    """Calls the benchmark's last step; what a user's gives may be anything."""
+    options, model = record.config.benchmarks[name].options, record.config.model.name
+    try:
+        given, said = benchmark.finish(record.files.folder, results, model, options)
+        checked = {sample_id: checked_score(score) for sample_id, score in given.items()}
+        sentences = [said] if isinstance(said, str) else list(said)
+    except (LlmbenchError, OSError):
+        raise
+    except (Exception, SystemExit) as error:
+        log.exception("%s could not be finished", name)
+        raise RunError(
+            f"{name}: its last step, `finish`, failed ({one_line(error)}); what was graded is kept."
+        ) from error
+    return checked, sentences
 
 
 def refuse_only_errors(record: RunRecord) -> None:

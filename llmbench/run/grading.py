@@ -78,6 +78,16 @@ def find_stated(path: str, sample: Sample, text: str, _finish_reason: FinishReas
     return _guarded(find, path)
 
 
+def checked_score(score: Score) -> Score:
+    """Returns a score that can be counted; what a user's benchmark gives may be anything."""
+    if not isinstance(score, Score):
+        return Score(0.0, None, Outcome.ERROR, f"grading failed: it gave {type(score).__name__}, not a Score")
+    known = isinstance(score.outcome, Outcome) and isinstance(score.answer, str | None)
+    if not (known and isinstance(score.value, int | float) and 0 <= score.value <= 1):
+        return Score(0.0, None, Outcome.ERROR, f"grading failed: {score!r:.200} cannot be counted")
+    return score
+
+
 def _benchmark(path: str) -> Benchmark:
     return import_benchmark(path.rpartition(".")[2], path)
 
@@ -85,9 +95,11 @@ def _benchmark(path: str) -> Benchmark:
 def _guarded(task: Callable[[Benchmark], Score], path: str) -> Score:
     benchmark = _benchmark(path)
     try:
-        return task(benchmark)
+        return checked_score(task(benchmark))
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
+    except SystemExit as error:
+        return Score(0.0, None, Outcome.ERROR, f"grading ended the program (SystemExit: {error})")
     except RecursionError:
         return Score(0.0, None, Outcome.ERROR, "grading recursed too deeply")
 

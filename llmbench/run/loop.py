@@ -147,7 +147,7 @@ class EvaluationLoop:
         if completion.error:
             completion = replace(completion, error=redaction.without_secrets(completion.error))
         exchange.completions.append(completion)
-        if completion.finish_reason is FinishReason.ABORT and (first or completion.error):
+        if completion.failed or (first and completion.finish_reason is FinishReason.ABORT):
             reason = completion.error or "the engine gave nothing back"
             if not first:
                 self._close(exchange)  # what was written stays

@@ -123,8 +123,9 @@ def _module(folder: Path, config: dict[str, Any], name: str) -> str:
 
 
 def _never_given(result: Result) -> bool:
-    """Whether there is no text: the engine refused or dropped the request."""
-    return not result.completions or result.completions[0].finish_reason is FinishReason.ABORT
+    """Whether there is no answer to grade: the engine refused or dropped the request, or its continuation."""
+    made = result.completions
+    return not made or made[0].finish_reason is FinishReason.ABORT or any(c.failed for c in made)
 
 
 def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | None) -> list[Result]:

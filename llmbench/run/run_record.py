@@ -7,6 +7,7 @@ Whoever learns something about the run puts it here. From its beginning to its e
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from llmbench.benchmarks.base import Benchmark
@@ -27,6 +28,7 @@ from llmbench.run.request_plan import Questions
 from llmbench.system import clock, decoding, hardware, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.shell import resume_command
+from llmbench.system.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +193,7 @@ class RunRecord:
                 benchmark.repeats,
                 sittings=2 if self.earlier.results or self.restart_log.restarts else 1,
                 cache=self.config.cache,
-                details=self.benchmarks[name].details if name in self.benchmarks else None,
+                details=partial(self._details, name) if name in self.benchmarks else None,
             )
         missing = [name for name, found in summary.benchmarks.items() if found.n < found.expected]
         if missing and summary.status != "running":
@@ -210,6 +212,19 @@ class RunRecord:
         if self.earlier.results:
             summary.gpu.energy_j = None  # of the whole run it is not known
         self._end_attempt()
+
+    def _details(self, name: str, results: Sequence[Result]) -> dict[str, Any] | None:
+        """Returns what a benchmark adds to the summary; a user's that fails costs a warning."""
+        try:
+            found = self.benchmarks[name].details(results)
+            decoding.plain(found)
+        except (Exception, SystemExit) as error:
+            log.exception("the details of %s could not be made", name)
+            said = f"{name}: its details are left out, since they cannot be made ({one_line(error)})."
+            if said not in self._benchmark_warnings:
+                self._benchmark_warnings.append(said)
+            return None
+        return found
 
     def _end_attempt(self) -> None:
         status, total = self.summary.status, self.summary.time_s.total

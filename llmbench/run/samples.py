@@ -90,7 +90,7 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
 def _question(config: Config, name: str, benchmark: Benchmark, sample: Sample, source: str) -> str:
     """Returns a sample's question; refuses one that cannot be asked or written down."""
     try:
-        question = benchmark.question(sample)
+        question = _text(benchmark.question(sample))
         orjson.dumps([sample.id, question, sample.target, benchmark.stored_fields(sample)])
     except (Exception, SystemExit) as error:
         own = _is_own(benchmark)
@@ -106,6 +106,12 @@ def _question(config: Config, name: str, benchmark: Benchmark, sample: Sample, s
             f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
             f"model.max_length={config.model.max_length} tokens; fix its row."
         )
+    return question
+
+
+def _text(question: object) -> str:
+    if not isinstance(question, str):
+        raise TypeError(f"the question is a {type(question).__name__}, not text")
     return question
 
 

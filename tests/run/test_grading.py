@@ -1,3 +1,4 @@
+import math
 import os
 import signal
 import threading
@@ -12,10 +13,11 @@ import psutil
 import pytest
 
 from llmbench.benchmarks import math as math_benchmark
+from llmbench.benchmarks.gsm8k import GSM8K
 from llmbench.errors import GradingError, Interrupted
-from llmbench.records import FinishReason, Outcome, Sample
+from llmbench.records import FinishReason, Outcome, Sample, Score
 from llmbench.run import grading
-from llmbench.run.grading import Grader, find_stated
+from llmbench.run.grading import Grader, checked_score, find_stated, grade
 from llmbench.system.interrupts import as_interrupts
 from tests.helpers.commands import wait_until
 
@@ -218,3 +220,34 @@ def test_a_signal_while_the_workers_start_is_heeded_once_they_have(monkeypatch: 
             grader.__enter__()
         monkeypatch.undo()
         grader.close(at_once=False)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        0.5,
+        Score(math.nan, "1", Outcome.CORRECT),
+        Score(7.0, "1", Outcome.CORRECT),
+        Score(1.0, "1", "fine"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_score_is_an_error(given: Score) -> None:
+    found = checked_score(given)
+    assert (found.value, found.outcome) == (0.0, Outcome.ERROR)
+    assert "grading failed" in found.explanation
+
+
+def test_a_right_score_stays() -> None:
+    score = Score(0.25, "a", Outcome.WRONG)
+    assert checked_score(score) is score
+
+
+def test_grading_that_ends_the_program_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends(*_: object) -> bool:
+        raise SystemExit(3)
+
+    monkeypatch.setattr(GSM8K, "is_equal", ends)
+    found = grade("llmbench.benchmarks.gsm8k", Sample("1", {}, "7"), "The answer is 7.", FinishReason.STOP)
+    assert found.outcome is Outcome.ERROR
+    assert "SystemExit: 3" in found.explanation

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from llmbench.benchmarks.arithmetic import Arithmetic
-from llmbench.errors import EngineError, Interrupted, RunError
+from llmbench.errors import DataError, EngineError, Interrupted, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import RunFolder
@@ -451,3 +451,28 @@ def test_thinking_that_was_cut_off_is_closed_before_the_answer_is_asked_for(tmp_
         assert result.elicited  # a box inside unfinished thinking is not an answer
         assert "\n</think>\n" in result.text
         assert result.score.answer == "12"
+
+
+def test_details_that_cannot_be_made_cost_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Arithmetic, "details", lambda *_: dict[str, int]()["q"])
+    found = run(tmp_path / "run", says("7"))
+    assert (found.status, found.benchmarks["arithmetic"].details) == ("finished", None)
+    assert sum("arithmetic: its details are left out" in warning for warning in found.warnings) == 1
+
+
+@pytest.mark.parametrize("given", [None, ({}, None), (["a"], [])])
+def test_a_last_step_that_fails_is_named_and_the_folder_has_the_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: object
+) -> None:
+    monkeypatch.setattr(Arithmetic, "finish", lambda *_: given)
+    with pytest.raises(RunError, match="arithmetic: its last step, `finish`, failed"):
+        run(tmp_path / "run", says("7"))
+    back = load_run(tmp_path / "run")
+    assert back.summary.status == "failed"
+    assert back.summary.benchmarks["arithmetic"].n == len(back.results) > 0
+
+
+def test_a_question_that_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Arithmetic, "question", lambda *_: None)
+    with pytest.raises(DataError, match="the question is a NoneType, not text"):
+        run(tmp_path / "run", says("7"))
