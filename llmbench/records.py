@@ -280,8 +280,7 @@ class Restart:
     """One death of an engine, a row of the manifest.
 
     Attributes:
-        running: Requests that it worked on; `kept`: results that there were by then.
-        fresh: Only a new process could go on.
+        running: Requests that it worked on; `kept`: results by then; `fresh`: only a new process could go on.
     """
 
     error: str
