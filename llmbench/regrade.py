@@ -12,9 +12,9 @@ from llmbench.config.schema import Config
 from llmbench.errors import OnlyErrorsError
 from llmbench.report.publish import publish
 from llmbench.results.manifest import REGRADED_JOURNAL, REGRADED_SUMMARY
-from llmbench.results.metrics import only_errors
+from llmbench.results.metrics import only_errors, results_of
 from llmbench.results.settings import read_config
-from llmbench.run.regrade import Change, regrade_run, results_of
+from llmbench.run.regrade import Change, regrade_run
 from llmbench.system import decoding
 from llmbench.system.commandline import Parser, guarded, say
 from llmbench.system.console import Terminal

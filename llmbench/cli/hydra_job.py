@@ -117,9 +117,11 @@ def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, 
     ):
         job.folder, job.beginning = before or job.folder, Beginning.RESUMED
     else:
-        told = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}
+        origin = {"started": iso(clock.started()), "overrides": job.overrides, **_origin(invocation)}
         may_move = not chosen or (resumes and invocation.multirun)
-        job.folder, killed = run_job.claim(job.folder, told, held, may_move=may_move, again=resumes or chosen)
+        job.folder, killed = run_job.claim(
+            job.folder, origin, held, may_move=may_move, again=resumes or chosen
+        )
         job.beginning = Beginning.KILLED_AT_START if killed else Beginning.NEW
 
 

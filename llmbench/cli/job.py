@@ -109,8 +109,8 @@ class Job:
 def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job | None:
     """The job that was finished in this folder, or in one that had to be named after it, if it was asked for the same."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}):
-        summary = written(candidate / SUMMARY, Summary)
-        if summary.status == "finished" and _asked_the_same(candidate, overrides):
+        summary, manifest = written(candidate / SUMMARY, Summary), written(candidate / MANIFEST, Manifest)
+        if summary.status == "finished" and _asked_the_same(manifest, overrides):
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
     return None
 
@@ -118,26 +118,24 @@ def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job 
 def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
     """The folder in which this job was begun and not finished: the newest, if several had to be named after each other."""
     for candidate in sorted({folder, *folder.parent.glob(f"{folder.name}_*")}, reverse=True):
-        status = written(candidate / MANIFEST, Manifest).status
-        if status != STARTING and _asked_the_same(candidate, overrides):
+        manifest = written(candidate / MANIFEST, Manifest)
+        if manifest.status != STARTING and _asked_the_same(manifest, overrides):
             return candidate
     return None
 
 
-def _asked_the_same(folder: Path, overrides: Sequence[str]) -> bool:
-    """Whether the run in a folder was asked for by these overrides; `runs_dir` says where runs are, not what they are."""
+def _asked_the_same(manifest: Manifest, overrides: Sequence[str]) -> bool:
+    """Whether a run was asked for by these overrides; `runs_dir` says where runs are, not what they are."""
     before, now = (
-        sorted(o for o in asked if not o.startswith(RUNS_DIR))
-        for asked in (written(folder / MANIFEST, Manifest).overrides, overrides)
+        sorted(o for o in asked if not o.startswith(RUNS_DIR)) for asked in (manifest.overrides, overrides)
     )
     return before == now
 
 
 def _engine(folder: Path) -> int:
     """Which of its sweep's engines served a finished job."""
-    jobs = written(
-        folder.parent / SUMMARY, SweepSummary
-    ).jobs  # one that cannot be read is reported elsewhere
+    # a summary that cannot be read is reported where the sweep is resumed
+    jobs = written(folder.parent / SUMMARY, SweepSummary).jobs
     return next((row.engine for row in jobs if Path(row.folder).name == folder.name), None) or 0
 
 

@@ -162,8 +162,7 @@ def claim(
             refuse_taken(candidate)
         except OSError as error:
             raise cannot_write(folder, error) from error
-        told = {"version": VERSION, "status": STARTING, **origin}
-        write_object(candidate / MANIFEST, told)
+        write_object(candidate / MANIFEST, {"version": VERSION, "status": STARTING, **origin})
         return candidate, not new
     raise AssertionError("itertools.count does not end")
 

@@ -76,7 +76,7 @@ class EngineSource(Protocol):
 class RestartingEngine:
     """The engine that stands now, and those after it."""
 
-    def __init__(  # noqa: PLR0913 - what it replaces, how, and what is told of it
+    def __init__(  # noqa: PLR0913 - what it replaces, how, and who hears of it
         self,
         engine: Engine,
         source: EngineSource,
@@ -91,7 +91,7 @@ class RestartingEngine:
         Args:
             engine: Opened by `source`.
             source: Opens the next ones.
-            log: Gets each death; its search says how many are survived.
+            log: Gets each death; its search says how many engines may die in a row.
             notice: Shows the user a sentence for each death.
             finished: The run's results, which are counted where a death is recorded.
             probe: A request that an earlier process had answered, and the tokens of its answer.
@@ -161,9 +161,9 @@ class RestartingEngine:
 
     def _note(self, completion: Completion) -> bool:
         """Returns whether it answers a request, and not just the probe."""
-        if completion.finish_reason is not FinishReason.ABORT:
-            self._search.works()
         aborted = completion.finish_reason is FinishReason.ABORT
+        if not aborted:
+            self._search.works()
         if completion.request_id == PROBE:
             self._probing = False
             self._probe = None if aborted else self._probe  # one that is refused shows nothing

@@ -107,7 +107,7 @@ class Watch:
                 try:
                     self.look(min(now - last, 2 * period_s), leave)
                 except (Exception, SystemExit):  # rich leaves with the latter where nobody reads any more
-                    log.exception("nobody could be told that the engine is silent")
+                    log.exception("the message that the engine is silent could not be shown")
                 last = now
 
         thread = threading.Thread(target=look, name="llmbench-watch", daemon=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import orjson
 
-from llmbench.config.choices import Tracker
 from llmbench.config.groups import EXPORTS, OutputSettings
 from llmbench.errors import RunError
 from llmbench.report import trackers
@@ -81,7 +80,7 @@ def _export(folder: Path, names: Sequence[str], terminal: Terminal) -> None:
 
 
 def _track(folder: Path, settings: OutputSettings, terminal: Terminal) -> None:
-    if settings.tracker is Tracker.none or not trackers.track(settings, folder, terminal):
+    if not trackers.track(settings, folder, terminal):
         return
     try:
         tracked = read_record(folder / MANIFEST, Manifest).tracked

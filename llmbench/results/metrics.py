@@ -16,6 +16,11 @@ BEGINNING = 400
 """Characters of a text that stay in memory once it is in the journal."""
 
 
+def results_of(name: str, results: Sequence[Result]) -> list[Result]:
+    """Returns the results of one benchmark."""
+    return [result for result in results if result.benchmark == name]
+
+
 def summarise(  # noqa: PLR0913 - all but three are optional
     results: Sequence[Result],
     expected: int,

@@ -11,20 +11,20 @@ from llmbench.run.request_plan import Questions, shows_evaluated
 def few_shot_from_evaluated(config: Config) -> list[str]:
     """A sentence for each benchmark whose worked examples come from the very questions that are evaluated."""
     return [
-        f"{name}: the {benchmark.fewshot} worked examples come from the evaluated questions themselves, with their gold answers; "
+        f"{name}: the {config.benchmarks[name].fewshot} worked examples come from the evaluated questions themselves, with their gold answers; "
         "the score does not compare with others."
-        for name, benchmark in config.benchmarks.items()
-        if benchmark.fewshot and shows_evaluated(benchmark)
+        for name in _showing_evaluated(config)
     ]
+
+
+def _showing_evaluated(config: Config) -> list[str]:
+    """Returns the benchmarks whose worked examples are evaluated questions."""
+    return [name for name, each in config.benchmarks.items() if each.fewshot and shows_evaluated(each)]
 
 
 def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpoint | None) -> list[str]:
     """What keeps the scores from standing beside published ones; nothing where the profile's protocol was followed."""
-    examples = [
-        f"worked examples out of {name}'s evaluated questions"
-        for name, benchmark in config.benchmarks.items()
-        if benchmark.fewshot and shows_evaluated(benchmark)
-    ]
+    examples = [f"worked examples out of {name}'s evaluated questions" for name in _showing_evaluated(config)]
     if not config.profile.comparable:
         return [f"profile={config.profile.name}", *examples]
     found = examples

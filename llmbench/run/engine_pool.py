@@ -216,7 +216,7 @@ class EnginePool:
 
 
 def bound(config: Config) -> Workload:
-    """What a run may ask, told from its settings alone: the most there can be."""
+    """Returns what a run may ask, by its settings alone: the most there can be."""
     counts = {}
     for name, benchmark in config.benchmarks.items():
         known = [n for n in (benchmark.num_samples, benchmark.size) if n is not None]
@@ -225,7 +225,7 @@ def bound(config: Config) -> Workload:
 
 
 MANY = 1_000_000
-"""Stands for a number of samples that the settings do not tell; engines have their own bound."""
+"""Stands for a number of samples that the settings do not say; engines have their own bound."""
 
 
 def merged(works: Sequence[Workload]) -> Workload:

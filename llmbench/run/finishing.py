@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def finish_benchmarks(record: RunRecord) -> None:
     """Runs the last step of benchmarks that have one: SWE-bench writes its predictions, and may run its own harness."""
     for name, benchmark in record.benchmarks.items():
-        results = [result for result in record.results if result.benchmark == name]
+        results = metrics.results_of(name, record.results)
         if not results:
             continue
         given, said = _finish(record, name, benchmark, results)
@@ -50,7 +50,7 @@ def _finish(
 def refuse_only_errors(record: RunRecord) -> None:
     """Fails a run with a benchmark that has no score at all, so that its 0% is not taken for one."""
     for name, benchmark in record.benchmarks.items():
-        results = [result for result in record.results if result.benchmark == name]
+        results = metrics.results_of(name, record.results)
         sentence = metrics.only_errors(name, results, scored_later=benchmark.scored_later)
         if sentence is not None:
             raise OnlyErrorsError(

@@ -34,7 +34,7 @@ def leave_hanging(reason: str, *, record: RunRecord, loop: EvaluationLoop, sampl
         log.error("%s", summary.error)
         loop.collect()
         record.add_up()
-        with suppress(Exception, SystemExit):  # nobody may be there to be told
+        with suppress(Exception, SystemExit):  # nobody may read it any more
             loop.progress.leave()
             terminal.notice(f"llmbench: {summary.error} `{summary.resume}` resumes it.")
         record.write()

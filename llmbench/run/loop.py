@@ -56,10 +56,9 @@ class EvaluationLoop:
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
     ungraded: int = 0
-    _later_groups: int = 0  # requests of benchmarks whose turn has not come
-    _exchanges: dict[str, Exchange] = field(
-        default_factory=dict
-    )  # without a result, by the id of the request
+    _later_requests: int = 0  # of benchmarks whose turn has not come
+    # without a result, by the id of the request
+    _exchanges: dict[str, Exchange] = field(default_factory=dict)
     _asked: int = 0  # requests that the engine has
     _tokens: int | None = None  # generated so far
 
@@ -76,7 +75,7 @@ class EvaluationLoop:
         groups = self._groups()
         try:
             for number, group in enumerate(groups, 1):
-                self._later_groups = sum(map(len, groups[number:]))
+                self._later_requests = sum(map(len, groups[number:]))
                 self._ask_group(group)
         finally:
             self.stop.listening = False
@@ -84,7 +83,7 @@ class EvaluationLoop:
     def state(self) -> EngineState:
         """Returns the engine's state, with all requests that it was not given counted as queued; called from another thread."""
         state = self.engine.state()
-        return replace(state, queued=(state.queued or 0) + self._later_groups)
+        return replace(state, queued=(state.queued or 0) + self._later_requests)
 
     def _groups(self) -> list[Sequence[Request]]:
         """All requests that have no result yet at once, or one benchmark after another."""

@@ -131,7 +131,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         try:
             _ask_all(record, run_engine, questions, grader, sampler, stop)
         except BaseException as error:  # Ctrl-C too
-            with suppress(Exception):  # the first error is the one to tell
+            with suppress(Exception):  # the user gets the first error
                 pool.close_engine()  # what it was doing is unknown: no later job may meet it
             if isinstance(error, OutOfMemoryError):
                 run_engine.out_of_memory(error, questions)

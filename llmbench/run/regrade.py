@@ -12,7 +12,7 @@ from llmbench.benchmarks.importing import import_benchmark
 from llmbench.errors import RunError
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY
-from llmbench.results.metrics import summarise, warnings_of
+from llmbench.results.metrics import results_of, summarise, warnings_of
 from llmbench.results.reader import Run, load_run
 from llmbench.results.serialization import line_of
 from llmbench.results.settings import benchmark_settings, read_config
@@ -146,11 +146,6 @@ def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | No
             if not (later and score.answer == before.answer):  # else the score came from elsewhere, and stays
                 graded[place] = replace(graded[place], score=score)
     return graded
-
-
-def results_of(name: str, results: Sequence[Result]) -> list[Result]:
-    """The results of one benchmark."""
-    return [result for result in results if result.benchmark == name]
 
 
 def _summarise(

@@ -63,9 +63,8 @@ def _check(record: RunRecord, before: Manifest) -> None:
     record.restart_log.restarts[:0] = before.restarts
     if record.results:
         places = ["model.path", "model.embedded", "model.from_checkpoint"]
-        moved = (
-            places if checkpoint_record.known(record.earlier.checkpoint) else []
-        )  # what lies there is compared
+        # what lies there is compared
+        moved = places if checkpoint_record.known(record.earlier.checkpoint) else []
         resume_checks.check_settings(
             folder, record.config, [*(step.setting for step in before.recovery), *moved]
         )

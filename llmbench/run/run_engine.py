@@ -230,9 +230,8 @@ class RunEngine:
             self._pool.load(config, self._work, self._record.terminal.notice)
             self._begin(engine, loaded=True)
         except Interrupted as interrupted:
-            self._stop.signal_number = (
-                interrupted.signal_number
-            )  # what is being graded is waited for, but not long
+            # what is being graded is waited for, but not long
+            self._stop.signal_number = interrupted.signal_number
             raise
         finally:
             self._stop.listening = True
@@ -266,14 +265,11 @@ class RunEngine:
     def learn(self) -> None:
         """Gives the engine the times of this run, for its next choice of a start-up."""
         record, times = self._record, self._record.summary.time_s
-        if record.earlier.results or record.restart_log.restarts or self._engine is None:
+        whole = not record.earlier.results and not record.restart_log.restarts
+        if not whole or self._engine is None or times.load is None or times.generate is None:
             return
         completions = [result.completions for result in record.results]
-        if (
-            times.load is None
-            or times.generate is None
-            or any(c.from_cache for made in completions for c in made)
-        ):
+        if any(c.from_cache for made in completions for c in made):
             return  # generating took less than the work that was ahead
         self._engine.learn(
             Took(

@@ -188,7 +188,7 @@ class RunRecord:
         summary = self.summary
         for name, benchmark in self.config.benchmarks.items():
             summary.benchmarks[name] = metrics.summarise(
-                [result for result in self.results if result.benchmark == name],
+                metrics.results_of(name, self.results),
                 self.totals.get(name, 0),
                 benchmark.repeats,
                 sittings=2 if self.earlier.results or self.restart_log.restarts else 1,

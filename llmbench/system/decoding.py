@@ -130,9 +130,8 @@ def _place(value: object, kind: Any, message: str, path: str) -> Place:  # noqa:
             place = (*place, int(number))
         else:
             keys = list(_at(value, place))
-            while (
-                len(keys) > 1
-            ):  # halve what is left in the mapping: the same error comes from the half with the key
+            # halve what is left in the mapping: the same error comes from the half with the key
+            while len(keys) > 1:
                 half, mapping = keys[: len(keys) // 2], _at(value, place)
                 same = _message(_with(value, place, {key: mapping[key] for key in half}), kind) == message
                 keys = half if same else keys[len(half) :]

@@ -158,9 +158,8 @@ class Decoder:
             cached_tokens=0,
             finish_reason=reason,
             stop_string=stop,
-            timing=Timing.of(
-                formed, formed, row.first_token, now, count
-            ),  # a row runs from when its batch is formed
+            # a row runs from when its batch is formed
+            timing=Timing.of(formed, formed, row.first_token, now, count),
         )
 
     def _stop(self, row: Row, token: int) -> tuple[str, int] | None:

@@ -210,9 +210,8 @@ class VllmEngine:
 
     def _died(self, error: Exception) -> EngineError:
         log.error("vLLM stopped working", exc_info=error)
-        running = tuple(
-            request.id for request in self._queue.running.values()
-        )  # with the few that vLLM has queued
+        # with the few that vLLM has queued
+        running = tuple(request.id for request in self._queue.running.values())
         if self._processes.killed is not None:
             return EngineDiedError(self._processes.killed, running=running)
         begins = self._loading.log_begins if self._loading is not None else 0
