@@ -38,6 +38,13 @@ def clear_traceback(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
+def own_cause(error: BaseException | None) -> "LlmbenchError | None":
+    """The error of llmbench's own that another one came of; Hydra wraps what is raised while settings resolve."""
+    while error is not None and not isinstance(error, LlmbenchError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 LONGEST = 240
 """Characters of somebody else's message within a sentence of llmbench's."""
 

@@ -89,7 +89,8 @@ class Request:
 
     Attributes:
         id: Unique within a run: `benchmark/sample/repeat`, and `CONTINUATION_SUFFIX` behind it for a continuation.
-        prompt_ids: The prompt's token ids, special tokens included.
+        prompt_ids: The prompt's token ids, special tokens included; none where the engine is a server that takes messages.
+        messages: The chat, where there are no token ids; a last turn of the assistant is continued.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Request:
     repeat: int
     prompt_ids: tuple[int, ...]
     sampling: Sampling
+    messages: tuple[Message, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -218,7 +220,7 @@ class Result:
         completions: The completion, and behind it the continuation where the answer was elicited.
         text: What was graded: the completion, or with an elicited answer all that was written and put in the mouth.
         prompt: The prompt as text, special tokens included.
-        prompt_hash: SHA-256 of the prompt's token ids, in hex.
+        prompt_hash: SHA-256 of the prompt's token ids, or of its messages where there are none, in hex.
         fields: What regrading needs of the sample beside its target.
     """
 
@@ -241,6 +243,33 @@ class Result:
 
 
 @dataclass(slots=True)
+class ServerReport:
+    """A server that an engine asked, and what asking it took; timings are as this client saw them.
+
+    Attributes:
+        address: Without who logs in.
+        model: What it served, by its own name.
+        fingerprints: Each `system_fingerprint` that it gave.
+        retries: Requests that were asked again, each time counted.
+        backoff_s: Seconds of failed tries and of the pauses behind them, of all requests together; in no timing.
+        place_wait_s: Seconds that requests waited for a place among those in flight, together; in no timing.
+        unknown_usage: Completions whose tokens the server did not count; they stand as 0.
+        cost: By `engine.price`; None without prices.
+    """
+
+    address: str
+    model: str
+    api: str
+    version: str | None = None
+    fingerprints: list[str] = field(default_factory=list)
+    retries: int = 0
+    backoff_s: float = 0.0
+    place_wait_s: float = 0.0
+    unknown_usage: int = 0
+    cost: float | None = None
+
+
+@dataclass(slots=True)
 class EngineReport:
     """What an engine was and did; what it cannot know is None.
 
@@ -253,6 +282,7 @@ class EngineReport:
         free_bytes_before_load: Memory of the first GPU that was free when loading began.
         graph_sizes: Batch sizes that CUDA graphs were captured for.
         compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
+        server: Where the engine is one.
     """
 
     name: str
@@ -273,6 +303,7 @@ class EngineReport:
     free_bytes_before_load: int | None = None
     graph_sizes: list[int] | None = None
     compile_cache: str | None = None
+    server: ServerReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from llmbench.cli import arguments, explain, launcher
 from llmbench.config.paths import config_folder
-from llmbench.config.schema import Config
+from llmbench.config.schema import Config, EngineConfig
 from llmbench.config.validation import from_hydra
 from llmbench.engine import checkpoint_settings
 from llmbench.errors import ConfigError, LlmbenchError
@@ -33,7 +33,15 @@ def register() -> None:
         "llmbench.folder", lambda name: re.sub(r"[/\s]+", "-", str(name)), replace=True
     )
     OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
+    OmegaConf.register_new_resolver("llmbench.served", _served, replace=True)
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
+
+
+def _served(engine: EngineConfig) -> str:
+    """The name of the model that a server serves; Hydra gives its own form of the engine's settings."""
+    from llmbench.engine.endpoint.settings import served_name
+
+    return served_name(engine)
 
 
 def check_files(arguments: Sequence[str]) -> None:
@@ -54,7 +62,7 @@ def check_files(arguments: Sequence[str]) -> None:
 
 
 FREE_FORM = re.compile(
-    r"(engine\.args|engine\.speculative|model\.chat_template_kwargs|benchmarks\.\w+\.options)[.=]"
+    r"(engine\.(?:args|speculative|extra_body|headers_env|price)|model\.chat_template_kwargs|benchmarks\.\w+\.options)[.=]"
 )
 """Settings whose keys are not ours to know; Hydra adds keys only where an override begins with `++`."""
 

@@ -10,13 +10,15 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from llmbench.config.schema import Config
-from llmbench.errors import ConfigError
+from llmbench.errors import ConfigError, own_cause
 from llmbench.system import shell
 from llmbench.system.text import first_sentences, nearest, one_line, suggest
 
 
 def explain_composition(error: BaseException, conf: Path) -> str:
     """A sentence for what Hydra refused, with the nearest names that exist."""
+    if (own := own_cause(error)) is not None:
+        return str(own)
     missing_file = getattr(error, "missing_cfg_file", None)  # Hydra's MissingConfigException
     if missing_file:
         group, _, name = str(missing_file).rpartition("/")

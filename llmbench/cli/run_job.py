@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.cli.arguments import stops_with_backslashes
-from llmbench.config.choices import EarlyStopping
+from llmbench.config.choices import Api, EarlyStopping
 from llmbench.config.groups import STATIC_BATCHING
 from llmbench.config.schema import Config
-from llmbench.engine.checkpoint_settings import complete
-from llmbench.engine.factory import find_checkpoint, load_tokenizer
+from llmbench.engine.factory import complete, find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network
 from llmbench.errors import ConfigError, RunError
 from llmbench.report import trackers
@@ -126,6 +125,7 @@ def _print_notices(config: Config, overrides: Sequence[str], terminal: Terminal,
 
 def _needs_hub(config: Config) -> bool:
     model = config.model.path is None and config.model.embedded is None and config.engine.name != "fake"
+    model = model and not (config.engine.name == "endpoint" and config.engine.api is not Api.completions)
     return model or any(b.hub_id is not None and b.data_files is None for b in config.benchmarks.values())
 
 

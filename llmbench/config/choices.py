@@ -28,6 +28,13 @@ class Startup(Enum):
     full = "full"
 
 
+class Api(Enum):
+    """How an endpoint is asked: with messages, to which the server applies its template, or with prompts as token ids."""
+
+    chat = "chat"
+    completions = "completions"
+
+
 class Sandbox(Enum):
     """What stands around programs that a model wrote; `none`: nothing."""
 

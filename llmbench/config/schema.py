@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from llmbench.config.choices import Device, EarlyStopping, Startup
+from llmbench.config.choices import Api, Device, EarlyStopping, Startup
 from llmbench.config.groups import (
     BatchSettings,
     CacheSettings,
@@ -169,6 +169,17 @@ class EngineConfig:
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
     kv_cache_memory_bytes: int | None = None
     args: dict[str, Any] = field(default_factory=dict)
+    # this and all below: of endpoint alone. The address of an OpenAI-compatible server, such as http://localhost:8000/v1
+    base_url: str | None = None
+    api: Api | None = None
+    api_key_env: str | None = None  # the environment variable with the key; None: no key is sent
+    # what the server calls the model; None: the only one that it lists
+    served_model: str | None = None
+    extra_body: dict[str, Any] = field(default_factory=dict)  # goes into each request and wins
+    headers_env: dict[str, str] = field(default_factory=dict)  # HTTP headers: the variables with their values
+    retry_s: float | None = None  # how long a request is tried again after what may pass; None: 300
+    price: dict[str, float] = field(default_factory=dict)  # per million tokens: input, output
+    max_cost: float | None = None  # in the currency of `price`; the run ends before it costs more
 
 
 @dataclass

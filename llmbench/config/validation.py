@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from llmbench.config.dump import as_yaml_data
+from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
 from llmbench.config.schema import (
     NULLABLE,
@@ -17,7 +18,7 @@ from llmbench.config.schema import (
     SamplingConfig,
     SamplingOverrides,
 )
-from llmbench.errors import ConfigError, first_line
+from llmbench.errors import ConfigError, first_line, own_cause
 from llmbench.system import decoding, redaction
 from llmbench.system.text import suggest
 
@@ -37,6 +38,8 @@ def from_hydra(cfg: DictConfig) -> Config:
     try:
         config = OmegaConf.to_object(cfg)
     except InterpolationResolutionError as error:
+        if (own := own_cause(error)) is not None:
+            raise ConfigError(str(own)) from error
         raise ConfigError(_unresolved(error, cfg)) from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'The configuration'}: {first_line(error)}.") from error
@@ -130,6 +133,8 @@ def validate(config: Config) -> None:
     _check_least("engine.", config.engine, 1, "tensor_parallel_size", "pipeline_parallel_size")
     kv = config.engine.kv_cache_memory_bytes
     _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
+    if config.engine.name == "endpoint":
+        validate_endpoint(config)
     _validate_sampling("sampling", config.sampling)
     for name, benchmark in config.benchmarks.items():
         _validate_benchmark(f"benchmarks.{name}", benchmark)

@@ -37,12 +37,13 @@ ALIKE = 1.25
 
 
 def with_checkpoint(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments with what `model.path` or `model.hub_id` among them implies."""
+    """Returns the arguments with what `model.path` or `model.hub_id` among them implies, or an endpoint without a model."""
     values = dict(_setting(argument) for argument in arguments if "=" in argument)
     given = [key for key in PLACES if values.get(key) not in (None, "", "null")]
-    if not given:
-        return list(arguments)
     chosen = next((a for a in arguments if a.startswith("model=")), None)
+    if not given:
+        served = chosen is None and "engine=endpoint" in arguments
+        return [*arguments, *(["model=served"] if served else [])]
     implied = {"model.name": NAME, "model.embedded": "null"}
     if given == ["model.hub_id"]:
         implied["model.path"] = "null"

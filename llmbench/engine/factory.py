@@ -1,13 +1,18 @@
 """The factory of engines: checkpoint, tokenizer and engine of a configuration. A new engine is added here."""
 
+from collections.abc import Callable
+
+from llmbench.config.choices import Api
 from llmbench.config.schema import Config
+from llmbench.engine import checkpoint_settings
 from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint, locate
+from llmbench.engine.messages import NoTokenizer
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.errors import ConfigError
 from llmbench.system.text import suggest
 
-ENGINES = ("vllm", "transformers", "fake")
+ENGINES = ("vllm", "transformers", "endpoint", "fake")
 
 
 def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None:
@@ -25,8 +30,10 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
     name = config.engine.name
     if name not in ENGINES:
         raise ConfigError(f"There is no engine called {name!r}{suggest(name, ENGINES)}")
-    if name == "fake":
+    if name == "fake" or (name == "endpoint" and _has_own_template(config)):
         return None
+    if name == "endpoint":
+        return locate(config.model)
     if to_run and name == "transformers":
         from llmbench.engine.transformers import check_machine as check_for_transformers
 
@@ -38,12 +45,37 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
     return locate(config.model)
 
 
+def _has_own_template(config: Config) -> bool:
+    """Whether a server gets messages, so that nothing is needed of the checkpoint."""
+    return config.engine.api is not Api.completions
+
+
+def complete(
+    config: Config, find: Callable[[Config], Checkpoint | None] = find_checkpoint
+) -> tuple[Config, list[str]]:
+    """Returns the settings with what the checkpoint's files or the server say, and sentences about what that changed.
+
+    Raises:
+        ConfigError: The settings contradict the checkpoint, or ask for what the server cannot do.
+        EngineError: The server does not answer.
+    """
+    said: list[str] = []
+    if config.engine.name == "endpoint":
+        from llmbench.engine.endpoint import settings
+
+        config, said = settings.complete(config)
+    config, more = checkpoint_settings.complete(config, find)
+    return config, said + more
+
+
 def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
-    """The model's tokenizer, or the fake engine's.
+    """The model's tokenizer, the fake engine's, or what stands for one where a server has it.
 
     Raises:
         ModelError: The checkpoint has no usable tokenizer.
     """
+    if checkpoint is None and config.engine.name == "endpoint":
+        return NoTokenizer()
     if checkpoint is None:
         from llmbench.engine.fake import WordTokenizer
 
@@ -61,6 +93,10 @@ def open_engine(config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         from llmbench.engine.transformers import TransformersEngine
 
         return TransformersEngine(config, checkpoint)
+    if config.engine.name == "endpoint":
+        from llmbench.engine.endpoint import EndpointEngine
+
+        return EndpointEngine(config, checkpoint)
     from llmbench.engine.vllm.engine import VllmEngine
 
     return VllmEngine(config, checkpoint)

@@ -30,6 +30,8 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
     found = examples
     if config.engine.name == "fake":
         found.append("engine=fake")
+    if config.engine.name == "endpoint":
+        found.append("engine=endpoint, whose weights are not known")
     if config.early_stopping is not EarlyStopping.off:
         found.append(f"early_stopping={config.early_stopping.value}")
     if config.sampling.ignore_eos:

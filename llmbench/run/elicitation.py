@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, well_formed
+from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Message, Request, well_formed
 from llmbench.run.prompts import Asked
 from llmbench.system import thinking
 
@@ -52,14 +52,30 @@ def cue(asked: Asked, completion: Completion, config: BenchmarkConfig) -> str:
 def continuation(
     request: Request, asked: Asked, completion: Completion, config: BenchmarkConfig, tokenizer: Tokenizer
 ) -> Request:
-    """The request that asks for the answer."""
+    """The request that asks for the answer: a longer prompt, or a turn of the assistant that the server continues."""
+    sampling = replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop))
+    if request.messages:
+        begun = _said(completion, tokenizer) + cue(asked, completion, config)
+        return replace(
+            request,
+            id=request.id + CONTINUATION_SUFFIX,
+            messages=(*request.messages, Message("assistant", begun)),
+            sampling=sampling,
+        )
     said = tokenizer.encode(cue(asked, completion, config), special=False)
     return replace(
         request,
         id=request.id + CONTINUATION_SUFFIX,
         prompt_ids=(*request.prompt_ids, *completion.output_ids, *said),
-        sampling=replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop)),
+        sampling=sampling,
     )
+
+
+def _said(completion: Completion, tokenizer: Tokenizer) -> str:
+    """All that was generated, a stop string too."""
+    if completion.output_ids:
+        return tokenizer.decode(completion.output_ids)
+    return completion.text + (completion.stop_string or "")
 
 
 def written(
@@ -69,6 +85,6 @@ def written(
     first, *rest = completions
     if not rest:
         return Written(opened(asked) + first.text, first.finish_reason)
-    said = opened(asked) + tokenizer.decode(first.output_ids)
+    said = opened(asked) + _said(first, tokenizer)
     text = well_formed(f"{said}{cue(asked, first, config)}{rest[0].text}")
     return Written(text, rest[0].finish_reason)

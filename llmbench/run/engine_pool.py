@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Self
 from llmbench.config.schema import Config
 from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.checkpoint_settings import complete
-from llmbench.engine.factory import find_checkpoint, load_tokenizer, open_engine
+from llmbench.engine.factory import complete, find_checkpoint, load_tokenizer, open_engine
 from llmbench.engine.restarting import RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
-from llmbench.errors import ConfigError
+from llmbench.errors import ConfigError, EngineError
 from llmbench.run.grader_pool import GraderPool
 from llmbench.run.oom_recovery import lowered
 from llmbench.run.request_plan import graders_need
@@ -107,7 +106,7 @@ class EnginePool:
         """Says which jobs of one engine come next: it is loaded with the largest batch that they need."""
         self._planned, modules = [], set[str]()
         for config in configs:
-            with suppress(ConfigError):  # that job will say it itself
+            with suppress(ConfigError, EngineError):  # that job will say it itself
                 self._planned.append(complete(config, self.engines.find_checkpoint)[0])
                 modules |= graders_need(config)
         self.graders.planned = frozenset(modules)

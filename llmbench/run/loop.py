@@ -221,7 +221,7 @@ class EvaluationLoop:
             repeat=request.repeat,
             target=asked.sample.target,
             prompt=redaction.without_values(asked.text),
-            prompt_hash=prompts.prompt_hash(request.prompt_ids),
+            prompt_hash=prompts.prompt_hash(request),
             text=exchange.written.text if exchange.written else "",
             completions=tuple(exchange.completions),
             score=score,

@@ -25,8 +25,8 @@ from functools import partial
 from pathlib import Path
 
 from llmbench.config.schema import Config
-from llmbench.engine.checkpoint_settings import complete
 from llmbench.engine.checkpoint_tensors import check_tensors
+from llmbench.engine.factory import complete
 from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RefusedResumeError, RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.run_folder import RunFolder

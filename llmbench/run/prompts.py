@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llmbench.benchmarks.base import Benchmark
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import Config, drawing
+from llmbench.engine.messages import as_json
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Message, Request, Sample, Sampling
@@ -20,12 +21,13 @@ END_OF_ANSWER = f"\n\n{QUESTION.strip()}"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens."""
+    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too."""
 
     benchmark: str
     sample: Sample
     text: str
     ids: tuple[int, ...]
+    messages: tuple[Message, ...] = ()
 
 
 def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]:
@@ -84,12 +86,13 @@ class PromptWriter:
         ]
         system = system_prompt(self.config, self.name)
         chat = self.config.benchmarks[self.name].chat
+        turns = _turns(system, shown, user) if chat else []
         if chat:
-            turns = _turns(system, shown, user)
             text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
         else:
             text = _plain(system, shown, user)
-        return Asked(self.name, sample, text, self.tokenizer.encode(text, special=not chat))
+        ids = self.tokenizer.encode(text, special=not chat)
+        return Asked(self.name, sample, text, ids, tuple(turns))
 
     def _user(self, question: str) -> str:
         """The question with the benchmark's instruction."""
@@ -127,11 +130,17 @@ def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
             repeat=repeat,
             prompt_ids=question.ids,
             sampling=sampling(config, question.benchmark, question.sample.id, repeat),
+            messages=() if question.ids else question.messages,
         )
         for question in asked
         for repeat in range(config.benchmarks[question.benchmark].repeats)
     ]
-    return sorted(made, key=lambda r: (r.sampling.max_tokens, len(r.prompt_ids)), reverse=True)
+    return sorted(made, key=lambda r: (r.sampling.max_tokens, _length(r)), reverse=True)
+
+
+def _length(request: Request) -> int:
+    """A measure of a prompt's length, to compare with those of the same run."""
+    return len(request.prompt_ids) or sum(len(message.content) for message in request.messages)
 
 
 def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling:
@@ -163,9 +172,11 @@ def _seed(*parts: object) -> int:
     return int.from_bytes(digest[:4], "big") >> 1  # 31 bits: every engine takes that
 
 
-def prompt_hash(ids: Sequence[int]) -> str:
-    """SHA-256 of token ids, in hex."""
-    return text_hash(" ".join(map(str, ids)))
+def prompt_hash(request: Request) -> str:
+    """SHA-256 of a request's token ids, or of its messages where it has none, in hex."""
+    if request.messages:
+        return text_hash(as_json(request.messages))
+    return text_hash(" ".join(map(str, request.prompt_ids)))
 
 
 def text_hash(text: str) -> str:

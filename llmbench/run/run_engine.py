@@ -128,7 +128,7 @@ class RunEngine:
             StartAgain: Only a new process can try with less.
         """
         record, begun, loaded = self._record, time.monotonic(), False
-        if not self._pool.loaded:
+        if not self._pool.loaded and record.config.engine.name != "endpoint":
             record.terminal.notice(f"Loading {record.config.model.name} …")
         while True:
             engine = self._pool.make_room(record.config, self._work)

@@ -90,7 +90,7 @@ def texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 
 def _is_secret(name: str, value: str) -> bool:
     """Whether a setting of this name and value must not be shown."""
-    if not value or value == HIDDEN:
+    if not value or value == HIDDEN or name.endswith("_env"):  # which names a variable
         return False
     return bool(SETTING.search(name) or (MAYBE.search(name) and OPAQUE.fullmatch(value)))
 

@@ -1,0 +1,83 @@
+"""Checks of the settings of `engine=endpoint`."""
+
+import math
+import os
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from llmbench.config.schema import Config
+from llmbench.errors import ConfigError
+
+PRICES = ("input", "output")
+OWN_FIELDS = ("messages", "prompt", "model", "stream", "stream_options", "n")
+"""Fields of a request that `engine.extra_body` may not set: they decide what is asked and how answers are read."""
+
+
+def validate_endpoint(config: Config) -> None:
+    """Refuses settings that no request could be made with.
+
+    Raises:
+        ConfigError: Names the setting, the value and what it may be.
+    """
+    engine = config.engine
+    if engine.base_url is None:
+        raise ConfigError("engine=endpoint needs an address; set engine.base_url=http://HOST:PORT/v1.")
+    _check_address(engine.base_url)
+    refused = [name for name in OWN_FIELDS if name in engine.extra_body]
+    if refused:
+        raise ConfigError(
+            f"engine.extra_body.{refused[0]} is refused: llmbench sets it itself; leave it out."
+        )
+    if engine.retry_s is not None and not (math.isfinite(engine.retry_s) and engine.retry_s >= 0):
+        raise ConfigError(
+            f"engine.retry_s={engine.retry_s} is refused: engine.retry_s must be a number of seconds from 0."
+        )
+    _check_price(engine.price, engine.max_cost)
+    if config.cache:
+        raise ConfigError(
+            "cache=on is refused with engine=endpoint: a server's model may change without a sign; leave cache out."
+        )
+
+
+def _check_address(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        fine = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is none
+        fine = False
+    if not fine:
+        raise ConfigError(
+            f"engine.base_url={address} is refused: engine.base_url must be an address such as http://localhost:8000/v1."
+        )
+
+
+def _check_price(price: Mapping[str, float], most: float | None) -> None:
+    unknown = [name for name in price if name not in PRICES]
+    if unknown:
+        raise ConfigError(f"engine.price.{unknown[0]} is refused: engine.price takes input and output.")
+    for name, value in price.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(
+                f"engine.price.{name}={value} is refused: it must be a price per million tokens, from 0."
+            )
+    if most is None:
+        return
+    if not (math.isfinite(most) and most > 0):
+        raise ConfigError(f"engine.max_cost={most} is refused: engine.max_cost must be above 0, or null.")
+    if set(price) != set(PRICES):
+        raise ConfigError("engine.max_cost needs both prices; set 'engine.price={input: 0.5, output: 1.5}'.")
+
+
+def from_environment(setting: str, variable: str) -> str:
+    """Returns what an environment variable holds that a setting names.
+
+    Raises:
+        ConfigError: It is not set, or empty.
+    """
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise ConfigError(
+            f"{setting}={variable} is refused: there is no environment variable of this name; "
+            f"type `export {variable}=…` first."
+        )
+    return value

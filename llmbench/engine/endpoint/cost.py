@@ -1,0 +1,54 @@
+"""What requests cost by `engine.price`, and whether one more may be asked."""
+
+from dataclasses import dataclass, field
+
+from llmbench.config.schema import EngineConfig
+from llmbench.records import Completion, Request
+
+MILLION = 1e6
+
+
+@dataclass(slots=True)
+class Cost:
+    """The prices, what was spent, and what requests in flight may cost at most.
+
+    Attributes:
+        spent: By the server's own counts.
+    """
+
+    engine: EngineConfig
+    spent: float = 0.0
+    _bounds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float | None:
+        """What was spent; None without prices."""
+        return self.spent if self.engine.price else None
+
+    def admits(self, request: Request) -> bool:
+        """Returns whether a request can be asked without any chance to spend more than `engine.max_cost`; notes it if so."""
+        if self.engine.max_cost is None:
+            return True
+        bound = self._price(_most_tokens(request), request.sampling.max_tokens)
+        if self.spent + sum(self._bounds.values()) + bound > self.engine.max_cost:
+            return False
+        self._bounds[request.id] = bound
+        return True
+
+    def ends(self, request: Request, completion: Completion | None) -> None:
+        """Counts what a request cost; one without usage counts with the most that it may have cost."""
+        bound = self._bounds.pop(request.id, 0.0)
+        if completion is None or completion.error is not None:
+            return
+        own = self._price(completion.prompt_tokens, completion.output_tokens)
+        self.spent += own if completion.output_tokens or completion.prompt_tokens else bound
+
+    def _price(self, prompt: int, output: int) -> float:
+        price = self.engine.price
+        return (prompt * price.get("input", 0.0) + output * price.get("output", 0.0)) / MILLION
+
+
+def _most_tokens(request: Request) -> int:
+    """Tokens that a prompt has at most: each is at least a byte, and a turn's frame takes a few."""
+    texts = (message.content.encode(errors="replace") for message in request.messages)
+    return len(request.prompt_ids) or sum(len(text) + 16 for text in texts)

@@ -1,0 +1,281 @@
+"""The engine: requests wait here for a place among those in flight; a thread with an event loop of its own speaks with the server."""
+
+import asyncio
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from llmbench.config.schema import Config
+from llmbench.engine.base import Notice
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.endpoint import server as servers
+from llmbench.engine.endpoint.cost import Cost
+from llmbench.engine.endpoint.exchange import Exchanges
+from llmbench.engine.endpoint.settings import is_chat
+from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
+from llmbench.engine.workload import Took, Workload
+from llmbench.errors import EngineDiedError, EngineError
+from llmbench.records import Completion, EngineReport, Request, ServerReport
+from llmbench.telemetry.records import EngineState
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+IN_FLIGHT = 64
+"""Requests at once, where `batch_size` does not say."""
+STEP_S = 0.05
+"""How long a step waits for an answer."""
+CONNECT_S = 10.0
+END_S = 5.0
+"""For tasks and thread to end."""
+
+
+class EndpointEngine:
+    """Asks a server that speaks OpenAI's API."""
+
+    def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:
+        """Takes the settings; the checkpoint has the tokenizer where token ids are sent."""
+        self._config, self._checkpoint = config, checkpoint
+        self.capacity = self._batch_size = 0
+        self._lock = threading.Lock()  # over all that follows
+        self._queued: deque[tuple[Request, float]] = deque()
+        self._tasks: dict[str, tuple[Request, asyncio.Task[None]]] = {}
+        self._place_wait_s = 0.0
+        self._cost, self._loads = Cost(config.engine), 0
+        self._failure: EngineError | None = None
+        self._finished: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._client: AsyncOpenAI | None = None
+        self._server: servers.Server | None = None
+        self._exchanges: Exchanges | None = None
+
+    def prepare(self) -> None:
+        """Imports the client.
+
+        Raises:
+            EngineError: It is missing.
+        """
+        try:
+            import openai  # noqa: F401 - so that it is there
+        except ImportError as error:
+            raise EngineError("engine=endpoint needs the package openai; `pip install openai`.") from error
+
+    def preferred_batch_size(self, workload: Workload) -> int:
+        """Returns what is asked for, else as many as there are, up to 64."""
+        return workload.batch_size or max(1, min(workload.at_once or IN_FLIGHT, IN_FLIGHT))
+
+    def load(self, workload: Workload, notice: Notice) -> None:
+        """Looks whether the server answers, and whether it serves the model that was asked for.
+
+        Raises:
+            EngineError: It does not answer.
+            ConfigError: It serves another model.
+        """
+        found = servers.look(self._config.engine)
+        servers.check_identity(self._config, found)
+        kind = f"vLLM {found.version or ''}".strip() if found.vllm else "a server of OpenAI's API"
+        notice(f"{found.model} is served by {kind} at {found.address.shown}.")
+        self._server, self.capacity = found, self.preferred_batch_size(workload)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="llmbench-endpoint", daemon=True)
+        self._thread.start()
+        self._client = self._connect(found)
+
+    def _connect(self, found: servers.Server) -> "AsyncOpenAI":
+        from openai import AsyncOpenAI, Timeout
+
+        silence_s = self._config.engine_wait_s
+        timeout = Timeout(silence_s, connect=CONNECT_S if silence_s is None else min(CONNECT_S, silence_s))
+        return AsyncOpenAI(**found.address.options(), timeout=timeout)
+
+    def serves(self, workload: Workload) -> bool:  # noqa: ARG002 - a server takes whatever comes
+        """Returns true: what is in flight is decided for each run."""
+        return True
+
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+        """Starts a run: its batch size holds, and counters stand at zero."""
+        if self._server is None or self._client is None:
+            raise RuntimeError("the engine is not loaded")
+        visible = None
+        if (
+            not is_chat(self._config.engine)
+            and isinstance(tokenizer, HubTokenizer)
+            and tokenizer.marks_thinking
+        ):
+            visible = tokenizer.visible
+        self._loads, self._batch_size = int(loaded), self.preferred_batch_size(workload)
+        self._place_wait_s, self._cost = 0.0, Cost(self._config.engine)
+        self._exchanges = Exchanges(self._config, self._server, self._client, visible)
+
+    def submit(self, request: Request, *, first: bool = False) -> None:
+        """Queues a request until there is a place for it."""
+        entry = request, time.monotonic()
+        with self._lock:
+            if first:
+                self._queued.appendleft(entry)
+            else:
+                self._queued.append(entry)
+        self._soon(self._fill)
+
+    def step(self) -> list[Completion]:
+        """Waits a moment and returns what was answered.
+
+        Raises:
+            EngineError: The server refuses, or the run would cost too much.
+            EngineDiedError: The server is gone.
+        """
+        found: list[Completion] = []
+        try:
+            found.append(self._finished.get(timeout=STEP_S))  # type: ignore[arg-type]
+            while True:
+                found.append(self._finished.get_nowait())  # type: ignore[arg-type]
+        except queue.Empty:
+            pass
+        finished = [completion for completion in found if completion is not None]
+        with self._lock:
+            failure = self._failure
+        if failure is not None and not finished:
+            raise failure
+        return finished
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
+
+    def _fill(self) -> None:
+        """Asks what waits, as far as there are places; runs in the loop's thread."""
+        with self._lock:
+            while self._queued and len(self._tasks) < self._batch_size and self._failure is None:
+                request, since = self._queued[0]
+                if not self._cost.admits(request):
+                    if not self._tasks:
+                        self._fail(EngineError(self._too_dear()))
+                    return
+                self._queued.popleft()
+                self._place_wait_s += time.monotonic() - since
+                self._tasks[request.id] = request, asyncio.ensure_future(self._ask(request))
+
+    def _too_dear(self) -> str:
+        most = self._config.engine.max_cost
+        return (
+            f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {self._cost.spent:.4g}); "
+            "what was finished is kept."
+        )
+
+    def _fail(self, error: EngineError) -> None:
+        self._failure = self._failure or error
+        self._finished.put(None)  # a step that waits looks
+
+    async def _ask(self, request: Request) -> None:
+        """Asks one request and hands its completion over; runs in the loop's thread."""
+        exchanges, completion, failure = self._exchanges, None, None
+        if exchanges is None:
+            raise RuntimeError("no run has begun")
+        try:
+            completion = await exchanges.ask(request)
+        except EngineError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - a fault of our own: no request may vanish
+            failure = EngineError(f"A request failed within llmbench ({type(error).__name__}: {error}).")
+            failure.__cause__ = error
+        with self._lock:
+            if isinstance(failure, EngineDiedError):
+                failure = EngineDiedError(str(failure), running=tuple(self._tasks))
+            self._tasks.pop(request.id, None)
+            self._cost.ends(request, completion)
+            if failure is not None:
+                self._fail(failure)
+        if completion is not None:
+            self._finished.put(completion)
+        self._fill()
+
+    def abort(self) -> list[Completion]:
+        """Drops everything unfinished; connections are closed, which ends the requests at the server too."""
+        with self._lock:
+            asked = [request for request, _ in self._tasks.values()]
+            waiting = [request for request, _ in self._queued]
+            self._queued.clear()
+        self._cancel()
+        return [Completion.aborted(request, None) for request in (*asked, *waiting)]
+
+    def _cancel(self) -> None:
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop).result(END_S)
+
+    async def _cancel_tasks(self) -> None:
+        with self._lock:
+            tasks = [task for _, task in self._tasks.values()]
+            self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def kill(self, reason: str) -> bool:
+        """Has the next step end with an error; no step hangs, since none waits for the server."""
+        with self._lock:
+            self._fail(EngineDiedError(reason, running=tuple(self._tasks)))
+        return True
+
+    def state(self) -> EngineState:
+        """Returns what is in flight, what waits for its next try, and what waits for a place."""
+        exchanges = self._exchanges
+        pausing = exchanges.pausing if exchanges is not None else 0
+        return EngineState(
+            running=max(0, len(self._tasks) - pausing),
+            waiting=pausing,
+            queued=len(self._queued),
+            generated_tokens=exchanges.tokens if exchanges is not None else 0,
+        )
+
+    def report(self) -> EngineReport:
+        """Returns what the server said of itself, and what asking it took."""
+        found, exchanges = self._server, self._exchanges
+        if found is None or exchanges is None:
+            raise RuntimeError("no run has begun")
+        api = self._config.engine.api
+        return EngineReport(
+            name="endpoint",
+            version=found.version,
+            batch_size=self._batch_size,
+            loads=self._loads,
+            server=ServerReport(
+                address=found.address.shown,
+                model=found.model,
+                api=api.value if api is not None else "chat",
+                version=found.version,
+                fingerprints=sorted(exchanges.fingerprints),
+                retries=exchanges.retries,
+                backoff_s=exchanges.backoff_s,
+                place_wait_s=self._place_wait_s,
+                unknown_usage=exchanges.unknown_usage,
+                cost=self._cost.total,
+            ),
+        )
+
+    def learn(self, took: Took) -> None:
+        """Nothing to learn."""
+
+    def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - connections are closed in any case
+        """Ends what is in flight, and the thread."""
+        loop, thread, client = self._loop, self._thread, self._client
+        self._loop = self._thread = self._client = None
+        if loop is None or thread is None:
+            return
+
+        async def end() -> None:
+            await self._cancel_tasks()
+            await loop.shutdown_asyncgens()  # streams that were left half read
+            if client is not None:
+                await client.close()
+
+        with suppress(TimeoutError):  # the thread is a daemon
+            asyncio.run_coroutine_threadsafe(end(), loop).result(END_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(END_S)
+        if not thread.is_alive():
+            loop.close()

@@ -1,0 +1,212 @@
+"""The server: where it is, what it serves, and whether that is the model that was asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from llmbench.config.endpoint import from_environment
+from llmbench.config.schema import Config, EngineConfig, ModelConfig
+from llmbench.engine.checkpoint_settings import name_of
+from llmbench.errors import ConfigError, EngineError, first_line
+from llmbench.system import redaction
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+LOOK_S = 10.0
+"""How long a server may take to say what it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is, and how one logs in."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, engine: EngineConfig) -> Self:
+        """Takes key and headers out of the environment; from then on they are kept out of everything that is written.
+
+        Raises:
+            ConfigError: There is no address, or a variable is not set.
+        """
+        if not engine.base_url:
+            raise ConfigError("engine=endpoint needs an address; set engine.base_url=http://HOST:PORT/v1.")
+        variable = engine.api_key_env
+        key = from_environment("engine.api_key_env", variable) if variable else None
+        headers = {
+            str(name): from_environment(f"engine.headers_env.{name}", str(variable))
+            for name, variable in engine.headers_env.items()
+        }
+        redaction.learn({"api_key": [key or "", *headers.values()]})
+        return cls(engine.base_url.rstrip("/"), key, tuple(headers.items()))
+
+    def options(self) -> dict[str, Any]:
+        """Returns the arguments of an `openai` client; repeating a request is our own work."""
+        return {
+            "base_url": self.url,
+            "api_key": self.key or "none",  # the client must have one
+            "default_headers": dict(self.headers),
+            "max_retries": 0,
+        }
+
+    @property
+    def shown(self) -> str:
+        """The address without who logs in."""
+        return redaction.without_secrets(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a server says of itself.
+
+    Attributes:
+        model: The model, as the server calls it.
+        root: What it was loaded from, where that is said.
+        max_length: Tokens of prompt and answer together, where that is said.
+        vllm: Whether it is vLLM's.
+    """
+
+    address: Address
+    model: str
+    root: str | None = None
+    max_length: int | None = None
+    vllm: bool = False
+    version: str | None = None
+
+
+def look(engine: EngineConfig) -> Server:
+    """Asks a server what it serves.
+
+    Raises:
+        ConfigError: The settings do not say which model is meant.
+        EngineError: The server does not answer, or refuses.
+    """
+    from openai import APIStatusError, OpenAI
+
+    address = Address.of(engine)
+    with OpenAI(**address.options(), timeout=LOOK_S) as client:
+        try:
+            listed = [model.model_dump() for model in client.models.list().data]
+        except APIStatusError as error:
+            if error.status_code in (404, 405) and engine.served_model:  # it need not list models
+                return Server(address, engine.served_model)
+            raise EngineError(refusal(address, error.status_code, error)) from error
+        except Exception as error:  # of several libraries, and of whatever is answered that is no list
+            raise EngineError(
+                f"{address.shown} does not answer as a server of OpenAI's API does ({first_line(error)}); "
+                "check engine.base_url, which mostly ends in /v1, and whether the server is running."
+            ) from error
+        row = _chosen(listed, engine.served_model, address)
+        vllm = row.get("owned_by") == "vllm"
+        root, length = row.get("root"), row.get("max_model_len")
+        return Server(
+            address,
+            str(row["id"]),
+            root if isinstance(root, str) else None,
+            length if isinstance(length, int) else None,
+            vllm=vllm,
+            version=_version(client, address) if vllm else None,
+        )
+
+
+_looked: dict[tuple[Address, str | None], Server] = {}
+
+
+def remembered(engine: EngineConfig) -> Server:
+    """Returns what the server said when this process asked it first, for what is decided before a run begins.
+
+    Raises:
+        ConfigError, EngineError: As `look`.
+    """
+    known = Address.of(engine), engine.served_model
+    if known not in _looked:
+        _looked[known] = look(engine)
+    return _looked[known]
+
+
+def _chosen(listed: Sequence[Mapping[str, Any]], name: str | None, address: Address) -> Mapping[str, Any]:
+    """Returns the row of the model that is meant."""
+    names = [str(row["id"]) for row in listed]
+    if name is not None:
+        found = [row for row in listed if row["id"] == name]
+        if not found:
+            raise ConfigError(
+                f"engine.served_model={name} is refused: {address.shown} serves {_few(names)}; choose one of them."
+            )
+        return found[0]
+    if len(listed) != 1:
+        raise ConfigError(
+            f"{address.shown} serves {_few(names)}; say with engine.served_model=NAME which one is meant."
+        )
+    return listed[0]
+
+
+SHOWN = 5
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(sorted(names)[:SHOWN]) or 'no model'}{more}"
+
+
+def _version(client: "OpenAI", address: Address) -> str | None:
+    """Returns what vLLM says of its version, which stands beside the API."""
+    parts = urlsplit(address.url)
+    place = parts._replace(path=parts.path.removesuffix("/v1") + "/version", query="", fragment="")
+    try:
+        said = client.get(place.geturl(), cast_to=object)
+    except Exception:  # noqa: BLE001 - what is only shown ends no run
+        return None
+    found = said.get("version") if isinstance(said, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+REMEDIES = {
+    401: "set engine.api_key_env to the environment variable that holds the key",
+    403: "check the key and what it is allowed",
+    404: "check engine.base_url, which mostly ends in /v1, and engine.served_model",
+}
+
+
+def refusal(address: Address, status: int, error: Exception) -> str:
+    """Returns the sentence for an answer that will not become another one."""
+    remedy = REMEDIES.get(status, "look into the server's log")
+    return f"{address.shown} refuses ({status}: {first_line(error)}); {remedy}."
+
+
+def check_identity(config: Config, server: Server) -> None:
+    """Refuses to report a model's name for answers of another one.
+
+    Raises:
+        ConfigError: The settings' model and the served one contradict each other.
+    """
+    if config.engine.served_model is not None or _same(config.model, server):
+        return
+    asked = config.model.path or config.model.hub_id or config.model.name
+    served = server.model if server.root in (None, server.model) else f"{server.model} ({server.root})"
+    raise ConfigError(
+        f"model={config.model.name} is refused: it is {asked}, and the server serves {served}; leave model= out, or say with "
+        f"engine.served_model={server.model} that they are the same."
+    )
+
+
+def _same(model: ModelConfig, server: Server) -> bool:
+    """Whether the settings' model has a name of the served one; where one of the two has no owner, the rest is compared."""
+    asked = [name for name in (model.path, model.hub_id) if name] or [model.name]
+    served = [name for name in (server.model, server.root) if name]
+    return any(_agree(_plain(one), _plain(other)) for one in asked for other in served)
+
+
+def _agree(one: str, other: str) -> bool:
+    owners = [bool(name.rpartition("--")[0]) for name in (one, other)]
+    return one == other or (not all(owners) and one.rpartition("--")[2] == other.rpartition("--")[2])
+
+
+def _plain(name: str) -> str:
+    """A name as `name_of` gives it, in small letters; a path becomes the name of its checkpoint."""
+    local = name.startswith(("/", "~", "."))
+    return name_of(name, None).casefold() if local else name_of(None, name).casefold()

@@ -1,0 +1,93 @@
+"""What a server decides of a run's settings, before the run begins."""
+
+from dataclasses import replace
+
+from llmbench.config.choices import Api, EarlyStopping
+from llmbench.config.schema import Config, EngineConfig, drawing
+from llmbench.engine.endpoint.server import remembered
+from llmbench.errors import ConfigError
+from llmbench.system.number_format import listed
+
+STOPS = 4
+"""Stop strings that OpenAI's API takes."""
+NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Sampling that OpenAI's API does not know, and the values that change nothing."""
+
+
+def is_chat(engine: EngineConfig) -> bool:
+    """Returns whether messages are sent, and not token ids."""
+    return engine.api is not Api.completions
+
+
+def served_name(engine: EngineConfig) -> str:
+    """Returns the name of the model that a server serves; asks the server where the settings do not say it.
+
+    Raises:
+        ConfigError, EngineError: As `server.look`.
+    """
+    if engine.name != "endpoint":
+        raise ConfigError("model=served needs engine=endpoint, which asks a server; choose a model.")
+    return engine.served_model or remembered(engine).model
+
+
+def complete(config: Config) -> tuple[Config, list[str]]:
+    """Returns the settings with what the server decides, and sentences about what that changed.
+
+    Raises:
+        ConfigError: The server cannot do what is asked.
+        EngineError: It does not answer.
+    """
+    server, said = remembered(config.engine), list[str]()
+    chat = is_chat(config.engine)
+    _check_chat(config, chat=chat)
+    if server.max_length is not None and "max_length" in config.model.from_checkpoint:
+        config = replace(config, model=replace(config.model, max_length=server.max_length))
+    if server.vllm:
+        return config, said
+    _check_stops(config)
+    unusual = _unusual(config)
+    if unusual:
+        said.append(
+            f"{server.address.shown} is not vLLM: whether it heeds {listed(unusual)} is not known; what it refuses ends the run."
+        )
+    if chat and config.early_stopping is EarlyStopping.answer:
+        config = replace(config, early_stopping=EarlyStopping.cut)
+        said.append(
+            f"{server.address.shown} is not vLLM, and OpenAI's API cannot continue an answer: no missing answer is asked for "
+            "(early_stopping=cut)."
+        )
+    return config, said
+
+
+def _check_chat(config: Config, *, chat: bool) -> None:
+    for name, benchmark in config.benchmarks.items():
+        if chat and not benchmark.chat:
+            raise ConfigError(
+                f"benchmarks.{name}.chat=false is refused with engine.api=chat, which sends messages; set engine.api=completions."
+            )
+
+
+def _check_stops(config: Config) -> None:
+    for name, benchmark in config.benchmarks.items():
+        count = len(benchmark.stop) + (
+            not benchmark.chat
+        )  # and where a base model would ask the next question
+        if count > STOPS and config.early_stopping is not EarlyStopping.off:
+            raise ConfigError(
+                f"benchmarks.{name}.stop has {count} strings, and OpenAI's API takes {STOPS}; give fewer, or set early_stopping=off."
+            )
+
+
+def _unusual(config: Config) -> list[str]:
+    """Settings in use that are no part of OpenAI's API."""
+    names = {
+        f"sampling.{key}"
+        for name in config.benchmarks
+        for key, neutral in NEUTRAL.items()
+        if drawing(config, name)[key] != neutral
+    }
+    if config.sampling.ignore_eos:
+        names.add("sampling.ignore_eos")
+    if config.model.chat_template_kwargs and is_chat(config.engine):
+        names.add("model.chat_template_kwargs")
+    return sorted(names)

@@ -1,0 +1,73 @@
+"""What can go wrong with one request, and which of it is asked again."""
+
+import random
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from llmbench.engine.endpoint.reply import BrokenAnswerError
+from llmbench.errors import first_line
+
+PASSING = {408, 409, 425, 429}
+"""Refusals that a later try need not meet; so do all from 500 on."""
+FIRST_S, MOST_S = 0.5, 30.0
+"""The first pause and the longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a try failed.
+
+    Attributes:
+        says: In words.
+        status: Of HTTP; None where there was no answer, or no whole one.
+        passes: Another try may succeed.
+        wait_s: The pause that the server asks for.
+    """
+
+    says: str
+    status: int | None = None
+    passes: bool = True
+    wait_s: float | None = None
+
+
+def trouble_of(error: Exception) -> Trouble:
+    """Returns what an error of the client means."""
+    from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
+
+    if isinstance(error, APIStatusError):
+        status = error.status_code
+        passes = status in PASSING or status >= 500  # noqa: PLR2004 - HTTP's
+        wait_s = _seconds(error.response.headers.get("retry-after"))
+        return Trouble(f"it answered {status} ({first_line(error)})", status, passes, wait_s)
+    if isinstance(error, APITimeoutError) or "timeout" in type(error).__name__.lower():
+        return Trouble("it did not answer in time")
+    kinds = {
+        BrokenAnswerError: "it gave no whole answer",
+        APIConnectionError: "it cannot be reached",
+        APIError: "it broke off with an error",  # inside the stream
+        ValueError: "it answered what is no JSON",
+    }
+    said = next((text for kind, text in kinds.items() if isinstance(error, kind)), "the connection broke")
+    return Trouble(f"{said} ({first_line(error)})")
+
+
+def _seconds(header: str | None) -> float | None:
+    """What `Retry-After` asks for: seconds, or a date."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def pause(trouble: Trouble, failures: int, random_number: float | None = None) -> float:
+    """Returns the seconds to wait after so many failures: each time twice as long, and not the same for all requests."""
+    share = random.random() if random_number is None else random_number
+    own = min(MOST_S, FIRST_S * 2.0 ** min(failures - 1, 10)) * (0.5 + share / 2)
+    return own if trouble.wait_s is None else trouble.wait_s + own / 2

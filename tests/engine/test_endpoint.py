@@ -1,0 +1,248 @@
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+
+import pytest
+
+from llmbench.errors import EngineDiedError, EngineError
+from llmbench.records import FinishReason, Message
+from tests.helpers.endpoints import chat, engine, finish
+from tests.helpers.stand_in_server import StandIn, last_message, serving
+
+
+def test_a_chat_is_sent_as_messages_and_comes_back_as_text() -> None:
+    with serving() as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+    (body,) = server.asked
+    assert body["messages"] == [{"role": "user", "content": "2 + 2?"}]
+    assert (body["model"], body["max_completion_tokens"], body["temperature"]) == ("org/tiny", 32, 0.0)
+    assert (done.text, done.finish_reason, done.output_tokens) == ("It is 4.", FinishReason.STOP, 3)
+    assert done.prompt_tokens > 0
+    assert done.timing is not None
+    assert done.timing.queue == 0
+    assert done.timing.e2e >= done.timing.ttft > 0
+
+
+def test_sampling_reaches_vllm_in_full_so_that_no_default_of_the_models_counts() -> None:
+    stops = ("a!", "b!", "c!", "d!", "e!", "f!")
+    with serving() as server, engine(server) as made:
+        finish(made, chat(1, stop=stops, seed=5, temperature=0.6, top_k=7))
+    (body,) = server.asked
+    assert {
+        "top_p": 1.0,
+        "top_k": 7,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "seed": 5,
+    }.items() <= body.items()
+    assert body["stop"] == list(stops)
+
+
+def test_another_server_gets_only_what_its_api_knows() -> None:
+    with serving(StandIn(vllm=False)) as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+    assert done.text == "It is 4."
+
+
+def test_the_stop_string_is_known_where_the_server_says_it() -> None:
+    with serving(StandIn(reply=lambda _: "Well. Therefore it is 4.")) as server, engine(server) as made:
+        (done,) = finish(made, chat(1, stop=("Therefore",))).values()
+    assert (done.text, done.stop_string) == ("Well. ", "Therefore")
+    assert done.finish_reason is FinishReason.STOP_STRING
+
+
+def test_the_token_limit_is_told_apart() -> None:
+    with serving() as server, engine(server) as made:
+        (done,) = finish(made, chat(1, max_tokens=2)).values()
+    assert (done.text, done.finish_reason, done.output_tokens) == ("It is", FinishReason.LENGTH, 2)
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_thinking_that_is_kept_apart_stands_before_the_text(field: str) -> None:
+    stand_in = StandIn(reply=lambda _: ("Two and two.", "It is 4."), reasoning_field=field)
+    with serving(stand_in) as server, engine(server) as made:
+        whole, cut = finish(made, chat(1), chat(2, max_tokens=2)).values()
+    if whole.finish_reason is FinishReason.LENGTH:
+        whole, cut = cut, whole
+    assert whole.text == "<think>Two and two.</think>It is 4."
+    assert cut.text == "<think>Two and"
+
+
+def test_no_more_are_in_flight_than_the_batch_size() -> None:
+    with serving(StandIn(word_s=0.01)) as server, engine(server, batch_size=3) as made:
+        done = finish(made, *(chat(number) for number in range(10)))
+        report = made.report()
+    assert server.most_in_flight == 3
+    assert len(done) == len(server.asked) == 10
+    assert report.server is not None
+    assert report.server.place_wait_s > 0
+    spans = [(c.timing.queued, c.timing.finished) for c in done.values() if c.timing is not None]
+    assert max(sum(start <= moment < end for start, end in spans) for moment, _ in spans) <= 3
+
+
+def test_without_a_batch_size_at_most_64_are_in_flight() -> None:
+    with serving(StandIn(word_s=0.05)) as server, engine(server) as made:
+        finish(made, *(chat(number) for number in range(70)))
+        assert made.report().batch_size == 64
+    assert server.most_in_flight <= 64
+
+
+def test_a_first_request_goes_before_those_that_wait() -> None:
+    with serving(StandIn(word_s=0.05)) as server, engine(server, batch_size=1) as made:
+        for number in range(3):
+            made.submit(chat(number, f"question {number}"))
+        made.submit(chat(9, "the first"), first=True)
+        done: list[str] = []
+        while len(done) < 4:
+            done += [completion.request_id for completion in made.step()]
+    assert done.index("b/9/0") <= 1
+
+
+PASSING = [
+    (429, "slow down"), (500, "oops"), (503, "later"), "half", "wrong_json", "wrong_shape", "drop", "error_inside",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_what_can_pass_is_asked_again(fault: str | tuple[int, str]) -> None:
+    with serving(StandIn(faults=deque([fault]))) as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+        report = made.report()
+    assert (done.text, done.error) == ("It is 4.", None)
+    assert len(server.asked) == 2
+    assert report.server is not None
+    assert report.server.retries == 1
+    assert done.timing is not None
+    assert report.server.backoff_s > 0
+    assert done.timing.e2e < report.server.backoff_s  # which is in no timing
+
+
+def test_a_server_that_is_silent_is_asked_again() -> None:
+    with serving(StandIn(faults=deque(["silence"]))) as server, engine(server, "engine_wait_s=0.4") as made:
+        (done,) = finish(made, chat(1)).values()
+    assert done.text == "It is 4."
+    assert len(server.asked) == 2
+
+
+def test_tokens_that_are_not_counted_are_unknown() -> None:
+    stand_in = StandIn(faults=deque(["no_usage"]), vllm=False)
+    with serving(stand_in) as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+        report = made.report()
+    assert (done.output_tokens, done.prompt_tokens) == (0, 0)
+    assert report.server is not None
+    assert report.server.unknown_usage == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_refusal_ends_the_run_at_once(status: int) -> None:
+    with (
+        serving(StandIn(faults=deque([(status, "no such thing")]))) as server,
+        engine(server) as made,
+        pytest.raises(EngineError, match=rf"refuses \({status}: .*no such thing"),
+    ):
+        finish(made, chat(1))
+    assert len(server.asked) == 1
+
+
+def test_a_request_that_fails_alone_is_an_error_of_its_own() -> None:
+    def reply(body: dict[str, object]) -> str:
+        if "bad" in last_message(body):
+            raise OSError
+        return "fine"
+
+    stand_in = StandIn(reply=reply, word_s=0.02)
+    with serving(stand_in) as server, engine(server, "engine.retry_s=1", batch_size=2) as made:
+        done = finish(made, chat(1, "bad"), *(chat(number) for number in range(2, 60)))
+    assert done["b/1/0"].finish_reason is FinishReason.ABORT
+    assert "engine.retry_s=1 s" in str(done["b/1/0"].error)
+    assert sum(completion.text == "fine" for completion in done.values()) == 58
+
+
+def test_a_server_that_is_gone_is_a_death() -> None:
+    with serving() as server, engine(server, "engine.retry_s=0.5") as made:
+        finish(made, chat(1))
+        server.faults.extend(["drop"] * 50)
+        with pytest.raises(EngineDiedError, match=r"engine\.retry_s=0\.5 s") as caught:
+            finish(made, chat(2))
+    assert caught.value.running == ("b/2/0",)
+
+
+def test_a_server_that_comes_back_in_time_loses_nothing() -> None:
+    stand_in = StandIn()
+    with serving(stand_in) as server, engine(server) as made:
+        finish(made, chat(1))
+        server.faults.extend(["drop"] * 4)
+        done = finish(made, *(chat(number) for number in range(2, 6)))
+    assert {completion.text for completion in done.values()} == {"It is 4."}
+    assert len(done) == 4
+
+
+def test_what_is_aborted_ends_at_the_server_too() -> None:
+    with serving(StandIn(reply=lambda _: "word " * 200, word_s=0.02)) as server:
+        with engine(server, batch_size=2) as made:
+            for number in range(5):
+                made.submit(chat(number, max_tokens=500))
+            while server.in_flight < 2:
+                time.sleep(0.01)
+            dropped = made.abort()
+            assert {completion.request_id for completion in dropped} == {f"b/{n}/0" for n in range(5)}
+            assert made.state().running == made.state().queued == 0
+        while server.in_flight:
+            time.sleep(0.01)
+    assert len(server.asked) == 2
+
+
+def test_a_killed_engine_ends_its_step() -> None:
+    with serving(StandIn(word_s=0.5)) as server, engine(server) as made:
+        made.submit(chat(1))
+        threading.Timer(0.1, made.kill, ["It hangs."]).start()
+        with pytest.raises(EngineDiedError, match="It hangs"):
+            finish(made, chat(2))
+
+
+def test_no_request_is_asked_that_could_cost_too_much() -> None:
+    limits = ("engine.price={input: 0, output: 1e6}", "engine.max_cost=7")
+    with serving() as server, engine(server, *limits, batch_size=1) as made:
+        finish(made, chat(1, max_tokens=4))  # it takes 3 tokens
+        assert made.report().server is not None
+        assert made.report().server.cost == pytest.approx(3.0)  # type: ignore[union-attr]
+        finish(made, chat(2, max_tokens=4))
+        with pytest.raises(EngineError, match=r"engine\.max_cost=7 .*spent so far: 6"):
+            finish(made, chat(3, max_tokens=4))
+    assert len(server.asked) == 2
+
+
+def test_a_turn_of_the_assistant_is_continued() -> None:
+    with serving() as server, engine(server) as made:
+        begun = chat(1)
+        more = replace(begun, id=begun.id + "+", messages=(*begun.messages, Message("assistant", "So it is")))
+        finish(made, more)
+    (body,) = server.asked
+    assert body["continue_final_message"] is True
+    assert body["add_generation_prompt"] is False
+
+
+def test_a_continuation_that_is_refused_is_an_error_of_its_own() -> None:
+    with serving(StandIn(faults=deque([(400, "no")]))) as server, engine(server) as made:
+        begun = chat(1)
+        more = replace(begun, id=begun.id + "+", messages=(*begun.messages, Message("assistant", "So it is")))
+        (done,) = finish(made, more).values()
+    assert done.finish_reason is FinishReason.ABORT
+    assert done.error is not None
+
+
+def test_fields_and_headers_of_a_providers_own_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sesame-sesame")
+    monkeypatch.setenv("MY_PROJECT", "project-17")
+    own = ("engine.api_key_env=MY_KEY", "engine.headers_env={X-Project: MY_PROJECT}")
+    with (
+        serving(StandIn(key="sesame-sesame")) as server,
+        engine(server, *own, "engine.extra_body={reasoning_effort: low, temperature: 1}") as made,
+    ):
+        finish(made, chat(1))
+    (body,), (headers,) = server.asked, server.headers
+    assert (body["reasoning_effort"], body["temperature"]) == ("low", 1)
+    assert headers["authorization"] == "Bearer sesame-sesame"
+    assert headers["x-project"] == "project-17"

@@ -1,0 +1,199 @@
+"""A server on loopback that speaks OpenAI's API as vLLM does, answers as a test says, and misbehaves on demand."""
+
+import json
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Body = dict[str, Any]
+UNKNOWN_TO_OPENAI = {
+    "top_k", "min_p", "repetition_penalty", "ignore_eos", "chat_template_kwargs", "return_token_ids",
+    "include_stop_str_in_output", "continue_final_message", "add_generation_prompt", "skip_special_tokens",
+}  # fmt: skip
+BROKEN = {"wrong_json": "{wrong", "wrong_shape": '{"choices": [{"delta": {"content": 7}}]}'}
+
+
+def last_message(body: Body) -> str:
+    """What the last turn of a chat says."""
+    return str(body["messages"][-1]["content"])
+
+
+@dataclass(slots=True)
+class StandIn:
+    """What the server does, and what it was asked.
+
+    Attributes:
+        reply: The answer to a request; with a tuple, thinking and answer.
+        faults: What is done in place of answering, one for each request that comes: a status with a message, or `drop`, `silence`, `half`,
+            `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`.
+        vllm: It takes what vLLM takes; otherwise it refuses what OpenAI's API does not know.
+        word_s: Seconds for each word of an answer.
+        asked: The bodies of requests, refused ones too; `headers`: theirs.
+    """
+
+    reply: Callable[[Body], str | tuple[str, str]] = lambda _: "It is 4."
+    faults: deque[str | tuple[int, str]] = field(default_factory=deque)
+    vllm: bool = True
+    models: tuple[str, ...] = ("org/tiny",)
+    max_length: int | None = 2048
+    reasoning_field: str = "reasoning"
+    word_s: float = 0.0
+    key: str | None = None
+    url: str = ""
+    asked: list[Body] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def rows(self) -> list[Body]:
+        """What it lists as models."""
+        of_vllm = {"owned_by": "vllm", "max_model_len": self.max_length}
+        own = of_vllm if self.vllm else {"owned_by": "org"}
+        return [{"id": name, "object": "model", "created": 0, "root": name, **own} for name in self.models]
+
+
+@contextmanager
+def serving(stand_in: StandIn | None = None, port: int = 0) -> Iterator[StandIn]:
+    """Serves as long as the context lasts."""
+    own = stand_in or StandIn()
+
+    class Handler(_Handler):
+        told = own
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        server.daemon_threads = True
+        own.url = f"http://127.0.0.1:{server.server_port}/v1"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield own
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    told: StandIn
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        if self.told.key is not None and self.headers["Authorization"] != f"Bearer {self.told.key}":
+            self._json(401, {"error": {"message": "Incorrect API key provided"}})
+        elif self.path == "/v1/models":
+            self._json(200, {"object": "list", "data": self.told.rows()})
+        elif self.path == "/version" and self.told.vllm:
+            self._json(200, {"version": "0.27.1"})
+        else:
+            self._json(404, {"error": {"message": "Not Found"}})
+
+    def do_POST(self) -> None:
+        told, body = self.told, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with told.lock:
+            told.asked.append(body)
+            told.headers.append({name.lower(): value for name, value in self.headers.items()})
+            told.in_flight += 1
+            told.most_in_flight = max(told.most_in_flight, told.in_flight)
+            fault = told.faults.popleft() if told.faults else None
+        try:
+            self._answer(body, fault)
+        except OSError:  # the client has left, or the test's reply says so
+            self.close_connection = True
+        finally:
+            with told.lock:
+                told.in_flight -= 1
+
+    def _answer(self, body: Body, fault: str | tuple[int, str] | None) -> None:
+        unknown = [] if self.told.vllm else sorted(UNKNOWN_TO_OPENAI & body.keys())
+        if unknown:
+            fault = 400, f"Unrecognized request argument supplied: {unknown[0]}"
+        if isinstance(fault, tuple):
+            status, message = fault
+            self._json(status, {"error": {"message": message}}, {"Retry-After": "0"} if status == 429 else {})
+        elif fault == "drop":
+            self.close_connection = True
+        elif fault == "silence":
+            time.sleep(1.5)
+            self.close_connection = True
+        else:
+            self._stream(body, fault)
+
+    def _json(self, status: int, data: Body, headers: dict[str, str] | None = None) -> None:
+        content = json.dumps(data).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _stream(self, body: Body, fault: str | None) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        pieces = list(self._pieces(body))
+        if fault == "no_usage":
+            pieces = [piece for piece in pieces if "usage" not in piece]
+        for number, piece in enumerate(pieces):
+            if fault == "half" and number == len(pieces) // 2:
+                self.close_connection = True
+                return
+            self._chunk(f"data: {BROKEN.get(fault or '', json.dumps(piece))}\n\n")
+            if fault == "error_inside":
+                self._chunk(f"data: {json.dumps({'error': {'message': 'EngineCore died', 'code': 500}})}\n\n")
+            time.sleep(self.told.word_s)
+        self._chunk("data: [DONE]\n\n")
+        self._chunk("")
+
+    def _chunk(self, text: str) -> None:
+        content = text.encode()
+        self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+        self.wfile.flush()
+
+    def _pieces(self, body: Body) -> Iterator[Body]:
+        told, chat = self.told, "messages" in body
+        reply = told.reply(body)
+        thinking, text = reply if isinstance(reply, tuple) else ("", reply)
+        text, stop = _cut(text, body)
+        words = [(word, True) for word in _words(thinking)] + [(word, False) for word in _words(text)]
+        limit = int(body["max_completion_tokens" if chat else "max_tokens"])
+        shown = words[:limit]
+        reason = "stop" if stop is not None or len(shown) == len(words) else "length"
+        for number, (word, thought) in enumerate(shown):
+            name = told.reasoning_field if thought else "content"
+            choice: Body = {"index": 0, "delta": {name: word}} if chat else {"index": 0, "text": word}
+            if told.vllm:
+                choice["token_ids"] = [number]
+            yield {"choices": [choice], "system_fingerprint": "fp_1"}
+        end: Body = {"index": 0, "finish_reason": reason, **({"delta": {}} if chat else {"text": ""})}
+        yield {"choices": [end | ({"stop_reason": stop} if told.vllm else {})]}
+        prompt = len(json.dumps(body.get("messages", body.get("prompt"))))
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": len(shown),
+            "total_tokens": prompt + len(shown),
+        }
+        yield {"choices": [], "usage": usage}
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def _cut(text: str, body: Body) -> tuple[str, str | None]:
+    """A text up to the first stop string, which stands at its end where that is asked for."""
+    found = min((stop for stop in body.get("stop", ()) if stop in text), key=text.find, default=None)
+    if found is None:
+        return text, None
+    kept = text.split(found, 1)[0]
+    return kept + (found if body.get("include_stop_str_in_output") else ""), found
