@@ -13,7 +13,8 @@ from typing import Protocol
 
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
-from llmbench.records import Completion, EngineReport, Request
+from llmbench.records import Completion, Request
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 Notice = Callable[[str], None]

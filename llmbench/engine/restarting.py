@@ -16,7 +16,8 @@ from typing import Any, Protocol, Self
 from llmbench.engine.base import Engine, Notice
 from llmbench.engine.fatal_search import FatalRequestSearch
 from llmbench.errors import EngineDiedError, EngineError, clear_traceback
-from llmbench.records import CONTINUATION_SUFFIX, Completion, EngineReport, FinishReason, Request, Restart
+from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Restart
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 PROBE = "probe"

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llmbench.engine.base import ModelEngine
-from llmbench.records import Completion, EngineReport, Request
+from llmbench.records import Completion, Request
 from llmbench.system.stdio import silent
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmbench.records import EngineReport, Result
+from llmbench.records import Result
 from llmbench.report import phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
@@ -17,6 +17,7 @@ from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.settings import benchmark_settings
 from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import TelemetrySample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")

@@ -10,13 +10,14 @@ from typing import Any, Self
 
 import msgspec
 
-from llmbench.records import EngineReport, Timing
+from llmbench.records import Timing
 from llmbench.results import cache_use
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.manifest import Attempt
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.record import FileRecord
 from llmbench.results.stats import Distribution
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import GpuUse, Memory
 
 VERSION = 1

@@ -20,7 +20,7 @@ from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.watching import Watch, WatchedEngine
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import ConfigError, EngineDiedError, Interrupted, OutOfMemoryError, RefusedResumeError
-from llmbench.records import EngineReport, FinishReason, Request
+from llmbench.records import FinishReason, Request
 from llmbench.run import prompts
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.new_process import StartAgain
@@ -29,6 +29,7 @@ from llmbench.run.request_plan import Questions, RequestPlan
 from llmbench.run.run_record import RunRecord
 from llmbench.system.background_task import Background
 from llmbench.system.signals import Stop
+from llmbench.telemetry.engine_report import EngineReport
 
 log = logging.getLogger(__name__)
 

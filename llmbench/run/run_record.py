@@ -16,7 +16,7 @@ from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import Interrupted, RefusedResumeError, RunError
-from llmbench.records import EngineReport, Result
+from llmbench.records import Result
 from llmbench.results import attempts, metrics
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
 from llmbench.results.recovery import Step
@@ -30,6 +30,7 @@ from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
 from llmbench.system.shell import resume_command
 from llmbench.system.text import one_line
+from llmbench.telemetry.engine_report import EngineReport
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ from llmbench.engine.cache.keys import Keys, keys_for, setup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import CacheError
-from llmbench.records import EngineReport, Request, Sampling
+from llmbench.records import Request, Sampling
 from llmbench.system import hardware
+from llmbench.telemetry.engine_report import EngineReport
 from tests.helpers.settings import compose
 
 REPORT = EngineReport(

@@ -11,7 +11,7 @@ import llmbench
 from llmbench.cli.main import main
 from tests.helpers.commands import python
 from tests.helpers.endpoints import overrides
-from tests.helpers.stand_in_server import Body, StandIn, last_message, serving
+from tests.helpers.stand_in_server import Body, Fault, StandIn, last_message, serving
 
 pytestmark = pytest.mark.slow
 FEW = ("limit=6", "report=false", "hydra.run.dir=run")
@@ -78,7 +78,7 @@ def test_a_server_that_cannot_continue_is_not_asked_to() -> None:
 
 
 def test_faults_that_pass_lose_nothing_and_ask_nothing_twice() -> None:
-    faults = [(429, "slow down"), (500, "oops"), "half", "no_usage", "wrong_json", "silence"]
+    faults: list[Fault] = [(429, "slow down"), (500, "oops"), "half", "no_usage", "wrong_json", "silence"]
     with serving(StandIn(faults=deque(faults), vllm=False)) as server:
         assert main(overrides(server, *FEW, "engine_wait_s=0.5")) == 0
     run = llmbench.load_run(Path("run"))

@@ -5,13 +5,14 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Body = dict[str, Any]
+Fault = str | tuple[int, str]
 UNKNOWN_TO_OPENAI = {
     "top_k", "min_p", "repetition_penalty", "ignore_eos", "chat_template_kwargs", "return_token_ids",
     "include_stop_str_in_output", "continue_final_message", "add_generation_prompt", "skip_special_tokens",
@@ -34,16 +35,18 @@ class StandIn:
             `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`.
         vllm: It takes what vLLM takes; otherwise it refuses what OpenAI's API does not know.
         word_s: Seconds for each word of an answer.
+        tokens: The token ids of a word, which vLLM gives where they are asked for.
         asked: The bodies of requests, refused ones too; `headers`: theirs.
     """
 
     reply: Callable[[Body], str | tuple[str, str]] = lambda _: "It is 4."
-    faults: deque[str | tuple[int, str]] = field(default_factory=deque)
+    faults: deque[Fault] = field(default_factory=deque)
     vllm: bool = True
     models: tuple[str, ...] = ("org/tiny",)
     max_length: int | None = 2048
     reasoning_field: str = "reasoning"
     word_s: float = 0.0
+    tokens: Callable[[str], Sequence[int]] = lambda _: (0,)
     key: str | None = None
     url: str = ""
     asked: list[Body] = field(default_factory=list)
@@ -112,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
             with told.lock:
                 told.in_flight -= 1
 
-    def _answer(self, body: Body, fault: str | tuple[int, str] | None) -> None:
+    def _answer(self, body: Body, fault: Fault | None) -> None:
         unknown = [] if self.told.vllm else sorted(UNKNOWN_TO_OPENAI & body.keys())
         if unknown:
             fault = 400, f"Unrecognized request argument supplied: {unknown[0]}"
@@ -169,11 +172,11 @@ class _Handler(BaseHTTPRequestHandler):
         limit = int(body["max_completion_tokens" if chat else "max_tokens"])
         shown = words[:limit]
         reason = "stop" if stop is not None or len(shown) == len(words) else "length"
-        for number, (word, thought) in enumerate(shown):
+        for word, thought in shown:
             name = told.reasoning_field if thought else "content"
             choice: Body = {"index": 0, "delta": {name: word}} if chat else {"index": 0, "text": word}
             if told.vllm:
-                choice["token_ids"] = [number]
+                choice["token_ids"] = list(told.tokens(word))
             yield {"choices": [choice], "system_fingerprint": "fp_1"}
         end: Body = {"index": 0, "finish_reason": reason, **({"delta": {}} if chat else {"text": ""})}
         yield {"choices": [end | ({"stop_reason": stop} if told.vllm else {})]}

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from llmbench.records import EngineReport, Outcome, Result, Timing
+from llmbench.records import Outcome, Result, Timing
 from llmbench.report.terminal_table import print_table
 from llmbench.results.metrics import summarise
 from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState, GpuSample, TelemetrySample
 from tests.helpers.factories import result
 

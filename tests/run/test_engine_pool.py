@@ -8,11 +8,11 @@ import pytest
 from llmbench.engine.fake import FakeEngine
 from llmbench.engine.workload import Workload
 from llmbench.errors import DataError, EngineError
-from llmbench.records import EngineReport
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, bound, engine_key, merged
 from llmbench.run.options import RunOptions
+from llmbench.telemetry.engine_report import EngineReport
 from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 

@@ -9,7 +9,8 @@ from llmbench.engine.cache.entry import CachedAnswer, completion
 from llmbench.engine.cache.keys import Keys
 from llmbench.engine.cache.store import Answers, answers_file
 from llmbench.errors import CacheError
-from llmbench.records import Completion, EngineReport, FinishReason, Request, well_formed
+from llmbench.records import Completion, FinishReason, Request, well_formed
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 AT_ONCE = 64

@@ -22,8 +22,9 @@ from llmbench.engine import fingerprint
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import CacheError
-from llmbench.records import EngineReport, Request
+from llmbench.records import Request
 from llmbench.system import hardware, redaction
+from llmbench.telemetry.engine_report import EngineReport
 
 VERSION = 2
 """Of what keys are made of, and of what is kept under them."""

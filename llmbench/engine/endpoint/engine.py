@@ -19,7 +19,8 @@ from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError
-from llmbench.records import Completion, EngineReport, Request, ServerReport
+from llmbench.records import Completion, Request
+from llmbench.telemetry.engine_report import EngineReport, ServerReport
 from llmbench.telemetry.records import EngineState
 
 if TYPE_CHECKING:

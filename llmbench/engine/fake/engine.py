@@ -14,7 +14,8 @@ from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError
-from llmbench.records import Completion, EngineReport, FinishReason, Request, Timing
+from llmbench.records import Completion, FinishReason, Request, Timing
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 STEP_S = 0.001

@@ -24,7 +24,8 @@ from llmbench.errors import (
     Shortage,
     first_line,
 )
-from llmbench.records import Completion, EngineReport, Request
+from llmbench.records import Completion, Request
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 log = logging.getLogger(__name__)

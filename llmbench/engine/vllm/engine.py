@@ -33,9 +33,10 @@ from llmbench.engine.vllm.startup import plan_startup
 from llmbench.engine.vllm.state import scheduler_state
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
-from llmbench.records import Completion, EngineReport, Request
+from llmbench.records import Completion, Request
 from llmbench.system import hardware
 from llmbench.system.processes import blocked_sigint, environment, followed
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 log = logging.getLogger(__name__)

@@ -15,13 +15,14 @@ from typing import Any
 from llmbench._version import __version__
 from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
-from llmbench.records import EngineReport, Result
+from llmbench.records import Result
 from llmbench.report.export.tables import clean
 from llmbench.results.manifest import MANIFEST, REMEDY
 from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
 from llmbench.results.summary import BenchmarkSummary
 from llmbench.system.decoding import plain
+from llmbench.telemetry.engine_report import EngineReport
 
 METRICS = {"gpqa": "acc", "humaneval": "pass@1", "livecodebench": "pass@1", "swe_bench": "resolved"}
 """By the last part of a benchmark's module; others match exactly."""

@@ -1,0 +1,67 @@
+"""What an engine was and did, as it says itself."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class ServerReport:
+    """A server that an engine asked, and what asking it took; timings are as this client saw them.
+
+    Attributes:
+        address: Without who logs in.
+        model: What it served, by its own name.
+        fingerprints: Each `system_fingerprint` that it gave.
+        retries: Requests that were asked again, each time counted.
+        backoff_s: Seconds of failed tries and of the pauses behind them, of all requests together; in no timing.
+        place_wait_s: Seconds that requests waited for a place among those in flight, together; in no timing.
+        unknown_usage: Completions whose tokens the server did not count; they stand as 0.
+        cost: By `engine.price`; None without prices.
+    """
+
+    address: str
+    model: str
+    api: str
+    version: str | None = None
+    fingerprints: list[str] = field(default_factory=list)
+    retries: int = 0
+    backoff_s: float = 0.0
+    place_wait_s: float = 0.0
+    unknown_usage: int = 0
+    cost: float | None = None
+
+
+@dataclass(slots=True)
+class EngineReport:
+    """What an engine was and did; what it cannot know is None.
+
+    Attributes:
+        batch_size: Requests that could run at once.
+        weights_bytes: Memory of the weights as loaded.
+        kv_cache_tokens: Tokens the KV cache holds.
+        loads: How often the model was loaded for this run: 0 where the engine of an earlier job served it.
+        load_parts: Seconds of the parts of loading.
+        free_bytes_before_load: Memory of the first GPU that was free when loading began.
+        graph_sizes: Batch sizes that CUDA graphs were captured for.
+        compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
+        server: Where the engine is one.
+    """
+
+    name: str
+    version: str | None = None
+    device: str | None = None
+    quantization: str | None = None
+    dtype: str | None = None
+    attention_backend: str | None = None
+    startup: str | None = None
+    startup_reason: str | None = None
+    batch_size: int | None = None
+    weights_bytes: int | None = None
+    kv_cache_tokens: int | None = None
+    preemptions: int | None = None
+    prefix_cache_hit_rate: float | None = None
+    loads: int = 1
+    load_parts: dict[str, float | None] = field(default_factory=dict)
+    free_bytes_before_load: int | None = None
+    graph_sizes: list[int] | None = None
+    compile_cache: str | None = None
+    server: ServerReport | None = None
