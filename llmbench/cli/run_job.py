@@ -102,6 +102,7 @@ def nothing_left(folder: Path) -> bool:
 
 def _publish_finished(config: Config, folder: Path, terminal: Terminal) -> None:
     """Says that a run is finished, and publishes what is asked for and missing."""
+    config, _ = complete(config, partial(find_checkpoint, to_run=False))
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")

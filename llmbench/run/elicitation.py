@@ -62,11 +62,12 @@ def continuation(
             messages=(*request.messages, Message("assistant", begun)),
             sampling=sampling,
         )
+    before = completion.output_ids or tokenizer.encode(_said(completion, tokenizer), special=False)
     said = tokenizer.encode(cue(asked, completion, config), special=False)
     return replace(
         request,
         id=request.id + CONTINUATION_SUFFIX,
-        prompt_ids=(*request.prompt_ids, *completion.output_ids, *said),
+        prompt_ids=(*request.prompt_ids, *before, *said),
         sampling=sampling,
     )
 

@@ -52,6 +52,22 @@ def test_prompts_and_continuations_are_those_of_an_engine_in_this_process(
     assert server.asked[0]["max_tokens"] == 64
 
 
+def test_a_server_that_gives_no_token_ids_is_sent_its_own_text_again(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = tokenizer(smollm2)
+    stand_in = StandIn(reply=lambda _: "so it goes on " * 40, vllm=False)
+    with serving(stand_in) as server:
+        same = ("model=smollm2", "engine.served_model=org/tiny", "benchmarks.arithmetic.max_tokens=4")
+        assert main(overrides(server, *SETTINGS, *same)) == 0
+    texts = [words.decode(body["prompt"]) for body in server.asked]
+    assert sum(text.endswith("so it goes on\nThe final answer is") for text in texts) == 4
+    assert not any(
+        "The final answer is" in result.prompt for result in llmbench.load_run(Path("run")).results
+    )
+
+
 def test_marks_of_thinking_that_are_special_tokens_stay_in_the_text(
     smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

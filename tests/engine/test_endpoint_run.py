@@ -123,6 +123,15 @@ def test_a_model_by_name_that_is_not_served_ends_the_run(capsys: pytest.CaptureF
     assert not server.asked
 
 
+@pytest.mark.parametrize("vllm", [True, False])
+def test_a_finished_run_has_nothing_left_to_ask(vllm: bool, capfd: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001
+    with serving(StandIn(vllm=vllm)) as server:
+        assert main(overrides(server, *FEW)) == 0
+        assert main(["resume=run"]) == 0
+    assert "nothing is left to ask" in capfd.readouterr().out
+    assert len(server.asked) == 6
+
+
 def test_prompts_are_shown_as_messages(capsys: pytest.CaptureFixture[str]) -> None:
     with serving() as server:
         assert main(overrides(server, "show_prompts=1")) == 0

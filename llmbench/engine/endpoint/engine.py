@@ -1,6 +1,7 @@
 """The engine: requests wait here for a place among those in flight; a thread with an event loop of its own speaks with the server."""
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -33,6 +34,8 @@ STEP_S = 0.05
 CONNECT_S = 10.0
 END_S = 5.0
 """For tasks and thread to end."""
+CHATTY = ("httpx", "httpx2", "openai")
+"""Loggers that would write a line for each request."""
 
 
 class EndpointEngine:
@@ -65,6 +68,8 @@ class EndpointEngine:
             import openai  # noqa: F401 - so that it is there
         except ImportError as error:
             raise EngineError("engine=endpoint needs the package openai; `pip install openai`.") from error
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     def preferred_batch_size(self, workload: Workload) -> int:
         """Returns what is asked for, else as many as there are, up to 64."""

@@ -50,6 +50,11 @@ def complete(config: Config) -> tuple[Config, list[str]]:
         said.append(
             f"{server.address.shown} is not vLLM: whether it heeds {listed(unusual)} is not known; what it refuses ends the run."
         )
+    if config.early_stopping is not EarlyStopping.off and any(b.stop for b in config.benchmarks.values()):
+        said.append(
+            f"{server.address.shown} is not vLLM: where it does not say that a stop string ended an answer, the answer counts as "
+            "ended by itself."
+        )
     if chat and config.early_stopping is EarlyStopping.answer:
         config = replace(config, early_stopping=EarlyStopping.cut)
         said.append(
