@@ -16,13 +16,19 @@ GROUPS = {
     for group in ("benchmark", "model", "engine", "profile", "suite")
 }
 CASES = [(group, name) for group, names in GROUPS.items() if group != "benchmark" for name in names]
+SERVER = ("engine.base_url=http://localhost:1/v1", "engine.served_model=org/name")
+PLACES = {
+    "checkpoint": ("model.hub_id=org/name",),
+    "served": ("engine=endpoint", *SERVER),
+    "endpoint": SERVER,
+}
+"""What must be typed beside a name."""
 EVERY_BENCHMARK = f"benchmark=[{','.join(GROUPS['benchmark'])}]"
 
 
 @pytest.mark.parametrize(("group", "name"), CASES, ids=lambda value: value)
 def test_every_yaml_composes(group: str, name: str) -> None:
-    place = ["model.hub_id=org/name"] if name == "checkpoint" else []
-    assert compose([f"{group}={name}", *place]).benchmarks
+    assert compose([f"{group}={name}", *PLACES.get(name, ())]).benchmarks
 
 
 @pytest.mark.parametrize("profile", GROUPS["profile"])

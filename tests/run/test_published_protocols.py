@@ -44,7 +44,7 @@ LONGEST_QUESTION = 1500
 
 
 def test_the_table_has_every_model() -> None:
-    assert MODELS.keys() | {"checkpoint"} == {
+    assert MODELS.keys() | {"checkpoint", "served"} == {
         path.stem for path in (config_folder() / "model").glob("*.yaml")
     }
 
