@@ -69,6 +69,23 @@ def test_thinking_that_is_kept_apart_stands_before_the_text(field: str) -> None:
     assert cut.text == "<think>Two and"
 
 
+def test_a_stop_string_within_thinking_leaves_it_open() -> None:
+    stand_in = StandIn(reply=lambda _: ("Well. Therefore it is so.", "It is 4."))
+    with serving(stand_in) as server, engine(server) as made:
+        (done,) = finish(made, chat(1, stop=("Therefore",))).values()
+    assert (done.text, done.stop_string) == ("<think>Well. ", "Therefore")
+
+
+@pytest.mark.parametrize("usage", [{}, {"completion_tokens": None, "prompt_tokens": None}])
+def test_a_usage_that_says_nothing_is_none(usage: dict[str, None]) -> None:
+    with serving(StandIn(usage=usage, vllm=False)) as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+        report = made.report()
+    assert (done.text, done.output_tokens, done.error) == ("It is 4.", 0, None)
+    assert report.server is not None
+    assert (report.server.unknown_usage, report.server.retries) == (1, 0)
+
+
 def test_no_more_are_in_flight_than_the_batch_size() -> None:
     with serving(StandIn(word_s=0.01)) as server, engine(server, batch_size=3) as made:
         done = finish(made, *(chat(number) for number in range(10)))

@@ -36,6 +36,7 @@ class StandIn:
         vllm: It takes what vLLM takes; otherwise it refuses what OpenAI's API does not know.
         word_s: Seconds for each word of an answer.
         tokens: The token ids of a word, which vLLM gives where they are asked for.
+        key: What must be sent to log in. `usage`: what it says of tokens, in place of counting them.
         asked: The bodies of requests, refused ones too; `headers`: theirs.
     """
 
@@ -48,6 +49,7 @@ class StandIn:
     word_s: float = 0.0
     tokens: Callable[[str], Sequence[int]] = lambda _: (0,)
     key: str | None = None
+    usage: Body | None = None
     url: str = ""
     asked: list[Body] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -167,7 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
         told, chat = self.told, "messages" in body
         reply = told.reply(body)
         thinking, text = reply if isinstance(reply, tuple) else ("", reply)
-        text, stop = _cut(text, body)
+        thinking, stop = _cut(thinking, body)
+        text, stop = _cut(text, body) if stop is None else ("", stop)
         words = [(word, True) for word in _words(thinking)] + [(word, False) for word in _words(text)]
         limit = int(body["max_completion_tokens" if chat else "max_tokens"])
         shown = words[:limit]
@@ -186,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             "completion_tokens": len(shown),
             "total_tokens": prompt + len(shown),
         }
-        yield {"choices": [], "usage": usage}
+        yield {"choices": [], "usage": usage if told.usage is None else told.usage}
 
 
 def _words(text: str) -> list[str]:

@@ -211,7 +211,8 @@ class EndpointEngine:
 
     def _cancel(self) -> None:
         if self._loop is not None:
-            asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop).result(END_S)
+            with suppress(TimeoutError):  # what hangs is closed with the engine
+                asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop).result(END_S)
 
     async def _cancel_tasks(self) -> None:
         with self._lock:

@@ -54,7 +54,11 @@ class Reply:
 
     def _take(self, chunk: Any, now: float) -> None:  # noqa: ANN401 - as above
         if (usage := getattr(chunk, "usage", None)) is not None:
-            self.tokens, self.prompt_tokens = int(usage.completion_tokens), int(usage.prompt_tokens or 0)
+            tokens, prompt_tokens = (
+                getattr(usage, name, None) for name in ("completion_tokens", "prompt_tokens")
+            )
+            self.tokens = self.tokens if tokens is None else int(tokens)
+            self.prompt_tokens = self.prompt_tokens if prompt_tokens is None else int(prompt_tokens)
             details = getattr(usage, "prompt_tokens_details", None)
             self.cached_tokens = int(getattr(details, "cached_tokens", None) or 0)
         self.fingerprint = getattr(chunk, "system_fingerprint", None) or self.fingerprint
@@ -77,7 +81,7 @@ class Reply:
         """The answer with its thinking before it, between the tags that grading knows."""
         if not self.thinking:
             return self.text
-        ended = bool(self.text) or self.reason != "length"
+        ended = bool(self.text) or (self.reason != "length" and self.stop is None)
         return f"{OPEN}{self.thinking}{CLOSE if ended else ''}{self.text}"
 
     def ending(self, request: Request) -> tuple[str, FinishReason, str | None]:
