@@ -72,8 +72,7 @@ def serving(stand_in: StandIn | None = None, port: int = 0) -> Iterator[StandIn]
     class Handler(_Handler):
         told = own
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", port), Handler) as server:
         own.url = f"http://127.0.0.1:{server.server_port}/v1"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
@@ -82,6 +81,11 @@ def serving(stand_in: StandIn | None = None, port: int = 0) -> Iterator[StandIn]
         finally:
             server.shutdown()
             thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # connections that come at once; the library's 5 would turn some away
 
 
 class _Handler(BaseHTTPRequestHandler):
