@@ -96,7 +96,7 @@ def open_engine(config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
     if config.engine.name == "endpoint":
         from llmbench.engine.endpoint import EndpointEngine
 
-        return EndpointEngine(config, checkpoint)
+        return EndpointEngine(config)
     from llmbench.engine.vllm.engine import VllmEngine
 
     return VllmEngine(config, checkpoint)

@@ -24,7 +24,7 @@ def engine(
 ) -> Iterator[EndpointEngine]:
     """An engine that is loaded and begun."""
     work = Workload(requests=8, longest=32, output_tokens=256, batch_size=batch_size)
-    made = EndpointEngine(compose(overrides(server, *more)), None)
+    made = EndpointEngine(compose(overrides(server, *more)))
     try:
         made.prepare()
         made.load(work, lambda _: None)

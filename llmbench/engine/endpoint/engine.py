@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
-from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.endpoint import server as servers
 from llmbench.engine.endpoint.cost import Cost
 from llmbench.engine.endpoint.exchange import Exchanges
@@ -41,9 +40,9 @@ CHATTY = ("httpx", "httpx2", "openai")
 class EndpointEngine:
     """Asks a server that speaks OpenAI's API."""
 
-    def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:
-        """Takes the settings; the checkpoint has the tokenizer where token ids are sent."""
-        self._config, self._checkpoint = config, checkpoint
+    def __init__(self, config: Config) -> None:
+        """Takes the settings."""
+        self._config = config
         self.capacity = self._batch_size = 0
         self._lock = threading.Lock()  # over all that follows
         self._queued: deque[tuple[Request, float]] = deque()
