@@ -136,7 +136,7 @@ def test_what_can_pass_is_asked_again(fault: str | tuple[int, str]) -> None:
 
 
 def test_a_server_that_is_silent_is_asked_again() -> None:
-    with serving(StandIn(faults=deque(["silence"]))) as server, engine(server, "engine_wait_s=0.4") as made:
+    with serving(StandIn(faults=deque(["silence"]))) as server, engine(server, "engine_wait_s=2") as made:
         (done,) = finish(made, chat(1)).values()
     assert done.text == "It is 4."
     assert len(server.asked) == 2

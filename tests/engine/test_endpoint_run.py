@@ -80,7 +80,7 @@ def test_a_server_that_cannot_continue_is_not_asked_to() -> None:
 def test_faults_that_pass_lose_nothing_and_ask_nothing_twice() -> None:
     faults: list[Fault] = [(429, "slow down"), (500, "oops"), "half", "no_usage", "wrong_json", "silence"]
     with serving(StandIn(faults=deque(faults), vllm=False)) as server:
-        assert main(overrides(server, *FEW, "engine_wait_s=0.5")) == 0
+        assert main(overrides(server, *FEW, "engine_wait_s=3")) == 0
     run = llmbench.load_run(Path("run"))
     assert len({result.key for result in run.results}) == len(run.results) == 6
     assert {result.score.outcome for result in run.results} <= {"correct", "wrong"}
