@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from llmbench.engine.endpoint import server as servers
+
 Body = dict[str, Any]
 Fault = str | tuple[int, str]
 UNKNOWN_TO_OPENAI = {
@@ -81,6 +83,7 @@ def serving(stand_in: StandIn | None = None, port: int = 0) -> Iterator[StandIn]
         finally:
             server.shutdown()
             thread.join()
+            servers.forget()  # another one may get this port
 
 
 class _Server(ThreadingHTTPServer):
