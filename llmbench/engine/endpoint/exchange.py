@@ -86,11 +86,13 @@ class Exchanges:
 
     async def _try(self, request: Request) -> Reply:
         body = body_of(request, self.config, self.server, marks=self.visible is not None)
-        ways: Any = self.client.chat if is_chat(self.config.engine) else self.client
-        what = {name: body[name] for name in ("messages", "prompt") if name in body}
-        stream = await ways.completions.create(model=self.server.model, stream=True, extra_body=body, **what)
-        async with stream:
-            return await read(stream)
+        api: Any = self.client.chat if is_chat(self.config.engine) else self.client
+        required = {name: body[name] for name in ("messages", "prompt") if name in body}
+        answer = api.completions.with_streaming_response.create(
+            model=self.server.model, stream=True, extra_body=body, **required
+        )
+        async with answer as response:
+            return await read(response.iter_bytes())
 
     def _refused(self, request: Request, trouble: Trouble, error: Exception) -> Completion:
         """Gives up one continuation, which a chat template may not take; any other refusal ends the run."""
