@@ -27,7 +27,6 @@ from llmbench.run.options import RunOptions
 from llmbench.run.request_plan import Questions
 from llmbench.system import clock, decoding, hardware, redaction
 from llmbench.system.console import Terminal
-from llmbench.system.number_format import count
 from llmbench.system.shell import resume_command
 from llmbench.system.text import one_line
 from llmbench.telemetry.engine_report import EngineReport
@@ -205,17 +204,8 @@ class RunRecord:
             summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
         summary.warnings += self._benchmark_warnings
-        server = summary.engine.server if summary.engine is not None else None
-        if server is not None and server.unknown_usage:
-            summary.warnings.append(
-                f"The server did not count the tokens of {count(server.unknown_usage, 'completion')}; they stand as 0, and "
-                "speeds are too low."
-            )
-        if summary.engine is not None and summary.engine.preemptions:
-            summary.warnings.append(
-                f"vLLM interrupted running requests {summary.engine.preemptions} times because the KV cache was full; "
-                "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
-            )
+        if summary.engine is not None:
+            summary.warnings += summary.engine.warnings()
         summary.time_s.total = clock.since_start()
         if self.earlier.results:
             summary.gpu.energy_j = None  # of the whole run it is not known

@@ -85,7 +85,7 @@ def test_faults_that_pass_lose_nothing_and_ask_nothing_twice() -> None:
     assert len({result.key for result in run.results}) == len(run.results) == 6
     assert {result.score.outcome for result in run.results} <= {"correct", "wrong"}
     assert len(server.asked) == 11
-    assert any("did not count the tokens of 1 completion" in said for said in summary()["warnings"])
+    assert any("did not count all tokens of 1 completion" in said for said in summary()["warnings"])
 
 
 def test_a_refused_run_says_why_and_is_resumed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,7 +102,7 @@ class EndpointEngine:
         """Returns true: what is in flight is decided for each run."""
         return True
 
-    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:
         """Starts a run: its batch size holds, and counters stand at zero."""
         if self._server is None or self._client is None:
             raise RuntimeError("the engine is not loaded")
@@ -115,7 +115,7 @@ class EndpointEngine:
             visible = tokenizer.visible
         self._loads, self._batch_size = int(loaded), self.preferred_batch_size(workload)
         self._place_wait_s, self._cost = 0.0, Cost(self._config.engine)
-        self._exchanges = Exchanges(self._config, self._server, self._client, visible)
+        self._exchanges = Exchanges(self._config, self._server, self._client, notice, visible)
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request until there is a place for it."""
@@ -259,6 +259,8 @@ class EndpointEngine:
                 backoff_s=exchanges.backoff_s,
                 place_wait_s=self._place_wait_s,
                 unknown_usage=exchanges.unknown_usage,
+                not_continued=exchanges.not_continued,
+                over_limit=exchanges.over_limit,
                 cost=self._cost.total,
             ),
         )
