@@ -15,7 +15,7 @@ from llmbench.config.choices import EarlyStopping
 from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
-from llmbench.errors import Interrupted, RefusedResumeError, RunError
+from llmbench.errors import Interrupted, RefusedResumeError, RunError, StoppedError
 from llmbench.records import Result
 from llmbench.results import attempts, metrics
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
@@ -170,6 +170,8 @@ class RunRecord:
             self.summary.status = "finished"
         elif isinstance(error, KeyboardInterrupt):
             self.summary.status = "interrupted"
+        elif isinstance(error, StoppedError):
+            self.summary.status, self.summary.error = "interrupted", redaction.without_secrets(str(error))
         elif not isinstance(error, StartAgain):  # which leaves it running
             self.summary.status, self.summary.error = "failed", redaction.without_secrets(str(error))
             log.error("the run failed", exc_info=error)

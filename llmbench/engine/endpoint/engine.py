@@ -18,7 +18,7 @@ from llmbench.engine.endpoint.exchange import Exchanges
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.workload import Took, Workload
-from llmbench.errors import EngineDiedError, EngineError
+from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import Completion, Request
 from llmbench.telemetry.engine_report import EngineReport, ServerReport
 from llmbench.telemetry.records import EngineState
@@ -131,8 +131,8 @@ class EndpointEngine:
         """Waits a moment and returns what was answered.
 
         Raises:
-            EngineError: The server refuses, or the run would cost too much.
-            EngineDiedError: The server is gone.
+            EngineError: The server refuses.
+            StoppedError: The server is gone, or the run could cost too much.
         """
         found: list[Completion] = []
         try:
@@ -159,7 +159,7 @@ class EndpointEngine:
                 request, since = self._queued[0]
                 if not self._cost.admits(request):
                     if not self._tasks:
-                        self._fail(EngineError(self._too_dear()))
+                        self._fail(StoppedError(self._too_dear()))
                     return
                 self._queued.popleft()
                 self._place_wait_s += time.monotonic() - since
@@ -189,8 +189,6 @@ class EndpointEngine:
             failure = EngineError(f"A request failed within llmbench ({type(error).__name__}: {error}).")
             failure.__cause__ = error
         with self._lock:
-            if isinstance(failure, EngineDiedError):
-                failure = EngineDiedError(str(failure), running=tuple(self._tasks))
             self._tasks.pop(request.id, None)
             self._cost.ends(request, completion)
             if failure is not None:

@@ -13,7 +13,7 @@ from llmbench.engine.endpoint.reply import Reply, read
 from llmbench.engine.endpoint.server import Server, refusal
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.endpoint.trouble import Trouble, pause, trouble_of
-from llmbench.errors import EngineDiedError, EngineError
+from llmbench.errors import EngineError, StoppedError
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Timing
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Exchanges:
 
         Raises:
             EngineError: The server refuses, and would refuse every request.
-            EngineDiedError: Nothing has come from the server for as long as `engine.retry_s` allows.
+            StoppedError: Nothing has come from the server for as long as `engine.retry_s` allows.
         """
         failures, troubled, limit = 0, None, self._limit
         while True:
@@ -155,7 +155,7 @@ class Exchanges:
         said = f"the server failed for engine.retry_s={self._retry_s:g} s: {trouble.says}"
         if self.answered > troubled:
             return Completion.aborted(request, said)
-        raise EngineDiedError(f"{self.server.address.shown}: {said}.")
+        raise StoppedError(f"{self.server.address.shown}: {said}; what was finished is kept.")
 
     def _completion(self, request: Request, reply: Reply, begun: float, *, limited: bool) -> Completion:
         chat = is_chat(self.config.engine)
