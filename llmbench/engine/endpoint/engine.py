@@ -92,11 +92,14 @@ class EndpointEngine:
         self._client = self._connect(found)
 
     def _connect(self, found: servers.Server) -> "AsyncOpenAI":
-        from openai import AsyncOpenAI, Timeout
+        from httpx2 import Limits
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         silence_s = self._config.engine_wait_s
         timeout = Timeout(silence_s, connect=CONNECT_S if silence_s is None else min(CONNECT_S, silence_s))
-        return AsyncOpenAI(**found.address.options(), timeout=timeout)
+        limits = Limits(max_connections=None, max_keepalive_connections=None)  # the batch size is the limit
+        http_client = DefaultAsyncHttpxClient(limits=limits, timeout=timeout)
+        return AsyncOpenAI(**found.address.options(), timeout=timeout, http_client=http_client)
 
     def serves(self, workload: Workload) -> bool:  # noqa: ARG002 - a server takes whatever comes
         """Returns true: what is in flight is decided for each run."""
