@@ -5,11 +5,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from llmbench.cli import arguments, explain, launcher
 from llmbench.config.paths import config_folder
@@ -37,11 +38,11 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 
 
-def _served(engine: EngineConfig) -> str:
+def _served(engine: DictConfig) -> str:
     """The name of the model that a server serves; Hydra gives its own form of the engine's settings."""
     from llmbench.engine.endpoint.settings import served_name
 
-    return served_name(engine)
+    return served_name(cast("EngineConfig", OmegaConf.to_object(engine)))
 
 
 def check_files(arguments: Sequence[str]) -> None:
