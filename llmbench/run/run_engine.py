@@ -230,6 +230,8 @@ class RunEngine:
             self._at_once = engine.preferred_batch_size(self._work)
             self._pool.load(config, self._work, self._record.terminal.notice)
             self._begin(engine, loaded=True)
+            server = engine.report().server
+            self._record.note_server(server and server.identity())  # another one may have taken its place
         except Interrupted as interrupted:
             # what is being graded is waited for, but not long
             self._stop.signal_number = interrupted.signal_number

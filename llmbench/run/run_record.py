@@ -24,13 +24,15 @@ from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
 from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
+from llmbench.run.origin import origin
 from llmbench.run.request_plan import Questions
-from llmbench.system import clock, decoding, hardware, redaction
+from llmbench.run.resume_checks import compare_servers
+from llmbench.system import clock, decoding, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
 from llmbench.system.shell import resume_command
 from llmbench.system.text import one_line
-from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.engine_report import EngineReport, ServerIdentity
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +87,8 @@ class RunRecord:
     def __post_init__(self) -> None:
         config = self.config
         self.summary = Summary("running", config.model.name, config.profile.name, comparable=False)
-        origin = _origin(config, self.options.overrides) | dict(self.options.origin)
-        self.manifest = decoding.build(origin, Manifest)
+        found = origin(config, self.options.overrides) | dict(self.options.origin)
+        self.manifest = decoding.build(found, Manifest)
 
     def write_if_new(self) -> None:
         """Writes that the run has begun, unless there are results: then nothing is written before the questions are known to be the same."""
@@ -141,9 +143,25 @@ class RunRecord:
                 f"{'' if report.loads else ', already loaded'}."
             )
 
+    def note_server(self, server: ServerIdentity | None) -> None:
+        """Keeps which server has the model.
+
+        Raises:
+            ConfigError: It has another one than that of the results so far.
+        """
+        before = self.manifest.server
+        if server is not None and before is not None and self.results:
+            said = compare_servers(before, server, self.files.folder)
+            if said is not None and said not in self.summary.notes:
+                self.note(said)
+            server.fingerprints = sorted({*before.fingerprints, *server.fingerprints})
+        self.manifest.server = server
+
     def note_requests(self, report: EngineReport) -> None:
         """Keeps what the engine did, and the times of this process's requests."""
         self.summary.engine, times = report, self.summary.time_s
+        if report.server is not None:
+            self.note_server(report.server.identity())
         own = self.results[self.earlier.results :]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
@@ -265,17 +283,3 @@ def without_texts(result: Result) -> Result:
         replace(c, text=c.text[: metrics.BEGINNING], output_ids=()) for c in result.completions
     )
     return replace(result, prompt="", text="", completions=completions)
-
-
-def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
-    """How the run came about, as far as it is known at the start."""
-    return {
-        "started": attempts.iso(clock.started()),
-        "overrides": list(overrides),
-        "git_commit": hardware.git_commit(),
-        "versions": hardware.versions(),
-        "machine": hardware.describe(),
-        "sampling": asdict(config.sampling),
-        "seed": config.seed,
-        "tracked": [],  # the trackers that have got the run
-    }
