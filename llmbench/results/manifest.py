@@ -94,6 +94,7 @@ class Attempt:
         status: As the run's; `killed` where it ended without a word.
         results: That it added.
         time_s: Seconds from the start of the process to its end; of a killed one to its last sign of life.
+        cost: Of its requests by `engine.price`; None without prices, or where it was killed.
     """
 
     started: str
@@ -101,6 +102,7 @@ class Attempt:
     status: str = RUNNING
     results: int = 0
     time_s: float | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

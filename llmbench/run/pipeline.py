@@ -173,7 +173,7 @@ def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, 
 def _check_questions(record: RunRecord, questions: Questions, server: ServerReport | None) -> None:
     """Refuses other questions than those answered so far, and a server with another model."""
     try:
-        record.note_server(server and server.identity())
+        record.note_server(server)
         if record.earlier.results:
             resume_checks.check_questions(record.files.folder, questions, record.results)
     except ConfigError as error:

@@ -6,7 +6,7 @@ from datetime import datetime
 from llmbench.engine import checkpoint_record
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.engine.restarting import RestartLog
-from llmbench.results import attempts
+from llmbench.results import attempts, cost
 from llmbench.results.manifest import JOURNAL, Manifest
 from llmbench.results.reader import read_journal
 from llmbench.run import resume_checks
@@ -40,6 +40,7 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
         if beginning is Beginning.RESUMED:
             _check(record, before)
         _bring_back(record, before)
+    record.earlier.cost = cost.of_attempts(record.attempts, record.results, record.config.engine.price)
     record.config = pool.lowered(record.config)
     day = resume_checks.model_before(folder, "template_date") if record.results else None
     _set_date(record, day)

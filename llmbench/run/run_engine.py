@@ -158,7 +158,9 @@ class RunEngine:
         return self._engine
 
     def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
-        engine.begin(self.tokenizer, self._work, loaded=loaded)
+        before = self._restarting.report() if self._restarting is not None else None
+        work = replace(self._work, spent=self._record.spent(before))
+        engine.begin(self.tokenizer, work, loaded=loaded)
         self._engine, self._at_once = engine, engine.capacity
 
     def out_of_memory(self, error: OutOfMemoryError, questions: Questions) -> None:
@@ -230,8 +232,7 @@ class RunEngine:
             self._at_once = engine.preferred_batch_size(self._work)
             self._pool.load(config, self._work, self._record.terminal.notice)
             self._begin(engine, loaded=True)
-            server = engine.report().server
-            self._record.note_server(server and server.identity())  # another one may have taken its place
+            self._record.note_server(engine.report().server)  # another one may have taken its place
         except Interrupted as interrupted:
             # what is being graded is waited for, but not long
             self._stop.signal_number = interrupted.signal_number

@@ -17,7 +17,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import Interrupted, RefusedResumeError, RunError
 from llmbench.records import Result
-from llmbench.results import attempts, metrics
+from llmbench.results import attempts, cost, metrics
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
@@ -32,7 +32,7 @@ from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
 from llmbench.system.shell import resume_command
 from llmbench.system.text import one_line
-from llmbench.telemetry.engine_report import EngineReport, ServerIdentity
+from llmbench.telemetry.engine_report import EngineReport, ServerReport
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,13 @@ class Earlier:
         results: How many results they gave.
         before_this_attempt: Those without what processes gave that this one replaces.
         checkpoint: The one that gave them, as the manifest has it.
+        cost: Of their requests by `engine.price`.
     """
 
     results: int = 0
     before_this_attempt: int = 0
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    cost: float = 0.0
 
 
 @dataclass(slots=True)
@@ -143,25 +145,29 @@ class RunRecord:
                 f"{'' if report.loads else ', already loaded'}."
             )
 
-    def note_server(self, server: ServerIdentity | None) -> None:
+    def note_server(self, report: ServerReport | None) -> None:
         """Keeps which server has the model.
 
         Raises:
             ConfigError: It has another one than that of the results so far.
         """
-        before = self.manifest.server
-        if server is not None and before is not None and self.results:
-            said = compare_servers(before, server, self.files.folder)
+        before, now = self.manifest.server, report and report.identity()
+        if now is not None and before is not None and self.results:
+            said = compare_servers(before, now, self.files.folder)
             if said is not None and said not in self.summary.notes:
                 self.note(said)
-            server.fingerprints = sorted({*before.fingerprints, *server.fingerprints})
-        self.manifest.server = server
+            now.fingerprints = sorted({*before.fingerprints, *now.fingerprints})
+        self.manifest.server = now
+
+    def spent(self, report: EngineReport | None) -> float:
+        """Returns what all attempts cost so far, of which an engine's report has this process's part."""
+        server = report.server if report is not None else None
+        return self.earlier.cost + ((server.cost or 0.0) if server is not None else 0.0)
 
     def note_requests(self, report: EngineReport) -> None:
         """Keeps what the engine did, and the times of this process's requests."""
         self.summary.engine, times = report, self.summary.time_s
-        if report.server is not None:
-            self.note_server(report.server.identity())
+        self.note_server(report.server)
         own = self.results[self.earlier.results :]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
@@ -237,6 +243,8 @@ class RunRecord:
         summary.time_s.total = clock.since_start()
         if self.earlier.results:
             summary.gpu.energy_j = None  # of the whole run it is not known
+        if self.config.engine.price:
+            summary.cost = self.spent(summary.engine)
         self._end_attempt()
 
     def _details(self, name: str, results: Sequence[Result]) -> dict[str, Any] | None:
@@ -255,8 +263,13 @@ class RunRecord:
     def _end_attempt(self) -> None:
         status, total = self.summary.status, self.summary.time_s.total
         if status != attempts.RUNNING:
-            added = len(self.results) - self.earlier.before_this_attempt
-            self.attempts[-1] = replace(self.attempts[-1], status=status, results=added, time_s=total)
+            before = self.earlier.before_this_attempt
+            price, spent = self.config.engine.price, self.summary.cost
+            if spent is not None:
+                spent -= cost.of_attempts(self.attempts[:-1], self.results[:before], price)
+            self.attempts[-1] = replace(
+                self.attempts[-1], status=status, results=len(self.results) - before, time_s=total, cost=spent
+            )
         left = status not in ("finished", attempts.RUNNING)
         self.summary.resume = resume_command(self.manifest.sweep or self.files.folder) if left else None
 

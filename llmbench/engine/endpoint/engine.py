@@ -118,7 +118,7 @@ class EndpointEngine:
         ):
             visible = tokenizer.visible
         self._loads, self._batch_size = int(loaded), self.preferred_batch_size(workload)
-        self._place_wait_s, self._cost = 0.0, Cost(self._config.engine)
+        self._place_wait_s, self._cost = 0.0, Cost(self._config.engine, workload.spent)
         self._exchanges = Exchanges(self._config, self._server, self._client, visible)
 
     def submit(self, request: Request, *, first: bool = False) -> None:
@@ -172,7 +172,7 @@ class EndpointEngine:
     def _too_dear(self) -> str:
         most = self._config.engine.max_cost
         return (
-            f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {self._cost.spent:.4g}); "
+            f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {self._cost.before + self._cost.spent:.4g}); "
             "what was finished is kept."
         )
 
@@ -259,7 +259,7 @@ class EndpointEngine:
                 backoff_s=exchanges.backoff_s,
                 place_wait_s=self._place_wait_s,
                 unknown_usage=exchanges.unknown_usage,
-                cost=self._cost.total,
+                cost=self._cost.known,
             ),
         )
 
