@@ -13,6 +13,11 @@ OWN_FIELDS = ("messages", "prompt", "model", "stream", "stream_options", "n")
 """Fields of a request that `engine.extra_body` may not set: they decide what is asked and how answers are read."""
 
 
+def cost_of(price: Mapping[str, float], prompt_tokens: int, output_tokens: int) -> float:
+    """Returns what tokens cost by `engine.price`, which is per million."""
+    return (prompt_tokens * price.get("input", 0.0) + output_tokens * price.get("output", 0.0)) / 1e6
+
+
 def validate_endpoint(config: Config) -> None:
     """Refuses settings that no request could be made with.
 

@@ -181,6 +181,11 @@ class EngineConfig:
     price: dict[str, float] = field(default_factory=dict)  # per million tokens: input, output
     max_cost: float | None = None  # in the currency of `price`; the run ends before it costs more
 
+    @property
+    def is_server(self) -> bool:
+        """Whether a server has the model, so that no GPU and no library of this machine computes an answer."""
+        return self.name == "endpoint"
+
 
 @dataclass
 class ProfileConfig:

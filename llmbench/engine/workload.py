@@ -23,6 +23,7 @@ class Workload:
         greedy: Nothing is drawn at random, and nothing is penalised.
         prompt_tokens: A generous guess at the longest prompt, before any is written; 0 where nothing is known.
         batching: How an engine with static batches forms them; None where nobody said.
+        spent: What the run has cost before, by `engine.price`.
         jobs: The jobs that this is the sum of, one after another; empty for a single one.
     """
 
@@ -35,6 +36,7 @@ class Workload:
     greedy: bool = False
     prompt_tokens: int = 0
     batching: Batching | None = None
+    spent: float = 0.0
     jobs: "tuple[Workload, ...]" = ()
 
     @classmethod

@@ -37,7 +37,7 @@ FILES = (CONFIG, MANIFEST, SUMMARY, JOURNAL, "report.html")
 """What is handed on of a run's folder, where it is there."""
 NOT_SETTINGS = re.compile(r"benchmarks\.[^.]+\.(profiles|reference)\b")
 """Tables that settings are picked from."""
-FIGURES = ("time_s", "memory", "gpu", "engine", "benchmarks")
+FIGURES = ("time_s", "memory", "gpu", "cost", "engine", "benchmarks")
 RETRIES = "3"
 """Of a server that does not answer, unless the user says otherwise: MLflow's own seven take four minutes, the GPU waiting."""
 PARAM_LENGTH, PARAMS_AT_ONCE, METRICS_AT_ONCE = 6000, 100, 1000

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbench.records import Result
+from llmbench.results import cost
 from llmbench.results.manifest import RUNNING, Manifest
 from llmbench.results.metrics import summarise
 from llmbench.results.settings import benchmark_settings, read_config
@@ -17,7 +18,7 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
         RunError: config.yaml cannot be read.
     """
     config = read_config(folder) or {}
-    planned = manifest.samples
+    planned, price = manifest.samples, (config.get("engine") or {}).get("price")
     by_benchmark: dict[str, list[Result]] = {name: [] for name in planned}
     for result in results:
         by_benchmark.setdefault(result.benchmark, []).append(result)
@@ -26,6 +27,7 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
         model=str((config.get("model") or {}).get("name") or UNKNOWN),
         profile=str(config.get("profile") or UNKNOWN),
         not_comparable=["the run did not finish"],
+        cost=cost.of_attempts(manifest.sittings, results, price) if price else None,
     )
     for name, own in by_benchmark.items():
         seen = 1 + max((result.repeat for result in own), default=0)

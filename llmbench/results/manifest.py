@@ -14,6 +14,7 @@ from llmbench.records import Restart
 from llmbench.results.record import FileRecord
 from llmbench.results.recovery import Step
 from llmbench.system import decoding, files
+from llmbench.telemetry.engine_report import ServerIdentity
 
 T = TypeVar("T")
 VERSION = 1
@@ -93,6 +94,7 @@ class Attempt:
         status: As the run's; `killed` where it ended without a word.
         results: That it added.
         time_s: Seconds from the start of the process to its end; of a killed one to its last sign of life.
+        cost: Of its requests by `engine.price`; None without prices, or where it was killed.
     """
 
     started: str
@@ -100,6 +102,7 @@ class Attempt:
     status: str = RUNNING
     results: int = 0
     time_s: float | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,9 @@ class Manifest(FileRecord):
             last two are None where a program made the run.
         sweep: The folder of the sweep that the run is a job of.
         samples: The ids of the planned questions, by benchmark.
-        checkpoint: See `engine.checkpoint_record`.
+        versions, machine: Of what computed here; where a server has the model, nothing of torch, vLLM and GPUs.
+        checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts.
+        server: The server that has the model, as the last process found it; None where the model was loaded here.
         tracked: The trackers that have the run; None where that was not noted yet.
         sittings: Its attempts.
     """
@@ -169,6 +174,7 @@ class Manifest(FileRecord):
     data: dict[str, DataOrigin] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
     checkpoint: dict[str, Any] | None = None
+    server: ServerIdentity | None = None
 
 
 def read_record(path: Path, kind: type[T]) -> T:

@@ -89,7 +89,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     results = list(read_journal(folder, sealed, notes))
     if killed or (summary.status == RUNNING and not summary.benchmarks):
         interim = interim_summary(folder, manifest, results)
-        summary = interim if killed else replace(summary, benchmarks=interim.benchmarks)
+        summary = interim if killed else replace(summary, benchmarks=interim.benchmarks, cost=interim.cost)
         missing = f"holds no {SUMMARY}" if killed else f"holds a {SUMMARY} without scores"
         notes.append(
             f"{folder} {missing}: the run was killed before it wrote one, or still runs. "

@@ -159,6 +159,7 @@ class Summary(FileRecord):
     Attributes:
         sittings: How often it was begun, each with its time ; `time_s` is the last one's.
         resume: The command that resumes it, if it did not finish.
+        cost: Of the requests of all attempts by `engine.price`; None without prices.
         notes: What was not as it should be about its files, or changed between attempts.
     """
 
@@ -180,6 +181,7 @@ class Summary(FileRecord):
     resume: str | None = None
     restarts: list[str] = field(default_factory=list)
     error: str | None = None
+    cost: float | None = None
     version: int = VERSION
 
     @property

@@ -51,6 +51,7 @@ from llmbench.system.number_format import count
 from llmbench.system.processes import environment
 from llmbench.system.signals import Stop
 from llmbench.telemetry import MemoryTracker, Sampler
+from llmbench.telemetry.engine_report import ServerReport
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +109,9 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
     config = record.config
     benchmarks = record.benchmarks = import_benchmarks(config)
     parallel = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
+    gpus = 0 if config.engine.is_server else parallel  # which ones a server uses is not known
     with (
-        Sampler(parallel) as sampler,
+        Sampler(gpus) as sampler,
         MemoryTracker(record.files.folder, MEMORY_LOG, sampler=sampler, of_run=True),
     ):
         _write_trace(sampler, record.files.folder / TRACE)
@@ -124,8 +126,9 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
         writing = Background("prompts", lambda: _write_prompts(record, run_engine, plan, at_once))
         questions = run_engine.load(plan, writing)
-        _check_questions(record, questions)
-        record.note_engine(run_engine.report())
+        report = run_engine.report()
+        _check_questions(record, questions, report.server)
+        record.note_engine(report)
         why_not = why_not_comparable(record.config, questions, checkpoint)
         record.note_plan(questions, run_engine.checkpoint_row(), why_not)
         try:
@@ -167,14 +170,15 @@ def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, 
     return questions
 
 
-def _check_questions(record: RunRecord, questions: Questions) -> None:
-    """Refuses other questions than those answered so far."""
-    if record.earlier.results:
-        try:
+def _check_questions(record: RunRecord, questions: Questions, server: ServerReport | None) -> None:
+    """Refuses other questions than those answered so far, and a server with another model."""
+    try:
+        record.note_server(server)
+        if record.earlier.results:
             resume_checks.check_questions(record.files.folder, questions, record.results)
-        except ConfigError as error:
-            raise RefusedResumeError(str(error)) from error
-        record.results[:] = map(without_texts, record.results)
+    except ConfigError as error:
+        raise RefusedResumeError(str(error)) from error
+    record.results[:] = map(without_texts, record.results)
 
 
 def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here

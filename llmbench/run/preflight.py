@@ -70,7 +70,7 @@ def before_loading(
     folder = Path(checkpoint.folder) if checkpoint.folder else None
     said += sampling_differences(folder, config.sampling)
     gpus = hardware.gpus()
-    if not gpus or config.engine.device is Device.cpu:
+    if not gpus or config.engine.device is Device.cpu or config.engine.is_server:
         return said
     weights, gpu_bytes = _weights_bytes(config, checkpoint), gpus[0].total_bytes
     if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):

@@ -6,7 +6,7 @@ from datetime import datetime
 from llmbench.engine import checkpoint_record
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.engine.restarting import RestartLog
-from llmbench.results import attempts
+from llmbench.results import attempts, cost
 from llmbench.results.manifest import JOURNAL, Manifest
 from llmbench.results.reader import read_journal
 from llmbench.run import resume_checks
@@ -40,6 +40,7 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
         if beginning is Beginning.RESUMED:
             _check(record, before)
         _bring_back(record, before)
+    record.earlier.cost = cost.of_attempts(record.attempts, record.results, record.config.engine.price)
     record.config = pool.lowered(record.config)
     day = resume_checks.model_before(folder, "template_date") if record.results else None
     _set_date(record, day)
@@ -79,7 +80,7 @@ def _bring_back(record: RunRecord, before: Manifest) -> None:
     """Brings back the run's name, notes and totals."""
     if record.results:
         _keep_name(record, resume_checks.model_before(record.files.folder, "name"))
-    kept = ["started", "data", "samples"]
+    kept = ["started", "data", "samples", "server"]
     if record.manifest.arguments is None:  # a library's call: how the run was begun counts on
         kept += ["overrides", "arguments", "directory", "sweep"]
     record.manifest = replace(record.manifest, **{name: getattr(before, name) for name in kept})

@@ -14,6 +14,7 @@ from llmbench.results.settings import Setting, differing, read_config
 from llmbench.run import prompts
 from llmbench.run.request_plan import Questions
 from llmbench.system import redaction
+from llmbench.telemetry.engine_report import ServerIdentity
 
 MAY_CHANGE = re.compile(
     r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|engine_wait_s"
@@ -123,6 +124,24 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
                 f"The prompt of {name} differs from the one in {folder}: the data, the chat template or the tokenizer changed; "
                 "start a new run."
             )
+
+
+def compare_servers(before: ServerIdentity, now: ServerIdentity, folder: Path) -> str | None:
+    """Returns a sentence where another server goes on with a run, or another version of it.
+
+    Raises:
+        ConfigError: It has another model.
+    """
+    had, have = (f"{each.model} ({each.root})" if each.root else each.model for each in (before, now))
+    if had != have:
+        raise ConfigError(
+            f"{now.address} serves {have} now, and the results in {folder} are those of {had}; serve that model again, or start a "
+            "new run."
+        )
+    versions = [f"{'vLLM' if each.vllm else 'version'} {each.version or 'unknown'}" for each in (before, now)]
+    pairs = [(before.address, now.address), tuple(versions)]
+    said = [f"the server was {one} and is {other} now" for one, other in pairs if one != other]
+    return f"This run goes on under other conditions: {'; '.join(said)}." if said else None
 
 
 def changes(before: Manifest, now: Manifest) -> list[str]:

@@ -158,7 +158,8 @@ class RunEngine:
         return self._engine
 
     def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
-        engine.begin(self.tokenizer, self._work, loaded=loaded, notice=self._record.terminal.notice)
+        work = replace(self._work, spent=self._record.earlier.cost)
+        engine.begin(self.tokenizer, work, loaded=loaded, notice=self._record.terminal.notice)
         self._engine, self._at_once = engine, engine.capacity
 
     def out_of_memory(self, error: OutOfMemoryError, questions: Questions) -> None:

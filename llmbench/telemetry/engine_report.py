@@ -1,32 +1,53 @@
 """What an engine was and did, as it says itself."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from llmbench.system.number_format import count, listed
 
 
 @dataclass(slots=True)
-class ServerReport:
+class ServerIdentity:
+    """Which server it was and what it served, in the server's own words.
+
+    Attributes:
+        address: Without credentials.
+        model: What the server calls it.
+        api: `chat` or `completions`.
+        root: What the server loaded it from, where it says so.
+        vllm: Whether the server is vLLM's.
+        version: The server's, where it says so.
+        max_length: Tokens of prompt and answer together, where it says so.
+        fingerprints: Each `system_fingerprint` that it gave.
+    """
+
+    address: str
+    model: str
+    api: str
+    root: str | None = None
+    vllm: bool = False
+    version: str | None = None
+    max_length: int | None = None
+    fingerprints: list[str] = field(default_factory=list)
+
+    def identity(self) -> "ServerIdentity":
+        """Returns only what this class has."""
+        return ServerIdentity(**{each.name: getattr(self, each.name) for each in fields(ServerIdentity)})
+
+
+@dataclass(slots=True)
+class ServerReport(ServerIdentity):
     """A server that an engine asked, and what asking it took; timings are as this client saw them.
 
     Attributes:
-        address: Without who logs in.
-        model: What it served, by its own name.
-        fingerprints: Each `system_fingerprint` that it gave.
         retries: Requests that were asked again, each time counted.
         backoff_s: Seconds of failed tries and of the pauses behind them, of all requests together; in no timing.
         place_wait_s: Seconds that requests waited for a place among those in flight, together; in no timing.
         unknown_usage: Completions whose tokens the server did not count, or not all; they stand as 0.
         not_continued: Missing answers that were not asked for, since the server's chat template takes no begun answer.
         over_limit: Answers with more tokens than the request allowed.
-        cost: By `engine.price`; None without prices.
+        cost: Of this process's requests by `engine.price`; None without prices.
     """
 
-    address: str
-    model: str
-    api: str
-    version: str | None = None
-    fingerprints: list[str] = field(default_factory=list)
     retries: int = 0
     backoff_s: float = 0.0
     place_wait_s: float = 0.0

@@ -32,10 +32,15 @@ Listener = Callable[[TelemetrySample], None]
 
 
 class Sampler:
-    """Runs while it is entered. `begin` marks where requests start: utilisation and energy count from there."""
+    """Runs while it is entered. `begin` marks where requests start: utilisation and energy count from there.
+
+    Attributes:
+        gpus: How many GPUs are watched at most.
+    """
 
     def __init__(self, gpus: int = 1, period_s: float = PERIOD_S) -> None:
         """Watches the first `gpus` GPUs that are visible."""
+        self.gpus = gpus
         self._pace, self._around = Pace(period_s, SHARE, OVER), Pace(AROUND_S, AROUND_SHARE)
         self._stop = threading.Event()
         self._lock = threading.Lock()

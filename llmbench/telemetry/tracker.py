@@ -72,7 +72,7 @@ class MemoryTracker:
         """
         if self._sampler is not None:
             return
-        self._gpus = hardware.gpus()
+        self._gpus = hardware.gpus()[: None if self._shared is None else self._shared.gpus]
         self._begin_log(f"# {_now()} tracking process {os.getpid()}; {_describe(self._gpus)}")
         self._aggregate = Aggregate()
         self._began = self._line_due = time.monotonic()
@@ -157,7 +157,7 @@ class MemoryTracker:
         if children.peak:
             lines.append(f"  memory of its children  {_gib(children)}")
         if not self._gpus:
-            lines.append("  GPU                     none visible")
+            lines.append("  GPU                     none watched")
         else:
             lines += _gpu_summary(totals)
         return [*lines, f"  log                     {self.path}"]
@@ -216,7 +216,7 @@ def _amount(value: int | None) -> str:
 
 def _describe(gpus: tuple[hardware.Gpu, ...]) -> str:
     if not gpus:
-        return "no GPU is visible, so only main memory is tracked"
+        return "no GPU is watched, so only main memory is tracked"
     return ", ".join(f"GPU{n} is {gpu.name} with {memory(gpu.total_bytes)}" for n, gpu in enumerate(gpus))
 
 

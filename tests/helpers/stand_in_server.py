@@ -39,6 +39,8 @@ class StandIn:
         word_s: Seconds for each word of an answer.
         tokens: The token ids of a word, which vLLM gives where they are asked for.
         key: What must be sent to log in. `usage`: what it says of tokens, in place of counting them.
+        metrics: The page of its metrics; None: there is none.
+        asked_metrics: How often that was asked for.
         asked: The bodies of requests, refused ones too; `headers`: theirs.
     """
 
@@ -52,9 +54,12 @@ class StandIn:
     tokens: Callable[[str], Sequence[int]] = lambda _: (0,)
     key: str | None = None
     usage: Body | None = None
+    metrics: str | None = None
+    metrics_status: int = 200
     url: str = ""
     asked: list[Body] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    asked_metrics: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -105,8 +110,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, {"object": "list", "data": self.told.rows()})
         elif self.path == "/version" and self.told.vllm:
             self._json(200, {"version": "0.27.1"})
+        elif self.path == "/metrics":
+            self._metrics()
         else:
             self._json(404, {"error": {"message": "Not Found"}})
+
+    def _metrics(self) -> None:
+        self.told.asked_metrics += 1
+        content = (self.told.metrics or "").encode()
+        self.send_response(404 if self.told.metrics is None else self.told.metrics_status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def do_POST(self) -> None:
         told, body = self.told, json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -490,8 +490,8 @@ def test_memory_tracker_without_a_gpu_says_so(
     tracker.start_tracking()
     tracker.stop_tracking()
     tracker.print_summary()
-    assert "none visible" in capsys.readouterr().out
-    assert "no GPU is visible" in tracker.path.read_text(encoding="utf-8")
+    assert "none watched" in capsys.readouterr().out
+    assert "no GPU is watched" in tracker.path.read_text(encoding="utf-8")
 
 
 def test_memory_tracker_says_what_a_gpu_does_not_tell(

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from llmbench.config.endpoint import cost_of
 from llmbench.config.schema import EngineConfig
 from llmbench.records import Completion, Request
-
-MILLION = 1e6
 
 
 @dataclass(slots=True)
@@ -13,15 +12,17 @@ class Cost:
     """The prices, what was spent, and what requests in flight may cost at most.
 
     Attributes:
-        spent: By the server's own counts.
+        before: What the run had cost before, which counts for its limit.
+        spent: Since then, by the server's own counts.
     """
 
     engine: EngineConfig
+    before: float = 0.0
     spent: float = 0.0
     _bounds: dict[str, float] = field(default_factory=dict)
 
     @property
-    def total(self) -> float | None:
+    def known(self) -> float | None:
         """What was spent; None without prices."""
         return self.spent if self.engine.price else None
 
@@ -30,7 +31,7 @@ class Cost:
         if self.engine.max_cost is None:
             return True
         bound = self._price(_most_tokens(request), request.sampling.max_tokens)
-        if self.spent + sum(self._bounds.values()) + bound > self.engine.max_cost:
+        if self.before + self.spent + sum(self._bounds.values()) + bound > self.engine.max_cost:
             return False
         self._bounds[request.id] = bound
         return True
@@ -44,8 +45,7 @@ class Cost:
         self.spent += own if completion.output_tokens or completion.prompt_tokens else bound
 
     def _price(self, prompt: int, output: int) -> float:
-        price = self.engine.price
-        return (prompt * price.get("input", 0.0) + output * price.get("output", 0.0)) / MILLION
+        return cost_of(self.engine.price, prompt, output)
 
 
 def _most_tokens(request: Request) -> int:

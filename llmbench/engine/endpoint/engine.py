@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from llmbench.config.schema import Config
@@ -15,6 +16,7 @@ from llmbench.engine.base import Notice
 from llmbench.engine.endpoint import server as servers
 from llmbench.engine.endpoint.cost import Cost
 from llmbench.engine.endpoint.exchange import Exchanges
+from llmbench.engine.endpoint.metrics import ServerMetrics
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.workload import Took, Workload
@@ -56,6 +58,7 @@ class EndpointEngine:
         self._client: AsyncOpenAI | None = None
         self._server: servers.Server | None = None
         self._exchanges: Exchanges | None = None
+        self._metrics: ServerMetrics | None = None
 
     def prepare(self) -> None:
         """Imports the client.
@@ -90,6 +93,7 @@ class EndpointEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="llmbench-endpoint", daemon=True)
         self._thread.start()
         self._client = self._connect(found)
+        self._metrics = ServerMetrics(found.address)
 
     def _connect(self, found: servers.Server) -> "AsyncOpenAI":
         from httpx2 import Limits
@@ -117,7 +121,7 @@ class EndpointEngine:
         ):
             visible = tokenizer.visible
         self._loads, self._batch_size = int(loaded), self.preferred_batch_size(workload)
-        self._place_wait_s, self._cost = 0.0, Cost(self._config.engine)
+        self._place_wait_s, self._cost = 0.0, Cost(self._config.engine, workload.spent)
         self._exchanges = Exchanges(self._config, self._server, self._client, notice, visible)
 
     def submit(self, request: Request, *, first: bool = False) -> None:
@@ -171,7 +175,7 @@ class EndpointEngine:
     def _too_dear(self) -> str:
         most = self._config.engine.max_cost
         return (
-            f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {self._cost.spent:.4g}); "
+            f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {self._cost.before + self._cost.spent:.4g}); "
             "what was finished is kept."
         )
 
@@ -229,40 +233,36 @@ class EndpointEngine:
         return True
 
     def state(self) -> EngineState:
-        """Returns what is in flight, what waits for its next try, and what waits for a place."""
-        exchanges = self._exchanges
+        """Returns what is in flight, by the server's metrics where it has them; what waits for a place or its next try is queued."""
+        exchanges, metrics = self._exchanges, self._metrics
         pausing = exchanges.pausing if exchanges is not None else 0
-        return EngineState(
+        own = EngineState(
             running=max(0, len(self._tasks) - pausing),
-            waiting=pausing,
-            queued=len(self._queued),
+            queued=len(self._queued) + pausing,
             generated_tokens=exchanges.tokens if exchanges is not None else 0,
         )
+        return own if metrics is None else metrics.over(own)
 
     def report(self) -> EngineReport:
         """Returns what the server said of itself, and what asking it took."""
         found, exchanges = self._server, self._exchanges
         if found is None or exchanges is None:
             raise RuntimeError("no run has begun")
-        api = self._config.engine.api
+        identity = found.identity("chat" if is_chat(self._config.engine) else "completions")
         return EngineReport(
             name="endpoint",
             version=found.version,
             batch_size=self._batch_size,
             loads=self._loads,
             server=ServerReport(
-                address=found.address.shown,
-                model=found.model,
-                api=api.value if api is not None else "chat",
-                version=found.version,
-                fingerprints=sorted(exchanges.fingerprints),
+                **asdict(identity) | {"fingerprints": sorted(exchanges.fingerprints)},
                 retries=exchanges.retries,
                 backoff_s=exchanges.backoff_s,
                 place_wait_s=self._place_wait_s,
                 unknown_usage=exchanges.unknown_usage,
                 not_continued=exchanges.not_continued,
                 over_limit=exchanges.over_limit,
-                cost=self._cost.total,
+                cost=self._cost.known,
             ),
         )
 
@@ -272,7 +272,10 @@ class EndpointEngine:
     def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - connections are closed in any case
         """Ends what is in flight, and the thread."""
         loop, thread, client = self._loop, self._thread, self._client
+        metrics, self._metrics = self._metrics, None
         self._loop = self._thread = self._client = None
+        if metrics is not None:
+            metrics.close()
         if loop is None or thread is None:
             return
 

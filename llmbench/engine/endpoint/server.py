@@ -10,6 +10,7 @@ from llmbench.config.schema import Config, EngineConfig, ModelConfig
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.errors import ConfigError, EngineError, first_line
 from llmbench.system import redaction
+from llmbench.telemetry.engine_report import ServerIdentity
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -58,6 +59,12 @@ class Address:
         """The address without who logs in."""
         return redaction.without_secrets(self.url)
 
+    def outside_api(self, page: str) -> str:
+        """Returns the address of a page that stands beside the API, as `version` and `metrics` do."""
+        parts = urlsplit(self.url)
+        path = f"{parts.path.removesuffix('/v1')}/{page}"
+        return parts._replace(path=path, query="", fragment="").geturl()
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -76,6 +83,19 @@ class Server:
     max_length: int | None = None
     vllm: bool = False
     version: str | None = None
+
+    @classmethod
+    def of(cls, known: ServerIdentity) -> Self:
+        """Returns a server as a run's files have it; nobody can log in there."""
+        return cls(
+            Address(known.address), known.model, known.root, known.max_length, known.vllm, known.version
+        )
+
+    def identity(self, api: str) -> ServerIdentity:
+        """Returns what a run's files say of it."""
+        return ServerIdentity(
+            self.address.shown, self.model, api, self.root, self.vllm, self.version, self.max_length
+        )
 
 
 def look(engine: EngineConfig) -> Server:
@@ -160,10 +180,8 @@ def _few(names: list[str]) -> str:
 
 def _version(client: "OpenAI", address: Address) -> str | None:
     """Returns what vLLM says of its version, which stands beside the API."""
-    parts = urlsplit(address.url)
-    place = parts._replace(path=parts.path.removesuffix("/v1") + "/version", query="", fragment="")
     try:
-        said = client.get(place.geturl(), cast_to=object)
+        said = client.get(address.outside_api("version"), cast_to=object)
     except Exception:  # noqa: BLE001 - what is only shown ends no run
         return None
     found = said.get("version") if isinstance(said, Mapping) else None

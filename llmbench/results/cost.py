@@ -1,0 +1,33 @@
+"""What a run's requests cost by `engine.price`, over all its attempts."""
+
+from collections.abc import Mapping, Sequence
+
+from llmbench.config.endpoint import cost_of
+from llmbench.records import FinishReason, Result
+from llmbench.results.manifest import Attempt
+
+
+def of_results(results: Sequence[Result], price: Mapping[str, float]) -> float:
+    """Returns what results cost by the tokens that the journal has of them."""
+    return sum(
+        cost_of(price, completion.prompt_tokens, completion.output_tokens)
+        for result in results
+        for completion in result.completions
+        if not completion.from_cache and completion.finish_reason is not FinishReason.ABORT
+    )
+
+
+def of_attempts(attempts: Sequence[Attempt], results: Sequence[Result], price: Mapping[str, float]) -> float:
+    """Returns what attempts cost: as each wrote it at its end, or by its results where it was killed before.
+
+    Args:
+        attempts: In their order; the last one may be under way.
+        results: Of all of them, in the order of the journal.
+        price: Now.
+    """
+    total, place = 0.0, 0
+    for number, attempt in enumerate(attempts, 1):
+        end = len(results) if number == len(attempts) else place + attempt.results
+        total += of_results(results[place:end], price) if attempt.cost is None else attempt.cost
+        place = end
+    return total
