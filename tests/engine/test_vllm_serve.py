@@ -1,7 +1,6 @@
 """`engine.vllm.internals.serve` and the flags that it is given, against the installed vLLM."""
 
 import importlib
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +51,6 @@ def test_each_flag_is_one_of_vllms(smollm2: Path, monkeypatch: pytest.MonkeyPatc
     taken.model = taken.model_tag
     engine = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs.from_cli_args(taken)
     assert (engine.model, engine.dtype, engine.seed) == (str(smollm2), "bfloat16", 0)
-
-
-def test_the_command_is_run_as_vllms_own_main_runs_it() -> None:
-    assert internals.WORKERS_START in importlib.import_module("vllm.envs").environment_variables
-    code = inspect.getsource(importlib.import_module("vllm.entrypoints.cli.main").main)
-    for part in ("subparser_init", "parse_args", "validate", "dispatch_function"):
-        assert part in code, f"change llmbench.engine.vllm.internals.serve: vLLM's main has no {part}"
 
 
 def test_a_served_model_is_evaluated_without_its_address(
