@@ -168,6 +168,8 @@ class RunRecord:
         """Keeps what the engine did, and the times of this process's requests."""
         self.summary.engine, times = report, self.summary.time_s
         self.note_server(report.server)
+        if report.server is not None:
+            times.load = None  # it was only looked at
         own = self.results[self.earlier.results :]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])

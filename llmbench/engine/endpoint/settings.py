@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from llmbench.config.choices import Api, EarlyStopping
 from llmbench.config.schema import Config, EngineConfig, drawing
-from llmbench.engine.endpoint.server import remembered
+from llmbench.engine.endpoint.server import Server, remembered
 from llmbench.errors import ConfigError
 from llmbench.system.number_format import listed
+from llmbench.telemetry.engine_report import ServerIdentity
 
 STOPS = 4
 """Stop strings that OpenAI's API takes."""
@@ -30,14 +31,14 @@ def served_name(engine: EngineConfig) -> str:
     return engine.served_model or remembered(engine).model
 
 
-def complete(config: Config) -> tuple[Config, list[str]]:
-    """Returns the settings with what the server decides, and sentences about what that changed.
+def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Config, list[str]]:
+    """Returns the settings with what the server decides, and sentences about what that changed; one that is known is not asked.
 
     Raises:
         ConfigError: The server cannot do what is asked.
         EngineError: It does not answer.
     """
-    server, said = remembered(config.engine), list[str]()
+    server, said = remembered(config.engine) if known is None else Server.of(known), list[str]()
     chat = is_chat(config.engine)
     _check_chat(config, chat=chat)
     if server.max_length is not None and "max_length" in config.model.from_checkpoint:
