@@ -84,6 +84,10 @@ class EngineError(LlmbenchError):
     """The engine cannot start or cannot go on."""
 
 
+class StoppedError(EngineError):
+    """A run ends in order before all is asked: the server is gone, or more would cost too much; what was finished is kept (status `interrupted`)."""
+
+
 class EngineDiedError(EngineError):
     """The engine stopped while it ran, for a reason that a new one need not meet: a dead process, a CUDA error, its own fault."""
 

@@ -5,11 +5,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from llmbench.cli import arguments, explain, launcher
 from llmbench.cli.job import finished_on
@@ -38,7 +39,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 
 
-def _served(engine: EngineConfig, resume: str | None) -> str:
+def _served(engine: DictConfig, resume: str | None) -> str:
     """The name of the model that a server serves; Hydra gives its own form of the engine's settings.
 
     Where a finished run is resumed, or a sweep with one, its manifest says it: the server may be gone.
@@ -46,7 +47,7 @@ def _served(engine: EngineConfig, resume: str | None) -> str:
     from llmbench.engine.endpoint.settings import served_name
 
     before = finished_on(Path(resume), engine.base_url) if resume is not None else None
-    return served_name(engine) if before is None else before.model
+    return served_name(cast("EngineConfig", OmegaConf.to_object(engine))) if before is None else before.model
 
 
 def check_files(arguments: Sequence[str]) -> None:

@@ -25,9 +25,8 @@ def validate_endpoint(config: Config) -> None:
         ConfigError: Names the setting, the value and what it may be.
     """
     engine = config.engine
-    if engine.base_url is None:
-        raise ConfigError("engine=endpoint needs an address; set engine.base_url=http://HOST:PORT/v1.")
-    _check_address(engine.base_url)
+    if engine.base_url is not None:  # else a server of llmbench.serve is looked for
+        _check_address(engine.base_url)
     refused = [name for name in OWN_FIELDS if name in engine.extra_body]
     if refused:
         raise ConfigError(

@@ -80,8 +80,11 @@ class ModelEngine(Engine, Protocol):
     def serves(self, workload: Workload) -> bool:
         """Returns whether the engine as it was loaded can take this work without losing by it; known after `load`."""
 
-    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
-        """Starts a run: its batch size holds, caches are empty, counters stand at zero; `loaded` for this very run."""
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:
+        """Starts a run: its batch size holds, caches are empty, counters stand at zero; `loaded` for this very run.
+
+        `notice` shows the user what happens to the engine from now on, from any thread.
+        """
 
     def kill(self, reason: str) -> bool:
         """Kills the engine's processes, so that a step that hangs ends with an `EngineDiedError`; called from another thread.

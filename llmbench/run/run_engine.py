@@ -160,7 +160,7 @@ class RunEngine:
     def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
         before = self._restarting.report() if self._restarting is not None else None
         work = replace(self._work, spent=self._record.spent(before))
-        engine.begin(self.tokenizer, work, loaded=loaded)
+        engine.begin(self.tokenizer, work, loaded=loaded, notice=self._record.terminal.notice)
         self._engine, self._at_once = engine, engine.capacity
 
     def out_of_memory(self, error: OutOfMemoryError, questions: Questions) -> None:

@@ -15,7 +15,7 @@ from llmbench.config.choices import EarlyStopping
 from llmbench.config.dump import as_yaml
 from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
-from llmbench.errors import Interrupted, RefusedResumeError, RunError
+from llmbench.errors import Interrupted, RefusedResumeError, RunError, StoppedError
 from llmbench.records import Result
 from llmbench.results import attempts, cost, metrics
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
@@ -29,7 +29,6 @@ from llmbench.run.request_plan import Questions
 from llmbench.run.resume_checks import compare_servers
 from llmbench.system import clock, decoding, redaction
 from llmbench.system.console import Terminal
-from llmbench.system.number_format import count
 from llmbench.system.shell import resume_command
 from llmbench.system.text import one_line
 from llmbench.telemetry.engine_report import EngineReport, ServerReport
@@ -197,6 +196,8 @@ class RunRecord:
             self.summary.status = "finished"
         elif isinstance(error, KeyboardInterrupt):
             self.summary.status = "interrupted"
+        elif isinstance(error, StoppedError):
+            self.summary.status, self.summary.error = "interrupted", redaction.without_secrets(str(error))
         elif not isinstance(error, StartAgain):  # which leaves it running
             self.summary.status, self.summary.error = "failed", redaction.without_secrets(str(error))
             log.error("the run failed", exc_info=error)
@@ -231,17 +232,8 @@ class RunRecord:
             summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
         summary.warnings += self._benchmark_warnings
-        server = summary.engine.server if summary.engine is not None else None
-        if server is not None and server.unknown_usage:
-            summary.warnings.append(
-                f"The server did not count the tokens of {count(server.unknown_usage, 'completion')}; they stand as 0, and "
-                "speeds are too low."
-            )
-        if summary.engine is not None and summary.engine.preemptions:
-            summary.warnings.append(
-                f"vLLM interrupted running requests {summary.engine.preemptions} times because the KV cache was full; "
-                "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
-            )
+        if summary.engine is not None:
+            summary.warnings += summary.engine.warnings()
         summary.time_s.total = clock.since_start()
         if self.earlier.results:
             summary.gpu.energy_j = None  # of the whole run it is not known

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.system import stdio, text
+from llmbench.system.interrupts import SIGNALLED
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +30,7 @@ def say(sentence: str) -> None:
 
 
 def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequence[str] | None], int]:
-    """A command that returns its exit status: 0 done, 1 failed, 130 interrupted."""
+    """A command that returns its exit status: 0 done, 1 failed, 130 interrupted, 143 ended by SIGTERM."""
 
     @wraps(command)
     def run(arguments: Sequence[str] | None = None) -> int:
@@ -38,9 +39,9 @@ def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequen
         except LlmbenchError as error:
             stdio.print_error(str(error))
             return 1
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             stdio.print_error("Interrupted.")
-            return 128 + signal.SIGINT
+            return SIGNALLED + int(getattr(error, "signal_number", signal.SIGINT))
         except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
             stdio.print_error(text.one_line(error))
             return 1

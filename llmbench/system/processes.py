@@ -5,6 +5,7 @@ import importlib
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import parent_process, resource_tracker, util
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -160,6 +162,29 @@ def _wait(gone: int, between: int | None) -> None:
 
 
 def _parent_of(pid: int) -> int | None:
+    found = _status(pid)
+    return int(found[1]) if found else None
+
+
+def started(pid: int) -> str | None:
+    """When a process started, as text that no other process of this number has; None where it has ended.
+
+    The boot and the clock ticks since then: unlike a date they stay the same when the machine's clock is set.
+    """
+    found = _status(pid)
+    if not found or found[0] in "ZX":
+        return None
+    with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
+        return f"{file.read().strip()} {found[19]}"
+
+
+def process_space() -> str:
+    """The machine, or the container, within which a process's number means something."""
+    return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+
+
+def _status(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat (proc(5)) from the third on, the state; none where there is no such process."""
     with suppress(OSError), open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - as elsewhere for /proc
-        return int(file.read().rpartition(")")[2].split()[1])
-    return None
+        return file.read().rpartition(")")[2].split()
+    return []

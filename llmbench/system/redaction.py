@@ -59,10 +59,10 @@ _ADDRESS = re.compile(_LOGIN)
 _ADDRESS_BYTES = re.compile(_LOGIN.encode())
 _NAMED = re.compile(
     rf"(?<![\w.-])(?P<name>(?:[\w.-]{{0,80}}(?:{_STRONG})[\w-]{{0,20}}|(?:[\w.-]{{0,80}}[_.-])?(?:token|key)(?==)|[\w.-]{{0,80}}_(?:token|key))"
-    r"[\"']?\s{0,3}[=:]\s{0,3}(?:bearer\s)?)(?P<value>\"[^\"]*\"|'[^']*'|[\w.+/=:~-]{8,})",
+    r"(?<!_env)[\"']?\s{0,3}[=:]\s{0,3}(?:bearer\s)?)(?P<value>\"[^\"]*\"|'[^']*'|[\w.+/=:~-]{8,})",
     re.IGNORECASE,
 )
-"""A secret setting inside a sentence or an override, with its value."""
+"""A secret setting inside a sentence or an override, with its value; `api_key_env=NAME` says where one is, not what."""
 
 _typed: set[str] = set()  # secrets that settings held; the environment's are looked up each time
 _addressed: set[str] = set()  # passwords in addresses that settings held

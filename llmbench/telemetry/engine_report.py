@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, fields, replace
 
+from llmbench.system.number_format import count, listed
+
 
 @dataclass(slots=True)
 class ServerIdentity:
@@ -40,7 +42,9 @@ class ServerReport(ServerIdentity):
         retries: Requests that were asked again, each time counted.
         backoff_s: Seconds of failed tries and of the pauses behind them, of all requests together; in no timing.
         place_wait_s: Seconds that requests waited for a place among those in flight, together; in no timing.
-        unknown_usage: Completions whose tokens the server did not count; they stand as 0.
+        unknown_usage: Completions whose tokens the server did not count, or not all; they stand as 0.
+        not_continued: Missing answers that were not asked for, since the server's chat template takes no begun answer.
+        over_limit: Answers with more tokens than the request allowed.
         cost: Of this process's requests by `engine.price`; None without prices.
     """
 
@@ -48,19 +52,45 @@ class ServerReport(ServerIdentity):
     backoff_s: float = 0.0
     place_wait_s: float = 0.0
     unknown_usage: int = 0
+    not_continued: int = 0
+    over_limit: int = 0
     cost: float | None = None
 
     def plus(self, earlier: "ServerReport | None") -> "ServerReport":
         """Returns this report with what an earlier engine of the same process took added."""
         if earlier is None:
             return self
-        sums = ("retries", "backoff_s", "place_wait_s", "unknown_usage")
+        sums = ("retries", "backoff_s", "place_wait_s", "unknown_usage", "not_continued", "over_limit")
         return replace(
             self,
             fingerprints=sorted({*earlier.fingerprints, *self.fingerprints}),
             cost=None if self.cost is None else self.cost + (earlier.cost or 0.0),
             **{name: getattr(earlier, name) + getattr(self, name) for name in sums},
         )
+
+    def warnings(self) -> list[str]:
+        """Returns what makes the run's figures doubtful, one sentence each."""
+        found = []
+        if self.unknown_usage:
+            found.append(
+                f"The server did not count all tokens of {count(self.unknown_usage, 'completion')}; what it left out stands as 0, and "
+                "speeds may be too low."
+            )
+        if self.not_continued:
+            found.append(
+                f"The server's chat template takes no begun answer, so {count(self.not_continued, 'missing answer')} could not be "
+                "asked for; set engine.api=completions, or early_stopping=off with a higher max_tokens."
+            )
+        if self.over_limit:
+            found.append(
+                f"{count(self.over_limit, 'answer')} of the server had more tokens than were asked for; if it knows only max_tokens, "
+                "set engine.extra_body={max_tokens: NUMBER}."
+            )
+        if len(self.fingerprints) > 1:
+            found.append(
+                f"The server changed while it was asked: its answers bear the fingerprints {listed(self.fingerprints)}."
+            )
+        return found
 
 
 @dataclass(slots=True)
@@ -98,3 +128,13 @@ class EngineReport:
     graph_sizes: list[int] | None = None
     compile_cache: str | None = None
     server: ServerReport | None = None
+
+    def warnings(self) -> list[str]:
+        """Returns what makes the run's figures doubtful, one sentence each."""
+        found = self.server.warnings() if self.server is not None else []
+        if self.preemptions:
+            found.append(
+                f"vLLM interrupted running requests {self.preemptions} times because the KV cache was full; "
+                "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
+            )
+        return found

@@ -103,7 +103,7 @@ class Bench:
 
     def through_llmbench(self) -> Pass:
         """The loop of a run: engine, graders, journal, telemetry."""
-        self.engine.begin(self.tokenizer, self.work, loaded=False)
+        self.engine.begin(self.tokenizer, self.work, loaded=False, notice=print)
         samples = [
             Sample(request.sample_id, {"question": "", "answer": "7"}, "7") for request in self.requests
         ]
@@ -139,7 +139,7 @@ class Bench:
 
     def through_vllm(self) -> float:
         """Seconds that `LLM.generate` takes."""
-        self.engine.begin(self.tokenizer, self.work, loaded=False)
+        self.engine.begin(self.tokenizer, self.work, loaded=False, notice=print)
         llm: Any = self.engine._llm
         params: Any = self.engine._package.vllm.SamplingParams
         prompts = [{"prompt_token_ids": list(request.prompt_ids)} for request in self.requests]

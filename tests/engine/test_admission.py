@@ -86,7 +86,7 @@ def test_the_fake_engine_names_what_it_worked_on_when_it_died(fault: Misbehaviou
     engine = FakeEngine(4, misbehaviour=fault)
     work = Workload(6, 8, 48, batch_size=4)
     engine.load(work, lambda _: None)
-    engine.begin(WordTokenizer(), work, loaded=True)
+    engine.begin(WordTokenizer(), work, loaded=True, notice=print)
     for number in range(6):
         engine.submit(asked(number))
     engine.kill("It hung.")

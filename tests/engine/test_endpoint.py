@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from llmbench.errors import EngineDiedError, EngineError
+from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import FinishReason, Message
 from tests.helpers.endpoints import chat, engine, finish
-from tests.helpers.stand_in_server import StandIn, last_message, serving
+from tests.helpers.stand_in_server import Fault, StandIn, last_message, serving
 
 
 def test_a_chat_is_sent_as_messages_and_comes_back_as_text() -> None:
@@ -177,13 +177,12 @@ def test_a_request_that_fails_alone_is_an_error_of_its_own() -> None:
     assert sum(completion.text == "fine" for completion in done.values()) == 58
 
 
-def test_a_server_that_is_gone_is_a_death() -> None:
+def test_a_server_that_is_gone_stops_the_run() -> None:
     with serving() as server, engine(server, "engine.retry_s=0.5") as made:
         finish(made, chat(1))
         server.faults.extend(["drop"] * 50)
-        with pytest.raises(EngineDiedError, match=r"engine\.retry_s=0\.5 s") as caught:
+        with pytest.raises(StoppedError, match=r"engine\.retry_s=0\.5 s.*kept"):
             finish(made, chat(2))
-    assert caught.value.running == ("b/2/0",)
 
 
 def test_a_server_that_comes_back_in_time_loses_nothing() -> None:
@@ -226,7 +225,7 @@ def test_no_request_is_asked_that_could_cost_too_much() -> None:
         assert made.report().server is not None
         assert made.report().server.cost == pytest.approx(3.0)  # type: ignore[union-attr]
         finish(made, chat(2, max_tokens=4))
-        with pytest.raises(EngineError, match=r"engine\.max_cost=7 .*spent so far: 6"):
+        with pytest.raises(StoppedError, match=r"engine\.max_cost=7 .*spent so far: 6"):
             finish(made, chat(3, max_tokens=4))
     assert len(server.asked) == 2
 
@@ -241,13 +240,72 @@ def test_a_turn_of_the_assistant_is_continued() -> None:
     assert body["add_generation_prompt"] is False
 
 
-def test_a_continuation_that_is_refused_is_an_error_of_its_own() -> None:
+def test_a_continuation_that_a_chat_template_does_not_take_gives_nothing_and_is_counted() -> None:
     with serving(StandIn(faults=deque([(400, "no")]))) as server, engine(server) as made:
         begun = chat(1)
         more = replace(begun, id=begun.id + "+", messages=(*begun.messages, Message("assistant", "So it is")))
         (done,) = finish(made, more).values()
-    assert done.finish_reason is FinishReason.ABORT
-    assert done.error is not None
+        report = made.report()
+    assert (done.text, done.finish_reason, done.error) == ("", FinishReason.STOP, None)
+    assert ["1 missing answer" in said for said in report.warnings()] == [True]
+
+
+TOO_LONG = [
+    "This model's maximum context length is 2048 tokens. However, you requested 100 output tokens and your prompt contains 1949",
+    "Requested token count exceeds the model's maximum context length of 2048 tokens.",
+    "the request exceeds the available context size, try increasing it",
+]
+
+
+@pytest.mark.parametrize("message", TOO_LONG)
+def test_an_answer_may_fill_what_a_long_prompt_leaves_of_the_context(message: str) -> None:
+    with serving(StandIn(faults=deque([(400, message)]))) as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+        report = made.report()
+    assert (done.text, done.error) == ("It is 4.", None)
+    assert [body.get("max_completion_tokens") for body in server.asked] == [32, None]
+    assert report.warnings() == []
+
+
+def test_a_prompt_that_is_too_long_is_an_error_of_its_own() -> None:
+    with (
+        serving(StandIn(faults=deque([(400, TOO_LONG[0])] * 2))) as server,
+        engine(server, batch_size=1) as made,
+    ):
+        done = finish(made, chat(1), chat(2))
+    assert "maximum context length" in str(done["b/1/0"].error)
+    assert done["b/2/0"].text == "It is 4."
+
+
+def test_a_server_that_knows_only_the_older_name_of_the_limit_gets_it() -> None:
+    faults: list[Fault] = [(422, "Extra inputs are not permitted: max_completion_tokens")] * 2
+    with serving(StandIn(faults=deque(faults), word_s=0.05)) as server, engine(server, batch_size=2) as made:
+        done = finish(made, *(chat(number) for number in range(4)))
+    assert {completion.text for completion in done.values()} == {"It is 4."}
+    assert sum("max_tokens" in body for body in server.asked) == 4
+
+
+def test_answers_beyond_their_limit_are_named() -> None:
+    with (
+        serving(StandIn(usage={"completion_tokens": 99, "prompt_tokens": 5})) as server,
+        engine(server) as made,
+    ):
+        finish(made, chat(1))
+        assert ["more tokens than were asked for" in said for said in made.report().warnings()] == [True]
+
+
+def test_a_server_that_is_away_and_comes_back_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(StandIn(faults=deque(["drop"] * 6))) as server, engine(server) as made:
+        finish(made, chat(1), chat(2))
+    away, back = capsys.readouterr().out.splitlines()
+    assert "cannot be reached" in away
+    assert "answers again after" in back
+
+
+def test_an_answer_that_is_not_streamed_is_read_whole() -> None:
+    with serving(StandIn(faults=deque(["whole"]))) as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+    assert (done.text, done.output_tokens, len(server.asked)) == ("It is 4.", 3, 1)
 
 
 def test_fields_and_headers_of_a_providers_own_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:

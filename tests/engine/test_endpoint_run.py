@@ -85,7 +85,7 @@ def test_faults_that_pass_lose_nothing_and_ask_nothing_twice() -> None:
     assert len({result.key for result in run.results}) == len(run.results) == 6
     assert {result.score.outcome for result in run.results} <= {"correct", "wrong"}
     assert len(server.asked) == 11
-    assert any("did not count the tokens of 1 completion" in said for said in summary()["warnings"])
+    assert any("did not count all tokens of 1 completion" in said for said in summary()["warnings"])
 
 
 def test_a_refused_run_says_why_and_is_resumed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,21 +98,41 @@ def test_a_refused_run_says_why_and_is_resumed(capsys: pytest.CaptureFixture[str
     assert len(llmbench.load_run(Path("run")).results) == 6
 
 
-def test_a_run_is_resumed_from_a_server_that_moved() -> None:
+def test_a_run_whose_server_is_gone_is_resumed_from_one_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     def reply(_: Body) -> str:
         if len(first.asked) > 3:
             raise OSError
         return "It is 4."
 
     first = StandIn(reply=reply)
-    settings = ("batch_size=1", "engine.retry_s=0", "engine_restarts=0")
     with serving(first):
-        assert main(overrides(first, *FEW, *settings)) == 1
+        assert main(overrides(first, *FEW, "batch_size=1", "engine.retry_s=0")) == 1
+    assert summary()["status"] == "interrupted"
+    said = capsys.readouterr().err
+    assert "the server failed for engine.retry_s=0 s" in said
+    assert "resume=" in said
     done = len(llmbench.load_run(Path("run")).results)
     assert 0 < done < 6
     with serving() as second:
         assert main(["resume=run", f"engine.base_url={second.url}"]) == 0
     assert len(second.asked) == 6 - done
+    assert summary()["status"] == "finished"
+
+
+def test_a_run_that_could_cost_too_much_stops_and_goes_on_when_it_may_cost_more() -> None:
+    price = "engine.price={input: 0, output: 1e6}"
+    with serving() as server:
+        limited = (
+            price,
+            "engine.max_cost=7",
+            "batch_size=1",
+            "benchmarks.arithmetic.max_tokens=4",
+            "early_stopping=off",
+        )
+        assert main(overrides(server, *FEW, *limited)) == 1
+        assert summary()["status"] == "interrupted"
+        assert len(server.asked) == 2
+        assert main(["resume=run", "engine.max_cost=100"]) == 0
     assert summary()["status"] == "finished"
 
 

@@ -11,7 +11,6 @@ from tests.helpers.stand_in_server import StandIn, serving
 REFUSED = [
     (["engine.base_url=localhost:8000"], "engine.base_url must be an address"),
     (["engine.base_url=http://host:port/v1"], "engine.base_url must be an address"),
-    (["engine.base_url=null"], "engine=endpoint needs an address"),
     (["engine.retry_s=-1"], r"engine\.retry_s=-1"),
     (["engine.extra_body={stream: false}"], r"engine\.extra_body\.stream is refused"),
     (["engine.price={inputs: 1}"], r"engine\.price\.inputs is refused"),

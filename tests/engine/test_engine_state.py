@@ -34,7 +34,7 @@ def test_a_scheduler_with_fewer_places_than_the_batch_lets_the_rest_wait_timed()
     engine = FakeEngine(5, lambda _: "a b c d", Misbehaviour(places=2))
     work = Workload(ALL, 8, ALL * 8, batch_size=5)
     engine.load(work, lambda _: None)
-    engine.begin(WordTokenizer(), work, loaded=True)
+    engine.begin(WordTokenizer(), work, loaded=True, notice=print)
     for number in range(ALL):
         engine.submit(asked(number))
     assert counts(engine.state()) == (0, 0, ALL)

@@ -26,7 +26,7 @@ class Source:
         faults = Misbehaviour(self.refuse, die=self.die(len(self.opened)) or Death())
         engine = FakeEngine(BATCH, lambda request: "word " * (1 + len(request.sample_id)), faults)
         engine.load(work, lambda _: None)
-        engine.begin(WordTokenizer(), work, loaded=True)
+        engine.begin(WordTokenizer(), work, loaded=True, notice=print)
         self.opened.append(engine)
         return engine
 

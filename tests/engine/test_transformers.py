@@ -86,7 +86,7 @@ def loaded() -> Iterator[Bench]:
 
 @pytest.fixture
 def bench(loaded: Bench) -> Iterator[Bench]:
-    loaded.engine.begin(loaded.tokenizer, WORK, loaded=True)
+    loaded.engine.begin(loaded.tokenizer, WORK, loaded=True, notice=print)
     yield loaded
     loaded.engine.abort()
 
@@ -224,7 +224,7 @@ def test_a_batch_holds_one_token_limit(bench: Bench) -> None:
 
 def test_batch_size_bounds_the_batches(bench: Bench) -> None:
     two = Batching.of(compose(["batch_size=2"]), 4096)
-    bench.engine.begin(bench.tokenizer, replace(WORK, batching=two), loaded=False)
+    bench.engine.begin(bench.tokenizer, replace(WORK, batching=two), loaded=False, notice=print)
     report = bench.engine.report()
     assert (report.batch_size, report.loads) == (2, 0)
     requests = [bench.request("Count.", max_tokens=1) for _ in range(5)]

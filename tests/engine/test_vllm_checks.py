@@ -9,7 +9,7 @@ import pytest
 from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm import checks, startup_history
-from llmbench.engine.vllm.errors import explain_import, start_error, step_error
+from llmbench.engine.vllm.errors import explain_import, known_cause, start_error, step_error
 from llmbench.engine.vllm.outputs import sampling_params
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
 from llmbench.engine.workload import Took, Workload
@@ -147,6 +147,16 @@ def test_where_memory_ran_out_is_known_by_what_was_under_way(function: str, caus
     error = start_error(raised.value, compose(["model=qwen14b"]))
     assert isinstance(error, OutOfMemoryError)
     assert error.shortage.cause == cause
+
+
+def test_a_setting_that_every_log_names_is_no_cause() -> None:
+    config = compose(["model=qwen14b"])
+    line = "(EngineCore pid=7) INFO 11-26 22:24:01 [core.py:109] Initializing a V1 LLM engine: trust_remote_code=False, dtype=float16\n"
+    assert known_cause(line, config) is None
+    error = (
+        f"{line}(EngineCore pid=7) ERROR 11-26 22:24:02 [core.py:1] ValueError: set trust_remote_code=True\n"
+    )
+    assert "needs Python code" in str(known_cause(error, config))
 
 
 def test_an_engine_in_another_process_is_understood_by_its_log(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -271,6 +272,22 @@ def test_messages(name: str) -> None:
     pattern = getattr(messages, name)
     written = ("".join(value if part is None else part for part in parts) for parts in texts(file))
     expect(any(re.search(pattern, text) for text in written), f"messages.{name}", f"{pattern!r} in {file}")
+
+
+@pytest.mark.parametrize(("level", "ordinary"), [("INFO", True), ("WARNING", True), ("ERROR", False)])
+def test_ordinary_lines_of_its_log(level: str, *, ordinary: bool) -> None:
+    module = of("vllm.logger")
+    formatter = logging.Formatter(module._FORMAT, module._DATE_FORMAT)
+    row = {
+        "name": "vllm",
+        "levelname": level,
+        "msg": "trust_remote_code=False",
+        "fileinfo": "core.py",
+        "lineno": 1,
+    }
+    line = formatter.format(logging.makeLogRecord(row))
+    for text in (line, f"(EngineCore pid=12) {line}"):
+        expect(bool(re.match(messages.ORDINARY_LINE, text)) is ordinary, "messages.ORDINARY_LINE", text)
 
 
 def test_call_under_way() -> None:

@@ -28,7 +28,7 @@ def engine(
     try:
         made.prepare()
         made.load(work, lambda _: None)
-        made.begin(tokenizer or NoTokenizer(), work, loaded=True)
+        made.begin(tokenizer or NoTokenizer(), work, loaded=True, notice=print)
         yield made
     finally:
         made.close()

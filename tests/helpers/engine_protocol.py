@@ -215,14 +215,16 @@ def the_batch_size_changes_in_place_and_the_cache_is_emptied(bench: Bench) -> No
     question = "Tell me a story about a fox, a hen and a farmer. " * 12
     small = Workload(6, 64, 6 * 64, batch_size=2)
     bench.finish(bench.request(question))
-    bench.engine.begin(bench.tokenizer, small, loaded=False)
+    bench.engine.begin(bench.tokenizer, small, loaded=False, notice=print)
     assert bench.engine.report().batch_size == 2
     requests = [bench.request(f"{question} {n}", ignore_eos=True) for n in range(6)]
     done = list(bench.finish(*requests).values())
     spans = [(c.timing.queued + c.timing.queue, c.timing.finished) for c in done if c.timing is not None]
     assert max(sum(start <= moment < end for start, end in spans) for moment, _ in spans) == 2
     assert done[0].cached_tokens == 0
-    bench.engine.begin(bench.tokenizer, Workload(BATCH, 64, BATCH * 64, batch_size=BATCH), loaded=False)
+    bench.engine.begin(
+        bench.tokenizer, Workload(BATCH, 64, BATCH * 64, batch_size=BATCH), loaded=False, notice=print
+    )
     assert bench.engine.report().batch_size == BATCH
     assert bench.engine.generated_tokens() == 0
 
@@ -253,7 +255,7 @@ def main() -> None:
     engine = VllmEngine(config, checkpoint)
     engine.prepare()
     engine.load(work, lambda _: None)
-    engine.begin(tokenizer, work, loaded=True)
+    engine.begin(tokenizer, work, loaded=True, notice=print)
     try:
         bench = Bench(engine, tokenizer)
         for function in CHECKS:

@@ -34,7 +34,7 @@ class StandIn:
     Attributes:
         reply: The answer to a request; with a tuple, thinking and answer.
         faults: What is done in place of answering, one for each request that comes: a status with a message, or `drop`, `silence`, `half`,
-            `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`.
+            `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`, `whole` (one JSON, not streamed).
         vllm: It takes what vLLM takes; otherwise it refuses what OpenAI's API does not know.
         root: What it says the model was loaded from; None: the model's name.
         word_s: Seconds for each word of an answer.
@@ -157,6 +157,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "silence":
             time.sleep(20.0)  # in a thread that nobody waits for
             self.close_connection = True
+        elif fault == "whole":
+            *pieces, end, usage = self._pieces(body)
+            text = "".join(piece["choices"][0]["delta"]["content"] for piece in pieces)
+            answer: Body = {"index": 0, "message": {"content": text}, "finish_reason": "stop"}
+            self._json(200, {**end, "choices": [answer], "usage": usage["usage"]})
         else:
             self._stream(body, fault)
 
@@ -200,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         thinking, stop = _cut(thinking, body)
         text, stop = _cut(text, body) if stop is None else ("", stop)
         words = [(word, True) for word in _words(thinking)] + [(word, False) for word in _words(text)]
-        limit = int(body["max_completion_tokens" if chat else "max_tokens"])
+        limit = int(body.get("max_completion_tokens") or body.get("max_tokens") or 10**6)
         shown = words[:limit]
         reason = "stop" if stop is not None or len(shown) == len(words) else "length"
         for word, thought in shown:

@@ -181,6 +181,8 @@ def test_settings_inside_sentences(text: str, shown: str) -> None:
     [
         "benchmarks.aime.max_tokens=128",
         "profile.tokens=documented",
+        "engine.api_key_env=OPENAI_API_KEY",
+        "{api_key_env: OPENAI_API_KEY}",
         "benchmarks.aime.cue_tokens: 12345678",
         "tokenizer: /some/folder/of/a/model",
         "the stop token is <|im_end|>, its key: value",

@@ -11,7 +11,7 @@ from llmbench.records import Request
 
 
 def body_of(request: Request, config: Config, server: Server, *, marks: bool) -> dict[str, Any]:
-    """Returns the JSON of a request.
+    """Returns the JSON of a request, but for the limit of its tokens.
 
     vLLM is told all sampling, since it takes what is left out from the model's generation_config.json; other servers are
     told what differs from their API's defaults, since some refuse the rest.
@@ -27,7 +27,6 @@ def body_of(request: Request, config: Config, server: Server, *, marks: bool) ->
         "model": server.model,
         "stream": True,
         "stream_options": {"include_usage": True},
-        "max_completion_tokens" if chat else "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
     }
     body |= {"messages": as_rows(request.messages)} if chat else {"prompt": list(request.prompt_ids)}

@@ -20,7 +20,7 @@ from llmbench.engine.endpoint.metrics import ServerMetrics
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.workload import Took, Workload
-from llmbench.errors import EngineDiedError, EngineError
+from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import Completion, Request
 from llmbench.telemetry.engine_report import EngineReport, ServerReport
 from llmbench.telemetry.records import EngineState
@@ -96,17 +96,20 @@ class EndpointEngine:
         self._metrics = ServerMetrics(found.address)
 
     def _connect(self, found: servers.Server) -> "AsyncOpenAI":
-        from openai import AsyncOpenAI, Timeout
+        from httpx2 import Limits
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         silence_s = self._config.engine_wait_s
         timeout = Timeout(silence_s, connect=CONNECT_S if silence_s is None else min(CONNECT_S, silence_s))
-        return AsyncOpenAI(**found.address.options(), timeout=timeout)
+        limits = Limits(max_connections=None, max_keepalive_connections=None)  # the batch size is the limit
+        http_client = DefaultAsyncHttpxClient(limits=limits, timeout=timeout)
+        return AsyncOpenAI(**found.address.options(), timeout=timeout, http_client=http_client)
 
     def serves(self, workload: Workload) -> bool:  # noqa: ARG002 - a server takes whatever comes
         """Returns true: what is in flight is decided for each run."""
         return True
 
-    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:
         """Starts a run: its batch size holds, and counters stand at zero."""
         if self._server is None or self._client is None:
             raise RuntimeError("the engine is not loaded")
@@ -119,7 +122,7 @@ class EndpointEngine:
             visible = tokenizer.visible
         self._loads, self._batch_size = int(loaded), self.preferred_batch_size(workload)
         self._place_wait_s, self._cost = 0.0, Cost(self._config.engine, workload.spent)
-        self._exchanges = Exchanges(self._config, self._server, self._client, visible)
+        self._exchanges = Exchanges(self._config, self._server, self._client, notice, visible)
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request until there is a place for it."""
@@ -135,8 +138,8 @@ class EndpointEngine:
         """Waits a moment and returns what was answered.
 
         Raises:
-            EngineError: The server refuses, or the run would cost too much.
-            EngineDiedError: The server is gone.
+            EngineError: The server refuses.
+            StoppedError: The server is gone, or the run could cost too much.
         """
         found: list[Completion] = []
         try:
@@ -163,7 +166,7 @@ class EndpointEngine:
                 request, since = self._queued[0]
                 if not self._cost.admits(request):
                     if not self._tasks:
-                        self._fail(EngineError(self._too_dear()))
+                        self._fail(StoppedError(self._too_dear()))
                     return
                 self._queued.popleft()
                 self._place_wait_s += time.monotonic() - since
@@ -193,8 +196,6 @@ class EndpointEngine:
             failure = EngineError(f"A request failed within llmbench ({type(error).__name__}: {error}).")
             failure.__cause__ = error
         with self._lock:
-            if isinstance(failure, EngineDiedError):
-                failure = EngineDiedError(str(failure), running=tuple(self._tasks))
             self._tasks.pop(request.id, None)
             self._cost.ends(request, completion)
             if failure is not None:
@@ -259,6 +260,8 @@ class EndpointEngine:
                 backoff_s=exchanges.backoff_s,
                 place_wait_s=self._place_wait_s,
                 unknown_usage=exchanges.unknown_usage,
+                not_continued=exchanges.not_continued,
+                over_limit=exchanges.over_limit,
                 cost=self._cost.known,
             ),
         )

@@ -3,22 +3,26 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from llmbench.config.schema import Config
+from llmbench.engine.base import Notice
 from llmbench.engine.endpoint.body import body_of
 from llmbench.engine.endpoint.reply import Reply, read
 from llmbench.engine.endpoint.server import Server, refusal
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.endpoint.trouble import Trouble, pause, trouble_of
-from llmbench.errors import EngineDiedError, EngineError
+from llmbench.errors import EngineError, StoppedError
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Timing
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 RETRY_S = 300.0
+CHAT_LIMIT, LIMIT = "max_completion_tokens", "max_tokens"
+"""The field that limits an answer's tokens: in chats, and in completions and chats of servers that do not know the former."""
+REFUSED = (400, 422)
 
 
 @dataclass(slots=True)
@@ -29,39 +33,53 @@ class Exchanges:
         visible: Takes special tokens out of a text, where some mark thinking and so all are asked for.
         pausing: Requests that wait for their next try.
         answered: When the last answer came, on the monotonic clock.
-        retries, backoff_s, unknown_usage, fingerprints: As in `ServerReport`.
+        silent_since: When the server began to fail every request; None while it answers.
+        retries, backoff_s, unknown_usage, not_continued, over_limit, fingerprints: As in `ServerReport`.
     """
 
     config: Config
     server: Server
     client: "AsyncOpenAI"
+    notice: Notice
     visible: Callable[[str], str] | None = None
     pausing: int = 0
     answered: float = 0.0
+    silent_since: float | None = None
     retries: int = 0
     backoff_s: float = 0.0
     unknown_usage: int = 0
+    not_continued: int = 0
+    over_limit: int = 0
     tokens: int = 0
     fingerprints: set[str] = field(default_factory=set)
+    _limit: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begins with the field of OpenAI's API of today."""
+        self._limit = CHAT_LIMIT if is_chat(self.config.engine) else LIMIT
 
     async def ask(self, request: Request) -> Completion:
         """Returns what the server made of a request.
 
         Raises:
             EngineError: The server refuses, and would refuse every request.
-            EngineDiedError: Nothing has come from the server for as long as `engine.retry_s` allows.
+            StoppedError: Nothing has come from the server for as long as `engine.retry_s` allows.
         """
-        failures, troubled = 0, None
+        failures, troubled, limit = 0, None, self._limit
         while True:
             begun = time.monotonic()
             try:
-                reply = await self._try(request)
+                reply = await self._try(request, limit)
             except Exception as error:  # noqa: BLE001 - the kinds of client and network are many
                 trouble = trouble_of(error)
+                before, limit = limit, self._other_limit(limit, trouble)
+                if limit != before:
+                    continue
                 if not trouble.passes:
                     return self._refused(request, trouble, error)
                 failed, failures = time.monotonic(), failures + 1
                 troubled = failed if troubled is None else troubled
+                self._failed(trouble, failures, troubled)
                 wait_s = pause(trouble, failures)
                 if failed - troubled + wait_s > self._retry_s:
                     return self._given_up(request, trouble, troubled)
@@ -69,13 +87,36 @@ class Exchanges:
                 self.retries += 1
                 self.backoff_s += time.monotonic() - begun
             else:
-                self.answered = time.monotonic()
-                return self._completion(request, reply, begun)
+                self._succeeded()
+                return self._completion(request, reply, begun, limited=limit is not None)
+
+    def _other_limit(self, limit: str | None, trouble: Trouble) -> str | None:
+        """Returns the field that should limit the answer in the next try: none where the context has too little room for so many tokens."""
+        if trouble.too_long:
+            return None
+        if limit == CHAT_LIMIT and trouble.status in REFUSED and CHAT_LIMIT in trouble.says:
+            self._limit = LIMIT  # for all that follow
+            return LIMIT
+        return limit
 
     @property
     def _retry_s(self) -> float:
         own = self.config.engine.retry_s
         return RETRY_S if own is None else own
+
+    def _failed(self, trouble: Trouble, failures: int, troubled: float) -> None:
+        """Says once that the server fails: a request failed twice, and meanwhile no other one was answered."""
+        if failures > 1 and self.answered < troubled and self.silent_since is None:
+            self.silent_since = troubled
+            self.notice(
+                f"{self.server.address.shown}: {trouble.says}; requests are tried again for up to {self._retry_s:g} s."
+            )
+
+    def _succeeded(self) -> None:
+        self.answered = time.monotonic()
+        if self.silent_since is not None:
+            silent_s, self.silent_since = self.answered - self.silent_since, None
+            self.notice(f"{self.server.address.shown} answers again after {silent_s:.0f} s.")
 
     async def _pause(self, wait_s: float) -> None:
         self.pausing += 1
@@ -84,8 +125,11 @@ class Exchanges:
         finally:
             self.pausing -= 1
 
-    async def _try(self, request: Request) -> Reply:
+    async def _try(self, request: Request, limit: str | None) -> Reply:
+        """Asks once; without a limit of its own an answer may fill what the prompt leaves of the context."""
         body = body_of(request, self.config, self.server, marks=self.visible is not None)
+        if limit is not None:
+            body.setdefault(limit, request.sampling.max_tokens)
         api: Any = self.client.chat if is_chat(self.config.engine) else self.client
         required = {name: body[name] for name in ("messages", "prompt") if name in body}
         answer = api.completions.with_streaming_response.create(
@@ -95,9 +139,15 @@ class Exchanges:
             return await read(response.iter_bytes())
 
     def _refused(self, request: Request, trouble: Trouble, error: Exception) -> Completion:
-        """Gives up one continuation, which a chat template may not take; any other refusal ends the run."""
+        """Returns an error of one request where its prompt is too long, and nothing where a chat template takes no continuation.
+
+        Any other refusal ends the run: it would meet every request.
+        """
+        if trouble.too_long:
+            return Completion.aborted(request, f"the server refuses it: {trouble.says}")
         if request.id.endswith(CONTINUATION_SUFFIX) and trouble.status == 400:  # noqa: PLR2004 - HTTP's
-            return Completion.aborted(request, f"the server does not continue this answer: {trouble.says}")
+            self.not_continued += 1
+            return replace(Completion.aborted(request, None), finish_reason=FinishReason.STOP)
         raise EngineError(refusal(self.server.address, trouble.status or 0, error)) from error
 
     def _given_up(self, request: Request, trouble: Trouble, troubled: float) -> Completion:
@@ -105,15 +155,16 @@ class Exchanges:
         said = f"the server failed for engine.retry_s={self._retry_s:g} s: {trouble.says}"
         if self.answered > troubled:
             return Completion.aborted(request, said)
-        raise EngineDiedError(f"{self.server.address.shown}: {said}.")
+        raise StoppedError(f"{self.server.address.shown}: {said}; what was finished is kept.")
 
-    def _completion(self, request: Request, reply: Reply, begun: float) -> Completion:
+    def _completion(self, request: Request, reply: Reply, begun: float, *, limited: bool) -> Completion:
         chat = is_chat(self.config.engine)
         text, reason, stop = reply.ending(request)
         if self.visible is not None:
             text = self.visible(text)
         tokens = len(reply.ids) if reply.tokens is None else reply.tokens
-        self.unknown_usage += reply.tokens is None and not reply.ids
+        self.unknown_usage += reply.prompt_tokens is None or (reply.tokens is None and not reply.ids)
+        self.over_limit += limited and tokens > request.sampling.max_tokens
         self.tokens += tokens
         if reply.fingerprint:
             self.fingerprints.add(reply.fingerprint)

@@ -29,7 +29,7 @@ class Reply:
         ids: Token ids, where the server gives them.
         first, last: When the first and the last piece came.
         stop: The stop string that ended it, where the server says it.
-        tokens: Output tokens by the server's count; None where it gives none.
+        tokens, prompt_tokens: By the server's count; None where it gives none.
     """
 
     text: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Reply:
     reason: str | None = None
     stop: str | None = None
     tokens: int | None = None
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
     cached_tokens: int = 0
     fingerprint: str | None = None
 

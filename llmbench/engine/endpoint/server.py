@@ -207,7 +207,7 @@ def check_identity(config: Config, server: Server) -> None:
     Raises:
         ConfigError: The settings' model and the served one contradict each other.
     """
-    if config.engine.served_model is not None or _same(config.model, server):
+    if config.engine.served_model is not None or same_model(config.model, server):
         return
     asked = config.model.path or config.model.hub_id or config.model.name
     served = server.model if server.root in (None, server.model) else f"{server.model} ({server.root})"
@@ -217,7 +217,7 @@ def check_identity(config: Config, server: Server) -> None:
     )
 
 
-def _same(model: ModelConfig, server: Server) -> bool:
+def same_model(model: ModelConfig, server: Server) -> bool:
     """Whether the settings' model has a name of the served one; where one of the two has no owner, the rest is compared."""
     asked = [name for name in (model.path, model.hub_id) if name] or [model.name]
     served = [name for name in (server.model, server.root) if name]

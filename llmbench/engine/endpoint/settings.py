@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from llmbench.config.choices import Api, EarlyStopping
 from llmbench.config.schema import Config, EngineConfig, drawing
+from llmbench.engine.endpoint.local_servers import with_address
 from llmbench.engine.endpoint.server import Server, remembered
 from llmbench.errors import ConfigError
 from llmbench.system.number_format import listed
@@ -28,7 +29,7 @@ def served_name(engine: EngineConfig) -> str:
     """
     if engine.name != "endpoint":
         raise ConfigError("model=served needs engine=endpoint, which asks a server; choose a model.")
-    return engine.served_model or remembered(engine).model
+    return engine.served_model or remembered(with_address(engine)).model
 
 
 def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Config, list[str]]:
@@ -38,6 +39,8 @@ def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Confi
         ConfigError: The server cannot do what is asked.
         EngineError: It does not answer.
     """
+    if known is None:
+        config = replace(config, engine=with_address(config.engine, config.model))
     server, said = remembered(config.engine) if known is None else Server.of(known), list[str]()
     chat = is_chat(config.engine)
     _check_chat(config, chat=chat)

@@ -1,6 +1,7 @@
 """What can go wrong with one request, and which of it is asked again."""
 
 import random
+import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -10,6 +11,9 @@ from llmbench.errors import first_line
 
 PASSING = {408, 409, 425, 429}
 """Refusals that a later try need not meet; so do all from 500 on."""
+TOO_LONG = {400, 413, 422}
+CONTEXT = re.compile("context.?(length|size|window)", re.IGNORECASE)
+"""What OpenAI, vLLM, SGLang and llama.cpp say where a prompt and its answer are too long."""
 FIRST_S, MOST_S = 0.5, 30.0
 """The first pause and the longest."""
 
@@ -23,12 +27,14 @@ class Trouble:
         status: Of HTTP; None where there was no answer, or no whole one.
         passes: Another try may succeed.
         wait_s: The pause that the server asks for.
+        too_long: Prompt and answer do not fit the model's context.
     """
 
     says: str
     status: int | None = None
     passes: bool = True
     wait_s: float | None = None
+    too_long: bool = False
 
 
 def trouble_of(error: Exception) -> Trouble:
@@ -39,7 +45,8 @@ def trouble_of(error: Exception) -> Trouble:
         status = error.status_code
         passes = status in PASSING or status >= 500  # noqa: PLR2004 - HTTP's
         wait_s = _seconds(error.response.headers.get("retry-after"))
-        return Trouble(f"it answered {status} ({first_line(error)})", status, passes, wait_s)
+        too_long = status in TOO_LONG and CONTEXT.search(str(error)) is not None
+        return Trouble(f"it answered {status} ({first_line(error)})", status, passes, wait_s, too_long)
     if isinstance(error, APITimeoutError) or "timeout" in type(error).__name__.lower():
         return Trouble("it did not answer in time")
     kinds = {

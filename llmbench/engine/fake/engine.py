@@ -89,7 +89,7 @@ class FakeEngine:
         """Whether it holds as many at once."""
         return self.preferred_batch_size(workload) <= self.capacity
 
-    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:  # noqa: ARG002 - nothing happens to it unasked
         """Takes over the run's tokenizer, whose words its answers are cut into."""
         if not isinstance(tokenizer, WordTokenizer):
             raise ConfigError("engine=fake needs its own tokenizer.")

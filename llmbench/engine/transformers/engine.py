@@ -81,7 +81,7 @@ class TransformersEngine:
         """Always: nothing is set aside at the start."""
         return True
 
-    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:  # noqa: ARG002 - nothing happens to it unasked
         """Takes the run's batch size and tokenizer, whose ends of text and the model's own end a row."""
         if not isinstance(tokenizer, HubTokenizer):
             raise EngineError("engine=transformers needs the model's own tokenizer.")

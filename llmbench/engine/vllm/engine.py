@@ -140,7 +140,7 @@ class VllmEngine:
         warm = workload.greedy or self._loading is None or not self._loading.only_greedy
         return warm and self.preferred_batch_size(workload) <= self.capacity
 
-    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool) -> None:
+    def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:  # noqa: ARG002 - nothing happens to it unasked
         """Sets the batch size in place, empties the prefix cache and puts the counters at zero."""
         if tokenizer is not self._tokenizer:
             self._use_tokenizer(tokenizer)

@@ -33,17 +33,25 @@ def start_error(error: BaseException, config: Config) -> EngineError:
     text = "\n".join(str(cause) for cause in causes)
     if re.search(messages.CORE_FAILED, text):
         text = f"{text}\n{_logged()}"
-    for pattern, explain in _CAUSES:
-        match = re.search(pattern, text)
-        if match:
-            shortage = _shortage(text, causes)
-            sentence = explain(match, config)
-            return OutOfMemoryError(sentence, shortage) if shortage else EngineError(sentence)
+    sentence = known_cause(text, config)
+    if sentence is not None:
+        shortage = _shortage(text, causes)
+        return OutOfMemoryError(sentence, shortage) if shortage else EngineError(sentence)
     if re.search(messages.CORE_KILLED, text):
         return EngineDiedError("vLLM's process was killed while it started; the log has more.")
     return EngineError(
         f"vLLM could not start: {_telling_line(text) or type(error).__name__}; the log has more."
     )
+
+
+def known_cause(text: str, config: Config) -> str | None:
+    """A sentence about the first known cause that vLLM's words name, None where they name none.
+
+    A log's ordinary lines are left out: one of them names every setting, whatever went wrong.
+    """
+    text = re.sub(messages.ORDINARY_LINE, "", text)
+    found = ((re.search(pattern, text), explain) for pattern, explain in _CAUSES)
+    return next((explain(match, config) for match, explain in found if match), None)
 
 
 def _telling_line(text: str) -> str:

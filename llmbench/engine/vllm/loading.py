@@ -75,6 +75,19 @@ def arguments(
     config: Config, checkpoint: Checkpoint, device: Device, workload: Workload, loading: Loading
 ) -> dict[str, Any]:
     """What `LLM` is called with; `engine.args` has the last word."""
+    in_process = {
+        "disable_log_stats": False,  # otherwise requests carry no timing
+        "skip_tokenizer_init": True,  # `VllmEngine.begin` brings one
+        "use_tqdm_on_load": False,
+        "worker_cls": WORKERS[device],
+    }
+    return model_arguments(config, checkpoint, device, workload, loading) | in_process | config.engine.args
+
+
+def model_arguments(
+    config: Config, checkpoint: Checkpoint, device: Device, workload: Workload, loading: Loading
+) -> dict[str, Any]:
+    """What vLLM loads a model with, in this process or as a server, by the names of its `EngineArgs`."""
     model, engine = config.model, config.engine
     chosen: dict[str, Any] = {
         "model": checkpoint.name,
@@ -88,11 +101,7 @@ def arguments(
         "pipeline_parallel_size": engine.pipeline_parallel_size,
         "trust_remote_code": model.trust_remote_code,
         "seed": config.seed,
-        "disable_log_stats": False,  # otherwise requests carry no timing
         "enforce_eager": loading.startup is Startup.eager,
-        "skip_tokenizer_init": True,
-        "use_tqdm_on_load": False,
-        "worker_cls": WORKERS[device],
     }
     if loading.graph_sizes is not None:
         chosen["compilation_config"] = {
@@ -109,4 +118,4 @@ def arguments(
         cache = cpu_kv_cache_bytes(workload, loading.capacity, settings(checkpoint))
     if cache is not None:
         chosen["kv_cache_memory_bytes"] = cache
-    return chosen | engine.args
+    return chosen

@@ -20,6 +20,23 @@ from llmbench.errors import EngineError
 from llmbench.system.processes import environment
 
 
+def variables(config: Config, device: Device, *, multiprocess: bool) -> dict[str, str]:
+    """What vLLM and torch are to find in the environment."""
+    wanted = {
+        **process_state.environment_variables(multiprocess=multiprocess, log_level=config.log_level),
+        "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
+    }
+    if device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
+        wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
+    return wanted
+
+
+def socket_folder() -> "tempfile.TemporaryDirectory[str]":
+    """A folder for vLLM's sockets, whose names may only be so long."""
+    short = len(os.fsencode(tempfile.gettempdir())) <= process_state.LONGEST_TEMPORARY
+    return tempfile.TemporaryDirectory(prefix="llmbench-", dir=None if short else "/tmp")  # noqa: S108
+
+
 class Package:
     """The imported package.
 
@@ -70,19 +87,9 @@ class Package:
         if self._surroundings is not None:
             return
         self._surroundings = ExitStack()
-        config = self._config
-        wanted = {
-            **process_state.environment_variables(
-                multiprocess=config.engine.multiprocess, log_level=config.log_level
-            ),
-            "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "false"),
-        }
+        wanted = variables(self._config, self._device, multiprocess=self._config.engine.multiprocess)
         if not self.in_process and process_state.SOCKET_FOLDER not in os.environ:
-            short = len(os.fsencode(tempfile.gettempdir())) <= process_state.LONGEST_TEMPORARY
-            sockets = tempfile.TemporaryDirectory(prefix="llmbench-", dir=None if short else "/tmp")  # noqa: S108
-            wanted[process_state.SOCKET_FOLDER] = self._surroundings.enter_context(sockets)
-        if self._device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
-            wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
+            wanted[process_state.SOCKET_FOLDER] = self._surroundings.enter_context(socket_folder())
         self._surroundings.enter_context(environment(wanted))
 
     def restore(self) -> None:
