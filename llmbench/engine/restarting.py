@@ -17,7 +17,7 @@ from llmbench.engine.base import Engine, Notice
 from llmbench.engine.fatal_search import FatalRequestSearch
 from llmbench.errors import EngineDiedError, EngineError, clear_traceback
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Restart
-from llmbench.telemetry.engine_report import EngineReport, ServerReport
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 PROBE = "probe"
@@ -107,7 +107,6 @@ class RestartingEngine:
         self._death: tuple[EngineDiedError, int] | None = None  # not recorded yet, and how many requests ran
         self._report = engine.report()
         self._loads = self._report.loads
-        self._asked_before: ServerReport | None = None  # what asking took, of dead engines
         self._tokens_before: float | None = 0.0  # of dead engines; None: unknown
         self._tokens: float | None = 0.0  # of the one that stands, when it was last asked
         self.replaced_s = 0.0
@@ -212,8 +211,7 @@ class RestartingEngine:
                 tokens = self._engine.state().generated_tokens
             self._tokens_before, self._tokens = self._generated(tokens), 0.0
             with suppress(Exception):
-                self._report = self.report()
-            self._asked_before = self._report.server
+                self._report = self._engine.report()
 
     def _generated(self, tokens: float | None) -> float | None:
         """Adds the tokens of dead engines."""
@@ -242,12 +240,9 @@ class RestartingEngine:
         )
 
     def report(self) -> EngineReport:
-        """Returns the report of the engine that stands, or of the last that stood; `loads` and what asking a server took are of all."""
-        if self._engine is None:
-            return replace(self._report, loads=self._loads)
-        report = self._engine.report()
-        server = report.server and report.server.plus(self._asked_before)
-        return replace(report, loads=self._loads, server=server)
+        """Returns the report of the engine that stands, or of the last that stood; `loads` counts all."""
+        report = self._report if self._engine is None else self._engine.report()
+        return replace(report, loads=self._loads)
 
     def close(self, *, process_ends: bool = False) -> None:
         """Closes the engine that stands."""

@@ -6,6 +6,9 @@ from llmbench.telemetry.engine_report import EngineReport, ServerIdentity, Serve
 
 NOT_KNOWN = "Times are this client's view; the server's GPU, memory and energy are not known."
 
+SHORTEST_S = 0.1
+"""Less waiting, of all requests together, is not worth a sentence."""
+
 
 def server_of(engine: EngineReport | None) -> ServerReport | None:
     """Returns the server that had the model; None where it was loaded here."""
@@ -29,7 +32,7 @@ def asking(server: ServerReport) -> str:
     if server.retries:
         tries = count(server.retries, "repeated request")
         parts.append(f"{tries} with {seconds(server.backoff_s)} of failed tries and pauses")
-    if server.place_wait_s:
+    if server.place_wait_s >= SHORTEST_S:
         parts.append(f"{seconds(server.place_wait_s)} of waiting for a place among those in flight")
     return f"{' and '.join(parts)}, of all requests together, are in no latency." if parts else ""
 

@@ -158,8 +158,7 @@ class RunEngine:
         return self._engine
 
     def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
-        before = self._restarting.report() if self._restarting is not None else None
-        work = replace(self._work, spent=self._record.spent(before))
+        work = replace(self._work, spent=self._record.earlier.cost)
         engine.begin(self.tokenizer, work, loaded=loaded, notice=self._record.terminal.notice)
         self._engine, self._at_once = engine, engine.capacity
 
@@ -232,7 +231,6 @@ class RunEngine:
             self._at_once = engine.preferred_batch_size(self._work)
             self._pool.load(config, self._work, self._record.terminal.notice)
             self._begin(engine, loaded=True)
-            self._record.note_server(engine.report().server)  # another one may have taken its place
         except Interrupted as interrupted:
             # what is being graded is waited for, but not long
             self._stop.signal_number = interrupted.signal_number

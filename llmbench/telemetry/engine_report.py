@@ -1,6 +1,6 @@
 """What an engine was and did, as it says itself."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 from llmbench.system.number_format import count, listed
 
@@ -55,18 +55,6 @@ class ServerReport(ServerIdentity):
     not_continued: int = 0
     over_limit: int = 0
     cost: float | None = None
-
-    def plus(self, earlier: "ServerReport | None") -> "ServerReport":
-        """Returns this report with what an earlier engine of the same process took added."""
-        if earlier is None:
-            return self
-        sums = ("retries", "backoff_s", "place_wait_s", "unknown_usage", "not_continued", "over_limit")
-        return replace(
-            self,
-            fingerprints=sorted({*earlier.fingerprints, *self.fingerprints}),
-            cost=None if self.cost is None else self.cost + (earlier.cost or 0.0),
-            **{name: getattr(earlier, name) + getattr(self, name) for name in sums},
-        )
 
     def warnings(self) -> list[str]:
         """Returns what makes the run's figures doubtful, one sentence each."""

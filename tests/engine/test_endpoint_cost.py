@@ -92,22 +92,6 @@ def test_the_limit_counts_what_earlier_processes_spent(capsys: pytest.CaptureFix
     assert len(run.results) == 6
 
 
-def test_an_engine_that_follows_another_adds_to_what_asking_took() -> None:
-    def reply(_: Body) -> str:
-        if len(server.asked) == 3:
-            server.faults.extend(["drop", "drop"])
-        return "It is 4."
-
-    with serving(StandIn(reply=reply)) as server:
-        assert main(overrides(server, *FEW, "engine.retry_s=0.1")) == 0
-    run = loaded()
-    assert run.summary.restarts
-    assert run.summary.cost == pytest.approx(by_tokens(run))
-    assert run.summary.engine is not None
-    assert run.summary.engine.server is not None
-    assert run.summary.engine.server.cost == pytest.approx(run.summary.cost)
-
-
 def test_without_prices_nothing_is_said_of_cost() -> None:
     with serving() as server:
         assert main(overrides(server, "limit=2", "report=false", "hydra.run.dir=run")) == 0

@@ -13,7 +13,7 @@ from llmbench.cli.main import main
 from llmbench.report import __main__ as report
 from llmbench.report.trackers import metrics_of
 from tests.helpers.endpoints import overrides
-from tests.helpers.stand_in_server import Body, StandIn, serving
+from tests.helpers.stand_in_server import StandIn, serving
 
 pytestmark = pytest.mark.slow
 FEW = ("limit=6", "report=false", "hydra.run.dir=run", "batch_size=1")
@@ -107,20 +107,6 @@ def test_another_model_does_not_go_on_with_a_run(
     assert (root or model) in said
     assert "org/tiny" in said
     assert contents() == before
-
-
-def test_another_model_that_takes_the_servers_place_ends_the_run(capsys: pytest.CaptureFixture[str]) -> None:
-    def reply(_: Body) -> str:
-        if len(server.asked) == 3:
-            server.root = "/models/other"
-            server.faults.extend(["drop"] * 3)
-        return "It is 4."
-
-    with serving(StandIn(reply=reply)) as server:
-        assert main(overrides(server, *FEW, "engine.retry_s=0.1")) == 1
-    assert "serves org/tiny (/models/other) now" in error_of(capsys)
-    run = llmbench.load_run("run")
-    assert (run.summary.status, len(run.results)) == ("failed", 3)
 
 
 def test_another_version_is_noted() -> None:

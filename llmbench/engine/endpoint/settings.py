@@ -49,6 +49,11 @@ def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Confi
     if server.vllm:
         return config, said
     _check_stops(config)
+    if config.cache:
+        said.append(
+            f"{server.address.shown} is not vLLM: the response cache gives back what an earlier model answered, should another one have "
+            "taken its place there; leave cache=on out if that may be."
+        )
     unusual = _unusual(config)
     if unusual:
         said.append(
