@@ -169,7 +169,8 @@ class EngineConfig:
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
     kv_cache_memory_bytes: int | None = None
     args: dict[str, Any] = field(default_factory=dict)
-    # this and all below: of endpoint alone. The address of an OpenAI-compatible server, such as http://localhost:8000/v1
+    # this and all below: of endpoint alone. The address of an OpenAI-compatible server, such as http://localhost:8000/v1;
+    # None: that of a server of llmbench.serve on this machine
     base_url: str | None = None
     api: Api | None = None
     api_key_env: str | None = None  # the environment variable with the key; None: no key is sent

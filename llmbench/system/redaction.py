@@ -102,7 +102,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 def _names_variable(name: str, value: str) -> bool:
     """Whether a setting says which environment variable holds a secret: `api_key_env`, or a value that is the name of one."""
-    return name.rstrip("\"' =:").endswith("_env") or value.strip("\"'") in os.environ
+    return name.endswith("_env") or value.strip("\"'") in os.environ
 
 
 @lru_cache(maxsize=4096)

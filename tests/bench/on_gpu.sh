@@ -4,9 +4,9 @@
 #     tests/bench/on_gpu.sh MODEL_DIR DATA_DIR OUT_DIR [STEP …]
 #
 # MODEL_DIR holds a model of Qwen2.5-14B's shape, DATA_DIR aime24.jsonl, math500.jsonl and mcq_sample.jsonl. Steps: cold, warm, bench,
-# sweep, guide, defaults (all of them unless some are named), checkpoints (of MODEL_DIR-awq and MODEL_DIR-gptq), sampler, memory (runs
-# that must not fail for want of it) and ablation, which is taken up where a call before ended. Caches of compiled kernels are emptied
-# before `cold` and `defaults`.
+# sweep, guide, defaults (all of them unless some are named), served (in this process, and of a server that stays loaded), many (the same
+# with 768 requests at once), checkpoints (of MODEL_DIR-awq and MODEL_DIR-gptq), sampler, memory (runs that must not fail for want of it)
+# and ablation, which is taken up where a call before ended. Caches of compiled kernels are emptied before `cold` and `defaults`.
 set -uo pipefail
 
 if [[ $# -lt 3 ]]; then
@@ -36,6 +36,21 @@ llmbench() { # NAME LIMIT_S ARGUMENT…
     timeout "$limit" "$python" -m llmbench "$@" "hydra.run.dir=$out/$name" > "$out/$name.txt" 2>&1
     echo "$name: status $?, $((($(date +%s%N) - begun) / 1000000)) ms"
     "$python" -c 'import json, sys; print(json.dumps(json.load(open(sys.argv[1]))["time_s"]))' "$out/$name/summary.json"
+}
+
+serve() { # NAME ARGUMENT…: serves until end_server
+    local name=$1
+    shift
+    "$python" -m llmbench.serve "${on[@]}" "$@" > "$out/$name.txt" 2> "$out/$name.err" &
+    server=$!
+    until [[ -s $out/$name.txt ]] || ! kill -0 "$server" 2> /dev/null; do sleep 0.5; done
+    tail -1 "$out/$name.err"
+}
+
+end_server() {
+    kill -INT "$server"
+    wait "$server"
+    echo "server: status $?"
 }
 
 for step in "${steps[@]}"; do
@@ -70,6 +85,23 @@ for step in "${steps[@]}"; do
                 timeout 240 "$python" -m tests.bench.bare_vllm "$model" --requests 25x128+15x64 --quantization bitsandbytes \
                     2> "$out/defaults_$state.err" | grep '^{' | tee "$out/defaults_$state.json"
             done
+            ;;
+        served)
+            llmbench in_process 150 "${guide[@]}" "${on[@]}" "${fixed[@]}"
+            llmbench in_process_warm 150 "${guide[@]}" "${on[@]}" "${fixed[@]}"
+            serve server
+            for turn in 1 2 3; do llmbench "served_$turn" 60 engine=endpoint "${guide[@]}" "${on[@]}" "${fixed[@]}"; done
+            end_server
+            ;;
+        many)
+            many=(benchmark=math "benchmarks.math.data_files=$data/math500.jsonl" benchmarks.math.{num_samples=500,repeats=3,max_tokens=128}
+                sampling.temperature=1 model.quantization=null batch_size=768 report=false "${on[@]}" "${fixed[@]}")
+            llmbench many_in_process 200 engine.startup=graphs "${many[@]}"
+            serve many_server engine.startup=graphs model.quantization=null batch_size=768
+            for turn in 1 2; do llmbench "many_served_$turn" 120 engine=endpoint "${many[@]}"; done
+            end_server
+            "$python" -c 'import llmbench, sys
+for folder in sys.argv[1:]: print(folder, llmbench.load_run(folder).summary.benchmarks["math"].throughput)' "$out"/many_{in_process,served_1,served_2}
             ;;
         checkpoints)
             for format in awq gptq; do

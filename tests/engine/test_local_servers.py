@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from llmbench.cli.main import main
 from llmbench.engine import factory
 from llmbench.engine.endpoint import local_servers
 from llmbench.errors import ConfigError
 from tests.helpers.served import written
 from tests.helpers.settings import compose
-from tests.helpers.stand_in_server import StandIn, serving
+from tests.helpers.stand_in_server import Body, StandIn, serving
 
 ENDPOINT = ["engine=endpoint", "engine.served_model=org/tiny"]
 
@@ -37,6 +38,10 @@ def pids() -> Iterator[list[int]]:
 def chosen(*typed: str) -> str | None:
     config = compose(["engine=endpoint", *typed])
     return local_servers.with_address(config.engine, config.model).base_url
+
+
+def port_of(server: StandIn) -> int:
+    return int(server.url.removesuffix("/v1").rpartition(":")[2])
 
 
 def test_without_a_server_the_sentence_says_how_to_start_one() -> None:
@@ -117,11 +122,40 @@ def test_other_machines_files_and_unreadable_ones_are_left_alone(pids: list[int]
 
 def test_a_run_takes_the_address_and_the_name_of_the_server(pids: list[int]) -> None:
     with serving(StandIn(models=("org/tiny",))) as server:
-        written(pids[0], port=int(server.url.removesuffix("/v1").rpartition(":")[2]))
+        written(pids[0], port=port_of(server))
         config, _ = factory.complete(compose(ENDPOINT[:1]))
     assert config.engine.base_url == server.url
     assert config.model.hub_id == "org/tiny"
     assert config.model.name == "org--tiny"
+
+
+def test_a_run_without_an_address_is_resumed_where_the_server_is_now(
+    pids: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reply(_: Body) -> str:
+        if len(first.asked) > 3:
+            raise OSError
+        return "It is 4."
+
+    monkeypatch.chdir(tmp_path)
+    first = StandIn(reply=reply)
+    settings = [
+        "benchmark=arithmetic",
+        "limit=6",
+        "batch_size=1",
+        "engine.retry_s=0",
+        "engine_restarts=0",
+        "report=false",
+    ]
+    with serving(first):
+        written(pids[0], port=port_of(first))
+        assert main(["engine=endpoint", "hydra.run.dir=run", *settings]) == 1
+    local_servers.remove(pids[0])
+    with serving() as second:
+        written(pids[1], port=port_of(second))
+        assert main(["resume=run"]) == 0
+    assert 0 < len(second.asked) < 6
+    assert f"base_url: {second.url}" in (tmp_path / "run" / "config.yaml").read_text()
 
 
 def test_old_logs_are_removed_but_those_of_running_servers(pids: list[int]) -> None:
