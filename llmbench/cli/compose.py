@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from llmbench.cli import arguments, explain, launcher
+from llmbench.cli.job import finished_on
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config, EngineConfig
 from llmbench.config.validation import from_hydra
@@ -38,11 +39,15 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 
 
-def _served(engine: DictConfig) -> str:
-    """The name of the model that a server serves; Hydra gives its own form of the engine's settings."""
+def _served(engine: DictConfig, resume: str | None) -> str:
+    """The name of the model that a server serves; Hydra gives its own form of the engine's settings.
+
+    Where a finished run is resumed, or a sweep with one, its manifest says it: the server may be gone.
+    """
     from llmbench.engine.endpoint.settings import served_name
 
-    return served_name(cast("EngineConfig", OmegaConf.to_object(engine)))
+    before = finished_on(Path(resume), engine.base_url) if resume is not None else None
+    return served_name(cast("EngineConfig", OmegaConf.to_object(engine))) if before is None else before.model
 
 
 def check_files(arguments: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from llmbench.results.record import FileRecord
 from llmbench.results.summary import Summary
 from llmbench.run.beginning import Beginning
 from llmbench.system import redaction
+from llmbench.telemetry.engine_report import ServerIdentity
 
 T = TypeVar("T")
 
@@ -122,6 +123,17 @@ def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:
         if manifest.status != STARTING and _asked_the_same(manifest, overrides):
             return candidate
     return None
+
+
+def finished_on(folder: Path, address: str | None) -> ServerIdentity | None:
+    """The server of a finished run; in a sweep's folder, of the first finished job that asked this address, or any where it is None."""
+    own = written(folder / MANIFEST, Manifest)
+    if own.status == "finished":
+        return own.server
+    shown = redaction.without_secrets((address or "").rstrip("/"))
+    jobs = (written(path, Manifest) for path in sorted(folder.glob(f"*/{MANIFEST}")))
+    servers = (job.server for job in jobs if job.status == "finished" and job.server is not None)
+    return next((server for server in servers if address is None or server.address == shown), None)
 
 
 def _asked_the_same(manifest: Manifest, overrides: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.cli.arguments import stops_with_backslashes
+from llmbench.cli.job import finished_on
 from llmbench.config.choices import Api, EarlyStopping
 from llmbench.config.groups import STATIC_BATCHING
 from llmbench.config.schema import Config
@@ -102,7 +103,8 @@ def nothing_left(folder: Path) -> bool:
 
 def _publish_finished(config: Config, folder: Path, terminal: Terminal) -> None:
     """Says that a run is finished, and publishes what is asked for and missing."""
-    config, _ = complete(config, partial(find_checkpoint, to_run=False))
+    server = finished_on(folder, None)
+    config, _ = complete(config, partial(find_checkpoint, to_run=False), server)
     with FolderLock(folder):
         check_settings(folder, config, lowered_before(folder))
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")

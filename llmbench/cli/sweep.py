@@ -1,6 +1,6 @@
 """What a sweep writes and prints: its summary, closing table and page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -9,6 +9,7 @@ from rich.table import Table
 from llmbench.cli.job import Job, SweepSummary, written
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import LlmbenchError
+from llmbench.report.server_words import server_of
 from llmbench.results.manifest import (
     JOURNAL,
     MANIFEST,
@@ -89,7 +90,7 @@ def _closing(jobs: Sequence[Job], expected: int, loads: int) -> str:
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     total = len(jobs) + counts["not begun"]
     parts = [f"{count(total, 'job')}: {said}"]
-    if loads:
+    if loads and _loaded_here(jobs):
         parts.append("one engine load" if loads == 1 else f"{loads} engine loads")
     shared = _shared(jobs)
     if shared:
@@ -112,6 +113,12 @@ def _had_engine(job: Job) -> bool:
     return summary.engine is not None
 
 
+def _loaded_here(jobs: Sequence[Job]) -> bool:
+    """Whether some job loads its model, and does not ask a server that has it."""
+    engines = [job.summary.engine for job in jobs if job.summary is not None]
+    return not engines or any(server_of(engine) is None for engine in engines)
+
+
 def _shared(jobs: Sequence[Job]) -> list[str]:
     """What was typed for every job alike."""
     return [o for o in jobs[0].overrides if len(jobs) > 1 and all(o in job.overrides for job in jobs)]
@@ -121,13 +128,29 @@ SETTINGS_WIDTH = 24
 """Room for the longest of `+sweep=quantization`, on terminals of 100 columns; Rich breaks words where there is less."""
 
 
+def _job_columns(jobs: Sequence[Job]) -> dict[str, Callable[[Summary], str]]:
+    """The columns about whole jobs; what no job has is left out."""
+    columns: dict[str, Callable[[Summary], str]] = {
+        "load": lambda summary: seconds(summary.time_s.load) if summary.time_s.load else "",
+        "generate": lambda summary: seconds(summary.time_s.generate),
+        "total": lambda summary: seconds(summary.time_s.total),
+        "cost": lambda summary: number(summary.cost),
+    }
+    if not _loaded_here(jobs):
+        del columns["load"]
+    if all(job.summary is None or job.summary.cost is None for job in jobs):
+        del columns["cost"]
+    return columns
+
+
 def _table(jobs: Sequence[Job]) -> Table:
+    of_jobs = _job_columns(jobs)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("job", "settings", "benchmark"):
         table.add_column(
             heading, overflow="fold", min_width=SETTINGS_WIDTH if heading == "settings" else None
         )
-    for heading in ("accuracy", "latency", "tokens/s", "load", "generate", "total"):
+    for heading in ("accuracy", "latency", "tokens/s", *of_jobs):
         table.add_column(heading, justify="right", no_wrap=True)
     shared = _shared(jobs)
     for job in jobs:
@@ -137,12 +160,7 @@ def _table(jobs: Sequence[Job]) -> Table:
             colour = "default" if job.status == "finished" else "red"
             table.add_row(str(job.number), settings, f"[{colour}]{job.status}[/]")
             continue
-        times = job.summary.time_s
-        of_the_job = (
-            seconds(times.load) if times.load else "",
-            seconds(times.generate),
-            seconds(times.total),
-        )
+        of_the_job = [show(job.summary) for show in of_jobs.values()]
         for place, (name, found) in enumerate(job.summary.benchmarks.items()):
             table.add_row(
                 str(job.number) if place == 0 else "",

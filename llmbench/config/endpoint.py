@@ -37,10 +37,6 @@ def validate_endpoint(config: Config) -> None:
             f"engine.retry_s={engine.retry_s} is refused: engine.retry_s must be a number of seconds from 0."
         )
     _check_price(engine.price, engine.max_cost)
-    if config.cache:
-        raise ConfigError(
-            "cache=on is refused with engine=endpoint: a server's model may change without a sign; leave cache out."
-        )
 
 
 def _check_address(address: str) -> None:

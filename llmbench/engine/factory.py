@@ -11,6 +11,7 @@ from llmbench.engine.messages import NoTokenizer
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.errors import ConfigError
 from llmbench.system.text import suggest
+from llmbench.telemetry.engine_report import ServerIdentity
 
 ENGINES = ("vllm", "transformers", "endpoint", "fake")
 
@@ -51,9 +52,16 @@ def _has_own_template(config: Config) -> bool:
 
 
 def complete(
-    config: Config, find: Callable[[Config], Checkpoint | None] = find_checkpoint
+    config: Config,
+    find: Callable[[Config], Checkpoint | None] = find_checkpoint,
+    server: ServerIdentity | None = None,
 ) -> tuple[Config, list[str]]:
     """Returns the settings with what the checkpoint's files or the server say, and sentences about what that changed.
+
+    Args:
+        config: The settings.
+        find: Finds the checkpoint.
+        server: What a finished run knows of its server, which is then not asked.
 
     Raises:
         ConfigError: The settings contradict the checkpoint, or ask for what the server cannot do.
@@ -63,7 +71,7 @@ def complete(
     if config.engine.name == "endpoint":
         from llmbench.engine.endpoint import settings
 
-        config, said = settings.complete(config)
+        config, said = settings.complete(config, server)
     config, more = checkpoint_settings.complete(config, find)
     return config, said + more
 

@@ -123,6 +123,7 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any]:
         "tokens/s",
         "peak memory",
         "energy",
+        "cost",
     ]
     rows = []
     for entry, name in zip(entries, names, strict=True):
@@ -139,6 +140,7 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any]:
             _cell(number(summary.tokens_per_s), summary.tokens_per_s),
             _cell(memory(peak), peak),
             _cell(joules(summary.gpu.energy_j), summary.gpu.energy_j),
+            _cell(number(summary.cost), summary.cost),
         ]
         rows.append(cells)
     known = [place for place in range(len(columns)) if any(row[place]["text"] != NONE for row in rows)]

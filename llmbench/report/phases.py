@@ -11,6 +11,8 @@ from llmbench.system.number_format import percent, seconds
 
 POINTS = 1500
 """Moments of the picture at most."""
+AT_CLIENT = {"decode": "from first to last token", "prefill": "until the first token"}
+"""What a client can tell of a server."""
 NAMES = {"decode": "writing (decode)", "prefill": "reading the prompt (prefill)", "queue": "waiting (queue)"}
 
 
@@ -47,6 +49,7 @@ def over_time(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | N
         return None
     whole = (spent.queue + spent.prefill + spent.decode) or 1.0
     found = counts(timings)
+    client = summary.engine is not None and summary.engine.server is not None
     traces = [
         {
             "type": "scatter",
@@ -57,12 +60,18 @@ def over_time(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | N
             "x": found["t"],
             "y": found[name],
         }
-        for place, (name, title) in enumerate(NAMES.items())
+        for place, (name, title) in enumerate((AT_CLIENT if client else NAMES).items())
     ]
     note = (
         f"Shares are of the {seconds(whole)} that all requests together spent in the engine. Requests that llmbench held back "
         "until a place of the batch was free are not among them."
     )
+    if client:
+        note = (
+            f"Shares are of the {seconds(whole)} of all requests together, from sending each to the last piece of its answer, as this "
+            "client saw it. Network and the server's own queue stand before the first token; waiting for a place among those in "
+            "flight, failed tries and pauses are not among them."
+        )
     layout = {
         "xaxis": axis("seconds since the first request"),
         "yaxis": axis("requests", rangemode="tozero"),

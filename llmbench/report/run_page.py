@@ -10,6 +10,7 @@ from llmbench.report import phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.sample_data import LIMITS, pack
+from llmbench.report.server_words import server_cards, server_facts, server_of, software
 from llmbench.report.template import render
 from llmbench.results import attempts, cache_use
 from llmbench.results.manifest import Manifest
@@ -23,6 +24,7 @@ from llmbench.telemetry.records import TelemetrySample
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
 CODE = re.compile(r"```|^diff --git|^def |^class |^import ", re.MULTILINE)
 RATES = (("no answer", "no_answer"), ("cut off", "truncated"), ("elicited", "elicited"), ("errors", "error"))
+OF_A_LOADED_MODEL = ("checkpoint", "GPU", "start-up", "attention", "KV cache")
 WIDE = ("time", "phases", "timeline", "lengths")
 
 
@@ -62,7 +64,10 @@ def report(material: Material) -> str:
         "title": visible(f"{summary.model}: {', '.join(summary.benchmarks) or 'nothing was asked'}"),
         "about": _about(material),
         "problems": [visible(sentence) for sentence in problems(summary)],
-        "scores": [_score(name, found) for name, found in summary.benchmarks.items()],
+        "scores": [
+            _score(name, found, client=server_of(summary.engine) is not None)
+            for name, found in summary.benchmarks.items()
+        ],
         "cards": cards(summary),
         "sealed": _sealed(material),
         "cut": _cut(shown, limit),
@@ -86,16 +91,19 @@ def _about(material: Material) -> list[str]:
         f"profile {summary.profile}",
         summary.status,
         (material.manifest.started or "")[:16].replace("T", " "),
-        _engine(summary.engine),
-        str(gpus[0].name) if gpus else "no GPU",
+        *_engine(summary.engine, str(gpus[0].name) if gpus else "no GPU"),
         material.name,
     ]
     return [visible(word) for word in words if word]
 
 
-def _engine(engine: EngineReport | None) -> str:
+def _engine(engine: EngineReport | None, gpu: str) -> list[str]:
+    """The engine and its GPU."""
+    server = server_of(engine)
+    if server is not None:
+        return [f"{software(server)} at {server.address}", "GPU not known"]
     words = (engine.name, engine.version, engine.quantization or engine.dtype) if engine else ()
-    return " ".join(word for word in words if word)
+    return [" ".join(word for word in words if word), gpu]
 
 
 def problems(summary: Summary) -> list[str]:
@@ -121,14 +129,15 @@ def problems(summary: Summary) -> list[str]:
     return found + summary.preflight
 
 
-def _score(name: str, benchmark: BenchmarkSummary) -> dict[str, Any]:
+def _score(name: str, benchmark: BenchmarkSummary, *, client: bool) -> dict[str, Any]:
+    latency = "latency at the client" if client else "latency"
     whole = benchmark.n == benchmark.expected
     facts = [
         ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
         ("bounds", interval(benchmark.bounds)),
         *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
-        ("latency, mean", seconds(benchmark.latency_s.mean)),
-        ("latency, p95", seconds(benchmark.latency_s.p95)),
+        (f"{latency}, mean", seconds(benchmark.latency_s.mean)),
+        (f"{latency}, p95", seconds(benchmark.latency_s.p95)),
         ("output tokens/s", number(benchmark.throughput.output_tokens_per_s)),
         ("time", seconds(benchmark.time_s)),
     ]
@@ -168,25 +177,35 @@ def _repeats(repeated: RepeatStatistics | None) -> str:
 
 def cards(summary: Summary) -> list[dict[str, str]]:
     """The run in numbers."""
-    times, engine, gpu = summary.time_s, summary.engine, summary.memory.peak_gpu_bytes
+    times, engine, server = summary.time_s, summary.engine, server_of(summary.engine)
     start = f"start-up {engine.startup}" if engine and engine.startup else ""
     batch = f"batch size {engine.batch_size}" if engine and engine.batch_size else ""
-    made = [
-        ("time to score", seconds(times.total), "from the command to the summary"),
-        ("loading", seconds(times.load), start),
+    made = [("time to score", seconds(times.total), "from the command to the summary")]
+    if summary.cost is not None:
+        made.append(("cost", number(summary.cost), "by engine.price, all attempts together"))
+    if server is None:
+        made.append(("loading", seconds(times.load), start))
+    made += [
         ("generating", seconds(times.generate), batch),
         ("output tokens/s", number(summary.tokens_per_s), "all benchmarks together"),
-        (
-            "peak memory",
-            memory(gpu if gpu is not None else summary.memory.peak_rss_bytes),
-            "of the GPU" if gpu is not None else "of the process",
-        ),
     ]
-    busy, energy = summary.gpu.utilization_mean, summary.gpu.energy_j
+    made += _machine(summary) if server is None else server_cards(server)
+    return [{"name": name, "value": value, "note": note} for name, value, note in made]
+
+
+def _machine(summary: Summary) -> list[tuple[str, str, str]]:
+    """What the run took of this machine."""
+    gpu, busy, energy = (
+        summary.memory.peak_gpu_bytes,
+        summary.gpu.utilization_mean,
+        summary.gpu.energy_j,
+    )
+    peak = memory(gpu if gpu is not None else summary.memory.peak_rss_bytes)
+    made = [("peak memory", peak, "of the GPU" if gpu is not None else "of the process")]
     if busy is not None or energy is not None:
         spent = f", {joules(energy)}" if energy is not None else ""
         made.append(("GPU", percent(busy), f"busy while requests ran{spent}"))
-    return [{"name": name, "value": value, "note": note} for name, value, note in made]
+    return made
 
 
 def _sealed(material: Material) -> str:
@@ -227,6 +246,10 @@ def _facts(material: Material) -> list[tuple[str, str]]:
             f"{number(engine.kv_cache_tokens)} tokens, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",
         ),
     ]
+    if engine.server is not None:
+        found = [row for row in found if row[0] not in OF_A_LOADED_MODEL] + server_facts(
+            engine.server, manifest
+        )
     found += [
         (
             f"data of {name}",

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from llmbench.report.server_words import NOT_KNOWN, asking, served, server_of
 from llmbench.results import attempts, cache_use
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.summary import BenchmarkSummary, Summary
@@ -31,6 +32,9 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
     cached = cache_use.sentence(summary.cache)
     if cached is not None:
         terminal.say(cached)
+    server = server_of(summary.engine)
+    if server is not None:
+        terminal.say(f"{served(server)}. {NOT_KNOWN} {asking(server)}".rstrip())
     closing = _closing(summary)
     log.info("%s", ", ".join(closing))
     terminal.out.print(escape(_folded(closing, terminal.out.width)), soft_wrap=True)
@@ -111,7 +115,12 @@ def _closing(summary: Summary) -> list[str]:
         ("load", split.load),
         ("generate", split.generate),
     )
-    parts += [f"{name} {seconds(value)}" for name, value in named]
+    server = server_of(engine)
+    parts += [f"{name} {seconds(value)}" for name, value in named if server is None or name != "load"]
+    if summary.cost is not None:
+        parts.append(f"cost {number(summary.cost)}")
+    if server is not None:
+        return parts
     if summary.memory.peak_gpu_bytes is not None:
         parts.append(f"GPU memory {memory(summary.memory.peak_gpu_bytes)}")
     elif summary.memory.peak_rss_bytes is not None:

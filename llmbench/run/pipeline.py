@@ -142,7 +142,10 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
                 run_engine.died(error)
             raise
         finally:
-            record.summary.memory, record.summary.gpu = sampler.memory(), sampler.gpu()
+            if (
+                not config.engine.is_server
+            ):  # whose machine's memory is not known; this one's is no part of it
+                record.summary.memory, record.summary.gpu = sampler.memory(), sampler.gpu()
 
 
 def _write_trace(sampler: Sampler, path: Path) -> None:

@@ -132,7 +132,10 @@ def compare_servers(before: ServerIdentity, now: ServerIdentity, folder: Path) -
     Raises:
         ConfigError: It has another model.
     """
-    had, have = (f"{each.model} ({each.root})" if each.root else each.model for each in (before, now))
+    had, have = (
+        each.model if each.root in (None, each.model) else f"{each.model} ({each.root})"
+        for each in (before, now)
+    )
     if had != have:
         raise ConfigError(
             f"{now.address} serves {have} now, and the results in {folder} are those of {had}; serve that model again, or start a "

@@ -158,15 +158,12 @@ class RunRecord:
             now.fingerprints = sorted({*before.fingerprints, *now.fingerprints})
         self.manifest.server = now
 
-    def spent(self, report: EngineReport | None) -> float:
-        """Returns what all attempts cost so far, of which an engine's report has this process's part."""
-        server = report.server if report is not None else None
-        return self.earlier.cost + ((server.cost or 0.0) if server is not None else 0.0)
-
     def note_requests(self, report: EngineReport) -> None:
         """Keeps what the engine did, and the times of this process's requests."""
         self.summary.engine, times = report, self.summary.time_s
         self.note_server(report.server)
+        if report.server is not None:
+            times.load = None  # it was only looked at
         own = self.results[self.earlier.results :]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
@@ -236,7 +233,8 @@ class RunRecord:
         if self.earlier.results:
             summary.gpu.energy_j = None  # of the whole run it is not known
         if self.config.engine.price:
-            summary.cost = self.spent(summary.engine)
+            server = summary.engine.server if summary.engine is not None else None
+            summary.cost = self.earlier.cost + ((server and server.cost) or 0.0)
         self._end_attempt()
 
     def _details(self, name: str, results: Sequence[Result]) -> dict[str, Any] | None:

@@ -80,7 +80,7 @@ def texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
     """All texts in nested data, each with the name that it stands under."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from texts(inner, str(key))
+            yield from texts(inner, _inner_name(str(key), name))
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from texts(inner, name)
@@ -88,11 +88,21 @@ def texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, value
 
 
+def _inner_name(key: str, outer: str) -> str:
+    """The name that a value stands under; within `headers_env` all are names of variables, as under `api_key_env`."""
+    return f"{key}_env" if outer.endswith("_env") else key
+
+
 def _is_secret(name: str, value: str) -> bool:
     """Whether a setting of this name and value must not be shown."""
-    if not value or value == HIDDEN or name.endswith("_env"):  # which names a variable
+    if not value or value == HIDDEN or _names_variable(name, value):
         return False
     return bool(SETTING.search(name) or (MAYBE.search(name) and OPAQUE.fullmatch(value)))
+
+
+def _names_variable(name: str, value: str) -> bool:
+    """Whether a setting says which environment variable holds a secret: `api_key_env`, or a value that is the name of one."""
+    return name.endswith("_env") or value.strip("\"'") in os.environ
 
 
 @lru_cache(maxsize=4096)
@@ -150,17 +160,22 @@ def _without_any(text: str, secrets: Sequence[str]) -> str:
     text = _without(text, secrets)
     if ":" in text or "=" in text:  # most texts are ids
         text = _ADDRESS.sub(lambda found: found[0][: _slashes(found[0])] + HIDDEN + "@", text)
-        text = _NAMED.sub(lambda found: found["name"] + HIDDEN, text)
+        text = _NAMED.sub(_hidden, text)
     return text
 
 
-def _clean(data: Any, secrets: Sequence[str]) -> Any:  # noqa: ANN401 - as above
+def _hidden(found: re.Match[str]) -> str:
+    return found[0] if _names_variable(found["name"], found["value"]) else found["name"] + HIDDEN
+
+
+def _clean(data: Any, secrets: Sequence[str], name: str = "") -> Any:  # noqa: ANN401 - as above
     if isinstance(data, str):
         return _without_any(data, secrets)
     if isinstance(data, Mapping):
+        named = [(key, _inner_name(str(key), name), value) for key, value in data.items()]
         return {
-            key: HIDDEN if isinstance(value, str) and _is_secret(str(key), value) else _clean(value, secrets)
-            for key, value in data.items()
+            key: HIDDEN if isinstance(value, str) and _is_secret(own, value) else _clean(value, secrets, own)
+            for key, own, value in named
         }
     if isinstance(data, list | tuple):
         return [_clean(value, secrets) for value in data]

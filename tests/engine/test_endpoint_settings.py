@@ -17,7 +17,6 @@ REFUSED = [
     (["engine.price={input: -1}"], r"engine\.price\.input=-1"),
     (["engine.max_cost=5"], r"engine\.max_cost needs both prices"),
     (["engine.max_cost=0", "engine.price={input: 1, output: 1}"], r"engine\.max_cost=0"),
-    (["cache=on"], "cache=on is refused with engine=endpoint"),
     (["engine.api=text"], "text"),
 ]
 

@@ -36,6 +36,7 @@ class StandIn:
         faults: What is done in place of answering, one for each request that comes: a status with a message, or `drop`, `silence`, `half`,
             `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`, `whole` (one JSON, not streamed).
         vllm: It takes what vLLM takes; otherwise it refuses what OpenAI's API does not know.
+        root: What it says the model was loaded from; None: the model's name.
         word_s: Seconds for each word of an answer.
         tokens: The token ids of a word, which vLLM gives where they are asked for.
         key: What must be sent to log in. `usage`: what it says of tokens, in place of counting them.
@@ -49,6 +50,8 @@ class StandIn:
     vllm: bool = True
     models: tuple[str, ...] = ("org/tiny",)
     max_length: int | None = 2048
+    root: str | None = None
+    version: str = "0.27.1"
     reasoning_field: str = "reasoning"
     word_s: float = 0.0
     tokens: Callable[[str], Sequence[int]] = lambda _: (0,)
@@ -68,7 +71,10 @@ class StandIn:
         """What it lists as models."""
         of_vllm = {"owned_by": "vllm", "max_model_len": self.max_length}
         own = of_vllm if self.vllm else {"owned_by": "org"}
-        return [{"id": name, "object": "model", "created": 0, "root": name, **own} for name in self.models]
+        return [
+            {"id": name, "object": "model", "created": 0, "root": self.root or name, **own}
+            for name in self.models
+        ]
 
 
 @contextmanager
@@ -109,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/models":
             self._json(200, {"object": "list", "data": self.told.rows()})
         elif self.path == "/version" and self.told.vllm:
-            self._json(200, {"version": "0.27.1"})
+            self._json(200, {"version": self.told.version})
         elif self.path == "/metrics":
             self._metrics()
         else:

@@ -334,3 +334,25 @@ def test_data_of_any_shape_keeps_its_shape() -> None:
         "a": [1, None, 2.5, True, {"api_key": "***"}, ["x", "***"]],
         7: "https://***@h",
     }
+
+
+def test_the_name_of_a_variable_with_a_secret_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_PROVIDER", "sesame-sesame")
+    told = [
+        "engine.api_key_env=MY_PROVIDER",
+        "engine.headers_env={Authorization: MY_PROVIDER, X-Api-Key: 'MY_PROVIDER'}",
+    ]
+    assert [redaction.without_secrets(text) for text in told] == told
+    data = {
+        "headers_env": {"Authorization": "MY_PROVIDER", "X-Api-Key": "NOT_SET_HERE"},
+        "api_key_env": "NOT_SET_HERE",
+    }
+    redaction.learn(data)
+    assert redaction.clean(data) == data
+    assert redaction.without_secrets("NOT_SET_HERE") == "NOT_SET_HERE"
+    assert (
+        redaction.without_secrets("engine.api_key_env=ANOTHER_ONE is refused")
+        == "engine.api_key_env=ANOTHER_ONE is refused"
+    )
+    assert redaction.without_secrets("api_key=sesame-sesame") == "api_key=***"
+    assert redaction.without_secrets("api_key=ANOTHER_ONE") == "api_key=***"

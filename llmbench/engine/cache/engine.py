@@ -47,7 +47,7 @@ class CachedEngine:
         ids = kept.output_ids
         if self._keys.words is not None:
             ids = self._keys.words.encode(kept.words or "", special=False)
-        return completion(kept, request.id, len(request.prompt_ids), ids)
+        return completion(kept, request.id, len(request.prompt_ids) or kept.prompt_tokens, ids)
 
     def step(self) -> list[Completion]:
         """Returns what was found, and what the engine finished meanwhile, which is kept."""

@@ -13,7 +13,10 @@ from llmbench.records import Completion, FinishReason
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer as it is kept: of a completion what does not depend on this run. `words` stand for ids that mean nothing later."""
+    """An answer as it is kept: of a completion what does not depend on this run.
+
+    `words` stand for ids that mean nothing later; `prompt_tokens` is a server's count, where the prompt has no tokens here.
+    """
 
     text: str
     finish_reason: FinishReason
@@ -21,6 +24,7 @@ class CachedAnswer:
     output_tokens: int
     output_ids: tuple[int, ...] = ()
     words: str | None = None
+    prompt_tokens: int = 0
 
     @classmethod
     def of(cls, completion: Completion, words: str | None) -> Self:
@@ -32,6 +36,7 @@ class CachedAnswer:
             completion.output_tokens,
             completion.output_ids if words is None else (),
             words,
+            completion.prompt_tokens,
         )
 
     def pack(self) -> bytes:
@@ -47,6 +52,7 @@ class CachedAnswer:
             self.output_tokens,
             self.output_ids,
             self.words,
+            self.prompt_tokens,
         ]
         return base64.b64encode(zlib.compress(orjson.dumps(row), 1))
 
@@ -54,8 +60,12 @@ class CachedAnswer:
     def unpack(cls, value: bytes) -> Self | None:
         """From what was stored; None where it is damaged."""
         try:
-            text, reason, stop, tokens, ids, words = orjson.loads(zlib.decompress(base64.b64decode(value)))
-            return cls(text, FinishReason(reason), stop, tokens, tuple(ids), words)
+            text, reason, stop, tokens, ids, words, *prompt = orjson.loads(
+                zlib.decompress(base64.b64decode(value))
+            )
+            return cls(
+                text, FinishReason(reason), stop, tokens, tuple(ids), words, *prompt
+            )  # entries of before have no prompt's
         except (binascii.Error, zlib.error, ValueError, TypeError):  # orjson's error is a ValueError
             return None
 

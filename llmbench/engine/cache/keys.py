@@ -5,18 +5,24 @@ device, the data types, the kernels, the context, the parallel layout, the engin
 its sampling. Settings that only change what runs beside what, and when (batch size, start-up, memory), are not in it: they
 move a completion no more than its neighbours in the batch do.
 
+Of a server's model nothing is known but what the server says: there the key is of its address, model, root and version, of the API, and of
+the request's body. Whoever puts other weights there under the same name gets the answers of the old ones.
+
 The number of the repeat is in the key, so that repeats at temperature 0, which may differ, are not made the same.
 """
 
 import hashlib
 import os
 import platform
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from llmbench._version import __version__
+from llmbench.config.choices import Api
 from llmbench.config.schema import Config
 from llmbench.engine import fingerprint
 from llmbench.engine.checkpoint import Checkpoint
@@ -24,7 +30,7 @@ from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import CacheError
 from llmbench.records import Request
 from llmbench.system import hardware, redaction
-from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.engine_report import EngineReport, ServerIdentity
 
 VERSION = 2
 """Of what keys are made of, and of what is kept under them."""
@@ -35,6 +41,8 @@ ENVIRONMENT = (
     "VLLM_FLASH_ATTN_VERSION",
     "CUBLAS_WORKSPACE_CONFIG",
 )
+TRANSPORT = ("stream", "stream_options")
+"""Of a request's body: how the answer comes, not what it is."""
 CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
@@ -46,21 +54,30 @@ class Keys:
         setup: Everything but the request.
         words: A tokenizer whose numbers mean other words in each process, so that text stands for them. Its engine answers by
             the question's name too.
+        body: What a server gets for a request, which stands for its prompt and sampling.
     """
 
     setup: bytes
     words: Tokenizer | None = None
+    body: Callable[[Request], Mapping[str, Any]] | None = None
 
     def of(self, request: Request) -> bytes | None:
         """The key; None where the completion is drawn at random without a seed, so that nothing decides it."""
-        sampling = request.sampling
-        if sampling.temperature > 0 and sampling.seed is None:
+        if self.body is not None:
+            drawn = self.body(request)
+            content: list[Any] = [drawn]
+        else:
+            drawn = asdict(request.sampling)
+            content = [self._prompt(request), drawn]
+        if drawn.get("temperature") != 0 and drawn.get("seed") is None:
             return None
-        prompt: list[int] | list[str] = list(request.prompt_ids)
-        if self.words is not None:
-            prompt = [request.id, ascii(self.words.decode(request.prompt_ids))]
-        own = orjson.dumps([prompt, asdict(sampling), request.repeat], option=CANONICAL)
+        own = orjson.dumps([*content, request.repeat], option=CANONICAL)
         return hashlib.sha256(self.setup + own).digest()
+
+    def _prompt(self, request: Request) -> list[int] | list[str]:
+        if self.words is not None:
+            return [request.id, ascii(self.words.decode(request.prompt_ids))]
+        return list(request.prompt_ids)
 
 
 def keys_for(
@@ -71,11 +88,30 @@ def keys_for(
     Raises:
         CacheError: The weights have no fingerprint.
     """
+    if report.server is not None:
+        return _for_server(config, report.server, tokenizer)
     weights = _of_checkpoint(checkpoint, since) if checkpoint is not None else None
     texts = {text for _, text in redaction.texts([config.engine.args, config.engine.speculative])}
     paths = {text: Path(text).expanduser() for text in sorted(texts) if os.sep in text}  # adapters, drafts
     named = {text: _of_path(path, since) for text, path in paths.items() if path.exists()}
     return Keys(setup(config, report, weights, named), tokenizer if checkpoint is None else None)
+
+
+def _for_server(config: Config, server: ServerIdentity, tokenizer: Tokenizer) -> Keys:
+    from llmbench.engine.endpoint.body import body_of
+    from llmbench.engine.endpoint.server import Server
+
+    known = Server.of(server)
+    marks = server.api == Api.completions.value and bool(getattr(tokenizer, "marks_thinking", False))
+    identity = asdict(server.identity())
+    del identity["fingerprints"]  # which are known only afterwards
+    parts = {"version": VERSION, "llmbench": __version__, "server": identity}
+
+    def body(request: Request) -> Mapping[str, Any]:
+        made = body_of(request, config, known, marks=marks)
+        return {n: v for n, v in made.items() if n not in TRANSPORT} | {"limit": request.sampling.max_tokens}
+
+    return Keys(hashlib.sha256(orjson.dumps(parts, option=CANONICAL)).digest(), body=body)
 
 
 def _of_checkpoint(checkpoint: Checkpoint, since: float) -> str:

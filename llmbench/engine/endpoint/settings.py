@@ -5,9 +5,10 @@ from dataclasses import replace
 from llmbench.config.choices import Api, EarlyStopping
 from llmbench.config.schema import Config, EngineConfig, drawing
 from llmbench.engine.endpoint.local_servers import with_address
-from llmbench.engine.endpoint.server import remembered
+from llmbench.engine.endpoint.server import Server, remembered
 from llmbench.errors import ConfigError
 from llmbench.system.number_format import listed
+from llmbench.telemetry.engine_report import ServerIdentity
 
 STOPS = 4
 """Stop strings that OpenAI's API takes."""
@@ -31,15 +32,16 @@ def served_name(engine: EngineConfig) -> str:
     return engine.served_model or remembered(with_address(engine)).model
 
 
-def complete(config: Config) -> tuple[Config, list[str]]:
-    """Returns the settings with what the server decides, and sentences about what that changed.
+def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Config, list[str]]:
+    """Returns the settings with what the server decides, and sentences about what that changed; one that is known is not asked.
 
     Raises:
         ConfigError: The server cannot do what is asked.
         EngineError: It does not answer.
     """
-    config = replace(config, engine=with_address(config.engine, config.model))
-    server, said = remembered(config.engine), list[str]()
+    if known is None:
+        config = replace(config, engine=with_address(config.engine, config.model))
+    server, said = remembered(config.engine) if known is None else Server.of(known), list[str]()
     chat = is_chat(config.engine)
     _check_chat(config, chat=chat)
     if server.max_length is not None and "max_length" in config.model.from_checkpoint:
@@ -47,6 +49,11 @@ def complete(config: Config) -> tuple[Config, list[str]]:
     if server.vllm:
         return config, said
     _check_stops(config)
+    if config.cache:
+        said.append(
+            f"{server.address.shown} is not vLLM: the response cache gives back what an earlier model answered, should another one have "
+            "taken its place there; leave cache=on out if that may be."
+        )
     unusual = _unusual(config)
     if unusual:
         said.append(

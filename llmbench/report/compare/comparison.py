@@ -18,6 +18,7 @@ from llmbench.report.compare.records import (
     RunHead,
     Side,
 )
+from llmbench.report.server_words import NOT_KNOWN, served, server_of
 from llmbench.results import attempts, paired_tests, stats
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.metrics import UNANSWERED
@@ -37,6 +38,7 @@ RUN_QUANTITIES = (
     ("memory.peak_rss_bytes", "bytes"),
     ("gpu.utilization_mean", "share"),
     ("gpu.energy_j", "J"),
+    ("cost", "price"),
 )
 BENCHMARK_QUANTITIES = (
     ("time_s", "s"),
@@ -145,6 +147,8 @@ def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[s
             "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
         )
     for side, planned in (("baseline", baseline), ("run", run)):
+        if (server := server_of(planned.run.summary.engine)) is not None:
+            notes.append(f"The {side} asked {served(server)}. {NOT_KNOWN}")
         sat = planned.run.summary.sittings
         if len(sat) > 1:
             notes.append(

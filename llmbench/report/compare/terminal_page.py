@@ -50,6 +50,7 @@ TITLES = {
     "memory.peak_rss_bytes": "peak memory (RSS)",
     "gpu.utilization_mean": "GPU utilisation",
     "gpu.energy_j": "energy",
+    "cost": "cost",
     "time_s": "time",
     "throughput.samples_per_s": "samples per second",
     "throughput.output_tokens_per_s": "output tokens per second",

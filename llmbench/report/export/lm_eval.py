@@ -146,6 +146,8 @@ def _run_config(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
     seed = config.get("seed")
     arguments = {"pretrained": model.get("path") or model.get("hub_id") or model.get("embedded")}
     arguments |= {key: model.get(key) for key in ("revision", "dtype", "quantization", "max_length")}
+    if engine.server is not None:  # where the harness has it for models behind an API
+        arguments |= {"pretrained": engine.server.model, "base_url": engine.server.address}
     return {
         "model": engine.name or (config.get("engine") or {}).get("name"),
         "model_args": arguments,
