@@ -131,7 +131,8 @@ class Exchanges:
         if limit is not None:
             body.setdefault(limit, request.sampling.max_tokens)
         api: Any = self.client.chat if is_chat(self.config.engine) else self.client
-        required = {name: body[name] for name in ("messages", "prompt") if name in body}
+        # Questions stand in `extra_body` too, past the client's check of each message.
+        required: Any = {"messages": ()} if is_chat(self.config.engine) else {"prompt": ()}
         answer = api.completions.with_streaming_response.create(
             model=self.server.model, stream=True, extra_body=body, **required
         )

@@ -39,7 +39,7 @@ class Trouble:
 
 def trouble_of(error: Exception) -> Trouble:
     """Returns what an error of the client means."""
-    from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
+    from openai import APIConnectionError, APIStatusError, APITimeoutError
 
     if isinstance(error, APIStatusError):
         status = error.status_code
@@ -47,16 +47,18 @@ def trouble_of(error: Exception) -> Trouble:
         wait_s = _seconds(error.response.headers.get("retry-after"))
         too_long = status in TOO_LONG and CONTEXT.search(str(error)) is not None
         return Trouble(f"it answered {status} ({first_line(error)})", status, passes, wait_s, too_long)
-    if isinstance(error, APITimeoutError) or "timeout" in type(error).__name__.lower():
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, TimeoutError) or (cause is error and isinstance(error, APITimeoutError)):
         return Trouble("it did not answer in time")
     kinds = {
         BrokenAnswerError: "it gave no whole answer",
         APIConnectionError: "it cannot be reached",
-        APIError: "it broke off with an error",  # inside the stream
         ValueError: "it answered what is no JSON",
     }
     said = next((text for kind, text in kinds.items() if isinstance(error, kind)), "the connection broke")
-    return Trouble(f"{said} ({first_line(error)})")
+    return Trouble(f"{said} ({first_line(error if isinstance(error, BrokenAnswerError) else cause)})")
 
 
 def _seconds(header: str | None) -> float | None:
