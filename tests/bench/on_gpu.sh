@@ -48,7 +48,7 @@ serve() { # NAME ARGUMENT…: serves until end_server
 }
 
 end_server() {
-    kill -INT "$server"
+    kill -TERM "$server" # a shell starts what it puts into the background with SIGINT ignored
     wait "$server"
     echo "server: status $?"
 }
