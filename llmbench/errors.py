@@ -6,6 +6,7 @@ LlmbenchError                  one sentence for the user: what is wrong and what
 ├── DataError                  questions that cannot be read: missing file or column, gated, offline, empty
 ├── ModelError                 a checkpoint that cannot be used: missing, broken, no chat template, context too long
 ├── EngineError                the engine cannot start or go on: no GPU, broken installation
+│   ├── StoppedError           a run that ends in order before all is asked: its server is gone, or it would cost too much
 │   ├── EngineDiedError        it stopped while it ran; a new one could go on
 │   └── OutOfMemoryError       too little memory; what was short is with it, so that less can be tried
 ├── GradingError               the grading workers die, however often they are started
@@ -17,6 +18,7 @@ Interrupted                    the user's own wish, so no LlmbenchError and no E
 
 Defined where they are raised, and caught by llmbench itself:
 
+engine.endpoint.reply.BrokenAnswerError  a server's answer that is not whole: it is asked again
 run.new_process.StartAgain         the run has to go on in a new process; no Exception either
 sandbox.container.BrokenBoxError   a sandbox does not answer: the score's outcome is `error`
 benchmarks.swe.runner.repository.BadJobError  a repository or its tests cannot be made from the data: the patch was not checked

@@ -15,6 +15,7 @@ from llmbench.cli import arguments
 from llmbench.cli.compose import compose
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
+from llmbench.engine import bundled_model
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.endpoint import local_servers
 from llmbench.engine.endpoint.local_servers import LocalServer
@@ -65,14 +66,7 @@ def serve(typed: Sequence[str]) -> None:
     place, settings = _place(typed)
     terminal = Terminal()
     with as_interrupts():
-        config, notices = complete(compose(settings))
-        if config.engine.name != "vllm":
-            raise ConfigError(f"engine={config.engine.name} is refused: vLLM serves the model; leave it out.")
-        for sentence in notices:
-            terminal.notice(sentence)
-        checkpoint = find_checkpoint(config)
-        if checkpoint is None:
-            raise RuntimeError("vLLM needs a checkpoint")
+        config, checkpoint = _prepared(settings, terminal)
         with local_servers.starting():
             server = _running(config, place) or _written(config, checkpoint, place)
         command = _evaluation(settings, config, server)
@@ -89,6 +83,23 @@ def serve(typed: Sequence[str]) -> None:
             _run(server, start, command, terminal)
         finally:
             local_servers.remove(server.pid)
+
+
+def _prepared(settings: Sequence[str], terminal: Terminal) -> tuple[Config, Checkpoint]:
+    """The composed settings and the checkpoint that they name."""
+    if "engine=endpoint" in settings:  # composing would look for a server
+        raise ConfigError("engine=endpoint is refused: vLLM serves the model; leave it out.")
+    config, notices = complete(compose(settings))
+    if config.engine.name != "vllm":
+        raise ConfigError(f"engine={config.engine.name} is refused: vLLM serves the model; leave it out.")
+    if config.model.path is None and not bundled_model.ready(config.model.embedded):
+        notices.append("Converting the embedded model, once; this takes half a minute …")
+    for sentence in notices:
+        terminal.notice(sentence)
+    checkpoint = find_checkpoint(config)
+    if checkpoint is None:
+        raise RuntimeError("vLLM needs a checkpoint")
+    return config, checkpoint
 
 
 def _place(typed: Sequence[str]) -> tuple[Place, list[str]]:

@@ -157,6 +157,7 @@ def test_a_server_that_ends_by_itself_is_one_sentence(
     ("settings", "sentence"),
     [
         (["engine=fake"], "engine=fake is refused: vLLM serves the model"),
+        (["engine=endpoint"], "engine=endpoint is refused: vLLM serves the model"),
         (["port=http"], "port=http is refused: port must be a whole number from 1 to 65535"),
         (["port=70000"], "port=70000 is refused"),
         (["host="], "host= is empty"),

@@ -1,6 +1,5 @@
 """The command line of `vllm serve`: what a run would load, as flags."""
 
-import importlib
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.endpoint import server as servers
 from llmbench.engine.vllm import loading, serve_command
+from llmbench.engine.vllm.internals.serve import WORKERS_START
 from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
@@ -90,7 +90,7 @@ def test_the_start_up_is_chosen_for_a_server_that_stays(typed: str, startup: Sta
 
 
 def test_the_environment_is_that_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL", "TOKENIZERS_PARALLELISM"):
+    for name in ("VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL", "TOKENIZERS_PARALLELISM", WORKERS_START):
         monkeypatch.delenv(name, raising=False)
     made = serve_command.serve_command(
         compose(["engine.device=cpu", "log_level=WARNING"]), CHECKPOINT, "::1", 1
@@ -101,6 +101,7 @@ def test_the_environment_is_that_of_an_engine(monkeypatch: pytest.MonkeyPatch) -
         "VLLM_LOGGING_LEVEL": "WARNING",
         "TOKENIZERS_PARALLELISM": "false",
         "TORCHDYNAMO_DISABLE": "1",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     }
 
 
@@ -131,32 +132,3 @@ def test_the_served_name_is_one_that_the_same_model_is_recognised_by(
     other = compose(["engine=endpoint", "engine.base_url=http://localhost:1/v1", "model=qwen7b"])
     with pytest.raises(Exception, match="is refused"):
         servers.check_identity(other, served)
-
-
-@pytest.mark.real_engine
-@pytest.mark.filterwarnings("ignore")
-def test_each_flag_is_one_of_vllms(smollm2: Path) -> None:
-    """By vLLM's own parser, which also says what became of each value."""
-    given = compose(
-        [
-            "model=qwen3_14b", "engine.device=cuda", "engine.startup=graphs", "engine.speculative={method: ngram, num_speculative_tokens: 2}",
-            "engine.kv_cache_memory_bytes=123", "engine.args={hf_overrides: {a: 1.5}, async_scheduling: false, disable_log_stats: false}",
-        ]
-    )  # fmt: skip
-    made = serve_command.serve_command(given, Checkpoint(str(smollm2), "abc", local=True), "::1", 8123)
-    subcommand = importlib.import_module("vllm.entrypoints.cli.serve").ServeSubcommand()
-    parser = importlib.import_module("vllm.utils.argparse_utils").FlexibleArgumentParser()
-    subcommand.subparser_init(parser.add_subparsers(required=False, dest="subparser"))
-    parsed = parser.parse_args(made.arguments)
-    known = {
-        "model_tag": str(smollm2), "revision": "abc", "quantization": "bitsandbytes", "enforce_eager": False, "trust_remote_code": False,
-        "hf_overrides": {"a": 1.5}, "async_scheduling": False, "disable_log_stats": False, "host": "::1", "port": 8123,
-        "served_model_name": ["Qwen/Qwen3-14B"], "default_chat_template_kwargs": {"enable_thinking": False}, "generation_config": "vllm",
-        "speculative_config": {"method": "ngram", "num_speculative_tokens": 2}, "kv_cache_memory_bytes": 123, "stream_interval": 16,
-        "enable_prompt_tokens_details": True, "disable_uvicorn_access_log": True, "max_num_seqs": 256, "max_model_len": 40960,
-    }  # fmt: skip
-    assert {name: getattr(parsed, name) for name in known} == known
-    assert parsed.compilation_config.cudagraph_capture_sizes[-1] == 256
-    parsed.model = parsed.model_tag
-    engine = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs.from_cli_args(parsed)
-    assert (engine.model, engine.dtype, engine.seed) == (str(smollm2), "bfloat16", 0)

@@ -20,7 +20,7 @@ import pytest
 from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import internals, loading
-from llmbench.engine.vllm.internals import engine, messages, metrics, process_state, worker_timing
+from llmbench.engine.vllm.internals import engine, messages, metrics, process_state, serve, worker_timing
 from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
@@ -33,7 +33,7 @@ from tests.helpers.small_models import first_layers
 pytest.importorskip("vllm.version", reason="vLLM is not installed")
 pytestmark = [pytest.mark.real_engine, pytest.mark.filterwarnings("ignore")]  # its imports warn
 
-MODULES = ("engine", "metrics", "processes", "process_state", "messages", "worker_timing")
+MODULES = ("engine", "metrics", "processes", "process_state", "messages", "serve", "worker_timing")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -212,6 +212,16 @@ def test_compile_cache_folder() -> None:
     expect(f'"{folder.name}"' in source("vllm.compilation.backends", function), function, folder.name)
 
 
+def test_serve() -> None:
+    function = "serve.serve"
+    expect(serve.WORKERS_START in of("vllm.envs").environment_variables, function, serve.WORKERS_START)
+    code = source("vllm.entrypoints.cli.main:main", function)
+    for part in ("subparser_init", "parse_args", "validate", "dispatch_function", "FlexibleArgumentParser"):
+        expect(part in code, function, f"{part} in main")
+    for name in ("subparser_init", "validate", "cmd"):
+        expect(callable(of(f"vllm.entrypoints.cli.serve.ServeSubcommand:{name}")), function, name)
+
+
 def test_register_models() -> None:
     function = "process_state.register_models"
     registry = of("vllm").ModelRegistry
@@ -287,7 +297,7 @@ def test_ordinary_lines_of_its_log(level: str, *, ordinary: bool) -> None:
     }
     line = formatter.format(logging.makeLogRecord(row))
     for text in (line, f"(EngineCore pid=12) {line}"):
-        expect(bool(re.match(messages.ORDINARY_LINE, text)) is ordinary, "messages.ORDINARY_LINE", text)
+        expect(bool(messages.ORDINARY_LINE.match(text)) is ordinary, "messages.ORDINARY_LINE", text)
 
 
 def test_call_under_way() -> None:

@@ -49,7 +49,7 @@ def known_cause(text: str, config: Config) -> str | None:
 
     A log's ordinary lines are left out: one of them names every setting, whatever went wrong.
     """
-    text = re.sub(messages.ORDINARY_LINE, "", text)
+    text = messages.ORDINARY_LINE.sub("", text)
     found = ((re.search(pattern, text), explain) for pattern, explain in _CAUSES)
     return next((explain(match, config) for match, explain in found if match), None)
 

@@ -1,5 +1,6 @@
 """`vllm serve` with the settings that `engine=vllm` loads a model with: its arguments and environment."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.engine.vllm.checks import DEFAULT_BATCH, pick_device
+from llmbench.engine.vllm.internals.serve import WORKERS_START
 from llmbench.engine.vllm.loading import Loading, model_arguments
 from llmbench.engine.vllm.package import variables
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
@@ -69,7 +71,9 @@ def serve_command(config: Config, checkpoint: Checkpoint, host: str, port: int) 
         "port": port,
     }  # llmbench relies on these
     words = ["serve", str(chosen.pop("model")), *flags(chosen)]
-    return ServeCommand(words, variables(config, device, multiprocess=True), plan, config)
+    environment = variables(config, device, multiprocess=True)
+    environment[WORKERS_START] = os.environ.get(WORKERS_START, "spawn")
+    return ServeCommand(words, environment, plan, config)
 
 
 def _capacity(config: Config) -> int:

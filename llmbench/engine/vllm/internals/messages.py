@@ -24,7 +24,7 @@ CORE_KILLED = r"Failed core proc\(s\): \{[^}]*: -\d+"
 """The core's process was killed while it started: a negative status is the signal that ended it (vllm/v1/engine/utils.py, since 0.26)."""
 CORE_FAILED = r"Engine core initialization failed"
 """All that vLLM's error says of one in a process of its own; the rest is in the log (vllm/v1/engine/utils.py, since 0.26)."""
-ORDINARY_LINE = r"(?m)^(?:\([^)\n]*\) ?)*(?:DEBUG|INFO|WARNING) [\d-]+ [\d:]+ .*$"
+ORDINARY_LINE = re.compile(r"^(?:\([^)\n]*\) ?)*(?:DEBUG|INFO|WARNING) [\d-]+ [\d:]+ .*$", re.MULTILINE)
 """A line of vLLM's log that is no error, with the process that wrote it in brackets (vllm/logger.py and vllm/utils/system_utils.py, since 0.26)."""
 WORKER_CALLS: tuple[tuple[str, Cause], ...] = (
     ("capture_model", "capture"),

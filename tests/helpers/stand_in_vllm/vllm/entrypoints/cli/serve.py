@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from argparse import Namespace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -34,16 +35,30 @@ def end(engine: BaseProcess) -> None:
     sys.exit(0)
 
 
-def main() -> None:
+class ServeSubcommand:
+    """Stands for vLLM's."""
+
+    def subparser_init(self, _: object) -> None:
+        """Adds nothing: the stand-in's parser keeps the words."""
+
+    def validate(self, _: object) -> None:
+        """Refuses nothing."""
+
+    def cmd(self, parsed: Namespace) -> None:
+        """Serves."""
+        serve(parsed.words)
+
+
+def serve(words: list[str]) -> None:
     """Serves what the command line names."""
     trouble = os.environ.get("SERVE_TROUBLE", "")
-    command, root, *flags = sys.argv[1:]
+    command, root, *flags = words
     assert command == "serve"
     if trouble == "refuses":
         sys.exit("vllm serve: error: unrecognized arguments: --no-such-thing")
     named = dict(flag.removeprefix("--").split("=", 1) for flag in flags if "=" in flag)
     if "SERVE_ARGUMENTS" in os.environ:
-        Path(os.environ["SERVE_ARGUMENTS"]).write_text(json.dumps(sys.argv[1:]))
+        Path(os.environ["SERVE_ARGUMENTS"]).write_text(json.dumps(words))
     if trouble == "core_fails":
         sys.stderr.write(CORE_FAILS)
         sys.exit(1)

@@ -1,0 +1,1 @@
+"""Stands for vLLM where a test starts `vllm serve`: its folder comes first in PYTHONPATH."""
