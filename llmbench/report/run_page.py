@@ -47,13 +47,14 @@ def report(material: Material) -> str:
     limits = {
         name: benchmark_settings(material.config, name).get("max_tokens") for name in summary.benchmarks
     }
+    client = server_of(summary.engine) is not None
     figures = drawn(
         [
             time_charts.where_time_went(summary, results),
             phases.over_time(summary, results),
-            time_charts.timeline(material.trace),
+            time_charts.timeline(material.trace, client=client),
             score_charts.lengths(results, limits),
-            *score_charts.distributions(results),
+            *score_charts.distributions(results, client=client),
             *score_charts.by_group(results),
         ]
     )
@@ -64,10 +65,7 @@ def report(material: Material) -> str:
         "title": visible(f"{summary.model}: {', '.join(summary.benchmarks) or 'nothing was asked'}"),
         "about": _about(material),
         "problems": [visible(sentence) for sentence in problems(summary)],
-        "scores": [
-            _score(name, found, client=server_of(summary.engine) is not None)
-            for name, found in summary.benchmarks.items()
-        ],
+        "scores": [_score(name, found, client=client) for name, found in summary.benchmarks.items()],
         "cards": cards(summary),
         "sealed": _sealed(material),
         "cut": _cut(shown, limit),

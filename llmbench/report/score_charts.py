@@ -49,9 +49,27 @@ DISTRIBUTIONS: tuple[tuple[str, str, str, float, Callable[[Result], float | None
 )
 
 
-def distributions(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Histograms of latency, its phases and the time between tokens, a colour for each benchmark, with percentiles of all."""
-    return [found for kind in DISTRIBUTIONS if (found := _distribution(results, *kind)) is not None]
+AT_CLIENT = {
+    "latency": ("Latency of a sample, at the client", "seconds from sending to the last token"),
+    "ttft": ("Time to the first token, at the client", "seconds: network, the server's queue and prefill"),
+    "decode": ("First to last token, at the client", "seconds"),
+    "inter_token": ("Time between tokens, at the client", "milliseconds, mean of a sample"),
+}
+"""Of these what the client of a server can see, and what that is: title and unit."""
+
+
+def distributions(results: Sequence[Result], *, client: bool = False) -> list[dict[str, Any]]:
+    """Histograms of latency, its phases and the time between tokens, a colour for each benchmark, with percentiles of all.
+
+    Args:
+        results: The run's.
+        client: The times are the client's of a server.
+    """
+    kinds: Sequence[tuple[str, str, str, float, Callable[[Result], float | None]]] = DISTRIBUTIONS
+    if client:
+        seen = [kind for kind in DISTRIBUTIONS if kind[0] in AT_CLIENT]
+        kinds = [(name, *AT_CLIENT[name], factor, read) for name, _, _, factor, read in seen]
+    return [found for kind in kinds if (found := _distribution(results, *kind)) is not None]
 
 
 def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above

@@ -141,12 +141,22 @@ LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
 )
 
 
-def timeline(samples: Sequence[TelemetrySample]) -> dict[str, Any] | None:
-    """Memory, use, power and requests over the run's seconds, one below the other; only what was measured."""
+OF_THIS_MACHINE = ("GPU memory", "memory of the process", "GPU", "CPU cores", "power")
+"""Lines that say nothing of a server's machine."""
+
+
+def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dict[str, Any] | None:
+    """Memory, use, power and requests over the run's seconds, one below the other; only what was measured.
+
+    Args:
+        samples: The trace.
+        client: A server had the model: only its own figures are shown.
+    """
     shown = samples[:: max(1, -(-len(samples) // POINTS))]
     rows = []
     for title, lines in LINES:
-        read = [(name, [reader(sample) for sample in shown]) for name, reader in lines]
+        relevant = [line for line in lines if not (client and line[0] in OF_THIS_MACHINE)]
+        read = [(name, [reader(sample) for sample in shown]) for name, reader in relevant]
         present = [(name, values) for name, values in read if any(v is not None for v in values)]
         if present:
             rows.append((title, present))
@@ -179,6 +189,10 @@ def timeline(samples: Sequence[TelemetrySample]) -> dict[str, Any] | None:
     )
     if any(_engine(s, "running") is not None and _engine(s, "waiting") is None for s in shown):
         note += " It is not known which of the running ones waited in the scheduler."
-    return figure(
-        "timeline", "The machine over time", traces, note=note, height=160 * len(rows) + 80, layout=layout
-    )
+    if client:
+        note = (
+            "Running and waiting requests and the KV cache are of all the server's clients, as its metrics say; without metrics, running "
+            "is what this client had in flight."
+        )
+    title = "The server over time" if client else "The machine over time"
+    return figure("timeline", title, traces, note=note, height=160 * len(rows) + 80, layout=layout)

@@ -9,10 +9,12 @@ import pytest
 
 from llmbench.cli.main import main
 from llmbench.engine.endpoint import metrics
+from llmbench.run.origin import origin
 from llmbench.system import hardware
 from llmbench.telemetry import EngineState, read_trace
 from tests.helpers.commands import wait_until
 from tests.helpers.endpoints import chat, engine, finish, overrides
+from tests.helpers.settings import compose
 from tests.helpers.stand_in_server import Body, StandIn, serving
 
 VLLM = """
@@ -97,6 +99,15 @@ def test_no_record_shows_this_machines_gpu(tmp_path: Path, monkeypatch: pytest.M
     assert any(sample.engine is not None and sample.engine.waiting == 11 for sample in trace)
     texts = [path.read_text() for path in Path("run").iterdir() if path.is_file()]
     assert not any("H100" in text for text in texts)
+
+
+def test_what_writes_prompts_here_is_named_beside_a_server() -> None:
+    known = ["engine=endpoint", "engine.base_url=http://127.0.0.1:1/v1", "engine.served_model=org/tiny"]
+    chat_versions, completions = (
+        origin(compose([*known, f"engine.api={api}"]), [])["versions"] for api in ("chat", "completions")
+    )
+    assert completions.keys() - chat_versions.keys() == {"transformers", "tokenizers"}
+    assert "torch" in origin(compose(["engine=vllm"]), [])["versions"]
 
 
 def test_the_manifest_says_which_server_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

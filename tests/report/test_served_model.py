@@ -62,3 +62,11 @@ def test_the_page_shows_the_server_and_the_cost_and_no_machine(shown: tuple[str,
     assert not {"GPU", "start-up", "KV cache", "checkpoint"} & facts.keys()
     assert "torch" not in facts["versions"]
     assert "until the first token" in page
+
+
+def test_the_charts_are_the_clients_and_the_servers(shown: tuple[str, str]) -> None:
+    titles = re.findall(r"<figcaption><h2>([^<]*)</h2>", shown[1])
+    assert "Time to the first token, at the client" in titles
+    assert "The server over time" in titles
+    assert not [title for title in titles if "prefill" in title or "scheduler" in title or "machine" in title]
+    assert "memory of the process" not in shown[1]
