@@ -19,6 +19,8 @@ from llmbench.engine.workload import Workload
 
 STREAM_INTERVAL = 16
 """Tokens in a streamed piece, the first of an answer excepted: each piece costs the server, and the client times only the first and the last."""
+FRONT_ENDS, CORES_EACH = 4, 4
+"""Processes that take requests and stream answers, and the cores that each should find: one alone is too slow for hundreds of requests at once."""
 ONLY_TRUE = ("disable_log_stats",)
 """Flags without a form `--no-…` (vllm/engine/arg_utils.py, since 0.26)."""
 
@@ -59,6 +61,7 @@ def serve_command(config: Config, checkpoint: Checkpoint, host: str, port: int) 
     chosen = model_arguments(config, checkpoint, device, work, loading)
     chosen |= {
         "stream_interval": STREAM_INTERVAL,
+        "api_server_count": max(1, min(FRONT_ENDS, (os.cpu_count() or 1) // CORES_EACH)),
         "enable_prompt_tokens_details": True,  # how many tokens came from the prefix cache
         "disable_uvicorn_access_log": True,
         "generation_config": "vllm",  # requests say all sampling; nothing comes from the checkpoint's file
