@@ -8,12 +8,12 @@ import pytest
 
 from llmbench.results.reader import load_run
 from tests.helpers.commands import python
+from tests.helpers.installed import needs
 from tests.helpers.paths import DATA
 from tests.helpers.several_runs import SeveralRuns, run_all
 from tests.helpers.small_models import first_layers, with_thinking_token
 
-pytest.importorskip("vllm.version", reason="vLLM is not installed")
-pytestmark = pytest.mark.real_engine
+pytestmark = [needs("vllm"), pytest.mark.real_engine]
 
 
 @pytest.fixture(scope="module")

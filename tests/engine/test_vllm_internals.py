@@ -25,12 +25,16 @@ from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
 from llmbench.engine.workload import Workload
 from tests.helpers.commands import python
+from tests.helpers.installed import needs
 from tests.helpers.paths import ROOT
 from tests.helpers.settings import compose
 from tests.helpers.small_models import first_layers
 
-pytest.importorskip("vllm.version", reason="vLLM is not installed")
-pytestmark = [pytest.mark.real_engine, pytest.mark.filterwarnings("ignore")]  # its imports warn
+pytestmark = [
+    needs("vllm"),
+    pytest.mark.real_engine,
+    pytest.mark.filterwarnings("ignore"),  # its imports warn
+]
 
 MODULES = ("engine", "metrics", "processes", "process_state", "messages", "worker_timing")
 
