@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.errors import ConfigError
+from tests.helpers.found_once import found_once
 from tests.helpers.paths import CASES, SHARED
 from tests.helpers.settings import files_read_once
 from tests.helpers.shared_graders import shared_graders
@@ -64,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared() -> Iterator[None]:
-    with shared_graders(), files_read_once():
+    with shared_graders(), files_read_once(), found_once():
         yield
 
 
