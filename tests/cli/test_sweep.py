@@ -250,7 +250,7 @@ def test_a_mistyped_sweep_is_one_sentence(
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_sweep_with_its_table(tmp_path: Path, number: signal.Signals, status: int) -> None:
     points = ("limit=4,48", "model.max_length=4096,2048")  # run as 0, 2, 1, 3
-    slow = ("engine=fake", "engine.args={step_s: 0.05}", "batch_size=2")
+    slow = ("engine=fake", "report=false", "engine.args={step_s: 0.05}", "batch_size=2")
     with subprocess.Popen(
         [sys.executable, "-m", "llmbench", "-m", *slow, *points],
         cwd=tmp_path,
