@@ -3,8 +3,10 @@
 .PHONY: help setup demo test test-fast coverage check format lint types bench screenshots lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
-# Tests wait for processes a third of their time, so more of them than cores; real engines run alone: two at once only wait for each other.
-PARALLEL = -n $$(nproc | awk '{ n = int($$1 * 1.5 + 0.5); print (n > 12 ? 12 : n) }')
+# Tests wait for processes a third of their time, so more of them than cores. Each worker takes neighbours, which share what a module
+# prepares, and from another worker when it has none left. Real engines run alone: two at once only wait for each other.
+PARALLEL = -n $$(nproc | awk '{ n = int($$1 * 1.5 + 0.5); print (n > 12 ? 12 : n) }') --dist worksteal
+REAL_ENGINE = -m real_engine tests/engine
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -19,7 +21,7 @@ demo: setup ## a real evaluation of a small model, without GPU or network
 test: setup ## the tests
 	@requirements/setup.sh browser
 	@$(PYTHON_IN_VENV) -m pytest $(PARALLEL) -m "not real_engine"
-	@$(PYTHON_IN_VENV) -m pytest -m real_engine
+	@$(PYTHON_IN_VENV) -m pytest $(REAL_ENGINE)
 
 test-fast: setup ## the tests that need no real engine, browser or sandbox and are quick
 	@$(PYTHON_IN_VENV) -m pytest -m "not real_engine and not sandbox and not browser and not slow" $(PARALLEL)
@@ -27,7 +29,7 @@ test-fast: setup ## the tests that need no real engine, browser or sandbox and a
 coverage: setup ## the tests, and which branches they do not take
 	@requirements/setup.sh browser
 	@$(PYTHON_IN_VENV) -m pytest --cov --cov-report= $(PARALLEL) -m "not real_engine"
-	@$(PYTHON_IN_VENV) -m pytest --cov --cov-append --cov-report=term-missing:skip-covered -m real_engine
+	@$(PYTHON_IN_VENV) -m pytest --cov --cov-append --cov-report=term-missing:skip-covered $(REAL_ENGINE)
 
 check: lint types test ## the gate: format, lint, types, tests
 

@@ -1,11 +1,13 @@
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from llmbench.errors import ConfigError
+from tests.helpers.found_once import found_once
 from tests.helpers.paths import CASES, SHARED
 from tests.helpers.settings import files_read_once
 from tests.helpers.shared_graders import shared_graders
@@ -15,9 +17,9 @@ OWN = CASES
 os.environ["HF_HUB_OFFLINE"] = (
     "1"  # huggingface_hub reads it when it is imported; else each look at the hub is tried for 20 s
 )
-os.environ.pop(
-    "PYTHONDONTWRITEBYTECODE", None
-)  # each of the many programs that tests start would compile llmbench anew
+# Else each of pytest's processes, and of the many programs that tests start, compiles llmbench and the tests anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell starts what it puts into the background so, and programs that tests send SIGINT to would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared() -> Iterator[None]:
-    with shared_graders(), files_read_once():
+    with shared_graders(), files_read_once(), found_once():
         yield
 
 

@@ -17,10 +17,10 @@ from llmbench.results.reader import Run, load_run
 from llmbench.telemetry import read_trace
 from tests.helpers.commands import LIMIT_S, lines_in, llmbench_program, start_llmbench, wait_until
 from tests.helpers.families import all_end, command_lines, descendants, kill_and_look
+from tests.helpers.installed import needs
 from tests.helpers.runs import outcomes
 
-pytest.importorskip("vllm.version", reason="vLLM is not installed")
-pytestmark = pytest.mark.real_engine
+pytestmark = [needs("vllm"), pytest.mark.real_engine]
 
 SETTINGS = (
     "engine.device=cpu",

@@ -116,14 +116,14 @@ def test_a_job_that_fails_stops_none_of_the_others(here: Path, capsys: pytest.Ca
 
 
 def test_a_job_whose_settings_are_refused_fails_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-m", "engine=fake", "limit=3,0,4"]) == 1
+    assert main(["-m", "engine=fake", "report=false", "limit=3,0,4"]) == 1
     found = written(here)
     assert [job["status"] for job in found["jobs"]] == ["finished", "failed", "finished"]
     assert found["loads"] == 1
     assert found["groups"] == [[0, 2]]
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("llmbench: ")]
     assert len(said) == 1
-    assert said[0].startswith("llmbench: Job 1 (engine=fake limit=0) failed: limit=0 is refused")
+    assert said[0].startswith("llmbench: Job 1 (engine=fake report=False limit=0) failed: limit=0 is refused")
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -210,7 +210,7 @@ def test_a_sweep_by_name(here: Path, capsys: pytest.CaptureFixture[str], chosen:
 
 @pytest.mark.usefixtures("here")
 def test_large_figures_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-m", "engine=fake", "limit=40", "batch_size=40,48"]) == 0
+    assert main(["-m", "engine=fake", "report=false", "limit=40", "batch_size=40,48"]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("0    batch_size=40")]
     assert "40,000" in row.split()
 
@@ -250,7 +250,7 @@ def test_a_mistyped_sweep_is_one_sentence(
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_sweep_with_its_table(tmp_path: Path, number: signal.Signals, status: int) -> None:
     points = ("limit=4,48", "model.max_length=4096,2048")  # run as 0, 2, 1, 3
-    slow = ("engine=fake", "engine.args={step_s: 0.05}", "batch_size=2")
+    slow = ("engine=fake", "report=false", "engine.args={step_s: 0.05}", "batch_size=2")
     with subprocess.Popen(
         [sys.executable, "-m", "llmbench", "-m", *slow, *points],
         cwd=tmp_path,

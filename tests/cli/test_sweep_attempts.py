@@ -1,7 +1,9 @@
 """How often a sweep was begun, how long it took and how many engines it loaded, also where an attempt of it was killed."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -131,11 +133,21 @@ def test_summaries_of_before_there_were_attempts_count() -> None:
     assert read.attempts()[0].loads == 1
 
 
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep whose jobs failed and were finished."""
+    with contextlib.chdir(tmp_path_factory.mktemp("resumed")):
+        assert main([*TWO_ENGINES, "engine.args={break_after: 20}"]) == 1
+        assert [job["status"] for job in written()["jobs"]] == ["failed", "failed"]
+        assert main(["resume=sweep"]) == 0
+        return Path("sweep").absolute()
+
+
 @pytest.mark.parametrize("left", ['{"status": "run', "", "[]", '{"jobs": [{}]}', None])
-def test_a_sweep_whose_summary_is_lost_continues(left: str | None, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main([*TWO_ENGINES, "engine.args={break_after: 20}"]) == 1
-    assert [job["status"] for job in written()["jobs"]] == ["failed", "failed"]
-    assert main(["resume=sweep"]) == 0
+def test_a_sweep_whose_summary_is_lost_continues(
+    left: str | None, resumed: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(resumed, "sweep")
     before = {path: path.read_bytes() for path in Path("sweep").glob("*/samples.jsonl")}
     if left is None:
         Path("sweep", SUMMARY).unlink()

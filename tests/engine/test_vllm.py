@@ -1,4 +1,7 @@
-"""The real engine: vLLM on the CPU with SmolLM2 or its first layers. One process for all runs, one for the engine's protocol."""
+"""The real engine: vLLM on the CPU with SmolLM2 or its first layers. One process for all: vLLM takes ten seconds to import.
+
+All runs but two compute in float32, several times as fast as bfloat16 where the processor has no instructions for it.
+"""
 
 import json
 import shutil
@@ -6,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from llmbench.records import FinishReason
 from llmbench.results.reader import load_run
-from tests.helpers.commands import python
+from tests.helpers.installed import needs
 from tests.helpers.paths import DATA
 from tests.helpers.several_runs import SeveralRuns, run_all
 from tests.helpers.small_models import first_layers, with_thinking_token
 
-pytest.importorskip("vllm.version", reason="vLLM is not installed")
-pytestmark = pytest.mark.real_engine
+pytestmark = [needs("vllm"), pytest.mark.real_engine]
 
 
 @pytest.fixture(scope="module")
@@ -24,46 +27,56 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
     same, changed = (shutil.copytree(model, folder / name) for name in ("same", "changed"))
     config = changed / "generation_config.json"
     config.write_bytes(config.read_bytes()[:-1] + b" ")  # by as many bytes
-    small = f"model.path={model}"
-    few = (small, "limit=2", "benchmarks.arithmetic.max_tokens=8")
+    quick = ("model.dtype=float32", "report=false", "benchmarks.arithmetic.cue_tokens=8")
+    small = (*quick, f"model.path={model}")
+    few = (*small, "limit=2", "benchmarks.arithmetic.max_tokens=8")
     cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
-    exact = ("model.dtype=float32", "early_stopping=off", "benchmarks.arithmetic.max_tokens=12")
     runs = {
-        "default": ("limit=8",),
+        "default": ("limit=5",),
+        "check_internals": ("tests.helpers.loaded_internals", str(model)),
+        "check_protocol": ("tests.helpers.engine_protocol", str(model)),
         "program": few,
         "benchmarks": (
-            small,
+            *small,
             "benchmark=[arithmetic,gpqa]",
             f"benchmarks.gpqa.data_files={DATA / 'mcq_sample.jsonl'}",
             "benchmarks.gpqa.max_tokens=16",
+            "benchmarks.gpqa.cue_tokens=8",
             "benchmarks.arithmetic.max_tokens=16",
             "limit=3",
         ),
-        "sweep": ("-m", small, "limit=4", "benchmarks.arithmetic.max_tokens=12", "batch_size=1,4,1"),
+        "sweep": ("-m", *small, "limit=4", "benchmarks.arithmetic.max_tokens=12", "batch_size=1,4,1"),
         "larger": (
             "-m",
-            small,
+            *small,
             "hydra/launcher=basic",
             "limit=3",
             "batch_size=1,3",
             "benchmarks.arithmetic.max_tokens=8",
         ),
-        "thinking": (f"model.path={thinking}", "limit=2", "early_stopping=off"),
-        "four_bit": (*few, "model.quantization=bitsandbytes"),
-        "engines": ("-m", "engine=vllm,transformers", *exact, "limit=8"),
+        "thinking": (*quick, f"model.path={thinking}", "limit=2", "early_stopping=off"),
+        "four_bit": (*few, "model.quantization=bitsandbytes", "model.dtype=bfloat16"),
+        "engines": (
+            "-m",
+            "engine=vllm,transformers",
+            *quick,
+            "limit=5",
+            "early_stopping=off",
+            "benchmarks.arithmetic.max_tokens=12",
+        ),
         "crowded": (
-            small,
+            *small,
             "limit=12",
             "batch_size=8",
             "early_stopping=off",
             "benchmarks.arithmetic.max_tokens=12",
             "model.max_length=512",
-            f"engine.kv_cache_memory_bytes={2 << 20}",  # five blocks of 128 tokens
+            f"engine.kv_cache_memory_bytes={4 << 20}",  # five blocks of 128 tokens
         ),
-        "context": (*few, f"engine.kv_cache_memory_bytes={8 << 20}", "model.max_length=8192"),
-        "first": (small, *cached, "limit=4"),
-        "one_more": (f"model.path={same}", *cached, "limit=5"),
-        "other": (f"model.path={changed}", *cached, "limit=4"),
+        "context": (*few, f"engine.kv_cache_memory_bytes={16 << 20}", "model.max_length=8192"),
+        "first": (*small, *cached, "limit=4"),
+        "one_more": (*quick, f"model.path={same}", *cached, "limit=5"),
+        "other": (*quick, f"model.path={changed}", *cached, "limit=4"),
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLMBENCH_CACHE", str(folder / "cache"))
@@ -77,7 +90,7 @@ def test_the_default_settings_score_a_real_model(runs: SeveralRuns) -> None:
     run = load_run(runs.path("default"))
     assert "vllm" in (run.folder / "llmbench.log").read_text()
     arithmetic = run.summary["benchmarks"]["arithmetic"]
-    assert arithmetic["n"] == len(run.results) == 8
+    assert arithmetic["n"] == len(run.results) == 5
     assert 0 < arithmetic["accuracy"] < 1
     low, high = arithmetic["ci95"]
     assert low < arithmetic["accuracy"] < high
@@ -101,6 +114,13 @@ def test_the_default_settings_score_a_real_model(runs: SeveralRuns) -> None:
     assert times["load"] < times["first_token"] < times["total"]
     assert engine["kv_cache_tokens"] > 4096
     assert run.summary["memory"]["peak_rss_bytes"] > 200 << 20
+
+
+def test_an_end_of_text_differs_from_the_token_limit(runs: SeveralRuns) -> None:
+    answers = [result.completions[0] for result in load_run(runs.path("default")).results]
+    assert {answer.finish_reason for answer in answers} >= {FinishReason.STOP, FinishReason.LENGTH}
+    for answer in answers:
+        assert (answer.finish_reason is FinishReason.LENGTH) == (answer.output_tokens == 64)
 
 
 def test_special_tokens_that_end_thinking_are_in_the_texts(runs: SeveralRuns) -> None:
@@ -149,7 +169,7 @@ def test_the_guides_method_gives_the_same_greedy_answers(runs: SeveralRuns) -> N
     lengths = {r.completions[0].prompt_tokens for r in transformers.results}
     assert len(lengths) > 1  # so batches are padded
     texts = [{r.sample_id: r.text for r in run.results} for run in (vllm, transformers)]
-    assert len(texts[0]) == 8
+    assert len(texts[0]) == 5
     assert texts[0] == texts[1]
 
 
@@ -188,9 +208,15 @@ def test_the_response_cache_gives_back_what_the_same_files_answered(runs: Severa
     assert any(r.elicited for r in found["one_more"].results)
 
 
-def test_the_engine_keeps_its_protocol(tmp_path: Path, smollm2: Path) -> None:
+def test_the_engine_keeps_its_protocol(runs: SeveralRuns) -> None:
     """One load, many questions: see engine_protocol.py."""
-    done = python("-m", "tests.helpers.engine_protocol", str(smollm2), folder=tmp_path)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["passed"] == found["checks"] > 6
+    said = runs.output("check_protocol")
+    found = json.loads(said.splitlines()[-1])
+    assert found["passed"] == found["checks"] > 6, said
+
+
+def test_each_function_of_the_internals_works_with_a_loaded_engine(runs: SeveralRuns) -> None:
+    """All that needs one, with one engine: see loaded_internals.py. The others are in test_vllm_internals.py."""
+    said = runs.output("check_internals")
+    wrong = {name: why for name, why in json.loads(said.splitlines()[-1]).items() if why}
+    assert not wrong, f"change in llmbench.engine.vllm.internals: {', '.join(wrong)}\n{wrong}"

@@ -3,7 +3,6 @@
 import ast
 import importlib
 import inspect
-import json
 import logging
 import os
 import re
@@ -25,13 +24,15 @@ from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
 from llmbench.engine.workload import Workload
-from tests.helpers.commands import python
+from tests.helpers.installed import needs
 from tests.helpers.paths import ROOT
 from tests.helpers.settings import compose
-from tests.helpers.small_models import first_layers
 
-pytest.importorskip("vllm.version", reason="vLLM is not installed")
-pytestmark = [pytest.mark.real_engine, pytest.mark.filterwarnings("ignore")]  # its imports warn
+pytestmark = [
+    needs("vllm"),
+    pytest.mark.real_engine,
+    pytest.mark.filterwarnings("ignore"),  # its imports warn
+]
 
 MODULES = ("engine", "metrics", "processes", "process_state", "messages", "serve", "worker_timing")
 
@@ -343,15 +344,6 @@ def test_each_argument_of_an_engine_is_one_of_vllms(device: Device, smollm2: Pat
     known = {field.name for field in fields(of("vllm.engine.arg_utils.EngineArgs"))}
     unknown = set(given) - known
     assert not unknown, f"change llmbench.engine.vllm.loading.arguments: vLLM takes no {unknown}"
-
-
-def test_a_loaded_engine(tmp_path: Path, smollm2: Path) -> None:
-    """All that needs one, with one engine: see loaded_internals.py."""
-    model = first_layers(smollm2, tmp_path / "model")
-    done = python("-m", "tests.helpers.loaded_internals", str(model), folder=tmp_path)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    wrong = {name: why for name, why in json.loads(done.stdout.splitlines()[-1]).items() if why}
-    assert not wrong, f"change in llmbench.engine.vllm.internals: {', '.join(wrong)}\n{wrong}"
 
 
 def functions(module: ModuleType) -> set[str]:

@@ -12,12 +12,16 @@ from llmbench.engine.endpoint import local_servers
 from llmbench.engine.vllm.internals import serve as internals
 from llmbench.engine.vllm.serve_command import ServeCommand, serve_command
 from tests.helpers.commands import llmbench_program, only_run
+from tests.helpers.installed import needs
 from tests.helpers.paths import ROOT
 from tests.helpers.served import serve
 from tests.helpers.settings import compose
 
-pytest.importorskip("vllm.version", reason="vLLM is not installed")
-pytestmark = [pytest.mark.real_engine, pytest.mark.filterwarnings("ignore")]  # its imports warn
+pytestmark = [
+    needs("vllm"),
+    pytest.mark.real_engine,
+    pytest.mark.filterwarnings("ignore"),  # its imports warn
+]
 
 
 def parsed(made: ServeCommand, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - argparse's

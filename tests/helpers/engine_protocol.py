@@ -125,16 +125,6 @@ def stop_strings_end_the_text_before_them(bench: Bench) -> None:
 
 
 @check
-def limits_and_ends_are_told_apart(bench: Bench) -> None:
-    short = bench.request("Tell me a story.", max_tokens=3)
-    whole = bench.request("What is 1 + 1?", max_tokens=200)
-    done = bench.finish(short, whole)
-    assert done[short.id].finish_reason is FinishReason.LENGTH
-    assert done[short.id].output_tokens == 3
-    assert done[whole.id].finish_reason is FinishReason.STOP
-
-
-@check
 def a_continuation_equals_an_undisturbed_text(bench: Bench) -> None:
     """With an empty cue, no stop string and no limit of its own the joined tokens are those of `early_stopping=off`."""
     benchmark = replace(compose(["benchmark=arithmetic"]).benchmarks["arithmetic"], cue="", cue_tokens=30)
@@ -243,12 +233,12 @@ def several_are_admitted_together_where_that_is_wanted(bench: Bench) -> None:
     }
 
 
-def main() -> None:
+def main(checkpoint_folder: str) -> None:
     # float32: in bf16 a prompt computed as a whole and one computed token by token may round apart
     config = compose(
         ["model.dtype=float32", f"batch_size={BATCH}", "model.max_length=2048", "log_level=WARNING"]
     )
-    checkpoint = Checkpoint(sys.argv[1], None, local=True)
+    checkpoint = Checkpoint(checkpoint_folder, None, local=True)
     tokenizer = HubTokenizer(checkpoint, trust_remote_code=False)
     passed = 0
     work = Workload(requests=BATCH, longest=64, output_tokens=BATCH * 64, batch_size=BATCH)
@@ -271,7 +261,3 @@ def main() -> None:
     finally:
         engine.close()
     sys.stdout.write(json.dumps({"checks": len(CHECKS), "passed": passed}) + "\n")
-
-
-if __name__ == "__main__":
-    main()

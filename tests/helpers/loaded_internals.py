@@ -1,6 +1,6 @@
-"""What `engine.vllm.internals` makes of a loaded engine: `python -m tests.helpers.loaded_internals CHECKPOINT`.
+"""What `engine.vllm.internals` makes of a loaded engine.
 
-Prints a JSON object from the names of its functions to what went wrong with them, None where nothing did.
+`main` prints a JSON object from the names of its functions to what went wrong with them, None where nothing did.
 """
 
 import json
@@ -149,9 +149,9 @@ def shut_down(loaded: Loaded) -> None:
     internals.shut_down(loaded.llm)
 
 
-def main() -> None:
+def main(checkpoint_folder: str) -> None:
     config = compose(["model.dtype=float32", "model.max_length=512", "log_level=WARNING"])
-    checkpoint = Checkpoint(sys.argv[1], None, local=True, folder=sys.argv[1])
+    checkpoint = Checkpoint(checkpoint_folder, None, local=True, folder=checkpoint_folder)
     engine = VllmEngine(config, checkpoint)
     engine.prepare()
     engine.load(Workload(requests=4, longest=6, output_tokens=24, batch_size=4), lambda _: None)
@@ -165,7 +165,3 @@ def main() -> None:
         else:
             wrong[name] = None
     sys.stdout.write(json.dumps(wrong) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,6 +2,7 @@
 
 FILE is a JSON object from names to the arguments of the command line. Each run's exit status and output go to NAME.json and NAME.txt.
 A name that begins with "program" is run as a program does, with `pipeline.run` and no terminal, into a folder of that name.
+One that begins with "check" is no run: its arguments are a module and what its function `main` takes.
 """
 
 import json
@@ -12,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from llmbench.cli.compose import compose
@@ -41,7 +43,9 @@ class SeveralRuns:
 def run_all(folder: Path, runs: Mapping[str, Sequence[str]]) -> SeveralRuns:
     """Runs them one after the other, in one process; `hydra.run.dir` and `hydra.sweep.dir` are their names."""
     named = {
-        name: [*arguments, f"hydra.{'sweep' if '-m' in arguments else 'run'}.dir={name}"]
+        name: arguments
+        if name.startswith("check")
+        else [*arguments, f"hydra.{'sweep' if '-m' in arguments else 'run'}.dir={name}"]
         for name, arguments in runs.items()
     }
     (folder / "runs.json").write_text(json.dumps(named))
@@ -71,6 +75,9 @@ def _run(name: str, arguments: list[str]) -> int:
     try:
         if name.startswith("program"):
             pipeline.run(compose(arguments[:-1]), Path(name))
+            return 0
+        if name.startswith("check"):
+            import_module(arguments[0]).main(*arguments[1:])
             return 0
         return main(arguments)
     except BaseException:  # noqa: BLE001 - the runs after it are others' business

@@ -4,11 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
-
 
 def first_layers(smollm2: Path, folder: Path, layers: int = 4) -> Path:
     """A copy of the embedded checkpoint with its first layers alone."""
+    from safetensors.torch import load_file, save_file  # it imports torch, which takes seconds
+
     shutil.copytree(smollm2, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": layers}))

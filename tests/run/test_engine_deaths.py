@@ -30,7 +30,7 @@ from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
-FAKE = ("benchmark=arithmetic", "engine=fake", "limit=40", "batch_size=8")
+FAKE = ("benchmark=arithmetic", "engine=fake", "report=false", "limit=40", "batch_size=8")
 
 
 def die(**wanted: object) -> str:

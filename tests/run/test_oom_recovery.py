@@ -156,7 +156,9 @@ def test_nothing_is_tried_where_the_context_is_needed(tmp_path: Path) -> None:
         pipeline.run(compose([*FAKE, short("context", fits=20, utilization=0.1)]), tmp_path / "run")
 
 
-def test_a_run_continues_in_a_new_process_and_keeps_what_was_finished(tmp_path: Path) -> None:
+def test_a_run_continues_in_a_new_process_and_keeps_what_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     args = short("running", requests=4, after=4)
     done = llmbench_program(*FAKE[:3], "limit=40", "batch_size=8", "hydra.run.dir=run", args, folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -173,10 +175,8 @@ def test_a_run_continues_in_a_new_process_and_keeps_what_was_finished(tmp_path: 
     assert (benchmark["n"], benchmark["expected"]) == (40, 40)
     assert benchmark["time_s"] is None
     assert benchmark["throughput"]["output_tokens_per_s"] is None
-    undisturbed = llmbench_program(
-        *FAKE[:3], "limit=40", "batch_size=8", "hydra.run.dir=whole", folder=tmp_path
-    )
-    assert undisturbed.returncode == 0
+    monkeypatch.chdir(tmp_path)
+    assert main([*FAKE[:3], "limit=40", "batch_size=8", "hydra.run.dir=whole"]) == 0
     assert (
         load_run(tmp_path / "whole").summary["benchmarks"]["arithmetic"]["accuracy"] == benchmark["accuracy"]
     )
@@ -233,24 +233,21 @@ def test_a_resumed_sweep_that_continues_in_a_new_process_keeps_its_earlier_attem
     assert found["loads"] == sum(s["loads"] for s in found["sittings"]) > before["loads"]
 
 
-def test_a_sweep_is_resumed_job_by_job(tmp_path: Path) -> None:
+def test_a_sweep_is_resumed_job_by_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     broken = "engine.args={}, {break_after: 1}"
-    first = llmbench_program("-m", *FAKE, "batch_size=2,4", broken, "hydra.sweep.dir=sweep", folder=tmp_path)
-    assert first.returncode == 1
+    assert main(["-m", *FAKE, "batch_size=2,4", broken, "hydra.sweep.dir=sweep"]) == 1
     before = (tmp_path / "sweep" / "0" / "summary.json").read_bytes()
-    second = llmbench_program(
-        "-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep", folder=tmp_path
-    )
-    assert second.returncode == 0, second.stderr
+    again = ["-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep"]
+    assert main(again) == 0
     found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
     assert [Path(job["folder"]).name for job in found["jobs"]] == ["0", "1_2", "2_2"]
-    third = llmbench_program(
-        "-m", *FAKE, "batch_size=2,4,8", "engine.args={}", "resume=sweep", folder=tmp_path
-    )
-    assert third.returncode == 0, third.stderr
-    assert "0 engine" not in third.stdout
+    capsys.readouterr()
+    assert main(again) == 0
+    assert "0 engine" not in capsys.readouterr().out
     assert json.loads((tmp_path / "sweep" / "summary.json").read_text())["jobs"] == found["jobs"]
     assert (tmp_path / "sweep" / "0" / "summary.json").read_bytes() == before
-    alone = llmbench_program("resume=sweep", folder=tmp_path)
-    assert alone.returncode == 0, alone.stderr
+    assert main(["resume=sweep"]) == 0
     assert json.loads((tmp_path / "sweep" / "summary.json").read_text())["jobs"] == found["jobs"]
