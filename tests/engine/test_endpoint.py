@@ -302,6 +302,16 @@ def test_a_server_that_is_away_and_comes_back_is_named_once(capsys: pytest.Captu
     assert "answers again after" in back
 
 
+def test_a_server_that_comes_back_with_another_model_stops_the_run() -> None:
+    stand_in = StandIn(faults=deque(["drop"] * 4), root="org/tiny")
+    with serving(stand_in) as server, engine(server, batch_size=1) as made:
+        server.root = "org/other"
+        with pytest.raises(
+            StoppedError, match=r"came back with another model: org/tiny \(org/other\), not org/tiny;"
+        ):
+            finish(made, chat(1))
+
+
 def test_an_answer_that_is_not_streamed_is_read_whole() -> None:
     with serving(StandIn(faults=deque(["whole"]))) as server, engine(server) as made:
         (done,) = finish(made, chat(1)).values()

@@ -10,7 +10,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
 from llmbench.engine.endpoint.body import body_of
 from llmbench.engine.endpoint.reply import Reply, read
-from llmbench.engine.endpoint.server import Server, refusal
+from llmbench.engine.endpoint.server import Server, look, refusal
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.endpoint.trouble import Trouble, pause, trouble_of
 from llmbench.errors import EngineError, StoppedError
@@ -87,7 +87,7 @@ class Exchanges:
                 self.retries += 1
                 self.backoff_s += time.monotonic() - begun
             else:
-                self._succeeded()
+                await self._succeeded()
                 return self._completion(request, reply, begun, limited=limit is not None)
 
     def _other_limit(self, limit: str | None, trouble: Trouble) -> str | None:
@@ -112,11 +112,25 @@ class Exchanges:
                 f"{self.server.address.shown}: {trouble.says}; requests are tried again for up to {self._retry_s:g} s."
             )
 
-    def _succeeded(self) -> None:
+    async def _succeeded(self) -> None:
+        """Says that the server is back, if it was away.
+
+        Raises:
+            StoppedError: It came back with another model.
+        """
+        if self.silent_since is not None:
+            await self._check_model()
         self.answered = time.monotonic()
         if self.silent_since is not None:
             silent_s, self.silent_since = self.answered - self.silent_since, None
             self.notice(f"{self.server.address.shown} answers again after {silent_s:.0f} s.")
+
+    async def _check_model(self) -> None:
+        now = await asyncio.to_thread(look, self.config.engine)
+        if (now.model, now.root) != (self.server.model, self.server.root):
+            raise StoppedError(
+                f"{self.server.address.shown} came back with another model: {now.name}, not {self.server.name}; serve that again, and resume."
+            )
 
     async def _pause(self, wait_s: float) -> None:
         self.pausing += 1

@@ -84,6 +84,11 @@ class Server:
     vllm: bool = False
     version: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The model, and what it was loaded from where that is another name."""
+        return self.model if self.root in (None, self.model) else f"{self.model} ({self.root})"
+
     @classmethod
     def of(cls, known: ServerIdentity) -> Self:
         """Returns a server as a run's files have it; nobody can log in there."""
@@ -210,9 +215,8 @@ def check_identity(config: Config, server: Server) -> None:
     if config.engine.served_model is not None or same_model(config.model, server):
         return
     asked = config.model.path or config.model.hub_id or config.model.name
-    served = server.model if server.root in (None, server.model) else f"{server.model} ({server.root})"
     raise ConfigError(
-        f"model={config.model.name} is refused: it is {asked}, and the server serves {served}; leave model= out, or say with "
+        f"model={config.model.name} is refused: it is {asked}, and the server serves {server.name}; leave model= out, or say with "
         f"engine.served_model={server.model} that they are the same."
     )
 
