@@ -87,7 +87,7 @@ class EndpointEngine:
         found = servers.look(self._config.engine)
         servers.check_identity(self._config, found)
         kind = f"vLLM {found.version or ''}".strip() if found.vllm else "a server of OpenAI's API"
-        notice(f"{found.model} is served by {kind} at {found.address.shown}.")
+        notice(f"{found.model} is served by {kind} at {found.address.url}.")
         self._server, self.capacity = found, self.preferred_batch_size(workload)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="llmbench-endpoint", daemon=True)

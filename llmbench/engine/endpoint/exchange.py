@@ -70,8 +70,10 @@ class Exchanges:
             begun = time.monotonic()
             try:
                 reply = await self._try(request, limit)
-            except Exception as error:  # noqa: BLE001 - the kinds of client and network are many
+            except Exception as error:
                 trouble = trouble_of(error)
+                if trouble is None:
+                    raise
                 before, limit = limit, self._other_limit(limit, trouble)
                 if limit != before:
                     continue
@@ -109,7 +111,7 @@ class Exchanges:
         if failures > 1 and self.answered < troubled and self.silent_since is None:
             self.silent_since = troubled
             self.notice(
-                f"{self.server.address.shown}: {trouble.says}; requests are tried again for up to {self._retry_s:g} s."
+                f"{self.server.address.url}: {trouble.says}; requests are tried again for up to {self._retry_s:g} s."
             )
 
     async def _succeeded(self) -> None:
@@ -123,13 +125,13 @@ class Exchanges:
         self.answered = time.monotonic()
         if self.silent_since is not None:
             silent_s, self.silent_since = self.answered - self.silent_since, None
-            self.notice(f"{self.server.address.shown} answers again after {silent_s:.0f} s.")
+            self.notice(f"{self.server.address.url} answers again after {silent_s:.0f} s.")
 
     async def _check_model(self) -> None:
         now = await asyncio.to_thread(look, self.config.engine)
         if (now.model, now.root) != (self.server.model, self.server.root):
             raise StoppedError(
-                f"{self.server.address.shown} came back with another model: {now.name}, not {self.server.name}; serve that again, and resume."
+                f"{self.server.address.url} came back with another model: {now.name}, not {self.server.name}; serve that again, and resume."
             )
 
     async def _pause(self, wait_s: float) -> None:
@@ -170,7 +172,7 @@ class Exchanges:
         said = f"the server failed for engine.retry_s={self._retry_s:g} s: {trouble.says}"
         if self.answered > troubled:
             return Completion.aborted(request, said)
-        raise StoppedError(f"{self.server.address.shown}: {said}; what was finished is kept.")
+        raise StoppedError(f"{self.server.address.url}: {said}; what was finished is kept.")
 
     def _completion(self, request: Request, reply: Reply, begun: float, *, limited: bool) -> Completion:
         chat = is_chat(self.config.engine)

@@ -79,7 +79,7 @@ class ServerMetrics:
         try:
             self._ask_on()
         except Exception as error:  # noqa: BLE001 - no run ends for want of telemetry
-            log.info("%s gives no metrics: %s", self._address.shown, first_line(error))
+            log.info("%s gives no metrics: %s", self._address.url, first_line(error))
         self._state = EngineState()
 
     def _ask_on(self) -> None:

@@ -1,9 +1,10 @@
 """The server: where it is, what it serves, and whether that is the model that was asked for."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from llmbench.config.endpoint import from_environment
 from llmbench.config.schema import Config, EngineConfig, ModelConfig
@@ -21,7 +22,7 @@ LOOK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is, and how one logs in."""
+    """Where a server is, and how one logs in; `url` says nothing of the latter."""
 
     url: str
     key: str | None = field(default=None, repr=False)
@@ -42,8 +43,11 @@ class Address:
             str(name): from_environment(f"engine.headers_env.{name}", str(variable))
             for name, variable in engine.headers_env.items()
         }
-        redaction.learn({"api_key": [key or "", *headers.values()]})
-        return cls(engine.base_url.rstrip("/"), key, tuple(headers.items()))
+        url, login = _without_login(engine.base_url.rstrip("/"))
+        if login is not None:
+            headers.setdefault("Authorization", login)
+        redaction.learn({"api_key": [key or "", *headers.values()], "base_url": engine.base_url})
+        return cls(url, key, tuple(headers.items()))
 
     def options(self) -> dict[str, Any]:
         """Returns the arguments of an `openai` client; repeating a request is our own work."""
@@ -54,16 +58,21 @@ class Address:
             "max_retries": 0,
         }
 
-    @property
-    def shown(self) -> str:
-        """The address without who logs in."""
-        return redaction.without_secrets(self.url)
-
     def outside_api(self, page: str) -> str:
         """Returns the address of a page that stands beside the API, as `version` and `metrics` do."""
         parts = urlsplit(self.url)
         path = f"{parts.path.removesuffix('/v1')}/{page}"
         return parts._replace(path=path, query="", fragment="").geturl()
+
+
+def _without_login(url: str) -> tuple[str, str | None]:
+    """Returns an address without its user and password, and the HTTP header that logs in with these."""
+    parts = urlsplit(url)
+    login, at, place = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    encoded = base64.b64encode(unquote(login).encode()).decode()
+    return parts._replace(netloc=place).geturl(), f"Basic {encoded}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class Server:
     def identity(self, api: str) -> ServerIdentity:
         """Returns what a run's files say of it."""
         return ServerIdentity(
-            self.address.shown, self.model, api, self.root, self.vllm, self.version, self.max_length
+            self.address.url, self.model, api, self.root, self.vllm, self.version, self.max_length
         )
 
 
@@ -122,7 +131,7 @@ def look(engine: EngineConfig) -> Server:
             raise EngineError(refusal(address, error.status_code, error)) from error
         except Exception as error:  # of several libraries, and of whatever is answered that is no list
             raise EngineError(
-                f"{address.shown} does not answer as a server of OpenAI's API does ({first_line(error)}); "
+                f"{address.url} does not answer as a server of OpenAI's API does ({first_line(error)}); "
                 "check engine.base_url, which mostly ends in /v1, and whether the server is running."
             ) from error
         row = _chosen(listed, engine.served_model, address)
@@ -165,12 +174,12 @@ def _chosen(listed: Sequence[Mapping[str, Any]], name: str | None, address: Addr
         found = [row for row in listed if row["id"] == name]
         if not found:
             raise ConfigError(
-                f"engine.served_model={name} is refused: {address.shown} serves {_few(names)}; choose one of them."
+                f"engine.served_model={name} is refused: {address.url} serves {_few(names)}; choose one of them."
             )
         return found[0]
     if len(listed) != 1:
         raise ConfigError(
-            f"{address.shown} serves {_few(names)}; say with engine.served_model=NAME which one is meant."
+            f"{address.url} serves {_few(names)}; say with engine.served_model=NAME which one is meant."
         )
     return listed[0]
 
@@ -203,7 +212,7 @@ REMEDIES = {
 def refusal(address: Address, status: int, error: Exception) -> str:
     """Returns the sentence for an answer that will not become another one."""
     remedy = REMEDIES.get(status, "look into the server's log")
-    return f"{address.shown} refuses ({status}: {first_line(error)}); {remedy}."
+    return f"{address.url} refuses ({status}: {first_line(error)}); {remedy}."
 
 
 def check_identity(config: Config, server: Server) -> None:

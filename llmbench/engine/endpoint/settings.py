@@ -51,23 +51,23 @@ def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Confi
     _check_stops(config)
     if config.cache:
         said.append(
-            f"{server.address.shown} is not vLLM: the response cache gives back what an earlier model answered, should another one have "
+            f"{server.address.url} is not vLLM: the response cache gives back what an earlier model answered, should another one have "
             "taken its place there; leave cache=on out if that may be."
         )
     unusual = _unusual(config)
     if unusual:
         said.append(
-            f"{server.address.shown} is not vLLM: whether it heeds {listed(unusual)} is not known; what it refuses ends the run."
+            f"{server.address.url} is not vLLM: whether it heeds {listed(unusual)} is not known; what it refuses ends the run."
         )
     if config.early_stopping is not EarlyStopping.off and any(b.stop for b in config.benchmarks.values()):
         said.append(
-            f"{server.address.shown} is not vLLM: where it does not say that a stop string ended an answer, the answer counts as "
+            f"{server.address.url} is not vLLM: where it does not say that a stop string ended an answer, the answer counts as "
             "ended by itself."
         )
     if chat and config.early_stopping is EarlyStopping.answer:
         config = replace(config, early_stopping=EarlyStopping.cut)
         said.append(
-            f"{server.address.shown} is not vLLM, and OpenAI's API cannot continue an answer: no missing answer is asked for "
+            f"{server.address.url} is not vLLM, and OpenAI's API cannot continue an answer: no missing answer is asked for "
             "(early_stopping=cut)."
         )
     return config, said

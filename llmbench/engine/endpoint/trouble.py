@@ -37,8 +37,10 @@ class Trouble:
     too_long: bool = False
 
 
-def trouble_of(error: Exception) -> Trouble:
-    """Returns what an error of the client means."""
+def trouble_of(error: Exception) -> Trouble | None:
+    """Returns what an error of the client means; None where it is no server's or network's."""
+    from aiohttp import ClientError
+    from httpx2 import HTTPError
     from openai import APIConnectionError, APIStatusError, APITimeoutError
 
     if isinstance(error, APIStatusError):
@@ -52,13 +54,13 @@ def trouble_of(error: Exception) -> Trouble:
         cause = cause.__cause__
     if isinstance(cause, TimeoutError) or (cause is error and isinstance(error, APITimeoutError)):
         return Trouble("it did not answer in time")
-    kinds = {
-        BrokenAnswerError: "it gave no whole answer",
-        APIConnectionError: "it cannot be reached",
-        ValueError: "it answered what is no JSON",
-    }
-    said = next((text for kind, text in kinds.items() if isinstance(error, kind)), "the connection broke")
-    return Trouble(f"{said} ({first_line(error if isinstance(error, BrokenAnswerError) else cause)})")
+    if isinstance(error, BrokenAnswerError):
+        return Trouble(f"it gave no whole answer ({first_line(error)})")
+    if isinstance(error, APIConnectionError):
+        return Trouble(f"it cannot be reached ({first_line(cause)})")
+    if isinstance(error, ClientError | HTTPError | OSError):
+        return Trouble(f"the connection broke ({first_line(cause)})")
+    return None
 
 
 def _seconds(header: str | None) -> float | None:
