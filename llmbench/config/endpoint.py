@@ -2,12 +2,15 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from llmbench.config.schema import Config
+from llmbench.config.schema import EngineConfig
 from llmbench.errors import ConfigError
 
+LIMITS = ("max_completion_tokens", "max_tokens")
+"""The fields of a request that limit an answer's tokens: in chats, and in completions and chats of servers that do not know the former."""
 PRICES = ("input", "output")
 OWN_FIELDS = ("messages", "prompt", "model", "stream", "stream_options", "n")
 """Fields of a request that `engine.extra_body` may not set: they decide what is asked and how answers are read."""
@@ -18,13 +21,12 @@ def cost_of(price: Mapping[str, float], prompt_tokens: int, output_tokens: int) 
     return (prompt_tokens * price.get("input", 0.0) + output_tokens * price.get("output", 0.0)) / 1e6
 
 
-def validate_endpoint(config: Config) -> None:
+def validate_endpoint(engine: EngineConfig) -> None:
     """Refuses settings that no request could be made with.
 
     Raises:
         ConfigError: Names the setting, the value and what it may be.
     """
-    engine = config.engine
     if engine.base_url is not None:  # else a server of llmbench.serve is looked for
         _check_address(engine.base_url)
     refused = [name for name in OWN_FIELDS if name in engine.extra_body]
@@ -37,17 +39,26 @@ def validate_endpoint(config: Config) -> None:
             f"engine.retry_s={engine.retry_s} is refused: engine.retry_s must be a number of seconds from 0."
         )
     _check_price(engine.price, engine.max_cost)
+    limits = [name for name in LIMITS if name in engine.extra_body]
+    if limits and engine.max_cost is not None:
+        raise ConfigError(
+            f"engine.extra_body.{limits[0]} is refused with engine.max_cost, which counts on the benchmarks' own max_tokens; leave one out."
+        )
 
 
 def _check_address(address: str) -> None:
     try:
         parts = urlsplit(address)
-        fine = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        known = (
+            parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        )
+        fine = known and not (parts.query or parts.fragment or re.search(r"\s", address))
     except ValueError:  # a port that is none
         fine = False
     if not fine:
         raise ConfigError(
-            f"engine.base_url={address} is refused: engine.base_url must be an address such as http://localhost:8000/v1."
+            f"engine.base_url={re.sub('//.*@', '//***@', address)} is refused: engine.base_url must be an address such as "
+            "http://localhost:8000/v1, without a query."
         )
 
 
@@ -79,5 +90,9 @@ def from_environment(setting: str, variable: str) -> str:
         raise ConfigError(
             f"{setting}={variable} is refused: there is no environment variable of this name; "
             f"type `export {variable}=…` first."
+        )
+    if not (value.isascii() and value.isprintable()):
+        raise ConfigError(
+            f"{setting}={variable} is refused: what this environment variable holds is no HTTP header (ASCII on one line)."
         )
     return value

@@ -134,7 +134,7 @@ def validate(config: Config) -> None:
     kv = config.engine.kv_cache_memory_bytes
     _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
     if config.engine.name == "endpoint":
-        validate_endpoint(config)
+        validate_endpoint(config.engine)
     _validate_sampling("sampling", config.sampling)
     for name, benchmark in config.benchmarks.items():
         _validate_benchmark(f"benchmarks.{name}", benchmark)

@@ -45,6 +45,7 @@ class ServerReport(ServerIdentity):
         unknown_usage: Completions whose tokens the server did not count, or not all; they stand as 0.
         not_continued: Missing answers that were not asked for, since the server's chat template takes no begun answer.
         over_limit: Answers with more tokens than the request allowed.
+        filtered: Answers that the server's content filter ended.
         cost: Of this process's requests by `engine.price`; None without prices.
     """
 
@@ -54,6 +55,7 @@ class ServerReport(ServerIdentity):
     unknown_usage: int = 0
     not_continued: int = 0
     over_limit: int = 0
+    filtered: int = 0
     cost: float | None = None
 
     def warnings(self) -> list[str]:
@@ -62,7 +64,7 @@ class ServerReport(ServerIdentity):
         if self.unknown_usage:
             found.append(
                 f"The server did not count all tokens of {count(self.unknown_usage, 'completion')}; what it left out stands as 0, and "
-                "speeds may be too low."
+                "speeds and cost may be wrong."
             )
         if self.not_continued:
             found.append(
@@ -73,6 +75,10 @@ class ServerReport(ServerIdentity):
             found.append(
                 f"{count(self.over_limit, 'answer')} of the server had more tokens than were asked for; if it knows only max_tokens, "
                 "set engine.extra_body={max_tokens: NUMBER}."
+            )
+        if self.filtered:
+            found.append(
+                f"The server's content filter ended {count(self.filtered, 'answer')}; they are graded as they are."
             )
         if len(self.fingerprints) > 1:
             found.append(

@@ -152,6 +152,67 @@ def test_tokens_that_are_not_counted_are_unknown() -> None:
     assert report.server.unknown_usage == 1
 
 
+def test_a_refusal_that_meets_one_request_alone_is_its_own_error() -> None:
+    faults: list[Fault] = [(400, "the content filter blocks this prompt")]
+    with serving(StandIn(faults=deque(faults), word_s=0.1)) as server, engine(server, batch_size=4) as made:
+        done = finish(made, *(chat(number) for number in range(8)))
+    errors = [completion.error for completion in done.values() if completion.error]
+    assert len(errors) == 1
+    assert "the content filter blocks this prompt" in errors[0]
+    assert sum(completion.text == "It is 4." for completion in done.values()) == 7
+
+
+def test_a_request_that_alone_always_fails_ends_no_run() -> None:
+    with (
+        serving(StandIn(faults=deque([(500, "oops")] * 50))) as server,
+        engine(server, "engine.retry_s=1") as made,
+    ):
+        (done,) = finish(made, chat(1)).values()
+    assert "the server failed for engine.retry_s=1 s: it answered 500 (oops)" in str(done.error)
+
+
+def test_a_server_that_fails_every_request_stops_the_run() -> None:
+    with (
+        serving(StandIn(faults=deque([(500, "oops")] * 500))) as server,
+        engine(server, "engine.retry_s=1", batch_size=8) as made,
+        pytest.raises(StoppedError, match="it answered 500"),
+    ):
+        finish(made, *(chat(number) for number in range(8)))
+
+
+def test_a_long_retry_after_is_waited_for_as_long_as_retries_last() -> None:
+    fault: Fault = (429, "slow down")
+    stand_in = StandIn(faults=deque([fault]), retry_after="3600")
+    with serving(stand_in) as server, engine(server, "engine.retry_s=1") as made:
+        (done,) = finish(made, chat(1)).values()
+    assert (done.text, len(server.asked)) == ("It is 4.", 2)
+
+
+def test_a_quota_that_is_used_up_ends_the_run_at_once() -> None:
+    with (
+        serving(StandIn(faults=deque(["quota"]))) as server,
+        engine(server) as made,
+        pytest.raises(EngineError, match=r"refuses \(429: You exceeded your quota\)"),
+    ):
+        finish(made, chat(1))
+
+
+SHAPES = ["whole_line", "whole_indented", "no_choices", "parts", "no_reason"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_answers_of_other_shapes_are_read(shape: str) -> None:
+    with serving(StandIn(faults=deque([shape]))) as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+    assert (done.text, done.output_tokens, len(server.asked)) == ("It is 4.", 3, 1)
+
+
+def test_answers_that_a_filter_ended_are_named() -> None:
+    with serving(StandIn(reason="content_filter")) as server, engine(server) as made:
+        finish(made, chat(1))
+        assert ["content filter ended 1 answer" in said for said in made.report().warnings()] == [True]
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_refusal_ends_the_run_at_once(status: int) -> None:
     with (
@@ -310,12 +371,6 @@ def test_a_server_that_comes_back_with_another_model_stops_the_run() -> None:
             StoppedError, match=r"came back with another model: org/tiny \(org/other\), not org/tiny;"
         ):
             finish(made, chat(1))
-
-
-def test_an_answer_that_is_not_streamed_is_read_whole() -> None:
-    with serving(StandIn(faults=deque(["whole"]))) as server, engine(server) as made:
-        (done,) = finish(made, chat(1)).values()
-    assert (done.text, done.output_tokens, len(server.asked)) == ("It is 4.", 3, 1)
 
 
 def test_fields_and_headers_of_a_providers_own_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from llmbench.cli.compose import compose
 from llmbench.config.choices import Api, EarlyStopping
 from llmbench.engine import factory
 from llmbench.engine.endpoint import server as servers
+from llmbench.engine.endpoint.address import Address
 from llmbench.errors import ConfigError, EngineError
 from tests.helpers.endpoints import overrides
 from tests.helpers.stand_in_server import StandIn, serving
@@ -95,7 +96,7 @@ OTHERS = [
 
 
 def served(model: str, root: str | None) -> servers.Server:
-    return servers.Server(servers.Address("http://localhost:1/v1"), model, root)
+    return servers.Server(Address("http://localhost:1/v1"), model, root)
 
 
 @pytest.mark.parametrize(("model", "root"), SAME)

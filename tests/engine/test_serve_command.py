@@ -7,6 +7,7 @@ import pytest
 from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.endpoint import server as servers
+from llmbench.engine.endpoint.address import Address
 from llmbench.engine.vllm import loading, serve_command
 from llmbench.engine.vllm.internals.serve import WORKERS_START
 from llmbench.engine.vllm.loading import Loading
@@ -126,7 +127,7 @@ def test_the_served_name_is_one_that_the_same_model_is_recognised_by(
     typed = [word.format(folder=tmp_path) for word in typed]
     config = compose(typed)
     root = str(Path(config.model.path).resolve()) if config.model.path else config.model.hub_id or "/cache/x"
-    served = servers.Server(servers.Address("http://localhost:1/v1"), serve_command.served_name(config), root)
+    served = servers.Server(Address("http://localhost:1/v1"), serve_command.served_name(config), root)
     again = ["engine=endpoint", "engine.base_url=http://localhost:1/v1", *typed]
     servers.check_identity(compose(again), served)
     other = compose(["engine=endpoint", "engine.base_url=http://localhost:1/v1", "model=qwen7b"])

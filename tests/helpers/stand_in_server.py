@@ -34,7 +34,8 @@ class StandIn:
     Attributes:
         reply: The answer to a request; with a tuple, thinking and answer.
         faults: What is done in place of answering, one for each request that comes: a status with a message, or `drop`, `silence`, `half`,
-            `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`, `whole` (one JSON, not streamed).
+            `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`, `quota`, or an answer of another shape:
+            `whole_line` and `whole_indented` (one JSON, not streamed), `no_choices` (with the usage), `parts` (of text), `no_reason` (for its end).
         vllm: It takes what vLLM takes; otherwise it refuses what OpenAI's API does not know.
         root: What it says the model was loaded from; None: the model's name.
         word_s: Seconds for each word of an answer.
@@ -57,6 +58,8 @@ class StandIn:
     tokens: Callable[[str], Sequence[int]] = lambda _: (0,)
     key: str | None = None
     usage: Body | None = None
+    retry_after: str = "0"
+    reason: str = "stop"
     metrics: str | None = None
     metrics_status: int = 200
     url: str = ""
@@ -151,22 +154,31 @@ class _Handler(BaseHTTPRequestHandler):
             fault = 400, f"Unrecognized request argument supplied: {unknown[0]}"
         if isinstance(fault, tuple):
             status, message = fault
-            self._json(status, {"error": {"message": message}}, {"Retry-After": "0"} if status == 429 else {})
+            self._json(
+                status,
+                {"error": {"message": message}},
+                {"Retry-After": self.told.retry_after} if status == 429 else {},
+            )
         elif fault == "drop":
             self.close_connection = True
         elif fault == "silence":
             time.sleep(20.0)  # in a thread that nobody waits for
             self.close_connection = True
-        elif fault == "whole":
+        elif fault == "quota":
+            self._json(429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}})
+        elif fault in {"whole_line", "whole_indented"}:
             *pieces, end, usage = self._pieces(body)
             text = "".join(piece["choices"][0]["delta"]["content"] for piece in pieces)
             answer: Body = {"index": 0, "message": {"content": text}, "finish_reason": "stop"}
-            self._json(200, {**end, "choices": [answer], "usage": usage["usage"]})
+            whole = {**end, "choices": [answer], "usage": usage["usage"]}
+            self._send(200, (json.dumps(whole, indent=2 if "indented" in fault else None) + "\n").encode())
         else:
             self._stream(body, fault)
 
     def _json(self, status: int, data: Body, headers: dict[str, str] | None = None) -> None:
-        content = json.dumps(data).encode()
+        self._send(status, json.dumps(data).encode(), headers)
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
@@ -182,6 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         pieces = list(self._pieces(body))
         if fault == "no_usage":
             pieces = [piece for piece in pieces if "usage" not in piece]
+        pieces = [_shaped(piece, fault) for piece in pieces]
         for number, piece in enumerate(pieces):
             if fault == "half" and number == len(pieces) // 2:
                 self.close_connection = True
@@ -207,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
         words = [(word, True) for word in _words(thinking)] + [(word, False) for word in _words(text)]
         limit = int(body.get("max_completion_tokens") or body.get("max_tokens") or 10**6)
         shown = words[:limit]
-        reason = "stop" if stop is not None or len(shown) == len(words) else "length"
+        reason = told.reason if stop is not None or len(shown) == len(words) else "length"
         for word, thought in shown:
             name = told.reasoning_field if thought else "content"
             choice: Body = {"index": 0, "delta": {name: word}} if chat else {"index": 0, "text": word}
@@ -223,6 +236,19 @@ class _Handler(BaseHTTPRequestHandler):
             "total_tokens": prompt + len(shown),
         }
         yield {"choices": [], "usage": usage if told.usage is None else told.usage}
+
+
+def _shaped(piece: Body, fault: str | None) -> Body:
+    """A piece as some servers send it."""
+    if fault == "no_choices" and not piece["choices"]:
+        return {**piece, "choices": None}
+    choices = [dict(choice) for choice in piece["choices"]]
+    for choice in choices:
+        if fault == "no_reason":
+            choice.pop("finish_reason", None)
+        if fault == "parts" and choice["delta"].get("content"):
+            choice["delta"] = {"content": [{"type": "text", "text": choice["delta"]["content"]}]}
+    return {**piece, "choices": choices}
 
 
 def _words(text: str) -> list[str]:

@@ -14,11 +14,13 @@ class Cost:
     Attributes:
         before: What the run had cost before, which counts for its limit.
         spent: Since then, by the server's own counts.
+        broken: What tries may have cost at most that broke within their answer; counts for the limit alone.
     """
 
     engine: EngineConfig
     before: float = 0.0
     spent: float = 0.0
+    broken: float = 0.0
     _bounds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -30,11 +32,15 @@ class Cost:
         """Returns whether a request can be asked without any chance to spend more than `engine.max_cost`; notes it if so."""
         if self.engine.max_cost is None:
             return True
-        bound = self._price(_most_tokens(request), request.sampling.max_tokens)
-        if self.before + self.spent + sum(self._bounds.values()) + bound > self.engine.max_cost:
+        bound = self._bound(request)
+        if self.before + self.spent + self.broken + sum(self._bounds.values()) + bound > self.engine.max_cost:
             return False
         self._bounds[request.id] = bound
         return True
+
+    def breaks(self, request: Request) -> None:
+        """Counts a try that broke within its answer."""
+        self.broken += self._bound(request)
 
     def ends(self, request: Request, completion: Completion | None) -> None:
         """Counts what a request cost; one without usage counts with the most that it may have cost."""
@@ -43,6 +49,9 @@ class Cost:
             return
         own = self._price(completion.prompt_tokens, completion.output_tokens)
         self.spent += own if completion.output_tokens or completion.prompt_tokens else bound
+
+    def _bound(self, request: Request) -> float:
+        return self._price(_most_tokens(request), request.sampling.max_tokens)
 
     def _price(self, prompt: int, output: int) -> float:
         return cost_of(self.engine.price, prompt, output)

@@ -47,7 +47,7 @@ class EndpointEngine:
         self._config = config
         self.capacity = self._batch_size = 0
         self._lock = threading.Lock()  # over all that follows
-        self._queued: deque[tuple[Request, float]] = deque()
+        self._queued: deque[tuple[Request, float | None]] = deque()
         self._tasks: dict[str, tuple[Request, asyncio.Task[None]]] = {}
         self._place_wait_s = 0.0
         self._cost, self._loads = Cost(config.engine), 0
@@ -122,12 +122,15 @@ class EndpointEngine:
             visible = tokenizer.visible
         self._loads, self._batch_size = int(loaded), self.preferred_batch_size(workload)
         self._place_wait_s, self._cost = 0.0, Cost(self._config.engine, workload.spent)
-        self._exchanges = Exchanges(self._config, self._server, self._client, notice, visible)
+        self._exchanges = Exchanges(
+            self._config, self._server, self._client, notice, self._cost.breaks, visible
+        )
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request until there is a place for it."""
-        entry = request, time.monotonic()
         with self._lock:
+            full = len(self._tasks) + len(self._queued) >= self._batch_size
+            entry = request, time.monotonic() if full else None
             if first:
                 self._queued.appendleft(entry)
             else:
@@ -169,7 +172,7 @@ class EndpointEngine:
                         self._fail(StoppedError(self._too_dear()))
                     return
                 self._queued.popleft()
-                self._place_wait_s += time.monotonic() - since
+                self._place_wait_s += 0.0 if since is None else time.monotonic() - since
                 self._tasks[request.id] = request, asyncio.ensure_future(self._ask(request))
 
     def _too_dear(self) -> str:
@@ -262,6 +265,7 @@ class EndpointEngine:
                 unknown_usage=exchanges.unknown_usage,
                 not_continued=exchanges.not_continued,
                 over_limit=exchanges.over_limit,
+                filtered=exchanges.filtered,
                 cost=self._cost.known,
             ),
         )

@@ -6,23 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from llmbench.config.endpoint import LIMITS
 from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
 from llmbench.engine.endpoint.body import body_of
-from llmbench.engine.endpoint.reply import Reply, read
-from llmbench.engine.endpoint.server import Server, look, refusal
+from llmbench.engine.endpoint.reply import FILTERED, Reply, read
+from llmbench.engine.endpoint.server import Server, look
 from llmbench.engine.endpoint.settings import is_chat
-from llmbench.engine.endpoint.trouble import Trouble, pause, trouble_of
-from llmbench.errors import EngineError, StoppedError
+from llmbench.engine.endpoint.trouble import Trouble, pause, refusal, trouble_of
+from llmbench.errors import EngineError, LlmbenchError, StoppedError
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Timing
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 RETRY_S = 300.0
-CHAT_LIMIT, LIMIT = "max_completion_tokens", "max_tokens"
-"""The field that limits an answer's tokens: in chats, and in completions and chats of servers that do not know the former."""
+CHAT_LIMIT, LIMIT = LIMITS
 REFUSED = (400, 422)
+LOST = 3
+"""Requests in a row that may fail by themselves; where more do, it is the server."""
+LOOK_S = 0.05
 
 
 @dataclass(slots=True)
@@ -32,16 +35,24 @@ class Exchanges:
     Attributes:
         visible: Takes special tokens out of a text, where some mark thinking and so all are asked for.
         pausing: Requests that wait for their next try.
-        answered: When the last answer came, on the monotonic clock.
+        active: Requests that are asked, those that pause too.
+        refused: Those of them that were refused, and wait for whether others are.
+        lost: Requests that were given up since the last answer.
+        answered: When the last answer came, on the monotonic clock; 0 before the first.
         silent_since: When the server began to fail every request; None while it answers.
-        retries, backoff_s, unknown_usage, not_continued, over_limit, fingerprints: As in `ServerReport`.
+        broke: Called for a try that broke within its answer, which may cost something.
+        retries, backoff_s, unknown_usage, not_continued, over_limit, filtered, fingerprints: As in `ServerReport`.
     """
 
     config: Config
     server: Server
     client: "AsyncOpenAI"
     notice: Notice
+    broke: Callable[[Request], None]
     visible: Callable[[str], str] | None = None
+    active: int = 0
+    refused: int = 0
+    lost: int = 0
     pausing: int = 0
     answered: float = 0.0
     silent_since: float | None = None
@@ -50,6 +61,7 @@ class Exchanges:
     unknown_usage: int = 0
     not_continued: int = 0
     over_limit: int = 0
+    filtered: int = 0
     tokens: int = 0
     fingerprints: set[str] = field(default_factory=set)
     _limit: str | None = field(init=False)
@@ -65,6 +77,13 @@ class Exchanges:
             EngineError: The server refuses, and would refuse every request.
             StoppedError: Nothing has come from the server for as long as `engine.retry_s` allows.
         """
+        self.active += 1
+        try:
+            return await self._ask(request)
+        finally:
+            self.active -= 1
+
+    async def _ask(self, request: Request) -> Completion:
         failures, troubled, limit = 0, None, self._limit
         while True:
             begun = time.monotonic()
@@ -78,14 +97,16 @@ class Exchanges:
                 if limit != before:
                     continue
                 if not trouble.passes:
-                    return self._refused(request, trouble, error)
+                    return await self._refused(request, trouble, error)
+                if trouble.within:
+                    self.broke(request)
                 failed, failures = time.monotonic(), failures + 1
                 troubled = failed if troubled is None else troubled
                 self._failed(trouble, failures, troubled)
-                wait_s = pause(trouble, failures)
-                if failed - troubled + wait_s > self._retry_s:
-                    return self._given_up(request, trouble, troubled)
-                await self._pause(wait_s)
+                left_s = troubled + self._retry_s - failed
+                if left_s <= 0:
+                    return await self._given_up(request, trouble, troubled)
+                await self._pause(min(pause(trouble, failures), left_s))
                 self.retries += 1
                 self.backoff_s += time.monotonic() - begun
             else:
@@ -94,7 +115,7 @@ class Exchanges:
 
     def _other_limit(self, limit: str | None, trouble: Trouble) -> str | None:
         """Returns the field that should limit the answer in the next try: none where the context has too little room for so many tokens."""
-        if trouble.too_long:
+        if trouble.too_long and self.config.engine.max_cost is None:  # without a limit it could cost anything
             return None
         if limit == CHAT_LIMIT and trouble.status in REFUSED and CHAT_LIMIT in trouble.says:
             self._limit = LIMIT  # for all that follow
@@ -122,7 +143,7 @@ class Exchanges:
         """
         if self.silent_since is not None:
             await self._check_model()
-        self.answered = time.monotonic()
+        self.answered, self.lost = time.monotonic(), 0
         if self.silent_since is not None:
             silent_s, self.silent_since = self.answered - self.silent_since, None
             self.notice(f"{self.server.address.url} answers again after {silent_s:.0f} s.")
@@ -155,24 +176,52 @@ class Exchanges:
         async with answer as response:
             return await read(response.iter_bytes())
 
-    def _refused(self, request: Request, trouble: Trouble, error: Exception) -> Completion:
-        """Returns an error of one request where its prompt is too long, and nothing where a chat template takes no continuation.
+    async def _refused(self, request: Request, trouble: Trouble, error: Exception) -> Completion:
+        """Returns an error of one request where others are answered, and nothing where a chat template takes no continuation.
 
-        Any other refusal ends the run: it would meet every request.
+        Raises:
+            EngineError: The refusal would meet every request.
         """
+        refused = f"the server refuses it: {trouble.says}"
         if trouble.too_long:
-            return Completion.aborted(request, f"the server refuses it: {trouble.says}")
+            return Completion.aborted(request, refused)
         if request.id.endswith(CONTINUATION_SUFFIX) and trouble.status == 400:  # noqa: PLR2004 - HTTP's
             self.not_continued += 1
             return replace(Completion.aborted(request, None), finish_reason=FinishReason.STOP)
-        raise EngineError(refusal(self.server.address, trouble.status or 0, error)) from error
+        if trouble.status in REFUSED:
+            self.refused += 1
+            try:
+                while not self.answered and self.refused < self.active:  # noqa: ASYNC110 - several things end it
+                    await asyncio.sleep(LOOK_S)
+            finally:
+                self.refused -= 1
+            if self.answered and self._is_lost():
+                return Completion.aborted(request, refused)
+        raise EngineError(refusal(self.server.address.url, trouble.status or 0, error)) from error
 
-    def _given_up(self, request: Request, trouble: Trouble, troubled: float) -> Completion:
-        """Gives up a request alone where others were answered meanwhile, else the server."""
+    def _is_lost(self) -> bool:
+        """Whether a failure may be one request's own; counts it."""
+        self.lost += 1
+        return self.lost <= LOST
+
+    async def _given_up(self, request: Request, trouble: Trouble, troubled: float) -> Completion:
+        """Gives up a request alone where others were answered meanwhile, or only its answers fail; else the server.
+
+        Raises:
+            StoppedError: It is the server.
+        """
         said = f"the server failed for engine.retry_s={self._retry_s:g} s: {trouble.says}"
-        if self.answered > troubled:
+        if self.answered > troubled or (trouble.fails and await self._lists() and self._is_lost()):
             return Completion.aborted(request, said)
         raise StoppedError(f"{self.server.address.url}: {said}; what was finished is kept.")
+
+    async def _lists(self) -> bool:
+        """Whether the server says what it serves, and so works apart from answering."""
+        try:
+            await asyncio.to_thread(look, self.config.engine)
+        except LlmbenchError:
+            return False
+        return True
 
     def _completion(self, request: Request, reply: Reply, begun: float, *, limited: bool) -> Completion:
         chat = is_chat(self.config.engine)
@@ -182,6 +231,7 @@ class Exchanges:
         tokens = len(reply.ids) if reply.tokens is None else reply.tokens
         self.unknown_usage += reply.prompt_tokens is None or (reply.tokens is None and not reply.ids)
         self.over_limit += limited and tokens > request.sampling.max_tokens
+        self.filtered += reply.reason == FILTERED
         self.tokens += tokens
         if reply.fingerprint:
             self.fingerprints.add(reply.fingerprint)

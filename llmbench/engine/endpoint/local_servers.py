@@ -14,7 +14,8 @@ import orjson
 
 from llmbench.config.schema import EngineConfig, ModelConfig
 from llmbench.engine.bundled_model import cache_folder
-from llmbench.engine.endpoint.server import Address, Server, same_model
+from llmbench.engine.endpoint.address import Address
+from llmbench.engine.endpoint.server import Server, same_model
 from llmbench.errors import ConfigError, RunError
 from llmbench.system import decoding, files
 from llmbench.system.processes import process_space, started

@@ -6,7 +6,7 @@ import re
 import threading
 from dataclasses import replace
 
-from llmbench.engine.endpoint.server import Address
+from llmbench.engine.endpoint.address import Address
 from llmbench.errors import first_line
 from llmbench.telemetry.records import EngineState
 

@@ -12,6 +12,7 @@ from llmbench.records import FinishReason, Request
 
 EVENT, DONE = b"data:", b"[DONE]"
 OPEN, CLOSE = "<think>", "</think>"
+FILTERED = "content_filter"
 REASONS = {"length": FinishReason.LENGTH, "stop": FinishReason.STOP}
 
 
@@ -29,6 +30,7 @@ class Reply:
         ids: Token ids, where the server gives them.
         first, last: When the first and the last piece came.
         stop: The stop string that ended it, where the server says it.
+        events: Pieces that came. `ended`: the stream said that it is whole.
         tokens, prompt_tokens: By the server's count; None where it gives none.
     """
 
@@ -43,6 +45,8 @@ class Reply:
     prompt_tokens: int | None = None
     cached_tokens: int = 0
     fingerprint: str | None = None
+    events: int = 0
+    ended: bool = False
 
     def take(self, piece: Any, now: float) -> None:  # noqa: ANN401 - what a server sends
         """Takes a piece of the answer that came now, or a whole answer of a server that does not stream.
@@ -59,14 +63,14 @@ class Reply:
 
     def _take(self, piece: dict[str, Any], now: float) -> None:
         if (usage := piece.get("usage")) is not None:
-            tokens, prompt_tokens = usage.get("completion_tokens"), usage.get("prompt_tokens")
-            self.tokens = self.tokens if tokens is None else int(tokens)
-            self.prompt_tokens = self.prompt_tokens if prompt_tokens is None else int(prompt_tokens)
-            self.cached_tokens = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+            self.tokens = _count(usage.get("completion_tokens"), self.tokens)
+            self.prompt_tokens = _count(usage.get("prompt_tokens"), self.prompt_tokens)
+            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+            self.cached_tokens = _count(cached, 0) or 0
         self.fingerprint = piece.get("system_fingerprint") or self.fingerprint
-        for choice in piece["choices"][:1]:
+        for choice in (piece.get("choices") or ())[:1]:
             part = choice.get("delta") or choice.get("message") or {}
-            said = part.get("content") or choice.get("text") or ""
+            said = _text(part.get("content") or choice.get("text") or "")
             thought = part.get("reasoning") or part.get("reasoning_content") or ""
             ids = choice.get("token_ids") or ()
             self.text.append("" + said)  # what is no text is refused
@@ -94,6 +98,16 @@ class Reply:
         return text, REASONS.get(self.reason or "", FinishReason.STOP), None
 
 
+def _count(value: Any, known: int | None) -> int | None:  # noqa: ANN401 - what a server sends
+    """A number of tokens; what is known already where it is none."""
+    return known if value is None or int(value) < 0 else int(value)
+
+
+def _text(content: Any) -> Any:  # noqa: ANN401 - as above
+    """A text, which some servers send in parts."""
+    return "".join(part.get("text") or "" for part in content) if isinstance(content, list) else content
+
+
 async def read(content: AsyncIterator[bytes]) -> Reply:
     """Reads an answer to its end: events of a stream, or one JSON where the server does not stream.
 
@@ -102,27 +116,34 @@ async def read(content: AsyncIterator[bytes]) -> Reply:
     Raises:
         BrokenAnswerError: It ended before the answer did, or the server broke it off with an error.
     """
-    reply, rest = Reply(), b""
+    reply, rest, before = Reply(), b"", list[bytes]()
     async for part in content:
         now = time.monotonic()
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             if line.startswith(EVENT):
                 _take(reply, line[len(EVENT) :].strip(), now)
-    if reply.first is None and rest.strip():  # no line ended
-        _take(reply, rest.removeprefix(EVENT).strip(), time.monotonic())
-    if reply.reason is None:
+            elif not reply.events:
+                before.append(line)
+    if rest.startswith(EVENT):
+        _take(reply, rest[len(EVENT) :].strip(), time.monotonic())
+    elif not reply.events:
+        _take(reply, b"\n".join((*before, rest)).strip(), time.monotonic())
+    if reply.reason is None and not reply.ended:
         raise BrokenAnswerError("the answer broke off")
     return reply
 
 
 def _take(reply: Reply, event: bytes, now: float) -> None:
+    reply.events += 1
     if event == DONE:
+        reply.ended = True
         return
     try:
         piece = orjson.loads(event)
     except ValueError as error:
-        raise BrokenAnswerError(f"a piece of the answer is no JSON: {first_line(error)}") from error
+        kind = "a web page" if event.startswith(b"<") else "no JSON"
+        raise BrokenAnswerError(f"a piece of the answer is {kind}: {first_line(error)}") from error
     if isinstance(piece, dict) and (failure := piece.get("error")):
         said = failure.get("message", failure) if isinstance(failure, dict) else failure
         raise BrokenAnswerError(f"error: {said}")

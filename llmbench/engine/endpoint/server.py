@@ -1,78 +1,23 @@
 """The server: where it is, what it serves, and whether that is the model that was asked for."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import unquote, urlsplit
 
-from llmbench.config.endpoint import from_environment
 from llmbench.config.schema import Config, EngineConfig, ModelConfig
 from llmbench.engine.checkpoint_settings import name_of
+from llmbench.engine.endpoint.address import Address
+from llmbench.engine.endpoint.trouble import refusal, root_cause
 from llmbench.errors import ConfigError, EngineError, first_line
-from llmbench.system import redaction
 from llmbench.telemetry.engine_report import ServerIdentity
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
+NO_LIST = (404, 405)
+"""What a server answers that lists no models, which it need not."""
 LOOK_S = 10.0
 """How long a server may take to say what it serves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server is, and how one logs in; `url` says nothing of the latter."""
-
-    url: str
-    key: str | None = field(default=None, repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-
-    @classmethod
-    def of(cls, engine: EngineConfig) -> Self:
-        """Takes key and headers out of the environment; from then on they are kept out of everything that is written.
-
-        Raises:
-            ConfigError: There is no address, or a variable is not set.
-        """
-        if not engine.base_url:
-            raise ConfigError("engine=endpoint needs an address; set engine.base_url=http://HOST:PORT/v1.")
-        variable = engine.api_key_env
-        key = from_environment("engine.api_key_env", variable) if variable else None
-        headers = {
-            str(name): from_environment(f"engine.headers_env.{name}", str(variable))
-            for name, variable in engine.headers_env.items()
-        }
-        url, login = _without_login(engine.base_url.rstrip("/"))
-        if login is not None:
-            headers.setdefault("Authorization", login)
-        redaction.learn({"api_key": [key or "", *headers.values()], "base_url": engine.base_url})
-        return cls(url, key, tuple(headers.items()))
-
-    def options(self) -> dict[str, Any]:
-        """Returns the arguments of an `openai` client; repeating a request is our own work."""
-        return {
-            "base_url": self.url,
-            "api_key": self.key or "none",  # the client must have one
-            "default_headers": dict(self.headers),
-            "max_retries": 0,
-        }
-
-    def outside_api(self, page: str) -> str:
-        """Returns the address of a page that stands beside the API, as `version` and `metrics` do."""
-        parts = urlsplit(self.url)
-        path = f"{parts.path.removesuffix('/v1')}/{page}"
-        return parts._replace(path=path, query="", fragment="").geturl()
-
-
-def _without_login(url: str) -> tuple[str, str | None]:
-    """Returns an address without its user and password, and the HTTP header that logs in with these."""
-    parts = urlsplit(url)
-    login, at, place = parts.netloc.rpartition("@")
-    if not at:
-        return url, None
-    encoded = base64.b64encode(unquote(login).encode()).decode()
-    return parts._replace(netloc=place).geturl(), f"Basic {encoded}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +69,20 @@ def look(engine: EngineConfig) -> Server:
     address = Address.of(engine)
     with OpenAI(**address.options(), timeout=LOOK_S) as client:
         try:
-            listed = [model.model_dump() for model in client.models.list().data]
+            listed = [
+                row for row in (model.model_dump() for model in client.models.list().data) if row.get("id")
+            ]
         except APIStatusError as error:
-            if error.status_code in (404, 405) and engine.served_model:  # it need not list models
-                return Server(address, engine.served_model)
-            raise EngineError(refusal(address, error.status_code, error)) from error
+            if error.status_code in NO_LIST:
+                return Server(address, _typed(engine, address))
+            raise EngineError(refusal(address.url, error.status_code, error)) from error
         except Exception as error:  # of several libraries, and of whatever is answered that is no list
             raise EngineError(
-                f"{address.url} does not answer as a server of OpenAI's API does ({first_line(error)}); "
+                f"{address.url} does not answer as a server of OpenAI's API does ({first_line(root_cause(error))}); "
                 "check engine.base_url, which mostly ends in /v1, and whether the server is running."
             ) from error
+        if not listed:
+            return Server(address, _typed(engine, address))
         row = _chosen(listed, engine.served_model, address)
         vllm = row.get("owned_by") == "vllm"
         root, length = row.get("root"), row.get("max_model_len")
@@ -145,6 +94,16 @@ def look(engine: EngineConfig) -> Server:
             vllm=vllm,
             version=_version(client, address) if vllm else None,
         )
+
+
+def _typed(engine: EngineConfig, address: Address) -> str:
+    """Returns the model's name where the server does not say it."""
+    if not engine.served_model:
+        raise ConfigError(
+            f"{address.url} lists no models; say with engine.served_model=NAME which one is meant, and check the address, which mostly "
+            "ends in /v1."
+        )
+    return engine.served_model
 
 
 _looked: dict[tuple[Address, str | None], Server] = {}
@@ -200,19 +159,6 @@ def _version(client: "OpenAI", address: Address) -> str | None:
         return None
     found = said.get("version") if isinstance(said, Mapping) else None
     return found if isinstance(found, str) else None
-
-
-REMEDIES = {
-    401: "set engine.api_key_env to the environment variable that holds the key",
-    403: "check the key and what it is allowed",
-    404: "check engine.base_url, which mostly ends in /v1, and engine.served_model",
-}
-
-
-def refusal(address: Address, status: int, error: Exception) -> str:
-    """Returns the sentence for an answer that will not become another one."""
-    remedy = REMEDIES.get(status, "look into the server's log")
-    return f"{address.url} refuses ({status}: {first_line(error)}); {remedy}."
 
 
 def check_identity(config: Config, server: Server) -> None:

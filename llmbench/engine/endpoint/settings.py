@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from llmbench.config.choices import Api, EarlyStopping
+from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.schema import Config, EngineConfig, drawing
 from llmbench.engine.endpoint.local_servers import with_address
 from llmbench.engine.endpoint.server import Server, remembered
@@ -29,6 +30,7 @@ def served_name(engine: EngineConfig) -> str:
     """
     if engine.name != "endpoint":
         raise ConfigError("model=served needs engine=endpoint, which asks a server; choose a model.")
+    validate_endpoint(engine)  # before the server is asked
     return engine.served_model or remembered(with_address(engine)).model
 
 
