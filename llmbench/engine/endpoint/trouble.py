@@ -46,8 +46,8 @@ class Trouble:
 
     @property
     def fails(self) -> bool:
-        """Whether the server was there, and failed at this request."""
-        return self.within or (self.status is not None and self.status >= FAILS)
+        """Whether the server was there, and says itself that it failed at this request."""
+        return self.status is not None and self.status >= FAILS
 
 
 def trouble_of(error: Exception) -> Trouble | None:
