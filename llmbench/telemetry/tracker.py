@@ -102,9 +102,9 @@ class MemoryTracker:
         if self._sampler is None:
             return
         atexit.unregister(self.stop_tracking)
+        self._sampler.unlisten(self._note)  # else another look could take the last line's place
         self._line_due = 0.0
-        self._sampler.sample()
-        self._sampler.unlisten(self._note)
+        self._note(self._sampler.sample())
         if self._own is not None:
             self._own.__exit__()
         self._sampler = self._own = None

@@ -18,19 +18,19 @@ PATIENCE_S = 2.0
 END_S = 0.2
 """For the thread to end; where it waits for an answer it is left behind."""
 SUMS = {
-    "vllm:num_requests_running": "running",
-    "vllm:num_requests_waiting": "waiting",
-    "sglang:num_running_reqs": "running",
-    "sglang:num_queue_reqs": "waiting",
+    "num_requests_running": "running",
+    "num_requests_waiting": "waiting",
+    "num_running_reqs": "running",
+    "num_queue_reqs": "waiting",
 }
 """Counts by the fields of `EngineState`; the engines behind one address each have a line."""
 SHARES = {
-    "vllm:kv_cache_usage_perc": "kv_cache_use",
-    "vllm:gpu_cache_usage_perc": "kv_cache_use",  # its name in older versions
-    "sglang:token_usage": "kv_cache_use",
+    "kv_cache_usage_perc": "kv_cache_use",
+    "gpu_cache_usage_perc": "kv_cache_use",  # its name in older versions
+    "token_usage": "kv_cache_use",
 }
 """Shares from 0 to 1, of which the mean over the engines counts."""
-LINE = re.compile(r"([\w:]+)(?:\{.*\})?\s+(\S+)")
+LINE = re.compile(r"(?:vllm|sglang):(\w+)(?:\{.*\})?\s+(\S+)")
 
 
 def read(text: str) -> EngineState | None:
