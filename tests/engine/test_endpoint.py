@@ -5,10 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+from llmbench.engine.endpoint import trouble
 from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import FinishReason, Message
 from tests.helpers.endpoints import chat, engine, finish
 from tests.helpers.stand_in_server import Fault, StandIn, last_message, serving
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trouble, "FIRST_S", 0.02)
 
 
 def test_a_chat_is_sent_as_messages_and_comes_back_as_text() -> None:
@@ -122,7 +128,8 @@ PASSING = [
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_what_can_pass_is_asked_again(fault: str | tuple[int, str]) -> None:
+def test_what_can_pass_is_asked_again(fault: str | tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trouble, "FIRST_S", 0.5)
     with serving(StandIn(faults=deque([fault]))) as server, engine(server) as made:
         (done,) = finish(made, chat(1)).values()
         report = made.report()
@@ -339,8 +346,7 @@ def test_a_prompt_that_is_too_long_is_an_error_of_its_own() -> None:
 
 
 def test_a_server_that_knows_only_the_older_name_of_the_limit_gets_it() -> None:
-    faults: list[Fault] = [(422, "Extra inputs are not permitted: max_completion_tokens")] * 2
-    with serving(StandIn(faults=deque(faults), word_s=0.05)) as server, engine(server, batch_size=2) as made:
+    with serving(StandIn(older=True, word_s=0.05)) as server, engine(server, batch_size=2) as made:
         done = finish(made, *(chat(number) for number in range(4)))
     assert {completion.text for completion in done.values()} == {"It is 4."}
     assert sum("max_tokens" in body for body in server.asked) == 4

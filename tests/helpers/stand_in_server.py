@@ -41,6 +41,7 @@ class StandIn:
         word_s: Seconds for each word of an answer.
         tokens: The token ids of a word, which vLLM gives where they are asked for.
         key: What must be sent to log in. `usage`: what it says of tokens, in place of counting them.
+        older: It knows only `max_tokens`, and refuses as FastAPI does.
         metrics: The page of its metrics; None: there is none.
         asked_metrics: How often that was asked for.
         asked: The bodies of requests, refused ones too; `headers`: theirs.
@@ -60,6 +61,7 @@ class StandIn:
     usage: Body | None = None
     retry_after: str = "0"
     reason: str = "stop"
+    older: bool = False
     metrics: str | None = None
     metrics_status: int = 200
     url: str = ""
@@ -152,7 +154,11 @@ class _Handler(BaseHTTPRequestHandler):
         unknown = [] if self.told.vllm else sorted(UNKNOWN_TO_OPENAI & body.keys())
         if unknown:
             fault = 400, f"Unrecognized request argument supplied: {unknown[0]}"
-        if isinstance(fault, tuple):
+        if self.told.older and "max_completion_tokens" in body:
+            self._json(
+                422, {"detail": [{"msg": "Extra inputs are not permitted", "loc": ["max_completion_tokens"]}]}
+            )
+        elif isinstance(fault, tuple):
             status, message = fault
             self._json(
                 status,
