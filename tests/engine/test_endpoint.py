@@ -9,7 +9,7 @@ from llmbench.engine.endpoint import trouble
 from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import FinishReason, Message
 from tests.helpers.endpoints import chat, engine, finish
-from tests.helpers.stand_in_server import Fault, StandIn, last_message, serving
+from tests.helpers.stand_in_server import Body, Fault, StandIn, last_message, serving
 
 
 @pytest.fixture(autouse=True)
@@ -218,6 +218,17 @@ def test_answers_that_a_filter_ended_are_named() -> None:
     with serving(StandIn(reason="content_filter")) as server, engine(server) as made:
         finish(made, chat(1))
         assert ["content filter ended 1 answer" in said for said in made.report().warnings()] == [True]
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_an_answer_that_the_server_broke_off_is_asked_again(reason: str) -> None:
+    def reply(_: Body) -> str:
+        server.reason = "stop" if len(server.asked) > 1 else reason
+        return "It is 4." if len(server.asked) > 1 else "It"
+
+    with serving(StandIn(reply=reply)) as server, engine(server) as made:
+        (done,) = finish(made, chat(1)).values()
+    assert (done.text, done.finish_reason, len(server.asked)) == ("It is 4.", FinishReason.STOP, 2)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])

@@ -14,6 +14,8 @@ EVENT, DONE = b"data:", b"[DONE]"
 OPEN, CLOSE = "<think>", "</think>"
 FILTERED = "content_filter"
 REASONS = {"length": FinishReason.LENGTH, "stop": FinishReason.STOP}
+BROKEN_OFF = ("abort", "error")
+"""What vLLM, SGLang and OpenRouter give as the reason of an answer that they broke off, vLLM for one when it is ended or paused."""
 
 
 class BrokenAnswerError(Exception):
@@ -131,6 +133,8 @@ async def read(content: AsyncIterator[bytes]) -> Reply:
         _take(reply, b"\n".join((*before, rest)).strip(), time.monotonic())
     if reply.reason is None and not reply.ended:
         raise BrokenAnswerError("the answer broke off")
+    if reply.reason in BROKEN_OFF:
+        raise BrokenAnswerError(f"the server broke it off with finish_reason={reply.reason}")
     return reply
 
 
