@@ -42,12 +42,17 @@ def register() -> None:
 def _served(engine: DictConfig, resume: str | None) -> str:
     """The name of the model that a server serves; Hydra gives its own form of the engine's settings.
 
-    Where a finished run is resumed, or a sweep with one, its manifest says it: the server may be gone.
+    Where the settings do not say it, and a finished run is resumed or a sweep with one, its manifest does: the server may be gone.
     """
+    from llmbench.engine.endpoint.address import without_login
     from llmbench.engine.endpoint.settings import served_name
 
-    before = finished_on(Path(resume), engine.base_url) if resume is not None else None
-    return served_name(cast("EngineConfig", OmegaConf.to_object(engine))) if before is None else before.model
+    if resume is not None and engine.served_model is None:
+        address = None if engine.base_url is None else without_login(engine.base_url)[0]
+        before = finished_on(Path(resume), address)
+        if before is not None:
+            return before.model
+    return served_name(cast("EngineConfig", OmegaConf.to_object(engine)))
 
 
 def check_files(arguments: Sequence[str]) -> None:

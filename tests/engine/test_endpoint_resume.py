@@ -13,7 +13,7 @@ from llmbench.cli.main import main
 from llmbench.report import __main__ as report
 from llmbench.report.trackers import metrics_of
 from tests.helpers.endpoints import overrides
-from tests.helpers.stand_in_server import StandIn, serving
+from tests.helpers.stand_in_server import Body, StandIn, serving
 
 pytestmark = pytest.mark.slow
 FEW = ("limit=6", "report=false", "hydra.run.dir=run", "batch_size=1")
@@ -127,6 +127,35 @@ def test_a_sweeps_finished_jobs_need_no_server(capsys: pytest.CaptureFixture[str
         assert main(["-m", *swept]) == 0
     capsys.readouterr()
     assert main(["resume=sweep"]) == 0
+    assert "2 finished" in capsys.readouterr().out
+
+
+def test_a_resumed_sweep_over_models_keeps_their_names() -> None:
+    def reply(body: Body) -> str:
+        if body["model"] == "b/two":
+            server.faults.append((404, "gone"))
+        return "It is 4."
+
+    with serving(StandIn(reply=reply, models=("a/one", "b/two"))) as server:
+        swept = overrides(server, "limit=2", "report=false", "hydra.sweep.dir=sweep", "batch_size=1")
+        assert main(["-m", *swept, "engine.served_model=a/one,b/two"]) == 1
+        server.reply = lambda _: "It is 4."
+        server.faults.clear()
+        assert main(["resume=sweep"]) == 0
+    runs = [llmbench.load_run(f"sweep/{number}") for number in (0, 1)]
+    assert [run.summary.model for run in runs] == ["a--one", "b--two"]
+    assert [body["model"] for body in server.asked].count("a/one") == 2
+
+
+def test_a_sweeps_finished_jobs_need_no_server_that_one_logs_in_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with serving() as server:
+        url = server.url.replace("//", "//me:sesame-sesame@")
+        swept = ["engine=endpoint", "benchmark=arithmetic", "limit=2", "report=false", "batch_size=1,2"]
+        assert main(["-m", *swept, f"engine.base_url={url}", "hydra.sweep.dir=sweep"]) == 0
+    capsys.readouterr()
+    assert main(["resume=sweep", f"engine.base_url={url}"]) == 0
     assert "2 finished" in capsys.readouterr().out
 
 

@@ -34,7 +34,7 @@ class Address:
             str(name): from_environment(f"engine.headers_env.{name}", str(variable))
             for name, variable in engine.headers_env.items()
         }
-        url, login = _without_login(engine.base_url.rstrip("/"))
+        url, login = without_login(engine.base_url.rstrip("/"))
         if login is not None:
             headers.setdefault("Authorization", login)
         redaction.learn({"api_key": [key or "", *headers.values()], "base_url": engine.base_url})
@@ -56,7 +56,7 @@ class Address:
         return parts._replace(path=path, query="", fragment="").geturl()
 
 
-def _without_login(url: str) -> tuple[str, str | None]:
+def without_login(url: str) -> tuple[str, str | None]:
     """Returns an address without its user and password, and the HTTP header that logs in with these."""
     parts = urlsplit(url)
     login, at, place = parts.netloc.rpartition("@")
