@@ -24,6 +24,7 @@ class Workload:
         prompt_tokens: A generous guess at the longest prompt, before any is written; 0 where nothing is known.
         batching: How an engine with static batches forms them; None where nobody said.
         spent: What the run has cost before, by `engine.price`.
+        answered: Whether requests of the run were answered before.
         jobs: The jobs that this is the sum of, one after another; empty for a single one.
     """
 
@@ -37,6 +38,7 @@ class Workload:
     prompt_tokens: int = 0
     batching: Batching | None = None
     spent: float = 0.0
+    answered: bool = False
     jobs: "tuple[Workload, ...]" = ()
 
     @classmethod

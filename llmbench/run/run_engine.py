@@ -158,8 +158,10 @@ class RunEngine:
         return self._engine
 
     def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
-        work = replace(self._work, spent=self._record.earlier.cost)
-        engine.begin(self.tokenizer, work, loaded=loaded, notice=self._record.terminal.notice)
+        record = self._record
+        answered = any(made.error is None for result in record.results for made in result.completions)
+        work = replace(self._work, spent=record.earlier.cost, answered=answered)
+        engine.begin(self.tokenizer, work, loaded=loaded, notice=record.terminal.notice)
         self._engine, self._at_once = engine, engine.capacity
 
     def out_of_memory(self, error: OutOfMemoryError, questions: Questions) -> None:

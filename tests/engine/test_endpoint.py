@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from llmbench.engine.endpoint import trouble
+from llmbench.engine.endpoint.exchange import LOST
 from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import FinishReason, Message
 from tests.helpers.endpoints import chat, engine, finish
@@ -167,6 +168,22 @@ def test_a_refusal_that_meets_one_request_alone_is_its_own_error() -> None:
     assert len(errors) == 1
     assert "the content filter blocks this prompt" in errors[0]
     assert sum(completion.text == "It is 4." for completion in done.values()) == 7
+
+
+def test_refusals_in_flight_with_an_answer_are_each_their_own_error() -> None:
+    faults: list[Fault] = [(400, "filtered")] * 6
+    with serving(StandIn(faults=deque(faults), word_s=0.1)) as server, engine(server, batch_size=8) as made:
+        done = finish(made, *(chat(number) for number in range(8)))
+    assert sum("filtered" in str(completion.error) for completion in done.values()) == 6
+
+
+def test_refusals_that_follow_an_answer_one_after_another_end_the_run() -> None:
+    with serving() as server, engine(server, batch_size=1) as made:
+        finish(made, chat(1))
+        server.faults.extend([(400, "top_k is not supported")] * 9)
+        with pytest.raises(EngineError, match=r"refuses \(400: top_k"):
+            finish(made, *(chat(number) for number in range(2, 9)))
+    assert len(server.asked) == 1 + LOST + 1
 
 
 def test_a_request_that_alone_always_fails_ends_no_run() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import llmbench
 from llmbench import compare, export, regrade
 from llmbench.cli.main import main
+from llmbench.records import Outcome
 from llmbench.report import __main__ as report
 from llmbench.report.trackers import metrics_of
 from tests.helpers.endpoints import overrides
@@ -119,6 +121,14 @@ def test_another_version_is_noted() -> None:
     assert "vLLM 0.27.1 and is vLLM 0.28.0 now" in note
     assert run.manifest.server is not None
     assert run.manifest.server.version == "0.28.0"
+
+
+def test_what_is_refused_in_a_resumed_run_is_an_error_of_its_own() -> None:
+    unfinished()
+    with serving(StandIn(faults=deque([(400, "filtered")]))) as server:
+        assert main(["resume=run", f"engine.base_url={server.url}"]) == 0
+    outcomes = [result.score.outcome for result in llmbench.load_run("run").results]
+    assert (len(outcomes), outcomes.count(Outcome.ERROR)) == (6, 1)
 
 
 def test_a_sweeps_finished_jobs_need_no_server(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,6 +125,8 @@ class EndpointEngine:
         self._exchanges = Exchanges(
             self._config, self._server, self._client, notice, self._cost.breaks, visible
         )
+        if workload.answered:
+            self._exchanges.answered = time.monotonic()
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request until there is a place for it."""

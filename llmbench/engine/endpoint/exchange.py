@@ -24,7 +24,7 @@ RETRY_S = 300.0
 CHAT_LIMIT, LIMIT = LIMITS
 REFUSED = (400, 422)
 LOST = 3
-"""Requests in a row that may fail by themselves; where more do, it is the server."""
+"""Requests in a row, without an answer since they were asked, that may fail by themselves; where more do, it is the server."""
 LOOK_S = 0.05
 
 
@@ -37,8 +37,8 @@ class Exchanges:
         pausing: Requests that wait for their next try.
         active: Requests that are asked, those that pause too.
         refused: Those of them that were refused, and wait for whether others are.
-        lost: Requests that were given up since the last answer.
-        answered: When the last answer came, on the monotonic clock; 0 before the first.
+        lost: Requests that were asked and given up since the last answer.
+        answered: When the last answer came, on the monotonic clock, or the run began that had answers before; 0 before the first.
         silent_since: When the server began to fail every request; None while it answers.
         broke: Called for a try that broke within its answer, which may cost something.
         retries, backoff_s, unknown_usage, not_continued, over_limit, filtered, fingerprints: As in `ServerReport`.
@@ -97,7 +97,7 @@ class Exchanges:
                 if limit != before:
                     continue
                 if not trouble.passes:
-                    return await self._refused(request, trouble, error)
+                    return await self._refused(request, trouble, error, begun)
                 if trouble.within:
                     self.broke(request)
                 failed, failures = time.monotonic(), failures + 1
@@ -176,7 +176,9 @@ class Exchanges:
         async with answer as response:
             return await read(response.iter_bytes())
 
-    async def _refused(self, request: Request, trouble: Trouble, error: Exception) -> Completion:
+    async def _refused(
+        self, request: Request, trouble: Trouble, error: Exception, begun: float
+    ) -> Completion:
         """Returns an error of one request where others are answered, and nothing where a chat template takes no continuation.
 
         Raises:
@@ -191,13 +193,18 @@ class Exchanges:
         if trouble.status in REFUSED:
             self.refused += 1
             try:
-                while not self.answered and self.refused < self.active:  # noqa: ASYNC110 - several things end it
+                while not (own := self._is_own(begun)) and self.refused < self.active:  # noqa: ASYNC110 - several things end it
                     await asyncio.sleep(LOOK_S)
             finally:
                 self.refused -= 1
-            if self.answered and self._is_lost():
+            if own:
+                self.lost += self.answered < begun
                 return Completion.aborted(request, refused)
         raise EngineError(refusal(self.server.address.url, trouble.status or 0, error)) from error
+
+    def _is_own(self, begun: float) -> bool:
+        """Whether a refusal is one request's own: another was answered since it was asked, or before and few were refused since."""
+        return self.answered > begun or (self.answered > 0 and self.lost < LOST)
 
     def _is_lost(self) -> bool:
         """Whether a failure may be one request's own; counts it."""
