@@ -407,6 +407,35 @@ def test_a_server_that_comes_back_with_another_model_stops_the_run() -> None:
             finish(made, chat(1))
 
 
+def test_a_server_that_comes_back_is_looked_at_once_and_again_where_that_fails() -> None:
+    with serving(StandIn(faults=deque(["drop"] * 24), word_s=0.1)) as server:
+        with engine(server, batch_size=8) as made:
+            before, server.failing_looks = server.looks, 2
+            done = finish(made, *(chat(number) for number in range(8)))
+        assert {(completion.text, completion.error) for completion in done.values()} == {("It is 4.", None)}
+        assert server.looks - before == 3
+
+
+def test_a_server_that_does_not_say_what_it_came_back_with_stops_the_run() -> None:
+    with (
+        serving(StandIn(faults=deque(["drop"] * 3))) as server,
+        engine(server, "engine.retry_s=1", batch_size=1) as made,
+    ):
+        server.failing_looks = 1000
+        with pytest.raises(StoppedError, match=r"refuses \(500: not yet\).* kept"):
+            finish(made, chat(1))
+
+
+@pytest.mark.parametrize("named", [(), ("engine.served_model=org/tiny",)])
+def test_a_server_that_does_not_know_its_model_any_more_stops_the_run(named: tuple[str, ...]) -> None:
+    with serving() as server, engine(server, *named, batch_size=4) as made:
+        finish(made, chat(1))
+        server.models = ("org/other",)
+        server.faults.extend([(404, "The model `org/tiny` does not exist.")] * 4)
+        with pytest.raises(StoppedError, match=r"org/other.*serve that again, and resume"):
+            finish(made, *(chat(number) for number in range(2, 6)))
+
+
 def test_fields_and_headers_of_a_providers_own_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sesame-sesame")
     monkeypatch.setenv("MY_PROJECT", "project-17")

@@ -44,6 +44,7 @@ class StandIn:
         older: It knows only `max_tokens`, and refuses as FastAPI does.
         metrics: The page of its metrics; None: there is none.
         asked_metrics: How often that was asked for.
+        looks: How often it was asked what it serves; the next `failing_looks` of them fail.
         asked: The bodies of requests, refused ones too; `headers`: theirs.
     """
 
@@ -68,6 +69,8 @@ class StandIn:
     asked: list[Body] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     asked_metrics: int = 0
+    looks: int = 0
+    failing_looks: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -118,13 +121,22 @@ class _Handler(BaseHTTPRequestHandler):
         if self.told.key is not None and self.headers["Authorization"] != f"Bearer {self.told.key}":
             self._json(401, {"error": {"message": "Incorrect API key provided"}})
         elif self.path == "/v1/models":
-            self._json(200, {"object": "list", "data": self.told.rows()})
+            self._models()
         elif self.path == "/version" and self.told.vllm:
             self._json(200, {"version": self.told.version})
         elif self.path == "/metrics":
             self._metrics()
         else:
             self._json(404, {"error": {"message": "Not Found"}})
+
+    def _models(self) -> None:
+        with self.told.lock:
+            self.told.looks += 1
+            fails, self.told.failing_looks = self.told.failing_looks > 0, self.told.failing_looks - 1
+        if fails:
+            self._json(500, {"error": {"message": "not yet"}})
+        else:
+            self._json(200, {"object": "list", "data": self.told.rows()})
 
     def _metrics(self) -> None:
         self.told.asked_metrics += 1

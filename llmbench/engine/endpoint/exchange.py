@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from llmbench.config.endpoint import LIMITS
@@ -14,7 +15,7 @@ from llmbench.engine.endpoint.reply import FILTERED, Reply, read
 from llmbench.engine.endpoint.server import Server, look
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.endpoint.trouble import Trouble, pause, refusal, trouble_of
-from llmbench.errors import EngineError, LlmbenchError, StoppedError
+from llmbench.errors import ConfigError, EngineError, LlmbenchError, StoppedError
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Timing
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class Exchanges:
     tokens: int = 0
     fingerprints: set[str] = field(default_factory=set)
     _limit: str | None = field(init=False)
+    _checking: asyncio.Lock = field(
+        default_factory=asyncio.Lock
+    )  # held while it is looked which model is served
 
     def __post_init__(self) -> None:
         """Begins with the field of OpenAI's API of today."""
@@ -142,17 +146,40 @@ class Exchanges:
             StoppedError: It came back with another model.
         """
         if self.silent_since is not None:
-            await self._check_model()
+            async with self._checking:
+                await self._back()
         self.answered, self.lost = time.monotonic(), 0
+
+    async def _back(self) -> None:
+        """Looks which model the server came back with, unless another answer has had that done."""
         if self.silent_since is not None:
-            silent_s, self.silent_since = self.answered - self.silent_since, None
+            await self._check_model()
+            silent_s, self.silent_since = time.monotonic() - self.silent_since, None
             self.notice(f"{self.server.address.url} answers again after {silent_s:.0f} s.")
 
     async def _check_model(self) -> None:
-        now = await asyncio.to_thread(look, self.config.engine)
+        """Looks whether the server still serves the model; where that fails it looks again, for `engine.retry_s`.
+
+        Raises:
+            StoppedError: It serves another one, or does not say what it serves.
+        """
+        url, failures, begun = self.server.address.url, 0, time.monotonic()
+        while True:
+            try:
+                now = await asyncio.to_thread(look, self.config.engine)
+                break
+            except ConfigError as error:
+                raise StoppedError(
+                    f"{url} serves {self.server.name} no more ({error}); serve that again, and resume."
+                ) from error
+            except EngineError as error:
+                failures, left_s = failures + 1, begun + self._retry_s - time.monotonic()
+                if left_s <= 0:
+                    raise StoppedError(f"{error} What was finished is kept.") from error
+                await self._pause(min(pause(Trouble(str(error)), failures), left_s))
         if (now.model, now.root) != (self.server.model, self.server.root):
             raise StoppedError(
-                f"{self.server.address.url} came back with another model: {now.name}, not {self.server.name}; serve that again, and resume."
+                f"{url} came back with another model: {now.name}, not {self.server.name}; serve that again, and resume."
             )
 
     async def _pause(self, wait_s: float) -> None:
@@ -183,11 +210,12 @@ class Exchanges:
 
         Raises:
             EngineError: The refusal would meet every request.
+            StoppedError: The server does not know the model that it served before.
         """
         refused = f"the server refuses it: {trouble.says}"
         if trouble.too_long:
             return Completion.aborted(request, refused)
-        if request.id.endswith(CONTINUATION_SUFFIX) and trouble.status == 400:  # noqa: PLR2004 - HTTP's
+        if request.id.endswith(CONTINUATION_SUFFIX) and trouble.status == HTTPStatus.BAD_REQUEST:
             self.not_continued += 1
             return replace(Completion.aborted(request, None), finish_reason=FinishReason.STOP)
         if trouble.status in REFUSED:
@@ -200,6 +228,9 @@ class Exchanges:
             if own:
                 self.lost += self.answered < begun
                 return Completion.aborted(request, refused)
+        if trouble.status == HTTPStatus.NOT_FOUND and self.answered:
+            async with self._checking:
+                await self._check_model()
         raise EngineError(refusal(self.server.address.url, trouble.status or 0, error)) from error
 
     def _is_own(self, begun: float) -> bool:
