@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from llmbench.engine.endpoint import trouble
-from llmbench.engine.endpoint.exchange import LOST
+from llmbench.engine.endpoint.health import LOST
 from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import FinishReason, Message
 from tests.helpers.endpoints import chat, engine, finish
@@ -271,6 +271,30 @@ def test_a_request_that_fails_alone_is_an_error_of_its_own() -> None:
     assert done["b/1/0"].finish_reason is FinishReason.ABORT
     assert "engine.retry_s=1 s" in str(done["b/1/0"].error)
     assert sum(completion.text == "fine" for completion in done.values()) == 58
+
+
+def test_no_run_is_stopped_while_an_answer_is_coming(capsys: pytest.CaptureFixture[str]) -> None:
+    def reply(body: Body) -> str:
+        if "bad" in last_message(body):
+            raise OSError
+        return "word " * 20
+
+    with (
+        serving(StandIn(reply=reply, word_s=0.1)) as server,
+        engine(server, "engine.retry_s=1", batch_size=2) as made,
+    ):
+        done = finish(made, chat(1, "bad"), chat(2))
+    assert (len(done["b/2/0"].text.split()), "engine.retry_s=1 s" in str(done["b/1/0"].error)) == (20, True)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_server_that_breaks_every_answer_stops_the_run() -> None:
+    with (
+        serving(StandIn(reply=lambda _: "word " * 10, faults=deque(["half"] * 500), word_s=0.05)) as server,
+        engine(server, "engine.retry_s=1", batch_size=4) as made,
+        pytest.raises(StoppedError, match=r"gave no whole answer|the connection broke"),
+    ):
+        finish(made, *(chat(number) for number in range(4)))
 
 
 def test_a_server_that_is_gone_stops_the_run() -> None:

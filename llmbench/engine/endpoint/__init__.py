@@ -4,6 +4,7 @@
 - `settings`: what the server decides of a run's settings.
 - `body`: a request as the server gets it. `reply`: what it streams back. `trouble`: what is asked again.
 - `exchange`: one request from its place among those in flight to its completion, with its retries.
+- `health`: whether the server lives, and still serves the model.
 - `metrics`: what the server says of its work.
 - `cost`: prices and their limit.
 - `engine`: the engine.

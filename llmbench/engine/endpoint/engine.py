@@ -16,6 +16,7 @@ from llmbench.engine.base import Notice
 from llmbench.engine.endpoint import server as servers
 from llmbench.engine.endpoint.cost import Cost
 from llmbench.engine.endpoint.exchange import Exchanges
+from llmbench.engine.endpoint.health import Health
 from llmbench.engine.endpoint.metrics import ServerMetrics
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
@@ -122,11 +123,9 @@ class EndpointEngine:
             visible = tokenizer.visible
         self._loads, self._batch_size = int(loaded), self.preferred_batch_size(workload)
         self._place_wait_s, self._cost = 0.0, Cost(self._config.engine, workload.spent)
-        self._exchanges = Exchanges(
-            self._config, self._server, self._client, notice, self._cost.breaks, visible
-        )
-        if workload.answered:
-            self._exchanges.answered = time.monotonic()
+        health = Health(self._config.engine, self._server, notice)
+        health.answered = time.monotonic() if workload.answered else 0.0
+        self._exchanges = Exchanges(self._config, self._client, health, self._cost.breaks, visible)
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request until there is a place for it."""

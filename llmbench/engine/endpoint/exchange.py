@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from llmbench.config.endpoint import LIMITS
 from llmbench.config.schema import Config
-from llmbench.engine.base import Notice
 from llmbench.engine.endpoint.body import body_of
+from llmbench.engine.endpoint.health import Health
 from llmbench.engine.endpoint.reply import FILTERED, Reply, read
-from llmbench.engine.endpoint.server import Server, look
 from llmbench.engine.endpoint.settings import is_chat
-from llmbench.engine.endpoint.trouble import Trouble, pause, refusal, trouble_of
-from llmbench.errors import ConfigError, EngineError, LlmbenchError, StoppedError
+from llmbench.engine.endpoint.trouble import MOST_S, Trouble, pause, refusal, trouble_of
+from llmbench.errors import EngineError, StoppedError
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Timing
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-RETRY_S = 300.0
 CHAT_LIMIT, LIMIT = LIMITS
 REFUSED = (400, 422)
-LOST = 3
-"""Requests in a row, without an answer since they were asked, that may fail by themselves; where more do, it is the server."""
 LOOK_S = 0.05
 
 
@@ -38,25 +34,18 @@ class Exchanges:
         pausing: Requests that wait for their next try.
         active: Requests that are asked, those that pause too.
         refused: Those of them that were refused, and wait for whether others are.
-        lost: Requests that were asked and given up since the last answer.
-        answered: When the last answer came, on the monotonic clock, or the run began that had answers before; 0 before the first.
-        silent_since: When the server began to fail every request; None while it answers.
         broke: Called for a try that broke within its answer, which may cost something.
         retries, backoff_s, unknown_usage, not_continued, over_limit, filtered, fingerprints: As in `ServerReport`.
     """
 
     config: Config
-    server: Server
     client: "AsyncOpenAI"
-    notice: Notice
+    health: Health
     broke: Callable[[Request], None]
     visible: Callable[[str], str] | None = None
     active: int = 0
     refused: int = 0
-    lost: int = 0
     pausing: int = 0
-    answered: float = 0.0
-    silent_since: float | None = None
     retries: int = 0
     backoff_s: float = 0.0
     unknown_usage: int = 0
@@ -66,9 +55,6 @@ class Exchanges:
     tokens: int = 0
     fingerprints: set[str] = field(default_factory=set)
     _limit: str | None = field(init=False)
-    _checking: asyncio.Lock = field(
-        default_factory=asyncio.Lock
-    )  # held while it is looked which model is served
 
     def __post_init__(self) -> None:
         """Begins with the field of OpenAI's API of today."""
@@ -86,6 +72,7 @@ class Exchanges:
             return await self._ask(request)
         finally:
             self.active -= 1
+            self.health.coming.pop(request.id, None)
 
     async def _ask(self, request: Request) -> Completion:
         failures, troubled, limit = 0, None, self._limit
@@ -94,6 +81,7 @@ class Exchanges:
             try:
                 reply = await self._try(request, limit)
             except Exception as error:
+                self.health.coming.pop(request.id, None)
                 trouble = trouble_of(error)
                 if trouble is None:
                     raise
@@ -106,15 +94,15 @@ class Exchanges:
                     self.broke(request)
                 failed, failures = time.monotonic(), failures + 1
                 troubled = failed if troubled is None else troubled
-                self._failed(trouble, failures, troubled)
-                left_s = troubled + self._retry_s - failed
-                if left_s <= 0:
+                self.health.failed(trouble, failures, troubled)
+                left_s = troubled + self.health.retry_s - failed
+                if left_s <= 0 and not self.health.answering(troubled):
                     return await self._given_up(request, trouble, troubled)
-                await self._pause(min(pause(trouble, failures), left_s))
+                await self._pause(min(pause(trouble, failures), left_s if left_s > 0 else MOST_S))
                 self.retries += 1
                 self.backoff_s += time.monotonic() - begun
             else:
-                await self._succeeded()
+                await self.health.succeeded()
                 return self._completion(request, reply, begun, limited=limit is not None)
 
     def _other_limit(self, limit: str | None, trouble: Trouble) -> str | None:
@@ -126,62 +114,6 @@ class Exchanges:
             return LIMIT
         return limit
 
-    @property
-    def _retry_s(self) -> float:
-        own = self.config.engine.retry_s
-        return RETRY_S if own is None else own
-
-    def _failed(self, trouble: Trouble, failures: int, troubled: float) -> None:
-        """Says once that the server fails: a request failed twice, and meanwhile no other one was answered."""
-        if failures > 1 and self.answered < troubled and self.silent_since is None:
-            self.silent_since = troubled
-            self.notice(
-                f"{self.server.address.url}: {trouble.says}; requests are tried again for up to {self._retry_s:g} s."
-            )
-
-    async def _succeeded(self) -> None:
-        """Says that the server is back, if it was away.
-
-        Raises:
-            StoppedError: It came back with another model.
-        """
-        if self.silent_since is not None:
-            async with self._checking:
-                await self._back()
-        self.answered, self.lost = time.monotonic(), 0
-
-    async def _back(self) -> None:
-        """Looks which model the server came back with, unless another answer has had that done."""
-        if self.silent_since is not None:
-            await self._check_model()
-            silent_s, self.silent_since = time.monotonic() - self.silent_since, None
-            self.notice(f"{self.server.address.url} answers again after {silent_s:.0f} s.")
-
-    async def _check_model(self) -> None:
-        """Looks whether the server still serves the model; where that fails it looks again, for `engine.retry_s`.
-
-        Raises:
-            StoppedError: It serves another one, or does not say what it serves.
-        """
-        url, failures, begun = self.server.address.url, 0, time.monotonic()
-        while True:
-            try:
-                now = await asyncio.to_thread(look, self.config.engine)
-                break
-            except ConfigError as error:
-                raise StoppedError(
-                    f"{url} serves {self.server.name} no more ({error}); serve that again, and resume."
-                ) from error
-            except EngineError as error:
-                failures, left_s = failures + 1, begun + self._retry_s - time.monotonic()
-                if left_s <= 0:
-                    raise StoppedError(f"{error} What was finished is kept.") from error
-                await self._pause(min(pause(Trouble(str(error)), failures), left_s))
-        if (now.model, now.root) != (self.server.model, self.server.root):
-            raise StoppedError(
-                f"{url} came back with another model: {now.name}, not {self.server.name}; serve that again, and resume."
-            )
-
     async def _pause(self, wait_s: float) -> None:
         self.pausing += 1
         try:
@@ -191,17 +123,18 @@ class Exchanges:
 
     async def _try(self, request: Request, limit: str | None) -> Reply:
         """Asks once; without a limit of its own an answer may fill what the prompt leaves of the context."""
-        body = body_of(request, self.config, self.server, marks=self.visible is not None)
+        body = body_of(request, self.config, self.health.server, marks=self.visible is not None)
         if limit is not None:
             body.setdefault(limit, request.sampling.max_tokens)
         api: Any = self.client.chat if is_chat(self.config.engine) else self.client
         # Questions stand in `extra_body` too, past the client's check of each message.
         required: Any = {"messages": ()} if is_chat(self.config.engine) else {"prompt": ()}
         answer = api.completions.with_streaming_response.create(
-            model=self.server.model, stream=True, extra_body=body, **required
+            model=self.health.server.model, stream=True, extra_body=body, **required
         )
         async with answer as response:
-            return await read(response.iter_bytes())
+            self.health.coming[request.id] = reply = Reply()
+            return await read(response.iter_bytes(), reply)
 
     async def _refused(
         self, request: Request, trouble: Trouble, error: Exception, begun: float
@@ -221,26 +154,16 @@ class Exchanges:
         if trouble.status in REFUSED:
             self.refused += 1
             try:
-                while not (own := self._is_own(begun)) and self.refused < self.active:  # noqa: ASYNC110 - several things end it
+                while not (own := self.health.is_own(begun)) and self.refused < self.active:  # noqa: ASYNC110 - several things end it
                     await asyncio.sleep(LOOK_S)
             finally:
                 self.refused -= 1
             if own:
-                self.lost += self.answered < begun
+                self.health.lost += self.health.answered < begun
                 return Completion.aborted(request, refused)
-        if trouble.status == HTTPStatus.NOT_FOUND and self.answered:
-            async with self._checking:
-                await self._check_model()
-        raise EngineError(refusal(self.server.address.url, trouble.status or 0, error)) from error
-
-    def _is_own(self, begun: float) -> bool:
-        """Whether a refusal is one request's own: another was answered since it was asked, or before and few were refused since."""
-        return self.answered > begun or (self.answered > 0 and self.lost < LOST)
-
-    def _is_lost(self) -> bool:
-        """Whether a failure may be one request's own; counts it."""
-        self.lost += 1
-        return self.lost <= LOST
+        if trouble.status == HTTPStatus.NOT_FOUND and self.health.answered:
+            await self.health.check_model()
+        raise EngineError(refusal(self.health.server.address.url, trouble.status or 0, error)) from error
 
     async def _given_up(self, request: Request, trouble: Trouble, troubled: float) -> Completion:
         """Gives up a request alone where others were answered meanwhile, or only its answers fail; else the server.
@@ -248,18 +171,12 @@ class Exchanges:
         Raises:
             StoppedError: It is the server.
         """
-        said = f"the server failed for engine.retry_s={self._retry_s:g} s: {trouble.says}"
-        if self.answered > troubled or (trouble.fails and await self._lists() and self._is_lost()):
+        said = f"the server failed for engine.retry_s={self.health.retry_s:g} s: {trouble.says}"
+        if self.health.answered > troubled or (
+            trouble.fails and await self.health.lists() and self.health.is_lost()
+        ):
             return Completion.aborted(request, said)
-        raise StoppedError(f"{self.server.address.url}: {said}; what was finished is kept.")
-
-    async def _lists(self) -> bool:
-        """Whether the server says what it serves, and so works apart from answering."""
-        try:
-            await asyncio.to_thread(look, self.config.engine)
-        except LlmbenchError:
-            return False
-        return True
+        raise StoppedError(f"{self.health.server.address.url}: {said}; what was finished is kept.")
 
     def _completion(self, request: Request, reply: Reply, begun: float, *, limited: bool) -> Completion:
         chat = is_chat(self.config.engine)

@@ -110,15 +110,15 @@ def _text(content: Any) -> Any:  # noqa: ANN401 - as above
     return "".join(part.get("text") or "" for part in content) if isinstance(content, list) else content
 
 
-async def read(content: AsyncIterator[bytes]) -> Reply:
-    """Reads an answer to its end: events of a stream, or one JSON where the server does not stream.
+async def read(content: AsyncIterator[bytes], reply: Reply) -> Reply:
+    """Reads an answer to its end into `reply`: events of a stream, or one JSON where the server does not stream.
 
     The client's own reader makes an object of each piece, which takes six times as long.
 
     Raises:
         BrokenAnswerError: It ended before the answer did, or the server broke it off with an error.
     """
-    reply, rest, before = Reply(), b"", list[bytes]()
+    rest, before = b"", list[bytes]()
     async for part in content:
         now = time.monotonic()
         *lines, rest = (rest + part).split(b"\n")
