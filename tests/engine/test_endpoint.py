@@ -2,6 +2,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -212,6 +213,32 @@ def test_a_long_retry_after_is_waited_for_as_long_as_retries_last() -> None:
     assert (done.text, len(server.asked)) == ("It is 4.", 2)
 
 
+def limited(until: float) -> StandIn:
+    """A server that has no room for one request until it was asked so many."""
+    stand_in = StandIn(word_s=0.02)
+    stand_in.fault = lambda body: (
+        (429, "slow down") if last_message(body) == "late" and len(stand_in.asked) < until else None
+    )
+    return stand_in
+
+
+def test_a_rate_limit_is_waited_for_while_others_are_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(limited(25)) as server, engine(server, "engine.retry_s=0.5", batch_size=2) as made:
+        done = finish(made, chat(1, "late"), *(chat(number) for number in range(2, 30)))
+    assert {(completion.text, completion.error) for completion in done.values()} == {("It is 4.", None)}
+    (said,) = capsys.readouterr().out.splitlines()
+    assert "429 (slow down); such requests wait for as long as others are answered" in said
+
+
+def test_a_rate_limit_that_is_left_alone_stops_the_run() -> None:
+    with (
+        serving(limited(inf)) as server,
+        engine(server, "engine.retry_s=0.5", batch_size=2) as made,
+        pytest.raises(StoppedError, match=r"429 \(slow down\); what was finished is kept"),
+    ):
+        finish(made, chat(1, "late"), *(chat(number) for number in range(2, 12)))
+
+
 def test_a_quota_that_is_used_up_ends_the_run_at_once() -> None:
     with (
         serving(StandIn(faults=deque(["quota"]))) as server,
@@ -274,9 +301,14 @@ def test_a_request_that_fails_alone_is_an_error_of_its_own() -> None:
 
 
 def test_no_run_is_stopped_while_an_answer_is_coming(capsys: pytest.CaptureFixture[str]) -> None:
+    coming = threading.Event()
+
     def reply(body: Body) -> str:
         if "bad" in last_message(body):
+            coming.wait()
+            time.sleep(0.3)  # for its first piece
             raise OSError
+        coming.set()
         return "word " * 20
 
     with (

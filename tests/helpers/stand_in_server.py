@@ -36,6 +36,7 @@ class StandIn:
         faults: What is done in place of answering, one for each request that comes: a status with a message, or `drop`, `silence`, `half`,
             `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`, `quota`, or an answer of another shape:
             `whole_line` and `whole_indented` (one JSON, not streamed), `no_choices` (with the usage), `parts` (of text), `no_reason` (for its end).
+        fault: The same for a request by what it asks.
         vllm: It takes what vLLM takes; otherwise it refuses what OpenAI's API does not know.
         root: What it says the model was loaded from; None: the model's name.
         word_s: Seconds for each word of an answer.
@@ -50,6 +51,7 @@ class StandIn:
 
     reply: Callable[[Body], str | tuple[str, str]] = lambda _: "It is 4."
     faults: deque[Fault] = field(default_factory=deque)
+    fault: Callable[[Body], Fault | None] = lambda _: None
     vllm: bool = True
     models: tuple[str, ...] = ("org/tiny",)
     max_length: int | None = 2048
@@ -153,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             told.headers.append({name.lower(): value for name, value in self.headers.items()})
             told.in_flight += 1
             told.most_in_flight = max(told.most_in_flight, told.in_flight)
-            fault = told.faults.popleft() if told.faults else None
+            fault = told.faults.popleft() if told.faults else told.fault(body)
         try:
             self._answer(body, fault)
         except OSError:  # the client has left, or the test's reply says so

@@ -75,7 +75,7 @@ class Exchanges:
             self.health.coming.pop(request.id, None)
 
     async def _ask(self, request: Request) -> Completion:
-        failures, troubled, limit = 0, None, self._limit
+        failures, troubled, since, limit = 0, 0.0, 0.0, self._limit
         while True:
             begun = time.monotonic()
             try:
@@ -93,11 +93,12 @@ class Exchanges:
                 if trouble.within:
                     self.broke(request)
                 failed, failures = time.monotonic(), failures + 1
-                troubled = failed if troubled is None else troubled
+                troubled = troubled or failed
                 self.health.failed(trouble, failures, troubled)
-                left_s = troubled + self.health.retry_s - failed
-                if left_s <= 0 and not self.health.answering(troubled):
-                    return await self._given_up(request, trouble, troubled)
+                since = max(since, troubled, self.health.heard() if trouble.limits else 0.0)
+                left_s = since + self.health.retry_s - failed
+                if left_s <= 0 and not self.health.answering(since):
+                    return await self._given_up(request, trouble, since)
                 await self._pause(min(pause(trouble, failures), left_s if left_s > 0 else MOST_S))
                 self.retries += 1
                 self.backoff_s += time.monotonic() - begun

@@ -25,6 +25,7 @@ class Health:
         coming: Answers that are being read, by request.
         lost: Requests that were asked and given up since the last answer.
         silent_since: When the server began to fail every request; None while it answers.
+        limited: It was said that the server limits how much it is asked.
     """
 
     engine: EngineConfig
@@ -34,6 +35,7 @@ class Health:
     coming: dict[str, Reply] = field(default_factory=dict)
     lost: int = 0
     silent_since: float | None = None
+    limited: bool = False
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -42,7 +44,7 @@ class Health:
         own = self.engine.retry_s
         return RETRY_S if own is None else own
 
-    def _heard(self) -> float:
+    def heard(self) -> float:
         """When an answer came last, or a piece of one that is coming."""
         return max([self.answered, *(reply.last or 0.0 for reply in self.coming.values())])
 
@@ -57,11 +59,15 @@ class Health:
         )
 
     def failed(self, trouble: Trouble, failures: int, troubled: float) -> None:
-        """Says once that the server fails: a request failed twice, and meanwhile nothing of another answer came."""
-        if failures > 1 and self._heard() < troubled and self.silent_since is None:
+        """Says once that the server fails, or that its rate limit is waited for: a request failed twice, and others are answered or not."""
+        url, said = self.server.address.url, trouble.says
+        if failures > 1 and self.heard() < troubled and self.silent_since is None:
             self.silent_since = troubled
+            self.notice(f"{url}: {said}; requests are tried again for up to {self.retry_s:g} s.")
+        elif failures > 1 and self.heard() >= troubled and trouble.limits and not self.limited:
+            self.limited = True
             self.notice(
-                f"{self.server.address.url}: {trouble.says}; requests are tried again for up to {self.retry_s:g} s."
+                f"{url}: {said}; such requests wait for as long as others are answered; a lower batch_size sends fewer at once."
             )
 
     async def succeeded(self) -> None:

@@ -5,6 +5,7 @@ import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 import orjson
 
@@ -48,6 +49,11 @@ class Trouble:
     def fails(self) -> bool:
         """Whether the server was there, and says itself that it failed at this request."""
         return self.status is not None and self.status >= FAILS
+
+    @property
+    def limits(self) -> bool:
+        """Whether the server lives, and only limits how much it is asked."""
+        return self.status == HTTPStatus.TOO_MANY_REQUESTS
 
 
 def trouble_of(error: Exception) -> Trouble | None:
