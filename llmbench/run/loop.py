@@ -145,6 +145,9 @@ class EvaluationLoop:
         completion = _ended_by_itself(completion)
         if completion.error:
             completion = replace(completion, error=redaction.without_secrets(completion.error))
+        if not first and completion.finish_reason is FinishReason.ABORT and not completion.error:
+            self._grade(exchange)  # the engine cannot continue it, so it stays as it was cut
+            return
         exchange.completions.append(completion)
         if completion.failed or (first and completion.finish_reason is FinishReason.ABORT):
             reason = completion.error or "the engine gave nothing back"

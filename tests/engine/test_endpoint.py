@@ -398,7 +398,7 @@ def test_a_continuation_that_a_chat_template_does_not_take_gives_nothing_and_is_
         more = replace(begun, id=begun.id + "+", messages=(*begun.messages, Message("assistant", "So it is")))
         (done,) = finish(made, more).values()
         report = made.report()
-    assert (done.text, done.finish_reason, done.error) == ("", FinishReason.STOP, None)
+    assert (done.text, done.finish_reason, done.error) == ("", FinishReason.ABORT, None)
     assert ["1 missing answer" in said for said in report.warnings()] == [True]
 
 

@@ -12,7 +12,7 @@ import llmbench
 from llmbench.cli.main import main
 from llmbench.engine.cache.keys import Keys, keys_for
 from llmbench.engine.messages import NoTokenizer
-from llmbench.records import Request
+from llmbench.records import Outcome, Request
 from llmbench.results.reader import Run
 from llmbench.telemetry.engine_report import EngineReport, ServerReport
 from tests.helpers.endpoints import chat, overrides
@@ -114,6 +114,24 @@ def test_a_second_run_asks_nothing_and_costs_nothing(tmp_path: Path, monkeypatch
         assert asked_by(server, "engine.extra_body={reasoning_effort: low}")[0] == 8
         server.version = "0.28.0"
         assert asked_by(server)[0] == 8
+
+
+@pytest.mark.slow
+def test_a_continuation_that_a_chat_template_does_not_take_is_as_if_it_was_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLMBENCH_CACHE", str(tmp_path / "cache"))
+    with serving(StandIn(reply=lambda _: "so it goes on " * 40)) as server:
+        server.fault = lambda body: (400, "no such turn") if "continue_final_message" in body else None
+        price = ("engine.price={input: 0, output: 1e6}", "engine.max_cost=10000")
+        count, run = asked_by(server, "benchmarks.arithmetic.max_tokens=8", *price)
+        assert (count, run.summary.cost) == (8, 4 * 8)
+        assert {(r.text, r.elicited, r.score.outcome) for r in run.results} == {
+            ("so it goes on so it goes on", False, Outcome.TRUNCATED)
+        }
+        assert any("4 missing answers" in said for said in run.summary.warnings)
+        assert asked_by(server, "benchmarks.arithmetic.max_tokens=8", *price)[0] == 4  # continuations
 
 
 @pytest.mark.slow

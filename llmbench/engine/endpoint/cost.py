@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from llmbench.config.endpoint import cost_of
 from llmbench.config.schema import EngineConfig
-from llmbench.records import Completion, Request
+from llmbench.records import Completion, FinishReason, Request
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Cost:
     def ends(self, request: Request, completion: Completion | None) -> None:
         """Counts what a request cost; one without usage counts with the most that it may have cost."""
         bound = self._bounds.pop(request.id, 0.0)
-        if completion is None or completion.error is not None:
+        if completion is None or completion.finish_reason is FinishReason.ABORT:
             return
         own = self._price(completion.prompt_tokens, completion.output_tokens)
         self.spent += own if completion.output_tokens or completion.prompt_tokens else bound

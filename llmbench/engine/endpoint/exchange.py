@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ class Exchanges:
             return Completion.aborted(request, refused)
         if request.id.endswith(CONTINUATION_SUFFIX) and trouble.status == HTTPStatus.BAD_REQUEST:
             self.not_continued += 1
-            return replace(Completion.aborted(request, None), finish_reason=FinishReason.STOP)
+            return Completion.aborted(request, None)
         if trouble.status in REFUSED:
             self.refused += 1
             try:
