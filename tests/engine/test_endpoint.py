@@ -429,6 +429,15 @@ def test_a_prompt_that_is_too_long_is_an_error_of_its_own() -> None:
     assert done["b/2/0"].text == "It is 4."
 
 
+def test_a_text_that_fills_the_context_is_left_as_it_is() -> None:
+    with serving(StandIn(faults=deque([(400, TOO_LONG[0])] * 2))) as server, engine(server) as made:
+        begun = chat(1)
+        more = replace(begun, id=begun.id + "+", messages=(*begun.messages, Message("assistant", "So it is")))
+        (done,) = finish(made, more).values()
+        assert (done.text, done.finish_reason, done.error) == ("", FinishReason.ABORT, None)
+        assert made.report().warnings() == []
+
+
 def test_a_server_that_knows_only_the_older_name_of_the_limit_gets_it() -> None:
     with serving(StandIn(older=True, word_s=0.05)) as server, engine(server, batch_size=2) as made:
         done = finish(made, *(chat(number) for number in range(4)))

@@ -140,16 +140,19 @@ class Exchanges:
     async def _refused(
         self, request: Request, trouble: Trouble, error: Exception, begun: float
     ) -> Completion:
-        """Returns an error of one request where others are answered, and nothing where a chat template takes no continuation.
+        """Returns an error of one request where others are answered, and nothing of a continuation that cannot be.
 
         Raises:
             EngineError: The refusal would meet every request.
             StoppedError: The server does not know the model that it served before.
         """
-        refused = f"the server refuses it: {trouble.says}"
-        if trouble.too_long:
-            return Completion.aborted(request, refused)
-        if request.id.endswith(CONTINUATION_SUFFIX) and trouble.status == HTTPStatus.BAD_REQUEST:
+        refused, continues = (
+            f"the server refuses it: {trouble.says}",
+            request.id.endswith(CONTINUATION_SUFFIX),
+        )
+        if trouble.too_long:  # a text that is continued has filled the context
+            return Completion.aborted(request, None if continues else refused)
+        if continues and trouble.status == HTTPStatus.BAD_REQUEST:
             self.not_continued += 1
             return Completion.aborted(request, None)
         if trouble.status in REFUSED:
