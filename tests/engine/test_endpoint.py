@@ -382,6 +382,19 @@ def test_no_request_is_asked_that_could_cost_too_much() -> None:
     assert len(server.asked) == 2
 
 
+def test_an_answer_without_usage_may_have_cost_all_that_it_could() -> None:
+    limits = ("engine.api=completions", "engine.price={input: 0, output: 1e6}", "engine.max_cost=12")
+    asked = [replace(chat(n, max_tokens=4), messages=(), prompt_ids=(1, 2, 3)) for n in range(4)]
+    stand_in = StandIn(faults=deque(["no_usage"] * 4), vllm=False)
+    with (
+        serving(stand_in) as server,
+        engine(server, *limits, batch_size=1) as made,
+        pytest.raises(StoppedError, match=r"engine\.max_cost=12 .*spent so far: 12"),
+    ):
+        finish(made, *asked)
+    assert len(server.asked) == 3
+
+
 def test_a_turn_of_the_assistant_is_continued() -> None:
     with serving() as server, engine(server) as made:
         begun = chat(1)

@@ -48,7 +48,7 @@ class Cost:
         if completion is None or completion.finish_reason is FinishReason.ABORT:
             return
         own = self._price(completion.prompt_tokens, completion.output_tokens)
-        self.spent += own if completion.output_tokens or completion.prompt_tokens else bound
+        self.spent += own if completion.output_tokens and completion.prompt_tokens else max(own, bound)
 
     def _bound(self, request: Request) -> float:
         return self._price(_most_tokens(request), request.sampling.max_tokens)
