@@ -382,6 +382,18 @@ def test_no_request_is_asked_that_could_cost_too_much() -> None:
     assert len(server.asked) == 2
 
 
+def test_an_answer_that_falls_silent_may_have_cost_something() -> None:
+    limits = ("engine.price={input: 0, output: 1e6}", "engine.max_cost=10", "engine_wait_s=1")
+    with (
+        serving(StandIn(faults=deque(["half_silence"]))) as server,
+        engine(server, *limits, batch_size=1) as made,
+    ):
+        finish(made, chat(1, max_tokens=4))  # which takes 3 tokens
+        with pytest.raises(StoppedError, match=r"engine\.max_cost=10 .*spent so far: 3"):
+            finish(made, chat(2, max_tokens=4))
+    assert len(server.asked) == 2
+
+
 def test_an_answer_without_usage_may_have_cost_all_that_it_could() -> None:
     limits = ("engine.api=completions", "engine.price={input: 0, output: 1e6}", "engine.max_cost=12")
     asked = [replace(chat(n, max_tokens=4), messages=(), prompt_ids=(1, 2, 3)) for n in range(4)]

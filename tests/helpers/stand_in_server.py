@@ -34,7 +34,7 @@ class StandIn:
     Attributes:
         reply: The answer to a request; with a tuple, thinking and answer.
         faults: What is done in place of answering, one for each request that comes: a status with a message, or `drop`, `silence`, `half`,
-            `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`, `quota`, or an answer of another shape:
+            `half_silence`, `wrong_json`, `wrong_shape`, `error_inside`, `no_usage`, `quota`, or an answer of another shape:
             `whole_line` and `whole_indented` (one JSON, not streamed), `no_choices` (with the usage), `parts` (of text), `no_reason` (for its end).
         fault: The same for a request by what it asks.
         vllm: It takes what vLLM takes; otherwise it refuses what OpenAI's API does not know.
@@ -216,6 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
             pieces = [piece for piece in pieces if "usage" not in piece]
         pieces = [_shaped(piece, fault) for piece in pieces]
         for number, piece in enumerate(pieces):
+            if fault == "half_silence" and number == len(pieces) // 2:
+                time.sleep(20.0)  # as above
             if fault == "half" and number == len(pieces) // 2:
                 self.close_connection = True
                 return

@@ -81,8 +81,8 @@ class Exchanges:
             try:
                 reply = await self._try(request, limit)
             except Exception as error:
-                self.health.coming.pop(request.id, None)
-                trouble = trouble_of(error)
+                reply = self.health.coming.pop(request.id, Reply())
+                trouble = trouble_of(error, begun=reply.events > 0)
                 if trouble is None:
                     raise
                 before, limit = limit, self._other_limit(limit, trouble)

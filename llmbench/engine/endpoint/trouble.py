@@ -56,8 +56,8 @@ class Trouble:
         return self.status == HTTPStatus.TOO_MANY_REQUESTS
 
 
-def trouble_of(error: Exception) -> Trouble | None:
-    """Returns what an error of the client means; None where it is no server's or network's."""
+def trouble_of(error: Exception, *, begun: bool) -> Trouble | None:
+    """Returns what an error of the client means, of which an answer has begun or not; None where it is no server's or network's."""
     from aiohttp import ClientError
     from httpx2 import HTTPError
     from openai import APIConnectionError, APIStatusError, APITimeoutError
@@ -70,7 +70,7 @@ def trouble_of(error: Exception) -> Trouble | None:
         return Trouble(f"it answered {status} ({words})", status, passes, wait_s, too_long)
     cause = root_cause(error)
     if isinstance(cause, TimeoutError) or (cause is error and isinstance(error, APITimeoutError)):
-        return Trouble("it did not answer in time")
+        return Trouble("it did not answer in time", within=begun)
     if isinstance(error, BrokenAnswerError):
         return Trouble(f"it gave no whole answer ({first_line(error)})", within=True)
     if isinstance(error, APIConnectionError):
