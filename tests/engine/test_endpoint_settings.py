@@ -6,6 +6,7 @@ from llmbench.engine import factory
 from llmbench.engine.endpoint import server as servers
 from llmbench.engine.endpoint.address import Address
 from llmbench.errors import ConfigError, EngineError
+from llmbench.system import redaction
 from tests.helpers.endpoints import overrides
 from tests.helpers.stand_in_server import StandIn, serving
 
@@ -77,6 +78,14 @@ def test_a_key_that_is_missing_or_wrong_is_one_sentence(monkeypatch: pytest.Monk
             compose(overrides(server, "engine.api_key_env=NO_SUCH_KEY"))
         monkeypatch.setenv("MY_KEY", "sesame-sesame")
         assert compose(overrides(server, "engine.api_key_env=MY_KEY")).model.name == "org--tiny"
+
+
+def test_a_key_is_hidden_without_the_word_before_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_HEADER", "Bearer sesame-street-1")
+    known = ["engine=endpoint", "engine.base_url=http://localhost:1/v1", "engine.served_model=org/tiny"]
+    Address.of(compose([*known, "engine.headers_env={Authorization: MY_HEADER}"]).engine)
+    assert redaction.without_secrets("wrong key sesame-street-1") == "wrong key ***"
+    assert redaction.without_secrets("a Bearer of news") == "a Bearer of news"
 
 
 SAME = [

@@ -37,7 +37,10 @@ class Address:
         url, login = without_login(engine.base_url.rstrip("/"))
         if login is not None:
             headers.setdefault("Authorization", login)
-        redaction.learn({"api_key": [key or "", *headers.values()], "base_url": engine.base_url})
+        words = [
+            word for value in headers.values() for word in value.split()
+        ]  # of `Bearer KEY` the key alone too
+        redaction.learn({"api_key": [key or "", *headers.values(), *words], "base_url": engine.base_url})
         return cls(url, key, tuple(headers.items()))
 
     def options(self) -> dict[str, Any]:
