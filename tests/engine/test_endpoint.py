@@ -470,6 +470,21 @@ def test_a_server_that_knows_only_the_older_name_of_the_limit_gets_it() -> None:
     assert sum("max_tokens" in body for body in server.asked) == 4
 
 
+TOO_MANY = "max_completion_tokens is too large: 32. This model gives at most 16 completion tokens"
+PRICED = ("engine.price={input: 1, output: 1}", "engine.max_cost=5")
+
+
+@pytest.mark.parametrize(("message", "more"), [(TOO_MANY, ()), (f"{TOO_LONG[0]} ({TOO_MANY})", PRICED)])
+def test_a_limit_that_is_refused_for_its_value_stays(message: str, more: tuple[str, ...]) -> None:
+    def fault(body: Body) -> Fault | None:
+        return (400, message) if last_message(body) == "long" else None
+
+    with serving(StandIn(fault=fault)) as server, engine(server, *more, batch_size=1) as made:
+        done = finish(made, chat(1), chat(2, "long"), chat(3))
+    assert message in str(done["b/2/0"].error)
+    assert [body.get("max_completion_tokens") for body in server.asked] == [32] * 3
+
+
 def test_answers_beyond_their_limit_are_named() -> None:
     with (
         serving(StandIn(usage={"completion_tokens": 99, "prompt_tokens": 5})) as server,

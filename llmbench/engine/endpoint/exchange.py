@@ -1,6 +1,7 @@
 """One request from its place among those in flight to its completion, asked again where what failed may pass."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 CHAT_LIMIT, LIMIT = LIMITS
 REFUSED = (400, 422)
+UNKNOWN = re.compile("not support|unsupported|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
+"""What OpenAI, FastAPI, Mistral and JSON schemas say of a field that a server does not know."""
 LOOK_S = 0.05
 
 
@@ -108,9 +111,12 @@ class Exchanges:
 
     def _other_limit(self, limit: str | None, trouble: Trouble) -> str | None:
         """Returns the field that should limit the answer in the next try: none where the context has too little room for so many tokens."""
-        if trouble.too_long and self.config.engine.max_cost is None:  # without a limit it could cost anything
-            return None
-        if limit == CHAT_LIMIT and trouble.status in REFUSED and CHAT_LIMIT in trouble.says:
+        if trouble.too_long:
+            return (
+                None if self.config.engine.max_cost is None else limit
+            )  # without one it could cost anything
+        unknown = CHAT_LIMIT in trouble.says and UNKNOWN.search(trouble.says)
+        if limit == CHAT_LIMIT and trouble.status in REFUSED and unknown:
             self._limit = LIMIT  # for all that follow
             return LIMIT
         return limit
