@@ -362,6 +362,22 @@ def test_what_is_aborted_ends_at_the_server_too() -> None:
     assert len(server.asked) == 2
 
 
+def test_no_thread_is_left_where_closing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(_: object) -> None:
+        raise OSError("no such socket")
+
+    def threads() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "llmbench-endpoint"]
+
+    before = threads()
+    with serving() as server, engine(server) as made:
+        assert len(threads()) > len(before)
+        monkeypatch.setattr(type(made._client), "close", fails)
+        with pytest.raises(OSError, match="no such socket"):
+            made.close()
+    assert threads() == before
+
+
 def test_a_killed_engine_ends_its_step() -> None:
     with serving(StandIn(word_s=0.5)) as server, engine(server) as made:
         made.submit(chat(1))

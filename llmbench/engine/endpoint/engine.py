@@ -90,10 +90,10 @@ class EndpointEngine:
         kind = f"vLLM {found.version or ''}".strip() if found.vllm else "a server of OpenAI's API"
         notice(f"{found.model} is served by {kind} at {found.address.url}.")
         self._server, self.capacity = found, self.preferred_batch_size(workload)
+        self._client = self._connect(found)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="llmbench-endpoint", daemon=True)
         self._thread.start()
-        self._client = self._connect(found)
         self._metrics = ServerMetrics(found.address)
 
     def _connect(self, found: servers.Server) -> "AsyncOpenAI":
@@ -290,9 +290,11 @@ class EndpointEngine:
             if client is not None:
                 await client.close()
 
-        with suppress(TimeoutError):  # the thread is a daemon
-            asyncio.run_coroutine_threadsafe(end(), loop).result(END_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(END_S)
-        if not thread.is_alive():
-            loop.close()
+        try:
+            with suppress(TimeoutError):  # the thread is a daemon
+                asyncio.run_coroutine_threadsafe(end(), loop).result(END_S)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(END_S)
+            if not thread.is_alive():
+                loop.close()
