@@ -92,6 +92,10 @@ def _prepared(settings: Sequence[str], terminal: Terminal) -> tuple[Config, Chec
     config, notices = complete(compose(settings))
     if config.engine.name != "vllm":
         raise ConfigError(f"engine={config.engine.name} is refused: vLLM serves the model; leave it out.")
+    if any(name.replace("-", "_") == "api_key" for name in config.engine.args):
+        raise ConfigError(
+            f"engine.args.api_key is refused: every user of this machine sees a command line; set the environment variable {KEY_VARIABLE}."
+        )
     if config.model.path is None and not bundled_model.ready(config.model.embedded):
         notices.append("Converting the embedded model, once; this takes half a minute …")
     for sentence in notices:

@@ -158,6 +158,7 @@ def test_a_server_that_ends_by_itself_is_one_sentence(
     [
         (["engine=fake"], "engine=fake is refused: vLLM serves the model"),
         (["engine=endpoint"], "engine=endpoint is refused: vLLM serves the model"),
+        (["engine.args={api_key: sesame}"], "set the environment variable VLLM_API_KEY"),
         (["port=http"], "port=http is refused: port must be a whole number from 1 to 65535"),
         (["port=70000"], "port=70000 is refused"),
         (["host="], "host= is empty"),
