@@ -159,7 +159,8 @@ class RunEngine:
 
     def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
         record = self._record
-        answered = any(made.error is None for result in record.results for made in result.completions)
+        made = (each for result in record.results for each in result.completions)
+        answered = any(one.error is None and not one.from_cache for one in made)
         work = replace(self._work, spent=record.earlier.cost, answered=answered)
         engine.begin(self.tokenizer, work, loaded=loaded, notice=record.terminal.notice)
         self._engine, self._at_once = engine, engine.capacity

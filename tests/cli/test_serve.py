@@ -33,7 +33,7 @@ def _environment(cache_folder: Path, smollm2: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", PATH)
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     yield
-    servers.forget()
+    servers._looked.clear()
 
 
 def free_port() -> int:

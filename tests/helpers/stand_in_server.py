@@ -104,7 +104,7 @@ def serving(stand_in: StandIn | None = None, port: int = 0) -> Iterator[StandIn]
         finally:
             server.shutdown()
             thread.join()
-            servers.forget()  # another one may get this port
+            servers._looked.clear()  # another one may get this port
 
 
 class _Server(ThreadingHTTPServer):

@@ -121,11 +121,6 @@ def remembered(engine: EngineConfig) -> Server:
     return _looked[known]
 
 
-def forget() -> None:
-    """Has servers asked anew what they serve."""
-    _looked.clear()
-
-
 def _chosen(listed: Sequence[Mapping[str, Any]], name: str | None, address: Address) -> Mapping[str, Any]:
     """Returns the row of the model that is meant."""
     names = [str(row["id"]) for row in listed]
