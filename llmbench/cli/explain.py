@@ -22,7 +22,10 @@ def explain_composition(error: BaseException, conf: Path) -> str:
     missing_file = getattr(error, "missing_cfg_file", None)  # Hydra's MissingConfigException
     if missing_file:
         group, _, name = str(missing_file).rpartition("/")
-        return f"There is no {group or 'configuration'} called {name!r}{suggest(name, options(conf, group))}"
+        if group == LAUNCHERS and name in PACKAGES:
+            return _missing_package(name)
+        names = options(conf, group) + (["basic", "llmbench", *PACKAGES] if group == LAUNCHERS else [])
+        return f"There is no {group or 'configuration'} called {name!r}{suggest(name, names)}"
     text = str(error)
     told = _explain_key(text, conf, error) or _explain_override(error)
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
@@ -30,6 +33,21 @@ def explain_composition(error: BaseException, conf: Path) -> str:
     key = re.search(r"full_key: (\S+)", text)
     where = f"{key[1]}: " if key else ""
     return told or f"{where}{first_sentences(text) or type(error).__name__}."
+
+
+LAUNCHERS = "hydra/launcher"
+SUBMITIT = ("hydra-submitit-launcher", "pip install 'llmbench[slurm]'")
+RAY = ("hydra-ray-launcher", "docs/clusters.md says how it is installed")
+PACKAGES = {"submitit_slurm": SUBMITIT, "submitit_local": SUBMITIT, "ray": RAY}
+"""The launchers that a package brings, and the way to it."""
+
+
+def _missing_package(launcher: str) -> str:
+    package, remedy = PACKAGES[launcher]
+    asked = (
+        "slurm" if launcher == "submitit_slurm" else launcher
+    )  # conf/hydra/launcher/slurm.yaml builds on that
+    return f"{LAUNCHERS}={asked} needs the package {package}: {remedy}."
 
 
 def options(conf: Path, group: str) -> list[str]:

@@ -73,14 +73,16 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         if not invocation.multirun:
             invocation.failure = error
             return
-        stdio.print_error(f"Job {job.number} ({' '.join(overrides)}) failed: {job.error}")
+        which = "The job" if invocation.remote else f"Job {job.number}"  # whose launcher counts anew
+        stdio.print_error(f"{which} ({' '.join(overrides)}) failed: {job.error}")
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
         job.engine = invocation.loads()
-        if invocation.multirun:
+        if invocation.multirun and not invocation.remote:
             invocation.note()
-            _report_sweep(invocation, config)
+            if _wants_report(config, invocation.sweep_folder):
+                report_sweep_so_far(invocation)
         with suppress(OSError):
             Path(
                 hydra_config.runtime.output_dir
@@ -104,7 +106,8 @@ def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, 
     """Finds the job's folder, and what was begun in it."""
     from llmbench.cli import run_job
 
-    left, resumes = invocation.left, config.resume is not None
+    # a remote job may be the second attempt at itself: Slurm starts jobs again that it had ended for others
+    left, resumes = invocation.left, config.resume is not None or invocation.remote
     before = begun_before(job.overrides, job.folder) if resumes and invocation.multirun else None
     if left is not None and left.number == job.number:
         invocation.pool()  # which takes over what was lowered
@@ -130,15 +133,17 @@ def _origin(invocation: "Invocation") -> dict[str, Any]:
     return invocation.origin() | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None}
 
 
-def _report_sweep(invocation: "Invocation", config: Config | None) -> None:
-    """Writes the page of the sweep's jobs so far, if the job wants one; a failure prints a message.
-
-    A job without settings, since they were refused, wants the page that the others have.
-    """
+def report_sweep_so_far(invocation: "Invocation") -> None:
+    """Writes the page of the sweep's jobs so far; a failure prints a message."""
     from llmbench.cli.sweep import report_sweep
 
-    folder = invocation.sweep_folder
-    if folder is not None and (config.report if config is not None else (folder / REPORT).exists()):
-        trouble = report_sweep(sorted(invocation.jobs, key=lambda job: job.number), folder)
+    if invocation.sweep_folder is not None:
+        jobs = sorted(invocation.jobs, key=lambda job: job.number)
+        trouble = report_sweep(jobs, invocation.sweep_folder)
         if trouble is not None:
             invocation.tell(f"The sweep's report could not be written: {trouble}")
+
+
+def _wants_report(config: Config | None, folder: Path | None) -> bool:
+    """Whether a job wants the sweep's page; one without settings, since they were refused, wants the page that the others have."""
+    return folder is not None and (config.report if config is not None else (folder / REPORT).exists())

@@ -1,9 +1,10 @@
 """One call of the command line: what was typed, and what came of it."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from omegaconf import DictConfig
 
 from llmbench.cli import job, resume, sweep, sweep_attempts
 from llmbench.cli.compose import typed
-from llmbench.cli.hydra_job import publish_finished, run_hydra_job
+from llmbench.cli.hydra_job import publish_finished, report_sweep_so_far, run_hydra_job
 from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
+from llmbench.cli.launcher import EndedJob
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
@@ -36,7 +38,8 @@ log = logging.getLogger(__name__)
 class Invocation:
     """One call of the program: the jobs it ran, in the order in which they ran, and the engine that they share.
 
-    It is the task that Hydra calls for each job, and `launcher.Task` for the launcher.
+    It is the task that Hydra calls for each job, and `launcher.Task` for the launcher. Pickled for another process it is a
+    `remote` one there, which runs one job and returns its row.
     """
 
     arguments: Sequence[str] = ()  # as typed
@@ -52,11 +55,22 @@ class Invocation:
     resources: ExitStack = field(default_factory=ExitStack)  # what is closed at the very end
     printed: set[str] = field(default_factory=set)  # trouble that was said
     left: "Unfinished | None" = None  # by the process that this one replaces
+    remote: bool = False  # runs a job of a sweep that another process writes and prints
     _pool: "EnginePool | None" = None
 
-    def __call__(self, cfg: DictConfig) -> None:
-        """Runs one job of Hydra's."""
-        run_hydra_job(cfg, self)
+    def __call__(self, cfg: DictConfig) -> JobRow | None:
+        """Runs one job of Hydra's; returns its row where another process waits for it."""
+        if not self.remote:
+            run_hydra_job(cfg, self)
+            return None
+        os.chdir(self.directory)
+        with suppress(Exception, KeyboardInterrupt), self.resources:  # the row says what went wrong
+            run_hydra_job(cfg, self)
+        return self.jobs[-1].row()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles what a job needs in another process."""
+        return partial(Invocation, list(self.arguments), directory=self.directory, remote=True), ()
 
     def expect(self, jobs: Sequence[Sequence[str]]) -> None:
         """Announces more jobs."""
@@ -197,6 +211,26 @@ class Invocation:
             return False
         self.jobs.append(job)
         return True
+
+    def collect(self, ended: Sequence[EndedJob], *, report: bool) -> list[str | None]:
+        """Adds jobs that ran in other processes; returns the error of each. `report`: the sweep's page is wanted."""
+        found = [self._collect(job) for job in ended]
+        self.jobs += found
+        self.note()
+        if report:
+            report_sweep_so_far(self)
+        return [job.error for job in found]
+
+    def _collect(self, ended: EndedJob) -> Job:
+        overrides = typed(ended.overrides, self.arguments)
+        before = finished_before(ended.number, overrides, ended.folder)
+        found = before or job.ended_elsewhere(ended.number, overrides, ended.folder, ended.returned)
+        if isinstance(ended.returned, JobRow):
+            self.pool().loads += ended.returned.engine or 0
+        found.engine = self.loads()
+        if found.error is not None:
+            stdio.print_error(f"Job {found.number} ({' '.join(overrides)}) failed: {found.error}")
+        return found
 
     def loads(self) -> int:
         """Engines loaded so far, in the attempts before too."""

@@ -1,7 +1,7 @@
 """A job, single or of a sweep: what it was asked and what it left, and what a sweep wrote of its jobs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -114,6 +114,25 @@ def finished_before(number: int, overrides: Sequence[str], folder: Path) -> Job 
         if summary.status == "finished" and _asked_the_same(manifest, overrides):
             return Job(number, list(overrides), candidate, summary, engine=_engine(candidate))
     return None
+
+
+def ended_elsewhere(number: int, overrides: Sequence[str], folder: Path, returned: object) -> Job:
+    """The job that another process ran.
+
+    Args:
+        number: The job's.
+        overrides: Its settings.
+        folder: Where it ran, which counts where no row was returned.
+        returned: Its row; the interrupt that ended the sweep before there was one; anything else where the process died.
+    """
+    if isinstance(returned, JobRow):
+        return replace(Job.read(returned), number=number, overrides=list(overrides))
+    found = begun_before(overrides, folder) or folder
+    summary = written(found / SUMMARY, Summary)
+    if isinstance(returned, KeyboardInterrupt) and summary.error is None:
+        return Job(number, list(overrides), found, interrupted=True)
+    error = summary.error or "Its process died; what it printed may say why."
+    return Job(number, list(overrides), found, error=error)
 
 
 def begun_before(overrides: Sequence[str], folder: Path) -> Path | None:

@@ -1,6 +1,7 @@
-"""The launcher of sweeps: jobs that can share an engine run one after the other."""
+"""The launcher of sweeps: jobs that can share an engine run one after the other. `remote_launcher` has the one for other processes."""
 
 import copy
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,23 @@ PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
 """The launcher's name for Hydra, which takes plugins from below `hydra_plugins` only; there need be no such folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job that ran in another process.
+
+    Attributes:
+        number: Its place in the sweep, from 0.
+        overrides: Its settings.
+        folder: Where it ran.
+        returned: What the task returned there, or what kept it from that.
+    """
+
+    number: int
+    overrides: Sequence[str]
+    folder: Path
+    returned: object
+
+
 class Task(Protocol):
     """What this launcher runs: a Hydra task that is informed of the jobs to come."""
 
@@ -39,6 +57,9 @@ class Task(Protocol):
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
         """Whether this job need not run, because it was done before."""
 
+    def collect(self, ended: Sequence[EndedJob], *, report: bool) -> list[str | None]:
+        """Adds jobs that ran in other processes; returns the error of each. `report`: the sweep's page is wanted."""
+
     def load_previous_state(self, folder: Path, config: Config | None, matched: int) -> None:
         """Announces how many jobs were done before; with `resume`, checks that the folder holds the same sweep."""
 
@@ -48,17 +69,24 @@ class SweepPoint:
     """A job that is composed but has not run; `config` is None where the settings are refused."""
 
     number: int
+    overrides: list[str]
     composed: DictConfig
     config: Config | None
 
+    @property
+    def folder(self) -> Path:
+        """Where the job runs."""
+        sweep = self.composed.hydra.sweep
+        return Path(str(sweep.dir)).absolute() / str(sweep.subdir)
 
-class OneEngineLauncher(Launcher):
-    """Runs jobs here, one after another, those that share an engine together; results keep the order of the jobs."""
+
+class SweepLauncher(Launcher):
+    """Composes the jobs of a sweep and runs those that were not done before; results keep the order of the jobs."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Stores what Hydra gives every launcher."""
         self.hydra_context, self.config = hydra_context, config
-        # conf/config.yaml names this launcher, and only cli runs that
+        # only cli runs conf/config.yaml
         self.task = cast("Task", task_function)
         path = self._sweepers_file()
         if path.is_symlink() or (path.exists() and not path.is_file()):  # the sweeper would write into it
@@ -77,9 +105,9 @@ class OneEngineLauncher(Launcher):
         self._hide_secrets()
         done: dict[int, JobReturn] = {}
         left = []
-        for point, own in zip(points, job_overrides, strict=True):
+        for point in points:
             if self._done(point):
-                done[point.number] = JobReturn(overrides=list(own), status=JobStatus.COMPLETED)
+                done[point.number] = JobReturn(overrides=point.overrides, status=JobStatus.COMPLETED)
             else:
                 left.append(point)
         if points and initial_job_idx == 0:
@@ -87,11 +115,12 @@ class OneEngineLauncher(Launcher):
             self.task.load_previous_state(
                 folder, next((p.config for p in points if p.config), None), len(done)
             )
-        for group in by_engine(left):
-            self.task.plan([point.config for point in group if point.config is not None])
-            for point in group:
-                done[point.number] = self._run(point)
+        done |= self.run_points(left)
         return [done[point.number] for point in points]
+
+    @abstractmethod
+    def run_points(self, points: Sequence[SweepPoint]) -> dict[int, JobReturn]:
+        """Runs jobs; returns what became of each, by its number."""
 
     def _hide_secrets(self) -> None:
         """Takes tokens and passwords out of what the sweeper has written of the settings."""
@@ -103,18 +132,16 @@ class OneEngineLauncher(Launcher):
     def _done(self, point: SweepPoint) -> bool:
         if point.config is None:
             return False
-        hydra = point.composed.hydra
-        own = cast("list[str]", OmegaConf.to_container(hydra.overrides.task, resolve=False))
-        folder = Path(str(hydra.sweep.dir)).absolute() / str(hydra.sweep.subdir)
-        return self.task.done(point.number, own, point.config, folder)
+        return self.task.done(point.number, overrides_of(point), point.config, point.folder)
 
     def _compose(self, number: int, overrides: Sequence[str]) -> SweepPoint:
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = number
-        return SweepPoint(number, composed, _settings(composed))
+        return SweepPoint(number, list(overrides), composed, _settings(composed))
 
-    def _run(self, point: SweepPoint) -> JobReturn:
+    def run_here(self, point: SweepPoint) -> JobReturn:
+        """Runs a job in this process."""
         try:
             return run_job(
                 task_function=self.task,
@@ -130,12 +157,30 @@ class OneEngineLauncher(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
 
 
+class OneEngineLauncher(SweepLauncher):
+    """Runs jobs here, one after another, those that share an engine together."""
+
+    def run_points(self, points: Sequence[SweepPoint]) -> dict[int, JobReturn]:
+        """Runs jobs, grouped by their engine."""
+        done = {}
+        for group in by_engine(points):
+            self.task.plan([point.config for point in group if point.config is not None])
+            for point in group:
+                done[point.number] = self.run_here(point)
+        return done
+
+
 def register_launcher() -> None:
     """Makes the launcher known to Hydra as `hydra/launcher=llmbench`; harmless when repeated."""
     ConfigStore.instance().store(group="hydra/launcher", name="llmbench", node={"_target_": PLUGIN})
     plugins = Plugins.instance()
     plugins.register(OneEngineLauncher)  # by the name it has here, for `--info plugins`
     plugins.class_name_to_class[PLUGIN] = OneEngineLauncher
+
+
+def overrides_of(point: SweepPoint) -> list[str]:
+    """A job's settings as Hydra was given them, without those of Hydra itself."""
+    return cast("list[str]", OmegaConf.to_container(point.composed.hydra.overrides.task, resolve=False))
 
 
 def by_engine(points: Iterable[SweepPoint]) -> list[list[SweepPoint]]:

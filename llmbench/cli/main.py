@@ -28,6 +28,7 @@ from llmbench.cli.compose import (
     register,
 )
 from llmbench.cli.invocation import Invocation
+from llmbench.cli.remote_launcher import collecting
 from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST
@@ -155,7 +156,7 @@ def _status(invocation: Invocation) -> int:
             said = "" if refused or "resume=" in sentence else _goes_on(invocation, results=True)
             stdio.print_error(sentence + said)
         return 1
-    return 1 if any(job.error for job in invocation.jobs) else 0
+    return 1 if any(job.error or job.interrupted for job in invocation.jobs) else 0
 
 
 def _sentence(error: Exception, invocation: Invocation) -> str:
@@ -198,7 +199,7 @@ def _run_jobs(invocation: Invocation) -> None:
     rest = [a for a in invocation.arguments if a not in MULTIRUN]
     sys.argv = [argv[0], *flags, *for_hydra(rest)]
     try:
-        with redirect_stderr(cast("TextIO", _WithoutHydrasLine(sys.stderr))):
+        with redirect_stderr(cast("TextIO", _WithoutHydrasLine(sys.stderr))), collecting():
             task()
     finally:
         sys.argv = argv

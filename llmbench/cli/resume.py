@@ -22,6 +22,7 @@ SETTING = "resume="
 RUNS_DIR = "runs_dir="
 MULTI = "multi"
 PLACES = ("hydra.run.dir", "hydra.sweep.dir")
+LAUNCHER = re.compile(r"hydra[./]launcher\b")
 STARTS_A_SWEEP = re.compile(r"-m$|--multirun$|\+?(sweep|ablation)=")
 
 
@@ -88,9 +89,11 @@ def _names_its_place(argument: str, folder: Path) -> bool:
 
 
 def _refuse_settings_of_a_sweep(folder: Path, arguments: Sequence[str], typed: Sequence[str]) -> None:
-    """Refuses settings beside a sweep: its jobs are known by theirs, so that others would be other jobs."""
+    """Refuses settings beside a sweep: its jobs are known by theirs, so that others would be other jobs; where they run may change."""
     hidden = {_key(a) for a in arguments if HIDDEN in a} | {"runs_dir"}
-    other = next((a for a in typed if _is_setting(a) and _key(a) not in hidden), None)
+    other = next(
+        (a for a in typed if _is_setting(a) and _key(a) not in hidden and not LAUNCHER.match(_key(a))), None
+    )
     if other is not None:
         raise ConfigError(
             f"{other} cannot change within the sweep in {folder}: its jobs would be others. Leave it out, or begin another sweep."
