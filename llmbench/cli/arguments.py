@@ -22,10 +22,6 @@ NEVER_EMPTY = re.compile(
 """Settings that mean something else, or nothing, when they are empty."""
 PLAIN = re.compile(r"[\w/.:+%@-]+", re.ASCII)
 """What Hydra reads without quotes; its grammar: https://hydra.cc/docs/advanced/override_grammar/basic/."""
-HERE = ("llmbench", "basic")
-"""The launchers that run jobs in this process."""
-MANY_OR_NONE = re.compile(rf"{STARTS_A_SWEEP.pattern}|(--cfg|-c)\b")
-"""What asks for a sweep, or only for its settings."""
 SHORT = {
     **{field.name: f"engine.{field.name}" for field in fields(EngineConfig)},
     **{field.name: f"model.{field.name}" for field in fields(ModelConfig)},
@@ -102,8 +98,6 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
         raise ConfigError(
             f"benchmark={value} is refused: type 'benchmark=[{value}]' for one run of all, or -m benchmark={value} for a run of each."
         )
-    if key == explain.LAUNCHERS and value not in HERE and not any(map(MANY_OR_NONE.match, arguments)):
-        raise ConfigError(f"{key}={value} is for the jobs of a sweep; add -m, also where there is one job.")
     if re.match(r"benchmark\.", key):
         right = re.sub(r"^benchmark\.", "benchmarks.", key)
         raise ConfigError(f"{key}={value} would change nothing; type {right}={value}.")

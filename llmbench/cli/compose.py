@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from llmbench.cli import arguments, explain, launcher
 from llmbench.cli.job import finished_on
+from llmbench.cli.resume import STARTS_A_SWEEP
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config, EngineConfig
 from llmbench.config.validation import from_hydra
@@ -130,6 +131,19 @@ def check_sweep(arguments: Sequence[str]) -> None:
             raise ConfigError(
                 f"{kind}={chosen} is refused: choose one {kind}, or the product of several with '{kind}=[{chosen}]'."
             )
+
+
+ELSEWHERE = re.compile(r"hydra/launcher=(?!(llmbench|basic)$)")
+"""The choice of a launcher that runs jobs in other processes."""
+MANY_OR_NONE = re.compile(rf"{STARTS_A_SWEEP.pattern}|(--cfg|-c)\b")
+"""What asks for a sweep, or only for its settings."""
+
+
+def check_launcher(arguments: Sequence[str]) -> None:
+    """Refuses a launcher beside a single run, which Hydra would begin on this machine."""
+    chosen = next(filter(ELSEWHERE.match, arguments), None)
+    if chosen is not None and not any(map(MANY_OR_NONE.match, arguments)):
+        raise ConfigError(f"{chosen} is for the jobs of a sweep; add -m, also where there is one job.")
 
 
 @contextmanager

@@ -42,12 +42,13 @@ PACKAGES = {"submitit_slurm": SUBMITIT, "submitit_local": SUBMITIT, "ray": RAY}
 """The launchers that a package brings, and the way to it."""
 
 
+BUILT_ON = {"submitit_slurm": "slurm", "ray": "ray_gpu"}
+"""Those that files of conf/hydra/launcher build on."""
+
+
 def _missing_package(launcher: str) -> str:
     package, remedy = PACKAGES[launcher]
-    asked = (
-        "slurm" if launcher == "submitit_slurm" else launcher
-    )  # conf/hydra/launcher/slurm.yaml builds on that
-    return f"{LAUNCHERS}={asked} needs the package {package}: {remedy}."
+    return f"{LAUNCHERS}={BUILT_ON.get(launcher, launcher)} needs the package {package}: {remedy}."
 
 
 def options(conf: Path, group: str) -> list[str]:

@@ -22,6 +22,7 @@ from llmbench.cli.compose import (
     COMPOSING,
     MULTIRUN,
     check_files,
+    check_launcher,
     check_sweep,
     for_hydra,
     own_hydra,
@@ -192,6 +193,7 @@ def _run_jobs(invocation: Invocation) -> None:
     with COMPOSING:
         register()
     check_sweep(invocation.arguments)
+    check_launcher(invocation.arguments)
     check_files(invocation.arguments)
     task = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(invocation)
     argv = sys.argv
