@@ -46,7 +46,7 @@ def plan_startup(
         Work(job.requests, batch_size(job), job.output_tokens, job.longest)
         for job in workload.jobs or (workload,)
     ]
-    key = _key(config, checkpoint, device)
+    key = history_key(config, checkpoint, device)
     filled = compile_cache_filled()
     chosen: Startup
     if config.engine.startup is not Startup.auto:
@@ -71,7 +71,8 @@ def compile_cache_filled() -> bool:
         return False
 
 
-def _key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
+def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
+    """What the history knows a run by; runs of one replica and of many share it."""
     gpus = hardware.gpus() if device is Device.cuda else ()
     parallel = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
     name = gpus[0].name if gpus else "cpu"
