@@ -1,0 +1,171 @@
+"""One replica: what it takes, how much it runs at once, and how much memory that needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import Config
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.checkpoint_files import weights_bytes
+from llmbench.engine.memory import RESERVE_BYTES, kv_bytes_per_token, kv_tokens, weights_on_gpu
+from llmbench.engine.vllm.forecast import rates as rating
+from llmbench.engine.vllm.forecast.demand import Demand
+from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind
+from llmbench.engine.vllm.forecast.rates import Model, Rates, Source
+from llmbench.engine.vllm.startup import history_key
+from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Work, choose
+from llmbench.errors import ConfigError, ModelError
+from llmbench.system.number_format import GIB
+
+AT_LOAD = (None, "bitsandbytes", "fp8")
+"""Forms of the weights that vLLM makes of a bf16 checkpoint."""
+BEGIN_S = 10.0
+"""Python, imports, data, tokenizer, and the page at the end (BENCHMARKS.md, time to score: 8.1 s of imports, 0.7 of the tokenizer)."""
+RAY_S, BESIDE_S = 4.0, 1.0
+"""What starting Ray takes, and how much longer loading takes for each further replica of a host. The second is an assumption."""
+GPUS_PER_HOST = 8
+"""Replicas of one host load side by side; with more GPUs than these there are several hosts."""
+LARGE_BATCH, BATCH, LARGE_GPU_GIB = 1024, 256, 70
+"""Requests that vLLM runs at once by itself, on GPUs with more memory than the third, and elsewhere (`EngineArgs.get_batch_defaults`, 0.26)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a run is planned for.
+
+    Attributes:
+        gpu: The kind of GPU.
+        memory_bytes: Of one.
+        history: Measured runs, oldest first.
+        begin_s: Seconds of what is neither loading nor generating.
+    """
+
+    gpu: GpuKind
+    memory_bytes: int
+    history: tuple[HistoryEntry, ...] = ()
+    begin_s: float = BEGIN_S
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica.
+
+    Attributes:
+        config: The settings, with the tensor parallel size of this replica.
+        key: What the history knows its runs by.
+        measured_runs: Runs that tell of it, and what they are.
+        weights: Bytes of the weights, all its GPUs together; None where that was not measured for their form.
+    """
+
+    config: Config
+    model: Model
+    place: Place
+    key: Key
+    measured_runs: tuple[list[HistoryEntry], Source]
+    weights: int | None
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        checkpoint: Checkpoint | None,
+        place: Place,
+        tensor: int,
+    ) -> Self:
+        """A replica over so many GPUs.
+
+        Raises:
+            ConfigError: The model's number of parameters is not known.
+        """
+        config = replace(config, engine=replace(config.engine, tensor_parallel_size=tensor))
+        quantization, parameters_b = config.model.quantization, config.model.parameters_b
+        made_at_load = quantization in AT_LOAD
+        own = weights_bytes(Path(checkpoint.folder)) if checkpoint is not None and checkpoint.folder else 0
+        if parameters_b is None and own and made_at_load:
+            parameters_b = own / 2e9
+        if parameters_b is None:
+            raise ConfigError(
+                f"The size of {config.model.name} is not known here; set model.parameters_b to its billions of parameters."
+            )
+        weights: int | None = own
+        if made_at_load or not own:
+            weights = weights_on_gpu(own or int(parameters_b * 2e9), quantization)
+        guess = round(rating.KV_BYTES_PER_TOKEN * parameters_b / rating.MODEL_B)
+        model = Model(parameters_b, quantization, _kv_bytes(checkpoint) or guess)
+        named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
+        key = history_key(config, named, Device.cuda)
+        return cls(config, model, place, key, rating.matching(place.history, key, place.gpu), weights)
+
+    @property
+    def gpus(self) -> int:
+        """How many it has."""
+        return self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
+
+    def start_s(self, rates: Rates, replicas: int) -> tuple[float, float]:
+        """Returns seconds before loading and of loading, where so many replicas load side by side."""
+        beside = min(replicas, max(1, GPUS_PER_HOST // self.gpus)) - 1
+        return self.place.begin_s + (RAY_S if replicas > 1 else 0), rates.load_s + BESIDE_S * beside
+
+    def rates(self, demand: Demand, works: Sequence[Work]) -> tuple[Rates, Startup]:
+        """Returns the rates under the start-up that `engine.startup` asks for, or that finishes first."""
+        engine, (entries, _) = self.config.engine, self.measured_runs
+        startup = engine.startup
+        if startup is Startup.auto:
+            key = entries[-1].key if entries else self.key
+            filled = any(entry.startup is Startup.full for entry in entries)
+            startup, _ = choose(works, key, Measured.of(key, entries), compile_cache_filled=filled)
+        stated = rating.stated(
+            self.model, self.place.gpu, engine.tensor_parallel_size, engine.pipeline_parallel_size
+        )
+        return rating.calibrated(
+            stated, self.measured_runs, demand, startup, self.model.quantization
+        ), startup
+
+    def running(self, demand: Demand, requests: int) -> int:
+        """Returns how many of its requests run at once: the batch size, or what the KV cache holds."""
+        running = demand.batch_size or default_batch(self.place)
+        bound = self.config.engine.args.get("max_num_seqs")
+        running = min(running, bound) if isinstance(bound, int) and bound > 0 else running
+        room = self.kv_tokens()
+        if room is not None:
+            running = min(running, int(room // demand.held))
+        return max(1, min(running, requests))
+
+    def kv_tokens(self) -> int | None:
+        """Returns how many tokens its KV cache holds; None where that is not known."""
+        per_token = self.model.kv_bytes_per_token
+        if self.config.engine.kv_cache_memory_bytes is not None:
+            return self.config.engine.kv_cache_memory_bytes // per_token
+        if self.weights is None:
+            return None
+        use = self.config.model.gpu_memory_utilization
+        return kv_tokens(self.place.memory_bytes, use, self.weights, per_token, self.gpus)
+
+    def memory_bytes(self, tokens: float) -> int | None:
+        """Returns the bytes of one GPU for the weights, so many tokens in the KV cache and the rest; None where that is not known."""
+        if self.weights is None:
+            return None
+        return int((self.weights + tokens * self.model.kv_bytes_per_token) / self.gpus) + RESERVE_BYTES
+
+    def fits(self, tokens: float) -> bool | None:
+        """Returns whether its GPUs have room for the weights and a request of so many tokens; None where that is not known."""
+        needed = self.memory_bytes(tokens)
+        if needed is None:
+            return None
+        return needed <= self.place.memory_bytes * self.config.model.gpu_memory_utilization
+
+
+def default_batch(place: Place) -> int:
+    """Returns how many requests vLLM runs at once by itself."""
+    large = place.memory_bytes >= LARGE_GPU_GIB * GIB and not place.gpu.name.startswith("A100")
+    return LARGE_BATCH if large else BATCH
+
+
+def _kv_bytes(checkpoint: Checkpoint | None) -> int | None:
+    """Bytes of a token in the KV cache; None where the checkpoint is not at hand, or is broken."""
+    try:
+        return kv_bytes_per_token(settings(checkpoint))
+    except ModelError:
+        return None
