@@ -120,7 +120,7 @@ def _print_notices(config: Config, overrides: Sequence[str], terminal: Terminal,
             f"profile={config.profile.name}: few samples and short answers, so the score does not compare with published "
             "ones; profile=published does."
         )
-    _skip(config, terminal, named=named)
+    skip_benchmarks(config, terminal, named=named)
     _say_unused(config, overrides, terminal)
     for sentence in stops_with_backslashes({n: b.stop for n, b in config.benchmarks.items()}):
         terminal.notice(sentence)
@@ -216,7 +216,7 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
         terminal.say(f"The last of its tokens: {ends}")
 
 
-def _skip(config: Config, terminal: Terminal, *, named: bool) -> None:
+def skip_benchmarks(config: Config, terminal: Terminal, *, named: bool) -> None:
     """Leaves out of a suite what the model's `skip_benchmarks` names."""
     if config.suite is not None and named:
         terminal.notice(f"benchmark= was given too, so suite={config.suite} chooses nothing.")

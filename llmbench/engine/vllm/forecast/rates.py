@@ -173,7 +173,7 @@ def calibrated(
     rates: Rates,
     measured_runs: tuple[Sequence[HistoryEntry], Source],
     demand: Demand,
-    startup: Startup,
+    startup: tuple[Startup, str | None],
     quantization: str | None,
 ) -> Rates:
     """Returns rates that fit measured runs of one key, oldest first; the first is left out where there are more, since it was a cold one.
@@ -182,7 +182,7 @@ def calibrated(
         rates: The stated ones, with CUDA graphs.
         measured_runs: The runs and what they are, as `matching` gives them.
         demand: Its prompts are taken for those of the runs.
-        startup: The start-up to have the rates of.
+        startup: The start-up to have the rates of, and the compile cache before it, as in `HistoryEntry`.
         quantization: Of the weights.
     """
     entries, source = measured_runs
@@ -198,36 +198,31 @@ def calibrated(
     gpus = int(_gpus(warm[-1].key.device) or 1)
     watts = [entry.energy_j / entry.generate_s / gpus for entry in newest if entry.energy_j]
     measured = Measured.of(warm[0].key, [warm[0], *warm])  # the first is left out
-    loads = {kind: seconds for kind, seconds in measured.load_s.items() if kind[0] is startup}
     rates = replace(
         _with_startup(rates, startup, quantization).times(factor),
         watts=median(watts) if watts else rates.watts,
         source=source,
         runs=len(newest),
     )
-    if loads:
-        return replace(rates, load_s=loads.get((startup, "filled"), min(loads.values())))
-    (other, state), load_s = next(iter(measured.load_s.items()))
-    difference = _load_more(startup, "filled") - _load_more(other, state)
-    return replace(rates, load_s=max(0.0, load_s + difference))
+    if startup in measured.load_s:
+        return replace(rates, load_s=measured.load_s[startup])
+    other, load_s = next(iter(measured.load_s.items()))
+    return replace(rates, load_s=max(0.0, load_s + _load_more(startup) - _load_more(other)))
 
 
-def _with_startup(rates: Rates, startup: Startup, quantization: str | None) -> Rates:
+def _with_startup(rates: Rates, startup: tuple[Startup, str | None], quantization: str | None) -> Rates:
     """Rates with CUDA graphs, made those of another start-up."""
-    more_s = _step_more(startup, quantization)
-    return replace(rates.times(1, more_s), load_s=max(0.0, rates.load_s + _load_more(startup, "filled")))
-
-
-def _step_more(startup: Startup, quantization: str | None) -> float:
-    """Seconds that a step takes more than with CUDA graphs."""
     saved = GRAPHS_SAVE_S.get(quantization, GRAPHS_SAVE_S[None])
-    return {Startup.eager: saved, Startup.full: -COMPILED_SAVES_S}.get(startup, 0.0)
+    more_s = {Startup.eager: saved, Startup.full: -COMPILED_SAVES_S}.get(startup[0], 0.0)
+    return replace(rates.times(1, more_s), load_s=max(0.0, rates.load_s + _load_more(startup)))
 
 
-def _load_more(startup: Startup, compile_cache: str | None) -> float:
+def _load_more(startup: tuple[Startup, str | None]) -> float:
     """Seconds that loading takes more than with CUDA graphs."""
-    more = {Startup.eager: -GRAPHS_COST_S, Startup.full: COMPILED_COSTS_S[compile_cache == "filled"]}
-    return more.get(startup, 0.0)
+    how, compile_cache = startup
+    return {Startup.eager: -GRAPHS_COST_S, Startup.full: COMPILED_COSTS_S[compile_cache == "filled"]}.get(
+        how, 0.0
+    )
 
 
 def _predicted(rates: Rates, entry: HistoryEntry, demand: Demand) -> float:
@@ -235,6 +230,6 @@ def _predicted(rates: Rates, entry: HistoryEntry, demand: Demand) -> float:
     requests = entry.prompt_tokens / demand.prompt_tokens or 1.0
     running = entry.output_tokens / entry.steps
     context = running * (demand.prompt_tokens + entry.output_tokens / requests / 2)
-    started = _with_startup(rates, entry.startup, entry.key.quantization)
+    started = _with_startup(rates, (entry.startup, entry.compile_cache), entry.key.quantization)
     read_s = entry.prompt_tokens * demand.read_share * rates.token_s
     return read_s + entry.steps * started.step_s(math.ceil(running), context)

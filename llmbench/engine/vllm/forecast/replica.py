@@ -111,17 +111,16 @@ class Replica:
     def rates(self, demand: Demand, works: Sequence[Work]) -> tuple[Rates, Startup]:
         """Returns the rates under the start-up that `engine.startup` asks for, or that finishes first."""
         engine, (entries, _) = self.config.engine, self.measured_runs
-        startup = engine.startup
+        startup, filled = engine.startup, any(entry.startup is Startup.full for entry in entries)
         if startup is Startup.auto:
             key = entries[-1].key if entries else self.key
-            filled = any(entry.startup is Startup.full for entry in entries)
             startup, _ = choose(works, key, Measured.of(key, entries), compile_cache_filled=filled)
         stated = rating.stated(
             self.model, self.place.gpu, engine.tensor_parallel_size, engine.pipeline_parallel_size
         )
-        return rating.calibrated(
-            stated, self.measured_runs, demand, startup, self.model.quantization
-        ), startup
+        state = ("filled" if filled else "empty") if startup is Startup.full else None
+        start = startup, state
+        return rating.calibrated(stated, self.measured_runs, demand, start, self.model.quantization), startup
 
     def running(self, demand: Demand, requests: int) -> int:
         """Returns how many of its requests run at once: the batch size, or what the KV cache holds."""

@@ -1,0 +1,131 @@
+"""A plan at the terminal: the table, and below it where its figures come from and what they say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from llmbench.cli.plan_lengths import BenchmarkLengths
+from llmbench.engine.vllm.forecast.forecast import WORTH, Forecast
+from llmbench.engine.vllm.forecast.rates import H100, Source
+from llmbench.system.console import Terminal
+from llmbench.system.number_format import NONE, count, joules, listed, memory, number, percent, seconds
+
+TENSOR = "engine.tensor_parallel_size"
+COLUMNS: tuple[tuple[str, Callable[[Forecast], str]], ...] = (
+    ("replicas", lambda f: f"{f.replicas:,}"),
+    ("TP", lambda f: str(f.tensor_parallel_size)),
+    ("load", lambda f: seconds(f.begin_s + f.load_s)),
+    ("generate", lambda f: seconds(f.generate_s)),
+    ("of it tail", lambda f: seconds(f.tail_s)),
+    ("total", lambda f: seconds(f.total_s)),
+    ("GPU-hours", lambda f: number(f.gpu_hours)),
+    ("energy", lambda f: joules(f.energy_j)),
+    ("GPU memory", lambda f: memory(f.memory_bytes)),
+    ("at once", lambda f: f"{f.running:,}"),
+)
+WHERE_UNFIT = ("replicas", "TP", "GPU memory")
+"""Columns that a forecast has of what would not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is printed.
+
+    Attributes:
+        gpus: The most that may be used.
+        lengths: Of the answers, by benchmark.
+        forecasts: One for each number of replicas and tensor parallel size.
+        enough: Of those that fit the forecast from which on more replicas gain nothing, by tensor parallel size.
+        longest_s: Seconds in which the longest answer alone would be generated, likewise.
+    """
+
+    model: str
+    weights: str
+    gpu: str
+    gpus: int
+    lengths: list[BenchmarkLengths]
+    forecasts: list[Forecast]
+    enough: dict[int, Forecast]
+    longest_s: dict[int, float]
+
+
+def print_plan(terminal: Terminal, found: Plan) -> None:
+    """Prints the table and the sentences below it."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, _ in COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in found.forecasts:
+        unfit = each.fits is False
+        table.add_row(
+            *(NONE if unfit and heading not in WHERE_UNFIT else show(each) for heading, show in COLUMNS),
+            style="dim" if unfit else "",
+        )
+    terminal.say(f"{found.model} ({found.weights}) on up to {found.gpus:,} x {found.gpu}")
+    terminal.out.print(table)
+    for sentence in sentences(found):
+        terminal.say(sentence)
+
+
+def sentences(found: Plan) -> list[str]:
+    """Returns what is said below the table."""
+    return [*_rates(found), *(each.sentence() for each in found.lengths), *_gain(found), *_unfit(found)]
+
+
+def _rates(found: Plan) -> list[str]:
+    """Where rates come from, by tensor parallel size where that differs."""
+    said: dict[str, list[int]] = {}
+    for each in found.forecasts:
+        if each.source is Source.STATED:
+            scaled = (
+                "" if found.gpu == H100.name else f", scaled to the data sheet of {found.gpu}: an estimate"
+            )
+            words = f"constants measured with a 14B model on one H100, scaled to this model's size{scaled}; a run on this kind of GPU replaces them"
+        else:
+            words = f"{each.source.value} ({count(each.runs, 'run')})"
+        sizes = said.setdefault(words, [])
+        if each.tensor_parallel_size not in sizes:
+            sizes.append(each.tensor_parallel_size)
+    return [
+        f"Rates{f' with TP {listed([str(size) for size in sizes])}' if len(said) > 1 else ''}: {words}."
+        for words, sizes in said.items()
+    ]
+
+
+def _gain(found: Plan) -> list[str]:
+    """The fastest layout, and from which number of replicas on more gain nothing."""
+    if not found.enough:
+        return []
+    fastest = min(found.enough.values(), key=lambda each: each.total_s)
+    size = fastest.tensor_parallel_size
+    said = [_fastest(fastest, found.longest_s[size])]
+    for size, enough in found.enough.items():
+        if any(e.tensor_parallel_size == size and e.replicas > enough.replicas for e in found.forecasts):
+            said.append(
+                f"With TP {size} more than {count(enough.replicas, 'replica')} gain nothing (less than {percent(WORTH, 0)}): of {seconds(enough.total_s)} "
+                f"{seconds(enough.begin_s + enough.load_s)} are starting and loading, and the longest answer alone takes "
+                f"{seconds(found.longest_s[size])}."
+            )
+    return said
+
+
+def _fastest(fastest: Forecast, longest_s: float) -> str:
+    return (
+        f"Fastest: {count(fastest.replicas, 'replica')} with TP {fastest.tensor_parallel_size}, {seconds(fastest.total_s)}. Of it "
+        f"{seconds(fastest.begin_s + fastest.load_s)} are starting and loading; the longest answer alone takes {seconds(longest_s)}."
+    )
+
+
+def _unfit(found: Plan) -> list[str]:
+    """What would not fit, and what does."""
+    unfit = {each.tensor_parallel_size: each for each in found.forecasts if each.fits is False}
+    if not unfit:
+        return []
+    fitting = [each.tensor_parallel_size for each in found.forecasts if each.fits]
+    needed = memory(min(each.memory_bytes or 0 for each in unfit.values()))
+    remedy = (
+        f"take {TENSOR}={min(fitting)}" if fitting else f"raise gpus and {TENSOR}, or set model.quantization"
+    )
+    return [
+        f"TP {', '.join(map(str, unfit))} does not fit: weights and the longest answer need {needed} and more of a GPU; {remedy}."
+    ]
