@@ -7,7 +7,7 @@ from rich.table import Table
 
 from llmbench.cli.plan_lengths import BenchmarkLengths
 from llmbench.engine.vllm.forecast.forecast import WORTH, Forecast
-from llmbench.engine.vllm.forecast.rates import H100, Source
+from llmbench.engine.vllm.forecast.rates import H100, TENSOR_SPEED, Source
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import NONE, count, joules, listed, memory, number, percent, seconds
 
@@ -82,7 +82,10 @@ def _rates(found: Plan) -> list[str]:
             )
             words = f"constants measured with a 14B model on one H100, scaled to this model's size{scaled}; a run on this kind of GPU replaces them"
         else:
-            words = f"{each.source.value} ({count(each.runs, 'run')})"
+            words = f"{each.source.value} ({count(each.runs, 'run')}"
+            if each.measured_tensor != each.tensor_parallel_size:
+                words += f" with TP {each.measured_tensor}; twice the GPUs are taken to be {TENSOR_SPEED:g} times as fast"
+            words += ")"
         sizes = said.setdefault(words, [])
         if each.tensor_parallel_size not in sizes:
             sizes.append(each.tensor_parallel_size)

@@ -41,7 +41,7 @@ class Forecast:
         running: Requests that run at once on a replica: the batch size, or what the KV cache holds.
         startup: The start-up that finishes first.
         source: Where the rates come from.
-        runs: Measured runs that they were set by.
+        runs: Measured runs that they were set by; `measured_tensor` is the tensor parallel size that those had.
     """
 
     replicas: int
@@ -60,6 +60,7 @@ class Forecast:
     startup: Startup
     source: Source
     runs: int
+    measured_tensor: int
 
 
 def forecasts(
@@ -112,6 +113,7 @@ def _forecast(replica: Replica, demand: Demand, replicas: int) -> Forecast:
         startup=startup,
         source=rates.source,
         runs=rates.runs,
+        measured_tensor=replica.measured_tensor,
     )
 
 

@@ -59,6 +59,8 @@ PARALLEL_LOAD_S = 12.5
 TENSOR_SPEED, PIPELINE_SPEED = 1.6, 1.27
 """What twice the GPUs do for the speed: 6.74 s of generating came down to 4.21 with tensor parallelism 2, 6.6 to 5.2 with pipeline parallelism
 (one host with H100s, 500 requests of 128 tokens, bf16)."""
+WARM_SHARE = 0.65
+"""Of a first load a warm one takes so much: 12.8 s of 19.6 (BENCHMARKS.md, time to score)."""
 POWER_SHARE = 0.78
 """The part of its greatest power that a GPU draws while it generates: 550 of an H100's 700 W (BENCHMARKS.md, monitoring)."""
 
@@ -117,23 +119,33 @@ class Model:
     kv_bytes_per_token: int
 
 
-def stated(model: Model, gpu: GpuKind, tensor: int = 1, pipeline: int = 1) -> Rates:
-    """Returns the rates of a GPU by the figures of an H100: steps by its memory's bandwidth, computing by its arithmetic."""
-    speed = TENSOR_SPEED ** math.log2(tensor) * PIPELINE_SPEED ** math.log2(pipeline)
+def stated(model: Model, gpu: GpuKind) -> Rates:
+    """Returns the rates of one GPU by the figures of an H100: steps by its memory's bandwidth, computing by its arithmetic."""
     size, reads = model.parameters_b / MODEL_B, H100.bandwidth_gb_s / gpu.bandwidth_gb_s
     four_bit = next((name for name in ("awq", "gptq") if (model.quantization or "").startswith(name)), None)
     weights = model.quantization if model.quantization in STEP_S else "fp8" if four_bit else None
-    token_s = TOKEN_S[four_bit or weights]
     return Rates(
         steps={
-            running: max(LEAST_STEP_S, seconds * size * reads / speed)
-            for running, seconds in STEP_S[weights].items()
+            running: max(LEAST_STEP_S, seconds * size * reads) for running, seconds in STEP_S[weights].items()
         },
-        token_s=token_s * size * H100.bf16_tflops / gpu.bf16_tflops / speed,
-        context_token_s=model.kv_bytes_per_token / (gpu.bandwidth_gb_s * 1e9 * KV_SHARE) / speed,
-        load_s=LOAD_S + LOAD_S_PER_B * model.parameters_b + (PARALLEL_LOAD_S if tensor * pipeline > 1 else 0),
+        token_s=TOKEN_S[four_bit or weights] * size * H100.bf16_tflops / gpu.bf16_tflops,
+        context_token_s=model.kv_bytes_per_token / (gpu.bandwidth_gb_s * 1e9 * KV_SHARE),
+        load_s=LOAD_S + LOAD_S_PER_B * model.parameters_b,
         watts=POWER_SHARE * gpu.power_w,
     )
+
+
+def spread(rates: Rates, gpus: tuple[int, int], before: tuple[int, int] = (1, 1)) -> Rates:
+    """Returns the rates of a replica over other GPUs than before; each pair is the tensor and the pipeline parallel size."""
+    more_s = PARALLEL_LOAD_S * ((math.prod(gpus) > 1) - (math.prod(before) > 1))
+    changed = rates.times(_speed(*before) / _speed(*gpus))
+    return replace(changed, load_s=max(0.0, rates.load_s + more_s))
+
+
+def _speed(tensor: int, pipeline: int) -> float:
+    """How many times as fast as one GPU so many are."""
+    speed: float = TENSOR_SPEED ** math.log2(tensor) * PIPELINE_SPEED ** math.log2(pipeline)
+    return speed
 
 
 def matching(
@@ -141,7 +153,8 @@ def matching(
 ) -> tuple[list[HistoryEntry], Source]:
     """Returns the runs of a history that tell most of a key, and what they are called.
 
-    Those with the key itself; without any those of the same model on the same number of GPUs of that kind, with other settings or another vLLM.
+    Those with the key itself; without any those of the same model on the same number of GPUs of that kind, with other settings or
+    another vLLM. Whether these shared layers or had some of them each is not known.
     """
     same = [entry for entry in history if entry.key == key]
     if same and (gpu is None or kind_of(key.device) == gpu):
@@ -176,10 +189,12 @@ def calibrated(
     startup: tuple[Startup, str | None],
     quantization: str | None,
 ) -> Rates:
-    """Returns rates that fit measured runs of one key, oldest first; the first is left out where there are more, since it was a cold one.
+    """Returns rates that fit measured runs of one key, oldest first.
+
+    The first is left out where there are more, since it was a cold one; of one alone the load is shortened to that of a warm one.
 
     Args:
-        rates: The stated ones, with CUDA graphs.
+        rates: The stated ones for the GPUs of those runs, with CUDA graphs.
         measured_runs: The runs and what they are, as `matching` gives them.
         demand: Its prompts are taken for those of the runs.
         startup: The start-up to have the rates of, and the compile cache before it, as in `HistoryEntry`.
@@ -204,9 +219,10 @@ def calibrated(
         source=source,
         runs=len(newest),
     )
-    if startup in measured.load_s:
-        return replace(rates, load_s=measured.load_s[startup])
-    other, load_s = next(iter(measured.load_s.items()))
+    other, load_s = startup, measured.load_s.get(startup)
+    if load_s is None:
+        other, load_s = next(iter(measured.load_s.items()))
+    load_s *= WARM_SHARE if len(entries) == 1 else 1
     return replace(rates, load_s=max(0.0, load_s + _load_more(startup) - _load_more(other)))
 
 

@@ -1,5 +1,6 @@
 """One replica: what it takes, how much it runs at once, and how much memory that needs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +11,19 @@ from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import RESERVE_BYTES, kv_bytes_per_token, kv_tokens, weights_on_gpu
-from llmbench.engine.vllm.forecast import rates as rating
 from llmbench.engine.vllm.forecast.demand import Demand
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind
-from llmbench.engine.vllm.forecast.rates import Model, Rates, Source
+from llmbench.engine.vllm.forecast.rates import (
+    KV_BYTES_PER_TOKEN,
+    MODEL_B,
+    Model,
+    Rates,
+    Source,
+    calibrated,
+    matching,
+    spread,
+    stated,
+)
 from llmbench.engine.vllm.startup import history_key
 from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Work, choose
 from llmbench.errors import ConfigError, ModelError
@@ -25,6 +35,8 @@ BEGIN_S = 10.0
 """Python, imports, data, tokenizer, and the page at the end (BENCHMARKS.md, time to score: 8.1 s of imports, 0.7 of the tokenizer)."""
 RAY_S, BESIDE_S = 4.0, 1.0
 """What starting Ray takes, and how much longer loading takes for each further replica of a host. The second is an assumption."""
+TENSOR_SIZES = (1, 2, 4, 8)
+"""Tensor parallel sizes whose runs tell of another size too."""
 GPUS_PER_HOST = 8
 """Replicas of one host load side by side; with more GPUs than these there are several hosts."""
 LARGE_BATCH, BATCH, LARGE_GPU_GIB = 1024, 256, 70
@@ -39,7 +51,7 @@ class Place:
         gpu: The kind of GPU.
         memory_bytes: Of one.
         history: Measured runs, oldest first.
-        begin_s: Seconds of what is neither loading nor generating.
+        begin_s: Seconds of what is neither loading nor gene
     """
 
     gpu: GpuKind
@@ -54,15 +66,17 @@ class Replica:
 
     Attributes:
         config: The settings, with the tensor parallel size of this replica.
-        key: What the history knows its runs by.
-        measured_runs: Runs that tell of it, and what they are.
+        measured_key: What the history knows the runs by that tell of it.
+        measured_tensor: The tensor parallel size that these had: this one's, or the nearest that was measured.
+        measured_runs: Those runs, and what they are.
         weights: Bytes of the weights, all its GPUs together; None where that was not measured for their form.
     """
 
     config: Config
     model: Model
     place: Place
-    key: Key
+    measured_key: Key
+    measured_tensor: int
     measured_runs: tuple[list[HistoryEntry], Source]
     weights: int | None
 
@@ -79,7 +93,7 @@ class Replica:
         Raises:
             ConfigError: The model's number of parameters is not known.
         """
-        config = replace(config, engine=replace(config.engine, tensor_parallel_size=tensor))
+        config = _over(config, tensor)
         quantization, parameters_b = config.model.quantization, config.model.parameters_b
         made_at_load = quantization in AT_LOAD
         own = weights_bytes(Path(checkpoint.folder)) if checkpoint is not None and checkpoint.folder else 0
@@ -92,11 +106,16 @@ class Replica:
         weights: int | None = own
         if made_at_load or not own:
             weights = weights_on_gpu(own or int(parameters_b * 2e9), quantization)
-        guess = round(rating.KV_BYTES_PER_TOKEN * parameters_b / rating.MODEL_B)
+        guess = round(KV_BYTES_PER_TOKEN * parameters_b / MODEL_B)
         model = Model(parameters_b, quantization, _kv_bytes(checkpoint) or guess)
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
+        for size in sorted({tensor, *TENSOR_SIZES}, key=lambda size: (abs(math.log2(size / tensor)), size)):
+            key = history_key(_over(config, size), named, Device.cuda)
+            runs = matching(place.history, key, place.gpu)
+            if runs[0]:
+                return cls(config, model, place, key, size, runs, weights)
         key = history_key(config, named, Device.cuda)
-        return cls(config, model, place, key, rating.matching(place.history, key, place.gpu), weights)
+        return cls(config, model, place, key, tensor, ([], Source.STATED), weights)
 
     @property
     def gpus(self) -> int:
@@ -113,14 +132,14 @@ class Replica:
         engine, (entries, _) = self.config.engine, self.measured_runs
         startup, filled = engine.startup, any(entry.startup is Startup.full for entry in entries)
         if startup is Startup.auto:
-            key = entries[-1].key if entries else self.key
+            key = entries[-1].key if entries else self.measured_key
             startup, _ = choose(works, key, Measured.of(key, entries), compile_cache_filled=filled)
-        stated = rating.stated(
-            self.model, self.place.gpu, engine.tensor_parallel_size, engine.pipeline_parallel_size
-        )
         state = ("filled" if filled else "empty") if startup is Startup.full else None
-        start = startup, state
-        return rating.calibrated(stated, self.measured_runs, demand, start, self.model.quantization), startup
+        pipeline, quantization = engine.pipeline_parallel_size, self.model.quantization
+        measured, wanted = (self.measured_tensor, pipeline), (engine.tensor_parallel_size, pipeline)
+        rates = spread(stated(self.model, self.place.gpu), measured)
+        rates = calibrated(rates, self.measured_runs, demand, (startup, state), quantization)
+        return spread(rates, wanted, measured), startup
 
     def running(self, demand: Demand, requests: int) -> int:
         """Returns how many of its requests run at once: the batch size, or what the KV cache holds."""
@@ -160,6 +179,11 @@ def default_batch(place: Place) -> int:
     """Returns how many requests vLLM runs at once by itself."""
     large = place.memory_bytes >= LARGE_GPU_GIB * GIB and not place.gpu.name.startswith("A100")
     return LARGE_BATCH if large else BATCH
+
+
+def _over(config: Config, tensor: int) -> Config:
+    """The settings with another tensor parallel size."""
+    return replace(config, engine=replace(config.engine, tensor_parallel_size=tensor))
 
 
 def _kv_bytes(checkpoint: Checkpoint | None) -> int | None:
