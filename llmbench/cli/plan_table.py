@@ -11,16 +11,28 @@ from llmbench.engine.vllm.forecast.rates import H100, TENSOR_SPEED, Source
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import NONE, count, joules, listed, memory, number, percent, seconds
 
+HOURS_FROM_S, KWH_FROM_J = 36_000, 3.6e7
+"""From 10 hours on times are given in hours, from 10 kWh on energy in kWh."""
+
+
+def _time(value: float) -> str:
+    return seconds(value) if value < HOURS_FROM_S else f"{value / 3600:,.1f} h"
+
+
+def _energy(value: float | None) -> str:
+    return joules(value) if value is None or value < KWH_FROM_J else f"{value / 3.6e6:,.1f} kWh"
+
+
 TENSOR = "engine.tensor_parallel_size"
 COLUMNS: tuple[tuple[str, Callable[[Forecast], str]], ...] = (
     ("replicas", lambda f: f"{f.replicas:,}"),
     ("TP", lambda f: str(f.tensor_parallel_size)),
-    ("load", lambda f: seconds(f.begin_s + f.load_s)),
-    ("generate", lambda f: seconds(f.generate_s)),
-    ("of it tail", lambda f: seconds(f.tail_s)),
-    ("total", lambda f: seconds(f.total_s)),
+    ("load", lambda f: _time(f.begin_s + f.load_s)),
+    ("generate", lambda f: _time(f.generate_s)),
+    ("of it tail", lambda f: _time(f.tail_s)),
+    ("total", lambda f: _time(f.total_s)),
     ("GPU-hours", lambda f: number(f.gpu_hours)),
-    ("energy", lambda f: joules(f.energy_j)),
+    ("energy", lambda f: _energy(f.energy_j)),
     ("GPU memory", lambda f: memory(f.memory_bytes)),
     ("at once", lambda f: f"{f.running:,}"),
 )
@@ -77,10 +89,8 @@ def _rates(found: Plan) -> list[str]:
     said: dict[str, list[int]] = {}
     for each in found.forecasts:
         if each.source is Source.STATED:
-            scaled = (
-                "" if found.gpu == H100.name else f", scaled to the data sheet of {found.gpu}: an estimate"
-            )
-            words = f"constants measured with a 14B model on one H100, scaled to this model's size{scaled}; a run on this kind of GPU replaces them"
+            sheet = "" if found.gpu == H100.name else f" and the data sheet of {found.gpu}, an estimate"
+            words = f"constants measured with a 14B model on one H100, scaled to this model's size{sheet}; a run on such a GPU replaces them"
         else:
             words = f"{each.source.value} ({count(each.runs, 'run')}"
             if each.measured_tensor != each.tensor_parallel_size:
@@ -130,5 +140,5 @@ def _unfit(found: Plan) -> list[str]:
         f"take {TENSOR}={min(fitting)}" if fitting else f"raise gpus and {TENSOR}, or set model.quantization"
     )
     return [
-        f"TP {', '.join(map(str, unfit))} does not fit: weights and the longest answer need {needed} and more of a GPU; {remedy}."
+        f"TP {', '.join(map(str, unfit))} does not fit: weights and the longest answer need at least {needed} of a GPU; {remedy}."
     ]

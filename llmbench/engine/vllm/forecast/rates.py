@@ -243,7 +243,7 @@ def _load_more(startup: tuple[Startup, str | None]) -> float:
 
 def _predicted(rates: Rates, entry: HistoryEntry, demand: Demand) -> float:
     """Seconds of generating of a measured run by these rates, as if the same number of requests ran at each of its steps."""
-    requests = entry.prompt_tokens / demand.prompt_tokens or 1.0
+    requests = entry.prompt_tokens / max(1.0, demand.prompt_tokens) or 1.0
     running = entry.output_tokens / entry.steps
     context = running * (demand.prompt_tokens + entry.output_tokens / requests / 2)
     started = _with_startup(rates, (entry.startup, entry.compile_cache), entry.key.quantization)
