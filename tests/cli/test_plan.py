@@ -1,11 +1,14 @@
 """`python -m llmbench.plan`: the table and its sentences, JSON, lengths from earlier runs, and what is refused."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmbench.cli import plan as plans
 from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
@@ -16,6 +19,7 @@ from llmbench.system import hardware
 from llmbench.system.hardware import Gpu
 from tests.helpers.commands import python
 from tests.helpers.factories import measured_start
+from tests.helpers.paths import ROOT
 from tests.helpers.runs import make, patched
 from tests.helpers.settings import compose
 
@@ -164,6 +168,16 @@ def test_measured_runs_of_this_kind_of_gpu_are_found(said: Said, monkeypatch: py
     elsewhere = said.json(*MATH, "engine.startup=graphs", "gpu=H100")
     assert rows(elsewhere)[0]["source"] == "measured on a machine of this kind"
     assert rows(said.json(*MATH, "gpu=H200"))[0]["source"] == "stated constants"
+
+
+def test_the_documents_show_what_is_printed(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "_checkpoint", lambda _config: None)  # whatever this machine's hub cache holds
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    shown = re.findall(r"^    python -m llmbench\.plan (.*)\n\n((?:    .*\n)+)", page, re.MULTILINE)
+    assert len(shown) == 3
+    for command, printed in shown:
+        lines = said(*shlex.split(command)).splitlines()
+        assert [line.rstrip() for line in lines] == [line[4:].rstrip() for line in printed.splitlines()]
 
 
 # Lengths

@@ -215,7 +215,7 @@ def calibrated(
     measured = Measured.of(warm[0].key, [warm[0], *warm])  # the first is left out
     rates = replace(
         _with_startup(rates, startup, quantization).times(factor),
-        watts=median(watts) if watts else rates.watts,
+        watts=_at_most(median(watts), rates.watts) if watts else rates.watts,
         source=source,
         runs=len(newest),
     )
@@ -224,6 +224,11 @@ def calibrated(
         other, load_s = next(iter(measured.load_s.items()))
     load_s *= WARM_SHARE if len(entries) == 1 else 1
     return replace(rates, load_s=max(0.0, load_s + _load_more(startup) - _load_more(other)))
+
+
+def _at_most(watts: float, stated_watts: float | None) -> float:
+    """Measured watts, at most the GPU's greatest power: other GPUs of the host may have been measured too, idle."""
+    return watts if stated_watts is None else min(watts, stated_watts / POWER_SHARE)
 
 
 def _with_startup(rates: Rates, startup: tuple[Startup, str | None], quantization: str | None) -> Rates:
