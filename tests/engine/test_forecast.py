@@ -19,7 +19,7 @@ from llmbench.engine.vllm.forecast.rates import Model, Rates, Source, spread, st
 from llmbench.engine.vllm.forecast.replica import Place
 from llmbench.engine.vllm.startup import history_key
 from llmbench.engine.vllm.startup_history import HistoryEntry
-from llmbench.engine.workload import Workload
+from llmbench.engine.workload import Took, Workload
 from llmbench.errors import ConfigError
 from llmbench.system import hardware
 from llmbench.system.hardware import Gpu
@@ -234,6 +234,36 @@ def test_a_run_measured_here_sets_the_rates() -> None:
     assert (other.source, other.measured_tensor) == (Source.HERE, 1)
     assert one.generate_s / other.generate_s == pytest.approx(1.6)
     assert other.load_s == 33 + 12.5
+
+
+@pytest.mark.usefixtures("h100s")
+@pytest.mark.parametrize(
+    ("overrides", "benchmark", "requests"),
+    [
+        ((), "math", 500),
+        (("batch_size=64",), "math", 1300),
+        (("benchmark=aime", "model=r1_qwen14b", "sampling.repeats=16"), "aime", 480),
+        (("sampling.ignore_eos=true", "benchmarks.math.max_tokens=128"), "math", 2000),
+        (("profile=documented",), "math", 500),
+    ],
+)
+def test_a_run_with_one_replica_tells_what_others_take(
+    overrides: tuple[str, ...], benchmark: str, requests: int
+) -> None:
+    """Where a machine takes 1.3 times as long as stated with one replica, it is foreseen to with several, however lengths are distributed."""
+    config = compose(
+        ["benchmark=math", "model=qwen14b", "profile=published", "engine.startup=graphs", *overrides]
+    )
+    of = Demand.of(config, stated_lengths(config, benchmark, requests), prompt_tokens=150)
+    layouts = (1, 1), (2, 1), (4, 1)
+    by_constants = planned(of, *layouts, config=config)
+    key = history_key(config, Checkpoint(str(config.model.hub_id), None, local=False), Device.cuda)
+    took = Took(of.lengths, 150 * requests, 20.0, 1.3 * by_constants[0].generate_s)
+    run = startup_history.observed(key, Startup.graphs, None, config.batch_size or min(requests, 1024), took)
+    found = planned(of, *layouts, config=config, history=(run, run))
+    for measured_here, constants in zip(found, by_constants, strict=True):
+        assert measured_here.source is Source.HERE
+        assert measured_here.generate_s == pytest.approx(1.3 * constants.generate_s, rel=0.02)
 
 
 @pytest.mark.usefixtures("h100s")

@@ -83,7 +83,8 @@ def forecasts(
         ConfigError: The model's number of parameters is not known.
     """
     kinds = {
-        tensor: Replica.of(config, checkpoint, place, tensor) for tensor in {tensor for _, tensor in layouts}
+        tensor: Replica.of(config, checkpoint, place, tensor, demand)
+        for tensor in {tensor for _, tensor in layouts}
     }
     return [_forecast(kinds[tensor], demand, replicas) for replicas, tensor in layouts]
 
@@ -91,7 +92,7 @@ def forecasts(
 def _forecast(replica: Replica, demand: Demand, replicas: int) -> Forecast:
     mine = share(demand.lengths, replicas)
     running = replica.running(demand, len(mine))
-    rates, startup = replica.rates(demand, [Work.of(mine, running)])
+    rates, startup = replica.rates([Work.of(mine, running)])
     drained = drain(mine, running, rates, demand)
     gpus = replicas * replica.gpus
     begin_s, load_s = replica.start_s(rates, replicas)
@@ -154,11 +155,11 @@ def replicas_worth(
     if kind is None:
         return 1, f"1 replica: the speed of {found[0].name} is not known; set engine.replicas to a number."
     place = Place(gpu=kind, memory_bytes=found[0].total_bytes, history=tuple(read_history()))
+    demands = [stated_demand(config, job) for job in workload.jobs or (workload,)]
     try:
-        replica = Replica.of(config, checkpoint, place, engine.tensor_parallel_size)
+        replica = Replica.of(config, checkpoint, place, engine.tensor_parallel_size, demands[0])
     except LlmbenchError as error:
         return 1, f"1 replica: {error}"
-    demands = [stated_demand(config, job) for job in workload.jobs or (workload,)]
     times = [_time(replica, demands, replicas) for replicas in range(1, most + 1)]
     chosen = fewest_worth([total_s for total_s, _, _ in times])
     return chosen + 1, _reason(times, chosen)
@@ -169,7 +170,7 @@ def _time(replica: Replica, demands: Sequence[Demand], replicas: int) -> tuple[f
     shares = [share(demand.lengths, replicas) for demand in demands]
     running = [replica.running(demand, len(mine)) for demand, mine in zip(demands, shares, strict=True)]
     works = [Work.of(mine, at_once) for mine, at_once in zip(shares, running, strict=True)]
-    rates, _ = replica.rates(demands[0], works)
+    rates, _ = replica.rates(works)
     jobs = zip(shares, running, demands, strict=True)
     generate_s = sum(drain(mine, at_once, rates, demand).seconds for mine, at_once, demand in jobs)
     return sum(replica.start_s(rates, replicas)) + generate_s, generate_s, rates.source

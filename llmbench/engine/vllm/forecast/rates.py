@@ -6,25 +6,19 @@ and a measured run tells by which factor they are wrong for a model and a machin
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from statistics import median
 
 import numpy as np
 
 from llmbench.config.choices import Startup
-from llmbench.engine.vllm.forecast.demand import Demand
-from llmbench.engine.vllm.forecast.gpu_kinds import KNOWN, GpuKind, kind_of
+from llmbench.engine.vllm.forecast.gpu_kinds import KNOWN, GpuKind
 from llmbench.engine.vllm.startup_history import (
     COMPILED_COSTS_S,
     COMPILED_SAVES_S,
     GRAPHS_COST_S,
     GRAPHS_SAVE_S,
-    NEWEST,
-    HistoryEntry,
-    Key,
-    Measured,
 )
 
 H100, MODEL_B = KNOWN[0], 14.8
@@ -148,109 +142,16 @@ def _speed(tensor: int, pipeline: int) -> float:
     return speed
 
 
-def matching(
-    history: Sequence[HistoryEntry], key: Key, gpu: GpuKind | None
-) -> tuple[list[HistoryEntry], Source]:
-    """Returns the runs of a history that tell most of a key, and what they are called.
-
-    Those with the key itself; without any those of the same model on the same number of GPUs of that kind, with other settings or
-    another vLLM. Whether these shared layers or had some of them each is not known.
-    """
-    same = [entry for entry in history if entry.key == key]
-    if same and (gpu is None or kind_of(key.device) == gpu):
-        return same, Source.HERE
-    name, parallel = key.model.rpartition(" ")[0], _gpus(key.device)
-
-    def alike(other: Key) -> bool:
-        return (
-            (other.quantization, other.dtype, other.model.rpartition(" ")[0], _gpus(other.device))
-            == (key.quantization, key.dtype, name, parallel)
-            and gpu is not None
-            and kind_of(other.device) == gpu
-        )
-
-    found = [entry for entry in history if alike(entry.key)]
-    if not found:
-        return [], Source.STATED
-    newest = found[-1].key  # of one key, since its first run is a cold one
-    return [entry for entry in found if entry.key == newest], Source.KIND
-
-
-def _gpus(device: str) -> str:
-    """The number of GPUs that stands before a device's name; empty for one."""
-    number, by, _ = device.partition("x ")
-    return number if by and number.isdigit() else ""
-
-
-def calibrated(
-    rates: Rates,
-    measured_runs: tuple[Sequence[HistoryEntry], Source],
-    demand: Demand,
-    startup: tuple[Startup, str | None],
-    quantization: str | None,
-) -> Rates:
-    """Returns rates that fit measured runs of one key, oldest first.
-
-    The first is left out where there are more, since it was a cold one; of one alone the load is shortened to that of a warm one.
-
-    Args:
-        rates: The stated ones for the GPUs of those runs, with CUDA graphs.
-        measured_runs: The runs and what they are, as `matching` gives them.
-        demand: Its prompts are taken for those of the runs.
-        startup: The start-up to have the rates of, and the compile cache before it, as in `HistoryEntry`.
-        quantization: Of the weights.
-    """
-    entries, source = measured_runs
-    warm = [
-        entry
-        for entry in (entries[1:] or entries)
-        if entry.steps and entry.generate_s and entry.output_tokens
-    ]
-    if not warm:
-        return _with_startup(rates, startup, quantization)
-    newest = warm[-NEWEST:]
-    factor = median(entry.generate_s / _predicted(rates, entry, demand) for entry in newest)
-    gpus = int(_gpus(warm[-1].key.device) or 1)
-    watts = [entry.energy_j / entry.generate_s / gpus for entry in newest if entry.energy_j]
-    measured = Measured.of(warm[0].key, [warm[0], *warm])  # the first is left out
-    rates = replace(
-        _with_startup(rates, startup, quantization).times(factor),
-        watts=_at_most(median(watts), rates.watts) if watts else rates.watts,
-        source=source,
-        runs=len(newest),
-    )
-    other, load_s = startup, measured.load_s.get(startup)
-    if load_s is None:
-        other, load_s = next(iter(measured.load_s.items()))
-    load_s *= WARM_SHARE if len(entries) == 1 else 1
-    return replace(rates, load_s=max(0.0, load_s + _load_more(startup) - _load_more(other)))
-
-
-def _at_most(watts: float, stated_watts: float | None) -> float:
-    """Measured watts, at most the GPU's greatest power: other GPUs of the host may have been measured too, idle."""
-    return watts if stated_watts is None else min(watts, stated_watts / POWER_SHARE)
-
-
-def _with_startup(rates: Rates, startup: tuple[Startup, str | None], quantization: str | None) -> Rates:
-    """Rates with CUDA graphs, made those of another start-up."""
+def with_startup(rates: Rates, startup: tuple[Startup, str | None], quantization: str | None) -> Rates:
+    """Returns rates with CUDA graphs, made those of another start-up; it goes with the compile cache before it, as in `HistoryEntry`."""
     saved = GRAPHS_SAVE_S.get(quantization, GRAPHS_SAVE_S[None])
     more_s = {Startup.eager: saved, Startup.full: -COMPILED_SAVES_S}.get(startup[0], 0.0)
-    return replace(rates.times(1, more_s), load_s=max(0.0, rates.load_s + _load_more(startup)))
+    return replace(rates.times(1, more_s), load_s=max(0.0, rates.load_s + load_more(startup)))
 
 
-def _load_more(startup: tuple[Startup, str | None]) -> float:
-    """Seconds that loading takes more than with CUDA graphs."""
+def load_more(startup: tuple[Startup, str | None]) -> float:
+    """Returns the seconds that loading takes more than with CUDA graphs."""
     how, compile_cache = startup
     return {Startup.eager: -GRAPHS_COST_S, Startup.full: COMPILED_COSTS_S[compile_cache == "filled"]}.get(
         how, 0.0
     )
-
-
-def _predicted(rates: Rates, entry: HistoryEntry, demand: Demand) -> float:
-    """Seconds of generating of a measured run by these rates, as if the same number of requests ran at each of its steps."""
-    requests = entry.prompt_tokens / max(1.0, demand.prompt_tokens) or 1.0
-    running = entry.output_tokens / entry.steps
-    context = running * (demand.prompt_tokens + entry.output_tokens / requests / 2)
-    started = _with_startup(rates, (entry.startup, entry.compile_cache), entry.key.quantization)
-    read_s = entry.prompt_tokens * demand.read_share * rates.token_s
-    return read_s + entry.steps * started.step_s(math.ceil(running), context)

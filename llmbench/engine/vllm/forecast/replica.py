@@ -11,18 +11,19 @@ from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import RESERVE_BYTES, kv_bytes_per_token, kv_tokens, weights_on_gpu
-from llmbench.engine.vllm.forecast.demand import Demand
+from llmbench.engine.vllm.forecast.calibration import Calibration, matching
+from llmbench.engine.vllm.forecast.demand import Demand, resampled
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind
+from llmbench.engine.vllm.forecast.queue import drain
 from llmbench.engine.vllm.forecast.rates import (
     KV_BYTES_PER_TOKEN,
     MODEL_B,
     Model,
     Rates,
     Source,
-    calibrated,
-    matching,
     spread,
     stated,
+    with_startup,
 )
 from llmbench.engine.vllm.startup import history_key
 from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Work, choose
@@ -66,19 +67,21 @@ class Replica:
 
     Attributes:
         config: The settings, with the tensor parallel size of this replica.
-        measured_key: What the history knows the runs by that tell of it.
+        key: What the history knows its runs by.
+        entries: Measured runs that tell of it, oldest first.
         measured_tensor: The tensor parallel size that these had: this one's, or the nearest that was measured.
-        measured_runs: Those runs, and what they are.
+        calibration: What they tell; None where there are none.
         weights: Bytes of the weights, all its GPUs together; None where that was not measured for their form.
     """
 
     config: Config
     model: Model
     place: Place
-    measured_key: Key
-    measured_tensor: int
-    measured_runs: tuple[list[HistoryEntry], Source]
+    key: Key
     weights: int | None
+    measured_tensor: int
+    entries: Sequence[HistoryEntry] = ()
+    calibration: Calibration | None = None
 
     @classmethod
     def of(
@@ -87,8 +90,9 @@ class Replica:
         checkpoint: Checkpoint | None,
         place: Place,
         tensor: int,
+        demand: Demand,
     ) -> Self:
-        """A replica over so many GPUs.
+        """A replica over so many GPUs; measured runs are taken to have had lengths as the demand has.
 
         Raises:
             ConfigError: The model's number of parameters is not known.
@@ -109,13 +113,22 @@ class Replica:
         guess = round(KV_BYTES_PER_TOKEN * parameters_b / MODEL_B)
         model = Model(parameters_b, quantization, _kv_bytes(checkpoint) or guess)
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
+        own_key = history_key(config, named, Device.cuda)
+        replica = cls(config, model, place, own_key, weights, tensor)
         for size in sorted({tensor, *TENSOR_SIZES}, key=lambda size: (abs(math.log2(size / tensor)), size)):
             key = history_key(_over(config, size), named, Device.cuda)
-            runs = matching(place.history, key, place.gpu)
-            if runs[0]:
-                return cls(config, model, place, key, size, runs, weights)
-        key = history_key(config, named, Device.cuda)
-        return cls(config, model, place, key, tensor, ([], Source.STATED), weights)
+            entries, source = matching(place.history, key, place.gpu)
+            if entries:
+                return replica.calibrated(entries, source, size, demand)
+        return replica
+
+    def calibrated(
+        self, entries: Sequence[HistoryEntry], source: Source, tensor: int, demand: Demand
+    ) -> Self:
+        """Returns it with what measured runs of that tensor parallel size tell."""
+        measured = replace(self, config=_over(self.config, tensor), measured_tensor=tensor)
+        calibration = Calibration.of(entries, source, lambda entry: measured.predicted(entry, demand))
+        return replace(self, measured_tensor=tensor, entries=entries, calibration=calibration)
 
     @property
     def gpus(self) -> int:
@@ -127,19 +140,43 @@ class Replica:
         beside = min(replicas, max(1, GPUS_PER_HOST // self.gpus)) - 1
         return self.place.begin_s + (RAY_S if replicas > 1 else 0), rates.load_s + BESIDE_S * beside
 
-    def rates(self, demand: Demand, works: Sequence[Work]) -> tuple[Rates, Startup]:
+    def rates(self, works: Sequence[Work]) -> tuple[Rates, Startup]:
         """Returns the rates under the start-up that `engine.startup` asks for, or that finishes first."""
-        engine, (entries, _) = self.config.engine, self.measured_runs
-        startup, filled = engine.startup, any(entry.startup is Startup.full for entry in entries)
+        engine = self.config.engine
+        startup, filled = engine.startup, any(entry.startup is Startup.full for entry in self.entries)
         if startup is Startup.auto:
-            key = entries[-1].key if entries else self.measured_key
-            startup, _ = choose(works, key, Measured.of(key, entries), compile_cache_filled=filled)
+            key = self.entries[-1].key if self.entries else self.key
+            startup, _ = choose(works, key, Measured.of(key, self.entries), compile_cache_filled=filled)
         state = ("filled" if filled else "empty") if startup is Startup.full else None
-        pipeline, quantization = engine.pipeline_parallel_size, self.model.quantization
-        measured, wanted = (self.measured_tensor, pipeline), (engine.tensor_parallel_size, pipeline)
-        rates = spread(stated(self.model, self.place.gpu), measured)
-        rates = calibrated(rates, self.measured_runs, demand, (startup, state), quantization)
-        return spread(rates, wanted, measured), startup
+        rates = self._stated((startup, state))
+        if self.calibration is not None:
+            rates = self.calibration.apply(rates, (startup, state), self.place.gpu.power_w)
+        pipeline = engine.pipeline_parallel_size
+        return spread(
+            rates, (engine.tensor_parallel_size, pipeline), (self.measured_tensor, pipeline)
+        ), startup
+
+    def _stated(self, startup: tuple[Startup, str | None]) -> Rates:
+        """The stated rates for the GPUs of measured runs, with a start-up."""
+        gpus = self.measured_tensor, self.config.engine.pipeline_parallel_size
+        return with_startup(
+            spread(stated(self.model, self.place.gpu), gpus), startup, self.model.quantization
+        )
+
+    def predicted(self, entry: HistoryEntry, demand: Demand) -> float:
+        """Returns the seconds of generating of a measured run by the stated rates, with lengths that are distributed as the demand's.
+
+        The history does not say how many requests there were: it is the batch size where that was left open, else the prompts tell.
+        """
+        by_prompts = round(entry.prompt_tokens / max(1.0, demand.prompt_tokens))
+        typed = entry.batch_size in (demand.batch_size, default_batch(self.place))
+        requests = max(1, by_prompts if typed else entry.batch_size)
+        shape = resampled(demand.lengths or (1,), requests, max(1, demand.longest))
+        scale = entry.output_tokens / sum(shape)
+        lengths = tuple(max(1, round(length * scale)) for length in shape)
+        work = Demand(lengths, entry.prompt_tokens / requests, entry.batch_size, demand.read_share)
+        rates = self._stated((entry.startup, entry.compile_cache))
+        return drain(lengths, self.running(work, requests), rates, work).seconds
 
     def running(self, demand: Demand, requests: int) -> int:
         """Returns how many of its requests run at once: the batch size, or what the KV cache holds."""
