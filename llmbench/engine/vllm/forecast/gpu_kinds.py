@@ -52,8 +52,9 @@ KNOWN = (
     GpuKind("RTX 5090", 32, 1792, 209, 575),
     GpuKind("RTX A6000", 48, 768, 155, 300),
 )
-"""From NVIDIA's data sheets and architecture papers (https://www.nvidia.com/en-us/data-center/ and /geforce/); H100, H200 and A100 are the
-SXM modules unless the name says otherwise."""
+"""NVIDIA's figures; H100, H200 and A100 are the SXM modules unless the name says otherwise. A100, H100, H200, B200 and L40S agree with
+http://llmbook.apartsin.com/appendices/appendix-g-hardware-compute/section-g.1.html, which gives a B200 192 GB, of which 180 can be used;
+the others were not compared with a source."""
 MIG = "(mig)"
 """A part of a GPU, which has another speed."""
 

@@ -43,7 +43,7 @@ TOKEN_S: Mapping[str | None, float] = {
 """Seconds of computing one token, of a prompt or an output: 768 requests at once (BENCHMARKS.md, throughput), less reading the KV cache."""
 KV_BYTES_PER_TOKEN, KV_SHARE = 196_608, 0.8
 """Of Qwen2.5-14B, where config.json is not at hand, scaled by parameters; and the part of the memory's bandwidth that reading the cache gets: with
-it 310,208 tokens of 128 long outputs come to 137 s in bf16, which took 150."""
+it 128 outputs drawn like those of a run that took 150 s in bf16 come to 144."""
 LEAST_STEP_S = 0.004
 """What vLLM needs for a step however small the model. An assumption."""
 LOAD_S, LOAD_S_PER_B = 7.2, 0.38
