@@ -15,8 +15,9 @@ before that it can answer at all.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Self
 
 from llmbench.records import CONTINUATION_SUFFIX
@@ -122,6 +123,15 @@ class FatalRequestSearch:
             self._apart = True
             return chosen
         return []
+
+    def release(self, keep: Callable[[str], bool]) -> list[str]:
+        """Forgets the requests that the engine was not given, but those to keep; returns their ids, in the order of asking."""
+        released = [name for name in (*self.waiting, *chain(*self.aside)) if not keep(name)]
+        gone = set(released)
+        self.waiting = deque(name for name in self.waiting if name not in gone)
+        groups = (tuple(name for name in group if name not in gone) for group in self.aside)
+        self.aside = deque(group for group in groups if group)
+        return released
 
     def drop(self) -> None:
         """Forgets all requests: nothing more is asked."""

@@ -8,7 +8,7 @@ What a new process has to know is a record, `RestartLog`. Where only a new proce
 """
 
 import time
-from collections.abc import Collection, Mapping, Sized
+from collections.abc import Callable, Collection, Mapping, Sized
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, Self
@@ -84,8 +84,9 @@ class RestartingEngine:
         log: RestartLog,
         notice: Notice,
         *,
-        finished: Sized,
+        finished: Sized = (),
         probe: tuple[int, Request] | None = None,
+        probe_id: str = PROBE,
     ) -> None:
         """Takes an engine that is ready for requests.
 
@@ -96,17 +97,18 @@ class RestartingEngine:
             notice: Shows the user a sentence for each death.
             finished: The run's results, which are counted where a death is recorded.
             probe: A request that an earlier process had answered, and the tokens of its answer.
+            probe_id: What it is called; another name within another engine of this kind.
         """
         self._engine: Engine | None = engine
         self._source, self._log, self._notice = source, log, notice
         self._search = log.search
         self._finished = finished
-        self._probe = probe
+        self._probe, self._probe_id = probe, probe_id
         self._requests: dict[str, Request] = {}  # not answered yet
         self._probing = False
         self._death: tuple[EngineDiedError, int] | None = None  # not recorded yet, and how many requests ran
         self._report = engine.report()
-        self._loads = self._report.loads
+        self._loads_before = 0  # of dead engines
         self._tokens_before: float | None = 0.0  # of dead engines; None: unknown
         self._tokens: float | None = 0.0  # of the one that stands, when it was last asked
         self.replaced_s = 0.0
@@ -124,7 +126,7 @@ class RestartingEngine:
             EngineDiedError: The engine died, and only a new process could go on, or no engine is to follow.
             EngineError: Engines die one after another.
         """
-        if not self._search.left:
+        if self._engine is None and not self._search.left:
             return []
         if self._death is not None:
             self._record_death(*self._death)
@@ -140,13 +142,37 @@ class RestartingEngine:
             return fatal
         return [completion for completion in finished if self._note(completion)]
 
+    @property
+    def dead(self) -> bool:
+        """Whether its engine died and no other was opened yet."""
+        return self._engine is None
+
+    @property
+    def unfinished(self) -> int:
+        """Requests without an answer."""
+        return len(self._requests)
+
+    def recover(self) -> None:
+        """Records a death and opens another engine at once, also where it has nothing to ask.
+
+        Raises:
+            EngineError: Engines die one after another, or none can be opened.
+        """
+        if self._death is not None:
+            self._record_death(*self._death)
+        if self._engine is None:
+            self._open()
+
+    def give_back(self, keep: Callable[[str], bool]) -> list[Request]:
+        """Returns the requests that no engine has, but those to keep: somebody else asks them."""
+        return [self._requests.pop(name) for name in self._search.release(keep)]
+
     def _open(self) -> Engine:
         begun = time.monotonic()
         try:
             self._engine = self._source.open()
         finally:
             self.replaced_s += time.monotonic() - begun
-        self._loads += 1
         return self._engine
 
     def _feed(self, engine: Engine) -> None:
@@ -157,7 +183,7 @@ class RestartingEngine:
                 request = self._requests[name]
                 engine.submit(request, first=name.endswith(CONTINUATION_SUFFIX))
         elif not self._probing:
-            engine.submit(replace(probe[1], id=PROBE))
+            engine.submit(replace(probe[1], id=self._probe_id))
             self._probing = True
 
     def _note(self, completion: Completion) -> bool:
@@ -165,7 +191,7 @@ class RestartingEngine:
         aborted = completion.finish_reason is FinishReason.ABORT
         if not aborted:
             self._search.works()
-        if completion.request_id == PROBE:
+        if completion.request_id == self._probe_id:
             self._probing = False
             self._probe = None if aborted else self._probe  # one that is refused shows nothing
             return False
@@ -177,7 +203,7 @@ class RestartingEngine:
 
     def _take_back(self, error: EngineDiedError) -> list[Completion]:
         """Takes the dead engine's requests back; returns those known to kill it as errors."""
-        running = {PROBE, *self._requests} & set(error.running)
+        running = {self._probe_id, *self._requests} & set(error.running)
         self._remember()
         self._engine, self._probing = None, False
         fatal = [self._requests.pop(name) for name in self._search.died(running)]
@@ -212,6 +238,8 @@ class RestartingEngine:
             self._tokens_before, self._tokens = self._generated(tokens), 0.0
             with suppress(Exception):
                 self._report = self._engine.report()
+            self._loads_before += self._report.loads
+            self._report = replace(self._report, loads=0)
 
     def _generated(self, tokens: float | None) -> float | None:
         """Adds the tokens of dead engines."""
@@ -242,7 +270,7 @@ class RestartingEngine:
     def report(self) -> EngineReport:
         """Returns the report of the engine that stands, or of the last that stood; `loads` counts all."""
         report = self._report if self._engine is None else self._engine.report()
-        return replace(report, loads=self._loads)
+        return replace(report, loads=self._loads_before + report.loads)
 
     def close(self, *, process_ends: bool = False) -> None:
         """Closes the engine that stands."""

@@ -129,3 +129,26 @@ def test_what_was_set_aside_goes_over_to_a_new_process() -> None:
 def test_parts_are_eighths() -> None:
     assert [len(part) for part in parts([str(n) for n in range(100)])] == [13] * 7 + [9]
     assert list(parts(["a"])) == [("a",)]
+
+
+def test_what_the_engine_was_not_given_can_go_to_others() -> None:
+    fatal_search = FatalRequestSearch(3)
+    fatal_search.add("abcdef")
+    fatal_search.next()
+    fatal_search.works()
+    fatal_search.died(["a", "b"])  # set aside, the others wait
+    fatal_search.add("gh")
+    assert fatal_search.release(lambda name: name in "bg") == ["c", "d", "e", "f", "h", "a"]
+    assert (list(fatal_search.waiting), list(fatal_search.aside)) == (["g"], [("b",)])
+    assert fatal_search.held == 2
+    assert fatal_search.release(lambda _: False) == ["g", "b"]
+    assert not fatal_search.left
+
+
+def test_what_the_engine_has_is_not_released() -> None:
+    fatal_search = FatalRequestSearch(3)
+    fatal_search.add("ab")
+    fatal_search.next()
+    fatal_search.add("c")
+    assert fatal_search.release(lambda _: False) == ["c"]
+    assert list(fatal_search.asked) == ["a", "b"]

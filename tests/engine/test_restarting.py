@@ -251,3 +251,50 @@ def test_what_is_dropped_comes_back_as_aborted() -> None:
     engine.step()
     assert sorted(c.request_id for c in engine.abort()) == [f"b/{name}/0" for name in "abcdef"]
     assert engine.state().queued == 0
+
+
+def step_to_death(engine: RestartingEngine, source: Source) -> None:
+    before = source.discarded
+    while source.discarded == before:
+        engine.step()
+
+
+def test_an_engine_follows_at_once_where_it_is_wanted() -> None:
+    engine, source, said = restarting(lambda number: Death(after=0) if number == 0 else None)
+    engine.submit(request("a"))
+    step_to_death(engine, source)
+    assert said == []
+    engine.recover()
+    assert (len(source.opened), len(said)) == (2, 1)
+    engine.recover()
+    source.opened[1]._loads = 3  # as of one that loads its parts again
+    assert (len(source.opened), engine.report().loads) == (2, 4)
+    done: list[Completion] = []
+    while engine.unfinished:
+        done += engine.step()
+    assert [c.request_id for c in done] == ["b/a/0"]
+
+
+def test_no_engine_follows_too_many_deaths() -> None:
+    engine, source, _ = restarting(lambda _: Death(after=0), bound=1)
+    engine.submit(request("a"))
+    step_to_death(engine, source)
+    engine.recover()
+    step_to_death(engine, source)
+    with pytest.raises(EngineError, match=r"engine_restarts=1"):
+        engine.recover()
+    assert len(source.opened) == 2
+
+
+def test_after_a_death_others_can_be_asked_but_for_what_is_kept() -> None:
+    engine, source, _ = restarting(lambda number: Death(after=1) if number == 0 else None)
+    for name in ("a", "longer", "longer still", "d", "e", "f"):
+        engine.submit(request(name))
+    step_to_death(engine, source)
+    back = engine.give_back(lambda name: name == "b/longer/0")
+    assert "b/longer/0" not in {each.id for each in back}
+    assert engine.unfinished == 1
+    done: list[Completion] = []
+    while engine.unfinished:
+        done += engine.step()
+    assert [c.request_id for c in done] == ["b/longer/0"]
