@@ -74,6 +74,26 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
         redaction.scrub(path)
 
 
+def current_file() -> Path | None:
+    """Returns the file that the standard error goes to, where it is one."""
+    try:
+        path = Path("/proc/self/fd/2").resolve(strict=True)
+    except OSError:
+        return None
+    return path if path.is_file() else None
+
+
+def share(path: Path) -> None:
+    """Turns this process's stdout and stderr to a log that another process has begun; does nothing where the file is not to be had here."""
+    try:
+        log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    except OSError:
+        return
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
 def _stream(descriptor: int) -> TextIO:
     """Writes to a copy of a descriptor, and raises nothing where the disk is full: the run is waiting for it then."""
     copy = os.dup(descriptor)

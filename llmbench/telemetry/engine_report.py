@@ -88,6 +88,32 @@ class ServerReport(ServerIdentity):
 
 
 @dataclass(slots=True)
+class ReplicaReport:
+    """One copy of an engine, and what it did in a run.
+
+    Attributes:
+        host: The name of the host that it ran on last.
+        gpus: The names of its GPUs; `gpu_bytes` their memory, `driver` their driver.
+        versions: Of the packages there that decide a result.
+        load_s: Seconds in which it loaded the model.
+        requests: Completions that it gave; `output_tokens`: their tokens.
+        deaths: Why its processes died, one sentence each.
+        lost: Why it did not come back; None where it worked to the end.
+    """
+
+    host: str | None = None
+    gpus: list[str] = field(default_factory=list)
+    gpu_bytes: list[int] = field(default_factory=list)
+    driver: str | None = None
+    versions: dict[str, str | None] = field(default_factory=dict)
+    load_s: float | None = None
+    requests: int = 0
+    output_tokens: int = 0
+    deaths: list[str] = field(default_factory=list)
+    lost: str | None = None
+
+
+@dataclass(slots=True)
 class EngineReport:
     """What an engine was and did; what it cannot know is None.
 
@@ -101,6 +127,7 @@ class EngineReport:
         graph_sizes: Batch sizes that CUDA graphs were captured for.
         compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
         server: Where the engine is one.
+        replicas: The copies of the engine, where there are several; `batch_size` and what was loaded are each one's.
     """
 
     name: str
@@ -122,10 +149,22 @@ class EngineReport:
     graph_sizes: list[int] | None = None
     compile_cache: str | None = None
     server: ServerReport | None = None
+    replicas: list[ReplicaReport] = field(default_factory=list)
 
     def warnings(self) -> list[str]:
         """Returns what makes the run's figures doubtful, one sentence each."""
         found = self.server.warnings() if self.server is not None else []
+        lost = sum(replica.lost is not None for replica in self.replicas)
+        for number, replica in enumerate(self.replicas, 1):
+            name = f"Replica {number} of {len(self.replicas)} on {replica.host}"
+            if replica.lost is not None:
+                others = " The others were asked its requests." if lost < len(self.replicas) else ""
+                found.append(f"{name} did not come back: {replica.lost.rstrip('.')}.{others}")
+            elif replica.deaths:
+                found.append(
+                    f"{name} was started again {count(len(replica.deaths), 'time')}: {replica.deaths[-1].rstrip('.')}. What it "
+                    "worked on was asked again."
+                )
         if self.preemptions:
             found.append(
                 f"vLLM interrupted running requests {self.preemptions} times because the KV cache was full; "

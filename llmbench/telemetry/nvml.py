@@ -73,6 +73,8 @@ _TEMPERATURE = (
 
 SELDOM_S = 1.0
 """Between looks at what changes slowly: clocks, the reasons for them, temperature."""
+STALE_S = 2.0
+"""No value but energy is older, however many GPUs share the cost: means over a short run would be wrong."""
 MEMORY_SHARE, EACH_SHARE, ENERGY_SHARE, SELDOM_SHARE = 0.0022, 0.0015, 0.0008, 0.0002
 """Of one core: memory, utilisation and power each, energy, and each of the slow ones; 0.0068 in all, which leaves some to the rest of a look."""
 
@@ -101,7 +103,9 @@ class GpuReader:
         self._energy_start: float | None = self._ask(_ENERGY)
 
         def value(questions: Sequence[_Question], period_s: float, share: float) -> _Value:
-            return _Value(partial(self._ask, questions), Pace(period_s, share / of))
+            return _Value(
+                partial(self._ask, questions), Pace(period_s, share / of, longest_s=max(STALE_S, period_s))
+            )
 
         self._memory = value(_MEMORY, 0.0, MEMORY_SHARE)
         self._utilization = value(_UTILIZATION, 0.0, EACH_SHARE)

@@ -1,5 +1,7 @@
 """How often something may be done that costs time itself."""
 
+import math
+
 
 class Pace:
     """Every `period_s` seconds, or less often where once costs more than `share` of a core allows.
@@ -7,9 +9,9 @@ class Pace:
     Where a time costs much that the next ones do not, `over` spreads the cost: the mean of about so many times decides.
     """
 
-    def __init__(self, period_s: float, share: float, over: int = 1) -> None:
-        """Due at once. `share` is of one core: 0.01 allows 10 ms of work a second."""
-        self._period_s, self._share, self._over = period_s, share, over
+    def __init__(self, period_s: float, share: float, over: int = 1, longest_s: float = math.inf) -> None:
+        """Due at once. `share` is of one core: 0.01 allows 10 ms of work a second; after `longest_s` it is due whatever it costs."""
+        self._period_s, self._share, self._over, self._longest_s = period_s, share, over, longest_s
         self._next: float | None = None
         self._mean_s, self._times = (
             0.0,
@@ -24,4 +26,4 @@ class Pace:
         """It was done, beginning at `begun`, and took `cost_s` seconds of a core."""
         self._times = min(self._times + 1, self._over)
         self._mean_s += (cost_s - self._mean_s) / self._times
-        self._next = begun + max(self._period_s, self._mean_s / self._share)
+        self._next = begun + max(self._period_s, min(self._mean_s / self._share, self._longest_s))

@@ -4,27 +4,38 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from llmbench.system import clock
 from llmbench.telemetry import nvml
 from llmbench.telemetry.aggregate import Aggregate, whole
 from llmbench.telemetry.host import HostReader
 from llmbench.telemetry.rate_limit import Pace
-from llmbench.telemetry.records import EngineState, GpuUse, Memory, TelemetrySample, Totals
+from llmbench.telemetry.records import EngineState, GpuSample, GpuUse, Memory, TelemetrySample, Totals
 from llmbench.telemetry.trace import Trace
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 0.1
-AROUND_S = 1.0
-"""Children and main memory are read this often at most, and files are written."""
+AROUND_S, FLUSH_S = 1.0, 1.0
+"""Children and main memory are read this often at most, where there are many processes less often; the trace is written this often."""
 SHARE, AROUND_SHARE = 0.0085, 0.001
 """Of one core: for the samples, NVML's answers included, and for what is read once a second."""
 OVER = 50
 """Looks that share the cost of one: an answer of NVML that costs milliseconds and is asked for seldom delays no look by much."""
+
+
+class GpuSource(Protocol):
+    """Where a GPU's values come from."""
+
+    def read(self, *, fresh: bool = True) -> GpuSample:
+        """Returns its values now; unless `fresh`, some may be a moment old."""
+
+    def energy_j(self) -> float | None:
+        """Returns joules since it is watched; None where that is unknown."""
+
 
 EngineReader = Callable[[], EngineState]
 """Returns what the engine is doing, quickly and from any thread."""
@@ -45,7 +56,8 @@ class Sampler:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="llmbench-telemetry", daemon=True)
-        self._host, self._gpus = HostReader(), nvml.readers(gpus)
+        self._host = HostReader()
+        self._gpus: Sequence[GpuSource] = nvml.readers(gpus)
         self._engine: EngineReader | None = None
         self._engine_failed = False
         self._listeners: list[Listener] = []
@@ -83,6 +95,12 @@ class Sampler:
             energy = self._read_energy()
             if energy is not None and self._energy_start is not None:
                 self._energy_j = energy - self._energy_start
+
+    def watch_gpus(self, sources: Sequence[GpuSource] | int) -> None:
+        """From now on watches these GPUs, or so many of the first that are visible; before `begin`."""
+        found = nvml.readers(sources) if isinstance(sources, int) else sources
+        with self._lock:
+            self._gpus, self.gpus = found, len(found)
 
     def watch_engine(self, read: EngineReader | None) -> None:
         """From now on each sample holds the engine's state; None ends that.
@@ -156,12 +174,16 @@ class Sampler:
             log.exception("telemetry stopped")
 
     def _go_on(self) -> None:
+        flush_at = 0.0
         while not self._stop.wait(self._pace.wait_s(time.monotonic())):
             now, cost = time.monotonic(), time.thread_time()
+            if now >= flush_at:
+                flush_at = now + FLUSH_S
+                with self._lock:
+                    self._trace.flush()
             if not self._around.wait_s(now):
                 with self._lock:
                     self._host.look_around()
-                    self._trace.flush()
                 self._around.done(now, time.thread_time() - cost)
                 cost = time.thread_time()
             with self._lock:

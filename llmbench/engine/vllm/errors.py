@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import REFUSED_PICKLE, needs_code, pickle_refused
 from llmbench.engine.vllm.internals import messages
 from llmbench.engine.vllm.internals.engine import is_engine_dead
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError, Shortage, shortened
+from llmbench.system.log_capture import current_file
 
-STDERR = 2
 TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
 """Packages whose ordinary builds cannot be imported beside the CPU build of torch, and then keep vLLM from importing."""
 
@@ -103,7 +102,7 @@ def spoils(error: BaseException) -> bool:
 
 def log_position() -> int:
     """Where what is logged from now on begins, in bytes."""
-    path = _log()
+    path = current_file()
     return path.stat().st_size if path is not None else 0
 
 
@@ -121,18 +120,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _log() -> Path | None:
-    """The file that the standard error goes to, where it is one."""
-    try:
-        path = Path(f"/proc/self/fd/{STDERR}").resolve(strict=True)
-    except OSError:
-        return None
-    return path if path.is_file() else None
-
-
 def _logged(since: int = 0) -> str:
     """The end of that file, not before `since`."""
-    path = _log()
+    path = current_file()
     if path is None:
         return ""
     with path.open("rb") as file:
