@@ -19,6 +19,7 @@ Interrupted                    the user's own wish, so no LlmbenchError and no E
 Defined where they are raised, and caught by llmbench itself:
 
 engine.endpoint.reply.BrokenAnswerError  a server's answer that is not whole: it is asked again
+engine.replicas.cluster.ProcessGoneError  a process of a Ray cluster is gone: the replica is started again
 run.new_process.StartAgain         the run has to go on in a new process; no Exception either
 sandbox.container.BrokenBoxError   a sandbox does not answer: the score's outcome is `error`
 benchmarks.swe.runner.repository.BadJobError  a repository or its tests cannot be made from the data: the patch was not checked
@@ -137,6 +138,9 @@ class OutOfMemoryError(EngineError):
     def __init__(self, message: str, shortage: Shortage) -> None:
         super().__init__(message)
         self.shortage = shortage
+
+    def __reduce__(self) -> tuple[type["OutOfMemoryError"], tuple[str, Shortage]]:
+        return OutOfMemoryError, (str(self), self.shortage)
 
 
 class OnlyErrorsError(LlmbenchError):

@@ -21,6 +21,8 @@ from llmbench.errors import ConfigError
 from llmbench.system import hardware
 from llmbench.system.console import Terminal
 
+MOST_GPUS, MOST_REQUESTS = 100_000, 1_000_000
+"""More would take minutes, and mean a mistyped number."""
 OTHER_ENGINES = ("endpoint", "fake", "transformers")
 
 
@@ -47,8 +49,8 @@ def _own(typed: Sequence[str]) -> tuple[int | None, str | None, list[str]]:
     """How many GPUs there are to be, of which kind, and the settings of the run."""
     own = {key: value for key, _, value in (word.partition("=") for word in typed) if key in ("gpu", "gpus")}
     gpus = own.get("gpus")
-    if gpus is not None and not (gpus.isascii() and gpus.isdigit() and int(gpus) > 0):
-        raise ConfigError(f"gpus={gpus} is refused: gpus must be a whole number from 1.")
+    if gpus is not None and not (gpus.isascii() and gpus.isdigit() and 0 < int(gpus) <= MOST_GPUS):
+        raise ConfigError(f"gpus={gpus} is refused: gpus must be a whole number from 1 to {MOST_GPUS}.")
     rest = [word for word in typed if word.partition("=")[0] not in ("gpu", "gpus")]
     return int(gpus) if gpus else None, own.get("gpu"), rest
 
@@ -123,6 +125,10 @@ def _plan(config: Config, place: Place, gpus: int, sizes: Sequence[int]) -> Plan
     earlier = Earlier.of(config, place.gpu)
     place = replace(place, begin_s=begin_s(earlier, BEGIN_S))
     counts = _counts(config)
+    if (requests := sum(counts.values())) > MOST_REQUESTS:
+        raise ConfigError(
+            f"{requests:,} requests are more than the {MOST_REQUESTS:,} that are planned; lower sampling.repeats or limit."
+        )
     demand, lengths = expected(config, counts, earlier)
     checkpoint = _checkpoint(config)
     found = forecasts(config, checkpoint, demand, place, _layouts(config, gpus, sizes))

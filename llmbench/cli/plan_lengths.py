@@ -122,7 +122,7 @@ class Earlier:
     def _add_begin(self, gpu: GpuKind, run: Run) -> None:
         times, gpus = run.summary.time_s, run.manifest.machine.gpus
         alike = bool(gpus) and kind_of(gpus[0].name or "") == gpu
-        whole = len(run.summary.sittings) == 1 and not run.manifest.restarts
+        whole = len(run.summary.sittings) == 1 and not run.manifest.restarts and not run.manifest.hosts
         if alike and whole and times.total and times.load and times.generate:
             self.begin_s.append(max(0.0, times.total - times.load - times.generate))
 

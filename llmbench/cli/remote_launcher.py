@@ -6,7 +6,7 @@ is not llmbench's would leave the sweep without summary, table, page and `resume
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -137,7 +137,9 @@ class SubmittedJobs:
         """Waits until they have ended."""
         new = sorted(self._all() - self._before)
         if not self._slurm:  # a job's number is then its process's
-            psutil.wait_procs([psutil.Process(int(job)) for job in new if psutil.pid_exists(int(job))])
+            for job in new:
+                with suppress(psutil.NoSuchProcess):
+                    psutil.Process(int(job)).wait()
             return
         import submitit
 

@@ -164,6 +164,10 @@ class EngineConfig:
     startup: Startup = Startup.auto
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
+    # copies of the engine, each on GPUs of its own (vllm and fake); auto: as many as are worth loading
+    replicas: int | str = 1
+    # a Ray cluster whose hosts have the replicas, such as auto or HOST:6379; None: this machine alone
+    ray_address: str | None = None
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
     multiprocess: bool = False  # vLLM's engine in a process of its own
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
@@ -181,6 +185,11 @@ class EngineConfig:
     retry_s: float | None = None  # how long a request is tried again after what may pass; None: 300
     price: dict[str, float] = field(default_factory=dict)  # per million tokens: input, output
     max_cost: float | None = None  # in the currency of `price`; the run ends before it costs more
+
+    @property
+    def gpus_each(self) -> int:
+        """GPUs of one engine, or of each replica."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size
 
     @property
     def is_server(self) -> bool:
@@ -241,6 +250,8 @@ class Config(OutputSettings, CacheSettings, FaultSettings, BatchSettings, Questi
     point: PointConfig = field(default_factory=PointConfig)
 
 
+AUTO = "auto"
+"""Of `engine.replicas`: as many as are worth loading."""
 RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))

@@ -11,9 +11,11 @@ from llmbench.config.dump import as_yaml_data
 from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
 from llmbench.config.schema import (
+    AUTO,
     NULLABLE,
     BenchmarkConfig,
     Config,
+    EngineConfig,
     ModelConfig,
     SamplingConfig,
     SamplingOverrides,
@@ -25,6 +27,9 @@ from llmbench.system.text import suggest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST_REPLICAS = 4096
+REPLICATED = ("vllm", "fake")
+"""Engines that there may be several of."""
 UNQUANTIZED = ("none", "bf16", "bfloat16")
 """Names people give to weights that are not quantised."""
 
@@ -131,6 +136,7 @@ def validate(config: Config) -> None:
             raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")
     _validate_model(config.model)
     _check_least("engine.", config.engine, 1, "tensor_parallel_size", "pipeline_parallel_size")
+    _validate_replicas(config.engine)
     kv = config.engine.kv_cache_memory_bytes
     _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
     if config.engine.name == "endpoint":
@@ -138,6 +144,23 @@ def validate(config: Config) -> None:
     _validate_sampling("sampling", config.sampling)
     for name, benchmark in config.benchmarks.items():
         _validate_benchmark(f"benchmarks.{name}", benchmark)
+
+
+def _validate_replicas(engine: EngineConfig) -> None:
+    replicas = engine.replicas
+    whole = isinstance(replicas, int) and not isinstance(replicas, bool) and 1 <= replicas <= MOST_REPLICAS
+    wanted = f"a whole number from 1 to {MOST_REPLICAS}, or auto"
+    _check(whole or replicas == AUTO, "engine.replicas", replicas, wanted)
+    if replicas != 1 and engine.name not in REPLICATED:
+        raise ConfigError(
+            f"engine.replicas={replicas} is refused: only engine={' and engine='.join(REPLICATED)} have replicas, "
+            f"and this is engine={engine.name}."
+        )
+    if engine.ray_address is not None and replicas == 1:
+        raise ConfigError(
+            f"engine.ray_address={engine.ray_address} is refused: a single engine runs on this machine; "
+            "set engine.replicas=auto, or a number above 1."
+        )
 
 
 def _is_date(text: str) -> bool:

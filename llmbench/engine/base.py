@@ -8,7 +8,7 @@ A request travels inwards, a completion outwards. An engine that reaches a serve
 requests between GPUs, are engines like any other: neither the loop nor the wrappers change for them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from llmbench.engine.tokenizer import Tokenizer
@@ -16,6 +16,7 @@ from llmbench.engine.workload import Took, Workload
 from llmbench.records import Completion, Request
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
+from llmbench.telemetry.remote_gpu import RemoteGpu
 
 Notice = Callable[[str], None]
 """Shows a sentence to the user."""
@@ -95,6 +96,10 @@ class ModelEngine(Engine, Protocol):
         Returns:
             Whether that could be done: an engine that computes in this process has none.
         """
+
+    @property
+    def remote_gpus(self) -> Sequence[RemoteGpu]:
+        """The GPUs that it uses on other hosts, for telemetry; known after `load`."""
 
     def learn(self, took: Took) -> None:
         """Keeps what a finished run took, for the next choice of a start-up."""

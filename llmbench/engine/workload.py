@@ -7,6 +7,7 @@ from typing import Self
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import Config, drawing
 from llmbench.engine.batching import Batching
+from llmbench.records import Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Workload:
         greedy: Nothing is drawn at random, and nothing is penalised.
         prompt_tokens: A generous guess at the longest prompt, before any is written; 0 where nothing is known.
         batching: How an engine with static batches forms them; None where nobody said.
+        counts: The requests of each benchmark, where they are known.
         spent: What the run has cost before, by `engine.price`.
         answered: Whether requests of the run were answered before.
         jobs: The jobs that this is the sum of, one after another; empty for a single one.
@@ -37,6 +39,7 @@ class Workload:
     greedy: bool = False
     prompt_tokens: int = 0
     batching: Batching | None = None
+    counts: tuple[tuple[str, int], ...] = ()
     spent: float = 0.0
     answered: bool = False
     jobs: "tuple[Workload, ...]" = ()
@@ -59,6 +62,7 @@ class Workload:
             fixed_length=config.sampling.ignore_eos,
             greedy=all(_greedy(config, name) for name in counts),
             batching=Batching.of(config, config.model.max_length),
+            counts=tuple(counts.items()),
         )
 
 
@@ -84,3 +88,17 @@ class Took:
     generate_s: float
     prefill_s: float | None = None
     energy_j: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        made: Sequence[Sequence[Completion]],
+        load_s: float,
+        generate_s: float,
+        prefill_s: float | None,
+        energy_j: float | None,
+    ) -> Self:
+        """Returns what a run took that made these completions, one or two for each request."""
+        outputs = [sum(completion.output_tokens for completion in each) for each in made]
+        prompt_tokens = sum(completion.prompt_tokens for each in made for completion in each)
+        return cls(outputs, prompt_tokens, load_s, generate_s, prefill_s, energy_j)

@@ -17,8 +17,8 @@ from llmbench.results.manifest import Manifest
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.settings import benchmark_settings
 from llmbench.results.summary import BenchmarkSummary, Summary
-from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
-from llmbench.telemetry.engine_report import EngineReport
+from llmbench.system.number_format import count, interval, joules, memory, number, percent, seconds
+from llmbench.telemetry.engine_report import EngineReport, ReplicaReport
 from llmbench.telemetry.records import TelemetrySample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
@@ -178,6 +178,8 @@ def cards(summary: Summary) -> list[dict[str, str]]:
     times, engine, server = summary.time_s, summary.engine, server_of(summary.engine)
     start = f"start-up {engine.startup}" if engine and engine.startup else ""
     batch = f"batch size {engine.batch_size}" if engine and engine.batch_size else ""
+    if engine and engine.replicas:
+        batch = f"{count(len(engine.replicas), 'replica')}, {batch} each"
     made = [("time to score", seconds(times.total), "from the command to the summary")]
     if summary.cost is not None:
         made.append(("cost", number(summary.cost), "by engine.price, all attempts together"))
@@ -204,6 +206,16 @@ def _machine(summary: Summary) -> list[tuple[str, str, str]]:
         spent = f", {joules(energy)}" if energy is not None else ""
         made.append(("GPU", percent(busy), f"busy while requests ran{spent}"))
     return made
+
+
+def _replica(replica: ReplicaReport) -> str:
+    gpus = f", {', '.join(replica.gpus)}" if replica.gpus else ""
+    died = f", started again {count(len(replica.deaths), 'time')}" if replica.deaths else ""
+    lost = ", lost" if replica.lost is not None else ""
+    return (
+        f"{replica.host or 'no host'}{gpus}: {count(replica.requests, 'answer')}, {number(replica.output_tokens)} tokens, "
+        f"loaded in {seconds(replica.load_s)}{died}{lost}"
+    )
 
 
 def _sealed(material: Material) -> str:
@@ -244,6 +256,8 @@ def _facts(material: Material) -> list[tuple[str, str]]:
             f"{number(engine.kv_cache_tokens)} tokens, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",
         ),
     ]
+    if engine.replicas:
+        found.append(("replicas", "; ".join(map(_replica, engine.replicas))))
     if engine.server is not None:
         found = [row for row in found if row[0] not in OF_A_LOADED_MODEL] + server_facts(
             engine.server, manifest

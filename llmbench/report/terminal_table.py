@@ -130,7 +130,8 @@ def _closing(summary: Summary) -> list[str]:
     if summary.gpu.energy_j is not None:
         parts.append(joules(summary.gpu.energy_j))
     if engine is not None:
-        words = [engine.name, engine.version, f"on {engine.device}" if engine.device else None]
+        several = f"{len(engine.replicas)} x" if engine.replicas else None
+        words = [several, engine.name, engine.version, f"on {engine.device}" if engine.device else None]
         words.append(engine.quantization or engine.dtype)
         parts.append(" ".join(word for word in words if word))
     return parts

@@ -1,6 +1,7 @@
 """Where the time went, and the machine over time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from llmbench.records import Result, Timing
@@ -141,6 +142,25 @@ LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
 )
 
 
+MOST_GPUS = 16
+"""More than so many have one line together."""
+
+
+def _lines(samples: Sequence[TelemetrySample]) -> Iterator[tuple[str, Sequence[tuple[str, Reader]]]]:
+    """The rows with their lines; several GPUs have a line each for their use."""
+    gpus = max((len(sample.gpus) for sample in samples), default=0)
+    for title, lines in LINES:
+        if title == "in use" and 1 < gpus <= MOST_GPUS:
+            each = [(f"GPU {number + 1}", partial(_use_of, number=number)) for number in range(gpus)]
+            yield title, [*each, *(line for line in lines if line[0] != "GPU")]
+        else:
+            yield title, lines
+
+
+def _use_of(sample: TelemetrySample, *, number: int) -> float | None:
+    return sample.gpus[number].utilization if number < len(sample.gpus) else None
+
+
 OF_THIS_MACHINE = ("GPU memory", "memory of the process", "GPU", "CPU cores", "power")
 """Lines that say nothing of a server's machine."""
 
@@ -154,7 +174,7 @@ def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dic
     """
     shown = samples[:: max(1, -(-len(samples) // POINTS))]
     rows = []
-    for title, lines in LINES:
+    for title, lines in _lines(shown):
         relevant = [line for line in lines if not (client and line[0] in OF_THIS_MACHINE)]
         read = [(name, [reader(sample) for sample in shown]) for name, reader in relevant]
         present = [(name, values) for name, values in read if any(v is not None for v in values)]

@@ -1,6 +1,6 @@
 """The files of a run folder: their names, manifest.json as others read it, and whole files written and read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from llmbench.records import Restart
 from llmbench.results.record import FileRecord
 from llmbench.results.recovery import Step
 from llmbench.system import decoding, files
-from llmbench.telemetry.engine_report import ServerIdentity
+from llmbench.telemetry.engine_report import ReplicaReport, ServerIdentity
 
 T = TypeVar("T")
 VERSION = 1
@@ -125,6 +125,32 @@ class Machine:
     gpus: list[GpuModel] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Host:
+    """A host that replicas ran on.
+
+    Attributes:
+        replicas: How many; `gpus`: theirs.
+        versions: Of the packages there that decide a result.
+    """
+
+    name: str | None = None
+    replicas: int = 0
+    gpus: list[GpuModel] = field(default_factory=list)
+    versions: dict[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, replicas: Sequence[ReplicaReport]) -> "list[Host]":
+        """The hosts of these replicas."""
+        hosts: dict[str | None, Host] = {}
+        for replica in replicas:
+            host = hosts.setdefault(replica.host, Host(replica.host, versions=replica.versions))
+            host.replicas += 1
+            sizes = zip(replica.gpus, replica.gpu_bytes, strict=True)
+            host.gpus += [GpuModel(name, size, replica.driver) for name, size in sizes]
+        return list(hosts.values())
+
+
 @dataclass(frozen=True, slots=True)
 class DataOrigin:
     """Where a benchmark's rows came from, see `benchmarks.dataset.DataSource`."""
@@ -149,6 +175,7 @@ class Manifest(FileRecord):
         samples: The ids of the planned questions, by benchmark.
         versions, machine: Of what computed here; where a server has the model, nothing of torch, vLLM and GPUs.
         checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts.
+        hosts: Where replicas of the engine ran; none where there was one engine.
         server: The server that has the model, as the last process found it; None where the model was loaded here.
         tracked: The trackers that have the run; None where that was not noted yet.
         sittings: Its attempts.
@@ -174,6 +201,7 @@ class Manifest(FileRecord):
     data: dict[str, DataOrigin] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
     checkpoint: dict[str, Any] | None = None
+    hosts: list[Host] = field(default_factory=list)
     server: ServerIdentity | None = None
 
 

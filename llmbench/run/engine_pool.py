@@ -8,13 +8,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from llmbench.config.schema import Config
+from llmbench.config.schema import AUTO, Config
 from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.factory import complete, find_checkpoint, load_tokenizer, open_engine
+from llmbench.engine.factory import complete, find_checkpoint, load_tokenizer
+from llmbench.engine.replicas import open_engine
 from llmbench.engine.restarting import RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
@@ -22,6 +23,7 @@ from llmbench.errors import ConfigError, EngineError
 from llmbench.run.grader_pool import GraderPool
 from llmbench.run.oom_recovery import lowered
 from llmbench.run.request_plan import graders_need
+from llmbench.system.number_format import count
 
 if TYPE_CHECKING:
     from llmbench.results.recovery import Step
@@ -47,7 +49,8 @@ class Engines:
 def engine_key(config: Config) -> str:
     """Equal for settings that one engine can serve one after the other."""
     model = {name: getattr(config.model, name) for name in LOADED_WITH}
-    parts = repr((model, asdict(config.engine)))
+    patience = (config.engine_wait_s, config.engine_restarts) if config.engine.replicas != 1 else ()
+    parts = repr((model, asdict(config.engine), patience))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -88,6 +91,7 @@ class EnginePool:
         self.then: Callable[[], None] = lambda: None
         self.steps: dict[str, list[Step]] = {}
         self.restart_log = RestartLog()
+        self._replicas: dict[str, int] = {}  # what `auto` was decided to mean, by engine_key
         self._process_ends = process_ends
         self._held: _Held | None = None
         self._planned: list[Config] = []
@@ -115,6 +119,32 @@ class EnginePool:
         """The settings with what had to be lowered for this engine before."""
         return lowered(config, self.steps.get(engine_key(config), ()))
 
+    def choose_replicas(
+        self, config: Config, checkpoint: Checkpoint | None, workload: Workload, notice: Notice
+    ) -> Config:
+        """Returns the settings with a number of replicas; what `auto` means is decided once for all jobs of an engine, and shown.
+
+        Raises:
+            EngineError: There is no room for one, or no such cluster.
+        """
+        key, asked = engine_key(config), config.engine.replicas
+        if isinstance(asked, int) and asked > max(1, workload.requests):
+            notice(f"{count(workload.requests, 'replica')} instead of {asked}: there are no more requests.")
+            return replace(config, engine=replace(config.engine, replicas=max(1, workload.requests)))
+        if asked == AUTO and key not in self._replicas:
+            from llmbench.engine.replicas.choice import choose
+
+            works = [workload, *(bound(c) for c in self._planned if engine_key(c) == key and c != config)]
+            self._replicas[key], why = choose(config, checkpoint, merged(works))
+            notice(why)
+        return self._with_replicas(config)
+
+    def _with_replicas(self, config: Config) -> Config:
+        chosen = self._replicas.get(engine_key(config))
+        if chosen is None or config.engine.replicas != AUTO:
+            return config
+        return replace(config, engine=replace(config.engine, replicas=chosen))
+
     def open(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         """Returns the engine for these settings, of which nothing is imported yet; the one that is held, if it can serve them."""
         return self._open(config, checkpoint).engine
@@ -126,7 +156,8 @@ class EnginePool:
             self.close_engine()
         if self._held is None:
             since = time.time()
-            self._held = _Held(self.engines.open_engine(config, checkpoint), key, checkpoint, since)
+            opened = self.engines.open_engine(config, checkpoint)
+            self._held = _Held(opened, key, checkpoint, since)
         return self._held
 
     def prepare(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
@@ -168,6 +199,18 @@ class EnginePool:
             return self.prepare(config, held.checkpoint)
         return held.engine
 
+    def preferred_batch_size(self, config: Config, workload: Workload) -> int:
+        """Returns how many requests should run at once.
+
+        Raises:
+            EngineError: The engine could not be prepared; none is held any more.
+        """
+        try:
+            return self.make_room(config, workload).preferred_batch_size(workload)
+        except EngineError:
+            self.close_engine()
+            raise
+
     @property
     def _prepared(self) -> _Held:
         if self._held is None:
@@ -195,7 +238,7 @@ class EnginePool:
         if held.loaded:
             return False
         key = engine_key(config)
-        planned = [self.lowered(c) for c in self._planned]
+        planned = [self.lowered(self._with_replicas(c)) for c in self._planned]
         others = [bound(c) for c in planned if engine_key(c) == key and c != config]
         try:
             held.engine.load(merged([workload, *others]), notice)

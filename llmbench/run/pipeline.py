@@ -24,7 +24,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from llmbench.config.schema import Config
+from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint_tensors import check_tensors
 from llmbench.engine.factory import complete
 from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RefusedResumeError, RunError
@@ -108,10 +108,8 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
     """All steps, in order. Telemetry and graders start first: before torch and vllm are imported."""
     config = record.config
     benchmarks = record.benchmarks = import_benchmarks(config)
-    parallel = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
-    gpus = 0 if config.engine.is_server else parallel  # which ones a server uses is not known
     with (
-        Sampler(gpus) as sampler,
+        Sampler(preflight.gpus_here(config)) as sampler,
         MemoryTracker(record.files.folder, MEMORY_LOG, sampler=sampler, of_run=True),
     ):
         _write_trace(sampler, record.files.folder / TRACE)
@@ -126,6 +124,8 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
         writing = Background("prompts", lambda: _write_prompts(record, run_engine, plan, at_once))
         questions = run_engine.load(plan, writing)
+        if config.engine.replicas == AUTO or config.engine.ray_address is not None:
+            sampler.watch_gpus(preflight.gpus_here(record.config) or run_engine.loaded.remote_gpus)
         report = run_engine.report()
         _check_questions(record, questions, report.server)
         record.note_engine(report)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llmbench.config.choices import Device, EarlyStopping, Sandbox
 from llmbench.config.groups import FaultSettings
-from llmbench.config.schema import Config, SamplingConfig
+from llmbench.config.schema import AUTO, Config, SamplingConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.checkpoint_settings import generation_config
@@ -97,7 +97,7 @@ def kv_cache_shortage(
     if engine.kv_cache_memory_bytes is not None:
         available = engine.kv_cache_memory_bytes // per_token
     elif weights is not None:
-        parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
+        parallel = engine.gpus_each
         use = model.gpu_memory_utilization
         available = kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
     lengths = [len(request.prompt_ids) for request in requests]
@@ -183,7 +183,7 @@ def four_bit_is_slower(
     """
     if config.model.quantization != "bitsandbytes" or gpu_total_bytes is None:
         return []
-    gpus = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
+    gpus = config.engine.gpus_each
     left = config.model.gpu_memory_utilization * gpu_total_bytes - weights_bytes_bf16 / gpus
     at_once = max((size for size in TOKENS_PER_S[None] if size <= batch_size), default=1)
     speed = {name: table[at_once] for name, table in TOKENS_PER_S.items()}
@@ -202,7 +202,7 @@ def four_bit_is_slower(
 def weights_do_not_fit(config: Config, weights_bytes_bf16: int, gpu_total_bytes: int) -> list[str]:
     """Whether the weights leave no room on the GPUs, and what to type instead."""
     model, engine = config.model, config.engine
-    gpus = engine.tensor_parallel_size * engine.pipeline_parallel_size
+    gpus = engine.gpus_each
     room = gpus * (gpu_total_bytes * model.gpu_memory_utilization - RESERVE_BYTES)
     needed = weights_on_gpu(weights_bytes_bf16, model.quantization)
     if needed is None or needed <= room:
@@ -219,6 +219,14 @@ def weights_do_not_fit(config: Config, weights_bytes_bf16: int, gpu_total_bytes:
         f"{'this GPU has' if gpus == 1 else f'{gpus} of these GPUs have'} for them; {remedy}."
     )
     return [sentence]
+
+
+def gpus_here(config: Config) -> int:
+    """Returns how many of this machine's GPUs the engine uses, as far as that is known before it is chosen."""
+    engine = config.engine
+    if engine.is_server or engine.ray_address is not None:
+        return 0
+    return engine.gpus_each * (1 if engine.replicas == AUTO else int(engine.replicas))
 
 
 def left_out_system_prompts(config: Config) -> list[str]:

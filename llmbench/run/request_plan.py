@@ -19,7 +19,7 @@ from llmbench.config.choices import Schedule
 from llmbench.config.schema import BenchmarkConfig, Config
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
-from llmbench.records import Request, Sample
+from llmbench.records import FinishReason, Request, Result, Sample
 from llmbench.run import prompts
 from llmbench.run.prompts import Asked, PromptWriter
 from llmbench.run.samples import SampleSet, read_samples
@@ -70,6 +70,18 @@ class Questions:
         """Returns how many requests each benchmark makes, continuations not counted."""
         made = [request.benchmark for request in self.requests]
         return {name: made.count(name) for name in self.benchmarks}
+
+    def shortest_of(self, results: Sequence[Result]) -> tuple[int, Request] | None:
+        """Returns the request with the shortest answer of an earlier process, which shows that an engine works, and its tokens."""
+        requests = {request.key: request for request in self.requests}
+        answered = [
+            (result.completions[0].output_tokens, requests[result.key])
+            for result in results
+            if result.completions
+            and result.key in requests
+            and result.completions[0].finish_reason is not FinishReason.ABORT
+        ]
+        return min(answered, key=lambda pair: pair[0], default=None)
 
 
 @dataclass(frozen=True, slots=True)

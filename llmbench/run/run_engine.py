@@ -19,8 +19,14 @@ from llmbench.engine.restarting import RestartingEngine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.watching import Watch, WatchedEngine
 from llmbench.engine.workload import Took, Workload
-from llmbench.errors import ConfigError, EngineDiedError, Interrupted, OutOfMemoryError, RefusedResumeError
-from llmbench.records import FinishReason, Request
+from llmbench.errors import (
+    ConfigError,
+    EngineDiedError,
+    EngineError,
+    Interrupted,
+    OutOfMemoryError,
+    RefusedResumeError,
+)
 from llmbench.run import prompts
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.new_process import StartAgain
@@ -105,17 +111,25 @@ class RunEngine:
             EngineError: A library is missing or broken.
             ModelError: The tokenizer cannot be used.
         """
-        begun, config, times = time.monotonic(), self._record.config, self._record.summary.time_s
+        begun, record, times = time.monotonic(), self._record, self._record.summary.time_s
+        self._work = plan.workload()
+        record.config = config = self._pool.choose_replicas(
+            record.config, self.checkpoint, self._work, record.terminal.notice
+        )
         self._pool.prepare(config, self.checkpoint)
         imported = time.monotonic()
         times.import_ = imported - begun
         self.tokenizer = self._pool.tokenizer(config, self.checkpoint)
         times.tokenizer = time.monotonic() - imported
-        self._work = plan.workload()
 
     def batch_size(self) -> int:
         """Returns how many requests should run at once; known after `prepare`."""
-        return self._pool.make_room(self._record.config, self._work).preferred_batch_size(self._work)
+        begun, times = time.monotonic(), self._record.summary.time_s
+        at_once = self._pool.preferred_batch_size(self._record.config, self._work)
+        times.import_ = (
+            (times.import_ or 0.0) + time.monotonic() - begun
+        )  # replicas import beside the tokenizer
+        return at_once
 
     def load(self, plan: RequestPlan, writing: Background[Questions]) -> Questions:
         """Loads the model while the prompts are written, with less memory where there is too little.
@@ -144,15 +158,20 @@ class RunEngine:
         record.summary.time_s.load = time.monotonic() - begun if loaded else 0.0
         questions = writing.result()
         record.summary.time_s.prepare = writing.seconds
-        self._begin(engine, loaded=loaded)
+        try:
+            self._begin(engine, loaded=loaded)
+        except EngineError:  # it died since the job before
+            self._pool.close_engine()
+            raise
         return questions
 
     def report(self) -> EngineReport:
         """Returns what the loaded engine says of itself."""
-        return self._loaded.report()
+        return self.loaded.report()
 
     @property
-    def _loaded(self) -> ModelEngine:
+    def loaded(self) -> ModelEngine:
+        """The engine that was loaded for this run."""
         if self._engine is None:
             raise RuntimeError("no engine is loaded")
         return self._engine
@@ -198,12 +217,12 @@ class RunEngine:
         """Puts the wrappers around the loaded engine, for as long as requests run."""
         record, report = self._record, self.report()
         self._restarting = RestartingEngine(
-            WatchedEngine(self._loaded, self.watch),
+            WatchedEngine(self.loaded, self.watch),
             self,
             record.restart_log,
             record.terminal.notice,
             finished=record.results,
-            probe=_shortest(record, questions),
+            probe=questions.shortest_of(record.results),
         )
         if not record.config.cache:
             yield self._restarting
@@ -276,26 +295,6 @@ class RunEngine:
         completions = [result.completions for result in record.results]
         if any(c.from_cache for made in completions for c in made):
             return  # generating took less than the work that was ahead
-        self._engine.learn(
-            Took(
-                [sum(c.output_tokens for c in made) for made in completions],
-                sum(c.prompt_tokens for made in completions for c in made),
-                times.load,
-                times.generate,
-                times.requests.prefill if times.requests is not None else None,
-                record.summary.gpu.energy_j,
-            )
-        )
-
-
-def _shortest(record: RunRecord, questions: Questions) -> tuple[int, Request] | None:
-    """Returns the request with the shortest answer of an earlier process, which shows that an engine works, and its tokens."""
-    requests = {request.key: request for request in questions.requests}
-    answered = [
-        (result.completions[0].output_tokens, requests[result.key])
-        for result in record.results
-        if result.completions
-        and result.key in requests
-        and result.completions[0].finish_reason is not FinishReason.ABORT
-    ]
-    return min(answered, key=lambda pair: pair[0], default=None)
+        prefill_s = times.requests.prefill if times.requests is not None else None
+        energy_j = record.summary.gpu.energy_j
+        self._engine.learn(Took.of(completions, times.load, times.generate, prefill_s, energy_j))

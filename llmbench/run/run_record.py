@@ -18,7 +18,7 @@ from llmbench.engine.restarting import RestartLog
 from llmbench.errors import Interrupted, RefusedResumeError, RunError, StoppedError
 from llmbench.records import Result
 from llmbench.results import attempts, cost, metrics
-from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Manifest
+from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
@@ -136,11 +136,12 @@ class RunRecord:
     def note_engine(self, report: EngineReport) -> None:
         """Keeps what an engine that was loaded says of itself, and shows it."""
         self.summary.engine = report
+        self.manifest.hosts = Host.of(report.replicas)
         self.summary.time_s.load_parts = report.load_parts
         if report.startup is not None:
             self.terminal.notice(
-                f"{report.name} {report.version} on {report.device}: {report.quantization or report.dtype}, "
-                f"batch size {report.batch_size}, start-up {report.startup}"
+                f"{f'{len(report.replicas)} x ' if report.replicas else ''}{report.name} {report.version} on {report.device}: "
+                f"{report.quantization or report.dtype}, batch size {report.batch_size}, start-up {report.startup}"
                 f"{'' if report.loads else ', already loaded'}."
             )
 
@@ -161,6 +162,7 @@ class RunRecord:
     def note_requests(self, report: EngineReport) -> None:
         """Keeps what the engine did, and the times of this process's requests."""
         self.summary.engine, times = report, self.summary.time_s
+        self.manifest.hosts = Host.of(report.replicas)
         self.note_server(report.server)
         if report.server is not None:
             times.load = None  # it was only looked at

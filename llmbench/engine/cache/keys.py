@@ -160,6 +160,9 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
 
 
 def _device(report: EngineReport) -> list[str | None]:
-    """The GPU's name: another generation has other kernels."""
+    """The GPU's name: another generation has other kernels. Of replicas those of all."""
+    names = sorted({name for replica in report.replicas for name in replica.gpus})
+    if names:
+        return [report.device, *names]
     gpus = hardware.gpus() if report.device == "cuda" else ()
     return [report.device, gpus[0].name if gpus else platform.machine()]

@@ -43,6 +43,8 @@ CHATTY = ("httpx", "httpx2", "openai")
 class EndpointEngine:
     """Asks a server that speaks OpenAI's API."""
 
+    remote_gpus = ()
+
     def __init__(self, config: Config) -> None:
         """Takes the settings."""
         self._config = config
@@ -114,13 +116,8 @@ class EndpointEngine:
         """Starts a run: its batch size holds, and counters stand at zero."""
         if self._server is None or self._client is None:
             raise RuntimeError("the engine is not loaded")
-        visible = None
-        if (
-            not is_chat(self._config.engine)
-            and isinstance(tokenizer, HubTokenizer)
-            and tokenizer.marks_thinking
-        ):
-            visible = tokenizer.visible
+        hub = tokenizer if isinstance(tokenizer, HubTokenizer) and not is_chat(self._config.engine) else None
+        visible = hub.visible if hub is not None and hub.marks_thinking else None
         self._loads, self._batch_size = int(loaded), self.preferred_batch_size(workload)
         self._place_wait_s, self._cost = 0.0, Cost(self._config.engine, workload.spent)
         health = Health(self._config.engine, self._server, notice)

@@ -46,6 +46,8 @@ class _Running:
 class FakeEngine:
     """The engine."""
 
+    remote_gpus = ()
+
     def __init__(
         self,
         batch_size: int | None = None,

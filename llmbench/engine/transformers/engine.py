@@ -37,6 +37,8 @@ NO_BOUND = 1 << 30
 class TransformersEngine:
     """One model in this process, on one device."""
 
+    remote_gpus = ()
+
     def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:
         """Decides on the device; loads nothing yet.
 

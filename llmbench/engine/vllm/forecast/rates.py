@@ -48,13 +48,12 @@ LEAST_STEP_S = 0.004
 """What vLLM needs for a step however small the model. An assumption."""
 LOAD_S, LOAD_S_PER_B = 7.2, 0.38
 """Seconds of a warm load with CUDA graphs, and for each billion of parameters, whose weights are read: 12.8 s (BENCHMARKS.md, time to score)."""
-PARALLEL_LOAD_S = 12.5
-"""What loading takes more with tensor or pipeline parallelism, which starts processes: 41.1 s instead of 28.6 (one host with H100s)."""
+PARALLEL_LOAD_S = 22.0
+"""What loading takes more with tensor or pipeline parallelism, which starts processes: with TP 2 it took 35.0 and 37.3 s instead of 11 to 18 on two
+hosts with four H100s (BENCHMARKS.md, replicas); 41.1 instead of 28.6 on an earlier one."""
 TENSOR_SPEED, PIPELINE_SPEED = 1.6, 1.27
 """What twice the GPUs do for the speed: 6.74 s of generating came down to 4.21 with tensor parallelism 2, 6.6 to 5.2 with pipeline parallelism
 (one host with H100s, 500 requests of 128 tokens, bf16)."""
-WARM_SHARE = 0.65
-"""Of a first load a warm one takes so much: 12.8 s of 19.6 (BENCHMARKS.md, time to score)."""
 POWER_SHARE = 0.78
 """The part of its greatest power that a GPU draws while it generates: 550 of an H100's 700 W (BENCHMARKS.md, monitoring)."""
 

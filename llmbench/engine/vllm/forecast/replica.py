@@ -52,7 +52,7 @@ class Place:
         gpu: The kind of GPU.
         memory_bytes: Of one.
         history: Measured runs, oldest first.
-        begin_s: Seconds of what is neither loading nor gene
+        begin_s: Seconds of what is neither loading nor generating.
     """
 
     gpu: GpuKind
@@ -133,7 +133,7 @@ class Replica:
     @property
     def gpus(self) -> int:
         """How many it has."""
-        return self.config.engine.tensor_parallel_size * self.config.engine.pipeline_parallel_size
+        return self.config.engine.gpus_each
 
     def start_s(self, rates: Rates, replicas: int) -> tuple[float, float]:
         """Returns seconds before loading and of loading, where so many replicas load side by side."""

@@ -1,0 +1,84 @@
+"""What replicas must have in common, and what each gets of a machine."""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+
+from llmbench.config.choices import Device
+from llmbench.config.schema import Config
+from llmbench.engine import checkpoint_record
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.replicas.worker import Facts
+from llmbench.errors import EngineError
+from llmbench.system import hardware
+from llmbench.system.number_format import count
+
+
+def cores_of(config: Config, replicas: int) -> list[list[int]]:
+    """Returns the CPU cores for each replica, an equal part of this machine's; none where replicas have GPUs or compute nothing.
+
+    Raises:
+        EngineError: There are fewer cores than replicas.
+    """
+    on_gpus = config.engine.device is Device.cuda or (
+        config.engine.device is Device.auto and hardware.gpus() and not hardware.cpu_build()
+    )
+    if on_gpus or config.engine.name == "fake" or config.engine.ray_address is not None:
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    each = len(cores) // replicas
+    if each == 0:
+        raise EngineError(
+            f"engine.replicas={replicas} is refused: this machine has {count(len(cores), 'core')} for replicas on the CPU."
+        )
+    return [cores[number * each : (number + 1) * each] for number in range(replicas)]
+
+
+def check_room(room: int, replicas: int, gpus: int) -> None:
+    """Refuses more replicas than a cluster has room for.
+
+    Raises:
+        EngineError: With the numbers.
+    """
+    if replicas > room:
+        of = f" on {count(gpus, 'GPU')} each" if gpus else ""
+        raise EngineError(
+            f"engine.replicas={replicas} is refused: the cluster has room for {count(room, 'replica')}{of} now."
+        )
+
+
+def compare(facts: Sequence[Facts | None]) -> None:
+    """Refuses replicas that would not give the same answers.
+
+    Raises:
+        EngineError: Names the hosts, and what differs.
+    """
+    known = [each for each in facts if each is not None]
+    first = known[0]
+    for other in known[1:]:
+        for name, version in first.versions.items():
+            if other.versions.get(name) != version:
+                raise EngineError(
+                    f"Replicas are refused: {first.place.host} has {name} {version or '(none)'}, "
+                    f"{other.place.host} has {other.versions.get(name) or '(none)'}; install the same on both."
+                )
+        if other.content != first.content:
+            raise EngineError(
+                f"Replicas are refused: the checkpoint on {other.place.host} is not the one on {first.place.host}; copy it again."
+            )
+
+
+def compare_with_driver(facts: Facts | None, checkpoint: Checkpoint | None) -> None:
+    """Refuses replicas whose packages or checkpoint are not those that prompts are written with here.
+
+    Raises:
+        EngineError: Names what differs. Packages that are missing here are left out.
+    """
+    if facts is None:
+        return
+    here = hardware.versions(*hardware.TOKENIZER_PACKAGES)
+    known = {name: facts.versions.get(name) if version is None else version for name, version in here.items()}
+    content = checkpoint_record.row(checkpoint).get("content") if checkpoint is not None else None
+    place = replace(facts.place, host=f"{socket.gethostname()} (this one)")
+    compare([replace(facts, place=place, versions=known, content=content), facts])

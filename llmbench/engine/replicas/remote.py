@@ -1,0 +1,290 @@
+"""An engine in another process, as the run sees it: its step never waits."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmbench.config.schema import Config
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.replicas import agreement
+from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError, kill_family
+from llmbench.engine.replicas.silence import Silence
+from llmbench.engine.replicas.starting import Starting
+from llmbench.engine.replicas.worker import Facts, Reply, Worker, on_clock
+from llmbench.engine.workload import Workload
+from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, OutOfMemoryError, Shortage
+from llmbench.records import Completion, Request
+from llmbench.system.log_capture import current_file
+from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.records import EngineState, GpuSample
+from llmbench.telemetry.remote_gpu import RemoteGpu
+
+PERIOD_S = 0.05
+"""A call comes back after so long at the latest, so that finished requests are soon followed by others."""
+CALLS = 2
+"""Calls under way: while the run reads one reply the engine works at the next call."""
+LOOK_S = 1.0
+"""Between looks at the GPUs of another host while it has nothing to do."""
+REPORT_S = 10.0
+NOTHING_YET = EngineState(running=0, waiting=0, generated_tokens=0)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """What all processes of a run's replicas have in common.
+
+    Attributes:
+        config: The settings of one replica.
+        leader: The run's process space and number.
+        gpus: GPUs of each.
+        silence_s: How long a call may take (`engine_wait_s`); None: for ever.
+    """
+
+    cluster: Cluster
+    config: Config
+    checkpoint: Checkpoint | None
+    leader: tuple[str, int]
+    gpus: int
+    silence_s: float | None
+
+
+class RemoteEngine:
+    """One process with an engine. It is started when it is made, and loaded step by step."""
+
+    def __init__(
+        self,
+        settings: RemoteSettings,
+        cores: Sequence[int],
+        gpus: Sequence[RemoteGpu] = (),
+        report: EngineReport | None = None,
+    ) -> None:
+        """Begins to start the process, wherever the cluster has room.
+
+        Args:
+            settings: What all have in common.
+            cores: The CPU cores that it computes on; none: it has GPUs.
+            gpus: Hear what its GPUs do.
+            report: Of the process that it replaces.
+        """
+        self._settings, self._cluster = settings, settings.cluster
+        self._handle = self._cluster.start(
+            Worker,
+            settings.config,
+            settings.checkpoint,
+            tuple(cores),
+            settings.leader,
+            current_file(),
+            gpus=settings.gpus,
+            cpus=0 if settings.gpus or settings.cluster.local else 1,
+        )
+        self.starting = Starting(self._cluster, self._handle, settings.gpus, settings.silence_s)
+        self._calls: deque[Any] = deque()
+        self._new: list[tuple[Request, bool]] = []
+        self._silence = Silence()
+        self._last = NOTHING_YET
+        self._report = report or EngineReport(name=settings.config.engine.name)
+        self._watch_gpus, self._called, self._closed = False, 0.0, False
+        self._broken = False  # no other engine would do better
+        self._offset_s = 0.0
+        self.facts: Facts | None = None
+        self.given: dict[str, Request] = {}
+        """Requests without an answer."""
+        self.capacity = 0
+        self.failure: EngineDiedError | None = None
+        """Why it can do no more."""
+        self.shortage: Shortage | None = None
+        """Where memory ran out while requests ran."""
+        self._gpus = gpus
+        self.load_s: float | None = None
+
+    # --- its start: each begins something; `starting.wait` or `step` sees it through
+
+    def describe(self, *, like: Facts | None = None) -> None:
+        """Asks what it is; another than the one before it is refused."""
+
+        def take(facts: Facts) -> None:
+            self.facts, self.starting.placed = facts, True
+            if like is not None:
+                agreement.compare([like, facts])
+            if facts.place.space != self._settings.leader[0]:
+                asked = time.monotonic()
+                there = float(self.ask("monotonic_s"))
+                self._offset_s = (asked + time.monotonic()) / 2 - there
+
+        self.starting.begin("describe", take)
+
+    def prepare(self) -> None:
+        """Has it import its libraries."""
+        self.starting.begin("prepare", lambda _: None)
+
+    def load(self, workload: Workload) -> None:
+        """Has it load the model for its share of the work."""
+
+        def take(loaded: tuple[float, int]) -> None:
+            self.load_s, self.capacity = loaded
+
+        self.starting.begin("load", take, workload)
+
+    def begin(self, workload: Workload, *, loaded: bool, watch_gpus: bool) -> None:
+        """Has it begin a run; requests may follow."""
+
+        def take(begun: tuple[EngineReport, Sequence[GpuSample]]) -> None:
+            self._report, samples = begun
+            self._hear(samples)
+
+        self._last, self._watch_gpus = NOTHING_YET, watch_gpus
+        self.starting.begin("begin", take, workload, loaded, watch_gpus, current_file())
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be given to it."""
+        return not self.starting and self.failure is None
+
+    # --- an engine
+
+    def submit(self, request: Request, *, first: bool = False) -> None:
+        """Queues a request; the process gets it with the next call."""
+        self.given[request.id] = request
+        self._new.append((request, first))
+
+    def step(self) -> list[Completion]:
+        """Takes what has come back, and asks for more.
+
+        Raises:
+            EngineDiedError: The process is gone, hangs, or its engine has died.
+            EngineError: Its engine cannot go on, and neither could another.
+        """
+        if self.failure is not None:
+            raise self.failure
+        finished: list[Completion] = []
+        try:
+            self.starting.go_on()
+            if not self.starting:
+                finished = self._read_replies()
+        except (ProcessGoneError, LlmbenchError) as error:
+            self._fail(str(error), getattr(error, "running", ()))
+        if self.failure is None:
+            self._check_silence()
+        if self.failure is not None and not finished:
+            raise EngineError(str(self.failure)) if self._broken else self.failure
+        if self.ready:
+            self._call()
+        return finished
+
+    def _read_replies(self) -> list[Completion]:
+        finished: list[Completion] = []
+        while self._calls and self._cluster.ready([self._calls[0]], 0):
+            try:
+                reply: Reply = self._cluster.result(self._calls.popleft())
+            except ProcessGoneError as error:
+                self._fail(f"A replica died: {error}", ())
+                break
+            self._silence.reset()
+            finished += [
+                on_clock(completion, self._offset_s)
+                for completion in reply.completions
+                if self.given.pop(completion.request_id, None) is not None
+            ]
+            self._hear(reply.gpus)
+            if reply.error is not None:
+                self._broken = not isinstance(reply.error, (EngineDiedError, OutOfMemoryError))
+                if isinstance(reply.error, OutOfMemoryError):
+                    self.shortage = replace(reply.error.shortage, needs_new_process=False)
+                self._fail(str(reply.error), getattr(reply.error, "running", ()))
+                break
+            self._last = reply.state
+        return finished
+
+    def _hear(self, samples: Sequence[GpuSample]) -> None:
+        for gpu, sample in zip(self._gpus, samples, strict=False):
+            gpu.update(sample)
+
+    def _fail(self, reason: str, running: Sequence[str]) -> None:
+        """Ends the process; the next step raises the error. While it starts it works on nothing."""
+        seen = set(running)
+        known = [name for name in self.given if name in seen]
+        if not known and not self.starting:
+            known = list(self.given)
+        self.failure = EngineDiedError(reason, running=known)
+        self.close()
+
+    def _check_silence(self) -> None:
+        limit_s = self._settings.silence_s
+        if self.starting:
+            return
+        if not self._calls:
+            self._silence.reset()
+        elif limit_s is not None and self._silence.elapsed_s() > limit_s:
+            self._fail(f"A replica did not answer for {limit_s:g} s (engine_wait_s) and was killed", ())
+
+    def _call(self) -> None:
+        """Keeps calls under way as long as it has requests; without any it is asked for its GPUs now and then."""
+        now = time.monotonic()
+        looks = self._watch_gpus and not self._calls and now - self._called > LOOK_S
+        while len(self._calls) < CALLS and (self.given or looks):
+            new, self._new, looks, self._called = self._new, [], False, now
+            self._calls.append(self._handle.advance.remote(new, PERIOD_S))
+
+    def calls(self) -> list[Any]:
+        """What is waited for, unless it has failed."""
+        return self.starting.calls() or list(self._calls)[:1]
+
+    def abort(self) -> list[Completion]:
+        """Drops everything unfinished."""
+        dropped = [Completion.aborted(request, None) for request in self.given.values()]
+        if self._calls and self.failure is None:
+            self._handle.abort.remote()
+        self.given.clear()
+        self._new.clear()
+        self._calls.clear()
+        return dropped
+
+    def state(self) -> EngineState:
+        """What it last said, with the requests that are on their way to it as queued."""
+        return replace(self._last, queued=(self._last.queued or 0) + len(self._new))
+
+    def report(self) -> EngineReport:
+        """What it last said of itself."""
+        return self._report
+
+    def ask(self, name: str, *arguments: object, timeout_s: float = REPORT_S) -> Any:  # noqa: ANN401 - a method's
+        """Returns what a method of the worker gives.
+
+        Raises:
+            ProcessGoneError: The process is gone, or did not answer in time.
+        """
+        if self.failure is not None:
+            raise ProcessGoneError(str(self.failure))
+        return self._cluster.result(getattr(self._handle, name).remote(*arguments), timeout_s)
+
+    def look_whether_it_lives(self) -> None:
+        """Asks it something; a process that does not answer is given up."""
+        try:
+            self.ask("monotonic_s")
+        except ProcessGoneError as error:
+            self._fail(f"A replica died between two runs: {error}", ())
+
+    def refresh(self) -> None:
+        """Asks for its report anew, unless it is being loaded.
+
+        Raises:
+            ProcessGoneError: It does not answer.
+        """
+        if not self.starting:
+            self._report = self.ask("report")
+
+    def kill_here(self) -> None:
+        """Kills the process if it is on this machine; from any thread."""
+        if self.facts is not None and self.facts.place.space == self._settings.leader[0]:
+            kill_family(self.facts.place.pid)
+
+    def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - the process is another one
+        """Ends the process with all that it has started; harmless when repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        self._cluster.kill(self._handle, self.facts.place if self.facts is not None else None)
+        self._calls.clear()
+        self.starting.clear()

@@ -1,0 +1,269 @@
+"""A replica's own process: an engine that `replica.Replica` asks from afar, one call after another.
+
+Ray starts it and calls the methods of `Worker` in the order in which they were asked. Errors that are meant for the user come back as values.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llmbench.config.choices import Device
+from llmbench.config.schema import Config
+from llmbench.engine import checkpoint_record
+from llmbench.engine.base import ModelEngine
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.checkpoint_files import check_folder
+from llmbench.engine.factory import load_tokenizer, open_engine
+from llmbench.engine.fake import WordTokenizer
+from llmbench.engine.replicas import cluster
+from llmbench.engine.replicas.cluster import ProcessPlace
+from llmbench.engine.vllm.checks import check_machine
+from llmbench.engine.workload import Took, Workload
+from llmbench.errors import LlmbenchError
+from llmbench.records import Completion, Request
+from llmbench.system import hardware
+from llmbench.system.log_capture import share
+from llmbench.system.processes import VARIABLE, environment, follow, process_space
+from llmbench.telemetry import nvml
+from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.rate_limit import Pace
+from llmbench.telemetry.records import EngineState, GpuSample
+
+if TYPE_CHECKING:
+    from llmbench.engine.tokenizer import Tokenizer
+
+T = TypeVar("T")
+
+GATHER_S = 0.01
+"""Completions are gathered for so long before a call brings them, so that many short ones need few calls."""
+GPU_LOOK_S, GPU_SHARE = 0.5, 0.005
+"""How often the GPUs of another host are looked at, and the share of one core that it may cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a replica says of its process before anything is loaded.
+
+    Attributes:
+        place: Where it runs.
+        gpus: Its GPUs.
+        versions: Of the packages that decide a result.
+        content: The fingerprint of a local checkpoint there.
+    """
+
+    place: ProcessPlace
+    gpus: tuple[hardware.Gpu, ...]
+    versions: dict[str, str | None]
+    content: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a replica did since the call before.
+
+    Attributes:
+        completions: What finished.
+        state: What it does now.
+        gpus: Its GPUs, where its host is another than the run's.
+        error: Why it can go on no longer.
+    """
+
+    completions: tuple[Completion, ...] = ()
+    state: EngineState = field(default_factory=EngineState)
+    gpus: tuple[GpuSample, ...] = ()
+    error: LlmbenchError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call gave, or the error that ended it; with what it had to say meanwhile."""
+
+    value: Any = None
+    error: LlmbenchError | None = None
+    notices: tuple[str, ...] = ()
+
+
+class Worker:
+    """One engine."""
+
+    def __init__(
+        self,
+        config: Config,
+        checkpoint: Checkpoint | None,
+        cores: Sequence[int],
+        leader: tuple[str, int],
+        log_file: Path | None,
+    ) -> None:
+        """Makes sure that it ends with the run, where that runs on this host.
+
+        Args:
+            config: The settings of one replica.
+            checkpoint: What it loads.
+            cores: The CPU cores that it computes on; none: it has GPUs.
+            leader: The run's process space and number.
+            log_file: The run's log.
+        """
+        space, pid = leader
+        if space == process_space():
+            with environment({VARIABLE: str(pid)}):
+                follow()
+        self._share_log(log_file)
+        if cores:
+            os.sched_setaffinity(0, cores)
+        self._config, self._checkpoint = config, checkpoint
+        self._engine: ModelEngine | None = None
+        self._tokenizer: Tokenizer | None = None
+        self._open = 0  # requests that the engine has
+        self._readers: tuple[nvml.GpuReader, ...] = ()
+        self._pace = Pace(GPU_LOOK_S, GPU_SHARE)
+        self._gpus: tuple[GpuSample, ...] = ()
+
+    def _share_log(self, log_file: Path | None) -> None:
+        """Writes to the run's log where this host has it, else to one file of Ray's: the reason of a failure is looked for there."""
+        os.dup2(2, 1)
+        if log_file is not None:
+            share(log_file)
+
+    def describe(self) -> Answer:
+        """Returns its `Facts`; an error where the checkpoint is not there."""
+        checkpoint, content = self._checkpoint, None
+        if self._config.engine.name == "vllm":
+            try:
+                check_machine(self._config)
+            except LlmbenchError as error:
+                return Answer(error=error)
+        where = ProcessPlace(socket.gethostname(), process_space(), os.getpid(), cluster.node_id())
+        if checkpoint is not None and checkpoint.local:
+            try:
+                check_folder(Path(checkpoint.name))
+            except LlmbenchError as error:
+                return Answer(error=error)
+            content = checkpoint_record.row(checkpoint).get("content")
+        versions = hardware.versions(*hardware.TOKENIZER_PACKAGES, *hardware.ENGINE_PACKAGES)
+        gpus = () if self._config.engine.device is Device.cpu else hardware.gpus()
+        return Answer(Facts(where, gpus, versions, content))
+
+    def monotonic_s(self) -> float:
+        """Returns this host's monotonic clock."""
+        return time.monotonic()
+
+    def prepare(self) -> Answer:
+        """Imports the engine's libraries."""
+        return _answer(self._prepare)
+
+    def _prepare(self, _: Callable[[str], None]) -> None:
+        self._engine = open_engine(self._config, self._checkpoint)
+        self._engine.prepare()
+
+    def preferred_batch_size(self, workload: Workload) -> int:
+        """Returns the engine's."""
+        return self._ready.preferred_batch_size(workload)
+
+    def serves(self, workload: Workload) -> bool:
+        """Returns the engine's."""
+        return self._ready.serves(workload)
+
+    def load(self, workload: Workload) -> Answer:
+        """Loads the model; returns the seconds and the capacity."""
+
+        def load(notice: Callable[[str], None]) -> tuple[float, int]:
+            begun = time.monotonic()
+            self._ready.load(workload, notice)
+            return time.monotonic() - begun, self._ready.capacity
+
+        return _answer(load)
+
+    def begin(self, workload: Workload, loaded: bool, watch_gpus: bool, log_file: Path | None) -> Answer:  # noqa: FBT001 - called by Ray
+        """Starts a run; returns the engine's report and what its GPUs do, whose energy counts from here.
+
+        Args:
+            workload: This replica's share.
+            loaded: The engine was loaded for this run.
+            watch_gpus: Replies are to tell of the GPUs.
+            log_file: The run's log.
+        """
+        self._share_log(log_file)
+
+        def begin(notice: Callable[[str], None]) -> tuple[EngineReport, tuple[GpuSample, ...]]:
+            self._tokenizer = self._tokenizer or load_tokenizer(self._config, self._checkpoint)
+            self._ready.begin(self._tokenizer, workload, loaded=loaded, notice=notice)
+            self._open = 0
+            self._readers = nvml.readers(self._config.engine.gpus_each) if watch_gpus else ()
+            return self._ready.report(), self._look()
+
+        return _answer(begin)
+
+    def advance(self, requests: Sequence[tuple[Request, bool]], period_s: float) -> Reply:
+        """Takes more requests and works for a moment.
+
+        Args:
+            requests: Each with whether it goes first.
+            period_s: It comes back after so many seconds and at most a step of the engine, and sooner when something finished.
+        """
+        begun, finished, engine = time.monotonic(), list[Completion](), self._ready
+        for request, first in requests:
+            engine.submit(request, first=first)
+        self._open += len(requests)
+        try:
+            while self._open > len(finished):
+                finished += engine.step()
+                if time.monotonic() - begun >= (GATHER_S if finished else period_s):
+                    break
+        except LlmbenchError as error:
+            return Reply(self._for_others(finished), error=error)
+        self._open -= len(finished)
+        return Reply(self._for_others(finished), engine.state(), self._look())
+
+    def _for_others(self, completions: Sequence[Completion]) -> tuple[Completion, ...]:
+        """The completions as other processes can read them: the fake engine's tokenizer numbers words in each as they come up."""
+        if isinstance(self._tokenizer, WordTokenizer):
+            return tuple(replace(completion, output_ids=()) for completion in completions)
+        return tuple(completions)
+
+    def _look(self) -> tuple[GpuSample, ...]:
+        now = time.monotonic()
+        if self._readers and not self._pace.wait_s(now):
+            cost = time.thread_time()
+            self._gpus = tuple(reader.read() for reader in self._readers)
+            self._pace.done(now, time.thread_time() - cost)
+        return self._gpus
+
+    def abort(self) -> None:
+        """Drops everything unfinished."""
+        self._ready.abort()
+        self._open = 0
+
+    def report(self) -> EngineReport:
+        """Returns the engine's."""
+        return self._ready.report()
+
+    def learn(self, took: Took) -> None:
+        """Gives the engine its share of what the run took."""
+        self._ready.learn(took)
+
+    @property
+    def _ready(self) -> ModelEngine:
+        if self._engine is None:
+            raise RuntimeError("the engine was not prepared")
+        return self._engine
+
+
+def _answer(call: Callable[[Callable[[str], None]], T]) -> Answer:
+    said: list[str] = []
+    try:
+        return Answer(call(said.append), notices=tuple(said))
+    except LlmbenchError as error:
+        return Answer(error=error, notices=tuple(said))
+
+
+def on_clock(completion: Completion, offset_s: float) -> Completion:
+    """The completion with its stamps on a clock that is so much ahead."""
+    timing = completion.timing
+    if timing is None or not offset_s:
+        return completion
+    moved = replace(timing, queued=timing.queued + offset_s, finished=timing.finished + offset_s)
+    return replace(completion, timing=moved)
