@@ -47,7 +47,7 @@ format: setup ## format the code, and fix what ruff can fix
 
 bench: setup ## measure llmbench itself, and kill the processes of a real engine
 	@$(PYTHON_IN_VENV) -m tests.bench
-	@$(PYTHON_IN_VENV) -m pytest tests/bench/vllm_faults.py tests/bench/served_faults.py
+	@$(PYTHON_IN_VENV) -m pytest tests/bench/vllm_faults.py tests/bench/served_faults.py tests/bench/replica_faults.py
 
 screenshots: setup ## take the pictures in README.md and docs/ anew, of a real run
 	@requirements/setup.sh browser

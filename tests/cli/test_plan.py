@@ -230,7 +230,7 @@ def test_a_lower_limit_cuts_earlier_lengths(said: Said, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        (("gpus=0", "gpu=H100"), "gpus=0 is refused: gpus must be a whole number from 1."),
+        (("gpus=0", "gpu=H100"), "gpus=0 is refused: gpus must be a whole number from 1 to 100000."),
         (("gpus=some", "gpu=H100"), "gpus=some is refused"),
         (("gpus=8", "gpu=H300"), "gpu=H300 is refused: the GPUs whose memory and speed are known are H100, "),
         (("gpus=8",), "This machine has no GPU; say which one is planned for, such as gpu=H100"),

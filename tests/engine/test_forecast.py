@@ -233,7 +233,7 @@ def test_a_run_measured_here_sets_the_rates() -> None:
     assert 0.5 < two.generate_s / one.generate_s < 1
     assert (other.source, other.measured_tensor) == (Source.HERE, 1)
     assert one.generate_s / other.generate_s == pytest.approx(1.6)
-    assert other.load_s == 33 + 12.5
+    assert other.load_s == 33 + 22
 
 
 @pytest.mark.usefixtures("h100s")

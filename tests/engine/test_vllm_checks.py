@@ -67,6 +67,34 @@ def test_what_cannot_run_here_is_refused_before_loading(
         checks.check_machine(compose([override]))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["engine.replicas=2"], r"engine\.replicas=2 needs 2 GPUs, and 1 GPU is visible here"),
+        (["engine.tensor_parallel_size=2"], r"engine\.tensor_parallel_size=2 needs 2 GPUs"),
+        (
+            ["engine.replicas=2", "engine.tensor_parallel_size=2", "engine.pipeline_parallel_size=3"],
+            r"replicas=2 with engine\.tensor_parallel_size=2 with engine\.pipeline_parallel_size=3 needs 12 GPUs",
+        ),
+    ],
+)
+def test_more_gpus_than_there_are_are_refused(on: Machine, overrides: list[str], said: str) -> None:
+    on(gpu=True, cpu_build=False)
+    with pytest.raises(EngineError, match=said) as caught:
+        checks.check_machine(compose(overrides))
+    assert "engine.ray_address" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [[], ["engine.replicas=auto"], ["engine.replicas=9", "engine.ray_address=there:6379"]],
+    ids=str,
+)
+def test_a_cluster_may_have_more_gpus_than_this_machine(on: Machine, overrides: list[str]) -> None:
+    on(gpu=True, cpu_build=False)
+    checks.check_machine(compose(overrides))
+
+
 def test_a_large_model_goes_to_the_cpu_when_asked_to(on: Machine) -> None:
     on(gpu=False, cpu_build=True)
     checks.check_machine(compose(["model=qwen14b", "engine.device=cpu"]))

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from llmbench.config.schema import Config
 from llmbench.engine.fake import FakeEngine
+from llmbench.engine.replicas import choice
 from llmbench.engine.workload import Workload
 from llmbench.errors import DataError, EngineError
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
-from llmbench.run.engine_pool import EnginePool, bound, engine_key, merged
+from llmbench.run.engine_pool import EnginePool, Engines, bound, engine_key, merged
 from llmbench.run.options import RunOptions
 from llmbench.telemetry.engine_report import EngineReport
 from tests.helpers.engines import FakeEngines
@@ -161,7 +163,8 @@ def test_graders_are_kept_too(tmp_path: Path) -> None:
 def test_work_follows_from_the_settings_and_added_up() -> None:
     work = bound(compose(["benchmark=arithmetic", "limit=5", "early_stopping=off"]))
     limit = compose(["benchmark=arithmetic"]).benchmarks["arithmetic"].max_tokens
-    assert replace(work, batching=None) == Workload(5, limit, 5 * limit, 0, 5, greedy=True)
+    assert work.counts == (("arithmetic", 5),)
+    assert replace(work, batching=None, counts=()) == Workload(5, limit, 5 * limit, 0, 5, greedy=True)
     asked = bound(compose(["benchmark=arithmetic", "limit=5", "batch_size=3", "sampling.temperature=1"]))
     assert (asked.batch_size, asked.at_once, asked.greedy) == (3, 0, False)
     assert asked.longest > limit  # the tokens for asking for the answer are part of it
@@ -170,3 +173,38 @@ def test_work_follows_from_the_settings_and_added_up() -> None:
     assert both.output_tokens == work.output_tokens + asked.output_tokens
     assert both.jobs == (work, asked)
     assert merged([work]).jobs == ()
+
+
+def test_what_auto_means_is_decided_once_for_all_jobs_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Workload]()
+
+    def choose(_: object, __: object, workload: Workload) -> tuple[int, str]:
+        asked.append(workload)
+        return 3, "3 replicas, for a reason."
+
+    monkeypatch.setattr(choice, "choose", choose)
+    said, opened = list[str](), list[Config]()
+    jobs = [compose([*ARITHMETIC, "engine.replicas=auto", f"seed={seed}"]) for seed in (1, 2)]
+    other = compose([*ARITHMETIC, "engine.replicas=auto", "model.dtype=float32"])
+
+    def open_engine(config: Config, _: object) -> FakeEngine:
+        opened.append(config)
+        return FakeEngine()
+
+    pool = EnginePool(Engines(find_checkpoint=lambda _: None, open_engine=open_engine))
+    with pool:
+        pool.plan([*jobs, other])
+        for job in (*jobs, other):
+            chosen = pool.choose_replicas(job, None, bound(job), said.append)
+            assert chosen.engine.replicas == 3
+            pool.open(chosen, None)
+    assert [work.requests for work in asked] == [12, 6]
+    assert said == ["3 replicas, for a reason."] * 2
+    assert [config.engine.replicas for config in opened] == [3, 3]
+
+
+def test_a_number_of_replicas_is_taken_as_it_is() -> None:
+    pool, said = EnginePool(), list[str]()
+    config = compose([*ARITHMETIC, "engine.replicas=4"])
+    assert pool.choose_replicas(config, None, bound(config), said.append) == config
+    assert said == []

@@ -1,0 +1,132 @@
+"""Replicas of the fake engine, in processes that Ray starts; and what a run of them leaves on the machine."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from llmbench.engine.replicas import cleaner
+from llmbench.engine.replicas.cluster import Cluster
+from llmbench.engine.replicas.engine import ReplicatedEngine
+from llmbench.engine.replicas.ray_environment import FOLDER
+from llmbench.engine.workload import Workload
+from llmbench.records import Completion, FinishReason, Request, Sampling
+from llmbench.run.engine_pool import EnginePool
+from tests.helpers.commands import lines_in, wait_until
+from tests.helpers.families import is_alive
+
+TWO = ("benchmark=arithmetic", "engine=fake", "report=false", "engine.replicas=2")
+
+
+@contextmanager
+def ray_started() -> Iterator[Cluster]:
+    """Ray for many engines, each of which takes it for the caller's own: to start it takes seconds."""
+    cluster = Cluster(None, 0)
+    cluster.open()
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def folder_of(cluster: Cluster) -> str:
+    """The folder of Ray, where it was started here."""
+    assert cluster._folder is not None
+    return cluster._folder.name
+
+
+def ray_folder(pid: int) -> str | None:
+    """The folder of the Ray that a process has started; None before that."""
+    with suppress(psutil.Error):
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.Error):
+                if FOLDER in (variables := child.environ()):
+                    return variables[FOLDER]
+    return None
+
+
+def nothing_stays(folder: str) -> None:
+    """Waits until no process of a folder of Ray's is left, nor the folder."""
+    wait_until(lambda: not [pid for pid in cleaner.users_of(folder) if is_alive(psutil.Process(pid))])
+    wait_until(lambda: not Path(folder).exists())
+
+
+def engine_of(pool: EnginePool) -> ReplicatedEngine:
+    """The engine that a pool holds."""
+    assert pool._held is not None
+    assert isinstance(pool._held.engine, ReplicatedEngine)
+    return pool._held.engine
+
+
+def workers(engine: ReplicatedEngine) -> list[int]:
+    """The numbers of the processes that replicas have now."""
+    return [each.remote.facts.place.pid for each in engine._replicas if each.remote.facts is not None]
+
+
+@contextmanager
+def when_answered(journal: Path, answers: int, act: Callable[[], object]) -> Iterator[None]:
+    """Does something as soon as a run has so many answers; fails where it never came to that."""
+    over, done = threading.Event(), list[object]()
+
+    def watch() -> None:
+        while lines_in(journal) < answers:
+            if over.wait(0.005):
+                return
+        done.append(act())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert done
+
+
+def signal_worker(pool: EnginePool, number: int, sign: int) -> None:
+    """Sends a signal to the process that a replica has now."""
+    os.kill(workers(engine_of(pool))[number], sign)
+
+
+def answers(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """The lines of a run's journal by sample and repeat, without times; fails where a question has two."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for line in (folder / "samples.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        del row["crc32"]
+        for completion in row["completions"]:
+            del completion["timing"]
+        assert (row["id"], row["repeat"]) not in found
+        found[row["id"], row["repeat"]] = row
+    return found
+
+
+WORK = Workload(100, 8, 800, batch_size=4)
+
+
+def request(name: object, suffix: str = "", max_tokens: int = 8) -> Request:
+    """A request of the benchmark `b`."""
+    return Request(f"b/{name}/0{suffix}", "b", str(name), 0, (0,), Sampling(max_tokens=max_tokens))
+
+
+def ended(name: str, reason: FinishReason = FinishReason.LENGTH) -> Completion:
+    """A completion of one token."""
+    return Completion(name, "", (), 1, 1, 0, reason)
+
+
+def until_answered(engine: ReplicatedEngine, wanted: int) -> list[Completion]:
+    """Steps until there are so many completions."""
+    done: list[Completion] = []
+
+    def enough() -> bool:
+        done.extend(engine.step())
+        return len(done) >= wanted
+
+    wait_until(enough)
+    return done
