@@ -167,6 +167,13 @@ class RestartingEngine:
         """Returns the requests that no engine has, but those to keep: somebody else asks them."""
         return [self._requests.pop(name) for name in self._search.release(keep)]
 
+    def give_back_all(self) -> list[Request]:
+        """Returns all requests without an answer, those too that the engine has: it is not asked any more."""
+        back = list(self._requests.values())
+        self._requests.clear()
+        self._search.drop()
+        return back
+
     def _open(self) -> Engine:
         begun = time.monotonic()
         try:

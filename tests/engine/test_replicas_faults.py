@@ -11,7 +11,7 @@ import pytest
 from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.replicas.cluster import Cluster
 from llmbench.engine.replicas.engine import ReplicatedEngine
-from llmbench.errors import EngineError, OutOfMemoryError
+from llmbench.errors import EngineError, OutOfMemoryError, Shortage
 from llmbench.records import Outcome
 from llmbench.results.reader import load_run
 from llmbench.results.summary import Summary
@@ -25,6 +25,7 @@ from tests.helpers.replicas import (
     TWO,
     WORK,
     answers,
+    engine_of,
     ray_started,
     request,
     signal_worker,
@@ -147,6 +148,71 @@ def test_all_that_are_lost_end_it(ray: Cluster) -> None:
         assert engine.kill("a step hangs")
         with pytest.raises(EngineError, match="No replica is left"):
             until_answered(engine, 21)
+    finally:
+        engine.close()
+
+
+def test_engines_that_break_for_good_are_not_started_again(ray: Cluster, tmp_path: Path) -> None:
+    assert ray.alive()
+    breaks = "engine.args={break_after: 10}"
+    with pytest.raises(EngineError, match="No replica is left: The fake engine broke after"):
+        pipeline.run(compose([*TWO, *QUESTIONS, breaks]), tmp_path / "run")
+    left = load_run(tmp_path / "run")
+    assert 0 < len(left.results) == len(answers(tmp_path / "run")) < 120
+    assert left.summary.engine is not None
+    assert [len(each.deaths) for each in left.summary.engine.replicas] == [1, 1]
+
+
+def test_what_a_replica_had_that_is_given_up_is_asked_on_another(ray: Cluster) -> None:
+    assert ray.alive()
+    engine = ReplicatedEngine(compose([*TWO, SLOW]), None)
+    engine.prepare()
+    try:
+        engine.load(WORK, print)
+        engine.begin(WordTokenizer(), WORK, loaded=True, notice=print)
+        for number in range(40):
+            engine.submit(request(number))
+        engine.step()
+        first, second = engine._replicas
+        assert first.engine.unfinished
+        first.remote._broken = True  # as an engine that says that no other would do better
+        first.remote._fail("it broke", ())
+        done = until_answered(engine, 40)
+        assert len({each.request_id for each in done}) == len(done) == 40
+        assert all(each.error is None for each in done)
+        assert (first.lost, second.lost) == ("it broke", None)
+    finally:
+        engine.close()
+
+
+def test_a_process_that_dies_between_two_runs_is_replaced(ray: Cluster, tmp_path: Path, single: Path) -> None:
+    assert ray.alive()
+    with EnginePool() as pool:
+        pipeline.run(compose([*TWO, *QUESTIONS]), tmp_path / "one", RunOptions(pool=pool))
+        dead, alive = workers(engine_of(pool))
+        psutil.Process(dead).kill()
+        found = pipeline.run(compose([*TWO, *QUESTIONS]), tmp_path / "two", RunOptions(pool=pool))
+        assert workers(engine_of(pool))[1] == alive
+        assert workers(engine_of(pool))[0] != dead
+    assert answers(tmp_path / "two") == answers(single)
+    assert all(each.requests for each in replicas_of(found))
+
+
+def test_memory_that_runs_out_once_is_one_death(ray: Cluster) -> None:
+    assert ray.alive()
+    engine = ReplicatedEngine(compose([*TWO, SLOW]), None)
+    engine.prepare()
+    try:
+        engine.load(WORK, print)
+        engine.begin(WordTokenizer(), WORK, loaded=True, notice=print)
+        for number in range(40):
+            engine.submit(request(number))
+        engine.step()
+        first = engine._replicas[0]
+        first.remote.shortage = Shortage("running")
+        first.remote._fail("too little memory", ())
+        assert len(until_answered(engine, 40)) == 40
+        assert (len(first.deaths), first.shortages) == (1, 1)
     finally:
         engine.close()
 

@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -211,12 +212,7 @@ class ReplicatedEngine:
     def _on_death(self, replica: Replica, lost: str | None = None) -> list[Completion]:
         """Handles a death: others are asked what the replica had, while another process is loaded.
 
-        Args:
-            replica: Whose process died.
-            lost: Why no other may follow.
-
-        Returns:
-            The requests that are given up, since too many replicas died of them.
+        Returns the requests that are given up, since too many replicas died of them. `lost` says why no other process may follow.
         """
         replica.note_death()
         for name in replica.remote.failure.running if replica.remote.failure is not None else ():
@@ -232,7 +228,7 @@ class ReplicatedEngine:
         return [Completion.aborted(request, reason) for request in back if request not in again]
 
     def _death(self, replica: Replica, again: int) -> str:
-        """The sentence about a death after which so many requests are asked again."""
+        """The sentence about a death."""
         name = f"Replica {replica.number} of {self._replica_count}"
         if replica.lost is not None:
             left = count(len(self._working()), "other")
@@ -266,13 +262,13 @@ class ReplicatedEngine:
     # --- what is known
 
     def state(self) -> EngineState:
-        """Adds up the replicas' states, as they last were; the KV cache's use is their mean."""
+        """Adds up the replicas' states, as they last were."""
         state = sums.of_states([each.engine.state() for each in self._replicas])
         return replace(state, queued=(state.queued or 0) + len(self._queue))
 
     def report(self) -> EngineReport:
         """Returns the first replica's report with the sums of all, and what each replica did."""
-        for each in self._replicas:
+        for each in self._replicas if self._cluster.alive() else ():
             try:
                 each.remote.refresh()
             except ProcessGoneError:
@@ -292,7 +288,8 @@ class ReplicatedEngine:
         """Gives one replica its share of what the run took, as a run of its own."""
         seconds = [each.remote.load_s for each in self._replicas if each.remote.load_s is not None]
         if seconds and not any(each.deaths for each in self._replicas):
-            self._ask("learn", sums.share_of(took, len(self._replicas), max(seconds)))
+            with suppress(EngineError):  # all is answered
+                self._ask("learn", sums.share_of(took, len(self._replicas), max(seconds)))
 
     def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - Ray outlives no process, but would take its time
         """Ends the replicas and leaves Ray."""

@@ -156,8 +156,7 @@ class RemoteEngine:
             EngineDiedError: The process is gone, hangs, or its engine has died.
             EngineError: Its engine cannot go on, and neither could another.
         """
-        if self.failure is not None:
-            raise self.failure
+        self._raise_failure()
         finished: list[Completion] = []
         try:
             self.starting.go_on()
@@ -167,11 +166,15 @@ class RemoteEngine:
             self._fail(str(error), getattr(error, "running", ()))
         if self.failure is None:
             self._check_silence()
-        if self.failure is not None and not finished:
-            raise EngineError(str(self.failure)) if self._broken else self.failure
+        if not finished:
+            self._raise_failure()
         if self.ready:
             self._call()
         return finished
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            raise EngineError(str(self.failure)) if self._broken else self.failure
 
     def _read_replies(self) -> list[Completion]:
         finished: list[Completion] = []
