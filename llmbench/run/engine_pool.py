@@ -130,14 +130,17 @@ class EnginePool:
         key, asked = engine_key(config), config.engine.replicas
         if isinstance(asked, int) and asked > max(1, workload.requests):
             notice(f"{count(workload.requests, 'replica')} instead of {asked}: there are no more requests.")
-            return replace(config, engine=replace(config.engine, replicas=max(1, workload.requests)))
+            config = replace(config, engine=replace(config.engine, replicas=max(1, workload.requests)))
         if asked == AUTO and key not in self._replicas:
             from llmbench.engine.replicas.choice import choose
 
             works = [workload, *(bound(c) for c in self._planned if engine_key(c) == key and c != config)]
             self._replicas[key], why = choose(config, checkpoint, merged(works))
             notice(why)
-        return self._with_replicas(config)
+        config = self._with_replicas(config)
+        if config.engine.replicas != 1 and self._held is None:
+            notice(f"Starting {config.engine.replicas} replicas …")
+        return config
 
     def _with_replicas(self, config: Config) -> Config:
         chosen = self._replicas.get(engine_key(config))
