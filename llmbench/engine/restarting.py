@@ -180,6 +180,7 @@ class RestartingEngine:
             self._engine = self._source.open()
         finally:
             self.replaced_s += time.monotonic() - begun
+        self._report = replace(self._report, loads=1)  # where it dies without a word
         return self._engine
 
     def _feed(self, engine: Engine) -> None:
