@@ -13,6 +13,7 @@ from llmbench.cli.run_job import skip_benchmarks
 from llmbench.config.schema import Config
 from llmbench.engine import bundled_model, checkpoint_settings
 from llmbench.engine.checkpoint import Checkpoint, locate
+from llmbench.engine.factory import ENGINES
 from llmbench.engine.vllm.forecast.forecast import fewest_worth, forecasts
 from llmbench.engine.vllm.forecast.gpu_kinds import KNOWN, kind_of, named
 from llmbench.engine.vllm.forecast.replica import BEGIN_S, GPUS_PER_HOST, Place
@@ -23,7 +24,7 @@ from llmbench.system.console import Terminal
 
 MOST_GPUS, MOST_REQUESTS = 100_000, 1_000_000
 """More would take minutes, and mean a mistyped number."""
-OTHER_ENGINES = ("endpoint", "fake", "transformers")
+OTHER_ENGINES = tuple(name for name in ENGINES if name != "vllm")
 
 
 def plan(typed: Sequence[str], *, as_json: bool) -> None:

@@ -1,9 +1,10 @@
 """How long the answers of a run will be: from earlier runs of its model, else from a stated distribution."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
+from typing import Any
 
 from llmbench.config.schema import Config
 from llmbench.engine.vllm.forecast.demand import (
@@ -13,9 +14,9 @@ from llmbench.engine.vllm.forecast.demand import (
     Demand,
     resampled,
     stated_lengths,
-    token_limit,
 )
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind, kind_of
+from llmbench.engine.workload import token_limit
 from llmbench.errors import LlmbenchError
 from llmbench.report.run_list import list_runs
 from llmbench.results.reader import Run, load_run
@@ -94,12 +95,11 @@ class Earlier:
         engine, settings = run.summary.engine, read_config(run.folder)
         if engine is None or engine.name == "fake" or settings is None:
             return
-        used = [name for name in names if self._add_lengths(config, run, name)]
+        used = [name for name in names if self._add_lengths(config, run, settings, name)]
         if used and engine.name == "vllm":
             self._add_begin(gpu, run)
 
-    def _add_lengths(self, config: Config, run: Run, name: str) -> bool:
-        settings = read_config(run.folder) or {}
+    def _add_lengths(self, config: Config, run: Run, settings: Mapping[str, Any], name: str) -> bool:
         own, sampling = benchmark_settings(settings, name), settings.get("sampling") or {}
         alike = settings.get("early_stopping") == config.early_stopping.value and not sampling.get(
             "ignore_eos"

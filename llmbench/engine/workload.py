@@ -47,11 +47,7 @@ class Workload:
     @classmethod
     def of(cls, config: Config, counts: Mapping[str, int]) -> Self:
         """The work of a run that asks each benchmark so many requests."""
-        asks = config.early_stopping is EarlyStopping.answer
-        limits = {
-            name: config.benchmarks[name].max_tokens + (config.benchmarks[name].cue_tokens if asks else 0)
-            for name in counts
-        }
+        limits = {name: token_limit(config, name) for name in counts}
         requests = sum(counts.values())
         return cls(
             requests=requests,
@@ -64,6 +60,13 @@ class Workload:
             batching=Batching.of(config, config.model.max_length),
             counts=tuple(counts.items()),
         )
+
+
+def token_limit(config: Config, benchmark: str) -> int:
+    """Returns the tokens that an answer may have, those for asking for it included."""
+    settings = config.benchmarks[benchmark]
+    asks = config.early_stopping is EarlyStopping.answer
+    return settings.max_tokens + (settings.cue_tokens if asks else 0)
 
 
 def _greedy(config: Config, name: str) -> bool:

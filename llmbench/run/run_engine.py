@@ -126,9 +126,8 @@ class RunEngine:
         """Returns how many requests should run at once; known after `prepare`."""
         begun, times = time.monotonic(), self._record.summary.time_s
         at_once = self._pool.preferred_batch_size(self._record.config, self._work)
-        times.import_ = (
-            (times.import_ or 0.0) + time.monotonic() - begun
-        )  # replicas import beside the tokenizer
+        waited_s = time.monotonic() - begun  # replicas import beside the tokenizer
+        times.import_ = (times.import_ or 0.0) + waited_s
         return at_once
 
     def load(self, plan: RequestPlan, writing: Background[Questions]) -> Questions:

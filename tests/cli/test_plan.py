@@ -116,7 +116,7 @@ def test_data_is_read_only_where_its_size_is_not_known(said: Said, tmp_path: Pat
 
 
 def test_what_gains_nothing_is_said_with_the_reason(said: Said) -> None:
-    text = said(
+    many = (
         "benchmark=aime",
         "model=r1_qwen14b",
         "profile=published",
@@ -124,14 +124,7 @@ def test_what_gains_nothing_is_said_with_the_reason(said: Said) -> None:
         "gpu=H100",
         "engine.tensor_parallel_size=1",
     )
-    found = said.json(
-        "benchmark=aime",
-        "model=r1_qwen14b",
-        "profile=published",
-        "gpus=512",
-        "gpu=H100",
-        "engine.tensor_parallel_size=1",
-    )
+    text, found = said(*many), said.json(*many)
     (enough,) = found["enough"]
     assert 1 < enough["replicas"] < 512
     assert f"With TP 1 more than {enough['replicas']} replicas gain nothing" in text

@@ -8,7 +8,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.replicas.cluster import Cluster
 from llmbench.engine.replicas.engine import ReplicatedEngine
 from llmbench.errors import EngineError, OutOfMemoryError, Shortage
@@ -25,9 +24,9 @@ from tests.helpers.replicas import (
     TWO,
     WORK,
     answers,
+    asked_of_two,
     engine_of,
     ray_started,
-    request,
     signal_worker,
     until_answered,
     when_answered,
@@ -137,19 +136,10 @@ def test_memory_that_runs_out_twice_lowers_a_setting_for_all(ray: Cluster, tmp_p
 
 def test_all_that_are_lost_end_it(ray: Cluster) -> None:
     assert ray.alive()
-    engine = ReplicatedEngine(compose([*TWO, "engine_restarts=0", SLOW]), None)
-    engine.prepare()
-    try:
-        engine.load(WORK, print)
-        engine.begin(WordTokenizer(), WORK, loaded=True, notice=print)
-        for number in range(20):
-            engine.submit(request(number))
-        engine.step()
+    with asked_of_two(20, "engine_restarts=0", SLOW) as engine:
         assert engine.kill("a step hangs")
         with pytest.raises(EngineError, match="No replica is left"):
             until_answered(engine, 21)
-    finally:
-        engine.close()
 
 
 def test_engines_that_break_for_good_are_not_started_again(ray: Cluster, tmp_path: Path) -> None:
@@ -165,14 +155,7 @@ def test_engines_that_break_for_good_are_not_started_again(ray: Cluster, tmp_pat
 
 def test_what_a_replica_had_that_is_given_up_is_asked_on_another(ray: Cluster) -> None:
     assert ray.alive()
-    engine = ReplicatedEngine(compose([*TWO, SLOW]), None)
-    engine.prepare()
-    try:
-        engine.load(WORK, print)
-        engine.begin(WordTokenizer(), WORK, loaded=True, notice=print)
-        for number in range(40):
-            engine.submit(request(number))
-        engine.step()
+    with asked_of_two(40, SLOW) as engine:
         first, second = engine._replicas
         assert first.engine.unfinished
         first.remote._broken = True  # as an engine that says that no other would do better
@@ -181,8 +164,6 @@ def test_what_a_replica_had_that_is_given_up_is_asked_on_another(ray: Cluster) -
         assert len({each.request_id for each in done}) == len(done) == 40
         assert all(each.error is None for each in done)
         assert (first.lost, second.lost) == ("it broke", None)
-    finally:
-        engine.close()
 
 
 def test_a_process_that_dies_between_two_runs_is_replaced(ray: Cluster, tmp_path: Path, single: Path) -> None:
@@ -200,21 +181,12 @@ def test_a_process_that_dies_between_two_runs_is_replaced(ray: Cluster, tmp_path
 
 def test_memory_that_runs_out_once_is_one_death(ray: Cluster) -> None:
     assert ray.alive()
-    engine = ReplicatedEngine(compose([*TWO, SLOW]), None)
-    engine.prepare()
-    try:
-        engine.load(WORK, print)
-        engine.begin(WordTokenizer(), WORK, loaded=True, notice=print)
-        for number in range(40):
-            engine.submit(request(number))
-        engine.step()
+    with asked_of_two(40, SLOW) as engine:
         first = engine._replicas[0]
         first.remote.shortage = Shortage("running")
         first.remote._fail("too little memory", ())
         assert len(until_answered(engine, 40)) == 40
-        assert (len(first.deaths), first.shortages) == (1, 1)
-    finally:
-        engine.close()
+        assert (len(first.deaths), first.shortages) == (1, [Shortage("running")])
 
 
 def test_memory_that_is_short_at_the_start_is_known_as_such(ray: Cluster) -> None:

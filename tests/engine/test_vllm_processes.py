@@ -17,7 +17,7 @@ import pytest
 
 from llmbench.engine.vllm.internals.processes import started_processes
 from llmbench.engine.vllm.processes import close, family, watch_for_death
-from tests.helpers.families import is_alive
+from llmbench.system.process_family import is_alive
 
 SPAWN = multiprocessing.get_context("spawn")
 

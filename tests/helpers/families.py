@@ -6,6 +6,8 @@ import time
 
 import psutil
 
+from llmbench.system.process_family import is_alive
+
 WITHIN_S = 30.0
 """For the kernel and for processes that notice by themselves, on a busy machine; it takes a second or two."""
 
@@ -16,14 +18,6 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
         return psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs and is no zombie."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def command_lines(processes: list[psutil.Process]) -> str:

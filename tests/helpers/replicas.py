@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.replicas import cleaner
 from llmbench.engine.replicas.cluster import Cluster
 from llmbench.engine.replicas.engine import ReplicatedEngine
@@ -17,8 +18,9 @@ from llmbench.engine.replicas.ray_environment import FOLDER
 from llmbench.engine.workload import Workload
 from llmbench.records import Completion, FinishReason, Request, Sampling
 from llmbench.run.engine_pool import EnginePool
+from llmbench.system.process_family import is_alive
 from tests.helpers.commands import lines_in, wait_until
-from tests.helpers.families import is_alive
+from tests.helpers.settings import compose
 
 TWO = ("benchmark=arithmetic", "engine=fake", "report=false", "engine.replicas=2")
 
@@ -118,6 +120,22 @@ def request(name: object, suffix: str = "", max_tokens: int = 8) -> Request:
 def ended(name: str, reason: FinishReason = FinishReason.LENGTH) -> Completion:
     """A completion of one token."""
     return Completion(name, "", (), 1, 1, 0, reason)
+
+
+@contextmanager
+def asked_of_two(count: int, *overrides: str) -> Iterator[ReplicatedEngine]:
+    """Two replicas that were given so many requests and have begun with them; closed at the end."""
+    engine = ReplicatedEngine(compose([*TWO, *overrides]), None)
+    engine.prepare()
+    try:
+        engine.load(WORK, print)
+        engine.begin(WordTokenizer(), WORK, loaded=True, notice=print)
+        for number in range(count):
+            engine.submit(request(number))
+        engine.step()
+        yield engine
+    finally:
+        engine.close()
 
 
 def until_answered(engine: ReplicatedEngine, wanted: int) -> list[Completion]:

@@ -10,9 +10,19 @@ from llmbench.config.schema import Config
 from llmbench.engine import checkpoint_record
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas.worker import Facts
+from llmbench.engine.vllm.checks import pick_device
 from llmbench.errors import EngineError
 from llmbench.system import hardware
 from llmbench.system.number_format import count
+
+
+def gpus_of(config: Config) -> int:
+    """Returns the GPUs of each replica; none where it computes on the CPU, or nothing."""
+    engine = config.engine
+    if engine.name == "fake" or engine.device is Device.cpu:
+        return 0
+    elsewhere = engine.ray_address is not None  # what is there, the replicas themselves look for
+    return engine.gpus_each if elsewhere or pick_device(config) is Device.cuda else 0
 
 
 def cores_of(config: Config, replicas: int) -> list[list[int]]:
@@ -21,10 +31,7 @@ def cores_of(config: Config, replicas: int) -> list[list[int]]:
     Raises:
         EngineError: There are fewer cores than replicas.
     """
-    on_gpus = config.engine.device is Device.cuda or (
-        config.engine.device is Device.auto and hardware.gpus() and not hardware.cpu_build()
-    )
-    if on_gpus or config.engine.name == "fake" or config.engine.ray_address is not None:
+    if gpus_of(config) or config.engine.name == "fake" or config.engine.ray_address is not None:
         return []
     cores = sorted(os.sched_getaffinity(0))
     each = len(cores) // replicas

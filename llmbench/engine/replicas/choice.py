@@ -1,8 +1,8 @@
 """How many replicas `engine.replicas=auto` means."""
 
-from llmbench.config.choices import Device
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.replicas.agreement import gpus_of
 from llmbench.engine.replicas.cluster import Cluster
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
@@ -18,7 +18,7 @@ def choose(config: Config, checkpoint: Checkpoint | None, workload: Workload) ->
     """
     engine = config.engine
     if engine.ray_address is not None:
-        gpus = 0 if engine.name == "fake" or engine.device is Device.cpu else engine.gpus_each
+        gpus = gpus_of(config)
         room = _room(engine.ray_address, gpus)
         if not room:
             needs = f"{count(gpus, 'free GPU')} of one host" if gpus else "a free CPU core"

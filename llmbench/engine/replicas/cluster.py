@@ -28,6 +28,7 @@ from llmbench.engine.replicas.ray_environment import (
     ray_variables,
 )
 from llmbench.errors import EngineError, first_line
+from llmbench.system.process_family import is_alive, kill_family
 from llmbench.system.processes import blocked_sigint, process_space
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Cluster:
             servers = [
                 each for each in psutil.Process().children() if each.name() in ("raylet", "gcs_server")
             ]
-            self._servers = [each for each in servers if _runs(each)]
+            self._servers = [each for each in servers if is_alive(each)]
 
     def _options(self) -> dict[str, Any]:
         quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
@@ -107,7 +108,7 @@ class Cluster:
 
     def alive(self) -> bool:
         """Whether Ray, where it was started here, still runs; without it calls of it may never come back."""
-        return all(map(_runs, self._servers))
+        return all(map(is_alive, self._servers))
 
     @property
     def local(self) -> bool:
@@ -217,22 +218,6 @@ class ProcessPlace:
     space: str
     pid: int
     node: str
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def kill_family(pid: int) -> None:
-    """Kills a process and all that it has started."""
-    with suppress(psutil.NoSuchProcess):
-        one = psutil.Process(pid)
-        for process in (*one.children(recursive=True), one):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
 
 
 def node_id() -> str:

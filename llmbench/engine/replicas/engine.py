@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from llmbench.config.choices import Device
 from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint
@@ -51,9 +50,7 @@ class ReplicatedEngine:
         self._replica_count, self._restarts = int(engine.replicas), config.engine_restarts
         single = replace(config, engine=replace(engine, replicas=1, ray_address=None))
         self._cores = agreement.cores_of(config, self._replica_count)
-        gpus = 0 if self._cores else engine.gpus_each
-        if engine.name == "fake" or engine.device is Device.cpu:
-            gpus = 0
+        gpus = agreement.gpus_of(config)
         self._cluster = Cluster(engine.ray_address, gpus * self._replica_count)
         leader = process_space(), os.getpid()
         self._settings = RemoteSettings(self._cluster, single, checkpoint, leader, gpus, config.engine_wait_s)
@@ -241,8 +238,8 @@ class ReplicatedEngine:
         if not self._working():
             reasons = dict.fromkeys((each.lost or "").rstrip(".") for each in self._replicas)
             raise EngineError(f"No replica is left: {'; '.join(reasons)}.")
-        shortages = [each.shortage for each in self._replicas if each.shortage is not None]
-        if sum(each.shortages for each in self._replicas) >= SHORTAGES:
+        shortages = [shortage for each in self._replicas for shortage in each.shortages]
+        if len(shortages) >= SHORTAGES:
             raise OutOfMemoryError("Replicas ran out of memory while requests ran.", shortages[-1])
 
     def abort(self) -> list[Completion]:

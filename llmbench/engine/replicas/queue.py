@@ -34,6 +34,8 @@ class SharedQueue:
 
     def share_out(self, replicas: Iterable[Replica]) -> None:
         """Gives what waits to the replicas with most free places; the last ones only to places that are free now."""
+        if not self._waiting:
+            return
         working = list(replicas)
         ahead = len(self._waiting) > sum(each.batch_size for each in working)
         free = [(-each.places(ahead=ahead), each.number, each) for each in working]

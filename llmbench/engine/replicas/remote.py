@@ -9,7 +9,7 @@ from typing import Any
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement
-from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError, kill_family
+from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError
 from llmbench.engine.replicas.silence import Silence
 from llmbench.engine.replicas.starting import Starting
 from llmbench.engine.replicas.worker import Facts, Reply, Worker, on_clock
@@ -17,6 +17,7 @@ from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, Request
 from llmbench.system.log_capture import current_file
+from llmbench.system.process_family import kill_family
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState, GpuSample
 from llmbench.telemetry.remote_gpu import RemoteGpu

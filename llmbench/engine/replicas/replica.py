@@ -30,7 +30,7 @@ class Replica:
         gpus: What is known of its GPUs.
         deaths: Why its processes died in this run.
         lost: Why it did not come back; None as long as it works.
-        shortages: Times that memory ran out while requests ran; `shortage` is the last.
+        shortages: What memory was short for, each time that it ran out while requests ran.
     """
 
     def __init__(self, number: int, settings: RemoteSettings, cores: Sequence[int]) -> None:
@@ -40,8 +40,7 @@ class Replica:
         self.remote = RemoteEngine(settings, cores, self.gpus)
         self.deaths: list[str] = []
         self.lost: str | None = None
-        self.shortages = 0
-        self.shortage: Shortage | None = None
+        self.shortages: list[Shortage] = []
         self._facts: Facts | None = None  # this and the next: of the process before
         self._load_s: float | None = None
         self._restarting: RestartingEngine | None = None
@@ -60,7 +59,7 @@ class Replica:
     def begin(self, share: Workload, *, loaded: bool, watch_gpus: bool) -> None:
         """Begins a run: counters stand at zero. A process that died since the last run is replaced."""
         self._share, self._watch_gpus = share, watch_gpus
-        self.deaths, self.lost, self.shortages = [], None, 0
+        self.deaths, self.lost, self.shortages = [], None, []
         self._requests = self._output_tokens = 0
         if not loaded:
             self.remote.look_whether_it_lives()
@@ -112,13 +111,13 @@ class Replica:
         """Counts a death of its process."""
         self.deaths.append(str(self.remote.failure))
         if self.remote.shortage is not None:
-            self.shortages, self.shortage = self.shortages + 1, self.remote.shortage
+            self.shortages.append(self.remote.shortage)
 
     def on_death(self, keep: Callable[[str], bool]) -> list[Request]:
         """Handles a death: another process is started.
 
         Args:
-            keep: Whether a request is asked by this replica again, apart from others.
+            keep: Whether a request is asked by this replica again, alone, after the others.
 
         Returns:
             The requests that others are to ask.

@@ -129,23 +129,20 @@ class Worker:
             share(log_file)
 
     def describe(self) -> Answer:
-        """Returns its `Facts`; an error where the checkpoint is not there."""
+        """Returns its `Facts`; an error where this host cannot run the engine, or the checkpoint is not there."""
+        return _answer(self._describe)
+
+    def _describe(self, _: Callable[[str], None]) -> Facts:
         checkpoint, content = self._checkpoint, None
         if self._config.engine.name == "vllm":
-            try:
-                check_machine(self._config)
-            except LlmbenchError as error:
-                return Answer(error=error)
-        where = ProcessPlace(socket.gethostname(), process_space(), os.getpid(), cluster.node_id())
+            check_machine(self._config)
         if checkpoint is not None and checkpoint.local:
-            try:
-                check_folder(Path(checkpoint.name))
-            except LlmbenchError as error:
-                return Answer(error=error)
+            check_folder(Path(checkpoint.name))
             content = checkpoint_record.row(checkpoint).get("content")
+        where = ProcessPlace(socket.gethostname(), process_space(), os.getpid(), cluster.node_id())
         versions = hardware.versions(*hardware.TOKENIZER_PACKAGES, *hardware.ENGINE_PACKAGES)
         gpus = () if self._config.engine.device is Device.cpu else hardware.gpus()
-        return Answer(Facts(where, gpus, versions, content))
+        return Facts(where, gpus, versions, content)
 
     def monotonic_s(self) -> float:
         """Returns this host's monotonic clock."""

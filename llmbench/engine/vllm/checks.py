@@ -67,7 +67,7 @@ def _check_gpus(engine: EngineConfig) -> None:
     """Refuses more GPUs than this machine has, where the engine is to run on it."""
     replicas = 1 if engine.replicas == AUTO else int(engine.replicas)
     needed, found = replicas * engine.gpus_each, len(hardware.gpus())
-    if engine.ray_address is None and needed > found:
+    if needed > found:
         asked = [f"engine.replicas={replicas}"] if replicas > 1 else []
         asked += [
             f"engine.{name}={value}"

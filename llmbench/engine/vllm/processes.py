@@ -4,7 +4,7 @@ import logging
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -12,6 +12,7 @@ from typing import Any, Self
 import psutil
 
 from llmbench.engine.vllm.internals.processes import death_callback, started_processes
+from llmbench.system.process_family import is_alive, kill
 from llmbench.system.processes import one_is_gone
 
 log = logging.getLogger(__name__)
@@ -82,16 +83,9 @@ def close(shutdown: Callable[[], None], members: list[psutil.Process], limit_s: 
         log.warning("vLLM did not shut down within %g s; its processes are killed", limit_s)
     kill(members)
     until = time.monotonic() + KILLED_S
-    while any(_runs(process) for process in members) and time.monotonic() < until:
+    while any(map(is_alive, members)) and time.monotonic() < until:
         multiprocessing.active_children()  # reaps those that are this process's own
         time.sleep(LOOK_S)
-
-
-def kill(members: Iterable[psutil.Process]) -> None:
-    """Kills what is left of an engine's processes, also those that are stopped."""
-    for process in members:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 def _quietly(shutdown: Callable[[], None]) -> None:
@@ -99,10 +93,3 @@ def _quietly(shutdown: Callable[[], None]) -> None:
         shutdown()
     except Exception:
         log.exception("vLLM could not be shut down")
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

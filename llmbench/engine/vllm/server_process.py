@@ -19,9 +19,10 @@ from llmbench.engine.vllm.errors import LOG_TAIL, known_cause
 from llmbench.engine.vllm.internals import messages
 from llmbench.engine.vllm.internals.process_state import SOCKET_FOLDER
 from llmbench.engine.vllm.package import socket_folder
-from llmbench.engine.vllm.processes import close, kill
+from llmbench.engine.vllm.processes import close
 from llmbench.engine.vllm.serve_command import ServeCommand
 from llmbench.errors import EngineError, shortened
+from llmbench.system.process_family import kill
 from llmbench.system.processes import VARIABLE
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Self
 
-from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import Config
-from llmbench.engine.workload import Workload
+from llmbench.engine.workload import Workload, token_limit
 
 MEDIAN_SHARE, SIGMA = 0.25, 0.8
 """Lengths of a model that was never run are taken as log-normal: a quarter of `model.finish_tokens` is the median and 0.8 the standard deviation
@@ -51,13 +50,6 @@ class Demand:
         repeats = max((benchmark.repeats for benchmark in config.benchmarks.values()), default=1)
         ordered = tuple(sorted(lengths, reverse=True))
         return cls(ordered, prompt_tokens, config.batch_size, 1 / max(1, repeats))
-
-
-def token_limit(config: Config, benchmark: str) -> int:
-    """Returns the tokens that an answer may have, those for asking for it included."""
-    settings = config.benchmarks[benchmark]
-    asks = config.early_stopping is EarlyStopping.answer
-    return settings.max_tokens + (settings.cue_tokens if asks else 0)
 
 
 def stated_lengths(config: Config, benchmark: str, count: int) -> list[int]:
