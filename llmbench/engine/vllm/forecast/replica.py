@@ -34,7 +34,7 @@ AT_LOAD = (None, "bitsandbytes", "fp8")
 """Forms of the weights that vLLM makes of a bf16 checkpoint."""
 BEGIN_S = 10.0
 """Python, imports, data, tokenizer, and the page at the end (BENCHMARKS.md, time to score: 8.1 s of imports, 0.7 of the tokenizer)."""
-RAY_S, BESIDE_S = 4.0, 1.0
+RAY_S, BESIDE_S = 8.0, 1.0
 """What starting Ray takes, and how much longer loading takes for each further replica of a host. The second is an assumption."""
 TENSOR_SIZES = (1, 2, 4, 8)
 """Tensor parallel sizes whose runs tell of another size too."""
