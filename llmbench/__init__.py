@@ -114,7 +114,9 @@ def _folder(run: "Run | str | PathLike[str]") -> str:
     if isinstance(run, Run):
         return str(run.folder)
     if not isinstance(run, str | os.PathLike):
-        raise TypeError(f"llmbench.compare_runs takes runs or their folders, not a {type(run).__name__}")
+        raise TypeError(
+            f"llmbench.compare_runs takes runs or their folders, not a value of type {type(run).__name__}"
+        )
     return os.path.expanduser(run)  # noqa: PTH111 - a message names the path as it was given
 
 

@@ -19,7 +19,14 @@ from llmbench.cli.invocation import Invocation
 from llmbench.cli.main import alone, as_text, goes_on, run_jobs, sentence, working_directory
 from llmbench.cli.python_settings import as_arguments, flattened
 from llmbench.config.paths import config_folder
-from llmbench.errors import ConfigError, LlmbenchError, RunError, clear_traceback
+from llmbench.errors import (
+    ConfigError,
+    Interrupted,
+    LlmbenchError,
+    OnlyErrorsError,
+    RunError,
+    clear_traceback,
+)
 from llmbench.results.manifest import BEGUN
 from llmbench.results.reader import Run, load_run
 from llmbench.run.engine_pool import EnginePool
@@ -99,15 +106,8 @@ class Session:
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise LlmbenchError(IMPORTED_AGAIN)
         named = {"benchmark": benchmark, PLACE: folder}
-        own = flattened({**settings, **{name: value for name, value in named.items() if value is not None}})
-        asked = self._settings | own
-        if any(
-            own.get(name) is not None for name in CHOICES
-        ):  # then a default of the other kind does not count
-            asked = {name: value for name, value in asked.items() if name in own or name not in CHOICES}
-        given = as_arguments(asked)
-        if all(asked.get(name) is None for name in CHOICES):
-            raise ConfigError(NO_BENCHMARK)
+        own = flattened({name: value for name, value in named.items() if value is not None} | settings)
+        given = as_arguments(self._with_defaults(own))
         config_dir = self._call.get("config_dir") if config_dir is None else config_dir
         flags = [] if config_dir is None else ["--config-dir", os.path.expanduser(config_dir)]  # noqa: PTH111
         quiet = self._call.get("quiet", False) if quiet is None else quiet
@@ -115,6 +115,17 @@ class Session:
             if self._pool is None:
                 raise LlmbenchError(CLOSED)
             return load_run(_evaluated([*flags, *given], self._pool, Caller.here(quiet=bool(quiet))))
+
+    def _with_defaults(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """A call's settings with the session's; a run that is resumed has its own."""
+        if own.get("resume") is not None:
+            return dict(own)
+        chosen = any(own.get(name) is not None for name in CHOICES)
+        defaults = {name: v for name, v in self._settings.items() if not (chosen and name in CHOICES)}
+        asked = defaults | dict(own)
+        if all(asked.get(name) is None for name in CHOICES):
+            raise ConfigError(NO_BENCHMARK)
+        return asked
 
 
 def evaluate(benchmark: str | Sequence[str] | None, settings: Mapping[str, Any]) -> Run:
@@ -138,11 +149,14 @@ def _evaluated(given: Sequence[str], pool: EnginePool, caller: Caller) -> Path:
             os.environ["HYDRA_FULL_ERROR"] = "1"
             run_jobs(invocation)
         except LlmbenchError as error:
-            _note_resume(error, invocation, results=True)
+            if not isinstance(error, ConfigError | OnlyErrorsError):  # which would be the same again
+                _note_resume(error, invocation, results=True)
             clear_traceback(error)  # a notebook keeps it, and half a model with it
             raise error.with_traceback(None) from None  # a sentence; the run's log has the rest
         except KeyboardInterrupt as error:
             _note_resume(error, invocation, results=False)
+            if isinstance(error, Interrupted):
+                raise error.with_traceback(None) from None
             raise
         except Exception as error:
             if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):

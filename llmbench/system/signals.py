@@ -53,7 +53,7 @@ def listening(descriptor: int | None = 2, *, in_program: bool = False) -> Iterat
                 raise Interrupted(number)
             leave(SIGNALLED + number)
         if descriptor is not None:
-            _announce(descriptor)
+            _announce(descriptor, in_program=in_program)
         if not stop.listening:
             raise Interrupted(number)
         stop.signal_number = number
@@ -98,11 +98,13 @@ def _restore(handlers: Mapping[signal.Signals, Handler]) -> None:
         signal.signal(number, handler)
 
 
-def _announce(descriptor: int) -> None:
+def _announce(descriptor: int, *, in_program: bool) -> None:
     """Says at once that the run ends: dropping what is in flight may take seconds. To the descriptor, as handlers must."""
+    second = b"stops it" if in_program else b"leaves"
     with suppress(OSError):
         os.write(
-            descriptor, b"\nllmbench: ending the run; what is finished is kept. Once more leaves at once.\n"
+            descriptor,
+            b"\nllmbench: ending the run; what is finished is kept. Once more " + second + b" at once.\n",
         )
 
 

@@ -69,7 +69,7 @@ class ShownComparison(Comparison):
     def __repr__(self) -> str:
         page = io.StringIO()
         show(self, page)
-        return page.getvalue().rstrip()
+        return "\n".join(map(str.rstrip, page.getvalue().splitlines())).rstrip()
 
 
 def show(comparison: Comparison, out: TextIO) -> None:
