@@ -28,16 +28,23 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # a program that 
 __all__ = ["Run", "Session", "__version__", "compare_runs", "evaluate", "grade", "load_run"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - classes, imported when they are first asked for
-    if name == "Session":
-        from llmbench.cli.session import Session
+if not TYPE_CHECKING:  # with it a type checker would take any name for one of these
 
-        return Session
-    if name == "Run":
-        from llmbench.results.reader import Run
+    def __getattr__(name: str) -> type:
+        """The classes, imported when they are first asked for."""
+        if name == "Session":
+            from llmbench.cli.session import Session
 
-        return Run
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return Session
+        if name == "Run":
+            from llmbench.results.reader import Run
+
+            return Run
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """The names that an editor or a notebook offers."""
+        return sorted({*globals(), *__all__})
 
 
 def evaluate(

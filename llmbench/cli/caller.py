@@ -58,11 +58,10 @@ def undisturbed() -> Iterator[None]:
         try:
             yield
         finally:
-            if hydra_base is not None:
-                VersionBase.instance().version_base = hydra_base
+            VersionBase.instance().version_base = hydra_base
             os.chdir(here)
             for name in os.environ.keys() - variables.keys():
-                del os.environ[name]
+                os.environ.pop(name, None)
             os.environ.update(variables)
 
 

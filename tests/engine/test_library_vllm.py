@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.results.reader import load_run
+from tests.helpers.commands import python
 from tests.helpers.notebooks import executed
 
 
@@ -22,3 +23,20 @@ def test_the_example_notebook_runs_with_the_model_that_it_names(tmp_path: Path) 
         assert run.summary.engine is not None
         assert run.summary.engine.name == "vllm"
     assert load_run(tmp_path / "drawn").summary.time_s.load == 0
+
+
+@pytest.mark.real_engine
+@pytest.mark.usefixtures("smollm2")
+def test_a_script_without_a_guard_may_have_an_engine_in_a_process_of_its_own_and_ask_it_from_a_thread(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, threading, llmbench\nbefore = dict(os.environ)\nprint('begins')\nruns = []\n"
+        "def work():\n"
+        "    runs.append(llmbench.evaluate('arithmetic', limit=2, folder='run', engine={'multiprocess': True}))\n"
+        "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n"
+        "print(runs[0].summary.status, dict(os.environ) == before)\n"
+    )
+    done = python(str(script), folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "begins\nfinished True\n"), done.stderr
