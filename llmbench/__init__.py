@@ -1,13 +1,15 @@
 """llmbench: how good a language model is, how fast it answers, and how far to trust the number.
 
 import llmbench
+run = llmbench.evaluate("gsm8k", model="smollm2", limit=40)    # -> Run, which shows its scores; run.to_pandas()
+llmbench.compare_runs(run, other)      # whether the difference is one
 llmbench.grade("math", row, text)      # a row under the hub's field names -> Score
 llmbench.load_run("runs/…")            # -> Run: summary, manifest, results
 """
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,113 @@ from llmbench._version import __version__
 if TYPE_CHECKING:
     from os import PathLike
 
+    from llmbench.cli.session import Session
     from llmbench.config.schema import BenchmarkConfig
     from llmbench.records import Score
+    from llmbench.report.compare.records import Comparison
     from llmbench.results.reader import Run
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # a program that wants the log adds its own
-__all__ = ["__version__", "grade", "load_run"]
+__all__ = ["Run", "Session", "__version__", "compare_runs", "evaluate", "grade", "load_run"]
+
+
+if not TYPE_CHECKING:  # with it a type checker would take any name for one of these
+
+    def __getattr__(name: str) -> type:
+        """The classes, imported when they are first asked for."""
+        if name == "Session":
+            from llmbench.cli.session import Session
+
+            return Session
+        if name == "Run":
+            from llmbench.results.reader import Run
+
+            return Run
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """The names that an editor or a notebook offers."""
+        return sorted({*globals(), *__all__})
+
+
+def evaluate(
+    benchmark: str | Sequence[str] | None = None,
+    *,
+    folder: Any = None,  # noqa: ANN401 - named types would keep mypy from `**{"sampling.temperature": 0.7}`
+    config_dir: Any = None,  # noqa: ANN401
+    quiet: Any = False,  # noqa: ANN401
+    **settings: Any,  # noqa: ANN401
+) -> "Run":
+    """Evaluates a model, as `python -m llmbench` with these settings does, and returns the run.
+
+        llmbench.evaluate("gsm8k", model="smollm2", limit=40, **{"sampling.temperature": 0.7})
+        llmbench.evaluate(["aime", "math"], model="qwen14b", sampling={"temperature": 0.7})
+        llmbench.evaluate(resume="runs/…")
+
+    Args:
+        benchmark: A name from `conf/benchmark`, or a list of names; None with `suite` or `resume`.
+        folder: Where the run is written, a path; by default a new folder in `runs_dir`, which is `runs`.
+        config_dir: A folder with YAML files of your own, as `--config-dir` on the command line.
+        quiet: Print nothing. Otherwise the progress, notices and the table of scores go to the standard error.
+        settings: Any setting of the command line. A name with dots is given as `**{"sampling.temperature": 0.7}` or as
+            `sampling={"temperature": 0.7}`. A string where a group is chosen, as in `engine="fake"`, chooses; a dict sets what is
+            below. Values are numbers, strings, True, False, None, paths, or lists and dicts of them. A string stands for itself:
+            nothing in it is read as a list or an interpolation. A path as `model`, or a string with a `/`, is a checkpoint of your own
+            (`model.path`, or `model.hub_id` where there is no such folder).
+
+    Returns:
+        The run, read from its folder, which holds what the command line writes there, `report.html` with it (`report=False`: without).
+
+    Raises:
+        ConfigError: A setting that does not exist, with the nearest name, or a value that is refused.
+        LlmbenchError: Whatever else a user can fix. Where something was finished, a note at the error says how to resume.
+        KeyboardInterrupt: Ctrl-C; the run ends in order, and its folder holds what was finished.
+    """
+    from llmbench.cli.session import evaluate as evaluate_once
+
+    return evaluate_once(benchmark, {"folder": folder, "config_dir": config_dir, "quiet": quiet, **settings})
+
+
+def compare_runs(
+    baseline: "Run | str | PathLike[str]",
+    run: "Run | str | PathLike[str]",
+    *others: "Run | str | PathLike[str]",
+    allow_different: bool = False,
+) -> "Comparison":
+    """Compares runs with the first, question by question, as `python -m llmbench.compare` does.
+
+    Args:
+        baseline: The run that the others are compared with, or its folder.
+        run: A run to compare.
+        others: More of them.
+        allow_different: Compare the questions in common even where the runs were not asked the same.
+
+    Returns:
+        The comparison, which shows itself as the command's page; `.runs[0].benchmarks[0].difference` and so on have the numbers.
+
+    Raises:
+        RunError: A folder holds no run; two runs have no question in common; or, without `allow_different`, they were
+            asked different questions.
+        TypeError: One is neither a run nor a path.
+    """
+    from llmbench.report.compare.comparison import compare_runs as compare
+    from llmbench.report.compare.terminal_page import ShownComparison
+
+    folders = [_folder(each) for each in (baseline, run, *others)]
+    compared = compare(folders[0], folders[1], *folders[2:], allow_different=allow_different)
+    return ShownComparison(compared.baseline, compared.runs)
+
+
+def _folder(run: "Run | str | PathLike[str]") -> str:
+    from llmbench.results.reader import Run
+
+    if isinstance(run, Run):
+        return str(run.folder)
+    if not isinstance(run, str | os.PathLike):
+        raise TypeError(
+            f"llmbench.compare_runs takes runs or their folders, not a value of type {type(run).__name__}"
+        )
+    return os.path.expanduser(run)  # noqa: PTH111 - a message names the path as it was given
 
 
 def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: str = "stop") -> "Score":

@@ -45,7 +45,10 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
 
 
 def test_the_library_has_its_names() -> None:
-    assert {"__version__", "grade", "load_run"} <= set(llmbench.__all__)
+    names = {"Run", "Session", "__version__", "compare_runs", "evaluate", "grade", "load_run"}
+    assert names <= set(llmbench.__all__)
+    assert all(getattr(llmbench, name) for name in llmbench.__all__)
+    assert names <= set(dir(llmbench))
     functions = ("math_answer", "integer_answer", "number_answer", "choice", "code_block", "patch")
     assert all(callable(getattr(answers, name)) for name in functions)
     assert {"EngineState", "GpuSample", "MemoryTracker", "Sample", "Sampler", "Totals", "read_trace"} <= set(

@@ -85,9 +85,8 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
             f"benchmarks holds the settings of the chosen benchmarks; type benchmark={value} to choose one."
         )
     if key == "model" and re.search(r"^[~./]|/", value):
-        kind = "path" if re.match(r"[~./]", value) or Path(value).is_dir() else "hub_id"
         raise ConfigError(
-            f"model= chooses one of conf/model; for a checkpoint of your own type model.{kind}={value}."
+            f"model= chooses one of conf/model; for a checkpoint of your own type {checkpoint_setting(value)}={value}."
         )
     if (
         key == "benchmark"
@@ -103,6 +102,11 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
         raise ConfigError(f"{key}={value} would change nothing; type {right}={value}.")
     if key in SHORT and key not in top:
         raise ConfigError(f"{key} is part of a longer name; type {_full(key, arguments)}={value}.")
+
+
+def checkpoint_setting(value: str) -> str:
+    """The setting that a checkpoint given by hand belongs to: its folder or its name on the hub."""
+    return "model.path" if re.match(r"[~./]", value) or Path(value).is_dir() else "model.hub_id"
 
 
 def _full(name: str, arguments: Sequence[str]) -> str:

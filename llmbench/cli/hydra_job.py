@@ -63,6 +63,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
                 pool=invocation.pool(),
             ),
             named=named,
+            caller=invocation.caller,
         )
         job.summary = found
     except KeyboardInterrupt:

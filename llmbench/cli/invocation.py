@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from llmbench.cli import job, resume, sweep, sweep_attempts
+from llmbench.cli.caller import Caller
 from llmbench.cli.compose import typed
 from llmbench.cli.hydra_job import publish_finished, report_sweep_so_far, run_hydra_job
 from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
@@ -56,6 +57,7 @@ class Invocation:
     printed: set[str] = field(default_factory=set)  # trouble that was said
     left: "Unfinished | None" = None  # by the process that this one replaces
     remote: bool = False  # runs a job of a sweep that another process writes and prints
+    caller: Caller | None = None  # the program that called, None for a command line
     _pool: "EnginePool | None" = None
 
     def __call__(self, cfg: DictConfig) -> JobRow | None:
@@ -181,6 +183,10 @@ class Invocation:
     def plan(self, configs: Sequence[Config]) -> None:
         """These jobs come next and share an engine."""
         self.pool().plan(configs)
+
+    def use(self, pool: "EnginePool") -> None:
+        """Takes the engine of whoever calls, who closes it."""
+        self._pool = pool
 
     def pool(self) -> "EnginePool":
         """What keeps the engine from job to job; made when first asked for, so that --help need not import it."""

@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -50,7 +50,7 @@ _RUNNING = threading.Lock()
 """Held while Hydra runs jobs: what it knows is the process's."""
 
 
-def _working_directory() -> Path:
+def working_directory() -> Path:
     """Where the command was typed."""
     try:
         return Path.cwd()
@@ -58,7 +58,7 @@ def _working_directory() -> Path:
         raise RunError("The working directory was deleted; change into one that exists.") from error
 
 
-def _text(arguments: Sequence[str]) -> Sequence[str]:
+def as_text(arguments: Sequence[str]) -> Sequence[str]:
     """Returns the arguments; refuses bytes that are not text."""
     for argument in arguments:
         files.refuse_bytes(argument, ConfigError, "The command line")
@@ -86,10 +86,10 @@ def _main(invocation: Invocation) -> int:
         )
         return 1
     try:
-        here = invocation.directory = _working_directory()
+        here = invocation.directory = working_directory()
         resume.refuse_interpolation(str(here), f"The working directory {here}")
-        given = resume.expand(_text(invocation.arguments))
-        invocation.arguments = arguments.read(_text(given), config_folder())
+        given = resume.expand(as_text(invocation.arguments))
+        invocation.arguments = arguments.read(as_text(given), config_folder())
     except (LlmbenchError, OSError) as error:
         stdio.print_error(
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."
@@ -112,7 +112,7 @@ def _main(invocation: Invocation) -> int:
         status = _interrupted(error, invocation)
     except Exception as error:  # noqa: BLE001 - as in _status
         status = 1
-        stdio.print_error(_sentence(error, invocation))
+        stdio.print_error(sentence(error, invocation))
     return status
 
 
@@ -153,14 +153,14 @@ def _status(invocation: Invocation) -> int:
     except Exception as error:  # noqa: BLE001 - the last stop before the user: no traceback reaches the terminal
         if not (invocation.multirun and any(job.error for job in invocation.jobs)):  # otherwise it was said
             refused = isinstance(error, ConfigError | OnlyErrorsError)  # and would be again
-            sentence = _sentence(error, invocation)
-            said = "" if refused or "resume=" in sentence else _goes_on(invocation, results=True)
-            stdio.print_error(sentence + said)
+            message = sentence(error, invocation)
+            said = "" if refused or "resume=" in message else goes_on(invocation, results=True)
+            stdio.print_error(message + said)
         return 1
     return 1 if any(job.error or job.interrupted for job in invocation.jobs) else 0
 
 
-def _sentence(error: Exception, invocation: Invocation) -> str:
+def sentence(error: Exception, invocation: Invocation) -> str:
     """The message for the user."""
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return explain.explain_composition(error, config_folder())
@@ -178,18 +178,34 @@ def _sentence(error: Exception, invocation: Invocation) -> str:
 
 
 def _run_hydra(invocation: Invocation) -> None:
+    with alone():
+        run_jobs(invocation)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Has no other thread run jobs meanwhile, and sets the calling program's Hydra aside.
+
+    Raises:
+        ConfigError: Another thread is running some.
+    """
     if not _RUNNING.acquire(blocking=False):
         raise ConfigError(
             "Another thread of this process is running llmbench; run one after the other, or in processes of their own."
         )
     try:
         with own_hydra():
-            _run_jobs(invocation)
+            yield
     finally:
         _RUNNING.release()
 
 
-def _run_jobs(invocation: Invocation) -> None:
+def run_jobs(invocation: Invocation) -> None:
+    """Has Hydra compose the settings and run the jobs; within `alone`.
+
+    Raises:
+        Exception: What Hydra refuses, and what went wrong in a single run.
+    """
     with COMPOSING:
         register()
     check_sweep(invocation.arguments)
@@ -199,7 +215,7 @@ def _run_jobs(invocation: Invocation) -> None:
     argv = sys.argv
     flags = [a for a in invocation.arguments if a in MULTIRUN]  # Hydra takes them only before the settings
     rest = [a for a in invocation.arguments if a not in MULTIRUN]
-    sys.argv = [argv[0], *flags, *for_hydra(rest)]
+    sys.argv = [argv[0] if argv else "llmbench", *flags, *for_hydra(rest)]
     try:
         with redirect_stderr(cast("TextIO", _WithoutHydrasLine(sys.stderr))), collecting():
             task()
@@ -213,12 +229,12 @@ def _interrupted(error: KeyboardInterrupt, invocation: Invocation) -> int:
     """Prints how to resume an interrupted run; returns the exit status."""
     folder = invocation.jobs[-1].folder if invocation.jobs else None
     kept = f"; what was finished is in {folder}" if folder is not None and folder.exists() else ""
-    stdio.print_error(f"Interrupted{kept}.{_goes_on(invocation)}")
+    stdio.print_error(f"Interrupted{kept}.{goes_on(invocation)}")
     number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
     return SIGNALLED + int(number)
 
 
-def _goes_on(invocation: Invocation, *, results: bool = False) -> str:
+def goes_on(invocation: Invocation, *, results: bool = False) -> str:
     """Returns the sentence that says how to resume, if something had begun; `results`: only if a single run has results."""
     if invocation.multirun and invocation.sweep_folder is not None:
         folder, begun = invocation.sweep_folder, invocation.sweep_folder / BEGUN

@@ -5,13 +5,14 @@ import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from llmbench.cli.arguments import stops_with_backslashes
+from llmbench.cli.caller import Caller
 from llmbench.cli.job import finished_on
 from llmbench.config.choices import Api, EarlyStopping
 from llmbench.config.groups import STATIC_BATCHING
@@ -35,14 +36,16 @@ from llmbench.run.resume_checks import check_settings, lowered_before
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 from llmbench.system.log_capture import captured
-from llmbench.system.signals import listening
+from llmbench.system.signals import Stop, listening
 
 log = logging.getLogger(__name__)
 
 FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
-def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -> Summary | None:
+def run_job(
+    config: Config, folder: Path, options: RunOptions, *, named: bool, caller: Caller | None = None
+) -> Summary | None:
     """Runs one job and prints its result; returns None if only prompts were shown.
 
     Args:
@@ -50,6 +53,7 @@ def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -
         folder: Where the run is written; Hydra has made it.
         options: How it is begun; the terminal, what stops it and its page are added here.
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
+        caller: The program that called, None on the command line.
 
     Raises:
         StartAgain: Only a new process can go on.
@@ -61,8 +65,8 @@ def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -
         show_prompts(config, Terminal())
         return None
     try:
-        with captured(folder / LOG, config.log_level) as (out, err), listening(err.fileno()) as stop:
-            terminal = Terminal(out, err)
+        with captured(folder / LOG, config.log_level) as (out, err), _listening(err, caller) as stop:
+            terminal = Terminal(out, err) if caller is None else caller.terminal(err)
             if options.beginning is Beginning.KILLED_AT_START:
                 said = f"In {folder} a run ended before it had begun; this one begins there."
                 log.warning(said)
@@ -86,6 +90,11 @@ def run_job(config: Config, folder: Path, options: RunOptions, *, named: bool) -
             raise cannot_write(folder, error) from error
         raise
     return found
+
+
+def _listening(err: TextIO, caller: Caller | None) -> AbstractContextManager[Stop]:
+    """Handles signals, as the command line does or as suits the program that called."""
+    return listening(None if caller and caller.quiet else err.fileno(), in_program=caller is not None)
 
 
 def nothing_left(folder: Path) -> bool:

@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmbench.errors import RunError
 from llmbench.records import Result
-from llmbench.results import journal
+from llmbench.results import journal, rows, score_table
 from llmbench.results.interim import interim_summary
 from llmbench.results.manifest import (
     BEGUN,
@@ -24,10 +25,13 @@ from llmbench.results.manifest import (
 from llmbench.results.serialization import SEALED, from_row
 from llmbench.results.summary import Summary
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
-    """A finished or unfinished run, read back."""
+    """A finished or unfinished run, read back; it shows itself as a table of its scores."""
 
     folder: Path
     summary: Summary
@@ -37,6 +41,24 @@ class Run:
     """Benchmarks whose questions must not stand in plain text."""
     notes: tuple[str, ...] = ()
     """What is wrong with the files, a sentence each: a line that was torn, results that are missing."""
+
+    def __repr__(self) -> str:
+        return score_table.as_text(self.folder, self.summary)
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        return score_table.as_html(self.folder, self.summary)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The results as a DataFrame, one row for each answer.
+
+        Columns: `benchmark`, `id` (the question's), `repeat`, `outcome`, `value` (the score, 0 to 1), `answer`, `target`, `explanation`,
+        `elicited`, `finish_reason`, `stop_string`, `error`, `prompt_tokens`, `output_tokens`, `cached_tokens`, times in seconds
+        (`queued` and `finished` on the machine's monotonic clock, `queue_s`, `prefill_s`, `ttft_s`, `decode_s`, `e2e_s`, `inter_token_s`),
+        `from_cache`, `prompt_hash`, `sealed`, `prompt`, `text`, and `fields.NAME` for what the questions have of their own, such as a level
+        or a subject. Of a sealed benchmark, such as gpqa, texts, answers and fields are missing.
+        """
+        return rows.frame(self.results, self.sealed)
 
 
 def read_journal(

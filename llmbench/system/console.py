@@ -20,16 +20,18 @@ PLAIN_WIDTH = 100
 
 
 class Terminal:
-    """Where the run speaks. `quiet` is for use as a library."""
+    """Where the run speaks. `quiet`: nowhere. `plain`: control characters go to a terminal only, whatever FORCE_COLOR says."""
 
-    def __init__(self, out: TextIO | None = None, err: TextIO | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        *,
+        quiet: bool = False,
+        plain: bool = False,
+    ) -> None:
         out, err = unfailing(out or sys.stdout), unfailing(err or sys.stderr)
-        self.out = Console(
-            file=out, quiet=quiet, width=None if out.isatty() else PLAIN_WIDTH, highlight=False
-        )
-        self.err = Console(
-            file=err, quiet=quiet, width=None if err.isatty() else PLAIN_WIDTH, highlight=False
-        )
+        self.out, self.err = _console(out, quiet=quiet, plain=plain), _console(err, quiet=quiet, plain=plain)
 
     def say(self, sentence: str, mark: str = "") -> None:
         """A result's sentence, behind a mark in rich's markup."""
@@ -47,3 +49,16 @@ class Terminal:
     def text(self, text: str) -> None:
         """A prompt or file as it is, but for control characters, which could steer the terminal."""
         self.out.print(printable(text, keep="\n\t"), markup=False, soft_wrap=True)
+
+
+def _console(stream: TextIO, *, quiet: bool, plain: bool) -> Console:
+    """A console on this stream, also in a notebook, where rich would show HTML beside it."""
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        quiet=quiet,
+        width=None if terminal else PLAIN_WIDTH,
+        highlight=False,
+        force_jupyter=False,
+        force_terminal=terminal if plain else None,
+    )

@@ -54,7 +54,13 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
     handler = logging.StreamHandler(_stream(log))
     handler.setFormatter(_WithoutSecrets(FORMAT))
     root = logging.getLogger()
-    before = root.level
+    before, theirs = root.level, list(root.handlers)
+
+    def is_theirs(record: logging.LogRecord) -> bool:
+        return _has_level(record.name) or record.levelno >= before
+
+    for other in theirs:  # of a program that called: they get what they would get without the run's level
+        other.addFilter(is_theirs)
     root.addHandler(handler)
     root.setLevel(level)
     try:
@@ -70,8 +76,20 @@ def captured(path: Path, level: str) -> Iterator[tuple[TextIO, TextIO]]:
             os.close(descriptor)
         root.removeHandler(handler)
         root.setLevel(before)
+        for other in theirs:
+            other.removeFilter(is_theirs)
         handler.stream.close()
         redaction.scrub(path)
+
+
+def _has_level(name: str) -> bool:
+    """Whether a logger has a level of its own, or of another than the root above it."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    while logger is not None and logger.parent is not None:
+        if logger.level:
+            return True
+        logger = logger.parent
+    return False
 
 
 def current_file() -> Path | None:

@@ -13,10 +13,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 import psutil
 
@@ -37,14 +38,22 @@ class Stop:
 
 
 @contextmanager
-def listening(descriptor: int = 2) -> Iterator[Stop]:
-    """Handles the signals while the context lasts; only in the main thread, as signals are."""
+def listening(descriptor: int | None = 2, *, in_program: bool = False) -> Iterator[Stop]:
+    """Handles the signals while the context lasts; only in the main thread, as signals are.
+
+    Args:
+        descriptor: Where the first signal is answered; None: nowhere.
+        in_program: A program called: handlers of its own stay, and the second signal raises at once in place of ending the process.
+    """
     stop = Stop()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if stop.signal_number is not None:
+            if in_program:
+                raise Interrupted(number)
             leave(SIGNALLED + number)
-        _announce(descriptor)
+        if descriptor is not None:
+            _announce(descriptor, in_program=in_program)
         if not stop.listening:
             raise Interrupted(number)
         stop.signal_number = number
@@ -53,8 +62,14 @@ def listening(descriptor: int = 2) -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    heard = [n for n in ENDING if signal.getsignal(n) != signal.SIG_IGN]  # nohup has SIGHUP ignored
+    heard = [n for n in ENDING if _is_heard(signal.getsignal(n), in_program=in_program)]
     before = {number: signal.signal(number, handle) for number in heard}
+    if in_program:
+        try:
+            yield stop
+        finally:
+            _restore(before)
+        return
     own, theirs = socket.socketpair()
     theirs.settimeout(0)  # the C handler must not wait
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
@@ -63,16 +78,33 @@ def listening(descriptor: int = 2) -> Iterator[Stop]:
         yield stop
     finally:
         signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _restore(before)
         theirs.close()  # which ends the thread
 
 
-def _announce(descriptor: int) -> None:
+Handler = Callable[[int, FrameType | None], Any] | int | None
+"""As `signal` has it: a function, or one of its constants."""
+
+
+def _is_heard(handler: Handler, *, in_program: bool) -> bool:
+    """Whether a signal with this handler is listened to: nohup has SIGHUP ignored, and a program's own handlers are its own."""
+    if in_program:
+        return handler in (signal.SIG_DFL, signal.default_int_handler)
+    return handler != signal.SIG_IGN
+
+
+def _restore(handlers: Mapping[signal.Signals, Handler]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _announce(descriptor: int, *, in_program: bool) -> None:
     """Says at once that the run ends: dropping what is in flight may take seconds. To the descriptor, as handlers must."""
+    second = b"stops it" if in_program else b"leaves"
     with suppress(OSError):
         os.write(
-            descriptor, b"\nllmbench: ending the run; what is finished is kept. Once more leaves at once.\n"
+            descriptor,
+            b"\nllmbench: ending the run; what is finished is kept. Once more " + second + b" at once.\n",
         )
 
 

@@ -17,11 +17,11 @@ from llmbench.engine.workload import Took
 from llmbench.errors import ConfigError, EngineError, Interrupted
 from llmbench.records import Outcome, Request, Result
 from llmbench.report.compare.comparison import compare_runs
-from llmbench.report.export.tables import rows
 from llmbench.report.run_list import list_runs
 from llmbench.report.terminal_table import print_table
 from llmbench.report.write import write_many
 from llmbench.results.reader import load_run, read_journal
+from llmbench.results.rows import rows
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
 from llmbench.run.options import RunOptions

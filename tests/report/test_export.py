@@ -13,6 +13,7 @@ from llmbench.cli.run_job import run_job
 from llmbench.errors import ConfigError, RunError
 from llmbench.export import main
 from llmbench.report.export import export_run, tables
+from llmbench.results.rows import rows as rows_of
 from llmbench.run.options import RunOptions
 from tests.helpers.runs import MCQ, make, place, right_where
 from tests.helpers.settings import compose
@@ -111,7 +112,7 @@ def test_a_lone_surrogate_breaks_nothing(tmp_path: Path) -> None:
     result = Result(
         "b", "1", 0, "t", "p\ud800", "h", "x\udfffy", (), Score(0.0, "\udc00", Outcome.ERROR), fields={"a": 1}
     )
-    rows = tables.rows([result], set())
+    rows = rows_of([result], set())
     (tmp_path / "a").write_bytes(tables.parquet(rows))
     (tmp_path / "b").write_bytes(tables.csv(rows))
     assert read_parquet(tmp_path / "a")[0]["text"] == read_csv(tmp_path / "b")[0]["text"] == "x\ufffdy"
@@ -124,7 +125,7 @@ def test_no_line_break_in_a_text_begins_a_row(tmp_path: Path, text: str) -> None
     from llmbench.report.export import tables
 
     result = Result("b", "1", 0, "t", text, "h", text, (), Score(0.0, None, Outcome.WRONG))
-    (tmp_path / "a.csv").write_bytes(tables.csv(tables.rows([result], set())))
+    (tmp_path / "a.csv").write_bytes(tables.csv(rows_of([result], set())))
     (row,) = read_csv(tmp_path / "a.csv")
     assert row["text"] == row["prompt"] == text
     assert row["fields"] == "{}"

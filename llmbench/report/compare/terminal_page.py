@@ -1,5 +1,6 @@
 """A comparison as a page at the terminal, at most 100 columns wide. What comes from files is escaped; questions never stand here."""
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TextIO
@@ -60,9 +61,21 @@ TITLES = {
 }
 
 
+class ShownComparison(Comparison):
+    """A comparison that shows itself in Python and in a notebook as its page."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        page = io.StringIO()
+        show(self, page)
+        return "\n".join(map(str.rstrip, page.getvalue().splitlines())).rstrip()
+
+
 def show(comparison: Comparison, out: TextIO) -> None:
-    """Prints the page."""
-    console = Console(file=out, highlight=False)
+    """Prints the page; to a text in memory without control characters, whatever FORCE_COLOR says."""
+    plain = False if isinstance(out, io.StringIO) else None
+    console = Console(file=out, highlight=False, force_jupyter=False, force_terminal=plain)
     console.width = min(WIDTH, console.width) if out.isatty() else WIDTH
     _say(console, f"A  {_head(comparison.baseline)}  (the baseline)")
     for label, run in zip(_labels(), comparison.runs, strict=False):

@@ -12,6 +12,7 @@ from llmbench.config.groups import EXPORTS
 from llmbench.errors import ConfigError, RunError
 from llmbench.report.export import lm_eval, tables
 from llmbench.results.reader import load_run
+from llmbench.results.rows import rows
 from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.system import files
 from llmbench.system.text import suggest
@@ -52,7 +53,7 @@ def export_run(
                 written += [_write(place / file, content.encode()) for file, content in made]
             else:
                 write = tables.parquet if name == "parquet" else tables.csv
-                written.append(_write(place, write(tables.rows(loaded.results, sealed))))
+                written.append(_write(place, write(rows(loaded.results, sealed))))
         except OSError as error:
             raise RunError(f"{out} cannot take the export ({error.strerror or error}).") from error
     return written

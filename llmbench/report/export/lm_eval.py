@@ -16,9 +16,9 @@ from llmbench._version import __version__
 from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
 from llmbench.records import Result
-from llmbench.report.export.tables import clean
 from llmbench.results.manifest import MANIFEST, REMEDY
 from llmbench.results.reader import Run
+from llmbench.results.rows import clean
 from llmbench.results.settings import benchmark_settings
 from llmbench.results.summary import BenchmarkSummary
 from llmbench.system.decoding import plain

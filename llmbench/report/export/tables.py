@@ -8,118 +8,14 @@ with an apostrophe itself: whoever takes one leading apostrophe away has the tex
 
 import csv as csv_module
 import io
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import orjson
+from llmbench.results.rows import COLUMNS
 
-from llmbench.records import Result, Timing
-from llmbench.results import cache_use
-
-STRING, INTEGER, FLOAT, BOOLEAN = "string", "int64", "float64", "bool"
-COLUMNS = {
-    "benchmark": STRING,
-    "id": STRING,
-    "repeat": INTEGER,
-    "outcome": STRING,
-    "value": FLOAT,
-    "answer": STRING,
-    "target": STRING,
-    "explanation": STRING,
-    "elicited": BOOLEAN,
-    "finish_reason": STRING,
-    "stop_string": STRING,
-    "error": STRING,
-    "prompt_tokens": INTEGER,
-    "output_tokens": INTEGER,
-    "cached_tokens": INTEGER,
-    "queued": FLOAT,
-    "finished": FLOAT,
-    "queue_s": FLOAT,
-    "prefill_s": FLOAT,
-    "ttft_s": FLOAT,
-    "decode_s": FLOAT,
-    "e2e_s": FLOAT,
-    "inter_token_s": FLOAT,
-    "from_cache": BOOLEAN,
-    "prompt_hash": STRING,
-    "sealed": BOOLEAN,
-    "prompt": STRING,
-    "text": STRING,
-    "fields": STRING,
-}
-"""The columns with pyarrow's names of their types. `finish_reason`, `ttft_s` and `inter_token_s` are the first completion's;
-of an elicited answer the other times and the tokens written are the sums over both. Where a part is `from_cache`, the response
-cache's, there are no times. `fields` is JSON."""
-SECRET = ("answer", "explanation", "error", "prompt", "text", "fields")
-"""Null where the benchmark is sealed."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _FORMULA = re.compile("[=+\\-@\t\r\n']")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-
-
-def clean(text: str) -> str:
-    """The text with U+FFFD for what UTF-8 cannot hold."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
-def as_json(value: object) -> str:
-    """Plain data as JSON in one line."""
-    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-    return orjson.dumps(value, option=options, default=str).decode()
-
-
-def rows(results: Iterable[Result], sealed: frozenset[str] | set[str]) -> list[dict[str, Any]]:
-    """A row a result under the names of `COLUMNS`; secrets of sealed benchmarks are None."""
-    return [_row(result, sealed=result.benchmark in sealed) for result in results]
-
-
-def _row(result: Result, *, sealed: bool) -> dict[str, Any]:
-    first = result.completions[0] if result.completions else None
-    row: dict[str, Any] = {
-        "benchmark": result.benchmark,
-        "id": result.sample_id,
-        "repeat": result.repeat,
-        "outcome": result.score.outcome.value,
-        "value": float(result.score.value),
-        "answer": result.score.answer,
-        "target": result.target,
-        "explanation": result.score.explanation,
-        "elicited": result.elicited,
-        "finish_reason": first and first.finish_reason.value,
-        "stop_string": first and first.stop_string,
-        "error": next((c.error for c in result.completions if c.error), None),
-        "prompt_tokens": first and first.prompt_tokens,
-        "output_tokens": sum(c.output_tokens for c in result.completions),
-        "cached_tokens": sum(c.cached_tokens for c in result.completions),
-        **_times(cache_use.timings(result)),
-        "from_cache": any(completion.from_cache for completion in result.completions),
-        "prompt_hash": result.prompt_hash,
-        "sealed": sealed,
-        "prompt": result.prompt,
-        "text": result.text,
-        "fields": as_json(dict(result.fields)),
-    }
-    if sealed:
-        row |= dict.fromkeys(SECRET)
-    return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}
-
-
-def _times(timings: Sequence[Timing]) -> dict[str, float | None]:
-    if not timings:
-        return {name: None for name in COLUMNS if name.endswith("_s") or name in ("queued", "finished")}
-    return {
-        "queued": timings[0].queued,
-        "finished": timings[-1].finished,
-        "queue_s": math.fsum(t.queue for t in timings),
-        "prefill_s": math.fsum(t.prefill for t in timings),
-        "ttft_s": timings[0].ttft,
-        "decode_s": math.fsum(t.decode for t in timings),
-        "e2e_s": math.fsum(t.e2e for t in timings),
-        "inter_token_s": timings[0].inter_token,
-    }
 
 
 def parquet(rows: Sequence[dict[str, Any]]) -> bytes:

@@ -1,0 +1,42 @@
+"""The example notebook with a real engine: two loads in one process, and a session that keeps the second."""
+
+from pathlib import Path
+
+import pytest
+
+from llmbench.results.reader import load_run
+from tests.helpers.commands import python
+from tests.helpers.notebooks import executed
+
+
+@pytest.mark.real_engine
+@pytest.mark.usefixtures("smollm2")
+def test_the_example_notebook_runs_with_the_model_that_it_names(tmp_path: Path) -> None:
+    shown = executed(tmp_path, {"model": "smollm2"})
+    assert "\x1b" not in "".join(shown)
+    assert "WARNING" not in "".join(shown)
+    assert "INFO" not in "".join(shown)
+    assert shown[5] == "loaded 1 time\n"
+    for name in ("first", "greedy", "drawn"):
+        run = load_run(tmp_path / name)
+        assert (run.summary.status, len(run.results)) == ("finished", 8)
+        assert run.summary.engine is not None
+        assert run.summary.engine.name == "vllm"
+    assert load_run(tmp_path / "drawn").summary.time_s.load == 0
+
+
+@pytest.mark.real_engine
+@pytest.mark.usefixtures("smollm2")
+def test_a_script_without_a_guard_may_have_an_engine_in_a_process_of_its_own_and_ask_it_from_a_thread(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, threading, llmbench\nbefore = dict(os.environ)\nprint('begins')\nruns = []\n"
+        "def work():\n"
+        "    runs.append(llmbench.evaluate('arithmetic', limit=2, folder='run', engine={'multiprocess': True}))\n"
+        "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n"
+        "print(runs[0].summary.status, dict(os.environ) == before)\n"
+    )
+    done = python(str(script), folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "begins\nfinished True\n"), done.stderr
