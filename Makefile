@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast coverage check format lint types bench screenshots lock clean
+.PHONY: help setup demo test test-fast coverage check format lint types docs bench screenshots lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 # Tests wait for processes a third of their time, so more of them than cores. Each worker takes neighbours, which share what a module
@@ -45,6 +45,10 @@ format: setup ## format the code, and fix what ruff can fix
 	@$(PYTHON_IN_VENV) -m ruff format
 	@$(PYTHON_IN_VENV) -m ruff check --fix
 
+docs: setup ## the documents as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON_IN_VENV) -m mkdocs build --quiet
+	@echo "Written to site/index.html"
+
 bench: setup ## measure llmbench itself, and kill the processes of a real engine
 	@$(PYTHON_IN_VENV) -m tests.bench
 	@$(PYTHON_IN_VENV) -m pytest tests/bench/vllm_faults.py tests/bench/served_faults.py tests/bench/replica_faults.py
@@ -57,5 +61,5 @@ lock: ## resolve pyproject.toml anew, newest versions (KEEP=1: as few changes as
 	@requirements/setup.sh lock
 
 clean: ## remove .venv, caches and builds; what runs wrote stays
-	rm -rf .venv .venv.lock .venv.old.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv.lock .venv.old.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

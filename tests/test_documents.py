@@ -16,7 +16,7 @@ from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 PLACEHOLDER = re.compile(
     r"\b(RUN|RUN_A|FOLDER|FILE|NAME|DATE|DATE_TIME|OVERRIDES)\b|org/name|--config-dir|--help|--cfg|-sc|model=mine|capitals"
 )
@@ -103,7 +103,7 @@ def test_the_example_of_a_model_runs_as_it_stands(
 
 def links() -> list[tuple[str, str]]:
     found = {
-        (page.name, target)
+        (str(page.relative_to(ROOT)), target)
         for page in PAGES
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text())
         if not target.startswith(("http:", "https:"))
@@ -113,8 +113,9 @@ def links() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "target"), links())
 def test_links_lead_somewhere(page: str, target: str) -> None:
-    base = ROOT if page == "README.md" else ROOT / "docs"
-    assert (base / target).exists()
+    if re.match(r"(\.\./)?(docs/)?(benchmarks|reference)/", target):
+        pytest.skip("a page that is made when the site is built; tests/test_site.py follows links to it")
+    assert (ROOT / page).parent.joinpath(target).exists()
 
 
 def commands() -> list[str]:

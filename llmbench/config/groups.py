@@ -13,13 +13,15 @@ from llmbench.config.choices import EarlyStopping, Sandbox, Schedule, Tracker
 class QuestionSettings:
     """Which questions are asked, in which form, and when an answer ends."""
 
-    suite: str | None = None
+    suite: str | None = None  # a list of benchmarks by name
     always_skip: bool = False  # model.skip_benchmarks counts for benchmark= too
     limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
-    fewshot: int = 0
-    chat: bool = True
-    seed: int = 0
-    early_stopping: EarlyStopping = EarlyStopping.answer
+    fewshot: int = 0  # worked examples before each question
+    chat: bool = True  # false: for base models, without the chat template
+    seed: int = 0  # of chosen questions, shuffled choices and sampling
+    early_stopping: EarlyStopping = (
+        EarlyStopping.answer
+    )  # what a stop string does: the answer is asked for, cut off there, or ignored
 
 
 @dataclass
@@ -29,10 +31,10 @@ class BatchSettings:
     # requests that run at once; None: as many as there are, up to vLLM's default
     batch_size: int | None = None
     static_batch_size: int = 4  # this and the next three: engines with static batches only
-    max_batch_size: int = 8
-    min_batch_size: int = 2
-    use_dynamic_batching: bool = True
-    schedule: Schedule = Schedule.together
+    max_batch_size: int = 8  # most that a dynamic batch takes
+    min_batch_size: int = 2  # fewest, where memory allows more
+    use_dynamic_batching: bool = True  # batches grow while memory allows
+    schedule: Schedule = Schedule.together  # all benchmarks in one queue, or one after the other
 
 
 @dataclass
@@ -62,13 +64,15 @@ class OutputSettings:
     """What a run shows and leaves."""
 
     show_prompts: int = 0  # print this many prompts of each benchmark and stop
-    runs_dir: str = "runs"
+    runs_dir: str = "runs"  # where the folders of runs are made
     report: bool = True  # report.html at the end
-    export: Any = field(default_factory=list)  # of EXPORTS, written into the run's folder; one name will do
-    tracker: Tracker = Tracker.none
+    export: Any = field(
+        default_factory=list
+    )  # parquet, csv, lm_eval, written into the run's folder; one name will do
+    tracker: Tracker = Tracker.none  # also logs the run there
     # experiment or project; None: what the tracker's variable says, or llmbench
     tracker_project: str | None = None
-    log_level: str = "INFO"
+    log_level: str = "INFO"  # of llmbench.log: DEBUG, INFO, WARNING
 
 
 STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")

@@ -76,29 +76,29 @@ class BenchmarkConfig:
     """One benchmark: where its questions come from, how they are asked and how long an answer may be."""
 
     module: str = MISSING  # the Python module that loads, renders and grades
-    title: str = ""
+    title: str = ""  # as reports show it
     hub_id: str | None = None  # data set on the Hugging Face hub
-    hub_config: str | None = None
-    split: str = "test"
+    hub_config: str | None = None  # configuration of the data set
+    split: str = "test"  # of the data set
     size: int | None = None  # questions of the whole data set; fewer are not comparable with published scores
     subset: str | None = None  # which part of what goes by the benchmark's name, as published scores call it
     revision: str = "main"  # branch, tag or commit; what it resolved to goes into the manifest
     data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
     # where worked examples come from on the hub; None, or with data_files: other questions of the same rows
     fewshot_split: str | None = None
-    system_prompt: str | None = None
+    system_prompt: str | None = None  # before the question
     instruction: str = ""  # follows the question
     cue: str = ""  # what is put in the model's mouth when the text stopped without an answer
     cue_tokens: int = 32  # 0: a missing answer is not asked for
-    cue_stop: list[str] = field(default_factory=list)
+    cue_stop: list[str] = field(default_factory=list)  # strings that end what follows the cue
     sealed: bool = False  # questions must never be written in plain text
-    profiles: dict[str, BenchmarkProfile] = field(default_factory=dict)
-    num_samples: int | None = None
-    max_tokens: int = MISSING
-    stop: list[str] = field(default_factory=list)
-    fewshot: int = 0
-    chat: bool = True
-    repeats: int = 1
+    profiles: dict[str, BenchmarkProfile] = field(default_factory=dict)  # a column for each profile
+    num_samples: int | None = None  # questions to ask; None: all
+    max_tokens: int = MISSING  # most tokens of an answer
+    stop: list[str] = field(default_factory=list)  # stop strings
+    fewshot: int = 0  # as the run
+    chat: bool = True  # as the run
+    repeats: int = 1  # answers to each question
     sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
     # published scores, shown under profile=published
     reference: list[Reference] = field(default_factory=list)
@@ -114,40 +114,40 @@ class BenchmarkConfig:
 class SamplingColumn:
     """A way of sampling a model is used with."""
 
-    temperature: float = 0.0
-    top_p: float = 1.0
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 1.0  # nucleus sampling; 1: off
     top_k: int = 0  # 0: off
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
+    min_p: float = 0.0  # 0: off
+    repetition_penalty: float = 1.0  # 1: off
     presence_penalty: float = 0.0  # this and the next: of output tokens alone, as in vLLM
-    frequency_penalty: float = 0.0
+    frequency_penalty: float = 0.0  # 0: off
 
 
 @dataclass
 class ModelConfig:
     """A checkpoint and how it is loaded."""
 
-    name: str = MISSING
-    hub_id: str | None = None
+    name: str = MISSING  # as reports and folders show it
+    hub_id: str | None = None  # on the Hugging Face hub
     path: str | None = None  # a local checkpoint folder; takes precedence over hub_id
     embedded: str | None = None  # a model that a Python package carries
-    revision: str | None = None
+    revision: str | None = None  # branch, tag or commit; None: main
     parameters_b: float | None = None  # billions of parameters, for the checks before loading
     # quantization by column of `profile.weights`
     weights: dict[str, str | None] = field(default_factory=dict)
     quantization: str | None = None  # vLLM's names: bitsandbytes, fp8, awq, gptq, …; null: none
-    dtype: str = "bfloat16"
+    dtype: str = "bfloat16"  # bfloat16, float16 or float32
     max_length: int = 4096  # prompt and output together, tokens
-    gpu_memory_utilization: float = 0.95
+    gpu_memory_utilization: float = 0.95  # share of the GPU's memory that vLLM takes
     attention_backend: str | None = None  # FLASH_ATTN on the GPU; null: vLLM's choice
     skip_benchmarks: list[str] = field(default_factory=list)  # left out of a suite
-    debug_samples: int = 3
+    debug_samples: int = 3  # questions under profile=debug
     finish_tokens: int = 2048  # enough for this model to end by itself
     # where its authors give another limit
     finish_tokens_by_benchmark: dict[str, int] = field(default_factory=dict)
     system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
-    trust_remote_code: bool = False
-    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    trust_remote_code: bool = False  # runs Python that the checkpoint brings
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)  # such as {enable_thinking: false}
     # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
     template_date: str | None = None
     # what the checkpoint's own files decide: parameters_b, max_length, settings of sampling.own
@@ -159,11 +159,13 @@ class ModelConfig:
 class EngineConfig:
     """What generates. `args` goes to the engine untouched and wins over everything llmbench sets itself."""
 
-    name: str = MISSING
-    device: Device = Device.auto
-    startup: Startup = Startup.auto
-    tensor_parallel_size: int = 1
-    pipeline_parallel_size: int = 1
+    name: str = MISSING  # vllm, transformers, endpoint or fake
+    device: Device = Device.auto  # auto: the GPU if there is one
+    startup: Startup = (
+        Startup.auto
+    )  # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    tensor_parallel_size: int = 1  # GPUs that share each layer
+    pipeline_parallel_size: int = 1  # GPUs that share the layers
     # copies of the engine, each on GPUs of its own (vllm and fake); auto: as many as are worth loading
     replicas: int | str = 1
     # a Ray cluster whose hosts have the replicas, such as auto or HOST:6379; None: this machine alone
@@ -172,11 +174,11 @@ class EngineConfig:
     multiprocess: bool = False  # vLLM's engine in a process of its own
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
     kv_cache_memory_bytes: int | None = None
-    args: dict[str, Any] = field(default_factory=dict)
+    args: dict[str, Any] = field(default_factory=dict)  # of vLLM's LLM, untouched
     # this and all below: of endpoint alone. The address of an OpenAI-compatible server, such as http://localhost:8000/v1;
     # None: that of a server of llmbench.serve on this machine
     base_url: str | None = None
-    api: Api | None = None
+    api: Api | None = None  # what is sent: messages or token ids; None: messages
     api_key_env: str | None = None  # the environment variable with the key; None: no key is sent
     # what the server calls the model; None: the only one that it lists
     served_model: str | None = None
@@ -201,29 +203,29 @@ class EngineConfig:
 class ProfileConfig:
     """Which columns of the benchmarks' and the model's tables are used, and the settings that go with them."""
 
-    name: str = MISSING
+    name: str = MISSING  # as reports show it
     comparable: bool = False  # with published numbers
-    samples: str = "documented"
-    tokens: str = "documented"
-    stops: str = "documented"
-    sampling: str = "greedy"
-    weights: str = "documented"
-    early_stopping: EarlyStopping = EarlyStopping.answer
-    batch_size: int | None = None
-    static_batch_size: int = 4
-    max_batch_size: int = 8
-    min_batch_size: int = 2
-    use_dynamic_batching: bool = True
-    gpu_memory_utilization: float = 0.95
-    log_level: str = "INFO"
+    samples: str = "documented"  # column of the benchmarks: number of questions
+    tokens: str = "documented"  # column: longest answer
+    stops: str = "documented"  # column: stop strings
+    sampling: str = "greedy"  # column of the model's sampling: greedy or own
+    weights: str = "documented"  # column of the model's weights
+    early_stopping: EarlyStopping = EarlyStopping.answer  # this and all below: the settings of the same name
+    batch_size: int | None = None  # see batch_size
+    static_batch_size: int = 4  # see static_batch_size
+    max_batch_size: int = 8  # see max_batch_size
+    min_batch_size: int = 2  # see min_batch_size
+    use_dynamic_batching: bool = True  # see use_dynamic_batching
+    gpu_memory_utilization: float = 0.95  # see model.gpu_memory_utilization
+    log_level: str = "INFO"  # see log_level
 
 
 @dataclass
 class SamplingConfig(SamplingColumn):
     """How completions are drawn in this run."""
 
-    seed: int = 0
-    repeats: int = 1
+    seed: int = 0  # of each answer, with question and repeat
+    repeats: int = 1  # answers to each question
     ignore_eos: bool = False  # every completion runs to its limit; for measuring speed
 
 

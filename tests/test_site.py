@@ -1,0 +1,108 @@
+"""The documents as a site: it builds, every link in it leads somewhere, and it has every benchmark and every setting."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from llmbench.config.paths import config_folder
+from tests.helpers.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Page(HTMLParser):
+    """The links and the anchors of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = {""}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - HTMLParser's
+        for name, value in attrs:
+            if name in ("href", "src") and value:
+                self.links.append(value)
+            if name == "id" and value:
+                self.anchors.add(value)
+
+
+def pages(site: Path) -> dict[Path, Page]:
+    return {path: Page(path.read_text()) for path in site.rglob("*.html") if path.name != "404.html"}
+
+
+def broken(site: Path) -> Iterator[tuple[str, str]]:
+    found = pages(site)
+    for path, page in found.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchors = found[target].anchors if target in found else {unquote(parts.fragment)}
+            if not target.exists() or unquote(parts.fragment) not in anchors:
+                yield str(path.relative_to(site)), link
+
+
+def test_every_link_and_anchor_of_the_site_leads_somewhere(site: Path) -> None:
+    assert not sorted(set(broken(site)))
+
+
+def test_the_site_asks_nothing_of_a_network_to_be_shown(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        text = path.read_text()
+        for mark in (
+            '<script src="http',
+            '<link rel="stylesheet" href="http',
+            "fonts.googleapis",
+            '<img src="http',
+        ):
+            assert mark not in text, path.name
+
+
+def test_every_benchmark_has_a_page(site: Path) -> None:
+    for yaml in (config_folder() / "benchmark").glob("*.yaml"):
+        text = (site / "benchmarks" / f"{yaml.stem}.html").read_text()
+        assert f"benchmark={yaml.stem}" in text
+        assert "${" not in text
+
+
+def test_every_setting_is_on_the_page_of_settings_with_its_meaning(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_site"))
+    import settings_page
+
+    text = (site / "reference" / "settings.html").read_text()
+    for name in settings_page.names():
+        assert f"<code>{name}</code>" in text
+    without = [
+        line for line in settings_page.page().splitlines() if line.startswith("| `") and line.endswith("|  |")
+    ]
+    assert not without
+
+
+def test_llms_txt_names_every_page_of_the_navigation(site: Path) -> None:
+    listed = (site / "llms.txt").read_text()
+    assert listed.startswith("# llmbench\n\n> ")
+    for path in site.rglob("*.html"):
+        if path.name != "404.html":
+            assert f"]({path.relative_to(site)})" in listed
