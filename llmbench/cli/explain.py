@@ -61,18 +61,22 @@ def _explain_key(text: str, conf: Path, error: BaseException) -> str | None:
     cause = str(error.__cause__ or "")
     value = re.search(r"Error merging override (.+)", text)
     if value:
-        return f"{value.group(1)} is refused: {_expected_kind(cause) or first_sentences(cause or text)}."
+        return f"{value.group(1).lstrip('+')} is refused: {_expected_kind(cause) or first_sentences(cause or text)}."
     key = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
     return _unknown_key(key.group(1).split("@")[0], conf) if key else None
 
 
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+CONTAINERS = {"Dict": "names with values, such as {name: value}", "List": "a list, such as [one,two]"}
 
 
 def _expected_kind(cause: str) -> str | None:
     """What OmegaConf would have converted a value to, in words."""
     match = re.search(r"Value (.+?) (?:of type .* could not be converted to|is not a valid) (\w+)", cause)
-    return f"{match[1]} is not {KINDS[match[2]]}" if match and match[2] in KINDS else None
+    if match and match[2] in KINDS:
+        return f"{match[1]} is not {KINDS[match[2]]}"
+    match = re.search(r"(?:Cannot assign \w+ to|is not a) (Dict|List)", cause)
+    return f"it takes {CONTAINERS[match[1]]}" if match else None
 
 
 def _unknown_key(key: str, conf: Path) -> str:

@@ -1,6 +1,7 @@
 """One job as Hydra gives it: where it runs, whether it goes on with an earlier one, and what it leaves."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         invocation.sweep_folder = Path(hydra_config.sweep.dir).absolute()
         if invocation.jobs:
             clock.restart()
+        if not invocation.remote:
+            Terminal().say(heading(job, invocation.asked))
     invocation.jobs.append(job)
     config: Config | None = None
     try:
@@ -64,6 +67,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             ),
             named=named,
             caller=invocation.caller,
+            printed=invocation.printed,
         )
         job.summary = found
     except KeyboardInterrupt:
@@ -75,7 +79,11 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             invocation.failure = error
             return
         which = "The job" if invocation.remote else f"Job {job.number}"  # whose launcher counts anew
-        stdio.print_error(f"{which} ({' '.join(overrides)}) failed: {job.error}")
+        before = next((other for other in invocation.jobs if other.error == job.error), job)
+        if before is job:
+            stdio.print_error(f"{which} ({' '.join(overrides)}) failed: {job.error}")
+        else:
+            stdio.print_error(f"{which} failed as job {before.number} did.")
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
@@ -88,6 +96,14 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             Path(
                 hydra_config.runtime.output_dir
             ).rmdir()  # only where nothing was written, as by show_prompts
+
+
+def heading(job: Job, asked: Sequence[Sequence[str]]) -> str:
+    """The line above what a job of a sweep prints: which of how many it is, and what is its own among the settings."""
+    shared = set.intersection(*map(set, asked)) if len(asked) > 1 else set[str]()
+    own = [override for override in job.overrides if override not in shared] or job.overrides
+    place = f" ({job.number + 1} of {len(asked)})" if asked else ""
+    return f"\nJob {job.number}{place}: {' '.join(own)}".rstrip(": ")
 
 
 def publish_finished(job: Job, config: Config) -> None:

@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench.cli import arguments, explain, resume, sweep
+from llmbench.cli import arguments, explain, resume, sweep, version
 from llmbench.cli.compose import (
     COMPOSING,
     MULTIRUN,
@@ -34,7 +34,7 @@ from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST
 from llmbench.run.new_process import VARIABLE, StartAgain, Unfinished, start_again, taken_up
-from llmbench.system import clock, decoding, files, redaction, shell, stdio, text
+from llmbench.system import clock, commandline, decoding, files, redaction, shell, stdio, text
 from llmbench.system.interrupts import SIGNALLED, as_interrupts
 from llmbench.system.stdio import Unfailing, unfailing
 
@@ -78,6 +78,10 @@ def main(typed_arguments: Sequence[str] | None = None, *, ends: bool = False) ->
 
 
 def _main(invocation: Invocation) -> int:
+    if "--version" in invocation.arguments:  # Hydra would say its own
+        for line in version.lines():
+            commandline.say(line)
+        return 0
     try:
         invocation.left = taken_up()
     except (OSError, ValueError, TypeError, KeyError) as error:

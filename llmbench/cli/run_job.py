@@ -43,8 +43,14 @@ log = logging.getLogger(__name__)
 FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
-def run_job(
-    config: Config, folder: Path, options: RunOptions, *, named: bool, caller: Caller | None = None
+def run_job(  # noqa: PLR0913 - what a job is, and what it belongs to
+    config: Config,
+    folder: Path,
+    options: RunOptions,
+    *,
+    named: bool,
+    caller: Caller | None = None,
+    printed: set[str] | None = None,
 ) -> Summary | None:
     """Runs one job and prints its result; returns None if only prompts were shown.
 
@@ -54,6 +60,7 @@ def run_job(
         options: How it is begun; the terminal, what stops it and its page are added here.
         named: The benchmarks were chosen by `benchmark=`, so none is skipped.
         caller: The program that called, None on the command line.
+        printed: What jobs before it said of their settings, which is not said again; gets what this one says.
 
     Raises:
         StartAgain: Only a new process can go on.
@@ -71,7 +78,8 @@ def run_job(
                 said = f"In {folder} a run ended before it had begun; this one begins there."
                 log.warning(said)
                 terminal.notice(said)
-            _print_notices(config, options.overrides, terminal, named=named)
+            with terminal.once(set() if printed is None else printed):
+                _print_notices(config, options.overrides, terminal, named=named)
             if options.beginning is Beginning.RESUMED and nothing_left(folder):
                 _publish_finished(config, folder, terminal)
                 return None

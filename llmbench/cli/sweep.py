@@ -73,9 +73,9 @@ def finish(
     write(jobs, folder, sittings, measured)
     terminal.out.print()
     terminal.out.print(_table(jobs))
-    for job in jobs:
-        if job.error is not None:
-            terminal.say(f"job {job.number} failed: {job.error}")
+    for error in dict.fromkeys(job.error for job in jobs if job.error is not None):
+        numbers = [str(job.number) for job in jobs if job.error == error]
+        terminal.say(f"job{'s' if len(numbers) > 1 else ''} {', '.join(numbers)} failed: {error}")
     if measured:
         ablation_table.show(points, measured, terminal)
     elif points:

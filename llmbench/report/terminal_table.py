@@ -11,7 +11,7 @@ from rich.table import Table
 from llmbench.report.server_words import NOT_KNOWN, asking, served, server_of
 from llmbench.results import attempts, cache_use
 from llmbench.results.pass_at_k import RepeatStatistics
-from llmbench.results.summary import BenchmarkSummary, Summary
+from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import interval, joules, memory, number, percent, seconds
 
@@ -103,20 +103,32 @@ def _folded(parts: Sequence[str], width: int) -> str:
     return "\n".join(lines)
 
 
+SHORT_S = 0.05
+"""A part of a run that took less is not named."""
+
+
+def _parts(split: TimeSplit, *, loads: bool) -> list[tuple[str, float]]:
+    """What the time went into, one after the other; the last is what is left of the total. `prepare` goes on beside them."""
+    named = [
+        ("import", split.import_),
+        ("data", split.data),
+        ("tokenizer", split.tokenizer),
+        *([("load", split.load)] if loads else []),
+        ("generate", split.generate),
+        ("grade the last", split.grade_tail),
+    ]
+    known = [(name, value) for name, value in named if value is not None]
+    rest = (split.total or 0.0) - sum(value for _, value in known)
+    return [(name, value) for name, value in [*known, ("other", rest)] if value >= SHORT_S]
+
+
 def _closing(summary: Summary) -> list[str]:
     split, engine = summary.time_s, summary.engine
     parts = [f"time to score {seconds(split.total)}"]
     if len(summary.sittings) > 1:
         parts = [f"{attempts.sentence(summary.sittings)}; of the last"]
-    named = (
-        ("data", split.data),
-        ("prepare", split.prepare),
-        ("import", split.import_),
-        ("load", split.load),
-        ("generate", split.generate),
-    )
     server = server_of(engine)
-    parts += [f"{name} {seconds(value)}" for name, value in named if server is None or name != "load"]
+    parts += [f"{name} {seconds(value)}" for name, value in _parts(split, loads=server is None)]
     if summary.cost is not None:
         parts.append(f"cost {number(summary.cost)}")
     if server is not None:

@@ -89,16 +89,23 @@ class Progress:
         else:
             self._console.print(self._line(), soft_wrap=True)
 
+    @property
+    def _done(self) -> int:
+        return sum(map(len, self._results.values()))
+
     def _speed(self) -> str:
         passed = time.monotonic() - self._begun
         return f"{number(self._tokens / passed if self._tokens and passed > 0 else None)} tokens/s"
 
     def _left(self) -> str:
-        done, total = sum(map(len, self._results.values())), sum(self._totals.values())
-        if done == self._found:
-            return "0 s left" if 0 < done == total else "time left unknown"
+        """The time left, once as many have been answered as run at once: those that end first are the shortest."""
+        done, total = self._done, sum(self._totals.values())
+        state = self._latest.engine if self._latest is not None else None
+        at_once = max(1.0, (state.running if state is not None else None) or 1.0)
+        if done == total or done - self._found < at_once:
+            return ""
         left = (time.monotonic() - self._begun) / (done - self._found) * (total - done)
-        return f"{seconds(left)} left"
+        return f"about {seconds(left)} left"
 
     def _display(self) -> Group:
         """As many lines from the first to the last, so that nothing jumps."""
@@ -115,12 +122,14 @@ class Progress:
             list(self._requests()),
             list(_machine(self._latest)),
         )
-        texts = [Text(", ".join(parts) or " ", no_wrap=True, overflow="ellipsis") for parts in lines]
+        texts = [
+            Text(", ".join(filter(None, parts)) or " ", no_wrap=True, overflow="ellipsis") for parts in lines
+        ]
         return Group(table, *texts, self._validity())
 
     def _validity(self) -> Text:
         """The shares that make a score doubtful, in a warning's colour where they do."""
-        done = sum(map(len, self._results.values()))
+        done = self._done
         parts = [("no answer", self._unanswered), ("cut off", self._truncated), ("errors", self._errors)]
         text = Text(no_wrap=True, overflow="ellipsis")
         for name, count in parts:
@@ -135,7 +144,7 @@ class Progress:
     def _requests(self) -> Iterator[str]:
         """Requests that its scheduler runs and holds back, those that it was not given, and its KV cache, as far as they are known."""
         state = self._latest.engine if self._latest is not None else None
-        if state is None:
+        if state is None or self._done == sum(self._totals.values()):  # what was seen last is no longer so
             return
         for name in ("running", "waiting", "queued"):
             count = getattr(state, name)
@@ -149,7 +158,7 @@ class Progress:
             f"{printable(name)} {len(values)}/{self._totals[name]} {_accuracy(values)}"
             for name, values in self._results.items()
         ]
-        return escape(", ".join([*parts, self._speed(), self._left(), *self._requests()]))
+        return escape(", ".join(filter(None, [*parts, self._speed(), self._left(), *self._requests()])))
 
 
 def _machine(sample: TelemetrySample | None) -> Iterator[str]:

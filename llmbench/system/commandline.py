@@ -5,15 +5,22 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from llmbench._version import __version__
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.system import stdio, text
 from llmbench.system.interrupts import SIGNALLED
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, which complains as the rest of llmbench does."""
+    """argparse's parser, which complains as the rest of llmbench does, and has `--version`."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's
+        super().__init__(**options)
+        self.add_argument(
+            "--version", action="version", version=f"llmbench {__version__}", help="print the version"
+        )
 
     def error(self, message: str) -> NoReturn:
         """Refuses the command line.

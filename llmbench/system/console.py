@@ -5,6 +5,8 @@ What a model wrote never gets here.
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
@@ -32,6 +34,16 @@ class Terminal:
     ) -> None:
         out, err = unfailing(out or sys.stdout), unfailing(err or sys.stderr)
         self.out, self.err = _console(out, quiet=quiet, plain=plain), _console(err, quiet=quiet, plain=plain)
+        self._printed: set[str] | None = None
+
+    @contextmanager
+    def once(self, printed: set[str]) -> Iterator[None]:
+        """Inside, a sentence that is in `printed` goes to the log alone; others are added."""
+        self._printed = printed
+        try:
+            yield
+        finally:
+            self._printed = None
 
     def say(self, sentence: str, mark: str = "") -> None:
         """A result's sentence, behind a mark in rich's markup."""
@@ -44,6 +56,10 @@ class Terminal:
     def _print(self, console: Console, sentence: str, mark: str = "") -> None:
         shown = printable(without_secrets(sentence), keep="\n")  # it may hold parts of files
         log.info("%s", shown)
+        if self._printed is not None:
+            if shown in self._printed:
+                return
+            self._printed.add(shown)
         console.print(mark + escape(shown), soft_wrap=True)
 
     def text(self, text: str) -> None:

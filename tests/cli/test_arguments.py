@@ -26,6 +26,11 @@ MISTAKES = [
     (["benchmark=aime,math"], "'benchmark=[aime,math]' for one run of all"),
     (["+benchmark.aime.x=1"], "type benchmarks.aime.x=1."),
     (["batch_size=abc"], "'abc' is not a whole number"),
+    (["engine.price=3"], "engine.price=3 is refused: it takes names with values"),
+    (
+        ["benchmarks.arithmetic.stop=x"],
+        "benchmarks.arithmetic.stop=x is refused: it takes a list, such as [one,two].",
+    ),
     (["sampling.temperature=warm"], "'warm' is not a number"),
     (["model.trust_remote_code=perhaps"], "'perhaps' is not true or false"),
     (["model.path="], "model.path= is empty, as with a variable that is not set; type model.path=VALUE"),

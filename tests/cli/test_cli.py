@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from llmbench import __version__
 from llmbench.cli import resume
 from llmbench.cli.main import main
 from tests.helpers.commands import lines_in, llmbench, llmbench_program, only_run, start_llmbench, wait_until
@@ -206,3 +208,13 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     again = llmbench("engine=fake", "limit=2", "hydra.run.dir=here", folder=tmp_path)
     assert again.returncode == 1
     assert "holds a run already" in again.stderr
+
+
+def test_the_version_is_llmbenchs_own_and_names_what_a_result_depends_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--version"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"llmbench {__version__}"
+    assert second.startswith("Python 3.")
+    assert f"hydra-core {metadata.version('hydra-core')}" in second

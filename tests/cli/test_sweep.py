@@ -126,6 +126,33 @@ def test_a_job_whose_settings_are_refused_fails_alone(here: Path, capsys: pytest
     assert said[0].startswith("llmbench: Job 1 (engine=fake report=False limit=0) failed: limit=0 is refused")
 
 
+def test_each_job_has_a_heading_and_what_all_have_in_common_is_said_once(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-m", *QUICK, "batch_size=2,3", "early_stopping=off,answer"]) == 0
+    out = capfd.readouterr().out.splitlines()
+    assert [line for line in out if line.startswith("Job ")] == [
+        "Job 0 (1 of 4): batch_size=2 early_stopping=off",
+        "Job 1 (2 of 4): batch_size=2 early_stopping=answer",
+        "Job 2 (3 of 4): batch_size=3 early_stopping=off",
+        "Job 3 (4 of 4): batch_size=3 early_stopping=answer",
+    ]
+    assert sum(line.startswith("profile=documented") for line in out) == 1
+    for number in range(4):
+        log = (only_sweep(here) / str(number) / "llmbench.log").read_text()
+        assert "profile=documented" in log
+
+
+def test_what_all_jobs_fail_of_is_said_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", "model=qwen14b", "engine.device=cuda", "report=false", "batch_size=2,3,4"]) == 1
+    assert len(written(here)["jobs"]) == 3
+    output = capsys.readouterr()
+    said = [line for line in output.err.splitlines() if line.startswith("llmbench: ")]
+    assert said[0].startswith("llmbench: Job 0 (")
+    assert said[1:] == ["llmbench: Job 1 failed as job 0 did.", "llmbench: Job 2 failed as job 0 did."]
+    assert "\njobs 0, 1, 2 failed: " in output.out
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_sweep_has_a_page_where_its_jobs_want_one(here: Path, *, wanted: bool) -> None:
     assert main(["-m", *QUICK[:1], "limit=3,4,0", f"report={str(wanted).lower()}"]) == 1

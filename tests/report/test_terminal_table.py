@@ -9,7 +9,7 @@ from rich.console import Console
 from llmbench.records import Outcome, Result, Timing
 from llmbench.report.terminal_table import print_table
 from llmbench.results.metrics import summarise
-from llmbench.results.summary import BenchmarkSummary, Summary
+from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
 from llmbench.telemetry.engine_report import EngineReport
@@ -29,6 +29,16 @@ def closing(width: int, benchmarks: Mapping[str, BenchmarkSummary] | None = None
     summary = Summary("finished", "m", "documented", comparable=False)
     summary.benchmarks = dict(
         benchmarks or {name: summarise(results, 12, 1) for name in ("arithmetic", "math_full", "[red]gsm8k")}
+    )
+    summary.time_s = TimeSplit(
+        total=90.0,
+        import_=11.0,
+        data=0.01,
+        tokenizer=1.5,
+        prepare=9.0,
+        load=20.0,
+        generate=50.0,
+        grade_tail=4.0,
     )
     summary.engine = EngineReport("vllm", "0.27.1", "cuda", "bitsandbytes")
     terminal = Terminal(io.StringIO(), io.StringIO())
@@ -58,6 +68,16 @@ def test_no_number_of_the_closing_line_is_torn_from_its_unit(width: int) -> None
     assert max(map(len, last)) <= width
 
 
+def test_the_parts_of_the_closing_line_add_up_to_the_total() -> None:
+    line = next(line for line in closing(200).splitlines() if line.startswith("time to score"))
+    named = re.findall(r"(?:^|, )([a-z ]+) ([\d.]+) s\b", line)
+    assert [name for name, _ in named] == [
+        "time to score", "import", "tokenizer", "load", "generate", "grade the last", "other"
+    ]  # fmt: skip
+    total, *parts = (float(value) for _, value in named)
+    assert sum(parts) == pytest.approx(total, abs=0.1)
+
+
 def test_the_longest_names_and_numbers_fit_a_hundred_columns_with_their_times() -> None:
     slow = replace(TIMING, e2e=987.6, finished=987.6)
     results = [
@@ -85,6 +105,26 @@ def test_without_a_terminal_progress_is_plain_lines() -> None:
     assert first.startswith("b 1/2 100.0% right")
     assert last.startswith("b 2/2 50.0% right")
     assert "\x1b" not in err.getvalue()
+
+
+def test_when_all_is_answered_progress_says_nothing_of_requests_that_it_saw_before() -> None:
+    err = io.StringIO()
+    with Progress(Terminal(io.StringIO(), err), {"b": 1}) as progress:
+        progress.look(looked(gpu=False))
+        progress.add(result(1, Outcome.CORRECT))
+    (last,) = err.getvalue().splitlines()
+    assert last == "b 1/1 100.0% right, - tokens/s"
+
+
+@pytest.mark.parametrize(("done", "known"), [(63, False), (64, True)])
+def test_the_time_left_is_said_once_as_many_are_answered_as_run_at_once(done: int, *, known: bool) -> None:
+    err = io.StringIO()
+    progress = Progress(Terminal(io.StringIO(), err), {"b": 200})
+    progress.look(looked(gpu=False))
+    for number in range(done):
+        progress.add(result(number, Outcome.CORRECT))
+    progress.show(10)
+    assert (" left" in err.getvalue()) == known
 
 
 def test_what_a_prompt_holds_cannot_steer_the_terminal() -> None:
