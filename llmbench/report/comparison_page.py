@@ -1,8 +1,11 @@
 """The page of several runs: what each found, speed against score, and the questions on which they differ."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from llmbench.records import Result
 from llmbench.report import tradeoff_charts
@@ -11,12 +14,16 @@ from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, names_of
 from llmbench.report.run_page import CODE, MATH, has, problems
+from llmbench.report.run_pairs import pairs_of
 from llmbench.report.sample_data import LIMITS, pack_rows, row
 from llmbench.report.template import render
+from llmbench.results.manifest import REPORT
 from llmbench.system.number_format import NONE, joules, memory, number, percent, seconds
 
 MOST_COMPARED = 12
-"""Runs whose questions are compared with the first's; of more only table and plots are drawn."""
+"""Pairs of runs whose questions are compared."""
+
+UNCORRECTED = "The p-values are each for one pair alone: of twenty pairs without a difference one is below 0.05 by chance."
 
 MOST_PROBLEMS = 12
 """Sentences at the top of the page."""
@@ -27,11 +34,11 @@ MOST_NAMED = 4
 PERCENT = re.compile(r"\b(\d+)%")
 
 
-def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str]) -> str:
-    """The page, as HTML."""
-    names = names_of(entries)
-    pairs = [] if len(entries) > MOST_COMPARED else compared([entry.run.folder for entry in entries], names)
-    flipped = {(number, key) for number, pair in enumerate(pairs, 1) for key in pair.keys}
+def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folder: Path) -> str:
+    """The page, as HTML; `folder` is where it will lie, for links to the runs' own pages."""
+    names, places = names_of(entries), pairs_of(entries)
+    pairs = compared([entry.run.folder for entry in entries], names, places[:MOST_COMPARED])
+    flipped = {(place, key) for pair in pairs for place in pair.places for key in pair.keys}
     rows, shown = _samples(entries, names, flipped)
     figures = drawn(
         [
@@ -45,10 +52,10 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str]) -> st
         "title": f"{len(entries)} runs" if len(entries) != 1 else "1 run",
         "about": [visible(word) for word in sorted({entry.summary.model for entry in entries})],
         "problems": _problems(entries, names, failed),
-        "table": _table(entries, names),
+        "table": _table(entries, names, folder) | {"note": _note(entries, len(places))},
         "comparisons": [pair.context for pair in pairs],
         "several_runs": True,
-        "cut": "The samples are those on which a run differs from the first.",
+        "cut": "The samples are those on which two compared runs differ.",
     }
     packed = pack_rows(rows) if rows else ""
     return render(context, figures, packed, math=has(MATH, shown), code=has(CODE, shown))
@@ -95,14 +102,11 @@ def _problems(entries: Sequence[RunEntry], names: Sequence[str], failed: Mapping
 def _samples(
     entries: Sequence[RunEntry], names: Sequence[str], flipped: set[tuple[int, tuple[str, str, int]]]
 ) -> tuple[list[list[dict[str, Any]]], list[Result]]:
-    """The rows of the questions that flipped, in both runs, for every limit of characters; and the results themselves."""
+    """The rows of the questions that differ, in both runs, for every limit of characters; and the results themselves."""
     wanted: list[tuple[str, Result, bool]] = []
     for place, (entry, name) in enumerate(zip(entries, names, strict=True)):
-        for result in entry.run.results:
-            key = result.key
-            here = (place, key) in flipped if place else any(other == key for _, other in flipped)
-            if here:
-                wanted.append((name, result, result.benchmark in entry.sealed))
+        differing_here = [result for result in entry.run.results if (place, result.key) in flipped]
+        wanted += [(name, result, result.benchmark in entry.sealed) for result in differing_here]
     made = (
         [[row(r, limit, sealed=sealed, run=name) for name, r, sealed in wanted] for limit in LIMITS]
         if wanted
@@ -111,7 +115,7 @@ def _samples(
     return made, [result for _, result, sealed in wanted if not sealed]
 
 
-def _table(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any]:
+def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> dict[str, Any]:
     benchmarks = benchmarks_of(entries)
     columns = [
         "run",
@@ -129,7 +133,7 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any]:
     for entry, name in zip(entries, names, strict=True):
         summary = entry.summary
         peak = summary.memory.peak_gpu_bytes or summary.memory.peak_rss_bytes
-        cells = [_cell(name), _cell(summary.status)]
+        cells = [_cell(name, link=_link(entry.run.folder, folder)), _cell(summary.status)]
         for benchmark in benchmarks:
             score = entry.benchmark(benchmark)
             ends = f" [{100 * score.ci95[0]:.0f}, {100 * score.ci95[1]:.0f}]" if score.ci95 else ""
@@ -147,29 +151,38 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any]:
     columns, rows = [columns[place] for place in known], [[row[place] for place in known] for row in rows]
     numbers = [all(row[place]["number"] for row in rows) for place in range(len(columns))]
     headings = [(visible(name), right) for name, right in zip(columns, numbers, strict=True)]
-    return {"columns": headings, "rows": rows, "note": _differing(entries)}
+    return {"columns": headings, "rows": rows}
 
 
-def _cell(text: str, value: float | None = None) -> dict[str, Any]:
+def _link(run: Path, folder: Path) -> str | None:
+    """The address of a run's own page, from the folder of this one; None where it has none."""
+    page = run / REPORT
+    return quote(os.path.relpath(page, folder)) if page.is_file() else None
+
+
+def _cell(text: str, value: float | None = None, link: str | None = None) -> dict[str, Any]:
     number_like = value is not None or text == NONE
     text = visible(text)
-    return {
-        "text": text,
-        "sort": ("" if value is None else value) if number_like else text,
-        "number": number_like,
-    }
+    sort = ("" if value is None else value) if number_like else text
+    return {"text": text, "sort": sort, "number": number_like, "link": link}
 
 
-def _differing(entries: Sequence[RunEntry]) -> str:
-    """A sentence about the settings that are not the same in all runs, and one where there are too many to compare."""
+def _note(entries: Sequence[RunEntry], pairs: int) -> str:
+    """A sentence about the settings that are not the same in all runs, and on what is compared."""
     found, names = [], differing(entries)
     if names:
         more = f" and {len(names) - 20} more" if len(names) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
         found.append(visible(f"Settings that differ: {', '.join(names[:20])}{more}."))
     elif names is not None:
         found.append("All settings are the same.")
-    if len(entries) > MOST_COMPARED:
+    if pairs:
         found.append(
-            f"Of more than {MOST_COMPARED} runs none is compared with the first question by question."
+            "Below, runs that differ in one setting are compared, each with the one that has that setting's first value; a run that differs in more, with the first."
+        )
+    if pairs > 1:
+        found.append(UNCORRECTED)
+    if pairs > MOST_COMPARED:
+        found.append(
+            f"Of {pairs} pairs the first {MOST_COMPARED} are compared; `python -m llmbench.compare RUN_A RUN_B` compares others."
         )
     return " ".join(found)

@@ -1,4 +1,4 @@
-"""Runs compared with the first of them, question by question, as the page shows it."""
+"""Pairs of runs compared question by question, as the page shows it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from llmbench.report.compare.comparison import compare_runs
 from llmbench.report.compare.records import BenchmarkComparison, RunComparison
 from llmbench.report.compare.terminal_page import statistics
 from llmbench.report.escaping import visible
+from llmbench.report.run_pairs import RunPair
 from llmbench.results.paired_tests import Flip
 from llmbench.results.reader import read_journal
-from llmbench.system.number_format import percent
+from llmbench.system.number_format import count, percent
 
 MOST_FLIPS = 400
 """Questions that are listed in each direction, and whose texts are in the page."""
@@ -24,28 +25,27 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What the template shows of a run and the first, and the results that differ."""
+    """What the template shows of two runs, their places among all, and the results that differ."""
 
     context: dict[str, Any]
+    places: RunPair
     keys: frozenset[Key]
 
 
-def compared(folders: Sequence[Path], names: Sequence[str]) -> list[Pair]:
-    """Each run but the first against the first; one that was asked something else has a sentence that says so."""
-    return [
-        _pair(folders[0], names[0], other, name) for other, name in zip(folders[1:], names[1:], strict=True)
-    ]
+def compared(folders: Sequence[Path], names: Sequence[str], pairs: Sequence[RunPair]) -> list[Pair]:
+    """Each pair compared; one that was asked something else has a sentence that says so."""
+    return [_pair(folders, names, pair) for pair in pairs]
 
 
-def _pair(baseline: Path, first: str, run: Path, second: str) -> Pair:
-    title = f"{second} and {first}"
+def _pair(folders: Sequence[Path], names: Sequence[str], places: RunPair) -> Pair:
+    (baseline, run), (first, second) = (folders[p] for p in places), (names[p] for p in places)
+    title = f"{second} against {first}"
     try:
         (found,) = compare_runs(baseline, run, allow_different=True).runs
     except RunError as error:
-        told = {"title": title, "sentences": [visible(str(error))], "flips": []}
-        return Pair(
-            {"title": title, "flips": "not compared", "benchmarks": [told], "settings": []}, frozenset()
-        )
+        said = {"title": title, "sentences": [visible(str(error))], "flips": []}
+        context = {"title": title, "flips": "not compared", "benchmarks": [said], "settings": []}
+        return Pair(context, places, frozenset())
     repeats = _repeats(run)
     keys = {
         (benchmark.benchmark, flip.sample_id, repeat)
@@ -55,8 +55,9 @@ def _pair(baseline: Path, first: str, run: Path, second: str) -> Pair:
     }
     shown = [_benchmark(benchmark, first, second) for benchmark in found.benchmarks]
     better, worse = (sum(len(getattr(b, side)) for b in found.benchmarks) for side in ("better", "worse"))
-    context = {"title": title, "flips": f"{better} better, {worse} worse", "benchmarks": shown}
-    return Pair(context | {"settings": _settings(found)}, frozenset(keys))
+    flips = f"better on {count(better, 'question')}, worse on {worse}"
+    context = {"title": title, "flips": flips, "benchmarks": shown, "settings": _settings(found)}
+    return Pair(context, places, frozenset(keys))
 
 
 def _repeats(run: Path) -> dict[tuple[str, str], list[int]]:
@@ -71,15 +72,16 @@ def _settings(comparison: RunComparison) -> list[tuple[str, str, str]]:
 
 
 def _benchmark(comparison: BenchmarkComparison, first: str, second: str) -> dict[str, Any]:
-    scores = f"{percent(comparison.baseline.accuracy)} before, {percent(comparison.run.accuracy)} here, on {comparison.questions} questions"
+    scores = (
+        f"{percent(comparison.run.accuracy)} with {second}, {percent(comparison.baseline.accuracy)} with {first}, "
+        f"on {count(comparison.questions, 'question')}"
+    )
     return {
         "title": visible(f"{comparison.benchmark}: {scores}"),
-        "sentences": [
-            visible(s) for s in (*comparison.notes, *statistics("this run", "the first", comparison))
-        ],
+        "sentences": [visible(s) for s in (*comparison.notes, *statistics(second, first, comparison))],
         "flips": [
-            _side(f"Better here than in {first}", comparison, comparison.better, second),
-            _side(f"Worse here than in {first}", comparison, comparison.worse, second),
+            _side(f"Better with {second}", comparison, comparison.better, second),
+            _side(f"Better with {first}", comparison, comparison.worse, second),
         ],
     }
 

@@ -2,12 +2,13 @@
 
 import os
 import sys
+import textwrap
 from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,9 +24,11 @@ from llmbench.system.number_format import count, number, percent, seconds
 from llmbench.system.text import printable
 
 T = TypeVar("T")
-WIDTH = 100
-
-
+HEADINGS = (("started", False), ("model", False), ("score", False), ("time", True), ("tokens/s", True))
+"""Of the columns, and whether they are to the right."""
+ENDLESS = 100_000
+"""Columns where there is no terminal."""
+INDENT = "  "
 DEPTH = 4
 """Folders below the given one in which runs are looked for: runs/multi/DATE/0 is the third."""
 
@@ -34,8 +37,8 @@ SAID_ELSEWHERE = ("hydra.", "resume=", "runs_dir=", "model=", "benchmark=", "sui
 """Overrides that other columns show, or that change no result."""
 
 
-FOLDER = "\ue000"
-"""Stands in the table for the line with a run's folder, which is written whole, to be copied; no printable text has it."""
+BELOW = "\ue000"
+"""Stands in the table for the lines below a run; no printable text has it."""
 
 
 LONG, MOST = 40, 4
@@ -170,60 +173,65 @@ def _listed(name: str, manifest: Manifest, summary: Summary) -> Listed:
 
 
 def print_runs(runs: Sequence[Listed], total: int) -> None:
-    """Prints the table of runs, and how many of how many it shows."""
-    console = Console(file=sys.stdout, highlight=False)
-    if not sys.stdout.isatty():
-        console.width = WIDTH
+    """Prints the table of runs, and how many of how many it shows.
+
+    On a terminal a run's settings and its folder have lines of their own, which break between words; elsewhere each run is one
+    line that is as long as it must be.
+    """
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    in_lines = not console.is_terminal
+    if in_lines:
+        console.width = ENDLESS
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, right in (
-        ("started", False),
-        ("model", False),
-        ("score", False),
-        ("time", True),
-        ("tokens/s", True),
-    ):
-        whole = heading != "model"
+    for heading, right in HEADINGS:
         table.add_column(
             heading,
             justify="right" if right else "left",
-            no_wrap=whole,
-            overflow="ellipsis" if whole else "fold",  # a number that is cut must show it
+            no_wrap=in_lines or heading != "model",
+            overflow="ellipsis" if heading != "model" else "fold",  # a number that is cut must show it
         )
-    table.add_column("settings", overflow="fold", ratio=1)
+    for heading in ("settings", "folder") if in_lines else ():
+        table.add_column(heading, no_wrap=True)
     for run in runs:
-        table.add_row(*_row(run))
-        table.add_row(FOLDER)
+        if in_lines:
+            table.add_row(*_row(run, ", "), _settings(run), escape(printable(run.folder)))
+            continue
+        table.add_row(*_row(run, "\n"))
+        table.add_row(BELOW)
     with console.capture() as captured:
         console.print(table)
-    folders = iter(runs)
-    lines = [
-        f"  {printable(next(folders).folder)}" if line.strip() == FOLDER else line.rstrip()
-        for line in captured.get().splitlines()
-    ]
-    console.out("\n".join(lines), highlight=False)
+    below = iter(runs)
+    for line in captured.get().splitlines():
+        text = _below(next(below), console.width) if line.strip() == BELOW else line.rstrip()
+        console.out(text, highlight=False)
     shown = f"{len(runs)} of {total} runs" if len(runs) != total else count(total, "run")
     shared = _shared(runs)
-    console.print(
-        escape(f"{shown}{'; the same for all: ' + ' '.join(shared) if shared else ''}"), soft_wrap=True
-    )
+    console.print(escape(f"{shown}{'; the same for all: ' + ' '.join(shared) if shared else ''}"))
 
 
-def _row(run: Listed) -> Iterable[str]:
-    scores = "\n".join(
-        f"{escape(printable(name))} {percent(s.accuracy)} of {s.n}" for name, s in run.scores.items()
-    )
+def _below(run: Listed, width: int) -> str:
+    """The lines below a run's row: its settings and its folder, which is written whole, to be copied."""
+    options: dict[str, Any] = {"initial_indent": INDENT, "subsequent_indent": INDENT}
+    options |= {"break_long_words": False, "break_on_hyphens": False}
+    return "\n".join([*textwrap.wrap(_settings(run), width, **options), f"{INDENT}{printable(run.folder)}"])
+
+
+def _settings(run: Listed) -> str:
     shown = [o if len(o) <= LONG else f"{o[: LONG - 1]}…" for o in run.settings[:MOST]]
     more = [f"and {len(run.settings) - MOST} more"] if len(run.settings) > MOST else []
-    settings = escape(printable(" ".join([*shown, *more])))
-    if run.status != "finished":
-        scores = f"[yellow]{escape(printable(run.status))}[/]" + (f"\n{scores}" if scores else "")
+    return printable(" ".join([*shown, *more, *([run.trouble] if run.trouble else [])]))
+
+
+def _row(run: Listed, between: str) -> Iterable[str]:
+    """The cells of a run's row, with `between` between the scores of its benchmarks."""
+    scores = [f"{escape(printable(name))} {percent(s.accuracy)} of {s.n}" for name, s in run.scores.items()]
+    status = [] if run.status == "finished" else [f"[yellow]{escape(printable(run.status))}[/]"]
     return (
         escape(printable((run.started or "-")[:16].replace("T", " "))),
         escape(printable(run.model or "-")),
-        scores or "-",
+        between.join([*status, *scores]) or "-",
         seconds(run.time_s),
         number(run.tokens_per_s),
-        "\n".join(part for part in (settings, escape(printable(run.trouble or ""))) if part),
     )
 
 

@@ -121,12 +121,13 @@ LETTER, LINE = 6.2, 14.0
 
 
 def labels_of(names: Sequence[str]) -> tuple[list[str], str]:
-    """Names for labels, and a sentence that explains them: where one setting tells all runs apart, its values alone."""
-    settings = {name.partition("=")[0] for name in names}
-    if len(names) > 1 and len(settings) == 1 and all("=" in name and " " not in name for name in names):
-        values = [label(short(name.partition("=")[2], 20)) for name in names]
-        return values, f"Labels are values of {settings.pop()}."
-    return [label(short(name, 24)) for name in names], ""
+    """Names for labels, none twice, and a sentence that explains them: where all have the same settings, their values alone."""
+    settings = [[word.partition("=") for word in name.split(" ")] for name in names]
+    keys = {tuple(key for key, _, _ in of_one) for of_one in settings}
+    if len(names) > 1 and len(keys) == 1 and all(mark for of_one in settings for _, mark, _ in of_one):
+        values = [", ".join(short(value, 20) for _, _, value in of_one) for of_one in settings]
+        return unlike(map(label, values)), f"Labels are values of {', '.join(keys.pop())}."
+    return unlike(label(short(name, 24)) for name in names), ""
 
 
 Box = tuple[float, float, float, float]
@@ -171,9 +172,11 @@ def batch_varied(entries: Sequence[RunEntry]) -> bool:
 
 def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] | None:
     """Throughput against latency; where nothing but the batch size differs, with a line through the runs by it."""
+    varied = batch_varied(entries)
+    shown, explained = labels_of(names)
     points = sorted(
-        (size or 0, latency, speed, name)
-        for entry, name in zip(entries, names, strict=True)
+        (size or 0, latency, speed, name, str(size or "") if varied else text)
+        for entry, name, text in zip(entries, names, shown, strict=True)
         for size, latency, speed in [(batch_size(entry), entry.summary.latency_s, entry.summary.tokens_per_s)]
         if latency is not None and speed is not None
     )
@@ -181,13 +184,13 @@ def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] |
         return None
     trace = {
         "type": "scatter",
-        "mode": "lines+markers+text" if batch_varied(entries) else "markers+text",
-        "x": [round(latency, 4) for _, latency, _, _ in points],
-        "y": [round(speed, 2) for _, _, speed, _ in points],
-        "text": [str(size or "") for size, *_ in points],
+        "mode": "lines+markers+text" if varied else "markers+text",
+        "x": [round(latency, 4) for _, latency, *_ in points],
+        "y": [round(speed, 2) for _, _, speed, *_ in points],
+        "text": [text for *_, text in points],
         "hovertext": [
             label(f"{name}: {number(speed)} tokens/s, latency {seconds(latency)}", 120)
-            for _, latency, speed, name in points
+            for _, latency, speed, name, _ in points
         ],
         "hoverinfo": "text",
         "textposition": "top left",
@@ -202,7 +205,7 @@ def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] |
         "hovermode": "closest",
         "margin": {"t": 28},
     }
-    note = "The numbers are batch sizes."
+    note = "The numbers are batch sizes." if varied else explained
     return figure("speed", "Throughput and latency", [trace], note=note, height=380, layout=layout)
 
 

@@ -58,7 +58,7 @@ def write_many(
     """Writes the page of several runs: their table, plots of speed against score, and the questions that flipped.
 
     Args:
-        folders: Of the runs; the first is the one that the others are compared with.
+        folders: Of the runs; those that differ in one setting are compared, others with the first.
         to: The file to write.
         show_sealed: As for `write_one`.
         failed: Runs of which there is no folder to read, by name, with the reason.
@@ -67,7 +67,7 @@ def write_many(
         RunError: A folder holds no run, or the file cannot be written.
     """
     entries = [RunEntry.read(Path(folder), show_sealed=show_sealed) for folder in folders]
-    write_whole(Path(to), report_of_many(entries, failed or {}))
+    write_whole(Path(to), report_of_many(entries, failed or {}, Path(to).absolute().parent))
     return Path(to)
 
 

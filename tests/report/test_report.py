@@ -13,11 +13,14 @@ from llmbench.report import phases, run_page, score_charts, time_charts
 from llmbench.report.__main__ import main
 from llmbench.report.comparison_page import shared
 from llmbench.report.escaping import clipped, label, visible
+from llmbench.report.run_entry import RunEntry
+from llmbench.report.run_pairs import pairs_of
 from llmbench.report.sample_data import row, segments
 from llmbench.report.tradeoff_charts import label_positions, labels_of, pareto
 from llmbench.report.write import write_many, write_one
 from llmbench.results.manifest import Manifest
 from llmbench.results.metrics import summarise
+from llmbench.results.reader import Run
 from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit
 from llmbench.run.regrade import regrade_run
 from llmbench.telemetry import read_trace
@@ -233,6 +236,15 @@ def test_labels_of_a_sweep_are_its_values() -> None:
     assert labels_of(["one<", "two"])[0] == ["one&lt;", "two"]
 
 
+def test_no_two_runs_have_the_same_label() -> None:
+    product = [f"batch_size={size} model.quantization={kind}" for size in (4, 8) for kind in ("null", "fp8")]
+    shown, note = labels_of(product)
+    assert shown == ["4, null", "4, fp8", "8, null", "8, fp8"]
+    assert "batch_size, model.quantization" in note
+    long = [f"a-very-long-name-of-a-folder-of-runs-{n}-with-more-behind-it" for n in range(3)]
+    assert len(set(labels_of(long)[0])) == 3
+
+
 def test_labels_cover_neither_points_nor_each_other() -> None:
     crowd = [(10.0, 0.0), (10.1, 0.0), (10.2, 1.0), (40.0, 0.0), (1.0, 100.0)]
     found = label_positions(crowd, ["batch_size=128"] * 5, [4], 46.0)
@@ -332,12 +344,51 @@ def test_a_run_graded_again_has_a_page_of_its_own(tmp_path: Path, capsys: pytest
     assert main([str(wrong), str(run), "--regraded"]) == 1
 
 
-def test_that_many_runs_are_not_compared_is_said(tmp_path: Path) -> None:
+def test_that_not_all_of_many_runs_are_compared_is_said(tmp_path: Path) -> None:
     first = make(tmp_path / "0", lambda _: "7", *FORTY[:2])
-    runs = [Path(shutil.copytree(first, tmp_path / str(n))) for n in range(1, 13)]
-    told = "Of more than 12 runs none is compared"
-    assert told not in write_many(runs, tmp_path / "twelve.html").read_text()
-    assert told in write_many([first, *runs], tmp_path / "thirteen.html").read_text()
+    runs = [Path(shutil.copytree(first, tmp_path / str(n))) for n in range(1, 14)]
+    said = "Of 13 pairs the first 12 are compared"
+    assert said not in write_many(runs, tmp_path / "thirteen.html").read_text()
+    assert said in write_many([first, *runs], tmp_path / "fourteen.html").read_text()
+
+
+def entries(*typed: str) -> list[RunEntry]:
+    return [
+        RunEntry(
+            "run",
+            Run(Path("run"), Summary(), Manifest(overrides=of_one.split()), []),
+            None,
+            frozenset(),
+        )
+        for of_one in typed
+    ]
+
+
+PAIRS = {
+    "one setting": (["b=4", "b=8", "b=16"], [(0, 1), (0, 2)]),
+    "two settings": (["b=4 q=x", "b=4 q=y", "b=8 q=x", "b=8 q=y"], [(0, 1), (0, 2), (1, 3), (2, 3)]),
+    "none that differs in one": (["b=4 q=x", "b=8 q=y", "b=16 q=z"], [(0, 1), (0, 2)]),
+    "where the run is written": (["b=4 hydra.run.dir=a", "b=8 hydra.run.dir=c"], [(0, 1)]),
+    "what one run typed alone": (["", "b=8", "b=8 q=y"], [(0, 1), (1, 2)]),
+    "the same": (["b=4", "b=4"], [(0, 1)]),
+}
+
+
+@pytest.mark.parametrize(("typed", "pairs"), PAIRS.values(), ids=PAIRS)
+def test_runs_are_compared_that_differ_in_one_setting(typed: list[str], pairs: list[tuple[int, int]]) -> None:
+    assert pairs_of(entries(*typed)) == pairs
+
+
+def test_a_page_of_runs_links_each_runs_own_page_and_says_which_run_is_better(tmp_path: Path) -> None:
+    right = make(tmp_path / "right & 1", right_where(lambda _: True), *FORTY, "batch_size=4")
+    wrong = make(tmp_path / "wrong", right_where(lambda _: False), *FORTY, "batch_size=8")
+    (wrong / "report.html").unlink()
+    (tmp_path / "pages").mkdir()
+    html = write_many([right, wrong], tmp_path / "pages" / "both.html").read_text()
+    assert re.findall(r'href="(\.\.[^"]+)"', html) == ["../right%20%26%201/report.html"]
+    assert "batch_size=8 against batch_size=4: better on 0 questions, worse on 40" in html
+    assert "0.0% with batch_size=8, 100.0% with batch_size=4, on 40 questions" in html
+    assert "Better with batch_size=4: 40" in html
 
 
 def test_the_command_writes_reports_of_runs_and_of_sweeps(

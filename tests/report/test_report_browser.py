@@ -190,6 +190,19 @@ def test_a_phone_shows_a_page_of_runs_with_long_names(page: Page, tmp_path: Path
     assert page.complaints() == []
 
 
+def test_plots_follow_a_window_that_narrows_and_no_id_is_cut(page: Page, tmp_path: Path) -> None:
+    runs = list(three(tmp_path).values())
+    look(page, 1280)
+    show(page, write_many(runs, tmp_path / "many.html"))
+    page.ready()
+    cut = "return [...document.querySelectorAll('.head .id')].filter((e) => e.scrollWidth > e.clientWidth).length"
+    assert page.run(cut) == 0
+    look(page, 390)
+    widest = "return Math.max(...[...document.querySelectorAll('.main-svg')].map((e) => e.getBoundingClientRect().width)) < 390"
+    page.wait(widest.removeprefix("return "))
+    assert page.run(cut) == 0
+
+
 def test_the_keyboard_is_enough(page: Page, tmp_path: Path) -> None:
     run = make(tmp_path / "run", lambda _: "3", *FORTY)
     from selenium.webdriver.common.keys import Keys

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -55,20 +56,43 @@ def test_a_broken_folder_is_listed_as_such(runs: Path, capsys: pytest.CaptureFix
     assert "summary.json: No such file" in " ".join(text.split())
 
 
-def test_the_list_fits_a_hundred_columns_and_steers_no_terminal(
-    runs: Path, capsys: pytest.CaptureFixture[str]
+LONG = "benchmarks.arithmetic.options.whatever=" + "x" * 300
+
+
+def test_on_a_terminal_the_list_fits_it_and_steers_nothing(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patched(runs / "one", "summary.json", model="[red]long" * 20 + "\x1b[31m")
-    patched(runs / "one", "manifest.json", overrides=["benchmarks.arithmetic.options.whatever=" + "x" * 300])
+    patched(runs / "one", "manifest.json", overrides=[LONG])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
     assert main([str(runs)]) == 0
     lines = capsys.readouterr().out.splitlines()
     folders = [line for line in lines if line.startswith("  ") and line.endswith(("/one", "/0"))]
     assert [line.strip() for line in folders] == [
         run.folder for run in list_runs(runs)
     ]  # whole, to be copied
-    assert max(len(line) for line in lines[:-1] if line not in folders) <= 100
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+    assert (
+        max(len(line) for line, raw in zip(plain[:-1], lines[:-1], strict=True) if raw not in folders) <= 100
+    )
+    assert "\x1b[31m" not in "".join(lines)
+    assert "2 runs" in plain[-1]
+
+
+def test_without_a_terminal_each_run_is_one_line_with_whole_settings_and_folder(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["batch_size=32", "model.quantization=bitsandbytes", "early_stopping=off"]
+    patched(runs / "one", "manifest.json", overrides=typed)
+    assert main([str(runs)]) == 0
+    heading, *lines, last = capsys.readouterr().out.splitlines()
+    assert heading.split()[-2:] == ["settings", "folder"]
+    assert [line.split()[-1] for line in lines] == [run.folder for run in list_runs(runs)]
+    one = next(line for line in lines if line.endswith("/one"))
+    assert " ".join(typed) in one
     assert "\x1b" not in "".join(lines)
-    assert "2 runs" in lines[-1]
+    assert last.startswith("2 runs")
 
 
 def test_the_list_is_sorted_chosen_and_cut(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
