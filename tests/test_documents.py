@@ -119,7 +119,7 @@ def test_links_lead_somewhere(page: str, target: str) -> None:
     assert (ROOT / page).parent.joinpath(target).exists()
 
 
-@pytest.mark.parametrize("page", ["how-scores-are-computed.md", "how-to/python.md"])
+@pytest.mark.parametrize("page", ["grading.md", "how-scores-are-computed.md", "how-to/python.md"])
 def test_the_figures_that_a_page_computes_are_what_the_code_gives(page: str) -> None:
     done = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
     assert done.attempted
