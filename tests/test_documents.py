@@ -1,5 +1,6 @@
 """The documents tell the truth: their examples run, their links lead somewhere, their commands compose."""
 
+import doctest
 import json
 import os
 import re
@@ -116,6 +117,13 @@ def test_links_lead_somewhere(page: str, target: str) -> None:
     if re.match(r"(\.\./)?(docs/)?(benchmarks|reference)/", target):
         pytest.skip("a page that is made when the site is built; tests/test_site.py follows links to it")
     assert (ROOT / page).parent.joinpath(target).exists()
+
+
+@pytest.mark.parametrize("page", ["grading.md", "how-scores-are-computed.md", "how-to/python.md"])
+def test_the_figures_that_a_page_computes_are_what_the_code_gives(page: str) -> None:
+    done = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
+    assert done.attempted
+    assert not done.failed
 
 
 def commands() -> list[str]:
