@@ -13,11 +13,11 @@ from llmbench.errors import ConfigError
 from llmbench.system.shell import quoted
 
 PATH_SETTINGS = re.compile(
-    r"(hydra\.(run|sweep)\.dir|model\.path|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
+    r"(hydra\.(run|sweep)\.dir|model\.(path|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
 )
 """Settings whose values are paths, whatever characters are in them."""
 NEVER_EMPTY = re.compile(
-    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|model|benchmark"
+    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|model|benchmark"
 )
 """Settings that mean something else, or nothing, when they are empty."""
 PLAIN = re.compile(r"[\w/.:+%@-]+", re.ASCII)

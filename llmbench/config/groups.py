@@ -16,6 +16,8 @@ class QuestionSettings:
     suite: str | None = None
     always_skip: bool = False  # model.skip_benchmarks counts for benchmark= too
     limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
+    # of benchmarks without a typed one of their own; '': none; null: as their files say
+    system_prompt: str | None = None
     fewshot: int = 0
     chat: bool = True
     seed: int = 0

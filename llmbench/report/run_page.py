@@ -266,6 +266,15 @@ def _facts(material: Material) -> list[tuple[str, str]]:
             f"{number(engine.kv_cache_tokens)} tokens, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",
         ),
     ]
+    marked = (
+        ("chat template", "SHA-256", manifest.chat_template, "sha256"),
+        ("LoRA adapter", "content", manifest.lora, "content"),
+    )
+    found += [
+        (name, f"{row.get('path')}, {what} {str(row.get(key))[:16]}…")
+        for name, what, row, key in marked
+        if row is not None
+    ]
     if engine.replicas:
         found.append(("replicas", "; ".join(map(_replica, engine.replicas))))
     if engine.server is not None:

@@ -202,6 +202,8 @@ class Manifest(FileRecord):
         samples: The ids of the planned questions, by benchmark; `selection` says how they were chosen.
         versions, machine: Of what computed here; where a server has the model, nothing of torch, vLLM and GPUs.
         checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts.
+        chat_template: The file of `model.chat_template` with its SHA-256; None without one.
+        lora: The adapter of `model.lora` with a mark of its content; None without one.
         hosts: Where replicas of the engine ran; none where there was one engine.
         server: The server that has the model, as the last process found it; None where the model was loaded here.
         tracked: The trackers that have the run; None where that was not noted yet.
@@ -229,6 +231,8 @@ class Manifest(FileRecord):
     samples: dict[str, list[str]] = field(default_factory=dict)
     selection: dict[str, Selection] = field(default_factory=dict)
     checkpoint: dict[str, Any] | None = None
+    chat_template: dict[str, Any] | None = None
+    lora: dict[str, Any] | None = None
     hosts: list[Host] = field(default_factory=list)
     server: ServerIdentity | None = None
 

@@ -69,6 +69,7 @@ def _check(record: RunRecord, before: Manifest) -> None:
         resume_checks.check_settings(
             folder, record.config, [*(step.setting for step in before.recovery), *moved]
         )
+        resume_checks.compare_model_files(before, record.manifest, folder)
         for sentence in resume_checks.changes(before, record.manifest):
             record.note(sentence)
     if not record.steps:
