@@ -42,10 +42,14 @@ class Adapter:
         """Its settings and its weights."""
         return Path(self.path) / ADAPTER, Path(self.path) / WEIGHTS
 
-    def row(self) -> dict[str, Any]:
-        """What the manifest says of it, with the SHA-256 of its two files' fingerprints, in hex."""
+    def content(self) -> str:
+        """The SHA-256 of its two files' fingerprints, in hex."""
         digests = "".join(fingerprint.of_path(file)[0] for file in self.files)
-        return asdict(self) | {"content": hashlib.sha256(digests.encode()).hexdigest()}
+        return hashlib.sha256(digests.encode()).hexdigest()
+
+    def row(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return asdict(self) | {"content": self.content()}
 
 
 def read(model: ModelConfig) -> Adapter | None:
@@ -71,6 +75,12 @@ def read(model: ModelConfig) -> Adapter | None:
         )
     base = config.get("base_model_name_or_path")
     return Adapter(str(folder), name_of(str(folder), None), rank, str(base) if base else None)
+
+
+def content_of(model: ModelConfig) -> str | None:
+    """What tells the adapter of `model.lora` from others; None without one."""
+    adapter = read(model)
+    return adapter.content() if adapter is not None else None
 
 
 def label(name: str, adapter: str) -> str:

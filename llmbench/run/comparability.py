@@ -36,7 +36,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         found.append("engine=fake")
     if config.engine.name == "endpoint":
         found.append("engine=endpoint, whose weights are not known")
-    found += _beside_the_checkpoint(config.model)
+    found += beside_the_checkpoint(config.model)
     if config.early_stopping is not EarlyStopping.off:
         found.append(f"early_stopping={config.early_stopping.value}")
     if config.sampling.ignore_eos:
@@ -87,7 +87,7 @@ PUBLISHED_DTYPE = "bfloat16"
 """Of a checkpoint that does not say: all models of conf/model/ but those quantised beforehand are published in it."""
 
 
-def _beside_the_checkpoint(model: ModelConfig) -> list[str]:
+def beside_the_checkpoint(model: ModelConfig) -> list[str]:
     """Files that make another model of it."""
     found = [] if model.chat_template is None else [f"model.chat_template={Path(model.chat_template).name}"]
     return found if model.lora is None else [*found, f"model.lora={name_of(model.lora, None)}"]
