@@ -49,7 +49,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
     ]
     for name, benchmark in config.benchmarks.items():
         found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
-        found += _other_system_prompt(config, name)
+        found += other_system_prompt(config, name)
         asked = len(questions.samples_of(name))
         whole = benchmark.size or questions.available[name]
         if benchmark.size is None and benchmark.data_files is not None:
@@ -93,7 +93,7 @@ def beside_the_checkpoint(model: ModelConfig) -> list[str]:
     return found if model.lora is None else [*found, f"model.lora={name_of(model.lora, None)}"]
 
 
-def _other_system_prompt(config: Config, name: str) -> list[str]:
+def other_system_prompt(config: Config, name: str) -> list[str]:
     """A system prompt that is not the protocol's; one that the model takes no part of is left out of both."""
     protocol = config.benchmarks[name].profiles.get("published", BenchmarkProfile()).system_prompt or ""
     found = prompts.system_prompt(config, name) or ""

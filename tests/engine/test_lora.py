@@ -20,7 +20,7 @@ from llmbench.errors import ConfigError, EngineError, ModelError
 from llmbench.results.reader import load_run
 from llmbench.run import comparability, engine_pool
 from llmbench.system import hardware
-from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.engine_report import EngineReport, ServerIdentity
 from tests.helpers.adapters import adapter
 from tests.helpers.settings import compose
 
@@ -201,3 +201,13 @@ def test_a_server_loads_its_adapters_itself(tmp_path: Path) -> None:
         ConfigError, match=r"model\.lora=.*lora_modules: \[NAME=FOLDER\].*engine\.served_model=NAME"
     ):
         serve([f"model.lora={folder}"])
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_served_adapter_is_named_by_its_served_name(tmp_path: Path, api: str) -> None:
+    folder = adapter(tmp_path / "mine", layers=1)
+    identity = ServerIdentity(address="http://localhost:1/v1", model="mine", api=api)
+    config = compose([f"engine.api={api}", f"model.lora={folder}"])
+    config.engine.name = "endpoint"
+    with pytest.raises(ConfigError, match=r"model\.lora=.* is refused: .*engine\.served_model=NAME"):
+        factory.complete(config, server=identity)

@@ -191,7 +191,7 @@ def test_an_empty_system_prompt_is_none() -> None:
 def test_a_system_prompt_of_the_run_stands_before_the_question_and_a_model_without_gets_none() -> None:
     chosen = ["benchmark=gsm8k", "system_prompt=Be brief."]
     plain = text_of(compose(["benchmark=gsm8k"]), SAMPLES[0], [])
-    assert text_of(compose(chosen), SAMPLES[0], []) == f"Be brief.\n{plain}"
+    assert text_of(compose(chosen), SAMPLES[0], []) == f"<system>\nBe brief.\n{plain}"
     assert text_of(compose([*chosen, "model.system_prompt=false"]), SAMPLES[0], []) == plain
 
 
