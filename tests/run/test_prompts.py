@@ -199,3 +199,13 @@ def test_a_system_prompt_of_the_run_stands_before_the_question_and_a_model_witho
 def test_false_is_no_system_prompt(name: str) -> None:
     with pytest.raises(ConfigError, match=r"system_prompt=\w+ is refused.*model\.system_prompt=false"):
         compose(["benchmark=gsm8k", f"{name}=false"])
+
+
+@pytest.mark.parametrize(
+    "text", ["First think, then answer.", "It's \\boxed{}: {a: b}", "two\nlines", "what? (yes!)"]
+)
+def test_a_system_prompt_may_be_any_sentence(text: str) -> None:
+    typed = ["benchmark=gsm8k", f"system_prompt={text}"]
+    assert prompts.system_prompt(compose(typed), "gsm8k") == text
+    of_one = ["benchmark=gsm8k", f"benchmarks.gsm8k.system_prompt={text}"]
+    assert prompts.system_prompt(compose(of_one), "gsm8k") == text
