@@ -63,6 +63,10 @@ class Benchmark(ABC):
         """Returns the fields that the journal keeps: what grading needs beside the target, and what reports group by. By default none."""
         return {}
 
+    def subject(self, sample: Sample) -> str | None:
+        """Returns what a smaller number of questions is drawn in proportion to, such as a field of study. By default None: drawn at random."""
+        return None
+
     def grade(self, sample: Sample, answer: str) -> Score:
         """Returns the score of an extracted answer: by default 1 or 0, as `is_equal` says."""
         right = self.is_equal(sample, answer)

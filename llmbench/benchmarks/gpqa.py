@@ -49,6 +49,11 @@ class GPQA(Benchmark):
         """The same letter."""
         return choice_equal(sample.target, answer)
 
+    def subject(self, sample: Sample) -> str | None:
+        """Its domain: biology, chemistry or physics."""
+        found = sample.fields.get("High-level domain")
+        return None if found is None else str(found)
+
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """The choices as shown, and the domain."""
         return {"choices": sample.fields["choices"], "domain": sample.fields.get("High-level domain")}

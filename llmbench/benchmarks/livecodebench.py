@@ -132,6 +132,11 @@ class LiveCodeBench(ProgramBenchmark):
         with sandbox.preload(limits) as box:
             return programs.judge(box, code, HEADER, tests, fields.get("function"))
 
+    def subject(self, sample: Sample) -> str | None:
+        """Its difficulty: easy, medium or hard."""
+        found = sample.fields.get("difficulty")
+        return None if found is None else str(found)
+
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by, and what grading needs; large tests are left out."""
         fields = sample.fields

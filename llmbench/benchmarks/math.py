@@ -52,6 +52,11 @@ class MATH(Benchmark):
         """Mathematical equality."""
         return math_equal(sample.target, answer)
 
+    def subject(self, sample: Sample) -> str | None:
+        """One of the seven subjects; the larger data set calls it `type`."""
+        found = sample.fields.get("subject", sample.fields.get("type"))
+        return None if found is None else str(found)
+
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by."""
         kept = {

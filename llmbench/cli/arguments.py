@@ -13,11 +13,13 @@ from llmbench.errors import ConfigError
 from llmbench.system.shell import quoted
 
 PATH_SETTINGS = re.compile(
-    r"(hydra\.(run|sweep)\.dir|model\.path|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
+    r"(hydra\.(run|sweep)\.dir|model\.(path|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
 )
 """Settings whose values are paths, whatever characters are in them."""
+TEXT_SETTINGS = re.compile(r"(benchmarks\.\w+\.)?system_prompt=(?P<value>.+)", re.DOTALL)
+"""Settings whose values are sentences."""
 NEVER_EMPTY = re.compile(
-    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|model|benchmark"
+    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|model|benchmark"
 )
 """Settings that mean something else, or nothing, when they are empty."""
 PLAIN = re.compile(r"[\w/.:+%@-]+", re.ASCII)
@@ -46,14 +48,18 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
 
 
 def _with_quotes(argument: str, *, sweeps: bool) -> str:
-    """A path setting with `~` expanded and the value in quotes where Hydra wants them; others as they are."""
-    match = PATH_SETTINGS.fullmatch(argument.lstrip("+"))
+    """A path or a sentence in quotes where Hydra wants them, a path with `~` expanded; other settings as they are."""
+    plain = argument.lstrip("+")
+    is_path = PATH_SETTINGS.fullmatch(plain)
+    match = is_path or TEXT_SETTINGS.fullmatch(plain)
     if match is None or match["value"][0] in "'\"[{" or "${" in match["value"]:
         return argument
     if sweeps and "," in match["value"]:  # several values, a job each
         return argument
-    path = os.path.expanduser(match["value"])  # noqa: PTH111 - Path would drop a final slash
-    return f"{argument.partition('=')[0]}={path if PLAIN.fullmatch(path) else quoted(path)}"
+    value = match["value"]
+    if is_path:
+        value = os.path.expanduser(value)  # noqa: PTH111 - Path would drop a final slash
+    return f"{argument.partition('=')[0]}={value if PLAIN.fullmatch(value) else quoted(value)}"
 
 
 def _refuse_flags(arguments: Sequence[str], top: Container[str]) -> None:

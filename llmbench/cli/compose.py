@@ -32,12 +32,16 @@ def register() -> None:
     ConfigStore.instance().store(name="llmbench_schema", node=Config)
     launcher.register_launcher()
     OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
-    OmegaConf.register_new_resolver(
-        "llmbench.folder", lambda name: re.sub(r"[/\s]+", "-", str(name)), replace=True
-    )
+    OmegaConf.register_new_resolver("llmbench.folder", _folder, replace=True)
     OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
     OmegaConf.register_new_resolver("llmbench.served", _served, replace=True)
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
+
+
+def _folder(model: str, adapter: str | None) -> str:
+    """A model's part of the name of a run's folder."""
+    added = f"+{checkpoint_settings.name_of(adapter, None)}" if adapter else ""
+    return re.sub(r"[/\s]+", "-", f"{model}{added}")
 
 
 def _served(engine: DictConfig, resume: str | None) -> str:

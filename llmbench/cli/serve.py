@@ -15,7 +15,7 @@ from llmbench.cli import arguments
 from llmbench.cli.compose import compose
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
-from llmbench.engine import bundled_model
+from llmbench.engine import bundled_model, template_file
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.endpoint import local_servers
 from llmbench.engine.endpoint.local_servers import LocalServer
@@ -96,6 +96,11 @@ def _prepared(settings: Sequence[str], terminal: Terminal) -> tuple[Config, Chec
         raise ConfigError(
             f"engine.args.api_key is refused: every user of this machine sees a command line; set the environment variable {KEY_VARIABLE}."
         )
+    if config.model.lora is not None:
+        raise ConfigError(
+            f"model.lora={config.model.lora} is refused: type 'engine.args={{enable_lora: true, lora_modules: [NAME=FOLDER]}}' in its place, "
+            "and evaluate with engine.served_model=NAME."
+        )
     if config.model.path is None and not bundled_model.ready(config.model.embedded):
         notices.append("Converting the embedded model, once; this takes half a minute …")
     for sentence in notices:
@@ -123,6 +128,8 @@ def _settings(config: Config, place: Place) -> dict[str, Any]:
     """What a server is started with, by the names of the settings; secrets are left out."""
     model, engine = as_yaml_data(config)["model"], as_yaml_data(config)["engine"]
     found = {f"model.{name}": model[name] for name in (*LOADED_WITH, "chat_template_kwargs")}
+    template = template_file.read(config.model)
+    found["model.chat_template"] = template and f"{template.path} (SHA-256 {template.sha256})"
     found |= {f"engine.{name}": value for name, value in engine.items()}
     found |= {"batch_size": config.batch_size, "seed": config.seed, "host": place.host}
     cleaned: dict[str, Any] = redaction.clean(found)
@@ -226,7 +233,8 @@ def _evaluation(typed: Sequence[str], config: Config, server: LocalServer) -> st
         own.append(f"engine.base_url={server.url}")
     if server.key_variable is not None:
         own.append(f"engine.api_key_env={server.key_variable}")
-    kept = [word for word in typed if not word.lstrip("+").startswith(("engine=", "engine."))]
+    of_server = ("engine=", "engine.", "model.chat_template=")
+    kept = [word for word in typed if not word.lstrip("+").startswith(of_server)]
     if not any(word.startswith(("model=", "model.path=", "model.hub_id=")) for word in kept):
         kept.insert(0, f"model={config.model.name}")
     if not any(word.startswith(("benchmark=", "suite=")) for word in kept):

@@ -16,12 +16,13 @@ class QuestionSettings:
     suite: str | None = None  # a list of benchmarks by name
     always_skip: bool = False  # model.skip_benchmarks counts for benchmark= too
     limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
+    # of benchmarks without a typed one of their own; '': none; null: as their files say
+    system_prompt: str | None = None
     fewshot: int = 0  # worked examples before each question
     chat: bool = True  # false: for base models, without the chat template
     seed: int = 0  # of chosen questions, shuffled choices and sampling
-    early_stopping: EarlyStopping = (
-        EarlyStopping.answer
-    )  # what a stop string does: the answer is asked for, cut off there, or ignored
+    # what a stop string does: the answer is asked for, cut off there, or ignored
+    early_stopping: EarlyStopping = EarlyStopping.answer
 
 
 @dataclass

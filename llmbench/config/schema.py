@@ -27,6 +27,7 @@ class BenchmarkProfile:
     num_samples: int | None = None  # None: all
     max_tokens: int | None = None
     stop: list[str] = field(default_factory=list)
+    system_prompt: str | None = None  # of `published`: the protocol's; another is a difference
 
 
 @dataclass
@@ -86,7 +87,7 @@ class BenchmarkConfig:
     data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
     # where worked examples come from on the hub; None, or with data_files: other questions of the same rows
     fewshot_split: str | None = None
-    system_prompt: str | None = None  # before the question
+    system_prompt: str | None = None  # before the question; '': none
     instruction: str = ""  # follows the question
     cue: str = ""  # what is put in the model's mouth when the text stopped without an answer
     cue_tokens: int = 32  # 0: a missing answer is not asked for
@@ -147,6 +148,9 @@ class ModelConfig:
     finish_tokens_by_benchmark: dict[str, int] = field(default_factory=dict)
     system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
     trust_remote_code: bool = False  # runs Python that the checkpoint brings
+    lora: str | None = None  # the folder of a PEFT adapter that is added to the model
+    # a Jinja file in place of the model's own chat template
+    chat_template: str | None = None
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)  # such as {enable_thinking: false}
     # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
     template_date: str | None = None

@@ -62,6 +62,7 @@ def from_hydra(cfg: DictConfig) -> Config:
         wanted, _, value = wanted.rpartition(", not ")
         raise ConfigError(f"{name}={value} is refused: {name} must be {wanted}.") from error
     _apply_limit(config, cfg)
+    _apply_system_prompt(config, cfg)
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
     config.export = [config.export] if isinstance(config.export, str) else config.export or []
@@ -77,6 +78,17 @@ def _apply_limit(config: Config, cfg: DictConfig) -> None:
     for name, benchmark in config.benchmarks.items():
         if OmegaConf.is_interpolation(cfg.benchmarks[name], "num_samples"):
             benchmark.num_samples = config.limit
+
+
+def _apply_system_prompt(config: Config, cfg: DictConfig) -> None:
+    """Gives the run's system prompt to benchmarks whose own is not typed: they have none, or their file's."""
+    if config.system_prompt is None:
+        return
+    for name, benchmark in config.benchmarks.items():
+        if benchmark.system_prompt is None or OmegaConf.is_interpolation(
+            cfg.benchmarks[name], "system_prompt"
+        ):
+            benchmark.system_prompt = config.system_prompt
 
 
 def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
@@ -142,6 +154,7 @@ def validate(config: Config) -> None:
     if config.engine.name == "endpoint":
         validate_endpoint(config.engine)
     _validate_sampling("sampling", config.sampling)
+    _check_system_prompt("system_prompt", config.system_prompt)
     for name, benchmark in config.benchmarks.items():
         _validate_benchmark(f"benchmarks.{name}", benchmark)
 
@@ -224,7 +237,14 @@ def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides)
         _check_least(f"{where}.", sampling, 1, "repeats")
 
 
+def _check_system_prompt(where: str, text: str | None) -> None:
+    """Refuses `false`, which is meant for `model.system_prompt` and would be the prompt's text."""
+    wanted = "a text, or '' for none (model.system_prompt=false: the model takes none)"
+    _check(text is None or text.lower() not in ("true", "false"), where, text, wanted)
+
+
 def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
+    _check_system_prompt(f"{where}.system_prompt", benchmark.system_prompt)
     _check_least(f"{where}.", benchmark, 1, "num_samples", "max_tokens", "repeats")
     _check_least(f"{where}.", benchmark, 0, "cue_tokens", "fewshot")
     _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")

@@ -48,8 +48,8 @@ def check_folder(folder: Path) -> None:
     if not files and (folder / ADAPTER).is_file():
         base = read_json(folder / ADAPTER).get("base_model_name_or_path") or "its base model"
         raise ModelError(
-            f"{folder} holds a LoRA adapter of {base}, no whole model; merge it into the base model (peft's merge_and_unload) "
-            "and give the merged folder."
+            f"{folder} holds a LoRA adapter of {base}, no whole model; choose that model and add model.lora={folder}, or merge "
+            "the two (peft's merge_and_unload) and give the merged folder."
         )
     config = folder / "config.json"
     if not config.is_file():

@@ -1,10 +1,11 @@
 """The factory of engines: checkpoint, tokenizer and engine of a configuration. A new engine is added here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from llmbench.config.choices import Api
 from llmbench.config.schema import Config
-from llmbench.engine import checkpoint_settings
+from llmbench.engine import checkpoint_settings, lora, template_file
 from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.messages import NoTokenizer
@@ -40,10 +41,14 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
 
         check_for_transformers(config)
     elif to_run:
+        from llmbench.engine.vllm import adapters
         from llmbench.engine.vllm.checks import check_machine
 
         check_machine(config)
-    return locate(config.model)
+        adapters.check(config.model)
+    checkpoint = locate(config.model)
+    lora.check_shapes(config.model, checkpoint)
+    return checkpoint
 
 
 def _has_own_template(config: Config) -> bool:
@@ -64,10 +69,12 @@ def complete(
         server: What a finished run knows of its server, which is then not asked.
 
     Raises:
-        ConfigError: The settings contradict the checkpoint, or ask for what the server cannot do.
+        ConfigError: The settings contradict the checkpoint, or ask for what the server cannot do; a chat template cannot be used.
+        ModelError: A LoRA adapter cannot be used.
         EngineError: The server does not answer.
     """
     said: list[str] = []
+    config = _with_files(config)
     if config.engine.name == "endpoint":
         from llmbench.engine.endpoint import settings
 
@@ -76,11 +83,22 @@ def complete(
     return config, said + more
 
 
+def _with_files(config: Config) -> Config:
+    """The settings with the files beside the checkpoint by their absolute paths, and with a name that tells of an adapter."""
+    template, adapter, model = template_file.read(config.model), lora.read(config.model), config.model
+    if template is not None:
+        model = replace(model, chat_template=template.path)
+    if adapter is not None:
+        model = replace(model, lora=adapter.path, name=lora.label(model.name, adapter.name))
+    return replace(config, model=model)
+
+
 def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
     """The model's tokenizer, the fake engine's, or what stands for one where a server has it.
 
     Raises:
         ModelError: The checkpoint has no usable tokenizer.
+        ConfigError: The chat template in a file cannot be used.
     """
     if checkpoint is None and config.engine.name == "endpoint":
         return NoTokenizer()
@@ -88,7 +106,8 @@ def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
         from llmbench.engine.fake import WordTokenizer
 
         return WordTokenizer()
-    return HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code)
+    template = template_file.read(config.model)
+    return HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code, template=template)
 
 
 def open_engine(config: Config, checkpoint: Checkpoint | None) -> ModelEngine:

@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from llmbench.engine import chat_template
 from llmbench.engine.checkpoint import Checkpoint, needs_code
+from llmbench.engine.template_file import TemplateFile
 from llmbench.errors import ModelError, first_line, shortened
 from llmbench.records import Message
 from llmbench.system import thinking
@@ -55,11 +56,19 @@ def _reason(error: Exception, checkpoint: Checkpoint) -> str:
 class HubTokenizer:
     """A transformers tokenizer; `hub` is the library's own object."""
 
-    def __init__(self, checkpoint: Checkpoint, *, trust_remote_code: bool) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, trust_remote_code: bool, template: TemplateFile | None = None
+    ) -> None:
         """Reads it from the checkpoint.
+
+        Args:
+            checkpoint: Where it is.
+            trust_remote_code: Whether its own code may run.
+            template: Stands in the place of the model's own chat template.
 
         Raises:
             ModelError: The checkpoint has no usable tokenizer.
+            ConfigError: `template` has no generation prompt.
         """
         from transformers import AutoTokenizer
 
@@ -74,9 +83,13 @@ class HubTokenizer:
                 f"The tokenizer of {checkpoint.name} cannot be read: {_reason(error, checkpoint)}."
             ) from error
         own = getattr(self.hub, "chat_template", None)
-        self._templates = chat_template.find(own, checkpoint.folder)
+        self._templates = template.text if template else chat_template.find(own, checkpoint.folder)
         self._day: str | None = None
         self._moved_system_prompt = False
+        if template is not None:
+            template.check_generation_prompt(
+                partial(self.hub.apply_chat_template, chat_template=template.text, tokenize=False)
+            )
 
     def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:
         """The chat template's text; a system prompt goes into the first user turn where the template takes none.

@@ -13,7 +13,7 @@ from llmbench.report.sample_data import LIMITS, pack
 from llmbench.report.server_words import server_cards, server_facts, server_of, software
 from llmbench.report.template import render
 from llmbench.results import attempts, cache_use
-from llmbench.results.manifest import Manifest
+from llmbench.results.manifest import ALL, STRATIFIED, Manifest, Selection
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.settings import benchmark_settings
 from llmbench.results.summary import BenchmarkSummary, Summary
@@ -237,6 +237,16 @@ def _cut(shown: Sequence[Result], limit: int) -> str:
     )
 
 
+def _chosen(how: Selection) -> str:
+    """How a benchmark's questions were chosen."""
+    if how.strategy == ALL:
+        return f"all {how.available}"
+    if how.strategy != STRATIFIED:
+        return f"drawn at random from {how.available}"
+    parts = [f"{subject} {part.asked} of {part.available}" for subject, part in how.strata.items()]
+    return f"drawn from each subject in proportion to its size: {', '.join(parts)}"
+
+
 def _facts(material: Material) -> list[tuple[str, str]]:
     manifest, machine = material.manifest, material.manifest.machine
     engine = material.summary.engine or EngineReport("")
@@ -256,6 +266,15 @@ def _facts(material: Material) -> list[tuple[str, str]]:
             f"{number(engine.kv_cache_tokens)} tokens, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",
         ),
     ]
+    marked = (
+        ("chat template", "SHA-256", manifest.chat_template, "sha256"),
+        ("LoRA adapter", "content", manifest.lora, "content"),
+    )
+    found += [
+        (name, f"{row.get('path')}, {what} {str(row.get(key))[:16]}…")
+        for name, what, row, key in marked
+        if row is not None
+    ]
     if engine.replicas:
         found.append(("replicas", "; ".join(map(_replica, engine.replicas))))
     if engine.server is not None:
@@ -269,4 +288,5 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         )
         for name, data in manifest.data.items()
     ]
+    found += [(f"questions of {name}", _chosen(how)) for name, how in manifest.selection.items()]
     return [(visible(name), visible(value)) for name, value in found]

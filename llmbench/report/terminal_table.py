@@ -10,6 +10,7 @@ from rich.table import Table
 
 from llmbench.report.server_words import NOT_KNOWN, asking, served, server_of
 from llmbench.results import attempts, cache_use
+from llmbench.results.manifest import STRATIFIED
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit
 from llmbench.system.console import Terminal
@@ -29,6 +30,8 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
     for name, found in summary.benchmarks.items():
         if found.repeated is not None:
             terminal.say(f"{name}: {_repeats(found.repeated)}")
+        if found.selection == STRATIFIED:
+            terminal.say(f"{name}: its questions were drawn from each subject in proportion to its size.")
     cached = cache_use.sentence(summary.cache)
     if cached is not None:
         terminal.say(cached)

@@ -34,5 +34,7 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
         repeats = int(benchmark_settings(config, name).get("repeats") or seen)
         expected = len(planned[name]) * repeats if name in planned else len(own)
         attempts = len(manifest.sittings) or 1  # of several there is no single throughput
-        summary.benchmarks[name] = summarise(own, expected, repeats, sittings=attempts)
+        summary.benchmarks[name] = summarise(
+            own, expected, repeats, sittings=attempts, selection=manifest.selection.get(name)
+        )
     return summary

@@ -50,6 +50,10 @@ STARTING = "starting"
 """The status in a manifest that says only how the run was called: nothing has begun yet."""
 
 
+ALL, RANDOM, STRATIFIED = "all", "random", "stratified"
+"""How questions are chosen (`Selection.strategy`)."""
+
+
 RUNNING = "running"
 ATTEMPTS = "sittings"
 """The name of a run's or sweep's attempts in its files."""
@@ -164,6 +168,29 @@ class DataOrigin:
     load_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """The questions of one subject: how many there are, and how many are asked."""
+
+    available: int = 0
+    asked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How a benchmark's questions were chosen.
+
+    Attributes:
+        strategy: `all`; `random`: drawn with the run's seed; `stratified`: drawn from each subject in proportion to its size.
+        available: Questions that there were to choose from.
+        strata: Of `stratified`, the subjects.
+    """
+
+    strategy: str = ""
+    available: int | None = None
+    strata: dict[str, Stratum] = field(default_factory=dict)
+
+
 @dataclass(slots=True, eq=False)
 class Manifest(FileRecord):
     """How a run came about, as manifest.json holds it; a sweep's sweep.json has the names of its beginning.
@@ -172,9 +199,11 @@ class Manifest(FileRecord):
         overrides: What was typed for this run; `arguments` is the whole command line, in the folder `directory`. The
             last two are None where a program made the run.
         sweep: The folder of the sweep that the run is a job of.
-        samples: The ids of the planned questions, by benchmark.
+        samples: The ids of the planned questions, by benchmark; `selection` says how they were chosen.
         versions, machine: Of what computed here; where a server has the model, nothing of torch, vLLM and GPUs.
         checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts.
+        chat_template: The file of `model.chat_template` with its SHA-256; None without one.
+        lora: The adapter of `model.lora` with a mark of its content; None without one.
         hosts: Where replicas of the engine ran; none where there was one engine.
         server: The server that has the model, as the last process found it; None where the model was loaded here.
         tracked: The trackers that have the run; None where that was not noted yet.
@@ -200,7 +229,10 @@ class Manifest(FileRecord):
     notes: list[str] = field(default_factory=list)
     data: dict[str, DataOrigin] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
+    selection: dict[str, Selection] = field(default_factory=dict)
     checkpoint: dict[str, Any] | None = None
+    chat_template: dict[str, Any] | None = None
+    lora: dict[str, Any] | None = None
     hosts: list[Host] = field(default_factory=list)
     server: ServerIdentity | None = None
 

@@ -8,6 +8,7 @@ from typing import Any
 from llmbench.records import Completion, FinishReason, Outcome, Result
 from llmbench.results import cache_use, stats
 from llmbench.results.cache_use import CacheUse
+from llmbench.results.manifest import Selection
 from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.stats import Distribution
 from llmbench.results.summary import BenchmarkSummary, Rates, Throughput, Tokens
@@ -29,6 +30,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
     sittings: int = 1,
     cache: bool = False,
     details: Callable[[Sequence[Result]], dict[str, Any] | None] | None = None,
+    selection: Selection | None = None,
 ) -> BenchmarkSummary:
     """The metrics of one benchmark's results.
 
@@ -39,6 +41,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         sittings: Processes that they come from; of several there is no single time or throughput.
         cache: Whether the response cache was on.
         details: The benchmark's own.
+        selection: How its questions were chosen, where that is known.
     """
     by_sample: dict[str, list[float]] = {}
     for result in results:
@@ -64,6 +67,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         repeated=repeat_statistics(results) if results and repeats > 1 else None,
         details=details(results) if details and results else None,
         cache=CacheUse.of(completions, on=cache),
+        selection=selection.strategy if selection is not None else None,
         **_times(results),
     )
 

@@ -80,6 +80,7 @@ class BenchmarkSummary:
         repeated: avg@k, pass@k, maj@k and the split of the variance; None with one answer to each question.
         queue_s: Waiting in the engine's scheduler; `prefill_s`: reading the prompt; `ttft_s`: both, to the first token.
         details: What the benchmark adds: verdicts on programs and patches, accuracy by difficulty.
+        selection: How its questions were chosen (`manifest.Selection.strategy`); None where an older run does not say.
         cache: What came from the response cache, which is in no time and no throughput, but in `tokens`; None where it is off.
     """
 
@@ -104,6 +105,7 @@ class BenchmarkSummary:
     repeated: RepeatStatistics | None = None
     details: dict[str, Any] | None = None
     cache: CacheUse | None = None
+    selection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,14 @@
 """What keeps a run's scores from standing beside published ones."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from llmbench.config.choices import EarlyStopping
-from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, Config
+from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, BenchmarkProfile, Config, ModelConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.checkpoint_settings import name_of
+from llmbench.errors import shortened
+from llmbench.run import prompts
 from llmbench.run.request_plan import Questions, shows_evaluated
 
 
@@ -32,6 +36,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         found.append("engine=fake")
     if config.engine.name == "endpoint":
         found.append("engine=endpoint, whose weights are not known")
+    found += beside_the_checkpoint(config.model)
     if config.early_stopping is not EarlyStopping.off:
         found.append(f"early_stopping={config.early_stopping.value}")
     if config.sampling.ignore_eos:
@@ -44,6 +49,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
     ]
     for name, benchmark in config.benchmarks.items():
         found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
+        found += other_system_prompt(config, name)
         asked = len(questions.samples_of(name))
         whole = benchmark.size or questions.available[name]
         if benchmark.size is None and benchmark.data_files is not None:
@@ -79,6 +85,21 @@ def unlike_published_weights(config: Config, checkpoint: Mapping[str, object]) -
 
 PUBLISHED_DTYPE = "bfloat16"
 """Of a checkpoint that does not say: all models of conf/model/ but those quantised beforehand are published in it."""
+
+
+def beside_the_checkpoint(model: ModelConfig) -> list[str]:
+    """Files that make another model of it."""
+    found = [] if model.chat_template is None else [f"model.chat_template={Path(model.chat_template).name}"]
+    return found if model.lora is None else [*found, f"model.lora={name_of(model.lora, None)}"]
+
+
+def other_system_prompt(config: Config, name: str) -> list[str]:
+    """A system prompt that is not the protocol's; one that the model takes no part of is left out of both."""
+    protocol = config.benchmarks[name].profiles.get("published", BenchmarkProfile()).system_prompt or ""
+    found = prompts.system_prompt(config, name) or ""
+    if not config.model.system_prompt or found == protocol:
+        return []
+    return [f"benchmarks.{name}.system_prompt={shortened(found) or 'null'}"]
 
 
 def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from llmbench.config.schema import AUTO, Config
+from llmbench.engine import template_file
 from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.factory import complete, find_checkpoint, load_tokenizer
@@ -26,13 +27,14 @@ from llmbench.run.request_plan import graders_need
 from llmbench.system.number_format import count
 
 if TYPE_CHECKING:
+    from llmbench.engine.template_file import TemplateFile
     from llmbench.results.recovery import Step
 
 log = logging.getLogger(__name__)
 
 LOADED_WITH = (
     "hub_id", "path", "embedded", "revision", "quantization", "dtype", "max_length", "gpu_memory_utilization",
-    "attention_backend", "trust_remote_code",
+    "attention_backend", "trust_remote_code", "lora",
 )  # fmt: skip
 """The model's settings that an engine is loaded with; the others are used for each run anew."""
 
@@ -95,7 +97,7 @@ class EnginePool:
         self._process_ends = process_ends
         self._held: _Held | None = None
         self._planned: list[Config] = []
-        self._tokenizer: tuple[Checkpoint, Tokenizer] | None = None
+        self._tokenizer: tuple[tuple[Checkpoint, TemplateFile | None], Tokenizer] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -180,11 +182,12 @@ class EnginePool:
         return held.engine
 
     def tokenizer(self, config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
-        """The checkpoint's tokenizer; read once for all jobs in a row that use the same one."""
+        """The checkpoint's tokenizer; read once for all jobs in a row that use the same one with the same chat template."""
         if checkpoint is None:
             return self.engines.load_tokenizer(config, checkpoint)
-        if self._tokenizer is None or self._tokenizer[0] != checkpoint:
-            self._tokenizer = checkpoint, self.engines.load_tokenizer(config, checkpoint)
+        key = checkpoint, template_file.read(config.model)
+        if self._tokenizer is None or self._tokenizer[0] != key:
+            self._tokenizer = key, self.engines.load_tokenizer(config, checkpoint)
         return self._tokenizer[1]
 
     def make_room(self, config: Config, workload: Workload) -> ModelEngine:

@@ -6,13 +6,17 @@ from typing import Any
 
 from llmbench.config.choices import Api
 from llmbench.config.schema import Config
+from llmbench.engine import lora, template_file
 from llmbench.results import attempts
 from llmbench.system import clock, hardware
 
 
 def origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     """Returns the first entries of the manifest."""
+    template, adapter = template_file.read(config.model), lora.read(config.model)
     return {
+        "chat_template": template and template.row(),
+        "lora": adapter and adapter.row(),
         "started": attempts.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": hardware.git_commit(),

@@ -157,7 +157,7 @@ def _write_trace(sampler: Sampler, path: Path) -> None:
 
 def _read(record: RunRecord) -> RequestPlan:
     begun = time.monotonic()
-    plan = RequestPlan.read(record.config)
+    plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.results else None)
     record.summary.time_s.data = time.monotonic() - begun
     return plan
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from llmbench.config.choices import Device, EarlyStopping, Sandbox
 from llmbench.config.groups import FaultSettings
 from llmbench.config.schema import AUTO, Config, SamplingConfig
+from llmbench.engine import lora
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.checkpoint_settings import generation_config
@@ -64,7 +65,7 @@ def before_loading(
             )
         if config.early_stopping is not EarlyStopping.off:
             said += stops_in_golds(name, benchmark.stop, [sample.target for sample in available])
-    said += left_out_system_prompts(config)
+    said += left_out_system_prompts(config) + lora.other_base(config.model)
     if checkpoint is None:
         return said
     folder = Path(checkpoint.folder) if checkpoint.folder else None

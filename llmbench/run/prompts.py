@@ -34,7 +34,7 @@ def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]
     """The samples that a reduced run takes: drawn with the run's seed, kept in the data's order."""
     asked = config.benchmarks[name].num_samples
     wanted = len(samples) if asked is None else min(asked, len(samples))
-    chosen = _generator(config.seed, name, "select").sample(range(len(samples)), wanted)
+    chosen = generator(config.seed, name, "select").sample(range(len(samples)), wanted)
     return [samples[index] for index in sorted(chosen)]
 
 
@@ -47,7 +47,7 @@ def pick_examples(name: str, pool: Sequence[Sample], sample: Sample, count: int,
     others = [other for other in pool if other.id != sample.id or other.target != sample.target]
     if count > len(others):
         raise DataError(f"{name}: fewshot={count} is more than the {len(others)} other questions there are.")
-    return _generator(seed, name, sample.id, "fewshot").sample(others, count)
+    return generator(seed, name, sample.id, "fewshot").sample(others, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,8 @@ def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling
     )
 
 
-def _generator(*parts: object) -> random.Random:
+def generator(*parts: object) -> random.Random:
+    """A generator of its own for each choice, seeded with the run's seed and what is chosen."""
     return random.Random(":".join(map(str, parts)))
 
 

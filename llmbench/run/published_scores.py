@@ -87,7 +87,10 @@ def _differences(
         if there is None:
             unknown.append(setting)
             continue
-        stated.add(setting)
+        if (
+            setting != "system_prompt" or there != here
+        ):  # of which sources state whether there was one, not its text
+            stated.add(setting)
         if there != here:
             differences.append(f"{setting} {_shown(here)} here, {_shown(there)} there")
     differences += reference.otherwise

@@ -22,7 +22,7 @@ from llmbench.system import files
 
 MEASURED = (
     "expected", "repeats", "latency_s", "queue_s", "prefill_s", "ttft_s", "decode_s", "inter_token_s", "tokens",
-    "time_s", "throughput", "cache",
+    "time_s", "throughput", "cache", "selection",
 )  # fmt: skip
 """What grading has no part in: kept from the old summary of a benchmark."""
 

@@ -9,7 +9,7 @@ were lowered since; what is asked stays as it is.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from llmbench.benchmarks.base import Benchmark
@@ -20,6 +20,7 @@ from llmbench.config.schema import BenchmarkConfig, Config
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.records import FinishReason, Request, Result, Sample
+from llmbench.results.manifest import Selection
 from llmbench.run import prompts
 from llmbench.run.prompts import Asked, PromptWriter
 from llmbench.run.samples import SampleSet, read_samples
@@ -61,6 +62,7 @@ class Questions:
     asked: Mapping[tuple[str, str], Asked]
     requests: Sequence[Request]
     available: Mapping[str, int]  # questions to choose from; options such as a window of dates leave some out
+    selection: Mapping[str, Selection] = field(default_factory=dict)  # how they were chosen
 
     def samples_of(self, benchmark: str) -> list[str]:
         """Returns the ids of the samples that a benchmark is asked with."""
@@ -92,15 +94,26 @@ class RequestPlan:
     samples: Mapping[str, SampleSet]
 
     @classmethod
-    def read(cls, config: Config) -> Self:
+    def read(cls, config: Config, asked: Mapping[str, Sequence[str]] | None = None) -> Self:
         """Reads the data of all benchmarks and draws the samples.
+
+        Args:
+            config: The settings.
+            asked: By benchmark, the ids of the questions that an earlier part of the run chose.
 
         Raises:
             ConfigError: A benchmark's module or an option is refused.
             DataError: The data cannot be read, or a question cannot be asked.
         """
         benchmarks = import_benchmarks(config)
-        return cls(config, {name: read_samples(config, name, each) for name, each in benchmarks.items()})
+        before = asked or {}
+        return cls(
+            config,
+            {
+                name: read_samples(config, name, each, before.get(name, ()))
+                for name, each in benchmarks.items()
+            },
+        )
 
     def under(self, config: Config) -> Self:
         """Returns the plan of the same samples under other settings of model and engine."""
@@ -137,6 +150,7 @@ class RequestPlan:
             asked={(each.benchmark, each.sample.id): each for each in asked},
             requests=requests,
             available={name: len(part.available) for name, part in parts},
+            selection={name: part.selection for name, part in parts},
         )
 
     def _asked(self, name: str, tokenizer: Tokenizer) -> list[Asked]:

@@ -69,6 +69,7 @@ def _check(record: RunRecord, before: Manifest) -> None:
         resume_checks.check_settings(
             folder, record.config, [*(step.setting for step in before.recovery), *moved]
         )
+        resume_checks.compare_model_files(before, record.manifest, folder)
         for sentence in resume_checks.changes(before, record.manifest):
             record.note(sentence)
     if not record.steps:
@@ -80,7 +81,7 @@ def _bring_back(record: RunRecord, before: Manifest) -> None:
     """Brings back the run's name, notes and totals."""
     if record.results:
         _keep_name(record, resume_checks.model_before(record.files.folder, "name"))
-    kept = ["started", "data", "samples", "server"]
+    kept = ["started", "data", "samples", "selection", "server"]
     if record.manifest.arguments is None:  # a library's call: how the run was begun counts on
         kept += ["overrides", "arguments", "directory", "sweep"]
     record.manifest = replace(record.manifest, **{name: getattr(before, name) for name in kept})

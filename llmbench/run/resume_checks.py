@@ -23,7 +23,7 @@ MAY_CHANGE = re.compile(
     r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size|replicas|ray_address|base_url|api_key_env|retry_s|max_cost)"
     r"|engine\.(headers_env|price)(\..*)?"
     r"|profile\.weights"
-    r"|model\.(name|gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b|system_prompt|template_date)"
+    r"|model\.(name|gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b|system_prompt|template_date|chat_template|lora)"
     r"|model\.(weights|sampling|finish_tokens_by_benchmark)(\..*)?"
     r"|benchmarks\.[^.]+\.(data_files|reference|title|subset|profiles|options\.windows)(\..*)?)"
 )
@@ -123,6 +123,27 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
             raise ConfigError(
                 f"The prompt of {name} differs from the one in {folder}: the data, the chat template or the tokenizer changed; "
                 "start a new run."
+            )
+
+
+def compare_model_files(before: Manifest, now: Manifest, folder: Path) -> None:
+    """Refuses another chat template or LoRA adapter than those of the results so far; where their files lie may change.
+
+    Raises:
+        ConfigError: Names the one.
+    """
+    pairs = (
+        ("chat_template", "sha256", "chat template", before.chat_template, now.chat_template),
+        ("lora", "content", "LoRA adapter", before.lora, now.lora),
+    )
+    for setting, mark, what, had, have in pairs:
+        was, is_now = ((row or {}).get(mark) for row in (had, have))
+        if was != is_now:
+            path, path_before = ((row or {}).get("path", "null") for row in (have, had))
+            same = " with other content" if path == path_before else ""
+            raise ConfigError(
+                f"model.{setting}={path} is refused: the results in {folder} came about with another {what} "
+                f"({path_before}{same}); bring that back, or start a new run."
             )
 
 

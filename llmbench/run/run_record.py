@@ -129,7 +129,12 @@ class RunRecord:
         if self.config.profile.comparable and why_not:
             self.terminal.say(f"Not comparable with published scores: {', '.join(why_not)}.")
         self.manifest.data = {name: DataOrigin(**asdict(source)) for name, source in questions.data.items()}
-        self.manifest.samples = {name: questions.samples_of(name) for name in questions.benchmarks}
+        before, chosen = self.manifest, {name: questions.samples_of(name) for name in questions.benchmarks}
+        self.manifest.selection = {
+            name: before.selection.get(name, how) if before.samples.get(name) == chosen[name] else how
+            for name, how in questions.selection.items()
+        }
+        self.manifest.samples = chosen
         self.manifest.checkpoint = checkpoint
         self.write()
 
@@ -220,6 +225,7 @@ class RunRecord:
                 sittings=2 if self.earlier.results or self.restart_log.restarts else 1,
                 cache=self.config.cache,
                 details=partial(self._details, name) if name in self.benchmarks else None,
+                selection=self.manifest.selection.get(name),
             )
         missing = [name for name, found in summary.benchmarks.items() if found.n < found.expected]
         if missing and summary.status != "running":

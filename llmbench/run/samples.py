@@ -12,7 +12,8 @@ from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Sample
-from llmbench.run import prompts
+from llmbench.results.manifest import Selection
+from llmbench.run import prompts, selection
 from llmbench.system.text import one_line
 
 BAD_ROW = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
@@ -30,7 +31,7 @@ class SampleSet:
     Attributes:
         source: Where they came from.
         available: All that there are to choose from; options such as a window of dates leave some of the rows out.
-        chosen: Those that this run asks, in the data's order.
+        chosen: Those that this run asks, in the data's order; `selection` says how they were chosen.
         questions: The texts of the chosen ones, as `Benchmark.question` gives them.
     """
 
@@ -39,10 +40,17 @@ class SampleSet:
     available: Sequence[Sample]
     chosen: Sequence[Sample]
     questions: Sequence[str]
+    selection: Selection
 
 
-def read_samples(config: Config, name: str, benchmark: Benchmark) -> SampleSet:
+def read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequence[str] = ()) -> SampleSet:
     """Reads the samples of a benchmark: from its data set, or from its generator where the settings name no data.
+
+    Args:
+        config: The settings.
+        name: The benchmark's name.
+        benchmark: The benchmark.
+        asked: The ids of the questions that an earlier part of the run chose.
 
     Raises:
         DataError: The data cannot be read, or a chosen sample cannot be asked or written down.
@@ -59,9 +67,12 @@ def read_samples(config: Config, name: str, benchmark: Benchmark) -> SampleSet:
         files = benchmark.hub_files(settings.options)
         rows, source = read_rows(name, settings, benchmark.columns, files)
     samples = _load(config, name, benchmark, rows, source.source)
-    chosen = prompts.select(name, samples, config)
+    subjects: list[str | None] = []
+    if selection.is_stratified(config, name, len(samples)):
+        subjects = [_subject(config, name, benchmark, sample, source.source) for sample in samples]
+    chosen, how = _choose(config, name, samples, subjects, asked)
     questions = [_question(config, name, benchmark, sample, source.source) for sample in chosen]
-    return SampleSet(benchmark, source, samples, chosen, questions)
+    return SampleSet(benchmark, source, samples, chosen, questions, how)
 
 
 def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], source: str) -> list[Sample]:
@@ -85,6 +96,35 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
             f"{name}: the rows of {source} are not as {_where(benchmark, error)} expects them ({_reason(config, name, error)}); "
             "check the file and the module."
         ) from error
+
+
+def _choose(
+    config: Config, name: str, samples: Sequence[Sample], subjects: Sequence[str | None], asked: Sequence[str]
+) -> tuple[list[Sample], Selection]:
+    """Returns the questions of this run: those of its earlier part where they are all there, whichever version chose them."""
+    wanted = config.benchmarks[name].num_samples
+    if asked and len(asked) == min(wanted or len(samples), len(samples)):
+        before = selection.again(samples, asked)
+        if before is not None:
+            return before
+    return selection.choose(config, name, samples, subjects)
+
+
+def _subject(config: Config, name: str, benchmark: Benchmark, sample: Sample, source: str) -> str | None:
+    try:
+        found = benchmark.subject(sample)
+        if not isinstance(found, str | None):
+            raise TypeError(f"the subject is a {type(found).__name__}, not text")  # noqa: TRY301
+    except (Exception, SystemExit) as error:
+        own = _is_own(benchmark)
+        if not isinstance(error, BAD_ROW) and not own:
+            raise
+        where = f" in {_where(benchmark, error)}" if own else ""
+        raise DataError(
+            f"{name}: the subject of question {sample.id[:SHOWN]!r} of {source} cannot be told{where} "
+            f"({_reason(config, name, error)}); {'fix the module or the row' if own else 'fix its row'}."
+        ) from error
+    return found
 
 
 def _question(config: Config, name: str, benchmark: Benchmark, sample: Sample, source: str) -> str:

@@ -198,6 +198,11 @@ def test_a_journal_damaged_in_its_last_two_lines_is_made_whole(tmp_path: Path, c
         ("seed=1", "seed=1"),
         ("benchmark=gsm8k", "benchmark=gsm8k is refused.*arithmetic"),
         ("chat=false", "chat"),
+        ("system_prompt=Other", r"system_prompt=Other \(it was null\)"),
+        (
+            "benchmarks.arithmetic.system_prompt=Other",
+            r"benchmarks\.arithmetic\.system_prompt=Other \(it was null\)",
+        ),
         ("engine=vllm", "engine.name=vllm"),
         ("sandbox=none", "sandbox=none"),
     ],

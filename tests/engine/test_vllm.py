@@ -11,6 +11,7 @@ import pytest
 
 from llmbench.records import FinishReason
 from llmbench.results.reader import load_run
+from tests.helpers.adapters import adapter
 from tests.helpers.installed import needs
 from tests.helpers.paths import DATA
 from tests.helpers.several_runs import SeveralRuns, run_all
@@ -27,13 +28,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
     same, changed = (shutil.copytree(model, folder / name) for name in ("same", "changed"))
     config = changed / "generation_config.json"
     config.write_bytes(config.read_bytes()[:-1] + b" ")  # by as many bytes
+    plain, changing = (adapter(folder / name, layers=4, b=b) for name, b in (("plain", 0), ("changing", 0.5)))
     quick = ("model.dtype=float32", "report=false", "benchmarks.arithmetic.cue_tokens=8")
     small = (*quick, f"model.path={model}")
     few = (*small, "limit=2", "benchmarks.arithmetic.max_tokens=8")
     cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
     runs = {
         "default": ("limit=5",),
-        "check_internals": ("tests.helpers.loaded_internals", str(model)),
+        "check_internals": ("tests.helpers.loaded_internals", str(model), str(plain)),
         "check_protocol": ("tests.helpers.engine_protocol", str(model)),
         "program": few,
         "benchmarks": (
@@ -56,6 +58,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
         ),
         "thinking": (*quick, f"model.path={thinking}", "limit=2", "early_stopping=off"),
         "four_bit": (*few, "model.quantization=bitsandbytes", "model.dtype=bfloat16"),
+        "adapters": (
+            "-m",
+            *small,
+            "limit=4",
+            "early_stopping=off",
+            "benchmarks.arithmetic.max_tokens=12",
+            f"model.lora=null,{plain},{changing}",
+        ),
         "engines": (
             "-m",
             "engine=vllm,transformers",
@@ -171,6 +181,21 @@ def test_the_guides_method_gives_the_same_greedy_answers(runs: SeveralRuns) -> N
     texts = [{r.sample_id: r.text for r in run.results} for run in (vllm, transformers)]
     assert len(texts[0]) == 5
     assert texts[0] == texts[1]
+
+
+def test_an_adapter_of_zeros_answers_as_the_base_model_and_another_does_not(runs: SeveralRuns) -> None:
+    base, plain, changing = (load_run(runs.path("adapters", number)) for number in ("0", "1", "2"))
+    names = [run.summary["model"] for run in (base, plain, changing)]
+    assert names == ["model", "model + plain", "model + changing"]
+    texts = [{r.sample_id: r.text for r in run.results} for run in (base, plain, changing)]
+    assert len(texts[0]) == 4
+    assert texts[0] == texts[1] != texts[2]
+    assert json.loads((runs.path("adapters") / "summary.json").read_text())["loads"] == 3
+    assert {(run.manifest["lora"] or {}).get("name") for run in (base, plain, changing)} == {
+        None,
+        "plain",
+        "changing",
+    }
 
 
 def test_a_larger_batch_loads_the_engine_again_in_this_process(runs: SeveralRuns) -> None:

@@ -30,8 +30,9 @@ def check(function: Callable[["Loaded"], None]) -> Callable[["Loaded"], None]:
 class Loaded:
     """A `LLM`, the parameters of a request of six tokens, and what was given and came back."""
 
-    def __init__(self, engine: VllmEngine, tokenizer: HubTokenizer) -> None:
+    def __init__(self, engine: VllmEngine, tokenizer: HubTokenizer, adapter: str) -> None:
         self.llm: Any = engine._llm
+        self.adapter = adapter
         self.tokenizer = tokenizer
         self.params = sampling_params(
             engine._package.vllm, Sampling(max_tokens=6, ignore_eos=True), skip_special_tokens=True
@@ -50,6 +51,11 @@ def has_tokenizer(loaded: Loaded) -> None:
 def set_tokenizer(loaded: Loaded) -> None:
     internals.set_tokenizer(loaded.llm, loaded.tokenizer.hub)
     assert internals.has_tokenizer(loaded.llm)
+
+
+@check
+def load_adapter(loaded: Loaded) -> None:
+    assert internals.load_adapter(loaded.llm, "mine", loaded.adapter).lora_name == "mine"
 
 
 @check
@@ -149,13 +155,20 @@ def shut_down(loaded: Loaded) -> None:
     internals.shut_down(loaded.llm)
 
 
-def main(checkpoint_folder: str) -> None:
-    config = compose(["model.dtype=float32", "model.max_length=512", "log_level=WARNING"])
+def main(checkpoint_folder: str, adapter: str) -> None:
+    config = compose(
+        [
+            "model.dtype=float32",
+            "model.max_length=512",
+            "log_level=WARNING",
+            "engine.args={enable_lora: true}",
+        ]
+    )
     checkpoint = Checkpoint(checkpoint_folder, None, local=True, folder=checkpoint_folder)
     engine = VllmEngine(config, checkpoint)
     engine.prepare()
     engine.load(Workload(requests=4, longest=6, output_tokens=24, batch_size=4), lambda _: None)
-    loaded = Loaded(engine, HubTokenizer(checkpoint, trust_remote_code=False))
+    loaded = Loaded(engine, HubTokenizer(checkpoint, trust_remote_code=False), adapter)
     wrong: dict[str, str | None] = {}
     for name, function in CHECKS.items():
         try:

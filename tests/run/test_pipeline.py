@@ -375,6 +375,7 @@ def test_only_the_published_protocol_is_comparable(shared_data: Path, tmp_path: 
         "model.quantization=bitsandbytes": "model.quantization=bitsandbytes",
         "model=qwen14b_awq": "model.quantization=awq_marlin",
         "model.dtype=float16": "model.dtype=float16",
+        "system_prompt=Think.": "benchmarks.aime.system_prompt=Think.",
     }
     for number, (change, reason) in enumerate(changes.items()):
         found = run(tmp_path / str(number), says("\\boxed{7}"), *protocol, change)

@@ -129,6 +129,8 @@ def test_a_system_prompt_that_is_left_out_is_said() -> None:
     assert "livecodebench is left out, since r1_qwen14b" in sentence
     assert preflight.left_out_system_prompts(compose([*chosen, "model.system_prompt=true"])) == []
     assert preflight.left_out_system_prompts(compose(["benchmark=aime", "model=r1_qwen14b"])) == []
+    (of_both,) = preflight.left_out_system_prompts(compose([*chosen, "system_prompt=Be brief."]))
+    assert "The system prompt of livecodebench and aime is left out" in of_both
 
 
 def slower(

@@ -9,7 +9,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.errors import DataError, ModelError
+from llmbench.errors import ConfigError, DataError, ModelError
 from llmbench.records import Sample
 from llmbench.run import prompts
 from llmbench.run.prompts import Asked, PromptWriter
@@ -163,3 +163,49 @@ def test_the_real_chat_template_is_used(smollm2: Path) -> None:
     assert asked.text.endswith("<|im_end|>\n<|im_start|>assistant\n")
     assert tokenizer.decode(asked.ids) != asked.text  # special tokens are one token each, not text
     assert len(asked.ids) < len(asked.text) / 2
+
+
+def test_the_runs_system_prompt_is_for_benchmarks_without_a_typed_one() -> None:
+    chosen = [
+        "benchmark=[aime,gsm8k,livecodebench]",
+        "system_prompt=Be brief.",
+        "benchmarks.gsm8k.system_prompt=Add.",
+    ]
+    config = compose(chosen)
+    found = {name: prompts.system_prompt(config, name) for name in config.benchmarks}
+    assert found == {"aime": "Be brief.", "gsm8k": "Add.", "livecodebench": "Be brief."}
+    files = compose(["benchmark=[aime,livecodebench]"])
+    assert prompts.system_prompt(files, "aime") is None
+    assert str(prompts.system_prompt(files, "livecodebench")).startswith(
+        "You are an expert Python programmer."
+    )
+
+
+def test_an_empty_system_prompt_is_none() -> None:
+    config = compose(["benchmark=livecodebench", "system_prompt=''"])
+    assert prompts.system_prompt(config, "livecodebench") is None
+    own = compose(["benchmark=[gsm8k,aime]", "system_prompt=Think.", "benchmarks.gsm8k.system_prompt=''"])
+    assert [prompts.system_prompt(own, name) for name in own.benchmarks] == [None, "Think."]
+
+
+def test_a_system_prompt_of_the_run_stands_before_the_question_and_a_model_without_gets_none() -> None:
+    chosen = ["benchmark=gsm8k", "system_prompt=Be brief."]
+    plain = text_of(compose(["benchmark=gsm8k"]), SAMPLES[0], [])
+    assert text_of(compose(chosen), SAMPLES[0], []) == f"<system>\nBe brief.\n{plain}"
+    assert text_of(compose([*chosen, "model.system_prompt=false"]), SAMPLES[0], []) == plain
+
+
+@pytest.mark.parametrize("name", ["system_prompt", "benchmarks.gsm8k.system_prompt"])
+def test_false_is_no_system_prompt(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"system_prompt=\w+ is refused.*model\.system_prompt=false"):
+        compose(["benchmark=gsm8k", f"{name}=false"])
+
+
+@pytest.mark.parametrize(
+    "text", ["First think, then answer.", "It's \\boxed{}: {a: b}", "two\nlines", "what? (yes!)"]
+)
+def test_a_system_prompt_may_be_any_sentence(text: str) -> None:
+    typed = ["benchmark=gsm8k", f"system_prompt={text}"]
+    assert prompts.system_prompt(compose(typed), "gsm8k") == text
+    of_one = ["benchmark=gsm8k", f"benchmarks.gsm8k.system_prompt={text}"]
+    assert prompts.system_prompt(compose(of_one), "gsm8k") == text

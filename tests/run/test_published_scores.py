@@ -6,7 +6,7 @@ import pytest
 
 from llmbench.config.schema import Config, Reference
 from llmbench.results.summary import Summary
-from llmbench.run import published_scores
+from llmbench.run import comparability, published_scores
 from llmbench.run.published_scores import PublishedComparison
 from tests.helpers.settings import compose
 
@@ -206,3 +206,18 @@ def test_a_majority_vote_stands_beside_a_majority_vote() -> None:
     found = published("r1_qwen14b", "aime")
     votes = [c.reference for c in found if published_scores.MAJORITY.match(c.reference.metric)]
     assert [(vote.metric, vote.value) for vote in votes] == [("cons@64", 0.8), ("maj@64", 0.8)]
+
+
+def test_another_text_than_the_protocols_system_prompt_is_a_difference() -> None:
+    """Sources say whether there was one, not what it said."""
+    assert comparability.other_system_prompt(compose(["benchmark=livecodebench"]), "livecodebench") == []
+    other = compose(["benchmark=livecodebench", "system_prompt=Be brief."])
+    assert comparability.other_system_prompt(other, "livecodebench") == [
+        "benchmarks.livecodebench.system_prompt=Be brief."
+    ]
+    none = compose(["benchmark=livecodebench", "system_prompt=''"])
+    assert comparability.other_system_prompt(none, "livecodebench") == [
+        "benchmarks.livecodebench.system_prompt=null"
+    ]
+    left_out = compose(["benchmark=livecodebench", "system_prompt=Be brief.", "model.system_prompt=false"])
+    assert comparability.other_system_prompt(left_out, "livecodebench") == []

@@ -24,7 +24,7 @@ import orjson
 from llmbench._version import __version__
 from llmbench.config.choices import Api
 from llmbench.config.schema import Config
-from llmbench.engine import fingerprint
+from llmbench.engine import fingerprint, lora
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import CacheError
@@ -94,6 +94,9 @@ def keys_for(
     texts = {text for _, text in redaction.texts([config.engine.args, config.engine.speculative])}
     paths = {text: Path(text).expanduser() for text in sorted(texts) if os.sep in text}  # adapters, drafts
     named = {text: _of_path(path, since) for text, path in paths.items() if path.exists()}
+    adapter = lora.read(config.model)
+    if adapter is not None:
+        named |= {f"model.lora {file.name}": _of_path(file, since) for file in adapter.files}
     return Keys(setup(config, report, weights, named), tokenizer if checkpoint is None else None)
 
 

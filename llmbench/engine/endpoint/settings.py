@@ -46,6 +46,7 @@ def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Confi
     server, said = remembered(config.engine) if known is None else Server.of(known), list[str]()
     chat = is_chat(config.engine)
     _check_chat(config, chat=chat)
+    _check_model_files(config, chat=chat)
     if server.max_length is not None and "max_length" in config.model.from_checkpoint:
         config = replace(config, model=replace(config.model, max_length=server.max_length))
     if server.vllm:
@@ -81,6 +82,20 @@ def _check_chat(config: Config, *, chat: bool) -> None:
             raise ConfigError(
                 f"benchmarks.{name}.chat=false is refused with engine.api=chat, which sends messages; set engine.api=completions."
             )
+
+
+def _check_model_files(config: Config, *, chat: bool) -> None:
+    model = config.model
+    if model.chat_template is not None and chat:
+        raise ConfigError(
+            f"model.chat_template={model.chat_template} is refused with engine.api=chat, where the server's own template writes the "
+            "prompt; set engine.api=completions, or give the server the template (llmbench.serve takes model.chat_template)."
+        )
+    if model.lora is not None:
+        raise ConfigError(
+            f"model.lora={model.lora} is refused: the server loads adapters; leave it out, and name the adapter as the server calls it "
+            "with engine.served_model=NAME."
+        )
 
 
 def _check_stops(config: Config) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llmbench.config.choices import Device
-from llmbench.config.schema import Config
-from llmbench.engine import checkpoint_record
+from llmbench.config.schema import Config, ModelConfig
+from llmbench.engine import checkpoint_record, lora
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas.worker import Facts
 from llmbench.engine.vllm.checks import pick_device
@@ -70,14 +70,15 @@ def compare(facts: Sequence[Facts | None]) -> None:
                     f"Replicas are refused: {first.place.host} has {name} {version or '(none)'}, "
                     f"{other.place.host} has {other.versions.get(name) or '(none)'}; install the same on both."
                 )
-        if other.content != first.content:
+        what = "checkpoint" if other.content != first.content else "LoRA adapter"
+        if (other.content, other.adapter) != (first.content, first.adapter):
             raise EngineError(
-                f"Replicas are refused: the checkpoint on {other.place.host} is not the one on {first.place.host}; copy it again."
+                f"Replicas are refused: the {what} on {other.place.host} is not the one on {first.place.host}; copy it again."
             )
 
 
-def compare_with_driver(facts: Facts | None, checkpoint: Checkpoint | None) -> None:
-    """Refuses replicas whose packages or checkpoint are not those that prompts are written with here.
+def compare_with_driver(facts: Facts | None, checkpoint: Checkpoint | None, model: ModelConfig) -> None:
+    """Refuses replicas whose packages, checkpoint or adapter are not those that prompts are written with here.
 
     Raises:
         EngineError: Names what differs. Packages that are missing here are left out.
@@ -88,4 +89,5 @@ def compare_with_driver(facts: Facts | None, checkpoint: Checkpoint | None) -> N
     known = {name: facts.versions.get(name) if version is None else version for name, version in here.items()}
     content = checkpoint_record.row(checkpoint).get("content") if checkpoint is not None else None
     place = replace(facts.place, host=f"{socket.gethostname()} (this one)")
-    compare([replace(facts, place=place, versions=known, content=content), facts])
+    here_too = replace(facts, place=place, versions=known, content=content)
+    compare([replace(here_too, adapter=lora.content_of(model)), facts])

@@ -83,7 +83,8 @@ class ReplicatedEngine:
             ]
             self._in_all(lambda replica: replica.remote.describe())
             agreement.compare([replica.remote.facts for replica in self._replicas])
-            agreement.compare_with_driver(self._replicas[0].remote.facts, self._settings.checkpoint)
+            settings, facts = self._settings, self._replicas[0].remote.facts
+            agreement.compare_with_driver(facts, settings.checkpoint, settings.config.model)
             for each in self._replicas:
                 each.remote.prepare()
         except BaseException:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmbench.config.choices import Device
 from llmbench.config.schema import Config
-from llmbench.engine import checkpoint_record
+from llmbench.engine import checkpoint_record, lora
 from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_files import check_folder
@@ -53,12 +53,14 @@ class Facts:
         gpus: Its GPUs.
         versions: Of the packages that decide a result.
         content: The fingerprint of a local checkpoint there.
+        adapter: That of the LoRA adapter there.
     """
 
     place: ProcessPlace
     gpus: tuple[hardware.Gpu, ...]
     versions: dict[str, str | None]
     content: str | None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Worker:
         where = ProcessPlace(socket.gethostname(), process_space(), os.getpid(), cluster.node_id())
         versions = hardware.versions(*hardware.TOKENIZER_PACKAGES, *hardware.ENGINE_PACKAGES)
         gpus = () if self._config.engine.device is Device.cpu else hardware.gpus()
-        return Facts(where, gpus, versions, content)
+        return Facts(where, gpus, versions, content, lora.content_of(self._config.model))
 
     def monotonic_s(self) -> float:
         """Returns this host's monotonic clock."""

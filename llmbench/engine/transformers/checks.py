@@ -25,6 +25,11 @@ def check_machine(config: Config) -> None:
     for name in needed:
         if importlib.util.find_spec(name) is None:
             raise EngineError(f"engine=transformers needs the package {name}; run `make setup`.")
+    if config.model.lora is not None and importlib.util.find_spec("peft") is None:
+        raise EngineError(
+            "model.lora is refused: engine=transformers needs the package peft for it, which is not installed; pip install peft, or use "
+            "engine=vllm."
+        )
     if config.engine.device is Device.cuda and not hardware.gpus():
         raise EngineError(
             "No NVIDIA GPU is visible here; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use engine.device=cpu."

@@ -106,6 +106,8 @@ class Loader:
         auto = self.transformers.AutoModelForCausalLM
         model, loading = auto.from_pretrained(self._checkpoint.name, output_loading_info=True, **arguments)
         self._check_loaded(loading)
+        if self._config.model.lora is not None:
+            model.load_adapter(self._config.model.lora)
         model.eval()
         weights_bytes = int(model.get_memory_footprint())
         loaded = time.monotonic()

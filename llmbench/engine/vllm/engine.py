@@ -15,6 +15,7 @@ from typing import Any
 
 from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
+from llmbench.engine import lora
 from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
@@ -75,6 +76,7 @@ class VllmEngine:
         self._package = Package(config, self._device)
         self._loading: Loading | None = None
         self._llm: Any = None
+        self._lora: Any = None  # vLLM's request for the adapter
         self._processes = EngineProcesses()
         self._tokenizer: Tokenizer | None = None
         self._job = _Job()
@@ -111,6 +113,8 @@ class VllmEngine:
                 blocked_sigint() if self._config.engine.multiprocess else nullcontext(),
             ):
                 self._llm = self._package.vllm.LLM(**arguments)
+                if (adapter := lora.read(self._config.model)) is not None:
+                    self._lora = internals.load_adapter(self._llm, adapter.name, adapter.path)
             until = time.monotonic()
             watch_for_death(self._llm)
             self._processes = EngineProcesses.of(self._llm)
@@ -186,7 +190,7 @@ class VllmEngine:
 
     def _forget(self) -> None:
         """Drops every reference to vLLM's objects and has their memory returned."""
-        self._llm = self._tokenizer = None
+        self._llm = self._lora = self._tokenizer = None
         self._package.restore()
 
     @property
@@ -229,7 +233,7 @@ class VllmEngine:
                 params = sampling_params(
                     self._package.vllm, request.sampling, skip_special_tokens=skip_special_tokens
                 )
-                internal = internals.add_request(self._llm, key, request.prompt_ids, params)
+                internal = internals.add_request(self._llm, key, request.prompt_ids, params, self._lora)
             except Exception as error:
                 if internals.is_engine_dead(error):
                     raise self._died(error) from error

@@ -6,6 +6,7 @@ from typing import Any
 from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.vllm import adapters
 from llmbench.engine.vllm.checks import cpu_kv_cache_bytes, graph_sizes
 from llmbench.engine.vllm.internals.worker_timing import PARTS
 from llmbench.engine.vllm.startup import StartupPlan
@@ -109,6 +110,7 @@ def model_arguments(
             "cudagraph_mode": "FULL_DECODE_ONLY",
             "cudagraph_capture_sizes": loading.graph_sizes,
         }
+    chosen |= adapters.arguments(model)
     if model.attention_backend is not None and device is Device.cuda:
         chosen["attention_backend"] = model.attention_backend
     if engine.speculative:

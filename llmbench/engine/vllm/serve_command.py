@@ -66,6 +66,7 @@ def serve_command(config: Config, checkpoint: Checkpoint, host: str, port: int) 
         "disable_uvicorn_access_log": True,
         "generation_config": "vllm",  # requests say all sampling; nothing comes from the checkpoint's file
         "default_chat_template_kwargs": config.model.chat_template_kwargs or None,
+        "chat_template": config.model.chat_template,
     }
     chosen |= config.engine.args
     chosen |= {

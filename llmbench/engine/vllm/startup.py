@@ -80,7 +80,8 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
     where = f"{parallel}x {name}" if parallel > 1 else name
     others = ("startup", "device", "replicas", "ray_address")
     own = {name: value for name, value in asdict(config.engine).items() if name not in others}
-    settings = hashlib.sha256(repr((own, config.model.max_length)).encode()).hexdigest()[:8]
+    decides = (own, config.model.max_length, *((config.model.lora,) if config.model.lora else ()))
+    settings = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
     return Key(
         device=where,
         model=f"{checkpoint.name} {settings}",

@@ -95,7 +95,7 @@ def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: da
         "system_instruction": system,
         "system_instruction_sha": _hash(system) if system else None,
         "chat_template": None,
-        "chat_template_sha": None,
+        "chat_template_sha": (run.manifest.chat_template or {}).get("sha256"),
         "fewshot_as_multiturn": None,
         "total_evaluation_time_seconds": None if total is None else str(total),
     }

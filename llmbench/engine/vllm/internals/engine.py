@@ -13,10 +13,20 @@ def step(llm: Any) -> list[Any]:  # noqa: ANN401 - vLLM's class, as everywhere h
     return llm.llm_engine.step()  # type: ignore[no-any-return]
 
 
-def add_request(llm: Any, key: str, prompt_ids: Sequence[int], params: Any) -> str:  # noqa: ANN401
-    """Queues a prompt of token ids; returns the id that vLLM gave it: `LLMEngine.add_request` (since 0.26; 0.27 warns that it will refuse such prompts)."""
+def load_adapter(llm: Any, name: str, folder: str) -> Any:  # noqa: ANN401
+    """Loads a LoRA adapter through `LLMEngine.add_lora`; returns the `LoRARequest` that goes with each request (since 0.26)."""
+    request = importlib.import_module("vllm.lora.request").LoRARequest(name, 1, folder)
+    llm.llm_engine.add_lora(request)
+    return request
+
+
+def add_request(llm: Any, key: str, prompt_ids: Sequence[int], params: Any, adapter: Any = None) -> str:  # noqa: ANN401
+    """Queues a prompt of token ids, for the model with an adapter (`load_adapter`) where there is one; returns the id that vLLM gave it.
+
+    Through `LLMEngine.add_request` (since 0.26; 0.27 warns that it will refuse such prompts).
+    """
     prompt = {"prompt_token_ids": list(prompt_ids)}
-    return llm.llm_engine.add_request(key, prompt, params) or key
+    return llm.llm_engine.add_request(key, prompt, params, lora_request=adapter) or key
 
 
 def abort_requests(llm: Any, given: Sequence[str]) -> None:  # noqa: ANN401

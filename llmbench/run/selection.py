@@ -1,0 +1,83 @@
+"""Which questions a reduced run asks: drawn at random, or from each subject in proportion to its size."""
+
+from collections.abc import Mapping, Sequence
+
+from llmbench.config.schema import Config
+from llmbench.records import Sample
+from llmbench.results.manifest import ALL, RANDOM, STRATIFIED, Selection, Stratum
+from llmbench.run import prompts
+
+NO_SUBJECT = "(none)"
+"""Stands in the manifest for samples without a subject."""
+
+
+def is_stratified(config: Config, name: str, available: int) -> bool:
+    """Whether a benchmark's questions are drawn by subject: where a number of them is typed that is smaller than all.
+
+    The numbers of a profile's table draw at random, as they always did, so that its runs ask the same questions in every version.
+    """
+    benchmark = config.benchmarks[name]
+    asked = benchmark.num_samples
+    return asked is not None and asked < available and not benchmark.takes_profile(config)
+
+
+def choose(
+    config: Config, name: str, samples: Sequence[Sample], subjects: Sequence[str | None]
+) -> tuple[list[Sample], Selection]:
+    """Draws a benchmark's questions with the run's seed; they stay in the data's order.
+
+    Args:
+        config: The settings.
+        name: The benchmark's name.
+        samples: All that there are.
+        subjects: One for each sample; empty, or all the same: the questions are drawn at random.
+    """
+    if len(set(subjects)) > 1:
+        wanted = config.benchmarks[name].num_samples or len(samples)
+        return _stratified(config.seed, name, samples, subjects, wanted)
+    chosen = prompts.select(name, samples, config)
+    return chosen, Selection(ALL if len(chosen) == len(samples) else RANDOM, len(samples))
+
+
+def again(samples: Sequence[Sample], ids: Sequence[str]) -> tuple[list[Sample], Selection] | None:
+    """The questions that an earlier part of a run asked, by their ids; None where some are not there any more."""
+    known = set(ids)
+    chosen = [sample for sample in samples if sample.id in known]
+    whole = len(chosen) == len(samples)
+    return (chosen, Selection(ALL if whole else RANDOM, len(samples))) if len(chosen) == len(known) else None
+
+
+def _stratified(
+    seed: int, name: str, samples: Sequence[Sample], subjects: Sequence[str | None], wanted: int
+) -> tuple[list[Sample], Selection]:
+    strata: dict[str, list[int]] = {}
+    for index, subject in enumerate(subjects):
+        strata.setdefault(NO_SUBJECT if subject is None else subject, []).append(index)
+    shares = allocate({subject: len(indices) for subject, indices in strata.items()}, wanted, (seed, name))
+    chosen: list[int] = []
+    for subject, indices in strata.items():
+        chosen += prompts.generator(seed, name, "select", subject).sample(indices, shares[subject])
+    counts = {s: Stratum(available=len(strata[s]), asked=shares[s]) for s in sorted(strata)}
+    return [samples[index] for index in sorted(chosen)], Selection(STRATIFIED, len(samples), counts)
+
+
+def allocate(sizes: Mapping[str, int], wanted: int, seed: tuple[object, ...] = ()) -> dict[str, int]:
+    """How many of each subject are asked: in proportion to its size, by largest remainders (Hamilton's method).
+
+    Args:
+        sizes: How many there are of each; together at least `wanted`.
+        wanted: How many are asked of all together.
+        seed: Decides between subjects with equal remainders, so that small draws do not prefer the first names.
+
+    >>> allocate({"algebra": 60, "geometry": 30, "number theory": 10}, 7)
+    {'algebra': 4, 'geometry': 2, 'number theory': 1}
+    """
+    whole, rest = {}, {}
+    for subject, size in sizes.items():
+        whole[subject], rest[subject] = divmod(wanted * size, sum(sizes.values()))
+    order = sorted(sizes)
+    prompts.generator(*seed, "remainders").shuffle(order)
+    order.sort(key=lambda subject: rest[subject], reverse=True)
+    for subject in order[: wanted - sum(whole.values())]:
+        whole[subject] += 1
+    return whole
