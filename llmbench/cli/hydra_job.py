@@ -78,24 +78,34 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         if not invocation.multirun:
             invocation.failure = error
             return
-        which = "The job" if invocation.remote else f"Job {job.number}"  # whose launcher counts anew
-        before = next((other for other in invocation.jobs if other.error == job.error), job)
-        if before is job:
-            stdio.print_error(f"{which} ({' '.join(overrides)}) failed: {job.error}")
-        else:
-            stdio.print_error(f"{which} failed as job {before.number} did.")
+        _print_failure(job, invocation)
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
         job.engine = invocation.loads()
-        if invocation.multirun and not invocation.remote:
-            invocation.note()
-            if _wants_report(config, invocation.sweep_folder):
-                report_sweep_so_far(invocation)
+        _note(config, invocation)
         with suppress(OSError):
             Path(
                 hydra_config.runtime.output_dir
             ).rmdir()  # only where nothing was written, as by show_prompts
+
+
+def _note(config: Config | None, invocation: "Invocation") -> None:
+    """Writes what a sweep has of its jobs so far."""
+    if invocation.multirun and not invocation.remote:
+        invocation.note()
+        if _wants_report(config, invocation.sweep_folder):
+            report_sweep_so_far(invocation)
+
+
+def _print_failure(job: Job, invocation: "Invocation") -> None:
+    """Prints why a job of a sweep failed; the reason of an earlier one is not printed again."""
+    which = "The job" if invocation.remote else f"Job {job.number}"  # whose launcher counts anew
+    before = next(other for other in invocation.jobs if other.error == job.error)
+    if before is job:
+        stdio.print_error(f"{which} ({' '.join(job.overrides)}) failed: {job.error}")
+    else:
+        stdio.print_error(f"{which} failed as job {before.number} did.")
 
 
 def heading(job: Job, asked: Sequence[Sequence[str]]) -> str:
