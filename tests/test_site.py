@@ -1,6 +1,7 @@
 """The documents as a site: it builds, every link in it leads somewhere, and it has every benchmark and every setting."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,14 +17,19 @@ from tests.helpers.paths import ROOT
 pytestmark = pytest.mark.slow
 
 
+def build(root: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Builds the site of `root` into the folder. Without --quiet, under which mkdocs counts no warnings and strict refuses nothing."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = build(ROOT, folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -60,6 +66,19 @@ def broken(site: Path) -> Iterator[tuple[str, str]]:
             anchors = found[target].anchors if target in found else {unquote(parts.fragment)}
             if not target.exists() or unquote(parts.fragment) not in anchors:
                 yield str(path.relative_to(site)), link
+
+
+@pytest.mark.parametrize("broken", ["nowhere.md", "grading.md#nowhere", "/absolute.md"])
+def test_a_link_that_leads_nowhere_ends_the_build_and_is_named(tmp_path: Path, broken: str) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "docs", root / "docs")
+    for name in ("mkdocs.yml", "BENCHMARKS.md", "CHANGELOG.md", "SECURITY.md"):
+        shutil.copy(ROOT / name, root)
+    with (root / "docs" / "troubleshooting.md").open("a") as page:
+        page.write(f"\n[Here]({broken})\n")
+    done = build(root, tmp_path / "site")
+    assert done.returncode != 0
+    assert broken in done.stderr
 
 
 def test_every_link_and_anchor_of_the_site_leads_somewhere(site: Path) -> None:
