@@ -1,16 +1,21 @@
 """The documents as a site: it builds, every link in it leads somewhere, and it has every benchmark and every setting."""
 
+import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from llmbench.config import schema
 from llmbench.config.paths import config_folder
 from tests.helpers.paths import ROOT
 
@@ -97,31 +102,64 @@ def test_the_site_asks_nothing_of_a_network_to_be_shown(site: Path) -> None:
             assert mark not in text, path.name
 
 
-def test_every_benchmark_has_a_page(site: Path) -> None:
+def test_every_benchmark_has_a_page_and_a_row_in_their_list(site: Path) -> None:
+    listed = pages(site)[site / "benchmarks" / "index.html"].links
     for yaml in (config_folder() / "benchmark").glob("*.yaml"):
         text = (site / "benchmarks" / f"{yaml.stem}.html").read_text()
         assert f"benchmark={yaml.stem}" in text
-        assert "${" not in text
+        assert f"{yaml.stem}.html" in listed
 
 
-def test_every_setting_is_on_the_page_of_settings_with_its_meaning(
-    site: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_site"))
-    import settings_page
-
-    text = (site / "reference" / "settings.html").read_text()
-    for name in settings_page.names():
-        assert f"<code>{name}</code>" in text
-    without = [
-        line for line in settings_page.page().splitlines() if line.startswith("| `") and line.endswith("|  |")
-    ]
-    assert not without
+def test_no_page_that_is_made_shows_an_interpolation(site: Path) -> None:
+    for path in (*(site / "benchmarks").glob("*.html"), *(site / "reference").glob("*.html")):
+        assert "${" not in path.read_text(), path.name
 
 
-def test_llms_txt_names_every_page_of_the_navigation(site: Path) -> None:
-    listed = (site / "llms.txt").read_text()
-    assert listed.startswith("# llmbench\n\n> ")
-    for path in site.rglob("*.html"):
-        if path.name != "404.html":
-            assert f"]({path.relative_to(site)})" in listed
+def settings(kind: type, prefix: str = "") -> Iterator[str]:
+    """The names of all settings, from the schema alone."""
+    hints = typing.get_type_hints(kind)
+    for name in (each.name for each in dataclasses.fields(kind)):
+        if name == "benchmarks":
+            yield from settings(schema.BenchmarkConfig, "benchmarks.NAME.")
+        elif dataclasses.is_dataclass(hints[name]):
+            yield from settings(hints[name], f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def rows(html: str) -> Iterator[list[str]]:
+    """The cells of each row of the page's tables, without marks."""
+    for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL):
+        yield [
+            unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)
+        ]
+
+
+def test_every_setting_is_on_the_page_of_settings_with_its_meaning(site: Path) -> None:
+    html = (site / "reference" / "settings.html").read_text()
+    meanings = {cells[0]: cells[1] for cells in rows(html) if len(cells) == 4}
+    expected = set(settings(schema.Config))
+    assert len(expected) > 100
+    assert set(meanings) == expected
+    assert not [name for name, meaning in meanings.items() if not meaning.strip()]
+
+
+def test_every_option_of_a_benchmark_has_a_meaning(site: Path) -> None:
+    for path in (site / "benchmarks").glob("*.html"):
+        options = path.read_text().partition('<h2 id="options">')[2].partition("<h2")[0]
+        for cells in rows(options):
+            assert all(cell.strip() for cell in cells), (path.name, cells)
+
+
+def test_llms_txt_names_and_describes_every_page(site: Path) -> None:
+    text = (site / "llms.txt").read_text()
+    assert re.match(r"# llmbench\n\n> [^\n]+\.\n\n## ", text)
+    listed = dict(re.findall(r"^- \[[^]]+\]\(([^)]+)\): (.+)$", text, re.MULTILINE))
+    assert set(listed) == {str(path.relative_to(site)) for path in pages(site)}
+    assert not [address for address, words in listed.items() if "<" in words or "&" in words]
+
+
+@pytest.mark.parametrize("name", ["BENCHMARKS.md", "CHANGELOG.md", "SECURITY.md"])
+def test_links_of_the_pages_above_docs_lead_to_files(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / name).read_text()):
+        assert target.startswith(("http:", "https:")) or (ROOT / target).exists(), target
