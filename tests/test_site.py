@@ -157,9 +157,3 @@ def test_llms_txt_names_and_describes_every_page(site: Path) -> None:
     listed = dict(re.findall(r"^- \[[^]]+\]\(([^)]+)\): (.+)$", text, re.MULTILINE))
     assert set(listed) == {str(path.relative_to(site)) for path in pages(site)}
     assert not [address for address, words in listed.items() if "<" in words or "&" in words]
-
-
-@pytest.mark.parametrize("name", ["BENCHMARKS.md", "CHANGELOG.md", "SECURITY.md"])
-def test_links_of_the_pages_above_docs_lead_to_files(name: str) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / name).read_text()):
-        assert target.startswith(("http:", "https:")) or (ROOT / target).exists(), target
