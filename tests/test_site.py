@@ -18,6 +18,7 @@ import pytest
 from llmbench.config import schema
 from llmbench.config.paths import config_folder
 from tests.helpers.paths import ROOT
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
@@ -145,10 +146,15 @@ def test_every_setting_is_on_the_page_of_settings_with_its_meaning(site: Path) -
 
 
 def test_every_option_of_a_benchmark_has_a_meaning(site: Path) -> None:
+    shown = set()
     for path in (site / "benchmarks").glob("*.html"):
         options = path.read_text().partition('<h2 id="options">')[2].partition("<h2")[0]
         for cells in rows(options):
             assert all(cell.strip() for cell in cells), (path.name, cells)
+            shown.add((path.stem, *cells[:1]))
+    for yaml in (config_folder() / "benchmark").glob("*.yaml"):
+        for name in compose([f"benchmark={yaml.stem}"]).benchmarks[yaml.stem].options:
+            assert (yaml.stem, name) in shown
 
 
 def test_llms_txt_names_and_describes_every_page(site: Path) -> None:
@@ -156,4 +162,4 @@ def test_llms_txt_names_and_describes_every_page(site: Path) -> None:
     assert re.match(r"# llmbench\n\n> [^\n]+\.\n\n## ", text)
     listed = dict(re.findall(r"^- \[[^]]+\]\(([^)]+)\): (.+)$", text, re.MULTILINE))
     assert set(listed) == {str(path.relative_to(site)) for path in pages(site)}
-    assert not [address for address, words in listed.items() if "<" in words or "&" in words]
+    assert not [address for address, words in listed.items() if re.search(r"</?\w|&#?\w+;", words)]
