@@ -148,14 +148,15 @@ def _indented_rows(text: str) -> str:
 
 
 def _asked(name: str, settings: Mapping[str, Any]) -> str:
+    composed = compose([f"benchmark={name}", "profile=published"]).benchmarks[name]
     texts = {
-        "system prompt": settings.get("system_prompt"),
-        "behind the question": settings.get("instruction"),
-        "cue, where no answer stands yet": settings.get("cue"),
+        "system prompt": composed.system_prompt,
+        "behind the question": composed.instruction,
+        "cue, where no answer stands yet": composed.cue,
     }
     rows = [(what, code(str(text).strip().replace("\n", "\\n"))) for what, text in texts.items() if text]
-    if settings["cue_tokens"]:
-        rows.append(("tokens behind the cue", str(settings["cue_tokens"])))
+    if composed.cue_tokens:
+        rows.append(("tokens behind the cue", str(composed.cue_tokens)))
     else:
         rows.append(("an answer that is missing", "is not asked for"))
     rows.append(("worked examples", _worked_examples(name, settings)))
