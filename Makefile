@@ -46,7 +46,7 @@ format: setup ## format the code, and fix what ruff can fix
 	@$(PYTHON_IN_VENV) -m ruff check --fix
 
 docs: setup ## the documents as a site, in site/
-	@NO_MKDOCS_2_WARNING=1 $(PYTHON_IN_VENV) -m mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON_IN_VENV) -m mkdocs build # --quiet would silence strict too: it counts the warnings that are shown
 	@echo "Written to site/index.html"
 
 bench: setup ## measure llmbench itself, and kill the processes of a real engine

@@ -17,9 +17,9 @@ from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 PLACEHOLDER = re.compile(
-    r"\b(RUN|RUN_A|FOLDER|FILE|NAME|DATE|DATE_TIME|OVERRIDES)\b|org/name|--config-dir|--help|--cfg|-sc|model=mine|capitals"
+    r"…|\[the |\b(RUN|RUN_A|FOLDER|FILE|NAME|DATE|DATE_TIME|OVERRIDES)\b|org/name|--config-dir|--help|--cfg|-sc|model=mine|capitals"
 )
 GROUPS_OF_A_SWEEP = re.compile(r"^\+?(sweep|ablation)=")
 
@@ -129,8 +129,11 @@ def test_the_figures_that_a_page_computes_are_what_the_code_gives(page: str) -> 
 def commands() -> list[str]:
     found = []
     for page in PAGES:
-        found += re.findall(r"^    python -m llmbench (.*)$", page.read_text(), re.MULTILINE)
-        found += re.findall(r"`python -m llmbench ([^`]+)`", page.read_text())
+        text = re.sub(r"\\\n\s*", "", page.read_text())  # a command over several lines
+        found += re.findall(r"^    python -m llmbench (.*)$", text, re.MULTILINE)
+        found += re.findall(r"`python -m llmbench ([^`]+)`", text)
+        for block in re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            found += re.findall(r"^(?:\w+=\S+ )*python -m llmbench (.*)$", block, re.MULTILINE)
     return sorted({line.split("  #")[0].strip() for line in found if not PLACEHOLDER.search(line)})
 
 

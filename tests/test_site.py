@@ -1,29 +1,41 @@
 """The documents as a site: it builds, every link in it leads somewhere, and it has every benchmark and every setting."""
 
+import dataclasses
 import os
+import re
+import shutil
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from llmbench.config import schema
 from llmbench.config.paths import config_folder
 from tests.helpers.paths import ROOT
+from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
+
+
+def build(root: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Builds the site of `root` into the folder. Without --quiet, under which mkdocs counts no warnings and strict refuses nothing."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = build(ROOT, folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -62,6 +74,19 @@ def broken(site: Path) -> Iterator[tuple[str, str]]:
                 yield str(path.relative_to(site)), link
 
 
+@pytest.mark.parametrize("broken", ["nowhere.md", "grading.md#nowhere", "/absolute.md"])
+def test_a_link_that_leads_nowhere_ends_the_build_and_is_named(tmp_path: Path, broken: str) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "docs", root / "docs")
+    for name in ("mkdocs.yml", "BENCHMARKS.md", "CHANGELOG.md", "SECURITY.md"):
+        shutil.copy(ROOT / name, root)
+    with (root / "docs" / "troubleshooting.md").open("a") as page:
+        page.write(f"\n[Here]({broken})\n")
+    done = build(root, tmp_path / "site")
+    assert done.returncode != 0
+    assert broken in done.stderr
+
+
 def test_every_link_and_anchor_of_the_site_leads_somewhere(site: Path) -> None:
     assert not sorted(set(broken(site)))
 
@@ -78,31 +103,63 @@ def test_the_site_asks_nothing_of_a_network_to_be_shown(site: Path) -> None:
             assert mark not in text, path.name
 
 
-def test_every_benchmark_has_a_page(site: Path) -> None:
+def test_every_benchmark_has_a_page_and_a_row_in_their_list(site: Path) -> None:
+    listed = pages(site)[site / "benchmarks" / "index.html"].links
     for yaml in (config_folder() / "benchmark").glob("*.yaml"):
         text = (site / "benchmarks" / f"{yaml.stem}.html").read_text()
         assert f"benchmark={yaml.stem}" in text
-        assert "${" not in text
+        assert f"{yaml.stem}.html" in listed
 
 
-def test_every_setting_is_on_the_page_of_settings_with_its_meaning(
-    site: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_site"))
-    import settings_page
-
-    text = (site / "reference" / "settings.html").read_text()
-    for name in settings_page.names():
-        assert f"<code>{name}</code>" in text
-    without = [
-        line for line in settings_page.page().splitlines() if line.startswith("| `") and line.endswith("|  |")
-    ]
-    assert not without
+def test_no_page_that_is_made_shows_an_interpolation(site: Path) -> None:
+    for path in (*(site / "benchmarks").glob("*.html"), *(site / "reference").glob("*.html")):
+        assert "${" not in path.read_text(), path.name
 
 
-def test_llms_txt_names_every_page_of_the_navigation(site: Path) -> None:
-    listed = (site / "llms.txt").read_text()
-    assert listed.startswith("# llmbench\n\n> ")
-    for path in site.rglob("*.html"):
-        if path.name != "404.html":
-            assert f"]({path.relative_to(site)})" in listed
+def settings(kind: type, prefix: str = "") -> Iterator[str]:
+    """The names of all settings, from the schema alone."""
+    hints = typing.get_type_hints(kind)
+    for name in (each.name for each in dataclasses.fields(kind)):
+        if name == "benchmarks":
+            yield from settings(schema.BenchmarkConfig, "benchmarks.NAME.")
+        elif dataclasses.is_dataclass(hints[name]):
+            yield from settings(hints[name], f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def rows(html: str) -> Iterator[list[str]]:
+    """The cells of each row of the page's tables, without marks."""
+    for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL):
+        yield [
+            unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)
+        ]
+
+
+def test_every_setting_is_on_the_page_of_settings_with_its_meaning(site: Path) -> None:
+    html = (site / "reference" / "settings.html").read_text()
+    meanings = {cells[0]: cells[1] for cells in rows(html) if len(cells) == 4}
+    expected = set(settings(schema.Config))
+    assert len(expected) > 100
+    assert set(meanings) == expected
+    assert not [name for name, meaning in meanings.items() if not meaning.strip()]
+
+
+def test_every_option_of_a_benchmark_has_a_meaning(site: Path) -> None:
+    shown = set()
+    for path in (site / "benchmarks").glob("*.html"):
+        options = path.read_text().partition('<h2 id="options">')[2].partition("<h2")[0]
+        for cells in rows(options):
+            assert all(cell.strip() for cell in cells), (path.name, cells)
+            shown.add((path.stem, *cells[:1]))
+    for yaml in (config_folder() / "benchmark").glob("*.yaml"):
+        for name in compose([f"benchmark={yaml.stem}"]).benchmarks[yaml.stem].options:
+            assert (yaml.stem, name) in shown
+
+
+def test_llms_txt_names_and_describes_every_page(site: Path) -> None:
+    text = (site / "llms.txt").read_text()
+    assert re.match(r"# llmbench\n\n> [^\n]+\.\n\n## ", text)
+    listed = dict(re.findall(r"^- \[[^]]+\]\(([^)]+)\): (.+)$", text, re.MULTILINE))
+    assert set(listed) == {str(path.relative_to(site)) for path in pages(site)}
+    assert not [address for address, words in listed.items() if re.search(r"</?\w|&#?\w+;", words)]

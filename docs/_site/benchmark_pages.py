@@ -1,26 +1,32 @@
 """A page for each benchmark, from its YAML in conf/benchmark and the docstring of its module, so that neither can say something else."""
 
-import ast
+import inspect
 import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import yaml
 from choices_page import first_comment
-from tables import code, table
+from tables import code, in_yaml, linked, plain, table
 
-import llmbench
+from llmbench.benchmarks.base import Benchmark
+from llmbench.benchmarks.importing import import_benchmark
+from llmbench.cli.compose import compose
 from llmbench.config.paths import config_folder
+from llmbench.config.schema import ProfileConfig
 
-HEAD = """# Benchmarks
+DEFAULT_PROFILE = ProfileConfig.samples
+HEAD = """---
+hide: [toc]
+---
+# Benchmarks
 
 What can be asked. `profile=documented`, the default, asks few questions with short answers; `profile=published` asks all of them, to the model's own length.
 
     python -m llmbench benchmark=math model=qwen14b profile=published
 """
-COLUMNS = ("documented", "before", "published", "debug")
 
 
 def names() -> list[str]:
@@ -46,9 +52,9 @@ def index() -> str:
     rows = []
     for name in names():
         settings = _settings(name)
-        size = _plain(settings.get("size"))
-        rows.append((f"[`{name}`]({name}.md)", _title(name), size, _source(settings), _comment(name)))
-    return HEAD + "\n" + table(("name", "is", "questions", "data", "in short"), rows)
+        size = plain(settings.get("size"))
+        rows.append((f"[`{name}`]({name}.md)", _comment(name), size, _source(settings)))
+    return HEAD + "\n" + table(("name", "is", "questions", "data"), rows)
 
 
 def page(name: str) -> str:
@@ -60,13 +66,13 @@ def page(name: str) -> str:
         f"    python -m llmbench benchmark={name} model=qwen14b profile=published\n",
     ]
     parts += ["## Data\n", _data(name, settings)]
-    parts += ["## How it is asked and graded\n", _docstring(settings), _asked(settings)]
-    parts += ["## Profiles\n", _profiles(settings)]
+    parts += ["## How it is asked and graded\n", _docstring(settings), _asked(name, settings)]
+    parts += ["## Profiles\n", _remark(name, "profiles"), _profiles(settings)]
     if settings.get("options"):
         parts += [
             "## Options\n",
             f"Of this benchmark alone, as `benchmarks.{name}.options.NAME=VALUE`.\n",
-            _options(name, settings["options"]),
+            _options(name),
         ]
     parts += ["## Published scores\n", _references(settings)]
     return "\n".join(part for part in parts if part)
@@ -80,6 +86,13 @@ def _comment(name: str) -> str:
     return first_comment(config_folder() / "benchmark" / f"{name}.yaml")
 
 
+def _remark(name: str, setting: str) -> str:
+    """The comment beside a setting in the YAML, as a sentence."""
+    text = (config_folder() / "benchmark" / f"{name}.yaml").read_text()
+    found = re.search(rf"^{setting}:.*?\s#\s*(.+)$", text, re.MULTILINE)
+    return f"{found[1][0].upper()}{found[1][1:]}.\n" if found else ""
+
+
 def _source(settings: Mapping[str, Any]) -> str:
     if not settings.get("hub_id"):
         return "made on the spot"
@@ -91,7 +104,7 @@ def _source(settings: Mapping[str, Any]) -> str:
 
 
 def _data(name: str, settings: Mapping[str, Any]) -> str:
-    rows = [("source", _source(settings)), ("questions", _plain(settings.get("size")) or "not fixed")]
+    rows = [("source", _source(settings)), ("questions", plain(settings.get("size")) or "not fixed")]
     if settings.get("hub_id"):
         rows.append(
             (
@@ -107,21 +120,21 @@ def _data(name: str, settings: Mapping[str, Any]) -> str:
             )
         )
     if settings.get("subset"):
-        rows.append(("subset", _plain(settings["subset"])))
+        rows.append(("subset", plain(settings["subset"])))
     if settings.get("sealed"):
         rows.append(("sealed", "questions and answers are never written in plain text, as its authors ask"))
     return table(("", ""), rows)
 
 
 def _docstring(settings: Mapping[str, Any]) -> str:
-    """What the module says of data and protocol; paragraphs and lists of facts stay as they are."""
-    module = str(settings["module"]).removeprefix("llmbench.").replace(".", "/")
-    base = Path(llmbench.__file__).parent / module
-    path = base.with_suffix(".py") if base.with_suffix(".py").is_file() else base / "__init__.py"
-    text = ast.get_docstring(ast.parse(path.read_text())) or ""
-    text = re.sub(r"^A row: (\{.*?\})$", r"A row:\n\n    \1\n", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"\n(?=(?:Data|Protocol|A row|Options|Grading)\b)", "\n\n", text)
-    return _indented_rows(text) + "\n"
+    """What the module says of data and protocol; each of its parts is a paragraph, an example row is code."""
+    text = inspect.getdoc(import_module(settings["module"])) or ""
+    text = re.sub(
+        r"^A row: (\{.*?\})(?:\. |$)", r"\nA row:\n\n    \1\n\n", text, flags=re.MULTILINE | re.DOTALL
+    )
+    text = re.sub(r"^(Data|Protocol|Levels|Options|Outcomes): ", r"\n**\1:** ", text, flags=re.MULTILINE)
+    text = re.sub(r"^(?=A row's fields:)", "\n", text, flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", linked(_indented_rows(text))) + "\n"
 
 
 def _indented_rows(text: str) -> str:
@@ -134,51 +147,75 @@ def _indented_rows(text: str) -> str:
     return "\n".join(lines)
 
 
-def _asked(settings: Mapping[str, Any]) -> str:
+def _asked(name: str, settings: Mapping[str, Any]) -> str:
+    composed = compose([f"benchmark={name}", "profile=published"]).benchmarks[name]
     texts = {
-        "system prompt": settings.get("system_prompt"),
-        "behind the question": settings.get("instruction"),
-        "cue, where no answer stands yet": settings.get("cue"),
+        "system prompt": composed.system_prompt,
+        "behind the question": composed.instruction,
+        "cue, where no answer stands yet": composed.cue,
     }
     rows = [(what, code(str(text).strip().replace("\n", "\\n"))) for what, text in texts.items() if text]
-    if settings.get("cue") and settings.get("cue_tokens"):
-        rows.append(("tokens behind the cue", str(settings["cue_tokens"])))
-    return table(("", ""), rows) if rows else ""
+    if composed.cue_tokens:
+        rows.append(("tokens behind the cue", str(composed.cue_tokens)))
+    else:
+        rows.append(("an answer that is missing", "is not asked for"))
+    rows.append(("worked examples", _worked_examples(name, settings)))
+    return table(("", ""), rows)
+
+
+def _worked_examples(name: str, settings: Mapping[str, Any]) -> str:
+    kind = type(import_benchmark(name, settings["module"]))
+    if kind.worked_example is Benchmark.worked_example:
+        return "none: the data has no solutions to show"
+    split = settings.get("fewshot_split")
+    source = (
+        f"the split {code(split)}, or with `data_files` from the other questions"
+        if split
+        else "the other questions"
+    )
+    return f"none, or as many as `fewshot=N` says, from {source}"
+
+
+def _profile(name: str) -> dict[str, Any]:
+    """The settings of a profile, with those that it takes over."""
+    found: dict[str, Any] = yaml.safe_load((config_folder() / "profile" / f"{name}.yaml").read_text())
+    for other in found.pop("defaults", []):
+        found = _profile(other) | found
+    return found
 
 
 def _profiles(settings: Mapping[str, Any]) -> str:
-    rows = []
-    for column in COLUMNS:
-        found = (settings.get("profiles") or {}).get(column)
-        if found is None:
-            continue
-        stop = ", ".join(code(text) for text in found.get("stop") or []) or "none"
-        if column == "debug":
-            rows.append((code(column), _plain(found.get("num_samples")), "as documented", "as documented"))
-        else:
-            rows.append(
-                (
-                    code(column),
-                    _plain(found.get("num_samples")) or "all",
-                    _plain(found.get("max_tokens")),
-                    stop,
-                )
-            )
+    rows, columns = [], settings["profiles"]
+    paths = (config_folder() / "profile").glob("*.yaml")
+    for path in sorted(paths, key=lambda each: (each.stem != DEFAULT_PROFILE, each.stem)):
+        profile = _profile(path.stem)
+        stop = columns[profile["stops"]]["stop"] if profile["early_stopping"] != "off" else []
+        row = (
+            code(path.stem),
+            plain(columns[profile["samples"]]["num_samples"]) or "all",
+            plain(columns[profile["tokens"]]["max_tokens"]),
+            ", ".join(map(code, stop)) or "none",
+        )
+        rows.append(row)
     return table(("profile", "questions", "tokens", "stop strings"), rows)
 
 
-def _options(name: str, options: Mapping[str, Any]) -> str:
-    comments = dict(
-        re.findall(
-            r"^  (\w+):[^#\n]*#\s*(.+)$",
-            (config_folder() / "benchmark" / f"{name}.yaml").read_text(),
-            re.MULTILINE,
-        )
-    )
-    return table(
-        ("option", "by default", "meaning"),
-        [(code(key), code(_plain(value) or "null"), comments.get(key, "")) for key, value in options.items()],
-    )
+def _options(name: str) -> str:
+    """The options with their values as they are composed; one that is a table of its own follows as such."""
+    lines = (config_folder() / "benchmark" / f"{name}.yaml").read_text().partition("\noptions:")[2]
+    comments = dict(re.findall(r"^ +(\w+):.*?\s#\s*(.+)$", lines, re.MULTILINE))
+    rows, tables = [], ""
+    for key, value in compose([f"benchmark={name}"]).benchmarks[name].options.items():
+        if isinstance(value, dict):
+            entries = [
+                (code(entry), code(in_yaml(of)), comments.get(entry, "")) for entry, of in value.items()
+            ]
+            tables += f"\n### `{key}`\n\n" + table(("name", "value", "of"), entries)
+            shown = "the table below"
+        else:
+            shown = code(in_yaml(value))
+        rows.append((code(key), comments.get(key, ""), shown))
+    return table(("option", "meaning", "by default"), rows) + tables
 
 
 def _references(settings: Mapping[str, Any]) -> str:
@@ -187,7 +224,7 @@ def _references(settings: Mapping[str, Any]) -> str:
         return "None is shown: none was found whose protocol can be followed.\n"
     rows = []
     for each in found:
-        mode = ", ".join(f"{key}: {_plain(value)}" for key, value in (each.get("mode") or {}).items())
+        mode = ", ".join(f"{key}: {plain(value)}" for key, value in (each.get("mode") or {}).items())
         sampling = ", ".join(
             f"{key} {each[key]}"
             for key in ("temperature", "top_p", "top_k", "presence_penalty")
@@ -201,38 +238,12 @@ def _references(settings: Mapping[str, Any]) -> str:
                 "; ".join([str(each.get("protocol", "")), *map(str, each.get("otherwise") or [])]).strip(
                     "; "
                 ),
-                _plain(each.get("max_tokens")),
+                plain(each.get("max_tokens")),
                 sampling,
-                _linked(str(each["source"])),
+                linked(str(each["source"])),
             )
         )
     shown = "Shown beside a run of the same model under `profile=published`, with everything that differs. What a source does not state is empty.\n"
     return (
         shown + "\n" + table(("model", "score", "metric", "protocol", "tokens", "sampling", "source"), rows)
     )
-
-
-def _linked(source: str) -> str:
-    return re.sub(r"https?://[^\s()]+", lambda found: f"<{found[0]}>", source)
-
-
-WORDS = {
-    r".*finish_tokens.*": "as many as the model needs to end by itself",
-    r".*debug_samples.*": "3, or what the model's YAML says",
-    r"\$\{\.options\.(\w+)\}": r"what the option `\1` says",
-    r".*\.window.*": "of the window",
-}
-"""What interpolations in YAML stand for."""
-
-
-def _plain(value: object) -> str:
-    """A value in words."""
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}"
-    text = str(value)
-    for pattern, words in WORDS.items():
-        if found := re.fullmatch(pattern, text):
-            return found.expand(words)
-    return text

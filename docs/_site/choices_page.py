@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tables import code, table
+from tables import code, linked, plain, table
 
 from llmbench.config.paths import config_folder
 
-HEAD = """# Choices
+HEAD = """---
+hide: [toc]
+---
+# Choices
 
 Each group takes one choice, `GROUP=NAME`, or a list of them where it says so. `python -m llmbench --help` prints the same names.
 A file of your own in a folder given with `--config-dir` adds a choice ([a model](../adding-a-model.md), [a benchmark](../adding-a-benchmark.md)).
@@ -20,7 +23,7 @@ GROUPS = {
     "suite": "Benchmarks by purpose.",
     "sweep": "Several values of a setting, `+sweep=NAME`; `'+sweep=[A,B]'` is the product.",
     "ablation": "Experiments with a table of their own.",
-    "hydra/launcher": "Where the jobs of a sweep run.",
+    "hydra/launcher": "Where the jobs of a sweep run. Without one of these they run here, with one engine for many jobs; `hydra/launcher=basic` takes them as they come.",
 }
 
 
@@ -33,7 +36,7 @@ def page() -> str:
     ]
     parts += ["## `model`\n", _models()]
     for group, sentence in GROUPS.items():
-        rows = [(code(path.stem), first_comment(path)) for path in _files(group)]
+        rows = [(code(path.stem), linked(first_comment(path))) for path in _files(group)]
         parts += [f"## `{group}`\n", sentence + "\n", table(("name", "is"), rows)]
     return "\n".join(parts)
 
@@ -45,24 +48,29 @@ def _models() -> str:
         rows.append(
             (
                 code(path.stem),
-                code(settings["hub_id"]) if settings.get("hub_id") else "",
-                _plain(settings.get("parameters_b")),
+                linked(first_comment(path)),
+                _hub_id(settings),
+                plain(settings.get("parameters_b")),
                 _weights(settings),
                 _sampling(settings),
-                _plain(settings.get("finish_tokens")),
-                first_comment(path),
+                plain(settings.get("finish_tokens")),
             )
         )
     headings = (
         "name",
+        "is",
         "on the hub",
         "parameters, billions",
         "weights",
         "sampling as published",
         "tokens to its end",
-        "is",
     )
     return table(headings, rows)
+
+
+def _hub_id(settings: Mapping[str, Any]) -> str:
+    hub_id = settings.get("hub_id") or ""
+    return code(hub_id) if hub_id and "${" not in hub_id else plain(hub_id)
 
 
 def _weights(settings: Mapping[str, Any]) -> str:
@@ -75,16 +83,6 @@ def _weights(settings: Mapping[str, Any]) -> str:
 def _sampling(settings: Mapping[str, Any]) -> str:
     own = (settings.get("sampling") or {}).get("own") or {}
     return ", ".join(f"{name} {value}" for name, value in own.items())
-
-
-def _plain(value: object) -> str:
-    return (
-        ""
-        if value is None
-        else str(value)
-        if not isinstance(value, str) or "${" not in value
-        else "by profile"
-    )
 
 
 def first_comment(path: Path) -> str:

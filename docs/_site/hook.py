@@ -4,6 +4,7 @@ mkdocs calls the functions by their names (https://www.mkdocs.org/user-guide/plu
 """
 
 import re
+from html import unescape
 from pathlib import Path
 
 import benchmark_pages
@@ -11,13 +12,16 @@ import choices_page
 import settings_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 TOP_LEVEL = ("BENCHMARKS.md", "CHANGELOG.md", "SECURITY.md")
 """Pages that lie above docs/, where people look for them."""
-_described: dict[str, tuple[str, str]] = {}
-"""Title and first sentence of each page, by its address."""
+DESCRIBED = {"CHANGELOG.md": "What changed, version by version."}
+"""Pages that begin with no sentence."""
+_pages: list[Page] = []
+"""All pages, in the order of the navigation; `on_post_build` is not given them."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -52,17 +56,28 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown
 
 
-def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Remembers title and first sentence, for llms.txt."""
-    found = re.search(r"<p>(.*?)</p>", html, re.DOTALL)
-    text = re.sub(r"<[^>]+>", "", found[1]).replace("\n", " ") if found else ""
-    _described[page.file.src_uri] = str(page.title), re.split(r"(?<=[.:])\s", text)[0]
-    return html
+def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:  # noqa: ARG001
+    """Remembers the pages, for llms.txt."""
+    _pages[:] = nav.pages
+    return nav
 
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Writes llms.txt (https://llmstxt.org): what there is, for a program that reads."""
-    lines = [f"# {config.site_name}", "", f"> {config.site_description}", "", "## Documents", ""]
-    for address, (title, sentence) in _described.items():
-        lines.append(f"- [{title}]({address.removesuffix('.md')}.html){': ' + sentence if sentence else ''}")
-    (Path(config.site_dir) / "llms.txt").write_text("\n".join(lines) + "\n")
+    sections: dict[str, list[str]] = {}
+    for page in _pages:
+        above = [str(section.title) for section in page.ancestors]  # the outermost last
+        lines = sections.setdefault(above[-1] if above else "Documents", [])
+        lines.append(f"- [{page.title}]({page.file.dest_uri}): {_first_sentence(page)}")
+    parts = [f"# {config.site_name}", f"> {config.site_description}."]
+    parts += [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items()]
+    (Path(config.site_dir) / "llms.txt").write_text("\n\n".join(parts) + "\n")
+
+
+def _first_sentence(page: Page) -> str:
+    """What a page says first, as plain text."""
+    if page.file.src_uri in DESCRIBED:
+        return DESCRIBED[page.file.src_uri]
+    found = re.search(r"<p>(.*?)</p>", page.content or "", re.DOTALL)
+    text = unescape(re.sub(r"<[^>]+>", "", found[1])) if found else str(page.title)
+    return re.split(r"(?<=\.)\s", " ".join(text.split()))[0].rstrip(":.") + "."

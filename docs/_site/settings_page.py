@@ -24,14 +24,15 @@ Every setting of `python -m llmbench`, by the name that is typed: `NAME=VALUE`. 
 Values with spaces, braces or commas want quotes: `'engine.args={max_num_batched_tokens: 8192}'`.
 """
 SECTIONS = {
-    "benchmarks.NAME": (schema.BenchmarkConfig, "Of one benchmark, such as `benchmarks.aime.num_samples=5`."),
-    "benchmarks.NAME.sampling": (schema.SamplingOverrides, "What one benchmark draws otherwise than the run; null keeps the run's."),
-    "sampling": (schema.SamplingConfig, "How answers are drawn. The model's own YAML and the profile give the values."),
-    "model": (schema.ModelConfig, "A checkpoint and how it is loaded. `model=NAME` chooses a set of values."),
-    "engine": (schema.EngineConfig, "What generates. `engine=NAME` chooses one; `args` goes to it untouched and wins over everything that llmbench sets itself."),
-    "profile": (schema.ProfileConfig, "Which columns of the benchmarks' and the model's tables count. `profile=NAME` chooses a set of values."),
+    "benchmarks.NAME": (schema.BenchmarkConfig, "`benchmarks.aime.num_samples=5` sets one of AIME's; [`benchmark=NAME`](../benchmarks/index.md) chooses the benchmarks."),
+    "benchmarks.NAME.sampling": (schema.SamplingOverrides, ""),
+    "sampling": (schema.SamplingConfig, "The model's YAML and the profile give the values."),
+    "model": (schema.ModelConfig, "[`model=NAME`](choices.md#model) chooses a set of values."),
+    "engine": (schema.EngineConfig, "[`engine=NAME`](choices.md#engine) chooses a set of values."),
+    "profile": (schema.ProfileConfig, "[`profile=NAME`](choices.md#profile) chooses a set of values."),
+    "point": (schema.PointConfig, "[`ablation=NAME`](choices.md#ablation) sets them."),
 }  # fmt: skip
-"""Groups of settings with a name before the dot, and what introduces each."""
+"""Groups of settings with a name before the dot, and what is said of each beside its docstring."""
 TITLES = {
     groups.QuestionSettings: "Questions",
     groups.BatchSettings: "Batches",
@@ -48,17 +49,14 @@ def page() -> str:
     config = compose([])
     parts = [HEAD, "## Without a group\n"]
     for base, title in TITLES.items():
-        parts += [f"### {title}\n", _table("", base, config)]
-    for prefix, (kind, introduction) in SECTIONS.items():
-        parts += [f"## `{prefix}`\n", introduction + "\n", _table(f"{prefix}.", kind, config)]
+        parts += [f"### {title}\n", _introduction(base), _table("", base, config)]
+    for prefix, (kind, remark) in SECTIONS.items():
+        parts += [f"## `{prefix}`\n", _introduction(kind, remark), _table(f"{prefix}.", kind, config)]
     return "\n".join(parts)
 
 
-def names() -> list[str]:
-    """The names of all settings on the page."""
-    kinds = [("", base) for base in TITLES]
-    kinds += [(f"{prefix}.", kind) for prefix, (kind, _) in SECTIONS.items()]
-    return [f"{prefix}{f.name}" for prefix, kind in kinds for f in dataclasses.fields(kind)]
+def _introduction(kind: type, remark: str = "") -> str:
+    return f"{_in_yaml(inspect.getdoc(kind) or '')} {remark}".strip() + "\n"
 
 
 def _table(prefix: str, kind: type, config: schema.Config) -> str:
@@ -67,14 +65,14 @@ def _table(prefix: str, kind: type, config: schema.Config) -> str:
     rows = [
         (
             code(f"{prefix}{f.name}"),
+            meanings[f.name] or (f"as `sampling.{f.name}`" if kind is schema.SamplingOverrides else ""),
             _type(hints[f.name]),
             _value(prefix, kind, f.name, config),
-            meanings[f.name] or f"as `sampling.{f.name}`",
         )
         for f in dataclasses.fields(kind)
         if not dataclasses.is_dataclass(hints[f.name])
     ]
-    return table(("setting", "value", "by default", "meaning"), rows)
+    return table(("setting", "meaning", "value", "by default"), rows)
 
 
 def _meanings(kind: type) -> Iterator[tuple[str, str]]:
@@ -96,7 +94,11 @@ def _meanings(kind: type) -> Iterator[tuple[str, str]]:
                     above.insert(0, comments[line][0])
                     line -= 1
                 words = [*above, *([beside[0]] if not beside[1] else [])]
-                yield node.target.id, re.sub(r"\bNone\b", "null", " ".join(words).strip())
+                yield node.target.id, _in_yaml(" ".join(words).strip())
+
+
+def _in_yaml(text: str) -> str:
+    return re.sub(r"\bNone\b", "null", text)
 
 
 def _type(hint: Any) -> str:  # noqa: ANN401 - a type hint

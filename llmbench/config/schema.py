@@ -238,7 +238,7 @@ class PointConfig:
     """Which point of an ablation a run is; `conf/ablation/point/` has them."""
 
     name: str | None = None  # None: of none
-    title: str = ""
+    title: str = ""  # as its table shows it
     claim: float | None = None  # the guide's: share of the time that it saves
     claim_high: float | None = None  # where it claims a range
     needs_ends: bool = False  # shown only where texts end by themselves
