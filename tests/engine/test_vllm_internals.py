@@ -12,13 +12,13 @@ from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.vllm import internals, loading
+from llmbench.engine.vllm import adapters, internals, loading
 from llmbench.engine.vllm.internals import engine, messages, metrics, process_state, serve, worker_timing
 from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.startup import StartupPlan
@@ -103,8 +103,19 @@ def test_step() -> None:
     takes(f"{ENGINE}:step", function="engine.step")
 
 
+def test_load_adapter() -> None:
+    takes(f"{ENGINE}:add_lora", "lora_request", function="engine.load_adapter")
+    request = of("vllm.lora.request.LoRARequest")
+    expect(
+        request and request("mine", 1, "/folder").lora_path == "/folder", "engine.load_adapter", "LoRARequest"
+    )
+    ranks = get_args(of("vllm.config.lora.MaxLoRARanks"))
+    assert ranks == adapters.RANKS, "change llmbench.engine.vllm.adapters.RANKS"
+
+
 def test_add_request() -> None:
-    takes(f"{ENGINE}:add_request", "request_id", "prompt", "params", function="engine.add_request")
+    names = ("request_id", "prompt", "params", "lora_request")
+    takes(f"{ENGINE}:add_request", *names, function="engine.add_request")
 
 
 def test_abort_requests() -> None:
