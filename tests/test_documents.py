@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 PLACEHOLDER = re.compile(
-    r"…|\[the |\b(RUN|RUN_A|FOLDER|FILE|NAME|DATE|DATE_TIME|OVERRIDES)\b|org/name|--config-dir|--help|--cfg|-sc|model=mine|capitals"
+    r"…|\[the |\b(RUN|RUN_A|FOLDER|FILE|NAME|DATE|DATE_TIME|OVERRIDES)\b|org/name|--config-dir|--help|--version|--cfg|-sc|model=mine|capitals"
 )
 GROUPS_OF_A_SWEEP = re.compile(r"^\+?(sweep|ablation)=")
 
