@@ -10,7 +10,7 @@ import orjson
 from llmbench.benchmarks.base import Benchmark, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
 from llmbench.config.schema import Config
-from llmbench.errors import ConfigError, DataError
+from llmbench.errors import ConfigError, DataError, RowError
 from llmbench.records import Sample
 from llmbench.run import prompts
 from llmbench.system.text import one_line
@@ -66,13 +66,16 @@ def read_samples(config: Config, name: str, benchmark: Benchmark) -> SampleSet:
 
 def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], source: str) -> list[Sample]:
     """Returns the samples of rows; a mistake in a row or in a user's module becomes a sentence."""
+    settings = config.benchmarks[name]
     try:
-        loaded = benchmark.load(rows, config.benchmarks[name].options, config.seed)
+        loaded = benchmark.load(rows, settings.options, config.seed)
         return [_with_text(sample) for sample in unique(loaded, name)]
     except SystemExit as error:
         raise DataError(
             f"{name}: {_where(benchmark, error)} ends the program (SystemExit: {error}); fix the module."
         ) from error
+    except RowError as error:  # whose place is in it, counted as in the file
+        raise DataError(f"{error.place}: the row does not fit." if settings.sealed else str(error)) from error
     except DataError as error:
         message = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
         raise DataError(f"{message} ({source}; rows are counted from 0).") from error
