@@ -85,11 +85,12 @@ class RowError(DataError):
 
     Attributes:
         place: Where the row stands, such as `mine.csv, line 7`; all that may be said of a sealed one.
+        what: What does not fit.
     """
 
     def __init__(self, place: str, what: str) -> None:
         super().__init__(f"{place}: {what}")
-        self.place = place
+        self.place, self.what = place, what
 
 
 class ModelError(LlmbenchError):

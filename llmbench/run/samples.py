@@ -9,6 +9,8 @@ import orjson
 
 from llmbench.benchmarks.base import Benchmark, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
+from llmbench.benchmarks.generic.base import GenericBenchmark
+from llmbench.config.custom import as_typed, benchmark_name
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, DataError, RowError
 from llmbench.records import Sample
@@ -48,6 +50,18 @@ def read_samples(config: Config, name: str, benchmark: Benchmark) -> SampleSet:
         DataError: The data cannot be read, or a chosen sample cannot be asked or written down.
         ConfigError: An option is refused.
     """
+    try:
+        return _read_samples(config, name, benchmark)
+    except (ConfigError, DataError) as error:
+        own = config.custom.data is not None and name == benchmark_name(
+            config.custom.data, config.custom.name
+        )
+        if isinstance(error, RowError) or not (own or isinstance(benchmark, GenericBenchmark)):
+            raise
+        raise type(error)(as_typed(str(error), name, own=own)) from error
+
+
+def _read_samples(config: Config, name: str, benchmark: Benchmark) -> SampleSet:
     settings = config.benchmarks[name]
     begun, rows = time.monotonic(), None
     if settings.data_files is None and settings.hub_id is None:
@@ -75,7 +89,7 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
             f"{name}: {_where(benchmark, error)} ends the program (SystemExit: {error}); fix the module."
         ) from error
     except RowError as error:  # whose place is in it, counted as in the file
-        raise DataError(f"{error.place}: the row does not fit." if settings.sealed else str(error)) from error
+        raise RowError(error.place, "the row does not fit" if settings.sealed else error.what) from error
     except DataError as error:
         message = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
         raise DataError(f"{message} ({source}; rows are counted from 0).") from error

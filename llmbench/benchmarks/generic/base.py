@@ -10,6 +10,7 @@ from llmbench.benchmarks.generic.templates import Gold, Template, no_column, sho
 from llmbench.benchmarks.rows import Row, Rows
 from llmbench.errors import ConfigError, RowError
 from llmbench.records import Sample
+from llmbench.system.number_format import count
 from llmbench.system.text import suggest
 
 MAPPED = "mapped_by"
@@ -74,6 +75,18 @@ class GenericBenchmark(Benchmark):
     kind_of_gold: str = "an answer"
     """What a gold answer is, for messages."""
 
+    def generate(self, options: Mapping[str, Any], seed: int) -> list[Row] | None:
+        """There is none; this is asked where no data is named.
+
+        Raises:
+            ConfigError: Says how data is named, where options map some.
+        """
+        if "question" in options:
+            raise ConfigError(
+                "There is no data to ask: type custom.data=FILE or custom.data=hub:ORG/NAME:CONFIG:SPLIT, or in a YAML of your own data_files or hub_id."
+            )
+        return None
+
     @abstractmethod
     def target(self, gold: str) -> str | None:
         """Returns a cell's gold answer as it is compared, or None where it is none."""
@@ -92,9 +105,11 @@ class GenericBenchmark(Benchmark):
         if not samples or MAPPED not in samples[0].fields:
             return []
         notes = [f"Answers are graded as {samples[0].fields[MAPPED]}."]
-        if "subject" in self.options and any(s.fields.get("subject") is not None for s in samples):
-            groups = len({str(sample.fields.get("subject")) for sample in samples})
-            notes.append(f"The report shows {groups} subjects.")
+        groups = {
+            str(s.fields["subject"]) for s in samples if self.stored_fields(s).get("subject") is not None
+        }
+        if groups:
+            notes.append(f"They have {count(len(groups), 'subject')}.")
         again = {text: n for text, n in Counter(map(self.question, samples)).items() if n > 1}
         if again:
             first = [sample.id for sample in samples if self.question(sample) == next(iter(again))]

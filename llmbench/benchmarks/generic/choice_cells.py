@@ -94,16 +94,21 @@ def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
     if not isinstance(value, list) or (labels and len(labels) != len(value)):
         raise RowError(
             rows.place(index),
-            f"{column!r} holds {'nothing' if value is None else short(str(value))}, which is not a list of choices; give several columns as "
-            "[a,b,c,d], or a list or a mapping in each row.",
+            f"{column!r} holds {'nothing' if value is None else short(str(value))}, which is not a list of choices; write [a,b,c,d] "
+            "for the columns of four choices, or put a list or a mapping in each row.",
         )
-    parts = Rows([{column: part} for part in value])
-    for place, row in enumerate(parts):
-        if isinstance(row[column], list | dict) or row[column] in (None, ""):
-            raise RowError(
-                rows.place(index), f"choice {place + 1} under {column!r} is not a text; fix the row."
-            )
-    return Choices(tuple(cell(parts, place, column) for place in range(len(parts))), tuple(map(str, labels)))
+    return Choices(_texts(rows, index, column, value), tuple(map(str, labels)))
+
+
+def _texts(rows: Rows, index: int, column: str, parts: Sequence[Any]) -> tuple[str, ...]:
+    found = []
+    for number, part in enumerate(parts, 1):
+        try:
+            found.append(cell(Rows([{column: part}]), 0, column))
+        except RowError as error:
+            what = f"choice {number} under {column!r} is not a text; fix the row."
+            raise RowError(rows.place(index), what) from error
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,7 @@ def _refuse(rows: Rows, index: int, choices: Choices, gold: str, others: str | N
         else f"the answer {short(gold)} is none of the {choices.described()}, by letter, number or text"
     )
     elsewhere = f"; in other rows the answers are {others}" if others and len(rows) > 1 else ""
-    raise RowError(rows.place(index), f"{what}{elsewhere}; fix the row, or answer=.")
+    raise RowError(rows.place(index), f"{what}{elsewhere}; fix the row.")
 
 
 def _undecided(rows: Rows, name: str, others: Sequence[str], golds: Sequence[str]) -> None:

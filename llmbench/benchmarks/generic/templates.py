@@ -44,8 +44,9 @@ class Template:
             raise ConfigError(f"{option}={text}: {no_column(text, columns, source)}")
         for name in named:
             if name not in columns:
-                braces = " (a brace of the text's own is doubled: {{)" if "{" in text else ""
-                raise ConfigError(f"{option}={text}: {no_column(name, columns, source)[:-1]}{braces}.")
+                raise ConfigError(
+                    f"{option}={text}: {no_column(name, columns, source)} (A brace of the text's own is doubled, as {{{{.)"
+                )
         return cls(pieces)
 
     def fill(self, rows: Rows, index: int) -> str:
@@ -120,8 +121,8 @@ class Gold:
                 if not there:
                     raise RowError(
                         rows.place(index),
-                        f"{self.column!r} holds {short(found)}, without the {mark!r} that answer= expects "
-                        "around the gold answer; fix the row, or answer=.",
+                        f"{self.column!r} holds {short(found)}, without the {mark!r} that is to stand "
+                        "beside its gold answer; fix the row.",
                     )
                 found = tail if split is str.rpartition else head
         if not found.strip():

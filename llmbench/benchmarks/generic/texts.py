@@ -4,9 +4,12 @@ import re
 from abc import abstractmethod
 
 from llmbench import answers
-from llmbench.answers.stated_text import same_text, whole_text
+from llmbench.answers.free_text import same_text, whole_text
 from llmbench.benchmarks.generic.base import GenericBenchmark
 from llmbench.records import Sample
+
+SPACED = r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]"
+"""A letter or digit of a script that sets spaces between words, which Chinese, Japanese, Thai and others do not."""
 
 
 class ExactMatch(GenericBenchmark):
@@ -65,11 +68,9 @@ class ContainsMatch(_Anywhere):
     def found(self, target: str, text: str) -> str | None:
         """The gold answer as it is written in the text, with any white space between its words."""
         words = r"\s+".join(map(re.escape, target.split()))
-        edges = (
-            r"(?<!\w)" if re.match(r"\w", target) else "",
-            r"(?!\w)" if re.search(r"\w\Z", target) else "",
-        )
-        match = re.search(f"{edges[0]}{words}{edges[1]}", text, re.IGNORECASE)
+        before = rf"(?<!{SPACED})(?<!\d[.,])" if re.match(SPACED, target) else ""
+        behind = rf"(?!{SPACED}|[.,]\d)" if re.search(rf"{SPACED}\Z", target) else ""
+        match = re.search(f"{before}{words}{behind}", text, re.IGNORECASE)
         return match[0] if match else None
 
     def worked_example(self, sample: Sample) -> str:
