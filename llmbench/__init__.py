@@ -127,8 +127,17 @@ def _folder(run: "Run | str | PathLike[str]") -> str:
     return os.path.expanduser(run)  # noqa: PTH111 - a message names the path as it was given
 
 
-def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: str = "stop") -> "Score":
+def grade(
+    benchmark: str,
+    sample: Mapping[str, Any],
+    text: str,
+    finish_reason: str = "stop",
+    **settings: Any,  # noqa: ANN401 - settings are of many types
+) -> "Score":
     """Grades one text as a run would, in this process and without the limits that workers have.
+
+        llmbench.grade("math", row, text)
+        llmbench.grade("custom", row, text, custom={"question": "q", "answer": "a", "grade": "number"})
 
     Args:
         benchmark: A name from `conf/benchmark`, such as `math`.
@@ -136,9 +145,10 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
             gives them, unless the row has them under `choices` with the right letter under `answer`.
         text: What the model wrote.
         finish_reason: `stop`, `length` or `stop_string`; in a text cut by `length` only stated answers count.
+        settings: Settings that grading depends on, as `evaluate` takes them: `custom` for a row of your own.
 
     Raises:
-        ConfigError: There is no such benchmark.
+        ConfigError: There is no such benchmark, or a setting is refused.
         ValueError: There is no such finish reason.
         DataError: The row has no gold answer.
         KeyError: The row lacks a field.
@@ -152,7 +162,7 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
         raise TypeError(
             f"llmbench.grade takes a row of the data as a mapping and the model's text, not a {type(sample).__name__} and a {type(text).__name__}"
         )
-    config = _benchmark(benchmark)
+    config = _benchmark(benchmark, *_arguments(settings))
     chosen = import_benchmark(benchmark, config.module)
     (loaded,) = chosen.load([sample], config.options, 0)
     if finish_reason not in list(FinishReason):
@@ -160,11 +170,22 @@ def grade(benchmark: str, sample: Mapping[str, Any], text: str, finish_reason: s
     return score(chosen, loaded, text, FinishReason(finish_reason))
 
 
+def _arguments(settings: Mapping[str, Any]) -> list[str]:
+    if not settings:
+        return []
+    from llmbench.cli.python_settings import as_arguments, flattened
+
+    return as_arguments(flattened(settings))
+
+
 @lru_cache
-def _benchmark(name: str) -> "BenchmarkConfig":
+def _benchmark(name: str, *arguments: str) -> "BenchmarkConfig":
     from llmbench.cli.compose import compose
 
-    return compose([f"benchmark={name}"]).benchmarks[name]
+    (found,) = compose(
+        [f"benchmark={name}", *arguments]
+    ).benchmarks.values()  # one's own data has a name of its own
+    return found
 
 
 def load_run(path: "str | PathLike[str]") -> "Run":

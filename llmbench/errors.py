@@ -4,6 +4,7 @@ LlmbenchError                  one sentence for the user: what is wrong and what
 ├── ConfigError                a setting that cannot be: unknown name, wrong type, refused value
 │   └── RefusedResumeError     the folder holds a run that asked something else; it stays as it is
 ├── DataError                  questions that cannot be read: missing file or column, gated, offline, empty
+│   └── RowError               a row that does not fit; the message begins with its place in the file
 ├── ModelError                 a checkpoint that cannot be used: missing, broken, no chat template, context too long
 ├── EngineError                the engine cannot start or go on: no GPU, broken installation
 │   ├── StoppedError           a run that ends in order before all is asked: its server is gone, or it would cost too much
@@ -52,10 +53,10 @@ LONGEST = 240
 """Characters of somebody else's message within a sentence of llmbench's."""
 
 
-def shortened(text: str) -> str:
-    """Somebody else's message in one line, cut where it is long."""
+def shortened(text: str, most: int = LONGEST) -> str:
+    """Somebody else's text in one line of at most so many characters, `…` where it is cut."""
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def first_line(error: BaseException) -> str:
@@ -77,6 +78,19 @@ class RefusedResumeError(ConfigError):
 
 class DataError(LlmbenchError):
     """The questions of a benchmark cannot be read."""
+
+
+class RowError(DataError):
+    """A row that does not fit; the message begins with its place in the file.
+
+    Attributes:
+        place: Where the row stands, such as `mine.csv, line 7`; all that may be said of a sealed one.
+        what: What does not fit.
+    """
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(f"{place}: {what}")
+        self.place, self.what = place, what
 
 
 class ModelError(LlmbenchError):

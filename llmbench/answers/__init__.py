@@ -5,6 +5,7 @@
 | `math_answer`, `integer_answer` | MATH, AIME | `math.py` |
 | `number_answer`, `stated_number` | GSM8K, arithmetic | `numbers.py` |
 | `choice` | GPQA and other multiple choice | `choices.py` |
+| `stated_text` | any words | `free_text.py` |
 | `code_block`, `patch` | LiveCodeBench, SWE-bench | `code.py` |
 
 All of them leave the model's thinking out (`strip_thinking`): only what it says counts.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmbench.answers.choices import choice
     from llmbench.answers.code import code_block, code_blocks, patch
+    from llmbench.answers.free_text import stated_text
     from llmbench.answers.integers import integer_answer
     from llmbench.answers.math import math_answer
     from llmbench.answers.numbers import number_answer, stated_number
@@ -30,6 +32,7 @@ __all__ = [
     "number_answer",
     "patch",
     "stated_number",
+    "stated_text",
     "strip_thinking",
 ]
 MODULES = {
@@ -41,6 +44,7 @@ MODULES = {
     "number_answer": "numbers",
     "patch": "code",
     "stated_number": "numbers",
+    "stated_text": "free_text",
     "strip_thinking": "text",
 }
 """Where each function is: the regular expressions of all take half a second, and most commands grade nothing."""

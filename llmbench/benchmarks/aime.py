@@ -9,44 +9,23 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmbench import answers
-from llmbench.answers.equivalence import integer_equal
-from llmbench.benchmarks.base import Benchmark, check_options
+from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
+from llmbench.benchmarks.generic.numbers import IntegerAnswer
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
 
-class AIME(Benchmark):
+class AIME(IntegerAnswer):
     """Problems whose answer is an integer from 0 to 999."""
 
     columns = ("problem", "answer")
+    question_field = "problem"
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples named by the rows' own ids."""
         check_options("aime", options, {})
         return [_sample(row, index) for index, row in enumerate(rows)]
-
-    def question(self, sample: Sample) -> str:
-        """The problem as it stands."""
-        return str(sample.fields["problem"])
-
-    def worked_example(self, sample: Sample) -> str:
-        """The answer in its box, behind the solution where the row has one."""
-        solution = str(sample.fields.get("solution") or "").strip()
-        return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()
-
-    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
-        """The boxed or stated integer."""
-        return answers.integer_answer(text, complete=complete)
-
-    def is_equal(self, sample: Sample, answer: str) -> bool:
-        """Equality of integers."""
-        return integer_equal(sample.target, answer)
-
-    def stored_fields(self, sample: Sample) -> dict[str, Any]:
-        """Nothing but the target is needed."""
-        return {}
 
 
 def _sample(row: Row, index: int) -> Sample:

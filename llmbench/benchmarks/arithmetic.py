@@ -14,7 +14,8 @@ from typing import Any
 
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.gsm8k import GSM8K, number
+from llmbench.benchmarks.generic.numbers import number
+from llmbench.benchmarks.gsm8k import GSM8K
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Sample
 from llmbench.system.text import suggest

@@ -84,6 +84,10 @@ class Benchmark(ABC):
         """Returns a sample whose prompt `fits` the model, called where the sample's is too long. By default the sample as it is."""
         return sample
 
+    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
+        """Returns sentences about how the data was understood, which a run shows before it asks. By default none."""
+        return []
+
     def details(self, results: Sequence[Result]) -> dict[str, Any] | None:
         """Returns what the summary says beside the accuracy. By default None."""
         return None

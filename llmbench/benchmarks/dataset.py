@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.benchmarks.hub import datasets_library, innermost, read_hub, read_hub_files
-from llmbench.benchmarks.rows import PARSERS, Loaded, Row, check_text, text_of, written
+from llmbench.benchmarks.rows import PARSERS, Loaded, Row, Rows, check_text, text_of, written
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.errors import DataError
 from llmbench.system import files as files_of_user
 
-__all__ = ["DataSource", "Row", "check_text", "read_rows", "text_of", "written"]
+__all__ = ["DataSource", "Row", "Rows", "check_text", "read_rows", "text_of", "written"]
 
 MOST_NAMES, SHOWN = 20, 40
 """Names of columns that a sentence tells, and characters of each."""
@@ -50,8 +50,8 @@ class DataSource:
 
 def read_rows(
     name: str, config: BenchmarkConfig, columns: Sequence[str], files: Sequence[str] = ()
-) -> tuple[list[Row], DataSource]:
-    """The rows of a benchmark's data set, in its own order.
+) -> tuple[Rows, DataSource]:
+    """The rows of a benchmark's data set, in its own order, with where each stands.
 
     Args:
         name: The benchmark's name, for messages.
@@ -86,7 +86,8 @@ def read_rows(
             f"Fields must be named {', '.join(columns)}."
         )
     seconds = time.monotonic() - begun
-    return rows, DataSource(source, split, revision, fingerprint, len(rows), size, seconds)
+    placed = Rows.of(rows, Path(source).name if config.data_files is not None else source)
+    return placed, DataSource(source, split, revision, fingerprint, len(rows), size, seconds)
 
 
 def _names(row: Row) -> str:

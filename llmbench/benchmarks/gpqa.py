@@ -12,42 +12,29 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmbench import answers
-from llmbench.answers.equivalence import choice_equal
-from llmbench.benchmarks.base import Benchmark, check_options
+from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, text_of
+from llmbench.benchmarks.generic.multiple_choice import MultipleChoice
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
 LETTERS = "ABCD"
 
 
-class GPQA(Benchmark):
+class GPQA(MultipleChoice):
     """Questions with up to four choices, whose answer is a letter."""
 
     columns = ("Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+    question_field = "Question"
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples whose `choices` are shuffled and whose target is a letter."""
         check_options("gpqa", options, {})
         return [_sample(row, index, seed) for index, row in enumerate(rows)]
 
-    def question(self, sample: Sample) -> str:
-        """The question and its choices, a line each."""
-        lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, sample.fields["choices"], strict=True)]
-        return "\n".join([str(sample.fields["Question"]), "", *lines])
-
-    def worked_example(self, sample: Sample) -> str:
-        """The line that is asked for."""
-        return f"Answer: {sample.target}"
-
-    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
-        """The letter last stated, or that of the choice whose text was."""
-        return answers.choice(text, sample.fields.get("choices"), complete=complete)
-
-    def is_equal(self, sample: Sample, answer: str) -> bool:
-        """The same letter."""
-        return choice_equal(sample.target, answer)
+    def letters(self, sample: Sample) -> str:
+        """All four, also for journals of before, which have no choices."""
+        return LETTERS
 
     def subject(self, sample: Sample) -> str | None:
         """Its domain: biology, chemistry or physics."""

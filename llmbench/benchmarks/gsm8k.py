@@ -8,18 +8,16 @@ Protocol: zero-shot unless `fewshot` is set; the stated number, else the last nu
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
-from llmbench import answers
-from llmbench.answers.equivalence import number_equal
-from llmbench.benchmarks.base import Benchmark, check_options
+from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
+from llmbench.benchmarks.generic.numbers import NumberAnswer, number
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
 
-class GSM8K(Benchmark):
+class GSM8K(NumberAnswer):
     """Word problems whose answer is a number."""
 
     columns: tuple[str, ...] = ("question", "answer")
@@ -33,23 +31,10 @@ class GSM8K(Benchmark):
         check_options("gsm8k", options, {})
         return [_sample(row, index) for index, row in enumerate(rows)]
 
-    def question(self, sample: Sample) -> str:
-        """The question as it stands."""
-        return str(sample.fields["question"])
-
     def worked_example(self, sample: Sample) -> str:
         """The reasoning without the calculator's marks, and the number."""
         reasoning = str(sample.fields["answer"]).rpartition("####")[0]
         return f"{re.sub('<<[^>]*>>', '', reasoning).strip()}\nThe final answer is {sample.target}"
-
-    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
-        """The stated number, or the last one of a complete text."""
-        find = answers.number_answer if complete else answers.stated_number
-        return find(text, str(sample.fields.get("question", "")))  # journals of before have none
-
-    def is_equal(self, sample: Sample, answer: str) -> bool:
-        """Equality of numbers."""
-        return number_equal(sample.target, answer)
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by, the level, where the data has one; and the question, which tells which unit counts."""
@@ -70,15 +55,3 @@ def _gold(answer: str, index: int) -> str:
             f"gsm8k: the gold answer of row {index}, {gold.strip()[:40]!r}, is not a number; fix the row."
         )
     return found
-
-
-def number(gold: str) -> str | None:
-    """A gold answer that is a number, without a currency sign and commas between thousands; None for anything else."""
-    plain = gold.strip().replace("\u2212", "-").replace("$", "").removesuffix(".")
-    plain = re.sub(r"(?<=\d)[, ](?=\d{3}(?!\d))", "", plain)
-    is_number = re.fullmatch(
-        r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,2}|\s*/\s*\d+)?%?", plain, re.IGNORECASE | re.ASCII
-    )
-    if is_number is None:
-        return None
-    return format(Decimal(plain), "f") if "e" in plain.lower() else plain

@@ -6,24 +6,24 @@ from types import ModuleType
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.module_benchmark import ModuleBenchmark
 from llmbench.errors import ConfigError
-from llmbench.system.text import one_line
+from llmbench.system.text import one_line, suggest
 
 
 def import_benchmark(name: str, path: str) -> Benchmark:
-    """Returns the benchmark of a module: its object `benchmark`, else one of its class, else its functions as one.
+    """Returns the benchmark of a module: of the class that is named, else its object `benchmark`, else one of its class, else its functions as one.
 
     In a process it is the same each time, so that `finish` may use what `load` learned.
 
     Args:
         name: The benchmark's name in the settings, for messages.
-        path: The module, such as `llmbench.benchmarks.gsm8k`.
+        path: The module, such as `llmbench.benchmarks.gsm8k`, or MODULE:CLASS.
 
     Raises:
         ConfigError: There is no such module, or it is not a benchmark.
     """
     setting = f"benchmarks.{name}.module={path}"
     try:
-        module = importlib.import_module(path)
+        module = importlib.import_module(module_of(path))
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{setting} cannot be imported: {error}; PYTHONPATH names the folders of modules of your own."
@@ -31,7 +31,7 @@ def import_benchmark(name: str, path: str) -> Benchmark:
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ConfigError(f"{setting} cannot be imported: {one_line(error)}; fix the module.") from error
     if _made_of.get(path, (None, None))[0] is not module:
-        _made_of[path] = module, _benchmark_of(module, setting)
+        _made_of[path] = module, _benchmark_of(module, setting, path.partition(":")[2])
     return _made_of[path][1]
 
 
@@ -39,7 +39,14 @@ _made_of: dict[str, tuple[ModuleType, Benchmark]] = {}
 """The benchmarks of this process, by path, with the module as it was imported then."""
 
 
-def _benchmark_of(module: ModuleType, setting: str) -> Benchmark:
+def module_of(path: str) -> str:
+    """Returns the module of a benchmark's path, which may name a class in it too."""
+    return path.partition(":")[0]
+
+
+def _benchmark_of(module: ModuleType, setting: str, name: str) -> Benchmark:
+    if name:
+        return _made(setting, _named(module, setting, name))
     chosen = vars(module).get("benchmark")
     if isinstance(chosen, Benchmark):
         return chosen
@@ -47,7 +54,7 @@ def _benchmark_of(module: ModuleType, setting: str) -> Benchmark:
     if len(classes) > 1:
         names = [each.__name__ for each in classes]
         raise ConfigError(
-            f"{setting} has the benchmarks {', '.join(names)}; choose one there with `benchmark = {names[0]}()`."
+            f"{setting} has the benchmarks {', '.join(names)}; choose one with {setting}:{names[0]}."
         )
     if classes:
         return _made(setting, classes[0])
@@ -57,6 +64,14 @@ def _benchmark_of(module: ModuleType, setting: str) -> Benchmark:
             f"{Benchmark.__module__}.{Benchmark.__name__}."
         )
     return ModuleBenchmark(module)
+
+
+def _named(module: ModuleType, setting: str, name: str) -> type[Benchmark]:
+    known = {key: value for key, value in vars(module).items() if isinstance(value, type)}
+    found = {key: value for key, value in known.items() if issubclass(value, Benchmark)}
+    if name not in found:
+        raise ConfigError(f"{setting}: {module.__name__} has no benchmark {name!r}{suggest(name, found)}")
+    return found[name]
 
 
 def _classes(module: ModuleType) -> list[type[Benchmark]]:

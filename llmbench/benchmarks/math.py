@@ -11,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
-from llmbench.answers.equivalence import math_equal
-from llmbench.benchmarks.base import Benchmark, check_options
+from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
+from llmbench.benchmarks.generic.math_answer import MathAnswer
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
 
-class MATH(Benchmark):
+class MATH(MathAnswer):
     """Problems whose answer is a formula or a number."""
 
     columns = ("problem",)
-    preload = ("math_verify",)
+    question_field = "problem"
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples named by `unique_id`, or by their place where rows have none.
@@ -32,25 +32,6 @@ class MATH(Benchmark):
         """
         check_options("math", options, {})
         return [_sample(row, index) for index, row in enumerate(rows)]
-
-    def question(self, sample: Sample) -> str:
-        """The problem as it stands."""
-        return str(sample.fields["problem"])
-
-    def worked_example(self, sample: Sample) -> str:
-        """The solution, which ends in a box, or the boxed answer alone."""
-        return (
-            str(sample.fields.get("solution") or "").strip()
-            or f"The final answer is \\boxed{{{sample.target}}}."
-        )
-
-    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
-        """The last box, or a stated answer."""
-        return answers.math_answer(text, complete=complete)
-
-    def is_equal(self, sample: Sample, answer: str) -> bool:
-        """Mathematical equality."""
-        return math_equal(sample.target, answer)
 
     def subject(self, sample: Sample) -> str | None:
         """One of the seven subjects; the larger data set calls it `type`."""

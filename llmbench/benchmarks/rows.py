@@ -5,14 +5,42 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import orjson
 
 from llmbench.errors import DataError
 
 Row = Mapping[str, Any]
+
+
+class Rows(list[Row]):
+    """Rows that know where they stand, so that a message can name the place as an editor shows it.
+
+    Attributes:
+        source: The file's name or the data set's, as a message begins.
+        lines: The line on which each row begins, counted from 1; empty where rows are no lines, and then rows are counted from 1.
+    """
+
+    source: str = "the data"
+    lines: Sequence[int] = ()
+
+    def number(self, index: int) -> int:
+        """Returns the row's line in the file, or its place among the rows, counted from 1."""
+        return self.lines[index] if self.lines else index + 1
+
+    def place(self, index: int) -> str:
+        """Returns where a row stands, such as `mine.csv, line 7` or `mine.parquet, row 6`."""
+        return f"{self.source}, {'line' if self.lines else 'row'} {self.number(index)}"
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], source: str | None = None) -> Self:
+        """Returns rows with their places: those they have, or counted from 1."""
+        found = rows if isinstance(rows, cls) else cls(rows)
+        found.source = source or found.source
+        return found
+
 
 EXACT = 2.0**53
 """Below this every whole number has a float of its own."""
@@ -67,7 +95,7 @@ def check_text(row: Row, column: str, index: int) -> None:
         text_of(row, column, index)
 
 
-def parse_json(content: bytes) -> list[Row]:
+def parse_json(content: bytes) -> Rows:
     """Rows of a JSON file: a list of objects, or an object a line; a field that a row lacks is None, as in `datasets`.
 
     Read without `datasets`, whose import takes a second and which turns texts that look like dates into dates.
@@ -76,6 +104,7 @@ def parse_json(content: bytes) -> list[Row]:
         ValueError: It is neither; the message names the line.
     """
     rows: list[Any]
+    lines: list[int] = []
     content = content.removeprefix(codecs.BOM_UTF8)
     if content.lstrip()[:1] == b"[":
         rows = orjson.loads(content)
@@ -86,16 +115,19 @@ def parse_json(content: bytes) -> list[Row]:
                 continue
             try:
                 rows.append(orjson.loads(line))
+                lines.append(number)
             except orjson.JSONDecodeError as error:
                 raise ValueError(f"line {number}: {str(error).rstrip('.')}") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise ValueError(f"row {number} is not an object")  # noqa: TRY004 - the content is wrong, not our caller
     columns = dict.fromkeys(column for row in rows for column in row)
-    return [{column: row.get(column) for column in columns} for row in rows]
+    found = Rows({column: row.get(column) for column in columns} for row in rows)
+    found.lines = lines
+    return found
 
 
-def parse_csv(content: bytes) -> list[Row]:
+def parse_csv(content: bytes) -> Rows:
     """Rows of a CSV file with a header, in UTF-8; every value is the text that is written there, an empty one None.
 
     Raises:
@@ -103,13 +135,15 @@ def parse_csv(content: bytes) -> list[Row]:
     """
     csv.field_size_limit(sys.maxsize)  # a question may be long
     reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-    rows: list[Row] = []
+    rows, lines = Rows(), list[int]()
     try:
         header = [name.strip() for name in next(reader, [])]
         twice = [name for number, name in enumerate(header) if name in header[:number]]
         if twice:
             raise ValueError(f"two columns are called {twice[0]!r}")
+        begins = reader.line_num + 1
         for cells in reader:
+            line, begins = begins, reader.line_num + 1
             if not cells:
                 continue
             if len(cells) != len(header):
@@ -117,10 +151,12 @@ def parse_csv(content: bytes) -> list[Row]:
                     f"line {reader.line_num}: {len(cells)} values under {len(header)} column names"
                 )
             rows.append({name: cell or None for name, cell in zip(header, cells, strict=True)})
+            lines.append(line)
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from error
+    rows.lines = lines
     return rows
 
 
-PARSERS: Mapping[str, Callable[[bytes], list[Row]]] = {"json": parse_json, "csv": parse_csv}
+PARSERS: Mapping[str, Callable[[bytes], Rows]] = {"json": parse_json, "csv": parse_csv}
 """Read without `datasets`, which guesses types: 0.50, None and True are texts in a CSV file, and dates are in JSON."""

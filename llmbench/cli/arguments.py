@@ -1,4 +1,4 @@
-"""What was typed, before Hydra reads it: paths get the quotes that Hydra needs, and usual mistakes the line to type instead."""
+"""What was typed, before Hydra reads it: paths and texts get the quotes that Hydra needs, and usual mistakes the line to type instead."""
 
 import os
 import re
@@ -6,25 +6,27 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from llmbench.cli import explain
+from llmbench.cli import custom_data, explain
 from llmbench.cli.resume import STARTS_A_SWEEP
+from llmbench.config.custom import CustomSettings
 from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
 from llmbench.system.shell import quoted
 
 PATH_SETTINGS = re.compile(
-    r"(hydra\.(run|sweep)\.dir|model\.(path|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
+    r"(hydra\.(run|sweep)\.dir|model\.(path|chat_template|lora)|runs_dir|custom\.data|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
 )
 """Settings whose values are paths, whatever characters are in them."""
 TEXT_SETTINGS = re.compile(r"(benchmarks\.\w+\.)?system_prompt=(?P<value>.+)", re.DOTALL)
 """Settings whose values are sentences."""
 NEVER_EMPTY = re.compile(
-    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|model|benchmark"
+    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|custom\.\w+|model|benchmark"
 )
 """Settings that mean something else, or nothing, when they are empty."""
 PLAIN = re.compile(r"[\w/.:+%@-]+", re.ASCII)
 """What Hydra reads without quotes; its grammar: https://hydra.cc/docs/advanced/override_grammar/basic/."""
 SHORT = {
+    **{field.name: f"custom.{field.name}" for field in fields(CustomSettings)},
     **{field.name: f"engine.{field.name}" for field in fields(EngineConfig)},
     **{field.name: f"model.{field.name}" for field in fields(ModelConfig)},
     **{field.name: f"benchmarks.NAME.{field.name}" for field in fields(BenchmarkConfig)},
@@ -44,7 +46,10 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
     for argument in arguments:
         _refuse_mistake(argument, arguments, top)
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
-    return [_with_quotes(argument, sweeps=sweeps) for argument in arguments]
+    return [
+        custom_data.with_quotes(_with_quotes(argument, sweeps=sweeps), sweeps=sweeps)
+        for argument in custom_data.read(arguments)
+    ]
 
 
 def _with_quotes(argument: str, *, sweeps: bool) -> str:

@@ -12,9 +12,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from llmbench.cli import arguments, explain, launcher
+from llmbench.cli import arguments, custom_data, explain, launcher
 from llmbench.cli.job import finished_on
 from llmbench.cli.resume import STARTS_A_SWEEP
+from llmbench.config import custom
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config, EngineConfig
 from llmbench.config.validation import from_hydra
@@ -31,7 +32,8 @@ def register() -> None:
     """Makes the schema, the launcher and the resolvers known to Hydra; harmless when repeated."""
     ConfigStore.instance().store(name="llmbench_schema", node=Config)
     launcher.register_launcher()
-    OmegaConf.register_new_resolver("llmbench.names", "-".join, replace=True)
+    OmegaConf.register_new_resolver("llmbench.names", custom.joined_names, replace=True)
+    OmegaConf.register_new_resolver("llmbench.custom", custom.resolved, replace=True)
     OmegaConf.register_new_resolver("llmbench.folder", _folder, replace=True)
     OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
     OmegaConf.register_new_resolver("llmbench.served", _served, replace=True)
@@ -96,6 +98,8 @@ def typed(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
     `resume` is left out: it says where a sweep is, not what its jobs are.
     """
     implied = checkpoint_settings.implied(arguments)
+    if list(arguments) != custom_data.with_benchmark(arguments):
+        implied.add("benchmark")
     told = [
         _typed(override, arguments)
         for override in overrides
@@ -114,12 +118,12 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
     """The arguments as Hydra takes them.
 
     A `+` stands before the choice of a sweep and `++` before keys outside the schema on purpose; what a checkpoint given by
-    hand implies comes at the end.
+    hand or data of one's own implies comes at the end.
     """
     prefixes = ((FREE_FORM, "++"), (SWEEP, "+"))
     return [
         next((prefix + a for pattern, prefix in prefixes if pattern.match(a) and a[0] != "+"), a)
-        for a in checkpoint_settings.with_checkpoint(arguments)
+        for a in custom_data.with_benchmark(checkpoint_settings.with_checkpoint(arguments))
     ]
 
 

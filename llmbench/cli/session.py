@@ -35,7 +35,10 @@ from llmbench.system import clock, files, shell
 PLACE = "hydra.run.dir"
 CHOICES = ("benchmark", "suite", "resume")
 """Settings one of which says what is asked."""
-NO_BENCHMARK = "llmbench.evaluate takes the name of a benchmark, such as 'gsm8k', or a list of names, or suite=, or resume=."
+NO_BENCHMARK = (
+    "llmbench.evaluate takes the name of a benchmark, such as 'gsm8k', or a list of names, or suite=, or resume=, "
+    "or custom= with data of your own."
+)
 CLOSED = "This llmbench.Session was closed; begin another one."
 IMPORTED_AGAIN = (
     "llmbench.evaluate was called while a process that multiprocessing started imports this script; "
@@ -120,12 +123,17 @@ class Session:
         """A call's settings with the session's; a run that is resumed has its own."""
         if own.get("resume") is not None:
             return dict(own)
-        chosen = any(own.get(name) is not None for name in CHOICES)
+        chosen = any(own.get(name) is not None for name in CHOICES) or has_own_data(own)
         defaults = {name: v for name, v in self._settings.items() if not (chosen and name in CHOICES)}
         asked = defaults | dict(own)
-        if all(asked.get(name) is None for name in CHOICES):
+        if all(asked.get(name) is None for name in CHOICES) and not has_own_data(asked):
             raise ConfigError(NO_BENCHMARK)
         return asked
+
+
+def has_own_data(settings: Mapping[str, Any]) -> bool:
+    """Returns whether settings, by their full names, choose the benchmark `custom`."""
+    return any(name.startswith("custom.") and value is not None for name, value in settings.items())
 
 
 def evaluate(benchmark: str | Sequence[str] | None, settings: Mapping[str, Any]) -> Run:

@@ -43,6 +43,18 @@ class Sandbox(Enum):
     none = "none"
 
 
+class Grade(Enum):
+    """How answers are compared with the gold answers of one's own data."""
+
+    math = "math"
+    number = "number"
+    integer = "integer"
+    choice = "choice"
+    exact = "exact"
+    contains = "contains"
+    regex = "regex"
+
+
 class Tracker(Enum):
     """Where a finished run is logged beside its own folder."""
 

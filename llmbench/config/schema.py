@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from llmbench.config.choices import Api, Device, EarlyStopping, Startup
+from llmbench.config.custom import CustomSettings
 from llmbench.config.groups import (
     BatchSettings,
     CacheSettings,
@@ -76,7 +77,8 @@ class Reference:
 class BenchmarkConfig:
     """One benchmark: where its questions come from, how they are asked and how long an answer may be."""
 
-    module: str = MISSING  # the Python module that loads, renders and grades
+    # the Python module that loads, renders and grades; MODULE:CLASS where it has several such classes
+    module: str = MISSING
     title: str = ""  # as reports show it
     hub_id: str | None = None  # data set on the Hugging Face hub
     hub_config: str | None = None  # configuration of the data set
@@ -254,6 +256,7 @@ class Config(OutputSettings, CacheSettings, FaultSettings, BatchSettings, Questi
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     point: PointConfig = field(default_factory=PointConfig)
+    custom: CustomSettings = field(default_factory=CustomSettings)
 
 
 AUTO = "auto"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from llmbench.config.custom import BENCHMARK, benchmark_name
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
@@ -63,6 +64,7 @@ def from_hydra(cfg: DictConfig) -> Config:
         raise ConfigError(f"{name}={value} is refused: {name} must be {wanted}.") from error
     _apply_limit(config, cfg)
     _apply_system_prompt(config, cfg)
+    _name_custom(config)
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
     config.export = [config.export] if isinstance(config.export, str) else config.export or []
@@ -89,6 +91,18 @@ def _apply_system_prompt(config: Config, cfg: DictConfig) -> None:
             cfg.benchmarks[name], "system_prompt"
         ):
             benchmark.system_prompt = config.system_prompt
+
+
+def _name_custom(config: Config) -> None:
+    """Calls the benchmark `custom` after its data, so that tables and comparisons tell one's own data sets apart."""
+    name = benchmark_name(config.custom.data, config.custom.name)
+    if BENCHMARK not in config.benchmarks or name == BENCHMARK:
+        return
+    if name in config.benchmarks:
+        raise ConfigError(
+            f"custom.data={config.custom.data} would be called {name}, as another benchmark of this run; name it with custom.name=NAME."
+        )
+    config.benchmarks = {name if key == BENCHMARK else key: each for key, each in config.benchmarks.items()}
 
 
 def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:

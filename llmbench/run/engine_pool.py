@@ -83,6 +83,7 @@ class EnginePool:
         then: Called after each load.
         steps: Settings that were lowered because memory ran out, for each engine as it was asked for (`engine_key`).
         restart_log: Of a run that goes on in a new process.
+        said: What the terminal was told of the data.
     """
 
     def __init__(self, engines: Engines | None = None, *, process_ends: bool = False) -> None:
@@ -93,6 +94,7 @@ class EnginePool:
         self.then: Callable[[], None] = lambda: None
         self.steps: dict[str, list[Step]] = {}
         self.restart_log = RestartLog()
+        self.said = set[str]()
         self._replicas: dict[str, int] = {}  # what `auto` was decided to mean, by engine_key
         self._process_ends = process_ends
         self._held: _Held | None = None

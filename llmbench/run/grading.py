@@ -21,7 +21,7 @@ from typing import Any, Generic, Self, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from llmbench.benchmarks.base import Benchmark, score
-from llmbench.benchmarks.importing import import_benchmark
+from llmbench.benchmarks.importing import import_benchmark, module_of
 from llmbench.errors import GradingError
 from llmbench.records import FinishReason, Outcome, Sample, Score
 from llmbench.system.interrupts import deferred
@@ -50,7 +50,7 @@ def _prepare(modules: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     for name in modules:
-        importlib.import_module(name)
+        importlib.import_module(module_of(name))
 
 
 def _warm_up() -> None:

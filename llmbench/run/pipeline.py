@@ -33,6 +33,7 @@ from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
 from llmbench.run import preflight, resume_checks
 from llmbench.run.comparability import why_not_comparable
+from llmbench.run.data_notes import data_notes
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
 from llmbench.run.grading import Grader
@@ -118,7 +119,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
             graders_need(config), config.sandbox.value, runs_code=runs_code(benchmarks)
         )
         checkpoint = run_engine.find_checkpoint()
-        plan = _read(record)
+        plan = _read(record, pool)
         run_engine.prepare(plan)
         at_once = run_engine.batch_size()
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
@@ -155,9 +156,14 @@ def _write_trace(sampler: Sampler, path: Path) -> None:
         log.warning("%s", error)
 
 
-def _read(record: RunRecord) -> RequestPlan:
+def _read(record: RunRecord, pool: EnginePool) -> RequestPlan:
+    """Reads the questions; says how mapped columns were understood, once for all jobs of a sweep."""
     begun = time.monotonic()
     plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.results else None)
+    for paragraph in data_notes(plan):
+        if paragraph not in pool.said:
+            pool.said.add(paragraph)
+            record.terminal.notice(paragraph)
     record.summary.time_s.data = time.monotonic() - begun
     return plan
 

@@ -9,8 +9,10 @@ import orjson
 
 from llmbench.benchmarks.base import Benchmark, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
+from llmbench.benchmarks.generic.base import GenericBenchmark
+from llmbench.config.custom import as_typed, benchmark_name
 from llmbench.config.schema import Config
-from llmbench.errors import ConfigError, DataError
+from llmbench.errors import ConfigError, DataError, RowError
 from llmbench.records import Sample
 from llmbench.results.manifest import Selection
 from llmbench.run import prompts, selection
@@ -56,6 +58,18 @@ def read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequenc
         DataError: The data cannot be read, or a chosen sample cannot be asked or written down.
         ConfigError: An option is refused.
     """
+    try:
+        return _read_samples(config, name, benchmark, asked)
+    except (ConfigError, DataError) as error:
+        own = config.custom.data is not None and name == benchmark_name(
+            config.custom.data, config.custom.name
+        )
+        if isinstance(error, RowError) or not (own or isinstance(benchmark, GenericBenchmark)):
+            raise
+        raise type(error)(as_typed(str(error), name, own=own)) from error
+
+
+def _read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequence[str]) -> SampleSet:
     settings = config.benchmarks[name]
     begun, rows = time.monotonic(), None
     if settings.data_files is None and settings.hub_id is None:
@@ -77,13 +91,16 @@ def read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequenc
 
 def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], source: str) -> list[Sample]:
     """Returns the samples of rows; a mistake in a row or in a user's module becomes a sentence."""
+    settings = config.benchmarks[name]
     try:
-        loaded = benchmark.load(rows, config.benchmarks[name].options, config.seed)
+        loaded = benchmark.load(rows, settings.options, config.seed)
         return [_with_text(sample) for sample in unique(loaded, name)]
     except SystemExit as error:
         raise DataError(
             f"{name}: {_where(benchmark, error)} ends the program (SystemExit: {error}); fix the module."
         ) from error
+    except RowError as error:  # whose place is in it, counted as in the file
+        raise RowError(error.place, "the row does not fit" if settings.sealed else error.what) from error
     except DataError as error:
         message = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
         raise DataError(f"{message} ({source}; rows are counted from 0).") from error

@@ -129,7 +129,7 @@ def test_a_package_may_have_its_class_in_a_module_of_its_own(written: Written) -
             "from llmbench.benchmarks.base import Benchmark\nclass One(Benchmark): pass\n",
             "its class One has no extract, is_equal, load, question",
         ),
-        (NEEDED + NEEDED.replace("One", "Two"), r"has the benchmarks One, Two; choose one there"),
+        (NEEDED + NEEDED.replace("One", "Two"), r"has the benchmarks One, Two; choose one with .*:One"),
         (NEEDED + "    def __init__(self, size): ...\n", "fails .*; a benchmark is made without arguments"),
         ("def load(:", "cannot be imported: SyntaxError: "),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero; fix the module"),
@@ -220,3 +220,10 @@ def test_a_run_with_a_module_of_functions_ends_as_any_other(written: Written, tm
 def test_a_benchmark_is_the_same_each_time_in_a_process() -> None:
     path = "llmbench.benchmarks.gsm8k"
     assert import_benchmark("gsm8k", path) is import_benchmark("mine", path)
+
+
+def test_a_class_is_chosen_by_its_name_where_a_module_has_several() -> None:
+    path = "llmbench.benchmarks.generic:NumberAnswer"
+    assert type(import_benchmark("mine", path)).__name__ == "NumberAnswer"
+    with pytest.raises(ConfigError, match=r"has no benchmark 'NumberAnswr'; did you mean NumberAnswer"):
+        import_benchmark("mine", "llmbench.benchmarks.generic:NumberAnswr")

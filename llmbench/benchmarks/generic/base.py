@@ -1,0 +1,138 @@
+"""What the generic benchmarks have in common: rows become samples as their options say."""
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from llmbench.benchmarks.base import Benchmark
+from llmbench.benchmarks.generic.templates import Gold, Template, no_column, short
+from llmbench.benchmarks.rows import Row, Rows
+from llmbench.errors import ConfigError, RowError
+from llmbench.records import Sample
+from llmbench.system.number_format import count
+from llmbench.system.text import suggest
+
+MAPPED = "mapped_by"
+"""A field of the samples that options mapped: how their gold answers were read."""
+
+
+class GenericBenchmark(Benchmark):
+    """A benchmark whose options map its columns; a class of a benchmark's own may load its rows by itself.
+
+    Attributes:
+        options: The options that there are.
+        question_field: The sample's field that holds the question as it is asked.
+        grading: How answers are graded, in words.
+    """
+
+    options: tuple[str, ...] = ("question", "answer", "subject")
+    question_field: str = "question"
+    grading: str = ""
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by their line or row in the data.
+
+        Raises:
+            ConfigError: An option is refused, or names a column that is not there.
+            DataError: A row does not fit; the message begins with its place.
+        """
+        placed = Rows.of(rows)
+        given = self._checked(options)
+        columns = placed[0].keys()
+        question = Template.read("question", given.get("question", "question"), columns, placed.source)
+        subject = given.get("subject")
+        if subject is not None and subject not in columns:
+            raise ConfigError(f"subject={subject}: {no_column(str(subject), columns, placed.source)}")
+        found = []
+        for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):
+            asked = {self.question_field: question.fill(placed, index), MAPPED: self.grading}
+            group = {"subject": placed[index][subject]} if subject is not None else {}
+            row = {**placed[index], **asked, **group, **fields}
+            found.append(Sample(str(placed.number(index)), row, target))
+        return found
+
+    def answers(
+        self, rows: Rows, options: Mapping[str, Any], columns: Collection[str], seed: int
+    ) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Returns each row's gold answer, and fields that its sample has beside the row's.
+
+        Raises:
+            ConfigError: An option names a column that is not there.
+            RowError: A row has no gold answer, or one that cannot be graded.
+        """
+        gold = Gold.read(options.get("answer", "answer"), columns, rows.source)
+        return [(self._target(rows, index, gold.of(rows, index)), {}) for index in range(len(rows))]
+
+    def _target(self, rows: Rows, index: int, gold: str) -> str:
+        target = self.target(gold)
+        if target is None:
+            raise RowError(
+                rows.place(index), f"the answer {short(gold)} is not {self.kind_of_gold}; fix the row."
+            )
+        return target
+
+    kind_of_gold: str = "an answer"
+    """What a gold answer is, for messages."""
+
+    def generate(self, options: Mapping[str, Any], seed: int) -> list[Row] | None:
+        """There is none; this is asked where no data is named.
+
+        Raises:
+            ConfigError: Says how data is named, where options map some.
+        """
+        if "question" in options:
+            raise ConfigError(
+                "There is no data to ask: type custom.data=FILE or custom.data=hub:ORG/NAME:CONFIG:SPLIT, or in a YAML of your own data_files or hub_id."
+            )
+        return None
+
+    @abstractmethod
+    def target(self, gold: str) -> str | None:
+        """Returns a cell's gold answer as it is compared, or None where it is none."""
+
+    def question(self, sample: Sample) -> str:
+        """The question as it stands."""
+        return str(sample.fields[self.question_field])
+
+    def subject(self, sample: Sample) -> str | None:
+        """What the mapped column says."""
+        found = sample.fields.get("subject") if MAPPED in sample.fields else None
+        return None if found is None else str(found)
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """What results are grouped by."""
+        subject = sample.fields.get("subject") if MAPPED in sample.fields else None
+        return {} if subject is None else {"subject": subject}
+
+    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
+        """How the data was understood; of rows that a class of its own loads nothing."""
+        if not samples or MAPPED not in samples[0].fields:
+            return []
+        notes = [f"Answers are graded as {samples[0].fields[MAPPED]}."]
+        groups = {
+            str(s.fields["subject"]) for s in samples if self.stored_fields(s).get("subject") is not None
+        }
+        if groups:
+            notes.append(f"They have {count(len(groups), 'subject')}.")
+        again = {text: n for text, n in Counter(map(self.question, samples)).items() if n > 1}
+        if again:
+            first = [sample.id for sample in samples if self.question(sample) == next(iter(again))]
+            notes.append(
+                f"{len(again)} {'question stands' if len(again) == 1 else 'questions stand'} there more than once, such as "
+                f"{' and '.join(first[:2])}; each is asked as often."
+            )
+        return notes
+
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the options that are set; refuses those that there are not."""
+        for name in options:
+            if name not in self.options and (options[name] is not None or name not in ALL_OPTIONS):
+                raise ConfigError(
+                    f"{name}={options[name]} is refused: {type(self).__name__} has no such option{suggest(name, self.options)}"
+                )
+        return {name: value for name, value in options.items() if value is not None}
+
+
+ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from")
+"""Of all generic benchmarks: a null is none, so that one YAML may serve several classes."""

@@ -1,0 +1,211 @@
+"""The choices of a multiple-choice question in its row, and which of them a gold answer means."""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from llmbench.benchmarks.generic.templates import cell, no_column, short
+from llmbench.benchmarks.rows import Rows
+from llmbench.errors import ConfigError, RowError
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+FEWEST = 2
+SHOWN_CHOICES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The texts of a row's choices in their order, and the labels that the data gives them, if any."""
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+
+    def described(self) -> str:
+        """Returns how many there are and their letters, or the data's own labels."""
+        last = self.labels or LETTERS[: len(self.texts)]
+        return f"{len(self.texts)} choices ({last[0]} to {last[-1]})"
+
+
+def choices_of(rows: Rows, option: object, columns: Collection[str]) -> list[Choices]:
+    """Returns the choices of each row.
+
+    Args:
+        rows: The data's.
+        option: A column with a list or a mapping of texts, or a list of columns with one text each.
+        columns: The data's.
+
+    Raises:
+        ConfigError: A column is not there.
+        RowError: A row's choices are no texts, or fewer than two, or more than there are letters.
+    """
+    named = [str(name) for name in option] if isinstance(option, list | tuple) else [str(option)]
+    for name in named:
+        if name not in columns:
+            raise ConfigError(f"choices={name}: {no_column(name, columns, rows.source)}")
+    read = _in_columns if isinstance(option, list | tuple) else _in_one
+    return [_counted(rows, index, read(rows, index, named)) for index in range(len(rows))]
+
+
+def _counted(rows: Rows, index: int, found: Choices) -> Choices:
+    if not FEWEST <= len(found.texts) <= len(LETTERS):
+        raise RowError(
+            rows.place(index),
+            f"there {'is 1 choice' if len(found.texts) == 1 else f'are {len(found.texts)} choices'}; "
+            f"a question has {FEWEST} to {len(LETTERS)}; fix the row.",
+        )
+    return found
+
+
+def _in_columns(rows: Rows, index: int, named: Sequence[str]) -> Choices:
+    """One text in each column; the last columns may be empty."""
+    filled = [name for name in named if rows[index].get(name) not in (None, "")]
+    if filled != list(named[: len(filled)]):
+        empty = next(name for name in named if name not in filled)
+        raise RowError(
+            rows.place(index),
+            f"there is nothing under {empty!r}, but there is under {filled[-1]!r}; fix the row.",
+        )
+    return Choices(tuple(cell(rows, index, name) for name in filled))
+
+
+def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
+    """A list of texts, their texts by letter, or the hub's `{"text": […], "label": […]}`; a text may hold one of them as JSON."""
+    (column,) = named
+    value: Any = rows[index].get(column)
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise RowError(
+                rows.place(index),
+                f'{column!r} holds {short(value)}, which is not a list in JSON; write ["one", "two"].',
+            ) from error
+    labels: Sequence[Any] = ()
+    if isinstance(value, dict):
+        lists = {name: part for name, part in value.items() if isinstance(part, list)}
+        if lists.keys() >= {"text", "label"}:
+            value, labels = lists["text"], lists["label"]
+        else:
+            filled = {label: text for label, text in value.items() if text is not None}
+            value, labels = list(filled.values()), list(filled)
+    if not isinstance(value, list) or (labels and len(labels) != len(value)):
+        raise RowError(
+            rows.place(index),
+            f"{column!r} holds {'nothing' if value is None else short(str(value))}, which is not a list of choices; write [a,b,c,d] "
+            "for the columns of four choices, or put a list or a mapping in each row.",
+        )
+    return Choices(_texts(rows, index, column, value), tuple(map(str, labels)))
+
+
+def _texts(rows: Rows, index: int, column: str, parts: Sequence[Any]) -> tuple[str, ...]:
+    found = []
+    for number, part in enumerate(parts, 1):
+        try:
+            found.append(cell(Rows([{column: part}]), 0, column))
+        except RowError as error:
+            what = f"choice {number} under {column!r} is not a text; fix the row."
+            raise RowError(rows.place(index), what) from error
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Which choice each gold answer means, counted from 0, and how they were read, in words."""
+
+    places: Sequence[int]
+    read_as: str
+
+
+def _by_label(choices: Choices, answer: str) -> int | None:
+    return choices.labels.index(answer) if answer in choices.labels else None
+
+
+def _by_letter(choices: Choices, answer: str) -> int | None:
+    found = re.fullmatch(r"[(\[]?([A-Za-z])[)\].:]{0,2}", answer)
+    place = LETTERS.index(found[1].upper()) if found else len(LETTERS)
+    return place if place < len(choices.texts) else None
+
+
+def _by_text(choices: Choices, answer: str) -> int | None:
+    return choices.texts.index(answer) if choices.texts.count(answer) == 1 else None
+
+
+def _by_number(first: int) -> Callable[[Choices, str], int | None]:
+    def read(choices: Choices, answer: str) -> int | None:
+        place = int(answer) - first if re.fullmatch(r"\d{1,3}", answer, re.ASCII) else -1
+        return place if 0 <= place < len(choices.texts) else None
+
+    return read
+
+
+READINGS: dict[str, Callable[[Choices, str], int | None]] = {
+    "the data's own labels": _by_label,
+    "letters": _by_letter,
+    "the texts of choices": _by_text,
+    "numbers of choices counted from 0": _by_number(0),
+    "numbers of choices counted from 1": _by_number(1),
+}
+COUNTED = tuple(READINGS)[-2:]
+
+
+def right_choices(
+    rows: Rows, choices: Sequence[Choices], golds: Sequence[str], count_from: int | None
+) -> Answered:
+    """Returns which choice is right in each row, by the one reading that fits all of them.
+
+    Raises:
+        RowError: A gold answer fits none of its row's choices.
+        ConfigError: Two readings fit all rows and say different things.
+    """
+    readings = {
+        name: READINGS[name] for name in READINGS if count_from is None or name == COUNTED[count_from]
+    }
+    found = {
+        name: [read(each, gold) for each, gold in zip(choices, golds, strict=True)]
+        for name, read in readings.items()
+    }
+    fitting = {
+        name: [p for p in places if p is not None] for name, places in found.items() if None not in places
+    }
+    if not fitting:
+        best = max(found, key=lambda name: len(golds) - found[name].count(None))
+        index = found[best].index(None)
+        _refuse(
+            rows,
+            index,
+            choices[index],
+            golds[index],
+            best if any(p is not None for p in found[best]) else None,
+        )
+    (name, places), *others = fitting.items()
+    differing = [other for other, said in others if said != places]
+    if differing and name != "the data's own labels":
+        _undecided(rows, name, differing, golds)
+    return Answered(places, name)
+
+
+def _refuse(rows: Rows, index: int, choices: Choices, gold: str, others: str | None) -> None:
+    twice = choices.texts.count(gold) > 1
+    what = (
+        f"two of the {choices.described()} are {short(gold)}, so that the answer is not clear"
+        if twice
+        else f"the answer {short(gold)} is none of the {choices.described()}, by letter, number or text"
+    )
+    elsewhere = f"; in other rows the answers are {others}" if others and len(rows) > 1 else ""
+    raise RowError(rows.place(index), f"{what}{elsewhere}; fix the row.")
+
+
+def _undecided(rows: Rows, name: str, others: Sequence[str], golds: Sequence[str]) -> None:
+    shown = ", ".join(map(short, list(dict.fromkeys(golds))[:SHOWN_CHOICES]))
+    if {name, *others} == set(COUNTED):
+        raise ConfigError(
+            f"{rows.source}: the answers, such as {shown}, are numbers of choices, and nothing says whether the first choice is 0 or 1; "
+            "set count_from=0 or count_from=1."
+        )
+    raise ConfigError(
+        f"{rows.source}: the answers, such as {shown}, may be {name} or {others[0]}, which mean different choices; "
+        "write letters where the choices are no letters, or set count_from=0 or count_from=1 where the answers are numbers of choices."
+    )

@@ -1,0 +1,31 @@
+"""Questions whose answer is a formula or a number."""
+
+from llmbench import answers
+from llmbench.answers.equivalence import math_equal
+from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
+from llmbench.records import Sample
+
+
+class MathAnswer(GenericBenchmark):
+    """Questions whose answer is a formula or a number, boxed or stated."""
+
+    preload = ("math_verify",)
+    grading = "mathematics: what is in the last box, or what is stated, is to be the same value"
+    kind_of_gold = "a formula: its box is not closed, or empty"
+
+    def target(self, gold: str) -> str | None:
+        r"""The cell itself, or of a worked solution what its last `\boxed{}` holds."""
+        return answers.math_answer(gold) if "\\boxed" in gold else gold
+
+    def worked_example(self, sample: Sample) -> str:
+        """The solution, which ends in a box, or the boxed answer alone."""
+        solution = "" if MAPPED in sample.fields else str(sample.fields.get("solution") or "").strip()
+        return solution or f"The final answer is \\boxed{{{sample.target}}}."
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The last box, or a stated answer."""
+        return answers.math_answer(text, complete=complete)
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Mathematical equality."""
+        return math_equal(sample.target, answer)

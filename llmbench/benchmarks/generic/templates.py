@@ -1,0 +1,175 @@
+"""What the options of a generic benchmark say of columns: a column's name, a template of several, or where in a cell a text stands."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Self
+
+from llmbench.benchmarks.rows import Row, Rows, text_of
+from llmbench.errors import ConfigError, DataError, RowError, shortened
+from llmbench.system.text import nearest
+
+PIECE = re.compile(r"\{\{|\}\}|\{(?P<column>[^{}]*)\}|\\(?P<escaped>[nt\\])|[{}]")
+"""What is not a template's own text: doubled braces, a column in braces, an escape, a brace alone."""
+ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+MOST_NAMES, SHOWN = 20, 40
+"""Columns that a sentence names, and characters of a cell that it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Texts and columns by turns, as `pieces`; a column is `(name, True)`."""
+
+    pieces: tuple[tuple[str, bool], ...]
+
+    @classmethod
+    def read(cls, option: str, value: object, columns: Collection[str], source: str) -> Self:
+        """Reads a column's name or a template.
+
+        Args:
+            option: The option's name, for messages.
+            value: What it holds.
+            columns: The data's.
+            source: The data's name, for messages.
+
+        Raises:
+            ConfigError: It names a column that is not there, or none.
+        """
+        text = str(value)
+        if text in columns:
+            return cls(((text, True),))
+        pieces = tuple(_pieces(option, text))
+        named = [piece for piece, is_column in pieces if is_column]
+        if not named:
+            raise ConfigError(f"{option}={text}: {no_column(text, columns, source)}")
+        for name in named:
+            if name not in columns:
+                raise ConfigError(
+                    f"{option}={text}: {no_column(name, columns, source)} (A brace of the text's own is doubled, as {{{{.)"
+                )
+        return cls(pieces)
+
+    def fill(self, rows: Rows, index: int) -> str:
+        """Returns the text for a row.
+
+        Raises:
+            RowError: A cell holds nothing, or no text.
+        """
+        parts = [cell(rows, index, piece) if is_column else piece for piece, is_column in self.pieces]
+        return "".join(parts).strip()
+
+
+def _pieces(option: str, text: str) -> list[tuple[str, bool]]:
+    pieces, plain, begin = list[tuple[str, bool]](), "", 0
+    for match in PIECE.finditer(text):
+        plain += text[begin : match.start()]
+        begin = match.end()
+        if match["column"] is not None:
+            pieces += [(plain, False)] if plain else []
+            pieces.append((match["column"], True))
+            plain = ""
+        elif match["escaped"]:
+            plain += ESCAPES[match["escaped"]]
+        elif len(match[0]) == 1:
+            raise ConfigError(
+                f"{option}={text} has a single {match[0]}; write a column as {{name}}, and a brace of the text's own doubled, as {match[0] * 2}."
+            )
+        else:
+            plain += match[0][0]
+    plain += text[begin:]
+    return pieces + ([(plain, False)] if plain else [])
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """Where the gold answer stands: in a column, between two texts of the cell; without them it is the whole cell."""
+
+    column: str
+    before: str = ""
+    after: str = ""
+
+    @classmethod
+    def read(cls, value: object, columns: Collection[str], source: str) -> Self:
+        """Reads the option `answer`: a column, or a text around one such as `#### {answer}`; `{}` is the column `answer`.
+
+        Raises:
+            ConfigError: It names a column that is not there, or not exactly one.
+        """
+        text = str(value)
+        if text in columns:
+            return cls(text)
+        template = Template.read("answer", re.sub(r"(?<!\{)\{\}(?!\})", "{answer}", text), columns, source)
+        names = [place for place, (_, is_column) in enumerate(template.pieces) if is_column]
+        if len(names) > 1:
+            raise ConfigError(
+                f"answer={text} names {len(names)} columns; it says where in one column the gold answer stands, as '#### {{solution}}' does."
+            )
+        texts = [piece for piece, _ in template.pieces]
+        before, after = "".join(texts[: names[0]]), "".join(texts[names[0] + 1 :])
+        return cls(texts[names[0]], before.strip() or before, after.strip() or after)
+
+    def of(self, rows: Rows, index: int) -> str:
+        """Returns a row's gold answer: behind the last `before`, up to the first `after` that follows.
+
+        Raises:
+            RowError: The cell holds nothing, no text, or not the texts around the answer.
+        """
+        found = cell(rows, index, self.column)
+        for mark, split in ((self.before, str.rpartition), (self.after, str.partition)):
+            if mark:
+                head, there, tail = split(found, mark)
+                if not there:
+                    raise RowError(
+                        rows.place(index),
+                        f"{self.column!r} holds {short(found)}, without the {mark!r} that is to stand "
+                        "beside its gold answer; fix the row.",
+                    )
+                found = tail if split is str.rpartition else head
+        if not found.strip():
+            raise RowError(
+                rows.place(index), f"{self.column!r} holds no gold answer {self.around()}; fix the row."
+            )
+        return found.strip()
+
+    def around(self) -> str:
+        """Returns where in the cell the answer is looked for, in words."""
+        words = [f"behind {self.before!r}"] * bool(self.before) + [f"before {self.after!r}"] * bool(
+            self.after
+        )
+        return " and ".join(words)
+
+
+def cell(rows: Rows, index: int, column: str) -> str:
+    """Returns a cell that must hold text, without the white space around it; numbers are texts as JSON writes them.
+
+    Raises:
+        RowError: It holds something else, or nothing.
+    """
+    try:
+        return text_of(whole_numbers(rows[index], column), column, index)
+    except DataError as error:
+        what = str(error).replace(f"Row {index} of the data", "the row", 1)
+        raise RowError(rows.place(index), what) from error
+
+
+def whole_numbers(row: Row, column: str) -> Row:
+    """Returns the row with 3.0 as 3, which a table with a missing cell makes of it."""
+    value: Any = row.get(column)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53:
+        return {column: int(value)}
+    return row
+
+
+def no_column(name: str, columns: Collection[str], source: str) -> str:
+    """Returns a sentence that a column does not exist, with the nearest that do."""
+    known = list(columns)
+    near = nearest(name, known)
+    shown = [column[:SHOWN] for column in near or known[:MOST_NAMES]]
+    more = ["…"] if not near and len(known) > MOST_NAMES else []
+    hint = f"did you mean {' or '.join(shown)}?" if near else f"there are {', '.join(shown + more)}."
+    return f"{source} has no column {name!r}; {hint}"
+
+
+def short(text: str) -> str:
+    """Returns a cell's text as a sentence shows it."""
+    return repr(shortened(text, SHOWN))

@@ -1,0 +1,98 @@
+"""Questions whose answer is a text."""
+
+import re
+from abc import abstractmethod
+
+from llmbench import answers
+from llmbench.answers.free_text import same_text, whole_text
+from llmbench.benchmarks.generic.base import GenericBenchmark
+from llmbench.records import Sample
+
+SPACED = r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]"
+"""A letter or digit of a script that sets spaces between words, which Chinese, Japanese, Thai and others do not."""
+
+
+class ExactMatch(GenericBenchmark):
+    """Questions whose answer is a text that is to be the same."""
+
+    grading = "texts: what follows the last `Answer:`, else the only line, is to be the same but for capitals and marks around it"
+
+    def target(self, gold: str) -> str | None:
+        """The cell as it is."""
+        return gold
+
+    def worked_example(self, sample: Sample) -> str:
+        """The line that is asked for."""
+        return f"Answer: {sample.target}"
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """What the text states as its answer."""
+        return answers.stated_text(text, complete=complete)
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """The same text."""
+        return same_text(sample.target, answer)
+
+
+class _Anywhere(GenericBenchmark):
+    """Questions whose answer may stand anywhere in the text: it is given as the answer where it does, else the last line is."""
+
+    @abstractmethod
+    def found(self, target: str, text: str) -> str | None:
+        """Returns the part of a text that is the gold answer, or None."""
+
+    def target(self, gold: str) -> str | None:
+        """The cell as it is."""
+        return gold
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The gold answer where it stands in the text; else the last line of a complete text, which is wrong."""
+        whole = whole_text(text)
+        found = self.found(sample.target, whole)
+        if found is not None or not complete:
+            return found
+        return whole.splitlines()[-1].strip() if whole else None
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Whether the gold answer is in what was extracted."""
+        return self.found(sample.target, answer) is not None
+
+
+class ContainsMatch(_Anywhere):
+    """Questions whose gold answer is to stand in the text, as words of its own."""
+
+    grading = (
+        "texts: the gold answer is to stand anywhere in the answer, in capitals or not, as words of its own"
+    )
+
+    def found(self, target: str, text: str) -> str | None:
+        """The gold answer as it is written in the text, with any white space between its words."""
+        words = r"\s+".join(map(re.escape, target.split()))
+        before = rf"(?<!{SPACED})(?<!\d[.,])" if re.match(SPACED, target) else ""
+        behind = rf"(?!{SPACED}|[.,]\d)" if re.search(rf"{SPACED}\Z", target) else ""
+        match = re.search(f"{before}{words}{behind}", text, re.IGNORECASE)
+        return match[0] if match else None
+
+    def worked_example(self, sample: Sample) -> str:
+        """The gold answer."""
+        return sample.target
+
+
+class RegexMatch(_Anywhere):
+    """Questions whose gold answer is a regular expression of Python's `re` that is to match in the text."""
+
+    grading = "texts: the gold answer, a regular expression, is to match anywhere in the answer"
+    kind_of_gold = "a regular expression"
+
+    def target(self, gold: str) -> str | None:
+        """The expression, if it is one."""
+        try:
+            re.compile(gold, re.MULTILINE)
+        except re.error:
+            return None
+        return gold
+
+    def found(self, target: str, text: str) -> str | None:
+        """What the expression matches; `^` and `$` are the ends of a line."""
+        match = re.search(target, text, re.MULTILINE)
+        return match[0] if match else None

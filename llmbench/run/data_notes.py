@@ -1,0 +1,36 @@
+"""What a run says of data that its settings mapped, before it asks: a wrong column is seen here, and not in the score."""
+
+from collections.abc import Iterator
+
+from llmbench.errors import shortened
+from llmbench.run.request_plan import RequestPlan
+from llmbench.system.number_format import count
+
+EXAMPLES = 2
+GOLDS = 5
+PROMPT_SHOWN, GOLD_SHOWN = 240, 40
+"""Characters of a prompt and of a gold answer that are shown."""
+
+
+def data_notes(plan: RequestPlan) -> list[str]:
+    """Returns a paragraph for each benchmark whose columns its settings map; of a sealed one without its texts."""
+    return ["\n".join(lines) for name in plan.samples if (lines := list(_lines(plan, name)))]
+
+
+def _lines(plan: RequestPlan, name: str) -> Iterator[str]:
+    part, settings = plan.samples[name], plan.config.benchmarks[name]
+    notes = part.benchmark.data_notes(part.available)
+    if not notes:
+        return
+    asked = len(part.chosen)
+    fewer = f", {asked:,} of them asked" if asked < len(part.available) else ""
+    yield f"{part.source.source}: {count(len(part.available), 'question')}{fewer}. {' '.join(notes)}"
+    if settings.sealed:
+        return
+    golds = list(dict.fromkeys(sample.target for sample in part.available))
+    shown = ", ".join(shortened(gold, GOLD_SHOWN) for gold in golds[:GOLDS])
+    yield f"  Gold answers: {shown}{f' and {len(golds) - GOLDS:,} others' if len(golds) > GOLDS else ''}."
+    for sample, question in list(zip(part.chosen, part.questions, strict=True))[:EXAMPLES]:
+        prompt = shortened(question, PROMPT_SHOWN)
+        instruction = f" | {shortened(settings.instruction, PROMPT_SHOWN)}" if settings.instruction else ""
+        yield f"  Question {sample.id}: {prompt}{instruction}  ->  {shortened(sample.target, GOLD_SHOWN)}"
