@@ -14,6 +14,7 @@ from tables import code, in_yaml, linked, plain, table
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.cli.compose import compose
+from llmbench.config.custom import BENCHMARK
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import ProfileConfig
 
@@ -24,14 +25,16 @@ hide: [toc]
 # Benchmarks
 
 What can be asked. `profile=documented`, the default, asks few questions with short answers; `profile=published` asks all of them, to the model's own length.
+[Data of your own](../how-to/own-data.md) is asked with one command too.
 
     python -m llmbench benchmark=math model=qwen14b profile=published
 """
 
 
 def names() -> list[str]:
-    """Of all benchmarks."""
-    return sorted(path.stem for path in (config_folder() / "benchmark").glob("*.yaml"))
+    """Of all benchmarks that have data of their own; `custom` has the user's."""
+    found = (path.stem for path in (config_folder() / "benchmark").glob("*.yaml"))
+    return sorted(name for name in found if name != BENCHMARK)
 
 
 @cache

@@ -17,6 +17,7 @@ from tables import code, table
 
 from llmbench.cli.compose import compose
 from llmbench.config import groups, schema
+from llmbench.config.custom import CustomSettings
 
 HEAD = """# Settings
 
@@ -27,6 +28,7 @@ SECTIONS = {
     "benchmarks.NAME": (schema.BenchmarkConfig, "`benchmarks.aime.num_samples=5` sets one of AIME's; [`benchmark=NAME`](../benchmarks/index.md) chooses the benchmarks."),
     "benchmarks.NAME.sampling": (schema.SamplingOverrides, ""),
     "sampling": (schema.SamplingConfig, "The model's YAML and the profile give the values."),
+    "custom": (CustomSettings, "[Own data](../how-to/own-data.md) has examples."),
     "model": (schema.ModelConfig, "[`model=NAME`](choices.md#model) chooses a set of values."),
     "engine": (schema.EngineConfig, "[`engine=NAME`](choices.md#engine) chooses a set of values."),
     "profile": (schema.ProfileConfig, "[`profile=NAME`](choices.md#profile) chooses a set of values."),
