@@ -20,6 +20,7 @@ What can be asked. `profile=documented`, the default, asks few questions with sh
 
     python -m llmbench benchmark=math model=qwen14b profile=published
 """
+OWN_DATA = "custom.data=mine.csv custom.question=question custom.answer=answer custom.grade=number"
 COLUMNS = ("documented", "before", "published", "debug")
 
 
@@ -54,15 +55,16 @@ def index() -> str:
 def page(name: str) -> str:
     """The page of one."""
     settings = _settings(name)
-    parts = [
-        f"# {_title(name)}\n",
-        _comment(name) + "\n",
-        f"    python -m llmbench benchmark={name} model=qwen14b profile=published\n",
-    ]
+    command = OWN_DATA if name == "custom" else f"benchmark={name} model=qwen14b profile=published"
+    parts = [f"# {_title(name)}\n", _comment(name) + "\n", f"    python -m llmbench {command}\n"]
+    if name == "custom":
+        parts.append(
+            "`custom.data` chooses `benchmark=custom` by itself; [the page on own data](../how-to/own-data.md) has more.\n"
+        )
     parts += ["## Data\n", _data(name, settings)]
     parts += ["## How it is asked and graded\n", _docstring(settings), _asked(settings)]
     parts += ["## Profiles\n", _profiles(settings)]
-    if settings.get("options"):
+    if settings.get("options") and name != "custom":
         parts += [
             "## Options\n",
             f"Of this benchmark alone, as `benchmarks.{name}.options.NAME=VALUE`.\n",
@@ -73,7 +75,7 @@ def page(name: str) -> str:
 
 
 def _title(name: str) -> str:
-    return str(_settings(name).get("title") or name)
+    return "Data of your own" if name == "custom" else str(_settings(name).get("title") or name)
 
 
 def _comment(name: str) -> str:
@@ -83,6 +85,8 @@ def _comment(name: str) -> str:
 def _source(settings: Mapping[str, Any]) -> str:
     if not settings.get("hub_id"):
         return "made on the spot"
+    if "llmbench.custom" in settings["hub_id"]:
+        return "a file, or a data set on the hub"
     config = f", {settings['hub_config']}" if settings.get("hub_config") else ""
     name = re.sub(
         r"\$\{\.options\.(\w+)\}", lambda found: str(settings["options"][found[1]]), settings["hub_id"]
@@ -92,7 +96,7 @@ def _source(settings: Mapping[str, Any]) -> str:
 
 def _data(name: str, settings: Mapping[str, Any]) -> str:
     rows = [("source", _source(settings)), ("questions", _plain(settings.get("size")) or "not fixed")]
-    if settings.get("hub_id"):
+    if settings.get("hub_id") and "${" not in settings["hub_id"]:
         rows.append(
             (
                 "revision",
@@ -115,7 +119,9 @@ def _data(name: str, settings: Mapping[str, Any]) -> str:
 
 def _docstring(settings: Mapping[str, Any]) -> str:
     """What the module says of data and protocol; paragraphs and lists of facts stay as they are."""
-    module = str(settings["module"]).removeprefix("llmbench.").replace(".", "/")
+    name = str(settings["module"])
+    name = "llmbench.benchmarks.generic" if "llmbench.custom" in name else name.partition(":")[0]
+    module = name.removeprefix("llmbench.").replace(".", "/")
     base = Path(llmbench.__file__).parent / module
     path = base.with_suffix(".py") if base.with_suffix(".py").is_file() else base / "__init__.py"
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
@@ -140,6 +146,8 @@ def _asked(settings: Mapping[str, Any]) -> str:
         "behind the question": settings.get("instruction"),
         "cue, where no answer stands yet": settings.get("cue"),
     }
+    if "llmbench.custom" in str(settings.get("cue")):
+        return "Instruction and cue are those of the grade; `benchmarks.custom.instruction` and `benchmarks.custom.cue` set others.\n"
     rows = [(what, code(str(text).strip().replace("\n", "\\n"))) for what, text in texts.items() if text]
     if settings.get("cue") and settings.get("cue_tokens"):
         rows.append(("tokens behind the cue", str(settings["cue_tokens"])))

@@ -16,7 +16,7 @@ from omegaconf import MISSING
 from tables import code, table
 
 from llmbench.cli.compose import compose
-from llmbench.config import groups, schema
+from llmbench.config import custom, groups, schema
 
 HEAD = """# Settings
 
@@ -26,6 +26,7 @@ Values with spaces, braces or commas want quotes: `'engine.args={max_num_batched
 SECTIONS = {
     "benchmarks.NAME": (schema.BenchmarkConfig, "Of one benchmark, such as `benchmarks.aime.num_samples=5`."),
     "benchmarks.NAME.sampling": (schema.SamplingOverrides, "What one benchmark draws otherwise than the run; null keeps the run's."),
+    "custom": (custom.CustomSettings, "Data of your own, as the benchmark `custom`, which any of these settings chooses ([how](../how-to/own-data.md))."),
     "sampling": (schema.SamplingConfig, "How answers are drawn. The model's own YAML and the profile give the values."),
     "model": (schema.ModelConfig, "A checkpoint and how it is loaded. `model=NAME` chooses a set of values."),
     "engine": (schema.EngineConfig, "What generates. `engine=NAME` chooses one; `args` goes to it untouched and wins over everything that llmbench sets itself."),
