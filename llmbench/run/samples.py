@@ -100,7 +100,9 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
             f"{name}: {_where(benchmark, error)} ends the program (SystemExit: {error}); fix the module."
         ) from error
     except RowError as error:  # whose place is in it, counted as in the file
-        raise RowError(error.place, "the row does not fit" if settings.sealed else error.what) from error
+        if settings.sealed:
+            raise RowError(error.place, "the row does not fit; fix it.") from None  # the log has causes
+        raise
     except DataError as error:
         message = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
         raise DataError(f"{message} ({source}; rows are counted from 0).") from error

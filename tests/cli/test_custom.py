@@ -334,6 +334,7 @@ def test_nothing_of_a_sealed_row_is_told(here: Path, capfd: pytest.CaptureFixtur
     assert main(settings) == 1
     assert "mine.jsonl, line 2: the row does not fit" in (said := capfd.readouterr().err)
     assert "hidden" not in said
+    assert all(b"hidden" not in path.read_bytes() for path in (here / "runs").rglob("*.log"))
     jsonl(here / "mine.jsonl", {"question": "secret?", "answer": 1})
     assert main(settings) == 0
     assert "secret" not in (said := capfd.readouterr().err)

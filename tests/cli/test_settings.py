@@ -21,6 +21,7 @@ PLACES = {
     "checkpoint": ("model.hub_id=org/name",),
     "served": ("engine=endpoint", *SERVER),
     "endpoint": SERVER,
+    "custom": ("custom.grade=number",),
 }
 """What must be typed beside a name."""
 EVERY_BENCHMARK = f"benchmark=[{','.join(GROUPS['benchmark'])}]"
@@ -33,10 +34,10 @@ def test_every_yaml_composes(group: str, name: str) -> None:
 
 @pytest.mark.parametrize("profile", GROUPS["profile"])
 def test_every_benchmark_has_every_profile_and_its_module_imports(profile: str) -> None:
-    config = compose([EVERY_BENCHMARK, f"profile={profile}"])
+    config = compose([EVERY_BENCHMARK, f"profile={profile}", *PLACES["custom"]])
     assert sorted(config.benchmarks) == GROUPS["benchmark"]
     for name, benchmark in config.benchmarks.items():
-        assert import_benchmark(name, benchmark.module).columns
+        assert import_benchmark(name, benchmark.module).columns or name == "custom"
         assert benchmark.max_tokens >= 1
 
 

@@ -35,7 +35,7 @@ MODELS = {
     "r1_qwen14b": ("bitsandbytes", None, 32768, {}, R1, False),
     "smollm2": (None, None, 512, {}, GREEDY, True),
 }
-BENCHMARKS = sorted(path.stem for path in (config_folder() / "benchmark").glob("*.yaml"))
+BENCHMARKS = sorted({path.stem for path in (config_folder() / "benchmark").glob("*.yaml")} - {"custom"})
 OWN_TOKENS = {"arithmetic": 256}
 WITH_SYSTEM_PROMPT = {"livecodebench"}
 LCB = DATA / "lcb_sample.jsonl"
