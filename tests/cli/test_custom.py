@@ -339,3 +339,12 @@ def test_nothing_of_a_sealed_row_is_told(here: Path, capfd: pytest.CaptureFixtur
     assert main(settings) == 0
     assert "secret" not in (said := capfd.readouterr().err)
     assert "mine.jsonl: 1 question. Answers are graded as numbers" in said
+
+
+def test_own_data_is_not_called_a_few_samples_and_short_answers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "n.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    typed = ["engine=fake", "report=false", f"runs_dir={tmp_path}", f"custom.data={tmp_path / 'n.jsonl'}"]
+    assert main([*typed, "custom.grade=number"]) == 0
+    assert "few samples" not in capfd.readouterr().out
