@@ -165,5 +165,5 @@ def test_the_example_of_a_benchmark_without_python_runs_as_it_stands(
     ]  # fmt: skip
     refused = [*asked[:2], "hydra.run.dir=refused", "benchmarks.rivers.options.subject=parts"]
     assert run(folder, monkeypatch, *refused) == 1
-    said = "benchmarks.rivers.options.subject=parts: rivers.jsonl has no column 'parts'; did you mean part?"
+    said = "benchmarks.rivers.options.subject=parts: rivers.jsonl has no column 'parts'; did you mean part"
     assert said in capfd.readouterr().err

@@ -162,6 +162,7 @@ class DataOrigin:
     rows: int | None = None
     size_bytes: int | None = None
     load_s: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

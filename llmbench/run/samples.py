@@ -75,6 +75,7 @@ def _read_samples(config: Config, name: str, benchmark: Benchmark) -> SampleSet:
     samples = _load(config, name, benchmark, rows, source.source)
     chosen = prompts.select(name, samples, config)
     questions = [_question(config, name, benchmark, sample, source.source) for sample in chosen]
+    source = replace(source, notes=tuple(benchmark.data_notes(samples)))
     return SampleSet(benchmark, source, samples, chosen, questions)
 
 

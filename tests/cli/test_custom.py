@@ -33,6 +33,11 @@ FILES: dict[str, tuple[Write, list[str], list[str]]] = {
         ["custom.data=mine.csv", r"custom.question={passage}\n\n{q}", "custom.choices=[a,b,c,d]", "custom.answer=label"],
         ["B", "A", "D"],
     ),
+    "csv, semicolons": (
+        lambda f: (f / "mine.csv").write_text('question;answer\n"1+1; and then?";2\n'),
+        ["custom.data=mine.csv", "custom.grade=number"],
+        ["2"],
+    ),
     "csv, duplicates": (
         lambda f: (f / "mine.csv").write_text("question,answer\n1+1?,2\n1+1?,2\n"),
         ["custom.data=mine.csv", "custom.grade=number"],
@@ -144,6 +149,7 @@ REFUSED = [
     (["custom.data=none.jsonl", "custom.grade=number"], "there is no file none.jsonl; check custom.data"),
     (["custom.data=hub:a:b:c:d", "custom.grade=number"], "hub:ORG/NAME:CONFIG:SPLIT"),
     (["benchmark=arithmetic", "custom.data=mine.jsonl"], "type 'benchmark=[arithmetic,custom]' for both"),
+    (["suite=fastest", "custom.data=mine.jsonl"], "beside suite=fastest; leave that out."),
     (["custom.data=mine.jsonl", "custom.grad=number"], "did you mean custom.grade?"),
     (["data=mine.jsonl"], "type custom.data=mine.jsonl"),
     (["custom.data=mine.jsonl", "custom.name=arithmetic", "custom.grade=number", "benchmark=[arithmetic,custom]"], "name it with custom.name=NAME"),

@@ -29,7 +29,7 @@ def test_a_run_is_called_after_its_data_and_shows_what_it_understood_once(
     assert main(["custom.data=my sums.jsonl", "custom.grade=number", *QUICK]) == 0
     said = capfd.readouterr().err
     assert said.count("my sums.jsonl: 6 questions. Answers are graded as numbers") == 1
-    assert "Gold answers: 1001, 2002, 3003, 4004, 5005 and 1 others." in said
+    assert "Gold answers: 1001, 2002, 3003, 4004, 5005 and 1 other." in said
     assert (
         "Question 1: What is 1 + 1000? | Reason step by step, and end with the final number.  ->  1001"
         in said
@@ -40,6 +40,7 @@ def test_a_run_is_called_after_its_data_and_shows_what_it_understood_once(
     run = llmbench.load_run(folder)
     assert list(run.summary.benchmarks) == ["my_sums"]
     assert run.manifest["data"]["my_sums"]["source"] == "my sums.jsonl"
+    assert run.manifest["data"]["my_sums"]["notes"][0].startswith("Answers are graded as numbers")
     assert run.manifest["overrides"][0] == "custom.data='my sums.jsonl'"
     assert main(["-m", "custom.data='my sums.jsonl'", "custom.grade=number", "seed=0,1", *QUICK]) == 0
     assert capfd.readouterr().err.count("Answers are graded as") == 1
