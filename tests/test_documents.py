@@ -162,3 +162,19 @@ QUOTED = (
 @pytest.mark.parametrize("sentence", QUOTED)
 def test_sentences_that_troubleshooting_quotes_are_in_the_code(sentence: str) -> None:
     assert any(sentence in path.read_text() for path in (ROOT / "llmbench").rglob("*.py"))
+
+
+def test_the_example_of_a_benchmark_without_python_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = written("adding-a-benchmark.md", tmp_path)
+    asked = ["benchmark=rivers", "engine=fake", "hydra.run.dir=out", "report=false"]
+    assert run(folder, monkeypatch, *asked) == 0, capfd.readouterr().err
+    rows = [json.loads(line) for line in (folder / "out" / "samples.jsonl").read_text().splitlines()]
+    assert sorted((row["target"], row["fields"]["subject"]) for row in rows) == [
+        ("A", "Europe"), ("B", "Europe"), ("C", "Africa"),
+    ]  # fmt: skip
+    refused = [*asked[:2], "hydra.run.dir=refused", "benchmarks.rivers.options.subject=parts"]
+    assert run(folder, monkeypatch, *refused) == 1
+    said = "benchmarks.rivers.options.subject=parts: rivers.jsonl has no column 'parts'; did you mean part"
+    assert said in capfd.readouterr().err

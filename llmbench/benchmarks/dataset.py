@@ -37,6 +37,7 @@ class DataSource:
         fingerprint: SHA-256 of a local file or of generated rows; `datasets`' fingerprint for the hub.
         size_bytes: Of the local file or of the downloaded data, None where not known.
         load_s: Seconds that reading took.
+        notes: How the benchmark understood it, in sentences; see `Benchmark.data_notes`.
     """
 
     source: str
@@ -46,6 +47,7 @@ class DataSource:
     rows: int
     size_bytes: int | None
     load_s: float
+    notes: tuple[str, ...] = ()
 
 
 def read_rows(

@@ -130,11 +130,16 @@ def parse_json(content: bytes) -> Rows:
 def parse_csv(content: bytes) -> Rows:
     """Rows of a CSV file with a header, in UTF-8; every value is the text that is written there, an empty one None.
 
+    Values are separated by commas, or, where the header has none, by semicolons or tabs, as spreadsheets write them in some countries.
+
     Raises:
         ValueError: It is none; the message names the line.
     """
     csv.field_size_limit(sys.maxsize)  # a question may be long
-    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    text = content.decode("utf-8-sig")
+    head = text.partition("\n")[0]
+    separator = next((mark for mark in ",;\t" if mark in head), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     rows, lines = Rows(), list[int]()
     try:
         header = [name.strip() for name in next(reader, [])]

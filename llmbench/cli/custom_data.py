@@ -31,9 +31,11 @@ def read(arguments: Sequence[str]) -> list[str]:
     chosen = [match["value"] for match in map(CHOOSES.match, arguments) if match]
     if chosen and not any(re.search(rf"\b{BENCHMARK}\b", value) for value in chosen):
         key, value = next(iter(values.items()))
+        others = [argument for argument in arguments if CHOOSES.match(argument)]
+        both = f", or type 'benchmark=[{chosen[0].strip('[]')},{BENCHMARK}]' for both"
         raise ConfigError(
-            f"custom.{key}={value} would change nothing beside {', '.join(a for a in arguments if CHOOSES.match(a))}; "
-            f"leave that out, or type 'benchmark=[{chosen[0].strip('[]') or 'aime'},{BENCHMARK}]' for both."
+            f"custom.{key}={value} would change nothing beside {', '.join(others)}; leave that out"
+            f"{both if 'suite=' not in others[0] else ''}."
         )
     name = benchmark_name(values.get("data"), values.get("name"))
     return [

@@ -18,6 +18,7 @@ from llmbench.cli.caller import Caller, undisturbed
 from llmbench.cli.invocation import Invocation
 from llmbench.cli.main import alone, as_text, goes_on, run_jobs, sentence, working_directory
 from llmbench.cli.python_settings import as_arguments, flattened
+from llmbench.config.custom import BENCHMARK
 from llmbench.config.paths import config_folder
 from llmbench.errors import (
     ConfigError,
@@ -124,7 +125,12 @@ class Session:
         if own.get("resume") is not None:
             return dict(own)
         chosen = any(own.get(name) is not None for name in CHOICES) or has_own_data(own)
-        defaults = {name: v for name, v in self._settings.items() if not (chosen and name in CHOICES)}
+        others = own.get("suite") is not None or BENCHMARK not in (own.get("benchmark") or BENCHMARK)
+        defaults = {
+            name: value
+            for name, value in self._settings.items()
+            if not (chosen and name in CHOICES) and not (others and name.startswith(f"{BENCHMARK}."))
+        }
         asked = defaults | dict(own)
         if all(asked.get(name) is None for name in CHOICES) and not has_own_data(asked):
             raise ConfigError(NO_BENCHMARK)
@@ -133,7 +139,7 @@ class Session:
 
 def has_own_data(settings: Mapping[str, Any]) -> bool:
     """Returns whether settings, by their full names, choose the benchmark `custom`."""
-    return any(name.startswith("custom.") and value is not None for name, value in settings.items())
+    return any(name.startswith(f"{BENCHMARK}.") and value is not None for name, value in settings.items())
 
 
 def evaluate(benchmark: str | Sequence[str] | None, settings: Mapping[str, Any]) -> Run:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from llmbench.config.choices import Grade
+from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError
 
 BENCHMARK = "custom"
@@ -118,10 +119,14 @@ def _on_hub(data: str) -> tuple[str | None, str | None, str]:
 def benchmark_name(data: str | None, name: str | None) -> str:
     """Returns what a run calls the benchmark: a word that can be part of a folder's name and of a setting's.
 
+    A name that llmbench gives a benchmark of its own is not taken from a file: tables could not tell the two apart.
+
     >>> benchmark_name("data/my questions.v2.csv", None), benchmark_name("hub:openai/gsm8k:main", None)
-    ('my_questions_v2', 'gsm8k')
+    ('my_questions_v2', 'own_gsm8k')
     """
-    return re.sub(r"\W+", "_", name or _data_name(data or "")).strip("_") or BENCHMARK
+    plain = re.sub(r"\W+", "_", name or _data_name(data or "")).strip("_") or BENCHMARK
+    taken = not name and plain != BENCHMARK and (config_folder() / "benchmark" / f"{plain}.yaml").is_file()
+    return f"own_{plain}" if taken else plain
 
 
 def _data_name(data: str) -> str:

@@ -166,6 +166,7 @@ class DataOrigin:
     rows: int | None = None
     size_bytes: int | None = None
     load_s: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,17 +19,17 @@ def data_notes(plan: RequestPlan) -> list[str]:
 
 def _lines(plan: RequestPlan, name: str) -> Iterator[str]:
     part, settings = plan.samples[name], plan.config.benchmarks[name]
-    notes = part.benchmark.data_notes(part.available)
-    if not notes:
+    if not part.source.notes:
         return
     asked = len(part.chosen)
     fewer = f", {asked:,} of them asked" if asked < len(part.available) else ""
-    yield f"{part.source.source}: {count(len(part.available), 'question')}{fewer}. {' '.join(notes)}"
+    yield f"{part.source.source}: {count(len(part.available), 'question')}{fewer}. {' '.join(part.source.notes)}"
     if settings.sealed:
         return
     golds = list(dict.fromkeys(sample.target for sample in part.available))
     shown = ", ".join(shortened(gold, GOLD_SHOWN) for gold in golds[:GOLDS])
-    yield f"  Gold answers: {shown}{f' and {len(golds) - GOLDS:,} others' if len(golds) > GOLDS else ''}."
+    more = f" and {count(len(golds) - GOLDS, 'other')}" if len(golds) > GOLDS else ""
+    yield f"  Gold answers: {shown}{more}."
     for sample, question in list(zip(part.chosen, part.questions, strict=True))[:EXAMPLES]:
         prompt = shortened(question, PROMPT_SHOWN)
         instruction = f" | {shortened(settings.instruction, PROMPT_SHOWN)}" if settings.instruction else ""

@@ -86,6 +86,7 @@ def _read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequen
         subjects = [_subject(config, name, benchmark, sample, source.source) for sample in samples]
     chosen, how = _choose(config, name, samples, subjects, asked)
     questions = [_question(config, name, benchmark, sample, source.source) for sample in chosen]
+    source = replace(source, notes=tuple(benchmark.data_notes(samples)))
     return SampleSet(benchmark, source, samples, chosen, questions, how)
 
 

@@ -1,43 +1,19 @@
 """Data of one's own, from the command to the score: understood, or refused in one sentence."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 import llmbench
 from llmbench.cli.main import main
-from llmbench.records import Request
-from llmbench.report.compare.comparison import compare_runs
-from llmbench.run.regrade import regrade_run
-from llmbench.run.request_plan import RequestPlan
-from tests.helpers.runs import make, only
+from tests.helpers.own_data import colours, golds, grade_of, jsonl, right, sums
+from tests.helpers.runs import make
 from tests.helpers.settings import compose
 
 QUICK = ("engine=fake", "report=false")
-
-
-def jsonl(path: Path, *rows: Any) -> None:  # noqa: ANN401
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def sums(count: int = 6) -> list[dict[str, Any]]:
-    return [
-        {"question": f"What is {n} + {1000 * n}?", "answer": f"{1001 * n:,}", "topic": "ab"[n % 2]}
-        for n in range(1, count + 1)
-    ]
-
-
-def colours(folder: Path) -> None:
-    (folder / "mine.csv").write_bytes(
-        "\ufeffpassage,q,a,b,c,d,label\r\n"
-        '"The sky, they say,\r\nis wide.",Its colour?,red,blue,,,B\r\n'
-        "雪は白い,何色?,白,黒,赤,,A\r\n"
-        "Grass.,Its colour?,red,blue,grey,green,d\r\n".encode()
-    )
 
 
 Write = Callable[[Path], object]
@@ -56,6 +32,11 @@ FILES: dict[str, tuple[Write, list[str], list[str]]] = {
         colours,
         ["custom.data=mine.csv", r"custom.question={passage}\n\n{q}", "custom.choices=[a,b,c,d]", "custom.answer=label"],
         ["B", "A", "D"],
+    ),
+    "csv, semicolons": (
+        lambda f: (f / "mine.csv").write_text('question;answer\n"1+1; and then?";2\n'),
+        ["custom.data=mine.csv", "custom.grade=number"],
+        ["2"],
     ),
     "csv, duplicates": (
         lambda f: (f / "mine.csv").write_text("question,answer\n1+1?,2\n1+1?,2\n"),
@@ -111,15 +92,6 @@ FILES: dict[str, tuple[Write, list[str], list[str]]] = {
         [r"\b19\d\d\b"],
     ),
 }  # fmt: skip
-SAID = {
-    "exact": "I wonder.\nAnswer: {}.",
-    "contains": "It is {}, I think.",
-    "regex": "It was 1984.",
-    "math": r"So it is \boxed{{{}}}.",
-    "integer": r"So it is \boxed{{{}}}.",
-    "number": "The final answer is {}.",
-    "choice": "Answer: {}",
-}
 WRONG = {"choice": "Answer: Z", "regex": "It was in 2001.", "math": r"\boxed{77}", "integer": r"\boxed{77}"}
 
 
@@ -127,21 +99,6 @@ WRONG = {"choice": "Answer: Z", "regex": "It was in 2001.", "math": r"\boxed{77}
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def grade_of(overrides: Sequence[str]) -> str:
-    typed = [word.removeprefix("custom.grade=") for word in overrides if word.startswith("custom.grade=")]
-    return typed[0] if typed else "choice"
-
-
-def golds(overrides: Sequence[str]) -> dict[str, str]:
-    (part,) = RequestPlan.read(compose(overrides)).samples.values()
-    return {sample.id: sample.target for sample in part.chosen}
-
-
-def right(overrides: Sequence[str]) -> Callable[[Request], str]:
-    targets = golds(overrides)
-    return lambda request: SAID[grade_of(overrides)].format(targets[request.sample_id])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -192,9 +149,10 @@ REFUSED = [
     (["custom.data=none.jsonl", "custom.grade=number"], "there is no file none.jsonl; check custom.data"),
     (["custom.data=hub:a:b:c:d", "custom.grade=number"], "hub:ORG/NAME:CONFIG:SPLIT"),
     (["benchmark=arithmetic", "custom.data=mine.jsonl"], "type 'benchmark=[arithmetic,custom]' for both"),
+    (["suite=fastest", "custom.data=mine.jsonl"], "beside suite=fastest; leave that out."),
     (["custom.data=mine.jsonl", "custom.grad=number"], "did you mean custom.grade?"),
     (["data=mine.jsonl"], "type custom.data=mine.jsonl"),
-    (["custom.data=arithmetic.jsonl", "custom.grade=number", "benchmark=[arithmetic,custom]"], "name it with custom.name=NAME"),
+    (["custom.data=mine.jsonl", "custom.name=arithmetic", "custom.grade=number", "benchmark=[arithmetic,custom]"], "name it with custom.name=NAME"),
     (["custom.data=mine.jsonl", "custom.grade=number", "custom.count_from=0"], "NumberAnswer has no such option"),
     (["custom.data=mine.jsonl", "custom.choices=topic", "custom.count_from=2"], "custom.count_from=2 is refused"),
 ]  # fmt: skip
@@ -207,29 +165,6 @@ def test_settings_that_do_not_go_together_are_refused(
     jsonl(here / "mine.jsonl", *sums())
     assert main([*arguments, *QUICK]) == 1
     assert hint in capfd.readouterr().err
-
-
-def test_a_run_is_called_after_its_data_and_shows_what_it_understood_once(
-    here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    jsonl(here / "my sums.jsonl", *sums())
-    assert main(["custom.data=my sums.jsonl", "custom.grade=number", *QUICK]) == 0
-    said = capfd.readouterr().err
-    assert said.count("my sums.jsonl: 6 questions. Answers are graded as numbers") == 1
-    assert "Gold answers: 1001, 2002, 3003, 4004, 5005 and 1 others." in said
-    assert (
-        "Question 1: What is 1 + 1000? | Reason step by step, and end with the final number.  ->  1001"
-        in said
-    )
-    assert "Question 3" not in said
-    (folder,) = (here / "runs").iterdir()
-    assert folder.name.endswith("_smollm2_my_sums")
-    run = llmbench.load_run(folder)
-    assert list(run.summary.benchmarks) == ["my_sums"]
-    assert run.manifest["data"]["my_sums"]["source"] == "my sums.jsonl"
-    assert run.manifest["overrides"][0] == "custom.data='my sums.jsonl'"
-    assert main(["-m", "custom.data='my sums.jsonl'", "custom.grade=number", "seed=0,1", *QUICK]) == 0
-    assert capfd.readouterr().err.count("Answers are graded as") == 1
 
 
 def test_own_data_is_asked_whole_and_long_under_every_profile_but_what_is_typed_wins() -> None:
@@ -271,7 +206,7 @@ def test_texts_need_no_quotes_of_hydras(typed: str, name: str, value: object) ->
 
 
 def test_the_hub_is_named_with_its_configuration_and_split() -> None:
-    found = compose(["custom.data=hub:openai/gsm8k:main:test", "custom.grade=number"]).benchmarks["gsm8k"]
+    found = compose(["custom.data=hub:openai/gsm8k:main:test", "custom.grade=number"]).benchmarks["own_gsm8k"]
     assert (found.hub_id, found.hub_config, found.split, found.data_files) == (
         "openai/gsm8k",
         "main",
@@ -280,65 +215,6 @@ def test_the_hub_is_named_with_its_configuration_and_split() -> None:
     )
     found = compose(["custom.data=hub:me/mine", "custom.grade=number"]).benchmarks["mine"]
     assert (found.hub_id, found.hub_config, found.split) == ("me/mine", None, "test")
-
-
-def test_a_run_is_resumed_regraded_compared_and_exported(
-    here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    colours(here)
-    mapping = [r"custom.question={passage}\n\n{q}", "custom.choices=[a,b,c,d]", "custom.answer=label"]
-    settings = ["custom.data=mine.csv", *mapping, "custom.subject=c", *QUICK, "hydra.run.dir=run"]
-    assert main([*settings, "batch_size=1", "engine.args={break_after: 1}"]) == 1
-    assert main(["resume=run", "engine.args={}"]) == 1  # what an engine is given cannot change within a run
-    assert "engine.args" in capfd.readouterr().err
-    for _ in range(2):
-        main(["resume=run"])
-    run = llmbench.load_run(here / "run")
-    assert (run.summary.status, len(run.results)) == ("finished", 3)
-    regraded = regrade_run(here / "run")
-    assert not regraded.changes
-    assert [accuracy.benchmark for accuracy in regraded.accuracies] == ["mine"]
-    other = make(here / "right", right(settings[:5]), *settings[:5])
-    assert only(compare_runs(here / "run", other)).benchmarks[0].questions == 3
-    main(["resume=run", "export=[parquet,csv,lm_eval]"])
-    assert {path.name for path in (here / "run").iterdir()} >= {"samples.parquet", "samples.csv", "lm_eval"}
-    assert main(["resume=run", "custom.answer=a"]) == 1
-    assert "custom.answer=a (it was label)" in capfd.readouterr().err
-
-
-def test_a_regraded_run_is_graded_as_its_own_settings_say(here: Path) -> None:
-    jsonl(here / "mine.jsonl", {"question": "Where?", "answer": "York"})
-    settings = ["custom.data=mine.jsonl", "custom.grade=contains"]
-    make(here / "run", lambda _: "In York, of course.", *settings)
-    config = here / "run" / "config.yaml"
-    (here / "mine.jsonl").unlink()
-    assert regrade_run(here / "run").accuracies[0].after == 1.0
-    config.write_text(config.read_text().replace("generic:ContainsMatch", "generic:ExactMatch"))
-    assert regrade_run(here / "run").accuracies[0].after == 0.0
-
-
-def test_the_library_evaluates_and_grades_own_rows(here: Path) -> None:
-    jsonl(here / "mine.jsonl", *sums())
-    custom = {"data": here / "mine.jsonl", "question": "{topic}: {question}", "grade": "number"}
-    run = llmbench.evaluate(custom=custom, engine="fake", quiet=True, report=False)
-    assert run.results[0].prompt.count("What is") == 1
-    rows = {"q": "1 + 1?", "gold": "#### 2"}
-    mapping = {"question": "q", "answer": "#### {gold}", "grade": "number"}
-    assert llmbench.grade("custom", rows, "It is 2.", custom=mapping).value == 1
-    assert llmbench.grade("custom", rows, "It is 3.", custom=mapping).value == 0
-
-
-def test_nothing_of_a_sealed_row_is_told(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    jsonl(here / "mine.jsonl", {"question": "secret?", "answer": 1}, {"question": "two?", "answer": "hidden"})
-    settings = ["custom.data=mine.jsonl", "custom.grade=number", "benchmarks.mine.sealed=true", *QUICK]
-    assert main(settings) == 1
-    assert "mine.jsonl, line 2: the row does not fit" in (said := capfd.readouterr().err)
-    assert "hidden" not in said
-    assert all(b"hidden" not in path.read_bytes() for path in (here / "runs").rglob("*.log"))
-    jsonl(here / "mine.jsonl", {"question": "secret?", "answer": 1})
-    assert main(settings) == 0
-    assert "secret" not in (said := capfd.readouterr().err)
-    assert "mine.jsonl: 1 question. Answers are graded as numbers" in said
 
 
 def test_own_data_is_not_called_a_few_samples_and_short_answers(
