@@ -104,7 +104,7 @@ def test_vllm_names_what_it_worked_on_when_it_died(*, killed: bool) -> None:
     classes = SimpleNamespace(SamplingParams=dict, RequestOutputKind=SimpleNamespace(FINAL_ONLY=None))
     engine._package.vllm = SimpleNamespace(sampling_params=classes)
     engine._llm = SimpleNamespace(
-        llm_engine=SimpleNamespace(step=breaks, add_request=lambda key, prompt, params: key)  # noqa: ARG005
+        llm_engine=SimpleNamespace(step=breaks, add_request=lambda key, prompt, params, **_: key)  # noqa: ARG005
     )
     engine._processes.killed = "It hung." if killed else None
     engine._queue.begin(2, ahead=False, refill=False)
