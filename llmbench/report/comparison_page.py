@@ -14,7 +14,7 @@ from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, names_of
 from llmbench.report.run_page import CODE, MATH, has, problems
-from llmbench.report.run_pairs import pairs_of
+from llmbench.report.run_pairs import RunPair, pairs_of, unpaired
 from llmbench.report.sample_data import LIMITS, pack_rows, row
 from llmbench.report.template import render
 from llmbench.results.manifest import REPORT
@@ -52,7 +52,7 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folde
         "title": f"{len(entries)} runs" if len(entries) != 1 else "1 run",
         "about": [visible(word) for word in sorted({entry.summary.model for entry in entries})],
         "problems": _problems(entries, names, failed),
-        "table": _table(entries, names, folder) | {"note": _note(entries, len(places))},
+        "table": _table(entries, names, folder) | {"note": _note(entries, names, places)},
         "comparisons": [pair.context for pair in pairs],
         "several_runs": True,
         "cut": "The samples are those on which two compared runs differ.",
@@ -94,7 +94,9 @@ def _problems(entries: Sequence[RunEntry], names: Sequence[str], failed: Mapping
         for sentence in problems(entry.summary)
         if "Not comparable" not in sentence
     ]
-    found = [f"{name}: {reason}" for name, reason in failed.items()] + shared(own, len(entries))
+    reasons = list(failed.values())  # a job that left a folder says itself why it failed
+    unsaid = [job for job in failed.items() if sum(job[1] in said for _, said in own) < reasons.count(job[1])]
+    found = shared(unsaid, 0) + shared(own, len(entries))
     more = [f"… and {len(found) - MOST_PROBLEMS} more; each run's own report has them."]
     return [visible(s) for s in found[:MOST_PROBLEMS]] + (more if len(found) > MOST_PROBLEMS else [])
 
@@ -157,7 +159,7 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> d
 def _link(run: Path, folder: Path) -> str | None:
     """The address of a run's own page, from the folder of this one; None where it has none."""
     page = run / REPORT
-    return quote(os.path.relpath(page, folder)) if page.is_file() else None
+    return quote(os.fsencode(os.path.relpath(page, folder))) if page.is_file() else None
 
 
 def _cell(text: str, value: float | None = None, link: str | None = None) -> dict[str, Any]:
@@ -167,22 +169,26 @@ def _cell(text: str, value: float | None = None, link: str | None = None) -> dic
     return {"text": text, "sort": sort, "number": number_like, "link": link}
 
 
-def _note(entries: Sequence[RunEntry], pairs: int) -> str:
+def _note(entries: Sequence[RunEntry], names: Sequence[str], pairs: Sequence[RunPair]) -> str:
     """A sentence about the settings that are not the same in all runs, and on what is compared."""
-    found, names = [], differing(entries)
-    if names:
-        more = f" and {len(names) - 20} more" if len(names) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
-        found.append(visible(f"Settings that differ: {', '.join(names[:20])}{more}."))
-    elif names is not None:
+    found, settings = [], differing(entries)
+    if settings:
+        more = f" and {len(settings) - 20} more" if len(settings) > 20 else ""  # noqa: PLR2004 - enough to see what was varied
+        found.append(visible(f"Settings that differ: {', '.join(settings[:20])}{more}."))
+    elif settings is not None:
         found.append("All settings are the same.")
     if pairs:
         found.append(
             "Below, runs that differ in one setting are compared, each with the one that has that setting's first value; a run that differs in more, with the first."
         )
-    if pairs > 1:
+    if len(pairs) > 1:
         found.append(UNCORRECTED)
-    if pairs > MOST_COMPARED:
+    if len(pairs) > MOST_COMPARED:
         found.append(
-            f"Of {pairs} pairs the first {MOST_COMPARED} are compared; `python -m llmbench.compare RUN_A RUN_B` compares others."
+            f"Of {len(pairs)} pairs the {MOST_COMPARED} with the most questions in common are compared; python -m llmbench.compare RUN_A RUN_B compares others."
         )
+    if alone := unpaired(entries, pairs):
+        more = f" and {len(alone) - MOST_NAMED} more" if len(alone) > MOST_NAMED else ""
+        listed = ", ".join(names[place] for place in alone[:MOST_NAMED])
+        found.append(f"Not compared, as no other run answered the same questions: {listed}{more}.")
     return " ".join(found)

@@ -44,7 +44,7 @@ def _pair(folders: Sequence[Path], names: Sequence[str], places: RunPair) -> Pai
         (found,) = compare_runs(baseline, run, allow_different=True).runs
     except RunError as error:
         said = {"title": title, "sentences": [visible(str(error))], "flips": []}
-        context = {"title": title, "flips": "not compared", "benchmarks": [said], "settings": []}
+        context = {"title": title, "flips": "not compared", "benchmarks": [said], "settings": [], "runs": []}
         return Pair(context, places, frozenset())
     repeats = _repeats(run)
     keys = {
@@ -56,7 +56,14 @@ def _pair(folders: Sequence[Path], names: Sequence[str], places: RunPair) -> Pai
     shown = [_benchmark(benchmark, first, second) for benchmark in found.benchmarks]
     better, worse = (sum(len(getattr(b, side)) for b in found.benchmarks) for side in ("better", "worse"))
     flips = f"better on {count(better, 'question')}, worse on {worse}"
-    context = {"title": title, "flips": flips, "benchmarks": shown, "settings": _settings(found)}
+    settings = _settings(found)
+    context = {
+        "title": title,
+        "flips": flips,
+        "benchmarks": shown,
+        "settings": settings,
+        "runs": [first, second],
+    }
     return Pair(context, places, frozenset(keys))
 
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmbench.errors import RunError
+from llmbench.report.escaping import short
 from llmbench.report.trackers import ARTIFACTS
 from llmbench.results.attempts import RUNNING, moment
 from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest, record_of
@@ -42,7 +43,9 @@ BELOW = "\ue000"
 
 
 LONG, MOST = 40, 4
-"""Characters of a setting, and settings of a run, that the table shows; --json has all."""
+"""Characters of a setting, and settings of a run, that a terminal shows; elsewhere all are printed whole."""
+NARROW = 80
+"""Columns of a terminal below which the model is written below a run, too."""
 
 
 SORTS = ("date", "score", "time", "tokens")
@@ -183,7 +186,10 @@ def print_runs(runs: Sequence[Listed], total: int) -> None:
     if in_lines:
         console.width = ENDLESS
     table = Table(box=None, pad_edge=False, header_style="bold")
+    narrow = console.width < NARROW
     for heading, right in HEADINGS:
+        if narrow and heading == "model":
+            continue
         table.add_column(
             heading,
             justify="right" if right else "left",
@@ -194,31 +200,35 @@ def print_runs(runs: Sequence[Listed], total: int) -> None:
         table.add_column(heading, no_wrap=True)
     for run in runs:
         if in_lines:
-            table.add_row(*_row(run, ", "), _settings(run), escape(printable(run.folder)))
+            table.add_row(*_row(run, ", "), escape(_settings(run, whole=True)), escape(printable(run.folder)))
             continue
-        table.add_row(*_row(run, "\n"))
+        started, model, *others = _row(run, "\n")
+        table.add_row(started, *([] if narrow else [model]), *others)
         table.add_row(BELOW)
     with console.capture() as captured:
         console.print(table)
     below = iter(runs)
     for line in captured.get().splitlines():
-        text = _below(next(below), console.width) if line.strip() == BELOW else line.rstrip()
+        text = _below(next(below), console.width, narrow=narrow) if line.strip() == BELOW else line.rstrip()
         console.out(text, highlight=False)
     shown = f"{len(runs)} of {total} runs" if len(runs) != total else count(total, "run")
     shared = _shared(runs)
     console.print(escape(f"{shown}{'; the same for all: ' + ' '.join(shared) if shared else ''}"))
 
 
-def _below(run: Listed, width: int) -> str:
-    """The lines below a run's row: its settings and its folder, which is written whole, to be copied."""
+def _below(run: Listed, width: int, *, narrow: bool) -> str:
+    """The lines below a run's row: its settings and its folder, which is written whole, to be copied; on a narrow terminal its model too."""
     options: dict[str, Any] = {"initial_indent": INDENT, "subsequent_indent": INDENT}
     options |= {"break_long_words": False, "break_on_hyphens": False}
-    return "\n".join([*textwrap.wrap(_settings(run), width, **options), f"{INDENT}{printable(run.folder)}"])
+    model = [printable(run.model)] if narrow and run.model else []
+    said = " ".join([*model, _settings(run)])
+    return "\n".join([*textwrap.wrap(said, width, **options), f"{INDENT}{printable(run.folder)}"])
 
 
-def _settings(run: Listed) -> str:
-    shown = [o if len(o) <= LONG else f"{o[: LONG - 1]}…" for o in run.settings[:MOST]]
-    more = [f"and {len(run.settings) - MOST} more"] if len(run.settings) > MOST else []
+def _settings(run: Listed, *, whole: bool = False) -> str:
+    most = len(run.settings) if whole else MOST
+    shown = [o if whole else short(o, LONG) for o in run.settings[:most]]
+    more = [f"and {len(run.settings) - most} more"] if len(run.settings) > most else []
     return printable(" ".join([*shown, *more, *([run.trouble] if run.trouble else [])]))
 
 

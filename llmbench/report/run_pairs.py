@@ -12,23 +12,28 @@ RunPair = tuple[int, int]
 
 
 def pairs_of(entries: Sequence[RunEntry]) -> list[RunPair]:
-    """The pairs, by the second run.
+    """The pairs of runs that answered a question in common, those with the most such questions first, then by the second run.
 
-    A run is compared, for each setting, with the run that has the first value of it and all else alike. A run for which there
-    is none is compared with the first run.
+    A run is compared, for each setting, with the run that has the first value of it and all else alike. Where there is none, as
+    that job failed, it is compared with one run that differs in one setting; where there is none either, with the first run.
     """
     typed = [_typed(entry.run.manifest.overrides) for entry in entries]
+    answered = [frozenset((r.key, r.target) for r in entry.run.results) for entry in entries]
     first = _first_values(typed)
     found: list[RunPair] = []
     for place in range(1, len(typed)):
-        partners = [
-            other
-            for other in range(place)
-            if (changed := _changed(typed[other], typed[place])) is not None
-            and typed[other].get(changed) == first[changed]
-        ]
-        found += [(other, place) for other in partners or [0]]
-    return found
+        others = [o for o in range(len(typed)) if o != place and not answered[o].isdisjoint(answered[place])]
+        near = {o: name for o in others if (name := _changed(typed[o], typed[place])) is not None}
+        partners = [o for o, name in near.items() if o < place and typed[o].get(name) == first[name]]
+        partners = partners or list(near)[:1] or [o for o in others if o < place][:1]
+        found += [(min(other, place), max(other, place)) for other in partners]
+    in_common = {(one, other): len(answered[one] & answered[other]) for one, other in found}
+    return sorted(in_common, key=lambda pair: (-in_common[pair], pair[1], pair[0]))
+
+
+def unpaired(entries: Sequence[RunEntry], pairs: Sequence[RunPair]) -> list[int]:
+    """The places of runs in no pair: none of their questions was answered in another run."""
+    return sorted(set(range(len(entries))).difference(*pairs)) if len(entries) > 1 else []
 
 
 def _typed(overrides: Sequence[str]) -> dict[str, str]:

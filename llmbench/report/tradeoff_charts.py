@@ -182,26 +182,32 @@ def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] |
     )
     if len(points) < 2:  # noqa: PLR2004 - one point is no curve
         return None
+    longest = max(latency for _, latency, *_ in points) or 1.0
+    most = max(rate for _, _, rate, *_ in points) or 1.0
+    texts = [text for *_, text in points]
+    shares = [(latency, 100 * rate / most) for _, latency, rate, *_ in points]
+    positions = label_positions(shares, texts, [], longest * ROOM)
     trace = {
         "type": "scatter",
         "mode": "lines+markers+text" if varied else "markers+text",
         "x": [round(latency, 4) for _, latency, *_ in points],
         "y": [round(speed, 2) for _, _, speed, *_ in points],
-        "text": [text for *_, text in points],
+        "text": [text if at else "" for text, at in zip(texts, positions, strict=True)],
         "hovertext": [
             label(f"{name}: {number(speed)} tokens/s, latency {seconds(latency)}", 120)
             for _, latency, speed, name, _ in points
         ],
         "hoverinfo": "text",
-        "textposition": "top left",
+        "textposition": [at or "top center" for at in positions],
+        "textfont": {"size": 10},
         "cliponaxis": False,
         "line": {"color": colour(0), "width": 1},
         "marker": {"size": 9, "color": colour(0)},
         "showlegend": False,
     }
     layout = {
-        "xaxis": axis("mean latency of a sample, seconds", rangemode="tozero"),
-        "yaxis": axis("output tokens per second", rangemode="tozero"),
+        "xaxis": axis("mean latency of a sample, seconds", range=[0, longest * ROOM]),
+        "yaxis": axis("output tokens per second", range=[-most * BELOW / 100, most * (100 + BELOW) / 100]),
         "hovermode": "closest",
         "margin": {"t": 28},
     }
@@ -263,10 +269,10 @@ def costs(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, A
     on_gpu = any(peak.peak_gpu_bytes is not None for peak in peaks)
     memory = [scaled(peak.peak_gpu_bytes if on_gpu else peak.peak_rss_bytes, GIB) for peak in peaks]
     energy = [entry.summary.gpu.energy_j for entry in entries]
-    labels = unlike(label(short(name, 28)) for name in names)
+    labels, note = labels_of(names)
     of_what = "Peak GPU memory" if on_gpu else "Peak memory of the process"
     return [
-        _bars(name, title, unit, labels, values, tint)
+        _bars(name, title, unit, labels, values, tint) | {"note": note}
         for name, title, unit, values, tint in (
             ("memory", of_what, "GiB", memory, 0),
             ("energy", "Energy while requests ran", "J", energy, 1),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from llmbench.records import Completion, FinishReason, Result, Timing
-from llmbench.report import phases, run_page, score_charts, time_charts
+from llmbench.report import phases, run_page, score_charts, time_charts, tradeoff_charts
 from llmbench.report.__main__ import main
 from llmbench.report.comparison_page import shared
 from llmbench.report.escaping import clipped, label, visible
@@ -21,7 +21,8 @@ from llmbench.report.write import write_many, write_one
 from llmbench.results.manifest import Manifest
 from llmbench.results.metrics import summarise
 from llmbench.results.reader import Run
-from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit
+from llmbench.results.stats import Distribution
+from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit, Tokens
 from llmbench.run.regrade import regrade_run
 from llmbench.telemetry import read_trace
 from tests.helpers.factories import result, timing
@@ -294,7 +295,8 @@ def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path
     sweep = figures_of(write_many(runs, tmp_path / "sweep.html").read_text())
     assert sweep["batch"]["data"][0]["x"] == ["2", "8"]
     assert sweep["speed"]["data"][0]["mode"].startswith("lines")
-    assert sweep["memory"]["data"][0]["y"] == ["batch_size=2", "batch_size=8"]
+    assert sweep["memory"]["data"][0]["y"] == ["2", "8"]
+    assert sweep["memory"]["note"] == "Labels are values of batch_size."
     mixed = figures_of(write_many([*runs, other], tmp_path / "mixed.html").read_text())
     assert "batch" not in mixed
     assert "lines" not in mixed["speed"]["data"][0]["mode"]
@@ -347,16 +349,23 @@ def test_a_run_graded_again_has_a_page_of_its_own(tmp_path: Path, capsys: pytest
 def test_that_not_all_of_many_runs_are_compared_is_said(tmp_path: Path) -> None:
     first = make(tmp_path / "0", lambda _: "7", *FORTY[:2])
     runs = [Path(shutil.copytree(first, tmp_path / str(n))) for n in range(1, 14)]
-    said = "Of 13 pairs the first 12 are compared"
+    said = "Of 13 pairs the 12 with the most questions in common are compared"
     assert said not in write_many(runs, tmp_path / "thirteen.html").read_text()
     assert said in write_many([first, *runs], tmp_path / "fourteen.html").read_text()
 
 
 def entries(*typed: str) -> list[RunEntry]:
+    """Runs that were typed so; `fails` answered nothing, `other` a question that the rest were not asked, `more` one more than these."""
+    answered = {"fails": [], "other": [result(2)], "more": [result(), result(3)]}
     return [
         RunEntry(
             "run",
-            Run(Path("run"), Summary(), Manifest(overrides=of_one.split()), []),
+            Run(
+                Path("run"),
+                Summary(),
+                Manifest(overrides=[word for word in of_one.split() if word not in answered]),
+                next((found for word, found in answered.items() if word in of_one.split()), [result()]),
+            ),
             None,
             frozenset(),
         )
@@ -371,12 +380,55 @@ PAIRS = {
     "where the run is written": (["b=4 hydra.run.dir=a", "b=8 hydra.run.dir=c"], [(0, 1)]),
     "what one run typed alone": (["", "b=8", "b=8 q=y"], [(0, 1), (1, 2)]),
     "the same": (["b=4", "b=4"], [(0, 1)]),
+    "the first value's job failed": (["b=4 fails", "b=8", "b=16"], [(1, 2)]),
+    "the first job left no folder": (["b=4 q=y", "b=8 q=x", "b=8 q=y"], [(0, 2), (1, 2)]),
+    "nothing in common": (["b=4", "b=8 other"], []),
+    "most in common first": (["b=4 more", "b=8", "b=16 more"], [(0, 2), (0, 1)]),
 }
 
 
 @pytest.mark.parametrize(("typed", "pairs"), PAIRS.values(), ids=PAIRS)
 def test_runs_are_compared_that_differ_in_one_setting(typed: list[str], pairs: list[tuple[int, int]]) -> None:
     assert pairs_of(entries(*typed)) == pairs
+
+
+def test_a_run_that_is_compared_with_none_is_named(tmp_path: Path) -> None:
+    one = make(tmp_path / "one", lambda _: "7", *FORTY, "batch_size=4")
+    other = edited(one, tmp_path / "other", lambda row: row | {"id": "another-" + row["id"]})
+    html = write_many([one, other], tmp_path / "page.html").read_text()
+    assert "Not compared, as no other run answered the same questions: one, other." in html
+    assert "not compared" not in html
+    assert str(tmp_path) not in html
+
+
+def test_why_a_job_failed_is_said_once_on_a_sweeps_page(tmp_path: Path) -> None:
+    run = make(tmp_path / "0", lambda _: "7", *FORTY)
+    patched(run, "summary.json", status="failed", error="It broke.")
+    failed = {"job 0": "It broke.", "job 1": "It is odd.", "job 2": "It is odd."}
+    html = write_many([run], tmp_path / "page.html", failed=failed).read_text()
+    assert html.count("It broke.") == 1
+    assert "<li>job 1, job 2: It is odd.</li>" in html
+
+
+def test_settings_that_differ_stand_below_the_names_of_their_runs(tmp_path: Path) -> None:
+    runs = [make(tmp_path / str(size), lambda _: "7", *FORTY, f"batch_size={size}") for size in (4, 8)]
+    html = write_many(runs, tmp_path / "page.html").read_text()
+    heading = '<th scope="col">batch_size=4</th><th scope="col">batch_size=8</th>'
+    assert heading in html
+    assert '<th scope="row">batch_size</th><td>4</td><td>8</td>' in html[html.index(heading) :]
+
+
+def test_labels_of_speeds_that_are_alike_do_not_cover_each_other() -> None:
+    of_one = BenchmarkSummary(n=1, time_s=1.0, latency_s=Distribution(mean=1.0), tokens=Tokens(output=100))
+    alike = Summary(benchmarks={"b": of_one}, time_s=TimeSplit(generate=1.0))
+    runs = [replace(entry, run=replace(entry.run, summary=alike)) for entry in entries(*["a=1"] * 9)]
+    plot = tradeoff_charts.speed(runs, [f"batch_size={n}" for n in range(9)])
+    assert plot is not None
+    (points,) = plot["data"]
+    shown = [at for text, at in zip(points["text"], points["textposition"], strict=True) if text]
+    assert shown
+    assert len(shown) == len(set(shown))
+    assert len(points["hovertext"]) == 9
 
 
 def test_a_page_of_runs_links_each_runs_own_page_and_says_which_run_is_better(tmp_path: Path) -> None:

@@ -203,6 +203,35 @@ def test_plots_follow_a_window_that_narrows_and_no_id_is_cut(page: Page, tmp_pat
     assert page.run(cut) == 0
 
 
+def test_on_paper_plots_fit_the_sheet_and_afterwards_the_window(page: Page, tmp_path: Path) -> None:
+    look(page, 1280, dark=True)
+    show(page, make(tmp_path / "run", lambda _: "3", *FORTY) / "report.html")
+    page.ready()
+    widest = (
+        "Math.max(...[...document.querySelectorAll('.main-svg')].map((e) => e.getBoundingClientRect().width))"
+    )
+    assert page.run(f"return {widest}") > 1000
+    page.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.run(f"return {widest}") < 700
+    assert page.run("return document.documentElement.dataset.theme") == "light"
+    page.run("window.dispatchEvent(new Event('afterprint'))")
+    page.wait(f"{widest} > 1000")
+    assert page.run("return document.documentElement.dataset.theme") == "dark"
+    assert page.complaints() == []
+
+
+def test_a_phone_shows_runs_whose_names_have_no_blanks(page: Page, tmp_path: Path) -> None:
+    look(page, 390)
+    even, odd = (right_where(lambda r: place(r) % 2 == 0), right_where(lambda r: place(r) % 2 == 1))
+    long = "a_long_word_" * 7
+    runs = [make(tmp_path / f"{long}{n}", reply, *FORTY) for n, reply in enumerate((even, odd))]
+    show(page, write_many(runs, tmp_path / "both.html"))
+    page.ready()
+    page.run("for (const d of document.querySelectorAll('details')) d.open = true")
+    assert page.run("return document.documentElement.scrollWidth") <= 390
+    assert page.run("return document.querySelector('.sortable td a').getBoundingClientRect().width") < 300
+
+
 def test_the_keyboard_is_enough(page: Page, tmp_path: Path) -> None:
     run = make(tmp_path / "run", lambda _: "3", *FORTY)
     from selenium.webdriver.common.keys import Keys

@@ -95,6 +95,29 @@ def test_without_a_terminal_each_run_is_one_line_with_whole_settings_and_folder(
     assert last.startswith("2 runs")
 
 
+def test_without_a_terminal_no_setting_is_left_out_or_taken_for_markup(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = [LONG, "stop=[/]", *(f"seed{n}=[red]" for n in range(6))]
+    patched(runs / "one", "manifest.json", overrides=typed)
+    assert main([str(runs)]) == 0
+    assert " ".join(typed) in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_shows_the_model_and_the_end_of_a_long_setting(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "benchmarks.arithmetic.data_files=/a/long/way/to/the/data/questions-2.jsonl"
+    patched(runs / "one", "summary.json", model="some/model-7b")
+    patched(runs / "one", "manifest.json", overrides=[path])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main([str(runs)]) == 0
+    text = capsys.readouterr().out
+    assert "some/model-7b" in text
+    assert "uestions-2.jsonl" in text
+
+
 def test_the_list_is_sorted_chosen_and_cut(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     patched(runs / "one", "summary.json", model="other", time_s={"total": 0.001})
     assert main([str(runs), "--json", "--sort", "time"]) == 0

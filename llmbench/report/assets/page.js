@@ -32,6 +32,7 @@
     const room = 21 * rows + (rows ? 12 : 0);
     layout.showlegend = rows > 0;
     layout.height = figure.height + room;
+    if (root.classList.contains("paper")) layout.width = target.clientWidth;
     layout.margin.b += room;
     target.style.height = `${layout.height}px`;
     const plot = layout.height - layout.margin.t - layout.margin.b;
@@ -60,6 +61,11 @@
   draw();
   byId("theme").addEventListener("click", () => { setTheme(root.dataset.theme === "dark" ? "light" : "dark"); draw(); });
   dark.addEventListener("change", () => { setTheme(dark.matches ? "dark" : "light"); draw(); });
+
+  // On paper the page is light and its plots are as wide as a sheet; they are drawn before the browser knows its width.
+  let chosen = null;
+  window.addEventListener("beforeprint", () => { chosen = root.dataset.theme; setTheme("light"); root.classList.add("paper"); draw(); });
+  window.addEventListener("afterprint", () => { setTheme(chosen); root.classList.remove("paper"); draw(); figures.forEach((_, place) => Plotly.Plots.resize(byId(`plot-${place}`))); });
 
   // Tables that sort by the column whose heading is pressed.
   for (const table of document.querySelectorAll("table.sortable")) {
