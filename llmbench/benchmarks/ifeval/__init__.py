@@ -16,8 +16,6 @@ Differences from the published code, google-research/instruction_following_eval,
 - `keywords:letter_frequency` with a character that is no letter (prompt 1122 asks for "#", 1129 for "!") counts it; there a random letter is counted.
 - The language of a text is always the same; there langdetect has no seed.
 - Keywords, section marks and postscripts are texts; there a dot in one stands for any character, and a bracket is an error.
-- A bullet `*` that has nothing behind it on its line is a bullet; there the line below it goes with it.
-- Words in capitals are split by the Penn Treebank's rules without its list of irregular words ("GONNA" is one word; there it is two).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -98,11 +98,11 @@ def postscript(text: str, arguments: Arguments) -> bool:
 
 
 def number_bullet_lists(text: str, arguments: Arguments) -> bool:
-    """Exactly so many lines begin with `-` or a single `*`."""
-    lines = [line.lstrip() for line in text.split("\n")]
-    count = sum(line.startswith("-") or (line[:1] == "*" and line[1:2] != "*") for line in lines)
+    """Exactly so many lines begin with `-` or a single `*`; a `*` alone on its line is one bullet with the line below, or none at the end."""
+    stars = len(re.findall(r"^[^\S\n]*\*[^*].*$", text, re.MULTILINE))
+    dashes = sum(line.lstrip().startswith("-") for line in text.split("\n"))
     wanted: int = arguments["num_bullets"]
-    return count == wanted
+    return stars + dashes == wanted
 
 
 def constrained_response(text: str, arguments: Arguments) -> bool:  # noqa: ARG001 - as all checks

@@ -14,7 +14,12 @@ from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
 from langdetect.lang_detect_exception import LangDetectException
 
 SEED = 0
-_SEPARATORS = re.compile(r"[\s\[\](){}<>,:;@#$%&?!\"“”«»]|--|\.{2,}")
+_SEPARATORS = re.compile(
+    r"[\s\[\](){}<>;@#$%&?!*`\"\u2018\u2019\u201c-\u201e\xab\xbb\u2012-\u2015]|[:,](?!\d)|--|\.{2,}"
+)
+_JOINED = re.compile(
+    r"\b(CAN(?=NOT\b)|(?:GIM|LEM)(?=ME\b)|(?:GON|WAN)(?=NA\b)|GOT(?=TA\b)|D(?='YE\b)|MORE(?='N\b))"
+)
 _CONTRACTION = re.compile(r"(?<=[^\s'])(n't|N'T|'(?:ll|LL|re|RE|ve|VE|[sSmMdD]))$")
 
 
@@ -55,7 +60,7 @@ def count_words(text: str) -> int:
 def count_capital_words(text: str) -> int:
     """Returns the number of words whose letters are all capitals.
 
-    Words are those of the Penn Treebank: "WELL-KNOWN" and "U.S." are one, "DON'T" and "I'M" are two, as "DO" and "N'T".
+    Words are those of the Penn Treebank: "WELL-KNOWN" and "U.S." are one, "DON'T" and "CANNOT" are two, as "DO" and "N'T".
     """
-    pieces = (_CONTRACTION.sub(r" \1", piece) for piece in _SEPARATORS.split(text))
+    pieces = (_CONTRACTION.sub(r" \1", piece) for piece in _SEPARATORS.split(_JOINED.sub(r"\1 ", text)))
     return sum(word.isupper() for piece in pieces for word in piece.split())
