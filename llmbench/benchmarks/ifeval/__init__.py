@@ -42,7 +42,7 @@ class IFEval(Benchmark):
     """Instructions that a text follows or not."""
 
     columns = ("key", "instruction_id_list", "kwargs")
-    preload = ("llmbench.benchmarks.ifeval.language",)
+    preload = ("langdetect", "punkt")
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples named by `key`.

@@ -7,11 +7,10 @@ which carries the model that NLTK downloads.
 
 import re
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import punkt
-from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
-from langdetect.lang_detect_exception import LangDetectException
+if TYPE_CHECKING:
+    import punkt
 
 SEED = 0
 _SEPARATORS = re.compile(
@@ -25,6 +24,8 @@ _CONTRACTION = re.compile(r"(?<=[^\s'])(n't|N'T|'(?:ll|LL|re|RE|ve|VE|[sSmMdD]))
 
 def language(text: str) -> str | None:
     """Returns the code of a text's language, such as `en` or `zh-cn`; None where it has no letters to tell."""
+    from langdetect.lang_detect_exception import LangDetectException
+
     detector = _detectors().create()
     detector.append(text)
     try:
@@ -36,6 +37,8 @@ def language(text: str) -> str | None:
 @cache
 def _detectors() -> Any:  # noqa: ANN401 - langdetect has no types
     """A factory of our own: the seed of langdetect's is a global that another library may set."""
+    from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
+
     factory = DetectorFactory()
     factory.load_profile(PROFILES_DIRECTORY)
     factory.set_seed(SEED)
@@ -48,7 +51,9 @@ def count_sentences(text: str) -> int:
 
 
 @cache
-def _sentences() -> punkt.PunktSentenceTokenizer:
+def _sentences() -> "punkt.PunktSentenceTokenizer":
+    import punkt
+
     return punkt.tokenizer_for("english")
 
 
