@@ -11,6 +11,7 @@ from llmbench.cli.resume import STARTS_A_SWEEP
 from llmbench.config.custom import CustomSettings
 from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
+from llmbench.system import redaction
 from llmbench.system.shell import quoted
 
 PATH_SETTINGS = re.compile(
@@ -50,6 +51,26 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
         custom_data.with_quotes(_with_quotes(argument, sweeps=sweeps), sweeps=sweeps)
         for argument in custom_data.read(arguments)
     ]
+
+
+def refuse_doubled(typed: Sequence[str]) -> None:
+    """Refuses a setting that was typed with two values: Hydra would take the last value and say nothing.
+
+    Raises:
+        ConfigError: Names the setting and both of its values.
+    """
+    first: dict[str, str] = {}
+    for argument in typed:
+        key, has_value, _ = argument.lstrip("+").partition("=")
+        if not has_value or key.startswith(("-", "~")):
+            continue
+        before = first.setdefault(key, argument)
+        if before.lstrip("+") != argument.lstrip("+"):
+            raise ConfigError(
+                redaction.without_secrets(
+                    f"{key} is given twice, as {before} and as {argument}; give it once."
+                )
+            )
 
 
 def _with_quotes(argument: str, *, sweeps: bool) -> str:

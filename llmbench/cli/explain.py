@@ -75,8 +75,18 @@ def _expected_kind(cause: str) -> str | None:
     match = re.search(r"Value (.+?) (?:of type .* could not be converted to|is not a valid) (\w+)", cause)
     if match and match[2] in KINDS:
         return f"{match[1]} is not {KINDS[match[2]]}"
-    match = re.search(r"(?:Cannot assign \w+ to|is not a) (Dict|List)", cause)
-    return f"it takes {CONTAINERS[match[1]]}" if match else None
+    match = re.search(
+        r"(?:Cannot assign \w+ to |is not a |(?s:Cannot merge .*reference_type=))(Dict|List)", cause
+    )
+    if match:
+        return f"it takes {CONTAINERS[match[1]]}"
+    if "to string" in cause:
+        return "it takes a text"
+    return (
+        "it holds settings; type the one you mean, as NAME.SETTING=VALUE"
+        if "is not a subclass" in cause
+        else None
+    )
 
 
 def _unknown_key(key: str, conf: Path) -> str:
@@ -162,8 +172,7 @@ def _explain_override(error: BaseException) -> str | None:
         return None
     if "=" not in str(override):
         return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
-    key, _, value = str(override).partition("=")
+    override = str(override).lstrip("+")  # which llmbench may have added
+    key, _, value = override.partition("=")
     typed = shell.for_a_shell(f"{key}={shell.quoted(value)}")
-    return (
-        f"{str(override)!r} cannot be read; if it is a text type {typed}, if it is a list 'NAME=[one,two]'."
-    )
+    return f"{override!r} cannot be read; if it is a text type {typed}, if it is a list 'NAME=[one,two]'."

@@ -1,8 +1,9 @@
 """What a sweep writes and prints: its summary, closing table and page."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -10,6 +11,7 @@ from llmbench.cli.job import Job, SweepSummary, written
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import LlmbenchError
 from llmbench.report.server_words import server_of
+from llmbench.report.terminal_table import width_of
 from llmbench.results.manifest import (
     JOURNAL,
     MANIFEST,
@@ -17,7 +19,7 @@ from llmbench.results.manifest import (
     SUMMARY,
     write_object,
 )
-from llmbench.results.summary import Summary
+from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count, number, percent, seconds
 from llmbench.system.text import one_line
@@ -72,7 +74,7 @@ def finish(
     loads = sum(attempt.loads for attempt in sittings)
     write(jobs, folder, sittings, measured)
     terminal.out.print()
-    terminal.out.print(_table(jobs))
+    terminal.out.print(closing_table(jobs, terminal.out))
     for error in dict.fromkeys(job.error for job in jobs if job.error is not None):
         numbers = [str(job.number) for job in jobs if job.error == error]
         terminal.say(f"job{'s' if len(numbers) > 1 else ''} {', '.join(numbers)} failed: {error}")
@@ -126,6 +128,15 @@ def _shared(jobs: Sequence[Job]) -> list[str]:
 
 SETTINGS_WIDTH = 24
 """Room for the longest of `+sweep=quantization`, on terminals of 100 columns; Rich breaks words where there is less."""
+LEFT_OUT = ("load", "generate", "latency", "cost", "total", "tokens/s")
+"""Columns that a narrow terminal goes without, the first first; `summary.json` has them all."""
+
+
+BENCHMARK_COLUMNS: dict[str, Callable[[BenchmarkSummary], str]] = {
+    "accuracy": lambda found: percent(found.accuracy),
+    "latency": lambda found: seconds(found.latency_s.mean),
+    "tokens/s": lambda found: number(found.throughput.output_tokens_per_s),
+}
 
 
 def _job_columns(jobs: Sequence[Job]) -> dict[str, Callable[[Summary], str]]:
@@ -143,32 +154,42 @@ def _job_columns(jobs: Sequence[Job]) -> dict[str, Callable[[Summary], str]]:
     return columns
 
 
-def _table(jobs: Sequence[Job]) -> Table:
-    of_jobs = _job_columns(jobs)
+def closing_table(jobs: Sequence[Job], console: Console) -> Table:
+    """The closing table; a narrow terminal gets fewer of its columns, none of them cut."""
+    left_out: set[str] = set()
+    for name in LEFT_OUT:
+        if width_of(_filled(jobs, left_out, settings=False), console) <= console.width:
+            break
+        left_out.add(name)
+    return _filled(jobs, left_out)
+
+
+def _filled(jobs: Sequence[Job], left_out: Container[str], *, settings: bool = True) -> Table:
+    """The table without those columns; `settings=False`: what they say is left out too, as it folds into any width."""
+    of_jobs = {name: show for name, show in _job_columns(jobs).items() if name not in left_out}
+    of_benchmarks = {name: show for name, show in BENCHMARK_COLUMNS.items() if name not in left_out}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("job", "settings", "benchmark"):
-        table.add_column(
-            heading, overflow="fold", min_width=SETTINGS_WIDTH if heading == "settings" else None
-        )
-    for heading in ("accuracy", "latency", "tokens/s", *of_jobs):
+    table.add_column("job", no_wrap=True)
+    table.add_column("settings", overflow="fold", min_width=SETTINGS_WIDTH)
+    table.add_column("benchmark", no_wrap=True)
+    for heading in (*of_benchmarks, *of_jobs):
         table.add_column(heading, justify="right", no_wrap=True)
     shared = _shared(jobs)
     for job in jobs:
-        settings = escape(" ".join(o.removeprefix("+ablation/") for o in job.overrides if o not in shared))
+        own = [o.removeprefix("+ablation/") for o in job.overrides if o not in shared] if settings else []
+        typed = escape(" ".join(own))
         if job.summary is None:
             # finished without figures: prompts were shown
             colour = "default" if job.status == "finished" else "red"
-            table.add_row(str(job.number), settings, f"[{colour}]{job.status}[/]")
+            table.add_row(str(job.number), typed, f"[{colour}]{job.status}[/]")
             continue
         of_the_job = [show(job.summary) for show in of_jobs.values()]
         for place, (name, found) in enumerate(job.summary.benchmarks.items()):
             table.add_row(
                 str(job.number) if place == 0 else "",
-                settings if place == 0 else "",
+                typed if place == 0 else "",
                 name,
-                percent(found.accuracy),
-                seconds(found.latency_s.mean),
-                number(found.throughput.output_tokens_per_s),
+                *(show(found) for show in of_benchmarks.values()),
                 *(of_the_job if place == 0 else ()),
             )
     return table

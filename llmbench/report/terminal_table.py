@@ -59,12 +59,12 @@ def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Tabl
     ]
     while True:
         table = _filled(columns, benchmarks)
-        if len(columns) == 1 or _width(table, console) <= console.width:
+        if len(columns) == 1 or width_of(table, console) <= console.width:
             return table
         columns.pop()
 
 
-def _width(table: Table, console: Console) -> int:
+def width_of(table: Table, console: Console) -> int:
     """Columns that a table takes where nothing is cut."""
     return Measurement.get(console, console.options.update(max_width=ANY_WIDTH), table).maximum
 

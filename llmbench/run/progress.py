@@ -13,7 +13,7 @@ from rich.text import Text
 from llmbench.records import Outcome, Result
 from llmbench.results.metrics import DOUBTFUL
 from llmbench.system.console import Terminal
-from llmbench.system.number_format import memory, number, percent, seconds
+from llmbench.system.number_format import memory, number, percent
 from llmbench.system.text import printable
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import TelemetrySample
@@ -25,13 +25,15 @@ WIDE = 90
 
 
 class Progress:
-    """For each benchmark done of total and accuracy so far; speed, requests in hand, the machine, and how valid it looks."""
+    """For each benchmark done of total and accuracy so far; speed, requests in hand, the machine, and how valid it looks.
+
+    It names no time left: how long the last answers are is not known, and the rate of those that ended was wrong by seven times.
+    """
 
     def __init__(self, terminal: Terminal, totals: Mapping[str, int]) -> None:
         self._console, self._totals = terminal.err, dict(totals)
         self._results: dict[str, list[float]] = {name: [] for name in totals}
         self._unanswered = self._truncated = self._errors = 0
-        self._found = 0  # results that came from the cache and took no time
         self._latest: TelemetrySample | None = None
         self._begun = self._shown = time.monotonic()
         self._tokens: int | None = None
@@ -61,7 +63,6 @@ class Progress:
     def add(self, result: Result) -> None:
         """Counts a result."""
         self._results[result.benchmark].append(result.score.value)
-        self._found += any(completion.from_cache for completion in result.completions)
         outcome = result.score.outcome
         self._unanswered += outcome in (Outcome.NO_ANSWER, Outcome.TRUNCATED)
         self._truncated += outcome is Outcome.TRUNCATED
@@ -97,16 +98,6 @@ class Progress:
         passed = time.monotonic() - self._begun
         return f"{number(self._tokens / passed if self._tokens and passed > 0 else None)} tokens/s"
 
-    def _left(self) -> str:
-        """The time left, once as many have been answered as run at once: those that end first are the shortest."""
-        done, total = self._done, sum(self._totals.values())
-        state = self._latest.engine if self._latest is not None else None
-        at_once = max(1.0, (state.running if state is not None else None) or 1.0)
-        if done == total or done - self._found < at_once:
-            return ""
-        left = (time.monotonic() - self._begun) / (done - self._found) * (total - done)
-        return f"about {seconds(left)} left"
-
     def _display(self) -> Group:
         """As many lines from the first to the last, so that nothing jumps."""
         table = Table(box=None, pad_edge=False, show_header=False)
@@ -118,7 +109,7 @@ class Progress:
                 _accuracy(values),
             )
         lines = (
-            [self._speed(), self._left()],
+            [self._speed()],
             list(self._requests()),
             list(_machine(self._latest)),
         )
@@ -158,7 +149,7 @@ class Progress:
             f"{printable(name)} {len(values)}/{self._totals[name]} {_accuracy(values)}"
             for name, values in self._results.items()
         ]
-        return escape(", ".join(filter(None, [*parts, self._speed(), self._left(), *self._requests()])))
+        return escape(", ".join(filter(None, [*parts, self._speed(), *self._requests()])))
 
 
 def _machine(sample: TelemetrySample | None) -> Iterator[str]:

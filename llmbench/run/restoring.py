@@ -74,7 +74,9 @@ def _check(record: RunRecord, before: Manifest) -> None:
             record.note(sentence)
     if not record.steps:
         record.steps += before.recovery
-    record.terminal.notice(f"Going on with {folder}: {count(record.earlier.results, 'result')} kept.")
+    kept = record.earlier.results
+    left = f": {count(kept, 'result')} kept" if kept else ", which has no results yet"
+    record.terminal.notice(f"Going on with {folder}{left}.")
 
 
 def _bring_back(record: RunRecord, before: Manifest) -> None:

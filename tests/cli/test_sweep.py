@@ -1,5 +1,6 @@
 """Multiruns as a user meets them: which engine serves which job, what order that gives, and what is left at the end."""
 
+import io
 import json
 import os
 import re
@@ -11,9 +12,16 @@ from typing import Any, ClassVar
 
 import pytest
 from hydra.experimental.callback import Callback
+from rich.console import Console
 
+from llmbench.cli import sweep
+from llmbench.cli.job import Job
 from llmbench.cli.main import main
+from llmbench.records import Outcome
+from llmbench.results.metrics import summarise
+from llmbench.results.summary import Summary, TimeSplit
 from tests.helpers.commands import wait_until
+from tests.helpers.factories import result
 from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -215,7 +223,9 @@ class Recorder(Callback):
 
 def test_callbacks_see_every_job(here: Path) -> None:
     callback = f"+hydra.callbacks.recorder._target_={__name__}.Recorder"
-    assert main(["-m", *QUICK, "limit=3,4", "model.max_length=4096,2048", callback]) == 0
+    assert (
+        main(["-m", "engine=fake", "report=False", "limit=3,4", "model.max_length=4096,2048", callback]) == 0
+    )
     order = [line for n in (0, 2, 1, 3) for line in (f"job {n}", f"COMPLETED {n}")]
     assert Recorder.seen == ["begin MULTIRUN", *order, "end MULTIRUN"]
     assert len(written(here)["jobs"]) == 4
@@ -332,3 +342,27 @@ def test_what_hydra_tells_needs_no_engine(tmp_path: Path, arguments: list[str], 
     assert not {"torch", "vllm", "transformers", "datasets", "scipy", "llmbench.run.engine_pool"} & set(
         loaded.split()
     )
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_the_closing_table_leaves_columns_out_where_it_would_cut_them(width: int) -> None:
+    found = summarise([result(n, Outcome.CORRECT, tokens=500) for n in range(12)], 12, 1)
+    summary = Summary("finished", "m", "documented", comparable=False)
+    summary.benchmarks, summary.time_s = (
+        {"swe_bench_full": found},
+        TimeSplit(total=90.0, load=20.0, generate=60.0),
+    )
+    jobs = [
+        Job(n, ["limit=4", f"model.path=/a/rather/long/path/{n}"], Path(str(n)), summary=summary)
+        for n in (0, 1)
+    ]
+    shown_to = io.StringIO()
+    console = Console(file=shown_to, width=width)
+    console.print(sweep.closing_table(jobs, console))
+    shown = shown_to.getvalue()
+    heads = shown.splitlines()[0].split()
+    assert {"job", "settings", "benchmark", "accuracy"} <= set(heads) <= {
+        "job", "settings", "benchmark", "accuracy", "latency", "tokens/s", "load", "generate", "total"
+    }  # fmt: skip
+    assert shown.count("swe_bench_full") == 2
+    assert ("load" in heads) == (width > 80)
