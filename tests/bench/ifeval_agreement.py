@@ -5,7 +5,8 @@ python -m tests.bench.ifeval_agreement FOLDER [RUN …]
 Each text is put to every instruction of tests/data/ifeval_sample.jsonl, strictly and loosely. Texts are the answers of the RUNs, or without any the right
 and wrong answers of tests/data in several disguises. FOLDER holds lm-eval's package: `pip install --no-deps --target FOLDER lm-eval`; its
 checks import immutabledict, nltk, packaging and typing_extensions too, and read NLTK's data `punkt_tab` (from NLTK_DATA; the wheel of
-llama-index-core carries it). The harness gives langdetect no seed; `--seed 0` does.
+llama-index-core carries it). The harness gives langdetect no seed; `--seed 0` does. NLTK from 3.10 on takes a zero-width joiner, as in
+emoji, for a word; the published code and ours, with Python's `re`, do not.
 """
 
 import argparse
