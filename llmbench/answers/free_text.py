@@ -55,9 +55,9 @@ def whole_text(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """The text without what is set around it, and without a full stop behind words."""
+    """The text without what is set around it, and without a full stop behind words or behind such marks."""
     text = _WRAPPER.sub(r"\1", text).strip(_AROUND)
-    return re.sub(r"(?<=\w)\.\Z", "", text).strip(_AROUND)
+    return re.sub(rf"(?<=[\w{re.escape(_AROUND.strip())}])\.\Z", "", text).strip(_AROUND)
 
 
 def _key(text: str) -> str:

@@ -25,6 +25,11 @@ def read(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: Other benchmarks are chosen, so that `custom.*` would change nothing.
     """
+    whole = next((argument for argument in arguments if re.match(r"\+{0,2}custom=", argument)), None)
+    if whole is not None:
+        raise ConfigError(
+            f"{whole} is refused: type each setting by itself, such as custom.data=mine.csv custom.grade=number."
+        )
     values = _values(arguments)
     if not values:
         return list(arguments)
@@ -33,9 +38,11 @@ def read(arguments: Sequence[str]) -> list[str]:
         key, value = next(iter(values.items()))
         others = [argument for argument in arguments if CHOOSES.match(argument)]
         both = f", or type 'benchmark=[{chosen[0].strip('[]')},{BENCHMARK}]' for both"
+        if re.match(r"\+?suite=", others[0]):
+            both = ""
         raise ConfigError(
             f"custom.{key}={value} would change nothing beside {', '.join(others)}; leave that out"
-            f"{both if 'suite=' not in others[0] else ''}."
+            f"{both}."
         )
     name = benchmark_name(values.get("data"), values.get("name"))
     return [

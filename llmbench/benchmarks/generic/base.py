@@ -47,7 +47,7 @@ class GenericBenchmark(Benchmark):
         found = []
         for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):
             asked = {self.question_field: question.fill(placed, index), MAPPED: self.grading}
-            group = {"subject": placed[index][subject]} if subject is not None else {}
+            group = {"subject": placed[index][subject] if subject is not None else None}
             row = {**placed[index], **asked, **group, **fields}
             found.append(Sample(str(placed.number(index)), row, target))
         return found

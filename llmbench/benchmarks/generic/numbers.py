@@ -79,4 +79,6 @@ def number(gold: str) -> str | None:
     )
     if is_number is None:
         return None
-    return format(Decimal(plain), "f") if "e" in plain.lower() else plain
+    if "e" not in plain.lower():
+        return plain
+    return format(Decimal(plain.removesuffix("%")), "f") + "%" * plain.endswith("%")

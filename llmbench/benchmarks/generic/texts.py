@@ -102,6 +102,12 @@ class RegexMatch(_Anywhere):
         raise ConfigError("A regular expression is no answer to show; set fewshot=0.")
 
     def found(self, target: str, text: str) -> str | None:
-        """What the expression matches; `^` and `$` are the ends of a line."""
+        """The line that the expression matches in, or the lines; `^` and `$` are the ends of a line.
+
+        The whole line, since an expression may look at what stands before or behind its match.
+        """
         match = re.search(target, text, re.MULTILINE)
-        return match[0] if match else None
+        if match is None:
+            return None
+        end = text.find("\n", match.end())
+        return text[text.rfind("\n", 0, match.start()) + 1 : end if end >= 0 else len(text)]
