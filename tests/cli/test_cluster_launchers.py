@@ -17,7 +17,7 @@ from tests.helpers.commands import lines_in, llmbench, python, wait_until
 from tests.helpers.paths import ROOT
 
 SWEEP = ("-m", "hydra.sweep.dir=sweep", "engine=fake", "limit=4")
-LOCAL = ("hydra/launcher=submitit_local", *SWEEP)
+LOCAL = ("-m", "hydra/launcher=submitit_local", *SWEEP[1:])
 
 
 def written(folder: Path) -> dict[str, Any]:
