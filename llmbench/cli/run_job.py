@@ -87,9 +87,8 @@ def run_job(  # noqa: PLR0913 - what a job is, and what it belongs to
             publish_this = partial(publish, settings=config, terminal=terminal)
             options = replace(options, terminal=terminal, stop=stop, publish=publish_this)
             found = pipeline.run(config, folder, options)
-            resumed = config.resume is not None  # then the run works where it was begun
-            inside = folder.absolute().is_relative_to(Path.cwd())
-            print_table(terminal, found, str(folder) if resumed or not inside else os.path.relpath(folder))
+            outside = config.resume is not None or not folder.absolute().is_relative_to(Path.cwd())
+            print_table(terminal, found, str(folder) if outside else os.path.relpath(folder))
             if config.profile.comparable:
                 for comparison in published_scores.comparisons(config, found):
                     terminal.say(published_scores.sentence(comparison))

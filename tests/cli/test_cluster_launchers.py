@@ -16,7 +16,8 @@ from tests.helpers import slurm
 from tests.helpers.commands import lines_in, llmbench, python, wait_until
 from tests.helpers.paths import ROOT
 
-LOCAL = ("-m", "hydra/launcher=submitit_local", "hydra.sweep.dir=sweep", "engine=fake", "limit=4")
+SWEEP = ("-m", "hydra.sweep.dir=sweep", "engine=fake", "limit=4")
+LOCAL = ("-m", "hydra/launcher=submitit_local", *SWEEP[1:])
 
 
 def written(folder: Path) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def test_slurm_gets_an_array_with_what_each_job_asks_for(
         "hydra.launcher.gpus_per_node=4",
         "hydra.launcher.timeout_min=90",
     )
-    ended = llmbench(*LOCAL, "hydra/launcher=slurm", *asked, "report=False", "seed=1,2", folder=tmp_path)
+    ended = llmbench(*SWEEP, "hydra/launcher=slurm", *asked, "report=False", "seed=1,2", folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert statuses(tmp_path) == ["finished", "finished"]
     (script,) = (tmp_path / "sweep" / ".submitit").glob("*submission*.sh")
@@ -126,7 +127,7 @@ def test_a_launcher_that_starts_nothing_says_why(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert main([*LOCAL, "hydra/launcher=slurm"]) == 1
+    assert main([*SWEEP, "hydra/launcher=slurm"]) == 1
     assert "hydra/launcher=slurm ran no job: RuntimeError: Could not detect" in capsys.readouterr().err
 
 

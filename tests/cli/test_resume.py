@@ -95,7 +95,8 @@ def scores(folder: Path) -> dict[str, Any]:
 
 
 def whole(folder: Path, *settings: str) -> dict[str, Any]:
-    assert main([*TWELVE, "report=false", *settings, f"hydra.run.dir={folder}"]) == 0
+    asked = {setting.partition("=")[0]: setting for setting in (*TWELVE, "report=false", *settings)}
+    assert main([*asked.values(), f"hydra.run.dir={folder}"]) == 0
     return scores(folder)
 
 
