@@ -47,7 +47,7 @@ format: setup ## format the code, and fix what ruff can fix
 
 docs: setup ## the documents as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON_IN_VENV) -m mkdocs build # --quiet would silence strict too: it counts the warnings that are shown
-	@echo "Written to site/index.html"
+	@echo "Written to site/index.html. Its search needs a server: python3 -m http.server -d site"
 
 bench: setup ## measure llmbench itself, and kill the processes of a real engine
 	@$(PYTHON_IN_VENV) -m tests.bench

@@ -21,7 +21,7 @@ PATH_SETTINGS = re.compile(
 TEXT_SETTINGS = re.compile(r"(benchmarks\.\w+\.)?system_prompt=(?P<value>.+)", re.DOTALL)
 """Settings whose values are sentences."""
 NEVER_EMPTY = re.compile(
-    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|custom\.\w+|model|benchmark"
+    r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|custom\.\w+|resume|model|benchmark"
 )
 """Settings that mean something else, or nothing, when they are empty."""
 PLAIN = re.compile(r"[\w/.:+%@-]+", re.ASCII)

@@ -41,8 +41,7 @@ def read(arguments: Sequence[str]) -> list[str]:
         if re.match(r"\+?suite=", others[0]):
             both = ""
         raise ConfigError(
-            f"custom.{key}={value} would change nothing beside {', '.join(others)}; leave that out"
-            f"{both}."
+            f"custom.{key}={value} would change nothing beside {', '.join(others)}; leave that out{both}."
         )
     name = benchmark_name(values.get("data"), values.get("name"))
     return [

@@ -11,7 +11,8 @@ from pathlib import Path
 from llmbench.config.schema import RETIRED
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import moment
-from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, Manifest, read_record
+from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, read_record
+from llmbench.results.summary import Summary
 from llmbench.system.files import expanded
 from llmbench.system.redaction import HIDDEN
 from llmbench.system.shell import quoted, unquoted
@@ -146,7 +147,7 @@ def _key(argument: str) -> str:
 
 
 def last(typed: Sequence[str]) -> Path:
-    """The run or sweep that was begun last, below `runs_dir`.
+    """The run or sweep that was begun last, below `runs_dir`; runs that failed before any answer only where there are no others.
 
     Raises:
         ConfigError: There is none.
@@ -154,13 +155,24 @@ def last(typed: Sequence[str]) -> Path:
     places = [unquoted(a.removeprefix(RUNS_DIR)) for a in typed if a.startswith(RUNS_DIR)]
     folder = Path(places[-1] if places else "runs").expanduser()
     begun = [
-        (_started(path), path.stat().st_mtime, path.parent)
+        (not _came_to_nothing(path.parent), _started(path), path.stat().st_mtime, path.parent)
         for pattern in (f"*/{MANIFEST}", f"{MULTI}/*/{BEGUN}")
         for path in folder.glob(pattern)
     ]
     if not begun:
         raise ConfigError(f"resume=last: there is no run in {folder}; runs_dir=FOLDER names another place.")
     return max(begun)[-1]
+
+
+def _came_to_nothing(folder: Path) -> bool:
+    """Whether a run failed before its first answer, as for a mistyped setting."""
+    journal = folder / JOURNAL
+    if (folder / BEGUN).is_file() or (journal.is_file() and journal.stat().st_size):
+        return False
+    try:
+        return read_record(folder / SUMMARY, Summary).status == "failed"
+    except RunError:
+        return False
 
 
 def _started(path: Path) -> float:

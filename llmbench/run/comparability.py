@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llmbench.config.choices import EarlyStopping
+from llmbench.config.custom import benchmark_name
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, BenchmarkProfile, Config, ModelConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_settings import name_of
@@ -29,6 +30,8 @@ def _showing_evaluated(config: Config) -> list[str]:
 def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpoint | None) -> list[str]:
     """What keeps the scores from standing beside published ones; nothing where the profile's protocol was followed."""
     examples = [f"worked examples out of {name}'s evaluated questions" for name in _showing_evaluated(config)]
+    if set(config.benchmarks) == {benchmark_name(config.custom.data, config.custom.name)}:
+        return ["questions of your own", *examples]
     if not config.profile.comparable:
         return [f"profile={config.profile.name}", *examples]
     found = examples
@@ -52,7 +55,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         found += other_system_prompt(config, name)
         asked = len(questions.samples_of(name))
         whole = benchmark.size or questions.available[name]
-        if benchmark.size is None and benchmark.data_files is not None:
+        if benchmark.data_files is not None:
             found.append(f"{name}'s questions out of a file, which may be others than the published ones")
         if asked != whole:
             found.append(f"{asked} of {name}'s {whole} questions")

@@ -126,6 +126,21 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
             )
 
 
+def check_files(folder: Path, before: Manifest, questions: Questions) -> None:
+    """Refuses a data file that holds something else than when the run began: questions not asked so far may be others.
+
+    Raises:
+        ConfigError: Names the benchmark and the file.
+    """
+    for name, source in questions.data.items():
+        had = before.data.get(name)
+        is_file = source.revision is None and Path(source.source).is_file()
+        if had is not None and is_file and had.fingerprint not in (None, source.fingerprint):
+            raise ConfigError(
+                f"{source.source}, the data of {name}, was changed since the run in {folder} began; start a new run."
+            )
+
+
 def compare_model_files(before: Manifest, now: Manifest, folder: Path) -> None:
     """Refuses another chat template or LoRA adapter than those of the results so far; where their files lie may change.
 
