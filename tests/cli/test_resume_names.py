@@ -83,7 +83,7 @@ def test_names_that_nothing_can_take_are_refused(
 ) -> None:
     folder = tmp_path / os.fsdecode(name)
     folder.mkdir()
-    for typed in (f"resume={folder}", "limit=1"):
+    for typed in (f"resume={folder}", "seed=1"):
         assert main([*TWELVE, typed]) == 1
         said = capfd.readouterr().err
         assert "use another name" in said
