@@ -114,14 +114,8 @@ def test_the_manifest_says_which_server_it_was(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     with serving() as server:
         address = server.url.replace("http://", "http://me:sesame-sesame@")
-        assert (
-            main(
-                overrides(
-                    server, "limit=2", "hydra.run.dir=run", f"engine.base_url={address}", "report=false"
-                )
-            )
-            == 0
-        )
+        typed = overrides(server, "limit=2", "hydra.run.dir=run", "report=false")
+        assert main([argument.replace(server.url, f"{address}") for argument in typed]) == 0
     manifest: Body = json.loads(Path("run/manifest.json").read_text())
     shown = manifest["server"].pop("address")
     assert shown.endswith(server.url.removeprefix("http://"))
