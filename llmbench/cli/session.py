@@ -1,10 +1,11 @@
 """llmbench as a library: evaluations one after the other that share an engine, with the settings, folders and errors of the command line."""
 
+import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -87,7 +88,7 @@ class Session:
             pool, self._pool = self._pool, None
             if pool is not None:
                 self._loads = pool.loads
-                with pool:
+                with _errors_alone("vllm"), pool:
                     pass
 
     def evaluate(
@@ -140,6 +141,18 @@ class Session:
 def has_own_data(settings: Mapping[str, Any]) -> bool:
     """Returns whether settings, by their full names, choose the benchmark `custom`."""
     return any(name.startswith(f"{BENCHMARK}.") and value is not None for name, value in settings.items())
+
+
+@contextmanager
+def _errors_alone(name: str) -> Iterator[None]:
+    """Lets a logger write errors alone: what an engine says of its end stands in no run's log, and a program's output is its own."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def evaluate(benchmark: str | Sequence[str] | None, settings: Mapping[str, Any]) -> Run:

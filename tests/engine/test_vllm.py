@@ -57,7 +57,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
             "benchmarks.arithmetic.max_tokens=8",
         ),
         "thinking": (*quick, f"model.path={thinking}", "limit=2", "early_stopping=off"),
-        "four_bit": (*few, "model.quantization=bitsandbytes", "model.dtype=bfloat16"),
+        "four_bit": (*few[1:], "model.quantization=bitsandbytes", "model.dtype=bfloat16"),
         "adapters": (
             "-m",
             *small,
