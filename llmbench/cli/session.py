@@ -1,6 +1,5 @@
 """llmbench as a library: evaluations one after the other that share an engine, with the settings, folders and errors of the command line."""
 
-import logging
 import multiprocessing
 import os
 import threading
@@ -15,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from llmbench.cli import arguments, resume
-from llmbench.cli.caller import Caller, undisturbed
+from llmbench.cli.caller import ERR, OUT, Caller, undisturbed
 from llmbench.cli.invocation import Invocation
 from llmbench.cli.main import alone, as_text, goes_on, run_jobs, sentence, working_directory
 from llmbench.cli.python_settings import as_arguments, flattened
@@ -32,7 +31,7 @@ from llmbench.errors import (
 from llmbench.results.manifest import BEGUN
 from llmbench.results.reader import Run, load_run
 from llmbench.run.engine_pool import EnginePool
-from llmbench.system import clock, files, shell
+from llmbench.system import clock, files, shell, stdio
 
 PLACE = "hydra.run.dir"
 CHOICES = ("benchmark", "suite", "resume")
@@ -88,7 +87,7 @@ class Session:
             pool, self._pool = self._pool, None
             if pool is not None:
                 self._loads = pool.loads
-                with _errors_alone("vllm"), pool:
+                with _output_to_errors(), pool:
                     pass
 
     def evaluate(
@@ -144,15 +143,21 @@ def has_own_data(settings: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def _errors_alone(name: str) -> Iterator[None]:
-    """Lets a logger write errors alone: what an engine says of its end stands in no run's log, and a program's output is its own."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+def _output_to_errors() -> Iterator[None]:
+    """Leads what is written to the standard output to the standard error: what an engine says of its end stands in no run's log."""
+    stdio.flush()
+    try:
+        kept = os.dup(OUT)
+        os.dup2(ERR, OUT)
+    except OSError:  # one of them is closed
+        yield
+        return
     try:
         yield
     finally:
-        logger.setLevel(before)
+        stdio.flush()
+        os.dup2(kept, OUT)
+        os.close(kept)
 
 
 def evaluate(benchmark: str | Sequence[str] | None, settings: Mapping[str, Any]) -> Run:
