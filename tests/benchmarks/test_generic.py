@@ -178,6 +178,7 @@ GOLDS: list[tuple[GenericBenchmark, object, str, str | None]] = [
     (NumberAnswer(), "#### 1 and #### 2", "#### {answer}", "2"),
     (NumberAnswer(), "no mark", "#### {}", None),
     (NumberAnswer(), "(7 eggs)", "({answer} eggs)", "7"),
+    (NumberAnswer(), "1e2%", "answer", "100%"),
     (IntegerAnswer(), "1,450", "answer", "1450"),
     (IntegerAnswer(), 7.0, "answer", "7"),
     (IntegerAnswer(), "7.5", "answer", None),
@@ -216,6 +217,10 @@ GRADED = [
     (ContainsMatch(), "5", "It is 5.", 1.0, "5"),
     (RegexMatch(), r"^\d{3}$", "It is\n123\nyes", 1.0, "123"),
     (RegexMatch(), r"^\d{3}$", "It is 1234", 0.0, "It is 1234"),
+    (RegexMatch(), "(?<=is )42", "I think.\nThe answer is 42", 1.0, "The answer is 42"),
+    (RegexMatch(), r"(?<=sure\.\n)42", "I am sure.\n42", 1.0, "I am sure.\n42"),
+    (RegexMatch(), r"\Ayes\Z", "no\nyes", 0.0, "no\nyes"),
+    (RegexMatch(), r"\Ayes\Z", "yes", 1.0, "yes"),
 ]
 
 
@@ -267,3 +272,10 @@ def test_subjects_are_stored_with_what_grading_needs() -> None:
     first, second = loaded(NumberAnswer(), rows, subject="topic")
     assert NumberAnswer().stored_fields(first) == {"subject": "sums", "question": "1?"}
     assert NumberAnswer().stored_fields(second) == {"question": "2?"}
+    assert [NumberAnswer().subject(sample) for sample in (first, second)] == ["sums", None]
+
+
+def test_a_column_called_subject_groups_nothing_by_itself() -> None:
+    (sample,) = loaded(ExactMatch(), rows_of({"question": "1?", "answer": "a", "subject": "Re: your mail"}))
+    assert ExactMatch().subject(sample) is None
+    assert "subject" not in ExactMatch().stored_fields(sample)

@@ -152,6 +152,7 @@ REFUSED = [
     (["suite=fastest", "custom.data=mine.jsonl"], "beside suite=fastest; leave that out."),
     (["custom.data=mine.jsonl", "custom.grad=number"], "did you mean custom.grade?"),
     (["data=mine.jsonl"], "type custom.data=mine.jsonl"),
+    (["custom={data: mine.jsonl, grade: number}"], "type each setting by itself"),
     (["custom.data=mine.jsonl", "custom.name=arithmetic", "custom.grade=number", "benchmark=[arithmetic,custom]"], "name it with custom.name=NAME"),
     (["custom.data=mine.jsonl", "custom.grade=number", "custom.count_from=0"], "NumberAnswer has no such option"),
     (["custom.data=mine.jsonl", "custom.choices=topic", "custom.count_from=2"], "custom.count_from=2 is refused"),

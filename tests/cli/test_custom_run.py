@@ -70,6 +70,25 @@ def test_a_run_is_resumed_regraded_compared_and_exported(
     assert "custom.answer=a (it was label)" in capfd.readouterr().err
 
 
+def test_a_run_is_not_resumed_on_a_file_that_was_changed(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    jsonl(here / "mine.jsonl", *sums(6))
+    settings = ["custom.data=mine.jsonl", "custom.grade=number", *QUICK, "hydra.run.dir=run"]
+    assert main([*settings, "batch_size=1", "engine.args={break_after: 2}"]) == 1
+    before = (here / "run" / "samples.jsonl").read_bytes()
+    asked = {json.loads(line)["id"] for line in before.splitlines()}
+    rows = [row if str(n) in asked else {**row, "answer": "0"} for n, row in enumerate(sums(6), 1)]
+    jsonl(here / "mine.jsonl", *rows)
+    capfd.readouterr()
+    assert main(["resume=run"]) == 1
+    assert "mine.jsonl, the data of mine, was changed since the run in" in capfd.readouterr().err
+    assert (here / "run" / "samples.jsonl").read_bytes() == before
+    jsonl(here / "mine.jsonl", *sums(6))
+    main(["resume=run"])  # the engine breaks again
+    assert len((here / "run" / "samples.jsonl").read_bytes().splitlines()) > len(asked)
+
+
 def test_a_regraded_run_is_graded_as_its_own_settings_say(here: Path) -> None:
     jsonl(here / "mine.jsonl", {"question": "Where?", "answer": "York"})
     settings = ["custom.data=mine.jsonl", "custom.grade=contains"]

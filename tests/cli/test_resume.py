@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -302,6 +303,20 @@ def test_a_run_without_manifest_is_called_a_run(tmp_path: Path, capfd: pytest.Ca
     told = capfd.readouterr().err
     assert "the run there holds no manifest.json" in told
     assert "sweep" not in told
+
+
+def test_the_last_run_is_not_one_that_failed_before_any_answer(tmp_path: Path) -> None:
+    partly(tmp_path / "runs" / "first")
+    assert (
+        main(
+            ["benchmark=math", "benchmarks.math.data_files=none.jsonl", "engine=fake", "hydra.run.dir=runs/x"]
+        )
+        == 1
+    )
+    assert (tmp_path / "runs" / "x" / MANIFEST).is_file()
+    assert last([]).name == "first"
+    shutil.rmtree(tmp_path / "runs" / "first")
+    assert last([]).name == "x"
 
 
 def test_the_last_run_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

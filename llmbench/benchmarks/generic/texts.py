@@ -47,12 +47,16 @@ class _Anywhere(GenericBenchmark):
         return gold
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
-        """The gold answer where it stands in the text; else the last line of a complete text, which is wrong."""
+        """The gold answer where it stands in the text; else the last line of a complete text, which is wrong.
+
+        Where that part by itself would be graded otherwise than the text, as an expression may look beyond it, the whole text.
+        """
         whole = whole_text(text)
         found = self.found(sample.target, whole)
-        if found is not None or not complete:
-            return found
-        return whole.splitlines()[-1].strip() if whole else None
+        if found is None and not (complete and whole):
+            return None
+        part = whole.splitlines()[-1].strip() if found is None else found
+        return part if self.is_equal(sample, part) == (found is not None) else whole
 
     def is_equal(self, sample: Sample, answer: str) -> bool:
         """Whether the gold answer is in what was extracted."""
