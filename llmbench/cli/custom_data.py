@@ -38,10 +38,9 @@ def read(arguments: Sequence[str]) -> list[str]:
         key, value = next(iter(values.items()))
         others = [argument for argument in arguments if CHOOSES.match(argument)]
         both = f", or type 'benchmark=[{chosen[0].strip('[]')},{BENCHMARK}]' for both"
-        if re.match(r"\+?suite=", others[0]):
-            both = ""
         raise ConfigError(
-            f"custom.{key}={value} would change nothing beside {', '.join(others)}; leave that out{both}."
+            f"custom.{key}={value} would change nothing beside {', '.join(others)}; leave that out"
+            f"{both if 'suite=' not in others[0] else ''}."
         )
     name = benchmark_name(values.get("data"), values.get("name"))
     return [

@@ -15,7 +15,6 @@ from llmbench.cli.arguments import stops_with_backslashes
 from llmbench.cli.caller import Caller
 from llmbench.cli.job import finished_on
 from llmbench.config.choices import Api, EarlyStopping
-from llmbench.config.custom import benchmark_name
 from llmbench.config.groups import STATIC_BATCHING
 from llmbench.config.schema import Config
 from llmbench.engine.factory import complete, find_checkpoint, load_tokenizer
@@ -133,8 +132,7 @@ def _print_notices(config: Config, overrides: Sequence[str], terminal: Terminal,
     if _needs_hub(config) and notice_no_network():
         terminal.notice("The hub cannot be reached; only what is in the local cache can be used.")
     trackers.check(config)
-    own = benchmark_name(config.custom.data, config.custom.name)  # which is asked whole, whatever the profile
-    if not config.profile.comparable and set(config.benchmarks) != {own}:
+    if not (config.profile.comparable or config.asks_own_data_alone):  # which is asked whole
         terminal.say(
             f"profile={config.profile.name}: few samples and short answers, so the score does not compare with published "
             "ones; profile=published does."

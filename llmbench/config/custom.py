@@ -35,6 +35,11 @@ class CustomSettings:
     count_from: int | None = None
     name: str | None = None  # of the benchmark, in folders and tables; None: the file's, or the data set's
 
+    @property
+    def benchmark(self) -> str:
+        """What a run calls the benchmark; see `benchmark_name`."""
+        return benchmark_name(self.data, self.name)
+
 
 class Asked(NamedTuple):
     """How a grade's questions are asked: the class that grades them, the instruction behind each, and the cue where no answer stands."""

@@ -67,9 +67,8 @@ class OutputSettings:
     show_prompts: int = 0  # print this many prompts of each benchmark and stop
     runs_dir: str = "runs"  # where the folders of runs are made
     report: bool = True  # report.html at the end
-    export: Any = field(
-        default_factory=list
-    )  # parquet, csv, lm_eval, written into the run's folder; one name will do
+    # parquet, csv, lm_eval, written into the run's folder; one name will do
+    export: Any = field(default_factory=list)
     tracker: Tracker = Tracker.none  # also logs the run there
     # experiment or project; None: what the tracker's variable says, or llmbench
     tracker_project: str | None = None

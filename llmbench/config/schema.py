@@ -258,6 +258,11 @@ class Config(OutputSettings, CacheSettings, FaultSettings, BatchSettings, Questi
     point: PointConfig = field(default_factory=PointConfig)
     custom: CustomSettings = field(default_factory=CustomSettings)
 
+    @property
+    def asks_own_data_alone(self) -> bool:
+        """Whether the run's one benchmark is the user's data."""
+        return set(self.benchmarks) == {self.custom.benchmark}
+
 
 AUTO = "auto"
 """Of `engine.replicas`: as many as are worth loading."""

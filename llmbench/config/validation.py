@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from llmbench.config.custom import BENCHMARK, benchmark_name
+from llmbench.config.custom import BENCHMARK
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
@@ -95,7 +95,7 @@ def _apply_system_prompt(config: Config, cfg: DictConfig) -> None:
 
 def _name_custom(config: Config) -> None:
     """Calls the benchmark `custom` after its data, so that tables and comparisons tell one's own data sets apart."""
-    name = benchmark_name(config.custom.data, config.custom.name)
+    name = config.custom.benchmark
     if BENCHMARK not in config.benchmarks or name == BENCHMARK:
         return
     if name in config.benchmarks:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llmbench.config.choices import EarlyStopping
-from llmbench.config.custom import benchmark_name
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, BenchmarkProfile, Config, ModelConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_settings import name_of
@@ -30,7 +29,7 @@ def _showing_evaluated(config: Config) -> list[str]:
 def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpoint | None) -> list[str]:
     """What keeps the scores from standing beside published ones; nothing where the profile's protocol was followed."""
     examples = [f"worked examples out of {name}'s evaluated questions" for name in _showing_evaluated(config)]
-    if set(config.benchmarks) == {benchmark_name(config.custom.data, config.custom.name)}:
+    if config.asks_own_data_alone:
         return ["questions of your own", *examples]
     if not config.profile.comparable:
         return [f"profile={config.profile.name}", *examples]

@@ -2,7 +2,8 @@
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import orjson
@@ -10,7 +11,7 @@ import orjson
 from llmbench.benchmarks.base import Benchmark, unique
 from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
 from llmbench.benchmarks.generic.base import GenericBenchmark
-from llmbench.config.custom import as_typed, benchmark_name
+from llmbench.config.custom import as_typed
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, DataError, RowError
 from llmbench.records import Sample
@@ -61,9 +62,7 @@ def read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequenc
     try:
         return _read_samples(config, name, benchmark, asked)
     except (ConfigError, DataError) as error:
-        own = config.custom.data is not None and name == benchmark_name(
-            config.custom.data, config.custom.name
-        )
+        own = config.custom.data is not None and name == config.custom.benchmark
         if isinstance(error, RowError) or not (own or isinstance(benchmark, GenericBenchmark)):
             raise
         raise type(error)(as_typed(str(error), name, own=own)) from error
@@ -130,37 +129,38 @@ def _choose(
     return selection.choose(config, name, samples, subjects)
 
 
-def _subject(config: Config, name: str, benchmark: Benchmark, sample: Sample, source: str) -> str | None:
+@contextmanager
+def _said_of(failing: str, config: Config, name: str, benchmark: Benchmark) -> Iterator[None]:
+    """Inside, a mistake in a row or in a user's module becomes a sentence that begins with `failing`."""
     try:
-        found = benchmark.subject(sample)
-        if not isinstance(found, str | None):
-            raise TypeError(f"the subject is a {type(found).__name__}, not text")  # noqa: TRY301
+        yield
     except (Exception, SystemExit) as error:
         own = _is_own(benchmark)
         if not isinstance(error, BAD_ROW) and not own:
             raise
         where = f" in {_where(benchmark, error)}" if own else ""
         raise DataError(
-            f"{name}: the subject of question {sample.id[:SHOWN]!r} of {source} cannot be told{where} "
-            f"({_reason(config, name, error)}); {'fix the module or the row' if own else 'fix its row'}."
+            f"{name}: {failing}{where} ({_reason(config, name, error)}); {'fix the module or the row' if own else 'fix its row'}."
         ) from error
+
+
+def _subject(config: Config, name: str, benchmark: Benchmark, sample: Sample, source: str) -> str | None:
+    with _said_of(
+        f"the subject of question {sample.id[:SHOWN]!r} of {source} cannot be told", config, name, benchmark
+    ):
+        found = benchmark.subject(sample)
+        if not isinstance(found, str | None):
+            raise TypeError(f"the subject is a {type(found).__name__}, not text")
     return found
 
 
 def _question(config: Config, name: str, benchmark: Benchmark, sample: Sample, source: str) -> str:
     """Returns a sample's question; refuses one that cannot be asked or written down."""
-    try:
+    with _said_of(
+        f"question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down", config, name, benchmark
+    ):
         question = _text(benchmark.question(sample))
         orjson.dumps([sample.id, question, sample.target, benchmark.stored_fields(sample)])
-    except (Exception, SystemExit) as error:
-        own = _is_own(benchmark)
-        if not isinstance(error, BAD_ROW) and not own:
-            raise
-        where = f" in {_where(benchmark, error)}" if own else ""
-        raise DataError(
-            f"{name}: question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down{where} ({_reason(config, name, error)}); "
-            f"{'fix the module or the row' if own else 'fix its row'}."
-        ) from error
     if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
         raise DataError(
             f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "

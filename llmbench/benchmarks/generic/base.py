@@ -47,8 +47,8 @@ class GenericBenchmark(Benchmark):
         found = []
         for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):
             asked = {self.question_field: question.fill(placed, index), MAPPED: self.grading}
-            group = {"subject": placed[index][subject] if subject is not None else None}
-            row = {**placed[index], **asked, **group, **fields}
+            group = None if subject is None else placed[index][subject]
+            row = {**placed[index], **asked, "subject": group, **fields}
             found.append(Sample(str(placed.number(index)), row, target))
         return found
 
@@ -102,17 +102,14 @@ class GenericBenchmark(Benchmark):
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by."""
-        subject = sample.fields.get("subject") if MAPPED in sample.fields else None
-        return {} if subject is None else {"subject": subject}
+        return {} if self.subject(sample) is None else {"subject": sample.fields["subject"]}
 
     def data_notes(self, samples: Sequence[Sample]) -> list[str]:
         """How the data was understood; of rows that a class of its own loads nothing."""
         if not samples or MAPPED not in samples[0].fields:
             return []
         notes = [f"Answers are graded as {samples[0].fields[MAPPED]}."]
-        groups = {
-            str(s.fields["subject"]) for s in samples if self.stored_fields(s).get("subject") is not None
-        }
+        groups = set(map(self.subject, samples)) - {None}
         if groups:
             notes.append(f"They have {count(len(groups), 'subject')}.")
         again = {text: n for text, n in Counter(map(self.question, samples)).items() if n > 1}
