@@ -4,7 +4,7 @@
 #     tests/bench/lm_eval_gsm8k.sh PYTHON MODEL_DIR ROWS.jsonl [argument of lm_eval …]
 #
 # PYTHON is of an environment with vLLM, lm-eval and what its vLLM model imports; llmbench does not depend on lm-eval.
-# COUNT, MAX_TOKENS and VLLM_ARGS in the environment replace the values below. Prints the seconds it took at the end.
+# COUNT, MAX_TOKENS, DTYPE and VLLM_ARGS in the environment replace the values below. Prints the seconds it took at the end.
 set -euo pipefail
 
 if [[ $# -lt 3 ]]; then
@@ -69,6 +69,6 @@ PYTHON
 export PYTHONPATH="$folder${PYTHONPATH:+:$PYTHONPATH}" HF_HOME="$folder" HF_HUB_OFFLINE=1
 begun=$EPOCHREALTIME
 "$python" -m lm_eval run --model vllm \
-    --model_args "pretrained=$model,dtype=bfloat16,max_model_len=4096,$vllm_args" \
+    --model_args "pretrained=$model,dtype=${DTYPE:-bfloat16},max_model_len=4096,$vllm_args" \
     --include_path "$folder" --tasks gsm8k_bench --apply_chat_template --batch_size auto "$@"
 echo "lm_eval took $("$python" -c "print(f'{$EPOCHREALTIME - $begun:.1f}')") s from the start of its process"
