@@ -141,9 +141,26 @@ def test_an_empty_choice_between_others_and_equal_right_ones_are_refused() -> No
 
 def test_a_template_joins_columns_and_knows_escapes_and_doubled_braces() -> None:
     rows = rows_of({"passage": " Water. ", "High-level domain": "Physics", "a": 1})
-    template = r"{passage}\n\n{High-level domain}: {{x}}\t\\n"
+    template = r"{passage}\n\n{High-level domain}: {{x}}\t2.\nIs it?\n"
     (sample,) = loaded(NumberAnswer(), rows, question=template, answer="a")
-    assert sample.fields["question"] == "Water.\n\nPhysics: {x}\t\\n"
+    assert sample.fields["question"] == "Water.\n\nPhysics: {x}\t2.\nIs it?"
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"$\theta \neq \nu$",
+        r"\text{{in}}",
+        r"\newline",
+        r"$a \nRightarrow b \nVdash c$",
+        r"$1 \\ \tau \\n$",
+        r"\\\nu",
+    ],
+)
+def test_a_template_leaves_the_commands_of_latex_as_they_are(formula: str) -> None:
+    rows = rows_of({"q": "Why?", "a": "1"})
+    (sample,) = loaded(NumberAnswer(), rows, question=rf"{formula}\n{{q}}", answer="a")
+    assert sample.fields["question"] == f"{formula.replace('{{', '{').replace('}}', '}')}\nWhy?"
 
 
 OPTIONS = [
