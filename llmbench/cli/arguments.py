@@ -7,17 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from llmbench.cli import custom_data, explain
-from llmbench.cli.resume import STARTS_A_SWEEP
+from llmbench.cli.resume import PATH_SETTINGS, STARTS_A_SWEEP
 from llmbench.config.custom import CustomSettings
 from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
 from llmbench.system import redaction
 from llmbench.system.shell import quoted
 
-PATH_SETTINGS = re.compile(
-    r"(hydra\.(run|sweep)\.dir|model\.(path|chat_template|lora)|runs_dir|custom\.data|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
-)
-"""Settings whose values are paths, whatever characters are in them."""
 TEXT_SETTINGS = re.compile(r"(benchmarks\.\w+\.)?system_prompt=(?P<value>.+)", re.DOTALL)
 """Settings whose values are sentences."""
 NEVER_EMPTY = re.compile(

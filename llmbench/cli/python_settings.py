@@ -13,7 +13,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from llmbench.cli.arguments import PATH_SETTINGS, checkpoint_setting
+from llmbench.cli.arguments import checkpoint_setting
+from llmbench.cli.resume import PATH_SETTINGS
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError
 from llmbench.system.shell import quoted

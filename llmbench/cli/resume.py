@@ -1,6 +1,7 @@
 """What `resume=FOLDER` stands for: the command that began the run or the sweep, with what is typed beside it.
 
-The command is restored before Hydra composes, flags and all, and in the folder it was typed in, so that relative paths mean what they meant.
+The command is restored before Hydra composes, flags and all, and in the folder it was typed in, so that relative paths mean what they meant; those typed beside
+`resume` mean what they do where they are typed.
 """
 
 import os
@@ -8,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmbench.config.custom import HUB
 from llmbench.config.schema import RETIRED
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import moment
@@ -24,6 +26,10 @@ RUNS_DIR = "runs_dir="
 MULTI = "multi"
 PLACES = ("hydra.run.dir", "hydra.sweep.dir")
 LAUNCHER = re.compile(r"hydra[./]launcher\b")
+PATH_SETTINGS = re.compile(
+    r"(hydra\.(run|sweep)\.dir|model\.(path|chat_template|lora)|runs_dir|custom\.data|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
+)
+"""Settings whose values are paths, whatever characters are in them."""
 STARTS_A_SWEEP = re.compile(r"-m$|--multirun$|\+?(sweep|ablation)=")
 
 
@@ -45,7 +51,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     name = unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
     refuse_interpolation(str(folder), f"resume={folder}")
-    typed = [a for a in typed if not _names_its_place(a, folder)]
+    typed = [_from_here(a) for a in typed if not _names_its_place(a, folder)]
     whole = any(STARTS_A_SWEEP.match(a) for a in typed)
     if whole:
         if (folder / MANIFEST).is_file():
@@ -87,6 +93,15 @@ def _names_its_place(argument: str, folder: Path) -> bool:
             f"{argument} is refused: resume={folder} goes on in that folder; leave it out, or move the folder first."
         )
     return True
+
+
+def _from_here(argument: str) -> str:
+    """The argument with a relative path made absolute: it was typed here, whatever folder the run was begun in."""
+    match = PATH_SETTINGS.fullmatch(argument.lstrip("+"))
+    value = unquoted(match["value"]) if match else ""
+    if not value or value.startswith(("~", "/", HUB)) or value == "null" or "${" in value:
+        return argument
+    return f"{argument.partition('=')[0]}={quoted(str(Path(value).absolute()))}"
 
 
 def _refuse_settings_of_a_sweep(folder: Path, arguments: Sequence[str], typed: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ from llmbench.run.beginning import Beginning
 from llmbench.run.comparability import few_shot_from_evaluated
 from llmbench.run.options import RunOptions
 from llmbench.run.request_plan import RequestPlan
-from llmbench.run.resume_checks import check_settings, lowered_before
+from llmbench.run.resume_checks import check_finished
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 from llmbench.system.log_capture import captured
@@ -123,7 +123,7 @@ def _publish_finished(config: Config, folder: Path, terminal: Terminal) -> None:
     server = finished_on(folder, None)
     config, _ = complete(config, partial(find_checkpoint, to_run=False), server)
     with FolderLock(folder):
-        check_settings(folder, config, lowered_before(folder))
+        check_finished(folder, config)
         terminal.say(f"The run in {folder} is finished; nothing is left to ask.")
         publish(folder, config, terminal)
 

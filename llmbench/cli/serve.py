@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from llmbench.cli import arguments
 from llmbench.cli.compose import compose
+from llmbench.cli.resume import PATH_SETTINGS
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
 from llmbench.engine import bundled_model, template_file
@@ -246,7 +246,7 @@ def _evaluation(typed: Sequence[str], config: Config, server: LocalServer) -> st
 
 def _absolute(word: str) -> str:
     """A setting that does not depend on the current folder."""
-    match = arguments.PATH_SETTINGS.fullmatch(word)
+    match = PATH_SETTINGS.fullmatch(word)
     if match is None or word.startswith(("hydra.", "runs_dir")) or match["value"][0] in "'\"[{$":
         return word
     path = Path(match["value"]).expanduser().absolute()

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from llmbench.config.choices import Api
-from llmbench.config.schema import Config
+from llmbench.config.schema import Config, ModelConfig
 from llmbench.engine import lora, template_file
 from llmbench.results import attempts
 from llmbench.system import clock, hardware
@@ -13,10 +13,8 @@ from llmbench.system import clock, hardware
 
 def origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     """Returns the first entries of the manifest."""
-    template, adapter = template_file.read(config.model), lora.read(config.model)
     return {
-        "chat_template": template and template.row(),
-        "lora": adapter and adapter.row(),
+        **model_files(config.model),
         "started": attempts.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": hardware.git_commit(),
@@ -26,6 +24,17 @@ def origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
         "seed": config.seed,
         "tracked": [],  # the trackers that have got the run
     }
+
+
+def model_files(model: ModelConfig) -> dict[str, Any]:
+    """Returns what the manifest says of the chat template and of the LoRA adapter that the settings name.
+
+    Raises:
+        ConfigError: The template cannot be read.
+        ModelError: The adapter cannot be read.
+    """
+    template, adapter = template_file.read(model), lora.read(model)
+    return {"chat_template": template and template.row(), "lora": adapter and adapter.row()}
 
 
 def _packages(config: Config) -> tuple[str, ...]:

@@ -185,7 +185,7 @@ def _check_questions(record: RunRecord, questions: Questions, server: ServerRepo
         record.note_server(server)
         if record.earlier.results:
             resume_checks.check_questions(record.files.folder, questions, record.results)
-            resume_checks.check_files(record.files.folder, record.manifest, questions)
+            resume_checks.check_files(record.files.folder, record.manifest, questions.data)
     except ConfigError as error:
         raise RefusedResumeError(str(error)) from error
     record.results[:] = map(without_texts, record.results)

@@ -1,10 +1,11 @@
 """What may change between two attempts of a run, and what may not: whatever decides an answer or its grade."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmbench.benchmarks.dataset import DataSource
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError
@@ -12,8 +13,9 @@ from llmbench.records import Result
 from llmbench.results.manifest import CONFIG, MANIFEST, Manifest, read_record
 from llmbench.results.settings import Setting, differing, read_config
 from llmbench.run import prompts
-from llmbench.run.request_plan import Questions
-from llmbench.system import redaction
+from llmbench.run.origin import model_files
+from llmbench.run.request_plan import Questions, RequestPlan
+from llmbench.system import decoding, redaction
 from llmbench.telemetry.engine_report import ServerIdentity
 
 MAY_CHANGE = re.compile(
@@ -78,11 +80,6 @@ def _apply_old_limit(before: dict[str, Any]) -> None:
             benchmark["num_samples"] = min(limit, benchmark.get("num_samples") or limit)
 
 
-def lowered_before(folder: Path) -> list[str]:
-    """The settings that were lowered in a run because memory ran short."""
-    return [step.setting for step in read_record(folder / MANIFEST, Manifest).recovery]
-
-
 def _refusal(folder: Path, changed: Sequence[Setting]) -> str:
     changed = sorted(changed, key=lambda s: (not s.name.startswith("profile."), s.name.count("."), s.name))
     names = [f"{s.name}={_short(s.run)} (it was {_short(s.baseline)})" for s in changed[:SHOWN]]
@@ -126,13 +123,33 @@ def check_questions(folder: Path, questions: Questions, results: Sequence[Result
             )
 
 
-def check_files(folder: Path, before: Manifest, questions: Questions) -> None:
+def check_finished(folder: Path, config: Config) -> None:
+    """Refuses settings with which a finished run would have other results: what is typed is compared though nothing is asked.
+
+    Raises:
+        ConfigError: Names the settings, the chat template, the LoRA adapter or the data.
+        RunError: A file of the run cannot be read.
+    """
+    before = read_record(folder / MANIFEST, Manifest)
+    check_settings(folder, config, [step.setting for step in before.recovery])
+    typed = {
+        setting.name
+        for setting in differing(read_config(folder) or {}, redaction.clean(as_yaml_data(config)))
+    }
+    if typed & {"model.chat_template", "model.lora"}:
+        compare_model_files(before, decoding.build(model_files(config.model), Manifest), folder)
+    if any(name.endswith(".data_files") for name in typed):
+        samples = RequestPlan.read(config, before.samples).samples
+        check_files(folder, before, {name: part.source for name, part in samples.items()})
+
+
+def check_files(folder: Path, before: Manifest, data: Mapping[str, DataSource]) -> None:
     """Refuses a data file that holds something else than when the run began: questions not asked so far may be others.
 
     Raises:
         ConfigError: Names the benchmark and the file.
     """
-    for name, source in questions.data.items():
+    for name, source in data.items():
         had = before.data.get(name)
         is_file = source.revision is None and Path(source.source).is_file()
         if had is not None and is_file and had.fingerprint not in (None, source.fingerprint):

@@ -63,8 +63,10 @@ def read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequenc
         return _read_samples(config, name, benchmark, asked)
     except (ConfigError, DataError) as error:
         own = config.custom.data is not None and name == config.custom.benchmark
-        if isinstance(error, RowError) or not (own or isinstance(benchmark, GenericBenchmark)):
+        if not (own or isinstance(benchmark, GenericBenchmark)):
             raise
+        if isinstance(error, RowError):
+            raise RowError(error.place, as_typed(error.what, name, own=own)) from error
         raise type(error)(as_typed(str(error), name, own=own)) from error
 
 

@@ -141,9 +141,26 @@ def test_an_empty_choice_between_others_and_equal_right_ones_are_refused() -> No
 
 def test_a_template_joins_columns_and_knows_escapes_and_doubled_braces() -> None:
     rows = rows_of({"passage": " Water. ", "High-level domain": "Physics", "a": 1})
-    template = r"{passage}\n\n{High-level domain}: {{x}}\t\\n"
+    template = r"{passage}\n\n{High-level domain}: {{x}}\t2.\nIs it?\n"
     (sample,) = loaded(NumberAnswer(), rows, question=template, answer="a")
-    assert sample.fields["question"] == "Water.\n\nPhysics: {x}\t\\n"
+    assert sample.fields["question"] == "Water.\n\nPhysics: {x}\t2.\nIs it?"
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"$\theta \neq \nu$",
+        r"\text{{in}}",
+        r"\newline",
+        r"$a \nRightarrow b \nVdash c$",
+        r"$1 \\ \tau \\n$",
+        r"\\\nu",
+    ],
+)
+def test_a_template_leaves_the_commands_of_latex_as_they_are(formula: str) -> None:
+    rows = rows_of({"q": "Why?", "a": "1"})
+    (sample,) = loaded(NumberAnswer(), rows, question=rf"{formula}\n{{q}}", answer="a")
+    assert sample.fields["question"] == f"{formula.replace('{{', '{').replace('}}', '}')}\nWhy?"
 
 
 OPTIONS = [
@@ -174,6 +191,12 @@ GOLDS: list[tuple[GenericBenchmark, object, str, str | None]] = [
     (NumberAnswer(), "$1 450.50", "answer", "1450.50"),
     (NumberAnswer(), 0.1, "answer", "0.1"),
     (NumberAnswer(), "1,5", "answer", None),
+    (NumberAnswer(), "3/0", "answer", None),
+    (NumberAnswer(), "1e99", "answer", None),
+    (NumberAnswer(), "1e50", "answer", f"1{'0' * 50}"),
+    (NumberAnswer(), "1/2%", "answer", None),
+    (NumberAnswer(), "-3 / 4", "answer", "-3 / 4"),
+    (IntegerAnswer(), "7" * 401, "answer", None),
     (NumberAnswer(), "<<1+1=2>>2 eggs. #### 2", "#### {}", "2"),
     (NumberAnswer(), "#### 1 and #### 2", "#### {answer}", "2"),
     (NumberAnswer(), "no mark", "#### {}", None),
@@ -215,6 +238,13 @@ GRADED = [
     (ContainsMatch(), "東京", "それは東京です。", 1.0, "東京"),
     (ContainsMatch(), "5", "It is 15, or 5.2.", 0.0, "It is 15, or 5.2."),
     (ContainsMatch(), "5", "It is 5.", 1.0, "5"),
+    (ContainsMatch(), "5", "It is -5.", 0.0, "It is -5."),
+    (ContainsMatch(), "5", "It is $\u22125$.", 0.0, "It is $\u22125$."),
+    (ContainsMatch(), "5", "It is 1.5e5, or 2e-5.", 0.0, "It is 1.5e5, or 2e-5."),
+    (ContainsMatch(), "5", "- 5 (of 3-5)", 1.0, "5"),
+    (ContainsMatch(), "5 apples", "I owe -5 apples", 0.0, "I owe -5 apples"),
+    (ContainsMatch(), "-5", "So x = -5.", 1.0, "-5"),
+    (ContainsMatch(), "-5", "It is 3-5 or 2e-5.", 0.0, "It is 3-5 or 2e-5."),
     (RegexMatch(), r"^\d{3}$", "It is\n123\nyes", 1.0, "123"),
     (RegexMatch(), r"^\d{3}$", "It is 1234", 0.0, "It is 1234"),
     (RegexMatch(), "(?<=is )42", "I think.\nThe answer is 42", 1.0, "The answer is 42"),
@@ -239,6 +269,22 @@ def test_of_a_text_that_was_cut_only_what_is_stated_counts() -> None:
     assert ExactMatch().extract(sample, "Answer: New York\nSince", complete=False) == "New York"
     assert ContainsMatch().extract(sample, "It may be", complete=False) is None
     assert ContainsMatch().extract(sample, "It is New York, si", complete=False) == "New York"
+
+
+def test_a_mark_before_all_gold_answers_is_pointed_out() -> None:
+    rows = rows_of({"q": "?", "solution": "1 + 1 = 2.\n#### 2"})
+    said = refused(NumberAnswer(), rows, question="q", answer="solution")
+    assert said.endswith("or where each answer stands behind such a mark type 'answer=#### {solution}'.")
+    assert refused(NumberAnswer(), rows_of({"q": "?", "a": "#### two"}), **NAMED).endswith("fix the row.")
+
+
+def test_gold_answers_of_mathematics_that_are_words_are_counted() -> None:
+    golds = ["5 cm", r"\text{east}", "$x^2 + xy$", "[0, 1)", "Because it is so.", "no idea"]
+    benchmark = MathAnswer()
+    samples = loaded(benchmark, rows_of(*({"q": str(n), "a": gold} for n, gold in enumerate(golds))), **NAMED)
+    *_, note = benchmark.data_notes(samples)
+    assert note.startswith("2 gold answers in words, such as that of question 5:")
+    assert not any("gold answers" in note for note in benchmark.data_notes(samples[:4]))
 
 
 def test_places_are_those_of_the_file(tmp_path: Path) -> None:

@@ -734,6 +734,18 @@ def test_pages_that_cannot_be_written(to: str, run: Path, capfd: pytest.CaptureF
     assert "writ" in refused(report.main, [str(run), "--to", to], capfd)
 
 
+def test_pages_replace_no_file_of_others_unless_forced(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    page = run / "notes.html"
+    page.write_text("<html>My llmbench notes")
+    command = [str(run), "--to", str(page)]
+    assert "notes.html is not a page of llmbench's; choose another file" in refused(
+        report.main, command, capfd
+    )
+    assert page.read_text() == "<html>My llmbench notes"
+    assert report.main([*command, "--force"]) == 0
+    assert report.main(command) == 0  # a page of its own
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link to a pipe", "socket", "to a folder"])
 def test_pages_replace_nothing_but_files(kind: str, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     place(run / "page.html", kind)

@@ -562,6 +562,24 @@ def test_a_finished_run_takes_no_other_settings_but_gets_what_is_missing(
     assert (tmp_path / "run" / "samples.csv").exists()
 
 
+def test_a_finished_run_takes_no_other_template_and_no_other_data(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, other = tmp_path / "mine.jsonl", tmp_path / "other.jsonl"
+    data.write_text('{"question": "1 + 1?", "answer": "#### 2"}\n')
+    other.write_text('{"question": "1 + 2?", "answer": "#### 3"}\n')
+    shutil.copy(data, tmp_path / "copy.jsonl")
+    (tmp_path / "mine.jinja").write_text("{{ messages[0].content }}")
+    whole(tmp_path / "run", "benchmark=gsm8k", f"benchmarks.gsm8k.data_files={data}")
+    capfd.readouterr()
+    assert main(["resume=run", "model.chat_template=mine.jinja"]) == 1
+    assert "came about with another chat template (null)" in capfd.readouterr().err
+    assert main(["resume=run", f"benchmarks.gsm8k.data_files={other}"]) == 1
+    assert "other.jsonl, the data of gsm8k, was changed" in capfd.readouterr().err
+    assert main(["resume=run", "benchmarks.gsm8k.data_files=copy.jsonl"]) == 0
+    assert "is finished; nothing is left to ask" in capfd.readouterr().out
+
+
 def test_what_was_said_before_is_kept_and_so_are_deaths(tmp_path: Path) -> None:
     partly(tmp_path / "run")
     folder = tmp_path / "run"

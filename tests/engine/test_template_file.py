@@ -147,7 +147,7 @@ def test_a_run_goes_on_with_its_template_alone(
     file.write_text(WHOLE)
     file.rename(tmp_path / "moved.jinja")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert main(["resume=../run", "model.chat_template=moved.jinja"]) == 0  # where the run was begun
+    assert main(["resume=../run", "model.chat_template=../moved.jinja"]) == 0  # from here
     assert len(load_run(tmp_path / "run").results) == 8
 
 

@@ -13,6 +13,8 @@ from llmbench.records import Sample
 from llmbench.system.number_format import count
 from llmbench.system.text import suggest
 
+MARK = "####"
+"""What stands before the gold answer in the solutions of GSM8K and of data that follows it."""
 MAPPED = "mapped_by"
 """A field of the samples that options mapped: how their gold answers were read."""
 
@@ -62,13 +64,19 @@ class GenericBenchmark(Benchmark):
             RowError: A row has no gold answer, or one that cannot be graded.
         """
         gold = Gold.read(options.get("answer", "answer"), columns, rows.source)
-        return [(self._target(rows, index, gold.of(rows, index)), {}) for index in range(len(rows))]
+        return [(self._target(rows, index, gold), {}) for index in range(len(rows))]
 
-    def _target(self, rows: Rows, index: int, gold: str) -> str:
-        target = self.target(gold)
+    def _target(self, rows: Rows, index: int, gold: Gold) -> str:
+        text = gold.of(rows, index)
+        target = self.target(text)
         if target is None:
+            marked = not gold.before and self.target(text.rpartition(MARK)[2].strip()) is not None
+            way_out = (
+                f", or where each answer stands behind such a mark type 'answer={MARK} {{{gold.column}}}'"
+            )
             raise RowError(
-                rows.place(index), f"the answer {short(gold)} is not {self.kind_of_gold}; fix the row."
+                rows.place(index),
+                f"the answer {short(text)} is not {self.kind_of_gold}; fix the row{way_out if marked else ''}.",
             )
         return target
 

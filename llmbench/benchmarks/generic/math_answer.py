@@ -1,9 +1,16 @@
 """Questions whose answer is a formula or a number."""
 
+import re
+from collections.abc import Sequence
+
 from llmbench import answers
 from llmbench.answers.equivalence import math_equal
+from llmbench.answers.equivalence.latex import clean
+from llmbench.answers.equivalence.units import split_unit
+from llmbench.answers.expressions import is_expression
 from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
 from llmbench.records import Sample
+from llmbench.system.number_format import count
 
 
 class MathAnswer(GenericBenchmark):
@@ -29,3 +36,19 @@ class MathAnswer(GenericBenchmark):
     def is_equal(self, sample: Sample, answer: str) -> bool:
         """Mathematical equality."""
         return math_equal(sample.target, answer)
+
+    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
+        """How the data was understood, and how many gold answers are words, which may be a wrong column's."""
+        notes = super().data_notes(samples)
+        worded = [sample.id for sample in samples if _is_worded(sample.target)] if notes else []
+        if worded:
+            notes.append(
+                f"{count(len(worded), 'gold answer')} in words, such as that of question {worded[0]}: words are compared as they stand."
+            )
+        return notes
+
+
+def _is_worded(gold: str) -> bool:
+    plain = clean(gold)
+    words = re.search(r"(?<![\\A-Za-z])[A-Za-z]{3}", plain)
+    return bool(words) and not (is_expression(plain) or is_expression(split_unit(plain)[0] or plain))

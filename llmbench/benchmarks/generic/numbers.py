@@ -15,15 +15,17 @@ class NumberAnswer(GenericBenchmark):
     """Questions whose answer is a number, whole or not."""
 
     grading = "numbers: the one that is stated, else the last of a text that ended by itself"
-    kind_of_gold = "a number such as 1,450 or 0.5 or 3/4"
+    kind_of_gold = "a number such as 1,450 or 0.5 or 3/4, of at most 60 digits"
 
     def target(self, gold: str) -> str | None:
-        """The number, without a currency sign and commas between thousands."""
-        return number(gold)
+        """The number, without a currency sign and commas between thousands; none that no answer can equal, such as 3/0."""
+        found = number(gold)
+        stated = answers.number_answer(_stated(found)) if found else None
+        return found if found and stated and number_equal(found, stated) else None
 
     def worked_example(self, sample: Sample) -> str:
         """The bare number, as a sentence."""
-        return f"The final answer is {sample.target}"
+        return _stated(sample.target)
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
         """The stated number, or the last one of a complete text."""
@@ -39,6 +41,10 @@ class NumberAnswer(GenericBenchmark):
         return {**super().stored_fields(sample), **_question(sample.fields, self.question_field)}
 
 
+def _stated(number: str) -> str:
+    return f"The final answer is {number}"
+
+
 def _question(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {name: fields[name]} if name in fields else {}
 
@@ -47,14 +53,15 @@ class IntegerAnswer(GenericBenchmark):
     """Questions whose answer is a whole number, boxed or stated."""
 
     grading = "whole numbers: the one in the last box, or the one that is stated"
-    kind_of_gold = "a whole number such as 1,450 or -3"
+    kind_of_gold = "a whole number such as 1,450 or -3, of at most 400 digits"
 
     def target(self, gold: str) -> str | None:
         """The number, without commas between thousands."""
         found = number(gold)
         if found is None or not re.fullmatch(r"[-+]?\d+(?:\.0*)?", found):
             return None
-        return found.partition(".")[0]
+        whole = found.partition(".")[0]
+        return whole if integer_equal(whole, whole) else None
 
     def worked_example(self, sample: Sample) -> str:
         """The answer in its box, behind the solution where the row has one."""

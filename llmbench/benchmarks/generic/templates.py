@@ -9,9 +9,15 @@ from llmbench.benchmarks.rows import Row, Rows, text_of
 from llmbench.errors import ConfigError, DataError, RowError, shortened
 from llmbench.system.text import nearest
 
-PIECE = re.compile(r"\{\{|\}\}|\{(?P<column>[^{}]*)\}|\\(?P<escaped>[nt\\])|[{}]")
-"""What is not a template's own text: doubled braces, a column in braces, an escape, a brace alone."""
-ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+PIECE = re.compile(
+    r"\{\{|\}\}|\{(?P<column>[^{}]*)\}|(?P<latex>\\\\)|\\(?P<escaped>[nt])(?![a-z]|Rightarrow|Left(?:right)?arrow|V[dD]ash)|[{}]",
+    re.ASCII,
+)
+"""What is not a template's own text: doubled braces, a column in braces, LaTeX's line break, an escape, a brace alone.
+
+No command of LaTeX is an escape: their names begin with a small letter behind the n or t, but for the five that are excluded.
+"""
+ESCAPES = {"n": "\n", "t": "\t"}
 MOST_NAMES, SHOWN = 20, 40
 """Columns that a sentence names, and characters of a cell that it shows."""
 
@@ -70,6 +76,8 @@ def _pieces(option: str, text: str) -> list[tuple[str, bool]]:
             plain = ""
         elif match["escaped"]:
             plain += ESCAPES[match["escaped"]]
+        elif match["latex"]:
+            plain += match["latex"]
         elif len(match[0]) == 1:
             raise ConfigError(
                 f"{option}={text} has a single {match[0]}; write a column as {{name}}, and a brace of the text's own doubled, as {match[0] * 2}."

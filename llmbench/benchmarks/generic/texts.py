@@ -12,6 +12,9 @@ from llmbench.records import Sample
 SPACED = r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]"
 """A letter or digit of a script that sets spaces between words, which Chinese, Japanese, Thai and others do not."""
 
+SIGN = r"(?<!(?<![\w)\]])[-\u2212])(?<!\d[eE][-+])"
+"""Before a number: no minus that is its sign, as that of "3-5" is not, nor what makes it an exponent."""
+
 
 class ExactMatch(GenericBenchmark):
     """Questions whose answer is a text that is to be the same."""
@@ -74,6 +77,8 @@ class ContainsMatch(_Anywhere):
         """The gold answer as it is written in the text, with any white space between its words."""
         words = r"\s+".join(map(re.escape, target.split()))
         before = rf"(?<!{SPACED})(?<!\d[.,])" if re.match(SPACED, target) else ""
+        if re.match(r"[-+]?\d", target):
+            before += SIGN if target[0].isdigit() else r"(?<![\w)\]])"
         behind = rf"(?!{SPACED}|[.,]\d)" if re.search(rf"{SPACED}\Z", target) else ""
         match = re.search(f"{before}{words}{behind}", text, re.IGNORECASE)
         return match[0] if match else None
