@@ -21,7 +21,7 @@ class NumberAnswer(GenericBenchmark):
         """The number, without a currency sign and commas between thousands."""
         return number(gold)
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The bare number, as a sentence."""
         return f"The final answer is {sample.target}"
 
@@ -56,7 +56,7 @@ class IntegerAnswer(GenericBenchmark):
             return None
         return found.partition(".")[0]
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The answer in its box, behind the solution where the row has one."""
         solution = "" if MAPPED in sample.fields else str(sample.fields.get("solution") or "").strip()
         return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()
