@@ -35,9 +35,14 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.names", custom.joined_names, replace=True)
     OmegaConf.register_new_resolver("llmbench.custom", custom.resolved, replace=True)
     OmegaConf.register_new_resolver("llmbench.folder", _folder, replace=True)
-    OmegaConf.register_new_resolver("llmbench.either", lambda one, other: one or other, replace=True)
+    OmegaConf.register_new_resolver("llmbench.either", _either, replace=True)
     OmegaConf.register_new_resolver("llmbench.served", _served, replace=True)
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
+
+
+def _either(one: object, other: object) -> object:
+    """The one, or the other where it is null or empty; 0 is a value."""
+    return other if one is None or one == "" else one
 
 
 def _folder(model: str, adapter: str | None) -> str:

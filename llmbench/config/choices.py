@@ -43,6 +43,12 @@ class Sandbox(Enum):
     none = "none"
 
 
+class FewshotBy(Enum):
+    """Which worked examples a question gets: the first ones of its own subject, in the order of their data."""
+
+    subject = "subject"
+
+
 class Grade(Enum):
     """How answers are compared with the gold answers of one's own data."""
 

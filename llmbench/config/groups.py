@@ -18,7 +18,7 @@ class QuestionSettings:
     limit: int | None = None  # so many samples of each benchmark, unless its own num_samples is typed
     # of benchmarks without a typed one of their own; '': none; null: as their files say
     system_prompt: str | None = None
-    fewshot: int = 0  # worked examples before each question
+    fewshot: int | None = None  # worked examples before each question; None: as many as its protocol has
     chat: bool = True  # false: for base models, without the chat template
     seed: int = 0  # of chosen questions, shuffled choices and sampling
     # what a stop string does: the answer is asked for, cut off there, or ignored

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from llmbench.config.choices import Api, Device, EarlyStopping, Startup
+from llmbench.config.choices import Api, Device, EarlyStopping, FewshotBy, Startup
 from llmbench.config.custom import CustomSettings
 from llmbench.config.groups import (
     BatchSettings,
@@ -29,6 +29,7 @@ class BenchmarkProfile:
     max_tokens: int | None = None
     stop: list[str] = field(default_factory=list)
     system_prompt: str | None = None  # of `published`: the protocol's; another is a difference
+    fewshot: int | None = None  # likewise; None: no worked examples
 
 
 @dataclass
@@ -89,6 +90,8 @@ class BenchmarkConfig:
     data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
     # where worked examples come from on the hub; None, or with data_files: other questions of the same rows
     fewshot_split: str | None = None
+    # which of them: the first ones of the question's subject, in their order; None: drawn for each question
+    fewshot_by: FewshotBy | None = None
     system_prompt: str | None = None  # before the question; '': none
     instruction: str = ""  # follows the question
     cue: str = ""  # what is put in the model's mouth when the text stopped without an answer
@@ -99,7 +102,7 @@ class BenchmarkConfig:
     num_samples: int | None = None  # questions to ask; None: all
     max_tokens: int = MISSING  # most tokens of an answer
     stop: list[str] = field(default_factory=list)  # stop strings
-    fewshot: int = 0  # as the run
+    fewshot: int | None = None  # as the run; None: none
     chat: bool = True  # as the run
     repeats: int = 1  # answers to each question
     sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
@@ -270,7 +273,7 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
-NULLABLE = ("batch_size", "limit", "num_samples")
+NULLABLE = ("batch_size", "limit", "num_samples", "fewshot")
 """Whole numbers that may be left open."""
 
 

@@ -64,6 +64,8 @@ def from_hydra(cfg: DictConfig) -> Config:
         raise ConfigError(f"{name}={value} is refused: {name} must be {wanted}.") from error
     _apply_limit(config, cfg)
     _apply_system_prompt(config, cfg)
+    for benchmark in config.benchmarks.values():
+        benchmark.fewshot = benchmark.fewshot or 0  # so that runs of all versions say the same
     _name_custom(config)
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None

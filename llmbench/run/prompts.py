@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llmbench.benchmarks.base import Benchmark
 from llmbench.config.choices import EarlyStopping
@@ -58,6 +58,8 @@ class PromptWriter:
     name: str
     benchmark: Benchmark
     tokenizer: Tokenizer
+    _shown: dict[int, tuple[Sample, str, str]] = field(default_factory=dict, repr=False, compare=False)
+    """Examples as they are shown, by the identity of their samples: many questions show the same few."""
 
     def ask(self, sample: Sample, question: str, examples: Sequence[Sample] = ()) -> Asked:
         """Returns the prompt of one sample, through the chat template or as plain text; shortened where the benchmark can.
@@ -80,10 +82,7 @@ class PromptWriter:
 
     def _asked(self, sample: Sample, question: str, examples: Sequence[Sample]) -> Asked:
         model, user = self.config.model, self._user(question)
-        shown = [
-            (self._user(self.benchmark.question(example)), self.benchmark.worked_example(example))
-            for example in examples
-        ]
+        shown = list(map(self._example, examples))
         system = system_prompt(self.config, self.name)
         chat = self.config.benchmarks[self.name].chat
         turns = _turns(system, shown, user) if chat else []
@@ -93,6 +92,13 @@ class PromptWriter:
             text = _plain(system, shown, user)
         ids = self.tokenizer.encode(text, special=not chat)
         return Asked(self.name, sample, text, ids, tuple(turns))
+
+    def _example(self, example: Sample) -> tuple[str, str]:
+        """A worked example's question and answer."""
+        if id(example) not in self._shown:
+            question = self._user(self.benchmark.question(example))
+            self._shown[id(example)] = (example, question, self.benchmark.worked_example(example))
+        return self._shown[id(example)][1:]
 
     def _user(self, question: str) -> str:
         """The question with the benchmark's instruction."""

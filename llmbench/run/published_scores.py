@@ -71,7 +71,7 @@ def _settings(config: Config, name: str, reference: Reference) -> Iterator[tuple
         yield setting, drawn[setting], getattr(reference, setting)
     yield "system_prompt", prompts.system_prompt(config, name) is not None, reference.system_prompt
     yield "repeats", benchmark.repeats, reference.answers
-    yield "fewshot", benchmark.fewshot, reference.fewshot
+    yield "fewshot", benchmark.fewshot or 0, reference.fewshot
     yield "chat", benchmark.chat, reference.chat
 
 

@@ -22,6 +22,7 @@ from llmbench.engine.workload import Workload
 from llmbench.records import FinishReason, Request, Result, Sample
 from llmbench.results.manifest import Selection
 from llmbench.run import prompts
+from llmbench.run.examples import ExamplePicker
 from llmbench.run.prompts import Asked, PromptWriter
 from llmbench.run.samples import SampleSet, read_samples
 
@@ -125,7 +126,7 @@ class RequestPlan:
         for name, part in self.samples.items():
             settings = self.config.benchmarks[name]
             counts[name] = len(part.chosen) * settings.repeats
-            characters = (1 + settings.fewshot) * max(map(len, part.questions), default=0)
+            characters = (1 + (settings.fewshot or 0)) * max(map(len, part.questions), default=0)
             longest = max(longest, characters / CHARACTERS_A_TOKEN)
         prompt_tokens = min(int(longest) + AROUND_A_QUESTION, self.config.model.max_length)
         return replace(Workload.of(self.config, counts), prompt_tokens=prompt_tokens)
@@ -155,13 +156,12 @@ class RequestPlan:
 
     def _asked(self, name: str, tokenizer: Tokenizer) -> list[Asked]:
         """Returns the prompts of one benchmark."""
-        part, count, seed = self.samples[name], self.config.benchmarks[name].fewshot, self.config.seed
+        part = self.samples[name]
         writer = PromptWriter(self.config, name, part.benchmark, tokenizer)
-        pool = self._example_pool(name) if count else ()
+        pool = self._example_pool(name) if self.config.benchmarks[name].fewshot else ()
+        examples = ExamplePicker.of(self.config, name, part.benchmark, pool)
         return [
-            writer.ask(
-                sample, question, prompts.pick_examples(name, pool, sample, count, seed) if count else ()
-            )
+            writer.ask(sample, question, examples.pick(sample))
             for sample, question in zip(part.chosen, part.questions, strict=True)
         ]
 

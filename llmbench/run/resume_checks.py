@@ -20,7 +20,7 @@ from llmbench.telemetry.engine_report import ServerIdentity
 
 MAY_CHANGE = re.compile(
     r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|engine_wait_s"
-    r"|cache(_.+)?|resume|show_prompts|runs_dir|report|export|tracker(_project)?|log_level|always_skip|suite|custom\.data"
+    r"|cache(_.+)?|resume|show_prompts|runs_dir|fewshot|report|export|tracker(_project)?|log_level|always_skip|suite|custom\.data"
     r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
     r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size|replicas|ray_address|base_url|api_key_env|retry_s|max_cost)"
     r"|engine\.(headers_env|price)(\..*)?"
@@ -29,7 +29,7 @@ MAY_CHANGE = re.compile(
     r"|model\.(weights|sampling|finish_tokens_by_benchmark)(\..*)?"
     r"|benchmarks\.[^.]+\.(data_files|reference|title|subset|profiles|options\.windows)(\..*)?)"
 )
-"""How fast and where, but not what: prompts are compared one by one (`check_questions`), and of columns what was taken from them."""
+"""How fast and where, but not what: prompts are compared one by one (`check_questions`), of columns and of `fewshot` what benchmarks took from them."""
 SHOWN = 3
 
 

@@ -21,6 +21,7 @@ Data: a file (.jsonl, .json, .csv or .parquet) or a data set on the hub. The opt
 | `answer` | a column with the gold answer; `#### {solution}` says where in the column `solution` it stands, and `{}` is the column `answer` |
 | `choices` | of `MultipleChoice`: a column with a list of texts, or with their texts by letter, or a list of columns, one for each choice |
 | `subject` | a column that reports group by |
+| `worked` | a column with worked answers, which examples show (`fewshot`) with the gold answer behind them where they do not state it |
 | `count_from` | 0 or 1: how the right choice is counted, where answers are numbers and the data leave it open |
 
 The gold answer of a choice may be its letter, its number or its text; the whole data set decides which. Where the right choice is one of the

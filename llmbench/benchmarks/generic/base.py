@@ -1,5 +1,6 @@
 """What the generic benchmarks have in common: rows become samples as their options say."""
 
+import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +18,12 @@ MARK = "####"
 """What stands before the gold answer in the solutions of GSM8K and of data that follows it."""
 MAPPED = "mapped_by"
 """A field of the samples that options mapped: how their gold answers were read."""
+WORKED = "worked_answer"
+"""Likewise: the cell with the worked answer, None where there is none."""
+COLUMNS = {"subject": "subject", "worked": WORKED}
+"""Options that are a column's name, and the field that has its cell."""
+LABEL = re.compile(r"\AA(?:nswer)?:\s*")
+"""Before a worked answer: the prompt says by itself who answers."""
 
 
 class GenericBenchmark(Benchmark):
@@ -28,7 +35,7 @@ class GenericBenchmark(Benchmark):
         grading: How answers are graded, in words.
     """
 
-    options: tuple[str, ...] = ("question", "answer", "subject")
+    options: tuple[str, ...] = ("question", "answer", "subject", "worked")
     question_field: str = "question"
     grading: str = ""
 
@@ -43,15 +50,17 @@ class GenericBenchmark(Benchmark):
         given = self._checked(options)
         columns = placed[0].keys()
         question = Template.read("question", given.get("question", "question"), columns, placed.source)
-        subject = given.get("subject")
-        if subject is not None and subject not in columns:
-            raise ConfigError(f"subject={subject}: {no_column(str(subject), columns, placed.source)}")
+        for option in COLUMNS:
+            if option in given and given[option] not in columns:
+                raise ConfigError(
+                    f"{option}={given[option]}: {no_column(str(given[option]), columns, placed.source)}"
+                )
         found = []
         for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):
             asked = {self.question_field: question.fill(placed, index), MAPPED: self.grading}
-            group = None if subject is None else placed[index][subject]
-            row = {**placed[index], **asked, "subject": group, **fields}
-            found.append(Sample(str(placed.number(index)), row, target))
+            row = placed[index]
+            named = {field: row.get(given.get(option)) for option, field in COLUMNS.items()}
+            found.append(Sample(str(placed.number(index)), {**row, **asked, **named, **fields}, target))
         return found
 
     def answers(
@@ -103,6 +112,23 @@ class GenericBenchmark(Benchmark):
         """The question as it stands."""
         return str(sample.fields[self.question_field])
 
+    def worked_example(self, sample: Sample) -> str:
+        """The worked answer of the data, with the gold answer behind it where it does not state that; without one, the gold answer alone."""
+        cell = sample.fields.get(WORKED) if MAPPED in sample.fields else None
+        text = LABEL.sub("", str(cell or "").strip())
+        found = self.extract(sample, text, complete=True) if text else None
+        if found is not None and self.is_equal(sample, found):
+            return text
+        return f"{text}\n\n{self.shown_answer(sample)}".strip()
+
+    def shown_answer(self, sample: Sample) -> str:
+        """Returns the gold answer as a worked example states it. By default there is none to show.
+
+        Raises:
+            ConfigError: The data has no solutions to show.
+        """
+        return super().worked_example(sample)
+
     def subject(self, sample: Sample) -> str | None:
         """What the mapped column says."""
         found = sample.fields.get("subject") if MAPPED in sample.fields else None
@@ -139,5 +165,5 @@ class GenericBenchmark(Benchmark):
         return {name: value for name, value in options.items() if value is not None}
 
 
-ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from")
+ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from", "worked")
 """Of all generic benchmarks: a null is none, so that one YAML may serve several classes."""

@@ -101,10 +101,12 @@ def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
 
 
 def _texts(rows: Rows, index: int, column: str, parts: Sequence[Any]) -> tuple[str, ...]:
+    """The texts of a list; an empty one keeps its place, since the gold answers count it."""
     found = []
     for number, part in enumerate(parts, 1):
         try:
-            found.append(cell(Rows([{column: part}]), 0, column))
+            blank = isinstance(part, str) and not part.strip()
+            found.append("" if blank else cell(Rows([{column: part}]), 0, column))
         except RowError as error:
             what = f"choice {number} under {column!r} is not a text; fix the row."
             raise RowError(rows.place(index), what) from error

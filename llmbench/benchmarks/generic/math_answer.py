@@ -24,7 +24,7 @@ class MathAnswer(GenericBenchmark):
         r"""The cell itself, or of a worked solution what its last `\boxed{}` holds."""
         return answers.math_answer(gold) if "\\boxed" in gold else gold
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The solution, which ends in a box, or the boxed answer alone."""
         solution = "" if MAPPED in sample.fields else str(sample.fields.get("solution") or "").strip()
         return solution or f"The final answer is \\boxed{{{sample.target}}}."

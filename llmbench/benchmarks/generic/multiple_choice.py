@@ -12,12 +12,13 @@ from llmbench.benchmarks.generic.templates import Gold
 from llmbench.benchmarks.rows import Rows
 from llmbench.errors import ConfigError, RowError
 from llmbench.records import Sample
+from llmbench.system.number_format import count
 
 
 class MultipleChoice(GenericBenchmark):
     """Questions with two to twenty-six choices, A, B, C and so on, whose answer is a letter."""
 
-    options = ("question", "answer", "choices", "subject", "count_from")
+    options = ("question", "answer", "choices", "subject", "count_from", "worked")
     grading = "choices: the letter that is stated last, or that of the choice whose text is"
 
     def answers(
@@ -68,10 +69,10 @@ class MultipleChoice(GenericBenchmark):
     def question(self, sample: Sample) -> str:
         """The question and its choices, a line each."""
         choices = sample.fields["choices"]
-        lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, choices, strict=False)]
+        lines = [f"{letter}. {text}".rstrip() for letter, text in zip(LETTERS, choices, strict=False)]
         return "\n".join([super().question(sample), "", *lines])
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The line that is asked for."""
         return f"Answer: {sample.target}"
 
@@ -86,6 +87,17 @@ class MultipleChoice(GenericBenchmark):
     def is_equal(self, sample: Sample, answer: str) -> bool:
         """The same letter."""
         return choice_equal(sample.target, answer)
+
+    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
+        """How the data was understood, and which choices have no text."""
+        notes = super().data_notes(samples)
+        blank = [sample.id for sample in samples if notes and "" in sample.fields["choices"]]
+        if blank:
+            few = "1 question has" if len(blank) == 1 else f"{count(len(blank), 'question')} have"
+            notes.append(
+                f"{few} a choice without a text, such as {blank[0]}; it is shown as its letter alone."
+            )
+        return notes
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by, and the choices as shown."""

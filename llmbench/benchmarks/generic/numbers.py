@@ -23,7 +23,7 @@ class NumberAnswer(GenericBenchmark):
         stated = answers.number_answer(_stated(found)) if found else None
         return found if found and stated and number_equal(found, stated) else None
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The bare number, as a sentence."""
         return _stated(sample.target)
 
@@ -63,7 +63,7 @@ class IntegerAnswer(GenericBenchmark):
         whole = found.partition(".")[0]
         return whole if integer_equal(whole, whole) else None
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The answer in its box, behind the solution where the row has one."""
         solution = "" if MAPPED in sample.fields else str(sample.fields.get("solution") or "").strip()
         return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()

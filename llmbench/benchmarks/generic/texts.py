@@ -25,7 +25,7 @@ class ExactMatch(GenericBenchmark):
         """The cell as it is."""
         return gold
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The line that is asked for."""
         return f"Answer: {sample.target}"
 
@@ -83,7 +83,7 @@ class ContainsMatch(_Anywhere):
         match = re.search(f"{before}{words}{behind}", text, re.IGNORECASE)
         return match[0] if match else None
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The gold answer."""
         return sample.target
 
@@ -102,7 +102,7 @@ class RegexMatch(_Anywhere):
             return None
         return gold
 
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """There is none.
 
         Raises:

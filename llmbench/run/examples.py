@@ -1,0 +1,65 @@
+"""Which worked examples stand before a question: drawn for each, or the first ones of its own subject."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Self
+
+from llmbench.benchmarks.base import Benchmark
+from llmbench.config.choices import FewshotBy
+from llmbench.config.schema import Config
+from llmbench.errors import DataError
+from llmbench.records import Sample
+from llmbench.run import prompts
+
+
+@dataclass(frozen=True, slots=True)
+class ExamplePicker:
+    """The worked examples that a benchmark may show.
+
+    Attributes:
+        name: The benchmark's, for messages.
+        pool: All examples, in the order of their data.
+        count: How many a question gets.
+        seed: The run's.
+        by_subject: The pool by subject, where a question gets those of its own; else None.
+    """
+
+    name: str
+    benchmark: Benchmark
+    pool: Sequence[Sample] = ()
+    count: int = 0
+    seed: int = 0
+    by_subject: Mapping[str | None, Sequence[Sample]] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, config: Config, name: str, benchmark: Benchmark, pool: Sequence[Sample]) -> Self:
+        """Returns the picker that a benchmark's settings describe."""
+        settings = config.benchmarks[name]
+        subjects: dict[str | None, list[Sample]] | None = None
+        if settings.fewshot_by is FewshotBy.subject:
+            subjects = {}
+            for sample in pool:
+                subjects.setdefault(benchmark.subject(sample), []).append(sample)
+        return cls(name, benchmark, pool, settings.fewshot or 0, config.seed, subjects)
+
+    def pick(self, sample: Sample) -> Sequence[Sample]:
+        """Returns the examples of one question, never the question itself.
+
+        Raises:
+            DataError: There are fewer than asked for.
+        """
+        if not self.count:
+            return ()
+        if self.by_subject is None:
+            return prompts.pick_examples(self.name, self.pool, sample, self.count, self.seed)
+        subject = self.benchmark.subject(sample)
+        others = (other for other in self.by_subject.get(subject, ()) if other != sample)
+        found = list(islice(others, self.count))
+        if len(found) < self.count:
+            of_subject = "" if subject is None else f" of the subject {subject!r}"
+            raise DataError(
+                f"{self.name}: fewshot={self.count} is more than the {len(found)} worked examples{of_subject} that there are; "
+                f"set benchmarks.{self.name}.fewshot lower, or benchmarks.{self.name}.fewshot_by=null to draw them from all subjects."
+            )
+        return found
