@@ -17,6 +17,7 @@ def origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     return {
         "chat_template": template and template.row(),
         "lora": adapter and adapter.row(),
+        "kv_cache_dtype": config.model.kv_cache_dtype,
         "started": attempts.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": hardware.git_commit(),
