@@ -146,6 +146,8 @@ class ModelConfig:
     max_length: int = 4096  # prompt and output together, tokens
     gpu_memory_utilization: float = 0.95  # share of the GPU's memory that vLLM takes
     attention_backend: str | None = None  # FLASH_ATTN on the GPU; null: vLLM's choice
+    # numbers of vLLM's KV cache: bfloat16, float16, fp8, fp8_e4m3 or fp8_e5m2; null or auto: as the model computes
+    kv_cache_dtype: str | None = None
     skip_benchmarks: list[str] = field(default_factory=list)  # left out of a suite
     debug_samples: int = 3  # questions under profile=debug
     finish_tokens: int = 2048  # enough for this model to end by itself
@@ -273,6 +275,8 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
+KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
+"""What `model.kv_cache_dtype` may be: vLLM's names (vllm/config/cache.py) of the numbers that all its attention kernels keep alike."""
 NULLABLE = ("batch_size", "limit", "num_samples", "fewshot")
 """Whole numbers that may be left open."""
 

@@ -13,6 +13,7 @@ from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
 from llmbench.config.schema import (
     AUTO,
+    KV_CACHE_DTYPES,
     NULLABLE,
     BenchmarkConfig,
     Config,
@@ -69,6 +70,8 @@ def from_hydra(cfg: DictConfig) -> Config:
     _name_custom(config)
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None
+    if config.model.kv_cache_dtype == AUTO:
+        config.model.kv_cache_dtype = None
     config.export = [config.export] if isinstance(config.export, str) else config.export or []
     redaction.learn(as_yaml_data(config))  # here, since all settings come this way
     validate(config)
@@ -220,6 +223,12 @@ def _validate_model(model: ModelConfig) -> None:
     _check_least("model.", model, 1, "max_length")
     dtypes = ("bfloat16", "float16", "float32", "auto")
     _check(model.dtype in dtypes, "model.dtype", model.dtype, f"one of {', '.join(dtypes)}")
+    _check(
+        model.kv_cache_dtype in (None, *KV_CACHE_DTYPES),
+        "model.kv_cache_dtype",
+        model.kv_cache_dtype,
+        f"one of {', '.join(KV_CACHE_DTYPES)}, or null; engine.args={{kv_cache_dtype: NAME}} gives vLLM another",
+    )
     _check(
         model.quantization not in ("4bit", "nf4", "bnb"),
         "model.quantization",

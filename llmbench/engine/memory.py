@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from llmbench.config.schema import AUTO, Config
 from llmbench.system.number_format import count
 
 WEIGHTS_SHARE: Mapping[str | None, float] = {
@@ -18,6 +19,14 @@ WEIGHTS_SHARE: Mapping[str | None, float] = {
 """Memory of the weights in terms of bf16. Measured with 14B: 9.9 and 15.4 GiB of 27.6 on an H100, vLLM 0.26; awq and gptq hold 4 bits as well."""
 
 
+ELEMENT_BYTES: Mapping[str, int] = {
+    "float32": 4,
+    "bfloat16": 2,
+    "float16": 2,
+    "fp8": 1,
+    "fp8_e4m3": 1,
+    "fp8_e5m2": 1,
+}
 RESERVE_BYTES = 5 << 29
 """2.5 GiB of a GPU's share hold neither weights nor KV cache; on an H100 with 14B this gives the measured caches within 1%."""
 
@@ -29,6 +38,18 @@ def weights_on_gpu(parameters_bytes_bf16: int, quantization: str | None) -> int 
     """
     share = WEIGHTS_SHARE.get(quantization)
     return None if share is None else round(parameters_bytes_bf16 * share)
+
+
+def cache_element_bytes(dtype: object) -> int | None:
+    """Returns the bytes of one number of a KV cache by the name of its type; None where that is not known."""
+    return ELEMENT_BYTES.get(str(dtype))
+
+
+def planned_element_bytes(config: Config) -> int:
+    """Returns the bytes of one number in the KV cache that settings ask for; 2, as in bf16, where only the engine can tell."""
+    model = config.model
+    asked = config.engine.args.get("kv_cache_dtype") or model.kv_cache_dtype
+    return cache_element_bytes(model.dtype if asked in (None, AUTO) else asked) or 2
 
 
 def kv_bytes_per_token(config_json: Mapping[str, Any], element_bytes: int = 2) -> int | None:

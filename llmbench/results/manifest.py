@@ -205,6 +205,7 @@ class Manifest(FileRecord):
         checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts.
         chat_template: The file of `model.chat_template` with its SHA-256; None without one.
         lora: The adapter of `model.lora` with a mark of its content; None without one.
+        kv_cache_dtype: `model.kv_cache_dtype`; what the engine made of it is in the summary's `engine`.
         hosts: Where replicas of the engine ran; none where there was one engine.
         server: The server that has the model, as the last process found it; None where the model was loaded here.
         tracked: The trackers that have the run; None where that was not noted yet.
@@ -234,6 +235,7 @@ class Manifest(FileRecord):
     checkpoint: dict[str, Any] | None = None
     chat_template: dict[str, Any] | None = None
     lora: dict[str, Any] | None = None
+    kv_cache_dtype: str | None = None
     hosts: list[Host] = field(default_factory=list)
     server: ServerIdentity | None = None
 

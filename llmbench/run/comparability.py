@@ -79,8 +79,8 @@ def unlike_published_weights(config: Config, checkpoint: Mapping[str, object]) -
     published = checkpoint.get("dtype") or checkpoint.get("torch_dtype") or PUBLISHED_DTYPE
     if dtype not in ("auto", published):
         found.append(f"{where}.dtype={dtype} (published in {published})")
-    where, cache = typed.get("kv_cache_dtype", ("engine.args", "auto"))
-    if cache not in ("auto", dtype, published):
+    where, cache = typed.get("kv_cache_dtype", ("model", model.kv_cache_dtype))
+    if cache not in (None, "auto", dtype, published):
         found.append(f"{where}.kv_cache_dtype={cache}")
     return found
 

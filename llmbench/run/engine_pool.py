@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 LOADED_WITH = (
     "hub_id", "path", "embedded", "revision", "quantization", "dtype", "max_length", "gpu_memory_utilization",
-    "attention_backend", "trust_remote_code", "lora",
+    "attention_backend", "kv_cache_dtype", "trust_remote_code", "lora",
 )  # fmt: skip
 """The model's settings that an engine is loaded with; the others are used for each run anew."""
 

@@ -15,6 +15,7 @@ def origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     """Returns the first entries of the manifest."""
     return {
         **model_files(config.model),
+        "kv_cache_dtype": config.model.kv_cache_dtype,
         "started": attempts.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": hardware.git_commit(),

@@ -12,7 +12,14 @@ from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.checkpoint_settings import generation_config
 from llmbench.engine.checkpoint_tensors import embedding_rows
-from llmbench.engine.memory import RESERVE_BYTES, kv_bytes_per_token, kv_shortage, kv_tokens, weights_on_gpu
+from llmbench.engine.memory import (
+    RESERVE_BYTES,
+    kv_bytes_per_token,
+    kv_shortage,
+    kv_tokens,
+    planned_element_bytes,
+    weights_on_gpu,
+)
 from llmbench.errors import ModelError
 from llmbench.records import Request
 from llmbench.run.comparability import few_shot_from_evaluated
@@ -86,7 +93,7 @@ def kv_cache_shortage(
 ) -> list[str]:
     """Returns what to expect where vLLM's KV cache on the GPU will not hold so many of the requests at once."""
     gpus = hardware.gpus()
-    per_token = kv_bytes_per_token(settings(checkpoint))
+    per_token = kv_bytes_per_token(settings(checkpoint), planned_element_bytes(config))
     on_gpu = bool(gpus) and config.engine.device is not Device.cpu
     if checkpoint is None or per_token is None or not on_gpu or config.engine.name != "vllm":
         return []

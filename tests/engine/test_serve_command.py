@@ -42,7 +42,7 @@ def test_the_model_is_loaded_as_in_process() -> None:
     config = compose(
         [
             "model=qwen3_14b", "engine.device=cpu", "engine.tensor_parallel_size=2", "engine.pipeline_parallel_size=3",
-            "engine.startup=graphs", "engine.speculative={method: ngram}", "model.trust_remote_code=true", "model.dtype=float16",
+            "engine.startup=graphs", "engine.speculative={method: ngram}", "model.trust_remote_code=true", "model.dtype=float16", "model.kv_cache_dtype=fp8",
             "engine.kv_cache_memory_bytes=123", "seed=7", "batch_size=96", "engine.args={max_num_batched_tokens: 99}",
         ]
     )  # fmt: skip

@@ -436,6 +436,7 @@ def test_text_grows_by_whole_characters(loaded: Bench) -> None:
         ("engine.speculative={method: ngram}", "engine.speculative"),
         ("engine.kv_cache_memory_bytes=1000", "engine.kv_cache_memory_bytes"),
         ("model.attention_backend=FLASHINFER", "attn_implementation"),
+        ("model.kv_cache_dtype=fp8", "model.kv_cache_dtype=fp8"),
     ],
 )
 def test_what_it_cannot_do_is_refused(setting: str, named: str) -> None:

@@ -269,6 +269,8 @@ MESSAGES = {
     "DERIVED_LENGTH": ("config/model.py", "17"),
     "UNKNOWN_ARCHITECTURE": ("model_executor/models/registry.py", "['A']"),
     "UNKNOWN_QUANTIZATION": ("config/model.py", "x"),
+    "CPU_CACHE": ("v1/attention/backends/cpu_attn.py", "x"),
+    "UNFIT_BACKEND": ("platforms/cuda.py", "AttentionBackendEnum.FLASH_ATTN"),
     "CORE_KILLED": ("v1/engine/utils.py", "{'EngineCore': -9}"),
     "CORE_FAILED": ("v1/engine/utils.py", "x"),
 }
@@ -347,7 +349,13 @@ def test_what_the_workers_facts_are_read_from() -> None:
 def test_each_argument_of_an_engine_is_one_of_vllms(device: Device, smollm2: Path) -> None:
     checkpoint = Checkpoint(str(smollm2), None, local=True, folder=str(smollm2))
     plan = StartupPlan(Startup.graphs, "", Key("gpu", "m", None, "bfloat16", "0"), None)
-    config = compose(["engine.speculative={method: ngram}", "model.attention_backend=FLASH_ATTN"])
+    config = compose(
+        [
+            "engine.speculative={method: ngram}",
+            "model.attention_backend=FLASH_ATTN",
+            "model.kv_cache_dtype=fp8",
+        ]
+    )
     work = Workload(4, 8, 32, prompt_tokens=8)
     given = loading.arguments(
         config, checkpoint, device, work, Loading(plan, 0, None, only_greedy=False, capacity=4)

@@ -107,6 +107,10 @@ def test_the_weights_of_a_profile_change_alone() -> None:
         (("engine.args={dtype: float16}",), {}, ["engine.args.dtype=float16 (published in bfloat16)"]),
         (("engine.args={kv_cache_dtype: fp8}",), {}, ["engine.args.kv_cache_dtype=fp8"]),
         (("engine.args={kv_cache_dtype: auto}",), {}, []),
+        (("model.kv_cache_dtype=fp8",), {}, ["model.kv_cache_dtype=fp8"]),
+        (("model.kv_cache_dtype=auto",), {}, []),
+        (("model.kv_cache_dtype=bfloat16",), {}, []),
+        (("model.kv_cache_dtype=fp8", "engine.args={kv_cache_dtype: auto}"), {}, []),
     ],
 )
 def test_weights_unlike_the_published_ones_are_named(

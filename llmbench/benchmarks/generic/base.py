@@ -59,7 +59,10 @@ class GenericBenchmark(Benchmark):
         for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):
             asked = {self.question_field: question.fill(placed, index), MAPPED: self.grading}
             row = placed[index]
-            named = {field: row.get(given.get(option)) for option, field in COLUMNS.items()}
+            named = {
+                field: row.get(given[option]) if option in given else None
+                for option, field in COLUMNS.items()
+            }
             found.append(Sample(str(placed.number(index)), {**row, **asked, **named, **fields}, target))
         return found
 

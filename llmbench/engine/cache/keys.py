@@ -151,6 +151,7 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
         "device": _device(report),
         "dtype": [model.dtype, report.dtype],
         "quantization": [model.quantization, report.quantization],
+        "kv_cache_dtype": model.kv_cache_dtype,
         "attention_backend": [model.attention_backend, report.attention_backend],
         "max_length": model.max_length,
         "trust_remote_code": model.trust_remote_code,

@@ -91,6 +91,11 @@ def _check_model_files(config: Config, *, chat: bool) -> None:
             f"model.chat_template={model.chat_template} is refused with engine.api=chat, where the server's own template writes the "
             "prompt; set engine.api=completions, or give the server the template (llmbench.serve takes model.chat_template)."
         )
+    if model.kv_cache_dtype is not None:
+        raise ConfigError(
+            f"model.kv_cache_dtype={model.kv_cache_dtype} is refused: the server has the KV cache; leave it out, and give it to the server "
+            "(llmbench.serve takes model.kv_cache_dtype)."
+        )
     if model.lora is not None:
         raise ConfigError(
             f"model.lora={model.lora} is refused: the server loads adapters; leave it out, and name the adapter as the server calls it "

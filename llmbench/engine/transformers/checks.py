@@ -59,6 +59,11 @@ def check_settings(config: Config) -> None:
             f"model.attention_backend={model.attention_backend} is refused: engine=transformers takes FLASH_ATTN or null, "
             "which mean the same; engine.args={attn_implementation: NAME} sets another."
         )
+    if model.kv_cache_dtype is not None:
+        raise ConfigError(
+            f"model.kv_cache_dtype={model.kv_cache_dtype} is refused: engine=transformers keeps the cache as the model computes; leave it "
+            "out, or use engine=vllm."
+        )
     unused = {
         "tensor_parallel_size": engine.tensor_parallel_size != 1,
         "pipeline_parallel_size": engine.pipeline_parallel_size != 1,

@@ -208,4 +208,18 @@ _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
         messages.UNKNOWN_QUANTIZATION,
         lambda match, _: f"model.quantization={match.group(1)} is not a quantization that this vLLM knows.",
     ),
+    (
+        messages.CPU_CACHE,
+        lambda match, config: (
+            f"model.kv_cache_dtype={config.model.kv_cache_dtype} is refused by this vLLM on this CPU ({match[0].strip().rstrip('.')}); "
+            "leave it out."
+        ),
+    ),
+    (
+        messages.UNFIT_BACKEND,
+        lambda match, _: (
+            f"vLLM's attention backend {match[1]} does not fit this GPU and these settings ({match[2].strip(' []')}); set "
+            "model.attention_backend=null, and vLLM chooses one that does."
+        ),
+    ),
 )

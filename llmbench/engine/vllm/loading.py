@@ -113,6 +113,8 @@ def model_arguments(
     chosen |= adapters.arguments(model)
     if model.attention_backend is not None and device is Device.cuda:
         chosen["attention_backend"] = model.attention_backend
+    if model.kv_cache_dtype is not None:
+        chosen["kv_cache_dtype"] = model.kv_cache_dtype
     if engine.speculative:
         chosen["speculative_config"] = engine.speculative
     cache = engine.kv_cache_memory_bytes

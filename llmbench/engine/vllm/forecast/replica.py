@@ -10,7 +10,13 @@ from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
-from llmbench.engine.memory import RESERVE_BYTES, kv_bytes_per_token, kv_tokens, weights_on_gpu
+from llmbench.engine.memory import (
+    RESERVE_BYTES,
+    kv_bytes_per_token,
+    kv_tokens,
+    planned_element_bytes,
+    weights_on_gpu,
+)
 from llmbench.engine.vllm.forecast.calibration import Calibration, matching
 from llmbench.engine.vllm.forecast.demand import Demand, resampled
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind
@@ -110,8 +116,9 @@ class Replica:
         weights: int | None = own
         if made_at_load or not own:
             weights = weights_on_gpu(own or int(parameters_b * 2e9), quantization)
-        guess = round(KV_BYTES_PER_TOKEN * parameters_b / MODEL_B)
-        model = Model(parameters_b, quantization, _kv_bytes(checkpoint) or guess)
+        element_bytes = planned_element_bytes(config)
+        guess = round(KV_BYTES_PER_TOKEN * element_bytes / 2 * parameters_b / MODEL_B)
+        model = Model(parameters_b, quantization, _kv_bytes(checkpoint, element_bytes) or guess)
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
         own_key = history_key(config, named, Device.cuda)
         replica = cls(config, model, place, own_key, weights, tensor)
@@ -223,9 +230,9 @@ def _over(config: Config, tensor: int) -> Config:
     return replace(config, engine=replace(config.engine, tensor_parallel_size=tensor))
 
 
-def _kv_bytes(checkpoint: Checkpoint | None) -> int | None:
-    """Bytes of a token in the KV cache; None where the checkpoint is not at hand, or is broken."""
+def _kv_bytes(checkpoint: Checkpoint | None, element_bytes: int) -> int | None:
+    """Bytes of a token in the KV cache by those of a number; None where the checkpoint is not at hand, or is broken."""
     try:
-        return kv_bytes_per_token(settings(checkpoint))
+        return kv_bytes_per_token(settings(checkpoint), element_bytes)
     except ModelError:
         return None
