@@ -27,6 +27,9 @@ ELEMENT_BYTES: Mapping[str, int] = {
     "fp8_e4m3": 1,
     "fp8_e5m2": 1,
 }
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+PARTS = ("text_config", "vision_config", "audio_config")
+"""What config.json says of a mixture of experts, and of a model that reads more than text."""
 RESERVE_BYTES = 5 << 29
 """2.5 GiB of a GPU's share hold neither weights nor KV cache; on an H100 with 14B this gives the measured caches within 1%."""
 
@@ -75,6 +78,29 @@ def kv_bytes_per_token(config_json: Mapping[str, Any], element_bytes: int = 2) -
     if layers is None or kv_heads is None or head_size is None:
         return None
     return layers * 2 * kv_heads * head_size * element_bytes
+
+
+def step_weights_bytes(config_json: Mapping[str, Any], weights_bytes: int, dtype: str) -> int | None:
+    """Bytes of the weights that a decode step reads: all but the table of input embeddings, of which it reads a row for each token.
+
+    Args:
+        config_json: The model's config.json, in full.
+        weights_bytes: Of all weights as loaded.
+        dtype: What the model computes in, which is what embeddings are kept in.
+
+    Returns:
+        None for a mixture of experts, where a step reads those that its tokens go to; for a model that reads more than text; and where a
+        number lacks.
+    """
+    if any(config_json.get(name) for name in (*EXPERTS, *PARTS)):
+        return None
+    tied, rows = config_json.get("tie_word_embeddings"), _count(config_json, "vocab_size")
+    hidden, element_bytes = _count(config_json, "hidden_size"), cache_element_bytes(dtype)
+    if tied:  # then the same table makes the output
+        return weights_bytes
+    if tied is None or rows is None or hidden is None or element_bytes is None:
+        return None
+    return weights_bytes - rows * hidden * element_bytes
 
 
 def kv_tokens(

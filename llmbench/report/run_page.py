@@ -9,6 +9,7 @@ from llmbench.records import Result
 from llmbench.report import phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
+from llmbench.report.generation_cards import drafted, generation_cards
 from llmbench.report.sample_data import LIMITS, pack
 from llmbench.report.server_words import server_cards, server_facts, server_of, software
 from llmbench.report.template import render
@@ -188,6 +189,7 @@ def cards(summary: Summary) -> list[dict[str, str]]:
     made += [
         ("generating", seconds(times.generate), batch),
         ("output tokens/s", number(summary.tokens_per_s), "all benchmarks together"),
+        *generation_cards(times.generation),
     ]
     made += _machine(summary) if server is None else server_cards(server)
     return [{"name": name, "value": value, "note": note} for name, value, note in made]
@@ -263,7 +265,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         ("attention", engine.attention_backend or "-"),
         (
             "KV cache",
-            f"{number(engine.kv_cache_tokens)} tokens, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",
+            f"{number(engine.kv_cache_tokens)} tokens{f' in {engine.kv_cache_dtype}' if engine.kv_cache_dtype else ''}, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",
         ),
     ]
     marked = (
@@ -275,6 +277,8 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         for name, what, row, key in marked
         if row is not None
     ]
+    if engine.speculation is not None:
+        found.append(("speculation", drafted(engine.speculation)))
     if engine.replicas:
         found.append(("replicas", "; ".join(map(_replica, engine.replicas))))
     if engine.server is not None:

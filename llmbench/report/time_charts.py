@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from llmbench.records import Result, Timing
+from llmbench.records import Result
 from llmbench.report import phases
 from llmbench.report.figures import axis, colour, figure, scaled
+from llmbench.results.generation import tail
 from llmbench.results.summary import Summary
 from llmbench.system.number_format import GIB, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
@@ -47,28 +48,12 @@ def parts(summary: Summary, results: Sequence[Result]) -> dict[str, float]:
     if load:
         found["other load"] = max(0.0, load - sum(pieces.get(name) or 0.0 for name in named))
     timings = phases.timings_of(summary, results)
-    late = tail(timings) if times.generate and timings else 0.0
+    late = tail(timings)[0] if times.generate and timings else 0.0
     found |= {"generate": max(0.0, (times.generate or 0.0) - late), "tail": late}
     found["grading"] = times.grade_tail
     known = {name: value for name, value in found.items() if value}
     rest = (times.total or 0.0) - sum(known.values())
     return known | ({"other": rest} if rest > 0 else {})
-
-
-def tail(timings: Sequence[Timing]) -> float:
-    """Seconds at the end in which fewer than half as many requests ran as at most."""
-    events = sorted([(t.queued + t.queue, 1) for t in timings] + [(t.finished, -1) for t in timings])
-    running, levels = 0, []
-    for at, change in events:
-        running += change
-        levels.append((at, running))
-    most = max(level for _, level in levels)
-    thin = last = levels[-1][0]
-    for at, level in reversed(levels):
-        if level >= most / 2:
-            break
-        thin = at
-    return last - thin
 
 
 def where_time_went(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import msgspec
 from llmbench.records import Timing
 from llmbench.results import cache_use
 from llmbench.results.cache_use import CacheUse
+from llmbench.results.generation import Generation
 from llmbench.results.manifest import Attempt
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.record import FileRecord
@@ -138,6 +139,8 @@ class TimeSplit(msgspec.Struct, rename={"import_": "import"}):
         generate: From the first request to the last token.
         requests: Seconds that all requests together spent in each phase (`Phases`): of one that waits while three decode for a second,
             queue 1 and decode 3. Of the last attempt, without what came from the cache.
+        generation: How generating went: its tail, its decode steps and their limit. Of the last attempt, without what came from the cache; None
+            where it did not end, or an engine was replaced meanwhile.
         grade_tail: From the last token to the last grade.
     """
 
@@ -151,6 +154,7 @@ class TimeSplit(msgspec.Struct, rename={"import_": "import"}):
     first_token: float | None = None
     generate: float | None = None
     requests: Phases | None = None
+    generation: Generation | None = None
     grade_tail: float | None = None
 
 

@@ -22,6 +22,7 @@ from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifes
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
+from llmbench.run.generation_speed import how_generated
 from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
 from llmbench.run.origin import origin
@@ -174,6 +175,8 @@ class RunRecord:
         own = self.results[self.earlier.results :]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
+        if not self.restart_log.restarts and len(self.results) == sum(self.totals.values()):
+            times.generation = how_generated(own, report, self.manifest.machine, times.generate)
         if report.name != "fake":  # whose clock counts steps
             firsts = [result.completions[0].timing for result in own if result.completions]
             stamps = [timing.queued + timing.ttft for timing in firsts if timing is not None]

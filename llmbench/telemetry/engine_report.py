@@ -1,6 +1,7 @@
 """What an engine was and did, as it says itself."""
 
 from dataclasses import dataclass, field, fields
+from typing import Self
 
 from llmbench.system.number_format import count, listed
 
@@ -113,6 +114,29 @@ class ReplicaReport:
     lost: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """What speculative decoding did, by the engine's counters.
+
+    Attributes:
+        drafts: How often tokens were drafted for a request; where nothing was, none was counted.
+        draft_tokens: How many were.
+        accepted_tokens: Those of them that the model would have written too.
+        acceptance_rate: Accepted over drafted; None where nothing was drafted.
+    """
+
+    drafts: int
+    draft_tokens: int
+    accepted_tokens: int
+    acceptance_rate: float | None = None
+
+    @classmethod
+    def of(cls, drafts: float, draft_tokens: float, accepted_tokens: float) -> Self:
+        """From three counters."""
+        rate = accepted_tokens / draft_tokens if draft_tokens else None
+        return cls(int(drafts), int(draft_tokens), int(accepted_tokens), rate)
+
+
 @dataclass(slots=True)
 class EngineReport:
     """What an engine was and did; what it cannot know is None.
@@ -121,11 +145,15 @@ class EngineReport:
         batch_size: Requests that could run at once.
         weights_bytes: Memory of the weights as loaded.
         kv_cache_tokens: Tokens the KV cache holds.
+        kv_cache_dtype: The type of the KV cache's numbers.
+        kv_bytes_per_token: Bytes that a token takes in it.
+        step_weights_bytes: Bytes of the weights that one decode step reads; None where steps differ, and of several GPUs.
         loads: How often the model was loaded for this run: 0 where the engine of an earlier job served it.
         load_parts: Seconds of the parts of loading.
         free_bytes_before_load: Memory of the first GPU that was free when loading began.
         graph_sizes: Batch sizes that CUDA graphs were captured for.
         compile_cache: `filled` or `empty` before this start, where vLLM compiled; None where it did not.
+        speculation: None where no tokens are drafted.
         server: Where the engine is one.
         replicas: The copies of the engine, where there are several; `batch_size` and what was loaded are each one's.
     """
@@ -141,6 +169,9 @@ class EngineReport:
     batch_size: int | None = None
     weights_bytes: int | None = None
     kv_cache_tokens: int | None = None
+    kv_cache_dtype: str | None = None
+    kv_bytes_per_token: int | None = None
+    step_weights_bytes: int | None = None
     preemptions: int | None = None
     prefix_cache_hit_rate: float | None = None
     loads: int = 1
@@ -148,6 +179,7 @@ class EngineReport:
     free_bytes_before_load: int | None = None
     graph_sizes: list[int] | None = None
     compile_cache: str | None = None
+    speculation: Speculation | None = None
     server: ServerReport | None = None
     replicas: list[ReplicaReport] = field(default_factory=list)
 

@@ -14,7 +14,7 @@ from llmbench.engine.replicas.queue import SharedQueue
 from llmbench.engine.replicas.replica import AHEAD, Replica
 from llmbench.engine.workload import Took, Workload
 from llmbench.records import FinishReason, Request
-from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.engine_report import EngineReport, Speculation
 from llmbench.telemetry.records import EngineState
 from tests.helpers.replicas import ended, request
 
@@ -59,6 +59,11 @@ def test_reports_are_added() -> None:
         "vllm", batch_size=8, preemptions=5, prefix_cache_hit_rate=0.5
     )
     assert sums.of_reports([EngineReport("vllm")] * 2).preemptions is None
+
+
+def test_what_replicas_drafted_is_added_up() -> None:
+    reports = [EngineReport("vllm", speculation=Speculation.of(1, 10, accepted)) for accepted in (2, 7)]
+    assert sums.of_reports([*reports, EngineReport("vllm")]).speculation == Speculation(2, 20, 9, 0.45)
 
 
 # The shared queue

@@ -164,8 +164,10 @@ def test_empty_prefix_cache() -> None:
 
 def test_settled() -> None:
     has_fields("vllm.config.VllmConfig", "model_config", "cache_config", function="engine.settled")
-    has_fields("vllm.config.ModelConfig", "quantization", "dtype", function="engine.settled")
-    has_fields("vllm.config.CacheConfig", "num_gpu_blocks", "block_size", function="engine.settled")
+    has_fields("vllm.config.ModelConfig", "quantization", "dtype", "hf_config", function="engine.settled")
+    has_fields(
+        "vllm.config.CacheConfig", "num_gpu_blocks", "block_size", "cache_dtype", function="engine.settled"
+    )
 
 
 def test_worker_facts() -> None:
@@ -181,6 +183,7 @@ def test_counters() -> None:
     takes("vllm.LLM:get_metrics", function="metrics.counters")
     has_fields("vllm.v1.metrics.reader.Counter", "name", "value", function="metrics.counters")
     named = source("vllm.v1.metrics.loggers", "metrics.COUNTERS")
+    named += source("vllm.v1.spec_decode.metrics", "metrics.COUNTERS")
     for name in metrics.COUNTERS:
         expect(f'"{name}"' in named, "metrics.COUNTERS", name)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llmbench.engine.workload import Took, Workload
-from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.engine_report import EngineReport, Speculation
 from llmbench.telemetry.records import EngineState
 
 
@@ -48,8 +48,13 @@ def of_reports(reports: Sequence[EngineReport]) -> EngineReport:
     """Returns the first report with the sums of all."""
     rates = [each.prefix_cache_hit_rate for each in reports if each.prefix_cache_hit_rate is not None]
     preemptions = _sum([each.preemptions for each in reports])
+    drafted = [each.speculation for each in reports if each.speculation is not None]
+    names = ("drafts", "draft_tokens", "accepted_tokens")
     return replace(
         reports[0],
+        speculation=Speculation.of(*(sum(getattr(each, name) for each in drafted) for name in names))
+        if drafted
+        else None,
         preemptions=None if preemptions is None else int(preemptions),
         prefix_cache_hit_rate=sum(rates) / len(rates) if rates else None,
     )

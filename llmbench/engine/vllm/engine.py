@@ -19,7 +19,7 @@ from llmbench.engine import lora
 from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.engine.vllm import loading
+from llmbench.engine.vllm import figures, loading
 from llmbench.engine.vllm.admission import AdmissionQueue
 from llmbench.engine.vllm.checks import pick_device
 from llmbench.engine.vllm.errors import log_position, start_error, step_error
@@ -273,7 +273,6 @@ class VllmEngine:
         now, before, loads = metrics.counters(self._llm), self._job.counters, self._job.loads
         counters = {name: value - before.get(name, 0) for name, value in now.items()}
         settled = internals.settled(self._llm)
-        queries, preemptions = counters.get("prefix_cache_queries"), counters.get("preemptions")
         if self._loading is None:
             raise RuntimeError("load was not called")
         plan, facts = self._loading.plan, self._loading.facts
@@ -289,8 +288,9 @@ class VllmEngine:
             batch_size=self._queue.batch_size,
             weights_bytes=facts.get("weights_bytes"),
             kv_cache_tokens=settled.kv_cache_tokens,
-            preemptions=None if preemptions is None else int(preemptions),
-            prefix_cache_hit_rate=counters.get("prefix_cache_hits", 0) / queries if queries else None,
+            kv_cache_dtype=settled.kv_cache_dtype,
+            **figures.reads(settled, facts.get("weights_bytes"), self._config.engine.gpus_each),
+            **figures.counted(counters),
             loads=loads,
             free_bytes_before_load=self._loading.free_bytes if loads else None,
             load_parts=dict(self._loading.parts) if loads else {},

@@ -44,6 +44,7 @@ KNOWN = (
     GpuKind("B200", 180, 8000, 2250, 1000),
     GpuKind("A100", 80, 2039, 312, 400),
     GpuKind("A100 40GB", 40, 1555, 312, 400),
+    GpuKind("A100 PCIe", 80, 1935, 312, 300),
     GpuKind("A10", 24, 600, 125, 150),
     GpuKind("L4", 24, 300, 121, 72),
     GpuKind("L40S", 48, 864, 362, 350),
@@ -53,14 +54,17 @@ KNOWN = (
     GpuKind("RTX A6000", 48, 768, 155, 300),
 )
 """NVIDIA's figures; H100, H200 and A100 are the SXM modules unless the name says otherwise. A100, H100, H200, B200 and L40S agree with
-http://llmbook.apartsin.com/appendices/appendix-g-hardware-compute/section-g.1.html, which gives a B200 192 GB, of which 180 can be used;
-the others were not compared with a source."""
-MIG = "(mig)"
-"""A part of a GPU, which has another speed."""
+http://llmbook.apartsin.com/appendices/appendix-g-hardware-compute/section-g.1.html, which gives a B200 192 GB, of which 180 can be used. Bandwidths
+were compared once more on 2026-11-27: A100 in its four forms with https://www.thundercompute.com/blog/nvidia-a100-specs-full-guide, H100, H200, B200,
+A100 and A10 with hardware_spec.md of github.com/citsjtu2020/LLM-Prof, L4 and L40S with https://grokipedia.com/page/NVIDIA_L4_vs_L40S, RTX 4090 and 5090
+with https://fpsbench.com, RTX 3090 with https://www.topcpu.net. The driver of a B200 says 7,672 GB/s (github.com/pytorch/ao/pull/4002), 4% less than
+its data sheet. The rest was not compared with a source."""
+OTHERS = frozenset({"(mig)", "laptop"})
+"""Of the names of a part of a GPU, and of a smaller GPU that bears a large one's name: both have another speed."""
 
 
 def kind_of(device: str) -> GpuKind | None:
-    """Returns the kind that a device's name tells of, the most particular one; None where it is unknown or a part of a GPU.
+    """Returns the kind that a device's name tells of, the most particular one; None where it is unknown, a part of a GPU or a laptop's.
 
     >>> kind_of("2x NVIDIA H100 80GB HBM3").name, kind_of("NVIDIA A100-SXM4-40GB").name
     ('H100', 'A100 40GB')
@@ -70,7 +74,7 @@ def kind_of(device: str) -> GpuKind | None:
         if typed == re.sub(r"[^a-z0-9]", "", kind.name.lower()):
             return kind
     words = set(re.findall(r"[a-z0-9()]+", device.lower()))
-    if MIG in words:
+    if words & OTHERS:
         return None
     return max(
         (kind for kind in KNOWN if kind.words <= words), key=lambda kind: len(kind.words), default=None

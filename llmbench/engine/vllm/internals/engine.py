@@ -1,7 +1,7 @@
 """vLLM's `LLM` from the inside: its `LLMEngine`, engine core, scheduler and tokenizer. `llm` is always an `LLM`."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -115,21 +115,26 @@ def empty_prefix_cache(llm: Any) -> None:  # noqa: ANN401
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What vLLM settled on: the weights' quantisation and type, and the KV cache in tokens."""
+    """What vLLM settled on: the weights' quantisation and type, the KV cache in tokens, the type of its numbers, the model's config.json."""
 
     quantization: str | None
     dtype: str
     kv_cache_tokens: int | None
+    kv_cache_dtype: str
+    model: Mapping[str, Any]
 
 
 def settled(llm: Any) -> Settled:  # noqa: ANN401
     """By `LLMEngine.vllm_config`, its `model_config` and `cache_config` (since 0.26)."""
     config = llm.llm_engine.vllm_config
-    blocks = config.cache_config.num_gpu_blocks
+    blocks, cache = config.cache_config.num_gpu_blocks, str(config.cache_config.cache_dtype)
+    dtype = str(config.model_config.dtype).removeprefix("torch.")
     return Settled(
         quantization=config.model_config.quantization,
-        dtype=str(config.model_config.dtype).removeprefix("torch."),
+        dtype=dtype,
         kv_cache_tokens=blocks * config.cache_config.block_size if blocks else None,
+        kv_cache_dtype=dtype if cache == "auto" else cache,
+        model=config.model_config.hf_config.to_dict(),
     )
 
 

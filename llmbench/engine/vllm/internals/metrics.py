@@ -1,4 +1,4 @@
-"""vLLM's metrics, by their names (vllm/v1/metrics/loggers.py, since 0.26)."""
+"""vLLM's metrics, by their names (vllm/v1/metrics/loggers.py and vllm/v1/spec_decode/metrics.py, since 0.26)."""
 
 from typing import Any
 
@@ -13,6 +13,9 @@ COUNTERS = {
     "vllm:prefix_cache_hits": "prefix_cache_hits",
     "vllm:prefix_cache_queries": "prefix_cache_queries",
     "vllm:generation_tokens": "generated_tokens",
+    "vllm:spec_decode_num_drafts": "drafts",
+    "vllm:spec_decode_num_draft_tokens": "draft_tokens",
+    "vllm:spec_decode_num_accepted_tokens": "accepted_tokens",
 }
 """The names of counters, and ours. They count from the start of the process."""
 
