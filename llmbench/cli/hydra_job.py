@@ -15,9 +15,10 @@ from llmbench.cli.job import Job, begun_before
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config
 from llmbench.config.validation import from_hydra
+from llmbench.errors import ConfigError, DataError, ModelError
 from llmbench.results.attempts import iso
 from llmbench.results.manifest import REPORT
-from llmbench.results.run_folder import conflicting_file
+from llmbench.results.run_folder import conflicting_file, remove_refused
 from llmbench.run.beginning import Beginning
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from llmbench.cli.invocation import Invocation
 
 log = logging.getLogger(__name__)
+
+REFUSALS = (ConfigError, DataError, ModelError)
+"""Of a single run, which a user mends and types again; the jobs of a sweep keep their folders, as its summary names them."""
 
 
 def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
@@ -45,6 +49,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             Terminal().say(heading(job, invocation.asked))
     invocation.jobs.append(job)
     config: Config | None = None
+    claimed = False
     try:
         explain.refuse_additions(overrides, config_folder())
         check_suite(hydra_config.runtime.choices.get("suite"))
@@ -54,7 +59,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         from llmbench.cli import run_job
         from llmbench.run.options import RunOptions
 
-        _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
+        claimed = _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
         found = run_job.run_job(
             config,
             job.folder,
@@ -82,6 +87,8 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
+        if claimed and isinstance(invocation.failure, REFUSALS):
+            remove_refused(job.folder)
         job.engine = invocation.loads()
         _note(config, invocation)
         with suppress(OSError):
@@ -129,8 +136,8 @@ def publish_finished(job: Job, config: Config) -> None:
         terminal.notice(text.sentence_of(error))
 
 
-def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, *, chosen: bool) -> None:
-    """Finds the job's folder, and what was begun in it."""
+def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, *, chosen: bool) -> bool:
+    """Finds the job's folder, and what was begun in it; returns whether all that a run writes there is this job's."""
     from llmbench.cli import run_job
 
     # a remote job may be the second attempt at itself: Slurm starts jobs again that it had ended for others
@@ -153,6 +160,8 @@ def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, 
             job.folder, origin, held, may_move=may_move, again=resumes or chosen
         )
         job.beginning = Beginning.KILLED_AT_START if killed else Beginning.NEW
+        return not killed
+    return False
 
 
 def _origin(invocation: "Invocation") -> dict[str, Any]:
