@@ -1,5 +1,6 @@
 """The program that called llmbench: where a run speaks to it, and what stays as it was."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TextIO
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.version import VersionBase
 
 from llmbench.system.console import Terminal
@@ -40,7 +42,8 @@ class Caller:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Restores the working directory, the environment, sys.stdout, sys.stderr and Hydra's version base at the end.
+    """Restores the working directory, the environment, sys.stdout, sys.stderr, levels of loggers and what Hydra knows of
+    itself at the end.
 
     Inside, what libraries print goes to the process's own streams, which a run turns to its log; in a notebook, whose streams
     are others, it would stand among the caller's output.
@@ -50,6 +53,8 @@ def undisturbed() -> Iterator[None]:
     """
     here, variables = Path.cwd(), dict(os.environ)
     hydra_base = VersionBase.instance().getbase()
+    hydra_config = HydraConfig.instance().cfg
+    levels = {logger: logger.level for logger in _loggers()}  # which hydra.verbose lowers
     with ExitStack() as streams:
         if _is_replaced(sys.stdout, OUT):
             streams.enter_context(redirect_stdout(_stream(OUT)))
@@ -59,10 +64,18 @@ def undisturbed() -> Iterator[None]:
             yield
         finally:
             VersionBase.instance().version_base = hydra_base
+            HydraConfig.instance().cfg = hydra_config
+            for logger, level in levels.items():
+                logger.setLevel(level)
             os.chdir(here)
             for name in os.environ.keys() - variables.keys():
                 os.environ.pop(name, None)
             os.environ.update(variables)
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
 
 
 def _is_replaced(stream: TextIO | None, descriptor: int) -> bool:
