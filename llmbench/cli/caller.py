@@ -42,8 +42,7 @@ class Caller:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Restores the working directory, the environment, sys.stdout, sys.stderr, levels of loggers and what Hydra knows of
-    itself at the end.
+    """Restores at the end the working directory, the environment, sys.stdout, sys.stderr, loggers' levels and what Hydra knows of itself.
 
     Inside, what libraries print goes to the process's own streams, which a run turns to its log; in a notebook, whose streams
     are others, it would stand among the caller's output.

@@ -38,7 +38,8 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
     hydra_config = HydraConfig.get()
     overrides = typed(hydra_config.overrides.task, invocation.arguments)
     chosen_folder = any(o.startswith(("hydra.run.dir=", "hydra.sweep")) for o in hydra_config.overrides.hydra)
-    job, held = Job(0, overrides, Path(hydra_config.runtime.output_dir)), ExitStack()
+    folder = Path(hydra_config.runtime.output_dir)
+    job, held = Job(0, overrides, folder), ExitStack()
     invocation.multirun = str(hydra_config.mode).endswith("MULTIRUN")
     if invocation.multirun:
         job.number = hydra_config.job.num
@@ -60,7 +61,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         from llmbench.run.options import RunOptions
 
         claimed = _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
-        found = run_job.run_job(
+        job.summary = run_job.run_job(
             config,
             job.folder,
             RunOptions(
@@ -74,7 +75,6 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             caller=invocation.caller,
             printed=invocation.printed,
         )
-        job.summary = found
     except KeyboardInterrupt:
         job.interrupted = True
         raise
@@ -92,9 +92,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         job.engine = invocation.loads()
         _note(config, invocation)
         with suppress(OSError):
-            Path(
-                hydra_config.runtime.output_dir
-            ).rmdir()  # only where nothing was written, as by show_prompts
+            folder.rmdir()  # only where nothing was written, as by show_prompts
 
 
 def _note(config: Config | None, invocation: "Invocation") -> None:
