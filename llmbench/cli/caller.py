@@ -12,7 +12,9 @@ from typing import Self, TextIO
 from hydra.core.hydra_config import HydraConfig
 from hydra.version import VersionBase
 
+from llmbench.errors import RunError
 from llmbench.system.console import Terminal
+from llmbench.system.stdio import unfailing
 
 OUT, ERR = 1, 2
 
@@ -49,16 +51,18 @@ def undisturbed() -> Iterator[None]:
 
     Raises:
         FileNotFoundError: The working directory was deleted.
+        RunError: The process has no standard output or error, whose numbers the run's own files would get.
     """
+    _refuse_closed()
     here, variables = Path.cwd(), dict(os.environ)
     hydra_base = VersionBase.instance().getbase()
     hydra_config = HydraConfig.instance().cfg
     levels = {logger: logger.level for logger in _loggers()}  # which hydra.verbose lowers
     with ExitStack() as streams:
-        if _is_replaced(sys.stdout, OUT):
-            streams.enter_context(redirect_stdout(_stream(OUT)))
-        if _is_replaced(sys.stderr, ERR):
-            streams.enter_context(redirect_stderr(_stream(ERR)))
+        out = _stream(OUT) if _is_replaced(sys.stdout, OUT) else sys.stdout
+        err = _stream(ERR) if _is_replaced(sys.stderr, ERR) else sys.stderr
+        streams.enter_context(redirect_stdout(unfailing(out)))
+        streams.enter_context(redirect_stderr(unfailing(err)))
         try:
             yield
         finally:
@@ -70,6 +74,17 @@ def undisturbed() -> Iterator[None]:
             for name in os.environ.keys() - variables.keys():
                 os.environ.pop(name, None)
             os.environ.update(variables)
+
+
+def _refuse_closed() -> None:
+    for descriptor in (OUT, ERR):
+        try:
+            os.fstat(descriptor)
+        except OSError as error:
+            raise RunError(
+                f"This process has closed its file descriptor {descriptor}, which a run's log needs; a daemon opens "
+                "os.devnull in its place."
+            ) from error
 
 
 def _loggers() -> list[logging.Logger]:
