@@ -13,6 +13,7 @@ from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, S
 from llmbench.errors import ConfigError
 from llmbench.system import redaction
 from llmbench.system.shell import quoted
+from llmbench.system.text import suggest
 
 TEXT_SETTINGS = re.compile(r"(benchmarks\.\w+\.)?system_prompt=(?P<value>.+)", re.DOTALL)
 """Settings whose values are sentences."""
@@ -42,6 +43,7 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
     _refuse_flags(arguments, top)
     for argument in arguments:
         _refuse_mistake(argument, arguments, top)
+        _refuse_number(argument, conf)
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
     return [
         custom_data.with_quotes(_with_quotes(argument, sweeps=sweeps), sweeps=sweeps)
@@ -130,6 +132,15 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
         raise ConfigError(f"{key}={value} would change nothing; type {right}={value}.")
     if key in SHORT and key not in top:
         raise ConfigError(f"{key} is part of a longer name; type {_full(key, arguments)}={value}.")
+
+
+def _refuse_number(argument: str, conf: Path) -> None:
+    """A number, or a truth value, where one of several files is chosen by its name."""
+    group, _, value = argument.lstrip("+").partition("=")
+    if group and re.fullmatch(r"[-+]?[\d._]+(?:e[-+]?\d+)?|true|false", value, re.IGNORECASE):
+        names = explain.options(conf, group)
+        if names and value not in names:
+            raise ConfigError(f"There is no {group} called {value!r}{suggest(value, names)}")
 
 
 def checkpoint_setting(value: str) -> str:

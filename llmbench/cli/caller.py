@@ -1,5 +1,6 @@
 """The program that called llmbench: where a run speaks to it, and what stays as it was."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -8,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TextIO
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.version import VersionBase
 
+from llmbench.errors import RunError
 from llmbench.system.console import Terminal
+from llmbench.system.stdio import unfailing
 
 OUT, ERR = 1, 2
 
@@ -40,29 +44,52 @@ class Caller:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Restores the working directory, the environment, sys.stdout, sys.stderr and Hydra's version base at the end.
+    """Restores at the end the working directory, the environment, sys.stdout, sys.stderr, loggers' levels and what Hydra knows of itself.
 
     Inside, what libraries print goes to the process's own streams, which a run turns to its log; in a notebook, whose streams
     are others, it would stand among the caller's output.
 
     Raises:
         FileNotFoundError: The working directory was deleted.
+        RunError: The process has no standard output or error, whose numbers the run's own files would get.
     """
+    _refuse_closed()
     here, variables = Path.cwd(), dict(os.environ)
     hydra_base = VersionBase.instance().getbase()
+    hydra_config = HydraConfig.instance().cfg
+    levels = {logger: logger.level for logger in _loggers()}  # which hydra.verbose lowers
     with ExitStack() as streams:
-        if _is_replaced(sys.stdout, OUT):
-            streams.enter_context(redirect_stdout(_stream(OUT)))
-        if _is_replaced(sys.stderr, ERR):
-            streams.enter_context(redirect_stderr(_stream(ERR)))
+        out = _stream(OUT) if _is_replaced(sys.stdout, OUT) else sys.stdout
+        err = _stream(ERR) if _is_replaced(sys.stderr, ERR) else sys.stderr
+        streams.enter_context(redirect_stdout(unfailing(out)))
+        streams.enter_context(redirect_stderr(unfailing(err)))
         try:
             yield
         finally:
             VersionBase.instance().version_base = hydra_base
+            HydraConfig.instance().cfg = hydra_config
+            for logger, level in levels.items():
+                logger.setLevel(level)
             os.chdir(here)
             for name in os.environ.keys() - variables.keys():
                 os.environ.pop(name, None)
             os.environ.update(variables)
+
+
+def _refuse_closed() -> None:
+    for descriptor in (OUT, ERR):
+        try:
+            os.fstat(descriptor)
+        except OSError as error:
+            raise RunError(
+                f"This process has closed its file descriptor {descriptor}, which a run's log needs; a daemon opens "
+                "os.devnull in its place."
+            ) from error
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
 
 
 def _is_replaced(stream: TextIO | None, descriptor: int) -> bool:

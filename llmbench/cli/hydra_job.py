@@ -15,9 +15,10 @@ from llmbench.cli.job import Job, begun_before
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config
 from llmbench.config.validation import from_hydra
+from llmbench.errors import ConfigError, DataError, ModelError
 from llmbench.results.attempts import iso
 from llmbench.results.manifest import REPORT
-from llmbench.results.run_folder import conflicting_file
+from llmbench.results.run_folder import conflicting_file, remove_refused
 from llmbench.run.beginning import Beginning
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REFUSALS = (ConfigError, DataError, ModelError)
+"""Of a single run, which a user mends and types again; the jobs of a sweep keep their folders, as its summary names them."""
+
 
 def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
     """Runs one job of Hydra's; raises its error, so that Hydra counts the job as failed."""
     hydra_config = HydraConfig.get()
     overrides = typed(hydra_config.overrides.task, invocation.arguments)
     chosen_folder = any(o.startswith(("hydra.run.dir=", "hydra.sweep")) for o in hydra_config.overrides.hydra)
-    job, held = Job(0, overrides, Path(hydra_config.runtime.output_dir)), ExitStack()
+    folder = Path(hydra_config.runtime.output_dir)
+    job, held = Job(0, overrides, folder), ExitStack()
     invocation.multirun = str(hydra_config.mode).endswith("MULTIRUN")
     if invocation.multirun:
         job.number = hydra_config.job.num
@@ -45,6 +50,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             Terminal().say(heading(job, invocation.asked))
     invocation.jobs.append(job)
     config: Config | None = None
+    claimed = False
     try:
         explain.refuse_additions(overrides, config_folder())
         check_suite(hydra_config.runtime.choices.get("suite"))
@@ -54,8 +60,8 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         from llmbench.cli import run_job
         from llmbench.run.options import RunOptions
 
-        _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
-        found = run_job.run_job(
+        claimed = _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
+        job.summary = run_job.run_job(
             config,
             job.folder,
             RunOptions(
@@ -69,7 +75,6 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             caller=invocation.caller,
             printed=invocation.printed,
         )
-        job.summary = found
     except KeyboardInterrupt:
         job.interrupted = True
         raise
@@ -82,12 +87,12 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
+        if claimed and isinstance(invocation.failure, REFUSALS):
+            remove_refused(job.folder)
         job.engine = invocation.loads()
         _note(config, invocation)
         with suppress(OSError):
-            Path(
-                hydra_config.runtime.output_dir
-            ).rmdir()  # only where nothing was written, as by show_prompts
+            folder.rmdir()  # only where nothing was written, as by show_prompts
 
 
 def _note(config: Config | None, invocation: "Invocation") -> None:
@@ -129,8 +134,8 @@ def publish_finished(job: Job, config: Config) -> None:
         terminal.notice(text.sentence_of(error))
 
 
-def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, *, chosen: bool) -> None:
-    """Finds the job's folder, and what was begun in it."""
+def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, *, chosen: bool) -> bool:
+    """Finds the job's folder, and what was begun in it; returns whether all that a run writes there is this job's."""
     from llmbench.cli import run_job
 
     # a remote job may be the second attempt at itself: Slurm starts jobs again that it had ended for others
@@ -153,6 +158,8 @@ def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, 
             job.folder, origin, held, may_move=may_move, again=resumes or chosen
         )
         job.beginning = Beginning.KILLED_AT_START if killed else Beginning.NEW
+        return not killed
+    return False
 
 
 def _origin(invocation: "Invocation") -> dict[str, Any]:

@@ -29,7 +29,8 @@ KEY_CHARACTER = re.compile(r"[\w/.+$%*@?|-]", re.ASCII)
 """What a key within a value may hold as it stands; Hydra knows no quotes there, but backslashes before some others."""
 ESCAPED_IN_KEY = "\\()[]{}:=, \t"
 COMMAND_ONLY = {
-    "sweep": "sweep=NAME", "ablation": "ablation=NAME", "show_prompts": "benchmark=NAME show_prompts=2"
+    "sweep": "sweep=NAME", "ablation": "ablation=NAME", "show_prompts": "benchmark=NAME show_prompts=2",
+    "hydra.mode": "-m benchmark=NAME",
 }  # fmt: skip
 """Settings for which there is no run to return, and what is typed instead."""
 

@@ -33,7 +33,7 @@ from llmbench.results.reader import Run, load_run
 from llmbench.run.engine_pool import EnginePool
 from llmbench.system import clock, files, shell, stdio
 
-PLACE = "hydra.run.dir"
+PLACE, RUNS_DIR = "hydra.run.dir", "runs_dir"
 CHOICES = ("benchmark", "suite", "resume")
 """Settings one of which says what is asked."""
 NO_BENCHMARK = (
@@ -111,7 +111,10 @@ class Session:
             raise LlmbenchError(IMPORTED_AGAIN)
         named = {"benchmark": benchmark, PLACE: folder}
         own = flattened({name: value for name, value in named.items() if value is not None} | settings)
-        given = as_arguments(self._with_defaults(own))
+        asked = self._with_defaults(own)
+        for name, shown in ((PLACE, "folder"), (RUNS_DIR, RUNS_DIR)):
+            resume.refuse_interpolation(str(asked.get(name)), f"{shown}={asked.get(name)}")
+        given = as_arguments(asked)
         config_dir = self._call.get("config_dir") if config_dir is None else config_dir
         flags = [] if config_dir is None else ["--config-dir", os.path.expanduser(config_dir)]  # noqa: PTH111
         quiet = self._call.get("quiet", False) if quiet is None else quiet

@@ -114,6 +114,8 @@ def problems(summary: Summary) -> list[str]:
         found.append(f"The run {ended}{reason}. These are the results it had by then.")
     elif summary.status == "running":
         found.append("The run was still going when this was written.")
+    if summary.engine is not None and summary.engine.name == "fake":
+        found.append("engine=fake made up the answers: the scores mean nothing.")
     found += summary.warnings
     if summary.not_comparable:
         found.append(f"Not comparable with published scores: {', '.join(summary.not_comparable)}.")

@@ -8,6 +8,7 @@ trace.jsonl   telemetry over time         memory.log      the same in lines to r
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -21,6 +22,7 @@ from llmbench.results.manifest import (
     ASKED_FOR,
     CONFIG,
     JOURNAL,
+    LOG,
     MANIFEST,
     MEMORY_LOG,
     REPORT,
@@ -34,7 +36,7 @@ from llmbench.results.manifest import (
 from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
 from llmbench.results.summary import Summary
-from llmbench.system import files
+from llmbench.system import files, lock
 from llmbench.system.lock import FolderLock
 from llmbench.system.redaction import clean
 
@@ -191,6 +193,20 @@ def _starting(path: Path) -> bool:
         return read_record(path, Manifest).status == STARTING
     except RunError:
         return False
+
+
+def remove_refused(folder: Path) -> None:
+    """Removes what a run wrote that was refused before it asked anything, and the folder where nothing else is in it.
+
+    A run with answers stays, and so do files under other names.
+    """
+    journal = folder / JOURNAL
+    if journal.is_file() and journal.stat().st_size:
+        return
+    with suppress(OSError):
+        for name in (CONFIG, MANIFEST, SUMMARY, JOURNAL, LOG, TRACE, MEMORY_LOG, REPORT, lock.FILE):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def refuse_taken(folder: Path) -> None:

@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -42,7 +43,8 @@ def guarded(command: Callable[[Sequence[str] | None], None]) -> Callable[[Sequen
     @wraps(command)
     def run(arguments: Sequence[str] | None = None) -> int:
         try:
-            command(arguments)
+            with redirect_stdout(stdio.unfailing(sys.stdout)), redirect_stderr(stdio.unfailing(sys.stderr)):
+                command(arguments)
         except LlmbenchError as error:
             stdio.print_error(str(error))
             return 1

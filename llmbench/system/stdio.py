@@ -36,6 +36,13 @@ class Unfailing:
         with suppress(*REFUSALS):
             self._stream.flush()
 
+    def isatty(self) -> bool:
+        """Whether the stream is a terminal; one that is closed is none."""
+        try:
+            return self._stream.isatty()
+        except REFUSALS:
+            return False
+
     def close(self) -> None:
         """Closes the stream."""
         with suppress(*REFUSALS):
@@ -72,5 +79,6 @@ def print_error(sentence: str) -> None:
     )
     from llmbench.system.text import printable
 
-    sys.stderr.write(f"llmbench: {printable(without_secrets(sentence))}\n")
-    sys.stderr.flush()
+    errors = unfailing(sys.stderr)
+    errors.write(f"llmbench: {printable(without_secrets(sentence))}\n")
+    errors.flush()

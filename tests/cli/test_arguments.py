@@ -51,6 +51,9 @@ MISTAKES = [
     (["hydra.run.dir="], "type hydra.run.dir=VALUE"),
     (["benchmark=null"], "type benchmark=NAME"),
     (["benchmark=[]"], "type benchmark=NAME"),
+    (["benchmark=3"], "There is no benchmark called '3'; there are aime, aime25"),
+    (["model=14.0"], "There is no model called '14.0'"),
+    (["engine=true"], "There is no engine called 'true'; there are auto, endpoint"),
     (["benchmark=math", "+benchmarks.math.x=1"], "There is no setting called 'benchmarks.math.x'"),
 ]
 

@@ -111,6 +111,21 @@ def test_the_library_evaluates_and_grades_own_rows(here: Path) -> None:
     assert llmbench.grade("custom", rows, "It is 3.", custom=mapping).value == 0
 
 
+def test_a_refused_run_leaves_nothing_and_takes_nothing_of_others(here: Path) -> None:
+    command = ["custom.data=sums.jsonl", "custom.grade=number", "hydra.run.dir=run", *QUICK]
+    jsonl(here / "sums.jsonl", *sums(), {"question": "?", "answer": "many"})
+    assert main(command) == 1
+    assert not (here / "run").exists()
+    (here / "run").mkdir()
+    (here / "run" / "notes.txt").write_text("mine")
+    assert main([*command, "model.path=nowhere"]) == 1
+    assert [path.name for path in (here / "run").iterdir()] == ["notes.txt"]
+    jsonl(here / "sums.jsonl", *sums())
+    assert main(command) == 0  # under the same name
+    assert main([*command, "limit=-1"]) == 1
+    assert len(llmbench.load_run(here / "run").results) == 6
+
+
 def test_nothing_of_a_sealed_row_is_told(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     jsonl(here / "mine.jsonl", {"question": "secret?", "answer": 1}, {"question": "two?", "answer": "hidden"})
     settings = ["custom.data=mine.jsonl", "custom.grade=number", "benchmarks.mine.sealed=true", *QUICK]

@@ -103,6 +103,13 @@ def test_several_benchmarks_and_suites_are_chosen_by_name() -> None:
         ({"limit": 0}, "limit=0 is refused"),
         ({"temperature": 1}, r"sampling\.temperature"),
         ({"config_dir": "nowhere"}, "nowhere"),
+        ({"model": 3}, "There is no model called '3'"),
+        ({"folder": "${oc.env:HOME}"}, r"folder=\$\{oc.env:HOME\} holds \$\{, which Hydra would replace"),
+        ({"runs_dir": Path("a${b}")}, r"runs_dir=a\$\{b\} holds"),
+        (
+            {"hydra.mode": "MULTIRUN"},
+            r"hydra\.mode is for the command line, as llmbench.evaluate makes one run",
+        ),
     ],
 )
 def test_what_is_refused_is_one_sentence_and_leaves_nothing(settings: dict[str, Any], sentence: str) -> None:
@@ -110,6 +117,7 @@ def test_what_is_refused_is_one_sentence_and_leaves_nothing(settings: dict[str, 
         llmbench.evaluate("arithmetic", **FAKE | settings)
     assert "\n" not in str(refused.value)
     assert not any(Path().glob("runs/*/*"))
+    assert not any(Path().glob("*{*"))
 
 
 def test_a_benchmark_is_asked_for_and_one_that_does_not_exist_named() -> None:
@@ -165,6 +173,7 @@ def test_a_call_leaves_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(ConfigError):
         llmbench.evaluate("arithmetic", **FAKE, limt=2)
     monkeypatch.chdir("elsewhere")
+    llmbench.evaluate("arithmetic", **FAKE, limit=2, **{"hydra.verbose": True})
     llmbench.evaluate(resume="../run", quiet=True)  # which works in the folder where it was begun
     assert Path.cwd() == tmp_path / "elsewhere"
     monkeypatch.chdir(tmp_path)

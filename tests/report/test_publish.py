@@ -52,6 +52,12 @@ def test_an_old_report_and_old_exports_are_written_anew(tmp_path: Path) -> None:
     assert (run / "samples.csv").read_text() == "of now"
 
 
+def test_page_and_terminal_say_that_answers_are_made_up(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*TWELVE, "hydra.run.dir=run"]) == 0
+    assert "engine=fake answers nonsense: the scores mean nothing." in capfd.readouterr().out
+    assert "engine=fake made up the answers: the scores mean nothing." in Path("run", REPORT).read_text()
+
+
 def test_an_old_report_of_a_sweeps_job_is_written_anew(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

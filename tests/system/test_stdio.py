@@ -17,7 +17,7 @@ from llmbench.run.options import RunOptions
 from llmbench.run.progress import Progress
 from llmbench.system.console import Terminal
 from llmbench.system.stdio import flush, unfailing
-from tests.helpers.commands import ENVIRONMENT
+from tests.helpers.commands import ENVIRONMENT, python
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +80,29 @@ def test_streams_that_nobody_reads_cost_neither_run_nor_export_nor_status(
     assert done.returncode == 0, done.stderr
     assert not any(word in done.stderr for word in ("Traceback", "Exception ignored", "Error"))
     assert (tmp_path / "run" / "samples.csv").is_file()
+
+
+@pytest.mark.parametrize("closing", ["sys.{} = None", "sys.{}.close()"])
+def test_a_program_without_streams_is_served_too(tmp_path: Path, closing: str) -> None:
+    lines = [
+        "import os, sys, llmbench, llmbench.compare, llmbench.runs",
+        *(closing.format(name) for name in ("stdout", "stderr")),
+        "run = llmbench.evaluate('arithmetic', engine='fake', limit=2, report=False, folder='run')",
+        "found = [len(run.results), llmbench.runs.main(['.']), llmbench.compare.main(['a', 'b'])]",
+        "open('found', 'w').write(str(found))",
+    ]
+    (tmp_path / "program.py").write_text("\n".join(lines))
+    done = python("program.py", folder=tmp_path)
+    assert (tmp_path / "found").read_text() == "[2, 0, 1]", done.stderr
+
+
+def test_a_program_that_closed_its_descriptors_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import os, llmbench\nerrors = os.dup(2)\nos.close(1)\n"
+        "try:\n    llmbench.evaluate('arithmetic', engine='fake', limit=2)\n"
+        "except llmbench.errors.RunError as error:\n    os.write(errors, str(error).encode())\n"
+    )
+    assert "has closed its file descriptor 1" in python("program.py", folder=tmp_path).stderr
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-"])
