@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from llmbench.benchmarks.base import Benchmark
-from llmbench.benchmarks.generic.templates import Gold, Template, no_column, short
+from llmbench.benchmarks.generic.templates import Gold, Template, joined, no_column, short
 from llmbench.benchmarks.rows import Row, Rows
 from llmbench.errors import ConfigError, RowError
 from llmbench.records import Sample
@@ -47,7 +47,7 @@ class GenericBenchmark(Benchmark):
         found = []
         for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):
             asked = {self.question_field: question.fill(placed, index), MAPPED: self.grading}
-            group = None if subject is None else placed[index][subject]
+            group = None if subject is None else joined(placed[index][subject])
             row = {**placed[index], **asked, "subject": group, **fields}
             found.append(Sample(str(placed.number(index)), row, target))
         return found
@@ -131,5 +131,5 @@ class GenericBenchmark(Benchmark):
         return {name: value for name, value in options.items() if value is not None}
 
 
-ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from")
+ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from", "tolerance")
 """Of all generic benchmarks: a null is none, so that one YAML may serve several classes."""
