@@ -1,6 +1,6 @@
 """AIME: the American Invitational Mathematics Examination; 15 problems a paper, each answer an integer from 0 to 999.
 
-Data: HuggingFaceH4/aime_2024 (`answer` is text, padded to three digits) and math-ai/aime25 (`answer` may be an integer).
+Data: HuggingFaceH4/aime_2024 (`answer` is text, padded to three digits), math-ai/aime25 and math-ai/aime26 (`answer` may be an integer).
 A row: {"id": 60, "problem": "Every morning Aya goes for a $9$-kilometer-long walk …", "answer": "204", "year": "2024"}
 Protocol: zero-shot, the answer in a box; graded as an integer, so "025" and 25 are the same.
 """

@@ -49,14 +49,18 @@ def math_equal(gold: str, answer: str) -> bool:
     """Whether an answer to a mathematics problem equals the gold one; the module's table gives the policies."""
     if gold.strip() == answer.strip():
         return bool(gold.strip())
+    return any(_equal(one, other, 0) for one, other in readings(gold, answer))
+
+
+def readings(gold: str, answer: str) -> list[tuple[str, str]]:
+    """Returns what the two may mean, cleaned; nothing where length, qualifiers or units already tell them apart."""
     if len(gold) > MAX_LENGTH or len(answer) > MAX_LENGTH:
-        return False
+        return []
     if _qualifiers(gold) != _qualifiers(answer) and not choice_letter(clean(gold)):
-        return False
+        return []
     if conflict(_units(gold), _units(answer)):
-        return False
-    pairs = product(_readings(clean(gold)), _readings(clean(answer)))
-    return any(_equal(one, other, 0) for one, other in pairs)
+        return []
+    return list(product(_readings(clean(gold)), _readings(clean(answer))))
 
 
 def _qualifiers(text: str) -> frozenset[str]:
@@ -103,7 +107,8 @@ _COMMAS = re.compile(r"(?<![\d.,_^{\[(])-?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?![
 
 
 def _readings(text: str) -> list[str]:
-    """`1,234` is a number or, less likely, a list; in brackets a tuple or, less likely, a number."""
+    r"""`1,234` is a number or, less likely, a list; in brackets a tuple or, less likely, a number. "\approx 3.2" is 3.2."""
+    text = text.removeprefix("\\approx").lstrip()
     joined = _COMMAS.sub(lambda match: re.sub("[, ]", "", match[0]), text)
     return [text] if joined == text else [joined, text]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from llmbench.benchmarks.base import Benchmark
-from llmbench.benchmarks.generic.templates import Gold, Template, no_column, short
+from llmbench.benchmarks.generic.templates import Gold, Template, joined, no_column, short
 from llmbench.benchmarks.rows import Row, Rows
 from llmbench.errors import ConfigError, RowError
 from llmbench.records import Sample
@@ -60,7 +60,7 @@ class GenericBenchmark(Benchmark):
             asked = {self.question_field: question.fill(placed, index), MAPPED: self.grading}
             row = placed[index]
             named = {
-                field: row.get(given[option]) if option in given else None
+                field: joined(row.get(given[option])) if option in given else None
                 for option, field in COLUMNS.items()
             }
             found.append(Sample(str(placed.number(index)), {**row, **asked, **named, **fields}, target))
@@ -168,5 +168,5 @@ class GenericBenchmark(Benchmark):
         return {name: value for name, value in options.items() if value is not None}
 
 
-ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from", "worked")
+ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from", "worked", "tolerance")
 """Of all generic benchmarks: a null is none, so that one YAML may serve several classes."""

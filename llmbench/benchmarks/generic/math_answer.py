@@ -1,24 +1,50 @@
 """Questions whose answer is a formula or a number."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from llmbench import answers
-from llmbench.answers.equivalence import math_equal
+from llmbench.answers.equivalence import Tolerance, math_close, math_equal
 from llmbench.answers.equivalence.latex import clean
 from llmbench.answers.equivalence.units import split_unit
 from llmbench.answers.expressions import is_expression
 from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
+from llmbench.benchmarks.generic.templates import cell, no_column, plain, short
+from llmbench.benchmarks.rows import Rows
+from llmbench.errors import ConfigError, RowError
 from llmbench.records import Sample
 from llmbench.system.number_format import count
+
+TOLERANCE = "tolerance"
+"""The option, and the field of samples whose answers have one."""
 
 
 class MathAnswer(GenericBenchmark):
     """Questions whose answer is a formula or a number, boxed or stated."""
 
+    options = (*GenericBenchmark.options, TOLERANCE)
     preload = ("math_verify",)
     grading = "mathematics: what is in the last box, or what is stated, is to be the same value"
     kind_of_gold = "a formula: its box is not closed, or empty"
+
+    def answers(
+        self, rows: Rows, options: Mapping[str, Any], columns: Collection[str], seed: int
+    ) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Returns each row's gold answer, and how far from it a number may be where the option `tolerance` says so.
+
+        Raises:
+            ConfigError: The tolerance is neither a share such as `1%` nor a column.
+            RowError: A row's gold answer or tolerance cannot be read.
+        """
+        found = super().answers(rows, options, columns, seed)
+        allowed = options.get(TOLERANCE)
+        if allowed is None:
+            return found
+        return [
+            (gold, {TOLERANCE: _tolerance(str(allowed), rows, index, columns)})
+            for index, (gold, _) in enumerate(found)
+        ]
 
     def target(self, gold: str) -> str | None:
         r"""The cell itself, or of a worked solution what its last `\boxed{}` holds."""
@@ -34,8 +60,16 @@ class MathAnswer(GenericBenchmark):
         return answers.math_answer(text, complete=complete)
 
     def is_equal(self, sample: Sample, answer: str) -> bool:
-        """Mathematical equality."""
-        return math_equal(sample.target, answer)
+        """Mathematical equality; of numbers that have a tolerance, being within it."""
+        if math_equal(sample.target, answer):
+            return True
+        allowed = Tolerance.read(str(sample.fields.get(TOLERANCE) or ""))
+        return allowed is not None and math_close(sample.target, answer, allowed)
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """What results are grouped by; and the tolerance, which grading again needs."""
+        allowed = sample.fields.get(TOLERANCE) if MAPPED in sample.fields else None
+        return super().stored_fields(sample) | ({TOLERANCE: allowed} if allowed else {})
 
     def data_notes(self, samples: Sequence[Sample]) -> list[str]:
         """How the data was understood, and how many gold answers are words, which may be a wrong column's."""
@@ -46,6 +80,24 @@ class MathAnswer(GenericBenchmark):
                 f"{count(len(worded), 'gold answer')} in words, such as that of question {worded[0]}: words are compared as they stand."
             )
         return notes
+
+
+def _tolerance(allowed: str, rows: Rows, index: int, columns: Collection[str]) -> str | None:
+    """A row's tolerance as text: the one of all rows, or what the column holds; None for none."""
+    if allowed not in columns:
+        if "%" in allowed and Tolerance.read(allowed):
+            return allowed
+        raise ConfigError(
+            f"{TOLERANCE}={allowed}: {no_column(allowed, columns, rows.source)} (A tolerance of all rows is a share of the gold number, such as 1%.)"
+        )
+    if plain(rows[index].get(allowed)) in (None, "", []):
+        return None
+    text = cell(rows, index, allowed)
+    if Tolerance.read(text) is None:
+        raise RowError(
+            rows.place(index), f"the tolerance {short(text)} is not a number such as 0.01 or 1%; fix the row."
+        )
+    return text
 
 
 def _is_worded(gold: str) -> bool:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from llmbench.benchmarks.rows import Row, Rows, text_of
+from llmbench.benchmarks.rows import EXACT, Rows, text_of
 from llmbench.errors import ConfigError, DataError, RowError, shortened
 from llmbench.system.text import nearest
 
@@ -148,24 +148,31 @@ class Gold:
 
 
 def cell(rows: Rows, index: int, column: str) -> str:
-    """Returns a cell that must hold text, without the white space around it; numbers are texts as JSON writes them.
+    """Returns a cell that must hold text, or a list of one, without the white space around it; numbers are texts as JSON writes them.
 
     Raises:
         RowError: It holds something else, or nothing.
     """
     try:
-        return text_of(whole_numbers(rows[index], column), column, index)
+        return text_of({column: plain(rows[index].get(column))}, column, index)
     except DataError as error:
         what = str(error).replace(f"Row {index} of the data", "the row", 1)
         raise RowError(rows.place(index), what) from error
 
 
-def whole_numbers(row: Row, column: str) -> Row:
-    """Returns the row with 3.0 as 3, which a table with a missing cell makes of it."""
-    value: Any = row.get(column)
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53:
-        return {column: int(value)}
-    return row
+def plain(value: object) -> object:
+    """Returns the one element of a list of one, and 3 for 3.0, which a table with a missing cell makes of it."""
+    match value:
+        case [one]:
+            return plain(one)
+        case float() if value.is_integer() and abs(value) < EXACT:
+            return int(value)
+    return value
+
+
+def joined(value: object) -> object:
+    """Returns the texts of a list as one text, "Algebra, Geometry"; None for none of them; another value as it is."""
+    return ", ".join(str(each).strip() for each in value) or None if isinstance(value, list) else value
 
 
 def no_column(name: str, columns: Collection[str], source: str) -> str:
