@@ -11,33 +11,50 @@ an object of a class of its own equals nothing, whatever the class says, but can
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llmbench import sandbox
 from llmbench.answers.function import function_program
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.candidate import Calls, Candidate
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.programs import Judged, ProgramBenchmark, ProgramVerdict
 from llmbench.records import Sample
-from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status
+from llmbench.sandbox import Limits, Ran, SandboxBox, Status
 from llmbench.sandbox.container import BrokenBoxError, printable
-from llmbench.sandbox.runner.values import loads
 
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "cpu_s": programs.are_seconds,
 }
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
 TEXTS = ("prompt", "entry_point", "test")
-STORED = ("prompt", "entry_point", "test", "cpu_s")
 CHECK_S, CALLS_S = 10, 120.0
 """Of CPU time, and in any case, for the check to compare values and ask for more."""
 
 
-class HumanEval(ProgramBenchmark):
-    """Functions that the model writes, checked by the data's own program."""
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The data's own program, which defines `check(candidate)`, behind what is executed before it."""
 
-    columns = ("task_id", "prompt", "entry_point", "test")
+    header: str
+    code: str
+
+
+class HumanEval(ProgramBenchmark):
+    """Functions that the model writes, checked by the data's own program.
+
+    Attributes:
+        name: The benchmark's own, for messages.
+        cpu_s: Seconds of CPU time for all calls, where options say nothing else.
+        stored: What the journal keeps of a sample; `test`, which may be megabytes, up to `programs.JOURNAL_CHARACTERS`.
+    """
+
+    columns: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
+    name = "humaneval"
+    cpu_s = 3.0
+    stored: tuple[str, ...] = ("prompt", "entry_point", "test", "cpu_s")
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples named by `task_id`.
@@ -46,13 +63,13 @@ class HumanEval(ProgramBenchmark):
             DataError: A row lacks a field.
             ConfigError: An option is refused.
         """
-        check_options("humaneval", options, CHECKS)
+        check_options(self.name, options, CHECKS)
         found = []
         for index, row in enumerate(rows):
             for column in TEXTS:
                 text_of(row, column, index)
             texts = {column: str(row[column]) for column in TEXTS}
-            fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", 3))}
+            fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", self.cpu_s))}
             found.append(
                 Sample(text_of(row, "task_id", index), fields, str(row.get("canonical_solution") or ""))
             )
@@ -67,22 +84,35 @@ class HumanEval(ProgramBenchmark):
         return f"```python\n{sample.fields['prompt'].rstrip()}\n{sample.target.rstrip()}\n```"
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
-        """The program: see `llmbench.answers.function`; None where nothing gives the function a body."""
+        """The program: see `llmbench.answers.function`, else the last closed block that defines something else; None without either."""
         fields = sample.fields
-        return function_program(fields["prompt"], fields["entry_point"], text, complete=complete)
+        found = function_program(fields["prompt"], fields["entry_point"], text, complete=complete)
+        return found or programs.other_program(text)
+
+    def calls(self, sample: Sample, code: str) -> Calls:
+        """What the check calls."""
+        return Calls(code, sample.fields["entry_point"])
+
+    def check(self, sample: Sample) -> Check:
+        """The check, with the functions that the prompt brings."""
+        return Check(f"{sample.fields['prompt'].rstrip()}\n    pass\n", sample.fields["test"])
 
     def judged(self, sample: Sample, code: str) -> Judged:
         """Runs the data's check."""
         fields = sample.fields
-        limits = Limits(cpu_s=fields["cpu_s"], idle_s=fields["cpu_s"])
+        if fields.get("test") is None:
+            return Judged(ProgramVerdict.REFUSED, programs.NOT_KEPT)
+        if lack := programs.lacks(code, fields["entry_point"]):
+            return Judged(ProgramVerdict.RUNTIME_ERROR, lack)
+        calls, limits = self.calls(sample, code), Limits(cpu_s=fields["cpu_s"], idle_s=fields["cpu_s"])
         with sandbox.preload(limits) as box:
-            loaded = box.run(Program(code, as_main=False))
+            loaded = box.run(calls.program())
             if loaded.status is not Status.DONE:
                 return Judged(ProgramVerdict(loaded.status.value), loaded.why)
-            candidate = Candidate(box, code, fields["entry_point"], loaded.cpu_s or 0.0)
+            candidate, check = Candidate(box, calls, loaded.cpu_s or 0.0), self.check(sample)
             for _ in range(2):
                 try:
-                    return _checked(fields, candidate)
+                    return _checked(check, fields, candidate)
                 except BrokenBoxError as error:
                     why = str(error)
             if candidate.called and box.works():
@@ -90,45 +120,26 @@ class HumanEval(ProgramBenchmark):
             return Judged(ProgramVerdict.REFUSED, f"the check broke: {why}")
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
-        """What grading needs."""
-        return {key: sample.fields[key] for key in STORED}
+        """What grading needs; a large check is left out."""
+        kept = {key: sample.fields[key] for key in self.stored}
+        if len(kept["test"]) > programs.JOURNAL_CHARACTERS:
+            del kept["test"]
+        return kept
 
 
-class Candidate:
-    """A program whose function is called: with what it took so far."""
-
-    def __init__(self, box: SandboxBox, code: str, name: str, load_s: float) -> None:
-        """Takes the program and what loading it took once."""
-        self._box, self._code, self._name = box, code, name
-        self.load_s, self.calls_s, self.called = load_s, 0.0, False
-
-    @property
-    def cpu_s(self) -> float:
-        """Seconds of CPU time: each call's own, and once the longest that loading took, which every call repeats."""
-        return self.load_s + self.calls_s
-
-    def call(self, arguments: Sequence[Any]) -> Ran:
-        """Loads the program anew and calls its function."""
-        ran = self._box.run(Program(self._code, call=self._name, arguments=arguments, method_first=False))
-        self.load_s = max(self.load_s, ran.load_s or 0.0)
-        self.calls_s += (ran.cpu_s or 0.0) - (ran.load_s or 0.0)
-        self.called = True
-        return ran
-
-
-def _checked(fields: Mapping[str, Any], candidate: Candidate) -> Judged:
+def _checked(check: Check, fields: Mapping[str, Any], candidate: Candidate) -> Judged:
     """Lets the check run, and answers its calls with the candidate's values.
 
     Raises:
         BrokenBoxError: The sandbox of the check does not answer.
     """
-    helpers = f"{fields['prompt'].rstrip()}\n    pass\n"
-    check = {"checks": True, "header": helpers, "code": fields["test"], "name": fields["entry_point"]}
-    candidate.calls_s, last = 0.0, Ran(Status.DONE)
+    job = {"checks": True, "header": check.header, "code": check.code, "name": fields["entry_point"]}
+    last = Ran(Status.DONE)
+    candidate.begin()
     with SandboxBox() as checker:
-        told = checker.ask({**check, "cpu_s": CHECK_S, "memory_bytes": checker.limits.memory_bytes}, CALLS_S)
+        told = checker.ask({**job, "cpu_s": CHECK_S, "memory_bytes": checker.limits.memory_bytes}, CALLS_S)
         while "call" in told:
-            last = candidate.call(loads(told["call"]))
+            last = candidate.call(told["call"])
             if candidate.cpu_s > fields["cpu_s"]:
                 why = f"more than {fields['cpu_s']:g} s of CPU time"
                 return Judged(ProgramVerdict.TIME_LIMIT, why, cpu_s=candidate.cpu_s)

@@ -1,5 +1,6 @@
 """What benchmarks of programs share: running one against tests, and the verdict as a score."""
 
+import ast
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from enum import StrEnum
 from itertools import zip_longest
 from typing import Any
 
+from llmbench import answers
+from llmbench.answers.function_syntax import statements_of
 from llmbench.benchmarks.base import Benchmark
 from llmbench.records import Outcome, Result, Sample, Score
 from llmbench.sandbox import Program, Ran, SandboxBox, Status
@@ -16,6 +19,9 @@ from llmbench.sandbox import Program, Ran, SandboxBox, Status
 LIMIT_S = 3600.0
 """For one answer with all its tests, and for waiting until what ran out of time can run alone."""
 SHOWN_CHARACTERS = 120
+JOURNAL_CHARACTERS = 1 << 20
+"""Tests up to this size are kept in the journal, so that answers can be graded again."""
+NOT_KEPT = "the journal does not hold this problem's tests, which are too large for it"
 GROUPS = ("difficulty", "month")
 
 
@@ -107,6 +113,33 @@ def verdict_of(score: Score) -> ProgramVerdict | None:
     """The verdict that a score of a program's tells of; None where there was no program."""
     said = score.explanation.partition(":")[0]
     return ProgramVerdict(said) if said in list(ProgramVerdict) else None
+
+
+def other_program(text: str) -> str | None:
+    """The last closed fenced block that defines a function or a class; None without one."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    blocks = reversed(answers.code_blocks(text))
+    return next((b for b in blocks if any(isinstance(node, kinds) for node in statements_of(b))), None)
+
+
+def lacks(code: str, name: str) -> str | None:
+    """Says that nothing in a program gives this name a value, and which functions it has instead; None where something may."""
+    statements = statements_of(code)
+    if not statements or any(_may_bind(node, name) for each in statements for node in ast.walk(each)):
+        return None
+    others = dict.fromkeys(n.name for n in statements if isinstance(n, (ast.FunctionDef, ast.ClassDef)))
+    found = f"; it defines {', '.join(others)}" if others else ""
+    return f"nothing in it is named {name}{found}"[:SHOWN_CHARACTERS]
+
+
+def _may_bind(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id == name and not isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.alias):
+        return (node.asname or node.name) in (name, "*")
+    if isinstance(node, ast.Constant):
+        return node.value == name  # globals()["name"]
+    return getattr(node, "name", None) == name
 
 
 def judge(box: SandboxBox, code: str, header: str, tests: Sequence[Test], call: str | None) -> Judged:

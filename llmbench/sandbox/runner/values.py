@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate, repeat
 from typing import Any
 
-MOST_VALUES, MOST_DEPTH = 1 << 21, 100
+MOST_VALUES, MOST_DEPTH = 1 << 22, 100
 """Parts of one value, and how deep they may be nested."""
-MOST_BITS, MOST_EXPONENT = 1 << 20, 10_000
+MOST_BITS, MOST_EXPONENT = 1 << 22, 10_000
 """Of an integer; and of a Decimal's power of ten, and the bits of a Fraction's parts: a short text may stand for a number that fills the
 memory or takes long to reduce."""
 MOST_BRACKETS = 4 * MOST_DEPTH

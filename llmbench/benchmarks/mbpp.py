@@ -1,0 +1,216 @@
+"""MBPP: short Python functions to be written from a sentence and three assertions (Austin et al., 2021, https://arxiv.org/abs/2108.07732).
+
+Data: google-research-datasets/mbpp. Config `full`: its test split is task ids 11 to 510; with `text`, `test_setup_code` and
+`challenge_test_list`, which nobody's protocol runs. Config `sanitized`: 257 of these, verified by hand; with `prompt` and `test_imports`.
+A row: {"task_id": 11, "text": "Write a …", "code": "def …", "test_list": ["assert …", …], "test_setup_code": "", "challenge_test_list": []}
+Protocol: the paper's question, with all assertions in it. As a text (`chat=false`) with three worked examples (`fewshot=3`, of task ids 1 to
+10; the paper's are 2, 3 and 4), each between [BEGIN] and [DONE]; as a chat zero-shot, with a code block as the answer. All assertions must
+hold, with 3 s of CPU time.
+The assertions become HumanEval's `check(candidate)`: what of an assertion calls the program goes as text to the program's sandbox, behind
+the row's setup, so that arguments may be objects and may need imports or several functions. Its value is compared in another one.
+"""
+
+import ast
+import builtins
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llmbench import answers
+from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.candidate import Calls, calls_ahead
+from llmbench.benchmarks.dataset import Row, check_text, text_of
+from llmbench.benchmarks.humaneval import CHECKS, Check, HumanEval
+from llmbench.errors import DataError
+from llmbench.records import Sample
+
+OPTIONS: Mapping[str, Callable[[Any], bool]] = {
+    **CHECKS,
+    "chat": lambda value: isinstance(value, bool),
+    "sizes": lambda value: isinstance(value, Mapping),
+}
+TASK = "You are an expert Python programmer, and here is your task: {task} Your code should pass these tests:\n\n{tests}"
+"""The protocol's question."""
+ASK = "Answer with one code block that holds the function and everything it needs."
+VALUE = "_llmbench_value"
+VALUES = f"""
+def {VALUE}(text, names):
+    scope = {{**globals(), **names}}
+    if ENTRY not in scope and "Solution" in scope:
+        scope[ENTRY] = getattr(scope["Solution"](), ENTRY)
+    return eval(text, scope)
+"""
+"""Runs beside the program: the value of an expression there."""
+_BEGIN, _DONE = "[BEGIN]", "[DONE]"
+
+
+class MBPP(HumanEval):
+    """Functions that the model writes, checked by assertions."""
+
+    columns: tuple[str, ...] = ("task_id", "code", "test_list")
+    name = "mbpp"
+    stored: tuple[str, ...] = ("entry_point", "setup", "test", "cpu_s")
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples named by `task_id`.
+
+        Raises:
+            DataError: A row lacks a field, or has assertions that are no Python or call no function.
+            ConfigError: An option is refused.
+        """
+        check_options(self.name, options, OPTIONS)
+        return [self._sample(row, index, options) for index, row in enumerate(rows)]
+
+    def _sample(self, row: Row, index: int, options: Mapping[str, Any]) -> Sample:
+        task = "text" if row.get("text") is not None else "prompt"
+        check_text(row, task, index)
+        code, name = text_of(row, "code", index).replace("\r\n", "\n"), text_of(row, "task_id", index)
+        tests, imports = row["test_list"], row.get("test_imports") or []
+        if not isinstance(tests, list) or not all(isinstance(each, str) for each in [*tests, *imports]):
+            raise DataError(f"{self.name}: the tests of task {name} are not a list of texts; fix the row.")
+        setup = "\n".join([row.get("test_setup_code") or "", *imports]).strip().replace("\r\n", "\n")
+        try:
+            names = called_names(tests, setup, code)
+            test = as_check(tests, names)
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise DataError(
+                f"{self.name}: the tests of task {name} cannot be read: {error}; fix the row."
+            ) from error
+        fields = {
+            "task": row[task], "tests": tests, "setup": setup, "test": self.test(row, test, index),
+            "entry_point": names[0], "prompt": "", "cpu_s": float(options.get("cpu_s", self.cpu_s)),
+            "chat": options.get("chat", True),
+        }  # fmt: skip
+        return Sample(name, fields, code)
+
+    def test(self, row: Row, check: str, index: int) -> str:
+        """What is run: the assertions as HumanEval's `check`."""
+        return check
+
+    def question(self, sample: Sample) -> str:
+        """The protocol's question; in a chat, how to answer it."""
+        fields = sample.fields
+        asked = TASK.format(task=fields["task"].strip(), tests="\n".join(fields["tests"]))
+        return f"{asked}\n\n{ASK}" if fields["chat"] else asked
+
+    def worked_example(self, sample: Sample) -> str:
+        """The data's code: as a code block, or between the protocol's marks."""
+        code = sample.target.strip()
+        return f"```python\n{code}\n```" if sample.fields["chat"] else f"{_BEGIN}\n{code}\n{_DONE}"
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """HumanEval's rules, with what stands between [BEGIN] and [DONE] as a code block."""
+        text = answers.strip_thinking(text)
+        before, done, _ = text.partition(_DONE)
+        code = before.rpartition(_BEGIN)[2]
+        if (done or (_BEGIN in text and complete)) and not re.search("^ *(?:```|~~~)", code, re.MULTILINE):
+            text = f"```python\n{code.strip(chr(10))}\n```"
+        return super().extract(sample, text, complete=complete)
+
+    def calls(self, sample: Sample, code: str) -> Calls:
+        """The expressions that call the program, behind the setup, in one batch."""
+        fields = sample.fields
+        header = f"{fields['setup']}\n{VALUES.replace('ENTRY', repr(fields['entry_point']))}"
+        return Calls(code, VALUE, header, calls_ahead(fields["test"]))
+
+    def check(self, sample: Sample) -> Check:
+        """The assertions, behind the setup."""
+        return Check(sample.fields["setup"], sample.fields["test"])
+
+
+def called_names(tests: Sequence[str], setup: str, code: str) -> list[str]:
+    """The program's own names that tests need, the function first that is called first.
+
+    Args:
+        tests: Statements.
+        setup: What is executed before them, and is no part of the program.
+        code: The data's own solution.
+
+    Raises:
+        SyntaxError: They are no Python.
+        ValueError: They need nothing of the program.
+    """
+    tree, given = ast.parse("\n".join(tests)), _bound(ast.parse(setup))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    nodes.sort(key=lambda node: (node.lineno, node.col_offset))
+    read = [node.id for node in nodes if isinstance(node.ctx, ast.Load) and node.id not in given]
+    try:
+        defined = _defined(ast.parse(code))
+    except SyntaxError:  # Python 2's
+        defined = set()
+    stored = {node.id for node in nodes if not isinstance(node.ctx, ast.Load)} | vars(builtins).keys()
+    own = [name for name in read if name in defined] or [name for name in read if name not in stored]
+    if not own:
+        raise ValueError("they call no function of the program")
+    return list(dict.fromkeys(own))
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """The functions, classes and variables of a program, without what it imports."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign)
+    return _bound(ast.Module([node for node in tree.body if isinstance(node, kinds)], []))
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """The names that statements at the margin give a value."""
+    found: set[str] = set()
+    for statement in tree.body:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+        elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(statement.name)
+        else:
+            nodes = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            found |= {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
+    return found
+
+
+def as_check(tests: Sequence[str], own: Sequence[str]) -> str:
+    """Tests as a program that defines `check(candidate)`, where `candidate(text, names)` is the value of an expression in the program.
+
+    Args:
+        tests: Statements.
+        own: The program's names.
+    """
+    tree = ast.parse("\n".join(tests))
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    asks = _Asks(own, {node.id for node in names if isinstance(node.ctx, ast.Store)})
+    body = ast.unparse(ast.fix_missing_locations(asks.visit(tree)))
+    return "def check(candidate):\n" + "\n".join(f"    {line}" for line in body.splitlines()) + "\n"
+
+
+class _Asks(ast.NodeTransformer):
+    """Has `candidate` evaluate what touches the program's names, and as little else as there is: no comparison."""
+
+    def __init__(self, own: Sequence[str], stored: set[str]) -> None:
+        """Takes the program's names, and those that the tests give a value."""
+        self._own, self._stored = set(own), stored
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        """Has it say what does not hold."""
+        node.msg = ast.Constant(ast.unparse(node.test))
+        return self.generic_visit(node)
+
+    def visit(self, node: ast.AST) -> Any:  # noqa: ANN401 - as the library has it
+        """Replaces what touches the program's names."""
+        if not isinstance(node, ast.expr) or not self._touches(node):
+            return super().visit(node)
+        read = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} & self._stored
+        names = ast.Dict(
+            [ast.Constant(name) for name in sorted(read)],
+            [ast.Name(name, ast.Load()) for name in sorted(read)],
+        )
+        return ast.Call(ast.Name("candidate", ast.Load()), [ast.Constant(ast.unparse(node)), names], [])
+
+    def _touches(self, node: ast.expr) -> bool:
+        """Whether it is one of the names, what follows from it by calls, attributes and places, or a call that is given one."""
+        if isinstance(node, ast.Call) and any(
+            map(self._is_own, [*node.args, *(k.value for k in node.keywords)])
+        ):
+            return True
+        while isinstance(node, (ast.Call, ast.Attribute, ast.Subscript)):
+            node = node.func if isinstance(node, ast.Call) else node.value
+        return self._is_own(node)
+
+    def _is_own(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and node.id in self._own
