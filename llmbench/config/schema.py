@@ -29,6 +29,7 @@ class BenchmarkProfile:
     max_tokens: int | None = None
     stop: list[str] = field(default_factory=list)
     system_prompt: str | None = None  # of `published`: the protocol's; another is a difference
+    fewshot: int = 0  # the same of its worked examples
 
 
 @dataclass

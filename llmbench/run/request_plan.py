@@ -19,6 +19,7 @@ from llmbench.config.choices import Schedule
 from llmbench.config.schema import BenchmarkConfig, Config
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
+from llmbench.errors import DataError
 from llmbench.records import FinishReason, Request, Result, Sample
 from llmbench.results.manifest import Selection
 from llmbench.run import prompts
@@ -155,15 +156,24 @@ class RequestPlan:
 
     def _asked(self, name: str, tokenizer: Tokenizer) -> list[Asked]:
         """Returns the prompts of one benchmark."""
-        part, count, seed = self.samples[name], self.config.benchmarks[name].fewshot, self.config.seed
+        part, count = self.samples[name], self.config.benchmarks[name].fewshot
         writer = PromptWriter(self.config, name, part.benchmark, tokenizer)
         pool = self._example_pool(name) if count else ()
         return [
-            writer.ask(
-                sample, question, prompts.pick_examples(name, pool, sample, count, seed) if count else ()
-            )
+            writer.ask(sample, question, self._examples(name, sample, pool) if count else ())
             for sample, question in zip(part.chosen, part.questions, strict=True)
         ]
+
+    def _examples(self, name: str, sample: Sample, pool: Sequence[Sample]) -> Sequence[Sample]:
+        """Returns the worked examples of a question: those of its protocol, or drawn from `pool`."""
+        count, own = self.config.benchmarks[name].fewshot, self.samples[name].benchmark.own_examples(sample)
+        if not own:
+            return prompts.pick_examples(name, pool, sample, count, self.config.seed)
+        if count > len(own):
+            raise DataError(
+                f"{name}: benchmarks.{name}.fewshot={count} is more than its {len(own)} worked examples; set {len(own)} or fewer."
+            )
+        return own[:count]
 
     def _example_pool(self, name: str) -> Sequence[Sample]:
         """Returns what worked examples are taken from: the hub's `fewshot_split` if there is one, else the questions themselves."""
