@@ -9,7 +9,7 @@ r"""The 27 tasks of BIG-Bench Hard, how the answer to each is found in a text, a
 | brackets | `dyck_languages` | it is the same brackets in the same order; nothing else on the line counts |
 
 Words, lists and brackets are taken from what follows the last "the answer is" or `Answer:`, else from the last box, else from the last line of a
-complete text where that holds nothing else. In a text that was cut off, a statement at the very end is none.
+complete text: a word from its beginning or end, brackets where there is nothing else, a list where there is no other line. In a text that was cut off, a statement at the very end is none.
 """
 
 import re
@@ -82,7 +82,8 @@ _BETWEEN = re.compile(r"[\s,;<]+|->|→")
 _MARKS = " *_`\"'“”\u2018\u2019$."
 _AROUND = _MARKS + "[]()"
 _BRACKETS = re.compile(r"[\[\](){}<>]")
-_ONLY_BRACKETS = re.compile(rf"[\[\](){{}}<>\s*_`\"'$.,]*{_BRACKETS.pattern}[\[\](){{}}<>\s*_`\"'$.,]*")
+_ONLY_BRACKETS = re.compile(r"[\[\](){}<>\s*_`\"'$.,]+")
+_NEXT_SENTENCE = re.compile(r"(?<=\w)[*_`]*\.[*_`]*[ \t]+(?=[A-Z])")
 _NOT_VALID = re.compile(r"\bnot\s+(?:\w+ly\s+)?valid\b", re.IGNORECASE)
 
 
@@ -103,13 +104,12 @@ def normalised(kind: Kind, text: str, words: Sequence[str] = ()) -> str | None:
     text = _FORMATTING.sub(r"\1", text).strip()
     if kind is Kind.WORD:
         spelled = {word.casefold(): word for word in words}
-        found = re.search(rf"\b(?:{'|'.join(words)})\b", _NOT_VALID.sub("invalid", text), re.IGNORECASE)
+        found = re.search(_any_of(words), _NOT_VALID.sub("invalid", text), re.IGNORECASE)
         return spelled[found[0].casefold()] if found else None
     if kind is Kind.BRACKETS:
         return " ".join(_BRACKETS.findall(text)) or None
     if kind is Kind.LIST:
-        sentence = re.split(r"(?<=\w)[*_]*\.[*_]*(?:\s|\Z)", text)[0] if "\n" not in text else text
-        parts = (part.strip(_AROUND) for part in _BETWEEN.split(_NUMBERING.sub("", sentence)))
+        parts = (part.strip(_AROUND) for part in _BETWEEN.split(_NUMBERING.sub("", text)))
         return " ".join(part.casefold() for part in parts if part) or None
     return text or None
 
@@ -129,6 +129,8 @@ def stated(kind: Kind, text: str, words: Sequence[str] = (), *, complete: bool) 
     statement = next(reversed(list(_STATED.finditer(prepared))), None)
     if statement is not None:
         rest = _behind(prepared, statement.end(), complete=complete)
+        if kind is Kind.LIST:
+            rest = _NEXT_SENTENCE.split(rest)[0]
         boxed = boxes(rest)
         return normalised(kind, boxed[-1].content if boxed else rest, words)
     if boxed := boxes(prepared):
@@ -149,13 +151,19 @@ def _behind(text: str, start: int, *, complete: bool) -> str:
     return block["lines"] if block and (complete or block.end() < len(text.rstrip())) else ""
 
 
+def _any_of(words: Sequence[str]) -> str:
+    return rf"\b(?:{'|'.join(words)})\b"
+
+
 def _is_bare(kind: Kind, lines: Sequence[str], words: Sequence[str]) -> bool:
     """Whether the last line of a text without a statement is an answer and nothing else."""
     if kind is Kind.WORD:
-        named = re.findall(rf"\b(?:{'|'.join(words)})\b", _NOT_VALID.sub("invalid", lines[-1]), re.IGNORECASE)
-        return len({word.casefold() for word in named}) == 1
+        line = _NOT_VALID.sub("invalid", lines[-1]).strip(_AROUND + ",")
+        named = {word.casefold() for word in re.findall(_any_of(words), line, re.IGNORECASE)}
+        at_an_end = rf"{_any_of(words)}.*|.*{_any_of(words)}"
+        return len(named) == 1 and re.fullmatch(at_an_end, line, re.IGNORECASE) is not None
     if kind is Kind.BRACKETS:
-        return _ONLY_BRACKETS.fullmatch(lines[-1]) is not None
+        return _ONLY_BRACKETS.fullmatch(lines[-1]) is not None and _BRACKETS.search(lines[-1]) is not None
     return len(lines) == 1
 
 
