@@ -170,6 +170,9 @@ def _worked_examples(name: str, settings: Mapping[str, Any]) -> str:
     kind = type(import_benchmark(name, settings["module"]))
     if kind.worked_example is Benchmark.worked_example:
         return "none: the data has no solutions to show"
+    if kind.own_examples is not Benchmark.own_examples:
+        protocol = settings["profiles"]["published"].get("fewshot", 0)
+        return f"{protocol}, of the protocol's own; `benchmarks.{name}.fewshot=N` shows fewer"
     split = settings.get("fewshot_split")
     source = (
         f"the split {code(split)}, or with `data_files` from the other questions"

@@ -80,6 +80,14 @@ class Benchmark(ABC):
         """Returns the JSON files on the hub that hold the rows. By default none: `datasets` finds them."""
         return ()
 
+    def hub_configs(self, options: Mapping[str, Any]) -> Sequence[str]:
+        """Returns the configurations on the hub that hold the rows, each of which has its own as `config`. By default none: the YAML names one."""
+        return ()
+
+    def own_examples(self, sample: Sample) -> Sequence[Sample]:
+        """Returns the worked examples that a protocol has for a question; `fewshot` says how many are shown. By default none: they are drawn from the data."""
+        return ()
+
     def shorten(self, sample: Sample, fits: Callable[[Sample], bool]) -> Sample:
         """Returns a sample whose prompt `fits` the model, called where the sample's is too long. By default the sample as it is."""
         return sample

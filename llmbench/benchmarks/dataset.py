@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from llmbench.benchmarks.hub import datasets_library, innermost, read_hub, read_hub_files
+from llmbench.benchmarks.hub import datasets_library, innermost, read_hub, read_hub_configs, read_hub_files
 from llmbench.benchmarks.rows import PARSERS, Loaded, Row, Rows, check_text, text_of, written
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.errors import DataError
@@ -51,7 +51,11 @@ class DataSource:
 
 
 def read_rows(
-    name: str, config: BenchmarkConfig, columns: Sequence[str], files: Sequence[str] = ()
+    name: str,
+    config: BenchmarkConfig,
+    columns: Sequence[str],
+    files: Sequence[str] = (),
+    configs: Sequence[str] = (),
 ) -> tuple[Rows, DataSource]:
     """The rows of a benchmark's data set, in its own order, with where each stands.
 
@@ -60,6 +64,7 @@ def read_rows(
         config: Says where the data is; `data_files` wins over the hub.
         columns: Field names that must be there.
         files: On the hub, JSON files that hold the rows; without any the data set's own builder finds them.
+        configs: On the hub, the configurations that hold them; without any the one that `config` names.
 
     Raises:
         DataError: The file is missing, empty or malformed, a column is missing, the data set is gated or out of reach.
@@ -73,9 +78,7 @@ def read_rows(
     elif config.hub_id is None:
         raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
     else:
-        rows, revision, fingerprint, size = (
-            read_hub_files(name, config, files) if files else read_hub(name, config)
-        )
+        rows, revision, fingerprint, size = _read_hub(name, config, files, configs)
         source, split = str(config.hub_id), config.split
     if not rows:
         raise DataError(
@@ -90,6 +93,12 @@ def read_rows(
     seconds = time.monotonic() - begun
     placed = Rows.of(rows, Path(source).name if config.data_files is not None else source)
     return placed, DataSource(source, split, revision, fingerprint, len(rows), size, seconds)
+
+
+def _read_hub(name: str, config: BenchmarkConfig, files: Sequence[str], configs: Sequence[str]) -> Loaded:
+    if files:
+        return read_hub_files(name, config, files)
+    return read_hub_configs(name, config, configs) if configs else read_hub(name, config)
 
 
 def _names(row: Row) -> str:

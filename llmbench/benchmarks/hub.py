@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ def read_hub(name: str, config: BenchmarkConfig) -> Loaded:
     checksums = " ".join(info.download_checksums or {})
     commit = re.search(r"@([0-9a-f]{40})/", checksums)
     return Loaded(list(loaded), commit.group(1) if commit else None, loaded._fingerprint, info.download_size)  # noqa: SLF001
+
+
+def read_hub_configs(name: str, config: BenchmarkConfig, configs: Sequence[str]) -> Loaded:
+    """Reads several configurations of a data set, one after the other; each row has its own as `config`.
+
+    Raises:
+        DataError: As `read_hub` does.
+    """
+    parts = {each: read_hub(name, replace(config, hub_config=each)) for each in configs}
+    rows: list[Row] = [{**row, "config": each} for each, part in parts.items() for row in part.rows]
+    digest = hashlib.sha256(" ".join(part.fingerprint for part in parts.values()).encode()).hexdigest()
+    revision = next((part.revision for part in parts.values() if part.revision), None)
+    return Loaded(rows, revision, digest, sum(part.size_bytes or 0 for part in parts.values()) or None)
 
 
 def read_hub_files(name: str, config: BenchmarkConfig, files: Sequence[str]) -> Loaded:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.records import Result
-from llmbench.report import phases, score_charts, time_charts
+from llmbench.report import benchmark_details, phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.generation_cards import drafted, generation_cards
@@ -67,6 +67,11 @@ def report(material: Material) -> str:
         "about": _about(material),
         "problems": [visible(sentence) for sentence in problems(summary)],
         "scores": [_score(name, found, client=client) for name, found in summary.benchmarks.items()],
+        "details": [
+            table
+            for name, found in summary.benchmarks.items()
+            for table in benchmark_details.tables(name, found.details)
+        ],
         "cards": cards(summary),
         "sealed": _sealed(material),
         "cut": _cut(shown, limit),
@@ -141,6 +146,7 @@ def _score(name: str, benchmark: BenchmarkSummary, *, client: bool) -> dict[str,
         (f"{latency}, p95", seconds(benchmark.latency_s.p95)),
         ("output tokens/s", number(benchmark.throughput.output_tokens_per_s)),
         ("time", seconds(benchmark.time_s)),
+        *benchmark_details.facts(benchmark.details),
     ]
     return {
         "name": visible(name),

@@ -62,6 +62,7 @@ EMPTY: dict[str, Any] = {
     "about": [],
     "problems": [],
     "scores": [],
+    "details": [],
     "cards": [],
     "table": None,
     "comparisons": [],

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from llmbench.benchmarks.base import Benchmark
+from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, BenchmarkProfile, Config, ModelConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
@@ -23,7 +25,16 @@ def few_shot_from_evaluated(config: Config) -> list[str]:
 
 def _showing_evaluated(config: Config) -> list[str]:
     """Returns the benchmarks whose worked examples are evaluated questions."""
-    return [name for name, each in config.benchmarks.items() if each.fewshot and shows_evaluated(each)]
+    return [
+        name
+        for name, each in config.benchmarks.items()
+        if each.fewshot and shows_evaluated(each) and not _has_own_examples(name, each)
+    ]
+
+
+def _has_own_examples(name: str, benchmark: BenchmarkConfig) -> bool:
+    """Returns whether a benchmark's class has worked examples that are not drawn from the data."""
+    return type(import_benchmark(name, benchmark.module)).own_examples is not Benchmark.own_examples
 
 
 def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpoint | None) -> list[str]:
@@ -112,7 +123,7 @@ def _changes(benchmark: BenchmarkConfig, config: Config) -> list[str]:
         changes.append(f"max_tokens={benchmark.max_tokens}")
     if benchmark.stop:
         changes.append("stop")
-    if (benchmark.fewshot or 0) != (benchmark.profiles[config.profile.samples].fewshot or 0):
+    if (benchmark.fewshot or 0) != (benchmark.profiles.get("published", protocol).fewshot or 0):
         changes.append(f"fewshot={benchmark.fewshot}")
     if not benchmark.chat:
         changes.append("chat=false")

@@ -1,4 +1,4 @@
-"""Which worked examples stand before a question: drawn for each, or the first ones of its own subject."""
+"""Which worked examples stand before a question: its protocol's own, drawn ones, or the first ones of its subject."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +51,9 @@ class ExamplePicker:
         """
         if not self.count:
             return ()
+        own = self.benchmark.own_examples(sample)
+        if own:
+            return self._first(own)
         if self.by_subject is None:
             return prompts.pick_examples(self.name, self.pool, sample, self.count, self.seed)
         subject = self.benchmark.subject(sample)
@@ -63,3 +66,11 @@ class ExamplePicker:
                 f"set benchmarks.{self.name}.fewshot lower, or benchmarks.{self.name}.fewshot_by=null to draw them from all subjects."
             )
         return found
+
+    def _first(self, own: Sequence[Sample]) -> Sequence[Sample]:
+        """The first of the examples that the protocol has for a question."""
+        if self.count > len(own):
+            raise DataError(
+                f"{self.name}: benchmarks.{self.name}.fewshot={self.count} is more than its {len(own)} worked examples; set {len(own)} or fewer."
+            )
+        return own[: self.count]

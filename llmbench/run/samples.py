@@ -79,8 +79,8 @@ def _read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequen
         digest, seconds = prompts.text_hash(repr(rows)), time.monotonic() - begun
         source = DataSource("generated", settings.split, None, digest, len(rows), None, seconds)
     else:
-        files = benchmark.hub_files(settings.options)
-        rows, source = read_rows(name, settings, benchmark.columns, files)
+        files, configs = benchmark.hub_files(settings.options), benchmark.hub_configs(settings.options)
+        rows, source = read_rows(name, settings, benchmark.columns, files, configs)
     samples = _load(config, name, benchmark, rows, source.source)
     subjects: list[str | None] = []
     if selection.is_stratified(config, name, len(samples)):

@@ -78,6 +78,13 @@ def test_the_parts_of_the_closing_line_add_up_to_the_total() -> None:
     assert sum(parts) == pytest.approx(total, abs=0.1)
 
 
+def test_what_a_benchmark_adds_is_a_line_below_the_table() -> None:
+    summary = summarise(
+        [slow_result(1, Outcome.CORRECT)], 1, 1, details=lambda _: {"loose": 0.5, "kinds": {"a": {"n": 1}}}
+    )
+    assert "\nifeval: loose 50.0%.\n" in closing(80, {"ifeval": summary})
+
+
 def test_the_longest_names_and_numbers_fit_a_hundred_columns_with_their_times() -> None:
     slow = replace(TIMING, e2e=987.6, finished=987.6)
     results = [
