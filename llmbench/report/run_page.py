@@ -9,7 +9,7 @@ from llmbench.records import Result
 from llmbench.report import benchmark_details, phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
-from llmbench.report.generation_cards import drafted, generation_cards
+from llmbench.report.generation_cards import generation_cards, generation_facts
 from llmbench.report.sample_data import LIMITS, pack
 from llmbench.report.server_words import server_cards, server_facts, server_of, software
 from llmbench.report.template import render
@@ -285,8 +285,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         for name, what, row, key in marked
         if row is not None
     ]
-    if engine.speculation is not None:
-        found.append(("speculation", drafted(engine.speculation)))
+    found += generation_facts(material.summary.time_s.generation, engine.speculation)
     if engine.replicas:
         found.append(("replicas", "; ".join(map(_replica, engine.replicas))))
     if engine.server is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli.main import main
-from llmbench.report.generation_cards import drafted, generation_cards
+from llmbench.report.generation_cards import generation_cards, generation_facts
 from llmbench.results.generation import Generation, StepLimit
 from llmbench.results.manifest import GpuModel, Machine
 from llmbench.results.reader import load_run
@@ -20,36 +20,38 @@ LOADED = EngineReport("vllm", device="cuda", step_weights_bytes=10**9, kv_bytes_
 
 
 def test_the_tail_the_step_and_the_limit_are_shown() -> None:
-    tail, step, limit = generation_cards(FOUND)
-    assert tail == (
-        "tail of generating",
-        "12.5 s",
-        "after 98 s with over half of the 128 at most running; the last tenth of the requests takes 8.25 s",
-    )
-    assert step == ("decode step", "13.5 ms", "on average of 8,191 steps")
-    assert limit == (
-        "bandwidth limit",
-        "62%",
-        "of generating: the memory needs 6.9 ms a step at 3,350 GB/s (14.5 GB of weights, 98,304 bytes a token of KV cache)",
-    )
+    assert generation_cards(FOUND) == [
+        ("tail of generating", "12.5 s", "last tenth of requests 8.25 s"),
+        ("decode step", "13.5 ms", "memory needs 6.9 ms"),
+        ("bandwidth limit", "62%", "of generating is what the memory needs"),
+    ]
+    assert generation_facts(FOUND, Speculation.of(100, 500, 310)) == [
+        (
+            "generating",
+            "98 s, then 12.5 s with fewer than half of the 128 at most running; 8,191 decode steps",
+        ),
+        ("a step reads", "14.5 GB of weights and 98,304 bytes a token of KV cache, at 3,350 GB/s"),
+        (
+            "speculation",
+            "62.0% of 500 drafted tokens accepted, in 100 drafts: 310 tokens without a step of their own",
+        ),
+    ]
 
 
 def test_what_is_not_known_is_not_shown() -> None:
-    assert [card[0] for card in generation_cards(replace(FOUND, limit=None))] == [
-        "tail of generating",
-        "decode step",
+    unknown = replace(FOUND, limit=None, last_tenth=None)
+    assert generation_cards(unknown) == [
+        ("tail of generating", "12.5 s", ""),
+        ("decode step", "13.5 ms", "on average"),
     ]
-    assert [card[0] for card in generation_cards(replace(FOUND, steps=None, limit=None))] == [
-        "tail of generating"
-    ]
-    assert generation_cards(None) == []
-
-
-def test_speculation_is_told_in_words() -> None:
-    assert drafted(Speculation.of(100, 500, 310)) == (
-        "62.0% of 500 drafted tokens accepted, in 100 drafts: 310 tokens without a step of their own"
-    )
-    assert drafted(Speculation.of(0, 0, 0)).startswith("- of 0 drafted tokens")
+    assert [name for name, _ in generation_facts(unknown, None)] == ["generating"]
+    of_replicas = replace(unknown, steps=None, step=None)
+    assert [card[0] for card in generation_cards(of_replicas)] == ["tail of generating"]
+    assert "steps" not in generation_facts(of_replicas, None)[0][1]
+    assert not generation_cards(None)
+    assert not generation_facts(None, None)
+    ((_, nothing),) = generation_facts(None, Speculation.of(0, 0, 0))
+    assert nothing.startswith("- of 0 drafted tokens")
 
 
 def test_a_run_says_how_generating_went(tmp_path: Path) -> None:
