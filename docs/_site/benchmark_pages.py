@@ -12,12 +12,14 @@ from choices_page import first_comment
 from tables import code, in_yaml, linked, plain, table
 
 from llmbench.benchmarks.base import Benchmark
+from llmbench.benchmarks.generic.base import GenericBenchmark
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.cli.compose import compose
 from llmbench.config.custom import BENCHMARK
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import ProfileConfig
 
+GENERIC = "llmbench.benchmarks.generic"
 DEFAULT_PROFILE = ProfileConfig.samples
 HEAD = """---
 hide: [toc]
@@ -69,7 +71,7 @@ def page(name: str) -> str:
         f"    python -m llmbench benchmark={name} model=qwen14b profile=published\n",
     ]
     parts += ["## Data\n", _data(name, settings)]
-    parts += ["## How it is asked and graded\n", _docstring(settings), _asked(name, settings)]
+    parts += ["## How it is asked and graded\n", _docstring(name, settings), _asked(name, settings)]
     parts += ["## Profiles\n", _remark(name, "profiles"), _profiles(settings)]
     if settings.get("options"):
         parts += [
@@ -129,9 +131,13 @@ def _data(name: str, settings: Mapping[str, Any]) -> str:
     return table(("", ""), rows)
 
 
-def _docstring(settings: Mapping[str, Any]) -> str:
-    """What the module says of data and protocol; each of its parts is a paragraph, an example row is code."""
-    text = inspect.getdoc(import_module(settings["module"])) or ""
+def _docstring(name: str, settings: Mapping[str, Any]) -> str:
+    """What the module says of data and protocol; each of its parts is a paragraph, an example row is code. A generic class says how it grades."""
+    module, _, _ = settings["module"].partition(":")
+    benchmark = import_benchmark(name, settings["module"])
+    if module == GENERIC and isinstance(benchmark, GenericBenchmark):
+        return f"{inspect.getdoc(type(benchmark))} Answers are graded as {benchmark.grading}.\n"
+    text = inspect.getdoc(import_module(module)) or ""
     text = re.sub(
         r"^A row: (\{.*?\})(?:\. |$)", r"\nA row:\n\n    \1\n\n", text, flags=re.MULTILINE | re.DOTALL
     )

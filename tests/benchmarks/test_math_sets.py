@@ -179,6 +179,7 @@ def test_a_row_without_a_tolerance_is_graded_exactly_beside_one_that_has_it() ->
     rows = [{"question": "?", "answer": [2.5], "error": error} for error in ("0.1", None, "", 0.05, ["0.1"])]
     samples = MathAnswer().load(rows, {"tolerance": "error"}, 0)
     assert [MathAnswer().is_equal(sample, "2.58") for sample in samples] == [True, False, False, False, True]
+    assert "Numbers may be off in 3 questions, by 0.1, 0.05." in MathAnswer().data_notes(samples)
     assert [MathAnswer().stored_fields(sample) for sample in samples] == [
         {"tolerance": "0.1"}, {}, {}, {"tolerance": "0.05"}, {"tolerance": "0.1"}
     ]  # fmt: skip

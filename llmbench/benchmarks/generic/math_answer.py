@@ -18,6 +18,8 @@ from llmbench.system.number_format import count
 
 TOLERANCE = "tolerance"
 """The option, and the field of samples whose answers have one."""
+SHOWN = 4
+"""Tolerances that a note names."""
 
 
 class MathAnswer(GenericBenchmark):
@@ -72,8 +74,13 @@ class MathAnswer(GenericBenchmark):
         return super().stored_fields(sample) | ({TOLERANCE: allowed} if allowed else {})
 
     def data_notes(self, samples: Sequence[Sample]) -> list[str]:
-        """How the data was understood, and how many gold answers are words, which may be a wrong column's."""
+        """How the data was understood, with its tolerances, and how many gold answers are words, which may be a wrong column's."""
         notes = super().data_notes(samples)
+        allowed = [sample.fields[TOLERANCE] for sample in samples if sample.fields.get(TOLERANCE)]
+        if notes and allowed:
+            kinds = list(dict.fromkeys(allowed))
+            shown = ", ".join(kinds[:SHOWN]) + ", …" * (len(kinds) > SHOWN)
+            notes.append(f"Numbers may be off in {count(len(allowed), 'question')}, by {shown}.")
         worded = [sample.id for sample in samples if _is_worded(sample.target)] if notes else []
         if worded:
             notes.append(
