@@ -75,8 +75,13 @@ def check_files(arguments: Sequence[str]) -> None:
         *map(Path, re.findall(r"^(?:--config-dir|-cd)[=\n](.+)", joined, re.MULTILINE)),
     ]
     chosen = re.findall(r"^\+*([\w/]+)=(.+)", joined, re.MULTILINE)
-    names = [f"{group}/{name}.yaml" for group, value in chosen for name in re.findall(r"[\w/-]+", value)]
-    for path in (folder / name for folder in folders for name in names):
+    groups = [(folder / group, value) for folder in folders for group, value in chosen]
+    for path in (
+        folder / f"{name}.yaml"
+        for folder, value in groups
+        if folder.is_dir()  # any other setting's value may be a text, which is not a file's name
+        for name in re.findall(r"[\w/-]+", value)
+    ):
         try:
             if path.is_file():
                 files.load_yaml(files.read(path, files.YAML_BYTES))

@@ -99,6 +99,12 @@ def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: list[str], hin
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_a_system_prompt_may_be_one_long_word(tmp_path: Path) -> None:
+    run = ("benchmark=arithmetic", "engine=fake", "limit=1", "report=false", "hydra.run.dir=run")
+    done = llmbench(*run, f"system_prompt={'x' * 5000}", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_prompts_are_shown_without_leaving_anything(tmp_path: Path, smollm2: Path) -> None:
     done = llmbench(
         "benchmark=gpqa",
