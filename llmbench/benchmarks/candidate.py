@@ -9,6 +9,7 @@ import ast
 import contextlib
 import json
 import math
+import warnings
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ BATCH_S = 1.0
 """Of CPU time for a batch: what takes longer is made in smaller ones, and at last alone."""
 BATCH = "_llmbench_calls"
 BATCHES = f"""
-def {BATCH}(name, calls):
+def {BATCH}(name, calls, globals=globals, getattr=getattr, BaseException=BaseException):
     for arguments in calls:
         try:
             scope = globals()
@@ -129,7 +130,9 @@ class Candidate:
 def calls_ahead(test: str) -> list[str]:
     """The calls that a check makes, as far as its text tells: those in its list `inputs`, else those of `candidate` with literal arguments."""
     try:
-        tree = ast.parse(test)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of an escape that is none
+            tree = ast.parse(test)
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "inputs":
                 return [dumps(list(arguments)) for arguments in _literal(node.value)]

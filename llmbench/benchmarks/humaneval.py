@@ -36,10 +36,11 @@ CHECK_S, CALLS_S = 10, 120.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The data's own program, which defines `check(candidate)`, behind what is executed before it."""
+    """The data's own program, which defines `check(candidate)`, behind what is executed before it; by `name` it finds the candidate, too."""
 
     header: str
     code: str
+    name: str = "candidate"
 
 
 class HumanEval(ProgramBenchmark):
@@ -95,7 +96,8 @@ class HumanEval(ProgramBenchmark):
 
     def check(self, sample: Sample) -> Check:
         """The check, with the functions that the prompt brings."""
-        return Check(f"{sample.fields['prompt'].rstrip()}\n    pass\n", sample.fields["test"])
+        fields = sample.fields
+        return Check(f"{fields['prompt'].rstrip()}\n    pass\n", fields["test"], fields["entry_point"])
 
     def judged(self, sample: Sample, code: str) -> Judged:
         """Runs the data's check."""
@@ -133,7 +135,7 @@ def _checked(check: Check, fields: Mapping[str, Any], candidate: Candidate) -> J
     Raises:
         BrokenBoxError: The sandbox of the check does not answer.
     """
-    job = {"checks": True, "header": check.header, "code": check.code, "name": fields["entry_point"]}
+    job = {"checks": True, "header": check.header, "code": check.code, "name": check.name}
     last = Ran(Status.DONE)
     candidate.begin()
     with SandboxBox() as checker:

@@ -12,6 +12,7 @@ root counts, as in EvalPlus, and so does what the reference returns, which is no
 """
 
 import inspect
+from dataclasses import replace
 
 from llmbench.benchmarks import tolerance
 from llmbench.benchmarks.candidate import Calls, calls_ahead
@@ -41,7 +42,7 @@ class HumanEvalPlus(HumanEval):
     def check(self, sample: Sample) -> Check:
         """The test, repaired, without need of numpy."""
         check = super().check(sample)
-        return Check(f"{check.header}{without_numpy(check.code)}", repaired(check.code))
+        return replace(check, header=f"{check.header}{without_numpy(check.code)}", code=repaired(check.code))
 
 
 def without_numpy(test: str) -> str:

@@ -13,13 +13,14 @@ the row's setup, so that arguments may be objects and may need imports or severa
 import ast
 import builtins
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.candidate import Calls, calls_ahead
-from llmbench.benchmarks.dataset import Row, check_text, text_of
+from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.humaneval import CHECKS, Check, HumanEval
 from llmbench.errors import DataError
 from llmbench.records import Sample
@@ -33,14 +34,24 @@ TASK = "You are an expert Python programmer, and here is your task: {task} Your 
 """The protocol's question."""
 ASK = "Answer with one code block that holds the function and everything it needs."
 VALUE = "_llmbench_value"
+SETUP = """
+try:
+    _llmbench_setup = {setup!r}
+    exec(_llmbench_setup, globals())
+    _llmbench_setup = ""
+except NameError:
+    pass
+"""
+"""Executes the setup where it needs nothing of the program; some makes objects of the program's classes."""
 VALUES = f"""
-def {VALUE}(text, names):
+def {VALUE}(text, names, globals=globals, exec=exec, eval=eval, getattr=getattr):
+    exec(globals().pop("_llmbench_setup", ""), globals())
     scope = {{**globals(), **names}}
     if ENTRY not in scope and "Solution" in scope:
         scope[ENTRY] = getattr(scope["Solution"](), ENTRY)
     return eval(text, scope)
 """
-"""Runs beside the program: the value of an expression there."""
+"""Runs beside the program, whose functions may have the names of Python's own: the value of an expression there, behind the setup."""
 _BEGIN, _DONE = "[BEGIN]", "[DONE]"
 
 
@@ -49,7 +60,7 @@ class MBPP(HumanEval):
 
     columns: tuple[str, ...] = ("task_id", "code", "test_list")
     name = "mbpp"
-    stored: tuple[str, ...] = ("entry_point", "setup", "test", "cpu_s")
+    stored: tuple[str, ...] = ("prompt", "entry_point", "setup", "test", "cpu_s")
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples named by `task_id`.
@@ -63,21 +74,24 @@ class MBPP(HumanEval):
 
     def _sample(self, row: Row, index: int, options: Mapping[str, Any]) -> Sample:
         task = "text" if row.get("text") is not None else "prompt"
-        check_text(row, task, index)
         code, name = text_of(row, "code", index).replace("\r\n", "\n"), text_of(row, "task_id", index)
-        tests, imports = row["test_list"], row.get("test_imports") or []
-        if not isinstance(tests, list) or not all(isinstance(each, str) for each in [*tests, *imports]):
+        tests, imports, before = parts = [
+            row.get("test_list"),
+            row.get("test_imports") or [],
+            [row.get("test_setup_code") or ""],
+        ]
+        if not all(isinstance(part, list) and all(isinstance(each, str) for each in part) for part in parts):
             raise DataError(f"{self.name}: the tests of task {name} are not a list of texts; fix the row.")
-        setup = "\n".join([row.get("test_setup_code") or "", *imports]).strip().replace("\r\n", "\n")
+        setup = "\n".join(before + imports).strip().replace("\r\n", "\n")
         try:
             names = called_names(tests, setup, code)
             test = as_check(tests, names)
-        except (SyntaxError, ValueError, RecursionError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise DataError(
                 f"{self.name}: the tests of task {name} cannot be read: {error}; fix the row."
             ) from error
         fields = {
-            "task": row[task], "tests": tests, "setup": setup, "test": self.test(row, test, index),
+            "task": text_of(row, task, index), "tests": tests, "setup": setup, "test": self.test(row, test, index),
             "entry_point": names[0], "prompt": "", "cpu_s": float(options.get("cpu_s", self.cpu_s)),
             "chat": options.get("chat", True),
         }  # fmt: skip
@@ -110,12 +124,24 @@ class MBPP(HumanEval):
     def calls(self, sample: Sample, code: str) -> Calls:
         """The expressions that call the program, behind the setup, in one batch."""
         fields = sample.fields
-        header = f"{fields['setup']}\n{VALUES.replace('ENTRY', repr(fields['entry_point']))}"
+        header = self.header(sample) + VALUES.replace("ENTRY", repr(fields["entry_point"]))
         return Calls(code, VALUE, header, calls_ahead(fields["test"]))
+
+    def header(self, sample: Sample) -> str:
+        """What executes the setup."""
+        return SETUP.format(setup=sample.fields["setup"])
 
     def check(self, sample: Sample) -> Check:
         """The assertions, behind the setup."""
-        return Check(sample.fields["setup"], sample.fields["test"])
+        return Check(self.header(sample), sample.fields["test"])
+
+
+def _parsed(source: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # such as of an escape that is none, which many of the data's own programs have
+        return ast.parse(source)
 
 
 def called_names(tests: Sequence[str], setup: str, code: str) -> list[str]:
@@ -130,12 +156,12 @@ def called_names(tests: Sequence[str], setup: str, code: str) -> list[str]:
         SyntaxError: They are no Python.
         ValueError: They need nothing of the program.
     """
-    tree, given = ast.parse("\n".join(tests)), _bound(ast.parse(setup))
+    tree, given = _parsed("\n".join(tests)), _bound(_parsed(setup))
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     nodes.sort(key=lambda node: (node.lineno, node.col_offset))
     read = [node.id for node in nodes if isinstance(node.ctx, ast.Load) and node.id not in given]
     try:
-        defined = _defined(ast.parse(code))
+        defined = _defined(_parsed(code))
     except SyntaxError:  # Python 2's
         defined = set()
     stored = {node.id for node in nodes if not isinstance(node.ctx, ast.Load)} | vars(builtins).keys()
@@ -172,7 +198,7 @@ def as_check(tests: Sequence[str], own: Sequence[str]) -> str:
         tests: Statements.
         own: The program's names.
     """
-    tree = ast.parse("\n".join(tests))
+    tree = _parsed("\n".join(tests))
     names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
     asks = _Asks(own, {node.id for node in names if isinstance(node.ctx, ast.Store)})
     body = ast.unparse(ast.fix_missing_locations(asks.visit(tree)))

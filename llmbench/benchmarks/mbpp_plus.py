@@ -44,14 +44,17 @@ class MBPPPlus(MBPP):
         """The test's inputs, in batches."""
         fields = sample.fields
         return Calls(
-            code, fields["entry_point"], f"{fields['setup']}\n{LONG_INTS}", calls_ahead(fields["test"])
+            code, fields["entry_point"], self.header(sample) + LONG_INTS, calls_ahead(fields["test"])
         )
 
     def check(self, sample: Sample) -> Check:
         """The test, which calls the function by its name."""
         fields = sample.fields
-        code = f"TEST = {fields['test']!r}\ndef check(candidate):\n    exec(TEST, {{**globals(), 'candidate': candidate}})\n"
-        return Check(f"{fields['setup']}\n{without_numpy(fields['test'])}", code)
+        code = (
+            f"TEST, NAME = {fields['test']!r}, {fields['entry_point']!r}\n"
+            "def check(candidate):\n    exec(TEST, {**globals(), 'candidate': candidate, NAME: candidate})\n"
+        )
+        return Check(self.header(sample) + without_numpy(fields["test"]), code)
 
 
 def repaired(test: str) -> str:
