@@ -168,3 +168,13 @@ def test_llms_txt_names_and_describes_every_page(site: Path) -> None:
     listed = dict(re.findall(r"^- \[[^]]+\]\(([^)]+)\): (.+)$", text, re.MULTILINE))
     assert set(listed) == {str(path.relative_to(site)) for path in pages(site)}
     assert not [address for address, words in listed.items() if re.search(r"</?\w|&#?\w+;", words)]
+
+
+def test_the_list_says_how_each_benchmark_is_asked_and_what_it_was_checked_against(site: Path) -> None:
+    html = (site / "benchmarks" / "index.html").read_text()
+    said = {cells[0]: cells[1:] for cells in rows(html) if len(cells) == 3}
+    assert set(said) == {path.stem for path in built_in()}
+    assert all(protocol and checked for protocol, checked in said.values())
+    for name, (_, checked) in said.items():
+        assert compose([f"benchmark={name}"]).benchmarks[name].checked in (checked, None)
+    assert said["gpqa"][0] == "zero-shot, choices A to D, the answer as a line Answer: LETTER"

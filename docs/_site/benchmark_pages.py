@@ -12,14 +12,12 @@ from choices_page import first_comment
 from tables import code, in_yaml, linked, plain, table
 
 from llmbench.benchmarks.base import Benchmark
-from llmbench.benchmarks.generic.base import GenericBenchmark
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.cli.compose import compose
 from llmbench.config.custom import BENCHMARK
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import ProfileConfig
 
-GENERIC = "llmbench.benchmarks.generic"
 DEFAULT_PROFILE = ProfileConfig.samples
 HEAD = """---
 hide: [toc]
@@ -30,6 +28,11 @@ What can be asked. `profile=documented`, the default, asks few questions with sh
 [Data of your own](../how-to/own-data.md) is asked with one command too.
 
     python -m llmbench benchmark=math model=qwen14b profile=published
+"""
+CHOOSING = """## How each is asked, and what that was checked against
+
+The protocol is that of `profile=published`. Columns and prompts were compared with how the named program reads and words the same data, grading with its verdicts or with
+answers whose verdict is known. Nothing here says that a score is right: [a report](../reading-a-report.md) names what keeps one from standing beside published ones.
 """
 
 
@@ -53,13 +56,21 @@ def _settings(name: str) -> dict[str, Any]:
 
 
 def index() -> str:
-    """The list of all."""
-    rows = []
+    """The list of all, and how each is asked, graded and checked."""
+    listed, compared = [], []
     for name in names():
         settings = _settings(name)
-        size = plain(settings.get("size"))
-        rows.append((f"[`{name}`]({name}.md)", _comment(name), size, _source(settings)))
-    return HEAD + "\n" + table(("name", "is", "questions", "data"), rows)
+        link = f"[`{name}`]({name}.md)"
+        listed.append((link, _comment(name), plain(settings.get("size")), _source(settings)))
+        compared.append((link, _protocol(settings), plain(settings.get("checked")) or "nothing yet"))
+    return "\n".join(
+        [
+            HEAD,
+            table(("name", "is", "questions", "data"), listed),
+            CHOOSING,
+            table(("name", "protocol", "checked"), compared),
+        ]
+    )
 
 
 def page(name: str) -> str:
@@ -71,7 +82,7 @@ def page(name: str) -> str:
         f"    python -m llmbench benchmark={name} model=qwen14b profile=published\n",
     ]
     parts += ["## Data\n", _data(name, settings)]
-    parts += ["## How it is asked and graded\n", _docstring(name, settings), _asked(name, settings)]
+    parts += ["## How it is asked and graded\n", _docstring(settings), _asked(name, settings)]
     parts += ["## Profiles\n", _remark(name, "profiles"), _profiles(settings)]
     if settings.get("options"):
         parts += [
@@ -124,6 +135,8 @@ def _data(name: str, settings: Mapping[str, Any]) -> str:
                 + ", .jsonl, .json, .csv or .parquet under the same field names",
             )
         )
+    if settings.get("checked"):
+        rows.append(("checked", plain(settings["checked"])))
     if settings.get("subset"):
         rows.append(("subset", plain(settings["subset"])))
     if settings.get("sealed"):
@@ -131,19 +144,35 @@ def _data(name: str, settings: Mapping[str, Any]) -> str:
     return table(("", ""), rows)
 
 
-def _docstring(name: str, settings: Mapping[str, Any]) -> str:
-    """What the module says of data and protocol; each of its parts is a paragraph, an example row is code. A generic class says how it grades."""
-    module, _, _ = settings["module"].partition(":")
-    benchmark = import_benchmark(name, settings["module"])
-    if module == GENERIC and isinstance(benchmark, GenericBenchmark):
-        return f"{inspect.getdoc(type(benchmark))} Answers are graded as {benchmark.grading}.\n"
-    text = inspect.getdoc(import_module(module)) or ""
+def _docstring(settings: Mapping[str, Any]) -> str:
+    """What the module says of data and protocol; each of its parts is a paragraph, an example row is code."""
+    text = _described(settings)
     text = re.sub(
         r"^A row: (\{.*?\})(?:\. |$)", r"\nA row:\n\n    \1\n\n", text, flags=re.MULTILINE | re.DOTALL
     )
     text = re.sub(r"^(Data|Protocol|Levels|Options|Outcomes): ", r"\n**\1:** ", text, flags=re.MULTILINE)
     text = re.sub(r"^(?=A row's fields:)", "\n", text, flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", linked(_indented_rows(text))) + "\n"
+
+
+def _described(settings: Mapping[str, Any]) -> str:
+    """The docstring of a benchmark's module; of a class that a YAML names, how it grades."""
+    module, _, kind = settings["module"].partition(":")
+    if not kind:
+        return inspect.getdoc(import_module(module)) or ""
+    found = getattr(import_module(module), kind)
+    return (inspect.getdoc(found) or "") + f"\nProtocol: graded as {found.grading}."
+
+
+def _protocol(settings: Mapping[str, Any]) -> str:
+    """The first part of the sentence on the protocol; where there is none, what the class says of its grading."""
+    found = re.search(
+        r"^Protocol: (.*?)(?:[.;](?:\s|\Z)|\n\n|\Z)", _described(settings), re.MULTILINE | re.DOTALL
+    )
+    if found is None:
+        grading = getattr(import_benchmark("", settings["module"]), "grading", "")
+        return f"graded as {grading}" if grading else "as its page says"
+    return " ".join(found[1].split())
 
 
 def _indented_rows(text: str) -> str:

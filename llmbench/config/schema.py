@@ -86,6 +86,7 @@ class BenchmarkConfig:
     split: str = "test"  # of the data set
     size: int | None = None  # questions of the whole data set; fewer are not comparable with published scores
     subset: str | None = None  # which part of what goes by the benchmark's name, as published scores call it
+    checked: str | None = None  # what columns, prompts and grading were compared with, in words
     revision: str = "main"  # branch, tag or commit; what it resolved to goes into the manifest
     data_files: str | None = None  # a local copy (.jsonl, .json, .csv or .parquet) instead of the hub
     # where worked examples come from on the hub; None, or with data_files: other questions of the same rows

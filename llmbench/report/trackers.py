@@ -35,7 +35,7 @@ ARTIFACTS = "mlartifacts"
 """Where MLflow's local store keeps files, beside the runs."""
 FILES = (CONFIG, MANIFEST, SUMMARY, JOURNAL, "report.html")
 """What is handed on of a run's folder, where it is there."""
-NOT_SETTINGS = re.compile(r"benchmarks\.[^.]+\.(profiles|reference)\b")
+NOT_SETTINGS = re.compile(r"benchmarks\.[^.]+\.(profiles|reference|checked)\b")
 """Tables that settings are picked from."""
 FIGURES = ("time_s", "memory", "gpu", "cost", "engine", "benchmarks")
 RETRIES = "3"

@@ -27,7 +27,7 @@ MAY_CHANGE = re.compile(
     r"|profile\.weights"
     r"|model\.(name|gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b|system_prompt|template_date|chat_template|lora)"
     r"|model\.(weights|sampling|finish_tokens_by_benchmark)(\..*)?"
-    r"|benchmarks\.[^.]+\.(data_files|reference|title|subset|profiles|options\.windows)(\..*)?)"
+    r"|benchmarks\.[^.]+\.(data_files|reference|title|subset|checked|profiles|options\.windows)(\..*)?)"
 )
 """How fast and where, but not what: prompts are compared one by one (`check_questions`), of columns and of `fewshot` what benchmarks took from them."""
 SHOWN = 3
