@@ -61,7 +61,7 @@ def index() -> str:
     for name in names():
         settings = _settings(name)
         link = f"[`{name}`]({name}.md)"
-        listed.append((link, _comment(name), plain(settings.get("size")), _source(settings)))
+        listed.append((link, _comment(name), _size(name), _source(settings)))
         compared.append((link, _protocol(settings), plain(settings.get("checked")) or "nothing yet"))
     return "\n".join(
         [
@@ -109,6 +109,11 @@ def _remark(name: str, setting: str) -> str:
     return f"{found[1][0].upper()}{found[1][1:]}.\n" if found else ""
 
 
+def _size(name: str) -> str:
+    """The number of questions as it is composed, since a YAML may look it up in its options."""
+    return plain(compose([f"benchmark={name}"]).benchmarks[name].size)
+
+
 def _source(settings: Mapping[str, Any]) -> str:
     if not settings.get("hub_id"):
         return "made on the spot"
@@ -120,7 +125,7 @@ def _source(settings: Mapping[str, Any]) -> str:
 
 
 def _data(name: str, settings: Mapping[str, Any]) -> str:
-    rows = [("source", _source(settings)), ("questions", plain(settings.get("size")) or "not fixed")]
+    rows = [("source", _source(settings)), ("questions", _size(name) or "not fixed")]
     if settings.get("hub_id"):
         rows.append(
             (
@@ -207,7 +212,7 @@ def _worked_examples(name: str, settings: Mapping[str, Any]) -> str:
         return "none: the data has no solutions to show"
     if kind.own_examples is not Benchmark.own_examples:
         protocol = settings["profiles"]["published"].get("fewshot", 0)
-        return f"{protocol}, of the protocol's own; `benchmarks.{name}.fewshot=N` shows fewer"
+        return f"{protocol}, of the protocol's own; `fewshot=N` shows fewer"
     split = settings.get("fewshot_split")
     source = (
         f"the split {code(split)}, or with `data_files` from the other questions"

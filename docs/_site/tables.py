@@ -12,6 +12,7 @@ WORDS = {
     r".*debug_samples.*": f"{ModelConfig.debug_samples}, or what the model's YAML says",
     r".*llmbench\.served:.*": "as the server calls it",
     r"\$\{\.options\.(\w+)\}": r"what the option `\1` says",
+    r"\$\{\.hub_config\}": "the configuration that is named above",
 }
 """What interpolations in YAML stand for."""
 

@@ -5,7 +5,7 @@ Data: SaylorTwift/bbh, a configuration for each task, whose name a row has as `c
 A row: {"input": "not ( True ) and ( True ) is", "target": "False", "config": "boolean_expressions"}
 Protocol: three worked examples of the task, which reason step by step and end with "So the answer is …"; they are the authors' own
 (https://github.com/suzgunmirac/BIG-Bench-Hard, MIT licence; `prompts/` holds them unchanged), the first stands behind a line that describes the
-task. `benchmarks.bbh.fewshot=0` asks the bare question.
+task. `fewshot=0` asks the bare question.
 The accuracy is that of all questions, as lm-evaluation-harness has it; `mean_over_tasks` in the summary's `details` counts each task the
 same, as OpenCompass does.
 In three questions (two of `ruin_names`, one of `movie_recommendation`) the gold answer is a text and not a letter, since a comma in it split the options. They are kept; the
