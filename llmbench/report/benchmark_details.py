@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmbench.report.escaping import short, visible
+from llmbench.results.summary import Summary
 from llmbench.system.number_format import NONE, number, percent
 
 MOST_ROWS, LONGEST = 200, 60
@@ -30,6 +31,11 @@ def facts(details: Details | None) -> list[tuple[str, str]]:
     """Returns the single values: name and value."""
     found = (details or {}).items()
     return [(_words(name), _shown(value)) for name, value in found if _is_single(value)]
+
+
+def tables_of(summary: Summary) -> list[dict[str, Any]]:
+    """Returns the tables of all benchmarks of a run."""
+    return [each for name, found in summary.benchmarks.items() for each in tables(name, found.details)]
 
 
 def tables(benchmark: str, details: Details | None) -> list[dict[str, Any]]:

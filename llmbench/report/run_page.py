@@ -67,11 +67,7 @@ def report(material: Material) -> str:
         "about": _about(material),
         "problems": [visible(sentence) for sentence in problems(summary)],
         "scores": [_score(name, found, client=client) for name, found in summary.benchmarks.items()],
-        "details": [
-            table
-            for name, found in summary.benchmarks.items()
-            for table in benchmark_details.tables(name, found.details)
-        ],
+        "details": benchmark_details.tables_of(summary),
         "cards": cards(summary),
         "sealed": _sealed(material),
         "cut": _cut(shown, limit),
