@@ -97,8 +97,24 @@ def test_debug_takes_the_models_number_of_samples() -> None:
     assert config.log_level == "DEBUG"
 
 
-def test_suites_name_their_benchmarks() -> None:
-    assert list(compose(["suite=fastest"]).benchmarks) == ["aime", "math", "gpqa"]
+SUITES = {
+    "fastest": ["aime", "math", "gpqa"],
+    "standard": ["aime", "math", "gpqa", "livecodebench", "swe_bench"],
+    "reasoning": ["aime25", "aime26", "hmmt_feb25", "math", "gpqa"],
+    "knowledge": ["mmlu_pro", "supergpqa", "gpqa", "arc_challenge"],
+    "code": ["humaneval_plus", "mbpp_plus", "livecodebench"],
+    "instruct": ["ifeval"],
+}
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_suites_name_their_benchmarks(name: str) -> None:
+    config = compose([f"suite={name}"])
+    assert (config.suite, list(config.benchmarks)) == (name, SUITES[name])
+
+
+def test_every_suite_is_in_the_table_of_them() -> None:
+    assert {path.stem for path in (config_folder() / "suite").glob("*.yaml")} == set(SUITES)
 
 
 def test_engine_arguments_are_passed_through() -> None:
