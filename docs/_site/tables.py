@@ -12,6 +12,8 @@ WORDS = {
     r".*debug_samples.*": f"{ModelConfig.debug_samples}, or what the model's YAML says",
     r".*llmbench\.served:.*": "as the server calls it",
     r"\$\{\.options\.(\w+)\}": r"what the option `\1` says",
+    r"\$\{oc\.select:\.options\.(\w+)\.\$\{\.(\w+)\},null\}": r"what the option `\1` says of `\2`",
+    r"\$\{\.+(\w+)\}": r"as `\1`",
 }
 """What interpolations in YAML stand for."""
 

@@ -4,9 +4,11 @@ Data: openai/openai_humaneval, split test.
 A row: {"task_id": "HumanEval/0", "prompt": "def has_close_elements(…", "entry_point": "has_close_elements",
 "canonical_solution": "    for idx, …", "test": "def check(candidate): …"}
 Protocol: zero-shot; the last closed fenced block with the function, else the function outside fences, else its body (the rules are
-in `llmbench/answers/function.py`), else the last block that defines something else, which is wrong by its name; the data's `check` must pass, with 3 s of CPU time for loading the program and all calls (each loads it anew, which counts once; arguments come when it is loaded). `check` runs in a sandbox of its own and reaches the candidate,
-in another, only by its arguments and values: a candidate cannot change what checks it. A value is compared as Python's `==` does
-(`llmbench/sandbox/runner/values.py`): ranges, iterators and views of dicts come to the check as such, Decimals and fractions as numbers;
+in `llmbench/answers/function.py`), else the last block that defines something else, which is wrong. The data's `check` must pass, with
+3 s of CPU time for loading the program and all calls (each loads it anew, which counts once; arguments come when it is loaded). `check`
+runs in a sandbox of its own and reaches the candidate, in another, only by its arguments and values: a candidate cannot change what
+checks it. A value is compared as Python's `==` does (`llmbench/sandbox/runner/values.py`): ranges, iterators and views of dicts come to
+the check as such, Decimals and fractions as numbers;
 an object of a class of its own equals nothing, whatever the class says, but can be iterated over.
 """
 
