@@ -13,6 +13,8 @@ WORDS = {
     r".*llmbench\.served:.*": "as the server calls it",
     r"\$\{\.options\.(\w+)\}": r"what the option `\1` says",
     r"\$\{\.hub_config\}": "the configuration that is named above",
+    r"\$\{oc\.select:\.options\.(\w+)\.\$\{\.(\w+)\},null\}": r"what the option `\1` says of `\2`",
+    r"\$\{\.+(\w+)\}": r"as `\1`",
 }
 """What interpolations in YAML stand for."""
 

@@ -4,9 +4,11 @@ Data: openai/openai_humaneval, split test.
 A row: {"task_id": "HumanEval/0", "prompt": "def has_close_elements(…", "entry_point": "has_close_elements",
 "canonical_solution": "    for idx, …", "test": "def check(candidate): …"}
 Protocol: zero-shot; the last closed fenced block with the function, else the function outside fences, else its body (the rules are
-in `llmbench/answers/function.py`); the data's `check` must pass, with 3 s of CPU time for loading the program and all calls (each loads it anew, which counts once; arguments come when it is loaded). `check` runs in a sandbox of its own and reaches the candidate,
-in another, only by its arguments and values: a candidate cannot change what checks it. A value is compared as Python's `==` does
-(`llmbench/sandbox/runner/values.py`): ranges, iterators and views of dicts come to the check as such, Decimals and fractions as numbers;
+in `llmbench/answers/function.py`), else the last block that defines something else, which is wrong. The data's `check` must pass, with
+3 s of CPU time for loading the program and all calls (each loads it anew, which counts once; arguments come when it is loaded). `check`
+runs in a sandbox of its own and reaches the candidate, in another, only by its arguments and values: a candidate cannot change what
+checks it. A value is compared as Python's `==` does (`llmbench/sandbox/runner/values.py`): ranges, iterators and views of dicts come to
+the check as such, Decimals and fractions as numbers;
 an object of a class of its own equals nothing, whatever the class says, but can be iterated over.
 """
 
@@ -36,11 +38,19 @@ CHECK_S, CALLS_S = 10, 120.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The data's own program, which defines `check(candidate)`, behind what is executed before it; by `name` it finds the candidate, too."""
+    """The data's own program, which defines `check(candidate)`.
+
+    Attributes:
+        header: What is executed before it.
+        code: The program.
+        name: By this, too, it finds the candidate.
+        cpu_s: Seconds of CPU time that it may take itself; None for `CHECK_S`.
+    """
 
     header: str
     code: str
     name: str = "candidate"
+    cpu_s: int | None = None
 
 
 class HumanEval(ProgramBenchmark):
@@ -136,17 +146,18 @@ def _checked(check: Check, fields: Mapping[str, Any], candidate: Candidate) -> J
         BrokenBoxError: The sandbox of the check does not answer.
     """
     job = {"checks": True, "header": check.header, "code": check.code, "name": check.name}
-    last = Ran(Status.DONE)
+    last, cpu_s = Ran(Status.DONE), check.cpu_s or CHECK_S
+    limit_s = max(CALLS_S, 5.0 * cpu_s)
     candidate.begin()
     with SandboxBox() as checker:
-        told = checker.ask({**job, "cpu_s": CHECK_S, "memory_bytes": checker.limits.memory_bytes}, CALLS_S)
+        told = checker.ask({**job, "cpu_s": cpu_s, "memory_bytes": checker.limits.memory_bytes}, limit_s)
         while "call" in told:
             last = candidate.call(told["call"])
             if candidate.cpu_s > fields["cpu_s"]:
                 why = f"more than {fields['cpu_s']:g} s of CPU time"
                 return Judged(ProgramVerdict.TIME_LIMIT, why, cpu_s=candidate.cpu_s)
             status = "done" if last.status is Status.DONE else "ended"
-            told = checker.ask({"status": status, "value": last.encoded}, CALLS_S)
+            told = checker.ask({"status": status, "value": last.encoded}, limit_s)
     if told.get("status") == "done":
         return Judged(ProgramVerdict.PASSED, cpu_s=candidate.cpu_s)
     if told.get("status") == "ended":

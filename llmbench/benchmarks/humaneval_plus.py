@@ -21,6 +21,8 @@ from llmbench.records import Sample
 
 LONG_INTS = "import sys; getattr(sys, 'set_int_max_str_digits', bool)(0)\n"
 """What tests expect may have more digits than Python reads by default, and was computed without that limit."""
+CHECK_S = 60
+"""Of CPU time for a check: some compute what they expect, which takes as long as the function."""
 REPAIRS = {
     "assert _poly(*candidate(*inp), inp) <= 0.0001": (
         "found = candidate(*inp); assert abs(found - exp) <= 1e-6 * max(1, abs(exp)) or abs(_poly(*inp, found)) <= 0.0001"
@@ -42,7 +44,8 @@ class HumanEvalPlus(HumanEval):
     def check(self, sample: Sample) -> Check:
         """The test, repaired, without need of numpy."""
         check = super().check(sample)
-        return replace(check, header=f"{check.header}{without_numpy(check.code)}", code=repaired(check.code))
+        header = f"{check.header}{without_numpy(check.code)}"
+        return replace(check, header=header, code=repaired(check.code), cpu_s=CHECK_S)
 
 
 def without_numpy(test: str) -> str:

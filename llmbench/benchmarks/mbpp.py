@@ -75,11 +75,12 @@ class MBPP(HumanEval):
     def _sample(self, row: Row, index: int, options: Mapping[str, Any]) -> Sample:
         task = "text" if row.get("text") is not None else "prompt"
         code, name = text_of(row, "code", index).replace("\r\n", "\n"), text_of(row, "task_id", index)
-        tests, imports, before = parts = [
+        parts: list[Any] = [
             row.get("test_list"),
             row.get("test_imports") or [],
             [row.get("test_setup_code") or ""],
         ]
+        tests, imports, before = parts
         if not all(isinstance(part, list) and all(isinstance(each, str) for each in part) for part in parts):
             raise DataError(f"{self.name}: the tests of task {name} are not a list of texts; fix the row.")
         setup = "\n".join(before + imports).strip().replace("\r\n", "\n")

@@ -14,13 +14,13 @@ import re
 from llmbench.benchmarks.candidate import Calls, calls_ahead
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.humaneval import Check
-from llmbench.benchmarks.humaneval_plus import LONG_INTS, without_numpy
+from llmbench.benchmarks.humaneval_plus import CHECK_S, LONG_INTS, without_numpy
 from llmbench.benchmarks.mbpp import MBPP
 from llmbench.records import Sample
 
 ASK = "Please provide a self-contained Python script that solves the following problem in a markdown code block:"
 """EvalPlus's (evalplus/codegen.py)."""
-LEFT_OUT = "[['Dog', 'Cat', 'CatBird', 'Bird', 'Fish'], 77], "
+LEFT_OUT = "[['Dog', 'Cat', 'CatBird', 'Bird', 'Fish'], 77]"
 _ASSERTION = re.compile(r"^def assertion\(.*\n(?:[ \t].*\n|\n(?=[ \t\n]))+", re.MULTILINE)
 
 
@@ -54,12 +54,12 @@ class MBPPPlus(MBPP):
             f"TEST, NAME = {fields['test']!r}, {fields['entry_point']!r}\n"
             "def check(candidate):\n    exec(TEST, {**globals(), 'candidate': candidate, NAME: candidate})\n"
         )
-        return Check(self.header(sample) + without_numpy(fields["test"]), code)
+        return Check(self.header(sample) + without_numpy(fields["test"]), code, cpu_s=CHECK_S)
 
 
 def repaired(test: str) -> str:
     """A test as it is meant: one that asserts, on inputs whose values a sandbox can hold."""
-    test = test.replace(LEFT_OUT, "")
+    test = test.replace(f"{LEFT_OUT}, ", "").replace(f", {LEFT_OUT}", "")
     found = _ASSERTION.search(test)
     if found is None or re.search(r"\bassert\b|assert_allclose", found[0]):
         return test

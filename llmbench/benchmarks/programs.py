@@ -138,7 +138,7 @@ def _may_bind(node: ast.AST, name: str) -> bool:
     if isinstance(node, ast.alias):
         return (node.asname or node.name) in (name, "*")
     if isinstance(node, ast.Constant):
-        return node.value == name  # globals()["name"]
+        return name in str(node.value)  # exec("def name(): …"), globals()["name"]
     return getattr(node, "name", None) == name
 
 

@@ -145,6 +145,12 @@ def test_both_configs_of_mbpp_know_their_size(config: str, size: int) -> None:
     assert MBPP().load(ROWS["mbpp"][:1], settings.options, 0)
 
 
+@pytest.mark.parametrize(("name", "value"), [("humaneval_plus", 0.791), ("mbpp", 0.82)])
+def test_published_scores_are_those_of_the_models_reports(name: str, value: float) -> None:
+    (reference,) = compose([f"benchmark={name}", "model=qwen14b"]).benchmarks[name].reference
+    assert (reference.model, reference.value) == ("Qwen/Qwen2.5-14B-Instruct", value)
+
+
 # What is taken for the program.
 
 ADDS = "def plus(a, b):\n    return a + b"
@@ -235,6 +241,7 @@ def test_an_option_that_there_is_not_is_refused(name: str) -> None:
 def test_published_tests_that_nothing_or_everything_passes_are_repaired() -> None:
     assert LEFT_OUT in LONGEST
     assert repaired(f"inputs = {LONGEST}\n") == "inputs = [[['a'], 1]]\n"
+    assert repaired(f"inputs = [[['a'], 1], {LEFT_OUT}]\n") == "inputs = [[['a'], 1]]\n"
     assert "    assert exact_match\n\n\ninputs" in repaired(f"{IS_THERE}\n\ninputs = []\n")
     for helpers in (ASSERTION, code_rows.OLDER, code_rows.AS_SETS):
         assert repaired(f"{helpers}\n\ninputs = []\n") == f"{helpers}\n\ninputs = []\n"
@@ -323,6 +330,7 @@ def test_verdicts_on_calls_in_batches(body: str) -> None:
 @pytest.mark.parametrize(
     ("code", "verdict", "why"),
     [
+        ("exec('def plus(a, b): return a + b')", "passed", ""),
         ("def plus(a, b):\n    return a - b", "wrong answer", "AssertionError: plus(1, 2) == 3"),
         ("def plus(a):\n    return a", "runtime error", "TypeError"),
         ("class Solution:\n    def plus(self, a, b):\n        return a + b", "passed", ""),
