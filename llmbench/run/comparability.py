@@ -61,7 +61,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         f"sampling.{name}={drawn[name]}" for name in DRAWN_BY if own and drawn[name] != getattr(own, name)
     ]
     for name, benchmark in config.benchmarks.items():
-        found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config)]
+        found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
         found += other_system_prompt(config, name)
         asked = len(questions.samples_of(name))
         whole = benchmark.size or questions.available[name]
@@ -115,10 +115,10 @@ def other_system_prompt(config: Config, name: str) -> list[str]:
     return [f"benchmarks.{name}.system_prompt={shortened(found) or 'null'}"]
 
 
-def _changes(benchmark: BenchmarkConfig, config: Config) -> list[str]:
+def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:
     """Settings of a benchmark that its protocol has otherwise."""
     changes = []
-    protocol = benchmark.profiles[config.profile.tokens]
+    protocol = benchmark.profiles[column]
     if protocol.max_tokens not in (None, benchmark.max_tokens):
         changes.append(f"max_tokens={benchmark.max_tokens}")
     if benchmark.stop:
