@@ -65,11 +65,17 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         found += other_system_prompt(config, name)
         asked = len(questions.samples_of(name))
         whole = benchmark.size or questions.available[name]
-        if benchmark.data_files is not None:
-            found.append(f"{name}'s questions out of a file, which may be others than the published ones")
+        copied = "file" if benchmark.data_files is not None else "folder" if _is_folder(benchmark) else None
+        if copied is not None:
+            found.append(f"{name}'s questions out of a {copied}, which may be others than the published ones")
         if asked != whole:
             found.append(f"{asked} of {name}'s {whole} questions")
     return found
+
+
+def _is_folder(benchmark: BenchmarkConfig) -> bool:
+    """Whether what is called the hub's is a folder on this machine."""
+    return benchmark.hub_id is not None and Path(benchmark.hub_id).is_dir()
 
 
 def unlike_published_weights(config: Config, checkpoint: Mapping[str, object]) -> list[str]:

@@ -257,6 +257,7 @@ def test_the_published_protocol_shows_the_first_examples_of_the_subject_in_their
     assert shown == [fact.question for fact in [*facts("time", 20, 5), ASKED[6]]]
     said = why_not_comparable(config, questions, None)
     assert not any("fewshot" in reason for reason in said)
+    assert f"{name}'s questions out of a folder, which may be others than the published ones" in said
     config, questions = written(hub, name, "fewshot=2")
     assert questions.asked[name, "1"].text.count("<user>") == 3
     assert f"benchmarks.{name}.fewshot=2" in why_not_comparable(config, questions, None)
