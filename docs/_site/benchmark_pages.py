@@ -11,9 +11,11 @@ import yaml
 from choices_page import first_comment
 from tables import code, in_yaml, linked, plain, table
 
+from llmbench.benchmarks import generic
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.cli.compose import compose
+from llmbench.config.choices import FewshotBy
 from llmbench.config.custom import BENCHMARK
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import ProfileConfig
@@ -174,6 +176,9 @@ def _protocol(settings: Mapping[str, Any]) -> str:
     found = re.search(
         r"^Protocol: (.*?)(?:[.;](?:\s|\Z)|\n\n|\Z)", _described(settings), re.MULTILINE | re.DOTALL
     )
+    shots = settings["profiles"]["published"].get("fewshot")
+    if found is not None and shots and ":" in settings["module"]:
+        return f"{shots} worked examples, {' '.join(found[1].split())}"
     if found is None:
         grading = getattr(import_benchmark("", settings["module"]), "grading", "")
         return f"graded as {grading}" if grading else "as its page says"
@@ -219,7 +224,11 @@ def _worked_examples(name: str, settings: Mapping[str, Any]) -> str:
         if split
         else "the other questions"
     )
-    return f"none, or as many as `fewshot=N` says, from {source}"
+    if settings.get("fewshot_by") == FewshotBy.subject.value:
+        source += ", the first ones of the question's subject"
+    protocol = (settings["profiles"].get("published") or {}).get("fewshot")
+    first = f"{protocol} with `profile=published`, else none" if protocol else "none"
+    return f"{first}, or as many as `fewshot=N` says, from {source}"
 
 
 def _profile(name: str) -> dict[str, Any]:
@@ -250,6 +259,7 @@ def _options(name: str) -> str:
     """The options with their values as they are composed; one that is a table of its own follows as such."""
     lines = (config_folder() / "benchmark" / f"{name}.yaml").read_text().partition("\noptions:")[2]
     comments = dict(re.findall(r"^ +(\w+):.*?\s#\s*(.+)$", lines, re.MULTILINE))
+    mapping = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", generic.__doc__ or "", re.MULTILINE))
     rows, tables = [], ""
     for key, value in compose([f"benchmark={name}"]).benchmarks[name].options.items():
         if isinstance(value, dict):
@@ -260,7 +270,7 @@ def _options(name: str) -> str:
             shown = "the table below"
         else:
             shown = code(in_yaml(value))
-        rows.append((code(key), comments.get(key, ""), shown))
+        rows.append((code(key), comments.get(key) or mapping.get(key, ""), shown))
     return table(("option", "meaning", "by default"), rows) + tables
 
 

@@ -1,6 +1,6 @@
 """GPQA: multiple-choice questions written by experts so that search does not help (https://arxiv.org/abs/2311.12022).
 
-Data: Idavidrein/gpqa, config gpqa_diamond, 198 rows; gated, and its authors ask that questions are not shown in plain text.
+Data: Idavidrein/gpqa, configs gpqa_diamond, 198 rows, gpqa_main, 448, and gpqa_extended, 546; gated, and its authors ask that questions are not shown in plain text.
 A row's fields: "Record ID", "Question", "Correct Answer", "Incorrect Answer 1" to 3, "High-level domain", "Subdomain".
 Texts carry stray white space and are stripped. Choices are shuffled by a generator seeded with the question's id and the
 run's seed, so that every question's order is its own and repeatable.

@@ -12,7 +12,8 @@ from llmbench.results import cache_use, stats
 BINS = 40
 GROUPS = ("subject", "level", "difficulty", "month", "domain", "repo")
 """Fields of a result by which accuracy is shown, where a benchmark keeps them."""
-MOST_GROUPS = 40
+MOST_GROUPS = 60
+"""MMLU has 57 subjects."""
 POINTS = 5000
 """Points of the plot of lengths at most: a browser draws each."""
 

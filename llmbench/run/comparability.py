@@ -61,15 +61,21 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         f"sampling.{name}={drawn[name]}" for name in DRAWN_BY if own and drawn[name] != getattr(own, name)
     ]
     for name, benchmark in config.benchmarks.items():
-        found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config)]
+        found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
         found += other_system_prompt(config, name)
         asked = len(questions.samples_of(name))
         whole = benchmark.size or questions.available[name]
-        if benchmark.data_files is not None:
-            found.append(f"{name}'s questions out of a file, which may be others than the published ones")
+        copied = "file" if benchmark.data_files is not None else "folder" if _is_folder(benchmark) else None
+        if copied is not None:
+            found.append(f"{name}'s questions out of a {copied}, which may be others than the published ones")
         if asked != whole:
             found.append(f"{asked} of {name}'s {whole} questions")
     return found
+
+
+def _is_folder(benchmark: BenchmarkConfig) -> bool:
+    """Whether what is called the hub's is a folder on this machine."""
+    return benchmark.hub_id is not None and Path(benchmark.hub_id).is_dir()
 
 
 def unlike_published_weights(config: Config, checkpoint: Mapping[str, object]) -> list[str]:
@@ -115,10 +121,10 @@ def other_system_prompt(config: Config, name: str) -> list[str]:
     return [f"benchmarks.{name}.system_prompt={shortened(found) or 'null'}"]
 
 
-def _changes(benchmark: BenchmarkConfig, config: Config) -> list[str]:
+def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:
     """Settings of a benchmark that its protocol has otherwise."""
     changes = []
-    protocol = benchmark.profiles[config.profile.tokens]
+    protocol = benchmark.profiles[column]
     if protocol.max_tokens not in (None, benchmark.max_tokens):
         changes.append(f"max_tokens={benchmark.max_tokens}")
     if benchmark.stop:

@@ -139,6 +139,40 @@ def test_an_empty_choice_between_others_and_equal_right_ones_are_refused() -> No
     assert "two of the 3 choices (A to C) are 'one'" in refused(MultipleChoice(), equal, **columns)
 
 
+def test_an_empty_text_in_a_list_keeps_its_place_and_is_told_of() -> None:
+    rows = rows_of({"q": "Which?", "c": ["red", " ", "blue"], "a": "C"}, {"q": "And?", "c": FOUR, "a": "A"})
+    first, second = loaded(MultipleChoice(), rows, **NAMED, choices="c")
+    assert (first.target, MultipleChoice().question(first)) == ("C", "Which?\n\nA. red\nB.\nC. blue")
+    assert MultipleChoice().extract(first, "Answer:", complete=True) is None
+    said = "1 question has a choice without a text, such as 1; it is shown as its letter alone."
+    assert said in MultipleChoice().data_notes([first, second])
+    assert len(MultipleChoice().data_notes([second])) == 1
+
+
+WORKED = [
+    (MultipleChoice(), "A: Let us see. The answer is (B).", "Let us see. The answer is (B)."),
+    (MultipleChoice(), "Answer: Grass is like that.", "Grass is like that.\n\nAnswer: B"),
+    (MultipleChoice(), "The answer is C.", "The answer is C.\n\nAnswer: B"),
+    (MultipleChoice(), " ", "Answer: B"),
+    (MultipleChoice(), None, "Answer: B"),
+    (NumberAnswer(), "Twice 4 is 8.", "Twice 4 is 8."),
+    (NumberAnswer(), "It is twice four.", "It is twice four.\n\nThe final answer is 8"),
+    (MathAnswer(), "So $x=8$, that is \\boxed{8}", "So $x=8$, that is \\boxed{8}"),
+    (RegexMatch(), "It is 8.", "It is 8."),
+]
+
+
+@pytest.mark.parametrize(("benchmark", "worked", "shown"), WORKED)
+def test_a_worked_answer_is_shown_with_the_gold_answer_where_it_does_not_state_it(
+    benchmark: GenericBenchmark, worked: str | None, shown: str
+) -> None:
+    choice = isinstance(benchmark, MultipleChoice)
+    row = {"q": "?", "c": FOUR, "a": "B" if choice else "8", "why": worked}
+    options = {"choices": "c"} if choice else {}
+    (sample,) = loaded(benchmark, rows_of(row), **NAMED, worked="why", **options)
+    assert benchmark.worked_example(sample) == shown
+
+
 def test_a_template_joins_columns_and_knows_escapes_and_doubled_braces() -> None:
     rows = rows_of({"passage": " Water. ", "High-level domain": "Physics", "a": 1})
     template = r"{passage}\n\n{High-level domain}: {{x}}\t2.\nIs it?\n"
@@ -171,6 +205,7 @@ OPTIONS = [
     ({"answer": "{question} {answer}"}, "names 2 columns"),
     ({"answer": "levle"}, "did you mean level?"),
     ({"subject": "levels"}, "subject=levels: mine.parquet has no column 'levels'; did you mean level?"),
+    ({"worked": "levels"}, "worked=levels: mine.parquet has no column 'levels'; did you mean level?"),
     ({"choices": "level"}, "NumberAnswer has no such option"),
     ({"quest": "x"}, "did you mean question?"),
 ]  # fmt: skip

@@ -187,3 +187,20 @@ def test_what_cannot_be_is_refused_with_a_hint(override: str, hint: str) -> None
 def test_the_configuration_lies_beside_the_package_or_in_it() -> None:
     assert (config_folder() / "config.yaml").is_file()
     assert config_folder().parent in (ROOT, ROOT / "llmbench")
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ([], (0, 0)),
+        (["profile=published"], (5, 0)),
+        (["profile=published", "fewshot=0"], (0, 0)),
+        (["profile=published", "fewshot=2"], (2, 2)),
+        (["fewshot=2", "benchmarks.mmlu.fewshot=0"], (0, 2)),
+    ],
+)
+def test_worked_examples_are_the_protocols_unless_a_number_is_typed(
+    typed: list[str], shown: tuple[int, int]
+) -> None:
+    config = compose(["benchmark=[mmlu,gsm8k]", *typed])
+    assert (config.benchmarks["mmlu"].fewshot, config.benchmarks["gsm8k"].fewshot) == shown

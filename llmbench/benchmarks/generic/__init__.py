@@ -20,7 +20,7 @@ Data: a file (.jsonl, .json, .csv or .parquet) or a data set on the hub. The opt
 | `question` | a column, or a template such as `{passage}\n\n{q}` with columns in braces |
 | `answer` | a column with the gold answer; `#### {solution}` says where in the column `solution` it stands, and `{}` is the column `answer` |
 | `choices` | of `MultipleChoice`: a column with a list of texts, or with their texts by letter, or a list of columns, one for each choice |
-| `subject` | a column that reports group by; a list of texts in it counts as one text |
+| `subject` | a column that reports group by, and worked examples with `fewshot_by=subject`; a list of texts in it counts as one text |
 | `worked` | a column with worked answers, which examples show (`fewshot`) with the gold answer behind them where they do not state it |
 | `tolerance` | of `MathAnswer`: how far a number may be from the gold one: a share of it, `1%`, or a column with a distance such as `0.01` for each row |
 | `count_from` | 0 or 1: how the right choice is counted, where answers are numbers and the data leave it open |
