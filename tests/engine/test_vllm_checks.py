@@ -46,7 +46,7 @@ class Machine:
 def test_4_bit_weights_beside_float32_are_refused_before_anything_is_loaded(on: Machine) -> None:
     on(gpu=False, cpu_build=True)
     four_bit = ["model=smollm2", "model.quantization=bitsandbytes"]
-    with pytest.raises(EngineError, match="use model.dtype=bfloat16"):
+    with pytest.raises(EngineError, match=r"use model\.dtype=bfloat16"):
         checks.check_machine(compose([*four_bit, "model.dtype=float32"]))
     checks.check_machine(compose(four_bit))
 
