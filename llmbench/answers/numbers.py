@@ -27,7 +27,7 @@ from llmbench.answers.closing_sentence import TAIL, refuses
 from llmbench.answers.corrections import corrected_part
 from llmbench.answers.equivalence import number_equal
 from llmbench.answers.equivalence.latex import clean
-from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.rational import MAX_LENGTH, rational
 from llmbench.answers.equivalence.units import split_unit
 from llmbench.answers.equivalence.words import qualifiers
 from llmbench.answers.last_number import last_number
@@ -55,13 +55,21 @@ def number_answer(text: str, question: str = "") -> str | None:
 
     The question says which of two units counts where the text gives both.
     """
-    text = without_parts(restated(merged(prepare(text)), question))
+    text = without_parts(restated(merged(_bounded(prepare(text))), question))
     return _stated(text) or (None if refuses(text) else last_number(text, question))
 
 
 def stated_number(text: str, question: str = "") -> str | None:
     """The stated number alone, less one that may itself be cut off: what counts in a text that was cut off."""
-    return _stated(without_parts(restated(merged(prepare_cut(text)), question)), complete=False)
+    return _stated(without_parts(restated(merged(_bounded(prepare_cut(text))), question)), complete=False)
+
+
+_LONG_RUN = re.compile(rf"([\d.,]{{{MAX_LENGTH + 1}}})[\d.,]+")
+
+
+def _bounded(text: str) -> str:
+    """The text with runs of digits no longer than it takes to be no number: each takes quadratic time."""
+    return _LONG_RUN.sub(r"\1", text)
 
 
 def _stated(text: str, *, complete: bool = True) -> str | None:

@@ -31,7 +31,9 @@ def import_benchmark(name: str, path: str) -> Benchmark:
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ConfigError(f"{setting} cannot be imported: {one_line(error)}; fix the module.") from error
     if _made_of.get(path, (None, None))[0] is not module:
-        _made_of[path] = module, _benchmark_of(module, setting, path.partition(":")[2])
+        made = _benchmark_of(module, setting, path.partition(":")[2])
+        _check_attributes(made, setting)
+        _made_of[path] = module, made
     return _made_of[path][1]
 
 
@@ -97,3 +99,23 @@ def _made(setting: str, kind: type[Benchmark]) -> Benchmark:
         raise ConfigError(
             f"{setting}: {kind.__name__}() fails ({one_line(error)}); a benchmark is made without arguments."
         ) from error
+
+
+def _check_attributes(benchmark: Benchmark, setting: str) -> None:
+    """Refuses attributes of another type than the class `Benchmark` has."""
+    limit = benchmark.grading_limit_s
+    is_limit = isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0
+    checks = {
+        "columns": (_are_names(benchmark.columns), 'a tuple of names, such as ("question", "answer")'),
+        "preload": (_are_names(benchmark.preload), 'a tuple of names, such as ("sympy",)'),
+        "grading_limit_s": (is_limit, "a number of seconds, such as 20.0"),
+    }
+    for name, (is_right, kind) in checks.items():
+        if not is_right:
+            raise ConfigError(
+                f"{setting}: {type(benchmark).__name__}.{name} is {getattr(benchmark, name)!r}, which is not {kind}; fix the module."
+            )
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, tuple | list | set | frozenset) and all(isinstance(name, str) for name in value)

@@ -8,6 +8,7 @@ from llmbench.records import Result
 from llmbench.report.escaping import label
 from llmbench.report.figures import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.results import cache_use, stats
+from llmbench.system import number_format
 
 BINS = 40
 GROUPS = ("subject", "level", "difficulty", "month", "domain", "repo")
@@ -107,7 +108,7 @@ def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above
         for place, (benchmark, of_one) in enumerate(values.items())
     ]
     lines = [
-        vertical(at, f"p{percent} {at:.3g}", row=row)
+        vertical(at, f"p{percent} {number_format.number(at)}", row=row)
         for row, percent in enumerate((50, 95, 99))
         for at in [stats.percentile(ordered, percent)]
     ]

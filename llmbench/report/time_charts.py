@@ -108,13 +108,13 @@ LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
         ),
     ),
     (
-        "in use",
+        "share in use",
         (
             ("GPU", lambda s: utilization(s.gpus)),
-            ("CPU cores", lambda s: s.cpu_share if not s.gpus else None),
             ("KV cache", lambda s: _engine(s, "kv_cache_use")),
         ),
     ),
+    ("CPU cores in use", (("CPU cores", lambda s: s.cpu_share if not s.gpus else None),)),
     ("power, W", (("power", lambda s: _gpu(s, "power_w")),)),
     (
         "requests",
@@ -135,7 +135,7 @@ def _lines(samples: Sequence[TelemetrySample]) -> Iterator[tuple[str, Sequence[t
     """The rows with their lines; several GPUs have a line each for their use."""
     gpus = max((len(sample.gpus) for sample in samples), default=0)
     for title, lines in LINES:
-        if title == "in use" and 1 < gpus <= MOST_GPUS:
+        if title == "share in use" and 1 < gpus <= MOST_GPUS:
             each = [(f"GPU {number + 1}", partial(_use_of, number=number)) for number in range(gpus)]
             yield title, [*each, *(line for line in lines if line[0] != "GPU")]
         else:

@@ -358,12 +358,19 @@ def each_is_read_in_time(texts: list[str], read: str) -> None:
 def test_long_texts_are_read_in_time() -> None:
     pieces = (
         "a ", "1 ", "$", "\\boxed{", "answer ", "A is ", "**", "(", "so ", "it is B. ", "A) 5 B) 6 ", "<reasoning>", "```\n",
-        "<patch>", "1,000", "= ", "\n\n", "\\boxed{1} ", "x or ",
+        "<patch>", "1,000", "= ", "\n\n", "\\boxed{1} ", "x or ", "7", "x", "111,",
     )  # fmt: skip
     each_is_read_in_time(
         [piece * (50_000 // len(piece)) for piece in pieces],
         "[f(text) for f in (math_answer, integer_answer, number_answer, choice, code_block, patch)]",
     )
+
+
+def test_one_long_word_is_no_number_and_hides_none() -> None:
+    for word in ("7" * 50_000, "111," * 10_000 + "111"):
+        assert not number_equal("7", number_answer(rf"\boxed{{{word}}}") or "")
+        assert not number_equal("7", stated_number(f"The answer is {word}.") or "")
+        assert number_answer(f"{word}\n\nSo the answer is 12.") == "12"
 
 
 def test_long_texts_are_compared_with_the_choices_in_time() -> None:

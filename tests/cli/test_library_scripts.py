@@ -69,6 +69,18 @@ def test_a_session_that_is_left_open_lets_the_program_end(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
 
 
+def test_a_session_that_a_process_of_multiprocessing_leaves_open_lets_it_end(tmp_path: Path) -> None:
+    text = (
+        "import multiprocessing, llmbench\n"
+        "def work():\n    global session\n    session = llmbench.Session()\n    session."
+        + EVALUATE.partition(".")[2]
+        + "if __name__ == '__main__':\n"
+        "    process = multiprocessing.get_context('spawn').Process(target=work)\n"
+        "    process.start(); process.join(); print(process.exitcode)\n"
+    )
+    assert python(str(script(tmp_path, text)), folder=tmp_path).stdout == "0\n"
+
+
 def test_a_refusal_is_an_exception_with_one_sentence_and_a_short_traceback(tmp_path: Path) -> None:
     text = 'import llmbench\nllmbench.evaluate("arithmetic", engine="fake", limt=4)\n'
     done = python(str(script(tmp_path, text)), folder=tmp_path)

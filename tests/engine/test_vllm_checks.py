@@ -43,6 +43,14 @@ class Machine:
         self._monkeypatch.setattr(hardware, "distribution", installed.get)
 
 
+def test_4_bit_weights_beside_float32_are_refused_before_anything_is_loaded(on: Machine) -> None:
+    on(gpu=False, cpu_build=True)
+    four_bit = ["model=smollm2", "model.quantization=bitsandbytes"]
+    with pytest.raises(EngineError, match=r"use model\.dtype=bfloat16"):
+        checks.check_machine(compose([*four_bit, "model.dtype=float32"]))
+    checks.check_machine(compose(four_bit))
+
+
 def test_auto_takes_the_gpu_where_there_is_one(on: Machine) -> None:
     on(gpu=True, cpu_build=False)
     assert checks.pick_device(compose([])) is Device.cuda

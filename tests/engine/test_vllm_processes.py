@@ -1,5 +1,6 @@
 """An engine's processes: their death is told to who waits, and their end is waited for only so long."""
 
+import logging
 import multiprocessing
 import os
 import queue
@@ -79,6 +80,17 @@ def test_what_does_not_shut_down_is_killed_with_its_own_processes(core: BaseProc
 
     close(hangs, members, limit_s=0.5)
     assert not any(map(is_alive, members))
+
+
+def test_a_slow_shutdown_puts_no_line_of_vllms_before_the_user(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = logging.getLogger("vllm.v1.utils")
+    monkeypatch.setattr(logging.getLogger("vllm"), "propagate", True)  # whatever vLLM has set
+    close(lambda: lines.warning("force killing remaining process"), [])
+    assert not caplog.records
+    lines.warning("later")
+    assert [record.message for record in caplog.records] == ["later"]
 
 
 def test_a_shutdown_that_fails_leaves_nothing_either(core: BaseProcess) -> None:

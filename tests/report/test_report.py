@@ -25,6 +25,7 @@ from llmbench.results.stats import Distribution
 from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit, Tokens
 from llmbench.run.regrade import regrade_run
 from llmbench.telemetry import read_trace
+from llmbench.telemetry.records import EngineState, TelemetrySample
 from tests.helpers.factories import result, timing
 from tests.helpers.reports import figures_of, rows_of
 from tests.helpers.runs import FORTY, MCQ, edited, make, patched, right_where, three
@@ -186,6 +187,16 @@ def test_the_time_to_the_first_token_says_that_it_holds_the_wait() -> None:
         5,
         4,
     )
+
+
+def test_percentiles_are_plain_numbers_and_shares_have_an_axis_without_cores() -> None:
+    (latency, *_) = score_charts.distributions([phased(0.0, 1.0, 2.0, 2430.4), phased(0.0, 1.0, 2.0, 2430.5)])
+    assert "p95 2,430" in json.dumps(latency)
+    engine = EngineState(running=1.0, kv_cache_use=0.5)
+    found = time_charts.timeline([TelemetrySample(t=t, cpu_share=3.5, engine=engine) for t in (0.0, 1.0)])
+    assert found is not None
+    axes = {trace["name"]: trace["yaxis"] for trace in found["data"]}
+    assert axes["CPU cores"] != axes["KV cache"]
 
 
 def test_a_run_from_before_held_back_requests_were_counted_still_reports(tmp_path: Path) -> None:

@@ -29,8 +29,14 @@ def check_machine(config: Config) -> None:
     """Refuses, before anything is loaded, what cannot run here.
 
     Raises:
-        EngineError: No vLLM, no GPU where one is wanted, or packages that keep vLLM from importing.
+        EngineError: No vLLM, no GPU where one is wanted, packages that keep vLLM from importing, or 4-bit weights beside float32.
     """
+    if (config.model.quantization, config.model.dtype) == ("bitsandbytes", "float32"):
+        # its BitsAndBytesLinearMethod counts float32's bytes as weights in a byte: 4, where 2 are packed
+        raise EngineError(
+            "model.dtype=float32 is refused beside model.quantization=bitsandbytes, whose weights vLLM cannot read then; "
+            "use model.dtype=bfloat16."
+        )
     if config.engine.ray_address is not None:
         return  # replicas on other hosts look for themselves
     if importlib.util.find_spec("vllm") is None:

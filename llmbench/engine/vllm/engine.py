@@ -183,7 +183,6 @@ class VllmEngine:
         if process_ends and self._package.in_process:
             return
         if self._llm is not None:
-            logging.getLogger("vllm").setLevel(logging.WARNING)  # the run's log is closed by now
             close(partial(internals.shut_down, self._llm), self._processes.members)
         self._processes.members = []
         self._forget()

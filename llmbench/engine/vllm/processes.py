@@ -89,7 +89,12 @@ def close(shutdown: Callable[[], None], members: list[psutil.Process], limit_s: 
 
 
 def _quietly(shutdown: Callable[[], None]) -> None:
+    """Shuts down without vLLM's own lines: the run's log may be closed, and that it kills what ends slowly is no trouble of the user's."""
+    lines = logging.getLogger("vllm")
+    lines.setLevel(logging.CRITICAL)
     try:
         shutdown()
     except Exception:
         log.exception("vLLM could not be shut down")
+    finally:
+        lines.setLevel(logging.WARNING)  # for what it may say later
