@@ -109,6 +109,7 @@ class BenchmarkConfig:
     scoring: Scoring | None = None  # None: as the run
     # under scoring=loglikelihood: the choices stand in the prompt and their letters are compared, or their texts are
     likelihood_of: LikelihoodOf = LikelihoodOf.letter
+    likelihood_heading: str | None = None  # then stands before everything; `{subject}` is the question's
     repeats: int = 1  # answers to each question
     sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
     # published scores, shown under profile=published

@@ -52,7 +52,7 @@ class LikelihoodWriter:
             ModelError: A choice has more tokens than the model's context.
         """
         chat, model = self.config.benchmarks[self.name].chat, self.config.model
-        system = system_prompt(self.config, self.name)
+        system = "\n\n".join(filter(None, [system_prompt(self.config, self.name), self._heading(sample)]))
         prompts = [(self._prompt(each), self._texts(each), each.target) for each in (*examples, sample)]
         shown = [(prompt, texts[LETTERS.index(target)]) for prompt, texts, target in prompts[:-1]]
         asked, texts, _ = prompts[-1]
@@ -70,6 +70,11 @@ class LikelihoodWriter:
         choices = tuple(map(Choice, LETTERS, texts, behind))
         self._check(sample, choices)
         return Asked(self.name, sample, text, ids, tuple(turns), choices)
+
+    def _heading(self, sample: Sample) -> str:
+        """What stands before everything, with the name of the question's subject: data sets write `high_school_physics`."""
+        subject = (self.benchmark.subject(sample) or "").replace("_", " ")
+        return (self.config.benchmarks[self.name].likelihood_heading or "").replace("{subject}", subject)
 
     def _prompt(self, sample: Sample) -> str:
         return self.benchmark.likelihood_prompt(sample, shows_choices=self._of is LikelihoodOf.letter)

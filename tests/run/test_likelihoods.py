@@ -33,7 +33,7 @@ from tests.helpers.engines import FakeEngines
 from tests.helpers.settings import compose
 
 ROWS = [
-    {"q": f"Which word has {n} letters?", "choices": ["x" * n, "é" * (n + 3), "a longer one", "word"], "gold": n % 3}
+    {"q": f"Which word has {n} letters?", "topic": "word_lengths", "choices": ["x" * n, "é" * (n + 3), "a longer one", "word"], "gold": n % 3}
     for n in range(1, 13)
 ]  # fmt: skip
 ALONE = ("benchmark=custom", "custom.question=q", "custom.choices=choices", "custom.answer=gold", "custom.name=own", "custom.count_from=0")  # fmt: skip
@@ -165,14 +165,13 @@ def test_a_text_that_was_written_has_no_choices_in_the_journal(data: str, tmp_pa
 
 def asked(config: Config, number: int = 1, examples: Sequence[int] = ()) -> prompts.Asked:
     benchmark = MultipleChoice()
-    samples = benchmark.load(
-        ROWS, {"question": "q", "choices": "choices", "answer": "gold", "count_from": 0}, 0
-    )
+    samples = benchmark.load(ROWS, OPTIONS, 0)
     writer = LikelihoodWriter(config, "own", benchmark, WordTokenizer())
     sample = samples[number - 1]
     return writer.ask(sample, benchmark.question(sample), [samples[n - 1] for n in examples])
 
 
+OPTIONS = {"question": "q", "choices": "choices", "answer": "gold", "count_from": 0, "subject": "topic"}
 LETTERED = "Which word has {} letters?\nA. {}\nB. {}\nC. a longer one\nD. word\nAnswer:"
 FIRST, SECOND = LETTERED.format(1, "x", "éééé"), LETTERED.format(2, "xx", "ééééé")
 
@@ -183,10 +182,11 @@ FIRST, SECOND = LETTERED.format(1, "x", "éééé"), LETTERED.format(2, "xx", "�
         ((), f"{SECOND} C\n\n{FIRST}", "ABCD"),
         ((TEXT,), "Question: Which word has 2 letters?\nAnswer: a longer one\n\nQuestion: Which word has 1 letters?\nAnswer:", ROWS[0]["choices"]),
         (("system_prompt=Facts.",), f"Facts.\n\n{SECOND} C\n\n{FIRST}", "ABCD"),
+        (("benchmarks.custom.likelihood_heading='Questions about {subject}.'",), f"Questions about word lengths.\n\n{SECOND} C\n\n{FIRST}", "ABCD"),
         (("chat=true",), f"<user>\n{SECOND}\n<assistant>\nC\n<user>\n{FIRST}\n<assistant>\n", "ABCD"),
         (("benchmarks.custom.chat=true", "system_prompt=Facts."), f"<system>\nFacts.\n<user>\n{SECOND}\n<assistant>\nC\n<user>\n{FIRST}\n<assistant>\n", "ABCD"),
     ],
-    ids=["letter", "text", "system_prompt", "chat", "chat_of_one"],
+    ids=["letter", "text", "system_prompt", "heading", "chat", "chat_of_one"],
 )  # fmt: skip
 def test_prompts_are_worded_as_lm_evaluation_harness_words_them(
     data: str, typed: tuple[str, ...], text: str, choices: Sequence[str]
@@ -212,9 +212,7 @@ def test_white_space_at_the_end_of_the_context_moves_to_the_choice(
 ) -> None:
     config = compose((*SCORED, data, typed))
     benchmark = MultipleChoice()
-    (sample, *_) = benchmark.load(
-        ROWS, {"question": "q", "choices": "choices", "answer": "gold", "count_from": 0}, 0
-    )
+    (sample, *_) = benchmark.load(ROWS, OPTIONS, 0)
     found = LikelihoodWriter(config, "own", benchmark, Characters()).ask(sample, "")
     assert "".join(map(chr, found.ids)) == context + found.text.rstrip()
     assert "".join(map(chr, found.choices[0].ids)) == behind
@@ -370,8 +368,9 @@ def test_a_run_of_before_there_was_a_choice_goes_on(data: str, tmp_path: Path) -
     overrides = (*ALONE, data, "engine=fake")
     run(tmp_path, RIGHT, *overrides)
     kept = (tmp_path / "config.yaml").read_text().splitlines()
-    old = [line for line in kept if line.split(":")[0].strip() not in ("scoring", "likelihood_of")]
-    assert len(old) == len(kept) - 3
+    new = ("scoring", "likelihood_of", "likelihood_heading")
+    old = [line for line in kept if line.split(":")[0].strip() not in new]
+    assert len(old) == len(kept) - 4
     (tmp_path / "config.yaml").write_text("\n".join(old))
     assert resume(tmp_path, RIGHT, *overrides).benchmarks["own"].n == 12
 
