@@ -20,6 +20,8 @@ class FinishReason(StrEnum):
     """The token limit was reached."""
     STOP_STRING = "stop_string"
     """One of the stop strings was written."""
+    SCORED = "scored"
+    """Nothing was written: the log-likelihoods of the choices were asked for."""
     ABORT = "abort"
     """The run was interrupted, or the engine refused the request."""
 
@@ -79,6 +81,33 @@ class Sampling:
     ignore_eos: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An answer to be scored: its letter, its text without the space before it, and the tokens that follow the prompt."""
+
+    name: str
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredChoice:
+    """A choice with its log-likelihood, the sum of ln p over its `tokens`; `characters` and `bytes` (UTF-8) are its text's."""
+
+    name: str
+    text: str
+    loglikelihood: float
+    tokens: int
+    characters: int
+    bytes: int
+
+    @classmethod
+    def of(cls, choice: Choice, loglikelihood: float) -> Self:
+        """Joins what was asked and what came back."""
+        text = choice.text
+        return cls(choice.name, text, loglikelihood, len(choice.ids), len(text), len(text.encode()))
+
+
 CONTINUATION_SUFFIX = "+"
 """Stands behind the id of a request whose continuation this is."""
 
@@ -91,6 +120,7 @@ class Request:
         id: Unique within a run: `benchmark/sample/repeat`, and `CONTINUATION_SUFFIX` behind it for a continuation.
         prompt_ids: The prompt's token ids, special tokens included; none where the engine is a server that takes messages.
         messages: The chat, where there are no token ids; a last turn of the assistant is continued.
+        choices: Nothing is to be written: the log-likelihood of each of these behind the prompt is asked for.
     """
 
     id: str
@@ -100,6 +130,7 @@ class Request:
     prompt_ids: tuple[int, ...]
     sampling: Sampling
     messages: tuple[Message, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -171,6 +202,7 @@ class Completion:
         timing: None where nothing was generated (abort, or from the cache).
         error: Why the engine refused or dropped the request.
         from_cache: An earlier run's, given back by the response cache.
+        choices: The request's choices with their log-likelihoods, in its order; the text is empty then.
     """
 
     request_id: str
@@ -184,6 +216,7 @@ class Completion:
     timing: Timing | None = None
     error: str | None = None
     from_cache: bool = False
+    choices: tuple[ScoredChoice, ...] = ()
 
     def __post_init__(self) -> None:
         _make_well_formed(self, "text", "stop_string", "error")
@@ -240,28 +273,3 @@ class Result:
     def key(self) -> tuple[str, str, int]:
         """What a request and its result have in common: benchmark, sample and repeat."""
         return self.benchmark, self.sample_id, self.repeat
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """One death of an engine, a row of the manifest.
-
-    Attributes:
-        running: Requests that it worked on; `kept`: results by then; `fresh`: only a new process could go on.
-    """
-
-    error: str
-    running: int
-    kept: int
-    fresh: bool
-
-    def sentence(self) -> str:
-        """The message for the user."""
-        parts = [f"A new engine goes on{' in a new process' if self.fresh else ''}"]
-        if self.running:
-            requests = "1 request that was" if self.running == 1 else f"{self.running:,} requests that were"
-            parts.append(f"the {requests} running will be asked apart from the rest")
-        if self.kept:
-            results = "1 finished result is" if self.kept == 1 else f"{self.kept:,} finished results are"
-            parts.append(f"{results} kept")
-        return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."

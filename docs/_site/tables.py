@@ -11,6 +11,7 @@ WORDS = {
     r".*finish_tokens.*": "as many as the model needs to end by itself",
     r".*debug_samples.*": f"{ModelConfig.debug_samples}, or what the model's YAML says",
     r".*llmbench\.served:.*": "as the server calls it",
+    r".*llmbench\.chat:.*": "true, and false under `scoring=loglikelihood`",
     r"\$\{\.options\.(\w+)\}": r"what the option `\1` says",
     r"\$\{\.hub_config\}": "the configuration that is named above",
     r"\$\{oc\.select:\.options\.(\w+)\.\$\{\.(\w+)\},null\}": r"what the option `\1` says of `\2`",

@@ -26,6 +26,7 @@ class Benchmark(ABC):
         grading_limit_s: Seconds that grading one answer may take; ordinary answers take milliseconds.
         runs_code: Whether grading runs programs that the model wrote, so that it needs the sandbox.
         scored_later: Whether `finish` gives scores; an error with an answer then only says "not yet".
+        has_choices: Whether questions have choices, whose letters are the gold answers: needed by `scoring=loglikelihood`.
     """
 
     columns: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class Benchmark(ABC):
     grading_limit_s: float = 20.0
     runs_code: bool = False
     scored_later: bool = False
+    has_choices: bool = False
 
     @abstractmethod
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
@@ -58,6 +60,14 @@ class Benchmark(ABC):
         """
         name = self.module.__name__.rpartition(".")[2]
         raise ConfigError(f"{name} has no solutions to show ({sample.id}); set fewshot=0.")
+
+    def choices(self, sample: Sample) -> Sequence[str]:
+        """Returns the texts of a question's choices, A, B, C and so on. By default there are none."""
+        return ()
+
+    def likelihood_prompt(self, sample: Sample, *, shows_choices: bool) -> str:
+        """Returns the question as a text that an answer follows, for `scoring=loglikelihood`, with the choices or without."""
+        return self.question(sample)
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """Returns the fields that the journal keeps: what grading needs beside the target, and what reports group by. By default none."""

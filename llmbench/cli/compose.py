@@ -16,6 +16,7 @@ from llmbench.cli import arguments, custom_data, explain, launcher
 from llmbench.cli.job import finished_on
 from llmbench.cli.resume import STARTS_A_SWEEP
 from llmbench.config import custom
+from llmbench.config.choices import Scoring
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config, EngineConfig
 from llmbench.config.validation import from_hydra
@@ -36,6 +37,9 @@ def register() -> None:
     OmegaConf.register_new_resolver("llmbench.custom", custom.resolved, replace=True)
     OmegaConf.register_new_resolver("llmbench.folder", _folder, replace=True)
     OmegaConf.register_new_resolver("llmbench.either", _either, replace=True)
+    OmegaConf.register_new_resolver(
+        "llmbench.chat", lambda scoring: scoring != Scoring.loglikelihood, replace=True
+    )
     OmegaConf.register_new_resolver("llmbench.served", _served, replace=True)
     OmegaConf.register_new_resolver("llmbench.checkpoint", checkpoint_settings.name_of, replace=True)
 

@@ -222,15 +222,17 @@ def show_prompts(config: Config, terminal: Terminal) -> None:
         if shown[name] >= config.show_prompts:
             continue
         shown[name] += 1
-        sampling = next(
-            r.sampling for r in questions.requests if (r.benchmark, r.sample_id) == (name, sample_id)
-        )
+        sampling = next(r.sampling for r in questions.requests if r.key[:2] == (name, sample_id))
+        limits = f"at most {sampling.max_tokens}, stop {list(sampling.stop)}"
+        then = f"one of {len(asked.choices)} choices" if asked.choices else limits
         terminal.say(
-            f"── {name} {sample_id}: {len(asked.ids)} tokens, then at most {sampling.max_tokens}, stop {list(sampling.stop)}, gold {asked.sample.target!r}"
+            f"── {name} {sample_id}: {len(asked.ids)} tokens, then {then}, gold {asked.sample.target!r}"
         )
         terminal.text(asked.text)
         ends = " ".join(map(repr, tokenizer.pieces(asked.ids[-LAST_TOKENS:])))
         terminal.say(f"The last of its tokens: {ends}")
+        for choice in asked.choices:
+            terminal.say(f"Choice {choice.name}: {' '.join(map(repr, tokenizer.pieces(choice.ids)))}")
 
 
 def skip_benchmarks(config: Config, terminal: Terminal, *, named: bool) -> None:

@@ -11,6 +11,20 @@ class EarlyStopping(Enum):
     off = "off"
 
 
+class Scoring(Enum):
+    """How a question with choices is answered: with a text that is graded, or with the choice whose log-likelihood is largest."""
+
+    generate = "generate"
+    loglikelihood = "loglikelihood"
+
+
+class LikelihoodOf(Enum):
+    """What stands behind the prompt when a choice's log-likelihood is asked for."""
+
+    letter = "letter"
+    text = "text"
+
+
 class Device(Enum):
     """Where the engine runs; `auto` takes the GPU if there is one."""
 

@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmbench.config.choices import EarlyStopping, Sandbox, Schedule, Tracker
+from llmbench.config.choices import EarlyStopping, Sandbox, Schedule, Scoring, Tracker
 
 
 @dataclass
@@ -19,7 +19,9 @@ class QuestionSettings:
     # of benchmarks without a typed one of their own; '': none; null: as their files say
     system_prompt: str | None = None
     fewshot: int | None = None  # worked examples before each question; None: as many as its protocol has
-    chat: bool = True  # false: for base models, without the chat template
+    chat: bool = True  # false: for base models, without the chat template, as under scoring=loglikelihood
+    # questions with choices: a text that is graded, or the choice with the largest log-likelihood
+    scoring: Scoring = Scoring.generate
     seed: int = 0  # of chosen questions, shuffled choices and sampling
     # what a stop string does: the answer is asked for, cut off there, or ignored
     early_stopping: EarlyStopping = EarlyStopping.answer

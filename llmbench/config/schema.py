@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from llmbench.config.choices import Api, Device, EarlyStopping, FewshotBy, Startup
+from llmbench.config.choices import Api, Device, EarlyStopping, FewshotBy, LikelihoodOf, Scoring, Startup
 from llmbench.config.custom import CustomSettings
 from llmbench.config.groups import (
     BatchSettings,
@@ -53,7 +53,7 @@ class Reference:
     # the chat_template_kwargs it was measured with; shown to no run with others
     mode: dict[str, Any] = field(default_factory=dict)
     value: float = MISSING  # 0 to 1
-    # maj@K and cons@K stand beside a run's majority vote, all others beside its accuracy
+    # maj@K and cons@K stand beside a run's majority vote, acc_norm beside that, all others beside its accuracy
     metric: str = "accuracy"
     protocol: str = ""  # in words
     # what no setting can follow, such as a model as the judge; always a difference
@@ -72,6 +72,7 @@ class Reference:
     system_prompt: bool | None = None  # whether there was one
     fewshot: int | None = None
     chat: bool | None = None
+    scoring: Scoring = Scoring.generate
 
 
 @dataclass
@@ -105,11 +106,20 @@ class BenchmarkConfig:
     stop: list[str] = field(default_factory=list)  # stop strings
     fewshot: int | None = None  # as the run; None: none
     chat: bool = True  # as the run
+    scoring: Scoring | None = None  # None: as the run
+    # under scoring=loglikelihood: the choices stand in the prompt and their letters are compared, or their texts are
+    likelihood_of: LikelihoodOf = LikelihoodOf.letter
+    likelihood_heading: str | None = None  # then stands before everything; `{subject}` is the question's
     repeats: int = 1  # answers to each question
     sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
     # published scores, shown under profile=published
     reference: list[Reference] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)  # of this benchmark alone; its module checks them
+
+    @property
+    def asks_likelihoods(self) -> bool:
+        """Whether nothing is written, and the choice with the largest log-likelihood is the answer."""
+        return self.scoring is Scoring.loglikelihood
 
     def takes_profile(self, config: "Config") -> bool:
         """Whether the number of samples is the profile's, and not one that somebody typed."""

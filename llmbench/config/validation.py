@@ -22,6 +22,7 @@ from llmbench.config.schema import (
     SamplingConfig,
     SamplingOverrides,
 )
+from llmbench.config.scoring import apply_scoring
 from llmbench.errors import ConfigError, first_line, own_cause
 from llmbench.system import decoding, redaction
 from llmbench.system.text import suggest
@@ -67,6 +68,7 @@ def from_hydra(cfg: DictConfig) -> Config:
     _apply_system_prompt(config, cfg)
     for benchmark in config.benchmarks.values():
         benchmark.fewshot = benchmark.fewshot or 0  # so that runs of all versions say the same
+    apply_scoring(config, cfg)
     _name_custom(config)
     if config.model.quantization in UNQUANTIZED:
         config.model.quantization = None

@@ -16,8 +16,8 @@ from typing import Any, Protocol, Self
 from llmbench.engine.base import Engine, Notice
 from llmbench.engine.fatal_search import FatalRequestSearch
 from llmbench.errors import EngineDiedError, EngineError, clear_traceback
-from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Restart
-from llmbench.telemetry.engine_report import EngineReport
+from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request
+from llmbench.telemetry.engine_report import EngineReport, Restart
 from llmbench.telemetry.records import EngineState
 
 PROBE = "probe"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.records import Result
-from llmbench.report import benchmark_details, phases, score_charts, time_charts
+from llmbench.report import benchmark_details, likelihood_words, phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.generation_cards import generation_cards, generation_facts
@@ -136,6 +136,7 @@ def _score(name: str, benchmark: BenchmarkSummary, *, client: bool) -> dict[str,
     whole = benchmark.n == benchmark.expected
     facts = [
         ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
+        *likelihood_words.facts(benchmark.likelihood),
         ("bounds", interval(benchmark.bounds)),
         *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
         (f"{latency}, mean", seconds(benchmark.latency_s.mean)),

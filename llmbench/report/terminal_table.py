@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from llmbench.report import benchmark_details
+from llmbench.report import benchmark_details, likelihood_words
 from llmbench.report.server_words import NOT_KNOWN, asking, served, server_of
 from llmbench.results import attempts, cache_use
 from llmbench.results.manifest import STRATIFIED
@@ -29,6 +29,8 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
         terminal.say(warning, mark="[bold yellow]![/] ")
     terminal.out.print(_table(summary.benchmarks, terminal.out))
     for name, found in summary.benchmarks.items():
+        if found.likelihood is not None:
+            terminal.say(f"{name}: {likelihood_words.sentence(found.likelihood)}")
         if details := benchmark_details.line(found.details):
             terminal.say(f"{name}: {details}.")
         if found.repeated is not None:

@@ -10,11 +10,10 @@ import orjson
 
 from llmbench.config.groups import EXPORTS
 from llmbench.errors import RunError
-from llmbench.records import Restart
 from llmbench.results.record import FileRecord
 from llmbench.results.recovery import Step
 from llmbench.system import decoding, files
-from llmbench.telemetry.engine_report import ReplicaReport, ServerIdentity
+from llmbench.telemetry.engine_report import ReplicaReport, Restart, ServerIdentity
 
 T = TypeVar("T")
 VERSION = 1

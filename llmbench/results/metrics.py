@@ -8,6 +8,7 @@ from typing import Any
 from llmbench.records import Completion, FinishReason, Outcome, Result
 from llmbench.results import cache_use, stats
 from llmbench.results.cache_use import CacheUse
+from llmbench.results.likelihood import LikelihoodStatistics
 from llmbench.results.manifest import Selection
 from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.stats import Distribution
@@ -64,6 +65,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         tokens=_tokens([result.completions for result in results]),
         time_s=time_s,
         throughput=_throughput(whole, _tokens(generated), time_s),
+        likelihood=LikelihoodStatistics.of(results),
         repeated=repeat_statistics(results) if results and repeats > 1 else None,
         details=details(results) if details and results else None,
         cache=CacheUse.of(completions, on=cache),
@@ -177,6 +179,8 @@ def _repeats_itself(result: Result) -> bool:
     if not result.completions or result.completions[0].finish_reason is FinishReason.ABORT:
         return False
     first = result.completions[0]
+    if first.choices:
+        return False
     if not first.text.strip():
         return first.stop_string is None
     return first.output_tokens >= _SOME_TOKENS and _ONE_PIECE.fullmatch(first.text[:BEGINNING]) is not None

@@ -48,7 +48,9 @@ def line_of(result: Result, *, sealed: bool = False) -> bytes:
 
 
 _COMPLETION = [
-    field.name for field in dataclasses.fields(Completion) if field.name not in ("output_ids", "timing")
+    field.name
+    for field in dataclasses.fields(Completion)
+    if field.name not in ("output_ids", "timing", "choices")
 ]
 
 
@@ -60,6 +62,8 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
     row = {name: getattr(completion, name) for name in _COMPLETION}
     timing = completion.timing
     row["timing"] = None if timing is None else {name: getattr(timing, name) for name in _TIMING}
+    if completion.choices:
+        row["choices"] = [dataclasses.asdict(choice) for choice in completion.choices]
     return row
 
 

@@ -20,7 +20,7 @@ class Setting:
     run: Any
 
 
-NEUTRAL: tuple[Any, ...] = (None, [], {}, False, 0, 0.0)
+NEUTRAL: tuple[Any, ...] = (None, [], {}, False, 0, 0.0, "generate", "letter")
 """Values at which a setting that the other run does not have, since its llmbench was older or newer, changes nothing."""
 
 

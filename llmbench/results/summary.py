@@ -14,6 +14,7 @@ from llmbench.records import Timing
 from llmbench.results import cache_use
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.generation import Generation
+from llmbench.results.likelihood import LikelihoodStatistics
 from llmbench.results.manifest import Attempt
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.record import FileRecord
@@ -78,6 +79,7 @@ class BenchmarkSummary:
         n: Results, one for each sample and repeat; `expected` is how many the run set out to get.
         accuracy: Mean over questions of the mean over repeats; its error and interval are clustered by question.
         bounds: The accuracy if every sample without an answer, or not asked yet, were wrong, and if it were right.
+        likelihood: acc_norm, where the accuracy is that of the choice with the largest log-likelihood; None where texts are graded.
         repeated: avg@k, pass@k, maj@k and the split of the variance; None with one answer to each question.
         queue_s: Waiting in the engine's scheduler; `prefill_s`: reading the prompt; `ttft_s`: both, to the first token.
         details: What the benchmark adds: verdicts on programs and patches, accuracy by difficulty.
@@ -103,6 +105,7 @@ class BenchmarkSummary:
     tokens: Tokens = NO_TOKENS
     time_s: float | None = None
     throughput: Throughput = NO_THROUGHPUT
+    likelihood: LikelihoodStatistics | None = None
     repeated: RepeatStatistics | None = None
     details: dict[str, Any] | None = None
     cache: CacheUse | None = None

@@ -123,9 +123,9 @@ def other_system_prompt(config: Config, name: str) -> list[str]:
 
 def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:
     """Settings of a benchmark that its protocol has otherwise."""
-    changes = []
+    changes = ["scoring=loglikelihood"] if benchmark.asks_likelihoods else []
     protocol = benchmark.profiles[column]
-    if protocol.max_tokens not in (None, benchmark.max_tokens):
+    if not benchmark.asks_likelihoods and protocol.max_tokens not in (None, benchmark.max_tokens):
         changes.append(f"max_tokens={benchmark.max_tokens}")
     if benchmark.stop:
         changes.append("stop")
@@ -133,6 +133,6 @@ def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:
         changes.append(f"fewshot={benchmark.fewshot}")
     if not benchmark.chat:
         changes.append("chat=false")
-    if any(value is not None for value in vars(benchmark.sampling).values()):
+    if not benchmark.asks_likelihoods and any(v is not None for v in vars(benchmark.sampling).values()):
         changes.append("sampling")
     return changes

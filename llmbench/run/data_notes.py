@@ -24,6 +24,8 @@ def _lines(plan: RequestPlan, name: str) -> Iterator[str]:
     asked = len(part.chosen)
     fewer = f", {asked:,} of them asked" if asked < len(part.available) else ""
     yield f"{part.source.source}: {count(len(part.available), 'question')}{fewer}. {' '.join(part.source.notes)}"
+    if settings.asks_likelihoods:
+        yield f"  Nothing is written: the choice whose {settings.likelihood_of.value} has the largest log-likelihood is the answer."
     if settings.sealed:
         return
     golds = list(dict.fromkeys(sample.target for sample in part.available))

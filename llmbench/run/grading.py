@@ -153,8 +153,9 @@ class Grader(Generic[Ticket]):
         self.close(at_once=kind is not None)
 
     def close(self, *, at_once: bool) -> None:
-        """Ends the workers, when they are done or at once."""
-        if at_once or not self._pool.active:
+        """Ends the workers, when they are done or at once; those that are still starting are not waited for where nothing is open."""
+        starting = not self._open and not all(future.done() for future in self._warm)
+        if at_once or starting or not self._pool.active:
             self._pool.stop()
         else:
             self._pool.close()

@@ -11,6 +11,8 @@ from llmbench.engine.base import Engine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import Interrupted
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Outcome, Request, Result, Score
+from llmbench.results import likelihood
+from llmbench.results.likelihood import table
 from llmbench.run import elicitation, grading, prompts
 from llmbench.run.grading import Grader
 from llmbench.run.progress import Progress
@@ -155,6 +157,9 @@ class EvaluationLoop:
                 self._close(exchange)  # what was written stays
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
+        if completion.choices:
+            self._score(exchange, completion)
+            return
         benchmark = self.config.benchmarks[request.benchmark]
         if not (first and elicitation.possible(self.config.early_stopping, completion, benchmark)):
             self._grade(exchange)
@@ -162,6 +167,13 @@ class EvaluationLoop:
         asked = self.questions.asked[request.benchmark, request.sample_id]
         text, reason = elicitation.opened(asked) + completion.text, completion.finish_reason
         self.grader.submit(exchange, benchmark.module, asked.sample, text, reason, grading.find_stated)
+
+    def _score(self, exchange: Exchange, completion: Completion) -> None:
+        """Records which choice is the most likely; their log-likelihoods stand in the place of a text."""
+        request, choices = exchange.request, completion.choices
+        exchange.written = elicitation.Written(table(choices), completion.finish_reason)
+        sample = self.questions.asked[request.benchmark, request.sample_id].sample
+        self._record(exchange, likelihood.score(choices, sample.target))
 
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""

@@ -11,7 +11,7 @@ from llmbench.config.schema import Config, drawing
 from llmbench.engine.messages import as_json
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import DataError, ModelError
-from llmbench.records import Message, Request, Sample, Sampling
+from llmbench.records import Choice, Message, Request, Sample, Sampling
 
 QUESTION = "Question: "
 ANSWER = "Answer:"
@@ -21,13 +21,14 @@ END_OF_ANSWER = f"\n\n{QUESTION.strip()}"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too."""
+    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too, and the choices to be scored."""
 
     benchmark: str
     sample: Sample
     text: str
     ids: tuple[int, ...]
     messages: tuple[Message, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]:
@@ -137,6 +138,7 @@ def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
             prompt_ids=question.ids,
             sampling=sampling(config, question.benchmark, question.sample.id, repeat),
             messages=() if question.ids else question.messages,
+            choices=question.choices,
         )
         for question in asked
         for repeat in range(config.benchmarks[question.benchmark].repeats)
@@ -146,7 +148,7 @@ def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
 
 def _length(request: Request) -> int:
     """A measure of a prompt's length, to compare with those of the same run."""
-    return len(request.prompt_ids) or sum(len(message.content) for message in request.messages)
+    return _with_choice(request) or sum(len(message.content) for message in request.messages)
 
 
 def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling:
@@ -156,6 +158,8 @@ def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling
     itself; greedy decoding needs none.
     """
     benchmark = config.benchmarks[name]
+    if benchmark.asks_likelihoods:
+        return Sampling(max_tokens=benchmark.max_tokens)
     drawn = drawing(config, name)
     stop = tuple(benchmark.stop) if config.early_stopping is not EarlyStopping.off else ()
     if not benchmark.chat:
@@ -180,10 +184,11 @@ def _seed(*parts: object) -> int:
 
 
 def prompt_hash(request: Request) -> str:
-    """SHA-256 of a request's token ids, or of its messages where it has none, in hex."""
+    """SHA-256 of a request's token ids with those of its choices, or of its messages where it has none, in hex."""
     if request.messages:
         return text_hash(as_json(request.messages))
-    return text_hash(" ".join(map(str, request.prompt_ids)))
+    parts = (request.prompt_ids, *(choice.ids for choice in request.choices))
+    return text_hash("|".join(" ".join(map(str, ids)) for ids in parts))
 
 
 def text_hash(text: str) -> str:
@@ -202,7 +207,12 @@ def reserved(config: Config, name: str) -> int:
 
 
 def _longest(name: str, requests: Sequence[Request]) -> int:
-    return max((len(r.prompt_ids) for r in requests if r.benchmark == name), default=0)
+    return max((_with_choice(r) for r in requests if r.benchmark == name), default=0)
+
+
+def _with_choice(request: Request) -> int:
+    """Tokens of a prompt with its longest choice."""
+    return len(request.prompt_ids) + max((len(choice.ids) for choice in request.choices), default=0)
 
 
 def _elicitation(name: str, config: Config) -> int:
@@ -218,6 +228,8 @@ def check_lengths(requests: Sequence[Request], config: Config) -> None:
         ModelError: Names the longest one and the settings that would fit.
     """
     for name, benchmark in config.benchmarks.items():
+        if benchmark.asks_likelihoods:  # whose prompts lose their beginning instead
+            continue
         longest, extra = _longest(name, requests), _elicitation(name, config)
         needed = context_needed(name, requests, config)
         if needed > config.model.max_length:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llmbench.config.choices import Scoring
 from llmbench.config.schema import Config, Reference, drawing
 from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.run import prompts
@@ -11,6 +12,8 @@ from llmbench.system.number_format import percent
 
 MAJORITY = re.compile(r"(maj|cons)@\d+")
 """A metric that scores the answer which most of a question's answers agree on."""
+ACC_NORM = "acc_norm"
+"""The accuracy of the choice with the largest log-likelihood for each character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ def comparisons(config: Config, summary: Summary) -> Iterator[PublishedCompariso
 def _ours(summary: BenchmarkSummary | None, reference: Reference) -> float | None:
     if summary is None:
         return None
+    if reference.metric == ACC_NORM:
+        return summary.likelihood.acc_norm if summary.likelihood else None
     if MAJORITY.match(reference.metric) is None:
         return summary.accuracy
     return summary.repeated.maj.value if summary.repeated and summary.repeated.maj else None
@@ -65,10 +70,13 @@ def _settings(config: Config, name: str, reference: Reference) -> Iterator[tuple
         stated = reference.start_date or reference.end_date
         yield "dates", here, _window(reference.start_date, reference.end_date) if stated else None
     yield "weights", model.quantization or model.dtype, reference.weights
-    yield "max_tokens", benchmark.max_tokens, reference.max_tokens
-    drawn = drawing(config, name)
-    for setting in ("temperature", "top_p", "top_k", "presence_penalty"):
-        yield setting, drawn[setting], getattr(reference, setting)
+    scoring = benchmark.scoring or Scoring.generate
+    yield "scoring", scoring.value, reference.scoring.value
+    if not benchmark.asks_likelihoods:
+        yield "max_tokens", benchmark.max_tokens, reference.max_tokens
+        drawn = drawing(config, name)
+        for setting in ("temperature", "top_p", "top_k", "presence_penalty"):
+            yield setting, drawn[setting], getattr(reference, setting)
     yield "system_prompt", prompts.system_prompt(config, name) is not None, reference.system_prompt
     yield "repeats", benchmark.repeats, reference.answers
     yield "fewshot", benchmark.fewshot or 0, reference.fewshot

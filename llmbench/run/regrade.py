@@ -11,6 +11,7 @@ from llmbench import sandbox
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.errors import RunError
 from llmbench.records import FinishReason, Outcome, Result, Sample
+from llmbench.results import likelihood
 from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY
 from llmbench.results.metrics import results_of, summarise, warnings_of
 from llmbench.results.reader import Run, load_run
@@ -136,6 +137,9 @@ def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | No
     with grader:
         for place, result in enumerate(results):
             if _never_given(result):
+                continue
+            if choices := likelihood.choices_of(result):
+                graded[place] = replace(result, score=likelihood.score(choices, result.target))
                 continue
             sample = Sample(result.sample_id, result.fields, result.target)
             reason = result.completions[-1].finish_reason

@@ -23,6 +23,7 @@ from llmbench.records import FinishReason, Request, Result, Sample
 from llmbench.results.manifest import Selection
 from llmbench.run import prompts
 from llmbench.run.examples import ExamplePicker
+from llmbench.run.likelihood_prompts import LikelihoodWriter, check_choices
 from llmbench.run.prompts import Asked, PromptWriter
 from llmbench.run.samples import SampleSet, read_samples
 
@@ -107,6 +108,7 @@ class RequestPlan:
             DataError: The data cannot be read, or a question cannot be asked.
         """
         benchmarks = import_benchmarks(config)
+        check_choices(config, benchmarks)
         before = asked or {}
         return cls(
             config,
@@ -156,9 +158,10 @@ class RequestPlan:
 
     def _asked(self, name: str, tokenizer: Tokenizer) -> list[Asked]:
         """Returns the prompts of one benchmark."""
-        part = self.samples[name]
-        writer = PromptWriter(self.config, name, part.benchmark, tokenizer)
-        pool = self._example_pool(name) if self.config.benchmarks[name].fewshot else ()
+        part, settings = self.samples[name], self.config.benchmarks[name]
+        made = LikelihoodWriter if settings.asks_likelihoods else PromptWriter
+        writer: PromptWriter | LikelihoodWriter = made(self.config, name, part.benchmark, tokenizer)
+        pool = self._example_pool(name) if settings.fewshot else ()
         examples = ExamplePicker.of(self.config, name, part.benchmark, pool)
         return [
             writer.ask(sample, question, examples.pick(sample))

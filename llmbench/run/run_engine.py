@@ -292,8 +292,8 @@ class RunEngine:
         if not whole or self._engine is None or times.load is None or times.generate is None:
             return
         completions = [result.completions for result in record.results]
-        if any(c.from_cache for made in completions for c in made):
-            return  # generating took less than the work that was ahead
+        if any(c.from_cache or c.choices for made in completions for c in made):
+            return  # generating took less than the work that was ahead, or was none
         prefill_s = times.requests.prefill if times.requests is not None else None
         energy_j = record.summary.gpu.energy_j
         self._engine.learn(Took.of(completions, times.load, times.generate, prefill_s, energy_j))

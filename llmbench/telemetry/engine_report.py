@@ -203,3 +203,28 @@ class EngineReport:
                 "a smaller batch_size, or more engine.kv_cache_memory_bytes, is faster."
             )
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """One death of an engine, a row of the manifest.
+
+    Attributes:
+        running: Requests that it worked on; `kept`: results by then; `fresh`: only a new process could go on.
+    """
+
+    error: str
+    running: int
+    kept: int
+    fresh: bool
+
+    def sentence(self) -> str:
+        """The message for the user."""
+        parts = [f"A new engine goes on{' in a new process' if self.fresh else ''}"]
+        if self.running:
+            requests = "1 request that was" if self.running == 1 else f"{self.running:,} requests that were"
+            parts.append(f"the {requests} running will be asked apart from the rest")
+        if self.kept:
+            results = "1 finished result is" if self.kept == 1 else f"{self.kept:,} finished results are"
+            parts.append(f"{results} kept")
+        return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."

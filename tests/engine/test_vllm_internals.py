@@ -19,7 +19,15 @@ import pytest
 from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import adapters, internals, loading
-from llmbench.engine.vllm.internals import engine, messages, metrics, process_state, serve, worker_timing
+from llmbench.engine.vllm.internals import (
+    engine,
+    likelihoods,
+    messages,
+    metrics,
+    process_state,
+    serve,
+    worker_timing,
+)
 from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
@@ -34,7 +42,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # its imports warn
 ]
 
-MODULES = ("engine", "metrics", "processes", "process_state", "messages", "serve", "worker_timing")
+MODULES = (
+    "engine",
+    "likelihoods",
+    "metrics",
+    "processes",
+    "process_state",
+    "messages",
+    "serve",
+    "worker_timing",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -132,6 +149,36 @@ def test_is_engine_dead() -> None:
     error = of("vllm.v1.engine.exceptions.EngineDeadError")
     expect(error and engine.is_engine_dead(error()), "engine.is_engine_dead", "EngineDeadError")
     assert not engine.is_engine_dead(RuntimeError())
+
+
+def vllm_with_params() -> Any:  # noqa: ANN401
+    """The module, with the one of `SamplingParams` loaded."""
+    importlib.import_module("vllm.sampling_params")
+    return importlib.import_module("vllm")
+
+
+def test_next_token_params() -> None:
+    one = likelihoods.next_token_params(vllm_with_params(), [5, 7, 5])
+    expect(one.logprob_token_ids == [5, 7], "likelihoods.next_token_params", "logprob_token_ids")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_prompt_params(*, shared: bool) -> None:
+    asked = likelihoods.prompt_params(vllm_with_params(), shared=shared)
+    expect(asked.prompt_logprobs == 0, "likelihoods.prompt_params", "prompt_logprobs")
+    skips = asked.skip_reading_prefix_cache
+    expect(skips is not shared, "likelihoods.prompt_params", "skip_reading_prefix_cache")
+
+
+def test_of_next_token() -> None:
+    """That the numbers are right needs an engine: see engine_protocol.py."""
+    has_fields("vllm.outputs.CompletionOutput", "logprobs", function="likelihoods.of_next_token")
+    has_fields("vllm.logprobs.Logprob", "logprob", function="likelihoods.of_next_token")
+
+
+def test_of_last_tokens() -> None:
+    wanted = ("prompt_token_ids", "prompt_logprobs", "num_cached_tokens")
+    takes("vllm.outputs.RequestOutput", *wanted, function="likelihoods.of_last_tokens")
 
 
 def test_has_tokenizer() -> None:

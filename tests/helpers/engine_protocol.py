@@ -10,7 +10,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.workload import Workload
-from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
+from llmbench.records import Choice, Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.run import elicitation
 from llmbench.run.prompts import Asked
 from tests.helpers.asked import finish
@@ -231,6 +231,71 @@ def several_are_admitted_together_where_that_is_wanted(bench: Bench) -> None:
     assert {r.id: r.sampling.max_tokens for r in requests} == {
         key: c.output_tokens for key, c in done.items()
     }
+
+
+def choices(bench: Bench, context: str, *texts: str) -> Request:
+    """A question's choices behind a context, by their letters."""
+    before = bench.tokenizer.encode(context, special=True)
+    behind = [bench.tokenizer.encode(context + text, special=True)[len(before) :] for text in texts]
+    request = bench.request("")
+    made = tuple(map(Choice, "ABCD", texts, behind))
+    return replace(request, prompt_ids=before, choices=made, sampling=Sampling(1))
+
+
+def likelihoods(completion: Completion) -> list[float]:
+    return [choice.loglikelihood for choice in completion.choices]
+
+
+LONG = "The fox met a hen and a farmer on the way to the market. " * 20
+"""More than a block of the prefix cache, which has 128 tokens on the CPU."""
+
+
+@check
+def choices_get_the_same_log_likelihoods_however_they_are_asked(bench: Bench) -> None:
+    """Letters with one request, texts with one each; what the prefix cache holds changes nothing."""
+    context = f"{LONG}The fox said"
+    texts = choices(bench, context, " A B", " nothing at all", " nothing of the kind, and left")
+    first = bench.finish(texts)[texts.id]
+    again = replace(texts, id="b/again/0")
+    second = bench.finish(again)[again.id]
+    assert (first.finish_reason, first.text, first.output_tokens) == (FinishReason.SCORED, "", 0)
+    assert first.cached_tokens >= 2 * 2 * 128
+    assert first.prompt_tokens == sum(len(texts.prompt_ids) + len(choice.ids) for choice in texts.choices)
+    assert max(likelihoods(first)) < 0
+    for one, two in zip(likelihoods(first), likelihoods(second), strict=True):
+        assert abs(one - two) < 1e-3
+    letters, behind = choices(bench, context, " A", " B"), choices(bench, f"{context} A", " A", " B")
+    done = bench.finish(letters, behind)
+    both = likelihoods(done[letters.id])[0] + likelihoods(done[behind.id])[1]
+    assert abs(both - likelihoods(first)[0]) < 1e-3
+    assert done[letters.id].prompt_tokens == len(letters.prompt_ids)
+    assert first.timing is not None
+    assert first.timing.decode == 0
+    assert bench.engine.unfinished == 0
+
+
+@check
+def a_choice_whose_tokens_the_prefix_cache_holds_is_computed_all_the_same(bench: Bench) -> None:
+    texts = choices(bench, "The fox said", f" {LONG}and left", f" {LONG}and stayed")
+    assert len(texts.choices[0].ids) > 2 * 128
+    first = bench.finish(texts)[texts.id]
+    again = replace(texts, id="b/held/0")
+    second = bench.finish(again)[again.id]
+    assert second.error is None
+    for one, two in zip(likelihoods(first), likelihoods(second), strict=True):
+        assert abs(one - two) < 1e-2
+    tokens = {choice.name: choice.tokens for choice in first.choices}
+    assert tokens == {choice.name: len(choice.ids) for choice in texts.choices}
+
+
+@check
+def choices_that_are_dropped_come_back_as_one_question(bench: Bench) -> None:
+    texts = choices(bench, f"{LONG}It said", " nothing at all", " something else")
+    bench.engine.submit(texts)
+    bench.engine.submit(bench.request("Tell me a story.", ignore_eos=True, max_tokens=50))
+    dropped = bench.engine.abort()
+    assert [completion.request_id for completion in dropped].count(texts.id) == 1
+    assert bench.engine.unfinished == 0
 
 
 def main(checkpoint_folder: str) -> None:

@@ -4,6 +4,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import FakeEngine, Misbehaviour, Reply
+from llmbench.engine.fake.engine import Likelihood, guesses
 from llmbench.records import Request
 from llmbench.run.engine_pool import EnginePool, Engines
 
@@ -21,16 +22,18 @@ class TwoSteps:
 
 
 class FakeEngines:
-    """The fake engine with a reply of the test's own; keeps the engine it opened."""
+    """The fake engine with a reply of the test's own, or with `likelihood`; keeps the engine it opened."""
 
     def __init__(self, reply: Reply, **options: object) -> None:
         self.reply, self.options = reply, options
+        self.likelihood: Likelihood = guesses
         self.opened: FakeEngine | None = None
 
     def open(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         assert checkpoint is None
         assert config.model.name
-        self.opened = FakeEngine(None, self.reply, Misbehaviour(**self.options))  # type: ignore[arg-type]
+        misbehaviour = Misbehaviour(**self.options)  # type: ignore[arg-type]
+        self.opened = FakeEngine(None, self.reply, misbehaviour, self.likelihood)
         return self.opened
 
     def pool(self) -> EnginePool:

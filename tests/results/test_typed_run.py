@@ -10,7 +10,7 @@ import pytest
 from llmbench.cli.job import JobRow, SweepSummary
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import RunError
-from llmbench.records import Outcome, Restart, Score
+from llmbench.records import Outcome, Score
 from llmbench.results.manifest import (
     MANIFEST,
     SUMMARY,
@@ -27,6 +27,7 @@ from llmbench.results.reader import load_run, read_journal
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary, TimeSplit
+from llmbench.telemetry.engine_report import Restart
 from tests.helpers.factories import RICH_RESULT
 from tests.helpers.paths import DATA
 from tests.helpers.runs import FORTY, make, patched

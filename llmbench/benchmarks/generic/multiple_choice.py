@@ -14,12 +14,15 @@ from llmbench.errors import ConfigError, RowError
 from llmbench.records import Sample
 from llmbench.system.number_format import count
 
+ANSWER = "Answer:"
+
 
 class MultipleChoice(GenericBenchmark):
     """Questions with two to twenty-six choices, A, B, C and so on, whose answer is a letter."""
 
     options = ("question", "answer", "choices", "subject", "count_from", "worked")
     grading = "choices: the letter that is stated last, or that of the choice whose text is"
+    has_choices = True
 
     def answers(
         self, rows: Rows, options: Mapping[str, Any], columns: Collection[str], seed: int
@@ -68,9 +71,22 @@ class MultipleChoice(GenericBenchmark):
 
     def question(self, sample: Sample) -> str:
         """The question and its choices, a line each."""
+        return "\n".join([super().question(sample), "", *self._lines(sample)])
+
+    def _lines(self, sample: Sample) -> list[str]:
         choices = sample.fields["choices"]
-        lines = [f"{letter}. {text}".rstrip() for letter, text in zip(LETTERS, choices, strict=False)]
-        return "\n".join([super().question(sample), "", *lines])
+        return [f"{letter}. {text}".rstrip() for letter, text in zip(LETTERS, choices, strict=False)]
+
+    def choices(self, sample: Sample) -> Sequence[str]:
+        """Their texts, in the order in which they are shown."""
+        return tuple(sample.fields["choices"])
+
+    def likelihood_prompt(self, sample: Sample, *, shows_choices: bool) -> str:
+        """As lm-evaluation-harness words its tasks: MMLU's, whose choices stand in the prompt, or ARC's, whose do not."""
+        question = super().question(sample)
+        if shows_choices:
+            return "\n".join([question, *self._lines(sample), ANSWER])
+        return f"Question: {question}\n{ANSWER}"
 
     def shown_answer(self, sample: Sample) -> str:
         """The line that is asked for."""

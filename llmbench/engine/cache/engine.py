@@ -42,12 +42,12 @@ class CachedEngine:
         kept = None
         with self._trouble():
             kept = self._answers.get(key) if self._answers is not None else None
-        if kept is None:
+        if kept is None or len(kept.loglikelihoods) != len(request.choices):
             return None
         ids = kept.output_ids
         if self._keys.words is not None:
             ids = self._keys.words.encode(kept.words or "", special=False)
-        return completion(kept, request.id, len(request.prompt_ids) or kept.prompt_tokens, ids)
+        return completion(kept, request, ids)
 
     def step(self) -> list[Completion]:
         """Returns what was found, and what the engine finished meanwhile, which is kept."""

@@ -8,14 +8,15 @@ from typing import Self
 
 import orjson
 
-from llmbench.records import Completion, FinishReason
+from llmbench.records import Completion, FinishReason, Request, ScoredChoice
 
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
     """An answer as it is kept: of a completion what does not depend on this run.
 
-    `words` stand for ids that mean nothing later; `prompt_tokens` is a server's count, where the prompt has no tokens here.
+    `words` stand for ids that mean nothing later; `prompt_tokens` is the engine's count, which counts where the prompt has no tokens here;
+    `loglikelihoods` are those of the request's choices, in its order.
     """
 
     text: str
@@ -25,6 +26,7 @@ class CachedAnswer:
     output_ids: tuple[int, ...] = ()
     words: str | None = None
     prompt_tokens: int = 0
+    loglikelihoods: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, completion: Completion, words: str | None) -> Self:
@@ -37,6 +39,7 @@ class CachedAnswer:
             completion.output_ids if words is None else (),
             words,
             completion.prompt_tokens,
+            tuple(choice.loglikelihood for choice in completion.choices),
         )
 
     def pack(self) -> bytes:
@@ -53,6 +56,7 @@ class CachedAnswer:
             self.output_ids,
             self.words,
             self.prompt_tokens,
+            self.loglikelihoods,
         ]
         return base64.b64encode(zlib.compress(orjson.dumps(row), 1))
 
@@ -60,28 +64,27 @@ class CachedAnswer:
     def unpack(cls, value: bytes) -> Self | None:
         """From what was stored; None where it is damaged."""
         try:
-            text, reason, stop, tokens, ids, words, *prompt = orjson.loads(
-                zlib.decompress(base64.b64decode(value))
-            )
-            return cls(
-                text, FinishReason(reason), stop, tokens, tuple(ids), words, *prompt
-            )  # entries of before have no prompt's
+            row = orjson.loads(zlib.decompress(base64.b64decode(value)))
+            text, reason, stop, tokens, ids, words, *more = row  # entries of before lack the last ones
+            prompt, scored = more[0] if more else 0, more[1] if len(more) > 1 else ()
+            return cls(text, FinishReason(reason), stop, tokens, tuple(ids), words, prompt, tuple(scored))
         except (binascii.Error, zlib.error, ValueError, TypeError):  # orjson's error is a ValueError
             return None
 
 
-def completion(
-    answer: CachedAnswer, request_id: str, prompt_tokens: int, output_ids: tuple[int, ...]
-) -> Completion:
+def completion(answer: CachedAnswer, request: Request, output_ids: tuple[int, ...]) -> Completion:
     """The answer as a completion of this run, without times."""
+    scored = zip(request.choices, answer.loglikelihoods, strict=False)
+    known = len(request.prompt_ids) if not request.choices else 0
     return Completion(
-        request_id=request_id,
+        request_id=request.id,
         text=answer.text,
         output_ids=output_ids,
         output_tokens=answer.output_tokens,
-        prompt_tokens=prompt_tokens,
+        prompt_tokens=known or answer.prompt_tokens,
         cached_tokens=0,
         finish_reason=answer.finish_reason,
         stop_string=answer.stop_string,
         from_cache=True,
+        choices=tuple(ScoredChoice.of(choice, value) for choice, value in scored),
     )

@@ -14,7 +14,7 @@ The number of the repeat is in the key, so that repeats at temperature 0, which 
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,20 @@ class Keys:
         else:
             drawn = asdict(request.sampling)
             content = [self._prompt(request), drawn]
+            if request.choices:
+                content.append([self._tokens(choice.ids) for choice in request.choices])
         if drawn.get("temperature") != 0 and drawn.get("seed") is None:
             return None
         own = orjson.dumps([*content, request.repeat], option=CANONICAL)
         return hashlib.sha256(self.setup + own).digest()
 
-    def _prompt(self, request: Request) -> list[int] | list[str]:
+    def _prompt(self, request: Request) -> list[Any]:
         if self.words is not None:
-            return [request.id, ascii(self.words.decode(request.prompt_ids))]
-        return list(request.prompt_ids)
+            return [request.id, *self._tokens(request.prompt_ids)]
+        return self._tokens(request.prompt_ids)
+
+    def _tokens(self, ids: Sequence[int]) -> list[Any]:
+        return list(ids) if self.words is None else [ascii(self.words.decode(ids))]
 
 
 def keys_for(

@@ -3,8 +3,8 @@
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 from llmbench.config.schema import Config
@@ -14,7 +14,7 @@ from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError
-from llmbench.records import Completion, FinishReason, Request, Timing
+from llmbench.records import Choice, Completion, FinishReason, Request, ScoredChoice, Timing
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
@@ -31,6 +31,19 @@ def nonsense(request: Request) -> str:
         16,
     )
     return f"Let me think. The final answer is \\boxed{{{'ABCD'[number % 4] if request.benchmark == 'gpqa' else number % 20}}}"
+
+
+Likelihood = Callable[[Request], Sequence[float]]
+
+
+def guesses(request: Request) -> list[float]:
+    """Log-likelihoods of a request's choices, decided by the request's sample and their letters alone: -1 to -2 for each token."""
+
+    def of(choice: Choice) -> float:
+        digest = hashlib.sha256(f"{request.benchmark}/{request.sample_id}/{choice.name}".encode()).digest()
+        return -len(choice.ids) * (1 + int.from_bytes(digest[:2]) / 65536)
+
+    return [of(choice) for choice in request.choices]
 
 
 @dataclass(slots=True)
@@ -53,9 +66,10 @@ class FakeEngine:
         batch_size: int | None = None,
         reply: Reply = nonsense,
         misbehaviour: Misbehaviour | None = None,
+        likelihood: Likelihood = guesses,
     ) -> None:
         """Takes how to answer and how to fail."""
-        self._asked_batch, self._reply = batch_size, reply
+        self._asked_batch, self._reply, self._likelihood = batch_size, reply, likelihood
         self._misbehaviour = misbehaviour or Misbehaviour()
         self._tokenizer = WordTokenizer()
         self._batch_size = self.capacity = 0
@@ -157,7 +171,8 @@ class FakeEngine:
             if request.id in self._misbehaviour.refuse:
                 refused.append(Completion.aborted(request, "refused, as engine.args.refuse asks"))
                 continue
-            words = deque(self._tokenizer.encode(self._reply(request), special=False))
+            reply = "" if request.choices else self._reply(request)
+            words = deque(self._tokenizer.encode(reply, special=False))
             self._waiting.append(_Running(request, words, self._steps, self._steps, []))
         places = self._misbehaviour.places
         places = self._batch_size if places is None else max(1, places)
@@ -168,6 +183,8 @@ class FakeEngine:
 
     def _advance(self, state: _Running) -> Completion | None:
         sampling = state.request.sampling
+        if state.request.choices:
+            return self._scored(state)
         if state.words:
             word = state.words.popleft()
             state.output.append(word)
@@ -190,6 +207,13 @@ class FakeEngine:
         output = tuple(state.output)
         prompt = len(state.request.prompt_ids)
         return Completion(state.request.id, text, output, count, prompt, 0, reason, stop, timing)
+
+    def _scored(self, state: _Running) -> Completion:
+        """The choices with their log-likelihoods; each is read behind the whole prompt."""
+        done, request = self._complete(state, FinishReason.SCORED, "", None), state.request
+        scored = map(ScoredChoice.of, request.choices, self._likelihood(request))
+        read = sum(len(request.prompt_ids) + len(choice.ids) for choice in request.choices)
+        return replace(done, prompt_tokens=read, choices=tuple(scored))
 
     def kill(self, reason: str) -> bool:
         """Ends a step that hangs, where `hang` has it apart."""

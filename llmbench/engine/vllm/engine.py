@@ -27,9 +27,10 @@ from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals import metrics
 from llmbench.engine.vllm.internals.worker_timing import GREEDY
 from llmbench.engine.vllm.loading import Loading
-from llmbench.engine.vllm.outputs import completion, sampling_params
+from llmbench.engine.vllm.outputs import completion, timing
 from llmbench.engine.vllm.package import Package
 from llmbench.engine.vllm.processes import EngineProcesses, close, watch_for_death
+from llmbench.engine.vllm.scoring import Scoring
 from llmbench.engine.vllm.startup import plan_startup
 from llmbench.engine.vllm.state import scheduler_state
 from llmbench.engine.workload import Took, Workload
@@ -80,7 +81,7 @@ class VllmEngine:
         self._processes = EngineProcesses()
         self._tokenizer: Tokenizer | None = None
         self._job = _Job()
-        self._queue = AdmissionQueue()
+        self._queue, self._scoring = AdmissionQueue(), Scoring(config.model.max_length)
         self.capacity = 0
 
     def prepare(self) -> None:
@@ -118,7 +119,7 @@ class VllmEngine:
             until = time.monotonic()
             watch_for_death(self._llm)
             self._processes = EngineProcesses.of(self._llm)
-            self._loading.finished(begun, until, self._ask_worker())
+            self._loading.finished(begun, until, loading.worker_facts(self._llm))
         except (KeyboardInterrupt, LlmbenchError) as error:
             clear_traceback(error)
             self._forget()
@@ -133,13 +134,6 @@ class VllmEngine:
             gc.enable()
         gc.freeze()  # what is there now stays: no collection looks at it again
         self._tokenizer = None
-
-    def _ask_worker(self) -> dict[str, Any]:
-        try:
-            return internals.worker_facts(self._llm)
-        except (AttributeError, NotImplementedError, RuntimeError):
-            log.exception("vLLM's worker could not be asked; attention backend and weight size stay unknown")
-            return {}
 
     def serves(self, workload: Workload) -> bool:
         """Whether enough run at once, and whether sampling was warmed up where it is asked for."""
@@ -199,25 +193,27 @@ class VllmEngine:
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request; it is admitted to vLLM when a place is near."""
-        self._queue.submit(request, first=first)
+        for part in self._scoring.split(request):
+            self._queue.submit(part, first=first)
 
     def step(self) -> list[Completion]:
         """One step of vLLM's, after filling the places that are free."""
         refused = self._admit()
         if not self._queue.running:
-            return refused
+            return self._scoring.join(refused)
         try:
             outputs = internals.step(self._llm)
         except (KeyboardInterrupt, LlmbenchError):
             raise
         except Exception as error:
             raise self._died(error) from error
-        return refused + [self._completion(output) for output in outputs if output.finished]
+        made = [self._completion(output) for output in outputs if output.finished]
+        return self._scoring.join([*refused, *(completion for completion in made if completion is not None)])
 
     def _died(self, error: Exception) -> EngineError:
         log.error("vLLM stopped working", exc_info=error)
         # with the few that vLLM has queued
-        running = tuple(request.id for request in self._queue.running.values())
+        running = tuple(request.id for request in self._scoring.questions(self._queue.running.values()))
         if self._processes.killed is not None:
             return EngineDiedError(self._processes.killed, running=running)
         begins = self._loading.log_begins if self._loading is not None else 0
@@ -226,13 +222,11 @@ class VllmEngine:
     def _admit(self) -> list[Completion]:
         """Gives vLLM the requests that there is room for; returns those that it refused."""
         refused = []
-        skip_special_tokens = self._job.visible is None
         for key, request in self._queue.admissible():
             try:
-                params = sampling_params(
-                    self._package.vllm, request.sampling, skip_special_tokens=skip_special_tokens
-                )
-                internal = internals.add_request(self._llm, key, request.prompt_ids, params, self._lora)
+                vllm, ids = self._package.vllm, self._scoring.prompt(request)
+                params = self._scoring.params(vllm, request, skip_special_tokens=self._job.visible is None)
+                internal = internals.add_request(self._llm, key, ids, params, self._lora)
             except Exception as error:
                 if internals.is_engine_dead(error):
                     raise self._died(error) from error
@@ -242,10 +236,15 @@ class VllmEngine:
             self._queue.admitted(key, request, internal)
         return refused
 
-    def _completion(self, output: Any) -> Completion:  # noqa: ANN401 - vLLM's class
+    def _completion(self, output: Any) -> Completion | None:  # noqa: ANN401 - vLLM's class
         stamps = internals.stamps(output)
         request, free_since = self._queue.finished(output.request_id, stamps and stamps.last_token)
-        return completion(request, output, stamps, free_since, self._job.visible)
+        if not request.choices:
+            return completion(request, output, stamps, free_since, self._job.visible)
+        made = self._scoring.completion(request, output, timing(stamps, 1, free_since))
+        if made is None:
+            self._queue.submit(request, first=True)
+        return made
 
     def kill(self, reason: str) -> bool:
         """Kills its processes; where there are none, it computes in this one."""
@@ -255,7 +254,9 @@ class VllmEngine:
         """Drops everything unfinished, in vLLM too."""
         if self._queue.running and self._llm is not None:
             internals.abort_requests(self._llm, list(self._queue.internal.values()))
-        return [Completion.aborted(request, None) for request in self._queue.clear()]
+        dropped = self._scoring.questions(self._queue.clear())
+        self._scoring.clear()
+        return [Completion.aborted(request, None) for request in dropped]
 
     def generated_tokens(self) -> int | None:
         """VLLM's own counter, less what it showed at the start."""

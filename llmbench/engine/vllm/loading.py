@@ -1,5 +1,6 @@
 """What vLLM's `LLM` is called with, and what loading it gave."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,9 +9,12 @@ from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm import adapters
 from llmbench.engine.vllm.checks import cpu_kv_cache_bytes, graph_sizes
+from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals.worker_timing import PARTS
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.workload import Workload
+
+log = logging.getLogger(__name__)
 
 WORKERS = {
     Device.cuda: "llmbench.engine.vllm.internals.gpu_worker.GpuWorker",
@@ -70,6 +74,15 @@ class Loading:
         if not names:
             return None
         return "+".join(names) + (f" (FlashAttention {version})" if version else "")
+
+
+def worker_facts(llm: Any) -> dict[str, Any]:  # noqa: ANN401 - vLLM's class
+    """What the worker says of itself; empty where it cannot be asked."""
+    try:
+        return internals.worker_facts(llm)
+    except (AttributeError, NotImplementedError, RuntimeError):
+        log.exception("vLLM's worker could not be asked; attention backend and weight size stay unknown")
+        return {}
 
 
 def arguments(

@@ -55,7 +55,7 @@ def completion(
         cached_tokens=output.num_cached_tokens or 0,
         finish_reason=_finish_reason(made.finish_reason, stop),
         stop_string=stop,
-        timing=_timing(stamps, len(ids), free_since),
+        timing=timing(stamps, len(ids), free_since),
         error=None if made.finish_reason in ("stop", "length") else f"vLLM ended it: {made.finish_reason}",
     )
 
@@ -68,7 +68,7 @@ def _finish_reason(reason: str | None, stop: str | None) -> FinishReason:
     return FinishReason.ABORT
 
 
-def _timing(stamps: Stamps | None, tokens: int, free_since: float) -> Timing | None:
+def timing(stamps: Stamps | None, tokens: int, free_since: float) -> Timing | None:
     """The stamps' differences; a request that was admitted early counts as queued from when a place was free."""
     if stamps is None or not stamps.first_token:
         return None

@@ -13,9 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from llmbench._version import __version__
+from llmbench.config.choices import Scoring
 from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
-from llmbench.records import Result
+from llmbench.records import Result, ScoredChoice
+from llmbench.results.likelihood import choices_of, most_likely_by_length
 from llmbench.results.manifest import MANIFEST, REMEDY
 from llmbench.results.reader import Run
 from llmbench.results.rows import clean
@@ -27,6 +29,7 @@ from llmbench.telemetry.engine_report import EngineReport
 METRICS = {"gpqa": "acc", "humaneval": "pass@1", "livecodebench": "pass@1", "swe_bench": "resolved"}
 """By the last part of a benchmark's module; others match exactly."""
 EXACT = "exact_match"
+ACC_NORM = "acc_norm"
 
 
 def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]) -> list[tuple[str, str]]:
@@ -53,7 +56,14 @@ def _date(run: Run) -> datetime:
         raise RunError(f"{run.folder / MANIFEST} has no date under `started` ({error}); {REMEDY}") from error
 
 
+def _scored(settings: Mapping[str, Any]) -> bool:
+    """Whether the choices' log-likelihoods were asked for, which the harness calls `multiple_choice`."""
+    return settings.get("scoring") == Scoring.loglikelihood.value
+
+
 def _metric(settings: Mapping[str, Any]) -> str:
+    if _scored(settings):
+        return "acc"
     return METRICS.get(str(settings.get("module", "")).rpartition(".")[2], EXACT)
 
 
@@ -102,11 +112,14 @@ def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: da
 
 
 def _values(task: str, metric: str, summary: BenchmarkSummary) -> dict[str, Any]:
-    return {
-        "alias": task,
-        f"{metric},none": "N/A" if summary.accuracy is None else summary.accuracy,
-        f"{metric}_stderr,none": "N/A" if summary.stderr is None else summary.stderr,
-    }
+    found = {metric: (summary.accuracy, summary.stderr)}
+    if summary.likelihood is not None:
+        found[ACC_NORM] = (summary.likelihood.acc_norm, summary.likelihood.stderr)
+    values: dict[str, Any] = {"alias": task}
+    for name, (value, stderr) in found.items():
+        values[f"{name},none"] = "N/A" if value is None else value
+        values[f"{name}_stderr,none"] = "N/A" if stderr is None else stderr
+    return values
 
 
 def _counts(settings: Mapping[str, Any], summary: BenchmarkSummary) -> dict[str, int]:
@@ -123,7 +136,7 @@ def _config(task: str, metric: str, own: Mapping[str, Any], config: Mapping[str,
         "dataset_name": own.get("hub_config"),
         "test_split": own.get("split"),
         "description": own.get("instruction") or "",
-        "output_type": "generate_until",
+        "output_type": "multiple_choice" if _scored(own) else "generate_until",
         "num_fewshot": int(own.get("fewshot") or 0),
         "metric_list": [{"metric": metric, "aggregation": "mean", "higher_is_better": True}],
         "generation_kwargs": {
@@ -179,20 +192,40 @@ def _sample(
 ) -> dict[str, Any]:
     doc = {"id": result.sample_id, "repeat": result.repeat, "fields": None if sealed else dict(result.fields)}
     prompt, text = (None, None) if sealed else (result.prompt, result.text)
+    row: dict[str, Any] = {
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": kwargs}},
+        "resps": [[text]],
+        "filtered_resps": [None if sealed else result.score.answer],
+        "metrics": [metric],
+    }
+    if choices := choices_of(result):
+        row = _of_choices(prompt, choices, metric, sealed=sealed)
+        row[ACC_NORM] = float(most_likely_by_length(choices) == result.target)
     return {
         "doc_id": place,
         "doc": doc,
         "target": result.target,
-        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": kwargs}},
-        "resps": [[text]],
-        "filtered_resps": [None if sealed else result.score.answer],
+        **row,
         "filter": "none",
-        "metrics": [metric],
         "doc_hash": _hash(_dump(doc)),
         "prompt_hash": result.prompt_hash,
         "target_hash": _hash(result.target),
         metric: float(result.score.value),
         "outcome": result.score.outcome.value,
+    }
+
+
+def _of_choices(
+    prompt: str | None, choices: Sequence[ScoredChoice], metric: str, *, sealed: bool
+) -> dict[str, Any]:
+    """The arguments and answers of a question, one for each choice; whether it would be written greedily is not known."""
+    texts = [None if sealed else choice.text for choice in choices]
+    answers = [[choice.loglikelihood, None] for choice in choices]
+    return {
+        "arguments": {f"gen_args_{n}": {"arg_0": prompt, "arg_1": text} for n, text in enumerate(texts)},
+        "resps": [[answer] for answer in answers],
+        "filtered_resps": answers,
+        "metrics": [metric, ACC_NORM],
     }
 
 

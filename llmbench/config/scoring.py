@@ -1,0 +1,44 @@
+"""What `scoring=loglikelihood` makes of a benchmark's other settings."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from llmbench.config.choices import Scoring
+from llmbench.config.schema import BenchmarkConfig, Config, SamplingOverrides
+from llmbench.errors import ConfigError
+
+ENGINES = ("vllm", "fake")
+"""Engines that give log-likelihoods of prompts."""
+
+
+def apply_scoring(config: Config, cfg: DictConfig) -> None:
+    """Settles how each benchmark is scored; where nothing is written, the settings of answers are those of one token that nobody reads.
+
+    Raises:
+        ConfigError: The engine cannot do it, or several answers to each question are asked for.
+    """
+    for name, benchmark in config.benchmarks.items():
+        benchmark.scoring = benchmark.scoring or config.scoring
+        if not benchmark.asks_likelihoods:
+            continue
+        _check(config, name, benchmark)
+        benchmark.max_tokens, benchmark.stop, benchmark.cue_tokens = 1, [], 0
+        benchmark.instruction = benchmark.cue = ""
+        benchmark.sampling = SamplingOverrides(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0)
+        if OmegaConf.is_interpolation(cfg.benchmarks[name], "chat") and OmegaConf.is_interpolation(
+            cfg, "chat"
+        ):
+            benchmark.chat = False  # chat=true was not typed
+
+
+def _check(config: Config, name: str, benchmark: BenchmarkConfig) -> None:
+    where = "" if config.scoring is Scoring.loglikelihood else f"benchmarks.{name}."
+    if config.engine.name not in ENGINES:
+        raise ConfigError(
+            f"{where}scoring=loglikelihood is refused: engine={config.engine.name} gives no log-likelihoods of a question's choices; "
+            "use engine=vllm, or scoring=generate."
+        )
+    if benchmark.repeats > 1:
+        raise ConfigError(
+            f"benchmarks.{name}.repeats={benchmark.repeats} is refused: log-likelihoods are the same each time; set "
+            f"sampling.repeats=1 with {where}scoring=loglikelihood."
+        )

@@ -1,0 +1,126 @@
+"""The prompts of `scoring=loglikelihood`: a context, and the tokens of each choice behind it.
+
+Words and tokens are lm-evaluation-harness's (0.4.13): examples as question, space and answer, an empty line between them; context and choice
+are encoded together, and what stands behind the context's own tokens is the choice's. White space at the context's end, as after
+a chat template, moves to the choice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from llmbench.benchmarks.base import Benchmark
+from llmbench.config.choices import LikelihoodOf
+from llmbench.config.schema import Config
+from llmbench.engine.tokenizer import Tokenizer
+from llmbench.errors import ConfigError, DataError, ModelError
+from llmbench.records import Choice, Message, Request, Sample
+from llmbench.run.prompts import Asked, system_prompt
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+UNREAD = 1
+"""Tokens of the context that vLLM needs for the one token that it cannot be kept from writing."""
+
+
+def check_choices(config: Config, benchmarks: Mapping[str, Benchmark]) -> None:
+    """Refuses benchmarks without choices where their log-likelihoods are asked for.
+
+    Raises:
+        ConfigError: Names the first.
+    """
+    for name, benchmark in benchmarks.items():
+        if config.benchmarks[name].asks_likelihoods and not benchmark.has_choices:
+            raise ConfigError(
+                f"scoring=loglikelihood is refused: the questions of {name} have no choices; set benchmarks.{name}.scoring=generate, or "
+                f"leave {name} out of the run."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodWriter:
+    """Writes the prompts of one benchmark with choices, which the settings know by `name`."""
+
+    config: Config
+    name: str
+    benchmark: Benchmark
+    tokenizer: Tokenizer
+
+    def ask(self, sample: Sample, question: str, examples: Sequence[Sample] = ()) -> Asked:  # noqa: ARG002 - its wording is another
+        """Returns the context of one sample and its choices, through the chat template or as plain text.
+
+        Raises:
+            DataError: A choice is empty.
+            ModelError: A choice has more tokens than the model's context.
+        """
+        chat, model = self.config.benchmarks[self.name].chat, self.config.model
+        system = "\n\n".join(filter(None, [system_prompt(self.config, self.name), self._heading(sample)]))
+        prompts = [(self._prompt(each), self._texts(each), each.target) for each in (*examples, sample)]
+        shown = [(prompt, texts[LETTERS.index(target)]) for prompt, texts, target in prompts[:-1]]
+        asked, texts, _ = prompts[-1]
+        turns: list[Message] = []
+        if chat:
+            turns = [Message("system", system)] if system else []
+            for prompt, answer in shown:
+                turns += [Message("user", prompt), Message("assistant", answer)]
+            turns.append(Message("user", asked))
+            text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
+        else:
+            text = "\n\n".join([*filter(None, [system]), *map(" ".join, shown), asked])
+        space = "" if chat else " "
+        ids, behind = self._encode(text, [space + each for each in texts], special=not chat)
+        choices = tuple(map(Choice, LETTERS, texts, behind))
+        self._check(sample, choices)
+        return Asked(self.name, sample, text, ids, tuple(turns), choices)
+
+    def _heading(self, sample: Sample) -> str:
+        """What stands before everything, with the name of the question's subject: data sets write `high_school_physics`."""
+        subject = (self.benchmark.subject(sample) or "").replace("_", " ")
+        return (self.config.benchmarks[self.name].likelihood_heading or "").replace("{subject}", subject)
+
+    def _prompt(self, sample: Sample) -> str:
+        return self.benchmark.likelihood_prompt(sample, shows_choices=self._of is LikelihoodOf.letter)
+
+    def _texts(self, sample: Sample) -> Sequence[str]:
+        """What may follow the prompt."""
+        texts = self.benchmark.choices(sample)
+        return LETTERS[: len(texts)] if self._of is LikelihoodOf.letter else texts
+
+    @property
+    def _of(self) -> LikelihoodOf:
+        return self.config.benchmarks[self.name].likelihood_of
+
+    def _encode(
+        self, context: str, continuations: Sequence[str], *, special: bool
+    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        """Returns the tokens of the context, and of each continuation those that stand behind them."""
+        before = context.rstrip()
+        ids = self.tokenizer.encode(before, special=special)
+        wholes = [self.tokenizer.encode(context + text, special=special) for text in continuations]
+        return ids, [whole[len(ids) :] for whole in wholes]
+
+    def _check(self, sample: Sample, choices: Sequence[Choice]) -> None:
+        for choice in choices:
+            if not choice.ids or not choice.text:
+                raise DataError(
+                    f"{self.name}: choice {choice.name} of question {sample.id} is empty, so that it has no log-likelihood; fix its row."
+                )
+        longest, room = max(len(choice.ids) for choice in choices), self.config.model.max_length - UNREAD
+        if longest >= room:
+            raise ModelError(
+                f"{self.name}: a choice of question {sample.id} has {longest} tokens, more than model.max_length={room + UNREAD} holds "
+                "behind a question; set it higher."
+            )
+
+
+def cut_from_the_left(requests: Sequence[Request], config: Config) -> list[str]:
+    """Returns a sentence for each benchmark with questions that lose their beginning, since the model's context does not hold them."""
+    said = []
+    for name in config.benchmarks:
+        asked = [request for request in requests if request.benchmark == name and request.choices]
+        room = config.model.max_length - UNREAD
+        cut = sum(len(r.prompt_ids) + max(len(c.ids) for c in r.choices) > room for r in asked)
+        if cut:
+            said.append(
+                f"{name}: the beginning of {cut} of {len(asked)} prompts is cut off, since with a choice they are longer than "
+                f"model.max_length={config.model.max_length} (scoring=loglikelihood); fewer worked examples or a longer context keep it."
+            )
+    return said
