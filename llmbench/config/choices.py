@@ -53,6 +53,7 @@ class Grade(Enum):
     exact = "exact"
     contains = "contains"
     regex = "regex"
+    judge = "judge"
 
 
 class Tracker(Enum):

@@ -16,6 +16,7 @@ from llmbench.config.groups import (
     BatchSettings,
     CacheSettings,
     FaultSettings,
+    JudgeSettings,
     OutputSettings,
     QuestionSettings,
 )
@@ -257,6 +258,7 @@ class Config(OutputSettings, CacheSettings, FaultSettings, BatchSettings, Questi
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     point: PointConfig = field(default_factory=PointConfig)
     custom: CustomSettings = field(default_factory=CustomSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
 
     @property
     def asks_own_data_alone(self) -> bool:

@@ -130,10 +130,12 @@ def problems(summary: Summary) -> list[str]:
 def _score(name: str, benchmark: BenchmarkSummary, *, client: bool) -> dict[str, Any]:
     latency = "latency at the client" if client else "latency"
     whole = benchmark.n == benchmark.expected
+    judge = benchmark.judge.facts() if benchmark.judge is not None else []
     facts = [
         ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
         ("bounds", interval(benchmark.bounds)),
         *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
+        *((title, visible(value)) for title, value in judge),
         (f"{latency}, mean", seconds(benchmark.latency_s.mean)),
         (f"{latency}, p95", seconds(benchmark.latency_s.p95)),
         ("output tokens/s", number(benchmark.throughput.output_tokens_per_s)),
@@ -183,6 +185,8 @@ def cards(summary: Summary) -> list[dict[str, str]]:
     made = [("time to score", seconds(times.total), "from the command to the summary")]
     if summary.cost is not None:
         made.append(("cost", number(summary.cost), "by engine.price, all attempts together"))
+    if summary.judge_cost is not None:
+        made.append(("the judge's cost", number(summary.judge_cost), "by judge.price"))
     if server is None:
         made.append(("loading", seconds(times.load), start))
     made += [

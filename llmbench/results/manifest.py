@@ -30,6 +30,8 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
 
 
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
+UNJUDGED = "unjudged.jsonl"
+"""Answers that wait for a judge's verdict, while a run is not finished."""
 REGRADED_JOURNAL, REGRADED_SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
 REGRADED_REPORT = "report.regraded.html"
 """What llmbench.regrade writes beside them."""

@@ -3,11 +3,13 @@
 config.yaml   every setting, resolved      manifest.json   how the run came about
 samples.jsonl the journal                  summary.json    what it found          llmbench.log   everything said
 trace.jsonl   telemetry over time         memory.log      the same in lines to read    report.html     all of it to look at
+unjudged.jsonl  answers that wait for a judge's verdict, until the run is finished
 """
 
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -34,6 +36,7 @@ from llmbench.results.manifest import (
 from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
 from llmbench.results.summary import Summary
+from llmbench.results.unjudged import UnjudgedAnswers
 from llmbench.system import files
 from llmbench.system.lock import FolderLock
 from llmbench.system.redaction import clean
@@ -58,6 +61,7 @@ class RunFolder:
         """
         files.refuse_bytes(folder, RunError, "The name of the run's folder")
         self.folder, self.sealed = folder, sealed
+        self.unjudged = UnjudgedAnswers(folder, sealed)
         self.damage: journal.Damage | None = None
         self._lock = FolderLock(folder)
         path = folder / JOURNAL
@@ -66,6 +70,7 @@ class RunFolder:
             self._lock.__enter__()
             if not goes_on or _starting(folder / MANIFEST):
                 refuse_taken(folder)
+                self.unjudged.remove()
                 path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
             elif path.exists():
                 self.damage = journal.repair(path, from_row)
@@ -89,6 +94,8 @@ class RunFolder:
             RunError: The last lines cannot be written; after another error that one is raised instead.
         """
         try:
+            with suppress(OSError):
+                self.unjudged.close()
             self._journal.close()
         except OSError as trouble:
             if kind is None:

@@ -81,7 +81,7 @@ class RunEngine:
             )
             found = find(replace(record.config, model=replace(model, revision=commit)))
         self.checkpoint = found
-        if record.earlier.results:
+        if record.earlier.answers:
             self._compare_checkpoint()
         return found
 
@@ -91,7 +91,7 @@ class RunEngine:
             return None
         record = self._record
         now = checkpoint_record.row(self.checkpoint, since)
-        if record.earlier.results:
+        if record.earlier.answers:
             try:
                 said = checkpoint_record.compare(record.earlier.checkpoint, now, record.files.folder)
             except ConfigError as error:

@@ -18,10 +18,12 @@ from llmbench.engine.restarting import RestartLog
 from llmbench.errors import Interrupted, RefusedResumeError, RunError, StoppedError
 from llmbench.records import Result
 from llmbench.results import attempts, cost, metrics
+from llmbench.results.judge_use import cost_of_judge
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
+from llmbench.run.earlier import Earlier
 from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
 from llmbench.run.origin import origin
@@ -37,23 +39,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Earlier:
-    """What earlier processes left of a run.
-
-    Attributes:
-        results: How many results they gave.
-        before_this_attempt: Those without what processes gave that this one replaces.
-        checkpoint: The one that gave them, as the manifest has it.
-        cost: Of their requests by `engine.price`.
-    """
-
-    results: int = 0
-    before_this_attempt: int = 0
-    checkpoint: Mapping[str, Any] = field(default_factory=dict)
-    cost: float = 0.0
-
-
-@dataclass(slots=True)
 class RunRecord:
     """A run under way: all that is known of it meets here, so that one object writes the folder's files.
 
@@ -61,6 +46,7 @@ class RunRecord:
         config: The settings by now: memory that ran out may have lowered some.
         files: The run's folder.
         results: One for each request that is done, without their texts, which the journal has.
+        unjudged: Answers that wait for a judge's verdict, by their keys.
         restart_log: Deaths of the run's engines.
         steps: Settings that were lowered because memory ran out.
         earlier: What earlier processes left.
@@ -76,6 +62,7 @@ class RunRecord:
     summary: Summary = field(init=False)
     manifest: Manifest = field(init=False)
     results: list[Result] = field(default_factory=list)
+    unjudged: dict[tuple[str, str, int], Result] = field(default_factory=dict)
     restart_log: RestartLog = field(default_factory=RestartLog)
     steps: list[Step] = field(default_factory=list)
     earlier: Earlier = field(default_factory=Earlier)
@@ -93,7 +80,7 @@ class RunRecord:
 
     def write_if_new(self) -> None:
         """Writes that the run has begun, unless there are results: then nothing is written before the questions are known to be the same."""
-        if not self.earlier.results:
+        if not self.earlier.answers:
             self.write()
 
     def add(self, result: Result) -> None:
@@ -104,6 +91,17 @@ class RunRecord:
         """
         self.files.append(result)
         self.results.append(without_texts(result))
+        self.unjudged.pop(result.key, None)
+
+    def keep_unjudged(self, result: Result) -> None:
+        """Keeps an answer that waits for a judge's verdict.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        if result.key not in self.unjudged:
+            self.files.unjudged.add(result)
+            self.unjudged[result.key] = result
 
     def save_if_due(self) -> None:
         """Brings the journal to the disk now and then, and the manifest when an engine has died."""
@@ -196,6 +194,7 @@ class RunRecord:
             return  # the folder stays as it is
         if error is None:
             self.summary.status = "finished"
+            self.files.unjudged.remove()
         elif isinstance(error, KeyboardInterrupt):
             self.summary.status = "interrupted"
         elif isinstance(error, StoppedError):
@@ -243,6 +242,8 @@ class RunRecord:
         if self.config.engine.price:
             server = summary.engine.server if summary.engine is not None else None
             summary.cost = self.earlier.cost + ((server and server.cost) or 0.0)
+        if (judge := self.config.judge).is_served:
+            summary.judge_cost = cost_of_judge(self.results, judge.price)
         self._end_attempt()
 
     def _details(self, name: str, results: Sequence[Result]) -> dict[str, Any] | None:
@@ -293,4 +294,7 @@ def without_texts(result: Result) -> Result:
     completions = tuple(
         replace(c, text=c.text[: metrics.BEGINNING], output_ids=()) for c in result.completions
     )
-    return replace(result, prompt="", text="", completions=completions)
+    said = result.judgement
+    if said is not None:
+        said = replace(said, completion=replace(said.completion, text="", output_ids=()))
+    return replace(result, prompt="", text="", completions=completions, judgement=said)

@@ -9,12 +9,13 @@ from typing import Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
+from llmbench.engine.fake.judging import JUDGES
 from llmbench.engine.fake.misbehaviour import Misbehaviour
 from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError
-from llmbench.records import Completion, FinishReason, Request, Timing
+from llmbench.records import JUDGE_SUFFIX, Completion, FinishReason, Request, Timing
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
@@ -157,7 +158,7 @@ class FakeEngine:
             if request.id in self._misbehaviour.refuse:
                 refused.append(Completion.aborted(request, "refused, as engine.args.refuse asks"))
                 continue
-            words = deque(self._tokenizer.encode(self._reply(request), special=False))
+            words = deque(self._tokenizer.encode(self._text(request), special=False))
             self._waiting.append(_Running(request, words, self._steps, self._steps, []))
         places = self._misbehaviour.places
         places = self._batch_size if places is None else max(1, places)
@@ -165,6 +166,12 @@ class FakeEngine:
             self._waiting[0].scheduled = self._steps
             self._running.append(self._waiting.popleft())
         return refused
+
+    def _text(self, request: Request) -> str:
+        """The reply: of a judge, or to a question."""
+        if request.id.endswith(JUDGE_SUFFIX):
+            return JUDGES[self._misbehaviour.judge](self._tokenizer.decode(request.prompt_ids))
+        return self._reply(request)
 
     def _advance(self, state: _Running) -> Completion | None:
         sampling = state.request.sampling
