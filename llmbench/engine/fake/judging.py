@@ -22,8 +22,9 @@ def _part(prompt: str, name: str) -> str:
 
 
 def _honest(prompt: str) -> str:
-    """Right where the gold answer stands in the answer."""
-    right = _part(prompt, "REFERENCE").casefold() in _part(prompt, "ANSWER").casefold()
+    """Right where the gold answer stands in the answer, as words of its own."""
+    gold = rf"(?<!\w){re.escape(_part(prompt, 'REFERENCE'))}(?!\w)"
+    right = re.search(gold, _part(prompt, "ANSWER"), re.IGNORECASE) is not None
     reason = "The reference stands in the answer." if right else "The answer lacks the reference."
     return f"{reason}\n{_verdict(prompt, 0 if right else 1)}"
 
