@@ -117,11 +117,13 @@ def only_errors(name: str, results: Sequence[Result], *, scored_later: bool = Fa
     Returns:
         A sentence with the first error; None where at least one sample was graded.
     """
-    if not results or any(
-        result.score.outcome not in (Outcome.ERROR, Outcome.UNJUDGED)
-        or (scored_later and result.score.answer is not None)
+    graded = [
+        result
         for result in results
-    ):
+        if result.score.outcome not in (Outcome.ERROR, Outcome.UNJUDGED)
+        or (scored_later and result.score.outcome is Outcome.ERROR and result.score.answer is not None)
+    ]
+    if graded or not results:
         return None
     unjudged = [result for result in results if result.score.outcome is Outcome.UNJUDGED]
     if unjudged:

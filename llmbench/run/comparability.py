@@ -9,7 +9,7 @@ from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.errors import shortened
 from llmbench.run import prompts
-from llmbench.run.judging import judge_name, judged
+from llmbench.run.judging import unlike_published
 from llmbench.run.request_plan import Questions, shows_evaluated
 
 
@@ -45,8 +45,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
     if config.sampling.ignore_eos:
         found.append("sampling.ignore_eos=true")
     found += unlike_published_weights(config, settings(checkpoint))
-    judge = f"judged by {judge_name(config)} with llmbench's own prompt"
-    found += [f"{name}'s answers {judge}" for name in judged(questions.benchmarks)]
+    found += unlike_published(config, questions.benchmarks)
     own = config.model.sampling.get(config.profile.sampling)
     drawn = {name: getattr(config.sampling, name) for name in DRAWN_BY}
     found += [

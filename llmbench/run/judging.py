@@ -59,6 +59,12 @@ def judge_name(config: Config) -> str:
     return config.judge.model or SAME if config.judge.is_served else config.model.name
 
 
+def unlike_published(config: Config, benchmarks: Mapping[str, Benchmark]) -> list[str]:
+    """What keeps judged scores from standing beside published ones, which other judges gave."""
+    judge = f"judged by {judge_name(config)} with llmbench's own prompt"
+    return [f"{name}'s answers {judge}" for name in judged(benchmarks)]
+
+
 def judges_itself(config: Config, benchmarks: Mapping[str, Benchmark]) -> list[str]:
     """A sentence where the evaluated model judges its own answers."""
     names = judged(benchmarks)
