@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmbench.records import Completion, FinishReason, Outcome, Result
@@ -17,6 +18,15 @@ from llmbench.system.number_format import count
 
 BEGINNING = 400
 """Characters of a text that stay in memory once it is in the journal."""
+
+
+def without_texts(result: Result) -> Result:
+    """Returns the result without its texts, which the journal has; only their beginnings stay in memory."""
+    completions = tuple(replace(c, text=c.text[:BEGINNING], output_ids=()) for c in result.completions)
+    said = result.judgement
+    if said is not None:
+        said = replace(said, completion=replace(said.completion, text="", output_ids=()))
+    return replace(result, prompt="", text="", completions=completions, judgement=said)
 
 
 def results_of(name: str, results: Sequence[Result]) -> list[Result]:

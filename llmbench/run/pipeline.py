@@ -30,6 +30,7 @@ from llmbench.engine.checkpoint_tensors import check_tensors
 from llmbench.engine.factory import complete
 from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RefusedResumeError, RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
+from llmbench.results.metrics import without_texts
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
 from llmbench.run import judging, preflight, resume_checks
@@ -46,7 +47,7 @@ from llmbench.run.progress import Progress
 from llmbench.run.request_plan import Questions, RequestPlan, graders_need, import_benchmarks, runs_code
 from llmbench.run.restoring import restore
 from llmbench.run.run_engine import RunEngine
-from llmbench.run.run_record import RunRecord, without_texts
+from llmbench.run.run_record import RunRecord
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count

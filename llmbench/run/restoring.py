@@ -43,7 +43,8 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
         if beginning is Beginning.RESUMED:
             _check(record, before)
         _bring_back(record, before)
-    record.earlier.cost = cost.of_attempts(record.attempts, record.results, record.config.engine.price)
+    price, itself = record.config.engine.price, not record.config.judge.is_served
+    record.earlier.cost = cost.of_attempts(record.attempts, record.results, price, judges=itself)
     record.config = pool.lowered(record.config)
     day = resume_checks.model_before(folder, "template_date") if record.earlier.answers else None
     _set_date(record, day)

@@ -90,7 +90,7 @@ class RunRecord:
             RunError: It cannot be written; the lines before it are kept.
         """
         self.files.append(result)
-        self.results.append(without_texts(result))
+        self.results.append(metrics.without_texts(result))
         self.unjudged.pop(result.key, None)
 
     def keep_unjudged(self, result: Result) -> None:
@@ -265,7 +265,8 @@ class RunRecord:
             before = self.earlier.before_this_attempt
             price, spent = self.config.engine.price, self.summary.cost
             if spent is not None:
-                spent -= cost.of_attempts(self.attempts[:-1], self.results[:before], price)
+                itself = not self.config.judge.is_served
+                spent -= cost.of_attempts(self.attempts[:-1], self.results[:before], price, judges=itself)
             self.attempts[-1] = replace(
                 self.attempts[-1], status=status, results=len(self.results) - before, time_s=total, cost=spent
             )
@@ -287,14 +288,3 @@ class RunRecord:
         self.files.write_manifest(self.manifest)
         self.files.write_text(CONFIG, as_yaml(self.config))
         self.files.write_summary(self.summary)
-
-
-def without_texts(result: Result) -> Result:
-    """Returns the result without its texts, which the journal has; only their beginnings stay in memory."""
-    completions = tuple(
-        replace(c, text=c.text[: metrics.BEGINNING], output_ids=()) for c in result.completions
-    )
-    said = result.judgement
-    if said is not None:
-        said = replace(said, completion=replace(said.completion, text="", output_ids=()))
-    return replace(result, prompt="", text="", completions=completions, judgement=said)

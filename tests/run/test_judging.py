@@ -19,7 +19,7 @@ from llmbench.run.options import RunOptions
 from tests.helpers.engines import FakeEngines
 from tests.helpers.judged import CITIES, INJECTIONS, JUDGED, cities, injected, mark_of, served
 from tests.helpers.settings import compose
-from tests.helpers.stand_in_server import StandIn, last_message, serving
+from tests.helpers.stand_in_server import Body, StandIn, last_message, serving
 
 Answers = Callable[[Request], str]
 
@@ -256,7 +256,7 @@ def test_a_run_whose_judge_fails_keeps_its_answers_and_resumes_with_the_verdicts
 
 
 def test_an_answer_that_the_judges_server_refuses_alone_is_unjudged() -> None:
-    def fault(body: dict[str, object]) -> tuple[int, str] | None:
+    def fault(body: Body) -> tuple[int, str] | None:
         return (400, "I will not read that") if "Paris" in last_message(body) else None
 
     with serving(StandIn(reply=served("honest"), fault=fault)) as server:
@@ -326,3 +326,64 @@ def test_the_library_grades_no_text_that_a_judge_has_to_grade() -> None:
     custom = {"question": "question", "answer": "answer", "grade": "judge"}
     found = llmbench.grade("custom", {"question": "Where?", "answer": "York"}, "In York.", custom=custom)
     assert found == replace(found, outcome=Outcome.UNJUDGED, value=0.0, answer="In York.")
+
+
+def test_another_model_at_the_judges_server_is_refused_when_a_run_is_resumed() -> None:
+    with serving(StandIn(reply=served("honest"), fault=lambda _: "drop")) as server:
+        settings = (f"judge.base_url={server.url}", "judge.retry_s=0")
+        with pytest.raises(StoppedError):
+            run(right, *settings)
+    with serving(StandIn(models=("org/other",))) as server:
+        settings = (f"judge.base_url={server.url}", "judge.retry_s=0")
+        with pytest.raises(ConfigError, match=r"judge\.model=org/other \(it was org/tiny\) cannot change"):
+            run(right, *settings, beginning=Beginning.RESUMED)
+
+
+def test_a_served_model_judges_itself_through_the_same_server() -> None:
+    def reply(body: Body) -> str:
+        return served("honest")(body) if "VERDICT" in last_message(body) else "In York."
+
+    price = "engine.price={input: 1000000, output: 1000000}"
+    with serving(StandIn(reply=reply)) as server:
+        settings = [
+            "engine=endpoint",
+            f"engine.base_url={server.url}",
+            price,
+            "benchmarks.mine.max_tokens=100",
+            *JUDGED[:2],
+            *JUDGED[3:],
+        ]
+        assert main(settings) == 0
+        assert len(server.asked) == 6
+    found = load_run("run")
+    summary = found.summary.benchmarks["mine"]
+    assert summary.judge is not None
+    assert (summary.judge.name, summary.judge.verdicts) == ("org--tiny", {"CORRECT": 1, "INCORRECT": 2})
+    judged = summary.judge.prompt_tokens + summary.judge.output_tokens
+    assert found.summary.cost == summary.tokens.prompt + summary.tokens.output + judged
+    assert found.summary.judge_cost is None
+
+
+def test_terminal_and_page_name_the_judge_and_how_often_it_said_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fault(body: Body) -> tuple[int, str] | None:
+        return (400, "I will not read that") if "Berlin" in last_message(body) else None
+
+    with serving(StandIn(reply=served("honest"), fault=fault)) as server:
+        assert main([*JUDGED[:3], "hydra.run.dir=run", f"judge.base_url={server.url}"]) == 0
+    captured = capfd.readouterr()
+    shown = " ".join((captured.out + captured.err).split())
+    assert "mine: judged by org/tiny:" in shown
+    assert "1 of 3 answers (33.3%) without a verdict" in shown
+    assert "mine: the judge, org/tiny, gave no verdict on 1 of 3 answers (33.3%)" in shown
+    page = Path("run/report.html").read_text()
+    assert "1 of 3 (33.3%)" in page
+    assert "org/tiny" in page
+
+
+def test_most_answers_agree_on_nothing_where_whole_texts_are_judged() -> None:
+    repeated = run(right, "sampling.repeats=2", "sampling.temperature=1").summary.benchmarks["mine"].repeated
+    assert repeated is not None
+    assert repeated.maj is None
+    assert repeated.avg is not None

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -169,9 +170,12 @@ class FakeEngine:
 
     def _text(self, request: Request) -> str:
         """The reply: of a judge, or to a question."""
-        if request.id.endswith(JUDGE_SUFFIX):
-            return JUDGES[self._misbehaviour.judge](self._tokenizer.decode(request.prompt_ids))
-        return self._reply(request)
+        if not request.id.endswith(JUDGE_SUFFIX):
+            return self._reply(request)
+        prompt = ""
+        with suppress(IndexError):  # in a replica's process the run's words have no numbers
+            prompt = self._tokenizer.decode(request.prompt_ids)
+        return JUDGES[self._misbehaviour.judge](prompt)
 
     def _advance(self, state: _Running) -> Completion | None:
         sampling = state.request.sampling
