@@ -84,9 +84,8 @@ class Rubric:
     def read(self, reply: str, mark: str) -> Verdict:
         """Returns the verdict on the last line of a reply, which must hold the mark; a reply that has two that differ has none."""
         lines = [line.strip() for line in strip_thinking(reply).strip().split("\n")]
-        form = re.compile(
-            rf"[*_`#> ]*VERDICT {mark}[*_` ]*:[*_` ]*({'|'.join(self.verdicts)})[*_`. ]*", re.IGNORECASE
-        )
+        words = "|".join(map(re.escape, self.verdicts))
+        form = re.compile(rf"[*_`#> ]*VERDICT {mark}[*_` ]*:[*_` ]*({words})[*_`. ]*", re.IGNORECASE)
         found = [
             (place, match[1].upper()) for place, line in enumerate(lines) if (match := form.fullmatch(line))
         ]

@@ -209,6 +209,7 @@ class Manifest(FileRecord):
         lora: The adapter of `model.lora` with a mark of its content; None without one.
         hosts: Where replicas of the engine ran; none where there was one engine.
         server: The server that has the model, as the last process found it; None where the model was loaded here.
+        judge: The server that has the judge, likewise; None where none was asked, or the evaluated model judges.
         tracked: The trackers that have the run; None where that was not noted yet.
         sittings: Its attempts.
     """
@@ -238,6 +239,7 @@ class Manifest(FileRecord):
     lora: dict[str, Any] | None = None
     hosts: list[Host] = field(default_factory=list)
     server: ServerIdentity | None = None
+    judge: ServerIdentity | None = None
 
 
 def read_record(path: Path, kind: type[T]) -> T:

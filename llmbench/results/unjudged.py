@@ -4,6 +4,7 @@ So a run that is killed between answer and verdict asks for the verdict alone wh
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from llmbench.errors import RunError
@@ -54,10 +55,17 @@ class UnjudgedAnswers:
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
+    def end(self, waiting: Collection[Key]) -> None:
+        """Removes the file where no answer is waiting."""
+        if not waiting:
+            self.remove()
+
     def remove(self) -> None:
-        """Removes the file: nothing waits any more."""
-        self.close()
-        self._path.unlink(missing_ok=True)
+        """Removes the file, as nothing waits any more; where that cannot be, its answers are known to be done."""
+        with suppress(OSError):
+            self.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Closes the file; what the disk does not take is asked again."""

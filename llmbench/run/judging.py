@@ -33,6 +33,7 @@ from llmbench.records import (
 )
 from llmbench.run import prompts
 from llmbench.system.number_format import listed
+from llmbench.telemetry.engine_report import ServerIdentity
 
 
 def judged(benchmarks: Mapping[str, Benchmark]) -> list[str]:
@@ -105,6 +106,12 @@ def judge_engine(
             yield cached
     finally:
         engine.close()
+
+
+def identity(engine: Engine | None) -> ServerIdentity | None:
+    """Returns which server has the judge, for the manifest; None without one."""
+    server = engine.report().server if engine is not None else None
+    return server.identity() if server is not None else None
 
 
 @contextmanager

@@ -128,6 +128,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         at_once = run_engine.batch_size()
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
         record.warn(judging.judges_itself(config, benchmarks))
+        record.manifest.judge = judging.identity(judge)
         writing = Background("prompts", lambda: _write_prompts(record, run_engine, plan, at_once))
         questions = run_engine.load(plan, writing)
         if config.engine.replicas == AUTO or config.engine.ray_address is not None:

@@ -192,9 +192,9 @@ class RunRecord:
         """
         if isinstance(error, RefusedResumeError):
             return  # the folder stays as it is
+        self.files.unjudged.end(self.unjudged)
         if error is None:
             self.summary.status = "finished"
-            self.files.unjudged.remove()
         elif isinstance(error, KeyboardInterrupt):
             self.summary.status = "interrupted"
         elif isinstance(error, StoppedError):

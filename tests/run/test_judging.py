@@ -219,6 +219,37 @@ def test_a_served_judge_is_asked_while_the_model_answers() -> None:
     assert "model: org/tiny" in Path("run/config.yaml").read_text()
 
 
+def test_a_judges_server_gets_no_more_requests_at_once_than_asked_for() -> None:
+    injected(Path.cwd())
+    with serving(StandIn(reply=served("honest"), word_s=0.002)) as server:
+        run(lambda _: "In York.", f"judge.base_url={server.url}", "judge.concurrency=2")
+        assert 1 <= server.most_in_flight <= 2
+        assert len(server.asked) == len(INJECTIONS)
+
+
+def test_what_is_typed_for_the_judges_requests_is_sent_and_the_manifest_says_who_it_is() -> None:
+    with serving(StandIn(reply=served("honest"))) as server:
+        assert main([*JUDGED, f"judge.base_url={server.url}", "judge.extra_body.reasoning_effort=low"]) == 0
+        assert {body["reasoning_effort"] for body in server.asked} == {"low"}
+    manifest = load_run("run").manifest
+    assert manifest.judge is not None
+    assert (manifest.judge.model, manifest.judge.address) == ("org/tiny", server.url)
+    assert manifest.server is None
+
+
+def test_the_library_takes_a_judge_by_its_settings() -> None:
+    custom = {"data": "mine.jsonl", "grade": "judge"}
+    with serving(StandIn(reply=served("yes"))) as server:
+        found = llmbench.evaluate(
+            custom=custom,
+            judge={"base_url": server.url, "extra_body": {"top_p": 1}},
+            engine="fake",
+            quiet=True,
+            report=False,
+        )
+    assert found.summary.benchmarks["mine"].accuracy == 1.0
+
+
 def test_a_served_judge_gets_the_key_of_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_KEY", "sk-of-the-judge-1234")
     with serving(StandIn(reply=served("honest"), key="sk-of-the-judge-1234")) as server:
