@@ -28,8 +28,15 @@ def main(arguments: Sequence[str] | None) -> None:
         action="store_true",
         help="compare the questions in common even where the runs were not asked the same",
     )
+    parser.add_argument(
+        "--regraded",
+        action="store_true",
+        help="take RUN_B and those behind it as llmbench.regrade graded them again; RUN_B may be RUN_A",
+    )
     chosen = parser.parse_args(arguments)
-    compared = compare_runs(chosen.baseline, *chosen.runs, allow_different=chosen.allow_different)
+    compared = compare_runs(
+        chosen.baseline, *chosen.runs, allow_different=chosen.allow_different, regraded=chosen.regraded
+    )
     if not chosen.json:
         show(compared, sys.stdout)
         return

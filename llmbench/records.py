@@ -39,6 +39,8 @@ class Outcome(StrEnum):
     """Grading ran past its limit."""
     ERROR = "error"
     """The engine or the grader failed on this sample."""
+    UNJUDGED = "unjudged"
+    """There is an answer, and no verdict of the judge on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class ScoredChoice:
 
 CONTINUATION_SUFFIX = "+"
 """Stands behind the id of a request whose continuation this is."""
+JUDGE_SUFFIX = "?"
+"""Stands behind the id of a request whose answer a judge is asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +250,19 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge said of an answer: its `verdict` as the rubric calls it (None: it gave none), by which prompt; `completion` is its reply.
+
+    The reason that it gives is the score's explanation.
+    """
+
+    judge: str
+    verdict: str | None
+    prompt_hash: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A sample's completions and score: one line of the journal.
 
@@ -255,6 +272,7 @@ class Result:
         prompt: The prompt as text, special tokens included.
         prompt_hash: SHA-256 of the prompt's token ids, or of its messages where there are none, in hex.
         fields: What regrading needs of the sample beside its target.
+        judgement: Of an answer that a judge was asked about.
     """
 
     benchmark: str
@@ -268,6 +286,7 @@ class Result:
     score: Score
     elicited: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict)
+    judgement: Judgement | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -2,7 +2,7 @@
 
 Reads config.yaml, samples.jsonl and summary.json and changes none of them; writes samples.regraded.jsonl and
 summary.regraded.json, which look the same, and report.regraded.html where the run has a report. No engine, no questions: texts, gold answers and what grading needs of the
-samples are in the journal. Exit status: 0 graded, 1 not, 130 interrupted.
+samples are in the journal. Verdicts of a judge stay, unless settings name another: `python -m llmbench.regrade RUN judge.base_url=URL`. Exit status: 0 graded, 1 not, 130 interrupted.
 """
 
 import sys
@@ -29,7 +29,14 @@ def main(arguments: Sequence[str] | None) -> None:
         description=f"Grades a run again from its journal alone and writes {REGRADED_SUMMARY} and {REGRADED_JOURNAL} into its folder.",
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")
-    found = regrade_run(parser.parse_args(arguments).run)
+    parser.add_argument(
+        "judge",
+        metavar="judge.NAME=VALUE",
+        nargs="*",
+        help="another judge for free-text answers, such as judge.base_url=URL",
+    )
+    chosen = parser.parse_args(arguments)
+    found = regrade_run(chosen.run, chosen.judge)
     for note in found.notes:
         say(note)
     for change in found.changes:
@@ -40,6 +47,11 @@ def main(arguments: Sequence[str] | None) -> None:
         changed = sum(change.benchmark == accuracy.benchmark for change in found.changes)
         before, after = percent(accuracy.before), percent(accuracy.after)
         say(f"{accuracy.benchmark}: accuracy {before} → {after}, {changed} of {accuracy.n} graded otherwise")
+        judge = found.summary.benchmarks[accuracy.benchmark].judge
+        if judge is not None:
+            say(f"{accuracy.benchmark}: {judge.sentence()}")
+    for name, agreement in found.agreements.items():
+        say(f"{name}: {agreement.sentence()}")
     publish(found.folder, decoding.build(read_config(found.folder) or {}, Config), Terminal(), regraded=True)
     say(f"written to {found.folder / REGRADED_SUMMARY} and {REGRADED_JOURNAL}")
     for name in dict.fromkeys(result.benchmark for result in found.results):

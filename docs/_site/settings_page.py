@@ -29,6 +29,7 @@ SECTIONS = {
     "benchmarks.NAME.sampling": (schema.SamplingOverrides, ""),
     "sampling": (schema.SamplingConfig, "The model's YAML and the profile give the values."),
     "custom": (CustomSettings, "[Own data](../how-to/own-data.md) has examples."),
+    "judge": (groups.JudgeSettings, "[Judges](../how-to/judges.md) explains them."),
     "model": (schema.ModelConfig, "[`model=NAME`](choices.md#model) chooses a set of values."),
     "engine": (schema.EngineConfig, "[`engine=NAME`](choices.md#engine) chooses a set of values."),
     "profile": (schema.ProfileConfig, "[`profile=NAME`](choices.md#profile) chooses a set of values."),

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from llmbench.benchmarks.dataset import Row
+from llmbench.benchmarks.rubric import Rubric
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import FinishReason, Outcome, Result, Sample, Score
 from llmbench.system.text import suggest
@@ -27,6 +28,7 @@ class Benchmark(ABC):
         runs_code: Whether grading runs programs that the model wrote, so that it needs the sandbox.
         scored_later: Whether `finish` gives scores; an error with an answer then only says "not yet".
         has_choices: Whether questions have choices, whose letters are the gold answers: needed by `scoring=loglikelihood`.
+        rubric: How a judge grades the answers that `extract` finds; None: `grade` does.
     """
 
     columns: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class Benchmark(ABC):
     runs_code: bool = False
     scored_later: bool = False
     has_choices: bool = False
+    rubric: Rubric | None = None
 
     @abstractmethod
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
@@ -131,7 +134,7 @@ class Benchmark(ABC):
 
 
 def score(benchmark: Benchmark, sample: Sample, text: str, finish_reason: FinishReason) -> Score:
-    """Extracts the answer, grades it and names the outcome.
+    """Extracts the answer, grades it and names the outcome; one that a judge grades has no verdict yet.
 
     In a text that the token limit cut off only a stated answer counts. A text that a stop string ended is taken as it
     stands, its last sentence included: that is what `early_stopping=cut` means.
@@ -140,6 +143,8 @@ def score(benchmark: Benchmark, sample: Sample, text: str, finish_reason: Finish
     if answer is None:
         truncated = finish_reason is FinishReason.LENGTH
         return Score(0.0, None, Outcome.TRUNCATED if truncated else Outcome.NO_ANSWER)
+    if benchmark.rubric is not None:
+        return Score(0.0, answer, Outcome.UNJUDGED, "no judge was asked")
     return benchmark.grade(sample, answer)
 
 

@@ -94,7 +94,7 @@ def check_files(arguments: Sequence[str]) -> None:
 
 
 FREE_FORM = re.compile(
-    r"(engine\.(?:args|speculative|extra_body|headers_env|price)|model\.chat_template_kwargs|benchmarks\.\w+\.options)[.=]"
+    r"(engine\.(?:args|speculative|extra_body|headers_env|price)|judge\.(?:extra_body|price)|model\.chat_template_kwargs|benchmarks\.\w+\.options)[.=]"
 )
 """Settings whose keys are not ours to know; Hydra adds keys only where an override begins with `++`."""
 

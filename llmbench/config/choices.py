@@ -73,6 +73,7 @@ class Grade(Enum):
     exact = "exact"
     contains = "contains"
     regex = "regex"
+    judge = "judge"
 
 
 class Tracker(Enum):
@@ -88,3 +89,7 @@ class Schedule(Enum):
 
     together = "together"
     sequential = "sequential"
+
+
+KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
+"""What `model.kv_cache_dtype` may be: vLLM's names (vllm/config/cache.py) of the numbers that all its attention kernels keep alike."""

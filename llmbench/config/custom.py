@@ -68,6 +68,7 @@ GRADES = {
     ),
     Grade.contains: Asked("ContainsMatch"),
     Grade.regex: Asked("RegexMatch"),
+    Grade.judge: Asked("JudgedAnswer", cue="\nAnswer:"),
 }
 
 

@@ -77,6 +77,31 @@ class OutputSettings:
     log_level: str = "INFO"  # of llmbench.log: DEBUG, INFO, WARNING
 
 
+@dataclass
+class JudgeSettings:
+    """The model that grades answers which no rule can grade: `custom.grade=judge`, simpleqa and hle."""
+
+    # as the judge's server calls it; null: the only one that it lists. same: the evaluated model judges its own answers, as it does
+    # where there is no judge.base_url
+    model: str | None = None
+    # the address of the judge's OpenAI-compatible server, such as http://localhost:8001/v1; None: the evaluated model judges
+    base_url: str | None = None
+    api_key_env: str | None = None  # the environment variable with its key; None: no key is sent
+    max_tokens: int = 1024  # most tokens of its reply, thinking included
+    temperature: float = 0.0  # 0: greedy
+    concurrency: int = 64  # requests that its server gets at once
+    extra_body: dict[str, Any] = field(default_factory=dict)  # goes into each request to its server and wins
+    retry_s: float | None = None  # how long a request is tried again after what may pass; None: 300
+    price: dict[str, float] = field(default_factory=dict)  # of its server, per million tokens: input, output
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a server of its own has the judge; otherwise the evaluated model judges."""
+        return self.base_url is not None
+
+
+SAME = "same"
+"""Of `judge.model`: the evaluated model."""
 STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")
 """Settings of engines that form batches beforehand."""
 EXPORTS = {"parquet": "samples.parquet", "csv": "samples.csv", "lm_eval": "lm_eval"}

@@ -16,6 +16,7 @@ from llmbench.config.groups import (
     BatchSettings,
     CacheSettings,
     FaultSettings,
+    JudgeSettings,
     OutputSettings,
     QuestionSettings,
 )
@@ -273,6 +274,7 @@ class Config(OutputSettings, CacheSettings, FaultSettings, BatchSettings, Questi
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     point: PointConfig = field(default_factory=PointConfig)
     custom: CustomSettings = field(default_factory=CustomSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
 
     @property
     def asks_own_data_alone(self) -> bool:
@@ -286,8 +288,6 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
-KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
-"""What `model.kv_cache_dtype` may be: vLLM's names (vllm/config/cache.py) of the numbers that all its attention kernels keep alike."""
 NULLABLE = ("batch_size", "limit", "num_samples", "fewshot")
 """Whole numbers that may be left open."""
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from llmbench.config.choices import KV_CACHE_DTYPES
 from llmbench.config.custom import BENCHMARK
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
+from llmbench.config.judge import validate_judge
 from llmbench.config.schema import (
     AUTO,
-    KV_CACHE_DTYPES,
     NULLABLE,
     BenchmarkConfig,
     Config,
@@ -174,6 +175,7 @@ def validate(config: Config) -> None:
     _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
     if config.engine.name == "endpoint":
         validate_endpoint(config.engine)
+    validate_judge(config.judge)
     _validate_sampling("sampling", config.sampling)
     _check_system_prompt("system_prompt", config.system_prompt)
     for name, benchmark in config.benchmarks.items():

@@ -12,6 +12,7 @@ OUTCOMES = {
     "truncated": "#e6ab02",
     "timeout": "#a6761d",
     "error": "#e7298a",
+    "unjudged": "#666666",
 }
 """Colours that people with colour-blindness can tell apart (ColorBrewer's Dark2, https://colorbrewer2.org)."""
 SERIES = (

@@ -134,11 +134,13 @@ def problems(summary: Summary) -> list[str]:
 def _score(name: str, benchmark: BenchmarkSummary, *, client: bool) -> dict[str, Any]:
     latency = "latency at the client" if client else "latency"
     whole = benchmark.n == benchmark.expected
+    judge = benchmark.judge.facts() if benchmark.judge is not None else []
     facts = [
         ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
         *likelihood_words.facts(benchmark.likelihood),
         ("bounds", interval(benchmark.bounds)),
         *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
+        *((title, visible(value)) for title, value in judge),
         (f"{latency}, mean", seconds(benchmark.latency_s.mean)),
         (f"{latency}, p95", seconds(benchmark.latency_s.p95)),
         ("output tokens/s", number(benchmark.throughput.output_tokens_per_s)),
@@ -189,6 +191,8 @@ def cards(summary: Summary) -> list[dict[str, str]]:
     made = [("time to score", seconds(times.total), "from the command to the summary")]
     if summary.cost is not None:
         made.append(("cost", number(summary.cost), "by engine.price, all attempts together"))
+    if summary.judge_cost is not None:
+        made.append(("the judge's cost", number(summary.judge_cost), "by judge.price"))
     if server is None:
         made.append(("loading", seconds(times.load), start))
     made += [
@@ -202,11 +206,7 @@ def cards(summary: Summary) -> list[dict[str, str]]:
 
 def _machine(summary: Summary) -> list[tuple[str, str, str]]:
     """What the run took of this machine."""
-    gpu, busy, energy = (
-        summary.memory.peak_gpu_bytes,
-        summary.gpu.utilization_mean,
-        summary.gpu.energy_j,
-    )
+    gpu, busy, energy = summary.memory.peak_gpu_bytes, summary.gpu.utilization_mean, summary.gpu.energy_j
     peak = memory(gpu if gpu is not None else summary.memory.peak_rss_bytes)
     made = [("peak memory", peak, "of the GPU" if gpu is not None else "of the process")]
     if busy is not None or energy is not None:

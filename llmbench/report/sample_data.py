@@ -74,6 +74,9 @@ def row(result: Result, limit: int, *, sealed: bool = False, run: str | None = N
     if sealed:
         return found | {"sealed": 1}
     errors = [c.error for c in result.completions if c.error]
+    said = result.judgement
+    if said is not None and said.verdict is None and said.completion.text:
+        errors.append(f"It wrote: {said.completion.text}")
     answer = result.score.answer
     return found | {
         "a": None if answer is None else visible(clipped(answer, max(limit // 2, SHORT // 10))),

@@ -35,6 +35,8 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
             terminal.say(f"{name}: {details}.")
         if found.repeated is not None:
             terminal.say(f"{name}: {_repeats(found.repeated)}")
+        if found.judge is not None:
+            terminal.say(f"{name}: {found.judge.sentence()}")
         if found.selection == STRATIFIED:
             terminal.say(f"{name}: its questions were drawn from each subject in proportion to its size.")
     cached = cache_use.sentence(summary.cache)
@@ -139,6 +141,8 @@ def _closing(summary: Summary) -> list[str]:
     parts += [f"{name} {seconds(value)}" for name, value in _parts(split, loads=server is None)]
     if summary.cost is not None:
         parts.append(f"cost {number(summary.cost)}")
+    if summary.judge_cost is not None:
+        parts.append(f"the judge's cost {number(summary.judge_cost)}")
     if server is not None:
         return parts
     if summary.memory.peak_gpu_bytes is not None:

@@ -19,6 +19,7 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
     """
     config = read_config(folder) or {}
     planned, price = manifest.samples, (config.get("engine") or {}).get("price")
+    itself = not (config.get("judge") or {}).get("base_url")
     by_benchmark: dict[str, list[Result]] = {name: [] for name in planned}
     for result in results:
         by_benchmark.setdefault(result.benchmark, []).append(result)
@@ -27,7 +28,7 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
         model=str((config.get("model") or {}).get("name") or UNKNOWN),
         profile=str(config.get("profile") or UNKNOWN),
         not_comparable=["the run did not finish"],
-        cost=cost.of_attempts(manifest.sittings, results, price) if price else None,
+        cost=cost.of_attempts(manifest.sittings, results, price, judges=itself) if price else None,
     )
     for name, own in by_benchmark.items():
         seen = 1 + max((result.repeat for result in own), default=0)

@@ -29,6 +29,8 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
 
 
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
+UNJUDGED = "unjudged.jsonl"
+"""Answers that wait for a judge's verdict, while a run is not finished."""
 REGRADED_JOURNAL, REGRADED_SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
 REGRADED_REPORT = "report.regraded.html"
 """What llmbench.regrade writes beside them."""
@@ -207,6 +209,7 @@ class Manifest(FileRecord):
         kv_cache_dtype: `model.kv_cache_dtype`; what the engine made of it is in the summary's `engine`.
         hosts: Where replicas of the engine ran; none where there was one engine.
         server: The server that has the model, as the last process found it; None where the model was loaded here.
+        judge: The server that has the judge, likewise; None where none was asked, or the evaluated model judges.
         tracked: The trackers that have the run; None where that was not noted yet.
         sittings: Its attempts.
     """
@@ -237,6 +240,7 @@ class Manifest(FileRecord):
     kv_cache_dtype: str | None = None
     hosts: list[Host] = field(default_factory=list)
     server: ServerIdentity | None = None
+    judge: ServerIdentity | None = None
 
 
 def read_record(path: Path, kind: type[T]) -> T:

@@ -3,19 +3,31 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmbench.records import Completion, FinishReason, Outcome, Result
 from llmbench.results import cache_use, stats
 from llmbench.results.cache_use import CacheUse
+from llmbench.results.judge_use import JudgeUse
 from llmbench.results.likelihood import LikelihoodStatistics
 from llmbench.results.manifest import Selection
 from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.stats import Distribution
 from llmbench.results.summary import BenchmarkSummary, Rates, Throughput, Tokens
+from llmbench.system.number_format import count
 
 BEGINNING = 400
 """Characters of a text that stay in memory once it is in the journal."""
+
+
+def without_texts(result: Result) -> Result:
+    """Returns the result without its texts, which the journal has; only their beginnings stay in memory."""
+    completions = tuple(replace(c, text=c.text[:BEGINNING], output_ids=()) for c in result.completions)
+    said = result.judgement
+    if said is not None:
+        said = replace(said, completion=replace(said.completion, text="", output_ids=()))
+    return replace(result, prompt="", text="", completions=completions, judgement=said)
 
 
 def results_of(name: str, results: Sequence[Result]) -> list[Result]:
@@ -70,6 +82,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         details=details(results) if details and results else None,
         cache=CacheUse.of(completions, on=cache),
         selection=selection.strategy if selection is not None else None,
+        judge=JudgeUse.of(results),
         **_times(results),
     )
 
@@ -116,14 +129,23 @@ def only_errors(name: str, results: Sequence[Result], *, scored_later: bool = Fa
     Returns:
         A sentence with the first error; None where at least one sample was graded.
     """
-    if not results or any(
-        result.score.outcome is not Outcome.ERROR or (scored_later and result.score.answer is not None)
+    graded = [
+        result
         for result in results
-    ):
+        if result.score.outcome not in (Outcome.ERROR, Outcome.UNJUDGED)
+        or (scored_later and result.score.outcome is Outcome.ERROR and result.score.answer is not None)
+    ]
+    if graded or not results:
         return None
+    unjudged = [result for result in results if result.score.outcome is Outcome.UNJUDGED]
+    if unjudged:
+        return (
+            f"{name} has no score: none of its {count(len(unjudged), 'answer')} has a judge's verdict, the first one since "
+            f"{unjudged[0].score.explanation[:LONGEST_ERROR]}."
+        )
     first = " ".join((results[0].score.explanation or "no reason given").split()).rstrip(".")
-    count = "its only sample" if len(results) == 1 else f"each of its {len(results)} samples"
-    return f"{name} has no score: {count} ended in an error, the first in this one: {first[:LONGEST_ERROR]}."
+    which = "its only sample" if len(results) == 1 else f"each of its {len(results)} samples"
+    return f"{name} has no score: {which} ended in an error, the first in this one: {first[:LONGEST_ERROR]}."
 
 
 LONGEST_ERROR = 300
@@ -132,12 +154,12 @@ UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERR
 
 
 def _bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
-    """The accuracy if all unanswered and unasked questions were wrong, and if they were right."""
+    """The accuracy if all unanswered, unjudged and unasked questions were wrong, and if they were right."""
     if not results:
         return None
     planned = max(expected, len(results))
     right = math.fsum(result.score.value for result in results)
-    unanswered = sum(result.score.outcome in UNANSWERED for result in results)
+    unanswered = sum(result.score.outcome in (*UNANSWERED, Outcome.UNJUDGED) for result in results)
     return right / planned, (right + unanswered + planned - len(results)) / planned
 
 
@@ -162,6 +184,7 @@ def _rates(results: Sequence[Result]) -> Rates | None:
         error=share(outcomes.count(Outcome.ERROR) + outcomes.count(Outcome.TIMEOUT)),
         limited=share(sum(_limited(result) for result in results)),
         repeating=share(sum(_repeats_itself(result) for result in results)),
+        unjudged=share(outcomes.count(Outcome.UNJUDGED)),
     )
 
 
@@ -236,6 +259,8 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
                     else "look at samples.jsonl for what the model wrote instead."
                 )
             )
+        if summary.judge is not None and rates.unjudged:
+            found.append(f"{name}: {summary.judge.unjudged_sentence()}")
         if rates.error:
             found.append(
                 f"{name}: {rates.error:.0%} of the samples ended in an error; llmbench.log and samples.jsonl say why."

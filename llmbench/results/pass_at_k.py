@@ -57,7 +57,7 @@ class RepeatStatistics:
         repeats: The most answers that a question has.
         avg: The mean score of an answer.
         pass_at: The chance that at least one of k answers is right, for every k from 1 to `repeats`.
-        maj: The score of the answer that most of the `repeats` answers agree on.
+        maj: The score of the answer that most of the `repeats` answers agree on; None where a judge grades whole texts, which seldom agree.
         variance: None with fewer than two questions.
     """
 
@@ -87,7 +87,9 @@ def repeat_statistics(results: Sequence[Result]) -> RepeatStatistics:
         repeats=repeats,
         avg=_estimate(repeats, (math.fsum(values) / len(values) for values in scores), sum(map(len, scores))),
         pass_at=tuple(_pass_at(k, scores) for k in range(1, repeats + 1)),
-        maj=_estimate(repeats, (majority([(r.score.answer, r.score.value) for r in a]) for a in full)),
+        maj=None
+        if any(result.judgement is not None for result in results)
+        else _estimate(repeats, (majority([(r.score.answer, r.score.value) for r in a]) for a in full)),
         variance=variance_split(scores),
     )
 

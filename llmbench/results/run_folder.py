@@ -3,6 +3,7 @@
 config.yaml   every setting, resolved      manifest.json   how the run came about
 samples.jsonl the journal                  summary.json    what it found          llmbench.log   everything said
 trace.jsonl   telemetry over time         memory.log      the same in lines to read    report.html     all of it to look at
+unjudged.jsonl  answers that wait for a judge's verdict, until the run is finished
 """
 
 import os
@@ -36,6 +37,7 @@ from llmbench.results.manifest import (
 from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
 from llmbench.results.summary import Summary
+from llmbench.results.unjudged import UnjudgedAnswers
 from llmbench.system import files, lock
 from llmbench.system.lock import FolderLock
 from llmbench.system.redaction import clean
@@ -60,6 +62,7 @@ class RunFolder:
         """
         files.refuse_bytes(folder, RunError, "The name of the run's folder")
         self.folder, self.sealed = folder, sealed
+        self.unjudged = UnjudgedAnswers(folder, sealed)
         self.damage: journal.Damage | None = None
         self._lock = FolderLock(folder)
         path = folder / JOURNAL
@@ -68,6 +71,7 @@ class RunFolder:
             self._lock.__enter__()
             if not goes_on or _starting(folder / MANIFEST):
                 refuse_taken(folder)
+                self.unjudged.remove()
                 path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
             elif path.exists():
                 self.damage = journal.repair(path, from_row)
@@ -91,6 +95,8 @@ class RunFolder:
             RunError: The last lines cannot be written; after another error that one is raised instead.
         """
         try:
+            with suppress(OSError):
+                self.unjudged.close()
             self._journal.close()
         except OSError as trouble:
             if kind is None:

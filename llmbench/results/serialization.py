@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import orjson
 
-from llmbench.records import Completion, Outcome, Result, Score, Timing
+from llmbench.records import Completion, Judgement, Outcome, Result, Score, Timing
 from llmbench.results import journal
 from llmbench.system import decoding, files
 
 SEALED = "sealed"
 
 
-_SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score")
+_SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score", "judgement")
 
 
 def to_row(result: Result, *, sealed: bool = False) -> dict[str, Any]:
@@ -36,9 +36,16 @@ def to_row(result: Result, *, sealed: bool = False) -> dict[str, Any]:
         "score": {"answer": result.score.answer, "explanation": result.score.explanation},
         "completions": [_completion_row(completion) for completion in result.completions],
     }
+    if (said := result.judgement) is not None:
+        row["judgement"] = {
+            "judge": said.judge,
+            "verdict": said.verdict,
+            "prompt_hash": said.prompt_hash,
+            "completion": _completion_row(said.completion),
+        }
     if not sealed:
         return row
-    secret = {name: row.pop(name) for name in _SECRET_FIELDS}
+    secret = {name: row.pop(name) for name in _SECRET_FIELDS if name in row}
     return row | {SEALED: base64.b64encode(zlib.compress(orjson.dumps(secret))).decode()}
 
 
@@ -90,6 +97,7 @@ class _Line(msgspec.Struct):
     fields: dict[str, Any]
     score: _Answer
     completions: tuple[Completion, ...]
+    judgement: Judgement | None = None
 
 
 def from_row(row: Mapping[str, Any]) -> Result:
@@ -104,10 +112,9 @@ def from_row(row: Mapping[str, Any]) -> Result:
         inflate = zlib.decompressobj()
         whole |= orjson.loads(inflate.decompress(base64.b64decode(whole[SEALED]), files.JSON_BYTES))
     if isinstance(listed := whole.get("completions"), list):
-        whole["completions"] = [
-            {**completion, "output_ids": ()} if isinstance(completion, dict) else completion
-            for completion in listed
-        ]
+        whole["completions"] = list(map(_without_ids, listed))
+    if isinstance(said := whole.get("judgement"), dict):
+        whole["judgement"] = {**said, "completion": _without_ids(said.get("completion"))}
     line = decoding.build(whole, _Line, numbers=decoding.has_long_numbers(orjson.dumps(whole)))
     if not 0 <= line.value <= 1:
         raise ValueError(f"value must be from 0 to 1, not {line.value}")
@@ -123,4 +130,10 @@ def from_row(row: Mapping[str, Any]) -> Result:
         score=Score(line.value, line.score.answer, line.outcome, line.score.explanation),
         elicited=line.elicited,
         fields=line.fields,
+        judgement=line.judgement,
     )
+
+
+def _without_ids(completion: Any) -> Any:  # noqa: ANN401 - a part of a line
+    """A completion's part of a line as the record has it."""
+    return {**completion, "output_ids": ()} if isinstance(completion, dict) else completion

@@ -23,6 +23,9 @@ class Setting:
 NEUTRAL: tuple[Any, ...] = (None, [], {}, False, 0, 0.0, "generate", "letter")
 """Values at which a setting that the other run does not have, since its llmbench was older or newer, changes nothing."""
 
+LATER = ("judge",)
+"""Groups of settings that older runs do not have, in which they changed nothing."""
+
 
 def read_config(folder: Path) -> dict[str, Any] | None:
     """The settings as config.yaml holds them; None where there is no such file.
@@ -57,12 +60,14 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
     first, second = dict(flat(baseline)), dict(flat(run))
     both = set(baseline.get("benchmarks") or ()) & set(run.get("benchmarks") or ())
     found = [Setting(name, first.get(name), second.get(name)) for name in sorted({**first, **second})]
+    later = [f"{group}." for group in LATER if group not in baseline or group not in run]
     return tuple(
         setting
         for setting in found
         if setting.baseline != setting.run
         and setting.name != "resume"
         and _shared(setting.name, both)
+        and not setting.name.startswith(tuple(later))
         and not (setting.name not in first and setting.run in NEUTRAL)
         and not (setting.name not in second and setting.baseline in NEUTRAL)
     )

@@ -14,6 +14,7 @@ from llmbench.records import Timing
 from llmbench.results import cache_use
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.generation import Generation
+from llmbench.results.judge_use import JudgeUse
 from llmbench.results.likelihood import LikelihoodStatistics
 from llmbench.results.manifest import Attempt
 from llmbench.results.pass_at_k import RepeatStatistics
@@ -39,6 +40,7 @@ class Rates:
         error: The engine or the grader failed, time-outs included.
         limited: Reached the token limit before an answer, whether or not it was then asked for.
         repeating: Nothing but one short piece over and over, or no text at all.
+        unjudged: There is an answer and no verdict of the judge.
     """
 
     truncated: float = 0.0
@@ -48,6 +50,7 @@ class Rates:
     error: float = 0.0
     limited: float = 0.0
     repeating: float = 0.0
+    unjudged: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class BenchmarkSummary:
         queue_s: Waiting in the engine's scheduler; `prefill_s`: reading the prompt; `ttft_s`: both, to the first token.
         details: What the benchmark adds: verdicts on programs and patches, accuracy by difficulty.
         selection: How its questions were chosen (`manifest.Selection.strategy`); None where an older run does not say.
+        judge: What the judge said of the answers, and how often nothing; None where none was asked. Its tokens are in none of `tokens`.
         cache: What came from the response cache, which is in no time and no throughput, but in `tokens`; None where it is off.
     """
 
@@ -110,6 +114,7 @@ class BenchmarkSummary:
     details: dict[str, Any] | None = None
     cache: CacheUse | None = None
     selection: str | None = None
+    judge: JudgeUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,7 @@ class Summary(FileRecord):
         sittings: How often it was begun, each with its time ; `time_s` is the last one's.
         resume: The command that resumes it, if it did not finish.
         cost: Of the requests of all attempts by `engine.price`; None without prices.
+        judge_cost: Of the requests to the judge's server by `judge.price`; None without prices.
         notes: What was not as it should be about its files, or changed between attempts.
     """
 
@@ -191,6 +197,7 @@ class Summary(FileRecord):
     restarts: list[str] = field(default_factory=list)
     error: str | None = None
     cost: float | None = None
+    judge_cost: float | None = None
     version: int = VERSION
 
     @property

@@ -11,6 +11,7 @@ from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.errors import shortened
 from llmbench.run import prompts
+from llmbench.run.judging import unlike_published
 from llmbench.run.request_plan import Questions, shows_evaluated
 
 
@@ -55,6 +56,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
     if config.sampling.ignore_eos:
         found.append("sampling.ignore_eos=true")
     found += unlike_published_weights(config, settings(checkpoint))
+    found += unlike_published(config, questions.benchmarks)
     own = config.model.sampling.get(config.profile.sampling)
     drawn = {name: getattr(config.sampling, name) for name in DRAWN_BY}
     found += [

@@ -53,7 +53,8 @@ def refuse_only_errors(record: RunRecord) -> None:
         results = metrics.results_of(name, record.results)
         sentence = metrics.only_errors(name, results, scored_later=benchmark.scored_later)
         if sentence is not None:
+            judge = "" if benchmark.rubric is None else " judge.base_url=URL"
             raise OnlyErrorsError(
                 f"{sentence} {record.files.folder / LOG} has more; what was graded is kept, and "
-                f"`python -m llmbench.regrade {shlex.quote(str(record.files.folder))}` grades the answers again."
+                f"`python -m llmbench.regrade {shlex.quote(str(record.files.folder))}{judge}` grades the answers again."
             )

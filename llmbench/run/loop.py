@@ -4,17 +4,27 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from llmbench.config.choices import Schedule
 from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import Interrupted
-from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Outcome, Request, Result, Score
+from llmbench.records import (
+    CONTINUATION_SUFFIX,
+    JUDGE_SUFFIX,
+    Completion,
+    FinishReason,
+    Outcome,
+    Request,
+    Result,
+    Score,
+)
 from llmbench.results import likelihood
-from llmbench.results.likelihood import table
 from llmbench.run import elicitation, grading, prompts
 from llmbench.run.grading import Grader
+from llmbench.run.judging import Judging
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import Questions
 from llmbench.run.run_record import RunRecord
@@ -45,6 +55,7 @@ class EvaluationLoop:
         generate_s: Seconds of generating, once it has run.
         grade_tail_s: Seconds of grading after it.
         ungraded: Texts that were given up when the run was asked to end.
+        judge: Asked for verdicts; None: `engine` is.
     """
 
     config: Config
@@ -55,6 +66,7 @@ class EvaluationLoop:
     record: RunRecord
     progress: Progress
     stop: Stop
+    judge: Engine | None = None
     generate_s: float = 0.0
     grade_tail_s: float = 0.0
     ungraded: int = 0
@@ -63,6 +75,11 @@ class EvaluationLoop:
     _exchanges: dict[str, Exchange] = field(default_factory=dict)
     _asked: int = 0  # requests that the engine has
     _tokens: int | None = None  # generated so far
+    _judging: Judging = field(init=False)
+
+    def __post_init__(self) -> None:
+        submit = partial(self._submit, first=True)
+        self._judging = Judging(self.config, self.questions.benchmarks, self.tokenizer, self.judge, submit)
 
     def run(self) -> None:
         """Asks all requests and returns when each has a result.
@@ -99,7 +116,10 @@ class EvaluationLoop:
         begun = last = time.monotonic()
         for request in requests:
             self._exchanges[request.id] = Exchange(request)
-            self._submit(request)
+            if (answer := self.record.unjudged.get(request.key)) is not None:  # of an attempt before
+                self._ask_judge(answer)
+            else:
+                self._submit(request)
         try:
             while self._exchanges:
                 self._check_stop()
@@ -112,6 +132,8 @@ class EvaluationLoop:
                         self._receive(completion)
                 else:  # workers grade, or look whether what was cut states an answer
                     time.sleep(IDLE_S)
+                for completion in self._judging.step():
+                    self._add(self._judging.judged(_without_secrets(completion)))
                 self.collect(ask=True)
                 self.record.save_if_due()
                 if self.progress.due():
@@ -139,14 +161,16 @@ class EvaluationLoop:
         return self._tokens
 
     def _receive(self, completion: Completion) -> None:
-        """Handles a completion: searches a cut text for an answer, grades a finished text, or records the failure."""
+        """Handles a completion: searches a cut text for an answer, grades a finished text, or records the failure; or takes a verdict."""
         self._asked -= 1
+        completion = _without_secrets(completion)
+        if completion.request_id.endswith(JUDGE_SUFFIX):
+            self._add(self._judging.judged(completion))
+            return
         exchange = self._exchanges[completion.request_id.removesuffix(CONTINUATION_SUFFIX)]
         request = exchange.request
         first = not exchange.completions
-        completion = _ended_by_itself(completion)
-        if completion.error:
-            completion = replace(completion, error=redaction.without_secrets(completion.error))
+        completion = elicitation.ended_by_itself(completion)
         if not first and completion.finish_reason is FinishReason.ABORT and not completion.error:
             self._grade(exchange)  # the engine cannot continue it, so it stays as it was cut
             return
@@ -171,7 +195,7 @@ class EvaluationLoop:
     def _score(self, exchange: Exchange, completion: Completion) -> None:
         """Records which choice is the most likely; their log-likelihoods stand in the place of a text."""
         request, choices = exchange.request, completion.choices
-        exchange.written = elicitation.Written(table(choices), completion.finish_reason)
+        exchange.written = elicitation.Written(likelihood.table(choices), completion.finish_reason)
         sample = self.questions.asked[request.benchmark, request.sample_id].sample
         self._record(exchange, likelihood.score(choices, sample.target))
 
@@ -204,10 +228,16 @@ class EvaluationLoop:
     def collect(self, *, ask: bool = False) -> None:
         """Records what the workers have graded, and has texts graded in which they found an answer.
 
-        Where they found none the engine is asked for it, with `ask`; without, the question stays open.
+        Where they found none the engine is asked for it, with `ask`; without, the question stays open. So does an answer that a judge
+        has to grade, which is kept.
         """
         for exchange, score in self.grader.finished():
-            if exchange.written is not None:
+            if score.outcome is Outcome.UNJUDGED:
+                answer = self._result(exchange, score)
+                self.record.keep_unjudged(answer)
+                if ask:
+                    self._ask_judge(answer)
+            elif exchange.written is not None:
                 self._record(exchange, score)
             elif ask or score.outcome is not Outcome.NO_ANSWER:
                 self._searched(exchange, score)
@@ -227,10 +257,20 @@ class EvaluationLoop:
             self._close(exchange)
             self._record(exchange, score)
 
+    def _ask_judge(self, answer: Result) -> None:
+        """Asks for the verdict on an answer."""
+        sample = self.questions.asked[answer.benchmark, answer.sample_id].sample
+        failed = self._judging.ask(answer, sample)
+        if failed is not None:
+            self._add(self._judging.judged(failed))
+
     def _record(self, exchange: Exchange, score: Score) -> None:
+        self._add(self._result(exchange, score))
+
+    def _result(self, exchange: Exchange, score: Score) -> Result:
         request = exchange.request
         asked = self.questions.asked[request.benchmark, request.sample_id]
-        result = Result(
+        return Result(
             benchmark=request.benchmark,
             sample_id=request.sample_id,
             repeat=request.repeat,
@@ -243,13 +283,14 @@ class EvaluationLoop:
             elicited=len(exchange.completions) > 1,
             fields=self.questions.benchmarks[request.benchmark].stored_fields(asked.sample),
         )
+
+    def _add(self, result: Result) -> None:
         self.record.add(result)
         self.progress.add(result)
-        del self._exchanges[request.id]
+        del self._exchanges["/".join(map(str, result.key))]
 
 
-def _ended_by_itself(completion: Completion) -> Completion:
-    """A base model that goes on with the next question has ended its answer."""
-    if completion.stop_string != prompts.END_OF_ANSWER:
+def _without_secrets(completion: Completion) -> Completion:
+    if not completion.error:
         return completion
-    return replace(completion, finish_reason=FinishReason.STOP, stop_string=None)
+    return replace(completion, error=redaction.without_secrets(completion.error))

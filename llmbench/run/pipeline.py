@@ -25,13 +25,15 @@ from functools import partial
 from pathlib import Path
 
 from llmbench.config.schema import AUTO, Config
+from llmbench.engine.base import Engine
 from llmbench.engine.checkpoint_tensors import check_tensors
 from llmbench.engine.factory import complete
 from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RefusedResumeError, RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
+from llmbench.results.metrics import without_texts
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import preflight, resume_checks
+from llmbench.run import judging, preflight, resume_checks
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.data_notes import data_notes
 from llmbench.run.engine_pool import EnginePool
@@ -46,7 +48,7 @@ from llmbench.run.progress import Progress
 from llmbench.run.request_plan import Questions, RequestPlan, graders_need, import_benchmarks, runs_code
 from llmbench.run.restoring import restore
 from llmbench.run.run_engine import RunEngine
-from llmbench.run.run_record import RunRecord, without_texts
+from llmbench.run.run_record import RunRecord
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
@@ -78,6 +80,7 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
         config, said = complete(config, pool.engines.find_checkpoint)
         for sentence in said:
             terminal.notice(sentence)
+        config = judging.complete(config, import_benchmarks(config))
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
         files = resources.enter_context(RunFolder(folder, sealed, goes_on=options.beginning.has_results))
         record = RunRecord(config, files, options, terminal)
@@ -113,6 +116,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
     with (
         Sampler(preflight.gpus_here(config)) as sampler,
         MemoryTracker(record.files.folder, MEMORY_LOG, sampler=sampler, of_run=True),
+        judging.judge_engine(config, benchmarks, record.terminal.notice) as judge,
     ):
         _write_trace(sampler, record.files.folder / TRACE)
         record.warn(preflight.check_sandbox(config, runs_code=runs_code(benchmarks)))
@@ -124,6 +128,8 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         run_engine.prepare(plan)
         at_once = run_engine.batch_size()
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
+        record.warn(judging.judges_itself(config, benchmarks))
+        record.manifest.judge = judging.identity(judge)
         writing = Background("prompts", lambda: _write_prompts(record, run_engine, plan, at_once))
         questions = run_engine.load(plan, writing)
         if config.engine.replicas == AUTO or config.engine.ray_address is not None:
@@ -134,7 +140,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         why_not = why_not_comparable(record.config, questions, checkpoint)
         record.note_plan(questions, run_engine.checkpoint_row(), why_not)
         try:
-            _ask_all(record, run_engine, questions, grader, sampler, stop)
+            _ask_all(record, run_engine, questions, grader, sampler, stop, judge)
         except BaseException as error:  # Ctrl-C too
             with suppress(Exception):  # the user gets the first error
                 pool.close_engine()  # what it was doing is unknown: no later job may meet it
@@ -160,7 +166,7 @@ def _write_trace(sampler: Sampler, path: Path) -> None:
 def _read(record: RunRecord, pool: EnginePool) -> RequestPlan:
     """Reads the questions; says how mapped columns were understood, once for all jobs of a sweep."""
     begun = time.monotonic()
-    plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.results else None)
+    plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.answers else None)
     for paragraph in data_notes(plan):
         if paragraph not in pool.said:
             pool.said.add(paragraph)
@@ -185,8 +191,9 @@ def _check_questions(record: RunRecord, questions: Questions, server: ServerRepo
     """Refuses other questions than those answered so far, and a server with another model."""
     try:
         record.note_server(server)
-        if record.earlier.results:
-            resume_checks.check_questions(record.files.folder, questions, record.results)
+        if record.earlier.answers:
+            answers = [*record.results, *record.unjudged.values()]
+            resume_checks.check_questions(record.files.folder, questions, answers)
             resume_checks.check_files(record.files.folder, record.manifest, questions.data)
     except ConfigError as error:
         raise RefusedResumeError(str(error)) from error
@@ -200,13 +207,14 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
     grader: Grader[Exchange],
     sampler: Sampler,
     stop: Stop,
+    judge: Engine | None,
 ) -> None:
     """Asks all questions and grades the answers; however that ends, what was measured is kept."""
     sampler.begin()
     with run_engine.engine(questions) as engine, Progress(record.terminal, record.totals) as progress:
         sampler.listen(progress.look)
         loop = EvaluationLoop(
-            record.config, questions, run_engine.tokenizer, engine, grader, record, progress, stop
+            record.config, questions, run_engine.tokenizer, engine, grader, record, progress, stop, judge
         )
         sampler.watch_engine(loop.state)
         try:

@@ -168,7 +168,7 @@ def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling
         max_tokens=benchmark.max_tokens,
         **drawn,
         stop=stop,
-        seed=_seed(config.sampling.seed, name, sample_id, repeat) if drawn["temperature"] > 0 else None,
+        seed=seed_of(config.sampling.seed, name, sample_id, repeat) if drawn["temperature"] > 0 else None,
         ignore_eos=config.sampling.ignore_eos,
     )
 
@@ -178,7 +178,8 @@ def generator(*parts: object) -> random.Random:
     return random.Random(":".join(map(str, parts)))
 
 
-def _seed(*parts: object) -> int:
+def seed_of(*parts: object) -> int:
+    """A seed that is a function of its parts alone."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1  # 31 bits: every engine takes that
 

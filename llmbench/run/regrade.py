@@ -1,17 +1,24 @@
-"""Grades a run again without an engine and without its data: texts, gold answers and what grading needs of the samples are in the journal."""
+"""Grades a run again without an engine and without its data: texts, gold answers and what grading needs of the samples are in the journal.
+
+Verdicts of a judge stay as they are, unless another judge is asked (`run/rejudging`).
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from llmbench import sandbox
+from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.importing import import_benchmark
+from llmbench.config.schema import Config
 from llmbench.errors import RunError
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.results import likelihood
+from llmbench.results.agreement import JudgeAgreement
+from llmbench.results.judge_use import cost_of_judge
 from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY
 from llmbench.results.metrics import results_of, summarise, warnings_of
 from llmbench.results.reader import Run, load_run
@@ -19,7 +26,9 @@ from llmbench.results.serialization import line_of
 from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.run.grading import Grader
-from llmbench.system import files
+from llmbench.run.judging import unlike_published
+from llmbench.run.rejudging import judge_again, settings_of
+from llmbench.system import decoding, files
 
 MEASURED = (
     "expected", "repeats", "latency_s", "queue_s", "prefill_s", "ttft_s", "decode_s", "inter_token_s", "tokens",
@@ -59,6 +68,7 @@ class Regraded:
         never_given: Answers that the engine never gave: they stay errors, there is nothing to grade.
         summary: What summary.regraded.json holds.
         notes: What is wrong with the run's files, such as a torn last line.
+        agreements: How far another judge agrees with the one before, by benchmark.
     """
 
     folder: Path
@@ -68,18 +78,21 @@ class Regraded:
     results: tuple[Result, ...]
     summary: Summary
     notes: tuple[str, ...] = ()
+    agreements: Mapping[str, JudgeAgreement] = field(default_factory=dict)
 
 
-def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
+def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int | None = None) -> Regraded:
     """Grades a run's journal again, in worker processes, and writes the new files beside the old ones.
 
     Args:
         folder: The run's folder; the run need not have finished.
+        judge: Settings of another judge, `judge.NAME=VALUE` each; without any, verdicts stay.
         workers: How many processes; by default what fits the machine.
 
     Raises:
         RunError: The folder holds no run, says nothing of a benchmark's module, or cannot be written.
-        ConfigError: A benchmark's module cannot be imported, or what models wrote would have to run without a sandbox.
+        ConfigError: A benchmark's module cannot be imported, what models wrote would have to run without a sandbox, or a setting of the judge is refused.
+        EngineError: The judge cannot be asked.
     """
     run = load_run(folder)
     config = read_config(run.folder)
@@ -88,12 +101,17 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
     names = _names(config, run.results)
     modules = {name: _module(run.folder, config, name) for name in names}
     sealed = {name for name in names if benchmark_settings(config, name).get("sealed")}
-    if any(import_benchmark(name, path).runs_code for name, path in modules.items()):
+    benchmarks = {name: import_benchmark(name, path) for name, path in modules.items()}
+    if any(benchmark.runs_code for benchmark in benchmarks.values()):
         sandbox.choose(str(config.get("sandbox", "bwrap")))
         sandbox.check()
-    results = _grade(run.results, modules, workers)
+    before = decoding.build(config, Config)
+    judging = settings_of(before, judge, benchmarks) if judge else None
+    results = _grade(run.results, modules, benchmarks, workers, judging)
     asks = config.get("early_stopping", "answer") == "answer"
     summary = _summary(run, results, modules, asks=asks)
+    if judging is not None:
+        summary = _of_judge(summary, results, benchmarks, before, judging)
     lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
     _write(run.folder / REGRADED_JOURNAL, lines)
     _write(
@@ -107,6 +125,33 @@ def regrade_run(folder: str | Path, *, workers: int | None = None) -> Regraded:
         never_given=sum(_never_given(result) for result in run.results),
         results=tuple(results),
         summary=summary,
+        agreements=_agreements(names, run.results, results) if judge else {},
+    )
+
+
+def _agreements(
+    names: Sequence[str], old: Sequence[Result], new: Sequence[Result]
+) -> dict[str, JudgeAgreement]:
+    pairs = list(zip(old, new, strict=True))
+    found = {name: JudgeAgreement.of(pair for pair in pairs if pair[0].benchmark == name) for name in names}
+    return {name: agreement for name, agreement in found.items() if agreement is not None}
+
+
+def _of_judge(
+    summary: Summary,
+    results: Sequence[Result],
+    benchmarks: Mapping[str, Benchmark],
+    before: Config,
+    now: Config,
+) -> Summary:
+    """The summary with what the new judge cost, and with its name among what keeps scores apart."""
+    old, new = unlike_published(before, benchmarks), unlike_published(now, benchmarks)
+    kept = [reason for reason in summary.not_comparable if reason not in old]
+    named = new if len(kept) < len(summary.not_comparable) else []
+    return replace(
+        summary,
+        not_comparable=[*kept, *named],
+        judge_cost=cost_of_judge(results, now.judge.price),
     )
 
 
@@ -129,9 +174,15 @@ def _never_given(result: Result) -> bool:
     return not made or made[0].finish_reason is FinishReason.ABORT or any(c.failed for c in made)
 
 
-def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | None) -> list[Result]:
-    graded = list(results)
-    benchmarks = {name: import_benchmark(name, path) for name, path in modules.items()}
+def _grade(
+    results: Sequence[Result],
+    modules: Mapping[str, str],
+    benchmarks: Mapping[str, Benchmark],
+    workers: int | None,
+    judging: Config | None,
+) -> list[Result]:
+    """Grades again; answers that a judge grades keep its verdict, or get that of the judge in `judging`."""
+    graded, to_judge = list(results), dict[int, Result]()
     needed = {heavy for benchmark in benchmarks.values() for heavy in benchmark.preload}
     grader: Grader[int] = Grader(sorted(needed | set(modules.values())), workers)
     with grader:
@@ -146,9 +197,15 @@ def _grade(results: Sequence[Result], modules: dict[str, str], workers: int | No
             grader.submit(place, modules[result.benchmark], sample, result.text, reason)
         for place, score in grader.finished(wait=True):
             before = graded[place].score
+            if score.outcome is Outcome.UNJUDGED:
+                to_judge[place] = replace(graded[place], score=score)
+                continue
             later = benchmarks[graded[place].benchmark].scored_later and score.outcome is Outcome.ERROR
             if not (later and score.answer == before.answer):  # else the score came from elsewhere, and stays
                 graded[place] = replace(graded[place], score=score)
+    if judging is not None:
+        for place, result in judge_again(judging, benchmarks, to_judge).items():
+            graded[place] = result
     return graded
 
 

@@ -27,8 +27,11 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
     folder, beginning = record.files.folder, record.options.beginning
     record.results = list(read_journal(folder))
     record.earlier.results = len(record.results)
+    if beginning.has_results:
+        record.unjudged = record.files.unjudged.read({result.key for result in record.results})
+        record.earlier.unjudged = len(record.unjudged)
     before = record.files.read_manifest()
-    if record.earlier.results and before.checkpoint:
+    if record.earlier.answers and before.checkpoint:
         record.manifest.checkpoint = record.earlier.checkpoint = before.checkpoint
     _begin_attempt(record, before, resumes=beginning is Beginning.RESUMED)
     if record.files.damage is not None:
@@ -40,9 +43,10 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
         if beginning is Beginning.RESUMED:
             _check(record, before)
         _bring_back(record, before)
-    record.earlier.cost = cost.of_attempts(record.attempts, record.results, record.config.engine.price)
+    price, itself = record.config.engine.price, not record.config.judge.is_served
+    record.earlier.cost = cost.of_attempts(record.attempts, record.results, price, judges=itself)
     record.config = pool.lowered(record.config)
-    day = resume_checks.model_before(folder, "template_date") if record.results else None
+    day = resume_checks.model_before(folder, "template_date") if record.earlier.answers else None
     _set_date(record, day)
     answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in record.results}
     record.restart_log.begin(record.config.engine_restarts, answered)
@@ -62,7 +66,7 @@ def _check(record: RunRecord, before: Manifest) -> None:
     """Checks that the settings belong to this run, and brings back what was lowered and what engines died of."""
     folder = record.files.folder
     record.restart_log.restarts[:0] = before.restarts
-    if record.results:
+    if record.earlier.answers:
         places = ["model.path", "model.embedded", "model.from_checkpoint"]
         # what lies there is compared
         moved = places if checkpoint_record.known(record.earlier.checkpoint) else []
@@ -74,14 +78,15 @@ def _check(record: RunRecord, before: Manifest) -> None:
             record.note(sentence)
     if not record.steps:
         record.steps += before.recovery
-    kept = record.earlier.results
+    kept, waiting = record.earlier.results, record.earlier.unjudged
     left = f": {count(kept, 'result')} kept" if kept else ", which has no results yet"
+    left += f"; {count(waiting, 'answer')} without the judge's verdict" if waiting else ""
     record.terminal.notice(f"Going on with {folder}{left}.")
 
 
 def _bring_back(record: RunRecord, before: Manifest) -> None:
     """Brings back the run's name, notes and totals."""
-    if record.results:
+    if record.earlier.answers:
         _keep_name(record, resume_checks.model_before(record.files.folder, "name"))
     kept = ["started", "data", "samples", "selection", "server"]
     if record.manifest.arguments is None:  # a library's call: how the run was begun counts on

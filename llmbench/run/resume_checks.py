@@ -24,6 +24,7 @@ MAY_CHANGE = re.compile(
     r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
     r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size|replicas|ray_address|base_url|api_key_env|retry_s|max_cost)"
     r"|engine\.(headers_env|price)(\..*)?"
+    r"|judge\.(base_url|api_key_env|concurrency|retry_s|price(\..*)?)"
     r"|profile\.weights"
     r"|model\.(name|gpu_memory_utilization|debug_samples|finish_tokens|skip_benchmarks|parameters_b|system_prompt|template_date|chat_template|lora)"
     r"|model\.(weights|sampling|finish_tokens_by_benchmark)(\..*)?"

@@ -81,7 +81,7 @@ class RunEngine:
             )
             found = find(replace(record.config, model=replace(model, revision=commit)))
         self.checkpoint = found
-        if record.earlier.results:
+        if record.earlier.answers:
             self._compare_checkpoint()
         return found
 
@@ -91,7 +91,7 @@ class RunEngine:
             return None
         record = self._record
         now = checkpoint_record.row(self.checkpoint, since)
-        if record.earlier.results:
+        if record.earlier.answers:
             try:
                 said = checkpoint_record.compare(record.earlier.checkpoint, now, record.files.folder)
             except ConfigError as error:
@@ -292,8 +292,9 @@ class RunEngine:
         if not whole or self._engine is None or times.load is None or times.generate is None:
             return
         completions = [result.completions for result in record.results]
-        if any(c.from_cache or c.choices for made in completions for c in made):
-            return  # generating took less than the work that was ahead, or was none
+        judged = any(result.judgement is not None for result in record.results)
+        if judged or any(c.from_cache or c.choices for made in completions for c in made):
+            return  # generating took other work than what was ahead
         prefill_s = times.requests.prefill if times.requests is not None else None
         energy_j = record.summary.gpu.energy_j
         self._engine.learn(Took.of(completions, times.load, times.generate, prefill_s, energy_j))

@@ -18,10 +18,12 @@ from llmbench.engine.restarting import RestartLog
 from llmbench.errors import Interrupted, RefusedResumeError, RunError, StoppedError
 from llmbench.records import Result
 from llmbench.results import attempts, cost, metrics
+from llmbench.results.judge_use import cost_of_judge
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
+from llmbench.run.earlier import Earlier
 from llmbench.run.generation_speed import how_generated
 from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
@@ -38,23 +40,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Earlier:
-    """What earlier processes left of a run.
-
-    Attributes:
-        results: How many results they gave.
-        before_this_attempt: Those without what processes gave that this one replaces.
-        checkpoint: The one that gave them, as the manifest has it.
-        cost: Of their requests by `engine.price`.
-    """
-
-    results: int = 0
-    before_this_attempt: int = 0
-    checkpoint: Mapping[str, Any] = field(default_factory=dict)
-    cost: float = 0.0
-
-
-@dataclass(slots=True)
 class RunRecord:
     """A run under way: all that is known of it meets here, so that one object writes the folder's files.
 
@@ -62,6 +47,7 @@ class RunRecord:
         config: The settings by now: memory that ran out may have lowered some.
         files: The run's folder.
         results: One for each request that is done, without their texts, which the journal has.
+        unjudged: Answers that wait for a judge's verdict, by their keys.
         restart_log: Deaths of the run's engines.
         steps: Settings that were lowered because memory ran out.
         earlier: What earlier processes left.
@@ -77,6 +63,7 @@ class RunRecord:
     summary: Summary = field(init=False)
     manifest: Manifest = field(init=False)
     results: list[Result] = field(default_factory=list)
+    unjudged: dict[tuple[str, str, int], Result] = field(default_factory=dict)
     restart_log: RestartLog = field(default_factory=RestartLog)
     steps: list[Step] = field(default_factory=list)
     earlier: Earlier = field(default_factory=Earlier)
@@ -94,7 +81,7 @@ class RunRecord:
 
     def write_if_new(self) -> None:
         """Writes that the run has begun, unless there are results: then nothing is written before the questions are known to be the same."""
-        if not self.earlier.results:
+        if not self.earlier.answers:
             self.write()
 
     def add(self, result: Result) -> None:
@@ -104,7 +91,18 @@ class RunRecord:
             RunError: It cannot be written; the lines before it are kept.
         """
         self.files.append(result)
-        self.results.append(without_texts(result))
+        self.results.append(metrics.without_texts(result))
+        self.unjudged.pop(result.key, None)
+
+    def keep_unjudged(self, result: Result) -> None:
+        """Keeps an answer that waits for a judge's verdict.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        if result.key not in self.unjudged:
+            self.files.unjudged.add(result)
+            self.unjudged[result.key] = result
 
     def save_if_due(self) -> None:
         """Brings the journal to the disk now and then, and the manifest when an engine has died."""
@@ -197,6 +195,7 @@ class RunRecord:
         """
         if isinstance(error, RefusedResumeError):
             return  # the folder stays as it is
+        self.files.unjudged.end(self.unjudged)
         if error is None:
             self.summary.status = "finished"
         elif isinstance(error, KeyboardInterrupt):
@@ -246,6 +245,8 @@ class RunRecord:
         if self.config.engine.price:
             server = summary.engine.server if summary.engine is not None else None
             summary.cost = self.earlier.cost + ((server and server.cost) or 0.0)
+        if (judge := self.config.judge).is_served:
+            summary.judge_cost = cost_of_judge(self.results, judge.price)
         self._end_attempt()
 
     def _details(self, name: str, results: Sequence[Result]) -> dict[str, Any] | None:
@@ -267,7 +268,8 @@ class RunRecord:
             before = self.earlier.before_this_attempt
             price, spent = self.config.engine.price, self.summary.cost
             if spent is not None:
-                spent -= cost.of_attempts(self.attempts[:-1], self.results[:before], price)
+                itself = not self.config.judge.is_served
+                spent -= cost.of_attempts(self.attempts[:-1], self.results[:before], price, judges=itself)
             self.attempts[-1] = replace(
                 self.attempts[-1], status=status, results=len(self.results) - before, time_s=total, cost=spent
             )
@@ -289,11 +291,3 @@ class RunRecord:
         self.files.write_manifest(self.manifest)
         self.files.write_text(CONFIG, as_yaml(self.config))
         self.files.write_summary(self.summary)
-
-
-def without_texts(result: Result) -> Result:
-    """Returns the result without its texts, which the journal has; only their beginnings stay in memory."""
-    completions = tuple(
-        replace(c, text=c.text[: metrics.BEGINNING], output_ids=()) for c in result.completions
-    )
-    return replace(result, prompt="", text="", completions=completions)

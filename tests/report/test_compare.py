@@ -137,6 +137,7 @@ def test_what_files_say_does_not_steer_the_terminal(runs: dict[str, Path], tmp_p
 NAMES = {
     "benchmark", "questions", "answers", "baseline", "run", "difference", "significance", "distinguishable",
     "smallest_detectable", "better", "worse", "quantities", "notes",
+    "judges",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ r"""Benchmarks that need no Python: a YAML names one of these classes, and its o
 | `ExactMatch` | it is the same text, but for capital letters, white space and marks around it |
 | `ContainsMatch` | the gold answer stands somewhere in the text, as words of its own |
 | `RegexMatch` | the gold answer, a regular expression, matches somewhere in the text |
+| `JudgedAnswer` | a model, the judge, says that it means the same as the gold answer |
 
 Data: a file (.jsonl, .json, .csv or .parquet) or a data set on the hub. The options:
 
@@ -30,6 +31,7 @@ listed columns, the choices are shuffled, with a generator of each question's ow
 A question's id is its line in a .jsonl or .csv file, elsewhere its row, counted from 1.
 """
 
+from llmbench.benchmarks.generic.judged import JudgedAnswer
 from llmbench.benchmarks.generic.math_answer import MathAnswer
 from llmbench.benchmarks.generic.multiple_choice import MultipleChoice
 from llmbench.benchmarks.generic.numbers import IntegerAnswer, NumberAnswer
@@ -39,6 +41,7 @@ __all__ = [
     "ContainsMatch",
     "ExactMatch",
     "IntegerAnswer",
+    "JudgedAnswer",
     "MathAnswer",
     "MultipleChoice",
     "NumberAnswer",

@@ -45,9 +45,9 @@ class EndpointEngine:
 
     remote_gpus = ()
 
-    def __init__(self, config: Config) -> None:
-        """Takes the settings."""
-        self._config = config
+    def __init__(self, config: Config, step_s: float = STEP_S) -> None:
+        """Takes the settings; a step waits so long for an answer."""
+        self._config, self._step_s = config, step_s
         self.capacity = self._batch_size = 0
         self._lock = threading.Lock()  # over all that follows
         self._queued: deque[tuple[Request, float | None]] = deque()
@@ -144,7 +144,7 @@ class EndpointEngine:
         """
         found: list[Completion] = []
         try:
-            found.append(self._finished.get(timeout=STEP_S))  # type: ignore[arg-type]
+            found.append(self._finished.get(timeout=self._step_s))  # type: ignore[arg-type]
             while True:
                 found.append(self._finished.get_nowait())  # type: ignore[arg-type]
         except queue.Empty:

@@ -4,17 +4,19 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.base import Notice
+from llmbench.engine.fake.judging import JUDGES
 from llmbench.engine.fake.misbehaviour import Misbehaviour
 from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError
-from llmbench.records import Choice, Completion, FinishReason, Request, ScoredChoice, Timing
+from llmbench.records import JUDGE_SUFFIX, Choice, Completion, FinishReason, Request, ScoredChoice, Timing
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
@@ -171,7 +173,7 @@ class FakeEngine:
             if request.id in self._misbehaviour.refuse:
                 refused.append(Completion.aborted(request, "refused, as engine.args.refuse asks"))
                 continue
-            reply = "" if request.choices else self._reply(request)
+            reply = "" if request.choices else self._text(request)
             words = deque(self._tokenizer.encode(reply, special=False))
             self._waiting.append(_Running(request, words, self._steps, self._steps, []))
         places = self._misbehaviour.places
@@ -180,6 +182,15 @@ class FakeEngine:
             self._waiting[0].scheduled = self._steps
             self._running.append(self._waiting.popleft())
         return refused
+
+    def _text(self, request: Request) -> str:
+        """The reply: of a judge, or to a question."""
+        if not request.id.endswith(JUDGE_SUFFIX):
+            return self._reply(request)
+        prompt = ""
+        with suppress(IndexError):  # in a replica's process the run's words have no numbers
+            prompt = self._tokenizer.decode(request.prompt_ids)
+        return JUDGES[self._misbehaviour.judge](prompt)
 
     def _advance(self, state: _Running) -> Completion | None:
         sampling = state.request.sampling

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from llmbench.config.schema import Config
+from llmbench.engine.fake.judging import HONEST, JUDGES
 from llmbench.errors import ConfigError, OutOfMemoryError, Shortage
 from llmbench.records import Request
+from llmbench.system.number_format import listed
 from llmbench.system.text import suggest
 
 
@@ -93,6 +95,7 @@ class Misbehaviour:
         die: Its death, which a new engine can follow.
         hang: A step that does not end.
         utilization: `model.gpu_memory_utilization`, for `too_little`.
+        judge: How it judges the answers that it is asked about, a name in `engine.fake.judging.JUDGES`.
         places: The scheduler runs at most so many of the requests of a batch, as with a KV cache that is too small; the others wait.
     """
 
@@ -104,6 +107,7 @@ class Misbehaviour:
     hang: Hang = field(default_factory=Hang)
     utilization: float = 1.0
     places: int | None = None
+    judge: str = HONEST
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
@@ -112,7 +116,7 @@ class Misbehaviour:
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little", "places")
+        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little", "places", "judge")
         for key in config.engine.args:
             if key not in known:
                 raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
@@ -120,6 +124,10 @@ class Misbehaviour:
         for key, kind in (("step_s", (int, float)), ("break_after", (int, type(None))), ("places", int)):
             if not isinstance(options.get(key, 0), kind):
                 raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
+        if (judge := options.get("judge", HONEST)) not in JUDGES:
+            raise ConfigError(
+                f"engine.args.judge={judge} is refused: engine=fake judges as {listed(list(JUDGES))}."
+            )
         options["refuse"] = frozenset(options.get("refuse", ()))
         for name, fault in (("die", Death), ("hang", Hang)):
             if name in options:

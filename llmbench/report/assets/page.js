@@ -89,7 +89,7 @@
   const packed = byId("samples-data");
   if (!packed) return;
   const STEP = 100, LONG = 60000;
-  const COLOURS = { correct: "#15795a", wrong: "#b44e00", no_answer: "#5f5a9e", truncated: "#8a6a00", timeout: "#80591a", error: "#b8196a" };
+  const COLOURS = { correct: "#15795a", wrong: "#b44e00", no_answer: "#5f5a9e", truncated: "#8a6a00", timeout: "#80591a", error: "#b8196a", unjudged: "#5c5c5c" };
   const filters = byId("filters"), list = byId("list"), more = byId("more"), count = byId("count");
   let samples = [], shown = STEP, matching = [];
 

@@ -20,9 +20,10 @@ from llmbench.report.compare.records import (
 )
 from llmbench.report.server_words import NOT_KNOWN, served, server_of
 from llmbench.results import attempts, paired_tests, stats
+from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.metrics import UNANSWERED
-from llmbench.results.reader import load_run
+from llmbench.results.reader import load_regraded, load_run
 from llmbench.results.settings import differing, read_config
 from llmbench.results.summary import BenchmarkSummary
 
@@ -51,7 +52,11 @@ BENCHMARK_QUANTITIES = (
 
 
 def compare_runs(
-    baseline: str | Path, run: str | Path, *others: str | Path, allow_different: bool = False
+    baseline: str | Path,
+    run: str | Path,
+    *others: str | Path,
+    allow_different: bool = False,
+    regraded: bool = False,
 ) -> Comparison:
     """Compares runs, given by their folders, with the first.
 
@@ -60,15 +65,19 @@ def compare_runs(
         run: The folder of a run to compare.
         others: More of them.
         allow_different: Compare the questions in common even where the runs were not asked the same.
+        regraded: Take all but the baseline as `llmbench.regrade` graded them again.
 
     Raises:
-        RunError: A folder holds no run; two runs have no question in common; or, without `allow_different`, they were
+        RunError: A folder holds no run, or one that was not graded again; two runs have no question in common; or, without `allow_different`, they were
             asked different questions, prompts or repeats, or hold different gold answers.
     """
     first = _planned(baseline)
     return Comparison(
         _head(first),
-        tuple(_compare(first, _planned(other), allow=allow_different) for other in (run, *others)),
+        tuple(
+            _compare(first, _planned(other, regraded=regraded), allow=allow_different)
+            for other in (run, *others)
+        ),
     )
 
 
@@ -77,8 +86,8 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     return {"version": VERSION, **asdict(comparison)}
 
 
-def _planned(folder: str | Path) -> Planned:
-    run = load_run(folder)
+def _planned(folder: str | Path, *, regraded: bool = False) -> Planned:
+    run = load_regraded(Path(folder)) if regraded else load_run(folder)
     return Planned(run, read_config(run.folder))
 
 
@@ -168,7 +177,8 @@ def _cache_notes(uses: Sequence[CacheUse | None], what: str) -> list[str]:
 
 def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkComparison:
     name = pairing.benchmark
-    before, after = (by_question(planned.results(name), pairing.keys) for planned in (baseline, run))
+    answers = baseline.results(name), run.results(name)
+    before, after = (by_question(results, pairing.keys) for results in answers)
     first, second = _means(before), _means(after)
     significance = paired_tests.significance(first, second)
     better, worse = paired_tests.flips(pairing.questions, first, second)
@@ -190,6 +200,7 @@ def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkCo
         worse=worse,
         quantities=_quantities(summaries[0], summaries[1], BENCHMARK_QUANTITIES),
         notes=(*_benchmark_notes(pairing), *_cache_notes(uses, "Time, throughput and latency")),
+        judges=JudgeAgreement.of((answers[0][key], answers[1][key]) for key in pairing.keys),
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.paired_tests import Flip, PairedDifference, PairedTest
 from llmbench.results.settings import Setting
 
@@ -50,6 +51,7 @@ class BenchmarkComparison:
         better: Questions that the run scored more on; `worse` those it scored less on.
         quantities: Time, throughput and latency of the benchmark, over all that each run asked.
         notes: What a reader has to know about which questions these are.
+        judges: How far two judges agree on answers of the same text; None where there are none.
     """
 
     benchmark: str
@@ -65,6 +67,7 @@ class BenchmarkComparison:
     worse: tuple[Flip, ...]
     quantities: tuple[Quantity, ...]
     notes: tuple[str, ...]
+    judges: JudgeAgreement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from llmbench.report.compare.records import (
     RunComparison,
     RunHead,
 )
+from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.paired_tests import ALPHA, POWER, Flip, Method
 from llmbench.results.settings import Setting
 from llmbench.system.number_format import (
@@ -128,8 +129,22 @@ def _show_benchmark(console: Console, label: str, comparison: BenchmarkCompariso
         _say(console, line, 2)
     _show_flips(console, f"{label} better than A", comparison.better)
     _show_flips(console, f"{label} worse than A", comparison.worse)
+    if comparison.judges is not None:
+        _show_judges(console, label, comparison.judges)
     console.print()
     console.print(_quantity_table(label, comparison.quantities))
+
+
+def _show_judges(console: Console, label: str, judges: JudgeAgreement) -> None:
+    _say(console, judges.sentence(), 2)
+    shown = [f"{each.sample_id} ({each.baseline} → {each.run})" for each in judges.differing[:NAMED]]
+    more = len(judges.differing) - len(shown)
+    rest = f" … and {more} more (--json lists all)" if more else ""
+    _say(
+        console,
+        f"Verdicts that differ, A → {label} ({len(judges.differing)}): {', '.join(shown) or 'none'}{rest}",
+        2,
+    )
 
 
 def _side_table(label: str, comparison: BenchmarkComparison) -> Padding:

@@ -1,0 +1,107 @@
+"""Humanity's Last Exam, text only: questions by experts of a hundred subjects that models failed when they were made (https://arxiv.org/abs/2501.14249).
+
+Data: cais/hle, 2,500 test rows, of which 342 have an image and are left out; gated, and its authors ask that it is not passed on. A row's fields: `id`, `question`, `image` (a data
+URI, empty where there is none), `answer`, `answer_type` (`exactMatch` or `multipleChoice`), `category`, `raw_subject`; the choices stand within the question.
+Protocol: zero-shot, an explanation, an answer and a confidence from 0% to 100%; a judge says yes or no. The published judge was o3-mini with the authors' prompt; ours has words of its own for
+the same question. The confidence is the last one that the text states, 100 where it states none, as in the authors' code.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.calibration import calibration_error
+from llmbench.benchmarks.dataset import Row, text_of
+from llmbench.benchmarks.generic.judged import JudgedAnswer
+from llmbench.benchmarks.rubric import Rubric
+from llmbench.errors import DataError
+from llmbench.records import Outcome, Result, Sample
+from llmbench.system.number_format import count
+
+RUBRIC = Rubric(
+    {"YES": Outcome.CORRECT, "NO": Outcome.WRONG},
+    """\
+- Find the final answer that the answer comes to. Compare it with the reference and with nothing else: the reference is right, and the question is not to be solved again.
+- YES: the final answer means the same as the reference; a number may differ by a small rounding error.
+- NO: there is no final answer, or it is another one, an ambiguous one, or not equivalent.
+- Of a multiple-choice question the letter or the text of the right choice will do, unless both are given and disagree.
+- Neither the explanation nor the stated confidence counts.""",
+)
+CONFIDENCE = re.compile(r"confidence\W{0,6}(\d{1,3})", re.IGNORECASE)
+FIELDS = ("question", "answer_type", "category", "raw_subject")
+CERTAIN = 100
+
+
+class HLE(JudgedAnswer):
+    """Questions of many subjects, with the confidence that the model states."""
+
+    columns = ("id", "question", "answer", "image")
+    rubric = RUBRIC
+
+    def __init__(self) -> None:
+        self._with_image = 0
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """Samples of the rows without an image, under their own ids.
+
+        Raises:
+            DataError: Each row has an image.
+        """
+        check_options("hle", options, {})
+        samples = [_sample(row, index) for index, row in enumerate(rows) if not row["image"]]
+        self._with_image = len(rows) - len(samples)
+        if not samples:
+            raise DataError("hle: each row has an image, and only questions without one are asked.")
+        return samples
+
+    def subject(self, sample: Sample) -> str | None:
+        """Its category, such as Math."""
+        found = sample.fields.get("category", sample.fields.get("subject"))
+        return None if found is None else str(found)
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """The question, which another judge needs, and the category."""
+        return {"question": self.question(sample), "subject": self.subject(sample)}
+
+    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
+        """How many questions were left out."""
+        left = count(self._with_image, "question")
+        return (
+            [f"{left} with an image {'is' if self._with_image == 1 else 'are'} left out."]
+            if self._with_image
+            else []
+        )
+
+    def details(self, results: Sequence[Result]) -> dict[str, Any] | None:
+        """How far stated confidence and verdicts agree: see `benchmarks.calibration`; over the answers that have a verdict.
+
+        `calibration_error` is as published, which leaves the most confident bin out, `calibration_error_all_bins` has it; `confidence_not_stated` are
+        answers that count as certain.
+        """
+        judged = [r for r in results if r.judgement is not None and r.judgement.verdict is not None]
+        if not judged:
+            return None
+        stated = [_confidence(r.score.answer or "") for r in judged]
+        pairs = [
+            (min(CERTAIN, CERTAIN if found is None else found) / CERTAIN, r.score.value)
+            for found, r in zip(stated, judged, strict=True)
+        ]
+        return {
+            "calibration_error": calibration_error(pairs),
+            "calibration_error_all_bins": calibration_error(pairs, all_bins=True),
+            "mean_confidence": sum(confidence for confidence, _ in pairs) / len(pairs),
+            "confidence_not_stated": stated.count(None),
+        }
+
+
+def _sample(row: Row, index: int) -> Sample:
+    question = {name: row[name] for name in FIELDS if name in row}
+    text_of(row, "question", index)
+    return Sample(text_of(row, "id", index), question, text_of(row, "answer", index))
+
+
+def _confidence(text: str) -> int | None:
+    """The last confidence that a text states, in percent."""
+    found = CONFIDENCE.findall(text)
+    return int(found[-1]) if found else None
