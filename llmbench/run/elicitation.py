@@ -11,7 +11,7 @@ from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Message, Request, well_formed
-from llmbench.run.prompts import END_OF_ANSWER, Asked
+from llmbench.run.prompts import Asked
 from llmbench.system import thinking
 
 
@@ -89,10 +89,3 @@ def written(
     said = opened(asked) + _said(first, tokenizer)
     text = well_formed(f"{said}{cue(asked, first, config)}{rest[0].text}")
     return Written(text, rest[0].finish_reason)
-
-
-def ended_by_itself(completion: Completion) -> Completion:
-    """A base model that goes on with the next question has ended its answer."""
-    if completion.stop_string != END_OF_ANSWER:
-        return completion
-    return replace(completion, finish_reason=FinishReason.STOP, stop_string=None)

@@ -23,6 +23,7 @@ from llmbench.records import (
 )
 from llmbench.results import likelihood
 from llmbench.run import elicitation, grading, prompts
+from llmbench.run.exchange import Exchange, ended_by_itself, without_secrets
 from llmbench.run.grading import Grader
 from llmbench.run.judging import Judging
 from llmbench.run.progress import Progress
@@ -36,15 +37,6 @@ IDLE_S = 0.005
 """How long to wait for graders when the engine has nothing left to do."""
 GATHER_S = 5.0
 """How long a run that was asked to end waits for the texts that are being graded."""
-
-
-@dataclass(slots=True)
-class Exchange:
-    """A request and what came back for it so far: a completion, and perhaps the continuation."""
-
-    request: Request
-    completions: list[Completion] = field(default_factory=list)
-    written: elicitation.Written | None = None
 
 
 @dataclass(slots=True)
@@ -133,7 +125,7 @@ class EvaluationLoop:
                 else:  # workers grade, or look whether what was cut states an answer
                     time.sleep(IDLE_S)
                 for completion in self._judging.step():
-                    self._add(self._judging.judged(_without_secrets(completion)))
+                    self._add(self._judging.judged(without_secrets(completion)))
                 self.collect(ask=True)
                 self.record.save_if_due()
                 if self.progress.due():
@@ -163,14 +155,14 @@ class EvaluationLoop:
     def _receive(self, completion: Completion) -> None:
         """Handles a completion: searches a cut text for an answer, grades a finished text, or records the failure; or takes a verdict."""
         self._asked -= 1
-        completion = _without_secrets(completion)
+        completion = without_secrets(completion)
         if completion.request_id.endswith(JUDGE_SUFFIX):
             self._add(self._judging.judged(completion))
             return
         exchange = self._exchanges[completion.request_id.removesuffix(CONTINUATION_SUFFIX)]
         request = exchange.request
         first = not exchange.completions
-        completion = elicitation.ended_by_itself(completion)
+        completion = ended_by_itself(completion)
         if not first and completion.finish_reason is FinishReason.ABORT and not completion.error:
             self._grade(exchange)  # the engine cannot continue it, so it stays as it was cut
             return
@@ -288,9 +280,3 @@ class EvaluationLoop:
         self.record.add(result)
         self.progress.add(result)
         del self._exchanges["/".join(map(str, result.key))]
-
-
-def _without_secrets(completion: Completion) -> Completion:
-    if not completion.error:
-        return completion
-    return replace(completion, error=redaction.without_secrets(completion.error))

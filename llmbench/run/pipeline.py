@@ -37,11 +37,12 @@ from llmbench.run import judging, preflight, resume_checks
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.data_notes import data_notes
 from llmbench.run.engine_pool import EnginePool
+from llmbench.run.exchange import Exchange
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
 from llmbench.run.grading import Grader
 from llmbench.run.hanging import leave_hanging
 from llmbench.run.likelihood_prompts import cut_from_the_left
-from llmbench.run.loop import GATHER_S, EvaluationLoop, Exchange
+from llmbench.run.loop import GATHER_S, EvaluationLoop
 from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
 from llmbench.run.progress import Progress
