@@ -7,7 +7,7 @@ from llmbench.system.number_format import interval, percent
 def sentence(found: LikelihoodStatistics) -> str:
     """Returns what stands under the closing table."""
     return (
-        f"accuracy is acc, of the choice with the largest log-likelihood; acc_norm, of the largest for each character, is "
+        "the accuracy is acc, by the choice with the largest log-likelihood; by the largest for each character, acc_norm, it is "
         f"{percent(found.acc_norm)} {interval(found.ci95)}."
     )
 

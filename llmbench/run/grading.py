@@ -132,6 +132,7 @@ class Grader(Generic[Ticket]):
         self._workers = workers or max(1, min(4, (os.cpu_count() or 1) // 2))
         self._modules = tuple(modules)
         self._open: list[_Job[Ticket]] = []
+        self._warm: list[Any] = []  # pebble's futures of workers that start
         self._breaks = 0  # of the pool, since the last grade
         self._heard = time.monotonic()
 

@@ -379,7 +379,7 @@ def test_terminal_and_page_show_acc_norm_beside_the_accuracy(data: str, tmp_path
     summary = run(tmp_path, flat, *SCORED, data, TEXT)
     out = io.StringIO()
     print_table(Terminal(out, out), summary, "folder")
-    assert "own: accuracy is acc" in out.getvalue()
+    assert "own: the accuracy is acc" in out.getvalue()
     page = write_one(tmp_path).read_text()
     found = summary.benchmarks["own"].likelihood
     assert found is not None
