@@ -30,6 +30,7 @@ from llmbench.results.manifest import (
     STARTING,
     SUMMARY,
     TRACE,
+    UNJUDGED,
     Manifest,
     cannot_write,
     read_record,
@@ -71,7 +72,6 @@ class RunFolder:
             self._lock.__enter__()
             if not goes_on or _starting(folder / MANIFEST):
                 refuse_taken(folder)
-                self.unjudged.remove()
                 path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
             elif path.exists():
                 self.damage = journal.repair(path, from_row)
@@ -183,7 +183,7 @@ def conflicting_file(folder: Path) -> str | None:
     A folder in which a run was killed before it had begun holds none: an empty config.yaml, an empty journal and a manifest that
     says only how the run was called do not count. The log is added to, and other names are never touched.
     """
-    for name in (MANIFEST, SUMMARY, TRACE, MEMORY_LOG, REPORT, CONFIG, JOURNAL, *ASKED_FOR):
+    for name in (MANIFEST, SUMMARY, TRACE, MEMORY_LOG, REPORT, CONFIG, JOURNAL, UNJUDGED, *ASKED_FOR):
         path = folder / name
         if not os.path.lexists(path):
             continue

@@ -12,7 +12,7 @@ from llmbench.benchmarks import hub
 from llmbench.benchmarks.calibration import calibration_error
 from llmbench.benchmarks.hle import HLE
 from llmbench.benchmarks.importing import import_benchmark
-from llmbench.errors import DataError, OnlyErrorsError
+from llmbench.errors import DataError, OnlyErrorsError, StoppedError
 from llmbench.records import Outcome, Request
 from llmbench.results.reader import Run, load_run
 from llmbench.run import pipeline
@@ -163,6 +163,22 @@ def test_nothing_of_the_exam_stands_in_plain_text() -> None:
     run("hle", lambda _: "Answer: none of them. Confidence: 5%")
     files = [path for path in Path("run").iterdir() if path.is_file()]
     assert all(problem.encode() not in path.read_bytes() for problem, _, _ in FACTS for path in files)
+
+
+def test_nothing_of_the_exam_stands_in_plain_text_while_answers_wait_for_the_judge() -> None:
+    with (
+        serving(StandIn(fault=lambda _: "drop")) as server,
+        pytest.raises(StoppedError, match="The judge cannot be asked"),
+    ):
+        run(
+            "hle",
+            lambda request: golds("hle")[request.sample_id],
+            f"judge.base_url={server.url}",
+            "judge.retry_s=0",
+        )
+    waiting = Path("run/unjudged.jsonl").read_bytes()
+    assert len(waiting.splitlines()) == 10
+    assert not any(problem.encode() in waiting for problem, _, _ in FACTS)
 
 
 def verdicts(*words: str) -> Callable[[Body], str]:

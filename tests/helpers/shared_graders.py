@@ -12,7 +12,9 @@ from llmbench.sandbox.start import VARIABLE
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
-BENCHMARKS = {f"llmbench.benchmarks.{name}" for name in ("arithmetic", "aime", "math", "gsm8k", "gpqa")}
+BENCHMARKS = {f"llmbench.benchmarks.{name}" for name in ("arithmetic", "aime", "math", "gsm8k", "gpqa")} | {
+    f"llmbench.benchmarks.{name}" for name in ("generic:JudgedAnswer", "simpleqa", "hle")
+}
 """Whose answers are graded the same in any worker: they neither read the environment nor run programs."""
 
 
