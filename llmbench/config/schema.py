@@ -73,7 +73,7 @@ class Reference:
     system_prompt: bool | None = None  # whether there was one
     fewshot: int | None = None
     chat: bool | None = None
-    scoring: Scoring = Scoring.generate
+    scoring: Scoring | None = Scoring.generate
 
 
 @dataclass

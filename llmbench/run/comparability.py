@@ -133,8 +133,8 @@ def _changes(benchmark: BenchmarkConfig, column: str) -> list[str]:
         changes.append("stop")
     if (benchmark.fewshot or 0) != (benchmark.profiles.get("published", protocol).fewshot or 0):
         changes.append(f"fewshot={benchmark.fewshot}")
-    if not benchmark.chat:
-        changes.append("chat=false")
+    if benchmark.chat is benchmark.asks_likelihoods:  # mostly without the template where choices are scored
+        changes.append(f"chat={str(benchmark.chat).lower()}")
     if not benchmark.asks_likelihoods and any(v is not None for v in vars(benchmark.sampling).values()):
         changes.append("sampling")
     return changes

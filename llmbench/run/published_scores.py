@@ -71,7 +71,7 @@ def _settings(config: Config, name: str, reference: Reference) -> Iterator[tuple
         yield "dates", here, _window(reference.start_date, reference.end_date) if stated else None
     yield "weights", model.quantization or model.dtype, reference.weights
     scoring = benchmark.scoring or Scoring.generate
-    yield "scoring", scoring.value, reference.scoring.value
+    yield "scoring", scoring.value, reference.scoring and reference.scoring.value
     if not benchmark.asks_likelihoods:
         yield "max_tokens", benchmark.max_tokens, reference.max_tokens
         drawn = drawing(config, name)

@@ -4,6 +4,7 @@ Each set has twelve questions of our own, in two subjects, and where its protoco
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -268,6 +269,39 @@ def test_a_base_model_reads_the_worked_answers_as_mmlu_pro_has_them(hub: Path) -
     assert "\nAnswer: Let's think step by step. It is 40. The answer is (A).\n\nQuestion: What is 1 + 1?" in (
         questions.asked["mmlu_pro", "1"].text
     )
+
+
+SCORED = {
+    "mmlu": "The following are multiple choice questions (with answers) about math.\n\nWhat is 20 + 20?\nA. 40\nB. 41\nC. 42\nD. 43\n"
+    "Answer: A\n\nWhat is 1 + 1?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer:",
+    "mmlu_pro": "What is 20 + 20?\nA. 40\nB. 41\nC. 42\nD. 43\nE. none of 6\nF. all of 6\nG. none of 6\nH. all of 6\nAnswer: A\n\n"
+    "What is 1 + 1?\nA. 1\nB. 2\nC. 3\nD. 4\nE. none of 1\nF. all of 1\nAnswer:",
+}
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_where_choices_are_scored_examples_have_letters_and_nothing_is_asked_for(
+    hub: Path, name: str
+) -> None:
+    """MMLU's prompt is lm-evaluation-harness's, with the name of the subject."""
+    config, questions = written(hub, name, "scoring=loglikelihood", "fewshot=1")
+    assert questions.asked[name, "1"].text == SCORED[name]
+    assert [choice.text for choice in questions.asked[name, "1"].choices][:4] == list("ABCD")
+    said = why_not_comparable(config, questions, None)
+    assert f"benchmarks.{name}.scoring=loglikelihood" in said
+    assert not any("chat" in reason or "max_tokens" in reason for reason in said)
+
+
+@pytest.mark.parametrize("name", ["arc_challenge", "arc_easy"])
+def test_where_choices_are_scored_arc_has_their_texts_behind_the_question_alone(hub: Path, name: str) -> None:
+    _, questions = written(hub, name, "scoring=loglikelihood")
+    asked = questions.asked[name, "1"]
+    assert asked.text == "Question: What is 1 + 1?\nAnswer:"
+    assert [(choice.name, choice.text) for choice in asked.choices] == list(zip("ABCD", "1234", strict=True))
+    _, questions = written(hub, name, "scoring=loglikelihood", "fewshot=2")
+    shown = questions.asked[name, "1"].text.split("\n\n")
+    assert len(shown) == 3
+    assert all(re.fullmatch(r"Question: .+\?\nAnswer: \d+", example) for example in shown[:-1])
 
 
 def test_more_examples_than_a_subject_has_are_refused(hub: Path) -> None:

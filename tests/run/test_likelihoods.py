@@ -414,7 +414,10 @@ def test_a_published_acc_norm_stands_beside_our_own(data: str, tmp_path: Path) -
         Reference(model="org/base", value=0.5, source="a paper", metric="acc_norm", scoring=config.scoring),
         written,
     ]
-    same, other = comparisons(config, summary)
+    unstated = Reference(model="org/base", value=0.5, source="a paper", scoring=None)
+    config.benchmarks["own"].reference.append(unstated)
+    same, other, unknown = comparisons(config, summary)
+    assert "scoring" in unknown.unknown
     assert summary.benchmarks["own"].likelihood is not None
     assert same.ours == summary.benchmarks["own"].likelihood.acc_norm
     assert not any("scoring" in difference for difference in same.differences)
