@@ -29,7 +29,7 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
     record.earlier.results = len(record.results)
     if beginning.has_results:
         record.unjudged = record.files.unjudged.read({result.key for result in record.results})
-        record.earlier.unjudged = len(record.unjudged)
+        record.earlier.unjudged = frozenset(record.unjudged)
     before = record.files.read_manifest()
     if record.earlier.answers and before.checkpoint:
         record.manifest.checkpoint = record.earlier.checkpoint = before.checkpoint
@@ -78,7 +78,7 @@ def _check(record: RunRecord, before: Manifest) -> None:
             record.note(sentence)
     if not record.steps:
         record.steps += before.recovery
-    kept, waiting = record.earlier.results, record.earlier.unjudged
+    kept, waiting = record.earlier.results, len(record.earlier.unjudged)
     left = f": {count(kept, 'result')} kept" if kept else ", which has no results yet"
     left += f"; {count(waiting, 'answer')} without the judge's verdict" if waiting else ""
     record.terminal.notice(f"Going on with {folder}{left}.")

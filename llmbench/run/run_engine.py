@@ -288,7 +288,7 @@ class RunEngine:
     def learn(self) -> None:
         """Gives the engine the times of this run, for its next choice of a start-up."""
         record, times = self._record, self._record.summary.time_s
-        whole = not record.earlier.results and not record.restart_log.restarts
+        whole = not record.earlier.answers and not record.restart_log.restarts
         if not whole or self._engine is None or times.load is None or times.generate is None:
             return
         completions = [result.completions for result in record.results]

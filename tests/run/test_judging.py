@@ -286,6 +286,19 @@ def test_a_run_whose_judge_fails_keeps_its_answers_and_resumes_with_the_verdicts
     assert found.summary.benchmarks["mine"].accuracy == 1.0
 
 
+def test_times_of_answers_from_an_attempt_before_are_not_those_of_the_one_that_got_the_verdicts() -> None:
+    with serving(StandIn(reply=served("honest"), fault=lambda _: "drop")) as server:
+        settings = (f"judge.base_url={server.url}", "judge.retry_s=0")
+        with pytest.raises(StoppedError):
+            run(right, *settings)
+        server.fault = lambda _: None
+        found = run(right, *settings, beginning=Beginning.RESUMED).summary
+    summary = found.benchmarks["mine"]
+    assert summary.latency_s.mean is not None
+    assert (summary.time_s, summary.throughput.output_tokens_per_s) == (None, None)
+    assert found.time_s.requests is None
+
+
 def test_an_answer_that_the_judges_server_refuses_alone_is_unjudged() -> None:
     def fault(body: Body) -> tuple[int, str] | None:
         return (400, "I will not read that") if "Paris" in last_message(body) else None
