@@ -177,7 +177,7 @@ class RunEngine:
 
     def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
         record = self._record
-        made = (each for result in record.results for each in result.completions)
+        made = (each for r in (*record.results, *record.unjudged.values()) for each in r.completions)
         answered = any(one.error is None and not one.from_cache for one in made)
         work = replace(self._work, spent=record.earlier.cost, answered=answered)
         engine.begin(self.tokenizer, work, loaded=loaded, notice=record.terminal.notice)
