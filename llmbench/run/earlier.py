@@ -1,6 +1,6 @@
 """What earlier processes left of a run, in numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,16 +14,16 @@ class Earlier:
         before_this_attempt: Those without what processes gave that this one replaces.
         checkpoint: The one that gave them, as the manifest has it.
         cost: Of their requests by `engine.price`.
-        unjudged: Answers that wait for a verdict.
+        unjudged: The keys of answers that wait for a verdict.
     """
 
     results: int = 0
     before_this_attempt: int = 0
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
     cost: float = 0.0
-    unjudged: int = 0
+    unjudged: Collection[tuple[str, str, int]] = ()
 
     @property
     def answers(self) -> int:
         """Answers that are kept, with a verdict or without."""
-        return self.results + self.unjudged
+        return self.results + len(self.unjudged)

@@ -90,7 +90,8 @@ def judge_engine(
         return
     own = replace(config, engine=engine_of(config.judge), model=ModelConfig(name=judge_name(config)))
     engine, tokenizer = EndpointEngine(own, step_s=0.0), NoTokenizer()
-    work = Workload(0, config.judge.max_tokens, 0, batch_size=config.judge.concurrency)
+    # a refusal is one answer's own until several come in a row: the first answer of a run is judged while no other has a verdict
+    work = Workload(0, config.judge.max_tokens, 0, batch_size=config.judge.concurrency, answered=True)
     try:
         with _said_of_judge():
             engine.prepare()

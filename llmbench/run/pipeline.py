@@ -56,7 +56,7 @@ from llmbench.system.number_format import count
 from llmbench.system.processes import environment
 from llmbench.system.signals import Stop
 from llmbench.telemetry import MemoryTracker, Sampler
-from llmbench.telemetry.engine_report import ServerReport
+from llmbench.telemetry.engine_report import ServerIdentity, ServerReport
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         at_once = run_engine.batch_size()
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
         record.warn(judging.judges_itself(config, benchmarks))
-        record.manifest.judge = judging.identity(judge)
+        _note_judge(record, judging.identity(judge))
         writing = Background("prompts", lambda: _write_prompts(record, run_engine, plan, at_once))
         questions = run_engine.load(plan, writing)
         if config.engine.replicas == AUTO or config.engine.ray_address is not None:
@@ -186,6 +186,19 @@ def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, 
     record.warn(cut_from_the_left(questions.requests, plan.config))
     record.warn(preflight.kv_cache_shortage(plan.config, questions.requests, at_once, checkpoint))
     return questions
+
+
+def _note_judge(record: RunRecord, now: ServerIdentity | None) -> None:
+    """Keeps which server has the judge, and refuses another model there than that of the verdicts so far."""
+    before = record.manifest.judge
+    if now is not None and before is not None and any(result.judgement for result in record.results):
+        try:
+            said = resume_checks.compare_servers(before, now, record.files.folder)
+        except ConfigError as error:
+            raise RefusedResumeError(f"The judge: {error}") from error
+        if said is not None:
+            record.note(f"The judge: {said}")
+    record.manifest.judge = now
 
 
 def _check_questions(record: RunRecord, questions: Questions, server: ServerReport | None) -> None:

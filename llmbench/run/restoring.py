@@ -1,5 +1,6 @@
 """What an earlier process left of a run, brought back into the run's record before anything is asked."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -29,7 +30,7 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
     record.earlier.results = len(record.results)
     if beginning.has_results:
         record.unjudged = record.files.unjudged.read({result.key for result in record.results})
-        record.earlier.unjudged = len(record.unjudged)
+        record.earlier.unjudged = frozenset(record.unjudged)
     before = record.files.read_manifest()
     if record.earlier.answers and before.checkpoint:
         record.manifest.checkpoint = record.earlier.checkpoint = before.checkpoint
@@ -45,11 +46,19 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
         _bring_back(record, before)
     price, itself = record.config.engine.price, not record.config.judge.is_served
     record.earlier.cost = cost.of_attempts(record.attempts, record.results, price, judges=itself)
+    record.earlier.cost += _cost_of_waiting(record, price)
     record.config = pool.lowered(record.config)
     day = resume_checks.model_before(folder, "template_date") if record.earlier.answers else None
     _set_date(record, day)
     answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in record.results}
     record.restart_log.begin(record.config.engine_restarts, answered)
+
+
+def _cost_of_waiting(record: RunRecord, price: Mapping[str, float]) -> float:
+    """What answers cost that wait for a verdict, where the process that got them wrote no cost."""
+    before = record.attempts[:-1] if record.options.beginning is Beginning.RESUMED else record.attempts
+    counted = bool(before) and before[-1].cost is not None
+    return 0.0 if counted else cost.of_results(list(record.unjudged.values()), price)
 
 
 def _begin_attempt(record: RunRecord, before: Manifest, *, resumes: bool) -> None:
@@ -78,7 +87,7 @@ def _check(record: RunRecord, before: Manifest) -> None:
             record.note(sentence)
     if not record.steps:
         record.steps += before.recovery
-    kept, waiting = record.earlier.results, record.earlier.unjudged
+    kept, waiting = record.earlier.results, len(record.earlier.unjudged)
     left = f": {count(kept, 'result')} kept" if kept else ", which has no results yet"
     left += f"; {count(waiting, 'answer')} without the judge's verdict" if waiting else ""
     record.terminal.notice(f"Going on with {folder}{left}.")
@@ -88,7 +97,7 @@ def _bring_back(record: RunRecord, before: Manifest) -> None:
     """Brings back the run's name, notes and totals."""
     if record.earlier.answers:
         _keep_name(record, resume_checks.model_before(record.files.folder, "name"))
-    kept = ["started", "data", "samples", "selection", "server"]
+    kept = ["started", "data", "samples", "selection", "server", "judge"]
     if record.manifest.arguments is None:  # a library's call: how the run was begun counts on
         kept += ["overrides", "arguments", "directory", "sweep"]
     record.manifest = replace(record.manifest, **{name: getattr(before, name) for name in kept})

@@ -177,7 +177,7 @@ class RunEngine:
 
     def _begin(self, engine: ModelEngine, *, loaded: bool) -> None:
         record = self._record
-        made = (each for result in record.results for each in result.completions)
+        made = (each for r in (*record.results, *record.unjudged.values()) for each in r.completions)
         answered = any(one.error is None and not one.from_cache for one in made)
         work = replace(self._work, spent=record.earlier.cost, answered=answered)
         engine.begin(self.tokenizer, work, loaded=loaded, notice=record.terminal.notice)
@@ -288,7 +288,7 @@ class RunEngine:
     def learn(self) -> None:
         """Gives the engine the times of this run, for its next choice of a start-up."""
         record, times = self._record, self._record.summary.time_s
-        whole = not record.earlier.results and not record.restart_log.restarts
+        whole = not record.earlier.answers and not record.restart_log.restarts
         if not whole or self._engine is None or times.load is None or times.generate is None:
             return
         completions = [result.completions for result in record.results]

@@ -170,7 +170,8 @@ class RunRecord:
         self.note_server(report.server)
         if report.server is not None:
             times.load = None  # it was only looked at
-        own = self.results[self.earlier.results :]
+        waited = self.earlier.unjudged  # whose texts came before
+        own = [result for result in self.results[self.earlier.results :] if result.key not in waited]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
         if not self.restart_log.restarts and len(self.results) == sum(self.totals.values()):
@@ -224,7 +225,7 @@ class RunRecord:
                 metrics.results_of(name, self.results),
                 self.totals.get(name, 0),
                 benchmark.repeats,
-                sittings=2 if self.earlier.results or self.restart_log.restarts else 1,
+                sittings=2 if self.earlier.answers or self.restart_log.restarts else 1,
                 cache=self.config.cache,
                 details=partial(self._details, name) if name in self.benchmarks else None,
                 selection=self.manifest.selection.get(name),
@@ -240,7 +241,7 @@ class RunRecord:
         if summary.engine is not None:
             summary.warnings += summary.engine.warnings()
         summary.time_s.total = clock.since_start()
-        if self.earlier.results:
+        if self.earlier.answers:
             summary.gpu.energy_j = None  # of the whole run it is not known
         if self.config.engine.price:
             server = summary.engine.server if summary.engine is not None else None

@@ -13,11 +13,13 @@ from llmbench.cli.main import main
 from llmbench.errors import ConfigError, OnlyErrorsError, StoppedError
 from llmbench.records import Outcome, Request
 from llmbench.results.reader import Run, load_run
+from llmbench.results.serialization import line_of
 from llmbench.run import pipeline
 from llmbench.run.beginning import Beginning
 from llmbench.run.options import RunOptions
 from tests.helpers.engines import FakeEngines
 from tests.helpers.judged import CITIES, INJECTIONS, JUDGED, cities, injected, mark_of, served
+from tests.helpers.own_data import jsonl
 from tests.helpers.settings import compose
 from tests.helpers.stand_in_server import Body, StandIn, last_message, serving
 
@@ -286,6 +288,58 @@ def test_a_run_whose_judge_fails_keeps_its_answers_and_resumes_with_the_verdicts
     assert found.summary.benchmarks["mine"].accuracy == 1.0
 
 
+def test_times_of_answers_from_an_attempt_before_are_not_those_of_the_one_that_got_the_verdicts() -> None:
+    with serving(StandIn(reply=served("honest"), fault=lambda _: "drop")) as server:
+        settings = (f"judge.base_url={server.url}", "judge.retry_s=0")
+        with pytest.raises(StoppedError):
+            run(right, *settings)
+        server.fault = lambda _: None
+        found = run(right, *settings, beginning=Beginning.RESUMED).summary
+    summary = found.benchmarks["mine"]
+    assert summary.latency_s.mean is not None
+    assert (summary.time_s, summary.throughput.output_tokens_per_s) == (None, None)
+    assert found.time_s.requests is None
+
+
+def test_an_answer_that_is_refused_before_any_verdict_came_ends_no_run() -> None:
+    def fault(body: Body) -> tuple[int, str] | None:
+        return None if "in Berlin" in last_message(body) else (400, "I will not read that")
+
+    with serving(StandIn(reply=served("honest"), fault=fault)) as server:
+        found = run(right, f"judge.base_url={server.url}", "judge.concurrency=1", "batch_size=1")
+    outcomes = {result.sample_id: result.score.outcome for result in found.results}
+    assert outcomes == {"1": Outcome.UNJUDGED, "2": Outcome.UNJUDGED, "3": Outcome.CORRECT}
+
+
+def test_a_judge_that_refuses_everything_ends_the_run() -> None:
+    rows = ({"question": f"Where? ({n})", "answer": "York"} for n in range(9))
+    jsonl(Path("mine.jsonl"), *rows)
+    with serving(StandIn(fault=lambda _: (400, "no such field"))) as server:
+        with pytest.raises(llmbench.errors.EngineError, match=r"The judge cannot be asked: .* no such field"):
+            run(lambda _: "In York.", f"judge.base_url={server.url}")
+        assert len(load_run("run").results) < 9
+
+
+def test_other_weights_under_the_name_of_the_judge_are_refused_when_a_run_is_resumed() -> None:
+    verdicts = iter(range(9))
+    dies = lambda _: "drop" if next(verdicts) else None  # noqa: E731 - a fault
+    with serving(StandIn(reply=served("honest"), fault=dies, root="/models/a")) as server:
+        settings = ("judge.retry_s=0", "judge.concurrency=1", "batch_size=1")
+        with pytest.raises(StoppedError):
+            run(right, f"judge.base_url={server.url}", *settings)
+    before = Path("run/summary.json").read_bytes()
+    with serving(StandIn(reply=served("honest"), root="/models/b")) as server:
+        said = r"The judge: .* serves org/tiny \(/models/b\) now, and the results in run are those of org/tiny \(/models/a\)"
+        with pytest.raises(ConfigError, match=said):
+            run(right, f"judge.base_url={server.url}", *settings, beginning=Beginning.RESUMED)
+        assert not server.asked
+    assert Path("run/summary.json").read_bytes() == before
+    with serving(StandIn(reply=served("honest"), root="/models/a")) as server:
+        found = run(right, f"judge.base_url={server.url}", *settings, beginning=Beginning.RESUMED)
+    assert found.summary.benchmarks["mine"].accuracy == 1.0
+    assert any("The judge: This run goes on under other conditions" in note for note in found.summary.notes)
+
+
 def test_an_answer_that_the_judges_server_refuses_alone_is_unjudged() -> None:
     def fault(body: Body) -> tuple[int, str] | None:
         return (400, "I will not read that") if "Paris" in last_message(body) else None
@@ -393,6 +447,35 @@ def test_a_served_model_judges_itself_through_the_same_server() -> None:
     judged = summary.judge.prompt_tokens + summary.judge.output_tokens
     assert found.summary.cost == summary.tokens.prompt + summary.tokens.output + judged
     assert found.summary.judge_cost is None
+
+
+def test_the_cost_of_an_answer_is_kept_where_its_run_was_killed_before_the_verdict() -> None:
+    def reply(body: Body) -> str:
+        return served("honest")(body) if "VERDICT" in last_message(body) else "In York."
+
+    own = ["benchmarks.mine.max_tokens=100", "engine.price={input: 1000000, output: 1000000}"]
+    with serving(StandIn(reply=reply)) as server:
+        assert main([*JUDGED[:2], "engine=endpoint", f"engine.base_url={server.url}", *own, *JUDGED[3:]]) == 0
+        whole = load_run("run")
+        killed(whole)
+        assert main(["resume=run"]) == 0
+    found = load_run("run").summary
+    assert found.cost == whole.summary.cost
+    assert [attempt.cost for attempt in found.sittings] == [None, found.cost]
+
+
+def killed(run: Run) -> None:
+    """Makes of a finished run what is left of one that was killed when each answer waited for its verdict."""
+    waiting = [
+        replace(r, judgement=None, score=replace(r.score, outcome=Outcome.UNJUDGED)) for r in run.results
+    ]
+    (run.folder / "unjudged.jsonl").write_bytes(b"".join(line_of(r, sealed=False) for r in waiting))
+    (run.folder / "samples.jsonl").write_bytes(b"")
+    (run.folder / "summary.json").unlink()
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    attempt = manifest["sittings"][0] | {"status": "running", "results": 0, "cost": None}
+    left = manifest | {"status": "running", "sittings": [attempt]}
+    (run.folder / "manifest.json").write_text(json.dumps(left))
 
 
 def test_terminal_and_page_name_the_judge_and_how_often_it_said_nothing(
