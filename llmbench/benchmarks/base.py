@@ -4,6 +4,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from types import ModuleType
 from typing import Any
 
@@ -146,6 +147,15 @@ def score(benchmark: Benchmark, sample: Sample, text: str, finish_reason: Finish
     if benchmark.rubric is not None:
         return Score(0.0, answer, Outcome.UNJUDGED, "no judge was asked")
     return benchmark.grade(sample, answer)
+
+
+def accuracy_by(field: str, results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """Returns accuracies by a field that results store: {"easy": {"n": 2, "accuracy": 0.5}}; without results that lack it."""
+    groups: dict[str, list[float]] = {}
+    for result in results:
+        if result.fields.get(field):
+            groups.setdefault(str(result.fields[field]), []).append(result.score.value)
+    return {name: {"n": len(values), "accuracy": fmean(values)} for name, values in sorted(groups.items())}
 
 
 def unique(samples: Sequence[Sample], name: str) -> list[Sample]:

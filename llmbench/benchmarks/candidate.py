@@ -127,12 +127,21 @@ class Candidate:
         return ran
 
 
+def parsed(source: str) -> ast.Module:
+    """Returns the syntax tree of a data set's program, without Python's warnings, such as of an escape that is none.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: Python cannot read it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 def calls_ahead(test: str) -> list[str]:
     """The calls that a check makes, as far as its text tells: those in its list `inputs`, else those of `candidate` with literal arguments."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as of an escape that is none
-            tree = ast.parse(test)
+        tree = parsed(test)
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "inputs":
                 return [dumps(list(arguments)) for arguments in _literal(node.value)]

@@ -26,6 +26,7 @@ class GPQA(MultipleChoice):
 
     columns = ("Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
     question_field = "Question"
+    subject_fields = ("High-level domain",)
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples whose `choices` are shuffled and whose target is a letter."""
@@ -35,11 +36,6 @@ class GPQA(MultipleChoice):
     def letters(self, sample: Sample) -> str:
         """All four, also for journals of before, which have no choices."""
         return LETTERS
-
-    def subject(self, sample: Sample) -> str | None:
-        """Its domain: biology, chemistry or physics."""
-        found = sample.fields.get("High-level domain")
-        return None if found is None else str(found)
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """The choices as shown, and the domain."""

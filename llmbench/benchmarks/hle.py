@@ -37,6 +37,7 @@ class HLE(JudgedAnswer):
     """Questions of many subjects, with the confidence that the model states."""
 
     columns = ("id", "question", "answer", "image")
+    subject_fields = ("category", "subject")
     rubric = RUBRIC
 
     def __init__(self) -> None:
@@ -54,15 +55,6 @@ class HLE(JudgedAnswer):
         if not samples:
             raise DataError("hle: each row has an image, and only questions without one are asked.")
         return samples
-
-    def subject(self, sample: Sample) -> str | None:
-        """Its category, such as Math."""
-        found = sample.fields.get("category", sample.fields.get("subject"))
-        return None if found is None else str(found)
-
-    def stored_fields(self, sample: Sample) -> dict[str, Any]:
-        """The question, which another judge needs, and the category."""
-        return {"question": self.question(sample), "subject": self.subject(sample)}
 
     def data_notes(self, samples: Sequence[Sample]) -> list[str]:
         """How many questions were left out."""

@@ -7,14 +7,14 @@ A row: {"task_id": "HumanEval/0", "prompt": "…", "entry_point": "has_close_ele
 Protocol: HumanEval's question and rules for the answer, so that both sets' scores compare; 30 s of CPU time in place of 3. EvalPlus gives
 each call a second or more, and all of them a minute.
 Differences: the calls of a check are made in batches (`candidate.py`), as EvalPlus makes all of them in one process; numpy's comparison is
-`tolerance.py`'s; HumanEval/32 is repaired. Its published test unpacks the number that the function returns, which no answer can pass. A
+`numpy_comparison.py`'s; HumanEval/32 is repaired. Its published test unpacks the number that the function returns, which no answer can pass. A
 root counts, as in EvalPlus, and so does what the reference returns, which is no root for seven badly conditioned polynomials.
 """
 
 import inspect
 from dataclasses import replace
 
-from llmbench.benchmarks import tolerance
+from llmbench.benchmarks import numpy_comparison
 from llmbench.benchmarks.candidate import Calls, calls_ahead
 from llmbench.benchmarks.humaneval import Check, HumanEval
 from llmbench.records import Sample
@@ -50,10 +50,10 @@ class HumanEvalPlus(HumanEval):
 
 def without_numpy(test: str) -> str:
     """What to execute before a test, so that it finds what it asks of numpy, and long integers are read."""
-    if not tolerance.suffices(test):
+    if not numpy_comparison.suffices(test):
         return LONG_INTS
-    source = f"{inspect.getsource(tolerance)}\ninstall()\n"
-    return f"{LONG_INTS}exec({source!r}, {{'__name__': 'tolerance'}})\n"
+    source = f"{inspect.getsource(numpy_comparison)}\ninstall()\n"
+    return f"{LONG_INTS}exec({source!r}, {{'__name__': 'numpy_comparison'}})\n"
 
 
 def repaired(test: str) -> str:

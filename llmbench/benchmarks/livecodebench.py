@@ -119,10 +119,7 @@ class LiveCodeBench(ProgramBenchmark):
         """Runs all tests in the sandbox, public ones first, until one is not passed."""
         fields = sample.fields
         if fields.get("private_test_cases") is None:
-            return Judged(
-                ProgramVerdict.REFUSED,
-                "the journal does not hold this problem's tests, which are too large for it",
-            )
+            return Judged(ProgramVerdict.REFUSED, programs.NOT_KEPT)
         try:
             tests = read_tests(fields)
         except DataError as error:

@@ -23,6 +23,7 @@ class MATH(MathAnswer):
 
     columns = ("problem",)
     question_field = "problem"
+    subject_fields = ("subject", "type")  # as the larger data set calls it
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples named by `unique_id`, or by their place where rows have none.
@@ -33,18 +34,10 @@ class MATH(MathAnswer):
         check_options("math", options, {})
         return [_sample(row, index) for index, row in enumerate(rows)]
 
-    def subject(self, sample: Sample) -> str | None:
-        """One of the seven subjects; the larger data set calls it `type`."""
-        found = sample.fields.get("subject", sample.fields.get("type"))
-        return None if found is None else str(found)
-
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by."""
-        kept = {
-            "subject": sample.fields.get("subject", sample.fields.get("type")),
-            "level": sample.fields.get("level"),
-        }
-        return {key: value for key, value in kept.items() if value is not None}
+        level = sample.fields.get("level")
+        return super().stored_fields(sample) | ({} if level is None else {"level": level})
 
 
 def _sample(row: Row, index: int) -> Sample:

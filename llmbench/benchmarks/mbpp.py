@@ -6,20 +6,20 @@ A row: {"task_id": 11, "text": "Write a …", "code": "def …", "test_list": ["
 Protocol: the paper's question, with all assertions in it. As a text (`chat=false`) with three worked examples (`fewshot=3`, of task ids 1 to
 10; the paper's are 2, 3 and 4), each between [BEGIN] and [DONE]; as a chat zero-shot, with a code block as the answer. All assertions must
 hold, with 3 s of CPU time.
-The assertions become HumanEval's `check(candidate)`: what of an assertion calls the program goes as text to the program's sandbox, behind
-the row's setup, so that arguments may be objects and may need imports or several functions. Its value is compared in another one.
+The assertions become HumanEval's `check(candidate)`. An expression in them that calls the program is sent as text to the program's sandbox and
+evaluated there after the row's setup, so that arguments may be objects and may need imports or several functions. Its value is compared in another
+sandbox.
 """
 
 import ast
 import builtins
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
-from llmbench.benchmarks.candidate import Calls, calls_ahead
+from llmbench.benchmarks.candidate import Calls, calls_ahead, parsed
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.humaneval import CHECKS, Check, HumanEval
 from llmbench.errors import DataError
@@ -137,14 +137,6 @@ class MBPP(HumanEval):
         return Check(self.header(sample), sample.fields["test"])
 
 
-def _parsed(source: str) -> ast.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # such as of an escape that is none, which many of the data's own programs have
-        return ast.parse(source)
-
-
 def called_names(tests: Sequence[str], setup: str, code: str) -> list[str]:
     """The program's own names that tests need, the function first that is called first.
 
@@ -157,12 +149,12 @@ def called_names(tests: Sequence[str], setup: str, code: str) -> list[str]:
         SyntaxError: They are no Python.
         ValueError: They need nothing of the program.
     """
-    tree, given = _parsed("\n".join(tests)), _bound(_parsed(setup))
+    tree, given = parsed("\n".join(tests)), _bound(parsed(setup))
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     nodes.sort(key=lambda node: (node.lineno, node.col_offset))
     read = [node.id for node in nodes if isinstance(node.ctx, ast.Load) and node.id not in given]
     try:
-        defined = _defined(_parsed(code))
+        defined = _defined(parsed(code))
     except SyntaxError:  # Python 2's
         defined = set()
     stored = {node.id for node in nodes if not isinstance(node.ctx, ast.Load)} | vars(builtins).keys()
@@ -179,7 +171,7 @@ def _defined(tree: ast.Module) -> set[str]:
 
 
 def _bound(tree: ast.Module) -> set[str]:
-    """The names that statements at the margin give a value."""
+    """The names that top-level statements define or assign."""
     found: set[str] = set()
     for statement in tree.body:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -199,7 +191,7 @@ def as_check(tests: Sequence[str], own: Sequence[str]) -> str:
         tests: Statements.
         own: The program's names.
     """
-    tree = _parsed("\n".join(tests))
+    tree = parsed("\n".join(tests))
     names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
     asks = _Asks(own, {node.id for node in names if isinstance(node.ctx, ast.Store)})
     body = ast.unparse(ast.fix_missing_locations(asks.visit(tree)))

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.answers.function_syntax import statements_of
-from llmbench.benchmarks.base import Benchmark
+from llmbench.benchmarks.base import Benchmark, accuracy_by
 from llmbench.records import Outcome, Result, Sample, Score
 from llmbench.sandbox import Program, Ran, SandboxBox, Status
 
@@ -88,20 +88,9 @@ class ProgramBenchmark(Benchmark):
     def details(self, results: Sequence[Result]) -> dict[str, Any]:
         """How often there was each verdict, and accuracy by what results are grouped by: {"difficulty": {"easy": {"n", "accuracy"}}}."""
         verdicts = [verdict.value for r in results if (verdict := verdict_of(r.score)) is not None]
-        found: dict[str, Any] = {
-            "verdicts": {v.value: verdicts.count(v.value) for v in ProgramVerdict if v.value in verdicts}
-        }
-        for key in GROUPS:
-            groups: dict[str, list[float]] = {}
-            for result in results:
-                if result.fields.get(key):
-                    groups.setdefault(str(result.fields[key]), []).append(result.score.value)
-            if groups:
-                found[key] = {
-                    name: {"n": len(values), "accuracy": sum(values) / len(values)}
-                    for name, values in sorted(groups.items())
-                }
-        return found
+        counts = {v.value: verdicts.count(v.value) for v in ProgramVerdict if v.value in verdicts}
+        groups = {field: accuracy_by(field, results) for field in GROUPS}
+        return {"verdicts": counts} | {field: found for field, found in groups.items() if found}
 
 
 def are_seconds(value: object) -> bool:

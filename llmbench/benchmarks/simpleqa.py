@@ -36,6 +36,7 @@ class SimpleQA(JudgedAnswer):
 
     columns = ("problem", "answer")
     question_field = "problem"
+    subject_fields = ("subject",)
     rubric = RUBRIC
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
@@ -46,11 +47,6 @@ class SimpleQA(JudgedAnswer):
             for index, row in enumerate(rows)
             if text_of(row, "problem", index)
         ]
-
-    def subject(self, sample: Sample) -> str | None:
-        """Its topic, such as "Science and technology"."""
-        found = sample.fields.get("subject")
-        return None if found is None else str(found)
 
     def details(self, results: Sequence[Result]) -> dict[str, Any] | None:
         """The paper's figures: the shares of the three verdicts, accuracy of what was attempted, and the F-score, the harmonic mean of the two.

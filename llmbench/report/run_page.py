@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.records import Result
-from llmbench.report import benchmark_details, likelihood_words, phases, score_charts, time_charts
+from llmbench.report import benchmark_details, phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.generation_cards import generation_cards, generation_facts
@@ -137,7 +137,7 @@ def _score(name: str, benchmark: BenchmarkSummary, *, client: bool) -> dict[str,
     judge = benchmark.judge.facts() if benchmark.judge is not None else []
     facts = [
         ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
-        *likelihood_words.facts(benchmark.likelihood),
+        *([("acc_norm", benchmark.likelihood.figures())] if benchmark.likelihood else []),
         ("bounds", interval(benchmark.bounds)),
         *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
         *((title, visible(value)) for title, value in judge),

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from llmbench.report import benchmark_details, likelihood_words
+from llmbench.report import benchmark_details
 from llmbench.report.server_words import NOT_KNOWN, asking, served, server_of
 from llmbench.results import attempts, cache_use
 from llmbench.results.manifest import STRATIFIED
@@ -30,7 +30,7 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
     terminal.out.print(_table(summary.benchmarks, terminal.out))
     for name, found in summary.benchmarks.items():
         if found.likelihood is not None:
-            terminal.say(f"{name}: {likelihood_words.sentence(found.likelihood)}")
+            terminal.say(f"{name}: {found.likelihood.sentence()}")
         if details := benchmark_details.line(found.details):
             terminal.say(f"{name}: {details}.")
         if found.repeated is not None:

@@ -1,6 +1,6 @@
-"""What a run's requests cost by `engine.price`, over all its attempts."""
+"""What a run's requests cost: by `engine.price` over all its attempts, and a judge's by `judge.price`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from llmbench.config.endpoint import cost_of
 from llmbench.records import Completion, FinishReason, Result
@@ -9,18 +9,25 @@ from llmbench.results.manifest import Attempt
 
 def of_results(results: Sequence[Result], price: Mapping[str, float], *, judges: bool = False) -> float:
     """Returns what results cost by the tokens that the journal has of them; `judges`: the same server gave the verdicts."""
+    own = [completion for result in results for completion in result.completions]
+    return _of([*own, *_verdicts(results)] if judges else own, price)
+
+
+def of_judge(results: Sequence[Result], price: Mapping[str, float]) -> float | None:
+    """Returns what the verdicts on results cost by `judge.price`; None without prices."""
+    return _of(_verdicts(results), price) if price else None
+
+
+def _verdicts(results: Sequence[Result]) -> list[Completion]:
+    return [result.judgement.completion for result in results if result.judgement is not None]
+
+
+def _of(completions: Sequence[Completion], price: Mapping[str, float]) -> float:
     return sum(
         cost_of(price, completion.prompt_tokens, completion.output_tokens)
-        for result in results
-        for completion in _completions(result, judges=judges)
+        for completion in completions
         if not completion.from_cache and completion.finish_reason is not FinishReason.ABORT
     )
-
-
-def _completions(result: Result, *, judges: bool) -> Iterator[Completion]:
-    yield from result.completions
-    if judges and result.judgement is not None:
-        yield result.judgement.completion
 
 
 def of_attempts(

@@ -1,12 +1,11 @@
 """What a judge said of a benchmark's answers, and how often it said nothing that counts."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from llmbench.config.endpoint import cost_of
-from llmbench.records import FinishReason, Outcome, Result
+from llmbench.records import Outcome, Result
 from llmbench.system.number_format import count, percent
 
 
@@ -79,15 +78,3 @@ class JudgeUse:
             f"the judge, {self.name}, gave no verdict on {self.unjudged} of {count(self.asked, 'answer')} ({percent(self.unjudged_share)}); the score "
             "counts them as 0 and its bounds leave them open; samples.jsonl has what the judge wrote instead."
         )
-
-
-def cost_of_judge(results: Sequence[Result], price: Mapping[str, float]) -> float | None:
-    """Returns what the judge's requests cost by `judge.price`; None without prices."""
-    if not price:
-        return None
-    replies = [result.judgement.completion for result in results if result.judgement is not None]
-    return sum(
-        cost_of(price, reply.prompt_tokens, reply.output_tokens)
-        for reply in replies
-        if not reply.from_cache and reply.finish_reason is not FinishReason.ABORT
-    )

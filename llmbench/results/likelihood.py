@@ -11,6 +11,7 @@ from typing import Self
 
 from llmbench.records import Outcome, Result, Score, ScoredChoice
 from llmbench.results import stats
+from llmbench.system.number_format import interval, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,17 @@ class LikelihoodStatistics:
             stderr=stats.standard_error(right),
             ci95=stats.interval(right, len(right)),
             questions=sum(bool(choices) for choices, _ in scored),
+        )
+
+    def figures(self) -> str:
+        """`acc_norm` with its interval, as tables show it."""
+        return f"{percent(self.acc_norm)} {interval(self.ci95)}"
+
+    def sentence(self) -> str:
+        """What stands under a table of scores."""
+        return (
+            "the accuracy is acc, by the choice with the largest log-likelihood; by the largest for each character, acc_norm, it is "
+            f"{self.figures()}."
         )
 
 

@@ -16,9 +16,8 @@ from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.schema import Config
 from llmbench.errors import RunError
 from llmbench.records import FinishReason, Outcome, Result, Sample
-from llmbench.results import likelihood
+from llmbench.results import cost, likelihood
 from llmbench.results.agreement import JudgeAgreement
-from llmbench.results.judge_use import cost_of_judge
 from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY
 from llmbench.results.metrics import results_of, summarise, warnings_of
 from llmbench.results.reader import Run, load_run
@@ -151,7 +150,7 @@ def _of_judge(
     return replace(
         summary,
         not_comparable=[*kept, *named],
-        judge_cost=cost_of_judge(results, now.judge.price),
+        judge_cost=cost.of_judge(results, now.judge.price),
     )
 
 

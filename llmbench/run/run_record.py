@@ -18,7 +18,6 @@ from llmbench.engine.restarting import RestartLog
 from llmbench.errors import Interrupted, RefusedResumeError, RunError, StoppedError
 from llmbench.records import Result
 from llmbench.results import attempts, cost, metrics
-from llmbench.results.judge_use import cost_of_judge
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
@@ -247,7 +246,7 @@ class RunRecord:
             server = summary.engine.server if summary.engine is not None else None
             summary.cost = self.earlier.cost + ((server and server.cost) or 0.0)
         if (judge := self.config.judge).is_served:
-            summary.judge_cost = cost_of_judge(self.results, judge.price)
+            summary.judge_cost = cost.of_judge(self.results, judge.price)
         self._end_attempt()
 
     def _details(self, name: str, results: Sequence[Result]) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import llmbench
-from llmbench.benchmarks import programs, tolerance
+from llmbench.benchmarks import numpy_comparison, programs
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.candidate import BATCH, Calls, Candidate, calls_ahead
 from llmbench.benchmarks.humaneval import HumanEval
@@ -268,8 +268,8 @@ def test_values_are_close_where_numpy_says_so(atol: float) -> None:
         for one, other in product(VALUES, repeat=2)
         if np.shape(one) == np.shape(other) or () in (np.shape(one), np.shape(other))
         for ours, theirs in (
-            (tolerance.allclose, np.allclose),
-            (tolerance.assert_allclose, np.testing.assert_allclose),
+            (numpy_comparison.allclose, np.allclose),
+            (numpy_comparison.assert_allclose, np.testing.assert_allclose),
         )
         if compared(ours, one, other, rtol=1e-7, atol=atol)
         != compared(theirs, one, other, rtol=1e-7, atol=atol)
@@ -279,8 +279,8 @@ def test_values_are_close_where_numpy_says_so(atol: float) -> None:
 
 @pytest.mark.parametrize("value", [None, "1", {1}, {1: 1}, [None], ["1"], object()])
 def test_what_is_no_number_is_close_to_nothing(value: object) -> None:
-    assert not compared(tolerance.allclose, value, 1.0)
-    assert not compared(tolerance.allclose, [1.0], value)
+    assert not compared(numpy_comparison.allclose, value, 1.0)
+    assert not compared(numpy_comparison.allclose, [1.0], value)
 
 
 # Verdicts.

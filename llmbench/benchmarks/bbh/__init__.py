@@ -20,15 +20,14 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.answers.equivalence import choice_equal, number_equal
-from llmbench.benchmarks.base import Benchmark, check_options
+from llmbench.benchmarks.base import Benchmark, accuracy_by, check_options
 from llmbench.benchmarks.bbh.tasks import KINDS, WORDS, Kind, normalised, options_of, same, stated
 from llmbench.benchmarks.dataset import Row, text_of
+from llmbench.benchmarks.generic.choice_cells import LETTERS
 from llmbench.errors import DataError
 from llmbench.records import Result, Sample
 
 PROMPTS = Path(__file__).parent / "prompts"
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-REASONING = "Let's think step by step."
 
 
 class BBH(Benchmark):
@@ -108,16 +107,11 @@ class BBH(Benchmark):
 
     def details(self, results: Sequence[Result]) -> dict[str, Any]:
         """The mean of the tasks' accuracies, and each of them: {"mean_over_tasks": 0.5, "tasks": {"snarks": {"n": 178, "accuracy": 0.5}}}."""
-        tasks: dict[str, list[float]] = {}
-        for result in results:
-            tasks.setdefault(str(result.fields["subject"]), []).append(result.score.value)
-        accuracies = {
-            task: {"n": len(values), "accuracy": fmean(values)} for task, values in sorted(tasks.items())
-        }
+        tasks = accuracy_by("subject", results)
         return {
             "accuracy_is": "mean_over_questions",
-            "mean_over_tasks": fmean(each["accuracy"] for each in accuracies.values()),
-            "tasks": accuracies,
+            "mean_over_tasks": fmean(each["accuracy"] for each in tasks.values()),
+            "tasks": tasks,
         }
 
 

@@ -1,7 +1,6 @@
 """What the generic benchmarks have in common: rows become samples as their options say."""
 
 import re
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -32,11 +31,13 @@ class GenericBenchmark(Benchmark):
     Attributes:
         options: The options that there are.
         question_field: The sample's field that holds the question as it is asked.
+        subject_fields: Of rows that a class loads by itself, the fields that may hold the subject; the first that does counts.
         grading: How answers are graded, in words.
     """
 
     options: tuple[str, ...] = ("question", "answer", "subject", "worked")
     question_field: str = "question"
+    subject_fields: tuple[str, ...] = ()
     grading: str = ""
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
@@ -107,9 +108,9 @@ class GenericBenchmark(Benchmark):
             )
         return None
 
-    @abstractmethod
     def target(self, gold: str) -> str | None:
-        """Returns a cell's gold answer as it is compared, or None where it is none."""
+        """Returns a cell's gold answer as it is compared, or None where it is none. By default the cell as it is."""
+        return gold
 
     def question(self, sample: Sample) -> str:
         """The question as it stands."""
@@ -132,14 +133,23 @@ class GenericBenchmark(Benchmark):
         """
         return super().worked_example(sample)
 
+    def solution(self, sample: Sample) -> str:
+        """Returns the worked solution in a row that a class of its own loads; an empty text where there is none."""
+        return "" if MAPPED in sample.fields else str(sample.fields.get("solution") or "").strip()
+
     def subject(self, sample: Sample) -> str | None:
-        """What the mapped column says."""
-        found = sample.fields.get("subject") if MAPPED in sample.fields else None
+        """What the mapped column says, or one of `subject_fields`."""
+        found = self._subject(sample)
         return None if found is None else str(found)
+
+    def _subject(self, sample: Sample) -> Any:  # noqa: ANN401 - a cell
+        names = ("subject",) if MAPPED in sample.fields else self.subject_fields
+        return next((found for name in names if (found := sample.fields.get(name)) is not None), None)
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by."""
-        return {} if self.subject(sample) is None else {"subject": sample.fields["subject"]}
+        found = self._subject(sample)
+        return {} if found is None else {"subject": found}
 
     def data_notes(self, samples: Sequence[Sample]) -> list[str]:
         """How the data was understood; of rows that a class of its own loads nothing."""

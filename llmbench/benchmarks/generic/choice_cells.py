@@ -1,6 +1,7 @@
 """The choices of a multiple-choice question in its row, and which of them a gold answer means."""
 
 import re
+import string
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ from llmbench.benchmarks.generic.templates import cell, no_column, short
 from llmbench.benchmarks.rows import Rows
 from llmbench.errors import ConfigError, RowError
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = string.ascii_uppercase
+"""The names of choices, in their order."""
 FEWEST = 2
 SHOWN_CHOICES = 4
 

@@ -15,11 +15,7 @@ class JudgedAnswer(GenericBenchmark):
     grading = "free texts: a model, the judge, says whether they mean the same as the gold answer"
     rubric: Rubric | None = CORRECT_OR_NOT
 
-    def target(self, gold: str) -> str | None:
-        """The cell as it is."""
-        return gold
-
-    def worked_example(self, sample: Sample) -> str:
+    def shown_answer(self, sample: Sample) -> str:
         """The gold answer."""
         return sample.target
 

@@ -54,8 +54,7 @@ class MathAnswer(GenericBenchmark):
 
     def shown_answer(self, sample: Sample) -> str:
         """The solution, which ends in a box, or the boxed answer alone."""
-        solution = "" if MAPPED in sample.fields else str(sample.fields.get("solution") or "").strip()
-        return solution or f"The final answer is \\boxed{{{sample.target}}}."
+        return self.solution(sample) or f"The final answer is \\boxed{{{sample.target}}}."
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
         """The last box, or a stated answer."""

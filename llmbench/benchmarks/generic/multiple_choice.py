@@ -20,7 +20,7 @@ ANSWER = "Answer:"
 class MultipleChoice(GenericBenchmark):
     """Questions with two to twenty-six choices, A, B, C and so on, whose answer is a letter."""
 
-    options = ("question", "answer", "choices", "subject", "count_from", "worked")
+    options = (*GenericBenchmark.options, "choices", "count_from")
     grading = "choices: the letter that is stated last, or that of the choice whose text is"
     has_choices = True
 
@@ -64,10 +64,6 @@ class MultipleChoice(GenericBenchmark):
         random.Random(f"{seed}:{rows.number(index)}").shuffle(order)
         read_as = f"{self.grading}; the right one has a column of its own, so that the choices are shuffled"
         return LETTERS[order.index(texts[right])], {"choices": order, MAPPED: read_as}
-
-    def target(self, gold: str) -> str | None:
-        """The letter."""
-        return gold
 
     def question(self, sample: Sample) -> str:
         """The question and its choices, a line each."""

@@ -1,13 +1,12 @@
 """Questions whose answer is a number."""
 
 import re
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from llmbench import answers
 from llmbench.answers.equivalence import integer_equal, number_equal
-from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
+from llmbench.benchmarks.generic.base import GenericBenchmark
 from llmbench.records import Sample
 
 
@@ -38,15 +37,13 @@ class NumberAnswer(GenericBenchmark):
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by; and the question, which tells which unit counts."""
-        return {**super().stored_fields(sample), **_question(sample.fields, self.question_field)}
+        name = self.question_field
+        question = {name: sample.fields[name]} if name in sample.fields else {}
+        return {**super().stored_fields(sample), **question}
 
 
 def _stated(number: str) -> str:
     return f"The final answer is {number}"
-
-
-def _question(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {name: fields[name]} if name in fields else {}
 
 
 class IntegerAnswer(GenericBenchmark):
@@ -65,8 +62,7 @@ class IntegerAnswer(GenericBenchmark):
 
     def shown_answer(self, sample: Sample) -> str:
         """The answer in its box, behind the solution where the row has one."""
-        solution = "" if MAPPED in sample.fields else str(sample.fields.get("solution") or "").strip()
-        return f"{solution}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()
+        return f"{self.solution(sample)}\n\nThe final answer is \\boxed{{{sample.target}}}.".strip()
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
         """The boxed or stated integer."""

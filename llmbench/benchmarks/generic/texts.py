@@ -21,10 +21,6 @@ class ExactMatch(GenericBenchmark):
 
     grading = "texts: what follows the last `Answer:`, else the only line, is to be the same but for capitals and marks around it"
 
-    def target(self, gold: str) -> str | None:
-        """The cell as it is."""
-        return gold
-
     def shown_answer(self, sample: Sample) -> str:
         """The line that is asked for."""
         return f"Answer: {sample.target}"
@@ -44,10 +40,6 @@ class _Anywhere(GenericBenchmark):
     @abstractmethod
     def found(self, target: str, text: str) -> str | None:
         """Returns the part of a text that is the gold answer, or None."""
-
-    def target(self, gold: str) -> str | None:
-        """The cell as it is."""
-        return gold
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
         """The gold answer where it stands in the text; else the last line of a complete text, which is wrong.
