@@ -18,7 +18,7 @@ from llmbench.cli.compose import compose
 from llmbench.config.choices import FewshotBy
 from llmbench.config.custom import BENCHMARK
 from llmbench.config.paths import config_folder
-from llmbench.config.schema import ProfileConfig
+from llmbench.config.schema import BenchmarkConfig, ProfileConfig
 
 DEFAULT_PROFILE = ProfileConfig.samples
 HEAD = """---
@@ -113,7 +113,13 @@ def _remark(name: str, setting: str) -> str:
 
 def _size(name: str) -> str:
     """The number of questions as it is composed, since a YAML may look it up in its options."""
-    return plain(compose([f"benchmark={name}"]).benchmarks[name].size)
+    return plain(_composed(name).size)
+
+
+@cache
+def _composed(name: str) -> BenchmarkConfig:
+    """The benchmark's settings as its protocol has them."""
+    return compose([f"benchmark={name}", "profile=published"]).benchmarks[name]
 
 
 def _source(settings: Mapping[str, Any]) -> str:
@@ -196,7 +202,7 @@ def _indented_rows(text: str) -> str:
 
 
 def _asked(name: str, settings: Mapping[str, Any]) -> str:
-    composed = compose([f"benchmark={name}", "profile=published"]).benchmarks[name]
+    composed = _composed(name)
     texts = {
         "system prompt": composed.system_prompt,
         "behind the question": composed.instruction,
@@ -261,7 +267,7 @@ def _options(name: str) -> str:
     comments = dict(re.findall(r"^ +(\w+):.*?\s#\s*(.+)$", lines, re.MULTILINE))
     mapping = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", generic.__doc__ or "", re.MULTILINE))
     rows, tables = [], ""
-    for key, value in compose([f"benchmark={name}"]).benchmarks[name].options.items():
+    for key, value in _composed(name).options.items():
         if isinstance(value, dict):
             entries = [
                 (code(entry), code(in_yaml(of)), comments.get(entry, "")) for entry, of in value.items()
