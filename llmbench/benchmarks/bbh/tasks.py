@@ -9,7 +9,9 @@ r"""The 27 tasks of BIG-Bench Hard, how the answer to each is found in a text, a
 | brackets | `dyck_languages` | it is the same brackets in the same order; nothing else on the line counts |
 
 Words, lists and brackets are taken from what follows the last "the answer is" or `Answer:`, else from the last box, else from the last line of a
-complete text: a word from its beginning or end, brackets where there is nothing else, a list where there is no other line. In a text that was cut off, a statement at the very end is none.
+complete text: a word from its beginning or end, brackets where there is nothing else but a label ("The rest: ] }"), a list where there is no other
+line or a last paragraph that is numbered or labelled. In a text that was cut off, a statement at the very end is none. A word that is denied
+("not valid") is the other one, of an equation the right side counts, and of "Yes or No" neither.
 """
 
 import re
@@ -84,7 +86,14 @@ _AROUND = _MARKS + "[]()"
 _BRACKETS = re.compile(r"[\[\](){}<>]")
 _ONLY_BRACKETS = re.compile(r"[\[\](){}<>\s*_`\"'$.,]+")
 _NEXT_SENTENCE = re.compile(r"(?<=\w)[*_`]*\.[*_`]*[ \t]+(?=[A-Z])")
-_NOT_VALID = re.compile(r"\bnot\s+(?:\w+ly\s+)?valid\b", re.IGNORECASE)
+_DENIED = r"(?:\bnot|n['\u2019]t|\bcannot|\bnever)(?:[\s*_`\"'(]+(?:be|\w+ly))?[\s*_`\"'(]+"
+_LATEX_AROUND = re.compile(r"\s*\\(?:\((.*)\\\)|\[(.*)\\\])\W*", re.DOTALL)
+_BRACKETS_BOX = re.compile(r"\\boxed\s*\{(?:\\text\s*\{(.*)\}|(.*))\}")
+_REMARK = re.compile(r"\([^()]*[A-Za-z]{2}[^()]*\)|(?<=[\])}>`'\"*$])\s*[.,;]\s+[A-Za-z].*", re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
+_EMPTY_LINE = re.compile(r"\n[ \t]*\n\s*")
+_LABEL = re.compile(r"\A[^\n:]*:[*_ \t]*(?:\n|(?=\S))")
+_LAST_AND = re.compile(r",\s*and\s+(?=\S+\s*\Z)")
 
 
 def options_of(question: str) -> list[str]:
@@ -103,15 +112,32 @@ def normalised(kind: Kind, text: str, words: Sequence[str] = ()) -> str | None:
     """
     text = _FORMATTING.sub(r"\1", text).strip()
     if kind is Kind.WORD:
-        spelled = {word.casefold(): word for word in words}
-        found = re.search(_any_of(words), _NOT_VALID.sub("invalid", text), re.IGNORECASE)
-        return spelled[found[0].casefold()] if found else None
+        return _word(text, words)
     if kind is Kind.BRACKETS:
-        return " ".join(_BRACKETS.findall(text)) or None
+        around = _LATEX_AROUND.fullmatch(text)
+        return (
+            " ".join(_BRACKETS.findall(around[1] or around[2] if around else _REMARK.sub("", text))) or None
+        )
     if kind is Kind.LIST:
-        parts = (part.strip(_AROUND) for part in _BETWEEN.split(_NUMBERING.sub("", text)))
-        return " ".join(part.casefold() for part in parts if part) or None
+        parts = _BETWEEN.split(_LAST_AND.sub(", ", _NUMBERING.sub("", _LABEL.sub("", text).strip(_AROUND))))
+        return " ".join(part.casefold() for each in parts if (part := each.strip(_AROUND))) or None
     return text or None
+
+
+def _word(text: str, words: Sequence[str]) -> str | None:
+    """The first of two words, the other one where it is denied; None where the text leaves the choice."""
+    one, other = words
+    any_of, right_side = _any_of(words), text.rpartition("=")[2]
+    text = right_side if re.search(any_of, right_side, re.IGNORECASE) else text
+    pattern = (
+        rf"(?P<denied>(?:{_DENIED})*)(?P<word>{any_of})(?P<more>\W+(?:or|and)\W+(?:{_DENIED})*{any_of})?"
+    )
+    found = re.search(pattern, text, re.IGNORECASE)
+    if found is None or found["more"]:
+        return None
+    is_one = found["word"].casefold() == one.casefold()
+    is_denied = len(re.findall(_DENIED, found["denied"], re.IGNORECASE)) % 2
+    return one if is_one != bool(is_denied) else other
 
 
 def stated(kind: Kind, text: str, words: Sequence[str] = (), *, complete: bool) -> str | None:
@@ -131,14 +157,32 @@ def stated(kind: Kind, text: str, words: Sequence[str] = (), *, complete: bool) 
         rest = _behind(prepared, statement.end(), complete=complete)
         if kind is Kind.LIST:
             rest = _NEXT_SENTENCE.split(rest)[0]
-        boxed = boxes(rest)
-        return normalised(kind, boxed[-1].content if boxed else rest, words)
-    if boxed := boxes(prepared):
-        return normalised(kind, boxed[-1].content, words)
-    lines = [line for line in prepared.splitlines() if line.strip()]
-    if not complete or not lines:
+        return normalised(kind, _boxed(kind, rest) or rest, words)
+    if boxed := _boxed(kind, prepared):
+        return normalised(kind, boxed, words)
+    bare = _FENCE.sub("", prepared).strip()
+    if not complete or not bare:
         return None
-    return normalised(kind, lines[-1], words) if _is_bare(kind, lines, words) else None
+    end = _last_list(bare) if kind is Kind.LIST else bare.splitlines()[-1]
+    return normalised(kind, end, words) if kind is Kind.LIST or _is_bare(kind, end, words) else None
+
+
+def _boxed(kind: Kind, text: str) -> str | None:
+    """What is in the last box; brackets need not be balanced there, so that theirs ends with its line's last brace."""
+    if kind is Kind.BRACKETS:
+        found = list(_BRACKETS_BOX.finditer(text))
+        return (found[-1][1] or found[-1][2]) if found else None
+    boxed = boxes(text)
+    return boxed[-1].content if boxed else None
+
+
+def _last_list(text: str) -> str:
+    """The last paragraph, where it is the only one, or has a label before it, or numbers on all its lines; else nothing."""
+    *before, last = _EMPTY_LINE.split(text)
+    lines = _LABEL.sub("", last).splitlines()
+    is_labelled = _LABEL.match(last) or (before and before[-1].rstrip(_MARKS).endswith(":"))
+    is_list = all(map(_NUMBERING.match, lines)) or (len(lines) == 1 and (is_labelled or not before))
+    return last if is_list else ""
 
 
 def _behind(text: str, start: int, *, complete: bool) -> str:
@@ -155,16 +199,14 @@ def _any_of(words: Sequence[str]) -> str:
     return rf"\b(?:{'|'.join(words)})\b"
 
 
-def _is_bare(kind: Kind, lines: Sequence[str], words: Sequence[str]) -> bool:
+def _is_bare(kind: Kind, line: str, words: Sequence[str]) -> bool:
     """Whether the last line of a text without a statement is an answer and nothing else."""
     if kind is Kind.WORD:
-        line = _NOT_VALID.sub("invalid", lines[-1]).strip(_AROUND + ",")
+        line = line.rpartition("=")[2].strip(_AROUND + ",")
         named = {word.casefold() for word in re.findall(_any_of(words), line, re.IGNORECASE)}
         at_an_end = rf"{_any_of(words)}.*|.*{_any_of(words)}"
         return len(named) == 1 and re.fullmatch(at_an_end, line, re.IGNORECASE) is not None
-    if kind is Kind.BRACKETS:
-        return _ONLY_BRACKETS.fullmatch(lines[-1]) is not None and _BRACKETS.search(lines[-1]) is not None
-    return len(lines) == 1
+    return _ONLY_BRACKETS.fullmatch(_LABEL.sub("", line)) is not None and _BRACKETS.search(line) is not None
 
 
 def same(kind: Kind, gold: str, answer: str, words: Sequence[str] = ()) -> bool:
