@@ -21,12 +21,14 @@ class LikelihoodStatistics:
         acc_norm: The share of questions whose right choice has the largest log-likelihood for each character of its text.
         stderr: Its standard error; None for a single question.
         questions: How many had log-likelihoods.
+        ties: Of those, how many have several choices with the largest log-likelihood, of which the first counts as the answer.
     """
 
     acc_norm: float
     stderr: float | None
     ci95: tuple[float, float]
     questions: int
+    ties: int = 0
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> Self | None:
@@ -41,7 +43,13 @@ class LikelihoodStatistics:
             stderr=stats.standard_error(right),
             ci95=stats.interval(right, len(right)),
             questions=sum(bool(choices) for choices, _ in scored),
+            ties=sum(_tied(choices) for choices, _ in scored if choices),
         )
+
+
+def _tied(choices: Sequence[ScoredChoice]) -> bool:
+    values = sorted((choice.loglikelihood for choice in choices), reverse=True)
+    return values[:1] == values[1:2]
 
 
 def choices_of(result: Result) -> tuple[ScoredChoice, ...]:
