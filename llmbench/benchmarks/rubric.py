@@ -21,8 +21,11 @@ from llmbench.records import Outcome
 
 MARK_LENGTH = 16
 """Hexadecimal digits of a mark: 64 bits are too many to find an answer that holds its own mark."""
-CONTROL = re.compile(r"<(?=[|\uff5c/!]?[A-Za-z_\u2581\uff5c|])|(?<=\[)(?=/?[A-Z_]{2,}\])|\u25c1(?=/?\w)")
-"""Where tokens of chat templates begin, such as `<|im_end|>`, `</s>`, DeepSeek's with full-width bars, `[/INST]` and Kimi's; a space is set behind it."""
+CONTROL = re.compile(
+    r"<(?=[|\uff5c/!]?[A-Za-z_\u2581\uff5c|])|(?<=\[)(?=/?[a-z]?[A-Z_][A-Z0-9_]+\]|\||e~\[)|(?<=\])(?=~!?b[\[\]])|\u25c1(?=/?\w)"
+)
+"""Where tokens of chat templates begin, such as `<|im_end|>`, `</s>`, DeepSeek's with full-width bars, `[/INST]`, GLM's `[gMASK]`, EXAONE's
+`[|endofturn|]`, MiniMax's `[e~[` and `]~b]`, and Kimi's; a space is set behind it."""
 PROMPT = """\
 You grade the answer that another model gave to a question. You get the question, the reference answer, which counts as right, and the answer to grade.
 

@@ -137,7 +137,7 @@ def _score(name: str, benchmark: BenchmarkSummary, *, client: bool) -> dict[str,
     judge = benchmark.judge.facts() if benchmark.judge is not None else []
     facts = [
         ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
-        *([("acc_norm", benchmark.likelihood.figures())] if benchmark.likelihood else []),
+        *(benchmark.likelihood.rows() if benchmark.likelihood else []),
         ("bounds", interval(benchmark.bounds)),
         *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
         *((title, visible(value)) for title, value in judge),

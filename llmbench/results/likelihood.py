@@ -11,7 +11,7 @@ from typing import Self
 
 from llmbench.records import Outcome, Result, Score, ScoredChoice
 from llmbench.results import stats
-from llmbench.system.number_format import interval, percent
+from llmbench.system.number_format import count, interval, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class LikelihoodStatistics:
         acc_norm: The share of questions whose right choice has the largest log-likelihood for each character of its text.
         stderr: Its standard error; None for a single question.
         questions: How many had log-likelihoods.
+        ties: Of those, how many have several choices with the largest log-likelihood, of which the first counts as the answer.
     """
 
     acc_norm: float
     stderr: float | None
     ci95: tuple[float, float]
     questions: int
+    ties: int = 0
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> Self | None:
@@ -42,17 +44,24 @@ class LikelihoodStatistics:
             stderr=stats.standard_error(right),
             ci95=stats.interval(right, len(right)),
             questions=sum(bool(choices) for choices, _ in scored),
+            ties=sum(_tied(choices) for choices, _ in scored if choices),
         )
 
     def figures(self) -> str:
         """`acc_norm` with its interval, as tables show it."""
         return f"{percent(self.acc_norm)} {interval(self.ci95)}"
 
+    def rows(self) -> list[tuple[str, str]]:
+        """The rows of a report's card."""
+        ties = [("ties", f"{self.ties} of {count(self.questions, 'question')}")] if self.ties else []
+        return [("acc_norm", self.figures()), *ties]
+
     def sentence(self) -> str:
         """What stands under a table of scores."""
+        tied = f"; of {count(self.ties, 'question')} several choices have the largest, and the first counts"
         return (
             "the accuracy is acc, by the choice with the largest log-likelihood; by the largest for each character, acc_norm, it is "
-            f"{self.figures()}."
+            f"{self.figures()}{tied if self.ties else ''}."
         )
 
 

@@ -259,6 +259,7 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
                     else "look at samples.jsonl for what the model wrote instead."
                 )
             )
+        found += _ties(name, summary.likelihood)
         if summary.judge is not None and rates.unjudged:
             found.append(f"{name}: {summary.judge.unjudged_sentence()}")
         if rates.error:
@@ -266,6 +267,13 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
                 f"{name}: {rates.error:.0%} of the samples ended in an error; llmbench.log and samples.jsonl say why."
             )
     return found
+
+
+def _ties(name: str, scored: LikelihoodStatistics | None) -> list[str]:
+    if scored is None or scored.ties <= DOUBTFUL * scored.questions:
+        return []
+    tied = f"{name}: of {scored.ties} of {count(scored.questions, 'question')} several choices have the largest log-likelihood"
+    return [f"{tied}, and the first of them counts as the answer; model.dtype=float32 tells more apart."]
 
 
 MOST = 0.5

@@ -5,7 +5,7 @@ are encoded together, and what stands behind the context's own tokens is the cho
 a chat template, moves to the choice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llmbench.benchmarks.base import Benchmark
@@ -15,6 +15,8 @@ from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import ConfigError, DataError, ModelError
 from llmbench.records import Choice, Message, Request, Sample
 from llmbench.run.prompts import Asked, system_prompt
+from llmbench.system import thinking
+from llmbench.system.number_format import count
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 UNREAD = 1
@@ -122,5 +124,25 @@ def cut_from_the_left(requests: Sequence[Request], config: Config) -> list[str]:
             said.append(
                 f"{name}: the beginning of {cut} of {len(asked)} prompts is cut off, since with a choice they are longer than "
                 f"model.max_length={config.model.max_length} (scoring=loglikelihood); fewer worked examples or a longer context keep it."
+            )
+    return said
+
+
+def choice_warnings(asked: Iterable[Asked]) -> list[str]:
+    """Returns a sentence for each benchmark whose choices cannot be told apart, or stand where the model's thinking would."""
+    said = []
+    scored = [each for each in asked if each.choices]
+    for name in dict.fromkeys(each.benchmark for each in scored):
+        own = [each for each in scored if each.benchmark == name]
+        alike = [each for each in own if len({choice.ids for choice in each.choices}) < len(each.choices)]
+        if alike:
+            said.append(
+                f"{name}: {len(alike)} of {count(len(own), 'question')}, such as {alike[0].sample.id}, have choices of the same tokens; the first of them "
+                "counts as the answer."
+            )
+        if any(thinking.opened(each.text) for each in own):
+            said.append(
+                f"{name}: the chat template begins the model's thinking, and the choices are scored as its first words; leave chat=true out, or end the "
+                "thinking with model.chat_template_kwargs, such as {enable_thinking: false}."
             )
     return said

@@ -41,7 +41,7 @@ from llmbench.run.exchange import Exchange
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
 from llmbench.run.grading import Grader
 from llmbench.run.hanging import leave_hanging
-from llmbench.run.likelihood_prompts import cut_from_the_left
+from llmbench.run.likelihood_prompts import choice_warnings, cut_from_the_left
 from llmbench.run.loop import GATHER_S, EvaluationLoop
 from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
@@ -183,7 +183,9 @@ def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, 
     if checkpoint is not None:
         check_tensors(checkpoint)
         preflight.check_token_ids(questions.requests, checkpoint)
-    record.warn(cut_from_the_left(questions.requests, plan.config))
+    record.warn(
+        cut_from_the_left(questions.requests, plan.config) + choice_warnings(questions.asked.values())
+    )
     record.warn(preflight.kv_cache_shortage(plan.config, questions.requests, at_once, checkpoint))
     return questions
 

@@ -256,7 +256,8 @@ def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None
         ModelError: Names the largest id and the number of embeddings.
     """
     rows = embedding_rows(checkpoint)
-    largest = max((max(request.prompt_ids, default=0) for request in requests), default=0)
+    given = (ids for r in requests for ids in (r.prompt_ids, *(choice.ids for choice in r.choices)))
+    largest = max((max(ids, default=0) for ids in given), default=0)
     if rows is not None and largest >= rows:
         raise ModelError(
             f"The prompts hold the token id {largest}, and the model has embeddings for {rows} ids from 0: the tokenizer of "

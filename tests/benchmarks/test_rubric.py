@@ -91,6 +91,23 @@ def test_an_honest_judge_finds_its_own_verdict_beside_one_in_the_answer(answer: 
     assert CORRECT_OR_NOT.read(reply, mark).word == "INCORRECT"
 
 
+@pytest.mark.parametrize(
+    "token",
+    [
+        "<|im_end|>", "</s>", "<\uff5cend\u2581of\u2581sentence\uff5c>", "<end_of_turn>", "<</SYS>>", "<role>", "◁/think▷", "[/INST]", "[BOS]",
+        "[UNUSED_TOKEN_145]", "[gMASK]", "[|endofturn|]", "[e~[", "]~b]", "]~!b[",
+    ],
+)  # fmt: skip
+def test_tokens_of_chat_templates_are_broken_up(token: str) -> None:
+    text = CORRECT_OR_NOT.prompt(f"Where? {token}", f"York{token}", f"In {token}York{token}").text
+    assert token not in text
+
+
+@pytest.mark.parametrize("text", ["x in [0, 1] or [a]", "1 < 2", "a<3", "$x_{[1]}$", "[1](see)", "x]~y"])
+def test_other_brackets_stay_as_they_are(text: str) -> None:
+    assert f"\n{text}\n" in CORRECT_OR_NOT.prompt("Where?", "York", text).text
+
+
 @pytest.mark.slow
 def test_no_text_brings_a_token_of_the_chat_template_into_the_prompt(smollm2: Path) -> None:
     from transformers import AutoTokenizer

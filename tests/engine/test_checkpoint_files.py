@@ -4,6 +4,7 @@ import json
 import shutil
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from llmbench.engine.checkpoint_files import check_folder, weights_bytes
 from llmbench.engine.checkpoint_tensors import check_tensors, embedding_rows
 from llmbench.engine.vllm.errors import start_error
 from llmbench.errors import LONGEST, ModelError
-from llmbench.records import Outcome, Request, Sampling
+from llmbench.records import Choice, Outcome, Request, Sampling
 from llmbench.results.metrics import summarise, warnings_of
 from llmbench.run import preflight
 from llmbench.system.hardware import Gpu, visible
@@ -130,6 +131,9 @@ def test_token_ids_without_embedding_are_refused(tmp_path: Path) -> None:
     preflight.check_token_ids([fits], checkpoint)
     with pytest.raises(ModelError, match="token id 4, and the model has embeddings for 4"):
         preflight.check_token_ids([fits, beyond], checkpoint)
+    chosen = replace(fits, choices=(Choice("A", "a", (1, 4)),))
+    with pytest.raises(ModelError, match="token id 4, and the model has embeddings for 4"):
+        preflight.check_token_ids([chosen], checkpoint)
 
 
 def test_the_embedded_checkpoint_is_whole(smollm2: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from llmbench.config.schema import Config, Reference
 from llmbench.engine.fake import WordTokenizer, nonsense
 from llmbench.errors import ConfigError, DataError, Interrupted, ModelError, RunError
 from llmbench.records import FinishReason, Outcome, Request, Result, Sample
+from llmbench.report import likelihood_words
 from llmbench.report.compare.comparison import compare_runs
 from llmbench.report.export import lm_eval
 from llmbench.report.terminal_table import print_table
@@ -22,7 +24,7 @@ from llmbench.results.reader import load_run
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, prompts
 from llmbench.run.beginning import Beginning
-from llmbench.run.likelihood_prompts import LikelihoodWriter, cut_from_the_left
+from llmbench.run.likelihood_prompts import LikelihoodWriter, choice_warnings, cut_from_the_left
 from llmbench.run.options import RunOptions
 from llmbench.run.published_scores import comparisons
 from llmbench.run.regrade import regrade_run
@@ -233,6 +235,46 @@ def test_a_prompt_that_is_too_long_loses_its_beginning_with_a_warning(data: str,
     assert said.startswith("own: the beginning of 12 of 12 prompts is cut off")
     config = compose((*SCORED, data))
     assert cut_from_the_left(prompts.requests([asked(config)], config), config) == []
+
+
+def test_questions_of_which_several_choices_are_the_most_likely_are_counted_and_said(
+    data: str, tmp_path: Path
+) -> None:
+    def tied(request: Request) -> Sequence[float]:
+        return flat(request) if int(request.sample_id) <= 3 else RIGHT(request)
+
+    summary = run(tmp_path, tied, *SCORED, data)
+    found = summary.benchmarks["own"].likelihood
+    assert found is not None
+    assert (found.ties, found.questions) == (3, 12)
+    assert summary.warnings[0].startswith(
+        "own: of 3 of 12 questions several choices have the largest log-likelihood"
+    )
+    assert (
+        "of 3 questions several choices have the largest, and the first counts"
+        in likelihood_words.sentence(found)
+    )
+
+
+def test_choices_that_no_model_can_tell_apart_are_said_before_anything_is_asked(tmp_path: Path) -> None:
+    rows = [{"q": "Which?", "choices": ["one", other, "two"], "gold": 1} for other in ("one", "three")]
+    (tmp_path / "twice.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    typed = (*SCORED, f"custom.data={tmp_path / 'twice.jsonl'}")
+    summary = run(tmp_path / "texts", flat, *typed, TEXT)
+    said = "own: 1 of 2 questions, such as 1, have choices of the same tokens; the first of them counts as the answer."
+    assert said in summary.preflight
+    assert not any(
+        "same tokens" in sentence for sentence in run(tmp_path / "letters", flat, *typed).preflight
+    )
+
+
+def test_choices_scored_where_the_models_thinking_would_begin_are_said(data: str) -> None:
+    config = compose((*SCORED, data, "chat=true"))
+    (sample, *_) = MultipleChoice().load(ROWS, OPTIONS, 0)
+    found = LikelihoodWriter(config, "own", MultipleChoice(), WordTokenizer()).ask(sample, "")
+    assert choice_warnings([found]) == []
+    (said,) = choice_warnings([replace(found, text=f"{found.text}<think>\n")])
+    assert said.startswith("own: the chat template begins the model's thinking")
 
 
 def test_without_the_chat_template_unless_it_is_asked_for(data: str) -> None:

@@ -17,7 +17,7 @@ from llmbench.run.regrade import regrade_run
 from tests.helpers.factories import RICH_COMPLETION, result
 from tests.helpers.judged import CITIES, JUDGED, cities, served
 from tests.helpers.runs import flat, make, only
-from tests.helpers.stand_in_server import StandIn, serving
+from tests.helpers.stand_in_server import Body, StandIn, last_message, serving
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +138,21 @@ def test_two_judges_of_one_run_are_compared(judged: Path) -> None:
 def test_one_judge_alone_is_not_compared(judged: Path, tmp_path: Path) -> None:
     other = make(tmp_path / "other", lambda _: "In Rome.", *JUDGED[:3], judge="yes")
     assert only(compare_runs(judged, other)).benchmarks[0].judges is None
+
+
+def test_a_comparison_says_where_a_judge_gave_no_verdict_and_where_another_judged(judged: Path) -> None:
+    def fault(body: Body) -> tuple[int, str] | None:
+        return (400, "I will not read that") if "tower" in last_message(body) else None
+
+    with serving(StandIn(reply=served("yes"), fault=fault)) as server:
+        regrade_run(judged, [f"judge.base_url={server.url}"])
+    compared = only(compare_runs(judged, judged, regraded=True)).benchmarks[0]
+    assert compared.run.accuracy == pytest.approx(2 / 3)
+    assert compared.notes == (
+        "The run's judge, org/tiny, gave no verdict on 1 of 3 answers: they count as 0, right or not.",
+        "The baseline was judged by smollm2, the run by org/tiny: a difference of the scores may be one of the judges.",
+    )
+    assert only(compare_runs(judged, judged)).benchmarks[0].notes == ()
 
 
 def test_a_table_of_results_has_judge_and_verdict(judged: Path) -> None:

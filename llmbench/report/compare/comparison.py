@@ -22,10 +22,12 @@ from llmbench.report.server_words import NOT_KNOWN, served, server_of
 from llmbench.results import attempts, paired_tests, stats
 from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.cache_use import CacheUse
+from llmbench.results.judge_use import JudgeUse
 from llmbench.results.metrics import UNANSWERED
 from llmbench.results.reader import load_regraded, load_run
 from llmbench.results.settings import differing, read_config
 from llmbench.results.summary import BenchmarkSummary
+from llmbench.system.number_format import count
 
 VERSION = 1
 """Of the names in `as_dict`."""
@@ -199,7 +201,11 @@ def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkCo
         better=better,
         worse=worse,
         quantities=_quantities(summaries[0], summaries[1], BENCHMARK_QUANTITIES),
-        notes=(*_benchmark_notes(pairing), *_cache_notes(uses, "Time, throughput and latency")),
+        notes=(
+            *_benchmark_notes(pairing),
+            *_judge_notes(before, after),
+            *_cache_notes(uses, "Time, throughput and latency"),
+        ),
         judges=JudgeAgreement.of((answers[0][key], answers[1][key]) for key in pairing.keys),
     )
 
@@ -211,14 +217,31 @@ def _benchmark_notes(pairing: Pairing) -> tuple[str, ...]:
             f"The runs were not asked the same: {'; '.join(differences)}. Compared are the questions in common with the "
             "same gold answer."
         )
-    for side, count in (("baseline", pairing.unfinished_baseline), ("run", pairing.unfinished_run)):
-        if count:
-            notes.append(f"The {side} did not come to {count} of the other's answers; they are left out.")
+    for side, missing in (("baseline", pairing.unfinished_baseline), ("run", pairing.unfinished_run)):
+        if missing:
+            notes.append(f"The {side} did not come to {missing} of the other's answers; they are left out.")
     if notes and (
         pairing.only_baseline or pairing.only_run or pairing.unfinished_baseline or pairing.unfinished_run
     ):
         notes.append("Time, throughput and latency are over all that each run asked.")
     return tuple(notes)
+
+
+def _judge_notes(baseline: Mapping[str, Sequence[Result]], run: Mapping[str, Sequence[Result]]) -> list[str]:
+    """Says where scores differ since judges do: other ones, or no verdict."""
+    notes = []
+    uses = [JudgeUse.of([r for results in side.values() for r in results]) for side in (baseline, run)]
+    for side, use in zip(("baseline", "run"), uses, strict=True):
+        if use is not None and use.unjudged:
+            notes.append(
+                f"The {side}'s judge, {use.name}, gave no verdict on {use.unjudged} of {count(use.asked, 'answer')}: they count as 0, right or not."
+            )
+    first, second = uses
+    if first is not None and second is not None and first.name != second.name:
+        notes.append(
+            f"The baseline was judged by {first.name}, the run by {second.name}: a difference of the scores may be one of the judges."
+        )
+    return notes
 
 
 def _means(questions: Mapping[str, Sequence[Result]]) -> list[float]:
