@@ -51,7 +51,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     name = unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
     refuse_interpolation(str(folder), f"resume={folder}")
-    typed = [_from_here(a) for a in typed if not _names_its_place(a, folder)]
+    typed = [from_here(a) for a in typed if not _names_its_place(a, folder)]
     whole = any(STARTS_A_SWEEP.match(a) for a in typed)
     if whole:
         if (folder / MANIFEST).is_file():
@@ -95,8 +95,8 @@ def _names_its_place(argument: str, folder: Path) -> bool:
     return True
 
 
-def _from_here(argument: str) -> str:
-    """The argument with a relative path made absolute: it was typed here, whatever folder the run was begun in."""
+def from_here(argument: str) -> str:
+    """Returns the argument with a relative path made absolute: it was typed here, wherever it is used."""
     match = PATH_SETTINGS.fullmatch(argument.lstrip("+"))
     value = unquoted(match["value"]) if match else ""
     if not value or value.startswith(("~", "/", HUB)) or value == "null" or "${" in value:

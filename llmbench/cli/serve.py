@@ -12,7 +12,7 @@ from typing import Any
 from rich.markup import escape
 
 from llmbench.cli.compose import compose
-from llmbench.cli.resume import PATH_SETTINGS
+from llmbench.cli.resume import from_here
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
 from llmbench.engine import bundled_model, template_file
@@ -29,7 +29,7 @@ from llmbench.system.console import Terminal
 from llmbench.system.interrupts import as_interrupts
 from llmbench.system.number_format import listed
 from llmbench.system.processes import process_space, started
-from llmbench.system.shell import for_a_shell, quoted
+from llmbench.system.shell import for_a_shell
 
 PORT, LAST_PORT = 8000, 65535
 HOST = "127.0.0.1"
@@ -240,14 +240,5 @@ def _evaluation(typed: Sequence[str], config: Config, server: LocalServer) -> st
     if not any(word.startswith(("benchmark=", "suite=")) for word in kept):
         names = ",".join(config.benchmarks)
         kept.append(f"benchmark={names if len(config.benchmarks) == 1 else f'[{names}]'}")
-    words = [*own, *map(_absolute, kept)]
+    words = [*own, *map(from_here, kept)]
     return f"python -m llmbench {' '.join(map(for_a_shell, words))}"
-
-
-def _absolute(word: str) -> str:
-    """A setting that does not depend on the current folder."""
-    match = PATH_SETTINGS.fullmatch(word)
-    if match is None or word.startswith(("hydra.", "runs_dir")) or match["value"][0] in "'\"[{$":
-        return word
-    path = Path(match["value"]).expanduser().absolute()
-    return f"{word.partition('=')[0]}={quoted(str(path))}"
