@@ -1,6 +1,6 @@
 """Which worked examples stand before a question: its protocol's own, drawn ones, or the first ones of its subject."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self
@@ -51,26 +51,21 @@ class ExamplePicker:
         """
         if not self.count:
             return ()
-        own = self.benchmark.own_examples(sample)
-        if own:
+        if own := self.benchmark.own_examples(sample):
             return self._first(own)
         if self.by_subject is None:
             return prompts.pick_examples(self.name, self.pool, sample, self.count, self.seed)
         subject = self.benchmark.subject(sample)
         others = (other for other in self.by_subject.get(subject, ()) if other != sample)
-        found = list(islice(others, self.count))
+        of_subject = "" if subject is None else f" of the subject {subject!r}"
+        all_subjects = f", or benchmarks.{self.name}.fewshot_by=null to draw them from all subjects"
+        return self._first(others, of_subject, all_subjects)
+
+    def _first(self, examples: Iterable[Sample], which: str = "", or_else: str = "") -> list[Sample]:
+        found = list(islice(examples, self.count))
         if len(found) < self.count:
-            of_subject = "" if subject is None else f" of the subject {subject!r}"
             raise DataError(
-                f"{self.name}: fewshot={self.count} is more than the {len(found)} worked examples{of_subject} that there are; "
-                f"set benchmarks.{self.name}.fewshot lower, or benchmarks.{self.name}.fewshot_by=null to draw them from all subjects."
+                f"{self.name}: fewshot={self.count} is more than the {len(found)} worked examples{which} that there are; "
+                f"set benchmarks.{self.name}.fewshot lower{or_else}."
             )
         return found
-
-    def _first(self, own: Sequence[Sample]) -> Sequence[Sample]:
-        """The first of the examples that the protocol has for a question."""
-        if self.count > len(own):
-            raise DataError(
-                f"{self.name}: benchmarks.{self.name}.fewshot={self.count} is more than its {len(own)} worked examples; set {len(own)} or fewer."
-            )
-        return own[: self.count]

@@ -9,18 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llmbench.benchmarks.base import Benchmark
+from llmbench.benchmarks.generic.choice_cells import LETTERS
 from llmbench.config.choices import LikelihoodOf
 from llmbench.config.schema import Config
 from llmbench.engine.tokenizer import Tokenizer
+from llmbench.engine.vllm.scoring import UNREAD
 from llmbench.errors import ConfigError, DataError, ModelError
-from llmbench.records import Choice, Message, Request, Sample
-from llmbench.run.prompts import Asked, system_prompt
+from llmbench.records import Choice, Request, Sample
+from llmbench.run.prompts import Asked, system_prompt, turns_of
 from llmbench.system import thinking
 from llmbench.system.number_format import count
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-UNREAD = 1
-"""Tokens of the context that vLLM needs for the one token that it cannot be kept from writing."""
 
 
 def check_choices(config: Config, benchmarks: Mapping[str, Benchmark]) -> None:
@@ -58,12 +56,8 @@ class LikelihoodWriter:
         prompts = [(self._prompt(each), self._texts(each), each.target) for each in (*examples, sample)]
         shown = [(prompt, texts[LETTERS.index(target)]) for prompt, texts, target in prompts[:-1]]
         asked, texts, _ = prompts[-1]
-        turns: list[Message] = []
+        turns = turns_of(system, shown, asked) if chat else []
         if chat:
-            turns = [Message("system", system)] if system else []
-            for prompt, answer in shown:
-                turns += [Message("user", prompt), Message("assistant", answer)]
-            turns.append(Message("user", asked))
             text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
         else:
             text = "\n\n".join([*filter(None, [system]), *map(" ".join, shown), asked])

@@ -86,7 +86,7 @@ class PromptWriter:
         shown = list(map(self._example, examples))
         system = system_prompt(self.config, self.name)
         chat = self.config.benchmarks[self.name].chat
-        turns = _turns(system, shown, user) if chat else []
+        turns = turns_of(system, shown, user) if chat else []
         if chat:
             text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
         else:
@@ -107,8 +107,8 @@ class PromptWriter:
         return f"{question}\n\n{instruction}" if instruction else question
 
 
-def _turns(system: str | None, shown: Sequence[tuple[str, str]], user: str) -> list[Message]:
-    """A chat: system prompt, worked examples (question and answer each), question."""
+def turns_of(system: str | None, shown: Sequence[tuple[str, str]], user: str) -> list[Message]:
+    """Returns a chat: system prompt, worked examples (question and answer each), question."""
     turns = [Message("system", system)] if system else []
     for question, answer in shown:
         turns += [Message("user", question), Message("assistant", answer)]

@@ -17,8 +17,7 @@ from llmbench.report.compare.records import (
     RunComparison,
     RunHead,
 )
-from llmbench.results.agreement import JudgeAgreement
-from llmbench.results.paired_tests import ALPHA, POWER, Flip, Method
+from llmbench.results.paired_tests import ALPHA, POWER, Method
 from llmbench.results.settings import Setting
 from llmbench.system.number_format import (
     NONE,
@@ -127,24 +126,14 @@ def _show_benchmark(console: Console, label: str, comparison: BenchmarkCompariso
     console.print()
     for line in statistics(label, "A", comparison):
         _say(console, line, 2)
-    _show_flips(console, f"{label} better than A", comparison.better)
-    _show_flips(console, f"{label} worse than A", comparison.worse)
-    if comparison.judges is not None:
-        _show_judges(console, label, comparison.judges)
+    _show_questions(console, f"{label} better than A", [flip.sample_id for flip in comparison.better])
+    _show_questions(console, f"{label} worse than A", [flip.sample_id for flip in comparison.worse])
+    if (judges := comparison.judges) is not None:
+        _say(console, judges.sentence(), 2)
+        verdicts = [f"{each.sample_id} ({each.baseline} → {each.run})" for each in judges.differing]
+        _show_questions(console, f"Verdicts that differ, A → {label}", verdicts)
     console.print()
     console.print(_quantity_table(label, comparison.quantities))
-
-
-def _show_judges(console: Console, label: str, judges: JudgeAgreement) -> None:
-    _say(console, judges.sentence(), 2)
-    shown = [f"{each.sample_id} ({each.baseline} → {each.run})" for each in judges.differing[:NAMED]]
-    more = len(judges.differing) - len(shown)
-    rest = f" … and {more} more (--json lists all)" if more else ""
-    _say(
-        console,
-        f"Verdicts that differ, A → {label} ({len(judges.differing)}): {', '.join(shown) or 'none'}{rest}",
-        2,
-    )
 
 
 def _side_table(label: str, comparison: BenchmarkComparison) -> Padding:
@@ -203,10 +192,9 @@ def _disagreement(comparison: BenchmarkComparison) -> Iterator[str]:
         yield "Interval and test disagree on whether 0 is ruled out, as they may near the edge; the test decides."
 
 
-def _show_flips(console: Console, title: str, flips: Sequence[Flip]) -> None:
-    more = f" … and {len(flips) - NAMED} more (--json lists all)" if len(flips) > NAMED else ""
-    ids = ", ".join(flip.sample_id for flip in flips[:NAMED]) or "none"
-    _say(console, f"{title} ({len(flips)}): {ids}{more}", 2)
+def _show_questions(console: Console, title: str, questions: Sequence[str]) -> None:
+    more = f" … and {len(questions) - NAMED} more (--json lists all)" if len(questions) > NAMED else ""
+    _say(console, f"{title} ({len(questions)}): {', '.join(questions[:NAMED]) or 'none'}{more}", 2)
 
 
 def _quantity_table(label: str, quantities: Sequence[Quantity]) -> Padding:
