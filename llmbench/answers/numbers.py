@@ -68,7 +68,7 @@ _LONG_RUN = re.compile(rf"([\d.,]{{{MAX_LENGTH + 1}}})[\d.,]+")
 
 
 def _bounded(text: str) -> str:
-    """The text with runs of digits no longer than it takes to be no number: each takes quadratic time."""
+    """Shortens runs of digits that are too long for a number, since reading one takes quadratic time."""
     return _LONG_RUN.sub(r"\1", text)
 
 

@@ -29,7 +29,6 @@ RUBRIC = Rubric(
 - Neither the explanation nor the stated confidence counts.""",
 )
 CONFIDENCE = re.compile(r"confidence\W{0,6}(\d{1,3})", re.IGNORECASE)
-FIELDS = ("question", "answer_type", "category", "raw_subject")
 CERTAIN = 100
 
 
@@ -37,7 +36,7 @@ class HLE(JudgedAnswer):
     """Questions of many subjects, with the confidence that the model states."""
 
     columns = ("id", "question", "answer", "image")
-    subject_fields = ("category", "subject")
+    subject_fields = ("subject",)
     rubric = RUBRIC
 
     def __init__(self) -> None:
@@ -88,9 +87,9 @@ class HLE(JudgedAnswer):
 
 
 def _sample(row: Row, index: int) -> Sample:
-    question = {name: row[name] for name in FIELDS if name in row}
     text_of(row, "question", index)
-    return Sample(text_of(row, "id", index), question, text_of(row, "answer", index))
+    fields = {"question": row["question"], "subject": row.get("category")}
+    return Sample(text_of(row, "id", index), fields, text_of(row, "answer", index))
 
 
 def _confidence(text: str) -> int | None:

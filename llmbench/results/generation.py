@@ -114,9 +114,9 @@ def tail(timings: Sequence[Timing]) -> tuple[float, int]:
 def decode_steps(spans: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
     """Returns about how many steps an engine made, and the seconds in which some request decoded.
 
-    The steps between a request's first and last token are its tokens but one. A request that began while others ran is set against the steps that
-    these had made by then; of one that began after all that are known, its own pace tells what lies between. Where all begin together
-    this is exact.
+    A request takes as many steps as it has tokens after the first. Requests are counted in the order of their last tokens. One that began while an
+    earlier one ran starts at the step that the earlier one had reached; if it began after all earlier ones had ended, its own pace fills the gap.
+    Where all begin together this is exact.
 
     Args:
         spans: Of each request the times of its first and its last token, and the steps between them.

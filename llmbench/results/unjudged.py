@@ -61,7 +61,7 @@ class UnjudgedAnswers:
             self.remove()
 
     def remove(self) -> None:
-        """Removes the file, as nothing waits any more; where that cannot be, its answers are known to be done."""
+        """Removes the file. If that fails, `read` leaves out its answers, which have results by then."""
         with suppress(OSError):
             self.close()
         with suppress(OSError):

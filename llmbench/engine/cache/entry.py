@@ -65,7 +65,7 @@ class CachedAnswer:
         """From what was stored; None where it is damaged."""
         try:
             row = orjson.loads(zlib.decompress(base64.b64decode(value)))
-            text, reason, stop, tokens, ids, words, *more = row  # entries of before lack the last ones
+            text, reason, stop, tokens, ids, words, *more = row  # older entries lack the last ones
             prompt, scored = more[0] if more else 0, more[1] if len(more) > 1 else ()
             return cls(text, FinishReason(reason), stop, tokens, tuple(ids), words, prompt, tuple(scored))
         except (binascii.Error, zlib.error, ValueError, TypeError):  # orjson's error is a ValueError

@@ -89,7 +89,7 @@ def close(shutdown: Callable[[], None], members: list[psutil.Process], limit_s: 
 
 
 def _quietly(shutdown: Callable[[], None]) -> None:
-    """Shuts down without vLLM's own lines: the run's log may be closed, and that it kills what ends slowly is no trouble of the user's."""
+    """Shuts down without vLLM's log lines: the run's log may be closed, and warnings about processes that end slowly do not concern the user."""
     lines = logging.getLogger("vllm")
     lines.setLevel(logging.CRITICAL)
     try:

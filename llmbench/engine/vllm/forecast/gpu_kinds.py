@@ -60,7 +60,7 @@ A100 and A10 with hardware_spec.md of github.com/citsjtu2020/LLM-Prof, L4 and L4
 with https://fpsbench.com, RTX 3090 with https://www.topcpu.net. The driver of a B200 says 7,672 GB/s (github.com/pytorch/ao/pull/4002), 4% less than
 its data sheet. The rest was not compared with a source."""
 OTHERS = frozenset({"(mig)", "laptop"})
-"""Of the names of a part of a GPU, and of a smaller GPU that bears a large one's name: both have another speed."""
+"""Words in the names of parts of a GPU, and of GPUs of laptops, which are slower than the card of the same name."""
 
 
 def kind_of(device: str) -> GpuKind | None:
