@@ -13,6 +13,7 @@ from llmbench.benchmarks.generic import (
     ContainsMatch,
     ExactMatch,
     IntegerAnswer,
+    JudgedAnswer,
     MathAnswer,
     MultipleChoice,
     NumberAnswer,
@@ -159,6 +160,8 @@ WORKED = [
     (NumberAnswer(), "It is twice four.", "It is twice four.\n\nThe final answer is 8"),
     (MathAnswer(), "So $x=8$, that is \\boxed{8}", "So $x=8$, that is \\boxed{8}"),
     (RegexMatch(), "It is 8.", "It is 8."),
+    (JudgedAnswer(), "It is twice four.", "It is twice four.\n\n8"),
+    (JudgedAnswer(), None, "8"),
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from llmbench.cli.main import main
-from llmbench.cli.resume import expand, join, last
+from llmbench.cli.resume import expand, from_here, join, last
 from llmbench.compare import main as compare
 from llmbench.engine.fake import nonsense
 from llmbench.errors import ConfigError, EngineError, Interrupted, RunError
@@ -741,3 +741,11 @@ def test_flags_may_stand_beside_resume(tmp_path: Path, capfd: pytest.CaptureFixt
     partly(tmp_path / "run")
     assert main(["resume=run", "--cfg", "job"]) == 0
     assert "batch_size: 3" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "setting", ["custom.data=hub:org/name", "model.lora=null", "model.path=~/mine", "model.path=/a", "seed=1"]
+)
+def test_what_is_no_relative_path_means_the_same_everywhere(setting: str) -> None:
+    assert from_here(setting) == setting
+    assert from_here("custom.data=mine.csv") == f"custom.data={Path.cwd() / 'mine.csv'}"
