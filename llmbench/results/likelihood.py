@@ -65,6 +65,11 @@ class LikelihoodStatistics:
         )
 
 
+def _tied(choices: Sequence[ScoredChoice]) -> bool:
+    values = sorted((choice.loglikelihood for choice in choices), reverse=True)
+    return values[:1] == values[1:2]
+
+
 def choices_of(result: Result) -> tuple[ScoredChoice, ...]:
     """Returns the scored choices of a result; none where a text was written."""
     return result.completions[0].choices if result.completions else ()
