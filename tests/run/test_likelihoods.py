@@ -286,6 +286,10 @@ def test_without_the_chat_template_unless_it_is_asked_for(data: str) -> None:
     assert not one.benchmarks["gpqa"].chat
     assert one.benchmarks["gsm8k"].chat
     assert one.benchmarks["gsm8k"].max_tokens > 1
+    others = ("benchmark=[gpqa,gsm8k]", "scoring=loglikelihood", "benchmarks.gsm8k.scoring=generate")
+    assert not compose(others).benchmarks["gpqa"].chat
+    assert compose(others).benchmarks["gsm8k"].chat
+    assert not compose((*others, "chat=false")).benchmarks["gsm8k"].chat
 
 
 @pytest.mark.parametrize(
