@@ -12,6 +12,7 @@ import llmbench
 from llmbench.cli.main import main
 from llmbench.errors import ConfigError, OnlyErrorsError, StoppedError
 from llmbench.records import Outcome, Request
+from llmbench.report.export import lm_eval
 from llmbench.results.reader import Run, load_run
 from llmbench.results.serialization import line_of
 from llmbench.run import pipeline
@@ -517,6 +518,20 @@ def test_terminal_and_page_name_the_judge_and_how_often_it_said_nothing(
     page = Path("run/report.html").read_text()
     assert "1 of 3 (33.3%)" in page
     assert "org/tiny" in page
+
+
+def test_the_harnesss_layout_calls_a_judges_verdict_no_exact_match() -> None:
+    def fault(body: Body) -> tuple[int, str] | None:
+        return (400, "I will not read that") if "Paris" in last_message(body) else None
+
+    with serving(StandIn(reply=served("honest"), fault=fault)) as server:
+        found = run(right, f"judge.base_url={server.url}")
+    (_, results), (_, samples) = lm_eval.files(found, {"benchmarks": {"mine": {}}}, set())
+    content = json.loads(results)
+    assert content["results"]["mine"]["judged,none"] == found.summary.benchmarks["mine"].accuracy
+    said = content["configs"]["mine"]["metadata"]
+    assert (said["judge"], said["unjudged"]) == ("org/tiny", 1)
+    assert "exact_match" not in results + samples
 
 
 def test_most_answers_agree_on_nothing_where_whole_texts_are_judged() -> None:
