@@ -18,16 +18,16 @@ def apply_scoring(config: Config, cfg: DictConfig) -> None:
     """
     for name, benchmark in config.benchmarks.items():
         benchmark.scoring = benchmark.scoring or config.scoring
+        untyped = all(OmegaConf.is_interpolation(each, "chat") for each in (cfg.benchmarks[name], cfg))
         if not benchmark.asks_likelihoods:
+            benchmark.chat |= untyped  # whatever the run's other benchmarks do
             continue
         _check(config, name, benchmark)
         benchmark.max_tokens, benchmark.stop, benchmark.cue_tokens = 1, [], 0
         benchmark.instruction = benchmark.cue = ""
         benchmark.sampling = SamplingOverrides(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0)
-        if OmegaConf.is_interpolation(cfg.benchmarks[name], "chat") and OmegaConf.is_interpolation(
-            cfg, "chat"
-        ):
-            benchmark.chat = False  # chat=true was not typed
+        if untyped:
+            benchmark.chat = False
 
 
 def _check(config: Config, name: str, benchmark: BenchmarkConfig) -> None:

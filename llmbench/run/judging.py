@@ -115,6 +115,12 @@ def identity(engine: Engine | None) -> ServerIdentity | None:
     return server.identity() if server is not None else None
 
 
+def remarks(engine: Engine | None) -> list[str]:
+    """Returns what makes its server's verdicts and their tokens doubtful, one sentence each."""
+    found = engine.report().warnings() if engine is not None else []
+    return [f"The judge: {of_judge(sentence)}" for sentence in found]
+
+
 @contextmanager
 def _said_of_judge() -> Iterator[None]:
     """Inside, errors name the judge's settings."""
@@ -202,7 +208,7 @@ class Judging:
     def _request(self, result: Result, text: str) -> Request:
         settings, turns, ids = self.config.judge, (Message("user", text),), tuple[int, ...]()
         if self.engine is None:
-            model, chat = self.config.model, self.config.chat
+            model, chat = self.config.model, self.config.benchmarks[result.benchmark].chat
             asked = (
                 self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date) if chat else text
             )

@@ -248,3 +248,5 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
             times = record.summary.time_s
             times.generate, times.grade_tail = loop.generate_s - run_engine.replaced_s, loop.grade_tail_s
             record.note_requests(engine.report())
+            for sentence in judging.remarks(judge):
+                record.note(sentence)

@@ -106,7 +106,11 @@ def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int |
         sandbox.check()
     before = decoding.build(config, Config)
     judging = settings_of(before, judge, benchmarks) if judge else None
-    results = _grade(run.results, modules, benchmarks, workers, judging)
+    notes = list(run.notes)
+    results, to_judge = _grade(run.results, modules, benchmarks, workers)
+    if judging is not None:
+        for place, result in judge_again(judging, benchmarks, to_judge, notes).items():
+            results[place] = result
     asks = config.get("early_stopping", "answer") == "answer"
     summary = _summary(run, results, modules, asks=asks)
     if judging is not None:
@@ -118,7 +122,7 @@ def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int |
     )
     return Regraded(
         folder=run.folder,
-        notes=run.notes,
+        notes=tuple(notes),
         accuracies=tuple(_accuracy(name, run.results, results) for name in names),
         changes=_changes(run.results, results, sealed),
         never_given=sum(_never_given(result) for result in run.results),
@@ -178,9 +182,8 @@ def _grade(
     modules: Mapping[str, str],
     benchmarks: Mapping[str, Benchmark],
     workers: int | None,
-    judging: Config | None,
-) -> list[Result]:
-    """Grades again; answers that a judge grades keep its verdict, or get that of the judge in `judging`."""
+) -> tuple[list[Result], dict[int, Result]]:
+    """Grades again; answers that a judge grades keep its verdict, and stand beside by their places."""
     graded, to_judge = list(results), dict[int, Result]()
     needed = {heavy for benchmark in benchmarks.values() for heavy in benchmark.preload}
     grader: Grader[int] = Grader(sorted(needed | set(modules.values())), workers)
@@ -201,11 +204,8 @@ def _grade(
                 continue
             later = benchmarks[graded[place].benchmark].scored_later and score.outcome is Outcome.ERROR
             if not (later and score.answer == before.answer):  # else the score came from elsewhere, and stays
-                graded[place] = replace(graded[place], score=score)
-    if judging is not None:
-        for place, result in judge_again(judging, benchmarks, to_judge).items():
-            graded[place] = result
-    return graded
+                graded[place] = replace(graded[place], score=score, judgement=None)
+    return graded, to_judge
 
 
 def _summarise(

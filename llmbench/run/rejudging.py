@@ -71,9 +71,9 @@ def _value(setting: str, text: str) -> Any:  # noqa: ANN401 - a setting of any t
 
 
 def judge_again(
-    config: Config, benchmarks: Mapping[str, Benchmark], answers: Mapping[int, Result]
+    config: Config, benchmarks: Mapping[str, Benchmark], answers: Mapping[int, Result], notes: list[str]
 ) -> dict[int, Result]:
-    """Returns the answers, by their places in the journal, with the verdicts of the judge of these settings.
+    """Returns the answers, by their places in the journal, with the verdicts of the judge of these settings; `notes` gets what is doubtful of its server.
 
     Raises:
         ConfigError, EngineError: The judge cannot be asked.
@@ -94,6 +94,7 @@ def judge_again(
             for completion in asked.step():
                 keep(completion)
             time.sleep(IDLE_S)
+        notes += judging.remarks(engine)
     return done
 
 

@@ -12,6 +12,7 @@ import llmbench
 from llmbench.cli.main import main
 from llmbench.errors import ConfigError, OnlyErrorsError, StoppedError
 from llmbench.records import Outcome, Request
+from llmbench.report.export import lm_eval
 from llmbench.results.reader import Run, load_run
 from llmbench.results.serialization import line_of
 from llmbench.run import pipeline
@@ -311,6 +312,28 @@ def test_an_answer_that_is_refused_before_any_verdict_came_ends_no_run() -> None
     assert outcomes == {"1": Outcome.UNJUDGED, "2": Outcome.UNJUDGED, "3": Outcome.CORRECT}
 
 
+def test_what_is_doubtful_of_the_judges_server_is_said() -> None:
+    with serving(StandIn(reply=served("honest"), fault=lambda _: "no_usage")) as server:
+        found = run(right, f"judge.base_url={server.url}")
+    (said,) = found.summary.notes
+    assert said.startswith("The judge: The server did not count all tokens of 3 completions")
+
+
+def test_a_model_that_judges_itself_is_asked_as_the_benchmark_asks_it() -> None:
+    prompts: list[str] = []
+
+    def answers(request: Request) -> str:
+        prompts.append(request.id)
+        return right(request)
+
+    def lengths(*overrides: str) -> int:
+        found = run(answers, *overrides).results
+        Path("run").rename(f"run{len(prompts)}")
+        return sum(r.judgement.completion.prompt_tokens for r in found if r.judgement)
+
+    assert lengths("benchmarks.mine.chat=false") == lengths("chat=false") < lengths()
+
+
 def test_a_judge_that_refuses_everything_ends_the_run() -> None:
     rows = ({"question": f"Where? ({n})", "answer": "York"} for n in range(9))
     jsonl(Path("mine.jsonl"), *rows)
@@ -340,9 +363,10 @@ def test_other_weights_under_the_name_of_the_judge_are_refused_when_a_run_is_res
     assert any("The judge: This run goes on under other conditions" in note for note in found.summary.notes)
 
 
-def test_an_answer_that_the_judges_server_refuses_alone_is_unjudged() -> None:
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_an_answer_that_the_judges_server_refuses_alone_is_unjudged(status: int) -> None:
     def fault(body: Body) -> tuple[int, str] | None:
-        return (400, "I will not read that") if "Paris" in last_message(body) else None
+        return (status, "I will not read that") if "Paris" in last_message(body) else None
 
     with serving(StandIn(reply=served("honest"), fault=fault)) as server:
         found = run(right, f"judge.base_url={server.url}")
@@ -494,6 +518,20 @@ def test_terminal_and_page_name_the_judge_and_how_often_it_said_nothing(
     page = Path("run/report.html").read_text()
     assert "1 of 3 (33.3%)" in page
     assert "org/tiny" in page
+
+
+def test_the_harnesss_layout_calls_a_judges_verdict_no_exact_match() -> None:
+    def fault(body: Body) -> tuple[int, str] | None:
+        return (400, "I will not read that") if "Paris" in last_message(body) else None
+
+    with serving(StandIn(reply=served("honest"), fault=fault)) as server:
+        found = run(right, f"judge.base_url={server.url}")
+    (_, results), (_, samples) = lm_eval.files(found, {"benchmarks": {"mine": {}}}, set())
+    content = json.loads(results)
+    assert content["results"]["mine"]["judged,none"] == found.summary.benchmarks["mine"].accuracy
+    said = content["configs"]["mine"]["metadata"]
+    assert (said["judge"], said["unjudged"]) == ("org/tiny", 1)
+    assert "exact_match" not in results + samples
 
 
 def test_most_answers_agree_on_nothing_where_whole_texts_are_judged() -> None:

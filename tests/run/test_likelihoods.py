@@ -282,6 +282,10 @@ def test_without_the_chat_template_unless_it_is_asked_for(data: str) -> None:
     assert not one.benchmarks["gpqa"].chat
     assert one.benchmarks["gsm8k"].chat
     assert one.benchmarks["gsm8k"].max_tokens > 1
+    others = ("benchmark=[gpqa,gsm8k]", "scoring=loglikelihood", "benchmarks.gsm8k.scoring=generate")
+    assert not compose(others).benchmarks["gpqa"].chat
+    assert compose(others).benchmarks["gsm8k"].chat
+    assert not compose((*others, "chat=false")).benchmarks["gsm8k"].chat
 
 
 @pytest.mark.parametrize(
@@ -440,6 +444,21 @@ def test_the_export_has_the_layout_of_a_multiple_choice_task(data: str, tmp_path
     assert row["filtered_resps"] == [[-10.0, None]] * 4
     assert row["metrics"] == ["acc", "acc_norm"]
     assert (row["acc"], row["acc_norm"]) == (float(row["target"] == "A"), float(row["target"] == "C"))
+    assert found["higher_is_better"]["own"] == {"acc": True, "acc_norm": True}
+    assert [each["metric"] for each in found["configs"]["own"]["metric_list"]] == ["acc", "acc_norm"]
+
+
+def test_the_export_counts_a_question_that_the_engine_failed_on_in_both_figures(
+    data: str, tmp_path: Path
+) -> None:
+    run(tmp_path, RIGHT, *SCORED, data, refuse=frozenset({"own/3/0"}))
+    loaded = load_run(tmp_path)
+    config: dict[str, Any] = {"benchmarks": {"own": {"scoring": "loglikelihood"}}}
+    _, (_, samples) = lm_eval.files(loaded, config, set())
+    rows = list(map(json.loads, samples.splitlines()))
+    found = loaded.summary.benchmarks["own"].likelihood
+    assert found is not None
+    assert sum(row["acc_norm"] for row in rows) / 12 == pytest.approx(found.acc_norm)
 
 
 def test_a_published_acc_norm_stands_beside_our_own(data: str, tmp_path: Path) -> None:

@@ -45,6 +45,21 @@ def test_without_another_judge_verdicts_stay(judged: Path) -> None:
     assert (judged / "samples.regraded.jsonl").read_bytes() == (judged / "samples.jsonl").read_bytes()
 
 
+def test_a_text_in_which_no_answer_is_found_any_more_loses_its_verdict(
+    judged: Path,
+) -> None:
+    journal = judged / "samples.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        del line["crc32"]
+        line["text"] = "<think>Hm.</think>" if line["id"] == "1" else line["text"]
+    journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    summary = regrade_run(judged).summary.benchmarks["mine"]
+    assert summary.accuracy == pytest.approx(2 / 3)
+    assert summary.judge is not None
+    assert (summary.judge.asked, summary.judge.verdicts) == (2, {"CORRECT": 2})
+
+
 def test_another_judge_gives_its_verdicts_beside_the_first_ones(
     judged: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +96,12 @@ def test_a_judge_that_refuses_makes_answers_unjudged_and_not_wrong(
     with serving(StandIn(reply=served("refuse"))) as server:
         assert main([str(judged), f"judge.base_url={server.url}"]) == 1
     assert "mine has no score: none of its 3 answers has a judge's verdict" in capsys.readouterr().err
+
+
+def test_what_is_doubtful_of_the_server_of_another_judge_is_said(judged: Path) -> None:
+    with serving(StandIn(reply=served("honest"), fault=lambda _: "no_usage")) as server:
+        (said,) = regrade_run(judged, [f"judge.base_url={server.url}"]).notes
+    assert said.startswith("The judge: The server did not count all tokens of 3 completions")
 
 
 def test_the_cache_gives_the_verdicts_of_a_judge_that_was_asked_before(

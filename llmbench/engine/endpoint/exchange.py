@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 CHAT_LIMIT, LIMIT = LIMITS
-REFUSED = (400, 422)
+REFUSED = (400, 413, 422)
+"""What may be one request's own: 413 is said of a text that is too long for what stands before the server."""
 UNKNOWN = re.compile("not support|unsupported|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
 """What OpenAI, FastAPI, Mistral and JSON schemas say of a field that a server does not know."""
 LOOK_S = 0.05

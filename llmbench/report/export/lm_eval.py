@@ -17,6 +17,7 @@ from llmbench.config.choices import Scoring
 from llmbench.config.schema import DRAWN_BY
 from llmbench.errors import RunError
 from llmbench.records import Result, ScoredChoice
+from llmbench.results.judge_use import JudgeUse
 from llmbench.results.likelihood import choices_of, most_likely_by_length
 from llmbench.results.manifest import MANIFEST, REMEDY
 from llmbench.results.reader import Run
@@ -26,10 +27,13 @@ from llmbench.results.summary import BenchmarkSummary
 from llmbench.system.decoding import plain
 from llmbench.telemetry.engine_report import EngineReport
 
-METRICS = {"gpqa": "acc", "humaneval": "pass@1", "livecodebench": "pass@1", "swe_bench": "resolved"}
+PROGRAMS = ("humaneval", "humaneval_plus", "mbpp", "mbpp_plus", "livecodebench")
+METRICS = {"gpqa": "acc", "swe_bench": "resolved", **dict.fromkeys(PROGRAMS, "pass@1")}
 """By the last part of a benchmark's module; others match exactly."""
 EXACT = "exact_match"
 ACC_NORM = "acc_norm"
+JUDGED = "judged"
+"""The share that a judge found right, which is no exact match."""
 
 
 def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]) -> list[tuple[str, str]]:
@@ -41,7 +45,8 @@ def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]
     for name in names:
         settings = benchmark_settings(config, name)
         of_it = [result for result in run.results if result.benchmark == name]
-        samples[name] = _samples(of_it, _metric(settings), settings, sealed=name in sealed)
+        summary = run.summary.benchmarks.get(name, BenchmarkSummary())
+        samples[name] = _samples(of_it, _metric(settings, summary), settings, sealed=name in sealed)
         found.append((f"samples_{name}_{stamp}.jsonl", "".join(f"{_dump(row)}\n" for row in samples[name])))
     results = _results(run, config, names, date) | {"task_hashes": _task_hashes(samples)}
     return [(f"results_{stamp}.json", _dump(results, indent=2)), *found]
@@ -61,10 +66,16 @@ def _scored(settings: Mapping[str, Any]) -> bool:
     return settings.get("scoring") == Scoring.loglikelihood.value
 
 
-def _metric(settings: Mapping[str, Any]) -> str:
+def _metric(settings: Mapping[str, Any], summary: BenchmarkSummary) -> str:
     if _scored(settings):
         return "acc"
+    if summary.judge is not None:
+        return JUDGED
     return METRICS.get(str(settings.get("module", "")).rpartition(".")[2], EXACT)
+
+
+def _metrics(metric: str, settings: Mapping[str, Any]) -> list[str]:
+    return [metric, ACC_NORM] if _scored(settings) else [metric]
 
 
 def _dump(value: object, indent: int | None = None) -> str:
@@ -78,7 +89,7 @@ def _hash(text: str) -> str:
 def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: datetime) -> dict[str, Any]:
     settings = {name: benchmark_settings(config, name) for name in names}
     summaries = {name: run.summary.benchmarks.get(name, BenchmarkSummary()) for name in names}
-    metrics = {name: _metric(settings[name]) for name in names}
+    metrics = {name: _metric(settings[name], summaries[name]) for name in names}
     total, name = run.summary.time_s.total, run.summary.model
     takes_one = (config.get("model") or {}).get("system_prompt") is not False
     system = next(
@@ -87,10 +98,15 @@ def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: da
     return {
         "results": {task: _values(task, metrics[task], summaries[task]) for task in names},
         "group_subtasks": {task: [] for task in names},
-        "configs": {task: _config(task, metrics[task], settings[task], config) for task in names},
+        "configs": {
+            task: _config(task, metrics[task], settings[task], config, summaries[task].judge)
+            for task in names
+        },
         "versions": dict.fromkeys(names, __version__),
         "n-shot": {task: int(settings[task].get("fewshot") or 0) for task in names},
-        "higher_is_better": {task: {metrics[task]: True} for task in names},
+        "higher_is_better": {
+            task: dict.fromkeys(_metrics(metrics[task], settings[task]), True) for task in names
+        },
         "n-samples": {task: _counts(settings[task], summaries[task]) for task in names},
         "config": _run_config(run, config),
         "git_hash": run.manifest.git_commit,
@@ -127,7 +143,9 @@ def _counts(settings: Mapping[str, Any], summary: BenchmarkSummary) -> dict[str,
     return {"original": int(settings.get("size") or effective), "effective": effective}
 
 
-def _config(task: str, metric: str, own: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def _config(
+    task: str, metric: str, own: Mapping[str, Any], config: Mapping[str, Any], judge: JudgeUse | None
+) -> dict[str, Any]:
     sampling = {**(config.get("sampling") or {})}
     sampling |= {name: value for name, value in (own.get("sampling") or {}).items() if value is not None}
     return {
@@ -138,7 +156,9 @@ def _config(task: str, metric: str, own: Mapping[str, Any], config: Mapping[str,
         "description": own.get("instruction") or "",
         "output_type": "multiple_choice" if _scored(own) else "generate_until",
         "num_fewshot": int(own.get("fewshot") or 0),
-        "metric_list": [{"metric": metric, "aggregation": "mean", "higher_is_better": True}],
+        "metric_list": [
+            {"metric": n, "aggregation": "mean", "higher_is_better": True} for n in _metrics(metric, own)
+        ],
         "generation_kwargs": {
             "until": list(own.get("stop") or ()),
             "max_gen_toks": own.get("max_tokens"),
@@ -150,6 +170,7 @@ def _config(task: str, metric: str, own: Mapping[str, Any], config: Mapping[str,
             "version": __version__,
             "written_by": "llmbench",
             "early_stopping": config.get("early_stopping"),
+            **({} if judge is None else {"judge": judge.name, "unjudged": judge.unjudged}),
         },
     }
 
@@ -184,11 +205,15 @@ def _samples(
     """A line a result; a question's number is its place among the questions, its id stands in `doc`."""
     places = {sample: place for place, sample in enumerate(dict.fromkeys(r.sample_id for r in results))}
     kwargs = {"until": list(settings.get("stop") or ()), "max_gen_toks": settings.get("max_tokens")}
-    return [_sample(result, places[result.sample_id], metric, kwargs, sealed=sealed) for result in results]
+    scored = _scored(settings)
+    return [
+        _sample(result, places[result.sample_id], metric, kwargs, sealed=sealed, scored=scored)
+        for result in results
+    ]
 
 
-def _sample(
-    result: Result, place: int, metric: str, kwargs: dict[str, Any], *, sealed: bool
+def _sample(  # noqa: PLR0913 - two say what the benchmark is
+    result: Result, place: int, metric: str, kwargs: dict[str, Any], *, sealed: bool, scored: bool
 ) -> dict[str, Any]:
     doc = {"id": result.sample_id, "repeat": result.repeat, "fields": None if sealed else dict(result.fields)}
     prompt, text = (None, None) if sealed else (result.prompt, result.text)
@@ -201,6 +226,8 @@ def _sample(
     if choices := choices_of(result):
         row = _of_choices(prompt, choices, metric, sealed=sealed)
         row[ACC_NORM] = float(most_likely_by_length(choices) == result.target)
+    elif scored:  # the engine failed on it
+        row |= {"metrics": [metric, ACC_NORM], ACC_NORM: 0.0}
     return {
         "doc_id": place,
         "doc": doc,
