@@ -77,6 +77,13 @@ def _is_diff(text: str) -> bool:
     return bool(_FILE_HEADER.search(text))
 
 
+def with_last_fence_closed(text: str) -> str | None:
+    """The text with a fence at its end that closes the block which it leaves open; None where all are closed."""
+    text = _unix(strip_thinking(text))
+    outside, blocks = _split(text)
+    return f"{text}\n{outside[-1]}" if blocks and not blocks[-1].closed else None
+
+
 def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -9,6 +9,8 @@ The first of these that gives the function a body counts:
 4. the last closed block as the function's body, else indented code between prose as its body. A body may have lost the
    indentation of its first line or of all its lines. The marks of a quotation ("> ") are left out.
 
+Where none does, a fence that a complete text leaves open ends with the text, if the function then returns a value.
+
 Outside fences nothing says where code ends: the longest run of whole statements counts. Of what stands behind the function only
 what it needs is kept, so that neither examples nor another task that a base model goes on with can break it.
 """
@@ -19,7 +21,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from llmbench.answers.code import blocks_behind_prose, outside_blocks
+from llmbench.answers.code import blocks_behind_prose, outside_blocks, with_last_fence_closed
 from llmbench.answers.code_text import code_text
 from llmbench.answers.function_syntax import MARGIN, defining, gives, longest, returns, statements_of, trimmed
 
@@ -53,6 +55,15 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
         complete: Whether the text came to its end. If not, its last statement outside fences does not count.
     """
     text = _QUOTE.sub("", code_text(text))
+    found = _found(head, name, text, complete=complete)
+    closed = with_last_fence_closed(text) if found is None and complete else None
+    ended = _found(head, name, closed, complete=True) if closed else None
+    is_whole = ended and any(returns(node) for node in statements_of(ended) if defining(node, name))
+    return ended if is_whole else found
+
+
+def _found(head: str, name: str, text: str, *, complete: bool) -> str | None:
+    """The program that the closed blocks of a text, or what is outside of blocks, make."""
     opened = outside_blocks(text)
     found = blocks_behind_prose(text)
     blocks = [block for _, block in found]

@@ -48,9 +48,9 @@ def _sample(row: Row, index: int, seed: int) -> Sample:
     question, correct, *others = (text_of(row, column, index) for column in GPQA.columns)
     name = str(row.get("Record ID") or hashlib.sha256(question.encode()).hexdigest()[:16])
     choices = [correct, *others]
-    if len(set(choices)) != len(choices):
+    if correct in others:
         raise DataError(
-            f"gpqa: row {index} ({name}) has two equal choices, so that its answer is not clear; fix the row."
+            f"gpqa: row {index} ({name}) has its correct answer among the incorrect ones; fix the row."
         )
     random.Random(f"{seed}:{name}").shuffle(choices)
     return Sample(name, {**row, "Question": question, "choices": choices}, LETTERS[choices.index(correct)])

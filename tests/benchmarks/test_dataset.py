@@ -87,8 +87,12 @@ def test_the_hub_offline_is_explained() -> None:
         ("gsm8k", {"question": "?", "answer": "seven"}, "no '####'"),
         (
             "gpqa",
-            {"Question": "?", "Correct Answer": "a", **{f"Incorrect Answer {n}": "b" for n in (1, 2, 3)}},
-            "two equal choices",
+            {
+                "Question": "?",
+                "Correct Answer": "a",
+                **{f"Incorrect Answer {n}": "bca"[n - 1] for n in (1, 2, 3)},
+            },
+            "correct answer among the incorrect ones",
         ),
         (
             "gpqa",
@@ -118,6 +122,14 @@ def test_gpqa_rows_become_shuffled_choices() -> None:
             row[key].strip() for key in ("Correct Answer", *(f"Incorrect Answer {n}" for n in (1, 2, 3)))
         )
     assert len({sample.target for sample in samples}) == 4
+
+
+def test_two_equal_wrong_choices_leave_the_answer_of_gpqa_clear(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    wrong = {f"Incorrect Answer {n}": "b" for n in (1, 2, 3)}
+    path.write_text(json.dumps({"Question": "?", "Correct Answer": "a", **wrong}) + "\n")
+    (sample,) = samples_of("gpqa", path)
+    assert sample.fields["choices"]["ABCD".index(sample.target)] == "a"
 
 
 def test_the_shuffle_of_a_question_does_not_depend_on_the_others(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llmbench.answers.function import function_program
 from llmbench.benchmarks.humaneval import HumanEval
 from llmbench.benchmarks.programs import ProgramVerdict
 from llmbench.records import Sample
@@ -213,6 +214,13 @@ def test_a_text_that_was_cut_off_counts_as_far_as_the_function_is_whole() -> Non
 )
 def test_what_is_no_program_is_no_answer(text: str) -> None:
     assert HumanEval().extract(sample(), text, complete=True) is None
+
+
+@pytest.mark.parametrize(("complete", "is_found"), [(True, True), (False, False)])
+def test_a_fence_left_open_ends_with_a_text_that_ended_by_itself(*, complete: bool, is_found: bool) -> None:
+    text = "Here it is:\n\n```python\ndef twice(x):\n    return 2 * x"
+    found = function_program("def twice(x):\n", "twice", text, complete=complete)
+    assert (found is not None and "return 2 * x" in found) is is_found
 
 
 def test_a_continuation_that_was_cut_off_is_no_answer() -> None:
