@@ -36,9 +36,20 @@ def page() -> str:
     ]
     parts += ["## `model`\n", _models()]
     for group, sentence in GROUPS.items():
-        rows = [(code(path.stem), linked(first_comment(path))) for path in _files(group)]
-        parts += [f"## `{group}`\n", sentence + "\n", table(("name", "is"), rows)]
+        rows = [
+            (code(path.stem), linked(first_comment(path)), *([_benchmarks(path)] if group == "suite" else []))
+            for path in _files(group)
+        ]
+        headings = ("name", "is", "benchmarks")[: len(rows[0])]
+        parts += [f"## `{group}`\n", sentence + "\n", table(headings, rows)]
     return "\n".join(parts)
+
+
+def _benchmarks(path: Path) -> str:
+    """What a suite asks."""
+    defaults = yaml.safe_load(path.read_text()).get("defaults") or []
+    asked = [each for of in defaults if isinstance(of, dict) for each in of.get("override /benchmark") or []]
+    return ", ".join(f"[`{name}`](../benchmarks/{name}.md)" for name in asked)
 
 
 def _models() -> str:
