@@ -9,6 +9,7 @@ import pytest
 
 import llmbench
 from llmbench.benchmarks.generic import MathAnswer
+from llmbench.benchmarks.math import MATH
 from llmbench.benchmarks.rows import Row, Rows
 from llmbench.errors import LlmbenchError
 from llmbench.records import Request
@@ -161,6 +162,41 @@ def refused(row: Row, **options: Any) -> str:  # noqa: ANN401
 )
 def test_a_tolerance_that_is_no_number_is_refused_with_its_place(cell: object, hint: str) -> None:
     assert hint in refused({"question": "?", "answer": "5", "error": cell}, tolerance="error")
+
+
+UNBALANCED = [r"\frac{1}{2", r"\frac{1}2}", "}{", r"\left(1, 2)", r"(1, 2\right)", r"\right)\left("]
+BALANCED = [
+    r"\left\{1, 2\right.",
+    r"\{1, 2",
+    "[0, 1)",
+    r"\leftarrow",
+    r"\\{1}",
+    r"\left(\frac{1}{2}, 3\right]",
+    r"x\}",
+]
+
+
+@pytest.mark.parametrize("gold", UNBALANCED)
+def test_a_gold_answer_of_which_a_part_is_missing_is_refused_with_its_row_and_column(gold: str) -> None:
+    said = refused({"question": "?", "answer": gold, "error": None})
+    assert said.startswith(f"mine.jsonl, row 2: 'answer' holds the gold answer {gold!r}, whose braces")
+    with pytest.raises(LlmbenchError, match="row 1: 'answer' holds"):
+        MATH().load([{"problem": "?", "answer": gold}], {}, 0)
+
+
+def test_a_gold_answer_in_a_solution_is_to_be_whole_too() -> None:
+    with pytest.raises(LlmbenchError, match="row 1: 'solution' holds"):
+        MATH().load([{"problem": "?", "solution": r"So $\boxed{\left(1, 2)}$."}], {}, 0)
+
+
+@pytest.mark.parametrize("gold", BALANCED)
+def test_a_gold_answer_whose_brackets_alone_differ_is_taken(gold: str) -> None:
+    assert MathAnswer().load([{"question": "?", "answer": gold}], {}, 0)[0].target == gold
+
+
+def test_each_gold_answer_of_math500_is_whole(shared_data: Path) -> None:
+    rows = [json.loads(line) for line in (shared_data / "math500.jsonl").read_text().splitlines()]
+    assert len(MATH().load(rows, {}, 0)) == len(rows) == 500
 
 
 @pytest.mark.parametrize("typed", ["errors", "0.1", "%", "x%"])

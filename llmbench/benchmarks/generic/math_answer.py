@@ -9,8 +9,9 @@ from llmbench.answers.equivalence import Tolerance, math_close, math_equal
 from llmbench.answers.equivalence.latex import clean
 from llmbench.answers.equivalence.units import split_unit
 from llmbench.answers.expressions import is_expression
+from llmbench.answers.statements import is_balanced
 from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
-from llmbench.benchmarks.generic.templates import cell, no_column, plain, short
+from llmbench.benchmarks.generic.templates import Gold, cell, no_column, plain, short
 from llmbench.benchmarks.rows import Rows
 from llmbench.errors import ConfigError, RowError
 from llmbench.records import Sample
@@ -37,9 +38,12 @@ class MathAnswer(GenericBenchmark):
 
         Raises:
             ConfigError: The tolerance is neither a share such as `1%` nor a column.
-            RowError: A row's gold answer or tolerance cannot be read.
+            RowError: A row's gold answer or tolerance cannot be read, or its braces do not balance.
         """
         found = super().answers(rows, options, columns, seed)
+        column = Gold.read(options.get("answer", "answer"), columns, rows.source).column
+        for index, (gold, _) in enumerate(found):
+            check_balanced(gold, rows.place(index), column)
         allowed = options.get(TOLERANCE)
         if allowed is None:
             return found
@@ -86,6 +90,24 @@ class MathAnswer(GenericBenchmark):
                 f"{count(len(worded), 'gold answer')} in words, such as that of question {worded[0]}: words are compared as they stand."
             )
         return notes
+
+
+def check_balanced(gold: str, place: str, column: str) -> None:
+    r"""Refuses a gold answer that no right answer would equal, since a part of it is missing.
+
+    Args:
+        gold: The gold answer.
+        place: Where its row stands.
+        column: Where in the row it was read from.
+
+    Raises:
+        RowError: Its braces, or `\left` and `\right`, do not balance.
+    """
+    if not is_balanced(gold):
+        raise RowError(
+            place,
+            f"{column!r} holds the gold answer {short(gold)}, whose braces, or \\left and \\right, do not balance; fix the row.",
+        )
 
 
 def _tolerance(allowed: str, rows: Rows, index: int, columns: Collection[str]) -> str | None:
