@@ -10,7 +10,7 @@ import pytest
 import llmbench
 from llmbench.benchmarks.generic import MathAnswer
 from llmbench.benchmarks.math import MATH
-from llmbench.benchmarks.rows import Row, Rows
+from llmbench.benchmarks.rows import Row, Rows, parse_csv
 from llmbench.errors import LlmbenchError
 from llmbench.records import Request
 from llmbench.results.reader import load_run
@@ -209,6 +209,40 @@ def test_a_tolerance_is_a_share_or_a_column(typed: str) -> None:
 @pytest.mark.parametrize("cell", [["a", "b"], [], None])
 def test_a_list_is_a_gold_answer_only_if_it_holds_one(cell: object) -> None:
     assert "row 2: the row has" in refused({"question": "?", "answer": cell, "error": None})
+
+
+def as_cell(text: str) -> bytes:
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"\n'.encode()
+
+
+LISTED = {
+    "['3']": "3",
+    '["3"]': "3",
+    " ['3',] ": "3",
+    r"['\\frac{1}{2}']": r"\frac{1}{2}",
+    r'["\\theta=\\pi"]': r"\theta=\pi",
+    r"['\frac{1}{2}']": r"\frac{1}{2}",
+    r"['\sqrt{2}']": r"\sqrt{2}",
+    "['$1,2$']": "$1,2$",
+    """["f'(x)"]""": "f'(x)",
+    "[1, 2]": "[1, 2]",
+    "[1, 2)": "[1, 2)",
+    "[3]": "[3]",
+    "['3' '4']": "['3' '4']",
+    "[f'(0), f'(1)]": "[f'(0), f'(1)]",
+}
+
+
+@pytest.mark.parametrize("cell", LISTED)
+def test_a_list_of_one_text_in_a_cell_is_that_text_and_an_interval_is_not(cell: str) -> None:
+    rows = Rows.of(parse_csv(b"question,final_answer\n?," + as_cell(cell)), "mine.csv")
+    (sample,) = MathAnswer().load(rows, {"answer": "final_answer"}, 0)
+    assert (sample.target, sample.id) == (LISTED[cell], "2")
+
+
+def test_a_list_of_two_texts_in_a_cell_is_refused_as_a_list_is() -> None:
+    assert "row 2: the row has a list under 'answer'" in refused({"answer": "['1', '2']", "question": "?"})
 
 
 def test_a_row_without_a_tolerance_is_graded_exactly_beside_one_that_has_it() -> None:
