@@ -24,6 +24,7 @@ class BoxedFormula:
 _BOX = re.compile(r"\\?\b(?:(?:begin)?boxed|fbox|framebox)\b[ \t]*(?P<brace>\{)?|\\(?:boxed|fbox)(?=\d|\\)")
 _NESTED_BOX = re.compile(r"\s*\\?(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_HALF = re.compile(r"\\(?:left|right)(?![A-Za-z])|\\.|[{}]", re.DOTALL)
 _BARE_CONTENT = re.compile(r"\s*(?P<content>[^\s$]+)")
 # What stands in a box when a model quotes the instruction instead of answering.
 _PLACEHOLDERS = re.compile(
@@ -116,6 +117,17 @@ def closing_braces(text: str) -> dict[int, int]:
         elif match[0] == "}" and open_braces:
             pairs[open_braces.pop()] = match.start()
     return pairs
+
+
+def is_balanced(text: str) -> bool:
+    r"""Whether each brace that is not escaped, and each `\left`, has its other half behind it."""
+    open_braces = open_sides = 0
+    for match in _HALF.finditer(text):
+        open_braces += {"{": 1, "}": -1}.get(match[0], 0)
+        open_sides += {"\\left": 1, "\\right": -1}.get(match[0], 0)
+        if min(open_braces, open_sides) < 0:
+            return False
+    return open_braces == open_sides == 0
 
 
 def is_cut(text: str, box: BoxedFormula) -> bool:

@@ -9,6 +9,7 @@ import ast
 import contextlib
 import json
 import math
+import re
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ FIRST, MOST = 4, 256
 """Calls of the first batch and of the largest: a wrong program mostly fails at one of the first."""
 BATCH_S = 1.0
 """Of CPU time for a batch: what takes longer is made in smaller ones, and at last alone."""
+_ASSERTION = re.compile(
+    r"(?:^|[:;])[ \t]*(?:assert\b(?!\s*\(?True\b)|raise\b)|\b(?:assert_|assert[A-Z])\w*\(", re.MULTILINE
+)
 BATCH = "_llmbench_calls"
 BATCHES = f"""
 def {BATCH}(name, calls, globals=globals, getattr=getattr, BaseException=BaseException):
@@ -136,6 +140,14 @@ def parsed(source: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(source)
+
+
+def asserts(test: str) -> bool:
+    """Returns whether a check can fail on a wrong value: it has an assertion other than `assert True`, raises, or calls one such as `assert_allclose`.
+
+    Only looked for in the text: checks may be megabytes.
+    """
+    return _ASSERTION.search(test) is not None
 
 
 def calls_ahead(test: str) -> list[str]:

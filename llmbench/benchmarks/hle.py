@@ -3,7 +3,8 @@
 Data: cais/hle, 2,500 test rows, of which 342 have an image and are left out; gated, and its authors ask that it is not passed on. A row's fields: `id`, `question`, `image` (a data
 URI, empty where there is none), `answer`, `answer_type` (`exactMatch` or `multipleChoice`), `category`, `raw_subject`; the choices stand within the question.
 Protocol: zero-shot, an explanation, an answer and a confidence from 0% to 100%; a judge says yes or no. The published judge was o3-mini with the authors' prompt; ours has words of its own for
-the same question. The confidence is the last one that the text states, 100 where it states none, as in the authors' code.
+the same question. The confidence is the last one that the text states, 100 where it states none, as in the authors' code; 0.85 and 1.0, numbers up to 1 with a decimal
+point and without a percent sign, are shares.
 """
 
 import re
@@ -28,7 +29,11 @@ RUBRIC = Rubric(
 - Of a multiple-choice question the letter or the text of the right choice will do, unless both are given and disagree.
 - Neither the explanation nor the stated confidence counts.""",
 )
-CONFIDENCE = re.compile(r"confidence\W{0,6}(\d{1,3})", re.IGNORECASE)
+CONFIDENCE = re.compile(
+    r"confidence\W{0,6}?(?:\(?\s*(?:from\s+)?0\s*%?\s*(?:[-\u2013]|to)\s*(?:100\s*%?|1(?:\.0)?)\W{0,6}?)?(?P<number>\d{1,3}(?:\.\d+)?|(?<!\d)\.\d+)(?P<percent>\s*\\?%)?",
+    re.IGNORECASE,
+)
+"""A number behind the word, and behind the range that a model may repeat: "Confidence (0-100%): 85%"."""
 CERTAIN = 100
 
 
@@ -92,7 +97,11 @@ def _sample(row: Row, index: int) -> Sample:
     return Sample(text_of(row, "id", index), fields, text_of(row, "answer", index))
 
 
-def _confidence(text: str) -> int | None:
+def _confidence(text: str) -> float | None:
     """The last confidence that a text states, in percent."""
-    found = CONFIDENCE.findall(text)
-    return int(found[-1]) if found else None
+    found = list(CONFIDENCE.finditer(text))
+    if not found:
+        return None
+    number, value = found[-1]["number"], float(found[-1]["number"])
+    is_share = "." in number and value <= 1 and not found[-1]["percent"]
+    return value * 100 if is_share else value

@@ -20,9 +20,10 @@ from llmbench import sandbox
 from llmbench.answers.function import function_program
 from llmbench.benchmarks import programs
 from llmbench.benchmarks.base import check_options
-from llmbench.benchmarks.candidate import Calls, Candidate
+from llmbench.benchmarks.candidate import Calls, Candidate, asserts
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.programs import Judged, ProgramBenchmark, ProgramVerdict
+from llmbench.errors import DataError, shortened
 from llmbench.records import Sample
 from llmbench.sandbox import Limits, Ran, SandboxBox, Status
 from llmbench.sandbox.container import BrokenBoxError, printable
@@ -31,6 +32,8 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "cpu_s": programs.are_seconds,
 }
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
+SHOWN = 40
+"""Characters of a test that a sentence shows."""
 TEXTS = ("prompt", "entry_point", "test")
 CHECK_S, CALLS_S = 10, 120.0
 """Of CPU time, and in any case, for the check to compare values and ask for more."""
@@ -71,7 +74,7 @@ class HumanEval(ProgramBenchmark):
         """Samples named by `task_id`.
 
         Raises:
-            DataError: A row lacks a field.
+            DataError: A row lacks a field, or its test asserts nothing.
             ConfigError: An option is refused.
         """
         check_options(self.name, options, CHECKS)
@@ -81,10 +84,21 @@ class HumanEval(ProgramBenchmark):
                 text_of(row, column, index)
             texts = {column: str(row[column]) for column in TEXTS}
             fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", self.cpu_s))}
-            found.append(
-                Sample(text_of(row, "task_id", index), fields, str(row.get("canonical_solution") or ""))
-            )
+            name = text_of(row, "task_id", index)
+            self.check_asserts(name, texts["test"])
+            found.append(Sample(name, fields, str(row.get("canonical_solution") or "")))
         return found
+
+    def check_asserts(self, name: str, test: str) -> None:
+        """Refuses the test of a task that any program would pass.
+
+        Raises:
+            DataError: It asserts nothing.
+        """
+        if not asserts(test):
+            raise DataError(
+                f"{self.name}: the test of task {name}, {shortened(test.strip(), SHOWN)!r}, is no assertion; fix the row."
+            )
 
     def question(self, sample: Sample) -> str:
         """What to do, and the function's head."""

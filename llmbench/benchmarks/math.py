@@ -13,7 +13,8 @@ from typing import Any
 from llmbench import answers
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.generic.math_answer import MathAnswer
+from llmbench.benchmarks.generic.math_answer import MathAnswer, check_balanced
+from llmbench.benchmarks.rows import Rows
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
@@ -29,10 +30,14 @@ class MATH(MathAnswer):
         """Samples named by `unique_id`, or by their place where rows have none.
 
         Raises:
-            DataError: A row has neither `answer` nor a box in its `solution`.
+            DataError: A row has neither `answer` nor a box in its `solution`, or a gold answer whose braces do not balance.
         """
         check_options("math", options, {})
-        return [_sample(row, index) for index, row in enumerate(rows)]
+        samples = [_sample(row, index) for index, row in enumerate(rows)]
+        for index, (row, sample) in enumerate(zip(rows, samples, strict=True)):
+            column = "solution" if row.get("answer") is None else "answer"
+            check_balanced(sample.target, Rows.of(rows).place(index), column)
+        return samples
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by."""

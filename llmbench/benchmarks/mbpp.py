@@ -21,8 +21,8 @@ from llmbench import answers
 from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.candidate import Calls, calls_ahead, parsed
 from llmbench.benchmarks.dataset import Row, text_of
-from llmbench.benchmarks.humaneval import CHECKS, Check, HumanEval
-from llmbench.errors import DataError
+from llmbench.benchmarks.humaneval import CHECKS, SHOWN, Check, HumanEval
+from llmbench.errors import DataError, shortened
 from llmbench.records import Sample
 
 OPTIONS: Mapping[str, Callable[[Any], bool]] = {
@@ -66,7 +66,7 @@ class MBPP(HumanEval):
         """Samples named by `task_id`.
 
         Raises:
-            DataError: A row lacks a field, or has assertions that are no Python or call no function.
+            DataError: A row lacks a field, or has tests that are no Python, call no function or assert nothing.
             ConfigError: An option is refused.
         """
         check_options(self.name, options, OPTIONS)
@@ -86,13 +86,16 @@ class MBPP(HumanEval):
         setup = "\n".join(before + imports).strip().replace("\r\n", "\n")
         try:
             names = called_names(tests, setup, code)
+            check_compared(tests)
             test = as_check(tests, names)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise DataError(
                 f"{self.name}: the tests of task {name} cannot be read: {error}; fix the row."
             ) from error
+        test = self.test(row, test, index)
+        self.check_asserts(name, test)
         fields = {
-            "task": text_of(row, task, index), "tests": tests, "setup": setup, "test": self.test(row, test, index),
+            "task": text_of(row, task, index), "tests": tests, "setup": setup, "test": test,
             "entry_point": names[0], "prompt": "", "cpu_s": float(options.get("cpu_s", self.cpu_s)),
             "chat": options.get("chat", True),
         }  # fmt: skip
@@ -162,6 +165,18 @@ def called_names(tests: Sequence[str], setup: str, code: str) -> list[str]:
     if not own:
         raise ValueError("they call no function of the program")
     return list(dict.fromkeys(own))
+
+
+def check_compared(tests: Sequence[str]) -> None:
+    """Refuses a comparison without `assert`, which says nothing of a program.
+
+    Raises:
+        ValueError: Shows it.
+    """
+    statements = [node.value for node in ast.walk(parsed("\n".join(tests))) if isinstance(node, ast.Expr)]
+    compared = [node for node in statements if isinstance(node, (ast.Compare, ast.BoolOp, ast.UnaryOp))]
+    if compared:
+        raise ValueError(f"{shortened(ast.unparse(compared[0]), SHOWN)!r} is no assertion")
 
 
 def _defined(tree: ast.Module) -> set[str]:

@@ -229,6 +229,31 @@ def test_a_row_that_cannot_be_asked_is_refused(changes: dict[str, object], messa
         of(ROWS["mbpp"][0], MBPP(), **changes)
 
 
+UNASSERTED: list[tuple[str, dict[str, object]]] = [
+    ("mbpp", {"test_list": ["plus(1, 2) == 3"]}),
+    ("mbpp", {"test_list": ["assert plus(1, 2) == 3", "plus(2, 2) == 4"]}),
+    ("mbpp", {"test_list": ["print(plus(1, 2))"]}),
+    ("mbpp_plus", {"test": "taxed(1, 2) == 3\n# assert"}),
+    ("mbpp_plus", {"test": "for x in [1]:\n    taxed(x, x)\n    assert True"}),
+    ("humaneval_plus", {"test": "def check(candidate):\n    candidate(1, 2) == 3\n"}),
+    ("humaneval", {"test": "def assertion(a, b):\n    a == b\n\ndef check(candidate):\n    assertion(candidate(1), 1)\n"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "changes"), UNASSERTED)
+def test_a_check_that_every_program_passes_is_refused(name: str, changes: dict[str, object]) -> None:
+    row = ROWS.get(name, ROWS["humaneval_plus"])[0]
+    with pytest.raises(DataError, match=rf"{name}: the tests? of task .* is no assertion; fix the row\."):
+        of(row, SETS.get(name, HumanEval()), **changes)
+
+
+@pytest.mark.parametrize(
+    "test", ["np.testing.assert_allclose(candidate(1), 1)", "if candidate(1) != 1: raise ValueError"]
+)
+def test_a_check_may_fail_in_other_ways_than_by_assert(test: str) -> None:
+    assert of(ROWS["humaneval_plus"][0], HumanEvalPlus(), test=f"def check(candidate):\n    {test}\n")
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_an_option_that_there_is_not_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"benchmarks\.{name}\.options"):

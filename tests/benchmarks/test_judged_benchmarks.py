@@ -13,13 +13,14 @@ from llmbench.benchmarks.calibration import calibration_error
 from llmbench.benchmarks.hle import HLE
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.errors import DataError, OnlyErrorsError, StoppedError
-from llmbench.records import Outcome, Request
+from llmbench.records import Judgement, Outcome, Request
 from llmbench.results.reader import Run, load_run
 from llmbench.run import pipeline
 from llmbench.run.options import RunOptions
 from llmbench.run.prompts import text_hash
 from llmbench.run.request_plan import RequestPlan
 from tests.helpers.engines import FakeEngines
+from tests.helpers.factories import RICH_COMPLETION, result
 from tests.helpers.own_data import jsonl
 from tests.helpers.settings import compose
 from tests.helpers.stand_in_server import Body, StandIn, last_message, serving
@@ -234,6 +235,39 @@ def test_the_exams_stated_confidence_is_measured_against_the_verdicts() -> None:
     assert details["mean_confidence"] == pytest.approx((1.0 + 0.6 + 1.0 + 7) / 10)
     assert details["calibration_error"] is None  # too few for the published one
     assert details["calibration_error_all_bins"] == pytest.approx(0.96 - 0.2)
+
+
+STATED = {
+    "Confidence: 85%": 85,
+    "Confidence: 0.85": 85,
+    "Confidence: .8": 80,
+    "Confidence: 1.0": 100,
+    "Confidence: 0.0": 0,
+    "Confidence: 1": 1,
+    "Confidence: 0.5%": 0.5,
+    "Confidence: 99.5%": 99.5,
+    "Confidence (0-100%): 85%": 85,
+    "**Confidence (0% to 100%):** 85%": 85,
+    "**Confidence** (0\u2013100): 0.85": 85,
+    "Confidence (0-1): 0.85": 85,
+    "Confidence (from 0% to 100%): 85": 85,
+    "Confidence: $85\\%$": 85,
+    "Confidence: 0%": 0,
+    "Confidence: 0": 0,
+    "Confidence: 100%.": 100,
+    "Confidence: 20%, no, Confidence: 0.9": 90,
+}
+
+
+@pytest.mark.parametrize("text", STATED)
+def test_a_confidence_is_read_in_percent_or_as_a_share(text: str) -> None:
+    judgement = Judgement("judge", "YES", "", RICH_COMPLETION)
+    details = HLE().details([result(answer=f"Answer: 6\n{text}", judgement=judgement)])
+    assert details is not None
+    assert (details["mean_confidence"] * 100, details["confidence_not_stated"]) == (
+        pytest.approx(STATED[text]),
+        0,
+    )
 
 
 def test_the_published_calibration_error_leaves_the_most_confident_bin_out() -> None:

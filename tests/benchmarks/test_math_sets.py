@@ -9,7 +9,8 @@ import pytest
 
 import llmbench
 from llmbench.benchmarks.generic import MathAnswer
-from llmbench.benchmarks.rows import Row, Rows
+from llmbench.benchmarks.math import MATH
+from llmbench.benchmarks.rows import Row, Rows, parse_csv
 from llmbench.errors import LlmbenchError
 from llmbench.records import Request
 from llmbench.results.reader import load_run
@@ -163,6 +164,41 @@ def test_a_tolerance_that_is_no_number_is_refused_with_its_place(cell: object, h
     assert hint in refused({"question": "?", "answer": "5", "error": cell}, tolerance="error")
 
 
+UNBALANCED = [r"\frac{1}{2", r"\frac{1}2}", "}{", r"\left(1, 2)", r"(1, 2\right)", r"\right)\left("]
+BALANCED = [
+    r"\left\{1, 2\right.",
+    r"\{1, 2",
+    "[0, 1)",
+    r"\leftarrow",
+    r"\\{1}",
+    r"\left(\frac{1}{2}, 3\right]",
+    r"x\}",
+]
+
+
+@pytest.mark.parametrize("gold", UNBALANCED)
+def test_a_gold_answer_of_which_a_part_is_missing_is_refused_with_its_row_and_column(gold: str) -> None:
+    said = refused({"question": "?", "answer": gold, "error": None})
+    assert said.startswith(f"mine.jsonl, row 2: 'answer' holds the gold answer {gold!r}, whose braces")
+    with pytest.raises(LlmbenchError, match="row 1: 'answer' holds"):
+        MATH().load([{"problem": "?", "answer": gold}], {}, 0)
+
+
+def test_a_gold_answer_in_a_solution_is_to_be_whole_too() -> None:
+    with pytest.raises(LlmbenchError, match="row 1: 'solution' holds"):
+        MATH().load([{"problem": "?", "solution": r"So $\boxed{\left(1, 2)}$."}], {}, 0)
+
+
+@pytest.mark.parametrize("gold", BALANCED)
+def test_a_gold_answer_whose_brackets_alone_differ_is_taken(gold: str) -> None:
+    assert MathAnswer().load([{"question": "?", "answer": gold}], {}, 0)[0].target == gold
+
+
+def test_each_gold_answer_of_math500_is_whole(shared_data: Path) -> None:
+    rows = [json.loads(line) for line in (shared_data / "math500.jsonl").read_text().splitlines()]
+    assert len(MATH().load(rows, {}, 0)) == len(rows) == 500
+
+
 @pytest.mark.parametrize("typed", ["errors", "0.1", "%", "x%"])
 def test_a_tolerance_is_a_share_or_a_column(typed: str) -> None:
     said = refused({"question": "?", "answer": "5", "error": None}, tolerance=typed)
@@ -173,6 +209,40 @@ def test_a_tolerance_is_a_share_or_a_column(typed: str) -> None:
 @pytest.mark.parametrize("cell", [["a", "b"], [], None])
 def test_a_list_is_a_gold_answer_only_if_it_holds_one(cell: object) -> None:
     assert "row 2: the row has" in refused({"question": "?", "answer": cell, "error": None})
+
+
+def as_cell(text: str) -> bytes:
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"\n'.encode()
+
+
+LISTED = {
+    "['3']": "3",
+    '["3"]': "3",
+    " ['3',] ": "3",
+    r"['\\frac{1}{2}']": r"\frac{1}{2}",
+    r'["\\theta=\\pi"]': r"\theta=\pi",
+    r"['\frac{1}{2}']": r"\frac{1}{2}",
+    r"['\sqrt{2}']": r"\sqrt{2}",
+    "['$1,2$']": "$1,2$",
+    """["f'(x)"]""": "f'(x)",
+    "[1, 2]": "[1, 2]",
+    "[1, 2)": "[1, 2)",
+    "[3]": "[3]",
+    "['3' '4']": "['3' '4']",
+    "[f'(0), f'(1)]": "[f'(0), f'(1)]",
+}
+
+
+@pytest.mark.parametrize("cell", LISTED)
+def test_a_list_of_one_text_in_a_cell_is_that_text_and_an_interval_is_not(cell: str) -> None:
+    rows = Rows.of(parse_csv(b"question,final_answer\n?," + as_cell(cell)), "mine.csv")
+    (sample,) = MathAnswer().load(rows, {"answer": "final_answer"}, 0)
+    assert (sample.target, sample.id) == (LISTED[cell], "2")
+
+
+def test_a_list_of_two_texts_in_a_cell_is_refused_as_a_list_is() -> None:
+    assert "row 2: the row has a list under 'answer'" in refused({"answer": "['1', '2']", "question": "?"})
 
 
 def test_a_row_without_a_tolerance_is_graded_exactly_beside_one_that_has_it() -> None:

@@ -1,6 +1,8 @@
 """Questions whose answer is a formula or a number."""
 
+import ast
 import re
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +11,9 @@ from llmbench.answers.equivalence import Tolerance, math_close, math_equal
 from llmbench.answers.equivalence.latex import clean
 from llmbench.answers.equivalence.units import split_unit
 from llmbench.answers.expressions import is_expression
+from llmbench.answers.statements import is_balanced
 from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
-from llmbench.benchmarks.generic.templates import cell, no_column, plain, short
+from llmbench.benchmarks.generic.templates import Gold, cell, no_column, plain, short
 from llmbench.benchmarks.rows import Rows
 from llmbench.errors import ConfigError, RowError
 from llmbench.records import Sample
@@ -18,6 +21,9 @@ from llmbench.system.number_format import count
 
 TOLERANCE = "tolerance"
 """The option, and the field of samples whose answers have one."""
+_TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_TEXTS = re.compile(rf"\s*\[\s*{_TEXT}(?:\s*,\s*{_TEXT})*\s*,?\s*\]\s*", re.DOTALL)
+"""A list of quoted texts; `[1, 2]` is an interval."""
 SHOWN = 4
 """Tolerances that a note names."""
 
@@ -37,9 +43,13 @@ class MathAnswer(GenericBenchmark):
 
         Raises:
             ConfigError: The tolerance is neither a share such as `1%` nor a column.
-            RowError: A row's gold answer or tolerance cannot be read.
+            RowError: A row's gold answer or tolerance cannot be read, or its braces do not balance.
         """
+        column = Gold.read(options.get("answer", "answer"), columns, rows.source).column
+        rows = _with_lists(rows, column)
         found = super().answers(rows, options, columns, seed)
+        for index, (gold, _) in enumerate(found):
+            check_balanced(gold, rows.place(index), column)
         allowed = options.get(TOLERANCE)
         if allowed is None:
             return found
@@ -86,6 +96,46 @@ class MathAnswer(GenericBenchmark):
                 f"{count(len(worded), 'gold answer')} in words, such as that of question {worded[0]}: words are compared as they stand."
             )
         return notes
+
+
+def _with_lists(rows: Rows, column: str) -> Rows:
+    """Returns the rows with the lists of texts that this column holds as text, which is how a CSV file has them."""
+    found = Rows.of([{**row, column: _listed(row.get(column))} for row in rows], rows.source)
+    found.lines = rows.lines
+    return found
+
+
+def _listed(value: object) -> object:
+    r"""Returns the texts of a list that JSON or Python wrote, `["\\frac{1}{2}"]`; its backslashes may be single ones; another value as it is."""
+    if not isinstance(value, str) or not _TEXTS.fullmatch(value):
+        return value
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of `\sqrt`, which is no escape
+        try:
+            texts: list[str] = ast.literal_eval(value.strip())
+            if any(re.search(r"[\a\b\t\v\f\r]", text) for text in texts):  # of `\frac`, which is one
+                texts = ast.literal_eval(value.strip().replace("\\", "\\\\"))
+        except (SyntaxError, ValueError):
+            return value
+    return texts
+
+
+def check_balanced(gold: str, place: str, column: str) -> None:
+    r"""Refuses a gold answer that no right answer would equal, since a part of it is missing.
+
+    Args:
+        gold: The gold answer.
+        place: Where its row stands.
+        column: Where in the row it was read from.
+
+    Raises:
+        RowError: Its braces, or `\left` and `\right`, do not balance.
+    """
+    if not is_balanced(gold):
+        raise RowError(
+            place,
+            f"{column!r} holds the gold answer {short(gold)}, whose braces, or \\left and \\right, do not balance; fix the row.",
+        )
 
 
 def _tolerance(allowed: str, rows: Rows, index: int, columns: Collection[str]) -> str | None:
