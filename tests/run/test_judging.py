@@ -64,6 +64,13 @@ def test_the_model_judges_its_own_answers_and_says_so(
     assert not Path("run/unjudged.jsonl").exists()
 
 
+def test_a_judge_that_nobody_asks_is_said() -> None:
+    found = run(right, "custom.grade=contains", "judge.base_url=http://localhost:9/v1")
+    assert found.summary.preflight == [
+        "judge.base_url has no effect: no judge grades mine, as it does with custom.grade=judge, simpleqa and hle."
+    ]
+
+
 def test_the_journal_has_verdict_reason_and_the_hash_of_the_judges_prompt() -> None:
     run(right)
     line = json.loads(Path("run/samples.jsonl").read_text().splitlines()[0])
