@@ -278,6 +278,12 @@ def test_a_judge_that_is_not_there_is_said_before_anything_is_asked() -> None:
     assert not Path("run").exists()
 
 
+def test_a_run_whose_judge_is_not_there_leaves_no_folder(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*JUDGED, "judge.base_url=http://127.0.0.1:9/v1"]) == 1
+    assert "The judge cannot be asked" in capfd.readouterr().err
+    assert not Path("run").exists()
+
+
 def test_a_run_whose_judge_fails_keeps_its_answers_and_resumes_with_the_verdicts() -> None:
     asked: list[str] = []
 
