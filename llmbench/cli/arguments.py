@@ -11,7 +11,7 @@ from llmbench.cli.resume import PATH_SETTINGS, STARTS_A_SWEEP
 from llmbench.config.custom import CustomSettings
 from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
-from llmbench.system import redaction
+from llmbench.system import files, redaction
 from llmbench.system.shell import quoted
 from llmbench.system.text import suggest
 
@@ -44,6 +44,7 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
     for argument in arguments:
         _refuse_mistake(argument, arguments, top)
         _refuse_number(argument, conf)
+        _refuse_suites(argument, conf)
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
     return [
         custom_data.with_quotes(_with_quotes(argument, sweeps=sweeps), sweeps=sweeps)
@@ -141,6 +142,26 @@ def _refuse_number(argument: str, conf: Path) -> None:
         names = explain.options(conf, group)
         if names and value not in names:
             raise ConfigError(f"There is no {group} called {value!r}{suggest(value, names)}")
+
+
+def _refuse_suites(argument: str, conf: Path) -> None:
+    """A list of suites, of which Hydra would let the last win and say nothing."""
+    match = re.fullmatch(r"\+?suite=\[(?P<names>.+)\]", argument)
+    if match is None:
+        return
+    names = [name.strip(" '\"") for name in match["names"].split(",")]
+    known = explain.options(conf, "suite")
+    benchmarks = list[str]()
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"There is no suite called {name!r}{suggest(name, known)}")
+        chosen = files.load_yaml(files.read(conf / "suite" / f"{name}.yaml", files.YAML_BYTES))
+        benchmarks += chosen["defaults"][0]["override /benchmark"]
+    each = ",".join(dict.fromkeys(benchmarks))
+    raise ConfigError(
+        f"{argument} is refused, since a run has one suite: type 'benchmark=[{each}]' for one run of all their benchmarks, "
+        f"or -m suite={','.join(names)} for a run of each."
+    )
 
 
 def checkpoint_setting(value: str) -> str:

@@ -15,10 +15,10 @@ from llmbench.cli.job import Job, begun_before
 from llmbench.config.paths import config_folder
 from llmbench.config.schema import Config
 from llmbench.config.validation import from_hydra
-from llmbench.errors import ConfigError, DataError, ModelError
+from llmbench.errors import ConfigError, DataError, EngineError, ModelError
 from llmbench.results.attempts import iso
-from llmbench.results.manifest import REPORT
-from llmbench.results.run_folder import conflicting_file, remove_refused
+from llmbench.results.manifest import MANIFEST, REPORT
+from llmbench.results.run_folder import conflicting_file, is_starting, remove_refused
 from llmbench.run.beginning import Beginning
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
@@ -87,12 +87,18 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         raise  # Hydra and its sweepers count the job as failed and go on with the next
     finally:
         held.close()
-        if claimed and isinstance(invocation.failure, REFUSALS):
+        if claimed and _leaves_nothing(invocation.failure, job.folder):
             remove_refused(job.folder)
         job.engine = invocation.loads()
         _note(config, invocation)
         with suppress(OSError):
             folder.rmdir()  # only where nothing was written, as by show_prompts
+
+
+def _leaves_nothing(failure: Exception | None, folder: Path) -> bool:
+    """Whether a single run ended before it began: it was refused, or a server that it needs, such as the judge's, is not there."""
+    never_began = isinstance(failure, EngineError) and is_starting(folder / MANIFEST)
+    return isinstance(failure, REFUSALS) or never_began
 
 
 def _note(config: Config | None, invocation: "Invocation") -> None:

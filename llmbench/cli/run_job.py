@@ -14,12 +14,12 @@ from typing import Any, TextIO
 from llmbench.cli.arguments import stops_with_backslashes
 from llmbench.cli.caller import Caller
 from llmbench.cli.job import finished_on
-from llmbench.config.choices import Api, EarlyStopping
-from llmbench.config.groups import STATIC_BATCHING
+from llmbench.cli.unused_settings import say_unused
+from llmbench.config.choices import Api
 from llmbench.config.schema import Config
 from llmbench.engine.factory import complete, find_checkpoint, load_tokenizer
 from llmbench.engine.hub import notice_no_network
-from llmbench.errors import ConfigError, RunError, shortened
+from llmbench.errors import ConfigError, RunError
 from llmbench.report import trackers
 from llmbench.report.publish import publish
 from llmbench.report.terminal_table import print_table
@@ -138,7 +138,7 @@ def _print_notices(config: Config, overrides: Sequence[str], terminal: Terminal,
             "ones; profile=published does."
         )
     skip_benchmarks(config, terminal, named=named)
-    _say_unused(config, overrides, terminal)
+    say_unused(config, overrides, terminal)
     for sentence in stops_with_backslashes({n: b.stop for n, b in config.benchmarks.items()}):
         terminal.notice(sentence)
 
@@ -251,50 +251,3 @@ def skip_benchmarks(config: Config, terminal: Terminal, *, named: bool) -> None:
         terminal.say(
             f"{name} is skipped: model.skip_benchmarks of {config.model.name} names it; {remedy} runs it."
         )
-
-
-def _say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
-    """Warns about settings that this engine does not use."""
-    for name in STATIC_BATCHING:
-        if config.engine.name != "transformers" and any(
-            override.startswith(f"{name}=") for override in overrides
-        ):
-            terminal.notice(
-                f"{name} has no effect with engine={config.engine.name}, which batches continuously; batch_size does."
-            )
-    _say_overruled(config, terminal)
-    bound = config.engine.args.get("max_num_seqs")
-    if isinstance(bound, int) and config.batch_size is not None and bound < config.batch_size:
-        terminal.notice(
-            f"At most {bound} requests run at once: engine.args.max_num_seqs={bound} bounds batch_size={config.batch_size}."
-        )
-    if config.sampling.repeats > 1 and config.sampling.temperature == 0:
-        terminal.notice(
-            "sampling.repeats asks for several answers, but at temperature 0 they are all the same; set sampling.temperature."
-        )
-    if config.engine.name == "fake" and config.model.chat_template is not None:
-        terminal.notice("model.chat_template changes no prompt with engine=fake, which has no template.")
-    if config.engine.name == "fake":
-        terminal.say("engine=fake answers nonsense: the scores mean nothing.")
-    if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):
-        terminal.notice("stop strings are ignored because early_stopping=off.")
-
-
-def _say_overruled(config: Config, terminal: Terminal) -> None:
-    """Says where a benchmark's own setting counts, and not the run's."""
-    for name, benchmark in config.benchmarks.items():
-        if config.limit is not None and benchmark.num_samples != config.limit:
-            terminal.notice(
-                f"benchmarks.{name}.num_samples={benchmark.num_samples} counts for {name}, not limit={config.limit}."
-            )
-        if config.system_prompt is not None and benchmark.system_prompt != config.system_prompt:
-            terminal.notice(
-                f"benchmarks.{name}.system_prompt counts for {name}, not the run's system_prompt={shortened(config.system_prompt)}."
-            )
-        window = benchmark.options.get("windows", {}).get(benchmark.options.get("window"), {})
-        changed = [key for key, value in window.items() if benchmark.options.get(key) != value]
-        if changed:
-            typed = ", ".join(f"{key}={benchmark.options.get(key)}" for key in changed)
-            terminal.notice(
-                f"benchmarks.{name}.options: {typed} counts, not what window={benchmark.options['window']} says."
-            )

@@ -14,6 +14,8 @@ BENCHMARK = "custom"
 """The name in conf/benchmark; a run calls the benchmark after its data."""
 HUB = "hub:"
 OPTIONS = "(?:question|answer|choices|subject|count_from)"
+UNMAPPED = "(?:worked|tolerance)"
+"""Options of the generic benchmarks, and of these those that no setting `custom.*` stands for."""
 CLASSES = "llmbench.benchmarks.generic"
 
 
@@ -152,6 +154,7 @@ def as_typed(message: str, name: str, *, own: bool) -> str:
     """
     prefix = f"{BENCHMARK}." if own else f"benchmarks.{name}.options."
     found = re.sub(rf"(?<![\w.])(?={OPTIONS}=)", prefix, message)
+    found = re.sub(rf"(?<![\w.])(?={UNMAPPED}=)", f"benchmarks.{name}.options.", found)
     return re.sub(rf"benchmarks\.{name}\.(data_files|hub_id)", "custom.data", found) if own else found
 
 

@@ -1,5 +1,7 @@
 """What `scoring=loglikelihood` makes of a benchmark's other settings."""
 
+import re
+
 from omegaconf import DictConfig, OmegaConf
 
 from llmbench.config.choices import Scoring
@@ -8,6 +10,8 @@ from llmbench.errors import ConfigError
 
 ENGINES = ("vllm", "fake")
 """Engines that give log-likelihoods of prompts."""
+SUBJECT = "subject"
+"""What `likelihood_heading` may name in braces."""
 
 
 def apply_scoring(config: Config, cfg: DictConfig) -> None:
@@ -28,6 +32,19 @@ def apply_scoring(config: Config, cfg: DictConfig) -> None:
         benchmark.sampling = SamplingOverrides(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0)
         if untyped:
             benchmark.chat = False
+
+
+def check_heading(where: str, heading: str | None) -> None:
+    """Refuses a heading with a name in braces that nothing fills in; those of LaTeX's commands are let pass.
+
+    Raises:
+        ConfigError: Names it, and the one that there is.
+    """
+    for name in re.findall(r"(?<![\w{}])\{([^\W\d]\w*)\}(?!\})", heading or ""):
+        if name != SUBJECT:
+            raise ConfigError(
+                f"{where}={heading} is refused: nothing fills in {{{name}}}; did you mean {{{SUBJECT}}}, the question's subject?"
+            )
 
 
 def _check(config: Config, name: str, benchmark: BenchmarkConfig) -> None:

@@ -23,7 +23,7 @@ from llmbench.config.schema import (
     SamplingConfig,
     SamplingOverrides,
 )
-from llmbench.config.scoring import apply_scoring
+from llmbench.config.scoring import apply_scoring, check_heading
 from llmbench.errors import ConfigError, first_line, own_cause
 from llmbench.system import decoding, redaction
 from llmbench.system.text import suggest
@@ -274,6 +274,7 @@ def _check_system_prompt(where: str, text: str | None) -> None:
 
 def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
     _check_system_prompt(f"{where}.system_prompt", benchmark.system_prompt)
+    check_heading(f"{where}.likelihood_heading", benchmark.likelihood_heading)
     _check_least(f"{where}.", benchmark, 1, "num_samples", "max_tokens", "repeats")
     _check_least(f"{where}.", benchmark, 0, "cue_tokens", "fewshot")
     _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")

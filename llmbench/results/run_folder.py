@@ -70,7 +70,7 @@ class RunFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.__enter__()
-            if not goes_on or _starting(folder / MANIFEST):
+            if not goes_on or is_starting(folder / MANIFEST):
                 refuse_taken(folder)
                 path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
             elif path.exists():
@@ -189,12 +189,13 @@ def conflicting_file(folder: Path) -> str | None:
             continue
         if name in (CONFIG, JOURNAL) and not path.is_symlink() and path.is_file() and not path.stat().st_size:
             continue
-        if name != MANIFEST or not _starting(path):
+        if name != MANIFEST or not is_starting(path):
             return name
     return None
 
 
-def _starting(path: Path) -> bool:
+def is_starting(path: Path) -> bool:
+    """Returns whether a manifest is that of a run that has not come to write its own."""
     try:
         return read_record(path, Manifest).status == STARTING
     except RunError:

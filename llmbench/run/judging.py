@@ -75,6 +75,16 @@ def judges_itself(config: Config, benchmarks: Mapping[str, Benchmark]) -> list[s
     return [f"{who}; models tend to find right what they wrote themselves."]
 
 
+def asks_nobody(config: Config, benchmarks: Mapping[str, Benchmark]) -> list[str]:
+    """A sentence where settings name a judge and no benchmark has answers for one."""
+    named = [f"judge.{name}" for name in ("base_url", "model") if getattr(config.judge, name) is not None]
+    if judged(benchmarks) or not named:
+        return []
+    has = "has" if len(named) == 1 else "have"
+    who = f"{listed(named)} {has} no effect: no judge grades {listed(list(benchmarks))}"
+    return [f"{who}, as it does with custom.grade=judge, simpleqa and hle."]
+
+
 @contextmanager
 def judge_engine(
     config: Config, benchmarks: Mapping[str, Benchmark], notice: Notice

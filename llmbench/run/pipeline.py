@@ -129,7 +129,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         run_engine.prepare(plan)
         at_once = run_engine.batch_size()
         record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
-        record.warn(judging.judges_itself(config, benchmarks))
+        record.warn(judging.judges_itself(config, benchmarks) + judging.asks_nobody(config, benchmarks))
         _note_judge(record, judging.identity(judge))
         writing = Background("prompts", lambda: _write_prompts(record, run_engine, plan, at_once))
         questions = run_engine.load(plan, writing)

@@ -95,7 +95,10 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
     """Returns the samples of rows; a mistake in a row or in a user's module becomes a sentence."""
     settings = config.benchmarks[name]
     try:
-        loaded = benchmark.load(rows, settings.options, config.seed)
+        options = settings.options
+        if isinstance(benchmark, GenericBenchmark) and not settings.fewshot:
+            options = {option: value for option, value in options.items() if option != "worked"}
+        loaded = benchmark.load(rows, options, config.seed)
         return [_with_text(sample) for sample in unique(loaded, name)]
     except SystemExit as error:
         raise DataError(

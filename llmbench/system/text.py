@@ -66,3 +66,14 @@ def suggest(name: str, names: Iterable[object]) -> str:
     if near:
         return f"; did you mean {' or '.join(near)}?"
     return f"; there are {', '.join(known)}." if known else "."
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Returns the key by which texts are sorted as people count: `q2` before `q10`.
+
+    >>> sorted(["q10", "q2", "3", "a"], key=natural)
+    ['3', 'a', 'q2', 'q10']
+    """
+    parts = re.split(r"([0-9]+)", text)  # texts and digits by turns, so that like is compared with like
+    numbers = (part.lstrip("0") if place % 2 else "" for place, part in enumerate(parts))
+    return [(len(number), number or part) for part, number in zip(parts, numbers, strict=True)]

@@ -25,6 +25,11 @@ MISTAKES = [
     (["benchmark=[math,aime]", "num_samples=40"], "type benchmarks.math.num_samples=40."),
     (["num_samples=40"], "type benchmarks.NAME.num_samples=40."),
     (["benchmark=aime,math"], "'benchmark=[aime,math]' for one run of all"),
+    (
+        ["suite=[code,instruct]"],
+        "type 'benchmark=[humaneval_plus,mbpp_plus,livecodebench,ifeval]' for one run of all their benchmarks, or -m suite=code,instruct",
+    ),
+    (["suite=[code,instuct]"], "There is no suite called 'instuct'; did you mean instruct"),
     (["+benchmark.aime.x=1"], "type benchmarks.aime.x=1."),
     (["batch_size=abc"], "'abc' is not a whole number"),
     (["engine.price=3"], "engine.price=3 is refused: it takes names with values"),

@@ -1,6 +1,7 @@
 """Runs of data of one's own: what they show, and all that can be done with them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ import pytest
 import llmbench
 from llmbench.cli.main import main
 from llmbench.cli.plan import plan
+from llmbench.errors import ConfigError
 from llmbench.report.compare.comparison import compare_runs
 from llmbench.run.regrade import regrade_run
-from tests.helpers.own_data import colours, jsonl, right, sums
+from tests.helpers.own_data import colours, golds, jsonl, right, sums
 from tests.helpers.runs import make, only
 
 QUICK = ("engine=fake", "report=false")
@@ -87,6 +89,31 @@ def test_a_run_is_not_resumed_on_a_file_that_was_changed(
     jsonl(here / "mine.jsonl", *sums(6))
     main(["resume=run"])  # the engine breaks again
     assert len((here / "run" / "samples.jsonl").read_bytes().splitlines()) > len(asked)
+
+
+PRO = {"question": "Which?", "options": ["one", "two"], "answer": "B", "category": "law"}
+WHOLE = "benchmark=mmlu_pro", "benchmarks.mmlu_pro.data_files=mine.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("row", "overrides", "said"),
+    [
+        ({"problem": "1 + 1?", "answer": "2"}, ("benchmark=hmmt_feb25", "benchmarks.hmmt_feb25.data_files=mine.jsonl"), "benchmarks.hmmt_feb25.options.subject=null groups by nothing."),
+        (PRO, (*WHOLE, "fewshot=1"), "benchmarks.mmlu_pro.options.worked=cot_content: mine.jsonl has no column 'cot_content'"),
+        (PRO, (*WHOLE, "fewshot=1"), "benchmarks.mmlu_pro.options.worked=null shows gold answers alone in worked examples."),
+    ],
+)  # fmt: skip
+def test_a_column_that_own_rows_of_a_known_benchmark_lack_is_answered_with_the_setting_to_type(
+    here: Path, row: dict[str, str], overrides: tuple[str, ...], said: str
+) -> None:
+    jsonl(here / "mine.jsonl", row, row)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        golds(overrides)
+
+
+def test_worked_answers_are_needed_only_where_examples_are_shown(here: Path) -> None:
+    jsonl(here / "mine.jsonl", PRO)
+    assert golds((*WHOLE, "fewshot=0")) == {"1": "B"}
 
 
 def test_a_regraded_run_is_graded_as_its_own_settings_say(here: Path) -> None:

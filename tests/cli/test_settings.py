@@ -171,6 +171,10 @@ REFUSED = [
     ("sampling.presence_penalty=2.5", "from -2 to 2"),
     ("benchmarks.arithmetic.sampling.frequency_penalty=-3", "from -2 to 2"),
     ("profile.sampling=owns", "own"),
+    (
+        "benchmarks.arithmetic.likelihood_heading='About {subjct}.'",
+        "nothing fills in {subjct}; did you mean {subject}, the question's subject?",
+    ),
 ]
 
 

@@ -139,3 +139,15 @@ def test_repeats_are_paired_and_tested_by_question(tmp_path: Path) -> None:
     assert only(compare_runs(first, fewer, allow_different=True)).benchmarks[0].answers == 24
     patched(fewer, "summary.json", status="failed")
     assert only(compare_runs(first, fewer)).benchmarks[0].answers == 24
+
+
+def test_questions_are_listed_as_people_count(tmp_path: Path) -> None:
+    one = make(tmp_path / "one", lambda request: gold(request.sample_id), *FORTY)
+    other = make(tmp_path / "other", lambda _: "no number", *FORTY)
+    lines = (other / "samples.jsonl").read_text().splitlines(keepends=True)
+    (other / "samples.jsonl").write_text("".join(reversed(lines)))
+    (found,) = only(compare_runs(other, one)).benchmarks
+    ids = [flip.sample_id for flip in found.better]
+    counted = [(name.rpartition("-")[0], int(name.rpartition("-")[2])) for name in ids]
+    assert len(ids) == 40
+    assert counted == sorted(counted)

@@ -9,7 +9,7 @@ import pytest
 from llmbench import regrade
 from llmbench.cli.compose import compose
 from llmbench.cli.main import main
-from llmbench.cli.run_job import _say_unused
+from llmbench.cli.unused_settings import say_unused
 from llmbench.system.console import Terminal
 from tests.helpers.paths import ROOT
 from tests.helpers.raising import WHERE
@@ -55,8 +55,28 @@ def test_a_run_says_which_setting_counts_where_one_bounds_another(
 def test_an_engines_own_bound_on_the_batch_size_is_said() -> None:
     err = io.StringIO()
     overrides = ["batch_size=8", "engine.args={max_num_seqs: 2}"]
-    _say_unused(compose(overrides), overrides, Terminal(err=err))
+    say_unused(compose(overrides), overrides, Terminal(err=err))
     assert "engine.args.max_num_seqs=2 bounds batch_size=8" in err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["benchmark=mmlu", "benchmarks.mmlu.likelihood_of=text"], "benchmarks.mmlu.likelihood_of has no effect with scoring=generate"),
+        (["benchmark=mmlu", "benchmarks.mmlu.likelihood_heading='Of {subject}.'"], "benchmarks.mmlu.likelihood_heading has no effect"),
+        (["benchmark=mmlu", "scoring=loglikelihood", "benchmarks.mmlu.likelihood_of=text"], ""),
+        (["benchmark=mmlu", "benchmarks.mmlu.fewshot_split=dev"], ""),
+        (["benchmark=mmlu", "benchmarks.mmlu.data_files=a.jsonl"], ""),
+        (["benchmark=mmlu", "benchmarks.mmlu.data_files=a.jsonl", "benchmarks.mmlu.fewshot_split=dev"], "benchmarks.mmlu.fewshot_split has no effect beside a file: worked examples are other questions of a.jsonl"),
+        (["benchmark=custom", "custom.data=a.jsonl", "custom.choices=c", "benchmarks.custom.likelihood_of=text"], "benchmarks.a.likelihood_of has no effect"),
+    ],
+)  # fmt: skip
+def test_a_benchmarks_setting_that_nothing_reads_is_said(overrides: list[str], said: str) -> None:
+    err = io.StringIO()
+    overrides = [*overrides, "engine=vllm"]
+    say_unused(compose(overrides), overrides, Terminal(err=err))
+    assert " ".join(said.split()) in " ".join(err.getvalue().split())
+    assert said or "has no effect" not in err.getvalue()
 
 
 def test_a_limit_above_the_number_of_questions_is_said(

@@ -64,6 +64,13 @@ def test_the_model_judges_its_own_answers_and_says_so(
     assert not Path("run/unjudged.jsonl").exists()
 
 
+def test_a_judge_that_nobody_asks_is_said() -> None:
+    found = run(right, "custom.grade=contains", "judge.base_url=http://localhost:9/v1")
+    assert found.summary.preflight == [
+        "judge.base_url has no effect: no judge grades mine, as it does with custom.grade=judge, simpleqa and hle."
+    ]
+
+
 def test_the_journal_has_verdict_reason_and_the_hash_of_the_judges_prompt() -> None:
     run(right)
     line = json.loads(Path("run/samples.jsonl").read_text().splitlines()[0])
@@ -268,6 +275,12 @@ def test_a_judge_that_is_not_there_is_said_before_anything_is_asked() -> None:
         llmbench.errors.EngineError, match=r"The judge cannot be asked: .* check judge\.base_url"
     ):
         run(right, "judge.base_url=http://127.0.0.1:9/v1")
+    assert not Path("run").exists()
+
+
+def test_a_run_whose_judge_is_not_there_leaves_no_folder(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*JUDGED, "judge.base_url=http://127.0.0.1:9/v1"]) == 1
+    assert "The judge cannot be asked" in capfd.readouterr().err
     assert not Path("run").exists()
 
 

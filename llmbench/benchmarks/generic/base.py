@@ -21,6 +21,11 @@ WORKED = "worked_answer"
 """Likewise: the cell with the worked answer, None where there is none."""
 COLUMNS = {"subject": "subject", "worked": WORKED}
 """Options that are a column's name, and the field that has its cell."""
+WITHOUT = {
+    "subject": "subject=null groups by nothing.",
+    "worked": "worked=null shows gold answers alone in worked examples.",
+}
+"""What to type where the data has no such column."""
 LABEL = re.compile(r"\AA(?:nswer)?:\s*")
 """Before a worked answer: the prompt says by itself who answers."""
 
@@ -54,7 +59,7 @@ class GenericBenchmark(Benchmark):
         for option in COLUMNS:
             if option in given and given[option] not in columns:
                 raise ConfigError(
-                    f"{option}={given[option]}: {no_column(str(given[option]), columns, placed.source)}"
+                    f"{option}={given[option]}: {no_column(str(given[option]), columns, placed.source)} {WITHOUT[option]}"
                 )
         found = []
         for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):

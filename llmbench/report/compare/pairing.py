@@ -9,6 +9,7 @@ from llmbench.records import Result
 from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
 from llmbench.system.number_format import count
+from llmbench.system.text import natural
 
 Key = tuple[str, int]
 """A sample id and the number of the repeat."""
@@ -30,8 +31,12 @@ class Planned:
         return self.run.summary.status == "finished"
 
     def results(self, benchmark: str) -> dict[Key, Result]:
-        """The answers to a benchmark's questions, in the order they came."""
-        return {(r.sample_id, r.repeat): r for r in self.run.results if r.benchmark == benchmark}
+        """The answers to a benchmark's questions, by their ids as people count; they came in any order."""
+        own = (result for result in self.run.results if result.benchmark == benchmark)
+        return {
+            (r.sample_id, r.repeat): r
+            for r in sorted(own, key=lambda each: (natural(each.sample_id), each.repeat))
+        }
 
     def benchmarks(self) -> list[str]:
         """The benchmarks that the run was made for or has answers to."""
@@ -57,7 +62,7 @@ class Pairing:
     """The answers of one benchmark that two runs have in common, and what keeps the others apart.
 
     Attributes:
-        keys: What both have, in the baseline's order, with the same gold answer.
+        keys: What both have, in the order of their ids, with the same gold answer.
         only_baseline: Sample ids that the run was never to be asked; `only_run` the other way round.
         repeats: Sample ids that both have, but not for the same repeats.
         prompts: Sample ids with different prompt tokens; they are among `keys`.
