@@ -3,6 +3,7 @@
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from types import ModuleType
@@ -13,6 +14,23 @@ from llmbench.benchmarks.rubric import Rubric
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import FinishReason, Outcome, Result, Sample, Score
 from llmbench.system.text import suggest
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """How a base model is asked, which continues a text (`chat=false`); worked examples are parted by an empty line.
+
+    Attributes:
+        before: What stands before a question.
+        behind: What stands behind it, where the answer begins.
+        space: What stands between that and a worked answer.
+        end: Where a model's answer ends: it would go on with the next question by itself.
+    """
+
+    before: str = "Question: "
+    behind: str = "\nAnswer:"
+    space: str = " "
+    end: str = "\n\nQuestion:"
 
 
 class Benchmark(ABC):
@@ -29,6 +47,7 @@ class Benchmark(ABC):
         runs_code: Whether grading runs programs that the model wrote, so that it needs the sandbox.
         scored_later: Whether `finish` gives scores; an error with an answer then only says "not yet".
         has_choices: Whether questions have choices, whose letters are the gold answers: needed by `scoring=loglikelihood`.
+        text_prompt: How a base model is asked.
         rubric: How a judge grades the answers that `extract` finds; None: `grade` does.
     """
 
@@ -38,6 +57,7 @@ class Benchmark(ABC):
     runs_code: bool = False
     scored_later: bool = False
     has_choices: bool = False
+    text_prompt: TextPrompt = TextPrompt()
     rubric: Rubric | None = None
 
     @abstractmethod

@@ -4,7 +4,8 @@ Data: google-research-datasets/mbpp. Config `full`: its test split is task ids 1
 `challenge_test_list`, which nobody's protocol runs. Config `sanitized`: 257 of these, verified by hand; with `prompt` and `test_imports`.
 A row: {"task_id": 11, "text": "Write a …", "code": "def …", "test_list": ["assert …", …], "test_setup_code": "", "challenge_test_list": []}
 Protocol: the paper's question, with all assertions in it. As a text (`chat=false`) with three worked examples (`fewshot=3`, of task ids 1 to
-10; the paper's are 2, 3 and 4), each between [BEGIN] and [DONE]; as a chat zero-shot, with a code block as the answer. All assertions must
+10; the paper's are 2, 3 and 4), each between [BEGIN] and [DONE]; the text ends in [BEGIN], and an
+answer at [DONE]; as a chat zero-shot, with a code block as the answer. All assertions must
 hold, with 3 s of CPU time.
 The assertions become HumanEval's `check(candidate)`. An expression in them that calls the program is sent as text to the program's sandbox and
 evaluated there after the row's setup, so that arguments may be objects and may need imports or several functions. Its value is compared in another
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import TextPrompt, check_options
 from llmbench.benchmarks.candidate import Calls, calls_ahead, parsed
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.humaneval import CHECKS, SHOWN, Check, HumanEval
@@ -60,7 +61,8 @@ class MBPP(HumanEval):
 
     columns: tuple[str, ...] = ("task_id", "code", "test_list")
     name = "mbpp"
-    stored: tuple[str, ...] = ("prompt", "entry_point", "setup", "test", "cpu_s")
+    stored: tuple[str, ...] = ("prompt", "entry_point", "setup", "test", "cpu_s", "chat")
+    text_prompt = TextPrompt("", f"\n{_BEGIN}\n", "", _DONE)
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples named by `task_id`.
@@ -112,13 +114,15 @@ class MBPP(HumanEval):
         return f"{asked}\n\n{ASK}" if fields["chat"] else asked
 
     def worked_example(self, sample: Sample) -> str:
-        """The data's code: as a code block, or between the protocol's marks."""
+        """The data's code: as a code block, or up to the protocol's mark; the prompt has the one before it."""
         code = sample.target.strip()
-        return f"```python\n{code}\n```" if sample.fields["chat"] else f"{_BEGIN}\n{code}\n{_DONE}"
+        return f"```python\n{code}\n```" if sample.fields["chat"] else f"{code}\n{_DONE}"
 
     def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
         """HumanEval's rules, with what stands between [BEGIN] and [DONE] as a code block."""
         text = answers.strip_thinking(text)
+        if not sample.fields.get("chat", True) and _BEGIN not in text:
+            text = f"{_BEGIN}\n{text}"  # which the prompt ends in
         before, done, _ = text.partition(_DONE)
         code = before.rpartition(_BEGIN)[2]
         if (done or (_BEGIN in text and complete)) and not re.search("^ *(?:```|~~~)", code, re.MULTILINE):

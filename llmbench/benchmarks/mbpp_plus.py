@@ -11,6 +11,7 @@ tests whose `assertion` compares and then asserts nothing (Mbpp/737, 787, 794) a
 
 import re
 
+from llmbench.benchmarks.base import TextPrompt
 from llmbench.benchmarks.candidate import Calls, calls_ahead
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.humaneval import Check
@@ -30,6 +31,7 @@ class MBPPPlus(MBPP):
     columns = (*MBPP.columns, "prompt", "test")
     name = "mbpp_plus"
     cpu_s = 30.0
+    text_prompt = TextPrompt()
 
     def test(self, row: Row, check: str, index: int) -> str:
         """The row's program, repaired."""

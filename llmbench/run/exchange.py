@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from llmbench.records import Completion, FinishReason, Request
-from llmbench.run import elicitation, prompts
+from llmbench.run import elicitation
 from llmbench.system import redaction
 
 
@@ -16,9 +16,9 @@ class Exchange:
     written: elicitation.Written | None = None
 
 
-def ended_by_itself(completion: Completion) -> Completion:
-    """A base model that goes on with the next question has ended its answer."""
-    if completion.stop_string != prompts.END_OF_ANSWER:
+def ended_by_itself(completion: Completion, end: str) -> Completion:
+    """A base model that goes on with the next question, at `end`, has ended its answer."""
+    if completion.stop_string != end:
         return completion
     return replace(completion, finish_reason=FinishReason.STOP, stop_string=None)
 

@@ -162,7 +162,8 @@ class EvaluationLoop:
         exchange = self._exchanges[completion.request_id.removesuffix(CONTINUATION_SUFFIX)]
         request = exchange.request
         first = not exchange.completions
-        completion = ended_by_itself(completion)
+        asked = self.questions.asked[request.benchmark, request.sample_id]
+        completion = ended_by_itself(completion, asked.end)
         if not first and completion.finish_reason is FinishReason.ABORT and not completion.error:
             self._grade(exchange)  # the engine cannot continue it, so it stays as it was cut
             return
@@ -180,7 +181,6 @@ class EvaluationLoop:
         if not (first and elicitation.possible(self.config.early_stopping, completion, benchmark)):
             self._grade(exchange)
             return
-        asked = self.questions.asked[request.benchmark, request.sample_id]
         text, reason = elicitation.opened(asked) + completion.text, completion.finish_reason
         self.grader.submit(exchange, benchmark.module, asked.sample, text, reason, grading.find_stated)
 

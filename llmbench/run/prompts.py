@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from llmbench.benchmarks.base import Benchmark
+from llmbench.benchmarks.base import Benchmark, TextPrompt
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import Config, drawing
 from llmbench.engine.messages import as_json
@@ -13,15 +13,12 @@ from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Choice, Message, Request, Sample, Sampling
 
-QUESTION = "Question: "
-ANSWER = "Answer:"
-END_OF_ANSWER = f"\n\n{QUESTION.strip()}"
-"""Where a base model starts the next question by itself; its answer ends there."""
+END_OF_ANSWER = TextPrompt().end
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too, and the choices to be scored."""
+    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too, and the choices to be scored; `end` ends the answer of a base model."""
 
     benchmark: str
     sample: Sample
@@ -29,6 +26,7 @@ class Asked:
     ids: tuple[int, ...]
     messages: tuple[Message, ...] = ()
     choices: tuple[Choice, ...] = ()
+    end: str = END_OF_ANSWER
 
 
 def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]:
@@ -90,9 +88,9 @@ class PromptWriter:
         if chat:
             text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
         else:
-            text = _plain(system, shown, user)
+            text = _plain(self.benchmark.text_prompt, system, shown, user)
         ids = self.tokenizer.encode(text, special=not chat)
-        return Asked(self.name, sample, text, ids, tuple(turns))
+        return Asked(self.name, sample, text, ids, tuple(turns), end=self.benchmark.text_prompt.end)
 
     def _example(self, example: Sample) -> tuple[str, str]:
         """A worked example's question and answer."""
@@ -115,11 +113,11 @@ def turns_of(system: str | None, shown: Sequence[tuple[str, str]], user: str) ->
     return [*turns, Message("user", user)]
 
 
-def _plain(system: str | None, shown: Sequence[tuple[str, str]], user: str) -> str:
+def _plain(form: TextPrompt, system: str | None, shown: Sequence[tuple[str, str]], user: str) -> str:
     """The same as a text that a base model continues."""
     head = [system] if system else []
-    examples = [f"{QUESTION}{question}\n{ANSWER} {answer}" for question, answer in shown]
-    return "\n\n".join([*head, *examples, f"{QUESTION}{user}\n{ANSWER}"])
+    examples = [f"{form.before}{question}{form.behind}{form.space}{answer}" for question, answer in shown]
+    return "\n\n".join([*head, *examples, f"{form.before}{user}{form.behind}"])
 
 
 def system_prompt(config: Config, name: str) -> str | None:
@@ -136,7 +134,7 @@ def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
             sample_id=question.sample.id,
             repeat=repeat,
             prompt_ids=question.ids,
-            sampling=sampling(config, question.benchmark, question.sample.id, repeat),
+            sampling=sampling(config, question.benchmark, question.sample.id, repeat, question.end),
             messages=() if question.ids else question.messages,
             choices=question.choices,
         )
@@ -151,7 +149,7 @@ def _length(request: Request) -> int:
     return _with_choice(request) or sum(len(message.content) for message in request.messages)
 
 
-def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling:
+def sampling(config: Config, name: str, sample_id: str, repeat: int, end: str = END_OF_ANSWER) -> Sampling:
     """How one completion is drawn.
 
     The seed is a function of run seed, benchmark, sample and repeat alone, so that every request can be repeated by
@@ -163,7 +161,7 @@ def sampling(config: Config, name: str, sample_id: str, repeat: int) -> Sampling
     drawn = drawing(config, name)
     stop = tuple(benchmark.stop) if config.early_stopping is not EarlyStopping.off else ()
     if not benchmark.chat:
-        stop = (*stop, END_OF_ANSWER)
+        stop = (*stop, end)
     return Sampling(
         max_tokens=benchmark.max_tokens,
         **drawn,

@@ -22,7 +22,7 @@ from llmbench.benchmarks.programs import ProgramVerdict
 from llmbench.engine.fake import WordTokenizer
 from llmbench.errors import ConfigError, DataError
 from llmbench.records import Outcome, Request, Sample
-from llmbench.run.prompts import PromptWriter
+from llmbench.run.prompts import PromptWriter, requests
 from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status
 from llmbench.sandbox.runner.values import dumps
 from tests.helpers import code_rows
@@ -134,8 +134,18 @@ def test_a_base_model_is_asked_as_the_paper_does(tmp_path: Path) -> None:
     asked = PromptWriter(config, "mbpp", MBPP(), WordTokenizer()).ask(
         second, MBPP().question(second), [first]
     )
-    begin, end = f"Question: {ADD}\nAnswer: [BEGIN]\ndef plus(a, b):\n  return a + b\n[DONE]\n\n", "\nAnswer:"
-    assert asked.text == f"{begin}Question: {MBPP().question(second)}{end}"
+    shown = f"{ADD}\n[BEGIN]\ndef plus(a, b):\n  return a + b\n[DONE]\n\n"
+    assert asked.text == f"{shown}{MBPP().question(second)}\n[BEGIN]\n"
+    (request,) = requests([asked], config)
+    assert request.sampling.stop[-1] == "[DONE]"
+
+
+def test_what_a_base_model_writes_up_to_the_mark_is_the_program_with_all_that_it_needs() -> None:
+    (asked,) = MBPP().load(ROWS["mbpp"][:1], {"chat": False}, 0)
+    kept = Sample(asked.id, MBPP().stored_fields(asked), asked.target)
+    program = f"import math\nONE = 1\nclass Two:\n    pass\n{ADDS}"
+    for text in (f"{program}\n", f"{program}\n[DONE]\nmore", f"[BEGIN]\n{program}\n[DONE]"):
+        assert (MBPP().extract(kept, text, complete=True) or "").strip() == program
 
 
 @pytest.mark.parametrize(("config", "size"), [("full", 500), ("sanitized", 257)])
