@@ -95,7 +95,7 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
             folder.rmdir()  # only where nothing was written, as by show_prompts
 
 
-def _leaves_nothing(failure: Exception | None, folder: Path) -> bool:
+def _leaves_nothing(failure: BaseException | None, folder: Path) -> bool:
     """Whether a single run ended before it began: it was refused, or a server that it needs, such as the judge's, is not there."""
     never_began = isinstance(failure, EngineError) and is_starting(folder / MANIFEST)
     return isinstance(failure, REFUSALS) or never_began
