@@ -130,6 +130,16 @@ def test_answers_of_every_form_are_right_or_wrong_as_a_reader_would_say(name: st
         assert found.outcome == ("correct" if pair["right"] else "wrong"), pair
 
 
+@pytest.mark.parametrize("answer", ["(B) 27", r"\textbf{(B)} 27", r"\textbf{(B)}\ 27", "27"])
+def test_the_letter_of_a_choice_before_the_value_says_nothing(answer: str) -> None:
+    row = {**ROWS["amc23"], "answer": 27.0}
+    assert llmbench.grade("amc23", row, f"So it is $\\boxed{{{answer}}}$.").outcome == "correct"
+    assert (
+        llmbench.grade("amc23", {**row, "answer": 28.0}, f"So it is $\\boxed{{{answer}}}$.").outcome
+        == "wrong"
+    )
+
+
 def test_the_other_copy_of_minerva_math_is_read_from_the_boxes_of_its_solutions() -> None:
     solutions = {
         "So \\[ d = \\frac{60}{3600} \\cdot 120 = \\boxed{2.0} \\mathrm{~cm}. \\]": "2.0",

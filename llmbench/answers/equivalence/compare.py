@@ -18,7 +18,7 @@ r"""The policies of equality.
 | inequalities | with an interval if the gold is one or says "x \in"; a bare interval as gold asks for interval notation; "or" is a union, "and" an intersection, a comma an intersection where there is one | math-verify |
 | ratios | 1:2:3 and 2:4:6; two numbers are a quotient too, unless they may be a time (10:30) | |
 | matrices | cell by cell; the brackets' form says nothing; sums and products are worked out | |
-| words | without case, articles, punctuation, but word for word ("I and II" is not "III"); a choice's letter with or without parentheses | |
+| words | without case, articles, punctuation, but word for word ("I and II" is not "III"); a choice's letter with or without parentheses; before a value, as in "(B) 27", it is nothing | |
 | expressions | the same value at random points; the form (factored, expanded) is not graded; derivatives and gcd of symbols only as they are written | symbolic.py |
 | angles | degrees inside a function are degrees: $\tan 20^\circ$ is $\cot 70^\circ$; 90° is 90, not $\frac{\pi}{2}$ | |
 
@@ -43,13 +43,20 @@ from llmbench.answers.equivalence.words import choice_letter, joint, qualifiers
 MAX_LENGTH = 2_000
 """Characters. A longer answer is equal only to itself."""
 _MAX_DEPTH = 8
+_CHOICE = re.compile(
+    r"\$?\s*\(?[A-E]\)(?:\s|~|\\[ ,;:]|\\q?quad(?![A-Za-z]))*(?=\$?-?\\?\$?(?:\.?\d|\\(?:[dt]?frac|sqrt|pi|left)(?![A-Za-z])))"
+)
+"""The letter of a choice before its value: "(B) 27"."""
 
 
 def math_equal(gold: str, answer: str) -> bool:
     """Whether an answer to a mathematics problem equals the gold one; the module's table gives the policies."""
     if gold.strip() == answer.strip():
         return bool(gold.strip())
-    return any(_equal(one, other, 0) for one, other in readings(gold, answer))
+    if any(_equal(one, other, 0) for one, other in readings(gold, answer)):
+        return True
+    value = _CHOICE.sub("", answer.strip(), count=1) if _CHOICE.match(answer.strip()) else ""
+    return bool(value) and math_equal(gold, value)
 
 
 def readings(gold: str, answer: str) -> list[tuple[str, str]]:
