@@ -9,6 +9,7 @@ from pathlib import Path
 from llmbench.cli import custom_data, explain
 from llmbench.cli.resume import PATH_SETTINGS, STARTS_A_SWEEP
 from llmbench.config.custom import CustomSettings
+from llmbench.config.groups import SAME
 from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
 from llmbench.system import files, redaction
@@ -115,6 +116,14 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
         raise ConfigError(
             f"benchmarks holds the settings of the chosen benchmarks; type benchmark={value} to choose one."
         )
+    if key == "judge" and value[:1] != "{":
+        right = "judge.base_url" if "://" in value else "judge.model"
+        served = (
+            ""
+            if right == "judge.base_url" or value == SAME
+            else " judge.base_url=URL, the address of the server that has it"
+        )
+        raise ConfigError(f"judge holds the settings of a judge; type {right}={value}{served}.")
     if key == "model" and re.search(r"^[~./]|/", value):
         raise ConfigError(
             f"model= chooses one of conf/model; for a checkpoint of your own type {checkpoint_setting(value)}={value}."

@@ -27,12 +27,27 @@ def explain_composition(error: BaseException, conf: Path) -> str:
         names = options(conf, group) + (["basic", "llmbench", *PACKAGES] if group == LAUNCHERS else [])
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, names)}"
     text = str(error)
-    told = _explain_key(text, conf, error) or _explain_override(error)
+    told = _explain_file(text, conf) or _explain_key(text, conf, error) or _explain_override(error)
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
     key = re.search(r"full_key: (\S+)", text)
     where = f"{key[1]}: " if key else ""
     return told or f"{where}{first_sentences(text) or type(error).__name__}."
+
+
+def _explain_file(text: str, conf: Path) -> str | None:
+    """A key of a YAML file, which may be a user's, that is not in the schema."""
+    found = re.search(
+        r"In '(?P<group>[^']+)/(?P<name>[^'/]+)': .*\n?Key '.*' not in '\w+'\s+full_key: (?P<key>\S+)", text
+    )
+    if found is None:
+        return None
+    group, name, key = found.group("group", "name", "key")
+    file = f"{group}/{name}.yaml"
+    if key == group:  # without the line, Hydra puts the settings under the folder's name
+        place = f"benchmarks.{name}" if group == "benchmark" else "_global_"
+        return f"{file} does not say where its settings belong; let its first line be `# @package {place}`."
+    return f"{file}: {_no_setting(key, known_keys(key, conf))}"
 
 
 LAUNCHERS = "hydra/launcher"

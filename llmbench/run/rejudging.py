@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from llmbench.benchmarks.base import Benchmark
-from llmbench.config.groups import JudgeSettings
+from llmbench.config.groups import SAME, JudgeSettings
 from llmbench.config.judge import validate_judge
 from llmbench.config.schema import Config
 from llmbench.engine.messages import NoTokenizer
@@ -53,7 +53,7 @@ def settings_of(config: Config, typed: Sequence[str], benchmarks: Mapping[str, B
         judge = decoding.build(asdict(config.judge) | given, JudgeSettings)
     except TypeError as error:
         raise ConfigError(f"{PREFIX}{error}; give it another value.") from error
-    if not judge.is_served:
+    if not judge.is_served or (judge.model == SAME and "base_url" not in given):
         raise ConfigError(
             "llmbench.regrade loads no model that could judge; type judge.base_url=URL, the address of a judge's server."
         )

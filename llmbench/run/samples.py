@@ -1,5 +1,6 @@
 """Reads the samples of a benchmark, chooses those of this run, and checks that each can be asked and written down."""
 
+import re
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from llmbench.benchmarks.base import Benchmark, unique
-from llmbench.benchmarks.dataset import DataSource, Row, read_rows, written
+from llmbench.benchmarks.dataset import DataSource, Row, Rows, read_rows, written
 from llmbench.benchmarks.generic.base import GenericBenchmark
 from llmbench.config.custom import as_typed
 from llmbench.config.schema import Config
@@ -110,7 +111,7 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
         raise
     except DataError as error:
         message = " ".join(str(error).split()).rstrip(".")  # an id of the data's may hold line breaks
-        raise DataError(f"{message} ({source}; rows are counted from 0).") from error
+        raise DataError(f"{_as_editors_count(message, Rows.of(rows), source)}.") from error
     except ConfigError:  # of its options
         raise
     except Exception as error:
@@ -120,6 +121,20 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
             f"{name}: the rows of {source} are not as {_where(benchmark, error)} expects them ({_reason(config, name, error)}); "
             "check the file and the module."
         ) from error
+
+
+def _as_editors_count(message: str, rows: Rows, source: str) -> str:
+    """Returns a benchmark's message, which names a row as `enumerate` counts, with the row's line in the file, or its place counted from 1."""
+    word = "line" if rows.lines else "row"
+
+    def placed(match: re.Match[str]) -> str:
+        index = int(match[2])
+        if index >= len(rows):
+            return match[0]
+        return f"{word.capitalize() if match[1] == 'R' else word} {rows.number(index)}"
+
+    found = re.sub(r"\b([Rr])ow (\d{1,9})\b", placed, message, count=1)
+    return f"{found} ({source}{'' if rows.lines else '; rows are counted from 1'})"
 
 
 def _choose(

@@ -25,6 +25,9 @@ MISTAKES = [
     (["benchmark=[math,aime]", "num_samples=40"], "type benchmarks.math.num_samples=40."),
     (["num_samples=40"], "type benchmarks.NAME.num_samples=40."),
     (["benchmark=aime,math"], "'benchmark=[aime,math]' for one run of all"),
+    (["judge=qwen7b"], "type judge.model=qwen7b judge.base_url=URL"),
+    (["judge=http://localhost:1/v1"], "type judge.base_url=http://localhost:1/v1."),
+    (["judge=same"], "type judge.model=same."),
     (
         ["suite=[code,instruct]"],
         "type 'benchmark=[humaneval_plus,mbpp_plus,livecodebench,ifeval]' for one run of all their benchmarks, or -m suite=code,instruct",

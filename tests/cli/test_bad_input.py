@@ -160,7 +160,7 @@ CONTENTS: dict[str, tuple[str, bytes, str]] = {
     "deep enough to be read": (".jsonl", b'{"question": "?", "answer": "#### 2", "level": ' + b"[" * 900 + b"]" * 900 + b"}", "level|written down"),
     "a list of texts": (".json", b'["a", "b"]', "row 1 is not an object"),
     "a text": (".json", b'"a"', "row 1 is not an object"),
-    "nothing under a name": (".jsonl", b'{"question": null, "answer": null}', "row 0|Row 0"),
+    "nothing under a name": (".jsonl", b'{"question": null, "answer": null}', "Line 1 of the data"),
     "no parquet": (".parquet", b"PAR1 no table PAR1", "cannot be read as parquet"),
     "odd quotes": (".csv", b'question,answer\n"1+1?,"#### 2\n"a"b",\n', "cannot be read as csv|has nothing|text is expected"),
     "CSV with NUL": (".csv", b"question,answer\n\0\0,\0\n", "rows"),
@@ -269,7 +269,10 @@ def test_the_command_line_says_it_too(
     assert f"{path} cannot be read (it is a pipe, not a file)" in refused(main, arguments, capfd)
     path.unlink()
     path.write_text(f'{ROW}\n{ROW}\n{{"question": "?"}}\n')
-    assert f"({path}; rows are counted from 0)" in refused(main, arguments, capfd)
+    assert (
+        f"Line 3 of the data has nothing under 'answer' where text is expected; fix the row ({path})."
+        in refused(main, arguments, capfd)
+    )
 
 
 # Settings
@@ -291,7 +294,10 @@ YAMLS: dict[str, tuple[bytes, str]] = {
     "a list": (b"- a\n- b\n", "fuzz"),
     "a text": (b"just a text", "fuzz"),
     "tabs": (b"a:\n\t- b\n", "line 3"),
-    "unknown setting": (b"titel: x\n", "titel"),
+    "unknown setting": (
+        b"fewshotby: x\n",
+        "benchmark/fuzz.yaml: There is no setting called 'benchmarks.fuzz.fewshotby'; did you mean benchmarks.fuzz.fewshot_by",
+    ),
     "wrong type": (b"max_tokens: [1]\n", "max_tokens"),
     "too large": (b"# " + b"x" * (2 << 20), "MiB, more than"),
 }
@@ -310,6 +316,16 @@ def test_settings_in_a_folder_of_ones_own(
         main, ["--config-dir", str(tmp_path), "--cfg", "job", "benchmark=fuzz", "engine=fake"], capfd
     )
     assert any(part in said for part in hint.split("|")), said
+
+
+def test_a_file_that_does_not_say_where_its_settings_belong_is_told_the_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "fuzz.yaml").write_text("title: Fuzz\n")
+    said = refused(main, ["--config-dir", str(tmp_path), "--cfg", "job", "benchmark=fuzz"], capfd)
+    assert "benchmark/fuzz.yaml does not say where its settings belong" in said
+    assert "`# @package benchmarks.fuzz`" in said
 
 
 @pytest.mark.parametrize("kind", SPECIAL)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 import llmbench
 from llmbench.errors import ConfigError
@@ -115,6 +116,14 @@ def test_the_cache_gives_the_verdicts_of_a_judge_that_was_asked_before(
     judge = found.summary.benchmarks["mine"].judge
     assert judge is not None
     assert judge.from_cache == 3
+
+
+def test_the_evaluated_model_judges_no_run_again_whose_judge_was_served(judged: Path) -> None:
+    settings = yaml.safe_load((judged / "config.yaml").read_text())
+    settings["judge"]["base_url"] = "http://localhost:1/v1"
+    (judged / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(ConfigError, match=r"loads no model that could judge; type judge\.base_url=URL"):
+        regrade_run(judged, ["judge.model=same"])
 
 
 @pytest.mark.parametrize(
