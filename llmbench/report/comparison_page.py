@@ -15,9 +15,10 @@ from llmbench.report.figures import drawn
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, names_of
 from llmbench.report.run_page import CODE, MATH, has, problems
 from llmbench.report.run_pairs import RunPair, pairs_of, unpaired
-from llmbench.report.sample_data import LIMITS, pack_rows, row
+from llmbench.report.sample_data import LIMITS, mathematical, pack_rows, row
 from llmbench.report.template import render
 from llmbench.results.manifest import REPORT
+from llmbench.results.summary import Summary
 from llmbench.system.number_format import NONE, joules, memory, number, percent, seconds
 
 MOST_COMPARED = 12
@@ -105,16 +106,23 @@ def _samples(
     entries: Sequence[RunEntry], names: Sequence[str], flipped: set[tuple[int, tuple[str, str, int]]]
 ) -> tuple[list[list[dict[str, Any]]], list[Result]]:
     """The rows of the questions that differ, in both runs, for every limit of characters; and the results themselves."""
-    wanted: list[tuple[str, Result, bool]] = []
+    wanted: list[tuple[str, Result, bool, bool]] = []
     for place, (entry, name) in enumerate(zip(entries, names, strict=True)):
         differing_here = [result for result in entry.run.results if (place, result.key) in flipped]
-        wanted += [(name, result, result.benchmark in entry.sealed) for result in differing_here]
+        mathematics = mathematical(entry.config)
+        wanted += [
+            (name, result, result.benchmark in entry.sealed, result.benchmark in mathematics)
+            for result in differing_here
+        ]
     made = (
-        [[row(r, limit, sealed=sealed, run=name) for name, r, sealed in wanted] for limit in LIMITS]
+        [
+            [row(r, limit, sealed=sealed, run=name, mathematics=m) for name, r, sealed, m in wanted]
+            for limit in LIMITS
+        ]
         if wanted
         else []
     )
-    return made, [result for _, result, sealed in wanted if not sealed]
+    return made, [result for _, result, sealed, _ in wanted if not sealed]
 
 
 def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -123,6 +131,8 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> d
         "run",
         "status",
         *benchmarks,
+        "judge",
+        "without a verdict",
         "time to score",
         "loading",
         "generating",
@@ -140,6 +150,7 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> d
             score = entry.benchmark(benchmark)
             ends = f" [{100 * score.ci95[0]:.0f}, {100 * score.ci95[1]:.0f}]" if score.ci95 else ""
             cells.append(_cell(percent(score.accuracy) + ends, score.accuracy))
+        cells += _judged(summary)
         times = (summary.time_s.total, summary.time_s.load, summary.time_s.generate)
         cells += [_cell(seconds(value), value) for value in times]
         cells += [
@@ -154,6 +165,16 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> d
     numbers = [all(row[place]["number"] for row in rows) for place in range(len(columns))]
     headings = [(visible(name), right) for name, right in zip(columns, numbers, strict=True)]
     return {"columns": headings, "rows": rows}
+
+
+def _judged(summary: Summary) -> list[dict[str, Any]]:
+    """Who judged, and how many answers have no verdict."""
+    uses = [found.judge for found in summary.benchmarks.values() if found.judge is not None]
+    if not uses:
+        return [_cell(NONE), _cell(NONE)]
+    unjudged = sum(use.unjudged for use in uses)
+    names = ", ".join(dict.fromkeys(use.name for use in uses))
+    return [_cell(names), _cell(f"{unjudged} of {sum(use.asked for use in uses)}", unjudged)]
 
 
 def _link(run: Path, folder: Path) -> str | None:

@@ -12,6 +12,7 @@ from llmbench.report.compare.records import BenchmarkComparison, RunComparison
 from llmbench.report.compare.terminal_page import statistics
 from llmbench.report.escaping import visible
 from llmbench.report.run_pairs import RunPair
+from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.paired_tests import Flip
 from llmbench.results.reader import read_journal
 from llmbench.system.number_format import count, percent
@@ -48,10 +49,10 @@ def _pair(folders: Sequence[Path], names: Sequence[str], places: RunPair) -> Pai
         return Pair(context, places, frozenset())
     repeats = _repeats(run)
     keys = {
-        (benchmark.benchmark, flip.sample_id, repeat)
+        (benchmark.benchmark, sample_id, repeat)
         for benchmark in found.benchmarks
-        for flip in (*benchmark.better[:MOST_FLIPS], *benchmark.worse[:MOST_FLIPS])
-        for repeat in repeats.get((benchmark.benchmark, flip.sample_id), [0])
+        for sample_id in _linked(benchmark)
+        for repeat in repeats.get((benchmark.benchmark, sample_id), [0])
     }
     shown = [_benchmark(benchmark, first, second) for benchmark in found.benchmarks]
     better, worse = (sum(len(getattr(b, side)) for b in found.benchmarks) for side in ("better", "worse"))
@@ -78,19 +79,41 @@ def _settings(comparison: RunComparison) -> list[tuple[str, str, str]]:
     return [(s.name, visible(str(s.baseline)), visible(str(s.run))) for s in comparison.settings or ()]
 
 
+def _linked(comparison: BenchmarkComparison) -> set[str]:
+    """The questions that are listed with a link: their scores differ, or the verdicts of two judges on the same answer."""
+    differing = comparison.judges.differing if comparison.judges is not None else ()
+    found = {flip.sample_id for side in (comparison.better, comparison.worse) for flip in side[:MOST_FLIPS]}
+    return found | {each.sample_id for each in differing[:MOST_FLIPS]}
+
+
 def _benchmark(comparison: BenchmarkComparison, first: str, second: str) -> dict[str, Any]:
     scores = (
         f"{percent(comparison.run.accuracy)} with {second}, {percent(comparison.baseline.accuracy)} with {first}, "
         f"on {count(comparison.questions, 'question')}"
     )
-    return {
-        "title": visible(f"{comparison.benchmark}: {scores}"),
-        "sentences": [visible(s) for s in (*comparison.notes, *statistics(second, first, comparison))],
-        "flips": [
-            _side(f"Better with {second}", comparison, comparison.better, second),
-            _side(f"Better with {first}", comparison, comparison.worse, second),
-        ],
-    }
+    sentences = [*comparison.notes, *statistics(second, first, comparison)]
+    flips = [
+        _side(f"Better with {second}", comparison, comparison.better, second),
+        _side(f"Better with {first}", comparison, comparison.worse, second),
+    ]
+    if comparison.judges is not None:
+        sentences.append(comparison.judges.sentence())
+        flips.append(_verdicts(comparison, comparison.judges, second))
+    title = visible(f"{comparison.benchmark}: {scores}")
+    return {"title": title, "sentences": [visible(s) for s in sentences], "flips": flips}
+
+
+def _verdicts(comparison: BenchmarkComparison, judges: JudgeAgreement, run: str) -> dict[str, Any]:
+    listed = [
+        {
+            "id": visible(f"{each.sample_id} ({each.baseline} → {each.run})"),
+            "link": _link(run, comparison.benchmark, each.sample_id, each.repeat)
+            if place < MOST_FLIPS
+            else None,
+        }
+        for place, each in enumerate(judges.differing)
+    ]
+    return {"title": visible(f"Verdicts that differ, {judges.baseline} → {judges.run}"), "flips": listed}
 
 
 def _side(title: str, comparison: BenchmarkComparison, flips: Sequence[Flip], run: str) -> dict[str, Any]:
@@ -104,6 +127,6 @@ def _side(title: str, comparison: BenchmarkComparison, flips: Sequence[Flip], ru
     return {"title": title, "flips": listed}
 
 
-def _link(run: str, benchmark: str, sample_id: str) -> str:
-    parts = (run, visible(benchmark), visible(sample_id), "0")
+def _link(run: str, benchmark: str, sample_id: str, repeat: int = 0) -> str:
+    parts = (run, visible(benchmark), visible(sample_id), str(repeat))
     return "#sample=" + "/".join(quote(part, safe="!*'()~") for part in parts)

@@ -10,21 +10,22 @@ from llmbench.report import benchmark_details, phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.generation_cards import generation_cards, generation_facts
-from llmbench.report.sample_data import LIMITS, pack
+from llmbench.report.sample_data import LIMITS, mathematical, pack
+from llmbench.report.score_cards import score_card
 from llmbench.report.server_words import server_cards, server_facts, server_of, software
 from llmbench.report.template import render
 from llmbench.results import attempts, cache_use
+from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.manifest import ALL, STRATIFIED, Manifest, Selection
-from llmbench.results.pass_at_k import RepeatStatistics
+from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
 from llmbench.results.summary import BenchmarkSummary, Summary
-from llmbench.system.number_format import count, interval, joules, memory, number, percent, seconds
+from llmbench.system.number_format import count, joules, memory, number, percent, seconds
 from llmbench.telemetry.engine_report import EngineReport, ReplicaReport
 from llmbench.telemetry.records import TelemetrySample
 
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
 CODE = re.compile(r"```|^diff --git|^def |^class |^import ", re.MULTILINE)
-RATES = (("no answer", "no_answer"), ("cut off", "truncated"), ("elicited", "elicited"), ("errors", "error"))
 OF_A_LOADED_MODEL = ("checkpoint", "GPU", "start-up", "attention", "KV cache")
 WIDE = ("time", "phases", "timeline", "lengths")
 
@@ -40,6 +41,8 @@ class Material:
     sealed: frozenset[str] = frozenset()
     trace: Sequence[TelemetrySample] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    first: Run | None = None
+    """Of one that was graded again: as it was graded first."""
 
 
 def report(material: Material) -> str:
@@ -60,13 +63,17 @@ def report(material: Material) -> str:
         ]
     )
     figures = [found | {"wide": found["name"] in WIDE} for found in figures]
-    packed, limit = pack(results, material.sealed) if results else ("", LIMITS[0])
+    mathematics = mathematical(material.config)
+    packed, limit = pack(results, material.sealed, mathematics=mathematics) if results else ("", LIMITS[0])
     shown = [result for result in results if result.benchmark not in material.sealed]
     context = {
         "title": visible(f"{summary.model}: {', '.join(summary.benchmarks) or 'nothing was asked'}"),
         "about": _about(material),
         "problems": [visible(sentence) for sentence in problems(summary)],
-        "scores": [_score(name, found, client=client) for name, found in summary.benchmarks.items()],
+        "scores": [
+            score_card(name, found, _notes(material, name), client=client)
+            for name, found in summary.benchmarks.items()
+        ],
         "details": benchmark_details.tables_of(summary),
         "cards": cards(summary),
         "sealed": _sealed(material),
@@ -74,6 +81,22 @@ def report(material: Material) -> str:
         "facts": _facts(material),
     }
     return render(context, figures, packed, math=has(MATH, shown), code=has(CODE, shown))
+
+
+def _notes(material: Material, name: str) -> list[str]:
+    """What stands beside a benchmark's score: answers without a verdict, and that and how it was graded again."""
+    notes, found, first = [], material.summary.benchmarks[name], material.first
+    if found.judge is not None and found.judge.unjudged:
+        asked = count(found.judge.asked, "answer")
+        notes.append(f"{found.judge.unjudged} of {asked} without a verdict: they count as 0, right or not.")
+    if first is None:
+        return notes
+    before = first.summary.benchmarks.get(name, BenchmarkSummary()).accuracy
+    notes.append(f"Graded again after the run, which scored {percent(before)} first.")
+    own = {result.key: result for result in material.results if result.benchmark == name}
+    pairs = ((result, own[result.key]) for result in first.results if result.key in own)
+    agreement = JudgeAgreement.of(pairs)
+    return notes + ([agreement.sentence()] if agreement is not None else [])
 
 
 def has(pattern: re.Pattern[str], results: Iterable[Result]) -> bool:
@@ -129,56 +152,6 @@ def problems(summary: Summary) -> list[str]:
             "throughput."
         )
     return found + summary.preflight
-
-
-def _score(name: str, benchmark: BenchmarkSummary, *, client: bool) -> dict[str, Any]:
-    latency = "latency at the client" if client else "latency"
-    whole = benchmark.n == benchmark.expected
-    judge = benchmark.judge.facts() if benchmark.judge is not None else []
-    facts = [
-        ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
-        *(benchmark.likelihood.rows() if benchmark.likelihood else []),
-        ("bounds", interval(benchmark.bounds)),
-        *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
-        *((title, visible(value)) for title, value in judge),
-        (f"{latency}, mean", seconds(benchmark.latency_s.mean)),
-        (f"{latency}, p95", seconds(benchmark.latency_s.p95)),
-        ("output tokens/s", number(benchmark.throughput.output_tokens_per_s)),
-        ("time", seconds(benchmark.time_s)),
-        *benchmark_details.facts(benchmark.details),
-    ]
-    return {
-        "name": visible(name),
-        "accuracy": percent(benchmark.accuracy),
-        "interval": f"95% interval {interval(benchmark.ci95)}" if benchmark.ci95 else "",
-        "bounds": f"bounds {interval(benchmark.bounds)}",
-        "scale": _scale(benchmark),
-        "facts": facts,
-        "repeats": _repeats(benchmark.repeated),
-    }
-
-
-def _scale(benchmark: BenchmarkSummary) -> dict[str, Any] | None:
-    """Accuracy, interval and bounds as places on a scale of 100; intervals as beginning and width."""
-    bounds, ends = benchmark.bounds, benchmark.ci95
-    if bounds is None or ends is None or benchmark.accuracy is None:
-        return None
-    return {
-        "bounds": (round(100 * bounds[0], 2), round(100 * (bounds[1] - bounds[0]), 2)),
-        "ci": (round(100 * ends[0], 2), round(100 * (ends[1] - ends[0]), 2)),
-        "point": round(100 * benchmark.accuracy, 2),
-    }
-
-
-def _repeats(repeated: RepeatStatistics | None) -> str:
-    if repeated is None:
-        return ""
-    named = (
-        ("avg", repeated.avg),
-        ("pass", repeated.pass_at[-1] if repeated.pass_at else None),
-        ("maj", repeated.maj),
-    )
-    return ", ".join(f"{name}@{e.k} {percent(e.value)}" for name, e in named if e is not None)
 
 
 def cards(summary: Summary) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 import base64
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,19 +10,40 @@ import orjson
 from llmbench.records import Result
 from llmbench.report.escaping import clipped, visible
 from llmbench.results import cache_use
+from llmbench.results.settings import benchmark_settings
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_200, 600, 200, 0)
 """Characters of each text that are tried, until all samples together fit."""
 BUDGET = 5_000_000
 """Characters that the packed samples may take: plots, fonts and code need another two million of the eight."""
+MATHEMATICS = ("llmbench.benchmarks.math", "llmbench.benchmarks.generic:MathAnswer")
+"""Modules of benchmarks whose answers are mathematics in LaTeX, without its delimiters."""
 SHORT = 2_000
 """Characters of gold answers and explanations."""
 
 
-def pack(results: Sequence[Result], sealed: Collection[str], budget: int = BUDGET) -> tuple[str, int]:
+def mathematical(config: Mapping[str, Any] | None) -> frozenset[str]:
+    """Returns the benchmarks of a run whose answers are mathematics, by the module that grades them; none where the settings are not known."""
+    benchmarks = (config or {}).get("benchmarks") or {}
+    return frozenset(
+        name for name in benchmarks if benchmark_settings(config, name).get("module") in MATHEMATICS
+    )
+
+
+def pack(
+    results: Sequence[Result],
+    sealed: Collection[str],
+    budget: int = BUDGET,
+    mathematics: Collection[str] = (),
+) -> tuple[str, int]:
     """The rows as JSON, deflated, in base64; and the characters that each text was cut to."""
     for limit in LIMITS:
-        packed = _packed([row(result, limit, sealed=result.benchmark in sealed) for result in results])
+        packed = _packed(
+            [
+                row(r, limit, sealed=r.benchmark in sealed, mathematics=r.benchmark in mathematics)
+                for r in results
+            ]
+        )
         if len(packed) <= budget:
             break
     return packed, limit
@@ -42,8 +63,18 @@ def _packed(rows: Sequence[dict[str, Any]]) -> str:
     return base64.b64encode(zlib.compress(orjson.dumps(rows), 6)).decode()
 
 
-def row(result: Result, limit: int, *, sealed: bool = False, run: str | None = None) -> dict[str, Any]:
-    """One result, with short names: there are thousands of them."""
+def row(
+    result: Result, limit: int, *, sealed: bool = False, run: str | None = None, mathematics: bool = False
+) -> dict[str, Any]:
+    """One result, with short names: there are thousands of them.
+
+    Args:
+        result: The result.
+        limit: Characters that its texts are cut to.
+        sealed: Its texts are left out.
+        run: The name of its run, where there are several.
+        mathematics: Its answers are drawn as formulas.
+    """
     first = result.completions[0] if result.completions else None
     timings = cache_use.timings(result)
     found: dict[str, Any] = {
@@ -74,10 +105,12 @@ def row(result: Result, limit: int, *, sealed: bool = False, run: str | None = N
     if sealed:
         return found | {"sealed": 1}
     errors = [c.error for c in result.completions if c.error]
-    said = result.judgement
-    if said is not None and said.verdict is None and said.completion.text:
-        errors.append(f"It wrote: {said.completion.text}")
-    answer = result.score.answer
+    answer, said = result.score.answer, result.judgement
+    if said is not None:
+        reply = visible(clipped(said.completion.text, limit))
+        found["j"] = [visible(said.judge), None if said.verdict is None else visible(said.verdict), reply]
+    elif mathematics:
+        found["m"] = 1
     return found | {
         "a": None if answer is None else visible(clipped(answer, max(limit // 2, SHORT // 10))),
         "g": visible(clipped(result.target, SHORT)),

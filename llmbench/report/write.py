@@ -43,6 +43,7 @@ def write_one(
         sealed=frozenset() if show_sealed else run.sealed,
         trace=read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else [],
         config=read_config(folder) or {},
+        first=load_run(folder) if regraded else None,
     )
     write_whole(target, report(material))
     return target

@@ -10,6 +10,7 @@ import pytest
 from llmbench.records import Request
 from llmbench.report.write import write_many, write_one
 from tests.helpers.browser import Page, chromium, show
+from tests.helpers.judged import JUDGED, cities
 from tests.helpers.runs import FORTY, edited, make, place, right_where, three
 
 pytestmark = pytest.mark.browser
@@ -116,6 +117,42 @@ def test_a_gold_answer_that_is_the_body_of_a_function_is_shown_as_code(page: Pag
     page.run("document.querySelector('#list a').click()")
     page.wait("document.querySelector('.detail .pair pre')")
     assert page.run("return document.querySelector('.detail .pair pre').textContent") == body
+
+
+def test_a_judged_answer_stays_text_beside_the_judges_verdict_and_reply(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cities(tmp_path)
+    said = "Let me think. For $5 or $6 the final answer is \\boxed{York}"
+    run = make(tmp_path / "run", lambda _: said, *JUDGED[:3])
+    for width in (1280, 390):
+        look(page, width)
+        show(page, run / "report.html", "#sample=mine/1/0")
+        page.ready()
+        page.wait("document.querySelector('.detail')")
+        assert page.run("return document.querySelector('.detail .pair .written').textContent") == said
+        assert page.run("return document.querySelectorAll('.detail .pair .katex').length") == 0
+        assert page.run("return document.querySelector('.detail .verdict').textContent") == "smollm2: CORRECT"
+        shown = page.run("return document.querySelector('.detail').innerText")
+        assert "The judge's reply\nThe reference stands in the answer.\nVERDICT " in shown.replace(
+            "\n\n", "\n"
+        )
+        assert page.run("return document.documentElement.scrollWidth") <= width
+        assert page.complaints() == []
+
+
+def test_what_a_benchmark_of_mathematics_extracted_is_drawn(page: Page, tmp_path: Path) -> None:
+    run = make(tmp_path / "run", lambda _: "The answer is $\\frac{1}{2}$", *FORTY[:1], "limit=2")
+    half = edited(
+        run, tmp_path / "half", lambda row: row | {"score": row["score"] | {"answer": "\\frac{1}{2}"}}
+    )
+    config = half / "config.yaml"
+    config.write_text(config.read_text().replace("benchmarks.arithmetic\n", "benchmarks.math\n"))
+    show(page, write_one(half, tmp_path / "half.html"))
+    page.ready()
+    page.run("document.querySelector('#list a').click()")
+    page.wait("document.querySelector('.detail .pair .katex')")
 
 
 def test_a_link_to_a_sample_wins_over_the_filters(page: Page, tmp_path: Path) -> None:

@@ -133,8 +133,10 @@
   };
   const box = (fill) => { const element = make("div", { className: "written", tabIndex: 0 }); fill(element); return element; };
   const isCode = (text) => /^(def |class |import |from |diff --git|--- a\/|@| {4}\S)/m.test(text) && text.includes("\n");
-  const short = (text) => box((target) => {
+  // Only what a benchmark of mathematics extracted is a formula: in other answers a backslash or a dollar is what it is.
+  const short = (text, isMath) => box((target) => {
     if (isCode(text)) target.append(code(text, text.startsWith("diff") || text.startsWith("---") ? "diff" : "python"));
+    else if (!isMath) target.textContent = text;
     else prose(/\\|\^|_\{/.test(text) && !/\$|\s{2}/.test(text) ? `$${text}$` : text, target);
   });
   const heading = (text) => make("h4", { textContent: text });
@@ -145,10 +147,14 @@
       element.append(make("p", { className: "note", textContent: `The question stays sealed, as its authors ask. Prompt hash ${sample.h}…` }));
     } else {
       const pair = make("div", { className: "pair" });
-      pair.append(make("div", {}, heading("Extracted answer"), sample.a === null ? make("p", { textContent: "none found" }) : short(sample.a)));
-      if (sample.g) pair.append(make("div", {}, heading("Gold answer"), short(sample.g)));
+      pair.append(make("div", {}, heading("Extracted answer"), sample.a === null ? make("p", { textContent: "none found" }) : short(sample.a, sample.m)));
+      if (sample.g) pair.append(make("div", {}, heading("Gold answer"), short(sample.g, sample.m)));
       element.append(pair);
       if (sample.x) element.append(heading("Explanation"), box((target) => { target.textContent = sample.x; }));
+      if (sample.j) {
+        const [judge, verdict, reply] = sample.j;
+        element.append(heading("Judge"), make("p", { className: "verdict", textContent: `${judge}: ${verdict === null ? "no verdict" : verdict}` }), heading("The judge's reply"), box((target) => { target.textContent = reply || "nothing was written"; }));
+      }
       const kinds = new Set(sample.s.map(([kind]) => kind));
       const named = { stop: "stop string", cue: "put in its mouth", elicited: "elicited" };
       const legend = make("span", { className: "legend" });
@@ -205,7 +211,7 @@
   const filter = () => {
     const chosen = Object.fromEntries(new FormData(filters));
     const text = (chosen.text || "").toLowerCase();
-    const inText = (sample) => [sample.i, sample.a, sample.g, sample.p, sample.x, ...(sample.s || []).map(([, piece]) => piece)].some((part) => part && part.toLowerCase().includes(text));
+    const inText = (sample) => [sample.i, sample.a, sample.g, sample.p, sample.x, ...(sample.j || []), ...(sample.s || []).map(([, piece]) => piece)].some((part) => part && part.toLowerCase().includes(text));
     matching = samples.filter((sample) => ["run", "b", "o", "f"].every((name) => !chosen[name] || String(sample[name]) === chosen[name]) && (!text || inText(sample)));
     shown = STEP;
     list_();
