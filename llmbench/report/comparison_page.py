@@ -154,7 +154,7 @@ def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> d
         times = (summary.time_s.total, summary.time_s.load, summary.time_s.generate)
         cells += [_cell(seconds(value), value) for value in times]
         cells += [
-            _cell(number(summary.tokens_per_s), summary.tokens_per_s),
+            _cell(number(summary.tokens_per_s or None), summary.tokens_per_s or None),
             _cell(memory(peak), peak),
             _cell(joules(summary.gpu.energy_j), summary.gpu.energy_j),
             _cell(number(summary.cost), summary.cost),

@@ -157,6 +157,7 @@ def problems(summary: Summary) -> list[str]:
 def cards(summary: Summary) -> list[dict[str, str]]:
     """The run in numbers."""
     times, engine, server = summary.time_s, summary.engine, server_of(summary.engine)
+    writes = any(found.likelihood is None for found in summary.benchmarks.values())
     start = f"start-up {engine.startup}" if engine and engine.startup else ""
     batch = f"batch size {engine.batch_size}" if engine and engine.batch_size else ""
     if engine and engine.replicas:
@@ -170,7 +171,7 @@ def cards(summary: Summary) -> list[dict[str, str]]:
         made.append(("loading", seconds(times.load), start))
     made += [
         ("generating", seconds(times.generate), batch),
-        ("output tokens/s", number(summary.tokens_per_s), "all benchmarks together"),
+        *([("output tokens/s", number(summary.tokens_per_s), "all benchmarks together")] if writes else []),
         *generation_cards(times.generation),
     ]
     made += _machine(summary) if server is None else server_cards(server)

@@ -9,7 +9,7 @@ import orjson
 
 from llmbench.records import Result
 from llmbench.report.escaping import clipped, visible
-from llmbench.results import cache_use
+from llmbench.results import cache_use, likelihood
 from llmbench.results.settings import benchmark_settings
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_200, 600, 200, 0)
@@ -125,6 +125,8 @@ def segments(result: Result) -> list[tuple[str, str]]:
 
     Where a text does not hold its pieces as expected it stays whole.
     """
+    if choices := likelihood.choices_of(result):
+        return [("text", likelihood.table(choices))]
     if not result.completions:
         return [("text", result.text)] if result.text else []
     first, *rest = result.completions

@@ -10,6 +10,8 @@ from llmbench.results.summary import BenchmarkSummary
 from llmbench.system.number_format import interval, number, percent, seconds
 
 RATES = (("no answer", "no_answer"), ("cut off", "truncated"), ("elicited", "elicited"), ("errors", "error"))
+OF_WRITING = ("cut off", "elicited", "output tokens/s")
+"""Facts that say nothing where only the log-likelihoods of choices were asked for."""
 
 
 def score_card(
@@ -38,6 +40,8 @@ def score_card(
         ("time", seconds(benchmark.time_s)),
         *benchmark_details.facts(benchmark.details),
     ]
+    if benchmark.likelihood is not None:
+        facts = [fact for fact in facts if fact[0] not in OF_WRITING]
     return {
         "name": visible(name),
         "accuracy": percent(benchmark.accuracy),

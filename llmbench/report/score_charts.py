@@ -8,6 +8,7 @@ from llmbench.records import Result
 from llmbench.report.escaping import label
 from llmbench.report.figures import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.results import cache_use, stats
+from llmbench.results.likelihood import choices_of
 from llmbench.system import number_format
 
 BINS = 40
@@ -88,7 +89,9 @@ def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above
         if value is not None:
             values.setdefault(result.benchmark, []).append(value * factor)
     ordered = sorted(value for of_one in values.values() for value in of_one)
-    if not ordered:
+    if not any(
+        ordered
+    ):  # nothing was timed, or nothing took any time, as writing where only choices are scored
         return None
     low, high = ordered[0], ordered[-1]
     if high - low < 1e-9 * max(1.0, abs(high)):
@@ -125,7 +128,11 @@ def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above
 
 
 def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict[str, Any] | None:
-    """A point for each sample: its output tokens, in its benchmark's row, coloured by outcome; a bar marks the limit."""
+    """A point for each sample: its output tokens, in its benchmark's row, coloured by outcome; a bar marks the limit.
+
+    Samples of which only choices were scored have none.
+    """
+    results = [result for result in results if not choices_of(result)]
     benchmarks = list(dict.fromkeys(result.benchmark for result in results))
     if not results:
         return None

@@ -58,9 +58,9 @@ def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Tabl
         ("accuracy", lambda f: percent(f.accuracy)),
         ("95% interval", lambda f: interval(f.ci95)),
         ("no answer", lambda f: percent(f.rates.no_answer if f.rates else None)),
-        ("elicited", lambda f: percent(f.rates.elicited if f.rates else None)),
+        ("elicited", lambda f: percent(f.rates.elicited if f.rates and f.likelihood is None else None)),
         ("latency", lambda f: seconds(f.latency_s.mean)),
-        ("tokens/s", lambda f: number(f.throughput.output_tokens_per_s)),
+        ("tokens/s", lambda f: number(f.throughput.output_tokens_per_s or None)),
         ("time", lambda f: seconds(f.time_s)),
         ("samples/s", lambda f: number(f.throughput.samples_per_s)),
     ]

@@ -23,6 +23,7 @@ class LikelihoodStatistics:
         stderr: Its standard error; None for a single question.
         questions: How many had log-likelihoods.
         ties: Of those, how many have several choices with the largest log-likelihood, of which the first counts as the answer.
+        letters: Whether the choices are their letters, of one character each, so that `acc_norm` is `acc`.
     """
 
     acc_norm: float
@@ -30,6 +31,7 @@ class LikelihoodStatistics:
     ci95: tuple[float, float]
     questions: int
     ties: int = 0
+    letters: bool = False
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> Self | None:
@@ -45,6 +47,7 @@ class LikelihoodStatistics:
             ci95=stats.interval(right, len(right)),
             questions=sum(bool(choices) for choices, _ in scored),
             ties=sum(_tied(choices) for choices, _ in scored if choices),
+            letters=all(are_letters(choices) for choices, _ in scored),
         )
 
     def figures(self) -> str:
@@ -54,14 +57,19 @@ class LikelihoodStatistics:
     def rows(self) -> list[tuple[str, str]]:
         """The rows of a report's card."""
         ties = [("ties", f"{self.ties} of {count(self.questions, 'question')}")] if self.ties else []
-        return [("acc_norm", self.figures()), *ties]
+        return [("acc_norm", "the same for letters" if self.letters else self.figures()), *ties]
 
     def sentence(self) -> str:
         """What stands under a table of scores."""
         tied = f"; of {count(self.ties, 'question')} several choices have the largest, and the first counts"
+        by_length = (
+            "acc_norm is the same for letters"
+            if self.letters
+            else f"by the largest for each character, acc_norm, it is {self.figures()}"
+        )
         return (
-            "the accuracy is acc, by the choice with the largest log-likelihood; by the largest for each character, acc_norm, it is "
-            f"{self.figures()}{tied if self.ties else ''}."
+            f"the accuracy is acc, by the choice with the largest log-likelihood; {by_length}"
+            f"{tied if self.ties else ''}."
         )
 
 
@@ -94,10 +102,25 @@ def most_likely_by_length(choices: Sequence[ScoredChoice]) -> str:
 
 
 def table(choices: Sequence[ScoredChoice]) -> str:
-    """Returns a line for each choice, the most likely first: what stands where an answer's text would."""
-    lines = []
+    """Returns a line for each choice, the most likely first: what stands where an answer's text would.
+
+    It has the choice's log-likelihood, that for each character, and in brackets the figures that take the choice. Letters have one character.
+
+    >>> print(table([ScoredChoice("A", "Bern", -6.0, 1, 4, 4), ScoredChoice("B", "Zürich, not", -11.0, 3, 11, 12)]))
+    A  -6.0000  -1.5000 per character  (1 token, acc)  Bern
+    B  -11.0000  -1.0000 per character  (3 tokens, acc_norm)  Zürich, not
+    """
+    letters, lines = are_letters(choices), []
+    takes = {"acc": most_likely(choices)} | ({} if letters else {"acc_norm": most_likely_by_length(choices)})
     for choice in sorted(choices, key=lambda choice: -choice.loglikelihood):
-        tokens = "1 token" if choice.tokens == 1 else f"{choice.tokens} tokens"
-        text = "" if choice.text == choice.name else f"  {choice.text}"
-        lines.append(f"{choice.name}  {choice.loglikelihood:.4f}  ({tokens}){text}")
+        by_length = "" if letters else f"  {choice.loglikelihood / choice.characters:.4f} per character"
+        taken = [figure for figure, name in takes.items() if name == choice.name]
+        marks = ", ".join([count(choice.tokens, "token"), *taken])
+        text = "" if letters else f"  {choice.text}"
+        lines.append(f"{choice.name}  {choice.loglikelihood:.4f}{by_length}  ({marks}){text}")
     return "\n".join(lines)
+
+
+def are_letters(choices: Sequence[ScoredChoice]) -> bool:
+    """Returns whether the choices' texts are their letters."""
+    return all(choice.text == choice.name for choice in choices)

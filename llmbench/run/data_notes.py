@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from llmbench.benchmarks.generic.base import GRADED_AS
 from llmbench.errors import shortened
 from llmbench.run.request_plan import RequestPlan
 from llmbench.system.number_format import count
@@ -21,9 +22,11 @@ def _lines(plan: RequestPlan, name: str) -> Iterator[str]:
     part, settings = plan.samples[name], plan.config.benchmarks[name]
     if not part.source.notes:
         return
-    asked = len(part.chosen)
+    asked, notes = len(part.chosen), part.source.notes
+    if settings.asks_likelihoods:
+        notes = tuple(said for note in notes if (said := _of_gold(note)))
     fewer = f", {asked:,} of them asked" if asked < len(part.available) else ""
-    yield f"{part.source.source}: {count(len(part.available), 'question')}{fewer}. {' '.join(part.source.notes)}"
+    yield f"{part.source.source}: {count(len(part.available), 'question')}{fewer}. {' '.join(notes)}".rstrip()
     if settings.asks_likelihoods:
         yield f"  Nothing is written: the choice whose {settings.likelihood_of.value} has the largest log-likelihood is the answer."
     if settings.sealed:
@@ -36,3 +39,11 @@ def _lines(plan: RequestPlan, name: str) -> Iterator[str]:
         prompt = shortened(question, PROMPT_SHOWN)
         instruction = f" | {shortened(settings.instruction, PROMPT_SHOWN)}" if settings.instruction else ""
         yield f"  Question {sample.id}: {prompt}{instruction}  ->  {shortened(sample.target, GOLD_SHOWN)}"
+
+
+def _of_gold(note: str) -> str:
+    """A note without how texts are graded, where none is written: what it says of the gold answers, or nothing."""
+    if not note.startswith(GRADED_AS):
+        return note
+    said = note.partition("; ")[2]
+    return said[:1].upper() + said[1:]

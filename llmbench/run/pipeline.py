@@ -227,7 +227,11 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
 ) -> None:
     """Asks all questions and grades the answers; however that ends, what was measured is kept."""
     sampler.begin()
-    with run_engine.engine(questions) as engine, Progress(record.terminal, record.totals) as progress:
+    writes = any(not benchmark.asks_likelihoods for benchmark in record.config.benchmarks.values())
+    with (
+        run_engine.engine(questions) as engine,
+        Progress(record.terminal, record.totals, writes=writes) as progress,
+    ):
         sampler.listen(progress.look)
         loop = EvaluationLoop(
             record.config, questions, run_engine.tokenizer, engine, grader, record, progress, stop, judge

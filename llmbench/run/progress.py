@@ -30,8 +30,8 @@ class Progress:
     It names no time left: how long the last answers are is not known, and the rate of those that ended was wrong by seven times.
     """
 
-    def __init__(self, terminal: Terminal, totals: Mapping[str, int]) -> None:
-        self._console, self._totals = terminal.err, dict(totals)
+    def __init__(self, terminal: Terminal, totals: Mapping[str, int], *, writes: bool = True) -> None:
+        self._console, self._totals, self._writes = terminal.err, dict(totals), writes
         self._results: dict[str, list[float]] = {name: [] for name in totals}
         self._unanswered = self._truncated = self._errors = 0
         self._latest: TelemetrySample | None = None
@@ -95,6 +95,8 @@ class Progress:
         return sum(map(len, self._results.values()))
 
     def _speed(self) -> str:
+        if not self._writes:  # an engine may count a token for each choice that it scores
+            return ""
         passed = time.monotonic() - self._begun
         return f"{number(self._tokens / passed if self._tokens and passed > 0 else None)} tokens/s"
 

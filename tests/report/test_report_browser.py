@@ -142,6 +142,16 @@ def test_a_judged_answer_stays_text_beside_the_judges_verdict_and_reply(
         assert page.complaints() == []
 
 
+def test_a_row_has_its_answer_on_a_phone_too(page: Page, tmp_path: Path) -> None:
+    run = make(tmp_path / "run", lambda _: "The answer is 987654321", *FORTY[:1], "limit=2")
+    for width in (1280, 390):
+        look(page, width)
+        show(page, run / "report.html")
+        page.ready()
+        assert "987654321" in page.run("return document.querySelector('#list a').innerText")
+        assert page.run("return document.documentElement.scrollWidth") <= width
+
+
 def test_what_a_benchmark_of_mathematics_extracted_is_drawn(page: Page, tmp_path: Path) -> None:
     run = make(tmp_path / "run", lambda _: "The answer is $\\frac{1}{2}$", *FORTY[:1], "limit=2")
     half = edited(

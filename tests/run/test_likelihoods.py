@@ -31,6 +31,7 @@ from llmbench.run.request_plan import RequestPlan
 from llmbench.system.console import Terminal
 from llmbench.system.signals import Stop
 from tests.helpers.engines import FakeEngines
+from tests.helpers.reports import figures_of, rows_of
 from tests.helpers.settings import compose
 
 ROWS = [
@@ -153,7 +154,7 @@ def test_the_journal_holds_each_choice_with_its_figures(data: str, tmp_path: Pat
     }  # fmt: skip
     assert (completion["finish_reason"], completion["text"], completion["output_tokens"]) == ("scored", "", 0)
     assert (row["score"]["answer"], row["outcome"]) == ("D", "wrong")
-    assert row["text"].splitlines()[0] == "D  -0.5000  (1 token)  word"
+    assert row["text"].splitlines()[0] == "D  -0.5000  -0.1250 per character  (1 token, acc, acc_norm)  word"
     assert row["fields"]["choices"] == ROWS[1]["choices"]
 
 
@@ -427,6 +428,44 @@ def test_terminal_and_page_show_acc_norm_beside_the_accuracy(data: str, tmp_path
     assert found is not None
     assert "acc_norm" in page
     assert f"{found.acc_norm:.1%}" in page
+
+
+def test_terminal_and_page_say_nothing_of_writing_where_nothing_is_written(data: str, tmp_path: Path) -> None:
+    summary = run(tmp_path, RIGHT, *SCORED, data)
+    assert summary.benchmarks["own"].likelihood is not None
+    assert summary.benchmarks["own"].likelihood.letters
+    out = io.StringIO()
+    print_table(Terminal(out, out), summary, "folder")
+    assert "acc_norm is the same for letters." in out.getvalue()
+    page = write_one(tmp_path).read_text()
+    assert "the same for letters" in page
+    assert not any(f"<dt>{name}</dt>" in page for name in ("cut off", "elicited", "output tokens/s"))
+    assert "<p>output tokens/s</p>" not in page
+    assert not {"lengths", "decode", "inter_token", "queue"} & figures_of(page).keys()
+    assert rows_of(page)[0]["s"][0][1].splitlines()[0].endswith("-0.5000  (1 token, acc)")
+
+
+def test_the_choices_of_a_sample_show_both_figures_and_what_each_takes(data: str, tmp_path: Path) -> None:
+    run(tmp_path, flat, *SCORED, data, TEXT)
+    shown = next(found for found in rows_of(write_one(tmp_path).read_text()) if found["i"] == "1")
+    assert shown["s"][0][1].splitlines() == [
+        "A  -10.0000  -10.0000 per character  (1 token, acc)  x",
+        "B  -10.0000  -2.5000 per character  (1 token)  éééé",
+        "C  -10.0000  -0.8333 per character  (3 tokens, acc_norm)  a longer one",
+        "D  -10.0000  -2.5000 per character  (1 token)  word",
+    ]
+
+
+def test_nothing_is_said_of_how_texts_are_graded_where_none_is_written(data: str, tmp_path: Path) -> None:
+    for name, scored in (("scored", SCORED), ("written", ALONE)):
+        config = compose((*scored, data))
+        out = io.StringIO()
+        with ENGINES.pool() as engines:
+            options = RunOptions(terminal=Terminal(out, out), pool=engines)
+            pipeline.run(config, tmp_path / name, options)
+        said = " ".join(out.getvalue().split())
+        assert "he gold answers are numbers of choices counted from 0." in said
+        assert ("graded as choices" in said, "tokens/s" in said) == (name == "written", name == "written")
 
 
 def test_the_export_has_the_layout_of_a_multiple_choice_task(data: str, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from llmbench.system.text import suggest
 MARK = "####"
 """What stands before the gold answer in the solutions of GSM8K and of data that follows it."""
 MAPPED = "mapped_by"
+GRADED_AS = "Answers are graded as "
+"""Begins the note on how texts are graded; behind a semicolon stands how the gold answers were read."""
 """A field of the samples that options mapped: how their gold answers were read."""
 WORKED = "worked_answer"
 """Likewise: the cell with the worked answer, None where there is none."""
@@ -155,7 +157,7 @@ class GenericBenchmark(Benchmark):
         """How the data was understood; of rows that a class of its own loads nothing."""
         if not samples or MAPPED not in samples[0].fields:
             return []
-        notes = [f"Answers are graded as {samples[0].fields[MAPPED]}."]
+        notes = [f"{GRADED_AS}{samples[0].fields[MAPPED]}."]
         groups = set(map(self.subject, samples)) - {None}
         if groups:
             notes.append(f"They have {count(len(groups), 'subject')}.")

@@ -143,6 +143,7 @@
 
   const detail = (sample) => {
     const element = make("div", { className: "detail" });
+    const scored = sample.f === "scored";
     if (sample.sealed) {
       element.append(make("p", { className: "note", textContent: `The question stays sealed, as its authors ask. Prompt hash ${sample.h}…` }));
     } else {
@@ -159,7 +160,8 @@
       const named = { stop: "stop string", cue: "put in its mouth", elicited: "elicited" };
       const legend = make("span", { className: "legend" });
       for (const kind of Object.keys(named)) if (kinds.has(kind)) legend.append(" ", make("mark", { className: kind, textContent: named[kind] }));
-      element.append(make("h4", {}, "Completion ", legend), box((target) => {
+      element.append(scored ? heading("Choices, the most likely first") : make("h4", {}, "Completion ", legend), box((target) => {
+        if (scored) { target.textContent = sample.s.map(([, text]) => text).join(""); return; }
         for (const [kind, text] of sample.s) {
           const place = kind === "text" ? target : make("mark", { className: kind, title: named[kind] });
           if (kind === "text") written(text, place); else { prose(text, place); target.append(place); }
@@ -169,7 +171,7 @@
     }
     const [prompt, output, cached] = sample.n, time = sample.t;
     const facts = [["score", sample.v], ["ended by", (sample.f || "-").replace("_", " ")], ["prompt tokens", prompt === null ? "-" : cached ? `${prompt} (${cached} cached)` : prompt],
-      ["output tokens", output], ["queue", seconds(time.queue)], ["prefill", seconds(time.prefill)], ["first token, queue included", seconds(time.ttft)], ["decode", seconds(time.decode)], ["latency", seconds(time.e2e)], ["between tokens", seconds(time.inter)]];
+      ["output tokens", output], ["queue", seconds(time.queue)], ["prefill", seconds(time.prefill)], ["first token, queue included", seconds(time.ttft)], ["decode", seconds(time.decode)], ["latency", seconds(time.e2e)], ["between tokens", seconds(time.inter)]].filter(([name]) => !scored || !["output tokens", "first token, queue included", "decode", "between tokens"].includes(name));
     element.append(heading("Measured"), make("dl", {}, ...facts.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: String(value) })))));
     return element;
   };
@@ -180,7 +182,7 @@
     const name = [sample.run, sample.b, sample.i].filter((part) => part !== undefined).join(" · ") + (sample.r ? ` #${sample.r + 1}` : "");
     const gist = sample.sealed ? "sealed" : sample.a === null ? "no answer" : sample.a.slice(0, 120).replace(/\s+/g, " ");
     const link = make("a", { className: "head", href: `#sample=${key(sample)}` }, badge, make("span", { className: "id", textContent: name, title: name }),
-      make("span", { className: "gist", textContent: gist }), make("span", { className: "took" }, make("span", { textContent: `${sample.n[1]} tok · ` }), seconds(sample.t.e2e)));
+      make("span", { className: "gist", textContent: gist }), make("span", { className: "took" }, make("span", { textContent: sample.f === "scored" ? "" : `${sample.n[1]} tok · ` }), seconds(sample.t.e2e)));
     link.setAttribute("aria-expanded", "false");
     link.addEventListener("click", (event) => {  // pressed again, it closes
       if (!same(wanted() || "", key(sample))) return;
