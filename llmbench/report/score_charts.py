@@ -30,7 +30,8 @@ def _sum(name: str) -> Callable[[Result], float | None]:
 
 def _first(name: str) -> Callable[[Result], float | None]:
     def read(result: Result) -> float | None:
-        timing = result.completions[0].timing if result.completions else None
+        written = result.completions and not choices_of(result)
+        timing = result.completions[0].timing if written else None
         return getattr(timing, name) if timing is not None else None
 
     return read

@@ -441,7 +441,7 @@ def test_terminal_and_page_say_nothing_of_writing_where_nothing_is_written(data:
     assert "the same for letters" in page
     assert not any(f"<dt>{name}</dt>" in page for name in ("cut off", "elicited", "output tokens/s"))
     assert "<p>output tokens/s</p>" not in page
-    assert not {"lengths", "decode", "inter_token", "queue"} & figures_of(page).keys()
+    assert not {"lengths", "decode", "inter_token", "queue", "ttft"} & figures_of(page).keys()
     assert rows_of(page)[0]["s"][0][1].splitlines()[0].endswith("-0.5000  (1 token, acc)")
 
 
