@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from tables import code, linked, plain, table
 
-from llmbench.config.paths import config_folder
+from llmbench.config.paths import benchmarks_of_suite, config_folder
 
 HEAD = """---
 hide: [toc]
@@ -47,9 +47,7 @@ def page() -> str:
 
 def _benchmarks(path: Path) -> str:
     """What a suite asks."""
-    defaults = yaml.safe_load(path.read_text()).get("defaults") or []
-    asked = [each for of in defaults if isinstance(of, dict) for each in of.get("override /benchmark") or []]
-    return ", ".join(f"[`{name}`](../benchmarks/{name}.md)" for name in asked)
+    return ", ".join(f"[`{name}`](../benchmarks/{name}.md)" for name in benchmarks_of_suite(path))
 
 
 def _models() -> str:

@@ -10,9 +10,10 @@ from llmbench.cli import custom_data, explain
 from llmbench.cli.resume import PATH_SETTINGS, STARTS_A_SWEEP
 from llmbench.config.custom import CustomSettings
 from llmbench.config.groups import SAME
+from llmbench.config.paths import benchmarks_of_suite
 from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
-from llmbench.system import files, redaction
+from llmbench.system import redaction
 from llmbench.system.shell import quoted
 from llmbench.system.text import suggest
 
@@ -164,8 +165,7 @@ def _refuse_suites(argument: str, conf: Path) -> None:
     for name in names:
         if name not in known:
             raise ConfigError(f"There is no suite called {name!r}{suggest(name, known)}")
-        chosen = files.load_yaml(files.read(conf / "suite" / f"{name}.yaml", files.YAML_BYTES))
-        benchmarks += chosen["defaults"][0]["override /benchmark"]
+        benchmarks += benchmarks_of_suite(conf / "suite" / f"{name}.yaml")
     each = ",".join(dict.fromkeys(benchmarks))
     raise ConfigError(
         f"{argument} is refused, since a run has one suite: type 'benchmark=[{each}]' for one run of all their benchmarks, "

@@ -20,10 +20,12 @@ What can go wrong is handled where it happens:
 import logging
 import os
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
+from llmbench.benchmarks.base import Benchmark
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.base import Engine
 from llmbench.engine.checkpoint_tensors import check_tensors
@@ -81,7 +83,8 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
         config, said = complete(config, pool.engines.find_checkpoint)
         for sentence in said:
             terminal.notice(sentence)
-        config = judging.complete(config, import_benchmarks(config))
+        benchmarks = import_benchmarks(config)
+        config = judging.complete(config, benchmarks)
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
         files = resources.enter_context(RunFolder(folder, sealed, goes_on=options.beginning.has_results))
         record = RunRecord(config, files, options, terminal)
@@ -89,7 +92,7 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
         try:
             record.write_if_new()
             run_engine = RunEngine(record, pool, stop)
-            _evaluate(record, run_engine, pool, stop)
+            _evaluate(record, benchmarks, run_engine, pool, stop)
             run_engine.learn()
             finish_benchmarks(record)  # which may give scores in place of the journal's
             refuse_only_errors(record)
@@ -110,10 +113,16 @@ def _own_pool(options: RunOptions, resources: ExitStack) -> EnginePool:
     return EnginePool()
 
 
-def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: Stop) -> None:
+def _evaluate(
+    record: RunRecord,
+    benchmarks: Mapping[str, Benchmark],
+    run_engine: RunEngine,
+    pool: EnginePool,
+    stop: Stop,
+) -> None:
     """All steps, in order. Telemetry and graders start first: before torch and vllm are imported."""
     config = record.config
-    benchmarks = record.benchmarks = import_benchmarks(config)
+    record.benchmarks = benchmarks
     with (
         Sampler(preflight.gpus_here(config)) as sampler,
         MemoryTracker(record.files.folder, MEMORY_LOG, sampler=sampler, of_run=True),
