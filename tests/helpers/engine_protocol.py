@@ -9,6 +9,7 @@ from llmbench.cli.compose import compose
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
+from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.workload import Workload
 from llmbench.records import Choice, Completion, FinishReason, Message, Request, Sample, Sampling
 from llmbench.run import elicitation
@@ -80,7 +81,7 @@ def waiting_for_a_place_is_not_timed(bench: Bench) -> None:
 def the_state_is_the_schedulers(bench: Bench) -> None:
     """With room for fewer requests than the batch holds, as with a full KV cache, some wait in vLLM and the rest here."""
     core = bench.engine._llm.llm_engine.engine_core.engine_core
-    before, core.scheduler.max_num_running_reqs = core.scheduler.max_num_running_reqs, 2
+    assert internals.limit_running(bench.engine._llm, 2)
     try:
         for n in range(9):
             bench.engine.submit(bench.request(f"Count from {n}.", max_tokens=6, ignore_eos=True))
@@ -91,7 +92,7 @@ def the_state_is_the_schedulers(bench: Bench) -> None:
         assert state.kv_cache_use == own.kv_cache_usage > 0
         done = bench.finish()
     finally:
-        core.scheduler.max_num_running_reqs = before
+        internals.limit_running(bench.engine._llm, BATCH)
     waits = sorted(c.timing.queue for c in done.values() if c.timing is not None)
     assert waits[-1] > 10 * waits[0]
     state = bench.engine.state()

@@ -11,6 +11,7 @@ from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import AUTO, Config, EngineConfig
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import kv_bytes_per_token
+from llmbench.engine.vllm import versions
 from llmbench.engine.vllm.errors import TORCH_EXTRAS
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
@@ -43,6 +44,7 @@ def check_machine(config: Config) -> None:
         raise EngineError(
             "vLLM is not installed; run `make setup`, or pip install 'llmbench[gpu]' (or [cpu])."
         )
+    versions.check_plugin(versions.installed(), config.model.quantization)
     device = pick_device(config)
     if device is Device.cuda and not hardware.gpus():
         raise EngineError(

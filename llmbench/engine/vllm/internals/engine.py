@@ -74,16 +74,17 @@ def _scheduler(llm: Any) -> Any:  # noqa: ANN401
 
 
 def limit_running(llm: Any, limit: int) -> bool:  # noqa: ANN401
-    """Bounds the requests that run at once, through `Scheduler.max_num_running_reqs` (since 0.26; another name in 0.32).
+    """Bounds the requests that run at once, through `Scheduler.max_num_running_reqs` (since 0.26) or `max_num_active_reqs` (0.32).
 
     Returns:
         False where that cannot be done, as with a scheduler in another process.
     """
     scheduler = _scheduler(llm)
-    if scheduler is None or not hasattr(scheduler, "max_num_running_reqs"):
-        return False
-    scheduler.max_num_running_reqs = limit
-    return True
+    for name in ("max_num_active_reqs", "max_num_running_reqs"):  # 0.32 has both, and asserts with the second
+        if hasattr(scheduler, name):
+            setattr(scheduler, name, limit)
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
