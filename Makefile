@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-vllm coverage check format lint types docs bench screenshots lock clean
+.PHONY: help setup demo test test-fast test-vllm coverage check format lint types docs bench screenshots lock release clean
 
 PYTHON_IN_VENV := .venv/bin/python
 # Tests wait for processes a third of their time, so more of them than cores. Each worker takes neighbours, which share what a module
@@ -63,6 +63,9 @@ screenshots: setup ## take the pictures in README.md and docs/ anew, of a real r
 
 lock: ## resolve pyproject.toml anew, newest versions (KEEP=1: as few changes as needed): requirements/cpu.txt and requirements/gpu.txt
 	@requirements/setup.sh lock
+
+release: setup ## build the release in dist/, look at it, install its wheel elsewhere and run it there
+	@requirements/release.sh
 
 clean: ## remove .venv, caches and builds; what runs wrote stays
 	rm -rf .venv .venv.lock .venv.old.* .venv.vllm-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site

@@ -130,9 +130,11 @@ remove_venv() {
     rm -rf .venv.old.*
 }
 
-# install_for_programs: bubblewrap and libseccomp, in which benchmarks of programs run them, and patch, the last of the commands that SWE-bench tries.
+# install_for_programs EXTRA: bubblewrap and libseccomp, in which benchmarks of programs run them, and patch, the last of the commands that
+# SWE-bench tries; libnuma, which vLLM for the CPU is linked with.
 install_for_programs() {
     local -a missing=()
+    [[ $1 == gpu || $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) == *libnuma.so.1* ]] || missing+=(libnuma1)
     command -v bwrap >/dev/null || missing+=(bubblewrap)
     [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) == *libseccomp.so.2* ]] || missing+=(libseccomp2)
     command -v patch >/dev/null || missing+=(patch)
@@ -143,7 +145,7 @@ install_for_programs() {
         if apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y "${missing[@]}" >/dev/null 2>&1; then return; fi
     fi
     say "Note: ${missing[*]} not installed. Without bubblewrap and libseccomp, LiveCodeBench, HumanEval and SWE-bench's tests cannot run here;" \
-        "without patch, SWE-bench's patches are tried with git alone. Debian: apt-get install ${missing[*]}; Fedora: dnf install ${missing[*]/libseccomp2/libseccomp}."
+        "without patch, SWE-bench's patches are tried with git alone; without libnuma, vLLM's build for CPUs does not start. Debian: apt-get install ${missing[*]}; Fedora: dnf install bubblewrap libseccomp numactl-libs patch."
 }
 
 # install_browser: tests open reports in Chromium, and say so where they cannot.
@@ -163,7 +165,7 @@ install() {
     lock=requirements/$extra.txt
     [[ -f $lock ]] || fail "$lock is missing; 'make lock' writes it"
     installed=$(fingerprint "$extra")
-    install_for_programs
+    install_for_programs "$extra"
     if finished "$installed"; then return; fi
     python=$(find_python)
     [[ $(uname -sm) == 'Linux x86_64' ]] || say "Note: $lock was made for Linux on x86-64, and this is $(uname -sm)."

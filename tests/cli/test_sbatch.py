@@ -1,0 +1,80 @@
+"""The sbatch script of the documents, with commands in the place of Slurm's."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.helpers.commands import lines_in, wait_until
+from tests.helpers.paths import ROOT
+
+SCRIPT = ROOT / "docs" / "examples" / "llmbench.sbatch"
+SLOWLY = ("engine=fake", "limit=30", "batch_size=1", "engine.args={step_s: 0.02}", "report=false")
+COMMANDS = {
+    "srun": 'exec "$@"',
+    "python": f'exec {sys.executable} "$@"',
+    "scontrol": 'printf "%s\\n" "$*" >>"$(dirname "$0")/requeued"',
+}
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> dict[str, str]:
+    """The environment of a job whose `srun` runs the command here and whose `scontrol` notes what it is asked."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    for name, line in COMMANDS.items():
+        command = folder / name
+        command.write_text(f"#!/usr/bin/env bash\n{line}\n")
+        command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "SLURM_JOB_ID": "7", "PYTHONPATH": str(ROOT)}
+
+
+def begin(job: Mapping[str, str], folder: Path, *settings: str) -> "subprocess.Popen[str]":
+    command = ["bash", str(SCRIPT), *settings]
+    return subprocess.Popen(
+        command, env=job, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.slow
+def test_a_job_that_reaches_its_limit_is_queued_again_and_goes_on(
+    tmp_path: Path, job: dict[str, str]
+) -> None:
+    run = tmp_path / "runs" / "slurm-7"
+    with begin(job, tmp_path, *SLOWLY) as first:
+        wait_until(lambda: lines_in(run / "samples.jsonl") > 2)
+        (step,) = psutil.Process(first.pid).children()
+        step.send_signal(signal.SIGTERM)  # as Slurm's --signal does to the job's steps
+        printed, _ = first.communicate()
+    assert first.returncode == 143, printed
+    assert (tmp_path / "commands" / "requeued").read_text() == "requeue 7\n"
+    assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
+    kept = lines_in(run / "samples.jsonl")
+    assert 2 < kept < 30
+
+    with begin(job, tmp_path, *SLOWLY) as second:  # Slurm runs the same script with the same arguments
+        printed, _ = second.communicate()
+    assert second.returncode == 0, printed
+    assert lines_in(run / "samples.jsonl") == 30
+    assert json.loads((run / "summary.json").read_text())["status"] == "finished"
+    assert [each.name for each in (tmp_path / "runs").iterdir() if each.is_dir()] == ["slurm-7"]
+    assert (tmp_path / "commands" / "requeued").read_text() == "requeue 7\n"
+
+
+@pytest.mark.slow
+def test_a_job_whose_settings_are_refused_fails_and_is_not_queued_again(
+    tmp_path: Path, job: dict[str, str]
+) -> None:
+    with begin(job, tmp_path, "engine=fake", "limit=0") as refused:
+        printed, _ = refused.communicate()
+    assert refused.returncode == 1
+    assert "limit=0 is refused" in printed
+    assert not (tmp_path / "commands" / "requeued").exists()
