@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import importlib
 import os
 import re
 import shutil
@@ -12,12 +13,15 @@ from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from llmbench.config import schema
 from llmbench.config.paths import config_folder
+from llmbench.results.summary import Summary
+from llmbench.run.published_scores import comparisons
 from tests.helpers.paths import ROOT
 from tests.helpers.settings import compose
 
@@ -187,3 +191,56 @@ def test_the_list_says_how_each_benchmark_is_asked_and_what_it_was_checked_again
     for name, (_, checked) in said.items():
         assert compose([f"benchmark={name}"]).benchmarks[name].checked in (checked, None)
     assert said["gpqa"][0] == "zero-shot, choices A to D, the answer as a line Answer: LETTER"
+
+
+@pytest.fixture
+def reproduce(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module that writes docs/reproduce.md."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_site"))
+    return importlib.import_module("reproduce_page")
+
+
+def without_times(page: str) -> str:
+    return re.sub(r"foreseen: [\d.,]+ \w+ ", "foreseen: ", page)
+
+
+def test_the_page_of_published_scores_is_what_the_settings_say(
+    reproduce: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "_planned", lambda words: [{"total_s": 1.0}])  # noqa: ARG005 - plans take half a minute
+    made = without_times(reproduce.page())
+    assert made == without_times(reproduce.PAGE.read_text()), "run python docs/_site/reproduce_page.py"
+
+
+def test_a_time_on_the_page_of_published_scores_is_a_plan_of_now(reproduce: ModuleType) -> None:
+    typed = ("benchmark=gsm8k", "model=qwen14b", "profile=published")
+    assert reproduce._duration("gsm8k", typed) in reproduce.PAGE.read_text()
+
+
+def test_every_published_score_has_a_command_that_names_its_model_and_protocol(reproduce: ModuleType) -> None:
+    text = reproduce.PAGE.read_text()
+    count = 0
+    for path in built_in():
+        for each in compose([f"benchmark={path.stem}"]).benchmarks[path.stem].reference:
+            typed = reproduce.settings(path.stem, each)
+            assert f"    {reproduce.command(tuple(typed))}\n" in text
+            config = compose(typed)
+            assert config.model.hub_id == each.model
+            assert each.mode.items() <= config.model.chat_template_kwargs.items()
+            (compared,) = (one for one in comparisons(config, Summary()) if one.reference == each)
+            follows = (
+                "weights",
+                "max_tokens",
+                "temperature",
+                "top_p",
+                "top_k",
+                "presence_penalty",
+                "fewshot",
+                "dates",
+                "subset",
+                "scoring",
+            )
+            assert not [words for words in compared.differences if words.startswith(follows)]
+            count += 1
+    assert count == len(re.findall(r"^\| \d+\.\d%", text, re.MULTILINE))
+    assert count > 40
