@@ -20,19 +20,21 @@ SLOWLY = ("engine=fake", "limit=30", "batch_size=1", "engine.args={step_s: 0.02}
 COMMANDS = {
     "srun": 'exec "$@"',
     "python": f'exec {sys.executable} "$@"',
+    "squeue": 'cat "$(dirname "$0")/state"',
     "scontrol": 'printf "%s\\n" "$*" >>"$(dirname "$0")/requeued"',
 }
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> dict[str, str]:
-    """The environment of a job whose `srun` runs the command here and whose `scontrol` notes what it is asked."""
+    """The environment of a job whose `srun` runs the command here, whose `squeue` says the file `state` and whose `scontrol` notes what it is asked."""
     folder = tmp_path / "commands"
     folder.mkdir()
     for name, line in COMMANDS.items():
         command = folder / name
         command.write_text(f"#!/usr/bin/env bash\n{line}\n")
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    (folder / "state").write_text("RUNNING\n")
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {"PATH": path, "SLURM_JOB_ID": "7", "PYTHONPATH": str(ROOT)}
 
@@ -77,4 +79,20 @@ def test_a_job_whose_settings_are_refused_fails_and_is_not_queued_again(
         printed, _ = refused.communicate()
     assert refused.returncode == 1
     assert "limit=0 is refused" in printed
+    assert not (tmp_path / "commands" / "requeued").exists()
+
+
+@pytest.mark.slow
+def test_a_job_that_is_cancelled_ends_in_order_and_is_not_queued_again(
+    tmp_path: Path, job: dict[str, str]
+) -> None:
+    run = tmp_path / "runs" / "slurm-7"
+    with begin(job, tmp_path, *SLOWLY) as cancelled:
+        wait_until(lambda: lines_in(run / "samples.jsonl") > 2)
+        (tmp_path / "commands" / "state").write_text("COMPLETING\n")  # as squeue has it from scancel on
+        (step,) = psutil.Process(cancelled.pid).children()
+        step.send_signal(signal.SIGTERM)
+        printed, _ = cancelled.communicate()
+    assert cancelled.returncode == 143, printed
+    assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
     assert not (tmp_path / "commands" / "requeued").exists()
