@@ -52,16 +52,19 @@ This page is made from `reference` in `conf/benchmark/*.yaml` by `python docs/_s
 
 Every command takes the whole benchmark, the model's own sampling and weights in bf16 (`profile=published`); the settings behind that follow the source where it states another value.
 
+The model and the data come from the Hugging Face hub; GPQA wants its terms accepted there.
+
 - **differs** is what the command and the source are known not to share. **not stated** are settings that the source does not give: there the command has llmbench's or the model's own value. A score
   with an entry in either column may differ for that reason. Prompts and grading are llmbench's own too ([each benchmark's page](benchmarks/index.md)), which no column repeats.
 - **printed** is the 95% interval that a run with exactly this score would show: Wilson's, of p = score and n questions.
   With several answers to a question it may be narrower, down to Wilson's of all answers, which a published mean alone does not tell.
 - **rerun** is how far two runs of the same protocol on the same questions may differ by chance alone, in percentage points: at most 1.96 · √(2 p (1 - p) / (n k)) in 95 of 100 pairs,
   with k answers to each question (1 for a majority vote, `maj@K` and `cons@K`). That takes all questions for equally hard; those that are always or never solved add nothing, so mostly it is less. A difference within it is no
-  difference; one beyond it is of protocol, software or weights. At temperature 0 nothing is drawn, and reruns differ less still, by rounding alone. Where a source leaves k open, its fewest stands in the formula.
+  difference; one beyond it is of protocol, software or weights. At temperature 0, and where choices are scored, nothing is drawn, and reruns differ less still, by rounding alone. Where a source leaves k open, its fewest stands in the formula.
   No interval is given where the number of questions is not known without the data.
 - **GPU time** is foreseen by `python -m llmbench.plan` for one H100, and **not measured**: its rates are constants of one 14B model, and of the answers' lengths it knows only how many tokens the model may take, and takes a quarter
-  of them for the median. Answers that are twice as long take more than twice the time ([when it is wrong](scaling.md#when-it-is-wrong)).
+  of them for the median. Answers that are twice as long take more than twice the time, and worked examples make prompts longer than
+  the 150 tokens that it assumes ([when it is wrong](scaling.md#when-it-is-wrong)).
 
 Reruns of the same checkpoint with other software differ by more than chance: for the same R1-Distill-Qwen-14B on AIME 2024 the sources below have 69.7%, 65.9% and 65.8%.
 """
