@@ -184,9 +184,9 @@ class EngineConfig:
 
     name: str = MISSING  # vllm, transformers, endpoint or fake
     device: Device = Device.auto  # auto: the GPU if there is one
-    startup: Startup = (
-        Startup.auto
-    )  # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    startup: Startup = Startup.auto
+    deterministic: bool = False  # kernels with which no text depends on the batch (vllm on a GPU)
     tensor_parallel_size: int = 1  # GPUs that share each layer
     pipeline_parallel_size: int = 1  # GPUs that share the layers
     # copies of the engine, each on GPUs of its own (vllm and fake); auto: as many as are worth loading

@@ -9,6 +9,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from llmbench.config.choices import KV_CACHE_DTYPES
 from llmbench.config.custom import BENCHMARK
+from llmbench.config.deterministic import validate_deterministic
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
@@ -175,6 +176,7 @@ def validate(config: Config) -> None:
     _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
     if config.engine.name == "endpoint":
         validate_endpoint(config.engine)
+    validate_deterministic(config)
     validate_judge(config.judge)
     _validate_sampling("sampling", config.sampling)
     _check_system_prompt("system_prompt", config.system_prompt)

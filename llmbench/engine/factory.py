@@ -48,6 +48,10 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
         adapters.check(config.model)
     checkpoint = locate(config.model)
     lora.check_shapes(config.model, checkpoint)
+    if name == "vllm":
+        from llmbench.engine.vllm.determinism import check_checkpoint
+
+        check_checkpoint(config, checkpoint)
     return checkpoint
 
 

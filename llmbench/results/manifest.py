@@ -207,6 +207,7 @@ class Manifest(FileRecord):
         chat_template: The file of `model.chat_template` with its SHA-256; None without one.
         lora: The adapter of `model.lora` with a mark of its content; None without one.
         kv_cache_dtype: `model.kv_cache_dtype`; what the engine made of it is in the summary's `engine`.
+        deterministic: The environment variables that `engine.deterministic` set; None where it was off.
         hosts: Where replicas of the engine ran; none where there was one engine.
         server: The server that has the model, as the last process found it; None where the model was loaded here.
         judge: The server that has the judge, likewise; None where none was asked, or the evaluated model judges.
@@ -238,6 +239,7 @@ class Manifest(FileRecord):
     chat_template: dict[str, Any] | None = None
     lora: dict[str, Any] | None = None
     kv_cache_dtype: str | None = None
+    deterministic: dict[str, str] | None = None
     hosts: list[Host] = field(default_factory=list)
     server: ServerIdentity | None = None
     judge: ServerIdentity | None = None

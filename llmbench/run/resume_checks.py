@@ -31,6 +31,8 @@ MAY_CHANGE = re.compile(
     r"|benchmarks\.[^.]+\.(data_files|reference|title|subset|checked|profiles|options\.windows)(\..*)?)"
 )
 """How fast and where, but not what: prompts are compared one by one (`check_questions`), of columns and of `fewshot` what benchmarks took from them."""
+FIXED_IF_DETERMINISTIC = frozenset({"engine.tensor_parallel_size", "engine.pipeline_parallel_size"})
+"""How sums are divided among GPUs, which changes how they are rounded: of runs that promise equal texts these may not change either."""
 SHOWN = 3
 
 
@@ -61,7 +63,11 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
     changed = [
         setting
         for setting in differing(before, now)
-        if not MAY_CHANGE.fullmatch(setting.name) and setting.name not in lowered
+        if setting.name not in lowered
+        and (
+            not MAY_CHANGE.fullmatch(setting.name)
+            or (config.engine.deterministic and setting.name in FIXED_IF_DETERMINISTIC)
+        )
     ]
     if changed:
         raise ConfigError(_refusal(folder, changed))

@@ -148,6 +148,7 @@ class EngineReport:
         kv_cache_dtype: The type of the KV cache's numbers.
         kv_bytes_per_token: Bytes that a token takes in it.
         step_weights_bytes: Bytes of the weights that one decode step reads; None where steps differ, and of several GPUs.
+        batch_invariant: Whether it computed with batch-invariant kernels; None where the engine has none.
         loads: How often the model was loaded for this run: 0 where the engine of an earlier job served it.
         load_parts: Seconds of the parts of loading.
         free_bytes_before_load: Memory of the first GPU that was free when loading began.
@@ -164,6 +165,7 @@ class EngineReport:
     quantization: str | None = None
     dtype: str | None = None
     attention_backend: str | None = None
+    batch_invariant: bool | None = None
     startup: str | None = None
     startup_reason: str | None = None
     batch_size: int | None = None

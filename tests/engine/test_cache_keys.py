@@ -43,6 +43,7 @@ CHANGED_SETTINGS = (
     "model.dtype=float16", "model.quantization=awq", "model.attention_backend=FLASHINFER", "model.kv_cache_dtype=fp8", "model.max_length=100",
     "model.trust_remote_code=true", "model.revision=dev", "engine.tensor_parallel_size=2", "engine.pipeline_parallel_size=2",
     "engine.speculative={method: ngram}", "engine.args={a: 1}", "engine.args={a: '1'}", "engine.args={b: [1, {c: 2}]}",
+    "engine.deterministic=true",
 )  # fmt: skip
 
 

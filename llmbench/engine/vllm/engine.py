@@ -283,6 +283,7 @@ class VllmEngine:
             quantization=settled.quantization,
             dtype=settled.dtype,
             attention_backend=self._loading.attention_backend,
+            batch_invariant=self._package.batch_invariant,
             startup=plan.startup.value,
             startup_reason=plan.reason,
             batch_size=self._queue.batch_size,

