@@ -241,7 +241,10 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         ("git commit", manifest.git_commit or "-"),
         ("sampling", ", ".join(f"{name} {value}" for name, value in manifest.sampling.items())),
         ("start-up", engine.startup_reason or "-"),
-        ("attention", engine.attention_backend or "-"),
+        (
+            "attention",
+            f"{engine.attention_backend or '-'}{', batch-invariant kernels' if engine.batch_invariant else ''}",
+        ),
         (
             "KV cache",
             f"{number(engine.kv_cache_tokens)} tokens{f' in {engine.kv_cache_dtype}' if engine.kv_cache_dtype else ''}, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",

@@ -27,8 +27,8 @@ def check_device(config: Config, device: Device) -> None:
         return
     if device is Device.cpu:
         raise EngineError(
-            "engine.deterministic=true is refused on the CPU, for which vLLM has no batch-invariant kernels; with batch_size=1 a text depends "
-            "on no other there, or leave it out."
+            "engine.deterministic=true is refused on the CPU, for which vLLM has no batch-invariant kernels; batch_size=1 with "
+            "engine.args={enable_prefix_caching: false} asks one question at a time there, or leave it out."
         )
     for gpu in hardware.gpus():
         capability = hardware.compute_capability(gpu)
