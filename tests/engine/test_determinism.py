@@ -1,6 +1,7 @@
 """`engine.deterministic`: what it sets, what it records, and what it refuses."""
 
 import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -16,8 +17,9 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement
 from llmbench.engine.replicas.cluster import ProcessPlace
 from llmbench.engine.replicas.worker import Facts
-from llmbench.engine.vllm import checks, determinism, package
+from llmbench.engine.vllm import checks, determinism
 from llmbench.engine.vllm.determinism import ProcessMode, check_checkpoint
+from llmbench.engine.vllm.internals import process_state
 from llmbench.engine.vllm.package import Package
 from llmbench.engine.vllm.serve_command import serve_command
 from llmbench.engine.vllm.startup import history_key, plan_startup
@@ -112,7 +114,7 @@ def test_an_old_gpu_is_refused(
     monkeypatch.setattr(hardware, "gpus", lambda: (gpu("Tesla T4"),))
     monkeypatch.setattr(hardware, "cpu_build", lambda: False)
     monkeypatch.setattr(hardware, "compute_capability", lambda _: capability)
-    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
     if fits:
         checks.check_machine(compose(list(ON)))
         return
@@ -170,7 +172,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
     def stand_in(name: str) -> SimpleNamespace:
         if name == "vllm":
             found.update({each: os.environ.get(each) for each in (INVARIANT, SAMPLER)})
-            monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())  # type: ignore[arg-type]
+            monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
             if found[INVARIANT] == "1":
                 os.environ["NCCL_ALGO"] = "allreduce:tree"
                 os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
@@ -182,7 +184,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(ProcessMode, "invariant", None)
     monkeypatch.setattr(importlib, "import_module", stand_in)
-    monkeypatch.setattr(package.process_state, "clean_up_distributed", lambda: None)
+    monkeypatch.setattr(process_state, "clean_up_distributed", lambda: None)
     return found
 
 
@@ -233,7 +235,7 @@ def test_a_process_does_not_change_its_mind(seen: dict[str, str | None], *, firs
 def test_a_program_that_imported_vllm_itself_is_refused(
     seen: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
     with pytest.raises(
         EngineError, match=r"engine\.deterministic=true is refused: .*vLLM reads it at its import"
     ):
