@@ -263,16 +263,29 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinking:
+    """How much of an answer was thinking: output tokens up to the end of the think block, its tags included, and those behind it.
+
+    `ended`: the budget ended it.
+    """
+
+    tokens: int
+    answer_tokens: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A sample's completions and score: one line of the journal.
 
     Attributes:
-        completions: The completion, and behind it the continuation where the answer was elicited.
+        completions: The completion, and behind it the continuation where the budget of thinking was used up, and that where the answer was elicited.
         text: What was graded: the completion, or with an elicited answer all that was written and put in the mouth.
         prompt: The prompt as text, special tokens included.
         prompt_hash: SHA-256 of the prompt's token ids, or of its messages where there are none, in hex.
         fields: What regrading needs of the sample beside its target.
         judgement: Of an answer that a judge was asked about.
+        thinking: Of an answer with a think block.
     """
 
     benchmark: str
@@ -287,6 +300,13 @@ class Result:
     elicited: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict)
     judgement: Judgement | None = None
+    thinking: Thinking | None = None
+
+    @property
+    def last_own(self) -> Completion | None:
+        """The completion with which the text ended before its answer was elicited; None where nothing came back."""
+        own = self.completions[:-1] if self.elicited else self.completions
+        return own[-1] if own else None
 
     @property
     def key(self) -> tuple[str, str, int]:
