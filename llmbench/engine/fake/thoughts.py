@@ -37,6 +37,6 @@ class Thoughts:
         ):  # the block is closed, and perhaps a part of the answer there
             begun = said[begins:].strip()
             return answer.removeprefix(begun) if begun else answer
-        steps = " ".join(f"step {number}" for number in range(1, 1 + self.words * (1 + request.repeat)))
+        steps = " ".join(f"step-{number}" for number in range(1, 1 + self.words * (1 + request.repeat)))
         whole = f"{OPEN}{steps}{CLOSE}{answer}"
         return whole.removeprefix(said)
