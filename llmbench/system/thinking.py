@@ -65,7 +65,8 @@ def ending(text: str, tag: str) -> str:
     end = closing(text)
     if not end or end == _TO_FINAL:
         return rest + end
-    return f"{rest}\n{end}\n\n"
+    between = "\n\n" if rest else "\n"  # as Qwen3's own block without thinking, "<think>\n\n</think>\n\n"
+    return f"{rest}{between}{end}\n\n"
 
 
 def answer_begins(text: str) -> int | None:

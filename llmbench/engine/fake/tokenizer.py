@@ -32,7 +32,7 @@ class WordTokenizer:
 
     def think_tag(self, options: Mapping[str, Any]) -> str:  # noqa: ARG002 - as above
         """The tag, of a model that thinks."""
-        return OPEN if self._thoughts.words else ""
+        return OPEN.strip() if self._thoughts.words else ""
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:  # noqa: ARG002 - there are no special tokens
         """A number for every word."""
