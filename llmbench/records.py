@@ -181,15 +181,12 @@ class Timing:
 
 def well_formed(text: str) -> str:
     """The text with U+FFFD for each lone surrogate, which models and programs write and UTF-8 cannot hold."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _make_well_formed(record: object, *names: str) -> None:
     for name in names:
-        text = getattr(record, name)
-        if isinstance(text, str):
+        if isinstance(text := getattr(record, name), str):
             object.__setattr__(record, name, well_formed(text))  # the record is frozen and not used yet
 
 
@@ -264,10 +261,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """How much of an answer was thinking: output tokens up to the end of the think block, its tags included, and those behind it.
-
-    `ended`: the budget ended it.
-    """
+    """Output tokens of thinking, up to the end of the think block with its tags, and those behind it; `ended`: by the budget."""
 
     tokens: int
     answer_tokens: int
@@ -281,11 +275,9 @@ class Result:
     Attributes:
         completions: The completion, and behind it the continuation where the budget of thinking was used up, and that where the answer was elicited.
         text: What was graded: the completion, or with an elicited answer all that was written and put in the mouth.
-        prompt: The prompt as text, special tokens included.
-        prompt_hash: SHA-256 of the prompt's token ids, or of its messages where there are none, in hex.
+        prompt: The prompt as text, special tokens included; `prompt_hash`: SHA-256 of its token ids, or of its messages, in hex.
         fields: What regrading needs of the sample beside its target.
-        judgement: Of an answer that a judge was asked about.
-        thinking: Of an answer with a think block.
+        judgement: Of an answer that a judge was asked about; `thinking`: of one with a think block.
     """
 
     benchmark: str
@@ -301,12 +293,6 @@ class Result:
     fields: Mapping[str, Any] = field(default_factory=dict)
     judgement: Judgement | None = None
     thinking: Thinking | None = None
-
-    @property
-    def last_own(self) -> Completion | None:
-        """The completion with which the text ended before its answer was elicited; None where nothing came back."""
-        own = self.completions[:-1] if self.elicited else self.completions
-        return own[-1] if own else None
 
     @property
     def key(self) -> tuple[str, str, int]:

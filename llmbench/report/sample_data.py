@@ -12,6 +12,7 @@ from llmbench.records import Result
 from llmbench.report.escaping import clipped, visible
 from llmbench.results import cache_use, likelihood
 from llmbench.results.settings import benchmark_settings
+from llmbench.results.thinking_use import last_own
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_200, 600, 200, 0)
 """Characters of each text that are tried, until all samples together fit."""
@@ -76,7 +77,7 @@ def row(
         run: The name of its run, where there are several.
         mathematics: Its answers are drawn as formulas.
     """
-    first, last = result.completions[0] if result.completions else None, result.last_own
+    first, last = result.completions[0] if result.completions else None, last_own(result)
     timings = cache_use.timings(result)
     found: dict[str, Any] = {
         "b": visible(result.benchmark),
@@ -138,15 +139,15 @@ def segments(result: Result) -> list[tuple[str, str]]:
     cut = begin + len(first.text)
     pieces = [("text", whole[:cut])]
     for before, after in pairwise(result.completions):
-        last = after is rest[-1]
-        end = len(whole) - len(after.text) if last else whole.find(after.text, cut)
+        at_end = after is rest[-1]
+        end = len(whole) - len(after.text) if at_end else whole.find(after.text, cut)
         if begin < 0 or end < cut or not whole.startswith(after.text, end):
             return [("text", whole)]
         between = whole[cut:end]
         if before.stop_string and between.startswith(before.stop_string):
             pieces.append(("stop", before.stop_string))
             between = between[len(before.stop_string) :]
-        pieces += [("cue", between), ("elicited" if last and result.elicited else "text", after.text)]
+        pieces += [("cue", between), ("elicited" if at_end and result.elicited else "text", after.text)]
         cut = end + len(after.text)
     return _present(pieces)
 

@@ -15,7 +15,7 @@ from llmbench.results.manifest import Selection
 from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.stats import Distribution
 from llmbench.results.summary import BenchmarkSummary, Rates, Throughput, Tokens
-from llmbench.results.thinking_use import ThinkingUse
+from llmbench.results.thinking_use import ThinkingUse, last_own
 from llmbench.system.number_format import count
 
 BEGINNING = 400
@@ -174,12 +174,7 @@ def _rates(results: Sequence[Result]) -> Rates | None:
     outcomes = [result.score.outcome for result in results]
     return Rates(
         truncated=share(outcomes.count(Outcome.TRUNCATED)),
-        stopped=share(
-            sum(
-                r.last_own is not None and r.last_own.finish_reason is FinishReason.STOP_STRING
-                for r in results
-            )
-        ),
+        stopped=share(sum(_ended_by(r) is FinishReason.STOP_STRING for r in results)),
         elicited=share(sum(r.elicited for r in results)),
         no_answer=share(outcomes.count(Outcome.NO_ANSWER) + outcomes.count(Outcome.TRUNCATED)),
         error=share(outcomes.count(Outcome.ERROR) + outcomes.count(Outcome.TIMEOUT)),
@@ -189,9 +184,13 @@ def _rates(results: Sequence[Result]) -> Rates | None:
     )
 
 
+def _ended_by(result: Result) -> FinishReason | None:
+    last = last_own(result)
+    return None if last is None else last.finish_reason
+
+
 def _limited(result: Result) -> bool:
-    cut = result.last_own is not None and result.last_own.finish_reason is FinishReason.LENGTH
-    return cut and (result.elicited or result.score.answer is None)
+    return _ended_by(result) is FinishReason.LENGTH and (result.elicited or result.score.answer is None)
 
 
 _ONE_PIECE = re.compile(r"\s*(\S.{0,15}?)(?:\s*\1){7,}\s*", re.DOTALL)

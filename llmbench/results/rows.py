@@ -9,6 +9,7 @@ import orjson
 
 from llmbench.records import Result, Timing
 from llmbench.results import cache_use
+from llmbench.results.thinking_use import last_own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def rows(results: Iterable[Result], sealed: frozenset[str] | set[str]) -> list[d
 
 
 def _row(result: Result, *, sealed: bool) -> dict[str, Any]:
-    first, last = result.completions[0] if result.completions else None, result.last_own
+    first, last = result.completions[0] if result.completions else None, last_own(result)
     row: dict[str, Any] = {
         "benchmark": result.benchmark,
         "id": result.sample_id,

@@ -5,8 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from llmbench.records import Result
+from llmbench.records import Completion, Result
 from llmbench.system.number_format import number, percent
+
+
+def last_own(result: Result) -> Completion | None:
+    """Returns the completion with which a text ended before its answer was elicited; None where nothing came back."""
+    own = result.completions[:-1] if result.elicited else result.completions
+    return own[-1] if own else None
 
 
 @dataclass(frozen=True, slots=True)
