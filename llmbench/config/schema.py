@@ -168,8 +168,7 @@ class ModelConfig:
     system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
     trust_remote_code: bool = False  # runs Python that the checkpoint brings
     lora: str | None = None  # the folder of a PEFT adapter that is added to the model
-    # a Jinja file in place of the model's own chat template
-    chat_template: str | None = None
+    chat_template: str | None = None  # a Jinja file in place of the model's own chat template
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)  # such as {enable_thinking: false}
     # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
     template_date: str | None = None
@@ -250,6 +249,8 @@ class SamplingConfig(SamplingColumn):
     seed: int = 0  # of each answer, with question and repeat
     repeats: int = 1  # answers to each question
     ignore_eos: bool = False  # every completion runs to its limit; for measuring speed
+    thinking_budget: int | None = None  # thinking ends after so many tokens; 0: no thinking; None: no budget
+    answer_tokens: int | None = None  # most of the answer behind thinking that the budget ended; None: 2048
 
 
 @dataclass
@@ -288,7 +289,7 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
-NULLABLE = ("batch_size", "limit", "num_samples", "fewshot")
+NULLABLE = ("batch_size", "limit", "num_samples", "fewshot", "thinking_budget", "answer_tokens")
 """Whole numbers that may be left open."""
 
 

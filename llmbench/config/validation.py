@@ -265,7 +265,8 @@ def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides)
         value = getattr(sampling, name)
         _check(value is None or (math.isfinite(value) and holds(value)), f"{where}.{name}", value, wanted)
     if isinstance(sampling, SamplingConfig):
-        _check_least(f"{where}.", sampling, 1, "repeats")
+        _check_least(f"{where}.", sampling, 1, "repeats", "answer_tokens")
+        _check_least(f"{where}.", sampling, 0, "thinking_budget")
 
 
 def _check_system_prompt(where: str, text: str | None) -> None:

@@ -107,9 +107,9 @@ def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
     if checkpoint is None and config.engine.name == "endpoint":
         return NoTokenizer()
     if checkpoint is None:
-        from llmbench.engine.fake import WordTokenizer
+        from llmbench.engine.fake import Misbehaviour, WordTokenizer
 
-        return WordTokenizer()
+        return WordTokenizer(Misbehaviour.from_config(config).thinks)
     template = template_file.read(config.model)
     return HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code, template=template)
 

@@ -35,8 +35,8 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
             terminal.say(f"{name}: {details}.")
         if found.repeated is not None:
             terminal.say(f"{name}: {_repeats(found.repeated)}")
-        if found.judge is not None:
-            terminal.say(f"{name}: {found.judge.sentence()}")
+        for use in [each for each in (found.thinking, found.judge) if each is not None]:
+            terminal.say(f"{name}: {use.sentence()}")
         if found.selection == STRATIFIED:
             terminal.say(f"{name}: its questions were drawn from each subject in proportion to its size.")
     cached = cache_use.sentence(summary.cache)

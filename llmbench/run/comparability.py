@@ -51,10 +51,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
     if config.engine.name == "endpoint":
         found.append("engine=endpoint, whose weights are not known")
     found += beside_the_checkpoint(config.model)
-    if config.early_stopping is not EarlyStopping.off:
-        found.append(f"early_stopping={config.early_stopping.value}")
-    if config.sampling.ignore_eos:
-        found.append("sampling.ignore_eos=true")
+    found += other_endings(config)
     found += unlike_published_weights(config, settings(checkpoint))
     found += unlike_published(config, questions.benchmarks)
     own = config.model.sampling.get(config.profile.sampling)
@@ -73,6 +70,15 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         if asked != whole:
             found.append(f"{asked} of {name}'s {whole} questions")
     return found
+
+
+def other_endings(config: Config) -> list[str]:
+    """Settings that end texts, or their thinking, otherwise than the model does."""
+    stopping, budget = config.early_stopping, config.sampling.thinking_budget
+    found = [] if stopping is EarlyStopping.off else [f"early_stopping={stopping.value}"]
+    if config.sampling.ignore_eos:
+        found.append("sampling.ignore_eos=true")
+    return found if budget is None else [*found, f"sampling.thinking_budget={budget}"]
 
 
 def _is_folder(benchmark: BenchmarkConfig) -> bool:

@@ -22,7 +22,7 @@ from llmbench.records import (
     Score,
 )
 from llmbench.results import likelihood
-from llmbench.run import elicitation, grading, prompts
+from llmbench.run import elicitation, grading, prompts, thinking_budget
 from llmbench.run.exchange import Exchange, ended_by_itself, without_secrets
 from llmbench.run.grading import Grader
 from llmbench.run.judging import Judging
@@ -177,12 +177,18 @@ class EvaluationLoop:
         if completion.choices:
             self._score(exchange, completion)
             return
+        more = thinking_budget.goes_on(exchange, asked, self.config, self.tokenizer)
+        if more is not None:
+            self._submit(more, first=True)  # while its prefix is still in the cache
+            return
         benchmark = self.config.benchmarks[request.benchmark]
-        if not (first and elicitation.possible(self.config.early_stopping, completion, benchmark)):
+        if exchange.elicited or not elicitation.possible(self.config.early_stopping, completion, benchmark):
             self._grade(exchange)
             return
-        text, reason = elicitation.opened(asked) + completion.text, completion.finish_reason
-        self.grader.submit(exchange, benchmark.module, asked.sample, text, reason, grading.find_stated)
+        found = elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
+        self.grader.submit(
+            exchange, benchmark.module, asked.sample, found.text, found.finish_reason, grading.find_stated
+        )
 
     def _score(self, exchange: Exchange, completion: Completion) -> None:
         """Records which choice is the most likely; their log-likelihoods stand in the place of a text."""
@@ -201,9 +207,8 @@ class EvaluationLoop:
     def _close(self, exchange: Exchange) -> elicitation.Written:
         """Joins the exchange's texts, since nothing more is asked of the engine for it."""
         request = exchange.request
-        benchmark = self.config.benchmarks[request.benchmark]
         asked = self.questions.asked[request.benchmark, request.sample_id]
-        exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
+        exchange.written = elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
         return exchange.written
 
     def _gather(self) -> None:
@@ -237,11 +242,13 @@ class EvaluationLoop:
     def _searched(self, exchange: Exchange, score: Score) -> None:
         """Asks for the answer that a cut text lacks, and grades a text that has one."""
         if score.outcome is Outcome.NO_ANSWER:
-            (completion,) = exchange.completions
             request = exchange.request
             asked = self.questions.asked[request.benchmark, request.sample_id]
-            benchmark = self.config.benchmarks[request.benchmark]
-            more = elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
+            benchmark, made = self.config.benchmarks[request.benchmark], exchange.completions
+            text = elicitation.written(asked, made, exchange.cues, self.tokenizer).text
+            words = elicitation.cue(text, made[-1], benchmark)
+            exchange.elicited = True
+            more = exchange.go_on(words, elicitation.cue_sampling(request, benchmark), self.tokenizer)
             self._submit(more, first=True)  # while its prefix is still in the cache
         elif score.outcome is Outcome.WRONG:
             self._grade(exchange)
@@ -272,8 +279,9 @@ class EvaluationLoop:
             text=exchange.written.text if exchange.written else "",
             completions=tuple(exchange.completions),
             score=score,
-            elicited=len(exchange.completions) > 1,
+            elicited=exchange.elicited and len(exchange.completions) > 1,
             fields=self.questions.benchmarks[request.benchmark].stored_fields(asked.sample),
+            thinking=thinking_budget.thinking_of(exchange, asked, self.config, self.tokenizer),
         )
 
     def _add(self, result: Result) -> None:

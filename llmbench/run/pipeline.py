@@ -35,7 +35,7 @@ from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.metrics import without_texts
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import judging, preflight, resume_checks
+from llmbench.run import judging, preflight, resume_checks, thinking_budget
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.data_notes import data_notes
 from llmbench.run.engine_pool import EnginePool
@@ -193,7 +193,9 @@ def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, 
         check_tensors(checkpoint)
         preflight.check_token_ids(questions.requests, checkpoint)
     record.warn(
-        cut_from_the_left(questions.requests, plan.config) + choice_warnings(questions.asked.values())
+        cut_from_the_left(questions.requests, plan.config)
+        + choice_warnings(questions.asked.values())
+        + thinking_budget.notices(list(questions.asked.values()), plan.config)
     )
     record.warn(preflight.kv_cache_shortage(plan.config, questions.requests, at_once, checkpoint))
     return questions

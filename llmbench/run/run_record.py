@@ -22,6 +22,7 @@ from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifes
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
+from llmbench.run import thinking_budget
 from llmbench.run.earlier import Earlier
 from llmbench.run.generation_speed import how_generated
 from llmbench.run.new_process import StartAgain
@@ -237,6 +238,7 @@ class RunRecord:
             summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
         summary.warnings += self._benchmark_warnings
+        summary.warnings += thinking_budget.unopened(self.config, summary.benchmarks, summary.preflight)
         if summary.engine is not None:
             summary.warnings += summary.engine.warnings()
         summary.time_s.total = clock.since_start()

@@ -20,6 +20,13 @@ from tests.helpers.small_models import first_layers, with_thinking_token
 pytestmark = [needs("vllm"), pytest.mark.real_engine]
 
 
+THINKS = (
+    "{% for turn in messages %}<|im_start|>{{ turn['role'] }}\n{{ turn['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+)
+"""A chat template that opens a think block in the prompt."""
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns:
     folder = tmp_path_factory.mktemp("several")
@@ -33,6 +40,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
     small = (*quick, f"model.path={model}")
     few = (*small, "limit=2", "benchmarks.arithmetic.max_tokens=8")
     cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
+    template = folder / "thinks.jinja"
+    template.write_text(THINKS)
     runs = {
         "default": ("limit=5",),
         "check_internals": ("tests.helpers.loaded_internals", str(model), str(plain)),
@@ -57,6 +66,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
             "benchmarks.arithmetic.max_tokens=8",
         ),
         "thinking": (*quick, f"model.path={thinking}", "limit=2", "early_stopping=off"),
+        "budget": (
+            *quick[:2],
+            f"model.chat_template={template}",
+            "limit=4",
+            "sampling.repeats=2",
+            "sampling.temperature=0.7",
+            "sampling.thinking_budget=24",
+            "sampling.answer_tokens=32",
+            "benchmarks.arithmetic.max_tokens=64",
+            "early_stopping=off",
+        ),
         "four_bit": (*few[1:], "model.quantization=bitsandbytes", "model.dtype=bfloat16"),
         "adapters": (
             "-m",
@@ -152,6 +172,27 @@ def test_several_benchmarks_share_one_engine(runs: SeveralRuns) -> None:
     assert elicited
     # the prefix was not computed twice
     assert any(result.completions[1].cached_tokens > 0 for result in elicited)
+
+
+def test_a_think_block_is_closed_once_at_the_budget_and_the_answer_follows(runs: SeveralRuns) -> None:
+    run = load_run(runs.path("budget"))
+    assert len(run.results) == 8
+    for result in run.results:
+        thought = result.thinking
+        assert thought is not None
+        assert thought.tokens + thought.answer_tokens == sum(c.output_tokens for c in result.completions)
+        if not thought.ended:  # the model closed the block itself
+            continue
+        first, second = result.completions
+        assert (thought.tokens, thought.answer_tokens) == (first.output_tokens, second.output_tokens)
+        assert (first.output_tokens, first.finish_reason) == (24, FinishReason.LENGTH)
+        assert 0 < second.output_tokens <= 32
+        assert result.text == f"<think>{first.text}\n</think>\n\n{second.text}"
+        assert not result.elicited
+    use = run.summary.benchmarks["arithmetic"].thinking
+    assert use is not None
+    assert use.ended > 0.5
+    assert use.tokens_mean <= 24
 
 
 def test_four_bit_weights_run_on_the_cpu_too(runs: SeveralRuns) -> None:
