@@ -65,7 +65,6 @@ def test_a_served_model_is_evaluated_without_its_address(
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     settings = [
         "model.max_length=1024",
-        "model.dtype=float32",
         "batch_size=8",
         "engine.device=cpu",
         "engine.kv_cache_memory_bytes=134217728",
