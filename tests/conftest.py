@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ os.environ["HF_HUB_OFFLINE"] = (
 # Else each of pytest's processes, and of the many programs that tests start, compiles llmbench and the tests anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Else a process looks through its ten thousand tests, which stay, again and again.
+gc.set_threshold(50_000, 20, 100)
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell starts what it puts into the background so, and programs that tests send SIGINT to would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
