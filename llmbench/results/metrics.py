@@ -87,6 +87,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         cache=CacheUse.of(completions, on=cache),
         selection=selection.strategy if selection is not None else None,
         judge=JudgeUse.of(results),
+        stopping=None,
         **_times(results),
     )
 

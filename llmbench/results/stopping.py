@@ -35,6 +35,8 @@ class Reason(StrEnum):
     """The difference is smaller than the margin, either way."""
     ALL = "all_asked"
     """There was nothing left that could have settled it."""
+    OPEN = "open"
+    """As the answers are graded now it would go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,16 @@ class StopRule:
     def of_difference(self) -> ConfidenceSequence:
         """Of (difference + 1) / 2, on questions of this kind."""
         return ConfidenceSequence(self.level, None, self.margin)
+
+    def settled(self, ends: Interval) -> Reason | None:
+        """Returns what an interval settles: `of_all`'s where there is a width, else `of_difference`'s."""
+        if self.width is not None:
+            return Reason.NARROW if ends[1] - ends[0] <= self.width else None
+        low, high = _difference(ends)
+        if low > 0 or high < 0:
+            return Reason.BETTER if low > 0 else Reason.WORSE
+        margin = self.margin
+        return Reason.SAME if margin is not None and -margin <= low and high <= margin else None
 
 
 @dataclass(slots=True)
@@ -119,20 +131,10 @@ class StopWatch:
             self._sequence.add(_pair(score, rule.scores[sample_id]))
             self._shared -= 1
         if self._sequence.count >= rule.least:
-            self.reason = self._settled()
+            self.reason = self.rule.settled(self._sequence.interval())
         done = self.counted == len(rule.order) or (rule.width is None and not self._shared)
         if self.reason is None and done:
             self.reason = Reason.ALL
-
-    def _settled(self) -> Reason | None:
-        low, high = self._sequence.interval()
-        if self.rule.width is not None:
-            return Reason.NARROW if high - low <= self.rule.width else None
-        low, high = _difference((low, high))
-        if low > 0 or high < 0:
-            return Reason.BETTER if low > 0 else Reason.WORSE
-        margin = self.rule.margin
-        return Reason.SAME if margin is not None and -margin <= low and high <= margin else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,27 +190,31 @@ class StopEntry:
             width = f"stop_when.ci_width={number(self.width)}"
             if self.reason == Reason.NARROW:
                 return f"then the interval was no wider than {width}"
-            return f"all there are: {width} was not reached before"
-        ends = self.difference_interval
+            if self.reason == Reason.ALL:
+                return f"all there are: {width} was not reached before"
+            return f"and as they are graded now the interval is wider than {width}"
+        if self.difference is None or self.difference_interval is None:
+            return f"and the difference to {self.against} is not known any more"
+        low, high = self.difference_interval
         found = (
-            f"the difference to {self.against} is {points(self.difference or 0.0)} points on {count(self.shared or 0, 'shared question')}, "
-            f"{percent(self.level, 0)} {KIND} {f'[{points(ends[0])}, {points(ends[1])}]' if ends else 'not known'}"
+            f"the difference to {self.against} is {points(self.difference)} points on {count(self.shared or 0, 'shared question')}, "
+            f"{percent(self.level, 0)} {KIND} [{points(low)}, {points(high)}]"
         )
         margin = f"within stop_when.margin={number(self.margin)}, so no difference of that size"
         words = {
             Reason.BETTER: "so this run is better",
             Reason.WORSE: "so this run is worse",
             Reason.SAME: margin,
+            Reason.ALL: "not settled, and no shared question is left",
         }
-        return f"{found}: {words.get(Reason(self.reason), 'not settled, and no shared question is left')}"
+        return f"{found}: {words.get(Reason(self.reason), 'not settled as the answers are graded now')}"
 
 
-def entry(rule: StopRule, reason: str, results: Sequence[Result], left_out: int) -> StopEntry:
+def entry(rule: StopRule, results: Sequence[Result], left_out: int) -> StopEntry:
     """Returns what the counted results of a benchmark say, under whatever grades they have now.
 
     Args:
         rule: When it was to stop.
-        reason: Why it stopped.
         results: All answers to the questions that count, which are a beginning of the rule's order.
         left_out: Answers to other questions.
     """
@@ -216,28 +222,27 @@ def entry(rule: StopRule, reason: str, results: Sequence[Result], left_out: int)
     for result in results:
         values.setdefault(result.sample_id, []).append(result.score.value)
     means = {sample_id: _mean(values[sample_id]) for sample_id in rule.order if sample_id in values}
-    pairs = [
-        (mean, rule.scores[sample_id]) for sample_id, mean in means.items() if sample_id in rule.scores
-    ]
-    difference = rule.of_difference()
-    scores = list(means.values())
+    pairs = [(mean, rule.scores[sample_id]) for sample_id, mean in means.items() if sample_id in rule.scores]
+    scores, shared = list(means.values()), sum(sample_id in rule.scores for sample_id in rule.order)
+    of_all = _followed(rule.of_all(), scores)
+    of_difference = _followed(rule.of_difference(), [_pair(*pair) for pair in pairs])
+    nothing_left = len(scores) == len(rule.order) or (rule.width is None and len(pairs) == shared)
+    reason = rule.settled(of_all if rule.width is not None else of_difference)
     return StopEntry(
         questions=len(scores),
         of=len(rule.order),
-        reason=reason,
+        reason=reason or (Reason.ALL if nothing_left else Reason.OPEN),
         left_out=left_out,
         level=rule.level,
         width=rule.width,
-        interval=_followed(rule.of_all(), scores),
+        interval=of_all,
         of_kind=_followed(rule.of_kind(rule.level), scores),
         ordinary_ci95=stats.interval(scores, len(results)) if scores else None,
         against=rule.against,
         margin=rule.margin,
         shared=len(pairs) if rule.against is not None else None,
         difference=math.fsum(own - other for own, other in pairs) / len(pairs) if pairs else None,
-        difference_interval=_difference(_followed(difference, [_pair(*pair) for pair in pairs]))
-        if pairs
-        else None,
+        difference_interval=_difference(of_difference) if pairs else None,
     )
 
 
@@ -246,7 +251,7 @@ def ci95(rule: StopRule, found: StopEntry, results: Sequence[Result]) -> Interva
     if rule.level == LEVEL or not results:
         return found.of_kind
     at_95 = StopRule(rule.order, rule.repeats, LEVEL, width=rule.width)
-    return entry(at_95, found.reason, results, 0).of_kind
+    return entry(at_95, results, 0).of_kind
 
 
 def _followed(sequence: ConfidenceSequence, values: Sequence[float]) -> Interval:

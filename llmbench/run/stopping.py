@@ -9,11 +9,13 @@ from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
 from llmbench.records import Result
 from llmbench.results import metrics
-from llmbench.results.manifest import Manifest
 from llmbench.results.reader import Run, load_run
-from llmbench.results.stopping import StopRule, StopWatch, ci95, entry
+from llmbench.results.stopping import Interval, StopEntry, StopRule, StopWatch, ci95, entry
 from llmbench.results.summary import BenchmarkSummary
 from llmbench.run.request_plan import RequestPlan
+
+Key = tuple[str, str, int]
+"""Benchmark, question and repeat of a result."""
 
 
 @dataclass(slots=True)
@@ -39,10 +41,12 @@ class Stopping:
             )
         baseline = _baseline(plan.config)
         targets = {name: {s.id: s.target for s in part.chosen} for name, part in plan.samples.items()}
-        stopping = cls({
-            name: StopWatch(_rule(plan.config, name, plan.order(name), baseline, targets[name]))
-            for name in plan.samples
-        })
+        stopping = cls(
+            {
+                name: StopWatch(_rule(plan.config, name, plan.order(name), baseline, targets[name]))
+                for name in plan.samples
+            }
+        )
         for result in results:
             stopping.add(result)
         return stopping
@@ -56,12 +60,14 @@ class Stopping:
         """Whether no more of a benchmark is to be asked."""
         return benchmark in self.watches and self.watches[benchmark].reason is not None
 
-    def in_flight(self, benchmarks: Iterable[str]) -> int | None:
-        """Returns how many requests may be without a result: not many more than were answered, since each may be one too many. None: all."""
-        watches = [self.watches[name] for name in benchmarks if name in self.watches]
-        open_ = [watch for watch in watches if watch.reason is None]
-        room = sum(max(watch.rule.least, watch.answered) * watch.rule.repeats for watch in open_)
-        return room if watches else None
+    def in_flight(self, benchmarks: Iterable[str]) -> int:
+        """Returns how many requests may be without a result: as many as were answered, since each may be one too many."""
+        asked = [self.watches[name] for name in benchmarks if not self.ended(name)]
+        return sum(max(watch.rule.least, watch.answered) * watch.rule.repeats for watch in asked)
+
+    def unjudged(self, answers: Mapping[Key, Result]) -> dict[Key, Result]:
+        """Returns those of the answers without a verdict that one is still wanted for."""
+        return {key: answer for key, answer in answers.items() if not self.ended(answer.benchmark)}
 
     def summarised(
         self, name: str, results: Sequence[Result], summarise: "metrics.Summarise"
@@ -70,28 +76,20 @@ class Stopping:
         watch = self.watches.get(name)
         if watch is None or watch.reason is None:
             return summarise(results)
-        return counted_summary(watch.rule, watch.reason, watch.counted, results, summarise)
-
-
-def counted_summary(
-    rule: StopRule, reason: str, counted: int, results: Sequence[Result], summarise: "metrics.Summarise"
-) -> BenchmarkSummary:
-    """Returns the metrics of the first `counted` questions of a rule's order, with what the rule came to."""
-    ids = set(rule.order[:counted])
-    own = [result for result in results if result.sample_id in ids]
-    found, whole = summarise(own), summarise(results)
-    stopped = entry(rule, reason, own, len(results) - len(own))
-    return replace(
-        found,
-        expected=found.n,
-        bounds=metrics.bounds(own, found.n),
-        ci95=ci95(rule, stopped, own),
-        tokens=whole.tokens,
-        time_s=whole.time_s,
-        throughput=whole.throughput,
-        cache=whole.cache,
-        stopping=stopped,
-    )
+        ids = set(watch.rule.order[: watch.counted])
+        own = [result for result in results if result.sample_id in ids]
+        found, whole = summarise(own), summarise(results)
+        found = replace(
+            found,
+            expected=found.n,
+            bounds=metrics.bounds(own, found.n),
+            tokens=whole.tokens,
+            time_s=whole.time_s,
+            throughput=whole.throughput,
+            cache=whole.cache,
+        )
+        stopped = entry(watch.rule, own, len(results) - len(own))
+        return replace(found, ci95=ci95(watch.rule, stopped, own), stopping=stopped)
 
 
 def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
@@ -104,15 +102,29 @@ def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
     ]
 
 
-def rule_of_run(config: Config, manifest: Manifest, name: str, results: Sequence[Result]) -> StopRule:
-    """Returns the rule that a run's benchmark had.
+def regraded(
+    name: str, run: Run, config: Config, results: Sequence[Result], notes: list[str]
+) -> tuple[StopEntry, Interval | None] | None:
+    """Returns what the rule of a benchmark comes to now that its results are graded again, and the interval that holds; None without a rule.
 
-    Raises:
-        RunError: The run that it was compared with cannot be read.
-        ConfigError: It has no question in common any more.
+    Args:
+        name: The benchmark's.
+        run: As it was graded first.
+        config: Its settings.
+        results: The benchmark's, which all count.
+        notes: Gets a sentence where the run to compare with is gone.
     """
+    before, order = run.summary.benchmarks[name].stopping, run.manifest.samples.get(name, [])
+    if before is None or not results:
+        return None
     targets = {result.sample_id: result.target for result in results}
-    return _rule(config, name, manifest.samples.get(name, []), _baseline(config), targets)
+    try:
+        rule = _rule(config, name, order, _baseline(config), targets)
+    except (RunError, ConfigError) as error:
+        notes.append(f"{name}: the difference that it stopped for is not known any more. {error}")
+        rule = replace(_rule(config, name, order, None, targets), against=before.against)
+    found = entry(rule, results, before.left_out)
+    return found, ci95(rule, found, results)
 
 
 def _rule(
@@ -153,5 +165,3 @@ def _baseline(config: Config) -> Run | None:
             f"questions; finish it with `python -m llmbench resume={folder}`."
         )
     return run
-
-
