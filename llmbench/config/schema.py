@@ -169,8 +169,7 @@ class ModelConfig:
     system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
     trust_remote_code: bool = False  # runs Python that the checkpoint brings
     lora: str | None = None  # the folder of a PEFT adapter that is added to the model
-    # a Jinja file in place of the model's own chat template
-    chat_template: str | None = None
+    chat_template: str | None = None  # a Jinja file in place of the model's own chat template
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)  # such as {enable_thinking: false}
     # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
     template_date: str | None = None
@@ -185,9 +184,8 @@ class EngineConfig:
 
     name: str = MISSING  # vllm, transformers, endpoint or fake
     device: Device = Device.auto  # auto: the GPU if there is one
-    startup: Startup = (
-        Startup.auto
-    )  # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    startup: Startup = Startup.auto
     tensor_parallel_size: int = 1  # GPUs that share each layer
     pipeline_parallel_size: int = 1  # GPUs that share the layers
     # copies of the engine, each on GPUs of its own (vllm and fake); auto: as many as are worth loading
