@@ -1,6 +1,6 @@
 """Whether the intervals of `stop_when` hold however a run stops, and how many questions they take or spare: simulated, with fixed seeds.
 
-    python -m tests.bench.stopping [--runs 400]
+    python -m tests.bench.stopping [--runs 200] [--table accuracies|differences]
 
 A run *missed* if the truth lay outside the interval after any of its questions, so that no rule of stopping could do worse. Fixed n is the number
 of questions after which an ordinary interval is as narrow (Wilson's, for a finite set with its correction), where the accuracy is known
@@ -135,15 +135,25 @@ def rule_of(count: int, **settings: float) -> StopRule:
 
 
 def main() -> None:
-    """Prints both tables."""
+    """Prints both tables, or one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=400)
-    runs = parser.parse_args().runs
-    print(f"{runs} runs a row; 95% intervals; missed: in any look of the run\n")
-    print("accuracy  answers     N  ci_width  missed  (of kind)  (ordinary)  asked  p90  fixed n  if unknown")
-    for row, (repeats, count, width) in enumerate(
-        ((1, 1000, 0.1), (1, 1000, 0.2), (1, 200, 0.2), (4, 1000, 0.1))
-    ):
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--table", choices=["accuracies", "differences"])
+    chosen = parser.parse_args()
+    print(f"{chosen.runs} runs a row; 95% intervals; missed: at any look of a run")
+    if chosen.table != "differences":
+        print_accuracies(chosen.runs)
+    if chosen.table != "accuracies":
+        print_differences(chosen.runs)
+
+
+def print_accuracies(runs: int) -> None:
+    """Runs that stop for a width."""
+    print(
+        "\naccuracy  answers     N  ci_width  missed  (of kind)  (ordinary)  asked  p90  fixed n  if unknown"
+    )
+    kinds = ((1, 1000, 0.1), (1, 1000, 0.2), (1, 200, 0.2), (4, 1000, 0.1))
+    for row, (repeats, count, width) in enumerate(kinds):
         for column, accuracy in enumerate((0.1, 0.5, 0.9)):
             drawn = (count, runs, 10 * row + column)
             values = right_or_wrong(accuracy, *drawn) if repeats == 1 else means_of(repeats, accuracy, *drawn)
@@ -156,15 +166,19 @@ def main() -> None:
                 f"{found.asked.mean():7.0f}{np.quantile(found.asked, 0.9):5.0f}{known:>9}{unknown:>12}",
                 flush=True,
             )
+
+
+def print_differences(runs: int) -> None:
+    """Runs that stop for a difference, of at most 1,000 questions."""
     print(
         "\ndifference  discordant  margin  missed  (ordinary)  asked  p90  better  worse  none  open  fixed n"
     )
     for seed, (difference, discordant, margin) in enumerate((
-        (0.0, 0.2, None), (0.0, 0.2, 0.05), (0.0, 0.05, 0.05), (0.05, 0.2, None), (0.05, 0.2, 0.1), (0.2, 0.3, None), (0.2, 0.3, 0.05),
+        (0.0, 0.2, None), (0.0, 0.2, 0.1), (0.0, 0.05, 0.05), (0.05, 0.1, None), (0.05, 0.1, 0.1), (0.2, 0.3, None), (0.2, 0.3, 0.1),
     )):  # fmt: skip
         settings = {} if margin is None else {"margin": margin}
-        values = paired(difference, discordant, 2000, runs, 100 + seed)
-        found = differences(rule_of(2000, **settings), values, difference)
+        values = paired(difference, discordant, 1000, runs, 100 + seed)
+        found = differences(rule_of(1000, **settings), values, difference)
         shares = "".join(
             f"{found.share(each):{width}.0%}"
             for each, width in ((Reason.BETTER, 8), (Reason.WORSE, 7), (Reason.SAME, 6), (Reason.ALL, 6))

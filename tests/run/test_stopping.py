@@ -100,7 +100,6 @@ def test_only_a_beginning_of_the_drawn_order_counts_although_quick_answers_are_r
     assert entry.left_out > 0
     in_order = sum(int(sample_id.rpartition("-")[2]) % 3 != 0 for sample_id in counted) / len(counted)
     assert found(narrow).accuracy == pytest.approx(in_order)
-    assert sum(result.score.value for result in answered) / len(answered) > in_order  # what finished first
 
 
 def test_how_many_run_at_once_changes_what_is_left_out_and_not_what_counts(
