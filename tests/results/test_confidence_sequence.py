@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmbench.results.confidence_sequence import ConfidenceSequence
@@ -15,6 +15,7 @@ MOST_MISSED = 0.1
 """Of 30 runs at most 3 miss in 94 of 100 simulations, were the chance of each 5%; the seeds are fixed."""
 
 
+@settings(deadline=None, max_examples=30)
 @given(VALUES, st.sampled_from([None, 0.1]), st.sampled_from(["finite", "endless"]))
 def test_both_ends_are_shares_of_1_and_in_order(
     values: list[float], width: float | None, finite: str
@@ -28,6 +29,7 @@ def test_both_ends_are_shares_of_1_and_in_order(
     assert all(0 <= low <= high <= 1 for low, high in ends)
 
 
+@settings(deadline=None, max_examples=30)
 @given(VALUES)
 def test_when_all_values_of_a_finite_set_are_seen_the_interval_is_their_mean(values: list[float]) -> None:
     sequence = ConfidenceSequence(population=len(values), width=0.1)

@@ -3,7 +3,7 @@
 import heapq
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmbench.records import Outcome, Result
@@ -26,6 +26,7 @@ def watched(rule: StopRule, results: list[Result]) -> StopWatch:
     return watch
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.booleans(), min_size=60, max_size=60), st.randoms(use_true_random=False))
 def test_the_order_in_which_answers_come_changes_nothing(
     rights: list[bool], generator: random.Random
