@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from llmbench.records import Result
 from llmbench.results import stats
-from llmbench.results.confidence_sequence import ConfidenceSequence
+from llmbench.results.confidence_sequence import ROUNDING, ConfidenceSequence
 from llmbench.system.number_format import count, interval, number, percent, points
 
 Interval = tuple[float, float]
@@ -80,7 +80,7 @@ class StopRule:
         if self.width is not None:
             return Reason.NARROW if ends[1] - ends[0] <= self.width else None
         low, high = _difference(ends)
-        if low > 0 or high < 0:
+        if low > ROUNDING or high < -ROUNDING:
             return Reason.BETTER if low > 0 else Reason.WORSE
         margin = self.margin
         return Reason.SAME if margin is not None and -margin <= low and high <= margin else None
