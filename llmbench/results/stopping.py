@@ -207,7 +207,7 @@ class StopEntry:
             Reason.SAME: margin,
             Reason.ALL: "not settled, and no shared question is left",
         }
-        return f"{found}: {words.get(Reason(self.reason), 'not settled as the answers are graded now')}"
+        return f"{found}, {words.get(Reason(self.reason), 'not settled as the answers are graded now')}"
 
 
 def entry(rule: StopRule, results: Sequence[Result], left_out: int) -> StopEntry:
