@@ -30,6 +30,7 @@ SECTIONS = {
     "sampling": (schema.SamplingConfig, "The model's YAML and the profile give the values."),
     "custom": (CustomSettings, "[Own data](../how-to/own-data.md) has examples."),
     "judge": (groups.JudgeSettings, "[Judges](../how-to/judges.md) explains them."),
+    "stop_when": (groups.StopSettings, "[Stopping early](../how-to/stop-early.md) explains them."),
     "model": (schema.ModelConfig, "[`model=NAME`](choices.md#model) chooses a set of values."),
     "engine": (schema.EngineConfig, "[`engine=NAME`](choices.md#engine) chooses a set of values."),
     "profile": (schema.ProfileConfig, "[`profile=NAME`](choices.md#profile) chooses a set of values."),

@@ -19,6 +19,7 @@ from llmbench.config.groups import (
     JudgeSettings,
     OutputSettings,
     QuestionSettings,
+    StopSettings,
 )
 
 
@@ -276,6 +277,7 @@ class Config(OutputSettings, CacheSettings, FaultSettings, BatchSettings, Questi
     point: PointConfig = field(default_factory=PointConfig)
     custom: CustomSettings = field(default_factory=CustomSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
+    stop_when: StopSettings = field(default_factory=StopSettings)
 
     @property
     def asks_own_data_alone(self) -> bool:

@@ -25,6 +25,7 @@ from llmbench.config.schema import (
     SamplingOverrides,
 )
 from llmbench.config.scoring import apply_scoring, check_heading
+from llmbench.config.stopping import validate_stopping
 from llmbench.errors import ConfigError, first_line, own_cause
 from llmbench.system import decoding, redaction
 from llmbench.system.text import suggest
@@ -178,6 +179,7 @@ def validate(config: Config) -> None:
         validate_endpoint(config.engine)
     validate_deterministic(config)
     validate_judge(config.judge)
+    validate_stopping(config.stop_when)
     _validate_sampling("sampling", config.sampling)
     _check_system_prompt("system_prompt", config.system_prompt)
     for name, benchmark in config.benchmarks.items():

@@ -89,6 +89,8 @@ def _notes(material: Material, name: str) -> list[str]:
     if found.judge is not None and found.judge.unjudged:
         asked = count(found.judge.asked, "answer")
         notes.append(f"{found.judge.unjudged} of {asked} without a verdict: they count as 0, right or not.")
+    if found.stopping is not None:
+        notes += found.stopping.sentences()
     if first is None:
         return notes
     before = first.summary.benchmarks.get(name, BenchmarkSummary()).accuracy

@@ -36,6 +36,10 @@ def results_of(name: str, results: Sequence[Result]) -> list[Result]:
     return [result for result in results if result.benchmark == name]
 
 
+Summarise = Callable[[Sequence[Result]], BenchmarkSummary]
+"""The metrics of one benchmark's results, with all else given."""
+
+
 def summarise(  # noqa: PLR0913 - all but three are optional
     results: Sequence[Result],
     expected: int,
@@ -73,7 +77,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         accuracy=math.fsum(means) / len(means) if means else None,
         stderr=stats.standard_error(means),
         ci95=stats.interval(means, len(results)) if means else None,
-        bounds=_bounds(results, expected),
+        bounds=bounds(results, expected),
         rates=_rates(results),
         tokens=_tokens([result.completions for result in results]),
         time_s=time_s,
@@ -85,6 +89,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         selection=selection.strategy if selection is not None else None,
         judge=JudgeUse.of(results),
         thinking=ThinkingUse.of(results),
+        stopping=None,
         **_times(results),
     )
 
@@ -154,7 +159,7 @@ LONGEST_ERROR = 300
 UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR)
 
 
-def _bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
+def bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
     """The accuracy if all unanswered, unjudged and unasked questions were wrong, and if they were right."""
     if not results:
         return None

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from llmbench.config.choices import Schedule
 from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.tokenizer import Tokenizer
@@ -28,6 +27,7 @@ from llmbench.run.grading import Grader
 from llmbench.run.judging import Judging
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import Questions
+from llmbench.run.request_queue import RequestQueue, groups_of
 from llmbench.run.run_record import RunRecord
 from llmbench.system import redaction
 from llmbench.system.signals import Stop
@@ -68,9 +68,11 @@ class EvaluationLoop:
     _asked: int = 0  # requests that the engine has
     _tokens: int | None = None  # generated so far
     _judging: Judging = field(init=False)
+    _queue: RequestQueue = field(init=False)
 
     def __post_init__(self) -> None:
         submit = partial(self._submit, first=True)
+        self._queue = RequestQueue(self.record.stopping)
         self._judging = Judging(self.config, self.questions.benchmarks, self.tokenizer, self.judge, submit)
 
     def run(self) -> None:
@@ -83,7 +85,7 @@ class EvaluationLoop:
         self.stop.listening = True
         for result in self.record.results:  # of an attempt before
             self.progress.add(result)
-        groups = self._groups()
+        groups = groups_of(self.config, self.questions, self.record.results)
         try:
             for number, group in enumerate(groups, 1):
                 self._later_requests = sum(map(len, groups[number:]))
@@ -94,26 +96,14 @@ class EvaluationLoop:
     def state(self) -> EngineState:
         """Returns the engine's state, with all requests that it was not given counted as queued; called from another thread."""
         state = self.engine.state()
-        return replace(state, queued=(state.queued or 0) + self._later_requests)
-
-    def _groups(self) -> list[Sequence[Request]]:
-        """All requests that have no result yet at once, or one benchmark after another."""
-        done = {result.key for result in self.record.results}
-        requests = [request for request in self.questions.requests if request.key not in done]
-        if self.config.schedule is Schedule.together:
-            return [requests]
-        return [[r for r in requests if r.benchmark == name] for name in self.questions.benchmarks]
+        return replace(state, queued=(state.queued or 0) + len(self._queue) + self._later_requests)
 
     def _ask_group(self, requests: Sequence[Request]) -> None:
         begun = last = time.monotonic()
-        for request in requests:
-            self._exchanges[request.id] = Exchange(request)
-            if (answer := self.record.unjudged.get(request.key)) is not None:  # of an attempt before
-                self._ask_judge(answer)
-            else:
-                self._submit(request)
+        self._queue = RequestQueue.of(requests, self.record.stopping, self.engine)
+        self._feed()
         try:
-            while self._exchanges:
+            while self._exchanges and not self._queue.over:
                 self._check_stop()
                 if self._asked:
                     try:
@@ -127,14 +117,35 @@ class EvaluationLoop:
                 for completion in self._judging.step():
                     self._add(self._judging.judged(without_secrets(completion)))
                 self.collect(ask=True)
+                self._feed()
                 self.record.save_if_due()
                 if self.progress.due():
                     self.progress.show(self._generated())
             self.progress.note(self._generated())
         finally:
+            if self._queue.over:
+                self._drop()
             self._gather()
             self.generate_s += last - begun
             self.grade_tail_s += time.monotonic() - last
+
+    def _feed(self) -> None:
+        """Gives the engine the requests that are due."""
+        while (request := self._queue.next(self._asked, len(self._exchanges))) is not None:
+            self._exchanges[request.id] = Exchange(request)
+            if (answer := self.record.unjudged.get(request.key)) is not None:  # of an attempt before
+                self._ask_judge(answer)
+            else:
+                self._submit(request)
+
+    def _drop(self) -> None:
+        """Drops what waits and what the engine and the judge have, since enough was asked; what is being graded is kept."""
+        self._queue.clear()
+        if self._asked:
+            self.engine.abort()
+        self._asked = 0
+        self._judging.drop()
+        self._exchanges.clear()
 
     def _submit(self, request: Request, *, first: bool = False) -> None:
         self._asked += 1
@@ -230,6 +241,8 @@ class EvaluationLoop:
         """
         for exchange, score in self.grader.finished():
             if score.outcome is Outcome.UNJUDGED:
+                if self._queue.over:
+                    continue
                 answer = self._result(exchange, score)
                 self.record.keep_unjudged(answer)
                 if ask:
@@ -287,4 +300,4 @@ class EvaluationLoop:
     def _add(self, result: Result) -> None:
         self.record.add(result)
         self.progress.add(result)
-        del self._exchanges["/".join(map(str, result.key))]
+        self._exchanges.pop("/".join(map(str, result.key)), None)  # of what was dropped there is none

@@ -52,6 +52,7 @@ from llmbench.run.request_plan import Questions, RequestPlan, graders_need, impo
 from llmbench.run.restoring import restore
 from llmbench.run.run_engine import RunEngine
 from llmbench.run.run_record import RunRecord
+from llmbench.run.stopping import Stopping
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
@@ -177,6 +178,7 @@ def _read(record: RunRecord, pool: EnginePool) -> RequestPlan:
     """Reads the questions; says how mapped columns were understood, once for all jobs of a sweep."""
     begun = time.monotonic()
     plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.answers else None)
+    record.stopping = Stopping.of(plan, record.results)
     for paragraph in data_notes(plan):
         if paragraph not in pool.said:
             pool.said.add(paragraph)

@@ -36,8 +36,12 @@ def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]
     """The samples that a reduced run takes: drawn with the run's seed, kept in the data's order."""
     asked = config.benchmarks[name].num_samples
     wanted = len(samples) if asked is None else min(asked, len(samples))
-    chosen = generator(config.seed, name, "select").sample(range(len(samples)), wanted)
-    return [samples[index] for index in sorted(chosen)]
+    return [samples[index] for index in sorted(drawn(config.seed, name, len(samples), wanted))]
+
+
+def drawn(seed: int, name: str, available: int, wanted: int) -> list[int]:
+    """The places of so many samples of all that there are, in the order in which they are drawn."""
+    return generator(seed, name, "select").sample(range(available), wanted)
 
 
 def pick_examples(name: str, pool: Sequence[Sample], sample: Sample, count: int, seed: int) -> list[Sample]:

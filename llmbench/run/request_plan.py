@@ -21,7 +21,7 @@ from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.records import FinishReason, Request, Result, Sample
 from llmbench.results.manifest import Selection
-from llmbench.run import prompts
+from llmbench.run import prompts, selection
 from llmbench.run.examples import ExamplePicker
 from llmbench.run.likelihood_prompts import LikelihoodWriter, check_choices
 from llmbench.run.prompts import Asked, PromptWriter
@@ -133,6 +133,11 @@ class RequestPlan:
         prompt_tokens = min(int(longest) + AROUND_A_QUESTION, self.config.model.max_length)
         return replace(Workload.of(self.config, counts), prompt_tokens=prompt_tokens)
 
+    def order(self, name: str) -> list[str]:
+        """Returns the ids of a benchmark's questions as they are asked with `stop_when`."""
+        part = self.samples[name]
+        return selection.draw_order(self.config.seed, name, part.available, part.chosen)
+
     def write(self, tokenizer: Tokenizer) -> Questions:
         """Writes the prompts and makes the requests.
 
@@ -146,6 +151,10 @@ class RequestPlan:
         if self.config.schedule is Schedule.sequential:
             order = list(self.samples)
             requests.sort(key=lambda request: order.index(request.benchmark))
+        if self.config.stop_when.is_set:  # whatever comes first must be a random part
+            places = {(name, i): place for name in self.samples for place, i in enumerate(self.order(name))}
+            asked.sort(key=lambda each: places[each.benchmark, each.sample.id])
+            requests.sort(key=lambda request: places[request.benchmark, request.sample_id])
         parts = self.samples.items()
         return Questions(
             benchmarks={name: part.benchmark for name, part in parts},

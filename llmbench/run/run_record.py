@@ -30,6 +30,7 @@ from llmbench.run.options import RunOptions
 from llmbench.run.origin import origin
 from llmbench.run.request_plan import Questions
 from llmbench.run.resume_checks import compare_servers
+from llmbench.run.stopping import Stopping, not_all_asked
 from llmbench.system import clock, decoding, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.shell import resume_command
@@ -70,6 +71,7 @@ class RunRecord:
     totals: dict[str, int] = field(default_factory=dict)
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
+    stopping: Stopping = field(default_factory=Stopping)
     _benchmark_warnings: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     _restarts_written: int = 0
 
@@ -92,6 +94,7 @@ class RunRecord:
         """
         self.files.append(result)
         self.results.append(metrics.without_texts(result))
+        self.stopping.add(result)
         self.unjudged.pop(result.key, None)
 
     def keep_unjudged(self, result: Result) -> None:
@@ -196,7 +199,7 @@ class RunRecord:
         """
         if isinstance(error, RefusedResumeError):
             return  # the folder stays as it is
-        self.files.unjudged.end(self.unjudged)
+        self.files.unjudged.end(self.stopping.unjudged(self.unjudged))
         if error is None:
             self.summary.status = "finished"
         elif isinstance(error, KeyboardInterrupt):
@@ -221,15 +224,19 @@ class RunRecord:
         """Computes the metrics of the results so far."""
         summary = self.summary
         for name, benchmark in self.config.benchmarks.items():
-            summary.benchmarks[name] = metrics.summarise(
-                metrics.results_of(name, self.results),
-                self.totals.get(name, 0),
-                benchmark.repeats,
+            summarise = partial(
+                metrics.summarise,
+                expected=self.totals.get(name, 0),
+                repeats=benchmark.repeats,
                 sittings=2 if self.earlier.answers or self.restart_log.restarts else 1,
                 cache=self.config.cache,
                 details=partial(self._details, name) if name in self.benchmarks else None,
                 selection=self.manifest.selection.get(name),
             )
+            own = metrics.results_of(name, self.results)
+            summary.benchmarks[name] = self.stopping.summarised(name, own, summarise)
+        summary.not_comparable += not_all_asked(summary.benchmarks)
+        summary.comparable = not summary.not_comparable and summary.comparable
         missing = [name for name, found in summary.benchmarks.items() if found.n < found.expected]
         if missing and summary.status != "running":
             summary.comparable = False
