@@ -10,7 +10,7 @@
 - `longest`: the longest answer first; `turns`: the longest and the others in turn, as `run/order` has it where the lengths are known.
 
 Each order runs `--rounds` times, in this order and then backwards; a row has the medians. With `engine.kv_cache_memory_bytes=` as a SETTING the KV
-cache is as small as is wanted.
+cache is as small as is wanted; a model of another size than Qwen2.5-14B needs `model.parameters_b=` too.
 """
 
 import argparse
