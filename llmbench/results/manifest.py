@@ -202,6 +202,7 @@ class Manifest(FileRecord):
             last two are None where a program made the run.
         sweep: The folder of the sweep that the run is a job of.
         samples: The ids of the planned questions, by benchmark; `selection` says how they were chosen.
+        order: What decided in which order they were asked, in words; None in older runs.
         versions, machine: Of what computed here; where a server has the model, nothing of torch, vLLM and GPUs.
         checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts.
         chat_template: The file of `model.chat_template` with its SHA-256; None without one.
@@ -235,6 +236,7 @@ class Manifest(FileRecord):
     data: dict[str, DataOrigin] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
     selection: dict[str, Selection] = field(default_factory=dict)
+    order: str | None = None
     checkpoint: dict[str, Any] | None = None
     chat_template: dict[str, Any] | None = None
     lora: dict[str, Any] | None = None

@@ -35,7 +35,7 @@ from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.metrics import without_texts
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import judging, preflight, resume_checks, thinking_budget
+from llmbench.run import answer_lengths, judging, preflight, resume_checks, thinking_budget
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.data_notes import data_notes
 from llmbench.run.engine_pool import EnginePool
@@ -95,6 +95,7 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
             run_engine = RunEngine(record, pool, stop)
             _evaluate(record, benchmarks, run_engine, pool, stop)
             run_engine.learn()
+            answer_lengths.remember(record.config, record.results)
             finish_benchmarks(record)  # which may give scores in place of the journal's
             refuse_only_errors(record)
         except BaseException as error:
@@ -189,7 +190,8 @@ def _read(record: RunRecord, pool: EnginePool) -> RequestPlan:
 
 def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, at_once: int) -> Questions:
     """Writes the prompts while the model loads, and warns if the KV cache will not hold them."""
-    questions, checkpoint = plan.write(run_engine.tokenizer), run_engine.checkpoint
+    known = answer_lengths.read(plan.config)
+    questions, checkpoint = plan.write(run_engine.tokenizer, known), run_engine.checkpoint
     record.warn(run_engine.tokenizer.remarks(plan.config.model.chat_template_kwargs))
     if checkpoint is not None:
         check_tensors(checkpoint)

@@ -1,4 +1,4 @@
-"""From samples to requests: which questions, in which words, how they are drawn, and in which order."""
+"""From samples to requests: which questions, in which words, and how they are drawn."""
 
 import hashlib
 import random
@@ -145,8 +145,8 @@ def system_prompt(config: Config, name: str) -> str | None:
 
 
 def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
-    """A request for every sample and repeat, the longest expected work first."""
-    made = [
+    """A request for every sample and repeat, in the samples' order; `run/order` decides when they are asked."""
+    return [
         Request(
             id=f"{question.benchmark}/{question.sample.id}/{repeat}",
             benchmark=question.benchmark,
@@ -160,7 +160,6 @@ def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
         for question in asked
         for repeat in range(config.benchmarks[question.benchmark].repeats)
     ]
-    return sorted(made, key=lambda r: (r.sampling.max_tokens, _length(r)), reverse=True)
 
 
 def _first_sampling(config: Config, asked: Asked, repeat: int) -> Sampling:
@@ -169,7 +168,7 @@ def _first_sampling(config: Config, asked: Asked, repeat: int) -> Sampling:
     return replace(drawn, max_tokens=first_limit(config, asked.benchmark)) if asked.think_tag else drawn
 
 
-def _length(request: Request) -> int:
+def prompt_size(request: Request) -> int:
     """A measure of a prompt's length, to compare with those of the same run."""
     return _with_choice(request) or sum(len(message.content) for message in request.messages)
 

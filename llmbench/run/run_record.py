@@ -136,7 +136,7 @@ class RunRecord:
             name: before.selection.get(name, how) if before.samples.get(name) == chosen[name] else how
             for name, how in questions.selection.items()
         }
-        self.manifest.samples = chosen
+        self.manifest.samples, self.manifest.order = chosen, questions.order
         self.manifest.checkpoint = checkpoint
         self.write()
 

@@ -43,7 +43,7 @@ class Stopping:
         targets = {name: {s.id: s.target for s in part.chosen} for name, part in plan.samples.items()}
         stopping = cls(
             {
-                name: StopWatch(_rule(plan.config, name, plan.order(name), baseline, targets[name]))
+                name: StopWatch(_rule(plan.config, name, plan.draw_order(name), baseline, targets[name]))
                 for name in plan.samples
             }
         )

@@ -38,7 +38,7 @@ def quick_when_right(request: Request) -> str:
 
 
 def order(*typed: str) -> list[str]:
-    return RequestPlan.read(compose(typed)).order("arithmetic")
+    return RequestPlan.read(compose(typed)).draw_order("arithmetic")
 
 
 def found(folder: Path) -> BenchmarkSummary:

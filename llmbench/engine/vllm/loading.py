@@ -8,6 +8,7 @@ from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm import adapters
+from llmbench.engine.vllm.admission import WATERMARK
 from llmbench.engine.vllm.checks import cpu_kv_cache_bytes, graph_sizes
 from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals.worker_timing import PARTS
@@ -111,6 +112,7 @@ def model_arguments(
         "max_model_len": model.max_length,
         "gpu_memory_utilization": model.gpu_memory_utilization,
         "max_num_seqs": loading.capacity,
+        "watermark": WATERMARK,
         "tensor_parallel_size": engine.tensor_parallel_size,
         "pipeline_parallel_size": engine.pipeline_parallel_size,
         "trust_remote_code": model.trust_remote_code,
