@@ -184,9 +184,8 @@ class EngineConfig:
 
     name: str = MISSING  # vllm, transformers, endpoint or fake
     device: Device = Device.auto  # auto: the GPU if there is one
-    startup: Startup = (
-        Startup.auto
-    )  # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    startup: Startup = Startup.auto
     tensor_parallel_size: int = 1  # GPUs that share each layer
     pipeline_parallel_size: int = 1  # GPUs that share the layers
     # copies of the engine, each on GPUs of its own (vllm and fake); auto: as many as are worth loading
@@ -194,6 +193,7 @@ class EngineConfig:
     # a Ray cluster whose hosts have the replicas, such as auto or HOST:6379; None: this machine alone
     ray_address: str | None = None
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
+    speculative_below: int | None = 16  # drafts while at most so many requests run; null: always
     multiprocess: bool = False  # vLLM's engine in a process of its own
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
     kv_cache_memory_bytes: int | None = None
@@ -288,7 +288,7 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
-NULLABLE = ("batch_size", "limit", "num_samples", "fewshot")
+NULLABLE = ("batch_size", "limit", "num_samples", "fewshot", "speculative_below")
 """Whole numbers that may be left open."""
 
 

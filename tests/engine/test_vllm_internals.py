@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any, get_args
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar, get_args
 
 import pytest
 
@@ -26,6 +26,7 @@ from llmbench.engine.vllm.internals import (
     metrics,
     process_state,
     serve,
+    speculation,
     worker_timing,
 )
 from llmbench.engine.vllm.loading import Loading
@@ -50,6 +51,7 @@ MODULES = (
     "process_state",
     "messages",
     "serve",
+    "speculation",
     "worker_timing",
 )
 
@@ -203,6 +205,42 @@ def test_scheduler_load() -> None:
     assigns(SCHEDULER, "kv_cache_manager", function="engine.scheduler_load")
     usage = of("vllm.v1.core.kv_cache_manager.KVCacheManager:usage")
     expect(isinstance(usage, property), "engine.scheduler_load", "KVCacheManager.usage")
+
+
+def test_scheduler() -> None:
+    function = "speculation.scheduler"
+    takes("vllm.config.SchedulerConfig:get_scheduler_cls", function=function)
+    takes(f"{CORE}:__init__", "vllm_config", function=function)
+    for name in (SCHEDULER, "vllm.v1.core.sched.async_scheduler.AsyncScheduler"):
+        takes(f"{name}:_update_after_schedule", "scheduler_output", function="speculation.Drafting")
+    plan = ("num_scheduled_tokens", "scheduled_spec_decode_tokens", "num_spec_tokens_to_schedule")
+    has_fields("vllm.v1.core.sched.output.SchedulerOutput", *plan, function="speculation.Drafting")
+    has_fields("vllm.config.VllmConfig", "additional_config", function="speculation.Drafting")
+
+
+def test_skip_empty_drafts() -> None:
+    """The n-gram drafter is asked for a number of tokens, and is not asked at all for none."""
+    drafter = "vllm.v1.spec_decode.ngram_proposer.NgramProposer"
+    function = "speculation.skip_empty_drafts"
+    takes(f"{drafter}:propose", "num_speculative_tokens", "sampled_token_ids", function=function)
+
+    class NgramProposer:
+        asked: ClassVar[list[int]] = []
+
+        def propose(self, tokens: int, sampled: list[list[int]]) -> list[list[int]]:
+            self.asked.append(tokens)
+            return [[7] * tokens for _ in sampled]
+
+    runner = SimpleNamespace(drafter=NgramProposer())
+    speculation.skip_empty_drafts(runner)
+    assert runner.drafter.propose(0, [[1], []]) == [[], []]
+    assert runner.drafter.propose(2, [[1], [2]]) == [[7, 7], [7, 7]]
+    assert runner.drafter.asked == [2]
+    speculation.skip_empty_drafts(SimpleNamespace())
+
+
+def test_step_counts() -> None:
+    assert engine.step_counts(SimpleNamespace(llm_engine=SimpleNamespace(engine_core=None))) == {}
 
 
 def test_empty_prefix_cache() -> None:
