@@ -17,6 +17,7 @@ from typing import Any, ClassVar, get_args
 import pytest
 
 from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import EngineConfig
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import adapters, internals, loading
 from llmbench.engine.vllm.internals import (
@@ -30,6 +31,7 @@ from llmbench.engine.vllm.internals import (
     worker_timing,
 )
 from llmbench.engine.vllm.loading import Loading
+from llmbench.engine.vllm.speculation import graphs
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
 from llmbench.engine.workload import Workload
@@ -216,6 +218,37 @@ def test_scheduler() -> None:
     plan = ("num_scheduled_tokens", "scheduled_spec_decode_tokens", "num_spec_tokens_to_schedule")
     has_fields("vllm.v1.core.sched.output.SchedulerOutput", *plan, function="speculation.Drafting")
     has_fields("vllm.config.VllmConfig", "additional_config", function="speculation.Drafting")
+
+
+@pytest.mark.parametrize(
+    ("cudagraph_mode", "without_drafts"), [("FULL", "FULL"), ("FULL_DECODE_ONLY", "NONE")]
+)
+def test_which_steps_have_graphs(cudagraph_mode: str, without_drafts: str) -> None:
+    """Why `speculation.graphs` changes the mode: decode-only graphs are for steps in which each request has all its drafts."""
+    own = EngineConfig(name="vllm", speculative={"method": "ngram", "num_speculative_tokens": 5})
+    sizes = graphs(own, [1, 2, 4, 8, 32, 64, 128])["cudagraph_capture_sizes"]
+    mode = of("vllm.config.CUDAGraphMode")[cudagraph_mode]
+    compilation = SimpleNamespace(
+        cudagraph_mode=mode,
+        cudagraph_capture_sizes=sizes,
+        max_cudagraph_capture_size=sizes[-1],
+        compile_sizes=None,
+    )
+    config = SimpleNamespace(
+        compilation_config=compilation,
+        num_speculative_tokens=5,
+        lora_config=None,
+        scheduler_config=SimpleNamespace(max_num_seqs=128),
+    )
+    dispatcher = of("vllm.v1.cudagraph_dispatcher.CudagraphDispatcher")(config)
+    dispatcher.initialize_cudagraph_keys(mode, 6)
+
+    def graph(tokens: int, *, all_drafted: bool) -> str:
+        return str(dispatcher.dispatch(tokens, uniform_decode=all_drafted)[0])
+
+    assert {graph(6 * requests, all_drafted=True) for requests in (1, 3, 16)} == {"FULL"}
+    assert {graph(requests, all_drafted=False) for requests in (1, 16, 17, 100, 128)} == {without_drafts}
+    assert graph(16 + 37, all_drafted=False) == without_drafts  # some requests have drafts
 
 
 def test_skip_empty_drafts() -> None:
