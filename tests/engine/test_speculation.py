@@ -14,7 +14,7 @@ from llmbench.run.resume_checks import check_settings
 from tests.helpers.settings import compose
 
 NGRAM = {"method": "ngram", "num_speculative_tokens": 5, "prompt_lookup_max": 5}
-DRAFT = {"method": "draft_model", "model": "org/small", "num_speculative_tokens": 3}
+EAGLE = {"method": "eagle3", "model": "org/small", "num_speculative_tokens": 3}
 SIZES = [1, 2, 4, 8, 32, 64, 96, 128]
 
 
@@ -27,20 +27,25 @@ def test_without_speculation_vllm_gets_nothing_of_it() -> None:
     assert not compose(["engine=vllm"]).engine.speculative
 
 
-def test_ngrams_are_limited_by_the_scheduler_and_draft_models_by_vllms_schedule() -> None:
-    assert arguments(engine(NGRAM), 128) == {
-        "speculative_config": NGRAM,
+@pytest.mark.parametrize("method", ["ngram", "draft_model"])
+def test_what_the_first_model_runner_drafts_is_limited_by_the_scheduler(method: str) -> None:
+    speculative = NGRAM | {"method": method}
+    assert arguments(engine(speculative), 128) == {
+        "speculative_config": speculative,
         "scheduler_cls": SCHEDULER,
         "additional_config": {"llmbench_speculative_below": 16},
     }
+
+
+def test_what_the_second_drafts_is_limited_by_vllms_own_schedule() -> None:
     schedule = {"num_speculative_tokens_per_batch_size": [[1, 16, 3], [17, 128, 0]]}
-    assert arguments(engine(DRAFT), 128) == {
-        "speculative_config": DRAFT | schedule,
+    assert arguments(engine(EAGLE), 128) == {
+        "speculative_config": EAGLE | schedule,
         "scheduler_cls": SCHEDULER,
     }
 
 
-@pytest.mark.parametrize("speculative", [NGRAM, DRAFT])
+@pytest.mark.parametrize("speculative", [NGRAM, EAGLE])
 @pytest.mark.parametrize(("below", "capacity"), [(None, 128), (16, 16), (16, 4)])
 def test_drafting_is_not_limited_where_no_more_requests_can_run(
     speculative: dict[str, Any], below: int | None, capacity: int
@@ -53,6 +58,7 @@ def test_drafting_is_not_limited_where_no_more_requests_can_run(
     "speculative",
     [
         {"method": "ngram_gpu", "num_speculative_tokens": 5},
+        {"method": "suffix", "num_speculative_tokens": 5},
         {"method": "mtp"},
         {"model": "org/small", "num_speculative_tokens": 3},
         NGRAM | {"num_speculative_tokens_per_batch_size": [[1, 8, 5], [9, 128, 0]]},
@@ -70,7 +76,7 @@ def test_steps_with_drafts_and_without_have_graphs() -> None:
     assert all(size % 6 == 0 for size in sizes)  # as vLLM would round them
     assert {6 * size for size in (1, 2, 4, 8, 16)} <= set(sizes)  # requests with all their drafts
     assert sizes[-1] >= 128  # and all requests without
-    assert graphs(engine(DRAFT), SIZES)["cudagraph_capture_sizes"] == sorted({*SIZES, 4, 8, 16, 32, 64})
+    assert graphs(engine(EAGLE), SIZES)["cudagraph_capture_sizes"] == sorted({*SIZES, 4, 8, 16, 32, 64})
 
 
 def test_graphs_for_drafts_end_where_vllms_own_do() -> None:

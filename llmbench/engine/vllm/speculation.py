@@ -6,10 +6,10 @@ from llmbench.config.schema import EngineConfig
 from llmbench.engine.vllm.internals.speculation import LIMIT
 
 SCHEDULER = "llmbench.engine.vllm.internals.speculation.scheduler"
-BY_SCHEDULER = ("ngram", "suffix")
-"""Methods of vLLM's first model runner, which draft on the CPU: the scheduler that llmbench brings limits them."""
-BY_SCHEDULE = ("draft_model", "eagle", "eagle3", "mtp")
-"""Methods that vLLM's own schedule by batch size limits (`SCHEDULE`)."""
+BY_SCHEDULER = ("ngram", "draft_model")
+"""Methods of vLLM's first model runner that can be asked for no tokens: the scheduler that llmbench brings limits them."""
+BY_SCHEDULE = ("eagle", "eagle3", "mtp")
+"""Methods of vLLM's second model runner, which its own schedule by batch size limits (`SCHEDULE`)."""
 SCHEDULE = "num_speculative_tokens_per_batch_size"
 """vLLM's setting: from how many requests to how many, and the tokens drafted for each (vllm/config/speculative.py, since 0.26)."""
 GRAPH_TOKENS = 512
@@ -19,8 +19,8 @@ GRAPH_TOKENS = 512
 def drafting_limit(engine: EngineConfig) -> int | None:
     """Returns the most requests at once for which tokens are drafted; None where that is not limited.
 
-    A schedule that was typed stands in place of `engine.speculative_below`. Methods that vLLM cannot limit (`ngram_gpu` stops with an error where it is to draft
-    nothing) draft always, and so does one whose `num_speculative_tokens` the draft model's files decide.
+    A schedule that was typed stands in place of `engine.speculative_below`. Methods that cannot be limited (`ngram_gpu` and `suffix` stop with an error where they are
+    asked for fewer tokens) draft always, and so does one whose `num_speculative_tokens` the draft model's files decide.
     """
     chosen = engine.speculative
     known = chosen.get("method") in (*BY_SCHEDULER, *BY_SCHEDULE) and chosen.get("num_speculative_tokens")

@@ -3,7 +3,7 @@
 vLLM takes a scheduler by name (`scheduler_cls`) and calls what the name stands for (vllm/v1/engine/core.py, since 0.26). Each step's plan says how many tokens are
 drafted for the next one (`SchedulerOutput.num_spec_tokens_to_schedule`, since 0.26), and the model runner asks the drafter for as many.
 
-vLLM has a setting of its own for this, `num_speculative_tokens_per_batch_size` (since 0.26). Where its first model runner works, as with n-grams, that setting
+vLLM has a setting of its own for this, `num_speculative_tokens_per_batch_size` (since 0.26). Where its first model runner works, as with n-grams and draft models, that setting
 replaces full CUDA graphs by piecewise ones, which `engine.startup=graphs` does not have (`VllmConfig._maybe_override_dynamic_sd_cudagraph_mode`).
 """
 
