@@ -47,7 +47,7 @@ def scheduler(vllm_config: Any, **others: Any) -> Any:  # noqa: ANN401 - vLLM's 
 def skip_empty_drafts(runner: Any) -> None:  # noqa: ANN401 - vLLM's class
     """Has a model runner's n-gram drafter do nothing where it is asked for no tokens (`NgramProposer.propose`, since 0.26).
 
-    It would go over its requests with a search of a list for each: about 3 ms for 500 of them, in every step.
+    It would go over its requests with a search of a list for each: 1.7 ms in every step for 500 of them, on one core of the CPU.
     """
     drafter: Any = getattr(runner, "drafter", None)
     if type(drafter).__name__ != "NgramProposer":
