@@ -203,8 +203,7 @@ class EngineConfig:
     base_url: str | None = None
     api: Api | None = None  # what is sent: messages or token ids; None: messages
     api_key_env: str | None = None  # the environment variable with the key; None: no key is sent
-    # what the server calls the model; None: the only one that it lists
-    served_model: str | None = None
+    served_model: str | None = None  # what the server calls the model; None: the only one that it lists
     extra_body: dict[str, Any] = field(default_factory=dict)  # goes into each request and wins
     headers_env: dict[str, str] = field(default_factory=dict)  # HTTP headers: the variables with their values
     retry_s: float | None = None  # how long a request is tried again after what may pass; None: 300
