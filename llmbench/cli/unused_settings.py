@@ -43,6 +43,10 @@ def say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> 
         terminal.notice("model.chat_template changes no prompt with engine=fake, which has no template.")
     if config.engine.name == "fake":
         terminal.say("engine=fake answers nonsense: the scores mean nothing.")
+    if config.engine.speculative.get("rejection_sample_method") == "synthetic":
+        terminal.notice(
+            "engine.speculative.rejection_sample_method=synthetic accepts drafted tokens by chance: the scores mean nothing."
+        )
     if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):
         terminal.notice("stop strings are ignored because early_stopping=off.")
 

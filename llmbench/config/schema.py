@@ -194,6 +194,7 @@ class EngineConfig:
     # a Ray cluster whose hosts have the replicas, such as auto or HOST:6379; None: this machine alone
     ray_address: str | None = None
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
+    speculative_below: int | None = 16  # drafts while at most so many requests run; null: always
     multiprocess: bool = False  # vLLM's engine in a process of its own
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
     kv_cache_memory_bytes: int | None = None
@@ -203,8 +204,7 @@ class EngineConfig:
     base_url: str | None = None
     api: Api | None = None  # what is sent: messages or token ids; None: messages
     api_key_env: str | None = None  # the environment variable with the key; None: no key is sent
-    # what the server calls the model; None: the only one that it lists
-    served_model: str | None = None
+    served_model: str | None = None  # what the server calls the model; None: the only one that it lists
     extra_body: dict[str, Any] = field(default_factory=dict)  # goes into each request and wins
     headers_env: dict[str, str] = field(default_factory=dict)  # HTTP headers: the variables with their values
     retry_s: float | None = None  # how long a request is tried again after what may pass; None: 300
@@ -291,7 +291,15 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
-NULLABLE = ("batch_size", "limit", "num_samples", "fewshot", "thinking_budget", "answer_tokens")
+NULLABLE = (
+    "batch_size",
+    "limit",
+    "num_samples",
+    "fewshot",
+    "thinking_budget",
+    "answer_tokens",
+    "speculative_below",
+)
 """Whole numbers that may be left open."""
 
 

@@ -6,7 +6,14 @@ from pathlib import Path
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.choices import EarlyStopping
-from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, BenchmarkProfile, Config, ModelConfig
+from llmbench.config.schema import (
+    DRAWN_BY,
+    BenchmarkConfig,
+    BenchmarkProfile,
+    Config,
+    EngineConfig,
+    ModelConfig,
+)
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.errors import shortened
@@ -45,11 +52,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         return ["questions of your own", *examples]
     if not config.profile.comparable:
         return [f"profile={config.profile.name}", *examples]
-    found = examples
-    if config.engine.name == "fake":
-        found.append("engine=fake")
-    if config.engine.name == "endpoint":
-        found.append("engine=endpoint, whose weights are not known")
+    found = examples + of_the_engine(config.engine)
     found += beside_the_checkpoint(config.model)
     found += other_endings(config)
     found += unlike_published_weights(config, settings(checkpoint))
@@ -79,6 +82,18 @@ def other_endings(config: Config) -> list[str]:
     if config.sampling.ignore_eos:
         found.append("sampling.ignore_eos=true")
     return found if budget is None else [*found, f"sampling.thinking_budget={budget}"]
+
+
+def of_the_engine(engine: EngineConfig) -> list[str]:
+    """An engine whose answers are not, or may not be, the model's own."""
+    found = []
+    if engine.name == "fake":
+        found.append("engine=fake")
+    if engine.name == "endpoint":
+        found.append("engine=endpoint, whose weights are not known")
+    if engine.speculative.get("rejection_sample_method") == "synthetic":
+        found.append("engine.speculative.rejection_sample_method=synthetic")
+    return found
 
 
 def _is_folder(benchmark: BenchmarkConfig) -> bool:

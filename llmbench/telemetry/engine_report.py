@@ -123,18 +123,30 @@ class Speculation:
         draft_tokens: How many were.
         accepted_tokens: Those of them that the model would have written too.
         acceptance_rate: Accepted over drafted; None where nothing was drafted.
+        steps: The engine's steps; None where they were not counted, as in an engine's process of its own.
+        drafted_steps: Those of them that checked drafted tokens.
     """
 
     drafts: int
     draft_tokens: int
     accepted_tokens: int
     acceptance_rate: float | None = None
+    steps: int | None = None
+    drafted_steps: int | None = None
 
     @classmethod
-    def of(cls, drafts: float, draft_tokens: float, accepted_tokens: float) -> Self:
-        """From three counters."""
+    def of(
+        cls,
+        drafts: float,
+        draft_tokens: float,
+        accepted_tokens: float,
+        steps: float | None = None,
+        drafted_steps: float | None = None,
+    ) -> Self:
+        """From counters."""
         rate = accepted_tokens / draft_tokens if draft_tokens else None
-        return cls(int(drafts), int(draft_tokens), int(accepted_tokens), rate)
+        counted = (None if value is None else int(value) for value in (steps, drafted_steps))
+        return cls(int(drafts), int(draft_tokens), int(accepted_tokens), rate, *counted)
 
 
 @dataclass(slots=True)

@@ -92,6 +92,13 @@ def test_another_setting_is_another_setup(change: str) -> None:
     assert setup(compose([change]), REPORT, "w", {}) != setup(compose([]), REPORT, "w", {})
 
 
+def test_up_to_how_many_requests_tokens_are_drafted_counts_only_where_they_are() -> None:
+    drafting = ["engine.speculative={method: ngram}"]
+    below = ["engine.speculative_below=8"]
+    assert setup(compose(below), REPORT, "w", {}) == setup(compose([]), REPORT, "w", {})
+    assert setup(compose([*drafting, *below]), REPORT, "w", {}) != setup(compose(drafting), REPORT, "w", {})
+
+
 @pytest.mark.parametrize("name", CHANGED_REPORT)
 def test_what_the_engine_made_of_the_settings_counts_too(name: str) -> None:
     other = replace(REPORT, **{name: CHANGED_REPORT[name]})

@@ -18,6 +18,12 @@ from tests.helpers.several_runs import SeveralRuns, run_all
 from tests.helpers.small_models import first_layers, with_thinking_token
 
 pytestmark = [needs("vllm"), pytest.mark.real_engine]
+NGRAMS = "engine.speculative={method: ngram, num_speculative_tokens: 3, prompt_lookup_min: 1, prompt_lookup_max: 3}"
+DRAFTING = {
+    "drafts_never": (),
+    "drafts_last": (NGRAMS, "engine.speculative_below=2"),
+    "drafts_always": (NGRAMS, "engine.speculative_below=null"),
+}
 
 
 THINKS = (
@@ -94,6 +100,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
             "early_stopping=off",
             "benchmarks.arithmetic.max_tokens=12",
         ),
+        **{
+            name: (
+                *small,
+                "limit=6",
+                "batch_size=4",
+                "early_stopping=off",
+                "benchmarks.arithmetic.max_tokens=24",
+                *typed,
+            )
+            for name, typed in DRAFTING.items()
+        },
         "crowded": (
             *small,
             "limit=12",
@@ -246,6 +263,18 @@ def test_a_larger_batch_loads_the_engine_again_in_this_process(runs: SeveralRuns
     assert found["loads"] == 2
     assert [job["summary"]["engine"]["batch_size"] for job in found["jobs"]] == [1, 3]
     assert "EngineCore pid" not in (sweep / "1" / "llmbench.log").read_text()
+
+
+def test_drafting_changes_no_greedy_answer_and_begins_when_few_requests_are_left(runs: SeveralRuns) -> None:
+    found = {name: load_run(runs.path(name)) for name in DRAFTING}
+    texts = [[(r.sample_id, r.text) for r in run.results] for run in found.values()]
+    assert sorted(texts[0]) == sorted(texts[1]) == sorted(texts[2])
+    engines = [run.summary["engine"]["speculation"] for run in found.values()]
+    never, last, always = engines
+    assert never is None
+    assert 0 < last["drafted_steps"] < always["drafted_steps"] <= always["steps"] < last["steps"]
+    assert 0 < last["draft_tokens"] < always["draft_tokens"]
+    assert always["accepted_tokens"] > 0
 
 
 def test_requests_that_wait_for_the_kv_cache_have_queued(runs: SeveralRuns) -> None:

@@ -11,12 +11,13 @@ from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any, get_args
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar, get_args
 
 import pytest
 
 from llmbench.config.choices import Device, Startup
+from llmbench.config.schema import EngineConfig
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import adapters, internals, loading
 from llmbench.engine.vllm.internals import (
@@ -26,9 +27,11 @@ from llmbench.engine.vllm.internals import (
     metrics,
     process_state,
     serve,
+    speculation,
     worker_timing,
 )
 from llmbench.engine.vllm.loading import Loading
+from llmbench.engine.vllm.speculation import graphs
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
 from llmbench.engine.workload import Workload
@@ -50,6 +53,7 @@ MODULES = (
     "process_state",
     "messages",
     "serve",
+    "speculation",
     "worker_timing",
 )
 
@@ -203,6 +207,73 @@ def test_scheduler_load() -> None:
     assigns(SCHEDULER, "kv_cache_manager", function="engine.scheduler_load")
     usage = of("vllm.v1.core.kv_cache_manager.KVCacheManager:usage")
     expect(isinstance(usage, property), "engine.scheduler_load", "KVCacheManager.usage")
+
+
+def test_scheduler() -> None:
+    function = "speculation.scheduler"
+    takes("vllm.config.SchedulerConfig:get_scheduler_cls", function=function)
+    takes(f"{CORE}:__init__", "vllm_config", function=function)
+    for name in (SCHEDULER, "vllm.v1.core.sched.async_scheduler.AsyncScheduler"):
+        takes(f"{name}:_update_after_schedule", "scheduler_output", function="speculation.Drafting")
+    plan = ("num_scheduled_tokens", "scheduled_spec_decode_tokens", "num_spec_tokens_to_schedule")
+    has_fields("vllm.v1.core.sched.output.SchedulerOutput", *plan, function="speculation.Drafting")
+    has_fields("vllm.config.VllmConfig", "additional_config", function="speculation.Drafting")
+
+
+@pytest.mark.parametrize(
+    ("cudagraph_mode", "without_drafts"), [("FULL", "FULL"), ("FULL_DECODE_ONLY", "NONE")]
+)
+def test_which_steps_have_graphs(cudagraph_mode: str, without_drafts: str) -> None:
+    """Why `speculation.graphs` changes the mode: decode-only graphs are for steps in which each request has all its drafts."""
+    own = EngineConfig(name="vllm", speculative={"method": "ngram", "num_speculative_tokens": 5})
+    sizes = graphs(own, [1, 2, 4, 8, 32, 64, 128])["cudagraph_capture_sizes"]
+    mode = of("vllm.config.CUDAGraphMode")[cudagraph_mode]
+    compilation = SimpleNamespace(
+        cudagraph_mode=mode,
+        cudagraph_capture_sizes=sizes,
+        max_cudagraph_capture_size=sizes[-1],
+        compile_sizes=None,
+    )
+    config = SimpleNamespace(
+        compilation_config=compilation,
+        num_speculative_tokens=5,
+        lora_config=None,
+        scheduler_config=SimpleNamespace(max_num_seqs=128),
+    )
+    dispatcher = of("vllm.v1.cudagraph_dispatcher.CudagraphDispatcher")(config)
+    dispatcher.initialize_cudagraph_keys(mode, 6)
+
+    def graph(tokens: int, *, all_drafted: bool) -> str:
+        return str(dispatcher.dispatch(tokens, uniform_decode=all_drafted)[0])
+
+    assert {graph(6 * requests, all_drafted=True) for requests in (1, 3, 16)} == {"FULL"}
+    assert {graph(requests, all_drafted=False) for requests in (1, 16, 17, 100, 128)} == {without_drafts}
+    assert graph(16 + 37, all_drafted=False) == without_drafts  # some requests have drafts
+
+
+def test_skip_empty_drafts() -> None:
+    """The n-gram drafter is asked for a number of tokens, and is not asked at all for none."""
+    drafter = "vllm.v1.spec_decode.ngram_proposer.NgramProposer"
+    function = "speculation.skip_empty_drafts"
+    takes(f"{drafter}:propose", "num_speculative_tokens", "sampled_token_ids", function=function)
+
+    class NgramProposer:
+        asked: ClassVar[list[int]] = []
+
+        def propose(self, tokens: int, sampled: list[list[int]]) -> list[list[int]]:
+            self.asked.append(tokens)
+            return [[7] * tokens for _ in sampled]
+
+    runner = SimpleNamespace(drafter=NgramProposer())
+    speculation.skip_empty_drafts(runner)
+    assert runner.drafter.propose(0, [[1], []]) == [[], []]
+    assert runner.drafter.propose(2, [[1], [2]]) == [[7, 7], [7, 7]]
+    assert runner.drafter.asked == [2]
+    speculation.skip_empty_drafts(SimpleNamespace())
+
+
+def test_step_counts() -> None:
+    assert engine.step_counts(SimpleNamespace(llm_engine=SimpleNamespace(engine_core=None))) == {}
 
 
 def test_empty_prefix_cache() -> None:

@@ -162,7 +162,7 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
         "max_length": model.max_length,
         "trust_remote_code": model.trust_remote_code,
         "parallel": [engine.tensor_parallel_size, engine.pipeline_parallel_size],
-        "speculative": engine.speculative,
+        "speculative": engine.speculative and {**engine.speculative, "below": engine.speculative_below},
         "deterministic": engine.deterministic,
         "args": engine.args,
         "named": named,

@@ -7,7 +7,7 @@ from typing import Any
 from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
-from llmbench.engine.vllm import adapters
+from llmbench.engine.vllm import adapters, speculation
 from llmbench.engine.vllm.admission import WATERMARK
 from llmbench.engine.vllm.checks import cpu_kv_cache_bytes, graph_sizes
 from llmbench.engine.vllm.internals import engine as internals
@@ -124,14 +124,13 @@ def model_arguments(
             "mode": 0,
             "cudagraph_mode": "FULL_DECODE_ONLY",
             "cudagraph_capture_sizes": loading.graph_sizes,
-        }
+        } | speculation.graphs(engine, loading.graph_sizes)
     chosen |= adapters.arguments(model)
     if model.attention_backend is not None and device is Device.cuda:
         chosen["attention_backend"] = model.attention_backend
     if model.kv_cache_dtype is not None:
         chosen["kv_cache_dtype"] = model.kv_cache_dtype
-    if engine.speculative:
-        chosen["speculative_config"] = engine.speculative
+    chosen |= speculation.arguments(engine, loading.capacity)
     cache = engine.kv_cache_memory_bytes
     if cache is None and device is Device.cpu:
         cache = cpu_kv_cache_bytes(workload, loading.capacity, settings(checkpoint))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llmbench.engine.vllm.internals.speculation import skip_empty_drafts
 from llmbench.system.processes import follow
 
 GREEDY = "LLMBENCH_ONLY_GREEDY"
@@ -51,9 +52,11 @@ class Probe:
         return float(getattr(self.vllm_config.compilation_config, "compilation_time", 0.0))
 
     def init_device(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Times the call that takes the device (since 0.26)."""
+        """Times the call that takes the device and makes the model runner (since 0.26)."""
         with self._timed("device"):
-            return super().init_device(*args, **kwargs)  # type: ignore[misc]
+            done = super().init_device(*args, **kwargs)  # type: ignore[misc]
+        skip_empty_drafts(self.model_runner)
+        return done
 
     def load_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Times loading, and quantising within it; has the model runner's `capture_model` timed (since 0.26)."""
