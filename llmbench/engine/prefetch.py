@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,9 +12,10 @@ import psutil
 
 log = logging.getLogger(__name__)
 
-NOT_FOR_TEXT = ("sklearn", "opentelemetry")
-"""Packages that transformers and vLLM import where they are installed and do without where they are not: 0.95 s and 0.33 s of
-12 s of imports on a GPU host (`python -X importtime`). Others, such as torchvision, vLLM wants as soon as it loads a model."""
+NOT_FOR_TEXT = ("sklearn", "opentelemetry", "scipy", "pandas", "cv2")
+"""Packages that transformers and vLLM import where they are installed and do without where they are not. They resample audio, read videos and
+compute losses; what llmbench itself wants of them it imports later. Others, such as torchvision, vLLM wants as soon as it loads a model; transformers
+would give models of Mistral another tokenizer without mistral_common, and remembers that there is no accelerate, which its own engine needs."""
 MODALITIES = ("vision_config", "audio_config", "vision_tower", "speech_config", "thinker_config")
 """Keys of config.json that tell a model of more than text."""
 SHARE_OF_MEMORY = 0.6
@@ -46,11 +47,16 @@ def _read(files: list[Path]) -> None:
 
 
 @contextmanager
-def text_only(settings: Mapping[str, object]) -> Iterator[None]:
-    """Inside, packages that a model of text never needs cannot be found, so nothing spends time on importing them."""
+def text_only(settings: Mapping[str, object], also: Sequence[str] = ()) -> Iterator[None]:
+    """Inside, packages that a model of text never needs cannot be found, so nothing spends time on importing them.
+
+    Args:
+        settings: The checkpoint's config.json; nothing is hidden where it is empty or tells of more than text.
+        also: Further packages that this run does without.
+    """
     hidden = []
     if settings and not any(key in settings for key in MODALITIES):
-        hidden = [name for name in NOT_FOR_TEXT if name not in sys.modules]
+        hidden = [name for name in (*NOT_FOR_TEXT, *also) if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # how Python says that there is no such module
     try:
