@@ -18,16 +18,6 @@ def test_a_text_model_does_not_find_what_it_never_needs(monkeypatch: pytest.Monk
     assert importlib.import_module("colorsys")
 
 
-def test_what_this_run_does_without_is_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefetch, "NOT_FOR_TEXT", ())
-    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
-    with (
-        prefetch.text_only({"architectures": ["Qwen2ForCausalLM"]}, ("colorsys",)),
-        pytest.raises(ImportError),
-    ):
-        importlib.import_module("colorsys")
-
-
 @pytest.mark.parametrize("settings", [{"vision_config": {}}, {"audio_config": {}}, {}])
 def test_other_models_keep_everything(monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]) -> None:
     monkeypatch.setattr(prefetch, "NOT_FOR_TEXT", ("colorsys",))

@@ -68,7 +68,7 @@ class Package:
         gc.disable()  # importing and loading make millions of objects that stay; `VllmEngine.load` turns it on again
         model = settings(checkpoint)
         try:
-            with prefetch.text_only(model, self._not_needed()):
+            with prefetch.text_only(model):
                 for name in ("torch", "transformers", "transformers.models.auto.tokenization_auto"):
                     importlib.import_module(name)
                 self.vllm = importlib.import_module("vllm")
@@ -81,11 +81,6 @@ class Package:
             gc.enable()
             raise EngineError(explain_import(error)) from error
         self.default_batch = process_state.default_max_num_seqs(self._parallel, otherwise=DEFAULT_BATCH)
-
-    def _not_needed(self) -> tuple[str, ...]:
-        """Ray has nothing to do for an engine that computes in this process; a user's own executor may be Ray's."""
-        own_executor = "distributed_executor_backend" in self._config.engine.args
-        return ("ray",) if self.in_process and not own_executor else ()
 
     def _set_environment(self) -> None:
         """Sets what vLLM and torch read from the environment."""
