@@ -41,6 +41,7 @@ from llmbench.run.data_notes import data_notes
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.exchange import Exchange
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
+from llmbench.run.fp8_kv_cache import fp8_kv_cache_saves
 from llmbench.run.grading import Grader
 from llmbench.run.hanging import leave_hanging
 from llmbench.run.likelihood_prompts import choice_warnings, cut_from_the_left
@@ -202,6 +203,7 @@ def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, 
         + thinking_budget.notices(list(questions.asked.values()), plan.config)
     )
     record.warn(preflight.kv_cache_shortage(plan.config, questions.requests, at_once, checkpoint))
+    record.warn(fp8_kv_cache_saves(plan.config, questions.requests, at_once, checkpoint))
     return questions
 
 

@@ -122,9 +122,7 @@ def kv_cache_shortage(
     if checkpoint is None or per_token is None or not on_gpu or config.engine.name != "vllm":
         return []
     model, engine = config.model, config.engine
-    weights: int | None = _weights_bytes(config, checkpoint)
-    if model.quantization in AT_LOAD:
-        weights = weights_on_gpu(weights or 0, model.quantization)
+    weights = loaded_weights_bytes(config, checkpoint)
     available = None
     if engine.kv_cache_memory_bytes is not None:
         available = engine.kv_cache_memory_bytes // per_token
@@ -135,6 +133,12 @@ def kv_cache_shortage(
     lengths = [len(request.prompt_ids) for request in requests]
     limits = [request.sampling.max_tokens for request in requests]
     return kv_shortage(lengths, limits, at_once, available)
+
+
+def loaded_weights_bytes(config: Config, checkpoint: Checkpoint) -> int | None:
+    """Returns the bytes of the weights as loaded, all GPUs together; None where that is not known."""
+    own, quantization = _weights_bytes(config, checkpoint), config.model.quantization
+    return weights_on_gpu(own, quantization) if quantization in AT_LOAD else own
 
 
 def _weights_bytes(config: Config, checkpoint: Checkpoint) -> int:

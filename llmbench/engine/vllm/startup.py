@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from llmbench.config.choices import Device, Startup
-from llmbench.config.schema import Config
+from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
 from llmbench.engine.vllm.internals.process_state import compile_cache_folder
@@ -82,7 +82,9 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
     where = f"{parallel}x {name}" if parallel > 1 else name
     others = ("startup", "device", "replicas", "ray_address", "deterministic")
     own = {name: value for name, value in asdict(config.engine).items() if name not in others}
-    decides = (own, config.model.max_length, *((config.model.lora,) if config.model.lora else ()))
+    model = config.model
+    cache = None if model.kv_cache_dtype == AUTO else model.kv_cache_dtype
+    decides = (own, model.max_length, cache, model.attention_backend, *((model.lora,) if model.lora else ()))
     decides += ("deterministic",) if config.engine.deterministic else ()
     settings = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
     return Key(
