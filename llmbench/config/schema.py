@@ -19,6 +19,7 @@ from llmbench.config.groups import (
     JudgeSettings,
     OutputSettings,
     QuestionSettings,
+    StartSettings,
 )
 
 
@@ -179,14 +180,13 @@ class ModelConfig:
 
 
 @dataclass
-class EngineConfig:
+class EngineConfig(StartSettings):
     """What generates. `args` goes to the engine untouched and wins over everything llmbench sets itself."""
 
     name: str = MISSING  # vllm, transformers, endpoint or fake
     device: Device = Device.auto  # auto: the GPU if there is one
-    startup: Startup = (
-        Startup.auto
-    )  # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
+    startup: Startup = Startup.auto
     tensor_parallel_size: int = 1  # GPUs that share each layer
     pipeline_parallel_size: int = 1  # GPUs that share the layers
     # copies of the engine, each on GPUs of its own (vllm and fake); auto: as many as are worth loading
