@@ -33,8 +33,8 @@ class Step:
 
     cause: str
     setting: str
-    before: float | int | str | None
-    after: float | int | str
+    before: bool | float | int | str | None
+    after: bool | float | int | str
     fresh: bool = False
     kept: int = 0
 
