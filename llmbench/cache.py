@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("--clear", action="store_true", help="drop every answer")
     parser.add_argument(
-        "--clear-copies", action="store_true", help="remove every copy that is not being loaded"
+        "--clear-copies", action="store_true", help="remove every copy that no engine has loaded"
     )
     parser.add_argument("action", nargs="?", choices=["quantize"], help="make a copy of a model's weights")
     parser.add_argument(

@@ -13,6 +13,7 @@ from llmbench.engine.vllm import engine as vllm_engine
 from llmbench.engine.vllm import kv_memory
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.kv_memory import MARGIN_BYTES, KvMemory
+from llmbench.engine.vllm.processes import EngineProcesses
 from llmbench.engine.workload import Workload
 from llmbench.errors import Cause, EngineError, OutOfMemoryError, Shortage
 from llmbench.system import hardware
@@ -201,7 +202,7 @@ class Started:
 def load(config: Config, checkpoint: Checkpoint, started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "cpu_build", lambda: False)
     monkeypatch.setattr(vllm_engine, "watch_for_death", lambda _: None)
-    monkeypatch.setattr(vllm_engine.EngineProcesses, "of", lambda _: vllm_engine.EngineProcesses())
+    monkeypatch.setattr(EngineProcesses, "of", lambda _: EngineProcesses())
     engine = VllmEngine(config, checkpoint)
     package = SimpleNamespace(
         vllm=SimpleNamespace(LLM=started), default_batch=256, in_process=True, restore=lambda: None

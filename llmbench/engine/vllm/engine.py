@@ -127,8 +127,6 @@ class VllmEngine:
             raise failure from None
         finally:
             gc.enable()
-            if self._copy is not None:
-                self._copy.release()
         gc.freeze()  # what is there now stays: no collection looks at it again
         self._tokenizer = None
 
@@ -181,6 +179,8 @@ class VllmEngine:
     def _forget(self) -> None:
         """Drops every reference to vLLM's objects and has their memory returned."""
         self._llm = self._lora = self._tokenizer = None
+        if self._copy is not None:
+            self._copy.release()
         self._package.restore()
 
     @property

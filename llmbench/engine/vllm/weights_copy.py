@@ -3,7 +3,8 @@
 `python -m llmbench.cache quantize` makes them (`cli/quantize`); a start takes one only where all is the same that the bytes depend on: the
 checkpoint's content and times (`engine.fingerprint`), or its commit, the data type, the kind of device, and the versions of the packages that
 compute. A copy counts only when an engine that had loaded it held, bit for bit, what the engine that quantised held. Copies are in the cache
-folder, in `weights`, each a folder that gets its name when it is complete. Who loads one holds a lock on it, and nobody removes it meanwhile.
+folder, in `weights`, each a folder that gets its name when it is complete. An engine that loaded one holds a lock on it, and nobody removes it
+meanwhile.
 """
 
 import fcntl
@@ -142,7 +143,7 @@ def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None
 
 
 class Use:
-    """A copy that is going to be loaded, locked against removal until `release`."""
+    """A copy that an engine loads, locked against removal until `release`."""
 
     def __init__(self, copy: Copy, lock: IO[bytes]) -> None:
         """Takes the copy and its lock."""
@@ -261,7 +262,7 @@ def make_room(most_bytes: int) -> list[Copy]:
 
 
 def remove(copy: Copy) -> bool:
-    """Removes a copy unless it is being loaded; returns whether it did."""
+    """Removes a copy unless an engine has it; returns whether it did."""
     try:
         with _locked(copy.folder, fcntl.LOCK_EX):
             gone = copy.folder.with_name(f".{copy.folder.name}.gone")
