@@ -1,6 +1,7 @@
 """The KV cache's size from an earlier start: when it is used, when not, and how it is forgotten."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import engine as vllm_engine
 from llmbench.engine.vllm import kv_memory
 from llmbench.engine.vllm.engine import VllmEngine
-from llmbench.engine.vllm.kv_memory import MARGIN_BYTES, KvMemory
+from llmbench.engine.vllm.kv_memory import MARGIN_BYTES, MOST_AGE_S, KvMemory
 from llmbench.engine.vllm.processes import EngineProcesses
 from llmbench.engine.workload import Workload
 from llmbench.errors import Cause, EngineError, OutOfMemoryError, Shortage
@@ -114,6 +115,15 @@ def test_a_size_counts_only_where_as_much_memory_is_free_as_before(checkpoint: C
     assert remembered(checkpoint, free=FREE + GIB) == SIZE
     assert remembered(checkpoint, free=FREE - MARGIN_BYTES) == SIZE
     assert remembered(checkpoint, free=FREE - MARGIN_BYTES - 1) is None
+
+
+def test_a_size_is_measured_anew_after_a_week(checkpoint: Checkpoint) -> None:
+    file = learn(checkpoint).file
+    old = file.stat().st_mtime - MOST_AGE_S
+    os.utime(file, (old - 60, old - 60))
+    assert remembered(checkpoint) is None
+    learn(checkpoint)
+    assert remembered(checkpoint) == SIZE
 
 
 def test_nothing_is_remembered_where_it_is_off_or_the_size_is_the_users(checkpoint: Checkpoint) -> None:

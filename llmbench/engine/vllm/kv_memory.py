@@ -9,6 +9,7 @@ there had been none (`run.oom_recovery`). The sizes are in the cache folder, in 
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ FOLDER = "kv_cache"
 SETTING = "kv_cache_memory_bytes"
 MOST_FILES = 200
 """The newest files are kept."""
+MOST_AGE_S = 7 * 86400
+"""A size is measured anew after a week: what another process took while vLLM measured is missing from it."""
 MARGIN_BYTES = 64 << 20
 """So much less may be free than before: other processes' contexts come and go. vLLM leaves a twentieth of the GPU free."""
 BESIDE = ("model", "revision", "seed", "use_tqdm_on_load", "worker_cls")
@@ -97,7 +100,9 @@ class KvMemory:
         return {} if self.remembered is None else {SETTING: self.remembered}
 
     def read(self) -> int | None:
-        """The remembered size; None where there is none, or less memory is free than there was."""
+        """The remembered size; None where there is none, it is old, or less memory is free than there was."""
+        if time.time() - _written(self.file) > MOST_AGE_S:
+            return None
         known = files.json_object(self.file)
         size, free = known.get("kv_cache_bytes"), known.get("free_bytes")
         if not isinstance(size, int) or not isinstance(free, int) or size <= 0:
