@@ -4,6 +4,9 @@ vLLM measures at each start what weights and the largest batch take, and gives t
 same settings and versions, that comes to the same size, and with `kv_cache_memory_bytes` vLLM leaves out most of the measuring. A size is used
 only where at least as much memory is free as before. Should memory run out all the same, the size is forgotten, and the engine is loaded as if
 there had been none (`run.oom_recovery`). The sizes are in the cache folder, in `kv_cache`, a small file each, shared by all runs of a user.
+
+vLLM can do likewise (`VLLM_ENABLE_STARTUP_PLAN`, vllm/v1/worker/startup_plan.py, since 0.26), but it gives the cache another size than it measured,
+and the same one again after memory ran out.
 """
 
 import hashlib
