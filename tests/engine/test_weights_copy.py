@@ -148,6 +148,8 @@ def test_a_copy_whose_files_changed_is_not_used(checkpoint: Checkpoint) -> None:
     file = made(checkpoint).folder / "weights-00001.safetensors"
     file.write_bytes(b"\1" + bytes(999))
     assert taken(checkpoint) is None
+    assert made(checkpoint, digests=("d2", "d2")).digest == "d2"  # made anew
+    assert taken(checkpoint) == "d2"
 
 
 def test_copies_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:

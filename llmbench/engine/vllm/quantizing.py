@@ -54,7 +54,11 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
     try:
         with weights_copy.being_made(folder) as part:
             found = Copy.read(folder)
-            return found if found is not None else _made(config, checkpoint, folder, part, notice)
+            if found is not None and found.whole:
+                return found
+            if found is not None:
+                weights_copy.remove(found)
+            return _made(config, checkpoint, folder, part, notice)
     except OSError as error:
         raise EngineError(
             f"A copy cannot be written to {folder.parent} ({error.strerror or error}); set LLMBENCH_CACHE to another folder."
