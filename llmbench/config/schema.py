@@ -19,6 +19,7 @@ from llmbench.config.groups import (
     JudgeSettings,
     OutputSettings,
     QuestionSettings,
+    StartSettings,
     StopSettings,
 )
 
@@ -179,7 +180,7 @@ class ModelConfig:
 
 
 @dataclass
-class EngineConfig:
+class EngineConfig(StartSettings):
     """What generates. `args` goes to the engine untouched and wins over everything llmbench sets itself."""
 
     name: str = MISSING  # vllm, transformers, endpoint or fake

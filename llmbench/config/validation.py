@@ -171,9 +171,13 @@ def validate(config: Config) -> None:
         if name not in EXPORTS:
             raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")
     _validate_model(config.model)
-    _check_least(
-        "engine.", config.engine, 1, "tensor_parallel_size", "pipeline_parallel_size", "speculative_below"
+    whole = (
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "weights_copies_max_bytes",
+        "speculative_below",
     )
+    _check_least("engine.", config.engine, 1, *whole)
     _validate_replicas(config.engine)
     kv = config.engine.kv_cache_memory_bytes
     _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")

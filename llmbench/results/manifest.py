@@ -204,7 +204,8 @@ class Manifest(FileRecord):
         samples: The ids of the planned questions, by benchmark; `selection` says how they were chosen.
         order: What decided in which order they were asked, in words; None in older runs.
         versions, machine: Of what computed here; where a server has the model, nothing of torch, vLLM and GPUs.
-        checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts.
+        checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts. Its
+            `weights_copy` is there where a copy of its quantised weights was loaded.
         chat_template: The file of `model.chat_template` with its SHA-256; None without one.
         lora: The adapter of `model.lora` with a mark of its content; None without one.
         kv_cache_dtype: `model.kv_cache_dtype`; what the engine made of it is in the summary's `engine`.

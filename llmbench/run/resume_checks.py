@@ -22,7 +22,7 @@ MAY_CHANGE = re.compile(
     r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|engine_wait_s"
     r"|cache(_.+)?|resume|show_prompts|runs_dir|fewshot|report|export|tracker(_project)?|log_level|always_skip|suite|custom\.data"
     r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
-    r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size|replicas|ray_address|base_url|api_key_env|retry_s|max_cost)"
+    r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|remember_kv_cache|weights_cop(y|ies_max_bytes)|tensor_parallel_size|pipeline_parallel_size|replicas|ray_address|base_url|api_key_env|retry_s|max_cost)"
     r"|engine\.(headers_env|price)(\..*)?"
     r"|judge\.(base_url|api_key_env|concurrency|retry_s|price(\..*)?)"
     r"|profile\.weights"

@@ -137,7 +137,8 @@ class RunRecord:
             for name, how in questions.selection.items()
         }
         self.manifest.samples, self.manifest.order = chosen, questions.order
-        self.manifest.checkpoint = checkpoint
+        copy = self.summary.engine.weights_copy if self.summary.engine is not None else None
+        self.manifest.checkpoint = checkpoint | {"weights_copy": copy} if checkpoint and copy else checkpoint
         self.write()
 
     def note_engine(self, report: EngineReport) -> None:

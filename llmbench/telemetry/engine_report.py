@@ -156,8 +156,10 @@ class EngineReport:
     Attributes:
         batch_size: Requests that could run at once.
         weights_bytes: Memory of the weights as loaded.
+        weights_copy: SHA-256 of the loaded weights where a copy stood for the checkpoint, which gives the same; else None.
         kv_cache_tokens: Tokens the KV cache holds.
         kv_cache_dtype: The type of the KV cache's numbers.
+        kv_cache_remembered: Its size was remembered from an earlier start, and not measured.
         kv_bytes_per_token: Bytes that a token takes in it.
         step_weights_bytes: Bytes of the weights that one decode step reads; None where steps differ, and of several GPUs.
         batch_invariant: Whether it computed with batch-invariant kernels; None where the engine has none.
@@ -182,8 +184,10 @@ class EngineReport:
     startup_reason: str | None = None
     batch_size: int | None = None
     weights_bytes: int | None = None
+    weights_copy: str | None = None
     kv_cache_tokens: int | None = None
     kv_cache_dtype: str | None = None
+    kv_cache_remembered: bool = False
     kv_bytes_per_token: int | None = None
     step_weights_bytes: int | None = None
     preemptions: int | None = None

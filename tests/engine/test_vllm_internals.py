@@ -26,6 +26,7 @@ from llmbench.engine.vllm.internals import (
     messages,
     metrics,
     process_state,
+    quantized_weights,
     serve,
     speculation,
     worker_timing,
@@ -52,6 +53,7 @@ MODULES = (
     "processes",
     "process_state",
     "messages",
+    "quantized_weights",
     "serve",
     "speculation",
     "worker_timing",
@@ -454,9 +456,108 @@ def test_worker_timing(device: str) -> None:
             expect(known, f"worker_timing.Probe.{name}", f"worker's method {name}")
 
 
+BNB = "vllm.model_executor.model_loader.bitsandbytes_loader.BitsAndBytesModelLoader"
+
+
+def test_written() -> None:
+    parameters = ("hf_weights_files", "use_safetensors", "quant_state_dict")
+    takes(f"{BNB}:_unquantized_generator", *parameters, function="quantized_weights.written")
+    takes(f"{BNB}:_quantized_4bit_generator", function="quantized_weights.written")
+    takes(f"{BNB}:_dequantize_dq", "quant_states", function="quantized_weights._unnested")
+
+
+def test_digest_if_asked() -> None:
+    bound = source(f"{BNB}:_bind_quant_states_to_params", "quantized_weights.digest_if_asked")
+    for name in ("bnb_quant_state", "bnb_shard_offsets"):
+        expect(name in bound, "quantized_weights.digest_if_asked", f"{name} of a parameter")
+
+
+def test_a_digest_is_of_each_bit_of_weights_and_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = importlib.import_module("torch")
+    quantized, state = importlib.import_module("bitsandbytes.functional").quantize_4bit(
+        torch.ones(64, 64, dtype=torch.bfloat16), quant_type="nf4"
+    )
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(quantized, requires_grad=False)
+    model.weight.bnb_quant_state = {0: state}
+    model.register_buffer("table", torch.zeros(3, dtype=torch.bfloat16))
+    runner = SimpleNamespace(model=model)
+    assert quantized_weights.digest_if_asked(runner) is None
+    monkeypatch.setenv(quantized_weights.DIGEST, "1")
+    digests = [quantized_weights.digest_if_asked(runner), quantized_weights.digest_if_asked(runner)]
+    assert digests[0] == digests[1]
+    for tensor in (model.weight.data, state.absmax, state.code, model.table):
+        tensor.view(torch.uint8).flatten()[0] ^= 1
+        digests.append(quantized_weights.digest_if_asked(runner))
+    state.blocksize = 128
+    digests.append(quantized_weights.digest_if_asked(runner))
+    assert len(set(digests)) == len(digests) - 1
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_weights_that_were_written_are_read_back_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the model's data type, as vLLM loads: an offset of scales that are quantised once more would be rounded to it."""
+    torch, safetensors = (importlib.import_module(name) for name in ("torch", "safetensors.torch"))
+    (tmp_path / "source").mkdir()
+    (tmp_path / "copy").mkdir()
+    drawn = torch.Generator().manual_seed(0)
+    tensors = {
+        name: torch.randn(shape, generator=drawn).bfloat16()
+        for name, shape in {
+            "a.q_proj.weight": (128, 256),
+            "a.q_proj.bias": (128,),
+            "norm.weight": (256,),
+        }.items()
+    }
+    safetensors.save_file(tensors, tmp_path / "source" / "model.safetensors", {"format": "pt"})
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        monkeypatch.setenv(quantized_weights.WRITE_TO, str(tmp_path / "copy"))
+        with quantized_weights.written():
+            given, states = _loaded(tmp_path / "source", already=False)
+        found, read = _loaded(tmp_path / "copy", already=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert list(given) == list(found) == sorted(tensors)
+    assert all(torch.equal(given[name], found[name]) for name in given)
+    assert list(states) == list(read) == ["a.q_proj.weight"]
+    before, after = states["a.q_proj.weight"], read["a.q_proj.weight"]
+    assert torch.equal(before.absmax, after.absmax)
+    assert torch.equal(before.code, after.code)
+    facts = ("shape", "blocksize", "dtype", "quant_type", "nested")
+    assert all(getattr(before, name) == getattr(after, name) for name in facts)
+
+
+@pytest.fixture
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has vLLM's loader work outside an engine, which has one GPU."""
+    module = importlib.import_module("vllm.model_executor.model_loader.bitsandbytes_loader")
+    monkeypatch.setattr(module, "get_tensor_model_parallel_world_size", lambda: 1)
+    monkeypatch.setattr(module, "get_tensor_model_parallel_rank", lambda: 0)
+
+
+def _loaded(folder: Path, *, already: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tensors and blocks' scales that vLLM's loader gives a model with one linear layer."""
+    module = importlib.import_module("vllm.model_executor.model_loader.bitsandbytes_loader")
+    config = of("vllm.config.load.LoadConfig")(load_format="bitsandbytes", use_tqdm_on_load=False)
+    loader = module.BitsAndBytesModelLoader(config)
+    loader.target_modules, loader.pre_quant = ["a.q_proj"], already
+    tensors, states = loader._get_quantized_weights_iterator(str(folder), None)
+    found = {name: tensor.clone() for name, tensor in tensors}
+    return found, loader._dequantize_dq(states)
+
+
 def test_what_the_workers_facts_are_read_from() -> None:
     runner = "vllm.v1.worker.gpu_model_runner.GPUModelRunner"
     assigns(runner, "attn_groups", "model_memory_usage", function="worker_timing.Probe.llmbench_facts")
+    worker = "vllm.v1.worker.gpu_worker.Worker:determine_available_memory"
+    expect(
+        "self.available_kv_cache_memory_bytes = " in source(worker, "worker_timing.Probe.llmbench_facts"),
+        "worker_timing.Probe.llmbench_facts",
+        "available_kv_cache_memory_bytes of a worker",
+    )
     takes("vllm.v1.worker.gpu.warmup.warmup_kernels", function="worker_timing.Probe._own_sampling")
     has_fields("vllm.config.CompilationConfig", "compilation_time", function="worker_timing.Probe._compiled")
     for name, field in (("SchedulerOutput", "scheduled_new_reqs"), ("NewRequestData", "sampling_params")):

@@ -141,7 +141,9 @@ class Misbehaviour:
         if "too_little" in options:
             wanted = dict(options["too_little"])
             bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}
-            options["too_little"] = TooLittle(Shortage(**wanted), **bounds)
+            shortage = Shortage(**wanted)
+            at_fault = config.engine.remember_kv_cache or not shortage.remembered
+            options["too_little"] = TooLittle(shortage, **bounds) if at_fault else None
             options["utilization"] = config.model.gpu_memory_utilization
         return cls(**options)
 

