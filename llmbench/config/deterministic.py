@@ -7,7 +7,8 @@ Sources: vLLM 0.27.1 (model_executor/layers/batch_invariant.py and where `VLLM_B
 from typing import Any
 
 from llmbench.config.choices import Startup
-from llmbench.config.schema import Config, EngineConfig, ModelConfig
+from llmbench.config.engine import EngineConfig
+from llmbench.config.schema import Config, ModelConfig
 from llmbench.errors import ConfigError
 
 WEIGHTS = (None, "fp8")

@@ -63,17 +63,6 @@ class CacheSettings:
 
 
 @dataclass
-class StartSettings:
-    """What makes a later start of vLLM shorter, of `engine.`."""
-
-    # the KV cache gets the size that vLLM measured at an earlier start with the same settings
-    remember_kv_cache: bool = True
-    # weights that are quantised at load come from a copy that `llmbench.cache quantize` made, where there is one
-    weights_copy: bool = True
-    weights_copies_max_bytes: int = 64 << 30  # all copies together; the oldest used go when another is made
-
-
-@dataclass
 class OutputSettings:
     """What a run shows and leaves."""
 

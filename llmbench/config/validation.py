@@ -12,6 +12,7 @@ from llmbench.config.custom import BENCHMARK
 from llmbench.config.deterministic import validate_deterministic
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.endpoint import validate_endpoint
+from llmbench.config.engine import EngineConfig
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
 from llmbench.config.judge import validate_judge
 from llmbench.config.schema import (
@@ -19,7 +20,6 @@ from llmbench.config.schema import (
     NULLABLE,
     BenchmarkConfig,
     Config,
-    EngineConfig,
     ModelConfig,
     SamplingConfig,
     SamplingOverrides,

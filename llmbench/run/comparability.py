@@ -6,14 +6,8 @@ from pathlib import Path
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.choices import EarlyStopping
-from llmbench.config.schema import (
-    DRAWN_BY,
-    BenchmarkConfig,
-    BenchmarkProfile,
-    Config,
-    EngineConfig,
-    ModelConfig,
-)
+from llmbench.config.engine import EngineConfig
+from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, BenchmarkProfile, Config, ModelConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.errors import shortened

@@ -171,9 +171,8 @@ class EvaluationLoop:
             self._add(self._judging.judged(completion))
             return
         exchange = self._exchanges[completion.request_id.removesuffix(CONTINUATION_SUFFIX)]
-        request = exchange.request
+        request, asked = exchange.request, self._question(exchange)
         first = not exchange.completions
-        asked = self.questions.asked[request.benchmark, request.sample_id]
         completion = ended_by_itself(completion, asked.end)
         if not first and completion.finish_reason is FinishReason.ABORT and not completion.error:
             self._grade(exchange)  # the engine cannot continue it, so it stays as it was cut
@@ -203,24 +202,24 @@ class EvaluationLoop:
 
     def _score(self, exchange: Exchange, completion: Completion) -> None:
         """Records which choice is the most likely; their log-likelihoods stand in the place of a text."""
-        request, choices = exchange.request, completion.choices
+        choices = completion.choices
         exchange.written = elicitation.Written(likelihood.table(choices), completion.finish_reason)
-        sample = self.questions.asked[request.benchmark, request.sample_id].sample
-        self._record(exchange, likelihood.score(choices, sample.target))
+        self._record(exchange, likelihood.score(choices, self._question(exchange).sample.target))
 
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""
-        request, written = exchange.request, self._close(exchange)
-        module = self.config.benchmarks[request.benchmark].module
-        sample = self.questions.asked[request.benchmark, request.sample_id].sample
+        written, module = self._close(exchange), self.config.benchmarks[exchange.request.benchmark].module
+        sample = self._question(exchange).sample
         self.grader.submit(exchange, module, sample, written.text, written.finish_reason)
 
     def _close(self, exchange: Exchange) -> elicitation.Written:
         """Joins the exchange's texts, since nothing more is asked of the engine for it."""
-        request = exchange.request
-        asked = self.questions.asked[request.benchmark, request.sample_id]
+        asked = self._question(exchange)
         exchange.written = elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
         return exchange.written
+
+    def _question(self, exchange: Exchange) -> prompts.Asked:
+        return self.questions.asked[exchange.request.benchmark, exchange.request.sample_id]
 
     def _gather(self) -> None:
         """Records the answers still being graded; a run that was asked to end waits only a few seconds for them."""
@@ -255,8 +254,7 @@ class EvaluationLoop:
     def _searched(self, exchange: Exchange, score: Score) -> None:
         """Asks for the answer that a cut text lacks, and grades a text that has one."""
         if score.outcome is Outcome.NO_ANSWER:
-            request = exchange.request
-            asked = self.questions.asked[request.benchmark, request.sample_id]
+            request, asked = exchange.request, self._question(exchange)
             benchmark, made = self.config.benchmarks[request.benchmark], exchange.completions
             text = elicitation.written(asked, made, exchange.cues, self.tokenizer).text
             words = elicitation.cue(text, made[-1], benchmark)
@@ -280,8 +278,7 @@ class EvaluationLoop:
         self._add(self._result(exchange, score))
 
     def _result(self, exchange: Exchange, score: Score) -> Result:
-        request = exchange.request
-        asked = self.questions.asked[request.benchmark, request.sample_id]
+        request, asked = exchange.request, self._question(exchange)
         return Result(
             benchmark=request.benchmark,
             sample_id=request.sample_id,

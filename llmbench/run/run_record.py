@@ -76,9 +76,8 @@ class RunRecord:
     _restarts_written: int = 0
 
     def __post_init__(self) -> None:
-        config = self.config
-        self.summary = Summary("running", config.model.name, config.profile.name, comparable=False)
-        found = origin(config, self.options.overrides) | dict(self.options.origin)
+        self.summary = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
+        found = origin(self.config, self.options.overrides) | dict(self.options.origin)
         self.manifest = decoding.build(found, Manifest)
 
     def write_if_new(self) -> None:
@@ -137,8 +136,7 @@ class RunRecord:
             for name, how in questions.selection.items()
         }
         self.manifest.samples, self.manifest.order = chosen, questions.order
-        copy = self.summary.engine.weights_copy if self.summary.engine is not None else None
-        self.manifest.checkpoint = checkpoint | {"weights_copy": copy} if checkpoint and copy else checkpoint
+        self.manifest.checkpoint = checkpoint
         self.write()
 
     def note_engine(self, report: EngineReport) -> None:
@@ -174,8 +172,7 @@ class RunRecord:
         self.note_server(report.server)
         if report.server is not None:
             times.load = None  # it was only looked at
-        waited = self.earlier.unjudged  # whose texts came before
-        own = [result for result in self.results[self.earlier.results :] if result.key not in waited]
+        own = [r for r in self.results[self.earlier.results :] if r.key not in self.earlier.unjudged]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
         if not self.restart_log.restarts and len(self.results) == sum(self.totals.values()):

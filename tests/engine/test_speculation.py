@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmbench.config.dump import as_yaml
-from llmbench.config.schema import EngineConfig
+from llmbench.config.engine import EngineConfig
 from llmbench.engine.vllm.speculation import SCHEDULER, arguments, drafting_limit, graphs
 from llmbench.errors import ConfigError
 from llmbench.results.manifest import CONFIG

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, get_args
 import pytest
 
 from llmbench.config.choices import Device, Startup
-from llmbench.config.schema import EngineConfig
+from llmbench.config.engine import EngineConfig
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import adapters, internals, loading
 from llmbench.engine.vllm.internals import (

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from llmbench.config.choices import Api, EarlyStopping
 from llmbench.config.endpoint import validate_endpoint
-from llmbench.config.schema import Config, EngineConfig, drawing
+from llmbench.config.engine import EngineConfig
+from llmbench.config.schema import Config, drawing
 from llmbench.engine.endpoint.local_servers import with_address
 from llmbench.engine.endpoint.server import Server, remembered
 from llmbench.errors import ConfigError

@@ -8,7 +8,8 @@ from typing import Any
 import psutil
 
 from llmbench.config.choices import Device, Startup
-from llmbench.config.schema import AUTO, Config, EngineConfig
+from llmbench.config.engine import EngineConfig
+from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import kv_bytes_per_token
 from llmbench.engine.vllm import determinism

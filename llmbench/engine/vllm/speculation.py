@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llmbench.config.schema import EngineConfig
+from llmbench.config.engine import EngineConfig
 from llmbench.engine.vllm.internals.speculation import LIMIT
 
 SCHEDULER = "llmbench.engine.vllm.internals.speculation.scheduler"

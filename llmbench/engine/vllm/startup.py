@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 
 from llmbench.config.choices import Device, Startup
-from llmbench.config.groups import StartSettings
+from llmbench.config.engine import StartSettings
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
