@@ -1,4 +1,6 @@
-"""`python -m llmbench.cache`: where the response cache is, what it holds and what it has spared; `--clear` empties it.
+"""`python -m llmbench.cache`: what the response cache holds and has spared, and the copies of quantised weights.
+
+`--clear` empties the response cache, `--clear-copies` removes the copies, `quantize model=NAME` makes one.
 
 Exit status: 0 done, 1 not, 130 interrupted.
 """
@@ -8,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from llmbench.engine.cache.store import Answers, answers_file, remove
+from llmbench.engine.vllm import weights_copy
 from llmbench.errors import CacheError
 from llmbench.system.commandline import Parser, guarded, say
 from llmbench.system.number_format import memory
@@ -17,15 +20,47 @@ from llmbench.system.number_format import memory
 def main(arguments: Sequence[str] | None) -> None:
     """Runs the command line."""
     parser = Parser(
-        prog="python -m llmbench.cache", description="Shows or empties the response cache (cache=on)."
+        prog="python -m llmbench.cache",
+        description="Shows or empties the response cache (cache=on); shows, makes or removes copies of quantised weights, which later starts "
+        "of vLLM load in place of quantising a checkpoint.",
     )
     parser.add_argument("--clear", action="store_true", help="drop every answer")
+    parser.add_argument(
+        "--clear-copies", action="store_true", help="remove every copy that no engine has loaded"
+    )
+    parser.add_argument("action", nargs="?", choices=["quantize"], help="make a copy of a model's weights")
+    parser.add_argument(
+        "settings",
+        metavar="NAME=VALUE",
+        nargs="*",
+        help="of quantize: settings as for a run: model=, model.path=, model.quantization=, profile=",
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.action is not None:
+        from llmbench.cli.quantize import quantize
+
+        quantize(chosen.settings)
+        return
+    _answers(clear=chosen.clear)
+    _copies(clear=chosen.clear_copies)
+
+
+def _copies(*, clear: bool) -> None:
+    """Shows the copies of quantised weights, without those that can be removed where that is asked for."""
+    if clear:
+        for copy in weights_copy.copies():
+            weights_copy.remove(copy)
+    for copy in weights_copy.copies():
+        say(f"{copy.folder}: the quantised weights of {copy.source}, {memory(copy.size)}.")
+
+
+def _answers(*, clear: bool) -> None:
+    """Shows what the response cache holds, emptied where that is asked for."""
     path = answers_file()
     if not path.exists():
         say(f"{path}: nothing is kept yet; runs with cache=on keep their answers there.")
         return
-    if chosen.clear:
+    if clear:
         _clear()
     with Answers(path) as answers:
         found = answers.statistics()

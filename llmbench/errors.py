@@ -136,6 +136,7 @@ class Shortage:
         free_share: Of the GPU's memory, 0 to 1, that was free before anything was loaded, where that is known.
         fits: Tokens of context that would have fitted, for `context`.
         size: Requests in the batch that was too much, where the engine forms batches.
+        remembered: The KV cache had the size of an earlier start, which is forgotten now.
         needs_new_process: Memory may stay taken as long as this process lives.
     """
 
@@ -144,6 +145,7 @@ class Shortage:
     fits: int | None = None
     needs_new_process: bool = False
     size: int | None = None
+    remembered: bool = False
 
 
 class OutOfMemoryError(EngineError):

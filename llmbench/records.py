@@ -181,15 +181,12 @@ class Timing:
 
 def well_formed(text: str) -> str:
     """The text with U+FFFD for each lone surrogate, which models and programs write and UTF-8 cannot hold."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _make_well_formed(record: object, *names: str) -> None:
     for name in names:
-        text = getattr(record, name)
-        if isinstance(text, str):
+        if isinstance(text := getattr(record, name), str):
             object.__setattr__(record, name, well_formed(text))  # the record is frozen and not used yet
 
 
@@ -263,16 +260,24 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinking:
+    """Output tokens of thinking, up to the end of the think block with its tags, and those behind it; `ended`: by the budget."""
+
+    tokens: int
+    answer_tokens: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A sample's completions and score: one line of the journal.
 
     Attributes:
-        completions: The completion, and behind it the continuation where the answer was elicited.
+        completions: The completion, and behind it the continuation where the budget of thinking was used up, and that where the answer was elicited.
         text: What was graded: the completion, or with an elicited answer all that was written and put in the mouth.
-        prompt: The prompt as text, special tokens included.
-        prompt_hash: SHA-256 of the prompt's token ids, or of its messages where there are none, in hex.
+        prompt: The prompt as text, special tokens included; `prompt_hash`: SHA-256 of its token ids, or of its messages, in hex.
         fields: What regrading needs of the sample beside its target.
-        judgement: Of an answer that a judge was asked about.
+        judgement: Of an answer that a judge was asked about; `thinking`: of one with a think block.
     """
 
     benchmark: str
@@ -287,6 +292,7 @@ class Result:
     elicited: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict)
     judgement: Judgement | None = None
+    thinking: Thinking | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -1,12 +1,16 @@
+import gc
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from llmbench.engine.factory import ENGINES
 from llmbench.errors import ConfigError
+from llmbench.run import answer_lengths
 from tests.helpers.found_once import found_once
 from tests.helpers.paths import CASES, SHARED
 from tests.helpers.settings import files_read_once
@@ -20,6 +24,8 @@ os.environ["HF_HUB_OFFLINE"] = (
 # Else each of pytest's processes, and of the many programs that tests start, compiles llmbench and the tests anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Else a process looks through its ten thousand tests, which stay, again and again.
+gc.set_threshold(50_000, 20, 100)
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell starts what it puts into the background so, and programs that tests send SIGINT to would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -66,7 +72,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared() -> Iterator[None]:
-    with shared_graders(), files_read_once(), found_once():
+    # else the order of requests would depend on the tests that ran before
+    forgetful = patch.object(answer_lengths, "NOT_KEPT", tuple(ENGINES))
+    with shared_graders(), files_read_once(), found_once(), forgetful:
         yield
 
 

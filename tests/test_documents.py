@@ -140,7 +140,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_commands_compose(command: str) -> None:
     words = shlex.split(command)
-    sweep = "-m" in words
+    sweep = any(word == "-m" or GROUPS_OF_A_SWEEP.match(word) for word in words)
     overrides = [word for word in words if word != "-m" and not GROUPS_OF_A_SWEEP.match(word)]
     if sweep:
         overrides = [re.sub(r"=([^\[,]+),.*", r"=\1", word) for word in overrides]

@@ -16,7 +16,7 @@ from omegaconf import MISSING
 from tables import code, table
 
 from llmbench.cli.compose import compose
-from llmbench.config import groups, schema
+from llmbench.config import engine, groups, schema
 from llmbench.config.custom import CustomSettings
 
 HEAD = """# Settings
@@ -30,8 +30,9 @@ SECTIONS = {
     "sampling": (schema.SamplingConfig, "The model's YAML and the profile give the values."),
     "custom": (CustomSettings, "[Own data](../how-to/own-data.md) has examples."),
     "judge": (groups.JudgeSettings, "[Judges](../how-to/judges.md) explains them."),
+    "stop_when": (groups.StopSettings, "[Stopping early](../how-to/stop-early.md) explains them."),
     "model": (schema.ModelConfig, "[`model=NAME`](choices.md#model) chooses a set of values."),
-    "engine": (schema.EngineConfig, "[`engine=NAME`](choices.md#engine) chooses a set of values."),
+    "engine": (engine.EngineConfig, "[`engine=NAME`](choices.md#engine) chooses a set of values."),
     "profile": (schema.ProfileConfig, "[`profile=NAME`](choices.md#profile) chooses a set of values."),
     "point": (schema.PointConfig, "[`ablation=NAME`](choices.md#ablation) sets them."),
 }  # fmt: skip

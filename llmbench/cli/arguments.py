@@ -9,9 +9,10 @@ from pathlib import Path
 from llmbench.cli import custom_data, explain
 from llmbench.cli.resume import PATH_SETTINGS, STARTS_A_SWEEP
 from llmbench.config.custom import CustomSettings
+from llmbench.config.engine import EngineConfig
 from llmbench.config.groups import SAME
 from llmbench.config.paths import benchmarks_of_suite
-from llmbench.config.schema import BenchmarkConfig, EngineConfig, ModelConfig, SamplingConfig
+from llmbench.config.schema import BenchmarkConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
 from llmbench.system import redaction
 from llmbench.system.shell import quoted

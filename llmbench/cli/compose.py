@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -18,12 +18,15 @@ from llmbench.cli.resume import STARTS_A_SWEEP
 from llmbench.config import custom
 from llmbench.config.choices import Scoring
 from llmbench.config.paths import config_folder
-from llmbench.config.schema import Config, EngineConfig
+from llmbench.config.schema import Config
 from llmbench.config.validation import from_hydra
 from llmbench.engine import checkpoint_settings
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.system import files, redaction, text
 from llmbench.system.text import suggest
+
+if TYPE_CHECKING:
+    from llmbench.config.engine import EngineConfig
 
 COMPOSING = threading.RLock()
 """Held while Hydra composes: what it knows is the process's."""

@@ -24,6 +24,7 @@ from llmbench.system.console import Terminal
 
 MOST_GPUS, MOST_REQUESTS = 100_000, 1_000_000
 """More would take minutes, and mean a mistyped number."""
+UPPER_BOUND = "With stop_when these are upper bounds: they are for all questions, and a run that stops early asks fewer."
 OTHER_ENGINES = tuple(name for name in ENGINES if name != "vllm")
 
 
@@ -142,7 +143,8 @@ def _plan(config: Config, place: Place, gpus: int, sizes: Sequence[int]) -> Plan
             (longest,) = forecasts(config, checkpoint, alone, place, [(1, size)])
             longest_s[size] = longest.generate_s
     weights = config.model.quantization or config.model.dtype
-    return Plan(config.model.name, weights, place.gpu.name, gpus, lengths, found, enough, longest_s)
+    notes = [UPPER_BOUND] if config.stop_when.is_set else []
+    return Plan(config.model.name, weights, place.gpu.name, gpus, lengths, found, enough, longest_s, notes)
 
 
 def _counts(config: Config) -> dict[str, int]:

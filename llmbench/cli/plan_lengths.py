@@ -101,8 +101,10 @@ class Earlier:
 
     def _add_lengths(self, config: Config, run: Run, settings: Mapping[str, Any], name: str) -> bool:
         own, sampling = benchmark_settings(settings, name), settings.get("sampling") or {}
-        alike = settings.get("early_stopping") == config.early_stopping.value and not sampling.get(
-            "ignore_eos"
+        alike = (
+            settings.get("early_stopping") == config.early_stopping.value
+            and sampling.get("thinking_budget") == config.sampling.thinking_budget
+            and not sampling.get("ignore_eos")
         )
         made = [
             result.completions for result in run.results if result.benchmark == name and result.completions

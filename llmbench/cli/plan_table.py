@@ -1,7 +1,7 @@
 """A plan at the terminal: the table, and below it where its figures come from and what they say."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.table import Table
 
@@ -49,6 +49,7 @@ class Plan:
         lengths: Of the answers, by benchmark.
         forecasts: One for each number of replicas and tensor parallel size.
         enough: Of those that fit the forecast from which on more replicas gain nothing, by tensor parallel size.
+        notes: What is said first.
         longest_s: Seconds in which the longest answer alone would be generated, likewise.
     """
 
@@ -60,6 +61,7 @@ class Plan:
     forecasts: list[Forecast]
     enough: dict[int, Forecast]
     longest_s: dict[int, float]
+    notes: list[str] = field(default_factory=list)
 
 
 def print_plan(terminal: Terminal, found: Plan) -> None:
@@ -81,7 +83,13 @@ def print_plan(terminal: Terminal, found: Plan) -> None:
 
 def sentences(found: Plan) -> list[str]:
     """Returns what is said below the table."""
-    return [*_rates(found), *(each.sentence() for each in found.lengths), *_gain(found), *_unfit(found)]
+    return [
+        *found.notes,
+        *_rates(found),
+        *(each.sentence() for each in found.lengths),
+        *_gain(found),
+        *_unfit(found),
+    ]
 
 
 def _rates(found: Plan) -> list[str]:

@@ -27,7 +27,7 @@ MULTI = "multi"
 PLACES = ("hydra.run.dir", "hydra.sweep.dir")
 LAUNCHER = re.compile(r"hydra[./]launcher\b")
 PATH_SETTINGS = re.compile(
-    r"(hydra\.(run|sweep)\.dir|model\.(path|chat_template|lora)|runs_dir|custom\.data|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
+    r"(hydra\.(run|sweep)\.dir|model\.(path|chat_template|lora)|runs_dir|custom\.data|stop_when\.compare|benchmarks\.\w+\.(data_files|options\.repos_dir))=(?P<value>.+)"
 )
 """Settings whose values are paths, whatever characters are in them."""
 STARTS_A_SWEEP = re.compile(r"-m$|--multirun$|\+?(sweep|ablation)=")

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from llmbench.cli.job import Job, SweepSummary, written
 from llmbench.cli.sweep_attempts import SweepAttempt
-from llmbench.errors import LlmbenchError
+from llmbench.errors import LlmbenchError, RunError
 from llmbench.report.server_words import server_of
 from llmbench.report.terminal_table import width_of
 from llmbench.results.manifest import (
@@ -82,7 +82,23 @@ def finish(
         ablation_table.show(points, measured, terminal)
     elif points:
         terminal.say(ablation.no_table(points))
+    for sentence in _of_budgets(jobs):
+        terminal.say(sentence)
     terminal.say(f"{_closing(jobs, len(asked), loads)}; written to {folder}")
+
+
+def _of_budgets(jobs: Sequence[Job]) -> list[str]:
+    """What a sweep over budgets of thinking found; nothing of another sweep, or where a run's files cannot be read."""
+    budgets = {o.partition("=")[2] for job in jobs for o in job.overrides if o.startswith(f"{BUDGET}=")}
+    if len(budgets) < 2:  # noqa: PLR2004 - nothing to compare
+        return []
+    from llmbench.report.run_entry import RunEntry
+    from llmbench.report.thinking_sweep import sentences
+
+    try:
+        return sentences([RunEntry.read(job.folder) for job in jobs if job.status == "finished"])
+    except RunError:
+        return []
 
 
 def _closing(jobs: Sequence[Job], expected: int, loads: int) -> str:
@@ -126,8 +142,17 @@ def _shared(jobs: Sequence[Job]) -> list[str]:
     return [o for o in jobs[0].overrides if len(jobs) > 1 and all(o in job.overrides for job in jobs)]
 
 
+BUDGET = "sampling.thinking_budget"
 SETTINGS_WIDTH = 24
 """Room for the longest of `+sweep=quantization`, on terminals of 100 columns; Rich breaks words where there is less."""
+
+
+def _settings_width(jobs: Sequence[Job]) -> int:
+    """Room for settings; a budget of thinking has a long name, whose value would be torn off."""
+    budgets = [len(o) for job in jobs for o in job.overrides if o.startswith(f"{BUDGET}=")]
+    return max(SETTINGS_WIDTH, *budgets, 0)
+
+
 LEFT_OUT = ("load", "generate", "latency", "cost", "total", "tokens/s")
 """Columns that a narrow terminal goes without, the first first; `summary.json` has them all."""
 
@@ -170,7 +195,7 @@ def _filled(jobs: Sequence[Job], left_out: Container[str], *, settings: bool = T
     of_benchmarks = {name: show for name, show in BENCHMARK_COLUMNS.items() if name not in left_out}
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", no_wrap=True)
-    table.add_column("settings", overflow="fold", min_width=SETTINGS_WIDTH)
+    table.add_column("settings", overflow="fold", min_width=_settings_width(jobs))
     table.add_column("benchmark", no_wrap=True)
     for heading in (*of_benchmarks, *of_jobs):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -37,10 +37,16 @@ def say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> 
         terminal.notice(
             "sampling.repeats asks for several answers, but at temperature 0 they are all the same; set sampling.temperature."
         )
+    if config.sampling.answer_tokens is not None and config.sampling.thinking_budget is None:
+        terminal.notice("sampling.answer_tokens has no effect without sampling.thinking_budget.")
     if config.engine.name == "fake" and config.model.chat_template is not None:
         terminal.notice("model.chat_template changes no prompt with engine=fake, which has no template.")
     if config.engine.name == "fake":
         terminal.say("engine=fake answers nonsense: the scores mean nothing.")
+    if config.engine.speculative.get("rejection_sample_method") == "synthetic":
+        terminal.notice(
+            "engine.speculative.rejection_sample_method=synthetic accepts drafted tokens by chance: the scores mean nothing."
+        )
     if config.early_stopping is EarlyStopping.off and any(".stop=" in override for override in overrides):
         terminal.notice("stop strings are ignored because early_stopping=off.")
 

@@ -100,6 +100,25 @@ class JudgeSettings:
         return self.base_url is not None
 
 
+@dataclass
+class StopSettings:
+    """When a benchmark has been asked enough, before all its questions are. Each benchmark of a run stops for itself."""
+
+    # full width of the interval of the accuracy over all its questions, such as 0.05: then it stops
+    ci_width: float | None = None
+    # the folder of a finished run: it stops when the difference to that one is settled
+    compare: str | None = None
+    # with compare: a difference surely smaller than this, such as 0.03, is settled too; null: none is
+    margin: float | None = None
+    min_questions: int = 20  # asked before it may stop
+    level: float = 0.95  # of the intervals that decide
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a run may stop early."""
+        return self.ci_width is not None or self.compare is not None
+
+
 SAME = "same"
 """Of `judge.model`: the evaluated model."""
 STATIC_BATCHING = ("static_batch_size", "max_batch_size", "min_batch_size", "use_dynamic_batching")

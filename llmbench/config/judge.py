@@ -4,8 +4,8 @@ import math
 import re
 
 from llmbench.config.endpoint import validate_endpoint
+from llmbench.config.engine import EngineConfig
 from llmbench.config.groups import SAME, JudgeSettings
-from llmbench.config.schema import EngineConfig
 from llmbench.errors import ConfigError
 
 

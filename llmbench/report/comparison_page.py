@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from llmbench.records import Result
-from llmbench.report import tradeoff_charts
+from llmbench.report import thinking_sweep, tradeoff_charts
 from llmbench.report.difference_tables import compared
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
@@ -43,6 +43,7 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folde
     rows, shown = _samples(entries, names, flipped)
     figures = drawn(
         [
+            *thinking_sweep.figures(entries),
             *tradeoff_charts.accuracy(entries, names),
             tradeoff_charts.speed(entries, names),
             tradeoff_charts.batch(entries),

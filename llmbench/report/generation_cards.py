@@ -43,7 +43,10 @@ def generation_facts(found: Generation | None, drafted: Speculation | None) -> l
 
 
 def _drafted(found: Speculation) -> str:
+    steps = ""
+    if found.steps and found.drafted_steps is not None:
+        steps = f"; drafts in {percent(found.drafted_steps / found.steps)} of {count(found.steps, 'step')}"
     return (
         f"{percent(found.acceptance_rate)} of {count(found.draft_tokens, 'drafted token')} accepted, in {count(found.drafts, 'draft')}: "
-        f"{count(found.accepted_tokens, 'token')} without a step of their own"
+        f"{count(found.accepted_tokens, 'token')} without a step of their own{steps}"
     )

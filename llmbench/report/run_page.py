@@ -89,6 +89,8 @@ def _notes(material: Material, name: str) -> list[str]:
     if found.judge is not None and found.judge.unjudged:
         asked = count(found.judge.asked, "answer")
         notes.append(f"{found.judge.unjudged} of {asked} without a verdict: they count as 0, right or not.")
+    if found.stopping is not None:
+        notes += found.stopping.sentences()
     if first is None:
         return notes
     before = first.summary.benchmarks.get(name, BenchmarkSummary()).accuracy
@@ -241,7 +243,10 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         ("git commit", manifest.git_commit or "-"),
         ("sampling", ", ".join(f"{name} {value}" for name, value in manifest.sampling.items())),
         ("start-up", engine.startup_reason or "-"),
-        ("attention", engine.attention_backend or "-"),
+        (
+            "attention",
+            f"{engine.attention_backend or '-'}{', batch-invariant kernels' if engine.batch_invariant else ''}",
+        ),
         (
             "KV cache",
             f"{number(engine.kv_cache_tokens)} tokens{f' in {engine.kv_cache_dtype}' if engine.kv_cache_dtype else ''}, prefix hits {percent(engine.prefix_cache_hit_rate)}, {number(engine.preemptions)} preemptions",

@@ -3,6 +3,7 @@
 import base64
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from llmbench.records import Result
 from llmbench.report.escaping import clipped, visible
 from llmbench.results import cache_use, likelihood
 from llmbench.results.settings import benchmark_settings
+from llmbench.results.thinking_use import last_own
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_200, 600, 200, 0)
 """Characters of each text that are tried, until all samples together fit."""
@@ -75,7 +77,7 @@ def row(
         run: The name of its run, where there are several.
         mathematics: Its answers are drawn as formulas.
     """
-    first = result.completions[0] if result.completions else None
+    first, last = result.completions[0] if result.completions else None, last_own(result)
     timings = cache_use.timings(result)
     found: dict[str, Any] = {
         "b": visible(result.benchmark),
@@ -83,7 +85,7 @@ def row(
         "r": result.repeat,
         "o": result.score.outcome.value,
         "v": round(result.score.value, 4),
-        "f": first.finish_reason.value if first else None,
+        "f": last.finish_reason.value if last else None,
         "e": int(result.elicited),
         "n": [
             first.prompt_tokens if first else None,
@@ -121,7 +123,7 @@ def row(
 
 
 def segments(result: Result) -> list[tuple[str, str]]:
-    """The completion in pieces: `text`, the `stop` string that ended it, the `cue` that was put in the mouth, and what was `elicited`.
+    """The completions in pieces: `text`, the `stop` string that ended one, each `cue` that was put in the mouth, and what was `elicited`.
 
     Where a text does not hold its pieces as expected it stays whole.
     """
@@ -133,17 +135,21 @@ def segments(result: Result) -> list[tuple[str, str]]:
     stop = [("stop", first.stop_string)] if first.stop_string else []
     if not rest:
         return _present([("text", result.text or first.text), *stop])
-    begin, last = result.text.find(first.text), rest[-1].text
+    begin, whole = result.text.find(first.text), result.text
     cut = begin + len(first.text)
-    end = len(result.text) - len(last)
-    if begin < 0 or not result.text.endswith(last) or end < cut:
-        return [("text", result.text)]
-    between = result.text[cut:end]
-    if first.stop_string and between.startswith(first.stop_string):
-        between = between[len(first.stop_string) :]
-    else:
-        stop = []
-    return _present([("text", result.text[:cut]), *stop, ("cue", between), ("elicited", last)])
+    pieces = [("text", whole[:cut])]
+    for before, after in pairwise(result.completions):
+        at_end = after is rest[-1]
+        end = len(whole) - len(after.text) if at_end else whole.find(after.text, cut)
+        if begin < 0 or end < cut or not whole.startswith(after.text, end):
+            return [("text", whole)]
+        between = whole[cut:end]
+        if before.stop_string and between.startswith(before.stop_string):
+            pieces.append(("stop", before.stop_string))
+            between = between[len(before.stop_string) :]
+        pieces += [("cue", between), ("elicited" if at_end and result.elicited else "text", after.text)]
+        cut = end + len(after.text)
+    return _present(pieces)
 
 
 def _present(pieces: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -33,6 +33,7 @@ def score_card(
         *(benchmark.likelihood.rows() if benchmark.likelihood else []),
         ("bounds", interval(benchmark.bounds)),
         *((title, percent(getattr(benchmark.rates, name, None))) for title, name in RATES),
+        *(benchmark.thinking.facts() if benchmark.thinking else []),
         *((title, visible(value)) for title, value in judge),
         (f"{latency}, mean", seconds(benchmark.latency_s.mean)),
         (f"{latency}, p95", seconds(benchmark.latency_s.p95)),

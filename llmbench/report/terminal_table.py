@@ -1,7 +1,7 @@
 """The closing table of a run at the terminal."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -29,16 +29,8 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
         terminal.say(warning, mark="[bold yellow]![/] ")
     terminal.out.print(_table(summary.benchmarks, terminal.out))
     for name, found in summary.benchmarks.items():
-        if found.likelihood is not None:
-            terminal.say(f"{name}: {found.likelihood.sentence()}")
-        if details := benchmark_details.line(found.details):
-            terminal.say(f"{name}: {details}.")
-        if found.repeated is not None:
-            terminal.say(f"{name}: {_repeats(found.repeated)}")
-        if found.judge is not None:
-            terminal.say(f"{name}: {found.judge.sentence()}")
-        if found.selection == STRATIFIED:
-            terminal.say(f"{name}: its questions were drawn from each subject in proportion to its size.")
+        for sentence in _sentences(found):
+            terminal.say(f"{name}: {sentence}")
     cached = cache_use.sentence(summary.cache)
     if cached is not None:
         terminal.say(cached)
@@ -49,6 +41,21 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
     log.info("%s", ", ".join(closing))
     terminal.out.print(escape(_folded(closing, terminal.out.width)), soft_wrap=True)
     terminal.out.print(escape(f"written to {folder}"), soft_wrap=True)
+
+
+def _sentences(found: BenchmarkSummary) -> Iterator[str]:
+    """What is said of a benchmark below the table."""
+    if found.stopping is not None:
+        yield " ".join(found.stopping.sentences())
+    if found.likelihood is not None:
+        yield found.likelihood.sentence()
+    if details := benchmark_details.line(found.details):
+        yield f"{details}."
+    if found.repeated is not None:
+        yield _repeats(found.repeated)
+    yield from (use.sentence() for use in (found.thinking, found.judge) if use is not None)
+    if found.selection == STRATIFIED:
+        yield "its questions were drawn from each subject in proportion to its size."
 
 
 def _table(benchmarks: Mapping[str, BenchmarkSummary], console: Console) -> Table:

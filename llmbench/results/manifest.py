@@ -202,11 +202,14 @@ class Manifest(FileRecord):
             last two are None where a program made the run.
         sweep: The folder of the sweep that the run is a job of.
         samples: The ids of the planned questions, by benchmark; `selection` says how they were chosen.
+        order: What decided in which order they were asked, in words; None in older runs.
         versions, machine: Of what computed here; where a server has the model, nothing of torch, vLLM and GPUs.
-        checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts.
+        checkpoint: See `engine.checkpoint_record`; where a server has the model, the one whose tokenizer wrote the prompts. Its
+            `weights_copy` is there where a copy of its quantised weights was loaded.
         chat_template: The file of `model.chat_template` with its SHA-256; None without one.
         lora: The adapter of `model.lora` with a mark of its content; None without one.
         kv_cache_dtype: `model.kv_cache_dtype`; what the engine made of it is in the summary's `engine`.
+        deterministic: The environment variables that `engine.deterministic` set; None where it was off.
         hosts: Where replicas of the engine ran; none where there was one engine.
         server: The server that has the model, as the last process found it; None where the model was loaded here.
         judge: The server that has the judge, likewise; None where none was asked, or the evaluated model judges.
@@ -234,10 +237,12 @@ class Manifest(FileRecord):
     data: dict[str, DataOrigin] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
     selection: dict[str, Selection] = field(default_factory=dict)
+    order: str | None = None
     checkpoint: dict[str, Any] | None = None
     chat_template: dict[str, Any] | None = None
     lora: dict[str, Any] | None = None
     kv_cache_dtype: str | None = None
+    deterministic: dict[str, str] | None = None
     hosts: list[Host] = field(default_factory=list)
     server: ServerIdentity | None = None
     judge: ServerIdentity | None = None

@@ -15,6 +15,7 @@ from llmbench.results.manifest import Selection
 from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.stats import Distribution
 from llmbench.results.summary import BenchmarkSummary, Rates, Throughput, Tokens
+from llmbench.results.thinking_use import ThinkingUse, last_own
 from llmbench.system.number_format import count
 
 BEGINNING = 400
@@ -33,6 +34,10 @@ def without_texts(result: Result) -> Result:
 def results_of(name: str, results: Sequence[Result]) -> list[Result]:
     """Returns the results of one benchmark."""
     return [result for result in results if result.benchmark == name]
+
+
+Summarise = Callable[[Sequence[Result]], BenchmarkSummary]
+"""The metrics of one benchmark's results, with all else given."""
 
 
 def summarise(  # noqa: PLR0913 - all but three are optional
@@ -72,7 +77,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         accuracy=math.fsum(means) / len(means) if means else None,
         stderr=stats.standard_error(means),
         ci95=stats.interval(means, len(results)) if means else None,
-        bounds=_bounds(results, expected),
+        bounds=bounds(results, expected),
         rates=_rates(results),
         tokens=_tokens([result.completions for result in results]),
         time_s=time_s,
@@ -83,6 +88,8 @@ def summarise(  # noqa: PLR0913 - all but three are optional
         cache=CacheUse.of(completions, on=cache),
         selection=selection.strategy if selection is not None else None,
         judge=JudgeUse.of(results),
+        thinking=ThinkingUse.of(results),
+        stopping=None,
         **_times(results),
     )
 
@@ -98,11 +105,10 @@ def _tokens(completions: Sequence[Sequence[Completion]]) -> Tokens:
 
 def _prompt_tokens(completions: Sequence[Completion]) -> int:
     """Tokens given to the model: the prompt, and the cue of a continuation, whose prompt repeats what came before."""
-    first, *rest = completions or (None,)
-    if first is None:
+    if not completions:
         return 0
-    cues = sum(c.prompt_tokens - first.prompt_tokens - first.output_tokens for c in rest)
-    return first.prompt_tokens + max(0, cues)
+    *before, last = completions
+    return max(completions[0].prompt_tokens, last.prompt_tokens - sum(c.output_tokens for c in before))
 
 
 def _span(completions: Sequence[Completion]) -> float | None:
@@ -153,7 +159,7 @@ LONGEST_ERROR = 300
 UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR)
 
 
-def _bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
+def bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
     """The accuracy if all unanswered, unjudged and unasked questions were wrong, and if they were right."""
     if not results:
         return None
@@ -173,12 +179,7 @@ def _rates(results: Sequence[Result]) -> Rates | None:
     outcomes = [result.score.outcome for result in results]
     return Rates(
         truncated=share(outcomes.count(Outcome.TRUNCATED)),
-        stopped=share(
-            sum(
-                bool(r.completions) and r.completions[0].finish_reason is FinishReason.STOP_STRING
-                for r in results
-            )
-        ),
+        stopped=share(sum(_ended_by(r) is FinishReason.STOP_STRING for r in results)),
         elicited=share(sum(r.elicited for r in results)),
         no_answer=share(outcomes.count(Outcome.NO_ANSWER) + outcomes.count(Outcome.TRUNCATED)),
         error=share(outcomes.count(Outcome.ERROR) + outcomes.count(Outcome.TIMEOUT)),
@@ -188,9 +189,13 @@ def _rates(results: Sequence[Result]) -> Rates | None:
     )
 
 
+def _ended_by(result: Result) -> FinishReason | None:
+    last = last_own(result)
+    return None if last is None else last.finish_reason
+
+
 def _limited(result: Result) -> bool:
-    cut = bool(result.completions) and result.completions[0].finish_reason is FinishReason.LENGTH
-    return cut and (result.elicited or result.score.answer is None)
+    return _ended_by(result) is FinishReason.LENGTH and (result.elicited or result.score.answer is None)
 
 
 _ONE_PIECE = re.compile(r"\s*(\S.{0,15}?)(?:\s*\1){7,}\s*", re.DOTALL)
@@ -243,12 +248,12 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
         elif asks and rates.elicited and rates.limited > DOUBTFUL:
             found.append(
                 f"{name}: {rates.limited:.0%} of the texts reached the token limit before an answer and were asked for it; "
-                f"with benchmarks.{name}.max_tokens higher they would end by themselves."
+                f"with {_limit_of(name, summary)} higher they would end by themselves."
             )
         elif rates.truncated > DOUBTFUL:
             found.append(
                 f"{name}: {rates.truncated:.0%} of the answers were cut off by the token limit; "
-                f"set benchmarks.{name}.max_tokens higher."
+                f"set {_limit_of(name, summary)} higher."
             )
         elif rates.no_answer > DOUBTFUL:
             found.append(
@@ -267,6 +272,12 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
                 f"{name}: {rates.error:.0%} of the samples ended in an error; llmbench.log and samples.jsonl say why."
             )
     return found
+
+
+def _limit_of(name: str, summary: BenchmarkSummary) -> str:
+    """The setting that ended most of the answers which reached a limit."""
+    by_budget = summary.thinking is not None and summary.thinking.ended > MOST
+    return "sampling.answer_tokens" if by_budget else f"benchmarks.{name}.max_tokens"
 
 
 def _ties(name: str, scored: LikelihoodStatistics | None) -> list[str]:

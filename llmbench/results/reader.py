@@ -1,7 +1,7 @@
 """Runs read back from their folders."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,7 +108,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     manifest = read_record(folder / MANIFEST, Manifest)
     sealed = set[str]()
     notes: list[str] = []
-    results = list(read_journal(folder, sealed, notes))
+    results = _counted(summary, manifest, read_journal(folder, sealed, notes))
     if killed or (summary.status == RUNNING and not summary.benchmarks):
         interim = interim_summary(folder, manifest, results)
         summary = interim if killed else replace(summary, benchmarks=interim.benchmarks, cost=interim.cost)
@@ -123,6 +123,16 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
             f"{folder / JOURNAL} holds {len(results)} of the {counted} results that {SUMMARY} counts."
         )
     return Run(folder, summary, manifest, results, frozenset(sealed), tuple(notes))
+
+
+def _counted(summary: Summary, manifest: Manifest, results: Iterable[Result]) -> list[Result]:
+    """Leaves out answers that `stop_when` left out: they came first since they are short (`results/stopping`)."""
+    counted = {
+        name: set(manifest.samples.get(name, ())[: each.stopping.questions])
+        for name, each in summary.benchmarks.items()
+        if each.stopping is not None
+    }
+    return [r for r in results if r.benchmark not in counted or r.sample_id in counted[r.benchmark]]
 
 
 def load_regraded(folder: Path) -> Run:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 UTILISATION, CONTEXT, SEQUENCES = "model.gpu_memory_utilization", "model.max_length", "batch_size"
-STARTUP = "engine.startup"
+STARTUP, REMEMBERED = "engine.startup", "engine.remember_kv_cache"
 STATIC, LARGEST = "static_batch_size", "max_batch_size"
-SETTINGS = (UTILISATION, CONTEXT, SEQUENCES, STARTUP, STATIC, LARGEST)
+SETTINGS = (UTILISATION, CONTEXT, SEQUENCES, STARTUP, STATIC, LARGEST, REMEMBERED)
 WORDS = {
     "free": "less GPU memory was free than asked for",
     "kv_cache": "no memory was left for the KV cache",
@@ -33,8 +33,8 @@ class Step:
 
     cause: str
     setting: str
-    before: float | int | str | None
-    after: float | int | str
+    before: bool | float | int | str | None
+    after: bool | float | int | str
     fresh: bool = False
     kept: int = 0
 
@@ -48,5 +48,7 @@ class Step:
         where = " in a new process" if self.fresh else ""
         kept = f"; {self.kept} finished results are kept" if self.kept else ""
         said = WORDS[self.cause]
+        if self.setting == REMEMBERED:
+            return f"{said[0].upper()}{said[1:]}; trying again{where} without the remembered size of the KV cache{kept}."
         before = "" if self.before is None else f" instead of {self.before}"
         return f"{said[0].upper()}{said[1:]}; trying again{where} with {self.setting}={self.after}{before}{kept}."

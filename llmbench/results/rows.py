@@ -9,6 +9,7 @@ import orjson
 
 from llmbench.records import Result, Timing
 from llmbench.results import cache_use
+from llmbench.results.thinking_use import last_own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ COLUMNS = {
     "error": STRING,
     "prompt_tokens": INTEGER,
     "output_tokens": INTEGER,
+    "thinking_tokens": INTEGER,
     "cached_tokens": INTEGER,
     "queued": FLOAT,
     "finished": FLOAT,
@@ -47,8 +49,9 @@ COLUMNS = {
     "text": STRING,
     "fields": STRING,
 }
-"""The columns with pyarrow's names of their types. `finish_reason`, `ttft_s` and `inter_token_s` are the first completion's;
-of an elicited answer the other times and the tokens written are the sums over both. Where a part is `from_cache`, the response
+"""The columns with pyarrow's names of their types. `ttft_s` and `inter_token_s` are the first completion's, `finish_reason` and
+`stop_string` those of the text before its answer was elicited; the other times and the tokens written are the sums over all completions.
+`thinking_tokens` are those of `output_tokens` up to the end of a think block. Where a part is `from_cache`, the response
 cache's, there are no times. `fields` is JSON."""
 SECRET = ("answer", "explanation", "error", "prompt", "text", "fields")
 """Null where the benchmark is sealed."""
@@ -76,7 +79,7 @@ def rows(results: Iterable[Result], sealed: frozenset[str] | set[str]) -> list[d
 
 
 def _row(result: Result, *, sealed: bool) -> dict[str, Any]:
-    first = result.completions[0] if result.completions else None
+    first, last = result.completions[0] if result.completions else None, last_own(result)
     row: dict[str, Any] = {
         "benchmark": result.benchmark,
         "id": result.sample_id,
@@ -87,11 +90,12 @@ def _row(result: Result, *, sealed: bool) -> dict[str, Any]:
         "target": result.target,
         "explanation": result.score.explanation,
         "elicited": result.elicited,
-        "finish_reason": first and first.finish_reason.value,
-        "stop_string": first and first.stop_string,
+        "finish_reason": last and last.finish_reason.value,
+        "stop_string": last and last.stop_string,
         "error": next((c.error for c in result.completions if c.error), None),
         "prompt_tokens": first and first.prompt_tokens,
         "output_tokens": sum(c.output_tokens for c in result.completions),
+        "thinking_tokens": result.thinking and result.thinking.tokens,
         "cached_tokens": sum(c.cached_tokens for c in result.completions),
         **_times(cache_use.timings(result)),
         "from_cache": any(completion.from_cache for completion in result.completions),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from llmbench.records import Completion, Judgement, Outcome, Result, Score, Timing
+from llmbench.records import Completion, Judgement, Outcome, Result, Score, Thinking, Timing
 from llmbench.results import journal
 from llmbench.system import decoding, files
 
@@ -43,6 +43,8 @@ def to_row(result: Result, *, sealed: bool = False) -> dict[str, Any]:
             "prompt_hash": said.prompt_hash,
             "completion": _completion_row(said.completion),
         }
+    if (thought := result.thinking) is not None:
+        row["thinking"] = dataclasses.asdict(thought)
     if not sealed:
         return row
     secret = {name: row.pop(name) for name in _SECRET_FIELDS if name in row}
@@ -98,6 +100,7 @@ class _Line(msgspec.Struct):
     score: _Answer
     completions: tuple[Completion, ...]
     judgement: Judgement | None = None
+    thinking: Thinking | None = None
 
 
 def from_row(row: Mapping[str, Any]) -> Result:
@@ -131,6 +134,7 @@ def from_row(row: Mapping[str, Any]) -> Result:
         elicited=line.elicited,
         fields=line.fields,
         judgement=line.judgement,
+        thinking=line.thinking,
     )
 
 

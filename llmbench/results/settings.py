@@ -23,7 +23,7 @@ class Setting:
 NEUTRAL: tuple[Any, ...] = (None, [], {}, False, 0, 0.0, "generate", "letter")
 """Values at which a setting that the other run does not have, since its llmbench was older or newer, changes nothing."""
 
-LATER = ("judge",)
+LATER = ("judge", "stop_when")
 """Groups of settings that older runs do not have, in which they changed nothing."""
 
 

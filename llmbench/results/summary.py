@@ -20,6 +20,8 @@ from llmbench.results.manifest import Attempt
 from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.record import FileRecord
 from llmbench.results.stats import Distribution
+from llmbench.results.stopping import StopEntry
+from llmbench.results.thinking_use import ThinkingUse
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import GpuUse, Memory
 
@@ -88,6 +90,8 @@ class BenchmarkSummary:
         details: What the benchmark adds: verdicts on programs and patches, accuracy by difficulty.
         selection: How its questions were chosen (`manifest.Selection.strategy`); None where an older run does not say.
         judge: What the judge said of the answers, and how often nothing; None where none was asked. Its tokens are in none of `tokens`.
+        thinking: How much of the answers was thinking; None where none has a think block.
+        stopping: Where `stop_when` was set, how many questions count and which intervals hold then; `ci95` is one of these. Else None.
         cache: What came from the response cache, which is in no time and no throughput, but in `tokens`; None where it is off.
     """
 
@@ -115,6 +119,8 @@ class BenchmarkSummary:
     cache: CacheUse | None = None
     selection: str | None = None
     judge: JudgeUse | None = None
+    thinking: ThinkingUse | None = None
+    stopping: StopEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

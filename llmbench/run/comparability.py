@@ -6,6 +6,7 @@ from pathlib import Path
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.choices import EarlyStopping
+from llmbench.config.engine import EngineConfig
 from llmbench.config.schema import DRAWN_BY, BenchmarkConfig, BenchmarkProfile, Config, ModelConfig
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_settings import name_of
@@ -45,16 +46,9 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         return ["questions of your own", *examples]
     if not config.profile.comparable:
         return [f"profile={config.profile.name}", *examples]
-    found = examples
-    if config.engine.name == "fake":
-        found.append("engine=fake")
-    if config.engine.name == "endpoint":
-        found.append("engine=endpoint, whose weights are not known")
+    found = examples + of_the_engine(config.engine)
     found += beside_the_checkpoint(config.model)
-    if config.early_stopping is not EarlyStopping.off:
-        found.append(f"early_stopping={config.early_stopping.value}")
-    if config.sampling.ignore_eos:
-        found.append("sampling.ignore_eos=true")
+    found += other_endings(config)
     found += unlike_published_weights(config, settings(checkpoint))
     found += unlike_published(config, questions.benchmarks)
     own = config.model.sampling.get(config.profile.sampling)
@@ -72,6 +66,27 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
             found.append(f"{name}'s questions out of a {copied}, which may be others than the published ones")
         if asked != whole:
             found.append(f"{asked} of {name}'s {whole} questions")
+    return found
+
+
+def other_endings(config: Config) -> list[str]:
+    """Settings that end texts, or their thinking, otherwise than the model does."""
+    stopping, budget = config.early_stopping, config.sampling.thinking_budget
+    found = [] if stopping is EarlyStopping.off else [f"early_stopping={stopping.value}"]
+    if config.sampling.ignore_eos:
+        found.append("sampling.ignore_eos=true")
+    return found if budget is None else [*found, f"sampling.thinking_budget={budget}"]
+
+
+def of_the_engine(engine: EngineConfig) -> list[str]:
+    """An engine whose answers are not, or may not be, the model's own."""
+    found = []
+    if engine.name == "fake":
+        found.append("engine=fake")
+    if engine.name == "endpoint":
+        found.append("engine=endpoint, whose weights are not known")
+    if engine.speculative.get("rejection_sample_method") == "synthetic":
+        found.append("engine.speculative.rejection_sample_method=synthetic")
     return found
 
 

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import BenchmarkConfig
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Message, Request, well_formed
+from llmbench.records import (
+    CONTINUATION_SUFFIX,
+    Completion,
+    FinishReason,
+    Message,
+    Request,
+    Sampling,
+    well_formed,
+)
 from llmbench.run.prompts import Asked
 from llmbench.system import thinking
 
@@ -37,39 +45,46 @@ def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfi
     return cut and mode is EarlyStopping.answer and config.cue_tokens > 0
 
 
-def cue(asked: Asked, completion: Completion, config: BenchmarkConfig) -> str:
+def cue(text: str, completion: Completion, config: BenchmarkConfig) -> str:
     """The text that the model continues from: the benchmark's cue, after a closing tag if thinking is still open.
 
     Nothing where the stop string says the same already.
+
+    Args:
+        text: All that was written (`written`).
+        completion: The last part of it.
+        config: The benchmark's settings.
     """
-    text = opened(asked) + completion.text
     if end := thinking.closing(text):
         return f"\n{end}\n{config.cue}"
     same = (completion.stop_string or "").strip() == config.cue.strip()
     return "" if same else config.cue
 
 
+def cue_sampling(request: Request, config: BenchmarkConfig) -> Sampling:
+    """How the answer that follows the cue is drawn."""
+    return replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop))
+
+
 def continuation(
-    request: Request, asked: Asked, completion: Completion, config: BenchmarkConfig, tokenizer: Tokenizer
+    request: Request, completion: Completion, words: str, sampling: Sampling, tokenizer: Tokenizer
 ) -> Request:
-    """The request that asks for the answer: a longer prompt, or a turn of the assistant that the server continues."""
-    sampling = replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop))
+    """The request that goes on with a text: a longer prompt, or a turn of the assistant that the server continues.
+
+    Args:
+        request: What the text came back for.
+        completion: The text.
+        words: What is put in the model's mouth behind it.
+        sampling: How what follows is drawn.
+        tokenizer: The model's.
+    """
+    name = request.id.removesuffix(CONTINUATION_SUFFIX) + CONTINUATION_SUFFIX
     if request.messages:
-        begun = _said(completion, tokenizer) + cue(asked, completion, config)
-        return replace(
-            request,
-            id=request.id + CONTINUATION_SUFFIX,
-            messages=(*request.messages, Message("assistant", begun)),
-            sampling=sampling,
-        )
+        begun = Message("assistant", _said(completion, tokenizer) + words)
+        return replace(request, id=name, messages=(*request.messages, begun), sampling=sampling)
     before = completion.output_ids or tokenizer.encode(_said(completion, tokenizer), special=False)
-    said = tokenizer.encode(cue(asked, completion, config), special=False)
-    return replace(
-        request,
-        id=request.id + CONTINUATION_SUFFIX,
-        prompt_ids=(*request.prompt_ids, *before, *said),
-        sampling=sampling,
-    )
+    said = tokenizer.encode(words, special=False)
+    return replace(request, id=name, prompt_ids=(*request.prompt_ids, *before, *said), sampling=sampling)
 
 
 def _said(completion: Completion, tokenizer: Tokenizer) -> str:
@@ -80,12 +95,9 @@ def _said(completion: Completion, tokenizer: Tokenizer) -> str:
 
 
 def written(
-    asked: Asked, completions: Sequence[Completion], config: BenchmarkConfig, tokenizer: Tokenizer
+    asked: Asked, completions: Sequence[Completion], cues: Sequence[str], tokenizer: Tokenizer
 ) -> Written:
-    """The text to grade: the completion alone, or completion, cue and continuation if the answer was asked for."""
-    first, *rest = completions
-    if not rest:
-        return Written(opened(asked) + first.text, first.finish_reason)
-    said = opened(asked) + _said(first, tokenizer)
-    text = well_formed(f"{said}{cue(asked, first, config)}{rest[0].text}")
-    return Written(text, rest[0].finish_reason)
+    """The text to grade: the completions one after another, each but the last with what was put in the mouth behind it."""
+    *before, last = completions
+    said = [_said(completion, tokenizer) + words for completion, words in zip(before, cues, strict=False)]
+    return Written(well_formed(opened(asked) + "".join(said) + last.text), last.finish_reason)

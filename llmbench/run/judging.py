@@ -209,6 +209,12 @@ class Judging:
             judgement=Judgement(judge_name(self.config), said.word, prompts.prompt_hash(request), completion),
         )
 
+    def drop(self) -> None:
+        """Drops all that the judge is asked about."""
+        if self.engine is not None and self._asked:
+            self.engine.abort()
+        self._asked.clear()
+
     def _rubric(self, result: Result) -> Rubric:
         found = self.benchmarks[result.benchmark].rubric
         if found is None:

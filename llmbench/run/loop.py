@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from llmbench.config.choices import Schedule
 from llmbench.config.schema import Config
 from llmbench.engine.base import Engine
 from llmbench.engine.tokenizer import Tokenizer
@@ -22,12 +21,13 @@ from llmbench.records import (
     Score,
 )
 from llmbench.results import likelihood
-from llmbench.run import elicitation, grading, prompts
+from llmbench.run import elicitation, grading, prompts, thinking_budget
 from llmbench.run.exchange import Exchange, ended_by_itself, without_secrets
 from llmbench.run.grading import Grader
 from llmbench.run.judging import Judging
 from llmbench.run.progress import Progress
 from llmbench.run.request_plan import Questions
+from llmbench.run.request_queue import RequestQueue, groups_of
 from llmbench.run.run_record import RunRecord
 from llmbench.system import redaction
 from llmbench.system.signals import Stop
@@ -68,9 +68,11 @@ class EvaluationLoop:
     _asked: int = 0  # requests that the engine has
     _tokens: int | None = None  # generated so far
     _judging: Judging = field(init=False)
+    _queue: RequestQueue = field(init=False)
 
     def __post_init__(self) -> None:
         submit = partial(self._submit, first=True)
+        self._queue = RequestQueue(self.record.stopping)
         self._judging = Judging(self.config, self.questions.benchmarks, self.tokenizer, self.judge, submit)
 
     def run(self) -> None:
@@ -83,7 +85,7 @@ class EvaluationLoop:
         self.stop.listening = True
         for result in self.record.results:  # of an attempt before
             self.progress.add(result)
-        groups = self._groups()
+        groups = groups_of(self.config, self.questions, self.record.results)
         try:
             for number, group in enumerate(groups, 1):
                 self._later_requests = sum(map(len, groups[number:]))
@@ -94,26 +96,14 @@ class EvaluationLoop:
     def state(self) -> EngineState:
         """Returns the engine's state, with all requests that it was not given counted as queued; called from another thread."""
         state = self.engine.state()
-        return replace(state, queued=(state.queued or 0) + self._later_requests)
-
-    def _groups(self) -> list[Sequence[Request]]:
-        """All requests that have no result yet at once, or one benchmark after another."""
-        done = {result.key for result in self.record.results}
-        requests = [request for request in self.questions.requests if request.key not in done]
-        if self.config.schedule is Schedule.together:
-            return [requests]
-        return [[r for r in requests if r.benchmark == name] for name in self.questions.benchmarks]
+        return replace(state, queued=(state.queued or 0) + len(self._queue) + self._later_requests)
 
     def _ask_group(self, requests: Sequence[Request]) -> None:
         begun = last = time.monotonic()
-        for request in requests:
-            self._exchanges[request.id] = Exchange(request)
-            if (answer := self.record.unjudged.get(request.key)) is not None:  # of an attempt before
-                self._ask_judge(answer)
-            else:
-                self._submit(request)
+        self._queue = RequestQueue.of(requests, self.record.stopping, self.engine)
+        self._feed()
         try:
-            while self._exchanges:
+            while self._exchanges and not self._queue.over:
                 self._check_stop()
                 if self._asked:
                     try:
@@ -127,14 +117,35 @@ class EvaluationLoop:
                 for completion in self._judging.step():
                     self._add(self._judging.judged(without_secrets(completion)))
                 self.collect(ask=True)
+                self._feed()
                 self.record.save_if_due()
                 if self.progress.due():
                     self.progress.show(self._generated())
             self.progress.note(self._generated())
         finally:
+            if self._queue.over:
+                self._drop()
             self._gather()
             self.generate_s += last - begun
             self.grade_tail_s += time.monotonic() - last
+
+    def _feed(self) -> None:
+        """Gives the engine the requests that are due."""
+        while (request := self._queue.next(self._asked, len(self._exchanges))) is not None:
+            self._exchanges[request.id] = Exchange(request)
+            if (answer := self.record.unjudged.get(request.key)) is not None:  # of an attempt before
+                self._ask_judge(answer)
+            else:
+                self._submit(request)
+
+    def _drop(self) -> None:
+        """Drops what waits and what the engine and the judge have, since enough was asked; what is being graded is kept."""
+        self._queue.clear()
+        if self._asked:
+            self.engine.abort()
+        self._asked = 0
+        self._judging.drop()
+        self._exchanges.clear()
 
     def _submit(self, request: Request, *, first: bool = False) -> None:
         self._asked += 1
@@ -160,9 +171,8 @@ class EvaluationLoop:
             self._add(self._judging.judged(completion))
             return
         exchange = self._exchanges[completion.request_id.removesuffix(CONTINUATION_SUFFIX)]
-        request = exchange.request
+        request, asked = exchange.request, self._question(exchange)
         first = not exchange.completions
-        asked = self.questions.asked[request.benchmark, request.sample_id]
         completion = ended_by_itself(completion, asked.end)
         if not first and completion.finish_reason is FinishReason.ABORT and not completion.error:
             self._grade(exchange)  # the engine cannot continue it, so it stays as it was cut
@@ -177,34 +187,39 @@ class EvaluationLoop:
         if completion.choices:
             self._score(exchange, completion)
             return
+        more = thinking_budget.goes_on(exchange, asked, self.config, self.tokenizer)
+        if more is not None:
+            self._submit(more, first=True)  # while its prefix is still in the cache
+            return
         benchmark = self.config.benchmarks[request.benchmark]
-        if not (first and elicitation.possible(self.config.early_stopping, completion, benchmark)):
+        if exchange.elicited or not elicitation.possible(self.config.early_stopping, completion, benchmark):
             self._grade(exchange)
             return
-        text, reason = elicitation.opened(asked) + completion.text, completion.finish_reason
-        self.grader.submit(exchange, benchmark.module, asked.sample, text, reason, grading.find_stated)
+        found = elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
+        self.grader.submit(
+            exchange, benchmark.module, asked.sample, found.text, found.finish_reason, grading.find_stated
+        )
 
     def _score(self, exchange: Exchange, completion: Completion) -> None:
         """Records which choice is the most likely; their log-likelihoods stand in the place of a text."""
-        request, choices = exchange.request, completion.choices
+        choices = completion.choices
         exchange.written = elicitation.Written(likelihood.table(choices), completion.finish_reason)
-        sample = self.questions.asked[request.benchmark, request.sample_id].sample
-        self._record(exchange, likelihood.score(choices, sample.target))
+        self._record(exchange, likelihood.score(choices, self._question(exchange).sample.target))
 
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""
-        request, written = exchange.request, self._close(exchange)
-        module = self.config.benchmarks[request.benchmark].module
-        sample = self.questions.asked[request.benchmark, request.sample_id].sample
+        written, module = self._close(exchange), self.config.benchmarks[exchange.request.benchmark].module
+        sample = self._question(exchange).sample
         self.grader.submit(exchange, module, sample, written.text, written.finish_reason)
 
     def _close(self, exchange: Exchange) -> elicitation.Written:
         """Joins the exchange's texts, since nothing more is asked of the engine for it."""
-        request = exchange.request
-        benchmark = self.config.benchmarks[request.benchmark]
-        asked = self.questions.asked[request.benchmark, request.sample_id]
-        exchange.written = elicitation.written(asked, exchange.completions, benchmark, self.tokenizer)
+        asked = self._question(exchange)
+        exchange.written = elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
         return exchange.written
+
+    def _question(self, exchange: Exchange) -> prompts.Asked:
+        return self.questions.asked[exchange.request.benchmark, exchange.request.sample_id]
 
     def _gather(self) -> None:
         """Records the answers still being graded; a run that was asked to end waits only a few seconds for them."""
@@ -225,6 +240,8 @@ class EvaluationLoop:
         """
         for exchange, score in self.grader.finished():
             if score.outcome is Outcome.UNJUDGED:
+                if self._queue.over:
+                    continue
                 answer = self._result(exchange, score)
                 self.record.keep_unjudged(answer)
                 if ask:
@@ -237,11 +254,12 @@ class EvaluationLoop:
     def _searched(self, exchange: Exchange, score: Score) -> None:
         """Asks for the answer that a cut text lacks, and grades a text that has one."""
         if score.outcome is Outcome.NO_ANSWER:
-            (completion,) = exchange.completions
-            request = exchange.request
-            asked = self.questions.asked[request.benchmark, request.sample_id]
-            benchmark = self.config.benchmarks[request.benchmark]
-            more = elicitation.continuation(request, asked, completion, benchmark, self.tokenizer)
+            request, asked = exchange.request, self._question(exchange)
+            benchmark, made = self.config.benchmarks[request.benchmark], exchange.completions
+            text = elicitation.written(asked, made, exchange.cues, self.tokenizer).text
+            words = elicitation.cue(text, made[-1], benchmark)
+            exchange.elicited = True
+            more = exchange.go_on(words, elicitation.cue_sampling(request, benchmark), self.tokenizer)
             self._submit(more, first=True)  # while its prefix is still in the cache
         elif score.outcome is Outcome.WRONG:
             self._grade(exchange)
@@ -260,8 +278,7 @@ class EvaluationLoop:
         self._add(self._result(exchange, score))
 
     def _result(self, exchange: Exchange, score: Score) -> Result:
-        request = exchange.request
-        asked = self.questions.asked[request.benchmark, request.sample_id]
+        request, asked = exchange.request, self._question(exchange)
         return Result(
             benchmark=request.benchmark,
             sample_id=request.sample_id,
@@ -272,11 +289,12 @@ class EvaluationLoop:
             text=exchange.written.text if exchange.written else "",
             completions=tuple(exchange.completions),
             score=score,
-            elicited=len(exchange.completions) > 1,
+            elicited=exchange.elicited and len(exchange.completions) > 1,
             fields=self.questions.benchmarks[request.benchmark].stored_fields(asked.sample),
+            thinking=thinking_budget.thinking_of(exchange, asked, self.config, self.tokenizer),
         )
 
     def _add(self, result: Result) -> None:
         self.record.add(result)
         self.progress.add(result)
-        del self._exchanges["/".join(map(str, result.key))]
+        self._exchanges.pop("/".join(map(str, result.key)), None)  # of what was dropped there is none

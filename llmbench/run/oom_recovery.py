@@ -14,6 +14,7 @@ from llmbench.errors import Shortage
 from llmbench.results.recovery import (
     CONTEXT,
     LARGEST,
+    REMEMBERED,
     SEQUENCES,
     STARTUP,
     STATIC,
@@ -44,7 +45,9 @@ def lowered(config: Config, steps: Sequence[Step]) -> Config:
 def next_step(
     config: Config, shortage: Shortage, taken: Sequence[Step], *, needed: int, at_once: int
 ) -> Step | None:
-    """What to try next; None where nothing is left that could help, or `oom_retries` steps were taken.
+    """What to try next; None where nothing is left that could help, or `oom_retries` settings were lowered.
+
+    A size of the KV cache that was remembered goes first: the engine measures it then.
 
     Args:
         config: The settings that were too much.
@@ -53,7 +56,11 @@ def next_step(
         needed: Tokens of the longest prompt and its answer together.
         at_once: Requests that were to run at once.
     """
-    if len(taken) >= config.oom_retries:
+    if shortage.remembered and config.engine.remember_kv_cache:
+        return Step(
+            shortage.cause, REMEMBERED, before=True, after=False
+        )  # nothing is lowered, so it is no retry
+    if sum(step.setting != REMEMBERED for step in taken) >= config.oom_retries:
         return None
     change = _change(config, shortage, taken, needed, at_once)
     if change is None:

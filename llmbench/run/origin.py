@@ -7,6 +7,7 @@ from typing import Any
 from llmbench.config.choices import Api
 from llmbench.config.schema import Config, ModelConfig
 from llmbench.engine import lora, template_file
+from llmbench.engine.vllm.internals.process_state import DETERMINISTIC
 from llmbench.results import attempts
 from llmbench.system import clock, hardware
 
@@ -16,6 +17,7 @@ def origin(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
     return {
         **model_files(config.model),
         "kv_cache_dtype": config.model.kv_cache_dtype,
+        "deterministic": dict(DETERMINISTIC) if config.engine.deterministic else None,
         "started": attempts.iso(clock.started()),
         "overrides": list(overrides),
         "git_commit": hardware.git_commit(),

@@ -35,12 +35,13 @@ from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.metrics import without_texts
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import judging, preflight, resume_checks
+from llmbench.run import answer_lengths, judging, preflight, resume_checks, thinking_budget
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.data_notes import data_notes
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.exchange import Exchange
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
+from llmbench.run.fp8_kv_cache import fp8_kv_cache_saves
 from llmbench.run.grading import Grader
 from llmbench.run.hanging import leave_hanging
 from llmbench.run.likelihood_prompts import choice_warnings, cut_from_the_left
@@ -52,6 +53,7 @@ from llmbench.run.request_plan import Questions, RequestPlan, graders_need, impo
 from llmbench.run.restoring import restore
 from llmbench.run.run_engine import RunEngine
 from llmbench.run.run_record import RunRecord
+from llmbench.run.stopping import Stopping
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
@@ -94,6 +96,7 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
             run_engine = RunEngine(record, pool, stop)
             _evaluate(record, benchmarks, run_engine, pool, stop)
             run_engine.learn()
+            answer_lengths.remember(record.config, record.results)
             finish_benchmarks(record)  # which may give scores in place of the journal's
             refuse_only_errors(record)
         except BaseException as error:
@@ -177,6 +180,7 @@ def _read(record: RunRecord, pool: EnginePool) -> RequestPlan:
     """Reads the questions; says how mapped columns were understood, once for all jobs of a sweep."""
     begun = time.monotonic()
     plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.answers else None)
+    record.stopping = Stopping.of(plan, record.results)
     for paragraph in data_notes(plan):
         if paragraph not in pool.said:
             pool.said.add(paragraph)
@@ -187,15 +191,19 @@ def _read(record: RunRecord, pool: EnginePool) -> RequestPlan:
 
 def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, at_once: int) -> Questions:
     """Writes the prompts while the model loads, and warns if the KV cache will not hold them."""
-    questions, checkpoint = plan.write(run_engine.tokenizer), run_engine.checkpoint
+    known = answer_lengths.read(plan.config)
+    questions, checkpoint = plan.write(run_engine.tokenizer, known), run_engine.checkpoint
     record.warn(run_engine.tokenizer.remarks(plan.config.model.chat_template_kwargs))
     if checkpoint is not None:
         check_tensors(checkpoint)
         preflight.check_token_ids(questions.requests, checkpoint)
     record.warn(
-        cut_from_the_left(questions.requests, plan.config) + choice_warnings(questions.asked.values())
+        cut_from_the_left(questions.requests, plan.config)
+        + choice_warnings(questions.asked.values())
+        + thinking_budget.notices(list(questions.asked.values()), plan.config)
     )
     record.warn(preflight.kv_cache_shortage(plan.config, questions.requests, at_once, checkpoint))
+    record.warn(fp8_kv_cache_saves(plan.config, questions.requests, at_once, checkpoint))
     return questions
 
 

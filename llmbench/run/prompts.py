@@ -1,24 +1,26 @@
-"""From samples to requests: which questions, in which words, how they are drawn, and in which order."""
+"""From samples to requests: which questions, in which words, and how they are drawn."""
 
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llmbench.benchmarks.base import Benchmark, TextPrompt
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import Config, drawing
+from llmbench.config.thinking import first_limit, longest_text
 from llmbench.engine.messages import as_json
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import DataError, ModelError
 from llmbench.records import Choice, Message, Request, Sample, Sampling
+from llmbench.system import thinking
 
 END_OF_ANSWER = TextPrompt().end
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too, and the choices to be scored; `end` ends the answer of a base model."""
+    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too, and the choices to be scored; `end` ends the answer of a base model, `think_tag` opens the model's think block, where there is a budget for one."""
 
     benchmark: str
     sample: Sample
@@ -27,14 +29,19 @@ class Asked:
     messages: tuple[Message, ...] = ()
     choices: tuple[Choice, ...] = ()
     end: str = END_OF_ANSWER
+    think_tag: str = ""
 
 
 def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]:
     """The samples that a reduced run takes: drawn with the run's seed, kept in the data's order."""
     asked = config.benchmarks[name].num_samples
     wanted = len(samples) if asked is None else min(asked, len(samples))
-    chosen = generator(config.seed, name, "select").sample(range(len(samples)), wanted)
-    return [samples[index] for index in sorted(chosen)]
+    return [samples[index] for index in sorted(drawn(config.seed, name, len(samples), wanted))]
+
+
+def drawn(seed: int, name: str, available: int, wanted: int) -> list[int]:
+    """The places of so many samples of all that there are, in the order in which they are drawn."""
+    return generator(seed, name, "select").sample(range(available), wanted)
 
 
 def pick_examples(name: str, pool: Sequence[Sample], sample: Sample, count: int, seed: int) -> list[Sample]:
@@ -89,8 +96,20 @@ class PromptWriter:
             text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
         else:
             text = _plain(self.benchmark.text_prompt, system, shown, user)
+        tag = self._think_tag(text, chat=chat)
+        if tag and self.config.sampling.thinking_budget == 0:
+            text += thinking.ending(thinking.opened(text), tag)
         ids = self.tokenizer.encode(text, special=not chat)
-        return Asked(self.name, sample, text, ids, tuple(turns), end=self.benchmark.text_prompt.end)
+        return Asked(
+            self.name, sample, text, ids, tuple(turns), end=self.benchmark.text_prompt.end, think_tag=tag
+        )
+
+    def _think_tag(self, text: str, *, chat: bool) -> str:
+        """The tag of the think block that a prompt opens or the chat template names; nothing where there is no budget for one."""
+        if self.config.sampling.thinking_budget is None or thinking.closed(text):
+            return ""
+        named = self.tokenizer.think_tag(self.config.model.chat_template_kwargs) if chat else ""
+        return thinking.opened(text) or named
 
     def _example(self, example: Sample) -> tuple[str, str]:
         """A worked example's question and answer."""
@@ -126,25 +145,30 @@ def system_prompt(config: Config, name: str) -> str | None:
 
 
 def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
-    """A request for every sample and repeat, the longest expected work first."""
-    made = [
+    """A request for every sample and repeat, in the samples' order; `run/order` decides when they are asked."""
+    return [
         Request(
             id=f"{question.benchmark}/{question.sample.id}/{repeat}",
             benchmark=question.benchmark,
             sample_id=question.sample.id,
             repeat=repeat,
             prompt_ids=question.ids,
-            sampling=sampling(config, question.benchmark, question.sample.id, repeat, question.end),
+            sampling=_first_sampling(config, question, repeat),
             messages=() if question.ids else question.messages,
             choices=question.choices,
         )
         for question in asked
         for repeat in range(config.benchmarks[question.benchmark].repeats)
     ]
-    return sorted(made, key=lambda r: (r.sampling.max_tokens, _length(r)), reverse=True)
 
 
-def _length(request: Request) -> int:
+def _first_sampling(config: Config, asked: Asked, repeat: int) -> Sampling:
+    """How the first completion is drawn, up to the budget of thinking where the model thinks."""
+    drawn = sampling(config, asked.benchmark, asked.sample.id, repeat, asked.end)
+    return replace(drawn, max_tokens=first_limit(config, asked.benchmark)) if asked.think_tag else drawn
+
+
+def prompt_size(request: Request) -> int:
     """A measure of a prompt's length, to compare with those of the same run."""
     return _with_choice(request) or sum(len(message.content) for message in request.messages)
 
@@ -202,7 +226,7 @@ def context_needed(name: str, requests: Sequence[Request], config: Config) -> in
 
 def reserved(config: Config, name: str) -> int:
     """Tokens of the context that a benchmark's prompts must leave: for the answer, and for asking for it."""
-    return config.benchmarks[name].max_tokens + _elicitation(name, config)
+    return longest_text(config, name) + _elicitation(name, config)
 
 
 def _longest(name: str, requests: Sequence[Request]) -> int:
@@ -229,7 +253,7 @@ def check_lengths(requests: Sequence[Request], config: Config) -> None:
     for name, benchmark in config.benchmarks.items():
         if benchmark.asks_likelihoods:  # whose prompts lose their beginning instead
             continue
-        longest, extra = _longest(name, requests), _elicitation(name, config)
+        longest, extra = _longest(name, requests), reserved(config, name) - benchmark.max_tokens
         needed = context_needed(name, requests, config)
         if needed > config.model.max_length:
             raise ModelError(

@@ -24,6 +24,7 @@ from llmbench.results.reader import Run, load_run
 from llmbench.results.serialization import line_of
 from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.results.summary import BenchmarkSummary, Summary
+from llmbench.run import stopping
 from llmbench.run.grading import Grader
 from llmbench.run.judging import unlike_published
 from llmbench.run.rejudging import judge_again, settings_of
@@ -113,6 +114,7 @@ def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int |
             results[place] = result
     asks = config.get("early_stopping", "answer") == "answer"
     summary = _summary(run, results, modules, asks=asks)
+    _stop_again(run, before, results, summary, notes)
     if judging is not None:
         summary = _of_judge(summary, results, benchmarks, before, judging)
     lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
@@ -233,6 +235,15 @@ def _summary(run: Run, results: Sequence[Result], modules: Mapping[str, str], *,
     outdated = warnings_of(before, asks=asks)
     other = [warning for warning in run.summary.warnings if warning not in outdated]
     return replace(run.summary, benchmarks=benchmarks, warnings=[*warnings_of(after, asks=asks), *other])
+
+
+def _stop_again(
+    run: Run, config: Config, results: Sequence[Result], summary: Summary, notes: list[str]
+) -> None:
+    """Puts into the summary what `stop_when` comes to with the new grades, on the questions that counted before."""
+    for name, found in summary.benchmarks.items():
+        if (again := stopping.regraded(name, run, config, results_of(name, results), notes)) is not None:
+            summary.benchmarks[name] = replace(found, stopping=again[0], ci95=again[1])
 
 
 def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:

@@ -15,13 +15,13 @@ from typing import Self
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.dataset import DataSource, read_rows
 from llmbench.benchmarks.importing import import_benchmark
-from llmbench.config.choices import Schedule
 from llmbench.config.schema import BenchmarkConfig, Config
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.records import FinishReason, Request, Result, Sample
 from llmbench.results.manifest import Selection
-from llmbench.run import prompts
+from llmbench.run import order, prompts, selection
+from llmbench.run.answer_lengths import Lengths
 from llmbench.run.examples import ExamplePicker
 from llmbench.run.likelihood_prompts import LikelihoodWriter, check_choices
 from llmbench.run.prompts import Asked, PromptWriter
@@ -65,6 +65,7 @@ class Questions:
     requests: Sequence[Request]
     available: Mapping[str, int]  # questions to choose from; options such as a window of dates leave some out
     selection: Mapping[str, Selection] = field(default_factory=dict)  # how they were chosen
+    order: str | None = None  # what decided when each is asked, in words
 
     def samples_of(self, benchmark: str) -> list[str]:
         """Returns the ids of the samples that a benchmark is asked with."""
@@ -133,8 +134,13 @@ class RequestPlan:
         prompt_tokens = min(int(longest) + AROUND_A_QUESTION, self.config.model.max_length)
         return replace(Workload.of(self.config, counts), prompt_tokens=prompt_tokens)
 
-    def write(self, tokenizer: Tokenizer) -> Questions:
-        """Writes the prompts and makes the requests.
+    def draw_order(self, name: str) -> list[str]:
+        """Returns the ids of a benchmark's questions as they are asked with `stop_when`."""
+        part = self.samples[name]
+        return selection.draw_order(self.config.seed, name, part.available, part.chosen)
+
+    def write(self, tokenizer: Tokenizer, known: Lengths | None = None) -> Questions:
+        """Writes the prompts and makes the requests, in an order that depends on the `known` lengths of earlier answers.
 
         Raises:
             ModelError: A prompt does not fit the context, or the model has no chat template.
@@ -143,15 +149,21 @@ class RequestPlan:
         asked = [each for name in self.samples for each in self._asked(name, tokenizer)]
         requests = prompts.requests(asked, self.config)
         prompts.check_lengths(requests, self.config)
-        if self.config.schedule is Schedule.sequential:
-            order = list(self.samples)
-            requests.sort(key=lambda request: order.index(request.benchmark))
+        requests, basis = order.ordered(requests, self.config, known or {})
+        if self.config.stop_when.is_set:
+            basis = f"in the order of the draw (stop_when); the answers to one question {basis}"
+            places = {
+                (name, i): place for name in self.samples for place, i in enumerate(self.draw_order(name))
+            }
+            asked.sort(key=lambda each: places[each.benchmark, each.sample.id])
+            requests.sort(key=lambda request: places[request.benchmark, request.sample_id])
         parts = self.samples.items()
         return Questions(
             benchmarks={name: part.benchmark for name, part in parts},
             data={name: part.source for name, part in parts},
             asked={(each.benchmark, each.sample.id): each for each in asked},
             requests=requests,
+            order=basis,
             available={name: len(part.available) for name, part in parts},
             selection={name: part.selection for name, part in parts},
         )

@@ -22,7 +22,7 @@ MAY_CHANGE = re.compile(
     r"(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|schedule|oom_retries|engine_restarts|engine_wait_s"
     r"|cache(_.+)?|resume|show_prompts|runs_dir|fewshot|report|export|tracker(_project)?|log_level|always_skip|suite|custom\.data"
     r"|profile\.(batch_size|static_batch_size|max_batch_size|min_batch_size|use_dynamic_batching|gpu_memory_utilization|log_level)"
-    r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|tensor_parallel_size|pipeline_parallel_size|replicas|ray_address|base_url|api_key_env|retry_s|max_cost)"
+    r"|engine\.(startup|multiprocess|kv_cache_memory_bytes|remember_kv_cache|weights_cop(y|ies_max_bytes)|tensor_parallel_size|pipeline_parallel_size|replicas|ray_address|base_url|api_key_env|retry_s|max_cost)"
     r"|engine\.(headers_env|price)(\..*)?"
     r"|judge\.(base_url|api_key_env|concurrency|retry_s|price(\..*)?)"
     r"|profile\.weights"
@@ -31,6 +31,8 @@ MAY_CHANGE = re.compile(
     r"|benchmarks\.[^.]+\.(data_files|reference|title|subset|checked|profiles|options\.windows)(\..*)?)"
 )
 """How fast and where, but not what: prompts are compared one by one (`check_questions`), of columns and of `fewshot` what benchmarks took from them."""
+FIXED_IF_DETERMINISTIC = frozenset({"engine.tensor_parallel_size", "engine.pipeline_parallel_size"})
+"""How sums are divided among GPUs, which changes how they are rounded: of runs that promise equal texts these may not change either."""
 SHOWN = 3
 
 
@@ -58,10 +60,16 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
             f"benchmark={','.join(chosen)} is refused: the run in {folder} asks {', '.join(had)}; start a new run for others."
         )
     _apply_old_limit(before)
+    for settings in (before, now):
+        _drop_idle_limit(settings)
     changed = [
         setting
         for setting in differing(before, now)
-        if not MAY_CHANGE.fullmatch(setting.name) and setting.name not in lowered
+        if setting.name not in lowered
+        and (
+            not MAY_CHANGE.fullmatch(setting.name)
+            or (config.engine.deterministic and setting.name in FIXED_IF_DETERMINISTIC)
+        )
     ]
     if changed:
         raise ConfigError(_refusal(folder, changed))
@@ -79,6 +87,13 @@ def _apply_old_limit(before: dict[str, Any]) -> None:
     for benchmark in (before.get("benchmarks") or {}).values():
         if isinstance(limit, int) and "from_checkpoint" not in (before.get("model") or {}):
             benchmark["num_samples"] = min(limit, benchmark.get("num_samples") or limit)
+
+
+def _drop_idle_limit(settings: dict[str, Any]) -> None:
+    """Takes out how many requests tokens are drafted for where none are; runs before version 0.2 did not have it."""
+    engine = settings.get("engine") or {}
+    if not engine.get("speculative"):
+        engine.pop("speculative_below", None)
 
 
 def _refusal(folder: Path, changed: Sequence[Setting]) -> str:

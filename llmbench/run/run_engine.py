@@ -68,8 +68,7 @@ class RunEngine:
             RefusedResumeError: It is another one than that of the results so far.
             ModelError: It cannot be used.
         """
-        record, find = self._record, self._pool.engines.find_checkpoint
-        model = record.config.model
+        record, model, find = self._record, self._record.config.model, self._pool.engines.find_checkpoint
         needed = record.config.engine.name != "fake" and model.path is None
         if needed and not bundled_model.ready(model.embedded):
             record.terminal.notice("Converting the embedded model, once; this takes half a minute …")
@@ -102,7 +101,8 @@ class RunEngine:
 
     def checkpoint_row(self) -> dict[str, object] | None:
         """Returns the checkpoint for the manifest, compared once more with the results': loading took its time."""
-        return self._compare_checkpoint(self._pool.since)
+        row, copy = self._compare_checkpoint(self._pool.since), self.report().weights_copy
+        return row | {"weights_copy": copy} if row and copy else row
 
     def prepare(self, plan: RequestPlan) -> None:
         """Imports the engine's libraries and reads the tokenizer, in this thread: no other may import meanwhile.

@@ -22,6 +22,7 @@ from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifes
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary
+from llmbench.run import thinking_budget
 from llmbench.run.earlier import Earlier
 from llmbench.run.generation_speed import how_generated
 from llmbench.run.new_process import StartAgain
@@ -29,6 +30,7 @@ from llmbench.run.options import RunOptions
 from llmbench.run.origin import origin
 from llmbench.run.request_plan import Questions
 from llmbench.run.resume_checks import compare_servers
+from llmbench.run.stopping import Stopping, not_all_asked
 from llmbench.system import clock, decoding, redaction
 from llmbench.system.console import Terminal
 from llmbench.system.shell import resume_command
@@ -69,13 +71,13 @@ class RunRecord:
     totals: dict[str, int] = field(default_factory=dict)
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
+    stopping: Stopping = field(default_factory=Stopping)
     _benchmark_warnings: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
     _restarts_written: int = 0
 
     def __post_init__(self) -> None:
-        config = self.config
-        self.summary = Summary("running", config.model.name, config.profile.name, comparable=False)
-        found = origin(config, self.options.overrides) | dict(self.options.origin)
+        self.summary = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
+        found = origin(self.config, self.options.overrides) | dict(self.options.origin)
         self.manifest = decoding.build(found, Manifest)
 
     def write_if_new(self) -> None:
@@ -91,6 +93,7 @@ class RunRecord:
         """
         self.files.append(result)
         self.results.append(metrics.without_texts(result))
+        self.stopping.add(result)
         self.unjudged.pop(result.key, None)
 
     def keep_unjudged(self, result: Result) -> None:
@@ -132,7 +135,7 @@ class RunRecord:
             name: before.selection.get(name, how) if before.samples.get(name) == chosen[name] else how
             for name, how in questions.selection.items()
         }
-        self.manifest.samples = chosen
+        self.manifest.samples, self.manifest.order = chosen, questions.order
         self.manifest.checkpoint = checkpoint
         self.write()
 
@@ -169,8 +172,7 @@ class RunRecord:
         self.note_server(report.server)
         if report.server is not None:
             times.load = None  # it was only looked at
-        waited = self.earlier.unjudged  # whose texts came before
-        own = [result for result in self.results[self.earlier.results :] if result.key not in waited]
+        own = [r for r in self.results[self.earlier.results :] if r.key not in self.earlier.unjudged]
         timings = [c.timing for result in own for c in result.completions]
         times.requests = Phases.of([timing for timing in timings if timing is not None])
         if not self.restart_log.restarts and len(self.results) == sum(self.totals.values()):
@@ -195,7 +197,7 @@ class RunRecord:
         """
         if isinstance(error, RefusedResumeError):
             return  # the folder stays as it is
-        self.files.unjudged.end(self.unjudged)
+        self.files.unjudged.end(self.stopping.unjudged(self.unjudged))
         if error is None:
             self.summary.status = "finished"
         elif isinstance(error, KeyboardInterrupt):
@@ -220,15 +222,19 @@ class RunRecord:
         """Computes the metrics of the results so far."""
         summary = self.summary
         for name, benchmark in self.config.benchmarks.items():
-            summary.benchmarks[name] = metrics.summarise(
-                metrics.results_of(name, self.results),
-                self.totals.get(name, 0),
-                benchmark.repeats,
+            summarise = partial(
+                metrics.summarise,
+                expected=self.totals.get(name, 0),
+                repeats=benchmark.repeats,
                 sittings=2 if self.earlier.answers or self.restart_log.restarts else 1,
                 cache=self.config.cache,
                 details=partial(self._details, name) if name in self.benchmarks else None,
                 selection=self.manifest.selection.get(name),
             )
+            own = metrics.results_of(name, self.results)
+            summary.benchmarks[name] = self.stopping.summarised(name, own, summarise)
+        summary.not_comparable += not_all_asked(summary.benchmarks)
+        summary.comparable = not summary.not_comparable and summary.comparable
         missing = [name for name, found in summary.benchmarks.items() if found.n < found.expected]
         if missing and summary.status != "running":
             summary.comparable = False
@@ -237,6 +243,7 @@ class RunRecord:
             summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
         )
         summary.warnings += self._benchmark_warnings
+        summary.warnings += thinking_budget.unopened(self.config, summary.benchmarks, summary.preflight)
         if summary.engine is not None:
             summary.warnings += summary.engine.warnings()
         summary.time_s.total = clock.since_start()

@@ -47,6 +47,24 @@ def again(samples: Sequence[Sample], ids: Sequence[str]) -> tuple[list[Sample], 
     return (chosen, Selection(ALL if whole else RANDOM, len(samples))) if len(chosen) == len(known) else None
 
 
+def draw_order(seed: int, name: str, samples: Sequence[Sample], chosen: Sequence[Sample]) -> list[str]:
+    """The ids of the chosen questions in the order in which they were drawn; where they were drawn by subject, shuffled.
+
+    Either way each beginning of it is a random part of them.
+
+    Args:
+        seed: The run's.
+        name: The benchmark's.
+        samples: All that there are.
+        chosen: Those that the run asks.
+    """
+    ids = [samples[place].id for place in prompts.drawn(seed, name, len(samples), len(chosen))]
+    if set(ids) != {sample.id for sample in chosen}:
+        ids = [sample.id for sample in chosen]
+        prompts.generator(seed, name, "order").shuffle(ids)
+    return ids
+
+
 def _stratified(
     seed: int, name: str, samples: Sequence[Sample], subjects: Sequence[str | None], wanted: int
 ) -> tuple[list[Sample], Selection]:

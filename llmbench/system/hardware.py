@@ -80,6 +80,17 @@ def free_bytes(gpu: Gpu) -> int | None:
         return None
 
 
+def compute_capability(gpu: Gpu) -> tuple[int, int] | None:
+    """A GPU's compute capability, such as (9, 0) of Hopper; None where NVML does not say."""
+    import pynvml
+
+    try:
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(pynvml.nvmlDeviceGetHandleByIndex(gpu.index))
+    except pynvml.NVMLError:
+        return None
+    return int(major), int(minor)
+
+
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 

@@ -12,6 +12,7 @@ TAGS = re.compile(
 FINAL = re.compile(r"<\|channel\|>final<\|message\|>|(?<=[^\s\w])assistantfinal|\Aassistantfinal")
 ANALYSIS = re.compile(r"\A\s*(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)")
 _CHANNEL_TOKENS = {"<|channel|>", "<|message|>", "<|start|>"}
+_ANALYSIS_BEGINS = "<|channel|>analysis"
 _TO_FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
 
 
@@ -22,9 +23,61 @@ def is_mark(token: str) -> bool:
 
 def opened(prompt: str) -> str:
     """The tag that a prompt ends with, so that the answer begins inside thinking; nothing where there is none."""
+    last = _last(prompt)
+    return last[0] if last is not None and not any(last.groups()) else ""
+
+
+def closed(prompt: str) -> bool:
+    """Whether a prompt ends with a tag that ends thinking, so that the answer begins without any."""
+    last = _last(prompt)
+    return last is not None and any(last.groups())
+
+
+def _last(prompt: str) -> re.Match[str] | None:
     end = prompt.rstrip()
-    last = [tag for tag in TAGS.finditer(end, max(0, len(end) - 20)) if tag.end() == len(end)]
-    return last[0][0] if last and not any(last[0].groups()) else ""
+    return next((tag for tag in TAGS.finditer(end, max(0, len(end) - 20)) if tag.end() == len(end)), None)
+
+
+def opening(template: str) -> str:
+    """The tag that opens a think block, of a chat template that names it or its end; nothing where none is named.
+
+    >>> opening("{% if '</think>' in content %}"), opening("{{ content }}")
+    ('<think>', '')
+    """
+    if _ANALYSIS_BEGINS in template:
+        return f"{_ANALYSIS_BEGINS}<|message|>"
+    tag = TAGS.search(template)
+    return tag[0].replace("/", "", 1).replace("END", "START") if tag is not None else ""
+
+
+def ending(text: str, tag: str) -> str:
+    """What ends the thinking that a text leaves open, up to where the answer begins; nothing where none is open.
+
+    Args:
+        text: What was written so far, the prompt's tag included.
+        tag: The model's opening tag: a text may end within it.
+    """
+    begun = text.strip()
+    if not TAGS.search(text) and tag.startswith(begun):
+        text, rest = tag, tag[len(begun) :]
+    else:
+        rest = ""
+    end = closing(text)
+    if not end or end == _TO_FINAL:
+        return rest + end
+    between = "\n\n" if rest else "\n"  # as Qwen3's own block without thinking, "<think>\n\n</think>\n\n"
+    return f"{rest}{between}{end}\n\n"
+
+
+def answer_begins(text: str) -> int | None:
+    """Where the answer begins behind the thinking of a text, its length where thinking is still open; None where there was none."""
+    if ANALYSIS.match(text):
+        final = FINAL.search(text)
+        return final.end() if final is not None else len(text)
+    tags = list(TAGS.finditer(text))
+    if not tags:
+        return None
+    return tags[-1].end() if any(tags[-1].groups()) else len(text)
 
 
 def closing(text: str) -> str:

@@ -123,18 +123,30 @@ class Speculation:
         draft_tokens: How many were.
         accepted_tokens: Those of them that the model would have written too.
         acceptance_rate: Accepted over drafted; None where nothing was drafted.
+        steps: The engine's steps; None where they were not counted, as in an engine's process of its own.
+        drafted_steps: Those of them that checked drafted tokens.
     """
 
     drafts: int
     draft_tokens: int
     accepted_tokens: int
     acceptance_rate: float | None = None
+    steps: int | None = None
+    drafted_steps: int | None = None
 
     @classmethod
-    def of(cls, drafts: float, draft_tokens: float, accepted_tokens: float) -> Self:
-        """From three counters."""
+    def of(
+        cls,
+        drafts: float,
+        draft_tokens: float,
+        accepted_tokens: float,
+        steps: float | None = None,
+        drafted_steps: float | None = None,
+    ) -> Self:
+        """From counters."""
         rate = accepted_tokens / draft_tokens if draft_tokens else None
-        return cls(int(drafts), int(draft_tokens), int(accepted_tokens), rate)
+        counted = (None if value is None else int(value) for value in (steps, drafted_steps))
+        return cls(int(drafts), int(draft_tokens), int(accepted_tokens), rate, *counted)
 
 
 @dataclass(slots=True)
@@ -144,10 +156,13 @@ class EngineReport:
     Attributes:
         batch_size: Requests that could run at once.
         weights_bytes: Memory of the weights as loaded.
+        weights_copy: SHA-256 of the loaded weights where a copy stood for the checkpoint, which gives the same; else None.
         kv_cache_tokens: Tokens the KV cache holds.
         kv_cache_dtype: The type of the KV cache's numbers.
+        kv_cache_remembered: Its size was remembered from an earlier start, and not measured.
         kv_bytes_per_token: Bytes that a token takes in it.
         step_weights_bytes: Bytes of the weights that one decode step reads; None where steps differ, and of several GPUs.
+        batch_invariant: Whether it computed with batch-invariant kernels; None where the engine has none.
         loads: How often the model was loaded for this run: 0 where the engine of an earlier job served it.
         load_parts: Seconds of the parts of loading.
         free_bytes_before_load: Memory of the first GPU that was free when loading began.
@@ -164,12 +179,15 @@ class EngineReport:
     quantization: str | None = None
     dtype: str | None = None
     attention_backend: str | None = None
+    batch_invariant: bool | None = None
     startup: str | None = None
     startup_reason: str | None = None
     batch_size: int | None = None
     weights_bytes: int | None = None
+    weights_copy: str | None = None
     kv_cache_tokens: int | None = None
     kv_cache_dtype: str | None = None
+    kv_cache_remembered: bool = False
     kv_bytes_per_token: int | None = None
     step_weights_bytes: int | None = None
     preemptions: int | None = None

@@ -86,6 +86,11 @@ def test_the_table_has_its_figures_and_says_where_they_come_from(said: Said) -> 
     assert "Fastest: " in text
 
 
+def test_a_run_that_may_stop_early_has_an_upper_bound(said: Said) -> None:
+    assert "upper bounds" in said(*MATH, "gpus=1", "gpu=H100", "stop_when.ci_width=0.1")
+    assert "upper bounds" not in said(*MATH, "gpus=1", "gpu=H100")
+
+
 def test_settings_count_as_for_a_run(said: Said) -> None:
     def answers(*more: str) -> int:
         return sum(each["n"] for each in said.json(*MATH, "gpus=1", "gpu=H100", *more)["lengths"])

@@ -186,7 +186,7 @@ def test_a_changed_setting_is_asked_anew(tmp_path: Path) -> None:
     run(tmp_path / "plain", Model())
     for change in (
         "sampling.top_p=0.5", "sampling.temperature=0.5", "benchmarks.arithmetic.instruction=Think.", "model.dtype=float16",
-        "model.max_length=4095", "engine.args={max_num_batched_tokens: 99}",
+        "model.max_length=4095", "engine.args={step_s: 0}",
     ):  # fmt: skip
         model = Model()
         found = run(tmp_path / change, model, *TWELVE, change)

@@ -43,6 +43,7 @@ CHANGED_SETTINGS = (
     "model.dtype=float16", "model.quantization=awq", "model.attention_backend=FLASHINFER", "model.kv_cache_dtype=fp8", "model.max_length=100",
     "model.trust_remote_code=true", "model.revision=dev", "engine.tensor_parallel_size=2", "engine.pipeline_parallel_size=2",
     "engine.speculative={method: ngram}", "engine.args={a: 1}", "engine.args={a: '1'}", "engine.args={b: [1, {c: 2}]}",
+    "engine.deterministic=true",
 )  # fmt: skip
 
 
@@ -89,6 +90,13 @@ def test_words_stand_for_numbers_that_mean_nothing_later() -> None:
 @pytest.mark.parametrize("change", CHANGED_SETTINGS)
 def test_another_setting_is_another_setup(change: str) -> None:
     assert setup(compose([change]), REPORT, "w", {}) != setup(compose([]), REPORT, "w", {})
+
+
+def test_up_to_how_many_requests_tokens_are_drafted_counts_only_where_they_are() -> None:
+    drafting = ["engine.speculative={method: ngram}"]
+    below = ["engine.speculative_below=8"]
+    assert setup(compose(below), REPORT, "w", {}) == setup(compose([]), REPORT, "w", {})
+    assert setup(compose([*drafting, *below]), REPORT, "w", {}) != setup(compose(drafting), REPORT, "w", {})
 
 
 @pytest.mark.parametrize("name", CHANGED_REPORT)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.errors import ModelError
 from llmbench.records import Completion, FinishReason, Message, Sample
@@ -207,4 +208,5 @@ def test_an_open_thought_is_ended_before_the_answer_is_asked_for(
     config.cue = "Answer:"
     asked = Asked("aime", Sample("1", {}, "9"), prompt, ())
     completion = Completion("aime/1/0", written, (), 3, 3, 0, FinishReason.LENGTH)
-    assert elicitation.cue(asked, completion, config) == put_in_the_mouth
+    text = elicitation.written(asked, [completion], [], WordTokenizer()).text
+    assert elicitation.cue(text, completion, config) == put_in_the_mouth

@@ -81,3 +81,31 @@ def test_marks_of_thinking_that_are_special_tokens_stay_in_the_text(
     run = llmbench.load_run(Path("run"))
     assert not any("<|im_end|>" in result.text for result in run.results)
     assert all("</think> It is 4." in result.text for result in run.results)
+
+
+def test_a_think_block_is_closed_at_the_budget_as_in_this_process(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("thinks.jinja").write_text(
+        "{{ messages[-1]['content'] }}{% if add_generation_prompt %}\n<think>\n{% endif %}"
+    )
+    words = tokenizer(smollm2)
+    closing = words.encode("\n</think>\n\n", special=False)
+
+    def reply(body: Body) -> str:
+        closed = tuple(body["prompt"][-len(closing) :]) == closing
+        return "It is 17." if closed else "so it goes on " * 40
+
+    stand_in = StandIn(reply=reply, tokens=lambda word: words.encode(word, special=False))
+    with serving(stand_in) as server:
+        same = ("model=smollm2", "engine.served_model=org/tiny", "model.chat_template=thinks.jinja")
+        budget = ("sampling.thinking_budget=12", "sampling.answer_tokens=20")
+        assert main(overrides(server, *SETTINGS, *same, *budget)) == 0
+    assert [body["max_tokens"] for body in server.asked].count(12) == 4
+    assert [body["max_tokens"] for body in server.asked].count(20) == 4
+    for result in llmbench.load_run(Path("run")).results:
+        assert result.text.count("</think>") == 1
+        assert result.text.endswith("\n</think>\n\nIt is 17.")
+        assert result.thinking is not None
+        assert (result.thinking.tokens, result.thinking.ended) == (12, True)

@@ -155,6 +155,15 @@ def test_a_plain_text_needs_completions() -> None:
         factory.complete(compose(overrides(server, "chat=false")))
 
 
+def test_a_budget_of_thinking_needs_completions() -> None:
+    with serving(StandIn()) as server:
+        config = compose([*overrides(server), "sampling.thinking_budget=64"])
+        with pytest.raises(
+            ConfigError, match=r"sampling\.thinking_budget=64 is refused with engine\.api=chat.*completions"
+        ):
+            factory.complete(config)
+
+
 def test_a_server_without_a_list_is_taken_by_the_name_that_is_typed() -> None:
     with serving() as server:
         config = compose(["engine=endpoint", f"engine.base_url={server.url}/no", "engine.served_model=mine"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli.main import main
-from llmbench.config.schema import EngineConfig
+from llmbench.config.engine import EngineConfig
 from llmbench.engine.endpoint import server as servers
 from tests.helpers.endpoints import overrides
 from tests.helpers.stand_in_server import Body, StandIn, serving

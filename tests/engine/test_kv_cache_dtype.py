@@ -16,7 +16,7 @@ from llmbench.engine.vllm.forecast.demand import Demand
 from llmbench.engine.vllm.forecast.gpu_kinds import named
 from llmbench.engine.vllm.forecast.replica import Place, Replica
 from llmbench.engine.vllm.loading import Loading
-from llmbench.engine.vllm.startup import StartupPlan
+from llmbench.engine.vllm.startup import StartupPlan, history_key
 from llmbench.engine.vllm.startup_history import Key
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError
@@ -42,6 +42,14 @@ def test_it_reaches_vllm_and_nothing_does_where_it_is_left_open() -> None:
     assert "kv_cache_dtype" not in arguments()
     assert "kv_cache_dtype" not in arguments("model.kv_cache_dtype=auto")
     assert arguments(FP8, "engine.args={kv_cache_dtype: fp8_e5m2}")["kv_cache_dtype"] == "fp8_e5m2"
+
+
+def test_the_start_up_history_keeps_runs_with_another_cache_or_attention_apart() -> None:
+    def key(*typed: str) -> Key:
+        return history_key(compose(typed), CHECKPOINT, Device.cpu)
+
+    assert key("model.kv_cache_dtype=auto") == key()
+    assert len({key(), key(FP8), key("model.attention_backend=TRITON_ATTN")}) == 3
 
 
 def test_a_type_that_there_is_not_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The example notebook with a real engine: two loads in one process, and a session that keeps the second."""
+"""The example notebook with a real engine: two loads in one process, and a session that keeps the second. In float32, several times as fast on most CPUs."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.helpers.notebooks import executed
 @pytest.mark.real_engine
 @pytest.mark.usefixtures("smollm2")
 def test_the_example_notebook_runs_with_the_model_that_it_names(tmp_path: Path) -> None:
-    shown = executed(tmp_path, {"model": "smollm2"})
+    shown = executed(tmp_path, {"model": "smollm2", "model.dtype": "float32"})
     assert "\x1b" not in "".join(shown)
     assert "WARNING" not in "".join(shown)
     assert "INFO" not in "".join(shown)
@@ -35,7 +35,8 @@ def test_a_script_without_a_guard_may_have_an_engine_in_a_process_of_its_own_and
     script.write_text(
         "import os, threading, llmbench\nbefore = dict(os.environ)\nprint('begins')\nruns = []\n"
         "def work():\n"
-        "    runs.append(llmbench.evaluate('arithmetic', limit=2, folder='run', engine={'multiprocess': True}))\n"
+        "    few = {'model.dtype': 'float32', 'benchmarks.arithmetic.max_tokens': 8, 'report': False}\n"
+        "    runs.append(llmbench.evaluate('arithmetic', limit=2, folder='run', engine={'multiprocess': True}, **few))\n"
         "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n"
         "print(runs[0].summary.status, dict(os.environ) == before)\n"
     )

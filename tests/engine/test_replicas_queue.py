@@ -64,6 +64,8 @@ def test_reports_are_added() -> None:
 def test_what_replicas_drafted_is_added_up() -> None:
     reports = [EngineReport("vllm", speculation=Speculation.of(1, 10, accepted)) for accepted in (2, 7)]
     assert sums.of_reports([*reports, EngineReport("vllm")]).speculation == Speculation(2, 20, 9, 0.45)
+    counted = EngineReport("vllm", speculation=Speculation.of(1, 10, 5, 40, 8))
+    assert sums.of_reports([counted, counted]).speculation == Speculation(2, 20, 10, 0.5, 80, 16)
 
 
 # The shared queue

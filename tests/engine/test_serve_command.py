@@ -9,6 +9,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.endpoint import server as servers
 from llmbench.engine.endpoint.address import Address
 from llmbench.engine.vllm import loading, serve_command
+from llmbench.engine.vllm.admission import WATERMARK
 from llmbench.engine.vllm.internals.serve import WORKERS_START
 from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.startup import StartupPlan
@@ -65,6 +66,12 @@ def test_the_attention_backend_is_that_of_the_gpu() -> None:
     gpu = command("model=qwen14b", "engine.device=cuda", "engine.startup=eager")
     assert "--attention-backend=FLASH_ATTN" in gpu
     assert not any("attention" in word for word in command("model=qwen14b", "engine.device=cpu"))
+
+
+def test_vllm_keeps_room_for_what_runs_unless_another_share_is_typed() -> None:
+    assert f"--watermark={WATERMARK}" in command("engine.device=cpu")
+    words = command("engine.device=cpu", "engine.args={watermark: 0.01}")
+    assert [word for word in words if "watermark" in word] == ["--watermark=0.01"]
 
 
 def test_what_is_typed_for_the_engine_wins_but_not_over_where_the_server_is() -> None:

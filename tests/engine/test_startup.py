@@ -87,6 +87,21 @@ def test_a_compile_cache_that_is_filled_makes_compiling_worth_it_earlier() -> No
     assert (chosen(work), chosen(work, filled=True)) == (GRAPHS, FULL)
 
 
+def test_compiling_fp8_weights_saves_more_a_step_and_is_dearer() -> None:
+    fp8 = dataclasses.replace(H100, quantization="fp8")
+    long, longer = (Work(128, 128, 128 * steps // 4, steps) for steps in (8192, 32_768))
+    assert (chosen(long, key=fp8), chosen(long, key=fp8, filled=True)) == (GRAPHS, GRAPHS)
+    assert (chosen(longer, key=fp8), chosen(longer, key=fp8, filled=True)) == (GRAPHS, FULL)
+
+
+def test_a_cache_that_is_measured_as_cheap_has_long_outputs_compiled() -> None:
+    fp8 = dataclasses.replace(H100, quantization="fp8")
+    runs = [measured_start(GRAPHS, 14, key=fp8), measured_start(FULL, 20, key=fp8, cache="filled")]
+    history = after(*runs, key=fp8)
+    assert chosen(Work(128, 128, 310_204, 8192), key=fp8, filled=True, history=history) is FULL
+    assert chosen(Work(128, 128, 128 * 2048, 2048), key=fp8, filled=True, history=history) is GRAPHS
+
+
 def test_the_jobs_of_a_sweep_count_together() -> None:
     jobs = [Work.of([32] * 48, size) for size in (128, 64, 32, 16)]
     assert chosen(jobs[0]) is EAGER

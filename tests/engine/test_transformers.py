@@ -21,10 +21,9 @@ from llmbench.engine.transformers.sampling import draw, penalised
 from llmbench.engine.transformers.text import Text, find_stop
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError
-from llmbench.records import Completion, FinishReason, Message, Request, Sample, Sampling
+from llmbench.records import Completion, FinishReason, Message, Request, Sampling
 from llmbench.results.reader import load_run
 from llmbench.run import elicitation, pipeline
-from llmbench.run.prompts import Asked
 from tests.helpers.asked import finish
 from tests.helpers.installed import needs
 from tests.helpers.settings import compose
@@ -247,12 +246,10 @@ def test_batch_size_bounds_the_batches(bench: Bench) -> None:
 
 
 def test_a_continuation_goes_first_and_equals_an_undisturbed_text(bench: Bench) -> None:
-    benchmark = replace(compose(["benchmark=arithmetic"]).benchmarks["arithmetic"], cue="", cue_tokens=5)
-    asked = Asked("b", Sample("1", {}, ""), STORY, ())
     whole = bench.one(bench.request(STORY, max_tokens=10, ignore_eos=True))
     begun = bench.request(STORY, max_tokens=5, ignore_eos=True)
     first = bench.one(begun)
-    request = elicitation.continuation(begun, asked, first, benchmark, bench.tokenizer)
+    request = elicitation.continuation(begun, first, "", begun.sampling, bench.tokenizer)
     other = bench.request(STORY, max_tokens=5, ignore_eos=True)
     bench.engine.submit(other)
     bench.engine.submit(request, first=True)

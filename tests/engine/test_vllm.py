@@ -18,6 +18,19 @@ from tests.helpers.several_runs import SeveralRuns, run_all
 from tests.helpers.small_models import first_layers, with_thinking_token
 
 pytestmark = [needs("vllm"), pytest.mark.real_engine]
+NGRAMS = "engine.speculative={method: ngram, num_speculative_tokens: 3, prompt_lookup_min: 1, prompt_lookup_max: 3}"
+DRAFTING = {
+    "drafts_never": (),
+    "drafts_last": (NGRAMS, "engine.speculative_below=2"),
+    "drafts_always": (NGRAMS, "engine.speculative_below=null"),
+}
+
+
+THINKS = (
+    "{% for turn in messages %}<|im_start|>{{ turn['role'] }}\n{{ turn['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+)
+"""A chat template that opens a think block in the prompt."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +46,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
     small = (*quick, f"model.path={model}")
     few = (*small, "limit=2", "benchmarks.arithmetic.max_tokens=8")
     cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
+    template = folder / "thinks.jinja"
+    template.write_text(THINKS)
     runs = {
         "default": ("limit=5",),
         "check_internals": ("tests.helpers.loaded_internals", str(model), str(plain)),
@@ -57,6 +72,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
             "benchmarks.arithmetic.max_tokens=8",
         ),
         "thinking": (*quick, f"model.path={thinking}", "limit=2", "early_stopping=off"),
+        "budget": (
+            *quick[:2],
+            f"model.chat_template={template}",
+            "limit=4",
+            "sampling.repeats=2",
+            "sampling.temperature=0.7",
+            "sampling.thinking_budget=24",
+            "sampling.answer_tokens=32",
+            "benchmarks.arithmetic.max_tokens=64",
+            "early_stopping=off",
+        ),
         "four_bit": (*few[1:], "model.quantization=bitsandbytes", "model.dtype=bfloat16"),
         "adapters": (
             "-m",
@@ -74,6 +100,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
             "early_stopping=off",
             "benchmarks.arithmetic.max_tokens=12",
         ),
+        **{
+            name: (
+                *small,
+                "limit=6",
+                "batch_size=4",
+                "early_stopping=off",
+                "benchmarks.arithmetic.max_tokens=24",
+                *typed,
+            )
+            for name, typed in DRAFTING.items()
+        },
         "crowded": (
             *small,
             "limit=12",
@@ -154,6 +191,27 @@ def test_several_benchmarks_share_one_engine(runs: SeveralRuns) -> None:
     assert any(result.completions[1].cached_tokens > 0 for result in elicited)
 
 
+def test_a_think_block_is_closed_once_at_the_budget_and_the_answer_follows(runs: SeveralRuns) -> None:
+    run = load_run(runs.path("budget"))
+    assert len(run.results) == 8
+    for result in run.results:
+        thought = result.thinking
+        assert thought is not None
+        assert thought.tokens + thought.answer_tokens == sum(c.output_tokens for c in result.completions)
+        if not thought.ended:  # the model closed the block itself
+            continue
+        first, second = result.completions
+        assert (thought.tokens, thought.answer_tokens) == (first.output_tokens, second.output_tokens)
+        assert (first.output_tokens, first.finish_reason) == (24, FinishReason.LENGTH)
+        assert 0 < second.output_tokens <= 32
+        assert result.text == f"<think>{first.text}\n</think>\n\n{second.text}"
+        assert not result.elicited
+    use = run.summary.benchmarks["arithmetic"].thinking
+    assert use is not None
+    assert use.ended > 0.5
+    assert use.tokens_mean <= 24
+
+
 def test_four_bit_weights_run_on_the_cpu_too(runs: SeveralRuns) -> None:
     summary = load_run(runs.path("four_bit")).summary
     assert summary["engine"]["quantization"] == "bitsandbytes"
@@ -205,6 +263,18 @@ def test_a_larger_batch_loads_the_engine_again_in_this_process(runs: SeveralRuns
     assert found["loads"] == 2
     assert [job["summary"]["engine"]["batch_size"] for job in found["jobs"]] == [1, 3]
     assert "EngineCore pid" not in (sweep / "1" / "llmbench.log").read_text()
+
+
+def test_drafting_changes_no_greedy_answer_and_begins_when_few_requests_are_left(runs: SeveralRuns) -> None:
+    found = {name: load_run(runs.path(name)) for name in DRAFTING}
+    texts = [[(r.sample_id, r.text) for r in run.results] for run in found.values()]
+    assert sorted(texts[0]) == sorted(texts[1]) == sorted(texts[2])
+    engines = [run.summary["engine"]["speculation"] for run in found.values()]
+    never, last, always = engines
+    assert never is None
+    assert 0 < last["drafted_steps"] < always["drafted_steps"] <= always["steps"] < last["steps"]
+    assert 0 < last["draft_tokens"] < always["draft_tokens"]
+    assert always["accepted_tokens"] > 0
 
 
 def test_requests_that_wait_for_the_kv_cache_have_queued(runs: SeveralRuns) -> None:

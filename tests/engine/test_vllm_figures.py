@@ -79,3 +79,6 @@ def test_counters_come_to_figures() -> None:
         "prefix_cache_hit_rate": 0.75,
         "speculation": Speculation(10, 50, 31, 0.62),
     }
+    drafts = {"drafts": 10.0, "draft_tokens": 50.0, "accepted_tokens": 31.0}
+    counts = {"steps": 400.0, "drafted_steps": 9.0}
+    assert counted(drafts | counts)["speculation"] == Speculation(10, 50, 31, 0.62, 400, 9)

@@ -11,12 +11,13 @@ from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any, get_args
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar, get_args
 
 import pytest
 
 from llmbench.config.choices import Device, Startup
+from llmbench.config.engine import EngineConfig
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import adapters, internals, loading
 from llmbench.engine.vllm.internals import (
@@ -25,10 +26,13 @@ from llmbench.engine.vllm.internals import (
     messages,
     metrics,
     process_state,
+    quantized_weights,
     serve,
+    speculation,
     worker_timing,
 )
 from llmbench.engine.vllm.loading import Loading
+from llmbench.engine.vllm.speculation import graphs
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
 from llmbench.engine.workload import Workload
@@ -49,7 +53,9 @@ MODULES = (
     "processes",
     "process_state",
     "messages",
+    "quantized_weights",
     "serve",
+    "speculation",
     "worker_timing",
 )
 
@@ -203,6 +209,73 @@ def test_scheduler_load() -> None:
     assigns(SCHEDULER, "kv_cache_manager", function="engine.scheduler_load")
     usage = of("vllm.v1.core.kv_cache_manager.KVCacheManager:usage")
     expect(isinstance(usage, property), "engine.scheduler_load", "KVCacheManager.usage")
+
+
+def test_scheduler() -> None:
+    function = "speculation.scheduler"
+    takes("vllm.config.SchedulerConfig:get_scheduler_cls", function=function)
+    takes(f"{CORE}:__init__", "vllm_config", function=function)
+    for name in (SCHEDULER, "vllm.v1.core.sched.async_scheduler.AsyncScheduler"):
+        takes(f"{name}:_update_after_schedule", "scheduler_output", function="speculation.Drafting")
+    plan = ("num_scheduled_tokens", "scheduled_spec_decode_tokens", "num_spec_tokens_to_schedule")
+    has_fields("vllm.v1.core.sched.output.SchedulerOutput", *plan, function="speculation.Drafting")
+    has_fields("vllm.config.VllmConfig", "additional_config", function="speculation.Drafting")
+
+
+@pytest.mark.parametrize(
+    ("cudagraph_mode", "without_drafts"), [("FULL", "FULL"), ("FULL_DECODE_ONLY", "NONE")]
+)
+def test_which_steps_have_graphs(cudagraph_mode: str, without_drafts: str) -> None:
+    """Why `speculation.graphs` changes the mode: decode-only graphs are for steps in which each request has all its drafts."""
+    own = EngineConfig(name="vllm", speculative={"method": "ngram", "num_speculative_tokens": 5})
+    sizes = graphs(own, [1, 2, 4, 8, 32, 64, 128])["cudagraph_capture_sizes"]
+    mode = of("vllm.config.CUDAGraphMode")[cudagraph_mode]
+    compilation = SimpleNamespace(
+        cudagraph_mode=mode,
+        cudagraph_capture_sizes=sizes,
+        max_cudagraph_capture_size=sizes[-1],
+        compile_sizes=None,
+    )
+    config = SimpleNamespace(
+        compilation_config=compilation,
+        num_speculative_tokens=5,
+        lora_config=None,
+        scheduler_config=SimpleNamespace(max_num_seqs=128),
+    )
+    dispatcher = of("vllm.v1.cudagraph_dispatcher.CudagraphDispatcher")(config)
+    dispatcher.initialize_cudagraph_keys(mode, 6)
+
+    def graph(tokens: int, *, all_drafted: bool) -> str:
+        return str(dispatcher.dispatch(tokens, uniform_decode=all_drafted)[0])
+
+    assert {graph(6 * requests, all_drafted=True) for requests in (1, 3, 16)} == {"FULL"}
+    assert {graph(requests, all_drafted=False) for requests in (1, 16, 17, 100, 128)} == {without_drafts}
+    assert graph(16 + 37, all_drafted=False) == without_drafts  # some requests have drafts
+
+
+def test_skip_empty_drafts() -> None:
+    """The n-gram drafter is asked for a number of tokens, and is not asked at all for none."""
+    drafter = "vllm.v1.spec_decode.ngram_proposer.NgramProposer"
+    function = "speculation.skip_empty_drafts"
+    takes(f"{drafter}:propose", "num_speculative_tokens", "sampled_token_ids", function=function)
+
+    class NgramProposer:
+        asked: ClassVar[list[int]] = []
+
+        def propose(self, tokens: int, sampled: list[list[int]]) -> list[list[int]]:
+            self.asked.append(tokens)
+            return [[7] * tokens for _ in sampled]
+
+    runner = SimpleNamespace(drafter=NgramProposer())
+    speculation.skip_empty_drafts(runner)
+    assert runner.drafter.propose(0, [[1], []]) == [[], []]
+    assert runner.drafter.propose(2, [[1], [2]]) == [[7, 7], [7, 7]]
+    assert runner.drafter.asked == [2]
+    speculation.skip_empty_drafts(SimpleNamespace())
+
+
+def test_step_counts() -> None:
+    assert engine.step_counts(SimpleNamespace(llm_engine=SimpleNamespace(engine_core=None))) == {}
 
 
 def test_empty_prefix_cache() -> None:
@@ -383,9 +456,108 @@ def test_worker_timing(device: str) -> None:
             expect(known, f"worker_timing.Probe.{name}", f"worker's method {name}")
 
 
+BNB = "vllm.model_executor.model_loader.bitsandbytes_loader.BitsAndBytesModelLoader"
+
+
+def test_written() -> None:
+    parameters = ("hf_weights_files", "use_safetensors", "quant_state_dict")
+    takes(f"{BNB}:_unquantized_generator", *parameters, function="quantized_weights.written")
+    takes(f"{BNB}:_quantized_4bit_generator", function="quantized_weights.written")
+    takes(f"{BNB}:_dequantize_dq", "quant_states", function="quantized_weights._unnested")
+
+
+def test_digest_if_asked() -> None:
+    bound = source(f"{BNB}:_bind_quant_states_to_params", "quantized_weights.digest_if_asked")
+    for name in ("bnb_quant_state", "bnb_shard_offsets"):
+        expect(name in bound, "quantized_weights.digest_if_asked", f"{name} of a parameter")
+
+
+def test_a_digest_is_of_each_bit_of_weights_and_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = importlib.import_module("torch")
+    quantized, state = importlib.import_module("bitsandbytes.functional").quantize_4bit(
+        torch.ones(64, 64, dtype=torch.bfloat16), quant_type="nf4"
+    )
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(quantized, requires_grad=False)
+    model.weight.bnb_quant_state = {0: state}
+    model.register_buffer("table", torch.zeros(3, dtype=torch.bfloat16))
+    runner = SimpleNamespace(model=model)
+    assert quantized_weights.digest_if_asked(runner) is None
+    monkeypatch.setenv(quantized_weights.DIGEST, "1")
+    digests = [quantized_weights.digest_if_asked(runner), quantized_weights.digest_if_asked(runner)]
+    assert digests[0] == digests[1]
+    for tensor in (model.weight.data, state.absmax, state.code, model.table):
+        tensor.view(torch.uint8).flatten()[0] ^= 1
+        digests.append(quantized_weights.digest_if_asked(runner))
+    state.blocksize = 128
+    digests.append(quantized_weights.digest_if_asked(runner))
+    assert len(set(digests)) == len(digests) - 1
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_weights_that_were_written_are_read_back_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the model's data type, as vLLM loads: an offset of scales that are quantised once more would be rounded to it."""
+    torch, safetensors = (importlib.import_module(name) for name in ("torch", "safetensors.torch"))
+    (tmp_path / "source").mkdir()
+    (tmp_path / "copy").mkdir()
+    drawn = torch.Generator().manual_seed(0)
+    tensors = {
+        name: torch.randn(shape, generator=drawn).bfloat16()
+        for name, shape in {
+            "a.q_proj.weight": (128, 256),
+            "a.q_proj.bias": (128,),
+            "norm.weight": (256,),
+        }.items()
+    }
+    safetensors.save_file(tensors, tmp_path / "source" / "model.safetensors", {"format": "pt"})
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        monkeypatch.setenv(quantized_weights.WRITE_TO, str(tmp_path / "copy"))
+        with quantized_weights.written():
+            given, states = _loaded(tmp_path / "source", already=False)
+        found, read = _loaded(tmp_path / "copy", already=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert list(given) == list(found) == sorted(tensors)
+    assert all(torch.equal(given[name], found[name]) for name in given)
+    assert list(states) == list(read) == ["a.q_proj.weight"]
+    before, after = states["a.q_proj.weight"], read["a.q_proj.weight"]
+    assert torch.equal(before.absmax, after.absmax)
+    assert torch.equal(before.code, after.code)
+    facts = ("shape", "blocksize", "dtype", "quant_type", "nested")
+    assert all(getattr(before, name) == getattr(after, name) for name in facts)
+
+
+@pytest.fixture
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has vLLM's loader work outside an engine, which has one GPU."""
+    module = importlib.import_module("vllm.model_executor.model_loader.bitsandbytes_loader")
+    monkeypatch.setattr(module, "get_tensor_model_parallel_world_size", lambda: 1)
+    monkeypatch.setattr(module, "get_tensor_model_parallel_rank", lambda: 0)
+
+
+def _loaded(folder: Path, *, already: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tensors and blocks' scales that vLLM's loader gives a model with one linear layer."""
+    module = importlib.import_module("vllm.model_executor.model_loader.bitsandbytes_loader")
+    config = of("vllm.config.load.LoadConfig")(load_format="bitsandbytes", use_tqdm_on_load=False)
+    loader = module.BitsAndBytesModelLoader(config)
+    loader.target_modules, loader.pre_quant = ["a.q_proj"], already
+    tensors, states = loader._get_quantized_weights_iterator(str(folder), None)
+    found = {name: tensor.clone() for name, tensor in tensors}
+    return found, loader._dequantize_dq(states)
+
+
 def test_what_the_workers_facts_are_read_from() -> None:
     runner = "vllm.v1.worker.gpu_model_runner.GPUModelRunner"
     assigns(runner, "attn_groups", "model_memory_usage", function="worker_timing.Probe.llmbench_facts")
+    worker = "vllm.v1.worker.gpu_worker.Worker:determine_available_memory"
+    expect(
+        "self.available_kv_cache_memory_bytes = " in source(worker, "worker_timing.Probe.llmbench_facts"),
+        "worker_timing.Probe.llmbench_facts",
+        "available_kv_cache_memory_bytes of a worker",
+    )
     takes("vllm.v1.worker.gpu.warmup.warmup_kernels", function="worker_timing.Probe._own_sampling")
     has_fields("vllm.config.CompilationConfig", "compilation_time", function="worker_timing.Probe._compiled")
     for name, field in (("SchedulerOutput", "scheduled_new_reqs"), ("NewRequestData", "sampling_params")):

@@ -51,7 +51,9 @@ def test_each_flag_is_one_of_vllms(smollm2: Path, monkeypatch: pytest.MonkeyPatc
         "enable_prompt_tokens_details": True, "disable_uvicorn_access_log": True, "max_num_seqs": 256, "max_model_len": 40960,
     }  # fmt: skip
     assert {name: getattr(taken, name) for name in known} == known
-    assert taken.compilation_config.cudagraph_capture_sizes[-1] == 256
+    assert (
+        taken.compilation_config.cudagraph_capture_sizes[-1] == 258
+    )  # 86 requests of 3 tokens, or 256 of one
     taken.model = taken.model_tag
     engine = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs.from_cli_args(taken)
     assert (engine.model, engine.dtype, engine.seed) == (str(smollm2), "bfloat16", 0)

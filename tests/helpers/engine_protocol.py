@@ -11,9 +11,8 @@ from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.workload import Workload
-from llmbench.records import Choice, Completion, FinishReason, Message, Request, Sample, Sampling
+from llmbench.records import Choice, Completion, FinishReason, Message, Request, Sampling
 from llmbench.run import elicitation
-from llmbench.run.prompts import Asked
 from tests.helpers.asked import finish
 
 BATCH = 4
@@ -128,16 +127,15 @@ def stop_strings_end_the_text_before_them(bench: Bench) -> None:
 @check
 def a_continuation_equals_an_undisturbed_text(bench: Bench) -> None:
     """With an empty cue, no stop string and no limit of its own the joined tokens are those of `early_stopping=off`."""
-    benchmark = replace(compose(["benchmark=arithmetic"]).benchmarks["arithmetic"], cue="", cue_tokens=30)
     # Long enough that the blocks of 128 tokens of the CPU's prefix cache can be used again.
     question = "Tell me a story about a fox, a hen and a farmer. " * 12
-    asked = Asked("b", Sample("1", {}, ""), question, ())
     for tokens in (1, 10, 29):
         off = bench.request(question, max_tokens=tokens + 30, ignore_eos=True)
         undisturbed = bench.finish(off)[off.id]
         begun = bench.request(question, max_tokens=tokens, ignore_eos=True)
         first = bench.finish(begun)[begun.id]
-        request = elicitation.continuation(begun, asked, first, benchmark, bench.tokenizer)
+        sampling = replace(begun.sampling, max_tokens=30)
+        request = elicitation.continuation(begun, first, "", sampling, bench.tokenizer)
         second = bench.finish(request)[request.id]
         assert (*first.output_ids, *second.output_ids) == undisturbed.output_ids
         assert second.cached_tokens >= 128

@@ -12,8 +12,12 @@ from llmbench.sandbox.start import VARIABLE
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
-BENCHMARKS = {f"llmbench.benchmarks.{name}" for name in ("arithmetic", "aime", "math", "gsm8k", "gpqa")} | {
-    f"llmbench.benchmarks.{name}" for name in ("generic:JudgedAnswer", "simpleqa", "hle")
+BENCHMARKS = {
+    f"llmbench.benchmarks.{name}"
+    for name in (
+        *("arithmetic", "aime", "bbh", "math", "gsm8k", "gpqa", "simpleqa", "hle"),
+        *(f"generic:{kind}" for kind in ("JudgedAnswer", "MathAnswer", "MultipleChoice", "NumberAnswer")),
+    )
 }
 """Whose answers are graded the same in any worker: they neither read the environment nor run programs."""
 

@@ -38,6 +38,11 @@ def test_the_tail_the_step_and_the_limit_are_shown() -> None:
     ]
 
 
+def test_the_share_of_steps_with_drafts_is_shown_where_steps_were_counted() -> None:
+    ((_, said),) = generation_facts(None, Speculation.of(100, 500, 310, steps=400, drafted_steps=100))
+    assert said.endswith("310 tokens without a step of their own; drafts in 25.0% of 400 steps")
+
+
 def test_what_is_not_known_is_not_shown() -> None:
     unknown = replace(FOUND, limit=None, last_tenth=None)
     assert generation_cards(unknown) == [

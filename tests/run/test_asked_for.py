@@ -10,6 +10,7 @@ from llmbench import regrade
 from llmbench.cli.compose import compose
 from llmbench.cli.main import main
 from llmbench.cli.unused_settings import say_unused
+from llmbench.run.comparability import of_the_engine
 from llmbench.system.console import Terminal
 from tests.helpers.paths import ROOT
 from tests.helpers.raising import WHERE
@@ -57,6 +58,17 @@ def test_an_engines_own_bound_on_the_batch_size_is_said() -> None:
     overrides = ["batch_size=8", "engine.args={max_num_seqs: 2}"]
     say_unused(compose(overrides), overrides, Terminal(err=err))
     assert "engine.args.max_num_seqs=2 bounds batch_size=8" in err.getvalue()
+
+
+def test_synthetic_acceptance_is_said_to_give_scores_without_a_meaning() -> None:
+    err = io.StringIO()
+    overrides = ["engine.speculative={method: ngram, rejection_sample_method: synthetic}"]
+    say_unused(compose(overrides), overrides, Terminal(err=err))
+    assert "the scores mean nothing" in err.getvalue()
+    assert of_the_engine(compose(overrides).engine) == [
+        "engine.speculative.rejection_sample_method=synthetic"
+    ]
+    assert of_the_engine(compose(["engine=vllm", "engine.speculative={method: ngram}"]).engine) == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from llmbench.run.engine_pool import EnginePool
 from llmbench.run.new_process import StartAgain
 from llmbench.run.oom_recovery import lowered, next_step
 from llmbench.run.options import RunOptions
+from llmbench.system.console import Terminal
 from tests.helpers.commands import llmbench_program
 from tests.helpers.settings import compose
 
@@ -42,6 +43,7 @@ def steps(
 
 
 USE, SIZE, LENGTH = "model.gpu_memory_utilization", "batch_size", "model.max_length"
+KV_CACHE = "engine.remember_kv_cache"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,15 @@ def test_each_cause_has_its_remedies_in_turn(
     causes: list[str | Shortage], expected: list[tuple[str, Any]]
 ) -> None:
     assert steps(compose([]), *causes) == expected
+
+
+@pytest.mark.parametrize("cause", ["profiling", "capture", "warm_up", "running", "kv_cache", "context"])
+def test_a_remembered_size_of_the_kv_cache_goes_before_any_setting_is_lowered(cause: Cause) -> None:
+    remembered = Shortage(cause, remembered=True)
+    assert steps(compose(["oom_retries=0"]), remembered) == [(KV_CACHE, False)]
+    first, *others = steps(compose([]), remembered, *["profiling"] * 9)
+    assert first == (KV_CACHE, False)
+    assert others == [(USE, 0.85), (SIZE, 32), (USE, 0.75), (SIZE, 16)]
 
 
 def test_the_tries_are_bounded() -> None:
@@ -151,6 +162,32 @@ def test_broken_memory_needs_a_new_process(tmp_path: Path) -> None:
     assert left.manifest["recovery"][0]["fresh"]
 
 
+def test_a_load_with_a_remembered_kv_cache_is_tried_again_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose([*FAKE, short("capture", remembered=True, utilization=0.1)])
+    found = pipeline.run(config, tmp_path / "run", RunOptions(terminal=Terminal()))
+    assert found.status == "finished"
+    said = [line for line in capsys.readouterr().err.splitlines() if "trying again" in line]
+    assert said == [
+        "Memory ran out while CUDA graphs were captured; trying again without the remembered size of the KV cache."
+    ]
+    (step,) = load_run(tmp_path / "run").manifest["recovery"]
+    assert (step["setting"], step["before"], step["after"]) == (KV_CACHE, True, False)
+
+
+def test_requests_that_fill_the_memory_beside_a_remembered_kv_cache_go_on_in_a_new_process_without(
+    tmp_path: Path,
+) -> None:
+    args = short("running", needs_new_process=True, remembered=True, utilization=0.1, after=4)
+    done = llmbench_program(*FAKE, "batch_size=2", "hydra.run.dir=run", args, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (step,) = load_run(tmp_path / "run").manifest["recovery"]
+    assert (step["setting"], step["fresh"]) == (KV_CACHE, True)
+    assert step["kept"] >= 4
+    assert len(load_run(tmp_path / "run").results) == 12
+
+
 def test_nothing_is_tried_where_the_context_is_needed(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemoryError):
         pipeline.run(compose([*FAKE, short("context", fits=20, utilization=0.1)]), tmp_path / "run")
@@ -183,11 +220,10 @@ def test_a_run_continues_in_a_new_process_and_keeps_what_was_finished(
 
 
 def test_what_cannot_be_fixed_ends_with_its_sentence(tmp_path: Path) -> None:
-    done = llmbench_program(
-        *FAKE, "hydra.run.dir=run", short("warm_up", needs_new_process=True, utilization=0.1), folder=tmp_path
-    )
+    args = short("warm_up", needs_new_process=True, utilization=0.1)
+    done = llmbench_program(*FAKE, "oom_retries=2", "hydra.run.dir=run", args, folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.count("trying again in a new process") == 4
+    assert done.stderr.count("trying again in a new process") == 2
     assert done.stderr.strip().splitlines()[-1].startswith("llmbench: The fake engine ran out of memory")
     assert load_run(tmp_path / "run").summary["status"] == "failed"
 

@@ -265,3 +265,32 @@ def test_a_request_that_does_not_fit_at_all_is_said_to() -> None:
 def test_without_an_estimate_nothing_is_said() -> None:
     assert kv_shortage([300], [32_768], 8, None) == []
     assert kv_shortage([], [], 8, 100) == []
+
+
+NGRAMS = "engine.speculative={method: ngram, num_speculative_tokens: 5}"
+
+
+def test_drafting_for_many_requests_at_once_is_said_to_cost() -> None:
+    always = compose([NGRAMS, "engine.speculative_below=null"])
+    (sentence,) = preflight.drafts_for_many(always, 128)
+    assert "up to 128 requests at once, and that costs at more than 16" in sentence
+    assert sentence.endswith("engine.speculative_below=16 drafts for the last requests alone.")
+    assert preflight.drafts_for_many(always, 16) == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "engine=vllm",
+        NGRAMS,
+        "engine.speculative={method: ngram, num_speculative_tokens: 5, num_speculative_tokens_per_batch_size: [[1, 8, 5], [9, 99, 0]]}",
+    ],
+)
+def test_drafting_that_is_off_or_limited_is_not(typed: str) -> None:
+    assert preflight.drafts_for_many(compose([typed]), 128) == []
+
+
+def test_a_method_that_cannot_be_limited_is_named_as_such() -> None:
+    unlimited = compose(["engine.speculative={method: ngram_gpu, num_speculative_tokens: 5}"])
+    (sentence,) = preflight.drafts_for_many(unlimited, 128)
+    assert "engine.speculative_below has no effect on method=ngram_gpu" in sentence

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.benchmarks.gsm8k import GSM8K
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
@@ -129,23 +128,6 @@ def test_a_benchmarks_own_sampling_wins() -> None:
     config = compose(["benchmark=gsm8k", "sampling.top_p=0.9", "benchmarks.gsm8k.sampling.temperature=0.3"])
     sampling = prompts.sampling(config, "gsm8k", "3", 0)
     assert (sampling.temperature, sampling.top_p) == (0.3, 0.9)
-
-
-def test_the_longest_work_comes_first() -> None:
-    config = compose(["benchmark=[gsm8k,arithmetic]"])
-    tokenizer = WordTokenizer()
-    rows = Arithmetic().load(Arithmetic().generate({"levels": ["word"], "per_level": 5}, 0), {}, 0)
-    writers = [
-        PromptWriter(config, "arithmetic", Arithmetic(), tokenizer),
-        PromptWriter(config, "gsm8k", GSM8K(), tokenizer),
-    ]
-    asked = [
-        writer.ask(sample, writer.benchmark.question(sample))
-        for writer, samples in zip(writers, (rows, SAMPLES), strict=True)
-        for sample in samples
-    ]
-    work = [(r.sampling.max_tokens, len(r.prompt_ids)) for r in prompts.requests(asked, config)]
-    assert work == sorted(work, reverse=True)
 
 
 def test_prompts_that_do_not_fit_are_refused_with_the_setting_that_would() -> None:

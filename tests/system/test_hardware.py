@@ -2,7 +2,10 @@ import subprocess
 import sys
 import time
 
-from llmbench.system.hardware import Gpu, visible
+import pynvml
+import pytest
+
+from llmbench.system.hardware import Gpu, compute_capability, visible
 
 GPUS = [Gpu(index, "H100", 80 << 30, "580", f"GPU-{index}abc") for index in range(3)]
 
@@ -24,3 +27,18 @@ def test_time_runs_from_the_start_of_the_process() -> None:
     begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 0.5 <= float(done.stdout) <= time.monotonic() - begun + 0.02
+
+
+@pytest.mark.parametrize(("known", "capability"), [(True, (9, 0)), (False, None)])
+def test_a_gpu_has_a_compute_capability_where_nvml_says_it(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None, *, known: bool
+) -> None:
+    def asked(handle: int) -> tuple[int, int]:
+        assert handle == 3
+        if not known:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return 9, 0
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCudaComputeCapability", asked)
+    assert compute_capability(Gpu(3, "NVIDIA H100", 80 << 30, "580")) == capability

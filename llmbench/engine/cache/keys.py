@@ -37,6 +37,7 @@ VERSION = 2
 PACKAGES = ("torch", "transformers", "tokenizers", "bitsandbytes", "flash-attn")
 ENVIRONMENT = (
     "VLLM_BATCH_INVARIANT",
+    "VLLM_USE_FLASHINFER_SAMPLER",
     "VLLM_ATTENTION_BACKEND",
     "VLLM_FLASH_ATTN_VERSION",
     "CUBLAS_WORKSPACE_CONFIG",
@@ -161,7 +162,8 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
         "max_length": model.max_length,
         "trust_remote_code": model.trust_remote_code,
         "parallel": [engine.tensor_parallel_size, engine.pipeline_parallel_size],
-        "speculative": engine.speculative,
+        "speculative": engine.speculative and {**engine.speculative, "below": engine.speculative_below},
+        "deterministic": engine.deterministic,
         "args": engine.args,
         "named": named,
     }

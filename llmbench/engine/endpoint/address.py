@@ -6,7 +6,7 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from llmbench.config.endpoint import from_environment
-from llmbench.config.schema import EngineConfig
+from llmbench.config.engine import EngineConfig
 from llmbench.errors import ConfigError
 from llmbench.system import redaction
 

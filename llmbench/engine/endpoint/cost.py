@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from llmbench.config.endpoint import cost_of
-from llmbench.config.schema import EngineConfig
+from llmbench.config.engine import EngineConfig
 from llmbench.records import Completion, FinishReason, Request
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from llmbench.config.schema import EngineConfig
+from llmbench.config.engine import EngineConfig
 from llmbench.engine.base import Notice
 from llmbench.engine.endpoint.reply import Reply
 from llmbench.engine.endpoint.server import Server, look

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from llmbench.config.schema import EngineConfig, ModelConfig
+from llmbench.config.engine import EngineConfig
+from llmbench.config.schema import ModelConfig
 from llmbench.engine.bundled_model import cache_folder
 from llmbench.engine.endpoint.address import Address
 from llmbench.engine.endpoint.server import Server, same_model

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from llmbench.config.schema import Config, EngineConfig, ModelConfig
+from llmbench.config.engine import EngineConfig
+from llmbench.config.schema import Config, ModelConfig
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.engine.endpoint.address import Address
 from llmbench.engine.endpoint.trouble import refusal, root_cause

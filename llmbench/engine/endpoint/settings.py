@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from llmbench.config.choices import Api, EarlyStopping
 from llmbench.config.endpoint import validate_endpoint
-from llmbench.config.schema import Config, EngineConfig, drawing
+from llmbench.config.engine import EngineConfig
+from llmbench.config.schema import Config, drawing
 from llmbench.engine.endpoint.local_servers import with_address
 from llmbench.engine.endpoint.server import Server, remembered
 from llmbench.errors import ConfigError
@@ -46,6 +47,7 @@ def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Confi
     server, said = remembered(config.engine) if known is None else Server.of(known), list[str]()
     chat = is_chat(config.engine)
     _check_chat(config, chat=chat)
+    _check_thinking(config, chat=chat)
     _check_model_files(config, chat=chat)
     if server.max_length is not None and "max_length" in config.model.from_checkpoint:
         config = replace(config, model=replace(config.model, max_length=server.max_length))
@@ -82,6 +84,15 @@ def _check_chat(config: Config, *, chat: bool) -> None:
             raise ConfigError(
                 f"benchmarks.{name}.chat=false is refused with engine.api=chat, which sends messages; set engine.api=completions."
             )
+
+
+def _check_thinking(config: Config, *, chat: bool) -> None:
+    budget = config.sampling.thinking_budget
+    if chat and budget is not None:
+        raise ConfigError(
+            f"sampling.thinking_budget={budget} is refused with engine.api=chat, where the server's template has the model's think block and "
+            "nothing can close it; set engine.api=completions."
+        )
 
 
 def _check_model_files(config: Config, *, chat: bool) -> None:

@@ -185,12 +185,14 @@ class FakeEngine:
 
     def _text(self, request: Request) -> str:
         """The reply: of a judge, or to a question."""
-        if not request.id.endswith(JUDGE_SUFFIX):
-            return self._reply(request)
-        prompt = ""
-        with suppress(IndexError):  # in a replica's process the run's words have no numbers
-            prompt = self._tokenizer.decode(request.prompt_ids)
-        return JUDGES[self._misbehaviour.judge](prompt)
+        prompt, thoughts = "", self._misbehaviour.thinks
+        judges = request.id.endswith(JUDGE_SUFFIX)
+        if judges or thoughts.words:
+            with suppress(IndexError):  # in a replica's process the run's words have no numbers
+                prompt = self._tokenizer.decode(request.prompt_ids)
+        if judges:
+            return JUDGES[self._misbehaviour.judge](prompt)
+        return thoughts.text(request, prompt, self._reply(request))
 
     def _advance(self, state: _Running) -> Completion | None:
         sampling = state.request.sampling

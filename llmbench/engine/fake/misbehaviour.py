@@ -7,6 +7,7 @@ from typing import Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.fake.judging import HONEST, JUDGES
+from llmbench.engine.fake.thoughts import Thoughts
 from llmbench.errors import ConfigError, OutOfMemoryError, Shortage
 from llmbench.records import Request
 from llmbench.system.number_format import listed
@@ -95,6 +96,7 @@ class Misbehaviour:
         die: Its death, which a new engine can follow.
         hang: A step that does not end.
         utilization: `model.gpu_memory_utilization`, for `too_little`.
+        thinks: What it thinks before it answers.
         judge: How it judges the answers that it is asked about, a name in `engine.fake.judging.JUDGES`.
         places: The scheduler runs at most so many of the requests of a batch, as with a KV cache that is too small; the others wait.
     """
@@ -108,6 +110,7 @@ class Misbehaviour:
     utilization: float = 1.0
     places: int | None = None
     judge: str = HONEST
+    thinks: Thoughts = field(default_factory=Thoughts)
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
@@ -116,7 +119,7 @@ class Misbehaviour:
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little", "places", "judge")
+        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little", "places", "judge", "thinks")
         for key in config.engine.args:
             if key not in known:
                 raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
@@ -133,10 +136,14 @@ class Misbehaviour:
             if name in options:
                 wanted = dict(options[name])
                 options[name] = fault(frozenset(wanted.pop("on", ())), **wanted)
+        if "thinks" in options:
+            options["thinks"] = Thoughts(**options["thinks"])
         if "too_little" in options:
             wanted = dict(options["too_little"])
             bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}
-            options["too_little"] = TooLittle(Shortage(**wanted), **bounds)
+            shortage = Shortage(**wanted)
+            at_fault = config.engine.remember_kv_cache or not shortage.remembered
+            options["too_little"] = TooLittle(shortage, **bounds) if at_fault else None
             options["utilization"] = config.model.gpu_memory_utilization
         return cls(**options)
 

@@ -4,19 +4,23 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmbench.engine.fake.thoughts import ASSISTANT, OPEN, Thoughts
 from llmbench.records import Message
 
 
 class WordTokenizer:
     """Words with the white space before them as tokens, numbered as they come up."""
 
-    def __init__(self) -> None:
+    def __init__(self, thoughts: Thoughts | None = None) -> None:
+        """Takes what its model thinks."""
+        self._thoughts = thoughts or Thoughts()
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
 
     def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:  # noqa: ARG002 - no template to steer
         """The turns, a role and its content each."""
-        return "".join(f"<{message.role}>\n{message.content}\n" for message in messages) + "<assistant>\n"
+        turns = "".join(f"<{message.role}>\n{message.content}\n" for message in messages)
+        return f"{turns}{ASSISTANT}{self._thoughts.in_prompt()}"
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The words."""
@@ -25,6 +29,10 @@ class WordTokenizer:
     def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - as above
         """Nothing: there is no template."""
         return []
+
+    def think_tag(self, options: Mapping[str, Any]) -> str:  # noqa: ARG002 - as above
+        """The tag, of a model that thinks."""
+        return OPEN.strip() if self._thoughts.words else ""
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:  # noqa: ARG002 - there are no special tokens
         """A number for every word."""

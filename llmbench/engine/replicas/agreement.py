@@ -55,8 +55,12 @@ def check_room(room: int, replicas: int, gpus: int) -> None:
         )
 
 
-def compare(facts: Sequence[Facts | None]) -> None:
+def compare(facts: Sequence[Facts | None], *, same_gpus: bool = False) -> None:
     """Refuses replicas that would not give the same answers.
+
+    Args:
+        facts: Of the replicas.
+        same_gpus: Whether their GPUs must be of one kind too, since kernels of others round otherwise.
 
     Raises:
         EngineError: Names the hosts, and what differs.
@@ -64,6 +68,12 @@ def compare(facts: Sequence[Facts | None]) -> None:
     known = [each for each in facts if each is not None]
     first = known[0]
     for other in known[1:]:
+        ours, theirs = ({gpu.name for gpu in each.gpus} for each in (first, other))
+        if same_gpus and ours != theirs:
+            raise EngineError(
+                f"Replicas are refused with engine.deterministic=true: {first.place.host} has {', '.join(sorted(ours))}, "
+                f"{other.place.host} has {', '.join(sorted(theirs))}; use GPUs of one kind."
+            )
         for name, version in first.versions.items():
             if other.versions.get(name) != version:
                 raise EngineError(

@@ -82,8 +82,9 @@ class ReplicatedEngine:
                 for number in range(1, self._replica_count + 1)
             ]
             self._in_all(lambda replica: replica.remote.describe())
-            agreement.compare([replica.remote.facts for replica in self._replicas])
             settings, facts = self._settings, self._replicas[0].remote.facts
+            same_gpus = settings.config.engine.deterministic
+            agreement.compare([each.remote.facts for each in self._replicas], same_gpus=same_gpus)
             agreement.compare_with_driver(facts, settings.checkpoint, settings.config.model)
             for each in self._replicas:
                 each.remote.prepare()

@@ -108,7 +108,7 @@ class RemoteEngine:
         def take(facts: Facts) -> None:
             self.facts, self.starting.placed = facts, True
             if like is not None:
-                agreement.compare([like, facts])
+                agreement.compare([like, facts], same_gpus=self._settings.config.engine.deterministic)
             if facts.place.space != self._settings.leader[0]:
                 asked = time.monotonic()
                 there = float(self.ask("monotonic_s"))

@@ -7,6 +7,8 @@ from llmbench.engine.workload import Took, Workload
 from llmbench.telemetry.engine_report import EngineReport, Speculation
 from llmbench.telemetry.records import EngineState
 
+DRAFTS = ("drafts", "draft_tokens", "accepted_tokens")
+
 
 def share(workload: Workload, replicas: int) -> Workload:
     """Returns the work that one of so many replicas gets."""
@@ -49,12 +51,11 @@ def of_reports(reports: Sequence[EngineReport]) -> EngineReport:
     rates = [each.prefix_cache_hit_rate for each in reports if each.prefix_cache_hit_rate is not None]
     preemptions = _sum([each.preemptions for each in reports])
     drafted = [each.speculation for each in reports if each.speculation is not None]
-    names = ("drafts", "draft_tokens", "accepted_tokens")
+    drafts = (_sum([getattr(each, name) for each in drafted]) or 0 for name in DRAFTS)
+    steps = (_sum([getattr(each, name) for each in drafted]) for name in ("steps", "drafted_steps"))
     return replace(
         reports[0],
-        speculation=Speculation.of(*(sum(getattr(each, name) for each in drafted) for name in names))
-        if drafted
-        else None,
+        speculation=Speculation.of(*drafts, *steps) if drafted else None,
         preemptions=None if preemptions is None else int(preemptions),
         prefix_cache_hit_rate=sum(rates) / len(rates) if rates else None,
     )

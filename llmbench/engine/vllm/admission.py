@@ -11,6 +11,11 @@ REFILL = 16
 """Share of the batch (one in so many) that is admitted together where only decoding has graphs: a step that also reads a prompt
 runs without them and takes about three times as long (eager against graphs in BENCHMARKS.md), so fewer such steps are worth
 a few idle places."""
+WATERMARK = 0.05
+"""Share of the KV cache that vLLM keeps free for what runs when it admits a request (its setting in 0.26 and later; its default is 0). vLLM admits
+as long as a prompt fits now, and interrupts the last admitted when the others grow: their tokens are computed again. A simulation of long outputs
+that a KV cache could not hold all at once took 5 to 11% less time with 0.05, and 0.02 to 0.1 gained nearly as much (BENCHMARKS.md); on a GB200 vLLM's authors measured
+5% (github.com/vllm-project/vllm/pull/44594). Foreseeing the length of each answer gained no more in the simulation, so nothing here does."""
 
 
 @dataclass(slots=True)

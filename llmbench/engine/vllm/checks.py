@@ -8,10 +8,11 @@ from typing import Any
 import psutil
 
 from llmbench.config.choices import Device, Startup
-from llmbench.config.schema import AUTO, Config, EngineConfig
+from llmbench.config.engine import EngineConfig
+from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import kv_bytes_per_token
-from llmbench.engine.vllm import versions
+from llmbench.engine.vllm import determinism, versions
 from llmbench.engine.vllm.errors import TORCH_EXTRAS
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
@@ -30,7 +31,8 @@ def check_machine(config: Config) -> None:
     """Refuses, before anything is loaded, what cannot run here.
 
     Raises:
-        EngineError: No vLLM, no GPU where one is wanted, packages that keep vLLM from importing, or 4-bit weights beside float32.
+        EngineError: No vLLM, no GPU where one is wanted, packages that keep vLLM from importing, 4-bit weights beside
+            float32, or no batch-invariant kernels where they are asked for.
     """
     if (config.model.quantization, config.model.dtype) == ("bitsandbytes", "float32"):
         # its BitsAndBytesLinearMethod counts float32's bytes as weights in a byte: 4, where 2 are packed
@@ -68,6 +70,7 @@ def check_machine(config: Config) -> None:
             f"No NVIDIA GPU is visible here, and {config.model.name} has {size:.1f} billion parameters; "
             "use model=smollm2, or engine.device=cpu to run it on the CPU all the same."
         )
+    determinism.check_device(config, device)
     _check_torch_extras(device)
 
 

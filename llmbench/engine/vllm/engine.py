@@ -7,9 +7,8 @@ in `prepare`, because that takes seconds and must follow the environment variabl
 import gc
 import logging
 import time
-from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,7 +31,8 @@ from llmbench.engine.vllm.package import Package
 from llmbench.engine.vllm.processes import EngineProcesses, close, watch_for_death
 from llmbench.engine.vllm.scoring import Scoring
 from llmbench.engine.vllm.startup import plan_startup
-from llmbench.engine.vllm.state import scheduler_state
+from llmbench.engine.vllm.state import Job, scheduler_state
+from llmbench.engine.vllm.weights_copy import Use, as_checkpoint, in_place_of, offer
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
 from llmbench.records import Completion, Request
@@ -42,21 +42,6 @@ from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What holds from one `begin` to the next.
-
-    Attributes:
-        loads: 1 where the engine was loaded for it, else 0.
-        counters: vLLM's counters at its beginning.
-        visible: Removes special tokens but the marks of thinking from a text; None where vLLM removes all.
-    """
-
-    loads: int = 0
-    counters: Mapping[str, float] = field(default_factory=dict)
-    visible: Callable[[str], str] | None = None
 
 
 class VllmEngine:
@@ -76,17 +61,24 @@ class VllmEngine:
         self._device = pick_device(config)
         self._package = Package(config, self._device)
         self._loading: Loading | None = None
+        self._copy: Use | None = None  # loaded in the checkpoint's place
         self._llm: Any = None
         self._lora: Any = None  # vLLM's request for the adapter
         self._processes = EngineProcesses()
         self._tokenizer: Tokenizer | None = None
-        self._job = _Job()
+        self._job = Job()
         self._queue, self._scoring = AdmissionQueue(), Scoring(config.model.max_length)
         self.capacity = 0
 
     def prepare(self) -> None:
         """Imports vLLM, while the kernel reads the weights."""
-        self._package.load(self._checkpoint)
+        self._copy = in_place_of(self._config, self._checkpoint, self._device)
+        self._package.load(self._source)
+
+    @property
+    def _source(self) -> Checkpoint:
+        """What is loaded: a copy of the checkpoint with its weights quantised, or the checkpoint itself."""
+        return self._checkpoint if self._copy is None else as_checkpoint(self._copy.copy.folder)
 
     def preferred_batch_size(self, workload: Workload) -> int:
         """`batch_size`, else the smaller of the requests at hand and vLLM's own default; at most `engine.args.max_num_seqs`."""
@@ -105,7 +97,10 @@ class VllmEngine:
         only_greedy = workload.greedy and self._device is Device.cuda
         self._loading = Loading(plan, log_begins, free_bytes, only_greedy, self.capacity)
         notice(plan.announcement())
-        arguments = loading.arguments(self._config, self._checkpoint, self._device, workload, self._loading)
+        if self._copy is None and (sentence := offer(self._config, self._checkpoint, self._device)):
+            notice(sentence)
+        arguments = loading.arguments(self._config, self._source, self._device, workload, self._loading)
+        arguments |= self._loading.recall_kv_memory(self._config, self._source, arguments)
         try:
             with (
                 # the worker need not warm up what sampling would use
@@ -126,7 +121,7 @@ class VllmEngine:
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
             log.exception("vLLM could not start")
-            failure = start_error(error, self._config)
+            failure = self._loading.explained(start_error(error, self._config))
             clear_traceback(error)
             self._forget()
             raise failure from None
@@ -153,7 +148,7 @@ class VllmEngine:
         visible = None
         if isinstance(tokenizer, HubTokenizer) and tokenizer.marks_thinking:
             visible = tokenizer.visible
-        self._job = _Job(int(loaded), metrics.counters(self._llm), visible)
+        self._job = Job(int(loaded), metrics.counters(self._llm), visible)
 
     def _use_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Gives vLLM the tokenizer of the prompts, for the ends of texts and for stop strings.
@@ -184,6 +179,8 @@ class VllmEngine:
     def _forget(self) -> None:
         """Drops every reference to vLLM's objects and has their memory returned."""
         self._llm = self._lora = self._tokenizer = None
+        if self._copy is not None:
+            self._copy.release()
         self._package.restore()
 
     @property
@@ -217,7 +214,8 @@ class VllmEngine:
         if self._processes.killed is not None:
             return EngineDiedError(self._processes.killed, running=running)
         begins = self._loading.log_begins if self._loading is not None else 0
-        return step_error(error, begins, in_process=self._package.in_process, running=running)
+        failure = step_error(error, begins, in_process=self._package.in_process, running=running)
+        return failure if self._loading is None else self._loading.explained(failure)
 
     def _admit(self) -> list[Completion]:
         """Gives vLLM the requests that there is room for; returns those that it refused."""
@@ -283,12 +281,15 @@ class VllmEngine:
             quantization=settled.quantization,
             dtype=settled.dtype,
             attention_backend=self._loading.attention_backend,
+            batch_invariant=self._package.batch_invariant,
             startup=plan.startup.value,
             startup_reason=plan.reason,
             batch_size=self._queue.batch_size,
             weights_bytes=facts.get("weights_bytes"),
             kv_cache_tokens=settled.kv_cache_tokens,
             kv_cache_dtype=settled.kv_cache_dtype,
+            kv_cache_remembered=self._loading.kv_remembered,
+            weights_copy=None if self._copy is None else self._copy.copy.digest,
             **figures.reads(settled, facts.get("weights_bytes"), self._config.engine.gpus_each),
             **figures.counted(counters),
             loads=loads,

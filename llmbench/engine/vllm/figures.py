@@ -27,10 +27,13 @@ def reads(settled: Settled, weights_bytes: int | None, gpus: int) -> dict[str, A
 def counted(counters: Mapping[str, float]) -> dict[str, Any]:
     """Returns what vLLM's counters come to (`internals.metrics.COUNTERS`), by the names of `EngineReport`."""
     preemptions, queries = counters.get("preemptions"), counters.get("prefix_cache_queries")
-    drafts = [counters.get(name) for name in ("drafts", "draft_tokens", "accepted_tokens")]
-    known = [value for value in drafts if value is not None]
+    drafts, tokens, accepted = (counters.get(name) for name in ("drafts", "draft_tokens", "accepted_tokens"))
+    speculation = None
+    if drafts is not None and tokens is not None and accepted is not None:
+        steps = (counters.get("steps"), counters.get("drafted_steps"))
+        speculation = Speculation.of(drafts, tokens, accepted, *steps)
     return {
         "preemptions": None if preemptions is None else int(preemptions),
         "prefix_cache_hit_rate": counters.get("prefix_cache_hits", 0) / queries if queries else None,
-        "speculation": Speculation.of(*known) if len(known) == len(drafts) else None,
+        "speculation": speculation,
     }

@@ -1,18 +1,22 @@
 """What vLLM's `LLM` is called with, and what loading it gave."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
-from llmbench.engine.vllm import adapters
+from llmbench.engine.vllm import adapters, speculation
+from llmbench.engine.vllm.admission import WATERMARK
 from llmbench.engine.vllm.checks import cpu_kv_cache_bytes, graph_sizes
 from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals.worker_timing import PARTS
+from llmbench.engine.vllm.kv_memory import KvMemory
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.workload import Workload
+from llmbench.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,7 @@ class Loading:
         capacity: Requests that can run at once.
         facts: What the worker says of itself, empty where it could not be asked.
         parts: The seconds by what they went into.
+        kv_memory: The KV cache's size at earlier starts; None where none is remembered.
     """
 
     plan: StartupPlan
@@ -43,6 +48,7 @@ class Loading:
     capacity: int
     facts: dict[str, Any] = field(default_factory=dict)
     parts: dict[str, float | None] = field(default_factory=dict)
+    kv_memory: KvMemory | None = None
 
     @property
     def startup(self) -> Startup:
@@ -55,17 +61,35 @@ class Loading:
         return graph_sizes(self.capacity) if self.startup is Startup.graphs else None
 
     def finished(self, begun: float, until: float, facts: dict[str, Any]) -> None:
-        """Takes when loading began and ended, and the worker's facts with its own times.
+        """Takes when loading began and ended, and the worker's facts with its own times; remembers the size of the KV cache.
 
         The part `other` is what no part accounts for.
         """
         self.facts = facts
+        if self.kv_memory is not None:
+            self.kv_memory.learn(facts.get("kv_cache_bytes"))
         created, seconds = facts.get("created"), facts.get("seconds", {})
         if created is None:
             self.parts = {"other": until - begun}
             return
         self.parts = {"config": created - begun} | {name: seconds.get(name) for name in PARTS}
         self.parts["other"] = until - created - sum(seconds.values())
+
+    def recall_kv_memory(
+        self, config: Config, checkpoint: Checkpoint, arguments: Mapping[str, Any]
+    ) -> dict[str, int]:
+        """What these arguments of `LLM` lack for a KV cache of the size that it had at an earlier start."""
+        self.kv_memory = KvMemory.of(config, checkpoint, arguments, self.free_bytes)
+        return {} if self.kv_memory is None else self.kv_memory.arguments
+
+    @property
+    def kv_remembered(self) -> bool:
+        """Whether the KV cache has the size of an earlier start."""
+        return self.kv_memory is not None and self.kv_memory.remembered is not None
+
+    def explained(self, error: EngineError) -> EngineError:
+        """The error of this engine, after the size of the KV cache is forgotten where memory ran out with it."""
+        return error if self.kv_memory is None else self.kv_memory.blamed(error)
 
     @property
     def attention_backend(self) -> str | None:
@@ -111,6 +135,7 @@ def model_arguments(
         "max_model_len": model.max_length,
         "gpu_memory_utilization": model.gpu_memory_utilization,
         "max_num_seqs": loading.capacity,
+        "watermark": WATERMARK,
         "tensor_parallel_size": engine.tensor_parallel_size,
         "pipeline_parallel_size": engine.pipeline_parallel_size,
         "trust_remote_code": model.trust_remote_code,
@@ -122,14 +147,13 @@ def model_arguments(
             "mode": 0,
             "cudagraph_mode": "FULL_DECODE_ONLY",
             "cudagraph_capture_sizes": loading.graph_sizes,
-        }
+        } | speculation.graphs(engine, loading.graph_sizes)
     chosen |= adapters.arguments(model)
     if model.attention_backend is not None and device is Device.cuda:
         chosen["attention_backend"] = model.attention_backend
     if model.kv_cache_dtype is not None:
         chosen["kv_cache_dtype"] = model.kv_cache_dtype
-    if engine.speculative:
-        chosen["speculative_config"] = engine.speculative
+    chosen |= speculation.arguments(engine, loading.capacity)
     cache = engine.kv_cache_memory_bytes
     if cache is None and device is Device.cpu:
         cache = cpu_kv_cache_bytes(workload, loading.capacity, settings(checkpoint))

@@ -14,10 +14,11 @@ from llmbench.config.schema import Config
 from llmbench.engine import prefetch
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm.checks import DEFAULT_BATCH
+from llmbench.engine.vllm.determinism import ProcessMode
 from llmbench.engine.vllm.errors import explain_import
 from llmbench.engine.vllm.internals import process_state
 from llmbench.errors import EngineError
-from llmbench.system.processes import environment
+from llmbench.system.processes import environment, restored
 
 
 def variables(config: Config, device: Device, *, multiprocess: bool) -> dict[str, str]:
@@ -28,6 +29,8 @@ def variables(config: Config, device: Device, *, multiprocess: bool) -> dict[str
     }
     if device is Device.cpu and config.engine.startup in (Startup.auto, Startup.eager):
         wanted["TORCHDYNAMO_DISABLE"] = "1"  # otherwise the first log probabilities compile for 15 s
+    if config.engine.deterministic:
+        wanted |= process_state.DETERMINISTIC
     return wanted
 
 
@@ -60,10 +63,11 @@ class Package:
         """Imports it, while the kernel reads the weights. Garbage collection stays off.
 
         Raises:
-            EngineError: It cannot be imported.
+            EngineError: It cannot be imported, or was imported in another way (`ProcessMode`).
         """
         if checkpoint.local:
             prefetch.read_weights(Path(checkpoint.name))
+        ProcessMode.enter(deterministic=self._config.engine.deterministic)
         self._set_environment()
         gc.disable()  # importing and loading make millions of objects that stay; `VllmEngine.load` turns it on again
         model = settings(checkpoint)
@@ -82,6 +86,11 @@ class Package:
             raise EngineError(explain_import(error)) from error
         self.default_batch = process_state.default_max_num_seqs(self._parallel, otherwise=DEFAULT_BATCH)
 
+    @property
+    def batch_invariant(self) -> bool | None:
+        """Whether it was imported with batch-invariant kernels."""
+        return ProcessMode.invariant
+
     def _set_environment(self) -> None:
         """Sets what vLLM and torch read from the environment."""
         if self._surroundings is not None:
@@ -90,6 +99,8 @@ class Package:
         wanted = variables(self._config, self._device, multiprocess=self._config.engine.multiprocess)
         if not self.in_process and process_state.SOCKET_FOLDER not in os.environ:
             wanted[process_state.SOCKET_FOLDER] = self._surroundings.enter_context(socket_folder())
+        if self._config.engine.deterministic:
+            self._surroundings.enter_context(restored(process_state.SET_BY_VLLM))
         self._surroundings.enter_context(environment(wanted))
 
     def restore(self) -> None:

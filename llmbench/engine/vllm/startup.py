@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from llmbench.config.choices import Device, Startup
-from llmbench.config.schema import Config
+from llmbench.config.engine import StartSettings
+from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
 from llmbench.engine.vllm.internals.process_state import compile_cache_folder
@@ -52,6 +53,8 @@ def plan_startup(
     chosen: Startup
     if config.engine.startup is not Startup.auto:
         chosen, reason = config.engine.startup, "as engine.startup asks"
+    elif config.engine.deterministic:
+        chosen, reason = Startup.graphs, "as all deterministic runs"
     elif device is Device.cpu:
         chosen, reason = Startup.eager, "compiling takes a minute and more on a CPU"
     else:
@@ -79,9 +82,19 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
     name = gpus[0].name if gpus else "cpu"
     version = installed()
     where = f"{parallel}x {name}" if parallel > 1 else name
-    others = ("startup", "device", "replicas", "ray_address")
+    others = (
+        "startup",
+        "device",
+        "replicas",
+        "ray_address",
+        "deterministic",
+        *(each.name for each in fields(StartSettings)),
+    )
     own = {name: value for name, value in asdict(config.engine).items() if name not in others}
-    decides = (own, config.model.max_length, *((config.model.lora,) if config.model.lora else ()))
+    model = config.model
+    cache = None if model.kv_cache_dtype == AUTO else model.kv_cache_dtype
+    decides = (own, model.max_length, cache, model.attention_backend, *((model.lora,) if model.lora else ()))
+    decides += ("deterministic",) if config.engine.deterministic else ()
     settings = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
     return Key(
         device=where,

@@ -26,6 +26,7 @@ from llmbench.system.number_format import seconds
 log = logging.getLogger(__name__)
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 FILE = "startup.jsonl"
 KEPT_LINES, MOST_LINES = 200, 1000
@@ -36,10 +37,16 @@ GRAPHS_SAVE_S: Mapping[str | None, float] = {"bitsandbytes": 0.075, None: 0.018,
 """Seconds that graphs save at each step, by weights: 160 steps of a 14B model at batch size 40 (BENCHMARKS.md, one H100)."""
 GRAPHS_COST_S = 4.2
 """What capturing them adds to loading: 23.2 s instead of 19.0 (same table)."""
-COMPILED_SAVES_S = 0.0005
-"""What a compiled step saves beside one with graphs alone: within 2% of 15 to 31 ms (same table)."""
-COMPILED_COSTS_S = {False: 55.6, True: 4.8}
-"""What compiling adds to that, with an empty (same table) and with a filled compile cache."""
+COMPILED_SAVES_S: Mapping[str | None, float] = {None: 0.0005, "fp8": 0.0009}
+"""What a compiled step saves beside one with graphs alone, by weights: within 2% of 15 to 31 ms (same table); 13.1 ms of 14.0 with fp8
+(BENCHMARKS.md, "Long outputs on one H100", warm)."""
+COMPILED_COSTS_S: Mapping[str | None, Mapping[bool, float]] = {
+    None: {False: 55.6, True: 4.8},
+    "fp8": {False: 103.9, True: 21.6},
+}
+"""What compiling adds to the start, by weights, with an empty and with a filled compile cache: 78.8 s of loading instead of 23.2 (same table); with
+fp8 the time to score less that of generating, beside vLLM's defaults ("Long outputs on one H100", cold and warm), which is rather too much than too
+little. So 8,192 steps do not pay for it with fp8, and 24,001 do where the cache is filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +182,22 @@ def choose(
             measured.step_s,
             (Startup.eager, work.batch_size),
             (Startup.graphs, work.batch_size),
-            GRAPHS_SAVE_S.get(key.quantization, GRAPHS_SAVE_S[None]),
+            of_weights(GRAPHS_SAVE_S, key.quantization),
         )
         for work in works
     )
     reason = f"about {steps:,} steps: CUDA graphs would save {seconds(saved)} and cost {seconds(cost)}"
     if saved <= cost:
         return Startup.eager, reason
-    cost = _difference(measured.load_s, full, graphs, COMPILED_COSTS_S[compile_cache_filled])
+    costs = of_weights(COMPILED_COSTS_S, key.quantization)
+    cost = _difference(measured.load_s, full, graphs, costs[compile_cache_filled])
     saved = sum(
         work.steps()
         * _difference(
             measured.step_s,
             (Startup.graphs, work.batch_size),
             (Startup.full, work.batch_size),
-            COMPILED_SAVES_S,
+            of_weights(COMPILED_SAVES_S, key.quantization),
         )
         for work in works
     )
@@ -197,6 +205,11 @@ def choose(
     if saved <= cost:
         return Startup.graphs, reason
     return Startup.full, f"about {steps:,} steps: compiling saves {seconds(saved)} for {seconds(cost)}"
+
+
+def of_weights(table: Mapping[str | None, V], quantization: str | None) -> V:
+    """Returns the figure of these weights, or that under None where theirs was not measured."""
+    return table.get(quantization, table[None])
 
 
 def _difference(seconds: Mapping[K, float], more: K, less: K, otherwise: float) -> float:

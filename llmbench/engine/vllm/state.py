@@ -1,6 +1,7 @@
-"""What vLLM's scheduler says of itself while requests run."""
+"""What holds for a job, and what vLLM's scheduler says of itself while requests run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.engine.vllm.internals.engine import scheduler_load
@@ -9,6 +10,21 @@ from llmbench.telemetry.records import EngineState
 
 GAUGES = ("running", "waiting", "kv_cache_use")
 COUNTERS = ("preemptions", "prefix_cache_hits", "generated_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What holds from one `begin` to the next.
+
+    Attributes:
+        loads: 1 where the engine was loaded for it, else 0.
+        counters: vLLM's counters at its beginning.
+        visible: Removes special tokens but the marks of thinking from a text; None where vLLM removes all.
+    """
+
+    loads: int = 0
+    counters: Mapping[str, float] = field(default_factory=dict)
+    visible: Callable[[str], str] | None = None
 
 
 def scheduler_state(llm: Any, before: Mapping[str, float], given: int) -> EngineState:  # noqa: ANN401 - vLLM's class

@@ -203,6 +203,7 @@ def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkCo
         quantities=_quantities(summaries[0], summaries[1], BENCHMARK_QUANTITIES),
         notes=(
             *_benchmark_notes(pairing),
+            *_stop_notes(baseline, run, name),
             *_judge_notes(before, after),
             *_cache_notes(uses, "Time, throughput and latency"),
         ),
@@ -225,6 +226,22 @@ def _benchmark_notes(pairing: Pairing) -> tuple[str, ...]:
     ):
         notes.append("Time, throughput and latency are over all that each run asked.")
     return tuple(notes)
+
+
+def _stop_notes(baseline: Planned, run: Planned, name: str) -> list[str]:
+    """Says which run stopped early, and what that means for interval and test."""
+    sides = (("baseline", baseline.stopping(name)), ("run", run.stopping(name)))
+    notes = [
+        f"The {side} stopped early, after {stopped.questions} of {count(stopped.of, 'question')} (stop_when): the questions in common are compared."
+        for side, stopped in sides
+        if stopped is not None and stopped.questions < stopped.of
+    ]
+    if any(stopped is not None and stopped.against is not None for _, stopped in sides):
+        notes.append(
+            "A run that stopped for a difference was asked until it was settled, so interval and p value of that difference claim too much "
+            "here; benchmarks.NAME.stopping in summary.json has the interval that holds."
+        )
+    return notes
 
 
 def _judge_notes(baseline: Mapping[str, Sequence[Result]], run: Mapping[str, Sequence[Result]]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from llmbench.records import Result
 from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
+from llmbench.results.stopping import StopEntry
 from llmbench.system.number_format import count
 from llmbench.system.text import natural
 
@@ -43,9 +44,14 @@ class Planned:
         named = [*self.run.summary.benchmarks, *self.run.manifest.samples]
         return list(dict.fromkeys([*named, *(result.benchmark for result in self.run.results)]))
 
+    def stopping(self, benchmark: str) -> StopEntry | None:
+        """What `stop_when` came to; None without it."""
+        found = self.run.summary.benchmarks.get(benchmark)
+        return None if found is None else found.stopping
+
     def outstanding(self, benchmark: str, keys: Iterable[Key]) -> set[Key]:
-        """Of keys that the run has no answers to, those that it would have had, had it finished."""
-        if self.finished:
+        """Of keys that the run has no answers to, those that it would have had, had it finished and not stopped early."""
+        if self.finished and self.stopping(benchmark) is None:
             return set()
         named = self.run.manifest.samples.get(benchmark)
         planned = None if named is None else set(named)

@@ -58,6 +58,7 @@ class Calibration:
         watts: Of one GPU while it generates; None where that was not measured.
         source: What they are.
         runs: How many.
+        quantization: Of their weights.
     """
 
     factor: float
@@ -65,6 +66,7 @@ class Calibration:
     watts: float | None
     source: Source
     runs: int
+    quantization: str | None
 
     @classmethod
     def of(
@@ -93,6 +95,7 @@ class Calibration:
             median(watts) if watts else None,
             source,
             len(newest),
+            newest[0].key.quantization,
         )
 
     def apply(self, rates: Rates, startup: tuple[Startup, str | None], greatest_watts: float) -> Rates:
@@ -106,9 +109,10 @@ class Calibration:
         other, load_s = startup, self.load_s.get(startup)
         if load_s is None:
             other, load_s = next(iter(self.load_s.items()))
+        more_s = load_more(startup, self.quantization) - load_more(other, self.quantization)
         return replace(
             rates.times(self.factor),
-            load_s=max(0.0, load_s + load_more(startup) - load_more(other)),
+            load_s=max(0.0, load_s + more_s),
             watts=rates.watts if self.watts is None else min(self.watts, greatest_watts),
             source=self.source,
             runs=self.runs,

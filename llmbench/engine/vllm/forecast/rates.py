@@ -19,6 +19,7 @@ from llmbench.engine.vllm.startup_history import (
     COMPILED_SAVES_S,
     GRAPHS_COST_S,
     GRAPHS_SAVE_S,
+    of_weights,
 )
 
 H100, MODEL_B = KNOWN[0], 14.8
@@ -143,14 +144,14 @@ def _speed(tensor: int, pipeline: int) -> float:
 
 def with_startup(rates: Rates, startup: tuple[Startup, str | None], quantization: str | None) -> Rates:
     """Returns rates with CUDA graphs, made those of another start-up; it goes with the compile cache before it, as in `HistoryEntry`."""
-    saved = GRAPHS_SAVE_S.get(quantization, GRAPHS_SAVE_S[None])
-    more_s = {Startup.eager: saved, Startup.full: -COMPILED_SAVES_S}.get(startup[0], 0.0)
-    return replace(rates.times(1, more_s), load_s=max(0.0, rates.load_s + load_more(startup)))
+    saved, compiled = (of_weights(table, quantization) for table in (GRAPHS_SAVE_S, COMPILED_SAVES_S))
+    more_s = {Startup.eager: saved, Startup.full: -compiled}.get(startup[0], 0.0)
+    load_s = rates.load_s + load_more(startup, quantization)
+    return replace(rates.times(1, more_s), load_s=max(0.0, load_s))
 
 
-def load_more(startup: tuple[Startup, str | None]) -> float:
+def load_more(startup: tuple[Startup, str | None], quantization: str | None) -> float:
     """Returns the seconds that loading takes more than with CUDA graphs."""
     how, compile_cache = startup
-    return {Startup.eager: -GRAPHS_COST_S, Startup.full: COMPILED_COSTS_S[compile_cache == "filled"]}.get(
-        how, 0.0
-    )
+    compiled = of_weights(COMPILED_COSTS_S, quantization)[compile_cache == "filled"]
+    return {Startup.eager: -GRAPHS_COST_S, Startup.full: compiled}.get(how, 0.0)

@@ -105,6 +105,12 @@ def scheduler_load(llm: Any) -> Load | None:  # noqa: ANN401
     return Load(running, waiting, scheduler.kv_cache_manager.usage)
 
 
+def step_counts(llm: Any) -> dict[str, float]:  # noqa: ANN401
+    """Steps, and those that checked drafted tokens, since the engine was made: of `speculation.Drafting`; empty with another scheduler or one in another process."""
+    counts = {name: getattr(_scheduler(llm), f"llmbench_{name}", None) for name in ("steps", "drafted_steps")}
+    return {name: value for name, value in counts.items() if value is not None}
+
+
 def empty_prefix_cache(llm: Any) -> None:  # noqa: ANN401
     """Empties the prefix cache; blocks of earlier requests may be freed only with the next `LLMEngine.step` (since 0.26)."""
     for _ in range(3):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from llmbench.engine.vllm.internals.engine import step_counts
+
 GAUGES = {
     "vllm:num_requests_running": "running",
     "vllm:num_requests_waiting": "waiting",
@@ -21,8 +23,8 @@ COUNTERS = {
 
 
 def counters(llm: Any) -> dict[str, float]:  # noqa: ANN401 - vLLM's class
-    """Our names and values of the counters, each summed over engines: `LLM.get_metrics` (since 0.26)."""
-    values: dict[str, float] = {}
+    """Our names and values of the counters, each summed over engines: `LLM.get_metrics` (since 0.26), and those of `step_counts`."""
+    values = step_counts(llm)
     for metric in llm.get_metrics():
         name = COUNTERS.get(metric.name)
         if name is not None:

@@ -16,6 +16,21 @@ CACHE_FOLDER = "VLLM_CACHE_ROOT"
 """The environment variable with the folder of vLLM's caches (vllm/envs.py, since 0.26)."""
 LONGEST_TEMPORARY = 107 - len("/llmbench-12345678/") - 36
 """Bytes of a unix socket's path (unix(7)), less those of the folder that vLLM's sockets are in and of their names, UUIDs."""
+BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
+"""The environment variable that has vLLM compute with batch-invariant kernels (vllm/envs.py, since 0.26). Modules read it at their import, and
+what it replaces in torch stays replaced: it holds for a process."""
+DETERMINISTIC = {
+    BATCH_INVARIANT: "1",
+    # its sampler changed log probabilities at 44 requests and more (https://github.com/vllm-project/vllm/issues/51187, 0.26.0)
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",
+}
+"""What `engine.deterministic` sets in the environment."""
+SET_BY_VLLM = (
+    "CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "NCCL_ALGO", "NCCL_COLLNET_ENABLE", "NCCL_LAUNCH_MODE", "NCCL_MAX_NCHANNELS",
+    "NCCL_MIN_NCHANNELS", "NCCL_NTHREADS", "NCCL_NVLS_ENABLE", "NCCL_P2P_NET_DISABLE", "NCCL_PROTO", "NCCL_SOCKET_NTHREADS",
+    "VLLM_ALLREDUCE_USE_SYMM_MEM", "VLLM_USE_AOT_COMPILE",
+)  # fmt: skip
+"""What vLLM then sets itself (`override_envs_for_invariance`, `enable_batch_invariant_mode` in 0.27.1)."""
 GRAPH_POOL = "_global_graph_pool"
 """Where a platform's class keeps the memory pool of CUDA graphs (vllm/platforms/interface.py, since 0.26)."""
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llmbench.engine.vllm.internals import quantized_weights
+from llmbench.engine.vllm.internals.speculation import skip_empty_drafts
 from llmbench.system.processes import follow
 
 GREEDY = "LLMBENCH_ONLY_GREEDY"
@@ -23,6 +25,7 @@ class Probe:
 
     model_runner: Any
     vllm_config: Any
+    llmbench_digest: str | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - vLLM's arguments
         """Starts the worker and the stopwatch, and ties the worker's life to llmbench's."""
@@ -51,18 +54,25 @@ class Probe:
         return float(getattr(self.vllm_config.compilation_config, "compilation_time", 0.0))
 
     def init_device(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Times the call that takes the device (since 0.26)."""
+        """Times the call that takes the device and makes the model runner (since 0.26)."""
         with self._timed("device"):
-            return super().init_device(*args, **kwargs)  # type: ignore[misc]
+            done = super().init_device(*args, **kwargs)  # type: ignore[misc]
+        skip_empty_drafts(self.model_runner)
+        return done
 
     def load_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Times loading, and quantising within it; has the model runner's `capture_model` timed (since 0.26)."""
-        with self._timed("weights"), _quantising(self.vllm_config.model_config.quantization) as seconds:
+        with (
+            self._timed("weights"),
+            quantized_weights.written(),
+            _quantising(self.vllm_config.model_config.quantization) as seconds,
+        ):
             done = super().load_model(*args, **kwargs)  # type: ignore[misc]
             took = seconds()
             if took is not None:
                 self._add("quantize", took)
                 self.llmbench_seconds["inside"] = took
+        self.llmbench_digest = quantized_weights.digest_if_asked(self.model_runner)
         capture = getattr(self.model_runner, "capture_model", None)
         if capture is not None:
             self.model_runner.capture_model = self._captured(capture)
@@ -123,7 +133,10 @@ class Probe:
             del self.execute_model, self.sample_tokens  # the class's own come back
 
     def llmbench_facts(self) -> dict[str, Any]:
-        """Attention backends by name (`attn_groups` of the model runner, since 0.26), bytes of the weights, the FlashAttention version where that is used, and seconds."""
+        """Attention backends by name (`attn_groups` of the model runner, since 0.26), bytes of the weights, the FlashAttention version where that is used, and seconds.
+
+        And `available_kv_cache_memory_bytes`, which the GPU's worker sets where it measured it (since 0.26), and the digest that was asked for.
+        """
         runner = self.model_runner
         groups = [group for groups in getattr(runner, "attn_groups", []) for group in groups]
         backends = sorted({group.backend.get_name() for group in groups})
@@ -131,6 +144,8 @@ class Probe:
             "attention_backends": backends,
             "flash_attention": _flash_attention_version() if "FLASH_ATTN" in backends else None,
             "weights_bytes": _weights_bytes(runner),
+            "kv_cache_bytes": getattr(self, "available_kv_cache_memory_bytes", None),
+            "weights_digest": self.llmbench_digest,
             "created": self.llmbench_created,
             "seconds": dict(self.llmbench_seconds),
         }

@@ -1,0 +1,146 @@
+"""How much memory vLLM's KV cache had at an earlier start of the same kind, so that the next one need not measure it.
+
+vLLM measures at each start what weights and the largest batch take, and gives the KV cache the rest of its share. On the same GPU, with the
+same settings and versions, that comes to the same size, and with `kv_cache_memory_bytes` vLLM leaves out most of the measuring. A size is used
+only where at least as much memory is free as before. Should memory run out all the same, the size is forgotten, and the engine is loaded as if
+there had been none (`run.oom_recovery`). The sizes are in the cache folder, in `kv_cache`, a small file each, shared by all runs of a user.
+
+vLLM can do likewise (`VLLM_ENABLE_STARTUP_PLAN`, vllm/v1/worker/startup_plan.py, since 0.26), but it gives the cache another size than it measured,
+and the same one again after memory ran out.
+"""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from llmbench.config.schema import Config
+from llmbench.engine.bundled_model import cache_folder
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.checkpoint_files import weights_bytes
+from llmbench.errors import EngineError, OutOfMemoryError
+from llmbench.system import files, hardware
+
+log = logging.getLogger(__name__)
+
+FOLDER = "kv_cache"
+SETTING = "kv_cache_memory_bytes"
+MOST_FILES = 200
+"""The newest files are kept."""
+MOST_AGE_S = 7 * 86400
+"""A size is measured anew after a week: what another process took while vLLM measured is missing from it."""
+MARGIN_BYTES = 64 << 20
+"""So much less may be free than before: other processes' contexts come and go. vLLM leaves a twentieth of the GPU free."""
+BESIDE = ("model", "revision", "seed", "use_tqdm_on_load", "worker_cls")
+"""Arguments that do not decide the size; of the model its config.json and the size of its files do."""
+PACKAGES = ("vllm", "torch", "transformers", "bitsandbytes", "flashinfer-python")
+ENVIRONMENT = (
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "VLLM_ATTENTION_BACKEND",
+    "VLLM_BATCH_INVARIANT",
+    "VLLM_FLASH_ATTN_VERSION",
+    "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS",
+    "VLLM_USE_V2_MODEL_RUNNER",
+)
+NOT_TO_BLAME = ("free", "weights")
+"""Shortages of memory that come before there is a KV cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvMemory:
+    """The size for one start.
+
+    Attributes:
+        file: Where it is remembered.
+        free_bytes: Free on the GPU before loading.
+        remembered: The size that this start is given, in bytes; None where vLLM measures.
+    """
+
+    file: Path
+    free_bytes: int
+    remembered: int | None = None
+
+    @classmethod
+    def of(
+        cls, config: Config, checkpoint: Checkpoint, arguments: Mapping[str, Any], free_bytes: int | None
+    ) -> Self | None:
+        """The size for a start with these arguments of `LLM`.
+
+        Returns:
+            None where none is remembered: without a GPU, over several GPUs, with a size of the user's own, or switched off.
+        """
+        gpu = next(iter(hardware.gpus()), None)
+        single = config.engine.gpus_each == 1
+        if not config.engine.remember_kv_cache or SETTING in arguments or not single:
+            return None
+        if gpu is None or free_bytes is None:
+            return None
+        parts = {
+            "gpu": [gpu.name, gpu.total_bytes, gpu.driver],
+            "versions": {name: hardware.distribution(name) for name in PACKAGES},
+            "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
+            "model": settings(checkpoint),
+            "weights_bytes": weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0,
+            "arguments": {name: value for name, value in arguments.items() if name not in BESIDE},
+        }
+        key = hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=repr)).hexdigest()
+        try:
+            memory = cls(cache_folder() / FOLDER / f"{key[:32]}.json", free_bytes)
+        except RuntimeError:  # there is no home folder
+            return None
+        return replace(memory, remembered=memory.read())
+
+    @property
+    def arguments(self) -> dict[str, int]:
+        """What `LLM` gets of it."""
+        return {} if self.remembered is None else {SETTING: self.remembered}
+
+    def read(self) -> int | None:
+        """The remembered size; None where there is none, it is old, or less memory is free than there was."""
+        if time.time() - _written(self.file) > MOST_AGE_S:
+            return None
+        known = files.json_object(self.file)
+        size, free = known.get("kv_cache_bytes"), known.get("free_bytes")
+        if not isinstance(size, int) or not isinstance(free, int) or size <= 0:
+            return None
+        return size if self.free_bytes >= free - MARGIN_BYTES else None
+
+    def learn(self, measured: object) -> None:
+        """Remembers a size that vLLM measured; one that cannot be written costs the next start a second, nothing else."""
+        if self.remembered is not None or not isinstance(measured, int) or measured <= 0:
+            return
+        known = {"kv_cache_bytes": measured, "free_bytes": self.free_bytes}
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            files.replace(self.file, (orjson.dumps(known),))
+            kept = sorted(self.file.parent.glob("*.json"), key=_written, reverse=True)
+            for old in kept[MOST_FILES:]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            log.debug("the size of the KV cache cannot be remembered: %s", error)
+
+    def blamed(self, error: EngineError) -> EngineError:
+        """Forgets the size where an engine with it ran out of memory; returns the error, which says so."""
+        if not isinstance(error, OutOfMemoryError) or error.shortage.cause in NOT_TO_BLAME:
+            return error
+        try:
+            self.file.unlink(missing_ok=True)
+        except OSError as failure:
+            log.debug("the size of the KV cache cannot be forgotten: %s", failure)
+        if self.remembered is None:
+            return error
+        return OutOfMemoryError(str(error), replace(error.shortage, remembered=True))
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:  # another process removed it
+        return 0.0

@@ -1,0 +1,122 @@
+"""Makes a copy of a checkpoint with its weights quantised (`weights_copy`): written while one engine loads, compared with what another loads."""
+
+import gc
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from llmbench.config.choices import Startup
+from llmbench.config.schema import Config
+from llmbench.engine.base import Notice
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.checkpoint_files import weights_bytes
+from llmbench.engine.memory import weights_on_gpu
+from llmbench.engine.vllm import loading, weights_copy
+from llmbench.engine.vllm.checks import pick_device
+from llmbench.engine.vllm.errors import start_error
+from llmbench.engine.vllm.internals import engine as internals
+from llmbench.engine.vllm.internals.quantized_weights import DIGEST, WRITE_TO
+from llmbench.engine.vllm.loading import Loading
+from llmbench.engine.vllm.package import Package
+from llmbench.engine.vllm.startup import plan_startup
+from llmbench.engine.vllm.weights_copy import Copy
+from llmbench.engine.workload import Workload
+from llmbench.errors import ConfigError, EngineError, LlmbenchError, ModelError, clear_traceback
+from llmbench.system.number_format import memory
+from llmbench.system.processes import environment, followed
+
+log = logging.getLogger(__name__)
+
+WORK = Workload(requests=1, longest=16, output_tokens=16, batch_size=1, greedy=True)
+
+
+def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
+    """The copy of a checkpoint; made now where there is none, by loading the model twice.
+
+    Raises:
+        ConfigError: A copy cannot stand for what these settings load, or would be too large.
+        ModelError: The weights have no fingerprint.
+        EngineError: The model cannot be loaded, the copy not written, or a start from it would hold other weights.
+    """
+    if not weights_copy.fits(config, checkpoint):
+        raise ConfigError(
+            f"No copy is made of {checkpoint.name} with these settings: only weights that vLLM quantises at load on one GPU have one; set "
+            "model.quantization=bitsandbytes, and leave out model.lora, model.trust_remote_code, engine.speculative and engine.args."
+        )
+    folder = weights_copy.place(config, checkpoint, pick_device(config))
+    if folder is None or checkpoint.folder is None:
+        raise ModelError(
+            f"{checkpoint.name} has no fingerprint, so a later start could not tell whether a copy is of its weights; use a local folder "
+            "with model.path."
+        )
+    try:
+        with weights_copy.being_made(folder) as part:
+            found = Copy.read(folder)
+            if found is not None and found.whole:
+                return found
+            if found is not None:
+                weights_copy.remove(found)
+            return _made(config, checkpoint, folder, part, notice)
+    except OSError as error:
+        raise EngineError(
+            f"A copy cannot be written to {folder.parent} ({error.strerror or error}); set LLMBENCH_CACHE to another folder."
+        ) from error
+
+
+def _made(config: Config, checkpoint: Checkpoint, folder: Path, part: Path, notice: Notice) -> Copy:
+    source = Path(checkpoint.folder or "")
+    _check_room(checkpoint, part)
+    plain = replace(config.engine, startup=Startup.eager, multiprocess=False)
+    config = replace(config, engine=plain)
+    notice(f"Quantising the weights of {checkpoint.name} …")
+    wanted = _digest(config, checkpoint, {WRITE_TO: str(part), DIGEST: "1"})
+    weights_copy.write_settings(dict(settings(checkpoint)), source, part)
+    notice("Comparing them with what a start from the copy loads …")
+    found = _digest(config, weights_copy.as_checkpoint(part), {DIGEST: "1"})
+    if wanted is None or found != wanted:
+        raise EngineError(
+            f"A start from a copy of {checkpoint.name} would hold other weights than one that quantises them, so no copy is kept; "
+            "this model is quantised at each start."
+        )
+    return weights_copy.keep(part, folder, checkpoint, wanted, config.engine.weights_copies_max_bytes)
+
+
+def _check_room(checkpoint: Checkpoint, part: Path) -> None:
+    """Refuses a disk without room for the copy, as far as its size is foreseen."""
+    needed = weights_on_gpu(weights_bytes(Path(checkpoint.folder or "")), weights_copy.QUANTIZATION) or 0
+    free = shutil.disk_usage(part).free
+    if needed > free:
+        raise EngineError(
+            f"The copy takes about {memory(needed)}, and {part.parent} has {memory(free)} free; make room, or set LLMBENCH_CACHE to another "
+            "folder."
+        )
+
+
+def _digest(config: Config, checkpoint: Checkpoint, variables: Mapping[str, str]) -> str | None:
+    """Loads a checkpoint once and returns the digest of its weights as the engine holds them."""
+    device = pick_device(config)
+    package = Package(config, device)
+    package.load(checkpoint)
+    plan = plan_startup(config, checkpoint, device, WORK, lambda _: 1)
+    state = Loading(plan, 0, None, only_greedy=True, capacity=1)
+    llm = None
+    try:
+        with environment(dict(variables)), followed():
+            llm = package.vllm.LLM(**loading.arguments(config, checkpoint, device, WORK, state))
+            digest = loading.worker_facts(llm).get("weights_digest")
+    except (KeyboardInterrupt, LlmbenchError):
+        raise
+    except BaseException as error:
+        log.exception("vLLM could not load %s", checkpoint.name)
+        failure = start_error(error, config)
+        clear_traceback(error)
+        raise failure from None
+    finally:
+        if llm is not None:
+            internals.shut_down(llm)
+        llm = None
+        package.restore()
+        gc.collect()
+    return digest if isinstance(digest, str) else None

@@ -1,0 +1,85 @@
+"""Whether an fp8 KV cache would make a run of long outputs faster. Loads nothing."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from llmbench.config.choices import Device
+from llmbench.config.schema import AUTO, Config
+from llmbench.engine.checkpoint import Checkpoint, settings
+from llmbench.engine.memory import kv_bytes_per_token, planned_element_bytes, step_weights_bytes
+from llmbench.records import Request
+from llmbench.run.preflight import WITH_FP8, loaded_weights_bytes
+from llmbench.system import hardware
+
+LEAST = 0.05
+"""Of a step; less is not worth a difference to other scores."""
+PART = 1 / 3
+"""Of its limit an answer takes on average, and of the batch runs on average: 0.30 both in BENCHMARKS.md, "Long outputs on one H100"."""
+REACHED = 0.4
+"""Of what the bytes alone would save: there 10% of generating where they say 26%."""
+NOW_BYTES = 2
+"""Of a number in the cache, of which fp8 takes one."""
+PAGE = "docs/how-to/speed.md#an-fp8-kv-cache-judged"
+
+
+def saved_share(
+    weights_bytes: int, bytes_per_token: int, running: int, prompt_tokens: float, limit: float
+) -> float:
+    """Returns what an fp8 KV cache saves of a decode step, in place of one of two bytes a number.
+
+    A step reads the weights W once and the keys and values of each running request (`results/generation`): W + r · c · b bytes, for r requests with
+    c tokens each of b bytes. fp8 halves the second term, so the bytes say r · c · b / 2 of them; `REACHED` of that shows in the time. Over a run r is a
+    third of the requests at once and c = prompt + limit / 6, half an answer of a third of its limit. With these figures it is 5% from
+    c = W / (requests at once · b) on, which is a limit of 6 · (W / (requests at once · b) - prompt) tokens.
+
+    Args:
+        weights_bytes: That a step reads.
+        bytes_per_token: Of keys and values, in bf16.
+        running: Requests at once.
+        prompt_tokens: Of a request.
+        limit: Tokens that an answer may take.
+    """
+    cache = running * PART * (prompt_tokens + limit * PART / 2) * bytes_per_token
+    return REACHED * cache / 2 / (weights_bytes + cache)
+
+
+def pays_from(weights_bytes: int, bytes_per_token: int, running: int, prompt_tokens: float) -> float:
+    """Returns the limit from which `saved_share` is `LEAST`, in tokens."""
+    cache = 2 * LEAST * weights_bytes / (REACHED - 2 * LEAST)
+    return max(0.0, (cache / (running * PART * bytes_per_token) - prompt_tokens) * 2 / PART)
+
+
+def fp8_kv_cache_saves(
+    config: Config, requests: Sequence[Request], at_once: int, checkpoint: Checkpoint | None
+) -> list[str]:
+    """Returns a sentence where `model.kv_cache_dtype=fp8` would save 5% of a step or more on this GPU, else none.
+
+    Args:
+        config: The settings.
+        requests: All of the run.
+        at_once: Requests that are to run at once.
+        checkpoint: None where the engine has none.
+    """
+    model, engine, gpus = config.model, config.engine, hardware.gpus()
+    asked = engine.args.get("kv_cache_dtype") or model.kv_cache_dtype
+    on_gpu = engine.name == "vllm" and engine.device is not Device.cpu and bool(gpus)
+    if not (on_gpu and checkpoint and requests and asked in (None, AUTO) and WITH_FP8.search(gpus[0].name)):
+        return []
+    described = settings(checkpoint)
+    per_token, loaded = kv_bytes_per_token(described), loaded_weights_bytes(config, checkpoint)
+    weights = step_weights_bytes(described, loaded, model.dtype) if loaded else None
+    if not weights or not per_token or planned_element_bytes(config) != NOW_BYTES:
+        return []
+    running = min(at_once, len(requests))
+    prompt = fmean(len(request.prompt_ids) for request in requests)
+    limit = fmean(request.sampling.max_tokens for request in requests)
+    share = saved_share(weights, per_token, running, prompt, limit)
+    if share < LEAST:
+        return []
+    named = ", and is then named as a difference to published scores" if config.profile.comparable else ""
+    tokens = pays_from(weights, per_token, running, prompt)
+    sentence = (
+        f"model.kv_cache_dtype=fp8 would save about {share:.0%} of a step here (5% from limits of about {tokens:,.0f} output tokens on, with {running} "
+        f"requests at once); it changes numbers{named}: compare a pair of runs first ({PAGE})."
+    )
+    return [sentence]

@@ -1,0 +1,101 @@
+"""Thinking that ends after so many tokens (`sampling.thinking_budget`), and how much of each answer was thinking.
+
+The first request's limit is the budget. Where it cuts a text whose think block is open, one more request follows: the same tokens, prompt
+and output, so that the prefix cache serves them, behind them the closing of the block in the model's own format, and then the answer. Where
+the block was closed before, what remains of `max_tokens` is asked for in the same way, without any words in between.
+A budget of 0 closes the block in the prompt.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from llmbench.config import thinking as limits
+from llmbench.config.schema import Config
+from llmbench.engine.tokenizer import Tokenizer
+from llmbench.records import FinishReason, Request, Thinking
+from llmbench.results.summary import BenchmarkSummary
+from llmbench.run import elicitation
+from llmbench.run.exchange import Exchange
+from llmbench.run.prompts import Asked
+from llmbench.system import thinking
+
+
+def goes_on(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tokenizer) -> Request | None:
+    """Returns the request that goes on with a text which the budget's limit cut; None where it stays as it ended."""
+    budget, (last, *others) = config.sampling.thinking_budget, exchange.completions
+    limit = config.benchmarks[asked.benchmark].max_tokens
+    if not budget or budget > limit or not asked.think_tag or others:
+        return None
+    if last.finish_reason is not FinishReason.LENGTH:
+        return None
+    words = thinking.ending(elicitation.opened(asked) + last.text, asked.think_tag)
+    exchange.ends_thinking = bool(words)
+    left = limits.answer_tokens(config, asked.benchmark) if words else limit - last.output_tokens
+    if left <= 0:
+        return None
+    return exchange.go_on(words, replace(exchange.request.sampling, max_tokens=left), tokenizer)
+
+
+def thinking_of(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tokenizer) -> Thinking | None:
+    """Returns how much of an answer was thinking; None where there was no think block, or its tokens are not known here.
+
+    Where the model closed its block itself, the answer's text is encoded again: its count may be off by a token or two.
+    """
+    made = exchange.completions
+    if not made or not asked.ids or made[0].choices:
+        return None
+    total = sum(completion.output_tokens for completion in made)
+    if asked.think_tag and config.sampling.thinking_budget == 0:
+        return Thinking(0, total, ended=True)
+    if exchange.ends_thinking and len(made) > 1:
+        return Thinking(made[0].output_tokens, total - made[0].output_tokens, ended=True)
+    own = made[:-1] if exchange.elicited and len(made) > 1 else made
+    text = elicitation.written(asked, own, exchange.cues, tokenizer).text
+    begins = thinking.answer_begins(text)
+    if begins is None:
+        return None
+    answer = len(tokenizer.encode(text[begins:], special=False)) if begins < len(text) else 0
+    thought = max(0, sum(completion.output_tokens for completion in own) - answer)
+    return Thinking(thought, total - thought, ended=False)
+
+
+def notices(asked: Sequence[Asked], config: Config) -> list[str]:
+    """Returns a sentence for each benchmark in which the budget changes nothing, as is known before anything is asked."""
+    budget, found = config.sampling.thinking_budget, []
+    if budget is None:
+        return []
+    for name, benchmark in config.benchmarks.items():
+        own = [each for each in asked if each.benchmark == name]
+        if benchmark.asks_likelihoods:
+            found.append(f"{_nothing(name, budget)}: with scoring=loglikelihood nothing is written.")
+        elif own and not any(each.think_tag for each in own):
+            found.append(f"{_nothing(name, budget)}: {_why(own[0])}.")
+        elif budget > benchmark.max_tokens:
+            found.append(
+                f"{_nothing(name, budget)}: benchmarks.{name}.max_tokens={benchmark.max_tokens} ends every text before."
+            )
+    return found
+
+
+def _why(asked: Asked) -> str:
+    if thinking.closed(asked.text):
+        return "the prompt ends the model's thinking already (model.chat_template_kwargs may begin it)"
+    return "the prompt opens no think block, and no chat template in use names one"
+
+
+def unopened(config: Config, summaries: Mapping[str, BenchmarkSummary], said: Sequence[str]) -> list[str]:
+    """Returns a sentence for each benchmark in which no answer opened a think block, where nothing was `said` of it before."""
+    budget = config.sampling.thinking_budget
+    if budget is None:
+        return []
+    return [
+        f"{_nothing(name, budget)}: none of the answers opened a think block."
+        for name, summary in summaries.items()
+        if summary.n
+        and summary.thinking is None
+        and not any(s.startswith(_nothing(name, budget)) for s in said)
+    ]
+
+
+def _nothing(name: str, budget: int) -> str:
+    return f"{name}: sampling.thinking_budget={budget} changes nothing"

@@ -1,0 +1,236 @@
+"""Copies of quantised weights: which start takes which, how they are made and removed. No engine is loaded."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from llmbench.cache import main
+from llmbench.config.choices import Device
+from llmbench.config.schema import Config
+from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.vllm import quantizing, weights_copy
+from llmbench.engine.vllm.engine import VllmEngine
+from llmbench.engine.vllm.internals.quantized_weights import WRITE_TO
+from llmbench.engine.vllm.weights_copy import Copy, as_checkpoint, copies, in_place_of, offer
+from llmbench.errors import ConfigError, EngineError
+from llmbench.system import hardware
+from llmbench.system.hardware import Gpu
+from tests.helpers.settings import compose
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+FOUR_BIT = ("model=qwen14b", "model.quantization=bitsandbytes", "engine.device=cpu")
+
+
+def checkpoint_in(folder: Path, weights: bytes = b"abcd") -> Checkpoint:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"hidden_size": 64, "architectures": ["Qwen2ForCausalLM"]}')
+    head = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + weights)
+    return Checkpoint(str(folder), None, local=True, folder=str(folder))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    return checkpoint_in(tmp_path / "model")
+
+
+def made(
+    checkpoint: Checkpoint, *settings: str, digests: tuple[str, str] = ("d1", "d1"), size: int = 1000
+) -> Copy:
+    """The copy that `make_copy` makes with a stand-in for loading, which gives these digests."""
+    left = list(digests)
+
+    def load(_: Config, loaded: Checkpoint, variables: Mapping[str, str]) -> str:
+        if WRITE_TO in variables:
+            (Path(variables[WRITE_TO]) / "weights-00001.safetensors").write_bytes(bytes(size))
+        else:
+            assert Path(loaded.name, "config.json").is_file()
+        return left.pop(0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantizing, "_digest", load)
+        return quantizing.make_copy(compose([*FOUR_BIT, *settings]), checkpoint, lambda _: None)
+
+
+def taken(checkpoint: Checkpoint, *settings: str, device: Device = Device.cpu) -> str | None:
+    use = in_place_of(compose([*FOUR_BIT, *settings]), checkpoint, device)
+    if use is None:
+        return None
+    use.release()
+    return use.copy.digest
+
+
+def test_a_start_takes_the_copy_of_its_checkpoint(checkpoint: Checkpoint) -> None:
+    assert taken(checkpoint) is None
+    copy = made(checkpoint)
+    assert taken(checkpoint) == copy.digest == "d1"
+    stated = json.loads((copy.folder / "config.json").read_text())
+    assert (stated["hidden_size"], stated["quantization_config"]["quant_method"]) == (64, "bitsandbytes")
+    assert taken(checkpoint, "model.max_length=512", "batch_size=3", "engine.args={max_num_seqs: 4}") == "d1"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("engine.weights_copy=false",),
+        ("model.quantization=null",),
+        ("model.dtype=float16",),
+        ("model.trust_remote_code=true",),
+        ("model.lora=/somewhere",),
+        ("engine.tensor_parallel_size=2",),
+        ("engine.pipeline_parallel_size=2",),
+        ("engine.args={load_format: dummy}",),
+        ("engine.args={hf_overrides: {a: 1}}",),
+        ("engine.speculative={method: eagle, model: /draft}",),
+    ],
+)
+def test_a_start_that_could_load_other_weights_takes_none(
+    checkpoint: Checkpoint, settings: tuple[str, ...]
+) -> None:
+    made(checkpoint)
+    assert taken(checkpoint, *settings) is None
+
+
+def test_a_checkpoint_that_changed_has_no_copy(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    made(checkpoint)
+    assert taken(checkpoint_in(tmp_path / "other" / "model", b"abce")) is None
+    assert taken(checkpoint_in(tmp_path / "same" / "model")) == "d1"  # wherever it lies
+    Path(checkpoint.name, "config.json").write_text('{"hidden_size": 65}')
+    assert taken(checkpoint) is None
+
+
+def test_other_versions_and_another_gpu_have_copies_of_their_own(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(checkpoint)
+    monkeypatch.setattr(hardware, "gpus", lambda: (Gpu(0, "NVIDIA H100", 80 << 30, "1"),))
+    assert taken(checkpoint, device=Device.cuda) is None
+    monkeypatch.setattr(hardware, "distribution", lambda name: f"{name} 99")
+    assert taken(checkpoint) is None
+
+
+def test_a_checkpoint_that_is_quantised_already_has_none(checkpoint: Checkpoint) -> None:
+    Path(checkpoint.name, "config.json").write_text('{"quantization_config": {"quant_method": "awq"}}')
+    with pytest.raises(ConfigError, match="No copy is made of"):
+        made(checkpoint)
+
+
+def test_a_copy_that_would_give_other_weights_is_not_kept(checkpoint: Checkpoint) -> None:
+    with pytest.raises(EngineError, match="would hold other weights"):
+        made(checkpoint, digests=("d1", "d2"))
+    assert copies() == []
+    assert not any(path.is_dir() for path in weights_copy.copies_folder().iterdir())
+
+
+def test_a_copy_is_made_once(checkpoint: Checkpoint) -> None:
+    made(checkpoint)
+    assert made(checkpoint, digests=("d2", "d2")).digest == "d1"
+
+
+def test_what_a_killed_process_left_is_never_used(checkpoint: Checkpoint) -> None:
+    folder = weights_copy.place(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
+    assert folder is not None
+    left = folder.parent / f".{folder.name}.part"
+    left.mkdir(parents=True)
+    (left / "weights-00001.safetensors").write_bytes(b"half")
+    assert (copies(), taken(checkpoint)) == ([], None)
+    copy = made(checkpoint)
+    assert not left.exists()
+    assert (copy.folder / "weights-00001.safetensors").stat().st_size == 1000
+
+
+def test_a_copy_whose_files_changed_is_not_used(checkpoint: Checkpoint) -> None:
+    file = made(checkpoint).folder / "weights-00001.safetensors"
+    file.write_bytes(b"\1" + bytes(999))
+    assert taken(checkpoint) is None
+    assert made(checkpoint, digests=("d2", "d2")).digest == "d2"  # made anew
+    assert taken(checkpoint) == "d2"
+
+
+def test_copies_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
+    models = [checkpoint_in(tmp_path / name, name.encode()) for name in ("aaaa", "bbbb", "cccc")]
+    for used, model in enumerate(models[:2]):
+        copy = made(model)
+        os.utime(copy.folder / weights_copy.RECORD, (used, used))
+    assert taken(models[0]) == "d1"  # used last from now on
+    made(models[2], "engine.weights_copies_max_bytes=2500")
+    assert {Path(copy.source).name for copy in copies()} == {"aaaa", "cccc"}
+
+
+def test_a_copy_that_an_engine_has_stays(checkpoint: Checkpoint) -> None:
+    copy = made(checkpoint)
+    use = in_place_of(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
+    assert use is not None
+    assert not weights_copy.remove(copy)
+    use.release()
+    assert weights_copy.remove(copy)
+    assert copies() == []
+
+
+def test_a_copy_larger_than_all_may_be_is_refused_and_takes_no_others_place(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    made(checkpoint)
+    with pytest.raises(ConfigError, match="set it to 5000 or more"):
+        made(checkpoint_in(tmp_path / "large"), "engine.weights_copies_max_bytes=4000", size=5000)
+    assert len(copies()) == 1
+
+
+def test_the_engine_loads_the_copy_and_lets_it_go(checkpoint: Checkpoint) -> None:
+    copy = made(checkpoint)
+    engine = VllmEngine(compose([*FOUR_BIT]), checkpoint)
+    loaded: list[Checkpoint] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine._package, "load", loaded.append)
+        engine.prepare()
+    assert loaded == [as_checkpoint(copy.folder)]
+    assert not weights_copy.remove(copy)
+    engine.close()
+    assert weights_copy.remove(copy)
+
+
+def test_a_large_model_on_a_gpu_is_offered_a_copy(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose(list(FOUR_BIT))
+    assert offer(config, checkpoint, Device.cuda) is None
+    monkeypatch.setattr(weights_copy, "LARGE_BYTES", 1)
+    assert "llmbench.cache quantize" in str(offer(config, checkpoint, Device.cuda))
+    assert offer(config, checkpoint, Device.cpu) is None
+    off = replace(config, engine=replace(config.engine, weights_copy=False))
+    assert offer(off, checkpoint, Device.cuda) is None
+
+
+def test_the_command_shows_and_removes_copies(
+    checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = made(checkpoint)
+    assert main([]) == 0
+    assert f"{copy.folder}: the quantised weights of {checkpoint.name}, " in capsys.readouterr().out
+    assert main(["--clear"]) == 0
+    assert copies()
+    assert main(["--clear-copies"]) == 0
+    assert not copies()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["quantize", "engine=fake"], "leave engine= out"),
+        (["quantize", "model=smollm2", "model.quantization=null"], "No copy is made of"),
+        (["quantise"], "invalid choice"),
+        (["quantize", "model=nobody"], "nobody"),
+    ],
+)
+def test_what_cannot_be_quantised_is_one_sentence(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
