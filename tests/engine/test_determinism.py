@@ -253,7 +253,7 @@ def test_a_server_gets_the_environment() -> None:
 
 
 def test_no_step_has_so_many_tokens_that_vllm_takes_another_norm() -> None:
-    """From 256 on it did (an H100, 0.26): of 8 texts at batch size 32, 3 were those of batch size 1; with 255 all 8."""
+    """From 256 on it did (an H100, 0.26): of 16 texts at batch size 32, 4 were those of batch size 1; with 255 all."""
     typed = ["engine.device=cpu", "engine.startup=eager", "batch_size=400"]
     words = serve_command(compose([*ON, *typed]), CHECKPOINT, "127.0.0.1", 8123).arguments
     assert {"--max-num-batched-tokens=255", "--max-num-seqs=255"} <= set(words)
