@@ -23,6 +23,7 @@ from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
+NOT_LOADED: tuple[str, ...] = ()
 FOUR_BIT = ("model=qwen14b", "model.quantization=bitsandbytes", "engine.device=cpu")
 
 
@@ -40,7 +41,7 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
 
 
 def made(
-    checkpoint: Checkpoint, *settings: str, digests: tuple[str, str] = ("d1", "d1"), size: int = 1000
+    checkpoint: Checkpoint, *settings: str, digests: tuple[str, ...] = ("d1", "d1"), size: int = 1000
 ) -> Copy:
     """The copy that `make_copy` makes with a stand-in for loading, which gives these digests."""
     left = list(digests)
@@ -164,7 +165,7 @@ def test_a_damaged_copy_that_an_engine_has_is_said_before_anything_is_loaded(che
     assert use is not None
     (copy.folder / weights_copy.RECORD).write_bytes(b"")
     with pytest.raises(EngineError, match="end the runs that have it"):
-        made(checkpoint, digests=())
+        made(checkpoint, digests=NOT_LOADED)
     use.release()
 
 
@@ -233,7 +234,7 @@ def test_a_copy_that_will_be_larger_than_all_may_be_is_refused_before_anything_i
 ) -> None:
     monkeypatch.setattr(quantizing, "weights_bytes", lambda _: 1 << 40)
     with pytest.raises(ConfigError, match="weights_copies_max_bytes=68719476736 allows"):
-        made(checkpoint, digests=())
+        made(checkpoint, digests=NOT_LOADED)
 
 
 def test_the_engine_loads_the_copy_and_lets_it_go(checkpoint: Checkpoint) -> None:

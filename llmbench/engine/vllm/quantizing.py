@@ -41,10 +41,7 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
         EngineError: The model cannot be loaded, the copy not written, or a start from it would hold other weights.
     """
     if not weights_copy.fits(config, checkpoint):
-        raise ConfigError(
-            f"No copy is made of {checkpoint.name} with these settings: only weights that vLLM quantises at load on one GPU have one; set "
-            "model.quantization=bitsandbytes, and leave out model.lora, model.trust_remote_code, engine.speculative and engine.args."
-        )
+        raise no_copy(checkpoint.name)
     folder = weights_copy.place(config, checkpoint, pick_device(config))
     if folder is None or checkpoint.folder is None:
         raise ModelError(
@@ -65,6 +62,14 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
         raise EngineError(
             f"A copy cannot be written to {folder.parent} ({error.strerror or error}); set LLMBENCH_CACHE to another folder."
         ) from error
+
+
+def no_copy(name: str) -> ConfigError:
+    """Says that a copy cannot stand for what these settings load."""
+    return ConfigError(
+        f"No copy is made of {name} with these settings: only weights that vLLM quantises at load on one GPU have one; set "
+        "model.quantization=bitsandbytes, and leave out model.lora, model.trust_remote_code, engine.speculative and engine.args."
+    )
 
 
 def _made(config: Config, checkpoint: Checkpoint, folder: Path, part: Path, notice: Notice) -> Copy:

@@ -108,16 +108,20 @@ def copies() -> list[Copy]:
     return []
 
 
-def fits(config: Config, checkpoint: Checkpoint) -> bool:
-    """Whether a start with these settings quantises the checkpoint's weights in a way that a copy can stand for."""
+def possible(config: Config) -> bool:
+    """Whether a start with these settings quantises weights in a way that a copy can stand for."""
     model, engine = config.model, config.engine
     return (
         model.quantization == QUANTIZATION
         and engine.gpus_each == 1  # vLLM splits no weights that are quantised already
         and not (model.trust_remote_code or model.lora or engine.args.keys() - HARMLESS)
         and (not engine.speculative or engine.speculative.get("method") == "ngram")
-        and not settings(checkpoint).get("quantization_config")
     )
+
+
+def fits(config: Config, checkpoint: Checkpoint) -> bool:
+    """Whether it does, and the checkpoint's weights are not quantised already."""
+    return possible(config) and not settings(checkpoint).get("quantization_config")
 
 
 def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None:
@@ -126,11 +130,10 @@ def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None
         if checkpoint.local:
             weights = "".join(fingerprint.of_path(Path(checkpoint.name)))
         else:
-            commit = fingerprint.commit(checkpoint)
-            weights = f"{checkpoint.name}@{commit}" if commit is not None else ""
+            weights = f"{checkpoint.name}@{commit}" if (commit := fingerprint.commit(checkpoint)) else ""
     except OSError as error:
         log.debug("%s has no fingerprint: %s", checkpoint.name, error)
-        return None
+        weights = ""
     if not weights:
         return None
     gpu = next(iter(hardware.gpus()), None) if device is Device.cuda else None
@@ -244,8 +247,7 @@ def keep(part: Path, folder: Path, checkpoint: Checkpoint, digest: str, most_byt
             f"allows; set it to {size} or more."
         )
     make_room(most_bytes - size)
-    content = "".join(fingerprint.of_path(part))
-    record = {"source": checkpoint.name, "digest": digest, "content": content}
+    record = {"source": checkpoint.name, "digest": digest, "content": "".join(fingerprint.of_path(part))}
     files.write_new(part / RECORD, (orjson.dumps(record),))
     part.rename(folder)
     copy = Copy.read(folder)
@@ -254,15 +256,13 @@ def keep(part: Path, folder: Path, checkpoint: Checkpoint, digest: str, most_byt
     return copy
 
 
-def make_room(most_bytes: int) -> list[Copy]:
-    """Removes the copies that were not used for longest until the others take at most so many bytes; returns the removed."""
-    kept, removed = 0, []
+def make_room(most_bytes: int) -> None:
+    """Removes the copies that were not used for longest until the others take at most so many bytes."""
+    kept = 0
     for copy in copies():
         kept += copy.size
         if kept > most_bytes and remove(copy.folder):
             kept -= copy.size
-            removed.append(copy)
-    return removed
 
 
 def remove(folder: Path) -> bool:
