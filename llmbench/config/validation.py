@@ -181,6 +181,14 @@ def validate(config: Config) -> None:
     _validate_replicas(config.engine)
     kv = config.engine.kv_cache_memory_bytes
     _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
+    drafted = config.engine.speculative.get("num_speculative_tokens")
+    whole_number = type(drafted) is int and drafted >= 1
+    _check(
+        drafted is None or whole_number,
+        "engine.speculative.num_speculative_tokens",
+        drafted,
+        "a whole number from 1",
+    )
     if config.engine.name == "endpoint":
         validate_endpoint(config.engine)
     validate_deterministic(config)

@@ -20,7 +20,7 @@ from llmbench.engine.memory import (
     planned_element_bytes,
     weights_on_gpu,
 )
-from llmbench.engine.vllm.speculation import SCHEDULE, drafting_limit
+from llmbench.engine.vllm.speculation import SCHEDULE, drafting_limit, overruled_by
 from llmbench.errors import ModelError
 from llmbench.records import Request
 from llmbench.run.comparability import few_shot_from_evaluated
@@ -105,6 +105,8 @@ def drafts_for_many(config: Config, at_once: int) -> list[str]:
     if engine.speculative_below is not None:
         method = engine.speculative.get("method", "null")
         way_out = f"engine.speculative_below has no effect on method={method} as it is set; use method=ngram with num_speculative_tokens"
+        if (own := overruled_by(engine)) is not None:
+            way_out = f"engine.speculative_below has no effect beside engine.args.{own}; leave that out"
     sentence = (
         f"engine.speculative drafts for all of up to {at_once} requests at once, and that costs at more than {DRAFTED_FOR}: with 500, generating took "
         f"11.3 s against 6.6 s (n-grams, a 14B model of random weights, one H100); {way_out}."

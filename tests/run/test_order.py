@@ -120,6 +120,18 @@ def test_lengths_are_known_in_the_next_run(config: Config) -> None:
     )
 
 
+def test_a_request_may_have_numbers_for_keys(config: Config) -> None:
+    config.engine.extra_body = {"logit_bias": {50256: -100}}
+    answer_lengths.remember(config, results(a=10))
+    assert tokens_of(config, "a") == 10
+
+
+def test_without_a_home_folder_nothing_is_known(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMBENCH_CACHE", "~nobody-of-this-name/cache")
+    answer_lengths.remember(config, results(a=10))
+    assert answer_lengths.read(config) == {}
+
+
 def test_a_cut_answer_stands_in_place_of_no_longer_one(config: Config) -> None:
     def cut(length: int) -> list[Result]:
         (made,) = results(a=length)
