@@ -28,8 +28,8 @@ class BudgetPoint:
     Attributes:
         budget: In tokens; None: no budget.
         accuracy: 0 to 1, with its 95% interval.
-        tokens: Mean output tokens of an answer, thinking included.
-        time_s: Seconds of generating, all benchmarks of the run together; None where they are not known.
+        tokens: Mean output tokens of an answer, thinking included, over all that was asked.
+        time_s: Seconds of generating, all benchmarks of the run together; None where they are not of all its answers.
     """
 
     entry: RunEntry
@@ -60,7 +60,8 @@ def budget_points(entries: Sequence[RunEntry], benchmark: str) -> list[BudgetPoi
     found = []
     for entry in entries:
         score, sampling = entry.benchmark(benchmark), (entry.config or {}).get("sampling") or {}
-        if entry.summary.status != "finished" or score.accuracy is None or not score.n:
+        tokens = _tokens(entry, benchmark)
+        if entry.summary.status != "finished" or score.accuracy is None or tokens is None:
             continue
         found.append(
             BudgetPoint(
@@ -68,18 +69,35 @@ def budget_points(entries: Sequence[RunEntry], benchmark: str) -> list[BudgetPoi
                 budget=sampling.get("thinking_budget"),
                 accuracy=score.accuracy,
                 ci95=score.ci95 or (score.accuracy, score.accuracy),
-                tokens=score.tokens.output / score.n,
-                time_s=entry.summary.time_s.generate,
+                tokens=tokens,
+                time_s=_time_s(entry),
             )
         )
     return sorted(found, key=lambda point: (point.tokens, math.inf if point.budget is None else point.budget))
 
 
+def _tokens(entry: RunEntry, benchmark: str) -> float | None:
+    """The mean output tokens of a run's answers, also of those that do not count after `stop_when`; None without any answer."""
+    made = [r.completions for r in entry.run.results if r.benchmark == benchmark and r.completions]
+    sums = [sum(c.output_tokens for c in of_one) for of_one in made if not of_one[0].failed]
+    return math.fsum(sums) / len(sums) if sums else None
+
+
+def _time_s(entry: RunEntry) -> float | None:
+    """Seconds of generating; None where a run was resumed, since they are of its last attempt, or had answers from the response cache."""
+    cached = any(each.cache is not None and each.cache.hits for each in entry.summary.benchmarks.values())
+    return None if cached or len(entry.summary.sittings) > 1 else entry.summary.time_s.generate
+
+
+def _tried(entries: Sequence[RunEntry]) -> dict[str, list[BudgetPoint]]:
+    """The points of each benchmark whose runs differ in the budget alone."""
+    own = {name: [e for e in entries if name in e.summary.benchmarks] for name in benchmarks_of(entries)}
+    return {name: budget_points(of_one, name) for name, of_one in own.items() if varied(of_one)}
+
+
 def sentences(entries: Sequence[RunEntry]) -> list[str]:
     """For each benchmark the cheapest budget whose accuracy is not detectably lower than the best's; nothing where something else was varied."""
-    if not varied(entries):
-        return []
-    found = [_cheapest(name, budget_points(entries, name)) for name in benchmarks_of(entries)]
+    found = [_cheapest(name, tried) for name, tried in _tried(entries).items()]
     return [sentence for sentence in found if sentence is not None]
 
 
@@ -94,25 +112,32 @@ def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
             break
         scores = _scores(point, best, benchmark)
         if scores is None:
-            continue
+            return None
         first, second, repeats = scores
         test = paired_tests.significance(first, second)
         change = paired_tests.difference(second, first)
         if test.p_value < ALPHA and change.difference < 0:
             continue
-        least = paired_tests.smallest_detectable(first, second, repeats)
-        power = (
-            f"with {count(len(first), 'question')} no difference could have been found"
-            if least is None
-            else f"on {count(len(first), 'question')} a true difference of {points(least).lstrip('+')} points is found four times in five"
-        )
         return (
             f"{head}; the cheapest budget that is not detectably lower is {point.name}: {point.found}, {points(change.difference)} points, "
-            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; {power}."
+            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; "
+            f"{_power(first, second, repeats)}."
         )
     if best is tried[0]:
-        return f"{head}, and no other was cheaper."
+        scores = _scores(best, max(tried[1:], key=lambda point: point.accuracy), benchmark)
+        return f"{head}, and no other was cheaper{'; ' + _power(*scores) if scores else ''}."
     return f"{head}; every cheaper budget is detectably lower, by {_test(best, tried, benchmark)} {level}."
+
+
+def _power(first: Sequence[float], second: Sequence[float], repeats: int) -> str:
+    """How large a difference had to be to be found."""
+    least = paired_tests.smallest_detectable(first, second, repeats)
+    questions = count(len(first), "question")
+    if least is None:
+        return f"with {questions} no difference could have been found"
+    return (
+        f"on {questions} a true difference of {points(least).lstrip('+')} points is found four times in five"
+    )
 
 
 def _ends(ci95: tuple[float, float] | None) -> str:
@@ -141,13 +166,10 @@ def _scores(
 
 def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its 95% interval, and the time of generating, against the mean tokens of an answer."""
-    if not varied(entries):
-        return []
-    said = {sentence.partition(": ")[0]: sentence for sentence in sentences(entries)}
     return [
-        _figure(name, tried, said.get(name, ""))
-        for name in benchmarks_of(entries)
-        if len(tried := budget_points(entries, name)) > 1
+        _figure(name, tried, _cheapest(name, tried) or "")
+        for name, tried in _tried(entries).items()
+        if len(tried) > 1
     ]
 
 
@@ -200,6 +222,10 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
     }
     title = f"{visible(benchmark)}: accuracy, tokens and time by budget of thinking"
     read = f"Numbers at the points are values of {SETTING}."
+    if any(len(point.entry.summary.benchmarks) > 1 for point in tried):
+        read += " Seconds are of all benchmarks of a run together."
+    if any(point.time_s is None for point in tried):
+        read += " A run that was resumed, or had answers from the response cache, has no seconds."
     return figure(
         f"thinking-{benchmark}",
         title,

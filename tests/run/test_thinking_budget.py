@@ -12,8 +12,10 @@ from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.fake.thoughts import ASSISTANT, Thoughts
 from llmbench.errors import ConfigError
 from llmbench.records import Completion, FinishReason, Request, Result, Sample
+from llmbench.report import score_charts
 from llmbench.report.sample_data import segments
 from llmbench.results.reader import Run, load_run
+from llmbench.results.thinking_use import ThinkingUse
 from llmbench.run import comparability, elicitation, prompts, resume_checks
 from llmbench.run.regrade import regrade_run
 from llmbench.system import thinking
@@ -233,6 +235,21 @@ def test_a_budget_that_changes_nothing_is_said_once(
     assert sum("changes nothing" in sentence for sentence in said) == 1
     assert any(words in sentence for sentence in said)
     assert "changes nothing" in " ".join(capfd.readouterr().err.split())
+
+
+def test_the_plot_of_lengths_has_all_that_the_model_wrote_by_itself(tmp_path: Path) -> None:
+    run = load_run(asked(tmp_path / "run", "sampling.thinking_budget=10"))
+    found = score_charts.lengths(run.results, {"arithmetic": 120})
+    assert found is not None
+    assert found["data"][0]["x"] == [10 + ANSWER] * 3
+
+
+def test_means_over_some_of_the_answers_say_so() -> None:
+    use = ThinkingUse(answers=3, tokens_mean=64.0, answer_tokens_mean=8.0, ended=0.075)
+    assert use.sentence(40) == (
+        "64 tokens of thinking and 8 of answering on average of the 3 of 40 that thought; the budget ended the thinking of 7.5% of the answers."
+    )
+    assert "on average; the budget" in use.sentence(3)
 
 
 def test_without_a_block_the_request_is_the_same() -> None:
