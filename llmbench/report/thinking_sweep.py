@@ -10,6 +10,7 @@ from llmbench.report.compare.terminal_page import p_value
 from llmbench.report.escaping import label, visible
 from llmbench.report.figures import GREY, axis, colour, figure
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing
+from llmbench.report.tradeoff_charts import BELOW, ROOM, label_positions
 from llmbench.results import paired_tests
 from llmbench.results.paired_tests import ALPHA, Method
 from llmbench.system.number_format import count, interval, number, percent, points, seconds
@@ -175,14 +176,16 @@ def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:
 
 def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str, Any]:
     tokens = [round(point.tokens, 1) for point in tried]
+    places, widest = [(point.tokens, 100 * point.accuracy) for point in tried], (tokens[-1] or 1.0) * ROOM
+    at = label_positions(places, [point.name for point in tried], (len(tried) - 1, 0), widest)
     accuracy = {
         "type": "scatter",
         "mode": "lines+markers+text",
         "name": "accuracy",
         "x": tokens,
         "y": [round(100 * point.accuracy, 2) for point in tried],
-        "text": [label(point.name) for point in tried],
-        "textposition": "top center",
+        "text": [label(point.name) if position else "" for point, position in zip(tried, at, strict=True)],
+        "textposition": [position or "top center" for position in at],
         "textfont": {"size": 10},
         "cliponaxis": False,
         "hovertext": [
@@ -212,8 +215,8 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
         "marker": {"size": 6, "color": colour(1)},
     }
     layout = {
-        "xaxis": axis("output tokens of an answer, mean", rangemode="tozero"),
-        "yaxis": axis("accuracy, %", range=[0, 108], tickvals=list(range(0, 101, 20))),
+        "xaxis": axis("output tokens of an answer, mean", range=[0, widest]),
+        "yaxis": axis("accuracy, %", range=[-BELOW, 100 + BELOW], tickvals=list(range(0, 101, 20))),
         "yaxis2": axis(
             "seconds of generating", overlaying="y", side="right", rangemode="tozero", showgrid=False
         ),
@@ -222,6 +225,8 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
     }
     title = f"{visible(benchmark)}: accuracy, tokens and time by budget of thinking"
     read = f"Numbers at the points are values of {SETTING}."
+    if not all(at):
+        read += " Some are left out where they would cover others."
     if any(len(point.entry.summary.benchmarks) > 1 for point in tried):
         read += " Seconds are of all benchmarks of a run together."
     if any(point.time_s is None for point in tried):

@@ -27,13 +27,14 @@ def swept(
     *typed: str,
     benchmark: str = "arithmetic",
     refuse: frozenset[str] = frozenset(),
+    words: int = WORDS,
 ) -> list[RunEntry]:
     found = []
     for number, budget in enumerate(BUDGETS):
         overrides = (
             *(f"benchmark={benchmark}", "engine=fake", "limit=40", "early_stopping=off", "batch_size=40"),
             f"benchmarks.{benchmark}.max_tokens=120",
-            f"engine.args={{thinks: {{words: {WORDS}}}}}",
+            f"engine.args={{thinks: {{words: {words}}}}}",
             f"sampling.thinking_budget={budget}",
             *typed,
         )
@@ -42,7 +43,7 @@ def swept(
             return right(number, runs.place(request))
 
         run = runs.make(
-            folder / str(number), runs.right_where(well), *overrides, thinks=Thoughts(WORDS), refuse=refuse
+            folder / str(number), runs.right_where(well), *overrides, thinks=Thoughts(words), refuse=refuse
         )
         found.append(RunEntry.read(run))
     return found
@@ -84,6 +85,18 @@ def test_the_plot_has_accuracy_with_its_interval_and_the_time(growing: list[RunE
     assert len(accuracy["error_y"]["array"]) == 4
     assert time["yaxis"] == "y2"
     assert "the cheapest budget" in figure["note"]
+
+
+def test_labels_of_points_in_one_place_do_not_cover_one_another(tmp_path: Path) -> None:
+    entries = swept(tmp_path, lambda *_: False, "limit=3", words=5)
+    points = thinking_sweep.budget_points(entries, "arithmetic")
+    assert len({point.tokens for point in points[1:]}) == 1  # these budgets are longer than all thinking
+    (figure,) = thinking_sweep.figures(entries)
+    assert len(set(figure["data"][0]["textposition"][1:])) == 3
+    assert "left out" not in figure["note"]
+    (crowded,) = thinking_sweep.figures([*entries, *entries[1:]])
+    assert crowded["data"][0]["text"].count("") == 2
+    assert "Some are left out where they would cover others." in crowded["note"]
 
 
 def test_the_page_of_the_runs_has_the_plot(growing: list[RunEntry], tmp_path: Path) -> None:
