@@ -281,11 +281,18 @@ def test_a_template_that_names_the_block_is_known_by_it() -> None:
         ("<think>\nSo\n</think>\n\nIt is", "<think>", ""),
         ("[THINK]So", "[THINK]", "\n[/THINK]\n\n"),
         ("<thi", "<think>", "nk>\n\n</think>\n\n"),  # the budget ended within the tag
+        ("<think>\nSo\n</thi", "<think>", "nk>\n\n"),
+        ("<think>\nif x <", "<think>", "\n</think>\n\n"),
         ("It is", "<think>", ""),
         (
             "<|channel|>analysis<|message|>So",
             "<|channel|>analysis<|message|>",
             "<|end|><|start|>assistant<|channel|>final<|message|>",
+        ),
+        (
+            "<|channel|>analysis<|message|>So<|start|>assistant<|channel|>",
+            "<|channel|>analysis<|message|>",
+            "final<|message|>",
         ),
     ],
 )
