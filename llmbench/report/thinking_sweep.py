@@ -224,18 +224,23 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
         "margin": {"t": 28, "r": 56},
     }
     title = f"{visible(benchmark)}: accuracy, tokens and time by budget of thinking"
+    return figure(
+        f"thinking-{benchmark}",
+        title,
+        [accuracy, time],
+        note=visible(f"{_read(tried, all_named=all(at))} {note}".strip()),
+        height=380,
+        layout=layout,
+    )
+
+
+def _read(tried: Sequence[BudgetPoint], *, all_named: bool) -> str:
+    """How the plot is read."""
     read = f"Numbers at the points are values of {SETTING}."
-    if not all(at):
+    if not all_named:
         read += " Some are left out where they would cover others."
     if any(len(point.entry.summary.benchmarks) > 1 for point in tried):
         read += " Seconds are of all benchmarks of a run together."
     if any(point.time_s is None for point in tried):
         read += " A run that was resumed, or had answers from the response cache, has no seconds."
-    return figure(
-        f"thinking-{benchmark}",
-        title,
-        [accuracy, time],
-        note=visible(f"{read} {note}".strip()),
-        height=380,
-        layout=layout,
-    )
+    return read
