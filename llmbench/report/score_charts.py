@@ -9,6 +9,7 @@ from llmbench.report.escaping import label
 from llmbench.report.figures import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.results import cache_use, stats
 from llmbench.results.likelihood import choices_of
+from llmbench.results.thinking_use import own_completions
 from llmbench.system import number_format
 
 BINS = 40
@@ -189,7 +190,7 @@ def _points(
         "type": "scatter",
         "mode": "markers",
         "name": title,
-        "x": [r.completions[0].output_tokens if r.completions else 0 for _, r in points],
+        "x": [sum(c.output_tokens for c in own_completions(r)) for _, r in points],
         "y": [round(rows[r.benchmark] + 0.62 * (number * 0.618034 % 1 - 0.5), 3) for number, r in points],
         "text": [label(f"{r.benchmark} {r.sample_id}") for _, r in points],
         "customdata": [[r.benchmark, r.sample_id, r.repeat] for _, r in points],
