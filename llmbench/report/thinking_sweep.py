@@ -20,6 +20,8 @@ TESTS = {
     Method.SIGN_FLIP: "the sign-flip permutation test over questions",
 }
 
+STOPPED = " With stop_when the number of questions was not fixed beforehand, so a test and an interval of a difference claim too much here."
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetPoint:
@@ -79,8 +81,12 @@ def sentences(entries: Sequence[RunEntry]) -> list[str]:
     """For each benchmark the cheapest budget whose accuracy is not detectably lower than the best's; nothing where something else was varied."""
     if not varied(entries):
         return []
-    found = [_cheapest(name, budget_points(entries, name)) for name in benchmarks_of(entries)]
-    return [sentence for sentence in found if sentence is not None]
+    found = {name: _cheapest(name, budget_points(entries, name)) for name in benchmarks_of(entries)}
+    return [
+        sentence + (STOPPED if any(entry.benchmark(name).stopping for entry in entries) else "")
+        for name, sentence in found.items()
+        if sentence is not None
+    ]
 
 
 def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
