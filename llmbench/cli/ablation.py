@@ -178,7 +178,7 @@ def _row(point: AblationPoint, start: AblationPoint) -> Row:
         elif point.work() == start.work():
             note = SAME
     reduction = None if note or not time_s or not whole or point is start else 1 - time_s / whole
-    change = None if point is start or fixed else _change(start.results, point.results)
+    change = None if point is start or fixed or note == STOPPED else _change(start.results, point.results)
     return Row(
         name=named["name"],
         title=named["title"],

@@ -214,7 +214,7 @@ def test_fixed_lengths_show_neither_accuracy_nor_early_stopping() -> None:
 def test_times_of_runs_that_may_stop_early_are_not_compared() -> None:
     found = table(point("before", 100, "++"), point("larger_batches", 10, "+", stops=True))
     assert (found["larger_batches"].held, found["larger_batches"].reduction) == (None, None)
-    assert found["larger_batches"].note == STOPPED
+    assert (found["larger_batches"].change, found["larger_batches"].note) == (None, STOPPED)
 
 
 def test_answers_that_a_stopped_point_left_out_do_not_count(tmp_path: Path) -> None:
