@@ -245,14 +245,14 @@ def entry(rule: StopRule, results: Sequence[Result], left_out: int) -> StopEntry
     of_all = _followed(rule.of_all(), scores)
     of_difference = _followed(rule.of_difference(), [_pair(*pair) for pair in pairs])
     whole = len(scores) == len(rule.order)
-    nothing_left = whole or (bool(rule.scores) and len(pairs) == shared)
-    reason = rule.settled(of_all if rule.width is not None else of_difference)
-    if whole and rule.width is not None:
-        reason = None  # then the accuracy is known, and nothing was spared
+    if rule.width is None:
+        reason = rule.settled(of_difference) if len(pairs) >= rule.least else None
+    else:  # of all that were asked the accuracy is known, and nothing was spared
+        reason = None if whole else rule.settled(of_all)
     return StopEntry(
         questions=len(scores),
         of=len(rule.order),
-        reason=reason or (Reason.ALL if nothing_left else Reason.OPEN),
+        reason=reason or (Reason.ALL if whole or (rule.scores and len(pairs) == shared) else Reason.OPEN),
         left_out=left_out,
         level=rule.level,
         width=rule.width,
