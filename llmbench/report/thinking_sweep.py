@@ -21,6 +21,8 @@ TESTS = {
     Method.SIGN_FLIP: "the sign-flip permutation test over questions",
 }
 
+STOPPED = " With stop_when the number of questions was not fixed beforehand, so a test and an interval of a difference claim too much here."
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetPoint:
@@ -98,8 +100,17 @@ def _tried(entries: Sequence[RunEntry]) -> dict[str, list[BudgetPoint]]:
 
 def sentences(entries: Sequence[RunEntry]) -> list[str]:
     """For each benchmark the cheapest budget whose accuracy is not detectably lower than the best's; nothing where something else was varied."""
-    found = [_cheapest(name, tried) for name, tried in _tried(entries).items()]
-    return [sentence for sentence in found if sentence is not None]
+    found = {name: _cheapest(name, tried) for name, tried in _tried(entries).items()}
+    return [
+        sentence
+        + (
+            STOPPED
+            if any(entry.benchmark(name).stopping for entry in entries if name in entry.summary.benchmarks)
+            else ""
+        )
+        for name, sentence in found.items()
+        if sentence is not None
+    ]
 
 
 def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:

@@ -164,6 +164,14 @@ def test_seconds_are_shown_only_of_runs_that_generated_all_their_answers(tmp_pat
     assert "A run that was resumed, or had answers from the response cache, has no seconds." in figure["note"]
 
 
+def test_with_runs_that_stopped_early_the_sentence_says_that_its_test_claims_too_much(tmp_path: Path) -> None:
+    entries = swept(
+        tmp_path, lambda budget, question: budget > 0 or question % 2 == 0, "stop_when.ci_width=0.5"
+    )
+    (sentence,) = thinking_sweep.sentences(entries)
+    assert sentence.endswith("a test and an interval of a difference claim too much here.")
+
+
 def test_runs_that_differ_in_more_are_not_compared_by_their_budgets(
     growing: list[RunEntry], tmp_path: Path
 ) -> None:
