@@ -248,16 +248,6 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
-NULLABLE = (
-    "batch_size",
-    "limit",
-    "num_samples",
-    "fewshot",
-    "thinking_budget",
-    "answer_tokens",
-    "speculative_below",
-)
-"""Whole numbers that may be left open."""
 
 
 def drawing(config: Config, benchmark: str) -> dict[str, Any]:
