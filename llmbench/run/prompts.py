@@ -163,7 +163,7 @@ def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
 
 
 def _first_sampling(config: Config, asked: Asked, repeat: int) -> Sampling:
-    """How the first completion is drawn, up to the budget of thinking where the model thinks."""
+    """How the first completion is drawn, up to the thinking budget where the model thinks."""
     drawn = sampling(config, asked.benchmark, asked.sample.id, repeat, asked.end)
     return replace(drawn, max_tokens=first_limit(config, asked.benchmark)) if asked.think_tag else drawn
 
