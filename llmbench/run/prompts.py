@@ -20,7 +20,14 @@ END_OF_ANSWER = TextPrompt().end
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too, and the choices to be scored; `end` ends the answer of a base model, `think_tag` opens the model's think block, where there is a budget for one."""
+    """A sample with its prompt.
+
+    Attributes:
+        text: The prompt as the model reads it; `ids` are its tokens, `messages` a chat's turns.
+        choices: Those to be scored.
+        end: What ends the answer of a base model.
+        think_tag: What opens the model's think block; empty where there is none, or no thinking budget.
+    """
 
     benchmark: str
     sample: Sample
