@@ -5,6 +5,7 @@ from statistics import fmean
 
 from llmbench.config.choices import Device
 from llmbench.config.schema import AUTO, Config
+from llmbench.config.thinking import most_tokens
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.memory import kv_bytes_per_token, planned_element_bytes, step_weights_bytes
 from llmbench.records import Request
@@ -65,7 +66,7 @@ def fp8_kv_cache_saves(
         return []
     running = min(at_once, len(requests))
     prompt = fmean(len(request.prompt_ids) for request in requests)
-    limit = fmean(request.sampling.max_tokens for request in requests)
+    limit = fmean(most_tokens(config, each.benchmark, each.sampling.max_tokens) for each in requests)
     share = saved_share(weights, per_token, running, prompt, limit)
     if share < LEAST:
         return []

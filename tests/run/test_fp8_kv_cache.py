@@ -23,7 +23,8 @@ def said(folder: Path, monkeypatch: pytest.MonkeyPatch, *typed: str, limit: int,
     (folder / "config.json").write_text(json.dumps(QWEN14B))
     monkeypatch.setattr(hardware, "gpus", lambda: (Gpu(0, gpu, 80 << 30, "580"),))
     config = compose(["model=qwen14b", "benchmark=gsm8k", "model.quantization=fp8", *typed])
-    requests = [replace(request(number, max_tokens=limit), prompt_ids=(0,) * 200) for number in range(128)]
+    made = [request(number, max_tokens=limit) for number in range(128)]
+    requests = [replace(each, benchmark="gsm8k", prompt_ids=(0,) * 200) for each in made]
     return fp8_kv_cache_saves(
         config, requests, 128, Checkpoint(str(folder), None, local=True, folder=str(folder))
     )
@@ -40,6 +41,12 @@ def test_long_outputs_are_told_of_the_smaller_cache(tmp_path: Path, monkeypatch:
     assert sentence.startswith("model.kv_cache_dtype=fp8 would save about 9% of a step here; ")
     assert "compare a pair of runs first (docs/how-to/speed.md" in sentence
     assert "published" not in sentence
+
+
+def test_the_answer_behind_a_thinking_budget_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ("benchmarks.gsm8k.max_tokens=32768", "sampling.answer_tokens=8192")
+    assert said(tmp_path, monkeypatch, *typed, limit=1000) == []
+    assert said(tmp_path, monkeypatch, *typed, "sampling.thinking_budget=1000", limit=1000) != []
 
 
 def test_a_comparable_run_hears_that_it_would_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
