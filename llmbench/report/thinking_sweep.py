@@ -5,21 +5,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmbench.report.compare.comparison import compare_benchmark
-from llmbench.report.compare.pairing import Planned
-from llmbench.report.compare.terminal_page import statistics
+from llmbench.report.compare.pairing import Planned, by_question, pair
+from llmbench.report.compare.terminal_page import p_value
 from llmbench.report.escaping import label, visible
 from llmbench.report.figures import GREY, axis, colour, figure
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing
-from llmbench.results.paired_tests import ALPHA
-from llmbench.system.number_format import count, interval, number, percent, seconds
+from llmbench.results import paired_tests
+from llmbench.results.paired_tests import ALPHA, Method
+from llmbench.system.number_format import count, interval, number, percent, points, seconds
 
 SETTING = "sampling.thinking_budget"
+TESTS = {
+    Method.MCNEMAR: "McNemar's exact test",
+    Method.SIGN_FLIP: "the sign-flip permutation test over questions",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetPoint:
-    """A finished run of a benchmark under a thinking budget.
+    """A finished run of a benchmark under a budget of thinking.
 
     Attributes:
         budget: In tokens; None: no budget.
@@ -36,19 +40,9 @@ class BudgetPoint:
     time_s: float | None
 
     @property
-    def planned(self) -> Planned:
-        """The run, to be compared."""
-        return Planned(self.entry.run, self.entry.config)
-
-    @property
     def name(self) -> str:
         """The budget in words."""
         return "no budget" if self.budget is None else f"{self.budget:,}"
-
-    @property
-    def title(self) -> str:
-        """The same where no setting stands before it."""
-        return self.name if self.budget is None else f"budget {self.name}"
 
     @property
     def found(self) -> str:
@@ -93,21 +87,56 @@ def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
     if len(tried) < 2:  # noqa: PLR2004 - nothing to compare
         return None
     best = max(tried, key=lambda point: point.accuracy)  # of equals the cheapest
+    level = f"at the {ALPHA:.0%} level, not corrected for the {count(len(tried), 'budget')} tried"
     head = f"{benchmark}: the best accuracy was {best.found} ({SETTING}: {best.name})"
+    for point in tried:
+        if point is best:
+            break
+        scores = _scores(point, best, benchmark)
+        if scores is None:
+            continue
+        first, second, repeats = scores
+        test = paired_tests.significance(first, second)
+        change = paired_tests.difference(second, first)
+        if test.p_value < ALPHA and change.difference < 0:
+            continue
+        least = paired_tests.smallest_detectable(first, second, repeats)
+        power = (
+            f"with {count(len(first), 'question')} no difference could have been found"
+            if least is None
+            else f"on {count(len(first), 'question')} a true difference of {points(least).lstrip('+')} points is found four times in five"
+        )
+        return (
+            f"{head}; the cheapest budget that is not detectably lower is {point.name}: {point.found}, {points(change.difference)} points, "
+            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; {power}."
+        )
     if best is tried[0]:
         return f"{head}, and no other was cheaper."
-    level = f"The {percent(ALPHA, 0)} level is not corrected for the {count(len(tried), 'budget')} tried."
-    last = None
-    for point in tried[: tried.index(best)]:
-        compared = compare_benchmark(best.planned, point.planned, benchmark)
-        if compared is None:
-            continue
-        last = " ".join(statistics(point.title, best.title, compared))
-        if not compared.distinguishable or compared.difference.difference >= 0:
-            return f"{head}; the cheapest budget that is not detectably lower is {point.name}: {point.found}. {level} {last}"
-    if last is None:
-        return f"{head}; no cheaper budget has a question in common with it."
-    return f"{head}; every cheaper budget is detectably lower. {level} {last}"
+    return f"{head}; every cheaper budget is detectably lower, by {_test(best, tried, benchmark)} {level}."
+
+
+def _ends(ci95: tuple[float, float] | None) -> str:
+    return "not known" if ci95 is None else f"[{points(ci95[0])}, {points(ci95[1])}]"
+
+
+def _test(best: BudgetPoint, tried: Sequence[BudgetPoint], benchmark: str) -> str:
+    scores = _scores(tried[0], best, benchmark)
+    return TESTS[paired_tests.significance(*scores[:2]).method] if scores else TESTS[Method.MCNEMAR]
+
+
+def _scores(
+    one: BudgetPoint, other: BudgetPoint, benchmark: str
+) -> tuple[list[float], list[float], int] | None:
+    """The mean score of each question that both were asked, and the answers to one; None where there is none in common."""
+    sides = [Planned(point.entry.run, point.entry.config) for point in (one, other)]
+    keys = pair(sides[0], sides[1], benchmark).keys
+    if not keys:
+        return None
+    first, second = (
+        [math.fsum(r.score.value for r in of_one) / len(of_one) for of_one in grouped.values()]
+        for grouped in (by_question(side.results(benchmark), keys) for side in sides)
+    )
+    return first, second, max(1, round(len(keys) / len(first)))
 
 
 def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:
@@ -169,7 +198,7 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
         "hovermode": "closest",
         "margin": {"t": 28, "r": 56},
     }
-    title = f"{visible(benchmark)}: accuracy, tokens and time by thinking budget"
+    title = f"{visible(benchmark)}: accuracy, tokens and time by budget of thinking"
     read = f"Numbers at the points are values of {SETTING}."
     return figure(
         f"thinking-{benchmark}",

@@ -45,10 +45,10 @@ class ThinkingUse:
 
     def sentence(self) -> str:
         """What a reader of the score has to know of it."""
-        ended = (
-            f"; the budget ended the thinking of {percent(self.ended)} of the answers" if self.ended else ""
+        return (
+            f"{number(self.tokens_mean)} tokens of thinking and {number(self.answer_tokens_mean)} of answering on average; the budget ended "
+            f"the thinking of {percent(self.ended)} of the answers."
         )
-        return f"{number(self.tokens_mean)} tokens of thinking and {number(self.answer_tokens_mean)} of answering on average{ended}."
 
     def facts(self) -> list[tuple[str, str]]:
         """Rows of the score's card."""

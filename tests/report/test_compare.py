@@ -11,8 +11,13 @@ from scipy.stats import binomtest
 from llmbench.compare import main
 from llmbench.config.dump import as_yaml_data
 from llmbench.errors import RunError
+from llmbench.report import run_entry
 from llmbench.report.compare.comparison import as_dict, compare_runs
+from llmbench.report.run_entry import RunEntry
+from llmbench.results.manifest import Manifest
+from llmbench.results.reader import Run
 from llmbench.results.settings import differing, read_config
+from llmbench.results.summary import Summary
 from tests.helpers.commands import python
 from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, place, three
 from tests.helpers.settings import compose
@@ -112,6 +117,10 @@ def test_settings_that_came_later_are_no_difference_until_they_are_used() -> Non
     }
     del before["stop_when"], before["judge"]
     assert differing(before, now) == differing(now, before) == ()
+    entries = [
+        RunEntry("run", Run(Path(), Summary(), Manifest(), []), each, frozenset()) for each in (before, now)
+    ]
+    assert run_entry.differing(entries) == []
     used = as_yaml_data(compose(["stop_when.ci_width=0.1", "sampling.thinking_budget=512"]))
     assert [s.name for s in differing(before, used)] == ["sampling.thinking_budget", "stop_when.ci_width"]
 

@@ -83,12 +83,6 @@ def compare_runs(
     )
 
 
-def compare_benchmark(baseline: Planned, run: Planned, name: str) -> BenchmarkComparison | None:
-    """Returns how a run's answers to a benchmark compare with the baseline's; None where they have no answered question in common."""
-    pairing = pair(baseline, run, name)
-    return _benchmark(baseline, run, pairing) if pairing.keys else None
-
-
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """The comparison as `--json` prints it: the records' names, and the version of these names."""
     return {"version": VERSION, **asdict(comparison)}

@@ -150,11 +150,11 @@ def statistics(label: str, other: str, comparison: BenchmarkComparison) -> Itera
     yield f"{label} - {other}: {points(difference.difference)} points{_interval(comparison)}."
     counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {comparison.questions} discordant"
     if test.method is Method.MCNEMAR:
-        yield f"McNemar's exact test: p = {_p_value(test.p_value)} ({counts})."
+        yield f"McNemar's exact test: p = {p_value(test.p_value)} ({counts})."
     else:
         yield (
             f"Permutation test (sign flips of the questions' mean differences, as answers are repeated or graded in "
-            f"parts): p = {_p_value(test.p_value)} ({counts})."
+            f"parts): p = {p_value(test.p_value)} ({counts})."
         )
     yield _verdict(label, other, comparison)
     yield from _disagreement(comparison)
@@ -238,5 +238,6 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _p_value(value: float) -> str:
+def p_value(value: float) -> str:
+    """A p value to three decimals, or to two digits where those would be zeros."""
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"  # noqa: PLR2004 - below it three decimals are zeros
