@@ -1,8 +1,9 @@
 """Checks the settings once, when they come from Hydra."""
 
 import math
+from dataclasses import fields
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
@@ -17,7 +18,6 @@ from llmbench.config.groups import EXPORTS, STATIC_BATCHING
 from llmbench.config.judge import validate_judge
 from llmbench.config.schema import (
     AUTO,
-    NULLABLE,
     BenchmarkConfig,
     Config,
     ModelConfig,
@@ -230,11 +230,15 @@ def _check(condition: object, name: str, value: object, expected: str) -> None:
         raise ConfigError(f"{shown} is refused: {name} must be {expected}.")
 
 
-def _check_least(where: str, settings: object, least: int, *names: str) -> None:
+Settings = Config | EngineConfig | ModelConfig | BenchmarkConfig | SamplingConfig
+
+
+def _check_least(where: str, settings: Settings, least: int, *names: str) -> None:
+    nullables = {setting.name for setting in fields(settings) if type(None) in get_args(setting.type)}
     for name in names:
-        value = getattr(settings, name)
-        wanted = f"a whole number from {least}{', or null' if name in NULLABLE else ''}"
-        _check((value is None and name in NULLABLE) or value >= least, f"{where}{name}", value, wanted)
+        value, nullable = getattr(settings, name), name in nullables
+        wanted = f"a whole number from {least}{', or null' if nullable else ''}"
+        _check((value is None and nullable) or value >= least, f"{where}{name}", value, wanted)
 
 
 def _validate_model(model: ModelConfig) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from llmbench.config.choices import Device, EarlyStopping, Sandbox
 from llmbench.config.groups import FaultSettings
 from llmbench.config.schema import AUTO, Config, SamplingConfig
+from llmbench.config.thinking import most_tokens
 from llmbench.engine import lora
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
@@ -133,7 +134,7 @@ def kv_cache_shortage(
         use = model.gpu_memory_utilization
         available = kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
     lengths = [len(request.prompt_ids) for request in requests]
-    limits = [request.sampling.max_tokens for request in requests]
+    limits = [most_tokens(config, each.benchmark, each.sampling.max_tokens) for each in requests]
     return kv_shortage(lengths, limits, at_once, available)
 
 
