@@ -129,6 +129,7 @@ def test_packages_that_break_the_cpu_build_are_named_with_the_cure(on: Machine) 
         ("No available memory for the cache blocks.", "model.quantization=bitsandbytes"),
         ("the estimated maximum model length is 1234. Try", "model.max_length=1234"),
         ("CUDA out of memory. Tried to allocate", "smaller batch_size"),
+        ("'_OpNamespace' '_C' object has no attribute 'init_cpu_memory_env'", "apt-get install libnuma1"),
         (
             "(9000) is greater than the derived max_model_len (max_position_embeddings=8192.0",
             "model.max_length=8192",

@@ -106,6 +106,8 @@ def log_position() -> int:
     return path.stat().st_size if path is not None else 0
 
 
+NO_KERNELS = r"'_OpNamespace' '_C\w*' object has no attribute"
+"""Torch's words where vLLM's compiled part could not be loaded, which vLLM only logs."""
 CUDA = (
     r"CUDA error|CUDA driver error|device-side assert|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|uncorrectable ECC"
 )
@@ -153,6 +155,13 @@ def _less(config: Config) -> float:
 
 _CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
     (REFUSED_PICKLE, lambda _, config: pickle_refused(config.model.name)),
+    (
+        NO_KERNELS,
+        lambda *_: (
+            "vLLM's compiled part cannot be loaded, perhaps for want of a system library: its build for CPUs needs libnuma "
+            "(Debian: apt-get install libnuma1; Fedora: dnf install numactl-libs)."
+        ),
+    ),
     (
         messages.FREE_MEMORY,
         lambda _, config: (
