@@ -96,3 +96,32 @@ def test_a_job_that_is_cancelled_ends_in_order_and_is_not_queued_again(
     assert cancelled.returncode == 143, printed
     assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
     assert not (tmp_path / "commands" / "requeued").exists()
+
+
+def test_a_job_over_several_nodes_starts_ray_on_each_and_ends_it_with_the_run(
+    tmp_path: Path, job: dict[str, str]
+) -> None:
+    """Stand-ins: `srun` runs a step here, `ray start --block` stays until it is ended."""
+    own = {
+        "scontrol": "printf 'one\\ntwo\\nthree\\n'",
+        "srun": 'while [[ $1 == --* ]]; do printf "%s " "$1" >>said; shift; done; exec "$@"',
+        "ray": 'echo "ray $*" >>said; [[ $1 == health-check ]] || exec sleep 600',
+        "python": 'while [[ $(grep -c "ray start" said) != 3 ]]; do sleep 0.1; done; echo "python $*" >>said',
+    }
+    for name, line in own.items():
+        command = tmp_path / "commands" / name
+        command.write_text(f"#!/usr/bin/env bash\n{line}\n")
+        command.chmod(0o755)
+    script = SCRIPT.with_name("ray.sbatch")
+    ended = subprocess.run(
+        ["bash", str(script), "benchmark=aime"],
+        env=job | {"SLURM_JOB_NODELIST": "n"},
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    said = (tmp_path / "said").read_text()
+    assert "--nodelist=one ray start --head --port=6379 --block" in said
+    assert said.count("ray start --address=one:6379 --block") == 2
+    assert "python -m llmbench engine.replicas=auto engine.ray_address=one:6379 benchmark=aime" in said
