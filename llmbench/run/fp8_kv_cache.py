@@ -8,8 +8,9 @@ from llmbench.config.schema import AUTO, Config
 from llmbench.config.thinking import most_tokens
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.memory import kv_bytes_per_token, planned_element_bytes, step_weights_bytes
+from llmbench.engine.vllm.forecast.gpu_kinds import WITH_FP8
 from llmbench.records import Request
-from llmbench.run.preflight import WITH_FP8, loaded_weights_bytes
+from llmbench.run.preflight import loaded_weights_bytes
 from llmbench.system import hardware
 
 LEAST = 0.05

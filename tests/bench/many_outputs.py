@@ -1,13 +1,13 @@
 """More long answers than run at once: what their order, vLLM's watermark and its chunk of prompts are worth.
 
-    python -m tests.bench.many_outputs MODEL_DIR [SETTING …] [--orders today turns …] [--watermarks 0 0.05] [--chunks 16384 8192]
+    python -m tests.bench.many_outputs MODEL_DIR [SETTING …] [--orders today longest …] [--watermarks 0 0.05] [--chunks 16384 8192]
     python -m tests.bench.many_outputs --engine fake --requests 24 --at-once 8 --longest 64
 
 512 requests with forced lengths as in `long_outputs`, at most 256 at once, each variant a run as from the command line. Every pair of a watermark
 (`0`: vLLM's default) and a chunk (`max_num_batched_tokens`; `-`: vLLM's default) has a process and a load of its own, and all orders run in it:
 
 - `given`: as drawn, which says nothing of the lengths; `today`: by prompt, the longest first, as `run/order` has it where nothing is known;
-- `longest`: the longest answer first; `turns`: the longest and the others in turn, as `run/order` has it where the lengths are known.
+- `longest`: the longest answer first, as `run/order` has it where the lengths are known.
 
 Each order runs `--rounds` times, in this order and then backwards; a row has the medians. With `engine.kv_cache_memory_bytes=` as a SETTING the KV
 cache is as small as is wanted; a model of another size than Qwen2.5-14B needs `model.parameters_b=` too.
@@ -37,7 +37,7 @@ from tests.bench.long_outputs import MOST, NAME, Work, forced
 from tests.bench.long_outputs_bare import endless
 from tests.bench.variants import add_long_outputs, in_own_process, machine, parsed
 
-ORDERS = ("given", "today", "longest", "turns")
+ORDERS = ("given", "today", "longest")
 FIGURES = ("generate_s", "tokens_per_s", "tail_s", "last_tenth_s", "preemptions", "steps", "step_s")
 DEFAULT = "-"
 
@@ -62,17 +62,11 @@ def in_order(work: Work, order: str, config: Config) -> Work:
     """Returns the same work in another order."""
     if order == "given":
         return work
-    numbers = range(len(work.lengths))
-    if order == "longest":
-        places = sorted(numbers, key=lambda number: -work.lengths[number])
-    else:
-        known = {NAME: {question(str(number)): length for number, length in enumerate(work.lengths)}}
-        limit = Sampling(max_tokens=max(work.lengths))
-        asked = [
-            Request(str(number), NAME, str(number), 0, work.prompts[number], limit) for number in numbers
-        ]
-        made, _ = ordered(asked, config, known if order == "turns" else {})
-        places = [int(request.id) for request in made]
+    known = {NAME: {question(str(number)): length for number, length in enumerate(work.lengths)}}
+    limit = Sampling(max_tokens=max(work.lengths))
+    asked = [Request(str(n), NAME, str(n), 0, prompt, limit) for n, prompt in enumerate(work.prompts)]
+    made, _ = ordered(asked, config, known if order == "longest" else {})
+    places = [int(request.id) for request in made]
     return Work(tuple(work.prompts[at] for at in places), tuple(work.lengths[at] for at in places))
 
 
@@ -142,7 +136,7 @@ def main() -> None:
     """Measures and prints."""
     parser = variants.parser("many_outputs", __doc__)
     add_long_outputs(parser, 512)
-    parser.add_argument("--orders", nargs="+", choices=ORDERS, default=["today", "turns", "longest"])
+    parser.add_argument("--orders", nargs="+", choices=ORDERS, default=["today", "longest"])
     parser.add_argument("--watermarks", nargs="+", type=float, default=[0.05])
     parser.add_argument(
         "--chunks", nargs="+", default=[DEFAULT], metavar="TOKENS", help=f"{DEFAULT}: vLLM's default"
