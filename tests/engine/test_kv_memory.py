@@ -210,7 +210,7 @@ def test_a_shortage_before_there_is_a_kv_cache_is_not_its_fault(checkpoint: Chec
     assert memory is not None
     short = OutOfMemoryError("The GPU is full.", Shortage(cause))
     assert memory.blamed(short) is short
-    assert memory.blamed(EngineError("It died.")) is not None
+    assert memory.blamed(died := EngineError("It died.")) is died
     assert remembered(checkpoint) == SIZE
 
 
