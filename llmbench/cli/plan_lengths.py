@@ -104,6 +104,7 @@ class Earlier:
         alike = (
             settings.get("early_stopping") == config.early_stopping.value
             and sampling.get("thinking_budget") == config.sampling.thinking_budget
+            and sampling.get("answer_tokens") == config.sampling.answer_tokens
             and not sampling.get("ignore_eos")
         )
         made = [

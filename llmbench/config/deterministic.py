@@ -16,6 +16,9 @@ WEIGHTS = (None, "fp8")
 DTYPE = "bfloat16"
 BACKENDS = ("FLASH_ATTN", "TRITON_ATTN", "FLEX_ATTENTION", "FLASH_ATTN_MLA", "TRITON_MLA")
 """The attention backends whose `supports_batch_invariance` is true (vllm/v1/attention/backends)."""
+STEP_TOKENS = 255
+"""Tokens of prompts and answers that a step computes at most: from 256 on vLLM's norm takes another kernel, which rounds otherwise
+(https://github.com/vllm-project/vllm/issues/48271; on an H100 with 0.26, BENCHMARKS.md)."""
 ELSEWHERE = {
     "transformers": "its batches are padded, and sums are rounded otherwise in each size; use engine=vllm, or static_batch_size=1",
     "endpoint": "the server computes; leave it out, and give it to the server (llmbench.serve takes engine.deterministic)",
@@ -66,6 +69,12 @@ def _check_computation(engine: EngineConfig, model: ModelConfig) -> None:
             f"model.attention_backend={backend} is refused with engine.deterministic=true: it is not batch-invariant; use null or one of "
             f"{', '.join(BACKENDS)}."
         )
+    step = engine.args.get("max_num_batched_tokens", STEP_TOKENS)
+    if not isinstance(step, int) or step > STEP_TOKENS:
+        raise ConfigError(
+            f"engine.args.max_num_batched_tokens={step} is refused with engine.deterministic=true: a step of more than {STEP_TOKENS} tokens "
+            "is computed with another kernel; leave it out."
+        )
     if engine.speculative or engine.args.get("speculative_config"):
         raise ConfigError(
             "engine.speculative is refused with engine.deterministic=true: how many drafted tokens are checked at once changes how sums are "
@@ -83,3 +92,10 @@ def _in_use(config: Config, name: str) -> tuple[str, Any]:
     if name in config.engine.args:
         return "engine.args", config.engine.args[name]
     return "model", getattr(config.model, name)
+
+
+def most_at_once(engine: EngineConfig, wanted: int) -> int:
+    """So many requests at once as are wanted, or as `engine.args.max_num_seqs` and the tokens of a step allow."""
+    bound = engine.args.get("max_num_seqs")
+    at_once = min(wanted, bound) if isinstance(bound, int) and bound > 0 else wanted
+    return min(at_once, STEP_TOKENS) if engine.deterministic else at_once

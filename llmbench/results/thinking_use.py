@@ -9,9 +9,14 @@ from llmbench.records import Completion, Result
 from llmbench.system.number_format import number, percent
 
 
+def own_completions(result: Result) -> Sequence[Completion]:
+    """Returns the completions of a text before its answer was elicited: two where its thinking was ended."""
+    return result.completions[:-1] if result.elicited else result.completions
+
+
 def last_own(result: Result) -> Completion | None:
     """Returns the completion with which a text ended before its answer was elicited; None where nothing came back."""
-    own = result.completions[:-1] if result.elicited else result.completions
+    own = own_completions(result)
     return own[-1] if own else None
 
 
@@ -43,16 +48,18 @@ class ThinkingUse:
             ended=sum(each.ended for each in known) / len(results),
         )
 
-    def sentence(self) -> str:
-        """What a reader of the score has to know of it."""
+    def sentence(self, results: int) -> str:
+        """What a reader of the score has to know of it, of so many answers with and without a think block."""
+        whose = "" if self.answers == results else f" of the {self.answers:,} of {results:,} that thought"
         return (
-            f"{number(self.tokens_mean)} tokens of thinking and {number(self.answer_tokens_mean)} of answering on average; the budget ended "
-            f"the thinking of {percent(self.ended)} of the answers."
+            f"{number(self.tokens_mean)} tokens of thinking and {number(self.answer_tokens_mean)} of answering on average{whose}; the budget "
+            f"ended the thinking of {percent(self.ended)} of the answers."
         )
 
     def facts(self) -> list[tuple[str, str]]:
         """Rows of the score's card."""
         return [
+            ("answers with thinking", f"{self.answers:,}"),
             ("thinking tokens, mean", number(self.tokens_mean)),
             ("answer tokens, mean", number(self.answer_tokens_mean)),
             ("thinking ended by the budget", percent(self.ended)),

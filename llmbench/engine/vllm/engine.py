@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from llmbench.config.choices import Device, Startup
+from llmbench.config.deterministic import most_at_once
 from llmbench.config.schema import Config
 from llmbench.engine import lora
 from llmbench.engine.base import Notice
@@ -83,8 +84,7 @@ class VllmEngine:
     def preferred_batch_size(self, workload: Workload) -> int:
         """`batch_size`, else the smaller of the requests at hand and vLLM's own default; at most `engine.args.max_num_seqs`."""
         wanted = max(1, workload.batch_size, min(workload.at_once, self._package.default_batch))
-        bound = self._config.engine.args.get("max_num_seqs")
-        return min(wanted, bound) if isinstance(bound, int) and bound > 0 else wanted
+        return most_at_once(self._config.engine, wanted)
 
     def load(self, workload: Workload, notice: Notice) -> None:
         """Loads the model, without vLLM's own tokenizer: `begin` brings the one that the prompts were made with."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.config.choices import Device, Startup
+from llmbench.config.deterministic import STEP_TOKENS
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.vllm import adapters, speculation
@@ -149,6 +150,8 @@ def model_arguments(
             "cudagraph_capture_sizes": loading.graph_sizes,
         } | speculation.graphs(engine, loading.graph_sizes)
     chosen |= adapters.arguments(model)
+    if engine.deterministic:
+        chosen["max_num_batched_tokens"] = STEP_TOKENS
     if model.attention_backend is not None and device is Device.cuda:
         chosen["attention_backend"] = model.attention_backend
     if model.kv_cache_dtype is not None:

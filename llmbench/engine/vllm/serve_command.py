@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from llmbench.config.deterministic import most_at_once
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_settings import name_of
@@ -81,10 +82,8 @@ def serve_command(config: Config, checkpoint: Checkpoint, host: str, port: int) 
 
 
 def _capacity(config: Config) -> int:
-    """Requests that may run at once: `batch_size`, else vLLM's own bound; at most `engine.args.max_num_seqs`."""
-    wanted = config.batch_size or DEFAULT_BATCH
-    bound = config.engine.args.get("max_num_seqs")
-    return min(wanted, bound) if isinstance(bound, int) and bound > 0 else wanted
+    """Requests that may run at once: `batch_size`, else vLLM's own bound; at most what `most_at_once` says."""
+    return most_at_once(config.engine, config.batch_size or DEFAULT_BATCH)
 
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:
