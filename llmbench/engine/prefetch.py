@@ -22,7 +22,10 @@ TRACING, TRACES = "opentelemetry", "otlp_traces_endpoint"
 """What vLLM sends its traces with, and its argument that asks for them."""
 RAY_WORKER = "default_worker.py"
 """The program of a process that Ray starts for a replica."""
-MODALITIES = ("vision_config", "audio_config", "vision_tower", "speech_config", "thinker_config")
+MODALITIES = (
+    "vision_config", "audio_config", "vision_tower", "speech_config", "thinker_config", "visual", "img_processor", "audio_processor",
+    "num_mel_bins",
+)  # fmt: skip
 """Keys of config.json that tell a model of more than text."""
 SHARE_OF_MEMORY = 0.6
 """Of the memory that is available; a larger checkpoint would push its own beginning out again."""

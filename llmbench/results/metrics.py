@@ -264,6 +264,7 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
                     else "look at samples.jsonl for what the model wrote instead."
                 )
             )
+        found += summary.thinking.warnings(name, DOUBTFUL) if summary.thinking is not None else []
         found += _ties(name, summary.likelihood)
         if summary.judge is not None and rates.unjudged:
             found.append(f"{name}: {summary.judge.unjudged_sentence()}")

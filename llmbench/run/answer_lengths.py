@@ -117,8 +117,11 @@ def _write(file: Path, made: Mapping[str, tuple[float, bool]]) -> None:
     kept = dict(list((new | known).items())[:MOST_QUESTIONS])
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    files.write_new(part, [orjson.dumps(kept)])
-    part.replace(file)
+    try:
+        files.write_new(part, [orjson.dumps(kept)])
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
     written = sorted(file.parent.glob("*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in written[MOST_FILES:]:
         old.unlink(missing_ok=True)

@@ -45,7 +45,7 @@ def thinking_of(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tok
     made = exchange.completions
     if not made or not asked.ids or made[0].choices:
         return None
-    own = made[:-1] if exchange.elicited and len(made) > 1 else made
+    own = made[:-1] if exchange.has_cued_answer else made
     first, cues = (
         0,
         exchange.cues,

@@ -18,6 +18,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement
 from llmbench.engine.replicas.cluster import ProcessPlace
 from llmbench.engine.replicas.worker import Facts
+from llmbench.engine.transformers.loading import Loader
 from llmbench.engine.vllm import checks, determinism
 from llmbench.engine.vllm.determinism import ProcessMode, check_checkpoint
 from llmbench.engine.vllm.internals import process_state
@@ -232,6 +233,20 @@ def test_a_process_does_not_change_its_mind(seen: dict[str, str | None], *, firs
         Package(both[not first], Device.cuda).load(CHECKPOINT)
     assert dict(os.environ) == before
     assert seen[INVARIANT] == ("1" if first else None)
+
+
+def test_transformers_does_not_compute_with_what_is_left_of_the_mode(
+    seen: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Package(compose(list(ON)), Device.cuda)
+    made.load(CHECKPOINT)
+    made.restore()
+    assert seen[INVARIANT] == "1"
+    loader = Loader(compose(["model=smollm2", "engine=transformers"]), CHECKPOINT, Device.cuda)
+    with pytest.raises(EngineError, match=r"engine=transformers is refused: .*a run of its own"):
+        loader.prepare()
+    monkeypatch.setenv(INVARIANT, "1")
+    ProcessMode.refuse_after("engine=transformers")  # the user asked for it in all of the process
 
 
 def test_a_program_that_imported_vllm_itself_is_refused(

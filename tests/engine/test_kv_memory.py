@@ -1,5 +1,6 @@
 """The KV cache's size from an earlier start: when it is used, when not, and how it is forgotten."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -210,7 +211,7 @@ def test_a_shortage_before_there_is_a_kv_cache_is_not_its_fault(checkpoint: Chec
     assert memory is not None
     short = OutOfMemoryError("The GPU is full.", Shortage(cause))
     assert memory.blamed(short) is short
-    assert memory.blamed(EngineError("It died.")) is not None
+    assert memory.blamed(died := EngineError("It died.")) is died
     assert remembered(checkpoint) == SIZE
 
 
@@ -238,7 +239,10 @@ def load(config: Config, checkpoint: Checkpoint, started: Started, monkeypatch: 
         vllm=SimpleNamespace(LLM=started), default_batch=256, in_process=True, restore=lambda: None
     )
     monkeypatch.setattr(engine, "_package", package)
-    engine.load(Workload(4, 16, 64, greedy=True), lambda _: None)
+    try:
+        engine.load(Workload(4, 16, 64, greedy=True), lambda _: None)
+    finally:
+        gc.unfreeze()  # else this process's objects stay out of every later collection
 
 
 def test_an_engine_starts_with_the_size_of_the_start_before_and_without_it_once_that_is_too_much(

@@ -23,7 +23,9 @@ def test_a_text_model_does_not_find_what_it_never_needs(monkeypatch: pytest.Monk
     assert importlib.import_module("colorsys")
 
 
-@pytest.mark.parametrize("settings", [{"vision_config": {}}, {"audio_config": {}}, {}])
+@pytest.mark.parametrize(
+    "settings", [{"vision_config": {}}, {"audio_config": {}}, {"img_processor": {}}, {"num_mel_bins": 80}, {}]
+)
 def test_other_models_keep_everything(monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]) -> None:
     monkeypatch.setattr(prefetch, "NOT_FOR_TEXT", ("colorsys",))
     monkeypatch.setattr(prefetch, "own_process", lambda: True)

@@ -11,6 +11,7 @@ from llmbench.config.schema import Config
 from llmbench.records import FinishReason, Request, Result, Sampling
 from llmbench.results.reader import load_run
 from llmbench.run import answer_lengths, order, pipeline
+from llmbench.system import files
 from tests.helpers import factories
 from tests.helpers.settings import compose
 
@@ -123,6 +124,21 @@ def test_a_request_may_have_numbers_for_keys(config: Config) -> None:
     config.engine.extra_body = {"logit_bias": {50256: -100}}
     answer_lengths.remember(config, results(a=10))
     assert tokens_of(config, "a") == 10
+
+
+def test_a_full_disk_leaves_what_was_known_and_nothing_half(
+    config: Config, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_lengths.remember(config, results(a=10))
+
+    def full(path: Path, pieces: list[bytes]) -> None:
+        path.write_bytes(pieces[0][:5])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_new", full)
+    answer_lengths.remember(config, results(a=90))
+    assert tokens_of(config, "a") == 10
+    assert len(list((cache_folder / "lengths").iterdir())) == 1
 
 
 def test_without_a_home_folder_nothing_is_known(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

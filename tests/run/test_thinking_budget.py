@@ -191,6 +191,28 @@ def test_a_character_on_both_sides_of_the_budget_stays_whole(cut: int, stop: str
     assert behind.text == f"{whole}{stop or ''}\nAnswer: 7"
 
 
+@pytest.mark.parametrize("mode", ["cut", "answer"])
+def test_a_stop_string_that_ends_thinking_is_said(tmp_path: Path, mode: str) -> None:
+    stops = (
+        f"early_stopping={mode}",
+        "benchmarks.arithmetic.stop=['Answer:']",
+        "sampling.thinking_budget=20",
+    )
+    inside = scripted(tmp_path / "inside", "<think> so Answer: 4", "7", *stops).summary
+    use = inside.benchmarks["arithmetic"].thinking
+    assert use is not None
+    assert use.stopped == 1.0
+    assert use.sentence(1).endswith("of 0.0% of the answers, a stop string that of 100.0%.")
+    assert "a stop string ended the thinking of 100% of the answers; early_stopping=off or" in str(
+        inside.warnings
+    )
+    behind = scripted(tmp_path / "behind", f"<think> so\n{BLOCK} It is Answer: 4", "7", *stops).summary
+    use = behind.benchmarks["arithmetic"].thinking
+    assert use is not None
+    assert use.stopped == 0.0
+    assert "thinking" not in str(behind.warnings)
+
+
 def test_several_answers_to_a_question_are_ended_each_for_itself(tmp_path: Path) -> None:
     run = load_run(
         asked(tmp_path / "run", f"sampling.thinking_budget={THINKS + 10}", "sampling.repeats=2", ROOM)
