@@ -5,9 +5,10 @@ import re
 
 from llmbench.errors import EngineError
 from llmbench.system import hardware
+from llmbench.system.number_format import listed
 
-TESTED = ("0.26", "0.27", "0.32")
-"""Minor versions that the tests with a real engine passed with: 0.26 on an H100, the others on a CPU."""
+TESTED = ("0.26", "0.27")
+"""Minor versions that the tests with a real engine passed with: 0.26 on an H100, 0.27 on a CPU."""
 WITH_PLUGIN = (0, 28)
 """Since then vLLM has bitsandbytes in a package of its own."""
 PLUGIN = "vllm_bnb_plugin"
@@ -23,7 +24,7 @@ def untested(version: str) -> str:
     number = _minor(version)
     if number is None or ".".join(map(str, number)) in TESTED:
         return ""
-    return f"llmbench was not tried with vLLM {version}, only with {', '.join(TESTED[:-1])} and {TESTED[-1]}."
+    return f"llmbench was not tried with vLLM {version}, only with {listed(TESTED)}."
 
 
 def check_plugin(version: str, quantization: str | None) -> None:
