@@ -2,13 +2,16 @@
 
 import re
 
-TAGS = re.compile(
-    r"<(?P<close>/?)(?:think|thinking|thought|seed:think)>"
+_TAGS = (
+    r"<(?P<close>/?)(?:think|thinking|thought|seed:think{})>"
     r"|\[(?P<close_bracket>/?)THINK\]"
     r"|◁(?P<close_kimi>/?)think▷"
-    r"|<\|(?:START|(?P<close_cohere>END))_THINKING\|>",
-    re.IGNORECASE,
+    r"|<\|(?:START|(?P<close_cohere>END))_THINKING\|>"
 )
+TAGS = re.compile(_TAGS.format(""), re.IGNORECASE)
+"""What an answer is not looked for in, while it is open."""
+BLOCKS = re.compile(_TAGS.format("|reasoning"), re.IGNORECASE)
+"""What can be closed, and counted: `<reasoning>` too, in which models that are asked to reason there also give their answers."""
 FINAL = re.compile(r"<\|channel\|>final<\|message\|>|(?<=[^\s\w])assistantfinal|\Aassistantfinal")
 ANALYSIS = re.compile(r"\A\s*(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)")
 _CHANNEL_TOKENS = {"<|channel|>", "<|message|>", "<|start|>"}
@@ -18,7 +21,7 @@ _TO_FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
 
 def is_mark(token: str) -> bool:
     """Whether a token marks where thinking begins or ends; such tokens must stay in texts, though tokenizers call them special."""
-    return token in _CHANNEL_TOKENS or TAGS.fullmatch(token) is not None
+    return token in _CHANNEL_TOKENS or BLOCKS.fullmatch(token) is not None
 
 
 def opened(prompt: str) -> str:
@@ -35,7 +38,7 @@ def closed(prompt: str) -> bool:
 
 def _last(prompt: str) -> re.Match[str] | None:
     end = prompt.rstrip()
-    return next((tag for tag in TAGS.finditer(end, max(0, len(end) - 20)) if tag.end() == len(end)), None)
+    return next((tag for tag in BLOCKS.finditer(end, max(0, len(end) - 20)) if tag.end() == len(end)), None)
 
 
 def opening(template: str) -> str:
@@ -46,7 +49,7 @@ def opening(template: str) -> str:
     """
     if _ANALYSIS_BEGINS in template:
         return f"{_ANALYSIS_BEGINS}<|message|>"
-    tag = TAGS.search(template)
+    tag = BLOCKS.search(template)
     return tag[0].replace("/", "", 1).replace("END", "START") if tag is not None else ""
 
 
@@ -58,7 +61,7 @@ def ending(text: str, tag: str) -> str:
         tag: The model's opening tag: a text may end within it, or within the closing one.
     """
     begun = text.strip()
-    if not TAGS.search(text) and tag.startswith(begun):
+    if not BLOCKS.search(text) and tag.startswith(begun):
         text, rest = tag, tag[len(begun) :]
     else:
         rest = ""
@@ -83,7 +86,7 @@ def answer_begins(text: str) -> int | None:
     if ANALYSIS.match(text):
         final = FINAL.search(text)
         return final.end() if final is not None else len(text)
-    tags = list(TAGS.finditer(text))
+    tags = list(BLOCKS.finditer(text))
     if not tags:
         return None
     return tags[-1].end() if any(tags[-1].groups()) else len(text)
@@ -97,7 +100,7 @@ def closing(text: str) -> str:
     """
     if ANALYSIS.match(text) and not FINAL.search(text):
         return _TO_FINAL
-    tags = list(TAGS.finditer(text))
+    tags = list(BLOCKS.finditer(text))
     if not tags or any(tags[-1].groups()):
         return ""
     tag = tags[-1][0]

@@ -303,6 +303,7 @@ def test_a_template_that_names_the_block_is_known_by_it() -> None:
         ("<think>\nSo", "<think>", "\n</think>\n\n"),
         ("<think>\nSo\n</think>\n\nIt is", "<think>", ""),
         ("[THINK]So", "[THINK]", "\n[/THINK]\n\n"),
+        ("<reasoning>\nSo", "<reasoning>", "\n</reasoning>\n\n"),
         ("<thi", "<think>", "nk>\n\n</think>\n\n"),  # the budget ended within the tag
         ("<think>\nSo\n</thi", "<think>", "nk>\n\n"),
         ("<think>\nif x <", "<think>", "\n</think>\n\n"),
