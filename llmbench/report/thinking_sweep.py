@@ -198,7 +198,7 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
         "hovermode": "closest",
         "margin": {"t": 28, "r": 56},
     }
-    title = f"{visible(benchmark)}: accuracy, tokens and time by budget of thinking"
+    title = f"{visible(benchmark)}: accuracy, tokens and time by thinking budget"
     read = f"Numbers at the points are values of {SETTING}."
     return figure(
         f"thinking-{benchmark}",

@@ -45,10 +45,12 @@ class ThinkingUse:
 
     def sentence(self) -> str:
         """What a reader of the score has to know of it."""
-        return (
-            f"{number(self.tokens_mean)} tokens of thinking and {number(self.answer_tokens_mean)} of answering on average; the budget ended "
-            f"the thinking of {percent(self.ended)} of the answers."
+        ended = (
+            f"the budget ended the thinking of {percent(self.ended)} of the answers"
+            if self.ended
+            else "no thinking was ended by a budget"
         )
+        return f"{number(self.tokens_mean)} tokens of thinking and {number(self.answer_tokens_mean)} of answering on average; {ended}."
 
     def facts(self) -> list[tuple[str, str]]:
         """Rows of the score's card."""

@@ -78,7 +78,7 @@ def test_the_plot_has_accuracy_with_its_interval_and_the_time(growing: list[RunE
 
 def test_the_page_of_the_runs_has_the_plot(growing: list[RunEntry], tmp_path: Path) -> None:
     page = write_many([entry.run.folder for entry in growing], tmp_path / "page.html").read_text()
-    assert "accuracy, tokens and time by budget of thinking" in page
+    assert "accuracy, tokens and time by thinking budget" in page
     assert "the cheapest budget that is not detectably lower is 10" in page
 
 
