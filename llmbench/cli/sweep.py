@@ -88,7 +88,7 @@ def finish(
 
 
 def _of_budgets(jobs: Sequence[Job]) -> list[str]:
-    """What a sweep over budgets of thinking found; nothing of another sweep, or where a run's files cannot be read."""
+    """What a sweep over thinking budgets found; nothing of another sweep, or where a run's files cannot be read."""
     budgets = {o.partition("=")[2] for job in jobs for o in job.overrides if o.startswith(f"{BUDGET}=")}
     if len(budgets) < 2:  # noqa: PLR2004 - nothing to compare
         return []
@@ -148,7 +148,7 @@ SETTINGS_WIDTH = 24
 
 
 def _settings_width(jobs: Sequence[Job]) -> int:
-    """Room for settings; a budget of thinking has a long name, whose value would be torn off."""
+    """Room for settings; a thinking budget has a long name, whose value would be torn off."""
     budgets = [len(o) for job in jobs for o in job.overrides if o.startswith(f"{BUDGET}=")]
     return max(SETTINGS_WIDTH, *budgets, 0)
 

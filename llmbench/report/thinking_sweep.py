@@ -23,7 +23,7 @@ TESTS = {
 
 @dataclass(frozen=True, slots=True)
 class BudgetPoint:
-    """A finished run of a benchmark under a budget of thinking.
+    """A finished run of a benchmark under a thinking budget.
 
     Attributes:
         budget: In tokens; None: no budget.
@@ -104,7 +104,7 @@ def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
         power = (
             f"with {count(len(first), 'question')} no difference could have been found"
             if least is None
-            else f"on {count(len(first), 'question')} a true difference of {points(least).lstrip('+')} points is found four times in five"
+            else f"on {count(len(first), 'question')} a true difference of {points(least).lstrip('+')} points is found with 80% probability"
         )
         return (
             f"{head}; the cheapest budget that is not detectably lower is {point.name}: {point.found}, {points(change.difference)} points, "

@@ -56,7 +56,7 @@ def test_the_cheapest_budget_that_is_not_detectably_lower_is_named_with_its_test
     assert "the cheapest budget that is not detectably lower is 10: " in sentence
     assert "by McNemar's exact test at the 5% level, not corrected for the 4 budgets tried" in sentence
     assert "on 40 questions a true difference of " in sentence
-    assert sentence.endswith("points is found four times in five.")
+    assert sentence.endswith("points is found with 80% probability.")
 
 
 def test_points_are_in_the_order_of_their_tokens(growing: list[RunEntry]) -> None:
