@@ -48,8 +48,7 @@ def main(arguments: Sequence[str] | None) -> None:
 def _copies(*, clear: bool) -> None:
     """Shows the copies of quantised weights, without those that can be removed where that is asked for."""
     if clear:
-        for copy in weights_copy.copies():
-            weights_copy.remove(copy)
+        weights_copy.clear()
     for copy in weights_copy.copies():
         say(f"{copy.folder}: the quantised weights of {copy.source}, {memory(copy.size)}.")
 

@@ -273,7 +273,7 @@ class Result:
     """A sample's completions and score: one line of the journal.
 
     Attributes:
-        completions: The completion, and behind it the continuation where the budget of thinking was used up, and that where the answer was elicited.
+        completions: The completion, and behind it the continuation where the thinking budget was used up, and that where the answer was elicited.
         text: What was graded: the completion, or with an elicited answer all that was written and put in the mouth.
         prompt: The prompt as text, special tokens included; `prompt_hash`: SHA-256 of its token ids, or of its messages, in hex.
         fields: What regrading needs of the sample beside its target.

@@ -143,7 +143,7 @@ def test_commands_compose(command: str) -> None:
     sweep = any(word == "-m" or GROUPS_OF_A_SWEEP.match(word) for word in words)
     overrides = [word for word in words if word != "-m" and not GROUPS_OF_A_SWEEP.match(word)]
     if sweep:
-        overrides = [re.sub(r"=([^\[,]+),.*", r"=\1", word) for word in overrides]
+        overrides = [re.sub(r"=([^\[{,]+),.*", r"=\1", word) for word in overrides]
     assert compose(overrides).benchmarks
 
 

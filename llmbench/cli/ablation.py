@@ -14,7 +14,7 @@ from llmbench.cli.job import Job
 from llmbench.errors import RunError
 from llmbench.records import Outcome, Result
 from llmbench.results.paired_tests import difference
-from llmbench.results.reader import read_journal
+from llmbench.results.reader import load_run
 from llmbench.results.settings import read_config
 from llmbench.results.summary import Summary
 
@@ -33,6 +33,7 @@ POINT = "+ablation/point"
 """The override that makes a job a point."""
 TOLERANCE = 0.05
 """The guide's figures are rounded to so much: a claim holds when it is missed by no more."""
+STOPPED = "it, or the starting point, could stop early (stop_when), so that they asked different numbers of questions"
 FIXED = "lengths are fixed (sampling.ignore_eos)"
 
 
@@ -99,6 +100,12 @@ class AblationPoint:
         return settings, {r.key for r in self.results}
 
     @property
+    def stops(self) -> bool:
+        """Whether it could stop before all was asked."""
+        summary = self.job.summary
+        return summary is not None and any(found.stopping for found in summary.benchmarks.values())
+
+    @property
     def fixed(self) -> bool:
         """Whether every text ran to its limit, so that neither answers nor stop strings mean anything."""
         return bool(self.config["sampling"]["ignore_eos"])
@@ -113,7 +120,7 @@ def points(jobs: Sequence[Job]) -> list[AblationPoint]:
         try:
             config = read_config(job.folder) or {}
             if (config.get("point") or {}).get("name"):
-                found.append(AblationPoint(job, config, list(read_journal(job.folder))))
+                found.append(AblationPoint(job, config, load_run(job.folder).results))
         except RunError:
             continue
     return found
@@ -166,10 +173,12 @@ def _row(point: AblationPoint, start: AblationPoint) -> Row:
     if point is not start and note is None:
         if time_s is None or whole is None:
             note = SITTINGS
+        elif point.stops or start.stops:
+            note = STOPPED
         elif point.work() == start.work():
             note = SAME
     reduction = None if note or not time_s or not whole or point is start else 1 - time_s / whole
-    change = None if point is start or fixed else _change(start.results, point.results)
+    change = None if point is start or fixed or note == STOPPED else _change(start.results, point.results)
     return Row(
         name=named["name"],
         title=named["title"],

@@ -14,6 +14,7 @@ from llmbench.engine.vllm.forecast.demand import (
     Demand,
     resampled,
     stated_lengths,
+    stated_limit,
 )
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind, kind_of
 from llmbench.engine.workload import token_limit
@@ -104,6 +105,7 @@ class Earlier:
         alike = (
             settings.get("early_stopping") == config.early_stopping.value
             and sampling.get("thinking_budget") == config.sampling.thinking_budget
+            and sampling.get("answer_tokens") == config.sampling.answer_tokens
             and not sampling.get("ignore_eos")
         )
         made = [
@@ -145,7 +147,7 @@ def expected(
             tokens = config.model.finish_tokens_by_benchmark.get(name, config.model.finish_tokens)
             source = (
                 f"no earlier run: log-normal, median {MEDIAN_SHARE:.0%} of the {tokens:,} tokens in which this model ends, sigma {SIGMA}, cut at "
-                f"{token_limit(config, name):,}"
+                f"{stated_limit(config, name):,}"
             )
         if known and not config.sampling.ignore_eos:
             lengths = resampled(known, requests, token_limit(config, name))

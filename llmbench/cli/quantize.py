@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llmbench.cli.compose import compose
 from llmbench.engine.factory import complete, find_checkpoint
 from llmbench.engine.vllm import weights_copy
-from llmbench.engine.vllm.quantizing import make_copy
+from llmbench.engine.vllm.quantizing import make_copy, no_copy
 from llmbench.errors import ConfigError, EngineError
 from llmbench.system.console import Terminal
 from llmbench.system.interrupts import as_interrupts
@@ -26,6 +26,8 @@ def quantize(typed: Sequence[str]) -> None:
     if any(word.startswith("engine=") and word != "engine=vllm" for word in typed):
         raise ConfigError("Only engine=vllm starts from a copy of quantised weights; leave engine= out.")
     config, notices = complete(compose(typed))
+    if not weights_copy.possible(config):  # before a checkpoint is fetched or converted
+        raise no_copy(config.model.name)
     checkpoint = find_checkpoint(config)
     if checkpoint is None:
         raise RuntimeError("vLLM needs a checkpoint")

@@ -88,7 +88,7 @@ def finish(
 
 
 def _of_budgets(jobs: Sequence[Job]) -> list[str]:
-    """What a sweep over thinking budgets found; nothing of another sweep, or where a run's files cannot be read."""
+    """What a sweep over thinking budgets found; nothing of another sweep."""
     budgets = {o.partition("=")[2] for job in jobs for o in job.overrides if o.startswith(f"{BUDGET}=")}
     if len(budgets) < 2:  # noqa: PLR2004 - nothing to compare
         return []
@@ -97,8 +97,8 @@ def _of_budgets(jobs: Sequence[Job]) -> list[str]:
 
     try:
         return sentences([RunEntry.read(job.folder) for job in jobs if job.status == "finished"])
-    except RunError:
-        return []
+    except RunError as error:
+        return [f"Which budget is enough is not known: {error}"]
 
 
 def _closing(jobs: Sequence[Job], expected: int, loads: int) -> str:

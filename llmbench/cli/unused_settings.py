@@ -27,6 +27,7 @@ def say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> 
                 f"{name} has no effect with engine={config.engine.name}, which batches continuously; batch_size does."
             )
     _say_idle(config, overrides, terminal)
+    _say_incomplete(config, overrides, terminal)
     _say_overruled(config, terminal)
     bound = config.engine.args.get("max_num_seqs")
     if isinstance(bound, int) and config.batch_size is not None and bound < config.batch_size:
@@ -37,8 +38,6 @@ def say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> 
         terminal.notice(
             "sampling.repeats asks for several answers, but at temperature 0 they are all the same; set sampling.temperature."
         )
-    if config.sampling.answer_tokens is not None and config.sampling.thinking_budget is None:
-        terminal.notice("sampling.answer_tokens has no effect without sampling.thinking_budget.")
     if config.engine.name == "fake" and config.model.chat_template is not None:
         terminal.notice("model.chat_template changes no prompt with engine=fake, which has no template.")
     if config.engine.name == "fake":
@@ -68,6 +67,19 @@ def _say_idle(config: Config, overrides: Sequence[str], terminal: Terminal) -> N
                     f"benchmarks.{name}.fewshot_split has no effect beside a file: worked examples are other questions of "
                     f"{benchmark.data_files}."
                 )
+
+
+def _say_incomplete(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
+    """Warns about typed settings that need another one, which is not set."""
+    stops, why = config.stop_when.is_set, "stop_when.ci_width or stop_when.compare"
+    for name, counts, needed in (
+        ("sampling.answer_tokens", config.sampling.thinking_budget is not None, "sampling.thinking_budget"),
+        ("engine.speculative_below", bool(config.engine.speculative), "engine.speculative"),
+        ("stop_when.min_questions", stops, why),
+        ("stop_when.level", stops, why),
+    ):
+        if not counts and any(override.startswith(f"{name}=") for override in overrides):
+            terminal.notice(f"{name} has no effect without {needed}.")
 
 
 def _say_overruled(config: Config, terminal: Terminal) -> None:

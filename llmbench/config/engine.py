@@ -16,7 +16,8 @@ class StartSettings:
     remember_kv_cache: bool = True
     # weights that are quantised at load come from a copy that `llmbench.cache quantize` made, where there is one
     weights_copy: bool = True
-    weights_copies_max_bytes: int = 64 << 30  # all copies together; the oldest used go when another is made
+    # all copies together; when another is made, the least recently used ones are removed
+    weights_copies_max_bytes: int = 64 << 30
 
 
 @dataclass
@@ -27,7 +28,7 @@ class EngineConfig(StartSettings):
     device: Device = Device.auto  # auto: the GPU if there is one
     # eager, CUDA graphs, or graphs and compilation; auto: what the work is worth
     startup: Startup = Startup.auto
-    deterministic: bool = False  # kernels with which no text depends on the batch (vllm on a GPU)
+    deterministic: bool = False  # the same texts at every batch size (vllm on a GPU)
     tensor_parallel_size: int = 1  # GPUs that share each layer
     pipeline_parallel_size: int = 1  # GPUs that share the layers
     # copies of the engine, each on GPUs of its own (vllm and fake); auto: as many as are worth loading
@@ -35,7 +36,7 @@ class EngineConfig(StartSettings):
     # a Ray cluster whose hosts have the replicas, such as auto or HOST:6379; None: this machine alone
     ray_address: str | None = None
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
-    speculative_below: int | None = 16  # drafts while at most so many requests run; null: always
+    speculative_below: int | None = 16  # tokens are drafted while at most so many requests run; None: always
     multiprocess: bool = False  # vLLM's engine in a process of its own
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
     kv_cache_memory_bytes: int | None = None

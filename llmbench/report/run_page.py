@@ -59,7 +59,9 @@ def report(material: Material) -> str:
             time_charts.timeline(material.trace, client=client),
             score_charts.lengths(results, limits),
             *score_charts.distributions(results, client=client),
-            *score_charts.by_group(results),
+            *score_charts.by_group(
+                results, [name for name, found in summary.benchmarks.items() if found.stopping is not None]
+            ),
         ]
     )
     figures = [found | {"wide": found["name"] in WIDE} for found in figures]

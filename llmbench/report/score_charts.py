@@ -1,7 +1,7 @@
 """Plots of the answers: how long they took, how long they are, and where they are right."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from llmbench.records import Result
@@ -9,6 +9,7 @@ from llmbench.report.escaping import label
 from llmbench.report.figures import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
 from llmbench.results import cache_use, stats
 from llmbench.results.likelihood import choices_of
+from llmbench.results.thinking_use import own_completions
 from llmbench.system import number_format
 
 BINS = 40
@@ -189,7 +190,7 @@ def _points(
         "type": "scatter",
         "mode": "markers",
         "name": title,
-        "x": [r.completions[0].output_tokens if r.completions else 0 for _, r in points],
+        "x": [sum(c.output_tokens for c in own_completions(r)) for _, r in points],
         "y": [round(rows[r.benchmark] + 0.62 * (number * 0.618034 % 1 - 0.5), 3) for number, r in points],
         "text": [label(f"{r.benchmark} {r.sample_id}") for _, r in points],
         "customdata": [[r.benchmark, r.sample_id, r.repeat] for _, r in points],
@@ -198,15 +199,25 @@ def _points(
     }
 
 
-def by_group(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Accuracy with its interval by subject, level, difficulty, month: a plot for each that a benchmark keeps."""
+FIXED = ", which hold only for a number of questions that was fixed beforehand, and with stop_when it was not"
+"""Said of ordinary intervals."""
+
+
+def by_group(results: Sequence[Result], stopped: Container[str] = ()) -> list[dict[str, Any]]:
+    """Accuracy with its interval by subject, level, difficulty, month: a plot for each that a benchmark keeps.
+
+    Args:
+        results: Those of a run.
+        stopped: Benchmarks that `stop_when` was set for, of which the intervals claim too much.
+    """
     found = []
     for benchmark in dict.fromkeys(result.benchmark for result in results):
         own = [result for result in results if result.benchmark == benchmark]
         for group in GROUPS:
             values = {str(r.fields[group]) for r in own if r.fields.get(group) is not None}
             if 1 < len(values) <= MOST_GROUPS:
-                found.append(_group(benchmark, group, own, sorted(values, key=_natural)))
+                note = f"With 95% intervals{FIXED if benchmark in stopped else ''}; in brackets how many questions."
+                found.append(_group(benchmark, group, own, sorted(values, key=_natural), note))
     return found
 
 
@@ -216,7 +227,9 @@ def _natural(value: str) -> tuple[float, str]:
     return known.get(value.lower(), float(digits) if digits.isdecimal() else math.inf), value
 
 
-def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterable[str]) -> dict[str, Any]:
+def _group(
+    benchmark: str, group: str, results: Sequence[Result], values: Iterable[str], note: str
+) -> dict[str, Any]:
     names, shares, below, above, counts = [], [], [], [], []
     for value in values:
         questions: dict[str, list[float]] = {}
@@ -257,7 +270,7 @@ def _group(benchmark: str, group: str, results: Sequence[Result], values: Iterab
         f"by-{benchmark}-{group}",
         f"{benchmark}: accuracy by {group}",
         [trace],
-        note="With 95% intervals; in brackets how many questions.",
+        note=note,
         height=110 + 30 * len(names),
         layout=layout,
     )

@@ -53,7 +53,10 @@ def _sentences(found: BenchmarkSummary) -> Iterator[str]:
         yield f"{details}."
     if found.repeated is not None:
         yield _repeats(found.repeated)
-    yield from (use.sentence() for use in (found.thinking, found.judge) if use is not None)
+    if found.thinking is not None:
+        yield found.thinking.sentence(found.n)
+    if found.judge is not None:
+        yield found.judge.sentence()
     if found.selection == STRATIFIED:
         yield "its questions were drawn from each subject in proportion to its size."
 

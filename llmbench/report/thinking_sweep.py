@@ -10,6 +10,7 @@ from llmbench.report.compare.terminal_page import p_value
 from llmbench.report.escaping import label, visible
 from llmbench.report.figures import GREY, axis, colour, figure
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing
+from llmbench.report.tradeoff_charts import BELOW, ROOM, label_positions
 from llmbench.results import paired_tests
 from llmbench.results.paired_tests import ALPHA, Method
 from llmbench.system.number_format import count, interval, number, percent, points, seconds
@@ -20,6 +21,8 @@ TESTS = {
     Method.SIGN_FLIP: "the sign-flip permutation test over questions",
 }
 
+STOPPED = " With stop_when the number of questions was not fixed beforehand, so a test and an interval of a difference claim too much here."
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetPoint:
@@ -28,8 +31,8 @@ class BudgetPoint:
     Attributes:
         budget: In tokens; None: no budget.
         accuracy: 0 to 1, with its 95% interval.
-        tokens: Mean output tokens of an answer, thinking included.
-        time_s: Seconds of generating, all benchmarks of the run together; None where they are not known.
+        tokens: Mean output tokens of an answer, thinking included, over all that was asked.
+        time_s: Seconds of generating, all benchmarks of the run together; None where they are not of all its answers.
     """
 
     entry: RunEntry
@@ -60,7 +63,8 @@ def budget_points(entries: Sequence[RunEntry], benchmark: str) -> list[BudgetPoi
     found = []
     for entry in entries:
         score, sampling = entry.benchmark(benchmark), (entry.config or {}).get("sampling") or {}
-        if entry.summary.status != "finished" or score.accuracy is None or not score.n:
+        tokens = _tokens(entry, benchmark)
+        if entry.summary.status != "finished" or score.accuracy is None or tokens is None:
             continue
         found.append(
             BudgetPoint(
@@ -68,19 +72,45 @@ def budget_points(entries: Sequence[RunEntry], benchmark: str) -> list[BudgetPoi
                 budget=sampling.get("thinking_budget"),
                 accuracy=score.accuracy,
                 ci95=score.ci95 or (score.accuracy, score.accuracy),
-                tokens=score.tokens.output / score.n,
-                time_s=entry.summary.time_s.generate,
+                tokens=tokens,
+                time_s=_time_s(entry),
             )
         )
     return sorted(found, key=lambda point: (point.tokens, math.inf if point.budget is None else point.budget))
 
 
+def _tokens(entry: RunEntry, benchmark: str) -> float | None:
+    """The mean output tokens of a run's answers, also of those that do not count after `stop_when`; None without any answer."""
+    made = [r.completions for r in entry.run.results if r.benchmark == benchmark and r.completions]
+    sums = [sum(c.output_tokens for c in of_one) for of_one in made if not of_one[0].failed]
+    return math.fsum(sums) / len(sums) if sums else None
+
+
+def _time_s(entry: RunEntry) -> float | None:
+    """Seconds of generating; None where a run was resumed, since they are of its last attempt, or had answers from the response cache."""
+    cached = any(each.cache is not None and each.cache.hits for each in entry.summary.benchmarks.values())
+    return None if cached or len(entry.summary.sittings) > 1 else entry.summary.time_s.generate
+
+
+def _tried(entries: Sequence[RunEntry]) -> dict[str, list[BudgetPoint]]:
+    """The points of each benchmark whose runs differ in the budget alone."""
+    own = {name: [e for e in entries if name in e.summary.benchmarks] for name in benchmarks_of(entries)}
+    return {name: budget_points(of_one, name) for name, of_one in own.items() if varied(of_one)}
+
+
 def sentences(entries: Sequence[RunEntry]) -> list[str]:
     """For each benchmark the cheapest budget whose accuracy is not detectably lower than the best's; nothing where something else was varied."""
-    if not varied(entries):
-        return []
-    found = [_cheapest(name, budget_points(entries, name)) for name in benchmarks_of(entries)]
-    return [sentence for sentence in found if sentence is not None]
+    found = {name: _cheapest(name, tried) for name, tried in _tried(entries).items()}
+    return [
+        sentence
+        + (
+            STOPPED
+            if any(entry.benchmark(name).stopping for entry in entries if name in entry.summary.benchmarks)
+            else ""
+        )
+        for name, sentence in found.items()
+        if sentence is not None
+    ]
 
 
 def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
@@ -94,25 +124,30 @@ def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
             break
         scores = _scores(point, best, benchmark)
         if scores is None:
-            continue
+            return None
         first, second, repeats = scores
         test = paired_tests.significance(first, second)
         change = paired_tests.difference(second, first)
         if test.p_value < ALPHA and change.difference < 0:
             continue
-        least = paired_tests.smallest_detectable(first, second, repeats)
-        power = (
-            f"with {count(len(first), 'question')} no difference could have been found"
-            if least is None
-            else f"on {count(len(first), 'question')} a true difference of {points(least).lstrip('+')} points is found with 80% probability"
-        )
         return (
             f"{head}; the cheapest budget that is not detectably lower is {point.name}: {point.found}, {points(change.difference)} points, "
-            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; {power}."
+            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; "
+            f"{_power(first, second, repeats)}."
         )
     if best is tried[0]:
-        return f"{head}, and no other was cheaper."
+        scores = _scores(best, max(tried[1:], key=lambda point: point.accuracy), benchmark)
+        return f"{head}, and no other was cheaper{'; ' + _power(*scores) if scores else ''}."
     return f"{head}; every cheaper budget is detectably lower, by {_test(best, tried, benchmark)} {level}."
+
+
+def _power(first: Sequence[float], second: Sequence[float], repeats: int) -> str:
+    """How large a difference had to be to be found."""
+    least = paired_tests.smallest_detectable(first, second, repeats)
+    questions = count(len(first), "question")
+    if least is None:
+        return f"with {questions} no difference could have been found"
+    return f"on {questions} a true difference of {points(least).lstrip('+')} points is found with 80% probability"
 
 
 def _ends(ci95: tuple[float, float] | None) -> str:
@@ -141,26 +176,25 @@ def _scores(
 
 def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its 95% interval, and the time of generating, against the mean tokens of an answer."""
-    if not varied(entries):
-        return []
-    said = {sentence.partition(": ")[0]: sentence for sentence in sentences(entries)}
     return [
-        _figure(name, tried, said.get(name, ""))
-        for name in benchmarks_of(entries)
-        if len(tried := budget_points(entries, name)) > 1
+        _figure(name, tried, _cheapest(name, tried) or "")
+        for name, tried in _tried(entries).items()
+        if len(tried) > 1
     ]
 
 
 def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str, Any]:
     tokens = [round(point.tokens, 1) for point in tried]
+    places, widest = [(point.tokens, 100 * point.accuracy) for point in tried], (tokens[-1] or 1.0) * ROOM
+    at = label_positions(places, [point.name for point in tried], (len(tried) - 1, 0), widest)
     accuracy = {
         "type": "scatter",
         "mode": "lines+markers+text",
         "name": "accuracy",
         "x": tokens,
         "y": [round(100 * point.accuracy, 2) for point in tried],
-        "text": [label(point.name) for point in tried],
-        "textposition": "top center",
+        "text": [label(point.name) if position else "" for point, position in zip(tried, at, strict=True)],
+        "textposition": [position or "top center" for position in at],
         "textfont": {"size": 10},
         "cliponaxis": False,
         "hovertext": [
@@ -190,8 +224,8 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
         "marker": {"size": 6, "color": colour(1)},
     }
     layout = {
-        "xaxis": axis("output tokens of an answer, mean", rangemode="tozero"),
-        "yaxis": axis("accuracy, %", range=[0, 108], tickvals=list(range(0, 101, 20))),
+        "xaxis": axis("output tokens of an answer, mean", range=[0, widest]),
+        "yaxis": axis("accuracy, %", range=[-BELOW, 100 + BELOW], tickvals=list(range(0, 101, 20))),
         "yaxis2": axis(
             "seconds of generating", overlaying="y", side="right", rangemode="tozero", showgrid=False
         ),
@@ -199,12 +233,23 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
         "margin": {"t": 28, "r": 56},
     }
     title = f"{visible(benchmark)}: accuracy, tokens and time by thinking budget"
-    read = f"Numbers at the points are values of {SETTING}."
     return figure(
         f"thinking-{benchmark}",
         title,
         [accuracy, time],
-        note=visible(f"{read} {note}".strip()),
+        note=visible(f"{_read(tried, all_named=all(at))} {note}".strip()),
         height=380,
         layout=layout,
     )
+
+
+def _read(tried: Sequence[BudgetPoint], *, all_named: bool) -> str:
+    """How the plot is read."""
+    read = f"Numbers at the points are values of {SETTING}."
+    if not all_named:
+        read += " Some are left out where they would cover others."
+    if any(len(point.entry.summary.benchmarks) > 1 for point in tried):
+        read += " Seconds are of all benchmarks of a run together."
+    if any(point.time_s is None for point in tried):
+        read += " A run that was resumed, or had answers from the response cache, has no seconds."
+    return read

@@ -11,6 +11,7 @@ from typing import Self
 
 from llmbench.records import Outcome, Result, Score, ScoredChoice
 from llmbench.results import stats
+from llmbench.results.pass_at_k import IntervalOf
 from llmbench.system.number_format import count, interval, percent
 
 
@@ -34,7 +35,7 @@ class LikelihoodStatistics:
     letters: bool = False
 
     @classmethod
-    def of(cls, results: Sequence[Result]) -> Self | None:
+    def of(cls, results: Sequence[Result], interval_of: IntervalOf = stats.interval) -> Self | None:
         """Returns the statistics of a benchmark's results; None where they have no log-likelihoods."""
         scored = [(choices_of(result), result.target) for result in results]
         if not any(choices for choices, _ in scored):
@@ -44,7 +45,7 @@ class LikelihoodStatistics:
         return cls(
             acc_norm=math.fsum(right) / len(right),
             stderr=stats.standard_error(right),
-            ci95=stats.interval(right, len(right)),
+            ci95=interval_of(right, len(right)),
             questions=sum(bool(choices) for choices, _ in scored),
             ties=sum(_tied(choices) for choices, _ in scored if choices),
             letters=all(are_letters(choices) for choices, _ in scored),

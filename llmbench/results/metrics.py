@@ -264,6 +264,7 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
                     else "look at samples.jsonl for what the model wrote instead."
                 )
             )
+        found += summary.thinking.warnings(name, DOUBTFUL) if summary.thinking is not None else []
         found += _ties(name, summary.likelihood)
         if summary.judge is not None and rates.unjudged:
             found.append(f"{name}: {summary.judge.unjudged_sentence()}")
@@ -275,9 +276,13 @@ def warnings_of(summaries: Mapping[str, BenchmarkSummary], *, asks: bool = True)
 
 
 def _limit_of(name: str, summary: BenchmarkSummary) -> str:
-    """The setting that ended most of the answers which reached a limit."""
+    """The setting that ended most of the answers which reached a limit; behind a budget of thinking there are two, and the lower one counts."""
     by_budget = summary.thinking is not None and summary.thinking.ended > MOST
-    return "sampling.answer_tokens" if by_budget else f"benchmarks.{name}.max_tokens"
+    return (
+        f"sampling.answer_tokens and benchmarks.{name}.max_tokens"
+        if by_budget
+        else f"benchmarks.{name}.max_tokens"
+    )
 
 
 def _ties(name: str, scored: LikelihoodStatistics | None) -> list[str]:

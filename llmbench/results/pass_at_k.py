@@ -7,9 +7,10 @@ independent evidence. A benchmark with one answer per question has none of these
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 from llmbench.records import Result
 from llmbench.results import stats
@@ -69,7 +70,13 @@ class RepeatStatistics:
     variance: VarianceSplit | None = None
 
 
-def repeat_statistics(results: Sequence[Result]) -> RepeatStatistics:
+IntervalOf = Callable[[Sequence[float], int | None], tuple[float, float]]
+"""The 95% interval of a mean, as `stats.interval` has it: of a value for each question, and how many answers there are in all."""
+
+
+def repeat_statistics(
+    results: Sequence[Result], interval_of: IntervalOf = stats.interval
+) -> RepeatStatistics:
     """All of them, for the results of one benchmark.
 
     An unfinished run may have fewer answers to some questions: those enter avg@k and pass@k as far as they go.
@@ -81,33 +88,36 @@ def repeat_statistics(results: Sequence[Result]) -> RepeatStatistics:
     if repeats <= 1:
         return RepeatStatistics(len(by_question), repeats)
     scores = [[result.score.value for result in answers] for answers in by_question.values()]
+    estimate = partial(_estimate, interval_of=interval_of)
     full = [answers for answers in by_question.values() if len(answers) == repeats]
     return RepeatStatistics(
         questions=len(by_question),
         repeats=repeats,
-        avg=_estimate(repeats, (math.fsum(values) / len(values) for values in scores), sum(map(len, scores))),
-        pass_at=tuple(_pass_at(k, scores) for k in range(1, repeats + 1)),
+        avg=estimate(repeats, (math.fsum(values) / len(values) for values in scores), sum(map(len, scores))),
+        pass_at=tuple(estimate(k, _pass_at(k, scores)) for k in range(1, repeats + 1)),
         maj=None
         if any(result.judgement is not None for result in results)
-        else _estimate(repeats, (majority([(r.score.answer, r.score.value) for r in a]) for a in full)),
+        else estimate(repeats, (majority([(r.score.answer, r.score.value) for r in a]) for a in full)),
         variance=variance_split(scores),
     )
 
 
-def _estimate(k: int, values: Iterable[float], answers: int | None = None) -> Estimate:
+def _estimate(
+    k: int, values: Iterable[float], answers: int | None = None, interval_of: IntervalOf = stats.interval
+) -> Estimate:
     one_each = list(values)
     return Estimate(
         k=k,
         value=math.fsum(one_each) / len(one_each),
         stderr=stats.standard_error(one_each),
-        ci95=stats.interval(one_each, answers),
+        ci95=interval_of(one_each, answers),
         questions=len(one_each),
     )
 
 
-def _pass_at(k: int, scores: Sequence[Sequence[float]]) -> Estimate:
+def _pass_at(k: int, scores: Sequence[Sequence[float]]) -> list[float]:
     enough = [values for values in scores if len(values) >= k]
-    return _estimate(k, (pass_at_k(len(v), sum(value >= 1 for value in v), k) for v in enough))
+    return [pass_at_k(len(v), sum(value >= 1 for value in v), k) for v in enough]
 
 
 def pass_at_k(count: int, correct: int, k: int) -> float:

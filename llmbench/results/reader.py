@@ -53,7 +53,7 @@ class Run:
         """The results as a DataFrame, one row for each answer.
 
         Columns: `benchmark`, `id` (the question's), `repeat`, `outcome`, `value` (the score, 0 to 1), `answer`, `target`, `explanation`,
-        `elicited`, `finish_reason`, `stop_string`, `error`, `prompt_tokens`, `output_tokens`, `cached_tokens`, times in seconds
+        `elicited`, `finish_reason`, `stop_string`, `error`, `prompt_tokens`, `output_tokens`, `thinking_tokens`, `cached_tokens`, times in seconds
         (`queued` and `finished` on the machine's monotonic clock, `queue_s`, `prefill_s`, `ttft_s`, `decode_s`, `e2e_s`, `inter_token_s`),
         `from_cache`, `judge` and `verdict`, `prompt_hash`, `sealed`, `prompt`, `text`, and `fields.NAME` for what the questions have of their own, such as a level
         or a subject. Of a sealed benchmark, such as gpqa, texts, answers and fields are missing.

@@ -23,8 +23,10 @@ class Setting:
 NEUTRAL: tuple[Any, ...] = (None, [], {}, False, 0, 0.0, "generate", "letter")
 """Values at which a setting that the other run does not have, since its llmbench was older or newer, changes nothing."""
 
-LATER = ("judge", "stop_when")
-"""Groups of settings that older runs do not have, in which they changed nothing."""
+LATER = (
+    "judge.", "stop_when.min_questions", "stop_when.level", "engine.remember_kv_cache", "engine.weights_copy", "engine.weights_copies_max_bytes",
+)  # fmt: skip
+"""How settings begin that older runs do not have, and whose defaults change no answer."""
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
@@ -60,14 +62,15 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
     first, second = dict(flat(baseline)), dict(flat(run))
     both = set(baseline.get("benchmarks") or ()) & set(run.get("benchmarks") or ())
     found = [Setting(name, first.get(name), second.get(name)) for name in sorted({**first, **second})]
-    later = [f"{group}." for group in LATER if group not in baseline or group not in run]
+    drafts = any((settings.get("engine") or {}).get("speculative") for settings in (baseline, run))
     return tuple(
         setting
         for setting in found
         if setting.baseline != setting.run
         and setting.name != "resume"
+        and (drafts or setting.name != "engine.speculative_below")
         and _shared(setting.name, both)
-        and not setting.name.startswith(tuple(later))
+        and not (setting.name.startswith(LATER) and not (setting.name in first and setting.name in second))
         and not (setting.name not in first and setting.run in NEUTRAL)
         and not (setting.name not in second and setting.baseline in NEUTRAL)
     )

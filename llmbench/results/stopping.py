@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from llmbench.records import Result
+from llmbench.records import Outcome, Result
 from llmbench.results import stats
 from llmbench.results.confidence_sequence import ROUNDING, ConfidenceSequence
 from llmbench.system.number_format import count, interval, number, percent, points
@@ -21,6 +21,8 @@ KIND = "confidence sequence"
 """An interval that holds at every look (`confidence_sequence`)."""
 LEVEL = 0.95
 """Of `ci95`."""
+FAILED = (Outcome.ERROR, Outcome.TIMEOUT, Outcome.UNJUDGED)
+"""Answers that count as 0 though nobody knows whether they are right."""
 
 
 class Reason(StrEnum):
@@ -36,7 +38,7 @@ class Reason(StrEnum):
     ALL = "all_asked"
     """There was nothing left that could have settled it."""
     OPEN = "open"
-    """As the answers are graded now it would go on."""
+    """As the answers are graded now it would go on, or the run to compare with is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class StopRule:
         margin: A difference that is smaller, either way, counts as none; None: none does.
         against: The folder of the run with `scores`.
         scores: That run's means by question.
+        failed: Those of them with an answer that failed or has no verdict.
     """
 
     order: Sequence[str]
@@ -62,6 +65,7 @@ class StopRule:
     margin: float | None = None
     against: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
 
     def of_all(self) -> ConfidenceSequence:
         """Of the accuracy that asking all questions would give."""
@@ -70,6 +74,15 @@ class StopRule:
     def of_kind(self, level: float) -> ConfidenceSequence:
         """Of the accuracy on questions of this kind, of which the benchmark's are a sample."""
         return ConfidenceSequence(level, None, self.width)
+
+    def ci95(self, values: Sequence[float], answers: int | None = None) -> Interval:  # noqa: ARG002 - as `stats.interval` is called
+        """Returns the 95% interval of a metric on questions of this kind that holds whenever a run stops.
+
+        Args:
+            values: From 0 to 1, one for each question in the rule's order.
+            answers: Makes no difference here.
+        """
+        return _followed(self.of_kind(LEVEL), [min(1.0, max(0.0, value)) for value in values])
 
     def of_difference(self) -> ConfidenceSequence:
         """Of (difference + 1) / 2, on questions of this kind."""
@@ -133,7 +146,7 @@ class StopWatch:
         if self._sequence.count >= rule.least:
             self.reason = self.rule.settled(self._sequence.interval())
         done = self.counted == len(rule.order) or (rule.width is None and not self._shared)
-        if self.reason is None and done:
+        if done and (self.reason is None or rule.width is not None):
             self.reason = Reason.ALL
 
 
@@ -147,6 +160,7 @@ class StopEntry:
         of_kind: Of the accuracy on questions of this kind, of which the benchmark's are a sample; `ci95` is the same at 95%.
         ordinary_ci95: What `ci95` would be had the number of questions been fixed beforehand: not valid where it was not.
         shared: Of the counted questions those that the other run has; `difference` is this run's mean less the other's on them.
+        failed: Of those the ones with an answer, of either run, that failed or has no verdict, which counts as 0.
     """
 
     questions: int
@@ -162,6 +176,7 @@ class StopEntry:
     against: str | None = None
     margin: float | None = None
     shared: int | None = None
+    failed: int | None = None
     difference: float | None = None
     difference_interval: Interval | None = None
 
@@ -174,14 +189,19 @@ class StopEntry:
             f"{interval(self.of_kind)} for questions of this kind"
         )
         validity = (
-            f"Both are {KIND}s, which hold whenever a run stops. The ordinary interval, {interval(self.ordinary_ci95)}, holds "
+            f"Both are {KIND}s, which hold whenever a run stops. The ordinary 95% interval, {interval(self.ordinary_ci95)}, holds "
             "only for a number of questions that was fixed beforehand"
         )
         said = [f"{asked}, {self._why()}.", f"{accuracy}. {validity}."]
+        if self.failed:
+            said.insert(
+                1,
+                f"On {count(self.failed, 'shared question')} an answer of one of the runs failed or has no verdict: it counts as 0, right or not.",
+            )
         if self.left_out:
             said.append(
-                f"{count(self.left_out, 'answer')} to later questions came before it stopped; they are left out, since quick answers are "
-                "not like the others."
+                f"{count(self.left_out, 'answer')} to later questions came before it stopped and {'is' if self.left_out == 1 else 'are'} left "
+                "out, since quick answers are not like the others."
             )
         return said
 
@@ -218,20 +238,21 @@ def entry(rule: StopRule, results: Sequence[Result], left_out: int) -> StopEntry
         results: All answers to the questions that count, which are a beginning of the rule's order.
         left_out: Answers to other questions.
     """
-    values: dict[str, list[float]] = {}
-    for result in results:
-        values.setdefault(result.sample_id, []).append(result.score.value)
-    means = {sample_id: _mean(values[sample_id]) for sample_id in rule.order if sample_id in values}
+    means = means_of(rule, results)
     pairs = [(mean, rule.scores[sample_id]) for sample_id, mean in means.items() if sample_id in rule.scores]
+    failed = rule.failed | failed_of(results)
     scores, shared = list(means.values()), sum(sample_id in rule.scores for sample_id in rule.order)
     of_all = _followed(rule.of_all(), scores)
     of_difference = _followed(rule.of_difference(), [_pair(*pair) for pair in pairs])
-    nothing_left = len(scores) == len(rule.order) or (rule.width is None and len(pairs) == shared)
-    reason = rule.settled(of_all if rule.width is not None else of_difference)
+    whole = len(scores) == len(rule.order)
+    if rule.width is None:
+        reason = rule.settled(of_difference) if len(pairs) >= rule.least else None
+    else:  # of all that were asked the accuracy is known, and nothing was spared
+        reason = None if whole else rule.settled(of_all)
     return StopEntry(
         questions=len(scores),
         of=len(rule.order),
-        reason=reason or (Reason.ALL if nothing_left else Reason.OPEN),
+        reason=reason or (Reason.ALL if whole or (rule.scores and len(pairs) == shared) else Reason.OPEN),
         left_out=left_out,
         level=rule.level,
         width=rule.width,
@@ -241,17 +262,23 @@ def entry(rule: StopRule, results: Sequence[Result], left_out: int) -> StopEntry
         against=rule.against,
         margin=rule.margin,
         shared=len(pairs) if rule.against is not None else None,
+        failed=sum(i in failed for i in means if i in rule.scores) if rule.against is not None else None,
         difference=math.fsum(own - other for own, other in pairs) / len(pairs) if pairs else None,
         difference_interval=_difference(of_difference) if pairs else None,
     )
 
 
-def ci95(rule: StopRule, found: StopEntry, results: Sequence[Result]) -> Interval | None:
-    """Returns the 95% interval of the accuracy on questions of this kind that holds whenever a run stops."""
-    if rule.level == LEVEL or not results:
-        return found.of_kind
-    at_95 = StopRule(rule.order, rule.repeats, LEVEL, width=rule.width)
-    return entry(at_95, results, 0).of_kind
+def means_of(rule: StopRule, results: Sequence[Result]) -> dict[str, float]:
+    """Returns the mean score of each question that has results, in the rule's order."""
+    values: dict[str, list[float]] = {}
+    for result in results:
+        values.setdefault(result.sample_id, []).append(result.score.value)
+    return {sample_id: _mean(values[sample_id]) for sample_id in rule.order if sample_id in values}
+
+
+def failed_of(results: Sequence[Result]) -> frozenset[str]:
+    """Returns the questions with an answer that failed or has no verdict."""
+    return frozenset(result.sample_id for result in results if result.score.outcome in FAILED)
 
 
 def _followed(sequence: ConfidenceSequence, values: Sequence[float]) -> Interval:

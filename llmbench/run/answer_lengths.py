@@ -32,6 +32,8 @@ MOST_QUESTIONS, MOST_FILES = 20_000, 500
 """Of a file, which then takes less than 1 MB, and of the folder; beyond them the oldest go."""
 NOT_KEPT = ("fake",)
 """Engines whose answers tell nothing."""
+CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+"""The keys of `logit_bias` in a request's body are token ids."""
 Lengths = Mapping[str, Mapping[str, float]]
 """Tokens by benchmark and by question, as `question` names it."""
 
@@ -45,7 +47,11 @@ def read(config: Config) -> Lengths:
     """Returns what is known of the answers that a run will get; benchmarks without anything are left out, and so is what cannot be read."""
     if not _kept(config):
         return {}
-    found = {name: _read(_file(config, name)) for name in config.benchmarks}
+    try:
+        found = {name: _read(_file(config, name)) for name in config.benchmarks}
+    except RuntimeError as error:  # there is no home folder
+        log.debug("the lengths of answers cannot be read: %s", error)
+        return {}
     return {name: lengths for name, lengths in found.items() if lengths}
 
 
@@ -74,7 +80,7 @@ def _file(config: Config, name: str) -> Path:
         model.lora, model.chat_template, model.chat_template_kwargs, config.engine.served_model, config.engine.extra_body,
         benchmark.chat, benchmark.fewshot, benchmark.system_prompt, benchmark.asks_likelihoods, benchmark.stop, config.early_stopping.value,
     ]  # fmt: skip
-    key = hashlib.sha256(orjson.dumps(decides, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()[:32]
+    key = hashlib.sha256(orjson.dumps(decides, option=CANONICAL, default=str)).hexdigest()[:32]
     return cache_folder() / FOLDER / f"{key}.json"
 
 
@@ -111,8 +117,11 @@ def _write(file: Path, made: Mapping[str, tuple[float, bool]]) -> None:
     kept = dict(list((new | known).items())[:MOST_QUESTIONS])
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    files.write_new(part, [orjson.dumps(kept)])
-    part.replace(file)
+    try:
+        files.write_new(part, [orjson.dumps(kept)])
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
     written = sorted(file.parent.glob("*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in written[MOST_FILES:]:
         old.unlink(missing_ok=True)

@@ -87,17 +87,35 @@ def continuation(
     return replace(request, id=name, prompt_ids=(*request.prompt_ids, *before, *said), sampling=sampling)
 
 
-def _said(completion: Completion, tokenizer: Tokenizer) -> str:
-    """All that was generated, a stop string too."""
+def _said(completion: Completion, tokenizer: Tokenizer, begun: tuple[int, ...] = ()) -> str:
+    """All that was generated, a stop string too, behind the text of the tokens that had `begun` it."""
     if completion.output_ids:
-        return tokenizer.decode(completion.output_ids)
-    return completion.text + (completion.stop_string or "")
+        return tokenizer.decode(begun + completion.output_ids)
+    return (tokenizer.decode(begun) if begun else "") + completion.text + (completion.stop_string or "")
 
 
 def written(
     asked: Asked, completions: Sequence[Completion], cues: Sequence[str], tokenizer: Tokenizer
 ) -> Written:
     """The text to grade: the completions one after another, each but the last with what was put in the mouth behind it."""
+    text = opened(asked) + joined(completions, cues, tokenizer)
+    return Written(well_formed(text), completions[-1].finish_reason)
+
+
+def joined(completions: Sequence[Completion], cues: Sequence[str], tokenizer: Tokenizer) -> str:
+    """The texts of completions, each but the last with what was put in the mouth behind it.
+
+    Those without words between them are decoded together: the tokens of one character may stand on both sides.
+    """
     *before, last = completions
-    said = [_said(completion, tokenizer) + words for completion, words in zip(before, cues, strict=False)]
-    return Written(well_formed(opened(asked) + "".join(said) + last.text), last.finish_reason)
+    said, begun = "", tuple[int, ...]()  # `begun`: tokens whose text is not in `said` yet
+    for completion, words in zip(before, cues, strict=False):
+        if completion.output_ids and not words:
+            begun += completion.output_ids
+        else:
+            said += _said(completion, tokenizer, begun) + words
+            begun = ()
+    if not begun:
+        return said + last.text
+    rest, stop = _said(last, tokenizer, begun), last.stop_string
+    return said + (rest[: rest.rfind(stop)] if stop and stop in rest else rest)

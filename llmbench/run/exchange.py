@@ -30,6 +30,11 @@ class Exchange:
     def __post_init__(self) -> None:
         self.sent = self.request
 
+    @property
+    def has_cued_answer(self) -> bool:
+        """Whether the answer was asked for and something came back; a server may have no room for it."""
+        return self.elicited and len(self.completions) > len(self.cues)
+
     def go_on(self, words: str, sampling: Sampling, tokenizer: Tokenizer) -> Request:
         """Puts words in the model's mouth behind its last completion, and returns the request that goes on from there."""
         self.cues.append(words)

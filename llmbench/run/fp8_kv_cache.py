@@ -5,10 +5,12 @@ from statistics import fmean
 
 from llmbench.config.choices import Device
 from llmbench.config.schema import AUTO, Config
+from llmbench.config.thinking import most_tokens
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.memory import kv_bytes_per_token, planned_element_bytes, step_weights_bytes
+from llmbench.engine.vllm.forecast.gpu_kinds import WITH_FP8
 from llmbench.records import Request
-from llmbench.run.preflight import WITH_FP8, loaded_weights_bytes
+from llmbench.run.preflight import loaded_weights_bytes
 from llmbench.system import hardware
 
 LEAST = 0.05
@@ -28,9 +30,8 @@ def saved_share(
     """Returns what an fp8 KV cache saves of a decode step, in place of one of two bytes a number.
 
     A step reads the weights W once and the keys and values of each running request (`results/generation`): W + r · c · b bytes, for r requests with
-    c tokens each of b bytes. fp8 halves the second term, so the bytes say r · c · b / 2 of them; `REACHED` of that shows in the time. Over a run r is a
-    third of the requests at once and c = prompt + limit / 6, half an answer of a third of its limit. With these figures it is 5% from
-    c = W / (requests at once · b) on, which is a limit of 6 · (W / (requests at once · b) - prompt) tokens.
+    c tokens each of b bytes. fp8 halves the second term, and `REACHED` of that shows in the time. Over a run r is a third of the requests at once, and
+    c = prompt + limit / 6: half of an answer that takes a third of its limit.
 
     Args:
         weights_bytes: That a step reads.
@@ -41,12 +42,6 @@ def saved_share(
     """
     cache = running * PART * (prompt_tokens + limit * PART / 2) * bytes_per_token
     return REACHED * cache / 2 / (weights_bytes + cache)
-
-
-def pays_from(weights_bytes: int, bytes_per_token: int, running: int, prompt_tokens: float) -> float:
-    """Returns the limit from which `saved_share` is `LEAST`, in tokens."""
-    cache = 2 * LEAST * weights_bytes / (REACHED - 2 * LEAST)
-    return max(0.0, (cache / (running * PART * bytes_per_token) - prompt_tokens) * 2 / PART)
 
 
 def fp8_kv_cache_saves(
@@ -72,14 +67,10 @@ def fp8_kv_cache_saves(
         return []
     running = min(at_once, len(requests))
     prompt = fmean(len(request.prompt_ids) for request in requests)
-    limit = fmean(request.sampling.max_tokens for request in requests)
+    limit = fmean(most_tokens(config, each.benchmark, each.sampling.max_tokens) for each in requests)
     share = saved_share(weights, per_token, running, prompt, limit)
     if share < LEAST:
         return []
     named = ", and is then named as a difference to published scores" if config.profile.comparable else ""
-    tokens = pays_from(weights, per_token, running, prompt)
-    sentence = (
-        f"model.kv_cache_dtype=fp8 would save about {share:.0%} of a step here (5% from limits of about {tokens:,.0f} output tokens on, with {running} "
-        f"requests at once); it changes numbers{named}: compare a pair of runs first ({PAGE})."
-    )
+    sentence = f"model.kv_cache_dtype=fp8 would save about {share:.0%} of a step here; it changes numbers{named}: compare a pair of runs first ({PAGE})."
     return [sentence]

@@ -289,7 +289,7 @@ class EvaluationLoop:
             text=exchange.written.text if exchange.written else "",
             completions=tuple(exchange.completions),
             score=score,
-            elicited=exchange.elicited and len(exchange.completions) > 1,
+            elicited=exchange.has_cued_answer,
             fields=self.questions.benchmarks[request.benchmark].stored_fields(asked.sample),
             thinking=thinking_budget.thinking_of(exchange, asked, self.config, self.tokenizer),
         )

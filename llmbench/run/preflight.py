@@ -1,12 +1,12 @@
 """What is known before the model is loaded and a person should hear: sentences, none where all is well. Loads nothing."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llmbench.config.choices import Device, EarlyStopping, Sandbox
 from llmbench.config.groups import FaultSettings
 from llmbench.config.schema import AUTO, Config, SamplingConfig
+from llmbench.config.thinking import most_tokens
 from llmbench.engine import lora
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
@@ -20,7 +20,8 @@ from llmbench.engine.memory import (
     planned_element_bytes,
     weights_on_gpu,
 )
-from llmbench.engine.vllm.speculation import SCHEDULE, drafting_limit
+from llmbench.engine.vllm.forecast.gpu_kinds import WITH_FP8
+from llmbench.engine.vllm.speculation import SCHEDULE, drafting_limit, overruled_by
 from llmbench.errors import ModelError
 from llmbench.records import Request
 from llmbench.run.comparability import few_shot_from_evaluated
@@ -36,11 +37,6 @@ NO_SANDBOX = (
 )
 ROOM = 1 / 3
 """The part of a GPU that must stay free beside bf16 weights before 4-bit weights are called needless."""
-WITH_FP8 = re.compile(
-    r"\b([HB]\d{2,3}|GH200|GB[23]00|L4|L40S?|L20|RTX [45]0[5-9]0|RTX (PRO )?\d000 (Ada|Blackwell))\b",
-    re.IGNORECASE,
-)
-"""Names of GPUs that compute in fp8: Ada, Hopper, Blackwell (https://developer.nvidia.com/cuda-gpus: capability 8.9 and above)."""
 TOKENS_PER_S: Mapping[str | None, Mapping[int, int]] = {
     "bitsandbytes": {1: 97, 2: 142, 4: 197, 8: 318, 32: 1145, 128: 2963, 256: 4373},
     None: {1: 85, 2: 166, 4: 326, 8: 634, 32: 2135, 128: 5330, 256: 6832},
@@ -105,6 +101,8 @@ def drafts_for_many(config: Config, at_once: int) -> list[str]:
     if engine.speculative_below is not None:
         method = engine.speculative.get("method", "null")
         way_out = f"engine.speculative_below has no effect on method={method} as it is set; use method=ngram with num_speculative_tokens"
+        if (own := overruled_by(engine)) is not None:
+            way_out = f"engine.speculative_below has no effect beside engine.args.{own}; leave that out"
     sentence = (
         f"engine.speculative drafts for all of up to {at_once} requests at once, and that costs at more than {DRAFTED_FOR}: with 500, generating took "
         f"11.3 s against 6.6 s (n-grams, a 14B model of random weights, one H100); {way_out}."
@@ -131,7 +129,7 @@ def kv_cache_shortage(
         use = model.gpu_memory_utilization
         available = kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
     lengths = [len(request.prompt_ids) for request in requests]
-    limits = [request.sampling.max_tokens for request in requests]
+    limits = [most_tokens(config, each.benchmark, each.sampling.max_tokens) for each in requests]
     return kv_shortage(lengths, limits, at_once, available)
 
 

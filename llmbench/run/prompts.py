@@ -20,7 +20,14 @@ END_OF_ANSWER = TextPrompt().end
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sample with its prompt: `text` as the model reads it, `ids` as its tokens; of a chat the messages too, and the choices to be scored; `end` ends the answer of a base model, `think_tag` opens the model's think block, where there is a budget for one."""
+    """A sample with its prompt.
+
+    Attributes:
+        text: The prompt as the model reads it; `ids` are its tokens, `messages` a chat's turns.
+        choices: Those to be scored.
+        end: What ends the answer of a base model.
+        think_tag: What opens the model's think block; empty where there is none, or no thinking budget.
+    """
 
     benchmark: str
     sample: Sample
@@ -163,7 +170,7 @@ def requests(asked: Sequence[Asked], config: Config) -> list[Request]:
 
 
 def _first_sampling(config: Config, asked: Asked, repeat: int) -> Sampling:
-    """How the first completion is drawn, up to the budget of thinking where the model thinks."""
+    """How the first completion is drawn, up to the thinking budget where the model thinks."""
     drawn = sampling(config, asked.benchmark, asked.sample.id, repeat, asked.end)
     return replace(drawn, max_tokens=first_limit(config, asked.benchmark)) if asked.think_tag else drawn
 

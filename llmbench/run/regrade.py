@@ -242,8 +242,8 @@ def _stop_again(
 ) -> None:
     """Puts into the summary what `stop_when` comes to with the new grades, on the questions that counted before."""
     for name, found in summary.benchmarks.items():
-        if (again := stopping.regraded(name, run, config, results_of(name, results), notes)) is not None:
-            summary.benchmarks[name] = replace(found, stopping=again[0], ci95=again[1])
+        if own := results_of(name, results):
+            summary.benchmarks[name] = stopping.regraded(found, run, config, own, notes)
 
 
 def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:

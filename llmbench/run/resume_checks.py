@@ -60,8 +60,6 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
             f"benchmark={','.join(chosen)} is refused: the run in {folder} asks {', '.join(had)}; start a new run for others."
         )
     _apply_old_limit(before)
-    for settings in (before, now):
-        _drop_idle_limit(settings)
     changed = [
         setting
         for setting in differing(before, now)
@@ -87,13 +85,6 @@ def _apply_old_limit(before: dict[str, Any]) -> None:
     for benchmark in (before.get("benchmarks") or {}).values():
         if isinstance(limit, int) and "from_checkpoint" not in (before.get("model") or {}):
             benchmark["num_samples"] = min(limit, benchmark.get("num_samples") or limit)
-
-
-def _drop_idle_limit(settings: dict[str, Any]) -> None:
-    """Takes out how many requests tokens are drafted for where none are; runs before version 0.2 did not have it."""
-    engine = settings.get("engine") or {}
-    if not engine.get("speculative"):
-        engine.pop("speculative_below", None)
 
 
 def _refusal(folder: Path, changed: Sequence[Setting]) -> str:

@@ -9,8 +9,11 @@ from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
 from llmbench.records import Result
 from llmbench.results import metrics
+from llmbench.results.likelihood import LikelihoodStatistics
+from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.reader import Run, load_run
-from llmbench.results.stopping import Interval, StopEntry, StopRule, StopWatch, ci95, entry
+from llmbench.results.settings import read_config
+from llmbench.results.stopping import StopRule, StopWatch, entry, failed_of, means_of
 from llmbench.results.summary import BenchmarkSummary
 from llmbench.run.request_plan import RequestPlan
 
@@ -88,8 +91,7 @@ class Stopping:
             throughput=whole.throughput,
             cache=whole.cache,
         )
-        stopped = entry(watch.rule, own, len(results) - len(own))
-        return replace(found, ci95=ci95(watch.rule, stopped, own), stopping=stopped)
+        return _held(found, watch.rule, own, len(results) - len(own))
 
 
 def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
@@ -103,28 +105,45 @@ def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
 
 
 def regraded(
-    name: str, run: Run, config: Config, results: Sequence[Result], notes: list[str]
-) -> tuple[StopEntry, Interval | None] | None:
-    """Returns what the rule of a benchmark comes to now that its results are graded again, and the interval that holds; None without a rule.
+    found: BenchmarkSummary, run: Run, config: Config, results: Sequence[Result], notes: list[str]
+) -> BenchmarkSummary:
+    """Returns a benchmark's summary with what its rule comes to now that its results are graded again; without a rule as it is.
 
     Args:
-        name: The benchmark's.
+        found: The benchmark's summary with the new grades.
         run: As it was graded first.
         config: Its settings.
-        results: The benchmark's, which all count.
+        results: The benchmark's, one at least; all count.
         notes: Gets a sentence where the run to compare with is gone.
     """
+    name = results[0].benchmark
     before, order = run.summary.benchmarks[name].stopping, run.manifest.samples.get(name, [])
-    if before is None or not results:
-        return None
+    if before is None:
+        return found
     targets = {result.sample_id: result.target for result in results}
     try:
-        rule = _rule(config, name, order, _baseline(config), targets)
+        baseline = _baseline(config, run.manifest.directory)
+        rule = _rule(config, name, order, baseline, targets)
     except (RunError, ConfigError) as error:
         notes.append(f"{name}: the difference that it stopped for is not known any more. {error}")
-        rule = replace(_rule(config, name, order, None, targets), against=before.against)
-    found = entry(rule, results, before.left_out)
-    return found, ci95(rule, found, results)
+        rule = _rule(config, name, order, None, targets)
+        rule = replace(rule, against=before.against, margin=before.margin)
+    return _held(found, rule, results, before.left_out)
+
+
+def _held(
+    found: BenchmarkSummary, rule: StopRule, results: Sequence[Result], left_out: int
+) -> BenchmarkSummary:
+    """Returns a summary with what the rule came to, and intervals that hold whenever a run stops in place of ordinary ones."""
+    places = {sample_id: place for place, sample_id in enumerate(rule.order)}
+    ordered = sorted(results, key=lambda result: (places[result.sample_id], result.repeat))
+    return replace(
+        found,
+        ci95=rule.ci95(list(means_of(rule, ordered).values())),
+        repeated=None if found.repeated is None else repeat_statistics(ordered, rule.ci95),
+        likelihood=LikelihoodStatistics.of(ordered, rule.ci95),
+        stopping=entry(rule, ordered, left_out),
+    )
 
 
 def _rule(
@@ -133,11 +152,9 @@ def _rule(
     settings, repeats = config.stop_when, config.benchmarks[name].repeats
     if baseline is None:
         return StopRule(order, repeats, settings.level, settings.min_questions, settings.ci_width)
-    values: dict[str, list[float]] = {}
-    for result in metrics.results_of(name, baseline.results):
-        if targets.get(result.sample_id) == result.target:
-            values.setdefault(result.sample_id, []).append(result.score.value)
-    scores = {sample_id: sum(each) / len(each) for sample_id, each in values.items()}
+    own = metrics.results_of(name, baseline.results)
+    shared = [result for result in own if targets.get(result.sample_id) == result.target]
+    scores = means_of(StopRule(order), shared)
     if not scores:
         raise ConfigError(
             f"stop_when.compare={settings.compare} is refused: that run has no question of {name} in common with this one; "
@@ -151,14 +168,22 @@ def _rule(
         margin=settings.margin,
         against=settings.compare,
         scores=scores,
+        failed=failed_of(shared),
     )
 
 
-def _baseline(config: Config) -> Run | None:
+def _baseline(config: Config, directory: str | None = None) -> Run | None:
+    """Returns the run to compare with; a relative path begins in the folder where the run was begun, or here."""
     folder = config.stop_when.compare
     if folder is None:
         return None
-    run = load_run(Path(folder).expanduser())
+    run = load_run(Path(directory or "") / Path(folder).expanduser())
+    seed = (read_config(run.folder) or {}).get("seed")
+    if seed not in (None, config.seed):
+        raise ConfigError(
+            f"stop_when.compare={folder} is refused: that run has seed={seed}, and seed={config.seed} draws other questions, or asks them in "
+            f"another order; set seed={seed}."
+        )
     if run.summary.status != "finished":
         raise RunError(
             f"stop_when.compare={folder} is refused: that run is {run.summary.status}, and what was answered first is no random part of its "

@@ -12,7 +12,7 @@ from dataclasses import replace
 from llmbench.config import thinking as limits
 from llmbench.config.schema import Config
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.records import FinishReason, Request, Thinking
+from llmbench.records import Completion, FinishReason, Request, Thinking
 from llmbench.results.summary import BenchmarkSummary
 from llmbench.run import elicitation
 from llmbench.run.exchange import Exchange
@@ -39,24 +39,39 @@ def goes_on(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tokeniz
 def thinking_of(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tokenizer) -> Thinking | None:
     """Returns how much of an answer was thinking; None where there was no think block, or its tokens are not known here.
 
-    Where the model closed its block itself, the answer's text is encoded again: its count may be off by a token or two.
+    Where the model closed its block itself, or opened another behind the budget, the answer's text is encoded again: its count may be off
+    by a token or two.
     """
     made = exchange.completions
     if not made or not asked.ids or made[0].choices:
         return None
-    total = sum(completion.output_tokens for completion in made)
-    if asked.think_tag and config.sampling.thinking_budget == 0:
-        return Thinking(0, total, ended=True)
-    if exchange.ends_thinking and len(made) > 1:
-        return Thinking(made[0].output_tokens, total - made[0].output_tokens, ended=True)
-    own = made[:-1] if exchange.elicited and len(made) > 1 else made
-    text = elicitation.written(asked, own, exchange.cues, tokenizer).text
+    own = made[:-1] if exchange.has_cued_answer else made
+    first, cues = (
+        0,
+        exchange.cues,
+    )  # tokens of thinking that the budget ended, and what stands between the others
+    if ended := exchange.ends_thinking and len(made) > 1:
+        first, own, cues = made[0].output_tokens, own[1:], cues[1:]
+    ended = ended or bool(asked.think_tag and config.sampling.thinking_budget == 0)
+    thought = _thought(elicitation.opened(asked) if not ended else "", own, cues, tokenizer)
+    if thought is None and not ended:
+        return None
+    thought = first + (thought or 0)
+    return Thinking(thought, sum(each.output_tokens for each in made) - thought, ended=ended)
+
+
+def _thought(
+    opened: str, made: Sequence[Completion], cues: Sequence[str], tokenizer: Tokenizer
+) -> int | None:
+    """Returns the tokens of thinking in what a model wrote behind its prompt's tag; None where it has no think block."""
+    if not made:
+        return None
+    text = opened + elicitation.joined(made, cues, tokenizer) + (made[-1].stop_string or "")
     begins = thinking.answer_begins(text)
     if begins is None:
         return None
     answer = len(tokenizer.encode(text[begins:], special=False)) if begins < len(text) else 0
-    thought = max(0, sum(completion.output_tokens for completion in own) - answer)
-    return Thinking(thought, total - thought, ended=False)
+    return max(0, sum(completion.output_tokens for completion in made) - answer)
 
 
 def notices(asked: Sequence[Asked], config: Config) -> list[str]:

@@ -55,7 +55,7 @@ def ending(text: str, tag: str) -> str:
 
     Args:
         text: What was written so far, the prompt's tag included.
-        tag: The model's opening tag: a text may end within it.
+        tag: The model's opening tag: a text may end within it, or within the closing one.
     """
     begun = text.strip()
     if not TAGS.search(text) and tag.startswith(begun):
@@ -63,10 +63,19 @@ def ending(text: str, tag: str) -> str:
     else:
         rest = ""
     end = closing(text)
-    if not end or end == _TO_FINAL:
-        return rest + end
+    if not end:
+        return rest
+    if end == _TO_FINAL:
+        return rest + (_lacking(text, end.removeprefix("<|end|>")) or end)  # texts do not hold that token
+    if lacking := _lacking(text, end):
+        return f"{lacking}\n\n"
     between = "\n\n" if rest else "\n"  # as Qwen3's own block without thinking, "<think>\n\n</think>\n\n"
     return f"{rest}{between}{end}\n\n"
+
+
+def _lacking(text: str, end: str) -> str:
+    """What is left of an end that a text stops within, behind two characters at least; nothing where it does not."""
+    return next((end[n:] for n in range(len(end) - 1, 1, -1) if text.endswith(end[:n])), "")
 
 
 def answer_begins(text: str) -> int | None:

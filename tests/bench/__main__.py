@@ -9,7 +9,6 @@ journal and telemetry, and through a bare `LLM.generate` of the same loaded vLLM
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import tempfile
@@ -42,10 +41,10 @@ from llmbench.run.prompts import Asked
 from llmbench.run.request_plan import Questions
 from llmbench.run.run_record import RunRecord
 from llmbench.system.console import Terminal
-from llmbench.system.hardware import gpus
 from llmbench.system.log_capture import captured
 from llmbench.system.signals import Stop
 from llmbench.telemetry.sampler import Sampler
+from tests.bench.variants import machine
 
 NAME = "arithmetic"
 
@@ -218,10 +217,7 @@ def main() -> None:
         f"bare vLLM {tokens / statistics.median(bare):.0f}"
     )
     print(json.dumps(found))
-    machine = ", ".join(gpu.name for gpu in gpus()) or f"{os.cpu_count()} cores"
-    print(
-        f"{platform.platform()}, {machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
-    )
+    print(machine())
 
 
 def _load(config: Config, pool: EnginePool, checkpoint: Checkpoint, requests: Sequence[Request]) -> Bench:

@@ -15,14 +15,10 @@ the mode off over that with it on. What a mode is refused for stands in its plac
 
 import argparse
 import json
-import os
-import platform
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,14 +34,26 @@ from llmbench.records import Completion, Request
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, Engines
 from llmbench.run.options import RunOptions
-from llmbench.system.hardware import gpus
+from tests.bench import variants
 from tests.bench.long_outputs_bare import endless
+from tests.bench.variants import in_own_process, machine, parsed
 
 NAME = "arithmetic"
 SEED, PROMPT, SHARED = 1127, (100, 300), 256
 MODES = {"on": True, "off": False}
 MOST = 200
 """Questions that the benchmark makes."""
+SHOWN = (
+    "version",
+    "attention_backend",
+    "batch_invariant",
+    "startup",
+    "dtype",
+    "quantization",
+    "batch_size",
+    "prefix_cache_hit_rate",
+)
+"""Of the engine's report."""
 
 
 def prompts(count: int) -> list[tuple[int, ...]]:
@@ -143,19 +151,7 @@ def measure_here(options: argparse.Namespace, mode: str, sizes: Sequence[int]) -
                     "answers": answers,
                     "tokens_per_s": tokens / generate_s if generate_s else None,
                     "load_s": summary.time_s.load,
-                    "engine": {
-                        name: getattr(summary.engine, name)
-                        for name in (
-                            "version",
-                            "attention_backend",
-                            "batch_invariant",
-                            "startup",
-                            "dtype",
-                            "quantization",
-                            "batch_size",
-                            "prefix_cache_hit_rate",
-                        )
-                    },
+                    "engine": {name: getattr(summary.engine, name) for name in SHOWN},
                 }
     except LlmbenchError as error:
         return {"refused": str(error)}
@@ -164,18 +160,9 @@ def measure_here(options: argparse.Namespace, mode: str, sizes: Sequence[int]) -
 
 def measure(mode: str, sizes: Sequence[int]) -> dict[str, Any]:
     """The same in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        into, said = Path(folder) / "found.json", Path(folder) / "said"
-        command = [sys.executable, "-m", "tests.bench.determinism", *sys.argv[1:], "--into", str(into)]
-        command += ["--mode", mode, "--these", ",".join(map(str, sizes))]
-        with said.open("wb") as log:
-            status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-        if status or not into.exists():
-            raise SystemExit(
-                f"{mode} ended with status {status}:\n{said.read_text(errors='replace')[-4000:]}"
-            )
-        found: dict[str, Any] = json.loads(into.read_text())
-        return found
+    own = ["--mode", mode, "--these", ",".join(map(str, sizes))]
+    found: dict[str, Any] = in_own_process(mode, "determinism", [*sys.argv[1:], *own])
+    return found
 
 
 def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
@@ -245,37 +232,17 @@ def _shown(value: float | None) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.determinism",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="a checkpoint's folder, or a name of conf/model"
-    )
-    parser.add_argument("--engine", choices=("vllm", "fake"), default="vllm")
-    parser.add_argument("--weights", choices=("bf16", "fp8"), default="bf16", help="fp8: made at load")
+    parser = variants.parser("determinism", __doc__)
     parser.add_argument("--requests", type=int, default=32, help="that are compared")
     parser.add_argument("--tokens", type=int, default=128, help="of each answer")
     parser.add_argument("--sizes", default="1,32,128", help="batch sizes")
     parser.add_argument("--fresh", action="store_true", help="an engine of its own for each batch size")
-    parser.add_argument(
-        "--into",
-        type=Path,
-        metavar="FILE",
-        help="one mode alone, in this process; FILE gets what it measured",
-    )
     parser.add_argument("--mode", choices=tuple(MODES), help="with --into")
     parser.add_argument("--these", metavar="SIZES", help="with --into")
-    parser.add_argument(
-        "settings", nargs="*", help="as on llmbench's command line, such as sampling.temperature=0.7"
-    )
-    options = parser.parse_intermixed_args()
-    if options.model is not None and "=" in options.model:
-        options.model, options.settings = None, [options.model, *options.settings]
+    options = parsed(parser)
     largest = max(options.requests, *map(int, options.sizes.split(",")))
-    if (options.model is None) == (options.engine == "vllm") or not 1 <= largest <= MOST:
-        parser.error(f"name MODEL, or --engine fake; --requests and --sizes are 1 to {MOST}")
+    if not 1 <= largest <= MOST:
+        parser.error(f"--requests and --sizes are 1 to {MOST}")
     return options
 
 
@@ -297,10 +264,7 @@ def main() -> None:
     show(rows, sizes)
     names = ("model", "engine", "weights", "requests", "tokens", "fresh", "settings")
     print(json.dumps({name: getattr(options, name) for name in names} | {"rows": rows}, default=str))
-    machine = ", ".join(gpu.name for gpu in gpus()) or f"{os.cpu_count()} cores"
-    print(
-        f"{platform.platform()}, {machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
-    )
+    print(machine())
 
 
 if __name__ == "__main__":

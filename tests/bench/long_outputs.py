@@ -16,14 +16,10 @@ The share of the limit is that of its bandwidth (`results/generation`); a bare p
 import argparse
 import json
 import math
-import os
-import platform
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,9 +37,10 @@ from llmbench.results.generation import generation
 from llmbench.run import pipeline
 from llmbench.run.engine_pool import EnginePool, Engines
 from llmbench.run.options import RunOptions
-from llmbench.system.hardware import gpus
 from llmbench.telemetry.engine_report import EngineReport
+from tests.bench import variants
 from tests.bench.long_outputs_bare import Job, Row, endless
+from tests.bench.variants import add_long_outputs, in_own_process, machine, parsed
 
 NAME = "arithmetic"
 MEDIAN, SIGMA, SEED = 2000, 0.7, 825
@@ -180,21 +177,14 @@ def bare(job: Job, work: Work, found: dict[str, Any]) -> dict[str, Any]:
 
 def measure(side: str, config: Config, work: Work) -> dict[str, Any]:
     """Runs one side in a process of its own, and returns what it measured."""
+    if side == "llmbench":
+        measured: dict[str, Any] = in_own_process(side, "long_outputs", sys.argv[1:])
+        return measured
+    job = Job(arguments(config, len(work.lengths)), list(map(list, work.prompts)), list(work.lengths))
     with tempfile.TemporaryDirectory() as folder:
-        given, found, said = (Path(folder) / name for name in ("given.json", "found.json", "said"))
-        command = [sys.executable, "-m", "tests.bench.long_outputs", *sys.argv[1:], "--into", str(found)]
-        job = Job(arguments(config, len(work.lengths)), list(map(list, work.prompts)), list(work.lengths))
-        if side == "bare":
-            given.write_text(json.dumps(asdict(job)))
-            command = [sys.executable, "-m", "tests.bench.long_outputs_bare", str(given), str(found)]
-        with said.open("wb") as log:
-            status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-        if status or not found.exists():
-            raise SystemExit(
-                f"{side} ended with status {status}:\n{said.read_text(errors='replace')[-4000:]}"
-            )
-        measured: dict[str, Any] = json.loads(found.read_text())
-    return bare(job, work, measured) if side == "bare" else measured
+        given = Path(folder) / "given.json"
+        given.write_text(json.dumps(asdict(job)))
+        return bare(job, work, in_own_process(side, "long_outputs_bare", [str(given)]))
 
 
 def show(rounds: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
@@ -250,31 +240,11 @@ def _shown(value: float | None) -> str:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.long_outputs",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("model", nargs="?", metavar="MODEL_DIR", help="a checkpoint; with --engine fake none")
-    parser.add_argument("--engine", choices=("vllm", "fake"), default="vllm")
-    parser.add_argument("--weights", choices=("bf16", "fp8"), default="bf16", help="fp8: made at load")
-    parser.add_argument("--kv-cache", choices=("auto", "fp8"), default="auto")
-    parser.add_argument("--startup", choices=[each.value for each in Startup], default="graphs")
-    parser.add_argument(
-        "--rounds", type=int, default=1, help="times that both sides run; each goes first in turn"
-    )
-    parser.add_argument("--requests", type=int, default=128)
-    parser.add_argument("--longest", type=int, default=8192, metavar="TOKENS", help="of an output")
-    into = "llmbench's side alone, in this process; FILE gets what it measured"
-    parser.add_argument("--into", type=Path, metavar="FILE", help=into)
-    parser.add_argument(
-        "settings", nargs="*", help="as on llmbench's command line, such as engine.multiprocess=true"
-    )
-    options = parser.parse_intermixed_args()
-    if options.model is not None and "=" in options.model:
-        options.model, options.settings = None, [options.model, *options.settings]
-    if (options.model is None) == (options.engine == "vllm") or not 1 <= options.requests <= MOST:
-        parser.error(f"name MODEL_DIR, or --engine fake; --requests is 1 to {MOST}")
+    parser = variants.parser("long_outputs", __doc__)
+    add_long_outputs(parser, 128)
+    options = parsed(parser)
+    if not 1 <= options.requests <= MOST:
+        parser.error(f"--requests is 1 to {MOST}")
     config, work = settings(options), Work.of(options.requests, options.longest)
     if options.into is not None:
         with tempfile.TemporaryDirectory() as folder:
@@ -287,10 +257,7 @@ def main() -> None:
         rounds.append({side: measure(side, config, work) for side in order})
     found_all = show(rounds)
     print(json.dumps({name: value for name, value in vars(options).items() if name != "into"} | found_all))
-    machine = ", ".join(gpu.name for gpu in gpus()) or f"{os.cpu_count()} cores"
-    print(
-        f"{platform.platform()}, {machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
-    )
+    print(machine())
 
 
 if __name__ == "__main__":

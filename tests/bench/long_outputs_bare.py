@@ -1,10 +1,10 @@
 """The bare side of `long_outputs`: one `LLM` and one `generate` as a person would write them. Imports little before vLLM, whose start counts.
 
-python -m tests.bench.long_outputs_bare GIVEN.json FOUND.json
+python -m tests.bench.long_outputs_bare GIVEN.json --into FOUND.json
 """
 
+import argparse
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,11 +85,14 @@ def through_fake(job: Job) -> tuple[float, list[Row]]:
 
 def main() -> None:
     """Does the job and writes what came of it."""
-    given, found = map(Path, sys.argv[1:])
-    job = Job(**json.loads(given.read_text()))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("given", type=Path)
+    parser.add_argument("--into", type=Path, required=True)
+    chosen = parser.parse_args()
+    job = Job(**json.loads(chosen.given.read_text()))
     generate_s, rows = through_fake(job) if job.arguments is None else through_vllm(job)
     total_s = clock.since_start()
-    found.write_text(
+    chosen.into.write_text(
         json.dumps({"total_s": total_s, "generate_s": generate_s, "rows": [asdict(row) for row in rows]})
     )
 

@@ -1,13 +1,13 @@
 """More long answers than run at once: what their order, vLLM's watermark and its chunk of prompts are worth.
 
-    python -m tests.bench.many_outputs MODEL_DIR [SETTING …] [--orders today turns …] [--watermarks 0 0.05] [--chunks 16384 8192]
+    python -m tests.bench.many_outputs MODEL_DIR [SETTING …] [--orders today longest …] [--watermarks 0 0.05] [--chunks 16384 8192]
     python -m tests.bench.many_outputs --engine fake --requests 24 --at-once 8 --longest 64
 
 512 requests with forced lengths as in `long_outputs`, at most 256 at once, each variant a run as from the command line. Every pair of a watermark
 (`0`: vLLM's default) and a chunk (`max_num_batched_tokens`; `-`: vLLM's default) has a process and a load of its own, and all orders run in it:
 
 - `given`: as drawn, which says nothing of the lengths; `today`: by prompt, the longest first, as `run/order` has it where nothing is known;
-- `longest`: the longest answer first; `turns`: the longest and the others in turn, as `run/order` has it where the lengths are known.
+- `longest`: the longest answer first, as `run/order` has it where the lengths are known.
 
 Each order runs `--rounds` times, in this order and then backwards; a row has the medians. With `engine.kv_cache_memory_bytes=` as a SETTING the KV
 cache is as small as is wanted; a model of another size than Qwen2.5-14B needs `model.parameters_b=` too.
@@ -15,12 +15,9 @@ cache is as small as is wanted; a model of another size than Qwen2.5-14B needs `
 
 import argparse
 import json
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,12 +32,12 @@ from llmbench.run.answer_lengths import question
 from llmbench.run.engine_pool import EnginePool, Engines
 from llmbench.run.options import RunOptions
 from llmbench.run.order import ordered
-from llmbench.system.hardware import gpus
-from tests.bench import long_outputs
+from tests.bench import long_outputs, variants
 from tests.bench.long_outputs import MOST, NAME, Work, forced
 from tests.bench.long_outputs_bare import endless
+from tests.bench.variants import add_long_outputs, in_own_process, machine, parsed
 
-ORDERS = ("given", "today", "longest", "turns")
+ORDERS = ("given", "today", "longest")
 FIGURES = ("generate_s", "tokens_per_s", "tail_s", "last_tenth_s", "preemptions", "steps", "step_s")
 DEFAULT = "-"
 
@@ -65,17 +62,11 @@ def in_order(work: Work, order: str, config: Config) -> Work:
     """Returns the same work in another order."""
     if order == "given":
         return work
-    numbers = range(len(work.lengths))
-    if order == "longest":
-        places = sorted(numbers, key=lambda number: -work.lengths[number])
-    else:
-        known = {NAME: {question(str(number)): length for number, length in enumerate(work.lengths)}}
-        limit = Sampling(max_tokens=max(work.lengths))
-        asked = [
-            Request(str(number), NAME, str(number), 0, work.prompts[number], limit) for number in numbers
-        ]
-        made, _ = ordered(asked, config, known if order == "turns" else {})
-        places = [int(request.id) for request in made]
+    known = {NAME: {question(str(number)): length for number, length in enumerate(work.lengths)}}
+    limit = Sampling(max_tokens=max(work.lengths))
+    asked = [Request(str(n), NAME, str(n), 0, prompt, limit) for n, prompt in enumerate(work.prompts)]
+    made, _ = ordered(asked, config, known if order == "longest" else {})
+    places = [int(request.id) for request in made]
     return Work(tuple(work.prompts[at] for at in places), tuple(work.lengths[at] for at in places))
 
 
@@ -123,17 +114,10 @@ def run_orders(config: Config, work: Work, orders: Sequence[str], rounds: int) -
 
 def measure(watermark: float, chunk: str) -> list[dict[str, Any]]:
     """Has a process of its own run all orders, and returns its rows."""
-    with tempfile.TemporaryDirectory() as folder:
-        found, said = Path(folder) / "found.json", Path(folder) / "said"
-        command = [sys.executable, "-m", "tests.bench.many_outputs", *sys.argv[1:]]
-        command += ["--into", str(found), "--watermarks", str(watermark), "--chunks", chunk]
-        with said.open("wb") as log:
-            status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-        if status or not found.exists():
-            raise SystemExit(
-                f"watermark {watermark}, chunk {chunk}: status {status}:\n{said.read_text(errors='replace')[-4000:]}"
-            )
-        rows: list[dict[str, Any]] = json.loads(found.read_text())
+    own = ["--watermarks", str(watermark), "--chunks", chunk]
+    rows: list[dict[str, Any]] = in_own_process(
+        f"watermark {watermark}, chunk {chunk}", "many_outputs", [*sys.argv[1:], *own]
+    )
     return rows
 
 
@@ -150,36 +134,15 @@ def show(rows: Sequence[dict[str, Any]], orders: Sequence[str], watermark: float
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.many_outputs",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("model", nargs="?", metavar="MODEL_DIR", help="a checkpoint; with --engine fake none")
-    parser.add_argument("--engine", choices=("vllm", "fake"), default="vllm")
-    parser.add_argument("--weights", choices=("bf16", "fp8"), default="bf16", help="fp8: made at load")
-    parser.add_argument("--kv-cache", choices=("auto", "fp8"), default="auto")
-    parser.add_argument("--startup", choices=("graphs", "full", "auto", "eager"), default="graphs")
-    parser.add_argument("--orders", nargs="+", choices=ORDERS, default=["today", "turns", "longest"])
+    parser = variants.parser("many_outputs", __doc__)
+    add_long_outputs(parser, 512)
+    parser.add_argument("--orders", nargs="+", choices=ORDERS, default=["today", "longest"])
     parser.add_argument("--watermarks", nargs="+", type=float, default=[0.05])
     parser.add_argument(
         "--chunks", nargs="+", default=[DEFAULT], metavar="TOKENS", help=f"{DEFAULT}: vLLM's default"
     )
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument(
-        "--requests", type=int, default=512, help="rounded up to a whole number for each question"
-    )
     parser.add_argument("--at-once", type=int, default=256)
-    parser.add_argument("--longest", type=int, default=8192, metavar="TOKENS", help="of an output")
-    parser.add_argument(
-        "--into", type=Path, metavar="FILE", help="one variant, in this process; FILE gets its rows"
-    )
-    parser.add_argument("settings", nargs="*", help="as on llmbench's command line")
-    options = parser.parse_intermixed_args()
-    if options.model is not None and "=" in options.model:
-        options.model, options.settings = None, [options.model, *options.settings]
-    if (options.model is None) == (options.engine == "vllm"):
-        parser.error("name MODEL_DIR, or --engine fake")
+    options = parsed(parser)
     repeats = -(-options.requests // MOST)
     work = Work.of(-(-options.requests // repeats) * repeats, options.longest)
     if options.into is not None:
@@ -195,10 +158,7 @@ def main() -> None:
             show(rows, options.orders, watermark, chunk)
             everything += [row | {"watermark": watermark, "chunk": chunk} for row in rows]
     print(json.dumps(everything))
-    machine = ", ".join(gpu.name for gpu in gpus()) or platform.machine()
-    print(
-        f"{platform.platform()}, {machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
-    )
+    print(machine())
 
 
 if __name__ == "__main__":

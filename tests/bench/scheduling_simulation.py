@@ -229,7 +229,7 @@ CASES = (
 
 
 def in_order(made: list[Job], order: str) -> list[Job]:
-    """Returns the jobs in an order: as they are, the longest expected first, or these and the others in turn, as `run/order` has them."""
+    """Returns the jobs in an order: as they are, the longest expected first, or these and the others in turn."""
     longest = sorted(made, key=lambda job: -job.expected)
     if order != "in turn":
         return longest if order == "longest" else made

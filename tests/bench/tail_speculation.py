@@ -19,22 +19,18 @@ were accepted, the share of steps that had drafts, and the share of texts that e
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.config.choices import Startup
 from llmbench.config.schema import Config
 from llmbench.results.reader import load_run
-from llmbench.system.hardware import gpus
+from tests.bench import variants
 from tests.bench.long_outputs import MOST, Work, settings, through_llmbench
+from tests.bench.variants import add_long_outputs, in_own_process, machine, parsed
 
 SIDES = ("plain", "sync", "always", "below")
 NGRAMS = {"method": "ngram", "prompt_lookup_min": 2, "prompt_lookup_max": 5}
@@ -76,18 +72,11 @@ def run_side(side: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def measure(side: str) -> dict[str, Any]:
     """Runs a side in a process of its own, and returns what it measured."""
-    with tempfile.TemporaryDirectory() as folder:
-        found, said = Path(folder) / "found.json", Path(folder) / "said"
-        command = [sys.executable, "-m", "tests.bench.tail_speculation", *sys.argv[1:]]
-        with said.open("wb") as log:
-            own = [*command, "--side", side, "--into", str(found)]
-            runner = {"VLLM_USE_V2_MODEL_RUNNER": "0"} if side == "sync" else {}
-            done = subprocess.run(own, stdout=log, stderr=log, env=os.environ | runner, check=False)
-            status = done.returncode
-        if status or not found.exists():
-            text = said.read_text(errors="replace")
-            raise SystemExit(f"{side} ended with status {status}:\n{text[-4000:]}")
-        return json.loads(found.read_text())  # type: ignore[no-any-return]
+    runner = {"VLLM_USE_V2_MODEL_RUNNER": "0"} if side == "sync" else {}
+    measured: dict[str, Any] = in_own_process(
+        side, "tail_speculation", [*sys.argv[1:], "--side", side], runner
+    )
+    return measured
 
 
 def figures(measured: dict[str, Any], texts: dict[str, str]) -> dict[str, float | None]:
@@ -127,33 +116,18 @@ def show(side: str, found: dict[str, float | None], plain: dict[str, float | Non
     print(f"{name}: {ratio}{shown}", flush=True)
 
 
-def parsed() -> argparse.Namespace:
+def typed_options() -> argparse.Namespace:
     """What was typed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.tail_speculation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("model", nargs="?", metavar="MODEL_DIR", help="a checkpoint; with --engine fake none")
-    parser.add_argument("--engine", choices=("vllm", "fake"), default="vllm")
-    parser.add_argument("--weights", choices=("bf16", "fp8"), default="bf16", help="fp8: made at load")
-    parser.add_argument("--kv-cache", choices=("auto", "fp8"), default="auto")
-    parser.add_argument("--startup", choices=[each.value for each in Startup], default="graphs")
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--requests", type=int, default=128)
-    parser.add_argument("--longest", type=int, default=8192, metavar="TOKENS", help="of an output")
+    parser = variants.parser("tail_speculation", __doc__)
+    add_long_outputs(parser, 128)
     parser.add_argument("--below", type=int, default=16, metavar="REQUESTS")
     parser.add_argument("--tokens", type=int, default=5, help="that are drafted for a request at a time")
     parser.add_argument("--sides", default=",".join(SIDES), help="those to run, of the four above")
     parser.add_argument("--acceptance", default="", metavar="SHARES", help="such as 0.2,0.4,0.6")
     parser.add_argument("--side", help="the one to run in this process")
-    parser.add_argument("--into", type=Path, metavar="FILE", help="gets what --side measured")
-    parser.add_argument("settings", nargs="*", help="as on llmbench's command line")
-    options = parser.parse_intermixed_args()
-    if options.model is not None and "=" in options.model:
-        options.model, options.settings = None, [options.model, *options.settings]
-    if (options.model is None) == (options.engine == "vllm") or not 1 <= options.requests <= MOST:
-        parser.error(f"name MODEL_DIR, or --engine fake; --requests is 1 to {MOST}")
+    options = parsed(parser)
+    if not 1 <= options.requests <= MOST:
+        parser.error(f"--requests is 1 to {MOST}")
     unknown = set(options.sides.split(",")) - set(SIDES)
     if unknown:
         parser.error(f"--sides has {', '.join(sorted(unknown))}; there are {', '.join(SIDES)}")
@@ -162,7 +136,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Measures and prints."""
-    options = parsed()
+    options = typed_options()
     if options.side is not None:
         options.into.write_text(json.dumps(run_side(options.side, options), default=str))
         return
@@ -183,10 +157,7 @@ def main() -> None:
             show(side, values, of.get("plain"))
     given = {name: value for name, value in vars(options).items() if name not in ("side", "into")}
     print(json.dumps(given | {"figures": of, "each_round": found}))
-    machine = ", ".join(gpu.name for gpu in gpus()) or f"{os.cpu_count()} cores"
-    print(
-        f"{platform.platform()}, {machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
-    )
+    print(machine())
 
 
 if __name__ == "__main__":

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from llmbench.cli.ablation import FIXED, SAME, AblationPoint, Row, no_table, rows
+from llmbench.cli.ablation import FIXED, SAME, STOPPED, AblationPoint, Row, no_table, points, rows
 from llmbench.cli.ablation_table import sentences
 from llmbench.cli.job import Job
 from llmbench.cli.main import main
 from llmbench.config.paths import config_folder
 from llmbench.records import Outcome
+from llmbench.results.reader import load_run
 from llmbench.results.summary import Summary
 from llmbench.system.decoding import build
 from tests.helpers.factories import result
+from tests.helpers.runs import make, right_where
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
@@ -100,9 +102,10 @@ def point(name: str, time_s: float, outcomes: str, **settings: Any) -> AblationP
     }
     results = [result(number, OUTCOMES[outcome], completions=()) for number, outcome in enumerate(outcomes)]
     right = outcomes.count("+") / len(outcomes)
+    stopping = {"stopping": {"questions": 5, "of": 9, "reason": "narrow"}} if settings.get("stops") else {}
     summary = {
         "benchmarks": {
-            "a": {"accuracy": right, "time_s": time_s / 4},
+            "a": {"accuracy": right, "time_s": time_s / 4, **stopping},
             "b": {"accuracy": right, "time_s": 3 * time_s / 4},
         },
         "time_s": {"generate": time_s, "grade_tail": 0.0, "load": 5.0},
@@ -206,6 +209,29 @@ def test_fixed_lengths_show_neither_accuracy_nor_early_stopping() -> None:
     assert found["early_stopping"].note == FIXED
     assert found["larger_batches"].held
     assert all(row.accuracy is None and row.change is None for row in found.values())
+
+
+def test_times_of_runs_that_may_stop_early_are_not_compared() -> None:
+    found = table(point("before", 100, "++"), point("larger_batches", 10, "+", stops=True))
+    assert (found["larger_batches"].held, found["larger_batches"].reduction) == (None, None)
+    assert (found["larger_batches"].change, found["larger_batches"].note) == (None, STOPPED)
+
+
+def test_answers_that_a_stopped_point_left_out_do_not_count(tmp_path: Path) -> None:
+    asked = (
+        "benchmark=arithmetic",
+        "engine=fake",
+        "profile=published",
+        "stop_when.ci_width=0.3",
+        "batch_size=8",
+    )
+    folder = make(tmp_path / "run", right_where(lambda _: True), *asked, "point={name: before}")
+    summary = load_run(folder).summary
+    (found,) = points([Job(0, [], folder, summary)])
+    entry = summary.benchmarks["arithmetic"].stopping
+    assert entry is not None
+    assert entry.left_out
+    assert len(found.results) == entry.questions
 
 
 def test_a_fall_of_accuracy_is_said() -> None:

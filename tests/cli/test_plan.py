@@ -221,6 +221,7 @@ def test_runs_that_say_nothing_about_lengths_are_left_out(said: Said, tmp_path: 
     earlier(tmp_path / "runs" / "fake", engine="fake")
     earlier(tmp_path / "runs" / "cut", "benchmarks.arithmetic.max_tokens=3")
     earlier(tmp_path / "runs" / "otherwise", "early_stopping=cut")
+    earlier(tmp_path / "runs" / "shorter", "sampling.answer_tokens=2")
     broken = earlier(tmp_path / "runs" / "broken")
     (broken / "samples.jsonl").write_text("{}\n{}\n")
     assert "no earlier run" in said(*HERE)

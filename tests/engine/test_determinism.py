@@ -18,6 +18,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement
 from llmbench.engine.replicas.cluster import ProcessPlace
 from llmbench.engine.replicas.worker import Facts
+from llmbench.engine.transformers.loading import Loader
 from llmbench.engine.vllm import checks, determinism
 from llmbench.engine.vllm.determinism import ProcessMode, check_checkpoint
 from llmbench.engine.vllm.internals import process_state
@@ -234,6 +235,20 @@ def test_a_process_does_not_change_its_mind(seen: dict[str, str | None], *, firs
     assert seen[INVARIANT] == ("1" if first else None)
 
 
+def test_transformers_does_not_compute_with_what_is_left_of_the_mode(
+    seen: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Package(compose(list(ON)), Device.cuda)
+    made.load(CHECKPOINT)
+    made.restore()
+    assert seen[INVARIANT] == "1"
+    loader = Loader(compose(["model=smollm2", "engine=transformers"]), CHECKPOINT, Device.cuda)
+    with pytest.raises(EngineError, match=r"engine=transformers is refused: .*a run of its own"):
+        loader.prepare()
+    monkeypatch.setenv(INVARIANT, "1")
+    ProcessMode.refuse_after("engine=transformers")  # the user asked for it in all of the process
+
+
 def test_a_program_that_imported_vllm_itself_is_refused(
     seen: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +268,7 @@ def test_a_server_gets_the_environment() -> None:
 
 
 def test_no_step_has_so_many_tokens_that_vllm_takes_another_norm() -> None:
-    """From 256 on it did (an H100, 0.26): of 8 texts at batch size 32, 3 were those of batch size 1; with 255 all 8."""
+    """From 256 on it did (an H100, 0.26): of 16 texts at batch size 32, 4 were those of batch size 1; with 255 all."""
     typed = ["engine.device=cpu", "engine.startup=eager", "batch_size=400"]
     words = serve_command(compose([*ON, *typed]), CHECKPOINT, "127.0.0.1", 8123).arguments
     assert {"--max-num-batched-tokens=255", "--max-num-seqs=255"} <= set(words)

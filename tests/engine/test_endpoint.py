@@ -362,6 +362,16 @@ def test_what_is_aborted_ends_at_the_server_too() -> None:
     assert len(server.asked) == 2
 
 
+def test_an_answer_that_nobody_took_before_an_abort_answers_no_later_request() -> None:
+    said = iter(["It is 4.", "It is 5."])
+    with serving(StandIn(reply=lambda _: next(said))) as server, engine(server) as made:
+        made.submit(chat(1))
+        while made.state().running or made.state().queued or not server.asked:
+            time.sleep(0.01)
+        made.abort()
+        assert {completion.text for completion in finish(made, chat(1)).values()} == {"It is 5."}
+
+
 def test_no_thread_is_left_where_closing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(_: object) -> None:
         raise OSError("no such socket")

@@ -312,6 +312,15 @@ def test_stated_lengths_are_the_same_each_time_and_cut_at_the_limit() -> None:
     assert stated_lengths(fixed, "aime", 2) == [128, 128]
 
 
+@pytest.mark.parametrize(
+    ("budget", "longest"), [("0", 2_048), ("512", 512 + 2_048), ("40000", 32_768), ("null", 32_768)]
+)
+def test_stated_lengths_end_with_the_answer_behind_a_budget_of_thinking(budget: str, longest: int) -> None:
+    typed = ["benchmark=aime", "model=r1_qwen14b", "profile=published", "early_stopping=off"]
+    config = compose([*typed, f"sampling.thinking_budget={budget}"])
+    assert stated_lengths(config, "aime", 1001)[0] == longest
+
+
 def test_lengths_are_resampled_by_their_distribution() -> None:
     assert resampled([1, 2, 3, 4], 4, 10) == [4, 3, 2, 1]
     assert resampled([1, 2, 3, 4], 2, 10) == [3, 1]

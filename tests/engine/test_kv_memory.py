@@ -1,5 +1,6 @@
 """The KV cache's size from an earlier start: when it is used, when not, and how it is forgotten."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -126,16 +127,36 @@ def test_a_size_is_measured_anew_after_a_week(checkpoint: Checkpoint) -> None:
     assert remembered(checkpoint) == SIZE
 
 
+def test_a_size_from_a_time_to_come_is_measured_anew(checkpoint: Checkpoint) -> None:
+    file = learn(checkpoint).file
+    ahead = file.stat().st_mtime + 3600
+    os.utime(file, (ahead, ahead))
+    assert remembered(checkpoint) is None
+
+
+def test_arguments_may_have_numbers_for_keys(checkpoint: Checkpoint) -> None:
+    assert recalled(checkpoint, hf_overrides={"id2label": {0: "no"}}) is not None
+
+
 def test_nothing_is_remembered_where_it_is_off_or_the_size_is_the_users(checkpoint: Checkpoint) -> None:
     learn(checkpoint)
     assert recalled(checkpoint, "engine.remember_kv_cache=false") is None
     assert recalled(checkpoint, kv_cache_memory_bytes=GIB) is None
     assert recalled(checkpoint, "engine.tensor_parallel_size=2") is None
+    assert recalled(checkpoint, tensor_parallel_size=2) is None
     assert recalled(checkpoint, free=None) is None
 
 
 @pytest.mark.parametrize(
-    "broken", ["", "[]", '{"kv_cache_bytes": "x", "free_bytes": 1}', '{"free_bytes": 1}']
+    "broken",
+    [
+        "",
+        "[]",
+        '{"kv_cache_bytes": "x", "free_bytes": 1}',
+        '{"free_bytes": 1}',
+        '{"kv_cache_bytes": true, "free_bytes": 1}',
+        '{"kv_cache_bytes": 2, "free_bytes": 1}',
+    ],
 )
 def test_a_file_that_cannot_be_read_is_no_size(checkpoint: Checkpoint, broken: str) -> None:
     learn(checkpoint).file.write_text(broken)
@@ -190,7 +211,7 @@ def test_a_shortage_before_there_is_a_kv_cache_is_not_its_fault(checkpoint: Chec
     assert memory is not None
     short = OutOfMemoryError("The GPU is full.", Shortage(cause))
     assert memory.blamed(short) is short
-    assert memory.blamed(EngineError("It died.")) is not None
+    assert memory.blamed(died := EngineError("It died.")) is died
     assert remembered(checkpoint) == SIZE
 
 
@@ -218,7 +239,10 @@ def load(config: Config, checkpoint: Checkpoint, started: Started, monkeypatch: 
         vllm=SimpleNamespace(LLM=started), default_batch=256, in_process=True, restore=lambda: None
     )
     monkeypatch.setattr(engine, "_package", package)
-    engine.load(Workload(4, 16, 64, greedy=True), lambda _: None)
+    try:
+        engine.load(Workload(4, 16, 64, greedy=True), lambda _: None)
+    finally:
+        gc.unfreeze()  # else this process's objects stay out of every later collection
 
 
 def test_an_engine_starts_with_the_size_of_the_start_before_and_without_it_once_that_is_too_much(

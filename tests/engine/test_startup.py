@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from llmbench.config.choices import Startup
 from llmbench.engine.vllm import startup_history
+from llmbench.engine.vllm.startup import compile_cache_filled
 from llmbench.engine.vllm.startup_history import (
     HistoryEntry,
     Key,
@@ -299,7 +300,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(
 APPEND = """
 import sys
 from pathlib import Path
-from llmbench.config.schema import Startup
+from llmbench.config.choices import Startup
 from llmbench.engine.vllm.startup_history import Key, Took, observed, remember
 for number in range(200):
     key = Key("cpu", sys.argv[2], None, "bfloat16", str(number))
@@ -324,3 +325,14 @@ def test_importing_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_a_home_folder_nothing_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CACHE_HOME", "VLLM_CACHE_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert not compile_cache_filled()

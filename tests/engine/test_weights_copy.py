@@ -23,6 +23,7 @@ from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
+NOT_LOADED: tuple[str, ...] = ()
 FOUR_BIT = ("model=qwen14b", "model.quantization=bitsandbytes", "engine.device=cpu")
 
 
@@ -40,7 +41,7 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
 
 
 def made(
-    checkpoint: Checkpoint, *settings: str, digests: tuple[str, str] = ("d1", "d1"), size: int = 1000
+    checkpoint: Checkpoint, *settings: str, digests: tuple[str, ...] = ("d1", "d1"), size: int = 1000
 ) -> Copy:
     """The copy that `make_copy` makes with a stand-in for loading, which gives these digests."""
     left = list(digests)
@@ -152,6 +153,53 @@ def test_a_copy_whose_files_changed_is_not_used(checkpoint: Checkpoint) -> None:
     assert taken(checkpoint) == "d2"
 
 
+def test_a_copy_whose_record_is_damaged_is_made_anew(checkpoint: Checkpoint) -> None:
+    (made(checkpoint).folder / weights_copy.RECORD).write_bytes(b"")
+    assert (copies(), taken(checkpoint)) == ([], None)
+    assert made(checkpoint, digests=("d2", "d2")).digest == "d2"
+
+
+def test_a_damaged_copy_that_an_engine_has_is_said_before_anything_is_loaded(checkpoint: Checkpoint) -> None:
+    copy = made(checkpoint)
+    use = in_place_of(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
+    assert use is not None
+    (copy.folder / weights_copy.RECORD).write_bytes(b"")
+    with pytest.raises(EngineError, match="end the runs that have it"):
+        made(checkpoint, digests=NOT_LOADED)
+    use.release()
+
+
+def test_of_a_checkpoint_that_changes_while_it_is_quantised_no_copy_is_kept(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: Config, loaded: Checkpoint, variables: Mapping[str, str]) -> str:
+        if WRITE_TO in variables:
+            Path(checkpoint.name, "config.json").write_text('{"hidden_size": 65}')
+            (Path(variables[WRITE_TO]) / "weights-00001.safetensors").write_bytes(b"of the new one")
+        return f"d1{loaded.revision}"
+
+    monkeypatch.setattr(quantizing, "_digest", load)
+    with pytest.raises(EngineError, match="changed while it was quantised"):
+        quantizing.make_copy(compose(list(FOUR_BIT)), checkpoint, lambda _: None)
+    assert copies() == []
+
+
+def test_what_was_left_of_another_copy_is_removed_unless_it_is_being_made(checkpoint: Checkpoint) -> None:
+    places = [weights_copy.copies_folder() / f"{name}-{'0' * 24}" for name in ("dead", "alive")]
+    dead = places[0].with_name(f".{places[0].name}.part")
+    dead.mkdir(parents=True)
+    gone = places[0].with_name(f".{places[0].name}.gone")
+    gone.mkdir()
+    with weights_copy.being_made(places[1]) as alive:
+        assert not dead.exists()
+        assert not gone.exists()
+        made(checkpoint)
+        assert alive.exists()
+        assert main(["--clear-copies"]) == 0
+        assert alive.exists()
+    assert copies() == []
+
+
 def test_copies_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
     models = [checkpoint_in(tmp_path / name, name.encode()) for name in ("aaaa", "bbbb", "cccc")]
     for used, model in enumerate(models[:2]):
@@ -166,9 +214,9 @@ def test_a_copy_that_an_engine_has_stays(checkpoint: Checkpoint) -> None:
     copy = made(checkpoint)
     use = in_place_of(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
     assert use is not None
-    assert not weights_copy.remove(copy)
+    assert not weights_copy.remove(copy.folder)
     use.release()
-    assert weights_copy.remove(copy)
+    assert weights_copy.remove(copy.folder)
     assert copies() == []
 
 
@@ -181,6 +229,14 @@ def test_a_copy_larger_than_all_may_be_is_refused_and_takes_no_others_place(
     assert len(copies()) == 1
 
 
+def test_a_copy_that_will_be_larger_than_all_may_be_is_refused_before_anything_is_loaded(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantizing, "weights_bytes", lambda _: 1 << 40)
+    with pytest.raises(ConfigError, match="weights_copies_max_bytes=68719476736 allows"):
+        made(checkpoint, digests=NOT_LOADED)
+
+
 def test_the_engine_loads_the_copy_and_lets_it_go(checkpoint: Checkpoint) -> None:
     copy = made(checkpoint)
     engine = VllmEngine(compose([*FOUR_BIT]), checkpoint)
@@ -189,9 +245,9 @@ def test_the_engine_loads_the_copy_and_lets_it_go(checkpoint: Checkpoint) -> Non
         patch.setattr(engine._package, "load", loaded.append)
         engine.prepare()
     assert loaded == [as_checkpoint(copy.folder)]
-    assert not weights_copy.remove(copy)
+    assert not weights_copy.remove(copy.folder)
     engine.close()
-    assert weights_copy.remove(copy)
+    assert weights_copy.remove(copy.folder)
 
 
 def test_a_large_model_on_a_gpu_is_offered_a_copy(
@@ -210,12 +266,17 @@ def test_the_command_shows_and_removes_copies(
     checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = made(checkpoint)
+    damaged, other = (copy.folder.with_name(name) for name in (f"old-{'0' * 24}", "notes"))
+    for folder in (damaged, other):
+        folder.mkdir()
     assert main([]) == 0
     assert f"{copy.folder}: the quantised weights of {checkpoint.name}, " in capsys.readouterr().out
     assert main(["--clear"]) == 0
     assert copies()
     assert main(["--clear-copies"]) == 0
     assert not copies()
+    assert not damaged.exists()
+    assert other.exists(), "it is not llmbench's"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,18 @@ import pytest
 from scipy.stats import binomtest
 
 from llmbench.compare import main
+from llmbench.config.dump import as_yaml_data
 from llmbench.errors import RunError
+from llmbench.report import run_entry
 from llmbench.report.compare.comparison import as_dict, compare_runs
+from llmbench.report.run_entry import RunEntry
+from llmbench.results.manifest import Manifest
+from llmbench.results.reader import Run
 from llmbench.results.settings import differing, read_config
+from llmbench.results.summary import Summary
 from tests.helpers.commands import python
 from tests.helpers.runs import FORTY, MCQ, edited, flat, gold, make, only, page, patched, place, three
+from tests.helpers.settings import compose
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,35 @@ def test_settings_of_benchmarks_that_only_one_run_has_are_no_difference() -> Non
         ("args.x", None, 1),
         ("benchmarks.a.n", 1, 2),
     ]
+
+
+def test_settings_that_came_later_are_no_difference_until_they_are_used() -> None:
+    now = as_yaml_data(compose([]))
+    new = {
+        "engine": ("deterministic", "remember_kv_cache", "speculative_below", "weights_copies_max_bytes", "weights_copy"),
+        "sampling": ("thinking_budget", "answer_tokens"),
+    }  # fmt: skip
+    before = now | {
+        group: {name: value for name, value in now[group].items() if name not in names}
+        for group, names in new.items()
+    }
+    del before["stop_when"], before["judge"]
+    assert differing(before, now) == differing(now, before) == ()
+    entries = [
+        RunEntry("run", Run(Path(), Summary(), Manifest(), []), each, frozenset()) for each in (before, now)
+    ]
+    assert run_entry.differing(entries) == []
+    used = as_yaml_data(compose(["stop_when.ci_width=0.1", "sampling.thinking_budget=512"]))
+    assert [s.name for s in differing(before, used)] == ["sampling.thinking_budget", "stop_when.ci_width"]
+
+
+def test_up_to_how_many_requests_tokens_are_drafted_matters_where_they_are() -> None:
+    def settings(below: int, **speculative: str) -> dict[str, Any]:
+        return {"engine": {"speculative": speculative, "speculative_below": below}}
+
+    assert differing(settings(16), settings(64)) == ()
+    differ = differing(settings(16, method="ngram"), settings(64, method="ngram"))
+    assert [s.name for s in differ] == ["engine.speculative_below"]
 
 
 def test_unanswered_texts_count_as_wrong_and_are_shown_apart(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -210,6 +210,13 @@ def test_percentiles_are_plain_numbers_and_shares_have_an_axis_without_cores() -
     assert axes["CPU cores"] != axes["KV cache"]
 
 
+def test_a_plot_by_subject_says_that_its_intervals_claim_too_much_with_stop_when() -> None:
+    results = [result(number, fields={"subject": "ab"[number % 2]}) for number in range(4)]
+    ((ordinary,), (stopped,)) = score_charts.by_group(results), score_charts.by_group(results, ["b"])
+    assert ordinary["note"] == "With 95% intervals; in brackets how many questions."
+    assert "which hold only for a number of questions that was fixed beforehand" in stopped["note"]
+
+
 def test_a_run_from_before_held_back_requests_were_counted_still_reports(tmp_path: Path) -> None:
     """Its `running` were all requests in the engine, its `waiting` those that llmbench held back; its summary has no prefill."""
 

@@ -14,18 +14,27 @@ from llmbench.report.write import write_many
 from tests.helpers import runs
 
 WORDS = 30
+ANSWER = 4
+"""Words of a wrong answer."""
 BUDGETS = ("0", "10", "20", "null")
 Right = Callable[[int, int], bool]
 """Whether a question is answered right, by the place of the budget and that of the question."""
 
 
-def swept(folder: Path, right: Right, *typed: str) -> list[RunEntry]:
+def swept(
+    folder: Path,
+    right: Right,
+    *typed: str,
+    benchmark: str = "arithmetic",
+    refuse: frozenset[str] = frozenset(),
+    words: int = WORDS,
+) -> list[RunEntry]:
     found = []
     for number, budget in enumerate(BUDGETS):
         overrides = (
-            *("benchmark=arithmetic", "engine=fake", "limit=40", "early_stopping=off", "batch_size=40"),
-            "benchmarks.arithmetic.max_tokens=120",
-            f"engine.args={{thinks: {{words: {WORDS}}}}}",
+            *(f"benchmark={benchmark}", "engine=fake", "limit=40", "early_stopping=off", "batch_size=40"),
+            f"benchmarks.{benchmark}.max_tokens=120",
+            f"engine.args={{thinks: {{words: {words}}}}}",
             f"sampling.thinking_budget={budget}",
             *typed,
         )
@@ -33,7 +42,9 @@ def swept(folder: Path, right: Right, *typed: str) -> list[RunEntry]:
         def well(request: Request, number: int = number) -> bool:
             return right(number, runs.place(request))
 
-        run = runs.make(folder / str(number), runs.right_where(well), *overrides, thinks=Thoughts(WORDS))
+        run = runs.make(
+            folder / str(number), runs.right_where(well), *overrides, thinks=Thoughts(words), refuse=refuse
+        )
         found.append(RunEntry.read(run))
     return found
 
@@ -76,6 +87,18 @@ def test_the_plot_has_accuracy_with_its_interval_and_the_time(growing: list[RunE
     assert "the cheapest budget" in figure["note"]
 
 
+def test_labels_of_points_in_one_place_do_not_cover_one_another(tmp_path: Path) -> None:
+    entries = swept(tmp_path, lambda *_: False, "limit=3", words=5)
+    points = thinking_sweep.budget_points(entries, "arithmetic")
+    assert len({point.tokens for point in points[1:]}) == 1  # these budgets are longer than all thinking
+    (figure,) = thinking_sweep.figures(entries)
+    assert len(set(figure["data"][0]["textposition"][1:])) == 3
+    assert "left out" not in figure["note"]
+    (crowded,) = thinking_sweep.figures([*entries, *entries[1:]])
+    assert crowded["data"][0]["text"].count("") == 2
+    assert "Some are left out where they would cover others." in crowded["note"]
+
+
 def test_the_page_of_the_runs_has_the_plot(growing: list[RunEntry], tmp_path: Path) -> None:
     page = write_many([entry.run.folder for entry in growing], tmp_path / "page.html").read_text()
     assert "accuracy, tokens and time by thinking budget" in page
@@ -91,13 +114,62 @@ def test_every_cheaper_budget_may_be_detectably_lower(tmp_path: Path) -> None:
 def test_the_cheapest_may_be_the_best(tmp_path: Path) -> None:
     entries = swept(tmp_path, lambda budget, _: budget == 0)
     (sentence,) = thinking_sweep.sentences(entries)
-    assert "(sampling.thinking_budget: 0), and no other was cheaper." in sentence
+    assert "(sampling.thinking_budget: 0), and no other was cheaper; on 40 questions a true " in sentence
 
 
 def test_few_questions_say_that_nothing_could_have_been_found(tmp_path: Path) -> None:
     entries = swept(tmp_path, lambda budget, question: budget > 0 or question % 2 == 0, "limit=4")
     (sentence,) = thinking_sweep.sentences(entries)
     assert "with 4 questions no difference could have been found" in sentence
+
+
+def test_few_questions_say_so_where_the_cheapest_is_the_best_too(tmp_path: Path) -> None:
+    entries = swept(tmp_path, lambda *_: True, "limit=3")
+    (sentence,) = thinking_sweep.sentences(entries)
+    assert sentence.endswith(
+        "and no other was cheaper; with 3 questions no difference could have been found."
+    )
+
+
+def test_tokens_of_an_answer_are_means_over_all_that_was_asked(tmp_path: Path) -> None:
+    entries = swept(tmp_path, lambda *_: False, "stop_when.ci_width=0.6", "stop_when.min_questions=5")
+    found = entries[0].benchmark("arithmetic")
+    assert found.tokens.output > ANSWER * found.n  # some were asked that do not count
+    tokens = {point.budget: point.tokens for point in thinking_sweep.budget_points(entries, "arithmetic")}
+    assert tokens == {0: ANSWER, 10: 10 + ANSWER, 20: 20 + ANSWER, None: WORDS + 2 + ANSWER}
+
+
+def test_requests_that_failed_are_no_short_answers(tmp_path: Path) -> None:
+    entries = swept(tmp_path, lambda *_: False, refuse=frozenset({"arithmetic/word-045/0"}))
+    assert "error" in {result.score.outcome for result in entries[0].run.results}
+    assert thinking_sweep.budget_points(entries, "arithmetic")[0].tokens == ANSWER
+
+
+def test_benchmarks_of_a_sweep_are_compared_each_by_itself(growing: list[RunEntry], tmp_path: Path) -> None:
+    own = f"benchmarks.gpqa.data_files={runs.MCQ}"
+    others = swept(tmp_path, lambda *_: False, own, "limit=4", benchmark="gpqa")
+    said = thinking_sweep.sentences([*growing, *others])
+    assert [sentence.partition(":")[0] for sentence in said] == ["arithmetic", "gpqa"]
+    assert len(thinking_sweep.figures([*growing, *others])) == 2
+
+
+def test_seconds_are_shown_only_of_runs_that_generated_all_their_answers(tmp_path: Path) -> None:
+    entries = swept(tmp_path, lambda *_: False, "limit=4")
+    folder = entries[1].run.folder
+    journal = folder / "samples.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:2]))
+    assert main([f"resume={folder}"]) == 0
+    (figure,) = thinking_sweep.figures([entries[0], RunEntry.read(folder)])
+    assert [known is None for known in figure["data"][1]["y"]] == [False, True]
+    assert "A run that was resumed, or had answers from the response cache, has no seconds." in figure["note"]
+
+
+def test_with_runs_that_stopped_early_the_sentence_says_that_its_test_claims_too_much(tmp_path: Path) -> None:
+    entries = swept(
+        tmp_path, lambda budget, question: budget > 0 or question % 2 == 0, "stop_when.ci_width=0.5"
+    )
+    (sentence,) = thinking_sweep.sentences(entries)
+    assert sentence.endswith("a test and an interval of a difference claim too much here.")
 
 
 def test_runs_that_differ_in_more_are_not_compared_by_their_budgets(

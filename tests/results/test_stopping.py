@@ -94,3 +94,13 @@ def test_a_run_to_compare_with_that_is_gone_leaves_the_difference_unknown() -> N
     assert isinstance(found, StopEntry)
     assert found.difference is None
     assert "the difference to runs/a is not known any more" in found.sentences()[0]
+
+
+def test_fewer_shared_questions_than_are_to_be_asked_at_least_settle_nothing() -> None:
+    results = [answer(sample_id, right=True) for sample_id in ORDER]
+    rule = StopRule(
+        ORDER, least=20, margin=0.5, level=0.5, against="other", scores=dict.fromkeys(ORDER[:11], 0.0)
+    )
+    watch = watched(rule, results)
+    assert (watch.reason, watch.counted) == (Reason.ALL, 11)
+    assert entry(rule, results[:11], 0).reason == Reason.ALL

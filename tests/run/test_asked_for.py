@@ -91,6 +91,27 @@ def test_a_benchmarks_setting_that_nothing_reads_is_said(overrides: list[str], s
     assert said or "has no effect" not in err.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("setting", "needed", "enough"),
+    [
+        ("sampling.answer_tokens=64", "sampling.thinking_budget", "sampling.thinking_budget=64"),
+        ("engine.speculative_below=4", "engine.speculative", "engine.speculative={method: ngram}"),
+        ("stop_when.level=0.9", "stop_when.ci_width or stop_when.compare", "stop_when.ci_width=0.1"),
+        ("stop_when.min_questions=9", "stop_when.ci_width or stop_when.compare", "stop_when.compare=run"),
+    ],
+)
+def test_a_setting_that_needs_another_is_said_where_that_is_missing(
+    setting: str, needed: str, enough: str
+) -> None:
+    said = {}
+    for overrides in ([setting], [setting, enough]):
+        err = io.StringIO()
+        say_unused(compose(overrides), overrides, Terminal(err=err))
+        said[len(overrides)] = " ".join(err.getvalue().split())
+    assert f"{setting.partition('=')[0]} has no effect without {needed}." in said[1]
+    assert "has no effect" not in said[2]
+
+
 def test_a_limit_above_the_number_of_questions_is_said(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

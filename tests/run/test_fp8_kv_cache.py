@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.run.fp8_kv_cache import fp8_kv_cache_saves, pays_from, saved_share
+from llmbench.run.fp8_kv_cache import fp8_kv_cache_saves, saved_share
 from llmbench.system import hardware
 from llmbench.system.hardware import Gpu
 from tests.helpers.replicas import request
@@ -23,7 +23,8 @@ def said(folder: Path, monkeypatch: pytest.MonkeyPatch, *typed: str, limit: int,
     (folder / "config.json").write_text(json.dumps(QWEN14B))
     monkeypatch.setattr(hardware, "gpus", lambda: (Gpu(0, gpu, 80 << 30, "580"),))
     config = compose(["model=qwen14b", "benchmark=gsm8k", "model.quantization=fp8", *typed])
-    requests = [replace(request(number, max_tokens=limit), prompt_ids=(0,) * 200) for number in range(128)]
+    made = [request(number, max_tokens=limit) for number in range(128)]
+    requests = [replace(each, benchmark="gsm8k", prompt_ids=(0,) * 200) for each in made]
     return fp8_kv_cache_saves(
         config, requests, 128, Checkpoint(str(folder), None, local=True, folder=str(folder))
     )
@@ -35,19 +36,17 @@ def test_half_of_what_the_cache_makes_of_a_step_is_saved_in_part() -> None:
     assert saved_share(WEIGHTS, PER_TOKEN, 1, 200, 128) < 0.001
 
 
-def test_it_pays_from_where_the_saving_is_a_twentieth() -> None:
-    limit = pays_from(WEIGHTS, PER_TOKEN, 128, 200)
-    assert limit == pytest.approx(6 * (WEIGHTS / (128 * PER_TOKEN) - 200))
-    assert saved_share(WEIGHTS, PER_TOKEN, 128, 200, limit) == pytest.approx(0.05)
-
-
 def test_long_outputs_are_told_of_the_smaller_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (sentence,) = said(tmp_path, monkeypatch, limit=8192)
-    assert sentence.startswith(
-        "model.kv_cache_dtype=fp8 would save about 9% of a step here (5% from limits of about 2,"
-    )
+    assert sentence.startswith("model.kv_cache_dtype=fp8 would save about 9% of a step here; ")
     assert "compare a pair of runs first (docs/how-to/speed.md" in sentence
     assert "published" not in sentence
+
+
+def test_the_answer_behind_a_thinking_budget_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ("benchmarks.gsm8k.max_tokens=32768", "sampling.answer_tokens=8192")
+    assert said(tmp_path, monkeypatch, *typed, limit=1000) == []
+    assert said(tmp_path, monkeypatch, *typed, "sampling.thinking_budget=1000", limit=1000) != []
 
 
 def test_a_comparable_run_hears_that_it_would_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

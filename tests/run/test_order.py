@@ -11,6 +11,7 @@ from llmbench.config.schema import Config
 from llmbench.records import FinishReason, Request, Result, Sampling
 from llmbench.results.reader import load_run
 from llmbench.run import answer_lengths, order, pipeline
+from llmbench.system import files
 from tests.helpers import factories
 from tests.helpers.settings import compose
 
@@ -51,12 +52,12 @@ def test_without_earlier_answers_the_largest_limit_and_the_longest_prompt_come_f
     assert order.ordered(requests, compose([]), {})[1] == order.BY_LIMIT
 
 
-def test_the_longest_expected_and_the_others_take_turns() -> None:
+def test_the_longest_expected_come_first() -> None:
     requests = [request(number) for number in range(6)]
     known = lengths(b={0: 10, 1: 20, 2: 90, 3: 30, 4: 80, 5: 40})
-    assert numbers(requests, known) == [2, 0, 4, 1, 5, 3]
+    assert numbers(requests, known) == [2, 4, 5, 3, 1, 0]
     basis = order.ordered(requests, compose([]), known)[1]
-    assert basis.startswith("by the lengths of earlier answers, known for 6 of 6 requests")
+    assert basis == "the longest expected first, by the lengths of earlier answers to 6 of 6 requests"
 
 
 def test_a_question_without_an_earlier_answer_is_expected_to_take_the_median() -> None:
@@ -68,8 +69,7 @@ def test_a_question_without_an_earlier_answer_is_expected_to_take_the_median() -
 
 def test_a_benchmark_without_earlier_answers_is_expected_to_take_a_share_of_its_limit() -> None:
     requests = [request(0), request(1), request(2, "other", limit=400), request(3, "other", limit=160)]
-    first, second, *_ = numbers(requests, lengths(b={0: 70, 1: 10}))
-    assert (first, second) == (2, 3), "100 tokens, and the first of the others"
+    assert numbers(requests, lengths(b={0: 70, 1: 10})) == [2, 0, 3, 1], "100, 70, 40 and 10 tokens"
 
 
 def test_an_answer_is_not_expected_to_pass_its_limit() -> None:
@@ -82,7 +82,7 @@ def test_one_benchmark_after_another_stays_so() -> None:
     requests = [request(number, name) for name in ("arithmetic", "gsm8k") for number in range(3)]
     made, _ = order.ordered(requests, config, lengths(arithmetic={2: 90, 0: 1}, gsm8k={1: 5}))
     assert [each.benchmark for each in made] == ["gsm8k"] * 3 + ["arithmetic"] * 3
-    assert [each.sample_id for each in made][3:] == ["2", "0", "1"]
+    assert [each.sample_id for each in made][3:] == ["2", "1", "0"]
 
 
 def test_every_repeat_is_asked_once() -> None:
@@ -118,6 +118,33 @@ def test_lengths_are_known_in_the_next_run(config: Config) -> None:
     assert (tokens_of(config, "a"), tokens_of(config, "b")) == (15, 30), (
         "the mean of what is known and what is new"
     )
+
+
+def test_a_request_may_have_numbers_for_keys(config: Config) -> None:
+    config.engine.extra_body = {"logit_bias": {50256: -100}}
+    answer_lengths.remember(config, results(a=10))
+    assert tokens_of(config, "a") == 10
+
+
+def test_a_full_disk_leaves_what_was_known_and_nothing_half(
+    config: Config, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_lengths.remember(config, results(a=10))
+
+    def full(path: Path, pieces: list[bytes]) -> None:
+        path.write_bytes(pieces[0][:5])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_new", full)
+    answer_lengths.remember(config, results(a=90))
+    assert tokens_of(config, "a") == 10
+    assert len(list((cache_folder / "lengths").iterdir())) == 1
+
+
+def test_without_a_home_folder_nothing_is_known(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMBENCH_CACHE", "~nobody-of-this-name/cache")
+    answer_lengths.remember(config, results(a=10))
+    assert answer_lengths.read(config) == {}
 
 
 def test_a_cut_answer_stands_in_place_of_no_longer_one(config: Config) -> None:
@@ -220,6 +247,6 @@ def test_a_second_run_asks_the_longest_earlier_and_gives_the_same_answers(
         pipeline.run(config, folder)
     orders = [json.loads((folder / "manifest.json").read_text())["order"] for folder in runs]
     assert orders[0] == order.BY_LIMIT
-    assert "known for 12 of 12 requests" in orders[1]
+    assert "of earlier answers to 12 of 12 requests" in orders[1]
     answers = [{result.key: result.text for result in load_run(folder).results} for folder in runs]
     assert answers[0] == answers[1]

@@ -4,14 +4,17 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from llmbench.benchmarks.arithmetic import Arithmetic
+from llmbench.engine.fake import FakeEngine
+from llmbench.engine.fake.thoughts import Thoughts
 from llmbench.errors import DataError, EngineError, Interrupted, RunError
-from llmbench.records import FinishReason, Outcome, Request, Result
+from llmbench.records import Completion, FinishReason, Outcome, Request, Result
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
@@ -478,3 +481,25 @@ def test_a_question_that_is_no_text_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Arithmetic, "question", lambda *_: None)
     with pytest.raises(DataError, match="the question is a NoneType, not text"):
         run(tmp_path / "run", says("7"))
+
+
+def test_an_answer_that_could_not_be_asked_for_behind_a_thinking_budget_is_not_elicited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a server leaves a text that fills its context: the third part of each answer is given back empty."""
+    step, parts = FakeEngine.step, Counter[str]()
+
+    def full(engine: FakeEngine) -> list[Completion]:
+        made = step(engine)
+        parts.update(each.request_id for each in made)
+        empty = Completion("", "", (), 0, 0, 0, FinishReason.ABORT)
+        return [replace(empty, request_id=i) if parts[i := each.request_id] > 1 else each for each in made]
+
+    monkeypatch.setattr(FakeEngine, "step", full)
+    budget = ["sampling.thinking_budget=8", "sampling.answer_tokens=4", "benchmarks.arithmetic.max_tokens=16"]
+    thinks = "engine.args={thinks: {words: 30}}"
+    engines = FakeEngines(lambda _: "no idea " * 20, thinks=Thoughts(30))
+    run(tmp_path / "run", engines, "engine=fake", *ARITHMETIC, thinks, *budget)
+    for result in results(tmp_path / "run"):
+        assert (len(result.completions), result.elicited) == (2, False)
+        assert result.text.endswith("</think>\n\nno idea no idea")

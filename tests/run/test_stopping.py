@@ -1,6 +1,7 @@
 """Runs that stop early: which questions count, whatever finishes first, and that a run that was killed comes to the same."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import llmbench
 from llmbench.errors import ConfigError, EngineError, RunError
 from llmbench.records import Request
 from llmbench.report.compare.comparison import compare_runs
+from llmbench.report.export import export_run
+from llmbench.results import stats
 from llmbench.results.reader import load_run, read_journal
 from llmbench.results.stopping import Reason, StopEntry
 from llmbench.results.summary import BenchmarkSummary, Summary
@@ -250,6 +253,101 @@ def test_runs_that_stopped_early_are_compared_on_the_questions_in_common(narrow:
         for note in compared.notes
     )
     assert "interval and p value" not in " ".join(compared.notes)  # it did not stop for the difference
+
+
+def test_all_figures_of_repeats_have_intervals_that_hold_whenever_a_run_stops(tmp_path: Path) -> None:
+    typed = (*NARROW, "sampling.repeats=3", "sampling.temperature=0.5")
+    folder = make(tmp_path / "run", right_where(lambda r: (place(r) + r.repeat) % 2 == 0), *typed)
+    again = regrade_run(folder, workers=1).summary.benchmarks["arithmetic"]
+    for summary in (found(folder), again):
+        repeated, entry = summary.repeated, summary.stopping
+        assert repeated is not None
+        assert repeated.avg is not None
+        assert repeated.pass_at is not None
+        assert entry is not None
+        assert repeated.avg.ci95 == repeated.pass_at[0].ci95 == summary.ci95 == entry.of_kind
+        wilson = stats.wilson(entry.questions, entry.questions)
+        assert (repeated.pass_at[-1].value, repeated.pass_at[-1].ci95[0] < wilson[0]) == (1.0, True)
+
+
+def test_a_relative_path_to_compare_with_means_the_same_when_a_run_is_graded_again_elsewhere(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, elsewhere = tmp_path / "begun", tmp_path / "elsewhere"
+    begun.mkdir()
+    elsewhere.mkdir()
+    shutil.copytree(whole, begun / "other")
+    edited(whole, elsewhere / "other", lambda row: row | {"target": "another"})
+    monkeypatch.chdir(begun)
+    folder = make(
+        tmp_path / "run", right_where(right), *ALL, "stop_when.compare=other", "stop_when.margin=0.1"
+    )
+    patched(folder, "manifest.json", directory=str(begun))
+    monkeypatch.chdir(elsewhere)
+    again = regrade_run(folder, workers=1).summary.benchmarks["arithmetic"].stopping
+    assert again == stopped(folder)
+
+
+def test_a_difference_to_a_run_that_is_gone_is_open_when_a_run_is_graded_again(
+    whole: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(whole, tmp_path / "other")
+    typed = (*ALL, f"stop_when.compare={other}", "stop_when.margin=0.1")
+    folder = make(tmp_path / "run", right_where(right), *typed)
+    shutil.rmtree(other)
+    graded = regrade_run(folder, workers=1)
+    again = graded.summary.benchmarks["arithmetic"].stopping
+    assert again is not None
+    assert (again.reason, again.margin, again.difference) == (Reason.OPEN, 0.1, None)
+    assert any("is not known any more" in note for note in graded.notes)
+
+
+def test_a_run_with_another_seed_is_refused_to_compare_with(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="that run has seed=0, and seed=1 draws other questions"):
+        make(tmp_path / "run", right_where(right), *ALL, f"stop_when.compare={whole}", "seed=1")
+
+
+def test_answers_that_failed_are_wrong_and_a_difference_says_so(whole: Path, tmp_path: Path) -> None:
+    def failing(row: dict[str, Any]) -> dict[str, Any]:
+        late = int(row["id"].rpartition("-")[2]) % 2 == 0
+        return row | {"outcome": "error", "value": 0.0} if late else row
+
+    other = edited(whole, tmp_path / "other", failing)
+    typed = (*ALL, f"stop_when.compare={other}", "batch_size=8")
+    entry = stopped(make(tmp_path / "run", right_where(right), *typed))
+    evens = sum(int(i.rpartition("-")[2]) % 2 == 0 for i in order(*ALL)[: entry.questions])
+    assert (entry.reason, entry.failed) == (Reason.BETTER, evens)
+    assert f"On {evens} shared questions an answer of one of the runs failed" in entry.sentences()[1]
+
+
+def test_a_set_that_was_asked_whole_did_not_stop_for_its_width(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run", right_where(right), *ALL, "limit=5", "stop_when.ci_width=0.2")
+    assert stopped(folder).reason == Reason.ALL
+    assert "stop_when.ci_width=0.2 was not reached before" in stopped(folder).sentences()[0]
+
+
+def test_the_level_of_the_ordinary_interval_is_said_beside_one_of_another_level(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run", right_where(right), *NARROW, "stop_when.level=0.5")
+    text = " ".join(stopped(folder).sentences())
+    assert "50% intervals of the accuracy" in text
+    assert "The ordinary 95% interval" in text
+
+
+def test_a_comparison_says_that_its_intervals_are_those_of_a_fixed_number_of_questions(
+    narrow: Path, whole: Path
+) -> None:
+    notes = " ".join(only(compare_runs(whole, narrow)).benchmarks[0].notes)
+    assert (
+        "fixed beforehand, which it was not; benchmarks.arithmetic.ci95 in summary.json has the interval"
+        in notes
+    )
+
+
+def test_lm_eval_gets_no_standard_error_of_a_run_that_stopped_early(narrow: Path, tmp_path: Path) -> None:
+    paths = export_run(narrow, ["lm_eval"], tmp_path)
+    (path,) = (each for each in paths if each.name.startswith("results"))
+    values = json.loads(path.read_text())["results"]["arithmetic"]
+    assert {value for name, value in values.items() if "_stderr" in name} == {"N/A"}
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import pytest
 import llmbench
 from llmbench.cli.main import main
 from llmbench.engine.fake import WordTokenizer
-from llmbench.engine.fake.thoughts import Thoughts
+from llmbench.engine.fake.thoughts import ASSISTANT, Thoughts
 from llmbench.errors import ConfigError
-from llmbench.records import Request, Result, Sample
+from llmbench.records import Completion, FinishReason, Request, Result, Sample
+from llmbench.report import score_charts
 from llmbench.report.sample_data import segments
-from llmbench.results.reader import load_run
-from llmbench.run import comparability, prompts, resume_checks
+from llmbench.results.reader import Run, load_run
+from llmbench.results.thinking_use import ThinkingUse
+from llmbench.run import comparability, elicitation, prompts, resume_checks
 from llmbench.run.regrade import regrade_run
 from llmbench.system import thinking
 from tests.helpers import runs
@@ -93,7 +95,8 @@ def test_the_answer_has_its_own_limit_behind_a_budget(tmp_path: Path) -> None:
     rates = run.summary.benchmarks["arithmetic"].rates
     assert rates is not None
     assert rates.limited == rates.truncated == 1.0
-    assert "set sampling.answer_tokens higher" in " ".join(run.summary.warnings)
+    warned = "set sampling.answer_tokens and benchmarks.arithmetic.max_tokens higher"  # the lower one counts
+    assert warned in " ".join(run.summary.warnings)
 
 
 def test_an_answer_that_is_missing_behind_the_budget_is_still_asked_for(tmp_path: Path) -> None:
@@ -124,6 +127,90 @@ def test_a_budget_of_zero_closes_the_block_in_the_prompt(tmp_path: Path, *, open
         assert result.text == REPLY
         assert len(result.completions) == 1
     assert thought(run.results) == {(0, ANSWER, True)}
+
+
+class Scripted(Thoughts):
+    """Writes a text of the test's own; where its prompt ends otherwise than that text begins, `behind`."""
+
+    whole = ""
+    behind = ""
+
+    def text(self, request: Request, prompt: str, answer: str) -> str:  # noqa: ARG002 - as of any model
+        said = prompt.rpartition(ASSISTANT)[2]
+        return self.whole.removeprefix(said) if self.whole.startswith(said) else self.behind
+
+
+def scripted(folder: Path, whole: str, behind: str, *typed: str) -> Run:
+    """A run of one question whose model writes `whole`, and `behind` where its thinking was ended."""
+    thinks = type("Own", (Scripted,), {"whole": whole, "behind": behind})(THINKS)
+    overrides = ("benchmark=arithmetic", "engine=fake", "limit=1", "early_stopping=off", ROOM, *typed)
+    block = f"engine.args={{thinks: {{words: {THINKS}}}}}"
+    return load_run(runs.make(folder, lambda _: REPLY, *overrides, block, thinks=thinks))
+
+
+@pytest.mark.parametrize(("budget", "tokens"), [(0, 5), (10, 15)])
+def test_a_block_that_is_opened_again_behind_the_budget_is_thinking(
+    tmp_path: Path, budget: int, tokens: int
+) -> None:
+    again = f"<think> once more again\n{BLOCK}"
+    run = scripted(
+        tmp_path / "run", "<think>" + " so" * 40, f"{again} {REPLY}", f"sampling.thinking_budget={budget}"
+    )
+    assert thought(run.results) == {(tokens, ANSWER, True)}
+
+
+def test_a_stop_string_behind_thinking_is_no_thinking(tmp_path: Path) -> None:
+    stops = ("early_stopping=cut", "benchmarks.arithmetic.stop=['And the next one is']")
+    run = scripted(tmp_path / "run", f"<think> so\n{BLOCK} It is 4. And the next one is", "", *stops)
+    assert thought(run.results) == {(3, 8, False)}
+
+
+class ByteTokenizer(WordTokenizer):
+    """Bytes as tokens."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(ids).decode(errors="replace")
+
+
+def piece(said: bytes, stop: str | None = None) -> Completion:
+    text = said.decode(errors="replace").removesuffix(stop or "")
+    reason = FinishReason.STOP if stop is None else FinishReason.STOP_STRING
+    return Completion("b/1/0", text, tuple(said), len(said), 1, 0, reason, stop)
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+@pytest.mark.parametrize("stop", [None, " Next"])
+def test_a_character_on_both_sides_of_the_budget_stays_whole(cut: int, stop: str | None) -> None:
+    whole = "It is 北京."
+    said = whole.encode() + (stop or "").encode()
+    pieces = [piece(said[:cut]), piece(said[cut:], stop)]
+    asked_for = prompts.Asked("b", Sample("1", {}, "4"), "2 + 2?", (1, 2))
+    assert elicitation.written(asked_for, pieces, [""], ByteTokenizer()).text == whole
+    three = [*pieces, piece(b" 7")]
+    behind = elicitation.written(asked_for, three, ["", "\nAnswer:"], ByteTokenizer())
+    assert behind.text == f"{whole}{stop or ''}\nAnswer: 7"
+
+
+@pytest.mark.parametrize("mode", ["cut", "answer"])
+def test_a_stop_string_that_ends_thinking_is_said(tmp_path: Path, mode: str) -> None:
+    stops = (
+        f"early_stopping={mode}",
+        "benchmarks.arithmetic.stop=['Answer:']",
+        "sampling.thinking_budget=20",
+    )
+    inside = scripted(tmp_path / "inside", "<think> so Answer: 4", "7", *stops).summary
+    use = inside.benchmarks["arithmetic"].thinking
+    assert use is not None
+    assert use.stopped == 1.0
+    assert use.sentence(1).endswith("on average; a stop string ended the thinking of 100.0% of the answers.")
+    assert "a stop string ended the thinking of 100% of the answers; early_stopping=off or" in str(
+        inside.warnings
+    )
+    behind = scripted(tmp_path / "behind", f"<think> so\n{BLOCK} It is Answer: 4", "7", *stops).summary
+    use = behind.benchmarks["arithmetic"].thinking
+    assert use is not None
+    assert use.stopped == 0.0
+    assert "thinking" not in str(behind.warnings)
 
 
 def test_several_answers_to_a_question_are_ended_each_for_itself(tmp_path: Path) -> None:
@@ -173,6 +260,21 @@ def test_a_budget_that_changes_nothing_is_said_once(
     assert "changes nothing" in " ".join(capfd.readouterr().err.split())
 
 
+def test_the_plot_of_lengths_has_all_that_the_model_wrote_by_itself(tmp_path: Path) -> None:
+    run = load_run(asked(tmp_path / "run", "sampling.thinking_budget=10"))
+    found = score_charts.lengths(run.results, {"arithmetic": 120})
+    assert found is not None
+    assert found["data"][0]["x"] == [10 + ANSWER] * 3
+
+
+def test_means_over_some_of_the_answers_say_so() -> None:
+    use = ThinkingUse(answers=3, tokens_mean=64.0, answer_tokens_mean=8.0, ended=0.075)
+    assert use.sentence(40) == (
+        "64 tokens of thinking and 8 of answering on average of the 3 of 40 that thought; the budget ended the thinking of 7.5% of the answers."
+    )
+    assert "on average; the budget" in use.sentence(3)
+
+
 def test_without_a_block_the_request_is_the_same() -> None:
     question = prompts.Asked("arithmetic", Sample("1", {}, "4"), "2 + 2?", (1, 2))
     made = [
@@ -202,11 +304,18 @@ def test_a_template_that_names_the_block_is_known_by_it() -> None:
         ("<think>\nSo\n</think>\n\nIt is", "<think>", ""),
         ("[THINK]So", "[THINK]", "\n[/THINK]\n\n"),
         ("<thi", "<think>", "nk>\n\n</think>\n\n"),  # the budget ended within the tag
+        ("<think>\nSo\n</thi", "<think>", "nk>\n\n"),
+        ("<think>\nif x <", "<think>", "\n</think>\n\n"),
         ("It is", "<think>", ""),
         (
             "<|channel|>analysis<|message|>So",
             "<|channel|>analysis<|message|>",
             "<|end|><|start|>assistant<|channel|>final<|message|>",
+        ),
+        (
+            "<|channel|>analysis<|message|>So<|start|>assistant<|channel|>",
+            "<|channel|>analysis<|message|>",
+            "final<|message|>",
         ),
     ],
 )

@@ -212,6 +212,8 @@ class EndpointEngine:
             waiting = [request for request, _ in self._queued]
             self._queued.clear()
         self._cancel()
+        while not self._finished.empty():  # answers that nobody took: later requests may have the same ids
+            self._finished.get_nowait()
         return [Completion.aborted(request, None) for request in (*asked, *waiting)]
 
     def _cancel(self) -> None:

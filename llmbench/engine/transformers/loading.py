@@ -24,6 +24,7 @@ from llmbench.engine.checkpoint import (
     weights_lack,
 )
 from llmbench.engine.transformers.checks import BITSANDBYTES
+from llmbench.engine.vllm.determinism import ProcessMode
 from llmbench.engine.vllm.errors import explain_import
 from llmbench.errors import (
     EngineError,
@@ -68,7 +69,8 @@ class Loader:
         self._import_s = 0.0
 
     def prepare(self) -> None:
-        """Imports transformers, while the kernel reads the weights."""
+        """Imports transformers, while the kernel reads the weights; refused after `engine.deterministic` in this process."""
+        ProcessMode.refuse_after("engine=transformers")
         begun = time.monotonic()
         if self._checkpoint.local:
             prefetch.read_weights(Path(self._checkpoint.name))

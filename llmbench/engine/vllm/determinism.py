@@ -92,7 +92,20 @@ class ProcessMode:
                 "begin it as a run of its own, not in a sweep or after others in a program."
             )
         elif cls.invariant and not wanted:
+            cls.refuse_after("engine.deterministic=false")
+
+    @classmethod
+    def refuse_after(cls, typed: str) -> None:
+        """Refuses to compute otherwise, with vLLM or transformers, after `engine.deterministic`, which replaced what torch computes with.
+
+        Args:
+            typed: The setting that asks for it.
+
+        Raises:
+            EngineError: vLLM was imported in that mode, by this setting alone.
+        """
+        if cls.invariant and os.environ.get(BATCH_INVARIANT) != "1":
             raise EngineError(
-                "engine.deterministic=false is refused: this process has imported vLLM with engine.deterministic=true, whose kernels stay until "
+                f"{typed} is refused: this process has imported vLLM with engine.deterministic=true, whose kernels stay until "
                 "it ends; begin it as a run of its own, not in a sweep or after others in a program."
             )

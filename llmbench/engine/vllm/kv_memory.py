@@ -37,6 +37,9 @@ MOST_AGE_S = 7 * 86400
 """A size is measured anew after a week: what another process took while vLLM measured is missing from it."""
 MARGIN_BYTES = 64 << 20
 """So much less may be free than before: other processes' contexts come and go. vLLM leaves a twentieth of the GPU free."""
+PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+"""Arguments that give an engine several GPUs; `engine.args` may have them too."""
+CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 BESIDE = ("model", "revision", "seed", "use_tqdm_on_load", "worker_cls")
 """Arguments that do not decide the size; of the model its config.json and the size of its files do."""
 PACKAGES = ("vllm", "torch", "transformers", "bitsandbytes", "flashinfer-python")
@@ -77,7 +80,7 @@ class KvMemory:
             None where none is remembered: without a GPU, over several GPUs, with a size of the user's own, or switched off.
         """
         gpu = next(iter(hardware.gpus()), None)
-        single = config.engine.gpus_each == 1
+        single = config.engine.gpus_each == 1 and all(arguments.get(name, 1) == 1 for name in PARALLEL)
         if not config.engine.remember_kv_cache or SETTING in arguments or not single:
             return None
         if gpu is None or free_bytes is None:
@@ -90,7 +93,7 @@ class KvMemory:
             "weights_bytes": weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0,
             "arguments": {name: value for name, value in arguments.items() if name not in BESIDE},
         }
-        key = hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=repr)).hexdigest()
+        key = hashlib.sha256(orjson.dumps(parts, option=CANONICAL, default=repr)).hexdigest()
         try:
             memory = cls(cache_folder() / FOLDER / f"{key[:32]}.json", free_bytes)
         except RuntimeError:  # there is no home folder
@@ -103,12 +106,12 @@ class KvMemory:
         return {} if self.remembered is None else {SETTING: self.remembered}
 
     def read(self) -> int | None:
-        """The remembered size; None where there is none, it is old, or less memory is free than there was."""
-        if time.time() - _written(self.file) > MOST_AGE_S:
+        """The remembered size; None where there is none, it is old or of a time to come, or less memory is free than there was."""
+        if not 0 <= time.time() - _written(self.file) <= MOST_AGE_S:
             return None
         known = files.json_object(self.file)
         size, free = known.get("kv_cache_bytes"), known.get("free_bytes")
-        if not isinstance(size, int) or not isinstance(free, int) or size <= 0:
+        if type(size) is not int or type(free) is not int or not 0 < size <= free:
             return None
         return size if self.free_bytes >= free - MARGIN_BYTES else None
 

@@ -72,7 +72,7 @@ class Package:
         gc.disable()  # importing and loading make millions of objects that stay; `VllmEngine.load` turns it on again
         model = settings(checkpoint)
         try:
-            with prefetch.text_only(model):
+            with prefetch.text_only(model, self._config.engine.args):
                 for name in ("torch", "transformers", "transformers.models.auto.tokenization_auto"):
                     importlib.import_module(name)
                 self.vllm = importlib.import_module("vllm")

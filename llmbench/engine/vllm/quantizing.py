@@ -41,10 +41,7 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
         EngineError: The model cannot be loaded, the copy not written, or a start from it would hold other weights.
     """
     if not weights_copy.fits(config, checkpoint):
-        raise ConfigError(
-            f"No copy is made of {checkpoint.name} with these settings: only weights that vLLM quantises at load on one GPU have one; set "
-            "model.quantization=bitsandbytes, and leave out model.lora, model.trust_remote_code, engine.speculative and engine.args."
-        )
+        raise no_copy(checkpoint.name)
     folder = weights_copy.place(config, checkpoint, pick_device(config))
     if folder is None or checkpoint.folder is None:
         raise ModelError(
@@ -56,8 +53,10 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
             found = Copy.read(folder)
             if found is not None and found.whole:
                 return found
-            if found is not None:
-                weights_copy.remove(found)
+            if folder.exists() and not weights_copy.remove(folder):  # its files changed, or are not all there
+                raise EngineError(
+                    f"The damaged copy {folder} cannot be removed; end the runs that have it, and remove it."
+                )
             return _made(config, checkpoint, folder, part, notice)
     except OSError as error:
         raise EngineError(
@@ -65,9 +64,17 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
         ) from error
 
 
+def no_copy(name: str) -> ConfigError:
+    """Says that a copy cannot stand for what these settings load."""
+    return ConfigError(
+        f"No copy is made of {name} with these settings: only weights that vLLM quantises at load on one GPU have one; set "
+        "model.quantization=bitsandbytes, and leave out model.lora, model.trust_remote_code, engine.speculative and engine.args."
+    )
+
+
 def _made(config: Config, checkpoint: Checkpoint, folder: Path, part: Path, notice: Notice) -> Copy:
     source = Path(checkpoint.folder or "")
-    _check_room(checkpoint, part)
+    _check_room(checkpoint, part, config.engine.weights_copies_max_bytes)
     plain = replace(config.engine, startup=Startup.eager, multiprocess=False)
     config = replace(config, engine=plain)
     notice(f"Quantising the weights of {checkpoint.name} …")
@@ -80,12 +87,21 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, part: Path, noti
             f"A start from a copy of {checkpoint.name} would hold other weights than one that quantises them, so no copy is kept; "
             "this model is quantised at each start."
         )
+    if weights_copy.place(config, checkpoint, pick_device(config)) != folder:
+        raise EngineError(
+            f"{checkpoint.name} changed while it was quantised, so no copy is kept; try again when it is as it should be."
+        )
     return weights_copy.keep(part, folder, checkpoint, wanted, config.engine.weights_copies_max_bytes)
 
 
-def _check_room(checkpoint: Checkpoint, part: Path) -> None:
-    """Refuses a disk without room for the copy, as far as its size is foreseen."""
+def _check_room(checkpoint: Checkpoint, part: Path, most_bytes: int) -> None:
+    """Refuses a bound or a disk without room for the copy, as far as its size is foreseen: it takes so much or more."""
     needed = weights_on_gpu(weights_bytes(Path(checkpoint.folder or "")), weights_copy.QUANTIZATION) or 0
+    if needed > most_bytes:
+        raise ConfigError(
+            f"The quantised weights of {checkpoint.name} take about {memory(needed)}, more than engine.weights_copies_max_bytes={most_bytes} "
+            f"allows; set it to {2 * needed} or more."
+        )
     free = shutil.disk_usage(part).free
     if needed > free:
         raise EngineError(

