@@ -25,6 +25,10 @@ from llmbench.system.console import Terminal
 MOST_GPUS, MOST_REQUESTS = 100_000, 1_000_000
 """More would take minutes, and mean a mistyped number."""
 UPPER_BOUND = "With stop_when these are upper bounds: they are for all questions, and a run that stops early asks fewer."
+BUDGET = (
+    "sampling.thinking_budget={budget} is known of no earlier run here, so these figures are for answers without a budget and likely too high; "
+    "one run with it replaces them."
+)
 OTHER_ENGINES = tuple(name for name in ENGINES if name != "vllm")
 
 
@@ -63,6 +67,8 @@ def _config(settings: Sequence[str], terminal: Terminal) -> Config:
             raise ConfigError(
                 f"engine={name} is refused: only runs of vLLM on GPUs are planned; leave it out."
             )
+    if any(word.lstrip("+").startswith("sweep=") for word in settings):
+        terminal.notice("A plan is of one run: sweep= is left out; type the value to plan for instead.")
     config, notices = checkpoint_settings.complete(compose(settings), _checkpoint)
     for sentence in notices:
         terminal.notice(sentence)
@@ -144,6 +150,9 @@ def _plan(config: Config, place: Place, gpus: int, sizes: Sequence[int]) -> Plan
             longest_s[size] = longest.generate_s
     weights = config.model.quantization or config.model.dtype
     notes = [UPPER_BOUND] if config.stop_when.is_set else []
+    budget = config.sampling.thinking_budget
+    if budget is not None and not counts.keys() <= earlier.lengths.keys():
+        notes.append(BUDGET.format(budget=budget))
     return Plan(config.model.name, weights, place.gpu.name, gpus, lengths, found, enough, longest_s, notes)
 
 

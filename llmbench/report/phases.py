@@ -41,6 +41,12 @@ def counts(timings: Sequence[Timing]) -> dict[str, list[float]]:
     return found
 
 
+def stopped_early(summary: Summary) -> bool:
+    """Whether `stop_when` ended the run, so that requests in flight were dropped."""
+    entries = [found.stopping for found in summary.benchmarks.values()]
+    return any(entry is not None and entry.questions < entry.of for entry in entries)
+
+
 def over_time(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | None:
     """Requests in each phase over the seconds of generating, one upon the other, with each phase's share of their time."""
     timings = timings_of(summary, results)
@@ -72,6 +78,8 @@ def over_time(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | N
             "client saw it. Network and the server's own queue stand before the first token; waiting for a place among those in "
             "flight, failed tries and pauses are not among them."
         )
+    if stopped_early(summary):
+        note += " The run stopped early: requests that it dropped have no times, so they are missing from the end of the plot."
     layout = {
         "xaxis": axis("seconds since the first request"),
         "yaxis": axis("requests", rangemode="tozero"),

@@ -26,7 +26,7 @@ STOPPED = " With stop_when the number of questions was not fixed beforehand, so 
 
 @dataclass(frozen=True, slots=True)
 class BudgetPoint:
-    """A finished run of a benchmark under a budget of thinking.
+    """A finished run of a benchmark under a thinking budget.
 
     Attributes:
         budget: In tokens; None: no budget.
@@ -147,9 +147,7 @@ def _power(first: Sequence[float], second: Sequence[float], repeats: int) -> str
     questions = count(len(first), "question")
     if least is None:
         return f"with {questions} no difference could have been found"
-    return (
-        f"on {questions} a true difference of {points(least).lstrip('+')} points is found four times in five"
-    )
+    return f"on {questions} a true difference of {points(least).lstrip('+')} points is found with 80% probability"
 
 
 def _ends(ci95: tuple[float, float] | None) -> str:
@@ -234,7 +232,7 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
         "hovermode": "closest",
         "margin": {"t": 28, "r": 56},
     }
-    title = f"{visible(benchmark)}: accuracy, tokens and time by budget of thinking"
+    title = f"{visible(benchmark)}: accuracy, tokens and time by thinking budget"
     return figure(
         f"thinking-{benchmark}",
         title,

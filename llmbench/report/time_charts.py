@@ -38,7 +38,7 @@ PARTS = {
 def parts(summary: Summary, results: Sequence[Result]) -> dict[str, float]:
     """Seconds of a run by what they went into, in their order; together `time_s.total`.
 
-    `tail` is the end of generating, in which fewer than half as many requests ran as at most, and `generate` what comes before it.
+    `tail` is the end of generating, in which fewer than half as many requests ran as at most, and `generate` what comes before it. A run that stopped early has no tail.
     """
     times, load = summary.time_s, summary.time_s.load
     found = {"import": times.import_, "data": times.data, "tokenizer": times.tokenizer}
@@ -48,7 +48,8 @@ def parts(summary: Summary, results: Sequence[Result]) -> dict[str, float]:
     if load:
         found["other load"] = max(0.0, load - sum(pieces.get(name) or 0.0 for name in named))
     timings = phases.timings_of(summary, results)
-    late = tail(timings)[0] if times.generate and timings else 0.0
+    stopped = phases.stopped_early(summary)  # the last answers are not the last requests: others were dropped
+    late = tail(timings)[0] if times.generate and timings and not stopped else 0.0
     found |= {"generate": max(0.0, (times.generate or 0.0) - late), "tail": late}
     found["grading"] = times.grade_tail
     known = {name: value for name, value in found.items() if value}

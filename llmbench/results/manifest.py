@@ -287,6 +287,8 @@ def content_of(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:
     try:
         return files.read(path, most_bytes)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise RunError(f"{path.parent} holds no {path.name}; it is not the folder of a run.") from error
+        raise RunError(
+            f"{path.parent} holds no {path.name}; it is not the folder of a run. `python -m llmbench.runs` lists those in runs/."
+        ) from error
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from error

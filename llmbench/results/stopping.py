@@ -209,7 +209,7 @@ class StopEntry:
         if self.against is None:
             width = f"stop_when.ci_width={number(self.width)}"
             if self.reason == Reason.NARROW:
-                return f"then the interval was no wider than {width}"
+                return f"then the interval for all {self.of:,} was no wider than {width}"
             if self.reason == Reason.ALL:
                 return f"all there are: {width} was not reached before"
             return f"and as they are graded now the interval is wider than {width}"

@@ -61,9 +61,15 @@ class ThinkingUse:
     def sentence(self, results: int) -> str:
         """What a reader of the score has to know of it, of so many answers with and without a think block."""
         whose = "" if self.answers == results else f" of the {self.answers:,} of {results:,} that thought"
+        causes = (("the budget", self.ended), ("a stop string", self.stopped))
+        ended = [
+            f"{cause} ended the thinking of {percent(share)} of the answers"
+            for cause, share in causes
+            if share
+        ]
         return (
-            f"{number(self.tokens_mean)} tokens of thinking and {number(self.answer_tokens_mean)} of answering on average{whose}; the budget "
-            f"ended the thinking of {percent(self.ended)} of the answers{f', a stop string that of {percent(self.stopped)}' if self.stopped else ''}."
+            f"{number(self.tokens_mean)} tokens of thinking and {number(self.answer_tokens_mean)} of answering on average{whose}; "
+            f"{', '.join(ended) or 'no thinking was ended by a budget'}."
         )
 
     def warnings(self, name: str, most: float) -> list[str]:

@@ -76,7 +76,11 @@ def settings(options: argparse.Namespace, mode: str, size: int) -> Config:
     ]  # fmt: skip
     if options.engine == "vllm":
         folder = Path(options.model).expanduser()
-        typed += ["model=qwen14b", f"model.path={folder}"] if folder.is_dir() else [f"model={options.model}"]
+        typed += (
+            ["model=qwen14b", "model.parameters_b=null", f"model.path={folder}"]
+            if folder.is_dir()
+            else [f"model={options.model}"]
+        )
         typed += [
             f"model.quantization={'fp8' if options.weights == 'fp8' else 'null'}",
             f"model.max_length={options.tokens + PROMPT[1] + SHARED + 16}",

@@ -91,6 +91,17 @@ def test_a_run_that_may_stop_early_has_an_upper_bound(said: Said) -> None:
     assert "upper bounds" not in said(*MATH, "gpus=1", "gpu=H100")
 
 
+def test_a_thinking_budget_that_no_earlier_run_had_is_said_not_to_be_in_the_figures(said: Said) -> None:
+    told = said(*MATH, "gpus=1", "gpu=H100", "sampling.thinking_budget=512")
+    assert "sampling.thinking_budget=512 is known of no earlier run" in told
+    assert "sampling.thinking_budget" not in said(*MATH, "gpus=1", "gpu=H100")
+
+
+def test_a_sweep_is_planned_as_one_run_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main((*MATH, "gpus=1", "gpu=H100", "+sweep=batch_size")) == 0
+    assert "sweep= is left out" in capsys.readouterr().err
+
+
 def test_settings_count_as_for_a_run(said: Said) -> None:
     def answers(*more: str) -> int:
         return sum(each["n"] for each in said.json(*MATH, "gpus=1", "gpu=H100", *more)["lengths"])

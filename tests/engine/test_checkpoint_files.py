@@ -186,3 +186,9 @@ def test_parts_of_a_gpu_are_gpus() -> None:
     assert visible(found, "MIG-1def") == (parts[1],)
     assert [gpu.uuid for gpu in visible(found, None)] == ["GPU-0abc", "GPU-1abc"]
     assert [gpu.uuid for gpu in visible(found, "1,0")] == ["GPU-1abc", "GPU-0abc"]
+
+
+def test_a_value_that_vllm_does_not_take_is_named_with_what_it_takes() -> None:
+    said = "1 validation error for SpeculativeConfig\nmethod\n  Input should be 'ngram' or 'suffix' [type=literal_error, input_value='ngrams']"
+    sentence = str(start_error(ValueError(said), compose(["model=qwen14b"])))
+    assert "SpeculativeConfig.method: Input should be 'ngram' or 'suffix'; the log" in sentence

@@ -22,6 +22,7 @@ from llmbench.results.manifest import Manifest
 from llmbench.results.metrics import summarise
 from llmbench.results.reader import Run
 from llmbench.results.stats import Distribution
+from llmbench.results.stopping import StopEntry
 from llmbench.results.summary import BenchmarkSummary, Summary, TimeSplit, Tokens
 from llmbench.run.regrade import regrade_run
 from llmbench.telemetry import read_trace
@@ -153,6 +154,16 @@ def test_the_parts_of_the_time_add_up_to_the_whole() -> None:
     assert "prefill" not in found  # requests read their prompts at any time: `phases` tells when
     late = time_charts.parts(summary, [phased(0.0, 0.0, 0.5, end) for end in (1.0, 1.0, 5.0)])
     assert (late["generate"], late["tail"]) == pytest.approx((2.0, 4.0))
+
+
+def test_a_run_that_stopped_early_has_no_tail_since_requests_were_dropped() -> None:
+    results = [phased(0.0, 0.0, 0.5, end) for end in (1.0, 1.0, 5.0)]
+    stopped = replace(summarise(results, 3, 1), stopping=StopEntry(3, 200, "narrow"))
+    summary = Summary(time_s=TimeSplit(total=8.0, generate=6.0), benchmarks={"math": stopped})
+    assert time_charts.parts(summary, results) == pytest.approx({"generate": 6.0, "other": 2.0})
+    found = phases.over_time(summary, results)
+    assert found is not None
+    assert "dropped" in found["note"]
 
 
 def phased(queued: float, scheduled: float, first: float, last: float) -> Result:

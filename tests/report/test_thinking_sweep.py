@@ -67,7 +67,7 @@ def test_the_cheapest_budget_that_is_not_detectably_lower_is_named_with_its_test
     assert "the cheapest budget that is not detectably lower is 10: " in sentence
     assert "by McNemar's exact test at the 5% level, not corrected for the 4 budgets tried" in sentence
     assert "on 40 questions a true difference of " in sentence
-    assert sentence.endswith("points is found four times in five.")
+    assert sentence.endswith("points is found with 80% probability.")
 
 
 def test_points_are_in_the_order_of_their_tokens(growing: list[RunEntry]) -> None:
@@ -101,7 +101,7 @@ def test_labels_of_points_in_one_place_do_not_cover_one_another(tmp_path: Path) 
 
 def test_the_page_of_the_runs_has_the_plot(growing: list[RunEntry], tmp_path: Path) -> None:
     page = write_many([entry.run.folder for entry in growing], tmp_path / "page.html").read_text()
-    assert "accuracy, tokens and time by budget of thinking" in page
+    assert "accuracy, tokens and time by thinking budget" in page
     assert "the cheapest budget that is not detectably lower is 10" in page
 
 

@@ -202,7 +202,7 @@ def test_a_stop_string_that_ends_thinking_is_said(tmp_path: Path, mode: str) -> 
     use = inside.benchmarks["arithmetic"].thinking
     assert use is not None
     assert use.stopped == 1.0
-    assert use.sentence(1).endswith("of 0.0% of the answers, a stop string that of 100.0%.")
+    assert use.sentence(1).endswith("on average; a stop string ended the thinking of 100.0% of the answers.")
     assert "a stop string ended the thinking of 100% of the answers; early_stopping=off or" in str(
         inside.warnings
     )

@@ -14,7 +14,7 @@ class NumberAnswer(GenericBenchmark):
     """Questions whose answer is a number, whole or not."""
 
     grading = "numbers: the one that is stated, else the last of a text that ended by itself"
-    kind_of_gold = "a number such as 1,450 or 0.5 or 3/4, of at most 60 digits"
+    kind_of_gold = "a number such as 1,450 or 0.5 or 3/4, with a point for decimals and at most 60 digits"
 
     def target(self, gold: str) -> str | None:
         """The number, without a currency sign and commas between thousands; none that no answer can equal, such as 3/0."""

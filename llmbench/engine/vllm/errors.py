@@ -55,6 +55,11 @@ def known_cause(text: str, config: Config) -> str | None:
 
 def _telling_line(text: str) -> str:
     """What vLLM's settings object says is wrong (pydantic's "Value error, …"), else the first line; shortened."""
+    invalid = re.search(
+        r"validation errors? for (\w+)\n([\w.]+)\n  (?!Value error)(.+?)(?: \[type=|\n|$)", text
+    )
+    if invalid:
+        return shortened(f"{invalid[1]}.{invalid[2]}: {invalid[3]}")
     value_error = re.search(r"Value error, (.+?)(?: \[type=|\n|$)", text)
     line = (
         value_error[1]
