@@ -208,9 +208,8 @@ class SamplingConfig(SamplingColumn):
     repeats: int = 1  # answers to each question
     ignore_eos: bool = False  # every completion runs to its limit; for measuring speed
     thinking_budget: int | None = None  # most tokens of thinking; 0: no thinking; None: no budget
-    answer_tokens: int | None = (
-        None  # most tokens of an answer after the budget ended the thinking; None: 2048
-    )
+    # most tokens of an answer after the budget ended the thinking; None: 2048
+    answer_tokens: int | None = None
 
 
 @dataclass
