@@ -104,9 +104,9 @@ def test_a_job_over_several_nodes_starts_ray_on_each_and_ends_it_with_the_run(
     """Stand-ins: `srun` runs a step here, `ray start --block` stays until it is ended."""
     own = {
         "scontrol": "printf 'one\\ntwo\\nthree\\n'",
-        "srun": 'while [[ $1 == --* ]]; do printf "%s " "$1" >>said; shift; done; exec "$@"',
+        "srun": 'echo "srun $*" >>said; while [[ $1 == --* ]]; do shift; done; exec "$@"',
         "ray": 'echo "ray $*" >>said; [[ $1 == health-check ]] || exec sleep 600',
-        "python": 'while [[ $(grep -c "ray start" said) != 3 ]]; do sleep 0.1; done; echo "python $*" >>said',
+        "python": 'while [[ $(grep -c "^ray start" said) != 3 ]]; do sleep 0.1; done; echo "python $*" >>said',
     }
     for name, line in own.items():
         command = tmp_path / "commands" / name
@@ -123,5 +123,5 @@ def test_a_job_over_several_nodes_starts_ray_on_each_and_ends_it_with_the_run(
     assert ended.returncode == 0, ended.stderr
     said = (tmp_path / "said").read_text()
     assert "--nodelist=one ray start --head --port=6379 --block" in said
-    assert said.count("ray start --address=one:6379 --block") == 2
+    assert said.count("\nray start --address=one:6379 --block") == 2
     assert "python -m llmbench engine.replicas=auto engine.ray_address=one:6379 benchmark=aime" in said
