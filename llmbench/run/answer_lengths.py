@@ -11,7 +11,6 @@ limits do too: an answer that was cut counts with the tokens it had, and in plac
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,8 +31,6 @@ MOST_QUESTIONS, MOST_FILES = 20_000, 500
 """Of a file, which then takes less than 1 MB, and of the folder; beyond them the oldest go."""
 NOT_KEPT = ("fake",)
 """Engines whose answers tell nothing."""
-CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
-"""The keys of `logit_bias` in a request's body are token ids."""
 Lengths = Mapping[str, Mapping[str, float]]
 """Tokens by benchmark and by question, as `question` names it."""
 
@@ -80,7 +77,7 @@ def _file(config: Config, name: str) -> Path:
         model.lora, model.chat_template, model.chat_template_kwargs, config.engine.served_model, config.engine.extra_body,
         benchmark.chat, benchmark.fewshot, benchmark.system_prompt, benchmark.asks_likelihoods, benchmark.stop, config.early_stopping.value,
     ]  # fmt: skip
-    key = hashlib.sha256(orjson.dumps(decides, option=CANONICAL, default=str)).hexdigest()[:32]
+    key = hashlib.sha256(orjson.dumps(decides, option=decoding.CANONICAL, default=str)).hexdigest()[:32]
     return cache_folder() / FOLDER / f"{key}.json"
 
 
@@ -116,12 +113,5 @@ def _write(file: Path, made: Mapping[str, tuple[float, bool]]) -> None:
         new[key] = round(max(tokens, before) if cut else (tokens + before) / 2, 1)
     kept = dict(list((new | known).items())[:MOST_QUESTIONS])
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        files.write_new(part, [orjson.dumps(kept)])
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-    written = sorted(file.parent.glob("*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
-    for old in written[MOST_FILES:]:
-        old.unlink(missing_ok=True)
+    files.replace(file, [orjson.dumps(kept)], shared=True)
+    files.keep_newest(file.parent, MOST_FILES)

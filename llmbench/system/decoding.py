@@ -15,6 +15,8 @@ T = TypeVar("T")
 Place = tuple[str | int, ...]
 """Keys and numbers that lead to a part of nested data."""
 
+CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+"""Of `orjson.dumps`, for keys: equal values give equal bytes. The keys of `logit_bias` in a request's body are token ids."""
 SHOWN = 60
 """Characters of a value or a name that a message shows."""
 WORDS = {

@@ -169,13 +169,18 @@ def write_new(path: Path, pieces: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def replace(path: Path, pieces: Iterable[bytes]) -> None:
+def replace(path: Path, pieces: Iterable[bytes], *, shared: bool = False) -> None:
     """Writes a file as a whole: readers see the old one or the new one, after a crash of the machine too.
+
+    Args:
+        path: The file.
+        pieces: Its content.
+        shared: Whether several processes may write it at once; it is then that of the last.
 
     Raises:
         OSError: It cannot be written; nothing half is left.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
     try:
         write_new(part, pieces)
         part.replace(path)
@@ -183,6 +188,21 @@ def replace(path: Path, pieces: Iterable[bytes]) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def keep_newest(folder: Path, most: int) -> None:
+    """Removes all JSON files of a folder but the newest, as another process may at the same time; raises `OSError` where one cannot be removed."""
+    written = sorted(folder.glob("*.json"), key=written_at, reverse=True)
+    for old in written[most:]:
+        old.unlink(missing_ok=True)
+
+
+def written_at(path: Path) -> float:
+    """When a file was last written, in seconds of the epoch; 0.0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def yaml_text(content: bytes) -> str:

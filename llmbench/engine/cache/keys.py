@@ -29,7 +29,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.errors import CacheError
 from llmbench.records import Request
-from llmbench.system import hardware, redaction
+from llmbench.system import decoding, hardware, redaction
 from llmbench.telemetry.engine_report import EngineReport, ServerIdentity
 
 VERSION = 2
@@ -44,7 +44,6 @@ ENVIRONMENT = (
 )
 TRANSPORT = ("stream", "stream_options")
 """Of a request's body: how the answer comes, not what it is."""
-CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Keys:
                 content.append([self._tokens(choice.ids) for choice in request.choices])
         if drawn.get("temperature") != 0 and drawn.get("seed") is None:
             return None
-        own = orjson.dumps([*content, request.repeat], option=CANONICAL)
+        own = orjson.dumps([*content, request.repeat], option=decoding.CANONICAL)
         return hashlib.sha256(self.setup + own).digest()
 
     def _prompt(self, request: Request) -> list[Any]:
@@ -120,7 +119,7 @@ def _for_server(config: Config, server: ServerIdentity, tokenizer: Tokenizer) ->
         made = body_of(request, config, known, marks=marks)
         return {n: v for n, v in made.items() if n not in TRANSPORT} | {"limit": request.sampling.max_tokens}
 
-    return Keys(hashlib.sha256(orjson.dumps(parts, option=CANONICAL)).digest(), body=body)
+    return Keys(hashlib.sha256(orjson.dumps(parts, option=decoding.CANONICAL)).digest(), body=body)
 
 
 def _of_checkpoint(checkpoint: Checkpoint, since: float) -> str:
@@ -167,7 +166,7 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
         "args": engine.args,
         "named": named,
     }
-    return hashlib.sha256(orjson.dumps(parts, option=CANONICAL, default=str)).digest()
+    return hashlib.sha256(orjson.dumps(parts, option=decoding.CANONICAL, default=str)).digest()
 
 
 def _device(report: EngineReport) -> list[str | None]:

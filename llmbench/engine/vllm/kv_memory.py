@@ -25,7 +25,7 @@ from llmbench.engine.bundled_model import cache_folder
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.errors import EngineError, OutOfMemoryError
-from llmbench.system import files, hardware
+from llmbench.system import decoding, files, hardware
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ MARGIN_BYTES = 64 << 20
 """So much less may be free than before: other processes' contexts come and go. vLLM leaves a twentieth of the GPU free."""
 PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 """Arguments that give an engine several GPUs; `engine.args` may have them too."""
-CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 BESIDE = ("model", "revision", "seed", "use_tqdm_on_load", "worker_cls")
 """Arguments that do not decide the size; of the model its config.json and the size of its files do."""
 PACKAGES = ("vllm", "torch", "transformers", "bitsandbytes", "flashinfer-python")
@@ -93,7 +92,7 @@ class KvMemory:
             "weights_bytes": weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0,
             "arguments": {name: value for name, value in arguments.items() if name not in BESIDE},
         }
-        key = hashlib.sha256(orjson.dumps(parts, option=CANONICAL, default=repr)).hexdigest()
+        key = hashlib.sha256(orjson.dumps(parts, option=decoding.CANONICAL, default=repr)).hexdigest()
         try:
             memory = cls(cache_folder() / FOLDER / f"{key[:32]}.json", free_bytes)
         except RuntimeError:  # there is no home folder
@@ -107,7 +106,7 @@ class KvMemory:
 
     def read(self) -> int | None:
         """The remembered size; None where there is none, it is old or of a time to come, or less memory is free than there was."""
-        if not 0 <= time.time() - _written(self.file) <= MOST_AGE_S:
+        if not 0 <= time.time() - files.written_at(self.file) <= MOST_AGE_S:
             return None
         known = files.json_object(self.file)
         size, free = known.get("kv_cache_bytes"), known.get("free_bytes")
@@ -122,10 +121,8 @@ class KvMemory:
         known = {"kv_cache_bytes": measured, "free_bytes": self.free_bytes}
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            files.replace(self.file, (orjson.dumps(known),))
-            kept = sorted(self.file.parent.glob("*.json"), key=_written, reverse=True)
-            for old in kept[MOST_FILES:]:
-                old.unlink(missing_ok=True)
+            files.replace(self.file, (orjson.dumps(known),), shared=True)
+            files.keep_newest(self.file.parent, MOST_FILES)
         except OSError as error:
             log.debug("the size of the KV cache cannot be remembered: %s", error)
 
@@ -140,10 +137,3 @@ class KvMemory:
         if self.remembered is None:
             return error
         return OutOfMemoryError(str(error), replace(error.shortage, remembered=True))
-
-
-def _written(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:  # another process removed it
-        return 0.0

@@ -87,14 +87,12 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
         "device",
         "replicas",
         "ray_address",
-        "deterministic",
         *(each.name for each in fields(StartSettings)),
     )
     own = {name: value for name, value in asdict(config.engine).items() if name not in others}
     model = config.model
     cache = None if model.kv_cache_dtype == AUTO else model.kv_cache_dtype
     decides = (own, model.max_length, cache, model.attention_backend, *((model.lora,) if model.lora else ()))
-    decides += ("deterministic",) if config.engine.deterministic else ()
     settings = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
     return Key(
         device=where,

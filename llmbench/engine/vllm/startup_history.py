@@ -247,9 +247,7 @@ def remember(entry: HistoryEntry, path: Path | None = None) -> None:
         _append(file, orjson.dumps(asdict(entry)))
         lines = _lines(file)
         if len(lines) > MOST_LINES:
-            part = file.with_name(f".{file.name}.{os.getpid()}.part")
-            files.write_new(part, (line + b"\n" for line in lines[-KEPT_LINES:]))
-            part.replace(file)
+            files.replace(file, (line + b"\n" for line in lines[-KEPT_LINES:]), shared=True)
     except (OSError, RuntimeError) as error:
         log.debug("the start-up history cannot be written: %s", error)
 
