@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmbench.report.compare.pairing import Planned, by_question, pair
+from llmbench.report.compare.comparison import compare_benchmark
+from llmbench.report.compare.pairing import Planned
+from llmbench.report.compare.records import BenchmarkComparison
 from llmbench.report.compare.terminal_page import p_value
 from llmbench.report.escaping import label, visible
 from llmbench.report.figures import GREY, axis, colour, figure
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing
 from llmbench.report.tradeoff_charts import BELOW, ROOM, label_positions
-from llmbench.results import paired_tests
 from llmbench.results.paired_tests import ALPHA, Method
 from llmbench.system.number_format import count, interval, number, percent, points, seconds
 
@@ -119,32 +120,34 @@ def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
     best = max(tried, key=lambda point: point.accuracy)  # of equals the cheapest
     level = f"at the {ALPHA:.0%} level, not corrected for the {count(len(tried), 'budget')} tried"
     head = f"{benchmark}: the best accuracy was {best.found} ({SETTING}: {best.name})"
-    for point in tried:
-        if point is best:
-            break
-        scores = _scores(point, best, benchmark)
-        if scores is None:
+    for point in tried[: tried.index(best)]:
+        compared = _compared(point, best, benchmark)
+        if compared is None:
             return None
-        first, second, repeats = scores
-        test = paired_tests.significance(first, second)
-        change = paired_tests.difference(second, first)
-        if test.p_value < ALPHA and change.difference < 0:
+        test, change = compared.significance, compared.difference
+        if compared.distinguishable and change.difference < 0:
             continue
         return (
             f"{head}; the cheapest budget that is not detectably lower is {point.name}: {point.found}, {points(change.difference)} points, "
-            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; "
-            f"{_power(first, second, repeats)}."
+            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; {_power(compared)}."
         )
     if best is tried[0]:
-        scores = _scores(best, max(tried[1:], key=lambda point: point.accuracy), benchmark)
-        return f"{head}, and no other was cheaper{'; ' + _power(*scores) if scores else ''}."
-    return f"{head}; every cheaper budget is detectably lower, by {_test(best, tried, benchmark)} {level}."
+        compared = _compared(best, max(tried[1:], key=lambda point: point.accuracy), benchmark)
+        return f"{head}, and no other was cheaper{'; ' + _power(compared) if compared else ''}."
+    compared = _compared(tried[0], best, benchmark)
+    method = compared.significance.method if compared else Method.MCNEMAR
+    return f"{head}; every cheaper budget is detectably lower, by {TESTS[method]} {level}."
 
 
-def _power(first: Sequence[float], second: Sequence[float], repeats: int) -> str:
+def _compared(point: BudgetPoint, best: BudgetPoint, benchmark: str) -> BenchmarkComparison | None:
+    """A budget's run compared with the best's; None where they have no question in common."""
+    sides = [Planned(each.entry.run, each.entry.config) for each in (best, point)]
+    return compare_benchmark(sides[0], sides[1], benchmark)
+
+
+def _power(compared: BenchmarkComparison) -> str:
     """How large a difference had to be to be found."""
-    least = paired_tests.smallest_detectable(first, second, repeats)
-    questions = count(len(first), "question")
+    least, questions = compared.smallest_detectable, count(compared.questions, "question")
     if least is None:
         return f"with {questions} no difference could have been found"
     return f"on {questions} a true difference of {points(least).lstrip('+')} points is found with 80% probability"
@@ -152,26 +155,6 @@ def _power(first: Sequence[float], second: Sequence[float], repeats: int) -> str
 
 def _ends(ci95: tuple[float, float] | None) -> str:
     return "not known" if ci95 is None else f"[{points(ci95[0])}, {points(ci95[1])}]"
-
-
-def _test(best: BudgetPoint, tried: Sequence[BudgetPoint], benchmark: str) -> str:
-    scores = _scores(tried[0], best, benchmark)
-    return TESTS[paired_tests.significance(*scores[:2]).method] if scores else TESTS[Method.MCNEMAR]
-
-
-def _scores(
-    one: BudgetPoint, other: BudgetPoint, benchmark: str
-) -> tuple[list[float], list[float], int] | None:
-    """The mean score of each question that both were asked, and the answers to one; None where there is none in common."""
-    sides = [Planned(point.entry.run, point.entry.config) for point in (one, other)]
-    keys = pair(sides[0], sides[1], benchmark).keys
-    if not keys:
-        return None
-    first, second = (
-        [math.fsum(r.score.value for r in of_one) / len(of_one) for of_one in grouped.values()]
-        for grouped in (by_question(side.results(benchmark), keys) for side in sides)
-    )
-    return first, second, max(1, round(len(keys) / len(first)))
 
 
 def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:

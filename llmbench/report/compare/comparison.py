@@ -177,6 +177,12 @@ def _cache_notes(uses: Sequence[CacheUse | None], what: str) -> list[str]:
     return [f"{what} are not comparable: {', '.join(said)}."] if said else []
 
 
+def compare_benchmark(baseline: Planned, run: Planned, benchmark: str) -> BenchmarkComparison | None:
+    """Returns how a benchmark of two runs compares; None where they have no question in common."""
+    pairing = pair(baseline, run, benchmark)
+    return _benchmark(baseline, run, pairing) if pairing.keys else None
+
+
 def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkComparison:
     name = pairing.benchmark
     answers = baseline.results(name), run.results(name)
