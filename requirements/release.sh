@@ -41,7 +41,7 @@ for place in ${PIP_FIND_LINKS:-}; do links+=(--find-links "$place"); done
 if [[ ${#links[@]} == 0 ]]; then links=(--torch-backend cpu); fi
 while read -r variable; do network+=("$variable"); done < <(env | grep -iE '^(UV_|SSL_CERT_|https?_proxy=|all_proxy=|no_proxy=)')
 fresh ../uv venv --quiet --no-python-downloads --python '>=3.11,<3.14' ../venv
-fresh "${network[@]}" ../uv pip install --quiet --python ../venv/bin/python --compile-bytecode "${links[@]}" \
+fresh "${network[@]}" ../uv pip install --quiet --python ../venv/bin/python "${links[@]}" \
     --constraints ../requirements/cpu.txt --overrides ../requirements/overrides.txt --overrides ../requirements/cpu-overrides.txt \
     -r ../requirements/model.in -r ../requirements/cpu.in "../${wheel#dist/}[cpu,mlflow]"
 rm -r "$scratch/requirements"
