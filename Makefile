@@ -40,7 +40,7 @@ check: lint types test ## the gate: format, lint, types, tests
 lint: setup ## format and lint, changing nothing
 	@$(PYTHON_IN_VENV) -m ruff format --check
 	@$(PYTHON_IN_VENV) -m ruff check
-	@.venv/bin/shellcheck requirements/*.sh .ci/run tests/bench/*.sh
+	@.venv/bin/shellcheck requirements/*.sh .ci/run tests/bench/*.sh docs/examples/*.sbatch
 
 types: setup ## mypy, strict
 	@$(PYTHON_IN_VENV) -m mypy

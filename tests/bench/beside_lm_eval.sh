@@ -14,7 +14,9 @@ fi
 rounds=$1 model=$(realpath "$2") rows=$(realpath "$3")
 shift 3
 root=$(realpath "$(dirname "$0")/../..")
-python=${PYTHON:-$([[ -x $root/.venv/bin/python ]] && echo "$root/.venv/bin/python" || command -v python3)}
+python=python3
+if [[ -x $root/.venv/bin/python ]]; then python=$root/.venv/bin/python; fi
+python=${PYTHON:-$python}
 export COUNT=${COUNT:-48} MAX_TOKENS=${MAX_TOKENS:-128} PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

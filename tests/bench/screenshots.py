@@ -187,7 +187,7 @@ def take(folder: Path, pictures: Sequence[str] = PICTURES) -> None:
                 "while (item.previousElementSibling?.previousElementSibling) item.parentElement.firstElementChild.remove()\n"
                 "window.scrollTo(0, 0)"
             )
-            shoot(page, IMAGES / "samples.png", 1280, 1250)
+            shoot(page, IMAGES / "samples.png", 1280, 1420)
     if "sweep" in pictures:
         with chromium() as page:
             show(page, write_many(runs_below(sweep), folder / "sweep.html"))

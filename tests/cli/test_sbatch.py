@@ -66,7 +66,9 @@ def test_a_job_that_reaches_its_limit_is_queued_again_and_goes_on(
         printed, _ = second.communicate()
     assert second.returncode == 0, printed
     assert lines_in(run / "samples.jsonl") == 30
-    assert json.loads((run / "summary.json").read_text())["status"] == "finished"
+    summary = json.loads((run / "summary.json").read_text())
+    assert (summary["status"], len(summary["sittings"])) == ("finished", 2)
+    assert [benchmark["n"] for benchmark in summary["benchmarks"].values()] == [30]
     assert [each.name for each in (tmp_path / "runs").iterdir() if each.is_dir()] == ["slurm-7"]
     assert (tmp_path / "commands" / "requeued").read_text() == "requeue 7\n"
 
