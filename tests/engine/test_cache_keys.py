@@ -94,7 +94,7 @@ def test_another_setting_is_another_setup(change: str) -> None:
 
 def test_up_to_how_many_requests_tokens_are_drafted_counts_only_where_they_are() -> None:
     drafting = ["engine.speculative={method: ngram}"]
-    below = ["engine.speculative_below=8"]
+    below = ["engine.speculative_max_running=8"]
     assert setup(compose(below), REPORT, "w", {}) == setup(compose([]), REPORT, "w", {})
     assert setup(compose([*drafting, *below]), REPORT, "w", {}) != setup(compose(drafting), REPORT, "w", {})
 

@@ -161,7 +161,7 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
         "max_length": model.max_length,
         "trust_remote_code": model.trust_remote_code,
         "parallel": [engine.tensor_parallel_size, engine.pipeline_parallel_size],
-        "speculative": engine.speculative and {**engine.speculative, "below": engine.speculative_below},
+        "speculative": engine.speculative and {**engine.speculative, "below": engine.speculative_max_running},
         "deterministic": engine.deterministic,
         "args": engine.args,
         "named": named,

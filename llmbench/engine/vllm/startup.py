@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 from llmbench.config.choices import Device, Startup
 from llmbench.config.engine import StartSettings
@@ -89,7 +89,7 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
         "ray_address",
         *(each.name for each in fields(StartSettings)),
     )
-    own = {name: value for name, value in asdict(config.engine).items() if name not in others}
+    own = {name: value for name, value in config.engine.in_force.items() if name not in others}
     model = config.model
     cache = None if model.kv_cache_dtype == AUTO else model.kv_cache_dtype
     decides = (own, model.max_length, cache, model.attention_backend, *((model.lora,) if model.lora else ()))
