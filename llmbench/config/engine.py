@@ -16,7 +16,7 @@ class StartSettings:
     remember_kv_cache: bool = True
     # weights that are quantised at load come from a copy that `llmbench.cache quantize` made, where there is one
     weights_copy: bool = True
-    # all copies together; when another is made, the least recently used ones are removed
+    # all copies together; one that would take more is not made
     weights_copies_max_bytes: int = 64 << 30
 
 

@@ -180,7 +180,7 @@ class VllmEngine:
         """Drops every reference to vLLM's objects and has their memory returned."""
         self._llm = self._lora = self._tokenizer = None
         if self._copy is not None:
-            self._copy.release()
+            self._copy.lock.close()
         self._package.restore()
 
     @property

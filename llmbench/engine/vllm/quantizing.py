@@ -48,16 +48,12 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
             f"{checkpoint.name} has no fingerprint, so a later start could not tell whether a copy is of its weights; use a local folder "
             "with model.path."
         )
+    found = Copy.read(folder)
+    if found is not None and found.whole:
+        return found
     try:
-        with weights_copy.being_made(folder) as part:
-            found = Copy.read(folder)
-            if found is not None and found.whole:
-                return found
-            if folder.exists() and not weights_copy.remove(folder):  # its files changed, or are not all there
-                raise EngineError(
-                    f"The damaged copy {folder} cannot be removed; end the runs that have it, and remove it."
-                )
-            return _made(config, checkpoint, folder, part, notice)
+        with weights_copy.being_made(folder):
+            return _made(config, checkpoint, folder, notice)
     except OSError as error:
         raise EngineError(
             f"A copy cannot be written to {folder.parent} ({error.strerror or error}); set LLMBENCH_CACHE to another folder."
@@ -72,16 +68,25 @@ def no_copy(name: str) -> ConfigError:
     )
 
 
-def _made(config: Config, checkpoint: Checkpoint, folder: Path, part: Path, notice: Notice) -> Copy:
-    source = Path(checkpoint.folder or "")
-    _check_room(checkpoint, part, config.engine.weights_copies_max_bytes)
+def _made(config: Config, checkpoint: Checkpoint, folder: Path, notice: Notice) -> Copy:
+    source, most_bytes = Path(checkpoint.folder or ""), config.engine.weights_copies_max_bytes
+    # as far as its size is foreseen: it takes so much or more
+    needed = weights_on_gpu(weights_bytes(source), weights_copy.QUANTIZATION) or 0
+    weights_copy.check_limit(checkpoint.name, needed, most_bytes)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise EngineError(
+            f"The copy takes about {memory(needed)}, and {folder.parent} has {memory(free)} free; make room, or set LLMBENCH_CACHE to "
+            "another folder."
+        )
     plain = replace(config.engine, startup=Startup.eager, multiprocess=False)
     config = replace(config, engine=plain)
     notice(f"Quantising the weights of {checkpoint.name} …")
-    wanted = _digest(config, checkpoint, {WRITE_TO: str(part), DIGEST: "1"})
-    weights_copy.write_settings(dict(settings(checkpoint)), source, part)
+    wanted = _digest(config, checkpoint, {WRITE_TO: str(folder), DIGEST: "1"})
+    weights_copy.check_limit(checkpoint.name, weights_bytes(folder), most_bytes)
+    weights_copy.write_settings(dict(settings(checkpoint)), source, folder)
     notice("Comparing them with what a start from the copy loads …")
-    found = _digest(config, weights_copy.as_checkpoint(part), {DIGEST: "1"})
+    found = _digest(config, weights_copy.as_checkpoint(folder), {DIGEST: "1"})
     if wanted is None or found != wanted:
         raise EngineError(
             f"A start from a copy of {checkpoint.name} would hold other weights than one that quantises them, so no copy is kept; "
@@ -91,23 +96,7 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, part: Path, noti
         raise EngineError(
             f"{checkpoint.name} changed while it was quantised, so no copy is kept; try again when it is as it should be."
         )
-    return weights_copy.keep(part, folder, checkpoint, wanted, config.engine.weights_copies_max_bytes)
-
-
-def _check_room(checkpoint: Checkpoint, part: Path, most_bytes: int) -> None:
-    """Refuses a bound or a disk without room for the copy, as far as its size is foreseen: it takes so much or more."""
-    needed = weights_on_gpu(weights_bytes(Path(checkpoint.folder or "")), weights_copy.QUANTIZATION) or 0
-    if needed > most_bytes:
-        raise ConfigError(
-            f"The quantised weights of {checkpoint.name} take about {memory(needed)}, more than engine.weights_copies_max_bytes={most_bytes} "
-            f"allows; set it to {2 * needed} or more."
-        )
-    free = shutil.disk_usage(part).free
-    if needed > free:
-        raise EngineError(
-            f"The copy takes about {memory(needed)}, and {part.parent} has {memory(free)} free; make room, or set LLMBENCH_CACHE to another "
-            "folder."
-        )
+    return weights_copy.finish(folder, checkpoint, wanted)
 
 
 def _digest(config: Config, checkpoint: Checkpoint, variables: Mapping[str, str]) -> str | None:
