@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Self
 
-import orjson
+import msgspec
 
 from llmbench.records import Completion, FinishReason, Request, ScoredChoice
 
@@ -46,29 +46,16 @@ class CachedAnswer:
         """As it is stored.
 
         Raises:
-            TypeError: The text is none that JSON can hold.
+            UnicodeEncodeError: The text is none that JSON can hold.
         """
-        row = [
-            self.text,
-            self.finish_reason.value,
-            self.stop_string,
-            self.output_tokens,
-            self.output_ids,
-            self.words,
-            self.prompt_tokens,
-            self.loglikelihoods,
-        ]
-        return base64.b64encode(zlib.compress(orjson.dumps(row), 1))
+        return base64.b64encode(zlib.compress(msgspec.json.encode(self), 1))
 
     @classmethod
     def unpack(cls, value: bytes) -> Self | None:
         """From what was stored; None where it is damaged."""
         try:
-            row = orjson.loads(zlib.decompress(base64.b64decode(value)))
-            text, reason, stop, tokens, ids, words, *more = row  # older entries lack the last ones
-            prompt, scored = more[0] if more else 0, more[1] if len(more) > 1 else ()
-            return cls(text, FinishReason(reason), stop, tokens, tuple(ids), words, prompt, tuple(scored))
-        except (binascii.Error, zlib.error, ValueError, TypeError):  # orjson's error is a ValueError
+            return msgspec.json.decode(zlib.decompress(base64.b64decode(value)), type=cls)
+        except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
 

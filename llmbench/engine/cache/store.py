@@ -134,7 +134,7 @@ class Answers:
 
     def put(self, key: bytes, answer: CachedAnswer) -> None:
         """Keeps an answer, in place of one that is there; written with the next `flush`."""
-        with suppress(TypeError):  # half a character: what cannot be written is not kept
+        with suppress(UnicodeEncodeError):  # half a character: what cannot be written is not kept
             self._written[key] = answer.pack()
             self._used[key] = time.time_ns()
         if len(self._written) >= FLUSH_ENTRIES:

@@ -120,14 +120,9 @@ def fits(config: Config, checkpoint: Checkpoint) -> bool:
 def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None:
     """The folder of a checkpoint's copy, which need not exist; None where the weights have no fingerprint."""
     try:
-        if checkpoint.local:
-            weights = "".join(fingerprint.of_path(Path(checkpoint.name)))
-        else:
-            weights = f"{checkpoint.name}@{commit}" if (commit := fingerprint.commit(checkpoint)) else ""
+        weights = fingerprint.of_checkpoint(checkpoint)
     except OSError as error:
         log.debug("%s has no fingerprint: %s", checkpoint.name, error)
-        weights = ""
-    if not weights:
         return None
     gpu = next(iter(hardware.gpus()), None) if device is Device.cuda else None
     parts = {
