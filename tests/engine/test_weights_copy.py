@@ -14,6 +14,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import quantizing, weights_copy
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.internals.quantized_weights import WRITE_TO
+from llmbench.engine.vllm.loading import particulars
 from llmbench.engine.vllm.weights_copy import Copy, as_checkpoint, copies, in_place_of, offer
 from llmbench.errors import ConfigError, EngineError
 from llmbench.system import hardware
@@ -237,6 +238,16 @@ def test_the_engine_loads_the_copy_and_lets_it_go(checkpoint: Checkpoint) -> Non
     assert not weights_copy.remove(copy.folder)
     engine.close()
     assert weights_copy.remove(copy.folder)
+
+
+def test_the_line_about_a_start_tells_of_a_copy_and_of_an_fp8_cache() -> None:
+    assert particulars({"kv_cache_dtype": "fp8_e4m3"}, from_copy=True) == [
+        "quantised weights from a copy",
+        "KV cache in fp8_e4m3",
+    ]
+    assert (
+        particulars({"kv_cache_dtype": "bfloat16"}, from_copy=False) == particulars({}, from_copy=False) == []
+    )
 
 
 def test_a_large_model_on_a_gpu_is_offered_a_copy(

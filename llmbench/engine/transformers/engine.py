@@ -116,10 +116,6 @@ class TransformersEngine:
         """Waiting requests and rows that have not ended."""
         return len(self._queue) + len(self._running())
 
-    def generated_tokens(self) -> int:
-        """Tokens of all rows since `begin`, less those of rows that had ended."""
-        return self._decoder.tokens if self._decoder else 0
-
     def kill(self, reason: str) -> bool:  # noqa: ARG002
         """It computes in this process."""
         return False
@@ -178,7 +174,7 @@ class TransformersEngine:
             running=len(self._running()),
             waiting=0,
             queued=len(self._queue),
-            generated_tokens=self.generated_tokens(),
+            generated_tokens=self._decoder.tokens if self._decoder else 0,
         )
 
     def report(self) -> EngineReport:

@@ -96,10 +96,10 @@ class VllmEngine:
         plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.preferred_batch_size)
         only_greedy = workload.greedy and self._device is Device.cuda
         self._loading = Loading(plan, log_begins, free_bytes, only_greedy, self.capacity)
-        notice(plan.announcement())
+        arguments = loading.arguments(self._config, self._source, self._device, workload, self._loading)
+        notice(plan.announcement(*loading.particulars(arguments, from_copy=self._copy is not None)))
         if self._copy is None and (sentence := offer(self._config, self._checkpoint, self._device)):
             notice(sentence)
-        arguments = loading.arguments(self._config, self._source, self._device, workload, self._loading)
         arguments |= self._loading.recall_kv_memory(self._config, self._source, arguments)
         try:
             with (
@@ -244,6 +244,11 @@ class VllmEngine:
             self._queue.submit(request, first=True)
         return made
 
+    @property
+    def weights_digest(self) -> str | None:
+        """SHA-256 of the weights as the engine holds them, where the environment asked for it (`internals.quantized_weights`)."""
+        return None if self._loading is None else self._loading.facts.get("weights_digest")
+
     def kill(self, reason: str) -> bool:
         """Kills its processes; where there are none, it computes in this one."""
         return self._processes.kill(reason)
@@ -255,11 +260,6 @@ class VllmEngine:
         dropped = self._scoring.questions(self._queue.clear())
         self._scoring.clear()
         return [Completion.aborted(request, None) for request in dropped]
-
-    def generated_tokens(self) -> int | None:
-        """VLLM's own counter, less what it showed at the start."""
-        tokens = metrics.counters(self._llm).get("generated_tokens")
-        return None if tokens is None else int(tokens - self._job.counters.get("generated_tokens", 0))
 
     def state(self) -> EngineState:
         """The figures of vLLM's scheduler, and as `queued` the requests that it was not given yet."""

@@ -123,6 +123,13 @@ def arguments(
     return model_arguments(config, checkpoint, device, workload, loading) | in_process | config.engine.args
 
 
+def particulars(arguments: Mapping[str, Any], *, from_copy: bool) -> list[str]:
+    """What the line about a start says of these arguments of `LLM`: weights from a copy, an fp8 KV cache."""
+    found = ["quantised weights from a copy"] if from_copy else []
+    cache = str(arguments.get("kv_cache_dtype"))
+    return [*found, f"KV cache in {cache}"] if cache.startswith("fp8") else found
+
+
 def model_arguments(
     config: Config, checkpoint: Checkpoint, device: Device, workload: Workload, loading: Loading
 ) -> dict[str, Any]:

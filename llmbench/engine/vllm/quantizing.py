@@ -1,6 +1,5 @@
 """Makes a copy of a checkpoint with its weights quantised (`weights_copy`): written while one engine loads, compared with what another loads."""
 
-import gc
 import logging
 import shutil
 from collections.abc import Mapping
@@ -13,19 +12,15 @@ from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import weights_on_gpu
-from llmbench.engine.vllm import loading, weights_copy
+from llmbench.engine.vllm import weights_copy
 from llmbench.engine.vllm.checks import pick_device
-from llmbench.engine.vllm.errors import start_error
-from llmbench.engine.vllm.internals import engine as internals
+from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.internals.quantized_weights import DIGEST, WRITE_TO
-from llmbench.engine.vllm.loading import Loading
-from llmbench.engine.vllm.package import Package
-from llmbench.engine.vllm.startup import plan_startup
 from llmbench.engine.vllm.weights_copy import Copy
 from llmbench.engine.workload import Workload
-from llmbench.errors import ConfigError, EngineError, LlmbenchError, ModelError, clear_traceback
+from llmbench.errors import ConfigError, EngineError, ModelError
 from llmbench.system.number_format import memory
-from llmbench.system.processes import environment, followed
+from llmbench.system.processes import environment
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +74,6 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, notice: Notice) 
             f"The copy takes about {memory(needed)}, and {folder.parent} has {memory(free)} free; make room, or set LLMBENCH_CACHE to "
             "another folder."
         )
-    plain = replace(config.engine, startup=Startup.eager, multiprocess=False)
-    config = replace(config, engine=plain)
     notice(f"Quantising the weights of {checkpoint.name} …")
     wanted = _digest(config, checkpoint, {WRITE_TO: str(folder), DIGEST: "1"})
     weights_copy.check_limit(checkpoint.name, weights_bytes(folder), most_bytes)
@@ -100,28 +93,18 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, notice: Notice) 
 
 
 def _digest(config: Config, checkpoint: Checkpoint, variables: Mapping[str, str]) -> str | None:
-    """Loads a checkpoint once and returns the digest of its weights as the engine holds them."""
-    device = pick_device(config)
-    package = Package(config, device)
-    package.load(checkpoint)
-    plan = plan_startup(config, checkpoint, device, WORK, lambda _: 1)
-    state = Loading(plan, 0, None, only_greedy=True, capacity=1)
-    llm = None
-    try:
-        with environment(dict(variables)), followed():
-            llm = package.vllm.LLM(**loading.arguments(config, checkpoint, device, WORK, state))
-            digest = loading.worker_facts(llm).get("weights_digest")
-    except (KeyboardInterrupt, LlmbenchError):
-        raise
-    except BaseException as error:
-        log.exception("vLLM could not load %s", checkpoint.name)
-        failure = start_error(error, config)
-        clear_traceback(error)
-        raise failure from None
-    finally:
-        if llm is not None:
-            internals.shut_down(llm)
-        llm = None
-        package.restore()
-        gc.collect()
-    return digest if isinstance(digest, str) else None
+    """Loads a checkpoint once, as it is and in this process, and returns the digest of its weights as the engine holds them."""
+    plain = replace(
+        config.engine,
+        startup=Startup.eager,
+        multiprocess=False,
+        weights_copy=False,
+        remember_kv_cache=False,
+    )
+    engine = VllmEngine(replace(config, engine=plain), checkpoint)
+    engine.prepare()
+    with environment(dict(variables)):
+        engine.load(WORK, log.info)
+    digest = engine.weights_digest
+    engine.close()
+    return digest

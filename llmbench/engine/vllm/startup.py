@@ -25,9 +25,10 @@ class StartupPlan:
     key: Key
     compile_cache: str | None
 
-    def announcement(self) -> str:
-        """A sentence for the person who is going to wait, and one about a vLLM that was not tried."""
-        return f"Start-up {self.startup.value} ({self.reason}). {untested(self.key.version)}".rstrip()
+    def announcement(self, *loaded: str) -> str:
+        """A sentence for the person who is going to wait, with what is loaded, and one about a vLLM that was not tried."""
+        start = ", ".join((f"Start-up {self.startup.value} ({self.reason})", *loaded))
+        return f"{start}. {untested(self.key.version)}".rstrip()
 
     def learn(self, batch_size: int, took: Took) -> None:
         """Remembers what a run took in which so many requests ran at once."""
