@@ -176,8 +176,6 @@ class Answers:
                         "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?)",
                         (EVICT_ENTRIES,),
                     )
-                    if not self._number("SELECT count(*) FROM (SELECT 1 FROM answers LIMIT 1)"):
-                        break
         excess = self._number("PRAGMA page_count") - self._max_bytes // page
         if excess > 0:
             self._give_back(min(excess, VACUUM_PAGES))

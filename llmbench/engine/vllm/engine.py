@@ -22,6 +22,7 @@ from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.vllm import figures, loading
 from llmbench.engine.vllm.admission import AdmissionQueue
 from llmbench.engine.vllm.checks import pick_device
+from llmbench.engine.vllm.determinism import ProcessMode
 from llmbench.engine.vllm.errors import log_position, start_error, step_error
 from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals import metrics
@@ -281,7 +282,7 @@ class VllmEngine:
             quantization=settled.quantization,
             dtype=settled.dtype,
             attention_backend=self._loading.attention_backend,
-            batch_invariant=self._package.batch_invariant,
+            batch_invariant=ProcessMode.invariant,
             startup=plan.startup.value,
             startup_reason=plan.reason,
             batch_size=self._queue.batch_size,
