@@ -19,11 +19,12 @@ from llmbench.engine import lora
 from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.engine.vllm import figures, loading
+from llmbench.engine.vllm import loading
 from llmbench.engine.vllm.admission import AdmissionQueue
 from llmbench.engine.vllm.checks import pick_device
 from llmbench.engine.vllm.determinism import ProcessMode
 from llmbench.engine.vllm.errors import log_position, start_error, step_error
+from llmbench.engine.vllm.figures import Job, counted, reads, scheduler_state
 from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals import metrics
 from llmbench.engine.vllm.internals.worker_timing import GREEDY
@@ -33,7 +34,6 @@ from llmbench.engine.vllm.package import Package
 from llmbench.engine.vllm.processes import EngineProcesses, close, watch_for_death
 from llmbench.engine.vllm.scoring import Scoring
 from llmbench.engine.vllm.startup import plan_startup
-from llmbench.engine.vllm.state import Job, scheduler_state
 from llmbench.engine.vllm.weights_copy import Use, as_checkpoint, in_place_of, offer
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
@@ -146,9 +146,9 @@ class VllmEngine:
         self._queue.begin(batch_size, ahead=limited or batch_size == self.capacity, refill=graphs)
         if not loaded:
             internals.empty_prefix_cache(self._llm)
-        visible = None
-        if isinstance(tokenizer, HubTokenizer) and tokenizer.marks_thinking:
-            visible = tokenizer.visible
+        visible = (
+            tokenizer.visible if isinstance(tokenizer, HubTokenizer) and tokenizer.marks_thinking else None
+        )
         self._job = Job(int(loaded), metrics.counters(self._llm), visible)
 
     def _use_tokenizer(self, tokenizer: Tokenizer) -> None:
@@ -269,9 +269,7 @@ class VllmEngine:
 
     def report(self) -> EngineReport:
         """What vLLM says of itself; counters since the start of this engine."""
-        now, before, loads = metrics.counters(self._llm), self._job.counters, self._job.loads
-        counters = {name: value - before.get(name, 0) for name, value in now.items()}
-        settled = internals.settled(self._llm)
+        loads, settled = self._job.loads, internals.settled(self._llm)
         if self._loading is None:
             raise RuntimeError("load was not called")
         plan, facts = self._loading.plan, self._loading.facts
@@ -291,8 +289,8 @@ class VllmEngine:
             kv_cache_dtype=settled.kv_cache_dtype,
             kv_cache_remembered=self._loading.kv_remembered,
             weights_copy=None if self._copy is None else self._copy.copy.digest,
-            **figures.reads(settled, facts.get("weights_bytes"), self._config.engine.gpus_each),
-            **figures.counted(counters),
+            **reads(settled, facts.get("weights_bytes"), self._config.engine.gpus_each),
+            **counted(metrics.counters(self._llm), self._job.counters),
             loads=loads,
             free_bytes_before_load=self._loading.free_bytes if loads else None,
             load_parts=dict(self._loading.parts) if loads else {},
