@@ -1,9 +1,13 @@
 """Copies of quantised weights: which start takes which, how they are made and removed. No engine is loaded."""
 
+import gc
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,9 +15,10 @@ from llmbench.cache import main
 from llmbench.config.choices import Device
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.vllm import engine as vllm_engine
 from llmbench.engine.vllm import quantizing, weights_copy
 from llmbench.engine.vllm.engine import VllmEngine
-from llmbench.engine.vllm.internals.quantized_weights import WRITE_TO
+from llmbench.engine.vllm.internals.quantized_weights import DIGEST, WRITE_TO
 from llmbench.engine.vllm.loading import particulars
 from llmbench.engine.vllm.weights_copy import Copy, as_checkpoint, copies, in_place_of, offer
 from llmbench.errors import ConfigError, EngineError
@@ -248,6 +253,43 @@ def test_the_line_about_a_start_tells_of_a_copy_and_of_an_fp8_cache() -> None:
     assert (
         particulars({"kv_cache_dtype": "bfloat16"}, from_copy=False) == particulars({}, from_copy=False) == []
     )
+
+
+class StandIn:
+    """Stands for vLLM's package: each engine writes weights where it is asked to, and says that it holds the same."""
+
+    started: ClassVar[list[tuple[str, str | None, str | None]]] = []
+    shut_down: ClassVar[list[bool]] = []
+
+    def __init__(self, *_: object) -> None:
+        self.vllm, self.default_batch, self.in_process = SimpleNamespace(LLM=self.start), 256, True
+
+    def load(self, _: Checkpoint) -> None:
+        assert not self.started[len(self.shut_down) :], "one engine is closed before the next begins"
+
+    def start(self, **arguments: Any) -> object:  # noqa: ANN401 - as vLLM takes them
+        into, digest = (os.environ.get(name) for name in (WRITE_TO, DIGEST))
+        if into is not None:
+            Path(into, "weights-00001.safetensors").write_bytes(b"quantised")
+        assert arguments["enforce_eager"]
+        self.started.append((arguments["model"], into, digest))
+        core = SimpleNamespace(shutdown=lambda: self.shut_down.append(True))
+        facts = {"created": 0.0, "seconds": {}, "weights_digest": "d1"}
+        return SimpleNamespace(llm_engine=SimpleNamespace(engine_core=core), collective_rpc=lambda _: [facts])
+
+    def restore(self) -> None:
+        gc.unfreeze()
+
+
+def test_a_copy_is_written_by_one_engine_and_compared_with_another(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_engine, "Package", StandIn)
+    copy = quantizing.make_copy(compose(list(FOUR_BIT)), checkpoint, lambda _: None)
+    folder = str(copy.folder)
+    assert StandIn.started == [(checkpoint.name, folder, "1"), (folder, None, "1")]
+    assert StandIn.shut_down == [True, True]
+    assert (copy.digest, taken(checkpoint)) == ("d1", "d1")
 
 
 def test_a_large_model_on_a_gpu_is_offered_a_copy(
