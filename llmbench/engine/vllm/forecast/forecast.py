@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.vllm.forecast.calibration import Source
 from llmbench.engine.vllm.forecast.demand import Demand, stated_demand
 from llmbench.engine.vllm.forecast.gpu_kinds import kind_of
 from llmbench.engine.vllm.forecast.queue import drain, share
-from llmbench.engine.vllm.forecast.rates import Source
 from llmbench.engine.vllm.forecast.replica import Place, Replica
 from llmbench.engine.vllm.startup_history import Work, read_history
 from llmbench.engine.workload import Workload
@@ -97,7 +97,7 @@ def _forecast(replica: Replica, demands: Sequence[Demand], replicas: int) -> For
     rates, startup = replica.rates([Work.of(mine, at_once) for _, mine, at_once in jobs])
     drained = [drain(mine, at_once, rates, demand) for demand, mine, at_once in jobs]
     generate_s = sum(each.seconds for each in drained)
-    gpus = replicas * replica.gpus
+    gpus, measured = replicas * replica.gpus, replica.calibration
     begin_s, load_s = replica.start_s(rates, replicas)
     total_s = begin_s + load_s + generate_s
     return Forecast(
@@ -115,8 +115,8 @@ def _forecast(replica: Replica, demands: Sequence[Demand], replicas: int) -> For
         fits=replica.fits(max(demand.longest + demand.prompt_tokens for demand in demands)),
         running=max(running),
         startup=startup,
-        source=rates.source,
-        runs=rates.runs,
+        source=Source.STATED if measured is None else measured.source,
+        runs=0 if measured is None else measured.runs,
         measured_tensor=replica.measured_tensor,
     )
 
