@@ -142,8 +142,8 @@ class Measured:
         """From a history, oldest first. A key's first run is left out: its weights came from a cold disk, its kernels were compiled."""
         warm = [run for run in history if run.key == key][1:]
         return cls(
-            _medians(((run.startup, run.compile_cache), run.load_s) for run in warm),
-            _medians(
+            medians(((run.startup, run.compile_cache), run.load_s) for run in warm),
+            medians(
                 ((run.startup, run.batch_size), run.generate_s / run.steps)
                 for run in warm
                 if run.steps and run.generate_s
@@ -151,7 +151,8 @@ class Measured:
         )
 
 
-def _medians(seconds: Iterable[tuple[K, float]]) -> dict[K, float]:
+def medians(seconds: Iterable[tuple[K, float]]) -> dict[K, float]:
+    """Returns the median of the newest figures of each kind."""
     kinds: dict[K, list[float]] = {}
     for kind, value in seconds:
         kinds.setdefault(kind, []).append(value)

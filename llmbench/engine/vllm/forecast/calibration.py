@@ -9,7 +9,7 @@ from typing import Self
 from llmbench.config.choices import Startup
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind, kind_of
 from llmbench.engine.vllm.forecast.rates import Rates, load_more
-from llmbench.engine.vllm.startup_history import NEWEST, HistoryEntry, Key, Measured
+from llmbench.engine.vllm.startup_history import NEWEST, HistoryEntry, Key, medians
 
 WARM_SHARE = 0.65
 """Of a first load a warm one takes so much: 12.8 s of 19.6 (BENCHMARKS.md, time to score)."""
@@ -57,7 +57,7 @@ class Calibration:
 
     Attributes:
         factor: Their time of generating in terms of that by the stated rates, the median.
-        load_s: Seconds of loading, by start-up and compile cache, as `Measured` has them.
+        load_s: Seconds of loading, by start-up and compile cache, as in `HistoryEntry`.
         watts: Of one GPU while it generates; None where that was not measured.
         source: What they are.
         runs: How many.
@@ -90,11 +90,11 @@ class Calibration:
             return None
         gpus = int(_gpus(newest[0].key.device) or 1)
         watts = [run.energy_j / run.generate_s / gpus for run in newest if run.energy_j]
-        measured = Measured.of(newest[0].key, [newest[0], *newest])  # which leaves the first out
+        loads = medians(((run.startup, run.compile_cache), run.load_s) for run in newest)
         shorter = WARM_SHARE if len(entries) == 1 else 1.0
         return cls(
             median(run.generate_s / predicted(run) for run in newest),
-            {start: shorter * load_s for start, load_s in measured.load_s.items()},
+            {start: shorter * load_s for start, load_s in loads.items()},
             median(watts) if watts else None,
             source,
             len(newest),
