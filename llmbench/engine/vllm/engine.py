@@ -28,6 +28,7 @@ from llmbench.engine.vllm.figures import Job, counted, reads, scheduler_state
 from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals import metrics
 from llmbench.engine.vllm.internals.worker_timing import GREEDY
+from llmbench.engine.vllm.kv_memory import KvMemory
 from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.outputs import completion, timing
 from llmbench.engine.vllm.package import Package
@@ -93,15 +94,15 @@ class VllmEngine:
         log_begins = log_position()
         gc.disable()
         free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
-        self.capacity = self.preferred_batch_size(workload)
         plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.preferred_batch_size)
+        self.capacity = plan.capacity
         only_greedy = workload.greedy and self._device is Device.cuda
-        self._loading = Loading(plan, log_begins, free_bytes, only_greedy, self.capacity)
-        arguments = loading.arguments(self._config, self._source, self._device, workload, self._loading)
+        arguments = loading.arguments(self._config, self._source, self._device, workload, plan)
+        memory = KvMemory.of(self._config, self._source, arguments, free_bytes)
+        self._loading = Loading(plan, log_begins, free_bytes, only_greedy, memory)
         notice(plan.announcement(*loading.particulars(arguments, from_copy=self._copy is not None)))
         if self._copy is None and (sentence := offer(self._config, self._checkpoint, self._device)):
             notice(sentence)
-        arguments |= self._loading.recall_kv_memory(self._config, self._source, arguments)
         try:
             with (
                 # the worker need not warm up what sampling would use
@@ -109,7 +110,7 @@ class VllmEngine:
                 followed(),
                 blocked_sigint() if self._config.engine.multiprocess else nullcontext(),
             ):
-                self._llm = self._package.vllm.LLM(**arguments)
+                self._llm = self._package.vllm.LLM(**arguments, **memory.arguments)
                 if (adapter := lora.read(self._config.model)) is not None:
                     self._lora = internals.load_adapter(self._llm, adapter.name, adapter.path)
             until = time.monotonic()
@@ -122,7 +123,7 @@ class VllmEngine:
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
             log.exception("vLLM could not start")
-            failure = self._loading.explained(start_error(error, self._config))
+            failure = memory.blamed(start_error(error, self._config))
             clear_traceback(error)
             self._forget()
             raise failure from None
@@ -142,7 +143,7 @@ class VllmEngine:
             self._use_tokenizer(tokenizer)
         batch_size = min(self.preferred_batch_size(workload), self.capacity)
         limited = internals.limit_running(self._llm, batch_size)
-        graphs = self._loading is not None and self._loading.startup is Startup.graphs
+        graphs = self._loading is not None and self._loading.plan.startup is Startup.graphs
         self._queue.begin(batch_size, ahead=limited or batch_size == self.capacity, refill=graphs)
         if not loaded:
             internals.empty_prefix_cache(self._llm)
@@ -216,7 +217,7 @@ class VllmEngine:
             return EngineDiedError(self._processes.killed, running=running)
         begins = self._loading.log_begins if self._loading is not None else 0
         failure = step_error(error, begins, in_process=self._package.in_process, running=running)
-        return failure if self._loading is None else self._loading.explained(failure)
+        return failure if self._loading is None else self._loading.kv_memory.blamed(failure)
 
     def _admit(self) -> list[Completion]:
         """Gives vLLM the requests that there is room for; returns those that it refused."""
@@ -287,13 +288,13 @@ class VllmEngine:
             weights_bytes=facts.get("weights_bytes"),
             kv_cache_tokens=settled.kv_cache_tokens,
             kv_cache_dtype=settled.kv_cache_dtype,
-            kv_cache_remembered=self._loading.kv_remembered,
+            kv_cache_remembered=self._loading.kv_memory.remembered is not None,
             weights_copy=None if self._copy is None else self._copy.copy.digest,
             **reads(settled, facts.get("weights_bytes"), self._config.engine.gpus_each),
             **counted(metrics.counters(self._llm), self._job.counters),
             loads=loads,
             free_bytes_before_load=self._loading.free_bytes if loads else None,
             load_parts=dict(self._loading.parts) if loads else {},
-            graph_sizes=self._loading.graph_sizes,
+            graph_sizes=plan.graph_sizes,
             compile_cache=plan.compile_cache,
         )

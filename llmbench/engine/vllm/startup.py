@@ -9,6 +9,7 @@ from llmbench.config.engine import StartSettings
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
+from llmbench.engine.vllm.checks import graph_sizes
 from llmbench.engine.vllm.internals.process_state import compile_cache_folder
 from llmbench.engine.vllm.startup_history import Key, Measured, Work
 from llmbench.engine.vllm.versions import installed, untested
@@ -18,12 +19,18 @@ from llmbench.system import hardware
 
 @dataclass(frozen=True, slots=True)
 class StartupPlan:
-    """The chosen start-up and why."""
+    """The chosen start-up, never `auto`, and why; `capacity` is the number of requests that can run at once."""
 
     startup: Startup
     reason: str
     key: Key
     compile_cache: str | None
+    capacity: int
+
+    @property
+    def graph_sizes(self) -> list[int] | None:
+        """Batch sizes with CUDA graphs; None where there are none."""
+        return graph_sizes(self.capacity) if self.startup is Startup.graphs else None
 
     def announcement(self, *loaded: str) -> str:
         """A sentence for the person who is going to wait, with what is loaded, and one about a vLLM that was not tried."""
@@ -65,7 +72,7 @@ def plan_startup(
             works, key, Measured.of(key, history), compile_cache_filled=known
         )
     state = ("filled" if filled else "empty") if chosen is Startup.full else None
-    return StartupPlan(chosen, reason, key, state)
+    return StartupPlan(chosen, reason, key, state, batch_size(workload))
 
 
 def compile_cache_filled() -> bool:
