@@ -31,9 +31,9 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
     """The copy of a checkpoint; made now where there is none, by loading the model twice.
 
     Raises:
-        ConfigError: A copy cannot stand for what these settings load, or would be too large.
+        ConfigError: A copy cannot stand for what these settings load, or is too much beside the others.
         ModelError: The weights have no fingerprint.
-        EngineError: The model cannot be loaded, the copy not written, or a start from it would hold other weights.
+        EngineError: The model cannot be loaded, the copy not written, another process makes it, or a start from it would hold other weights.
     """
     if not weights_copy.fits(config, checkpoint):
         raise no_copy(checkpoint.name)
