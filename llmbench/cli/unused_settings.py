@@ -74,7 +74,7 @@ def _say_incomplete(config: Config, overrides: Sequence[str], terminal: Terminal
     stops, why = config.stop_when.is_set, "stop_when.ci_width or stop_when.compare"
     for name, counts, needed in (
         ("sampling.answer_tokens", config.sampling.thinking_budget is not None, "sampling.thinking_budget"),
-        ("engine.speculative_below", bool(config.engine.speculative), "engine.speculative"),
+        ("engine.speculative_max_running", bool(config.engine.speculative), "engine.speculative"),
         ("stop_when.min_questions", stops, why),
         ("stop_when.level", stops, why),
     ):

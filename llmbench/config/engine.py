@@ -1,6 +1,6 @@
 """The settings of what generates, `engine.`. The comments beside or above the fields are their reference."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
@@ -16,7 +16,7 @@ class StartSettings:
     remember_kv_cache: bool = True
     # weights that are quantised at load come from a copy that `llmbench.cache quantize` made, where there is one
     weights_copy: bool = True
-    # all copies together; when another is made, the least recently used ones are removed
+    # all copies together; one that would take more is not made
     weights_copies_max_bytes: int = 64 << 30
 
 
@@ -36,7 +36,9 @@ class EngineConfig(StartSettings):
     # a Ray cluster whose hosts have the replicas, such as auto or HOST:6379; None: this machine alone
     ray_address: str | None = None
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
-    speculative_below: int | None = 16  # tokens are drafted while at most so many requests run; None: always
+    speculative_max_running: int | None = (
+        16  # tokens are drafted while at most so many requests run; None: always
+    )
     multiprocess: bool = False  # vLLM's engine in a process of its own
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
     kv_cache_memory_bytes: int | None = None
@@ -52,6 +54,14 @@ class EngineConfig(StartSettings):
     retry_s: float | None = None  # how long a request is tried again after what may pass; None: 300
     price: dict[str, float] = field(default_factory=dict)  # per million tokens: input, output
     max_cost: float | None = None  # in the currency of `price`; the run ends before it costs more
+
+    @property
+    def in_force(self) -> dict[str, Any]:
+        """The settings by name, without `speculative_max_running` where nothing is drafted."""
+        settings = asdict(self)
+        if not self.speculative:
+            del settings["speculative_max_running"]
+        return settings
 
     @property
     def gpus_each(self) -> int:

@@ -175,7 +175,7 @@ def validate(config: Config) -> None:
         "tensor_parallel_size",
         "pipeline_parallel_size",
         "weights_copies_max_bytes",
-        "speculative_below",
+        "speculative_max_running",
     )
     check_least("engine.", config.engine, 1, *whole)
     _validate_replicas(config.engine)

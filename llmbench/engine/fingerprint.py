@@ -33,6 +33,20 @@ def commit(checkpoint: Checkpoint) -> str | None:
     return name if not checkpoint.local and COMMIT.fullmatch(name) else None
 
 
+def of_checkpoint(checkpoint: Checkpoint, since: float | None = None, *, all_files: bool = False) -> str:
+    """What tells a checkpoint from others: of one from the hub its name and commit, of a local one its fingerprint (`of_path`).
+
+    Raises:
+        OSError: The commit is not known, or as of `of_path`.
+    """
+    if checkpoint.local:
+        return "".join(of_path(Path(checkpoint.name), since, all_files=all_files))
+    found = commit(checkpoint)
+    if found is None:
+        raise OSError(errno.ENOENT, "the commit that it was loaded from is not known", checkpoint.name)
+    return f"{checkpoint.name}@{found}"
+
+
 def of_path(path: Path, since: float | None = None, *, all_files: bool = False) -> tuple[str, str]:
     """The fingerprint of a folder, or of a single file: of the content, and of the times of its large files.
 

@@ -90,7 +90,6 @@ class Took:
     prompt_tokens: int
     load_s: float
     generate_s: float
-    prefill_s: float | None = None
     energy_j: float | None = None
 
     @classmethod
@@ -99,10 +98,9 @@ class Took:
         made: Sequence[Sequence[Completion]],
         load_s: float,
         generate_s: float,
-        prefill_s: float | None,
         energy_j: float | None,
     ) -> Self:
         """Returns what a run took that made these completions, one or two for each request."""
         outputs = [sum(completion.output_tokens for completion in each) for each in made]
         prompt_tokens = sum(completion.prompt_tokens for each in made for completion in each)
-        return cls(outputs, prompt_tokens, load_s, generate_s, prefill_s, energy_j)
+        return cls(outputs, prompt_tokens, load_s, generate_s, energy_j)

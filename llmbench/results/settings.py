@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench.config.schema import RETIRED, Config
+from llmbench.config.schema import RENAMED, RETIRED, Config
 from llmbench.errors import RunError
 from llmbench.results.manifest import CONFIG, REMEDY
 from llmbench.system import decoding, files
@@ -40,6 +40,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         content = files.load_yaml(files.read(path, files.YAML_BYTES))
         if not isinstance(content, dict):
             raise RunError(f"{path} holds no settings; {REMEDY}")
+        _rename(content)
         decoding.build(content, Config)
         content = {name: value for name, value in content.items() if name not in RETIRED}
     except (FileNotFoundError, NotADirectoryError):
@@ -48,6 +49,15 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"{path} cannot be read ({reason}); {REMEDY}") from error
     return content
+
+
+def _rename(content: dict[str, Any]) -> None:
+    """Gives settings the names that they have now."""
+    for before, now in RENAMED.items():
+        (group, old), (_, new) = before.split("."), now.split(".")
+        settings = content.get(group)
+        if isinstance(settings, dict) and old in settings:
+            settings[new] = settings.pop(old)
 
 
 def benchmark_settings(config: Mapping[str, Any] | None, benchmark: str) -> Mapping[str, Any]:
@@ -68,7 +78,7 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
         for setting in found
         if setting.baseline != setting.run
         and setting.name != "resume"
-        and (drafts or setting.name != "engine.speculative_below")
+        and (drafts or setting.name != "engine.speculative_max_running")
         and _shared(setting.name, both)
         and not (setting.name.startswith(LATER) and not (setting.name in first and setting.name in second))
         and not (setting.name not in first and setting.run in NEUTRAL)

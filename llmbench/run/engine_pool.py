@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from llmbench.config.schema import AUTO, Config
@@ -52,7 +52,7 @@ def engine_key(config: Config) -> str:
     """Equal for settings that one engine can serve one after the other."""
     model = {name: getattr(config.model, name) for name in LOADED_WITH}
     patience = (config.engine_wait_s, config.engine_restarts) if config.engine.replicas != 1 else ()
-    parts = repr((model, asdict(config.engine), patience))
+    parts = repr((model, config.engine.in_force, patience))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

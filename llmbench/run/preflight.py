@@ -97,12 +97,12 @@ def drafts_for_many(config: Config, at_once: int) -> list[str]:
     limited = drafting_limit(engine) is not None or engine.speculative.get(SCHEDULE)
     if not engine.speculative or limited or at_once <= DRAFTED_FOR:
         return []
-    way_out = f"engine.speculative_below={DRAFTED_FOR} drafts for the last requests alone"
-    if engine.speculative_below is not None:
+    way_out = f"engine.speculative_max_running={DRAFTED_FOR} drafts for the last requests alone"
+    if engine.speculative_max_running is not None:
         method = engine.speculative.get("method", "null")
-        way_out = f"engine.speculative_below has no effect on method={method} as it is set; use method=ngram with num_speculative_tokens"
+        way_out = f"engine.speculative_max_running has no effect on method={method} as it is set; use method=ngram with num_speculative_tokens"
         if (own := overruled_by(engine)) is not None:
-            way_out = f"engine.speculative_below has no effect beside engine.args.{own}; leave that out"
+            way_out = f"engine.speculative_max_running has no effect beside engine.args.{own}; leave that out"
     sentence = (
         f"engine.speculative drafts for all of up to {at_once} requests at once, and that costs at more than {DRAFTED_FOR}: with 500, generating took "
         f"11.3 s against 6.6 s (n-grams, a 14B model of random weights, one H100); {way_out}."

@@ -295,6 +295,5 @@ class RunEngine:
         judged = any(result.judgement is not None for result in record.results)
         if judged or any(c.from_cache or c.choices for made in completions for c in made):
             return  # generating took other work than what was ahead
-        prefill_s = times.requests.prefill if times.requests is not None else None
         energy_j = record.summary.gpu.energy_j
-        self._engine.learn(Took.of(completions, times.load, times.generate, prefill_s, energy_j))
+        self._engine.learn(Took.of(completions, times.load, times.generate, energy_j))

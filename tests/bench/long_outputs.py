@@ -128,7 +128,6 @@ def arguments(config: Config, requests: int) -> dict[str, Any] | None:
         return None
     from llmbench.engine.vllm import loading
     from llmbench.engine.vllm.checks import pick_device
-    from llmbench.engine.vllm.loading import Loading
     from llmbench.engine.vllm.startup import plan_startup
 
     checkpoint, device = find_checkpoint(config), pick_device(config)
@@ -140,9 +139,8 @@ def arguments(config: Config, requests: int) -> dict[str, Any] | None:
     )
     work = Workload(requests, 1, requests, batch_size=requests)
     plan = plan_startup(own, checkpoint, device, work, lambda _: requests)
-    how = Loading(plan, 0, None, only_greedy=False, capacity=requests)
     return (
-        loading.model_arguments(own, checkpoint, device, work, how)
+        loading.model_arguments(own, checkpoint, device, work, plan)
         | {"disable_log_stats": False}
         | own.engine.args
     )

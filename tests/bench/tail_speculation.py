@@ -51,7 +51,7 @@ def typed(side: str, options: argparse.Namespace) -> list[str]:
         drafting["synthetic_acceptance_length"] = length
     below = "null" if side == "always" else options.below
     words = ", ".join(f"{name}: {value}" for name, value in drafting.items())
-    return [f"engine.speculative={{{words}}}", f"engine.speculative_below={below}"]
+    return [f"engine.speculative={{{words}}}", f"engine.speculative_max_running={below}"]
 
 
 def of_side(side: str, options: argparse.Namespace) -> Config:

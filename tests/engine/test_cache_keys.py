@@ -94,7 +94,7 @@ def test_another_setting_is_another_setup(change: str) -> None:
 
 def test_up_to_how_many_requests_tokens_are_drafted_counts_only_where_they_are() -> None:
     drafting = ["engine.speculative={method: ngram}"]
-    below = ["engine.speculative_below=8"]
+    below = ["engine.speculative_max_running=8"]
     assert setup(compose(below), REPORT, "w", {}) == setup(compose([]), REPORT, "w", {})
     assert setup(compose([*drafting, *below]), REPORT, "w", {}) != setup(compose(drafting), REPORT, "w", {})
 
@@ -138,8 +138,9 @@ def checkpoint(folder: Path, size: int = 4 << 20) -> Path:
     return folder
 
 
-def taken(folder: Path) -> tuple[str, str]:
-    return fingerprint.of_path(folder, time.time() + LATER)
+def taken(folder: Path, *, all_files: bool = False) -> str:
+    local = Checkpoint(str(folder), None, local=True, folder=str(folder))
+    return fingerprint.of_checkpoint(local, time.time() + LATER, all_files=all_files)
 
 
 def overwrite(file: Path, place: int, content: bytes) -> None:
@@ -195,10 +196,10 @@ def test_what_changed_after_loading_began_has_no_fingerprint(tmp_path: Path) -> 
 
 
 def test_a_folder_without_a_model_has_no_fingerprint(tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match="holds no file of a model"):
-        keys._of_path(tmp_path, time.time() + LATER)
-    with pytest.raises(CacheError, match="No such file"):
-        keys._of_path(tmp_path / "gone", time.time() + LATER)
+    for folder, why in ((tmp_path, "holds no file of a model"), (tmp_path / "gone", "No such file")):
+        local = Checkpoint(str(folder), None, local=True, folder=str(folder))
+        with pytest.raises(CacheError, match=f"{folder} cannot be relied on .*{why}"):
+            keys_for(compose([]), REPORT, local, WordTokenizer(), time.time() + LATER)
 
 
 def test_files_of_any_name_decide_what_the_cache_gives_back(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_files_of_any_name_decide_what_the_cache_gives_back(tmp_path: Path) -> N
     made = set()
     for content in (b"1", b"2"):
         (folder / "model.tensors").write_bytes(content)
-        made.add(keys._of_path(folder, time.time() + LATER))
+        made.add(taken(folder, all_files=True))
     assert len(made) == 2
 
 
@@ -215,9 +216,9 @@ def test_a_large_file_that_was_written_anew_is_another_one(
 ) -> None:
     monkeypatch.setattr(fingerprint, "LARGEST_WHOLE", 1 << 20)
     folder = checkpoint(tmp_path / "a")
-    before, told = keys._of_path(folder, time.time() + LATER), (folder / "model.safetensors").stat()
+    before, told = taken(folder), (folder / "model.safetensors").stat()
     os.utime(folder / "model.safetensors", ns=(told.st_atime_ns, told.st_mtime_ns + 1))
-    assert keys._of_path(folder, time.time() + LATER) != before
+    assert taken(folder) != before
 
 
 def test_a_hubs_checkpoint_is_its_commit(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_vllm_finds_the_environment_at_its_import_and_a_program_has_its_own_back
     made.load(CHECKPOINT)
     assert seen == {INVARIANT: "1", SAMPLER: "0"}
     assert os.environ[INVARIANT] == "1"
-    assert made.batch_invariant is True
+    assert ProcessMode.invariant is True
     made.restore()
     assert dict(os.environ) == before
 
@@ -214,7 +214,7 @@ def test_without_it_the_users_own_environment_stays(
     made.load(CHECKPOINT)
     made.restore()
     assert seen == {INVARIANT: "1", SAMPLER: None}
-    assert made.batch_invariant is True
+    assert ProcessMode.invariant is True
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -10,7 +10,7 @@ import pytest
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.fake import FakeEngine, Misbehaviour, WordTokenizer
 from llmbench.engine.vllm.engine import VllmEngine
-from llmbench.engine.vllm.state import scheduler_state
+from llmbench.engine.vllm.figures import scheduler_state
 from llmbench.engine.workload import Workload
 from llmbench.records import Request, Sampling
 from llmbench.results.reader import load_run

@@ -11,11 +11,12 @@ from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
+from llmbench.engine.vllm.forecast.calibration import Source
 from llmbench.engine.vllm.forecast.demand import Demand, resampled, stated_lengths
 from llmbench.engine.vllm.forecast.forecast import Forecast, fewest_worth, forecasts, replicas_worth
 from llmbench.engine.vllm.forecast.gpu_kinds import KNOWN, kind_of, named
 from llmbench.engine.vllm.forecast.queue import drain, share
-from llmbench.engine.vllm.forecast.rates import Model, Rates, Source, spread, stated
+from llmbench.engine.vllm.forecast.rates import Model, Rates, spread, stated
 from llmbench.engine.vllm.forecast.replica import Place
 from llmbench.engine.vllm.startup import history_key
 from llmbench.engine.vllm.startup_history import HistoryEntry

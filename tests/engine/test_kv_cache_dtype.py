@@ -15,7 +15,6 @@ from llmbench.engine.vllm.errors import start_error
 from llmbench.engine.vllm.forecast.demand import Demand
 from llmbench.engine.vllm.forecast.gpu_kinds import named
 from llmbench.engine.vllm.forecast.replica import Place, Replica
-from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.startup import StartupPlan, history_key
 from llmbench.engine.vllm.startup_history import Key
 from llmbench.engine.workload import Workload
@@ -32,9 +31,8 @@ CHECKPOINT = Checkpoint("org/model", None, local=False)
 
 
 def arguments(*typed: str) -> dict[str, object]:
-    plan = StartupPlan(Startup.eager, "", Key("gpu", "m", None, "bfloat16", "0"), None)
-    how = Loading(plan, 0, None, only_greedy=False, capacity=4)
-    return loading.arguments(compose(typed), CHECKPOINT, Device.cuda, Workload(4, 8, 32), how)
+    plan = StartupPlan(Startup.eager, "", Key("gpu", "m", None, "bfloat16", "0"), None, 4)
+    return loading.arguments(compose(typed), CHECKPOINT, Device.cuda, Workload(4, 8, 32), plan)
 
 
 def test_it_reaches_vllm_and_nothing_does_where_it_is_left_open() -> None:

@@ -46,27 +46,29 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
 
 def recalled(
     checkpoint: Checkpoint, *settings: str, free: int | None = FREE, **arguments: object
-) -> KvMemory | None:
+) -> KvMemory:
     return KvMemory.of(compose(["model=qwen14b", *settings]), checkpoint, ARGUMENTS | arguments, free)
 
 
 def remembered(checkpoint: Checkpoint, *settings: str, free: int = FREE, **arguments: object) -> int | None:
-    memory = recalled(checkpoint, *settings, free=free, **arguments)
-    return None if memory is None else memory.remembered
+    return recalled(checkpoint, *settings, free=free, **arguments).remembered
 
 
 def learn(checkpoint: Checkpoint, measured: object = SIZE) -> KvMemory:
     memory = recalled(checkpoint)
-    assert memory is not None
     memory.learn(measured)
     return memory
+
+
+def file_of(memory: KvMemory) -> Path:
+    assert memory.file is not None
+    return memory.file
 
 
 def test_the_next_start_of_the_same_kind_gets_the_size_that_was_measured(checkpoint: Checkpoint) -> None:
     assert remembered(checkpoint) is None
     learn(checkpoint)
     again = recalled(checkpoint, seed=7)
-    assert again is not None
     assert again.arguments == {"kv_cache_memory_bytes": SIZE}
 
 
@@ -119,7 +121,7 @@ def test_a_size_counts_only_where_as_much_memory_is_free_as_before(checkpoint: C
 
 
 def test_a_size_is_measured_anew_after_a_week(checkpoint: Checkpoint) -> None:
-    file = learn(checkpoint).file
+    file = file_of(learn(checkpoint))
     old = file.stat().st_mtime - MOST_AGE_S
     os.utime(file, (old - 60, old - 60))
     assert remembered(checkpoint) is None
@@ -128,23 +130,23 @@ def test_a_size_is_measured_anew_after_a_week(checkpoint: Checkpoint) -> None:
 
 
 def test_a_size_from_a_time_to_come_is_measured_anew(checkpoint: Checkpoint) -> None:
-    file = learn(checkpoint).file
+    file = file_of(learn(checkpoint))
     ahead = file.stat().st_mtime + 3600
     os.utime(file, (ahead, ahead))
     assert remembered(checkpoint) is None
 
 
 def test_arguments_may_have_numbers_for_keys(checkpoint: Checkpoint) -> None:
-    assert recalled(checkpoint, hf_overrides={"id2label": {0: "no"}}) is not None
+    assert recalled(checkpoint, hf_overrides={"id2label": {0: "no"}}).file is not None
 
 
 def test_nothing_is_remembered_where_it_is_off_or_the_size_is_the_users(checkpoint: Checkpoint) -> None:
     learn(checkpoint)
-    assert recalled(checkpoint, "engine.remember_kv_cache=false") is None
-    assert recalled(checkpoint, kv_cache_memory_bytes=GIB) is None
-    assert recalled(checkpoint, "engine.tensor_parallel_size=2") is None
-    assert recalled(checkpoint, tensor_parallel_size=2) is None
-    assert recalled(checkpoint, free=None) is None
+    assert recalled(checkpoint, "engine.remember_kv_cache=false").file is None
+    assert recalled(checkpoint, kv_cache_memory_bytes=GIB).file is None
+    assert recalled(checkpoint, "engine.tensor_parallel_size=2").file is None
+    assert recalled(checkpoint, tensor_parallel_size=2).file is None
+    assert recalled(checkpoint, free=None).file is None
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_nothing_is_remembered_where_it_is_off_or_the_size_is_the_users(checkpoi
     ],
 )
 def test_a_file_that_cannot_be_read_is_no_size(checkpoint: Checkpoint, broken: str) -> None:
-    learn(checkpoint).file.write_text(broken)
+    file_of(learn(checkpoint)).write_text(broken)
     assert remembered(checkpoint) is None
 
 
@@ -175,10 +177,8 @@ def test_what_was_not_measured_is_not_remembered(checkpoint: Checkpoint) -> None
 def test_the_newest_files_are_kept(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kv_memory, "MOST_FILES", 2)
     for size in range(5):
-        memory = recalled(checkpoint, max_num_seqs=size)
-        assert memory is not None
-        memory.learn(SIZE)
-    assert len(list(learn(checkpoint).file.parent.glob("*.json"))) == 2
+        recalled(checkpoint, max_num_seqs=size).learn(SIZE)
+    assert len(list(file_of(learn(checkpoint)).parent.glob("*.json"))) == 2
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing(checkpoint: Checkpoint, gpu: Path) -> None:
@@ -192,11 +192,10 @@ def test_a_shortage_forgets_the_size_and_says_whether_it_was_used(checkpoint: Ch
     first = learn(checkpoint)
     short = OutOfMemoryError("The GPU is full.", Shortage("running", needs_new_process=True))
     again = recalled(checkpoint)
-    assert again is not None
     blamed = again.blamed(short)
     assert isinstance(blamed, OutOfMemoryError)
     assert (blamed.shortage.remembered, blamed.shortage.needs_new_process) == (True, True)
-    assert not first.file.exists()
+    assert not file_of(first).exists()
     learn(checkpoint)
     measured = first.blamed(short)  # the engine that measured it ran out itself
     assert isinstance(measured, OutOfMemoryError)
@@ -208,7 +207,6 @@ def test_a_shortage_forgets_the_size_and_says_whether_it_was_used(checkpoint: Ch
 def test_a_shortage_before_there_is_a_kv_cache_is_not_its_fault(checkpoint: Checkpoint, cause: Cause) -> None:
     learn(checkpoint)
     memory = recalled(checkpoint)
-    assert memory is not None
     short = OutOfMemoryError("The GPU is full.", Shortage(cause))
     assert memory.blamed(short) is short
     assert memory.blamed(died := EngineError("It died.")) is died
@@ -262,4 +260,4 @@ def test_an_engine_starts_with_the_size_of_the_start_before_and_without_it_once_
 
 
 def test_a_file_of_a_size_says_what_was_free(checkpoint: Checkpoint) -> None:
-    assert json.loads(learn(checkpoint).file.read_text()) == {"kv_cache_bytes": SIZE, "free_bytes": FREE}
+    assert json.loads(file_of(learn(checkpoint)).read_text()) == {"kv_cache_bytes": SIZE, "free_bytes": FREE}

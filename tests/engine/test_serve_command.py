@@ -11,7 +11,6 @@ from llmbench.engine.endpoint.address import Address
 from llmbench.engine.vllm import loading, serve_command
 from llmbench.engine.vllm.admission import WATERMARK
 from llmbench.engine.vllm.internals.serve import WORKERS_START
-from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
 from llmbench.engine.workload import Workload
@@ -47,11 +46,9 @@ def test_the_model_is_loaded_as_in_process() -> None:
             "engine.kv_cache_memory_bytes=123", "seed=7", "batch_size=96", "engine.args={max_num_batched_tokens: 99}",
         ]
     )  # fmt: skip
-    plan = StartupPlan(Startup.graphs, "", Key("gpu", "m", None, "bfloat16", "0"), None)
+    plan = StartupPlan(Startup.graphs, "", Key("gpu", "m", None, "bfloat16", "0"), None, 96)
     work = Workload(1, 8, 8)
-    given = loading.arguments(
-        config, CHECKPOINT, Device.cpu, work, Loading(plan, 0, None, only_greedy=False, capacity=96)
-    )
+    given = loading.arguments(config, CHECKPOINT, Device.cpu, work, plan)
     made = serve_command.serve_command(config, CHECKPOINT, "127.0.0.1", 8123)
     only_in_process = {"worker_cls", "skip_tokenizer_init", "use_tqdm_on_load", "disable_log_stats"}
     shared = {name: value for name, value in given.items() if name not in {*only_in_process, "model"}}

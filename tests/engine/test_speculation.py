@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from llmbench.config.choices import Device
 from llmbench.config.dump import as_yaml
 from llmbench.config.engine import EngineConfig
+from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm.speculation import SCHEDULER, arguments, drafting_limit, graphs
+from llmbench.engine.vllm.startup import history_key
+from llmbench.engine.vllm.startup_history import Key
 from llmbench.errors import ConfigError
 from llmbench.results.manifest import CONFIG
+from llmbench.run.engine_pool import engine_key
 from llmbench.run.resume_checks import check_settings
 from tests.helpers.settings import compose
 
@@ -20,7 +25,7 @@ SIZES = [1, 2, 4, 8, 32, 64, 96, 128]
 
 
 def engine(speculative: dict[str, Any], below: int | None = 16) -> EngineConfig:
-    return EngineConfig(name="vllm", speculative=speculative, speculative_below=below)
+    return EngineConfig(name="vllm", speculative=speculative, speculative_max_running=below)
 
 
 def test_without_speculation_vllm_gets_nothing_of_it() -> None:
@@ -34,7 +39,7 @@ def test_what_the_first_model_runner_drafts_is_limited_by_the_scheduler(method: 
     assert arguments(engine(speculative), 128) == {
         "speculative_config": speculative,
         "scheduler_cls": SCHEDULER,
-        "additional_config": {"llmbench_speculative_below": 16},
+        "additional_config": {"llmbench_speculative_max_running": 16},
     }
 
 
@@ -101,22 +106,34 @@ def test_graphs_for_drafts_end_where_vllms_own_do() -> None:
 
 @pytest.mark.parametrize("below", [0, -1])
 def test_a_limit_that_allows_nothing_is_refused(below: int) -> None:
-    with pytest.raises(ConfigError, match=f"engine.speculative_below={below} is refused"):
-        compose([f"engine.speculative_below={below}"])
+    with pytest.raises(ConfigError, match=f"engine.speculative_max_running={below} is refused"):
+        compose([f"engine.speculative_max_running={below}"])
 
 
 def test_the_limit_may_be_left_open() -> None:
-    assert compose(["engine.speculative_below=null"]).engine.speculative_below is None
-    assert compose([]).engine.speculative_below == 16
+    assert compose(["engine.speculative_max_running=null"]).engine.speculative_max_running is None
+    assert compose([]).engine.speculative_max_running == 16
+
+
+def test_another_limit_is_another_engine_and_another_start_only_where_tokens_are_drafted() -> None:
+    checkpoint = Checkpoint("org/model", None, local=False)
+
+    def keys(*typed: str) -> tuple[str, Key]:
+        config = compose(["engine=vllm", *typed])
+        return engine_key(config), history_key(config, checkpoint, Device.cpu)
+
+    drafting, other = "engine.speculative={method: ngram}", "engine.speculative_max_running=8"
+    assert keys(other) == keys()
+    assert not set(keys(drafting, other)) & set(keys(drafting))
 
 
 def test_a_run_without_drafts_is_resumed_under_another_limit_and_one_with_them_is_not(tmp_path: Path) -> None:
     lines = as_yaml(compose([])).splitlines(keepends=True)
-    for written in (lines, [line for line in lines if "speculative_below" not in line]):
+    for written in (lines, [line for line in lines if "speculative_max_running" not in line]):
         (tmp_path / CONFIG).write_text("".join(written))
-        check_settings(tmp_path, compose(["engine.speculative_below=8"]))
+        check_settings(tmp_path, compose(["engine.speculative_max_running=8"]))
     drafting = "engine.speculative={method: ngram, num_speculative_tokens: 5}"
     (tmp_path / CONFIG).write_text(as_yaml(compose([drafting])))
     check_settings(tmp_path, compose([drafting]))
-    with pytest.raises(ConfigError, match=r"engine\.speculative_below=8 \(it was 16\) cannot change"):
-        check_settings(tmp_path, compose([drafting, "engine.speculative_below=8"]))
+    with pytest.raises(ConfigError, match=r"engine\.speculative_max_running=8 \(it was 16\) cannot change"):
+        check_settings(tmp_path, compose([drafting, "engine.speculative_max_running=8"]))

@@ -191,20 +191,17 @@ def test_medians_of_the_newest_warm_runs_are_kept() -> None:
     found = Measured.of(H100, runs)
     assert found.load_s == {(GRAPHS, None): 22, (FULL, "empty"): 80}
     assert found.step_s[GRAPHS, 40] == pytest.approx(0.03)
-    assert found.decode_tokens_per_s == {40: pytest.approx(40 / 0.03)}
-    assert found.prefill_tokens_per_s == 6000
-    assert found.joules_per_token == pytest.approx(900 / 6400)
 
 
 def test_without_runs_nothing_is_known() -> None:
     for history in ([], [measured_start(GRAPHS, 23)], after(measured_start(EAGER, 19, key=BF16), key=BF16)):
-        assert Measured.of(H100, history) == Measured({}, {}, {}, None, None)
+        assert Measured.of(H100, history) == Measured({}, {})
 
 
 def test_a_run_that_generated_nothing_tells_of_loading_alone() -> None:
     run = observed(H100, EAGER, None, 40, Took([], 0, 19.0, 0.0))
     found = Measured.of(H100, after(run))
-    assert (found.load_s, found.step_s, found.decode_tokens_per_s) == ({(EAGER, None): 19.0}, {}, {})
+    assert (found.load_s, found.step_s) == ({(EAGER, None): 19.0}, {})
 
 
 # The file

@@ -200,7 +200,7 @@ def test_rows_come_back_when_they_end_and_the_others_continue(bench: Bench) -> N
 def test_timing_follows_its_definitions(bench: Bench) -> None:
     requests = [bench.request(f"Tell me about the number {n}.") for n in range(10)]
     done = list(bench.finish(*requests).values())
-    assert bench.engine.generated_tokens() == sum(completion.output_tokens for completion in done)
+    assert bench.engine.state().generated_tokens == sum(completion.output_tokens for completion in done)
     timings = [completion.timing for completion in done if completion.timing]
     for completion, timing in zip(done, timings, strict=True):
         assert timing.queue == 0

@@ -21,8 +21,8 @@ pytestmark = [needs("vllm"), pytest.mark.real_engine]
 NGRAMS = "engine.speculative={method: ngram, num_speculative_tokens: 3, prompt_lookup_min: 1, prompt_lookup_max: 3}"
 DRAFTING = {
     "drafts_never": (),
-    "drafts_last": (NGRAMS, "engine.speculative_below=2"),
-    "drafts_always": (NGRAMS, "engine.speculative_below=null"),
+    "drafts_last": (NGRAMS, "engine.speculative_max_running=2"),
+    "drafts_always": (NGRAMS, "engine.speculative_max_running=null"),
 }
 
 

@@ -256,6 +256,7 @@ def test_a_start_that_is_asked_for_is_taken(
     plan = plan_startup(config, Checkpoint("q", None, local=True), Device.cuda, work, lambda _: 40)
     assert (plan.startup, plan.compile_cache) == (Startup.full, "filled" if compiled else "empty")
     assert plan.announcement() == "Start-up full (as engine.startup asks)."
+    assert plan.announcement("KV cache in fp8") == "Start-up full (as engine.startup asks), KV cache in fp8."
 
 
 def test_auto_learns_from_the_runs_of_this_machine(

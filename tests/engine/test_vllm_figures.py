@@ -63,7 +63,7 @@ def test_weights_that_not_every_step_reads_are_not_guessed_at(change: dict[str, 
 
 
 def test_counters_come_to_figures() -> None:
-    assert counted({}) == {"preemptions": None, "prefix_cache_hit_rate": None, "speculation": None}
+    assert counted({}, {}) == {"preemptions": None, "prefix_cache_hit_rate": None, "speculation": None}
     found = counted(
         {
             "preemptions": 2.0,
@@ -71,8 +71,9 @@ def test_counters_come_to_figures() -> None:
             "prefix_cache_queries": 4.0,
             "drafts": 10.0,
             "draft_tokens": 50.0,
-            "accepted_tokens": 31.0,
-        }
+            "accepted_tokens": 36.0,
+        },
+        {"accepted_tokens": 5.0},
     )
     assert found == {
         "preemptions": 2,
@@ -81,4 +82,4 @@ def test_counters_come_to_figures() -> None:
     }
     drafts = {"drafts": 10.0, "draft_tokens": 50.0, "accepted_tokens": 31.0}
     counts = {"steps": 400.0, "drafted_steps": 9.0}
-    assert counted(drafts | counts)["speculation"] == Speculation(10, 50, 31, 0.62, 400, 9)
+    assert counted(drafts | counts, {})["speculation"] == Speculation(10, 50, 31, 0.62, 400, 9)

@@ -31,7 +31,6 @@ from llmbench.engine.vllm.internals import (
     speculation,
     worker_timing,
 )
-from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.speculation import graphs
 from llmbench.engine.vllm.startup import StartupPlan
 from llmbench.engine.vllm.startup_history import Key
@@ -570,7 +569,7 @@ def test_what_the_workers_facts_are_read_from() -> None:
 @pytest.mark.parametrize("device", [Device.cuda, Device.cpu])
 def test_each_argument_of_an_engine_is_one_of_vllms(device: Device, smollm2: Path) -> None:
     checkpoint = Checkpoint(str(smollm2), None, local=True, folder=str(smollm2))
-    plan = StartupPlan(Startup.graphs, "", Key("gpu", "m", None, "bfloat16", "0"), None)
+    plan = StartupPlan(Startup.graphs, "", Key("gpu", "m", None, "bfloat16", "0"), None, 4)
     config = compose(
         [
             "engine.speculative={method: ngram}",
@@ -579,9 +578,7 @@ def test_each_argument_of_an_engine_is_one_of_vllms(device: Device, smollm2: Pat
         ]
     )
     work = Workload(4, 8, 32, prompt_tokens=8)
-    given = loading.arguments(
-        config, checkpoint, device, work, Loading(plan, 0, None, only_greedy=False, capacity=4)
-    )
+    given = loading.arguments(config, checkpoint, device, work, plan)
     known = {field.name for field in fields(of("vllm.engine.arg_utils.EngineArgs"))}
     unknown = set(given) - known
     assert not unknown, f"change llmbench.engine.vllm.loading.arguments: vLLM takes no {unknown}"

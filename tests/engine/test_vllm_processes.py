@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from llmbench.engine.vllm.internals.processes import started_processes
-from llmbench.engine.vllm.processes import close, family, watch_for_death
+from llmbench.engine.vllm.processes import EngineProcesses, close, watch_for_death
 from llmbench.system.process_family import is_alive
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -38,7 +38,7 @@ def core() -> Iterator[BaseProcess]:
     process = SPAWN.Process(target=stubborn, args=(ready,))
     process.start()
     assert ready.wait(60)
-    members = family(engine(process))
+    members = EngineProcesses.of(engine(process)).members
     yield process
     for member in members:
         with suppress(psutil.NoSuchProcess):
@@ -71,7 +71,7 @@ def test_a_death_is_reported_to_who_waits(core: BaseProcess) -> None:
 
 
 def test_what_does_not_shut_down_is_killed_with_its_own_processes(core: BaseProcess) -> None:
-    members = family(engine(core))
+    members = EngineProcesses.of(engine(core)).members
     assert len(members) == 2
 
     def hangs() -> None:
@@ -94,7 +94,7 @@ def test_a_slow_shutdown_puts_no_line_of_vllms_before_the_user(
 
 
 def test_a_shutdown_that_fails_leaves_nothing_either(core: BaseProcess) -> None:
-    members = family(engine(core))
+    members = EngineProcesses.of(engine(core)).members
 
     def fails() -> None:
         raise RuntimeError("as a test has it")

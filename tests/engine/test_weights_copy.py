@@ -1,10 +1,13 @@
 """Copies of quantised weights: which start takes which, how they are made and removed. No engine is loaded."""
 
+import gc
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -12,9 +15,11 @@ from llmbench.cache import main
 from llmbench.config.choices import Device
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.vllm import engine as vllm_engine
 from llmbench.engine.vllm import quantizing, weights_copy
 from llmbench.engine.vllm.engine import VllmEngine
-from llmbench.engine.vllm.internals.quantized_weights import WRITE_TO
+from llmbench.engine.vllm.internals.quantized_weights import DIGEST, WRITE_TO
+from llmbench.engine.vllm.loading import particulars
 from llmbench.engine.vllm.weights_copy import Copy, as_checkpoint, copies, in_place_of, offer
 from llmbench.errors import ConfigError, EngineError
 from llmbench.system import hardware
@@ -62,7 +67,7 @@ def taken(checkpoint: Checkpoint, *settings: str, device: Device = Device.cpu) -
     use = in_place_of(compose([*FOUR_BIT, *settings]), checkpoint, device)
     if use is None:
         return None
-    use.release()
+    use.lock.close()
     return use.copy.digest
 
 
@@ -136,13 +141,12 @@ def test_a_copy_is_made_once(checkpoint: Checkpoint) -> None:
 def test_what_a_killed_process_left_is_never_used(checkpoint: Checkpoint) -> None:
     folder = weights_copy.place(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
     assert folder is not None
-    left = folder.parent / f".{folder.name}.part"
-    left.mkdir(parents=True)
-    (left / "weights-00001.safetensors").write_bytes(b"half")
+    folder.mkdir(parents=True)
+    (folder / "weights-00002.safetensors").write_bytes(b"half")
     assert (copies(), taken(checkpoint)) == ([], None)
-    copy = made(checkpoint)
-    assert not left.exists()
-    assert (copy.folder / "weights-00001.safetensors").stat().st_size == 1000
+    made(checkpoint)
+    assert not (folder / "weights-00002.safetensors").exists()
+    assert taken(checkpoint) == "d1"
 
 
 def test_a_copy_whose_files_changed_is_not_used(checkpoint: Checkpoint) -> None:
@@ -164,9 +168,9 @@ def test_a_damaged_copy_that_an_engine_has_is_said_before_anything_is_loaded(che
     use = in_place_of(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
     assert use is not None
     (copy.folder / weights_copy.RECORD).write_bytes(b"")
-    with pytest.raises(EngineError, match="end the runs that have it"):
+    with pytest.raises(EngineError, match="is damaged while a run has it"):
         made(checkpoint, digests=NOT_LOADED)
-    use.release()
+    use.lock.close()
 
 
 def test_of_a_checkpoint_that_changes_while_it_is_quantised_no_copy_is_kept(
@@ -184,30 +188,30 @@ def test_of_a_checkpoint_that_changes_while_it_is_quantised_no_copy_is_kept(
     assert copies() == []
 
 
-def test_what_was_left_of_another_copy_is_removed_unless_it_is_being_made(checkpoint: Checkpoint) -> None:
-    places = [weights_copy.copies_folder() / f"{name}-{'0' * 24}" for name in ("dead", "alive")]
-    dead = places[0].with_name(f".{places[0].name}.part")
-    dead.mkdir(parents=True)
-    gone = places[0].with_name(f".{places[0].name}.gone")
-    gone.mkdir()
-    with weights_copy.being_made(places[1]) as alive:
-        assert not dead.exists()
-        assert not gone.exists()
-        made(checkpoint)
-        assert alive.exists()
+def test_a_copy_that_is_being_made_is_neither_used_removed_nor_made_twice(checkpoint: Checkpoint) -> None:
+    folder = weights_copy.place(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
+    assert folder is not None
+    with weights_copy.being_made(folder):
+        (folder / "weights-00001.safetensors").write_bytes(b"half")
         assert main(["--clear-copies"]) == 0
-        assert alive.exists()
-    assert copies() == []
+        assert folder.exists()
+        assert taken(checkpoint) is None
+        with pytest.raises(EngineError, match="is being made by another process"):
+            made(checkpoint, digests=NOT_LOADED)
+    assert not folder.exists()
 
 
-def test_copies_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
-    models = [checkpoint_in(tmp_path / name, name.encode()) for name in ("aaaa", "bbbb", "cccc")]
-    for used, model in enumerate(models[:2]):
-        copy = made(model)
-        os.utime(copy.folder / weights_copy.RECORD, (used, used))
-    assert taken(models[0]) == "d1"  # used last from now on
-    made(models[2], "engine.weights_copies_max_bytes=2500")
-    assert {Path(copy.source).name for copy in copies()} == {"aaaa", "cccc"}
+def test_a_copy_that_would_be_too_much_beside_the_others_is_refused(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    kept = made(checkpoint)
+    refused = (
+        rf"the copies in {weights_copy.copies_folder()} take .*, more than engine\.weights_copies_max_bytes=2500 allows; "
+        r"set it to 3000 or more, or remove copies "
+    )
+    with pytest.raises(ConfigError, match=refused):
+        made(checkpoint_in(tmp_path / "other", b"aaaa"), "engine.weights_copies_max_bytes=2500", size=2000)
+    assert copies() == [kept]
 
 
 def test_a_copy_that_an_engine_has_stays(checkpoint: Checkpoint) -> None:
@@ -215,18 +219,9 @@ def test_a_copy_that_an_engine_has_stays(checkpoint: Checkpoint) -> None:
     use = in_place_of(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
     assert use is not None
     assert not weights_copy.remove(copy.folder)
-    use.release()
+    use.lock.close()
     assert weights_copy.remove(copy.folder)
     assert copies() == []
-
-
-def test_a_copy_larger_than_all_may_be_is_refused_and_takes_no_others_place(
-    tmp_path: Path, checkpoint: Checkpoint
-) -> None:
-    made(checkpoint)
-    with pytest.raises(ConfigError, match="set it to 5000 or more"):
-        made(checkpoint_in(tmp_path / "large"), "engine.weights_copies_max_bytes=4000", size=5000)
-    assert len(copies()) == 1
 
 
 def test_a_copy_that_will_be_larger_than_all_may_be_is_refused_before_anything_is_loaded(
@@ -248,6 +243,53 @@ def test_the_engine_loads_the_copy_and_lets_it_go(checkpoint: Checkpoint) -> Non
     assert not weights_copy.remove(copy.folder)
     engine.close()
     assert weights_copy.remove(copy.folder)
+
+
+def test_the_line_about_a_start_tells_of_a_copy_and_of_an_fp8_cache() -> None:
+    assert particulars({"kv_cache_dtype": "fp8_e4m3"}, from_copy=True) == [
+        "quantised weights from a copy",
+        "KV cache in fp8_e4m3",
+    ]
+    assert (
+        particulars({"kv_cache_dtype": "bfloat16"}, from_copy=False) == particulars({}, from_copy=False) == []
+    )
+
+
+class StandIn:
+    """Stands for vLLM's package: each engine writes weights where it is asked to, and says that it holds the same."""
+
+    started: ClassVar[list[tuple[str, str | None, str | None]]] = []
+    shut_down: ClassVar[list[bool]] = []
+
+    def __init__(self, *_: object) -> None:
+        self.vllm, self.default_batch, self.in_process = SimpleNamespace(LLM=self.start), 256, True
+
+    def load(self, _: Checkpoint) -> None:
+        assert not self.started[len(self.shut_down) :], "one engine is closed before the next begins"
+
+    def start(self, **arguments: Any) -> object:  # noqa: ANN401 - as vLLM takes them
+        into, digest = (os.environ.get(name) for name in (WRITE_TO, DIGEST))
+        if into is not None:
+            Path(into, "weights-00001.safetensors").write_bytes(b"quantised")
+        assert arguments["enforce_eager"]
+        self.started.append((arguments["model"], into, digest))
+        core = SimpleNamespace(shutdown=lambda: self.shut_down.append(True))
+        facts = {"created": 0.0, "seconds": {}, "weights_digest": "d1"}
+        return SimpleNamespace(llm_engine=SimpleNamespace(engine_core=core), collective_rpc=lambda _: [facts])
+
+    def restore(self) -> None:
+        gc.unfreeze()
+
+
+def test_a_copy_is_written_by_one_engine_and_compared_with_another(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_engine, "Package", StandIn)
+    copy = quantizing.make_copy(compose(list(FOUR_BIT)), checkpoint, lambda _: None)
+    folder = str(copy.folder)
+    assert StandIn.started == [(checkpoint.name, folder, "1"), (folder, None, "1")]
+    assert StandIn.shut_down == [True, True]
+    assert (copy.digest, taken(checkpoint)) == ("d1", "d1")
 
 
 def test_a_large_model_on_a_gpu_is_offered_a_copy(

@@ -66,5 +66,5 @@ def measured_start(  # noqa: PLR0917
     batch_size: int = 40,
 ) -> HistoryEntry:
     """The history's entry of a run of 160 steps."""
-    took = Took([160] * batch_size, 300 * batch_size, load_s, 160 * step_s, prefill_s=2.0, energy_j=900.0)
+    took = Took([160] * batch_size, 300 * batch_size, load_s, 160 * step_s, energy_j=900.0)
     return observed(key, how, cache, batch_size, took)

@@ -108,7 +108,7 @@ def test_settings_of_benchmarks_that_only_one_run_has_are_no_difference() -> Non
 def test_settings_that_came_later_are_no_difference_until_they_are_used() -> None:
     now = as_yaml_data(compose([]))
     new = {
-        "engine": ("deterministic", "remember_kv_cache", "speculative_below", "weights_copies_max_bytes", "weights_copy"),
+        "engine": ("deterministic", "remember_kv_cache", "speculative_max_running", "weights_copies_max_bytes", "weights_copy"),
         "sampling": ("thinking_budget", "answer_tokens"),
     }  # fmt: skip
     before = now | {
@@ -127,11 +127,11 @@ def test_settings_that_came_later_are_no_difference_until_they_are_used() -> Non
 
 def test_up_to_how_many_requests_tokens_are_drafted_matters_where_they_are() -> None:
     def settings(below: int, **speculative: str) -> dict[str, Any]:
-        return {"engine": {"speculative": speculative, "speculative_below": below}}
+        return {"engine": {"speculative": speculative, "speculative_max_running": below}}
 
     assert differing(settings(16), settings(64)) == ()
     differ = differing(settings(16, method="ngram"), settings(64, method="ngram"))
-    assert [s.name for s in differ] == ["engine.speculative_below"]
+    assert [s.name for s in differ] == ["engine.speculative_max_running"]
 
 
 def test_unanswered_texts_count_as_wrong_and_are_shown_apart(runs: dict[str, Path], tmp_path: Path) -> None:

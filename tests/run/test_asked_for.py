@@ -95,7 +95,7 @@ def test_a_benchmarks_setting_that_nothing_reads_is_said(overrides: list[str], s
     ("setting", "needed", "enough"),
     [
         ("sampling.answer_tokens=64", "sampling.thinking_budget", "sampling.thinking_budget=64"),
-        ("engine.speculative_below=4", "engine.speculative", "engine.speculative={method: ngram}"),
+        ("engine.speculative_max_running=4", "engine.speculative", "engine.speculative={method: ngram}"),
         ("stop_when.level=0.9", "stop_when.ci_width or stop_when.compare", "stop_when.ci_width=0.1"),
         ("stop_when.min_questions=9", "stop_when.ci_width or stop_when.compare", "stop_when.compare=run"),
     ],

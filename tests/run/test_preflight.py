@@ -271,10 +271,10 @@ NGRAMS = "engine.speculative={method: ngram, num_speculative_tokens: 5}"
 
 
 def test_drafting_for_many_requests_at_once_is_said_to_cost() -> None:
-    always = compose([NGRAMS, "engine.speculative_below=null"])
+    always = compose([NGRAMS, "engine.speculative_max_running=null"])
     (sentence,) = preflight.drafts_for_many(always, 128)
     assert "up to 128 requests at once, and that costs at more than 16" in sentence
-    assert sentence.endswith("engine.speculative_below=16 drafts for the last requests alone.")
+    assert sentence.endswith("engine.speculative_max_running=16 drafts for the last requests alone.")
     assert preflight.drafts_for_many(always, 16) == []
 
 
@@ -293,12 +293,12 @@ def test_drafting_that_is_off_or_limited_is_not(typed: str) -> None:
 def test_a_method_that_cannot_be_limited_is_named_as_such() -> None:
     unlimited = compose(["engine.speculative={method: ngram_gpu, num_speculative_tokens: 5}"])
     (sentence,) = preflight.drafts_for_many(unlimited, 128)
-    assert "engine.speculative_below has no effect on method=ngram_gpu" in sentence
+    assert "engine.speculative_max_running has no effect on method=ngram_gpu" in sentence
 
 
 def test_an_own_scheduler_is_said_to_draft_for_all() -> None:
     own = compose([NGRAMS, "engine.args={scheduler_cls: mine}"])
     (sentence,) = preflight.drafts_for_many(own, 128)
     assert sentence.endswith(
-        "engine.speculative_below has no effect beside engine.args.scheduler_cls; leave that out."
+        "engine.speculative_max_running has no effect beside engine.args.scheduler_cls; leave that out."
     )

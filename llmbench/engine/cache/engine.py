@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llmbench.engine.base import Engine, Notice
-from llmbench.engine.cache.entry import CachedAnswer, completion
+from llmbench.engine.cache.entry import CachedAnswer
 from llmbench.engine.cache.keys import Keys
 from llmbench.engine.cache.store import Answers, answers_file
 from llmbench.errors import CacheError
@@ -42,12 +42,12 @@ class CachedEngine:
         kept = None
         with self._trouble():
             kept = self._answers.get(key) if self._answers is not None else None
-        if kept is None or len(kept.loglikelihoods) != len(request.choices):
+        if kept is None:
             return None
-        ids = kept.output_ids
+        ids = kept.completion.output_ids
         if self._keys.words is not None:
             ids = self._keys.words.encode(kept.words or "", special=False)
-        return completion(kept, request, ids)
+        return kept.given_to(request, ids)
 
     def step(self) -> list[Completion]:
         """Returns what was found, and what the engine finished meanwhile, which is kept."""
@@ -66,13 +66,9 @@ class CachedEngine:
         failed = finished.finish_reason is FinishReason.ABORT or finished.error is not None
         if self._answers is None or key is None or failed:
             return
-        words = self._keys.words
-        self._answers.put(
-            key,
-            CachedAnswer.of(
-                finished, None if words is None else well_formed(words.decode(finished.output_ids))
-            ),
-        )
+        tokenizer = self._keys.words
+        words = None if tokenizer is None else well_formed(tokenizer.decode(finished.output_ids))
+        self._answers.put(key, CachedAnswer.of(finished, words))
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""

@@ -3,88 +3,51 @@
 import base64
 import binascii
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-import orjson
+import msgspec
 
-from llmbench.records import Completion, FinishReason, Request, ScoredChoice
+from llmbench.records import Completion, Request, ScoredChoice
 
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer as it is kept: of a completion what does not depend on this run.
+    """An answer as it is kept: a completion without what depends on its run, and `words` in place of ids that mean nothing later."""
 
-    `words` stand for ids that mean nothing later; `prompt_tokens` is the engine's count, which counts where the prompt has no tokens here;
-    `loglikelihoods` are those of the request's choices, in its order.
-    """
-
-    text: str
-    finish_reason: FinishReason
-    stop_string: str | None
-    output_tokens: int
-    output_ids: tuple[int, ...] = ()
+    completion: Completion
     words: str | None = None
-    prompt_tokens: int = 0
-    loglikelihoods: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, completion: Completion, words: str | None) -> Self:
+    def of(cls, completion: Completion, words: str | None = None) -> Self:
         """From what an engine gave."""
-        return cls(
-            completion.text,
-            completion.finish_reason,
-            completion.stop_string,
-            completion.output_tokens,
-            completion.output_ids if words is None else (),
-            words,
-            completion.prompt_tokens,
-            tuple(choice.loglikelihood for choice in completion.choices),
+        ids = completion.output_ids if words is None else ()
+        kept = replace(
+            completion, request_id="", output_ids=ids, cached_tokens=0, timing=None, from_cache=True
         )
+        return cls(kept, words)
 
     def pack(self) -> bytes:
-        """As it is stored.
-
-        Raises:
-            TypeError: The text is none that JSON can hold.
-        """
-        row = [
-            self.text,
-            self.finish_reason.value,
-            self.stop_string,
-            self.output_tokens,
-            self.output_ids,
-            self.words,
-            self.prompt_tokens,
-            self.loglikelihoods,
-        ]
-        return base64.b64encode(zlib.compress(orjson.dumps(row), 1))
+        """As it is stored."""
+        return base64.b64encode(zlib.compress(msgspec.json.encode(self), 1))
 
     @classmethod
     def unpack(cls, value: bytes) -> Self | None:
         """From what was stored; None where it is damaged."""
         try:
-            row = orjson.loads(zlib.decompress(base64.b64decode(value)))
-            text, reason, stop, tokens, ids, words, *more = row  # older entries lack the last ones
-            prompt, scored = more[0] if more else 0, more[1] if len(more) > 1 else ()
-            return cls(text, FinishReason(reason), stop, tokens, tuple(ids), words, prompt, tuple(scored))
-        except (binascii.Error, zlib.error, ValueError, TypeError):  # orjson's error is a ValueError
+            return msgspec.json.decode(zlib.decompress(base64.b64decode(value)), type=cls)
+        except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
-
-def completion(answer: CachedAnswer, request: Request, output_ids: tuple[int, ...]) -> Completion:
-    """The answer as a completion of this run, without times."""
-    scored = zip(request.choices, answer.loglikelihoods, strict=False)
-    known = len(request.prompt_ids) if not request.choices else 0
-    return Completion(
-        request_id=request.id,
-        text=answer.text,
-        output_ids=output_ids,
-        output_tokens=answer.output_tokens,
-        prompt_tokens=known or answer.prompt_tokens,
-        cached_tokens=0,
-        finish_reason=answer.finish_reason,
-        stop_string=answer.stop_string,
-        from_cache=True,
-        choices=tuple(ScoredChoice.of(choice, value) for choice, value in scored),
-    )
+    def given_to(self, request: Request, output_ids: tuple[int, ...]) -> Completion:
+        """The completion of a request of this run; the engine's count of the prompt counts where it has no tokens here."""
+        kept = self.completion
+        known = len(request.prompt_ids) if not request.choices else 0
+        scored = zip(request.choices, kept.choices, strict=True)
+        return replace(
+            kept,
+            request_id=request.id,
+            output_ids=output_ids,
+            prompt_tokens=known or kept.prompt_tokens,
+            choices=tuple(ScoredChoice.of(choice, before.loglikelihood) for choice, before in scored),
+        )

@@ -32,7 +32,7 @@ from llmbench.records import Request
 from llmbench.system import decoding, hardware, redaction
 from llmbench.telemetry.engine_report import EngineReport, ServerIdentity
 
-VERSION = 2
+VERSION = 3
 """Of what keys are made of, and of what is kept under them."""
 PACKAGES = ("torch", "transformers", "tokenizers", "bitsandbytes", "flash-attn")
 ENVIRONMENT = (
@@ -95,14 +95,22 @@ def keys_for(
     """
     if report.server is not None:
         return _for_server(config, report.server, tokenizer)
-    weights = _of_checkpoint(checkpoint, since) if checkpoint is not None else None
     texts = {text for _, text in redaction.texts([config.engine.args, config.engine.speculative])}
     paths = {text: Path(text).expanduser() for text in sorted(texts) if os.sep in text}  # adapters, drafts
-    named = {text: _of_path(path, since) for text, path in paths.items() if path.exists()}
+    named = {text: path for text, path in paths.items() if path.exists()}
     adapter = lora.read(config.model)
     if adapter is not None:
-        named |= {f"model.lora {file.name}": _of_path(file, since) for file in adapter.files}
-    return Keys(setup(config, report, weights, named), tokenizer if checkpoint is None else None)
+        named |= {f"model.lora {file.name}": file for file in adapter.files}
+    try:
+        weights = fingerprint.of_checkpoint(checkpoint, since, all_files=True) if checkpoint else None
+        contents = {
+            name: "".join(fingerprint.of_path(path, since, all_files=True)) for name, path in named.items()
+        }
+    except OSError as error:
+        raise CacheError(
+            f"{error.filename} cannot be relied on ({error.strerror}), so no answer of this model is kept."
+        ) from error
+    return Keys(setup(config, report, weights, contents), tokenizer if checkpoint is None else None)
 
 
 def _for_server(config: Config, server: ServerIdentity, tokenizer: Tokenizer) -> Keys:
@@ -120,26 +128,6 @@ def _for_server(config: Config, server: ServerIdentity, tokenizer: Tokenizer) ->
         return {n: v for n, v in made.items() if n not in TRANSPORT} | {"limit": request.sampling.max_tokens}
 
     return Keys(hashlib.sha256(orjson.dumps(parts, option=decoding.CANONICAL)).digest(), body=body)
-
-
-def _of_checkpoint(checkpoint: Checkpoint, since: float) -> str:
-    if checkpoint.local:
-        return _of_path(Path(checkpoint.name), since)
-    commit = fingerprint.commit(checkpoint)
-    if commit is None:
-        raise CacheError(
-            f"The commit that {checkpoint.name} was loaded from is not known, so no answer of it is kept."
-        )
-    return f"{checkpoint.name}@{commit}"
-
-
-def _of_path(path: Path, since: float) -> str:
-    try:
-        return "".join(fingerprint.of_path(path, since, all_files=True))
-    except OSError as error:
-        raise CacheError(
-            f"{error.filename or path} cannot be relied on ({error.strerror}), so no answer of this model is kept."
-        ) from error
 
 
 def setup(config: Config, report: EngineReport, weights: str | None, named: dict[str, str]) -> bytes:
@@ -161,7 +149,7 @@ def setup(config: Config, report: EngineReport, weights: str | None, named: dict
         "max_length": model.max_length,
         "trust_remote_code": model.trust_remote_code,
         "parallel": [engine.tensor_parallel_size, engine.pipeline_parallel_size],
-        "speculative": engine.speculative and {**engine.speculative, "below": engine.speculative_below},
+        "speculative": engine.speculative and {**engine.speculative, "below": engine.speculative_max_running},
         "deterministic": engine.deterministic,
         "args": engine.args,
         "named": named,

@@ -129,14 +129,13 @@ class Answers:
         if kept is not None:
             self._used[key] = time.time_ns()
             self._hits += 1
-            self._tokens += kept.output_tokens
+            self._tokens += kept.completion.output_tokens
         return kept
 
     def put(self, key: bytes, answer: CachedAnswer) -> None:
         """Keeps an answer, in place of one that is there; written with the next `flush`."""
-        with suppress(TypeError):  # half a character: what cannot be written is not kept
-            self._written[key] = answer.pack()
-            self._used[key] = time.time_ns()
+        self._written[key] = answer.pack()
+        self._used[key] = time.time_ns()
         if len(self._written) >= FLUSH_ENTRIES:
             self.flush()
 
@@ -176,8 +175,6 @@ class Answers:
                         "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?)",
                         (EVICT_ENTRIES,),
                     )
-                    if not self._number("SELECT count(*) FROM (SELECT 1 FROM answers LIMIT 1)"):
-                        break
         excess = self._number("PRAGMA page_count") - self._max_bytes // page
         if excess > 0:
             self._give_back(min(excess, VACUUM_PAGES))

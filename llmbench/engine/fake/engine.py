@@ -133,10 +133,6 @@ class FakeEngine:
         """Queued, waiting and running requests."""
         return len(self._queued) + len(self._waiting) + len(self._running)
 
-    def generated_tokens(self) -> int:
-        """Words given so far."""
-        return self._tokens
-
     def step(self) -> list[Completion]:
         """One word for every running request."""
         faults = self._misbehaviour

@@ -33,7 +33,6 @@ def share_of(took: Took, replicas: int, load_s: float) -> Took:
         outputs=sorted(took.outputs, reverse=True)[::replicas],
         prompt_tokens=took.prompt_tokens // replicas,
         load_s=load_s,
-        prefill_s=None if took.prefill_s is None else took.prefill_s / replicas,
         energy_j=None if took.energy_j is None else took.energy_j / replicas,
     )
 

@@ -10,7 +10,7 @@ from llmbench.engine.batching import Batching
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.transformers.batch import Batch
-from llmbench.engine.transformers.checks import check_settings, pick_device
+from llmbench.engine.transformers.checks import pick_device
 from llmbench.engine.transformers.decoding import Decoder
 from llmbench.engine.transformers.loading import Loaded, Loader
 from llmbench.engine.transformers.queue import BatchQueue
@@ -44,11 +44,9 @@ class TransformersEngine:
 
         Raises:
             EngineError: The engine was given no checkpoint.
-            ConfigError: A setting is of no use to this engine.
         """
         if checkpoint is None:
             raise EngineError("engine=transformers needs a checkpoint.")
-        check_settings(config)
         self._config, self._checkpoint = config, checkpoint
         self._device = pick_device(config)
         self._loader = Loader(config, checkpoint, self._device)
@@ -116,10 +114,6 @@ class TransformersEngine:
         """Waiting requests and rows that have not ended."""
         return len(self._queue) + len(self._running())
 
-    def generated_tokens(self) -> int:
-        """Tokens of all rows since `begin`, less those of rows that had ended."""
-        return self._decoder.tokens if self._decoder else 0
-
     def kill(self, reason: str) -> bool:  # noqa: ARG002
         """It computes in this process."""
         return False
@@ -178,7 +172,7 @@ class TransformersEngine:
             running=len(self._running()),
             waiting=0,
             queued=len(self._queue),
-            generated_tokens=self.generated_tokens(),
+            generated_tokens=self._decoder.tokens if self._decoder else 0,
         )
 
     def report(self) -> EngineReport:

@@ -19,20 +19,22 @@ from llmbench.engine import lora
 from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.engine.vllm import figures, loading
+from llmbench.engine.vllm import loading
 from llmbench.engine.vllm.admission import AdmissionQueue
 from llmbench.engine.vllm.checks import pick_device
+from llmbench.engine.vllm.determinism import ProcessMode
 from llmbench.engine.vllm.errors import log_position, start_error, step_error
+from llmbench.engine.vllm.figures import Job, counted, reads, scheduler_state
 from llmbench.engine.vllm.internals import engine as internals
 from llmbench.engine.vllm.internals import metrics
 from llmbench.engine.vllm.internals.worker_timing import GREEDY
+from llmbench.engine.vllm.kv_memory import KvMemory
 from llmbench.engine.vllm.loading import Loading
 from llmbench.engine.vllm.outputs import completion, timing
 from llmbench.engine.vllm.package import Package
 from llmbench.engine.vllm.processes import EngineProcesses, close, watch_for_death
 from llmbench.engine.vllm.scoring import Scoring
 from llmbench.engine.vllm.startup import plan_startup
-from llmbench.engine.vllm.state import Job, scheduler_state
 from llmbench.engine.vllm.weights_copy import Use, as_checkpoint, in_place_of, offer
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
@@ -92,15 +94,15 @@ class VllmEngine:
         log_begins = log_position()
         gc.disable()
         free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
-        self.capacity = self.preferred_batch_size(workload)
         plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.preferred_batch_size)
+        self.capacity = plan.capacity
         only_greedy = workload.greedy and self._device is Device.cuda
-        self._loading = Loading(plan, log_begins, free_bytes, only_greedy, self.capacity)
-        notice(plan.announcement())
+        arguments = loading.arguments(self._config, self._source, self._device, workload, plan)
+        memory = KvMemory.of(self._config, self._source, arguments, free_bytes)
+        self._loading = Loading(plan, log_begins, free_bytes, only_greedy, memory)
+        notice(plan.announcement(*loading.particulars(arguments, from_copy=self._copy is not None)))
         if self._copy is None and (sentence := offer(self._config, self._checkpoint, self._device)):
             notice(sentence)
-        arguments = loading.arguments(self._config, self._source, self._device, workload, self._loading)
-        arguments |= self._loading.recall_kv_memory(self._config, self._source, arguments)
         try:
             with (
                 # the worker need not warm up what sampling would use
@@ -108,7 +110,7 @@ class VllmEngine:
                 followed(),
                 blocked_sigint() if self._config.engine.multiprocess else nullcontext(),
             ):
-                self._llm = self._package.vllm.LLM(**arguments)
+                self._llm = self._package.vllm.LLM(**arguments, **memory.arguments)
                 if (adapter := lora.read(self._config.model)) is not None:
                     self._lora = internals.load_adapter(self._llm, adapter.name, adapter.path)
             until = time.monotonic()
@@ -121,7 +123,7 @@ class VllmEngine:
             raise
         except BaseException as error:  # vLLM also leaves with SystemExit
             log.exception("vLLM could not start")
-            failure = self._loading.explained(start_error(error, self._config))
+            failure = memory.blamed(start_error(error, self._config))
             clear_traceback(error)
             self._forget()
             raise failure from None
@@ -141,13 +143,13 @@ class VllmEngine:
             self._use_tokenizer(tokenizer)
         batch_size = min(self.preferred_batch_size(workload), self.capacity)
         limited = internals.limit_running(self._llm, batch_size)
-        graphs = self._loading is not None and self._loading.startup is Startup.graphs
+        graphs = self._loading is not None and self._loading.plan.startup is Startup.graphs
         self._queue.begin(batch_size, ahead=limited or batch_size == self.capacity, refill=graphs)
         if not loaded:
             internals.empty_prefix_cache(self._llm)
-        visible = None
-        if isinstance(tokenizer, HubTokenizer) and tokenizer.marks_thinking:
-            visible = tokenizer.visible
+        visible = (
+            tokenizer.visible if isinstance(tokenizer, HubTokenizer) and tokenizer.marks_thinking else None
+        )
         self._job = Job(int(loaded), metrics.counters(self._llm), visible)
 
     def _use_tokenizer(self, tokenizer: Tokenizer) -> None:
@@ -180,7 +182,7 @@ class VllmEngine:
         """Drops every reference to vLLM's objects and has their memory returned."""
         self._llm = self._lora = self._tokenizer = None
         if self._copy is not None:
-            self._copy.release()
+            self._copy.lock.close()
         self._package.restore()
 
     @property
@@ -215,7 +217,7 @@ class VllmEngine:
             return EngineDiedError(self._processes.killed, running=running)
         begins = self._loading.log_begins if self._loading is not None else 0
         failure = step_error(error, begins, in_process=self._package.in_process, running=running)
-        return failure if self._loading is None else self._loading.explained(failure)
+        return failure if self._loading is None else self._loading.kv_memory.blamed(failure)
 
     def _admit(self) -> list[Completion]:
         """Gives vLLM the requests that there is room for; returns those that it refused."""
@@ -244,6 +246,11 @@ class VllmEngine:
             self._queue.submit(request, first=True)
         return made
 
+    @property
+    def weights_digest(self) -> str | None:
+        """SHA-256 of the weights as the engine holds them, where the environment asked for it (`internals.quantized_weights`)."""
+        return None if self._loading is None else self._loading.facts.get("weights_digest")
+
     def kill(self, reason: str) -> bool:
         """Kills its processes; where there are none, it computes in this one."""
         return self._processes.kill(reason)
@@ -256,11 +263,6 @@ class VllmEngine:
         self._scoring.clear()
         return [Completion.aborted(request, None) for request in dropped]
 
-    def generated_tokens(self) -> int | None:
-        """VLLM's own counter, less what it showed at the start."""
-        tokens = metrics.counters(self._llm).get("generated_tokens")
-        return None if tokens is None else int(tokens - self._job.counters.get("generated_tokens", 0))
-
     def state(self) -> EngineState:
         """The figures of vLLM's scheduler, and as `queued` the requests that it was not given yet."""
         state = scheduler_state(self._llm, self._job.counters, len(self._queue.running))
@@ -268,9 +270,7 @@ class VllmEngine:
 
     def report(self) -> EngineReport:
         """What vLLM says of itself; counters since the start of this engine."""
-        now, before, loads = metrics.counters(self._llm), self._job.counters, self._job.loads
-        counters = {name: value - before.get(name, 0) for name, value in now.items()}
-        settled = internals.settled(self._llm)
+        loads, settled = self._job.loads, internals.settled(self._llm)
         if self._loading is None:
             raise RuntimeError("load was not called")
         plan, facts = self._loading.plan, self._loading.facts
@@ -281,20 +281,20 @@ class VllmEngine:
             quantization=settled.quantization,
             dtype=settled.dtype,
             attention_backend=self._loading.attention_backend,
-            batch_invariant=self._package.batch_invariant,
+            batch_invariant=ProcessMode.invariant,
             startup=plan.startup.value,
             startup_reason=plan.reason,
             batch_size=self._queue.batch_size,
             weights_bytes=facts.get("weights_bytes"),
             kv_cache_tokens=settled.kv_cache_tokens,
             kv_cache_dtype=settled.kv_cache_dtype,
-            kv_cache_remembered=self._loading.kv_remembered,
+            kv_cache_remembered=self._loading.kv_memory.remembered is not None,
             weights_copy=None if self._copy is None else self._copy.copy.digest,
-            **figures.reads(settled, facts.get("weights_bytes"), self._config.engine.gpus_each),
-            **figures.counted(counters),
+            **reads(settled, facts.get("weights_bytes"), self._config.engine.gpus_each),
+            **counted(metrics.counters(self._llm), self._job.counters),
             loads=loads,
             free_bytes_before_load=self._loading.free_bytes if loads else None,
             load_parts=dict(self._loading.parts) if loads else {},
-            graph_sizes=self._loading.graph_sizes,
+            graph_sizes=plan.graph_sizes,
             compile_cache=plan.compile_cache,
         )

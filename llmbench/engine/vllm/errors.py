@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import REFUSED_PICKLE, needs_code, pickle_refused
 from llmbench.engine.vllm.internals import messages
 from llmbench.engine.vllm.internals.engine import is_engine_dead
-from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError, Shortage, shortened
+from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError, Shortage, first_line, shortened
 from llmbench.system.log_capture import current_file
 
 TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
@@ -16,14 +17,14 @@ TORCH_EXTRAS = ("torchvision", "torchaudio", "torchcodec")
 
 def explain_import(error: BaseException, package: str = "vLLM") -> str:
     """Why an engine's package could not be imported."""
-    text = str(error)
-    if any(name in text for name in TORCH_EXTRAS):
+    if any(name in str(error) for name in TORCH_EXTRAS):
         return (
             f"{package} cannot be imported because of torchvision, torchaudio or torchcodec; "
             f"run: pip uninstall -y {' '.join(TORCH_EXTRAS)}."
         )
-    first = shortened(text.splitlines()[0]) if text else "no message"
-    return f"{package} cannot be imported ({type(error).__name__}: {first}); run `make setup` again."
+    return (
+        f"{package} cannot be imported ({type(error).__name__}: {first_line(error)}); run `make setup` again."
+    )
 
 
 def start_error(error: BaseException, config: Config) -> EngineError:
@@ -88,11 +89,10 @@ def step_error(
             "The GPU ran out of memory while requests ran; end what else runs on it, or set a smaller batch_size.",
             Shortage("running", needs_new_process=True),
         )
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
     if is_engine_dead(error):
         return EngineDiedError("vLLM's engine died in its own process; the log has more.", running=running)
     return EngineDiedError(
-        f"vLLM stopped working: {type(error).__name__}: {shortened(first).rstrip('.')}; the log has more.",
+        f"vLLM stopped working: {type(error).__name__}: {first_line(error)}; the log has more.",
         needs_new_process=in_process and spoils(error),
         running=running,
     )
@@ -128,10 +128,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _logged(since: int = 0) -> str:
-    """The end of that file, not before `since`."""
+    """The end of this run's log, not before `since`."""
     path = current_file()
-    if path is None:
-        return ""
+    return log_end(path, since) if path is not None else ""
+
+
+def log_end(path: Path, since: int = 0) -> str:
+    """The end of a log, as much of it as is searched, not before `since`."""
     with path.open("rb") as file:
         file.seek(max(since, path.stat().st_size - LOG_TAIL))
         return file.read().decode(errors="replace")

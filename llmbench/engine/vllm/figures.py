@@ -1,11 +1,50 @@
-"""Figures of an engine's report that are worked out of what vLLM says: what a decode step reads, and what its counters come to."""
+"""Figures of an engine: what vLLM's scheduler says while requests run, and what a report works out of settings and counters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmbench.engine.memory import cache_element_bytes, kv_bytes_per_token, step_weights_bytes
-from llmbench.engine.vllm.internals.engine import Settled
+from llmbench.engine.vllm.internals.engine import Settled, scheduler_load
+from llmbench.engine.vllm.internals.metrics import current_values
 from llmbench.telemetry.engine_report import Speculation
+from llmbench.telemetry.records import EngineState
+
+GAUGES = ("running", "waiting", "kv_cache_use")
+COUNTERS = ("preemptions", "prefix_cache_hits", "generated_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What holds from one `begin` to the next.
+
+    Attributes:
+        loads: 1 where the engine was loaded for it, else 0.
+        counters: vLLM's counters at its beginning.
+        visible: Removes special tokens but the marks of thinking from a text; None where vLLM removes all.
+    """
+
+    loads: int = 0
+    counters: Mapping[str, float] = field(default_factory=dict)
+    visible: Callable[[str], str] | None = None
+
+
+def scheduler_state(llm: Any, before: Mapping[str, float], given: int) -> EngineState:  # noqa: ANN401 - vLLM's class
+    """The scheduler's requests, its KV cache and counters; called from another thread.
+
+    In process its queues are counted at this moment. From another process there are the figures of its last step that gave tokens.
+    Those of an earlier run's last step are not shown: while they count nothing though requests were given, they are unknown.
+    """
+    values = current_values()
+    state = {name: values.get(name) for name in GAUGES}
+    for name in COUNTERS:
+        state[name] = values[name] - before.get(name, 0) if name in values else None
+    load = scheduler_load(llm)
+    if load is not None:
+        state |= {"running": load.running, "waiting": load.waiting, "kv_cache_use": load.kv_cache_use}
+    elif given and not state["running"] and not state["waiting"]:
+        state["running"] = state["waiting"] = None
+    return EngineState(**state)
 
 
 def reads(settled: Settled, weights_bytes: int | None, gpus: int) -> dict[str, Any]:
@@ -24,8 +63,9 @@ def reads(settled: Settled, weights_bytes: int | None, gpus: int) -> dict[str, A
     return {"kv_bytes_per_token": per_token, "step_weights_bytes": weights}
 
 
-def counted(counters: Mapping[str, float]) -> dict[str, Any]:
-    """Returns what vLLM's counters come to (`internals.metrics.COUNTERS`), by the names of `EngineReport`."""
+def counted(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, Any]:
+    """Returns what vLLM's counters (`internals.metrics.COUNTERS`) come to since they stood as before, by the names of `EngineReport`."""
+    counters = {name: value - before.get(name, 0) for name, value in now.items()}
     preemptions, queries = counters.get("preemptions"), counters.get("prefix_cache_queries")
     drafts, tokens, accepted = (counters.get(name) for name in ("drafts", "draft_tokens", "accepted_tokens"))
     speculation = None

@@ -60,30 +60,26 @@ class KvMemory:
     """The size for one start.
 
     Attributes:
-        file: Where it is remembered.
+        file: Where it is remembered; None where none is: without a GPU, over several GPUs, with a size of the user's own, or switched off.
         free_bytes: Free on the GPU before loading.
         remembered: The size that this start is given, in bytes; None where vLLM measures.
     """
 
-    file: Path
-    free_bytes: int
+    file: Path | None = None
+    free_bytes: int = 0
     remembered: int | None = None
 
     @classmethod
     def of(
         cls, config: Config, checkpoint: Checkpoint, arguments: Mapping[str, Any], free_bytes: int | None
-    ) -> Self | None:
-        """The size for a start with these arguments of `LLM`.
-
-        Returns:
-            None where none is remembered: without a GPU, over several GPUs, with a size of the user's own, or switched off.
-        """
+    ) -> Self:
+        """The size for a start with these arguments of `LLM`."""
         gpu = next(iter(hardware.gpus()), None)
         single = config.engine.gpus_each == 1 and all(arguments.get(name, 1) == 1 for name in PARALLEL)
         if not config.engine.remember_kv_cache or SETTING in arguments or not single:
-            return None
+            return cls()
         if gpu is None or free_bytes is None:
-            return None
+            return cls()
         parts = {
             "gpu": [gpu.name, gpu.total_bytes, gpu.driver],
             "versions": {name: hardware.distribution(name) for name in PACKAGES},
@@ -94,29 +90,21 @@ class KvMemory:
         }
         key = hashlib.sha256(orjson.dumps(parts, option=decoding.CANONICAL, default=repr)).hexdigest()
         try:
-            memory = cls(cache_folder() / FOLDER / f"{key[:32]}.json", free_bytes)
+            file = cache_folder() / FOLDER / f"{key[:32]}.json"
         except RuntimeError:  # there is no home folder
-            return None
-        return replace(memory, remembered=memory.read())
+            return cls()
+        return cls(file, free_bytes, _read(file, free_bytes))
 
     @property
     def arguments(self) -> dict[str, int]:
         """What `LLM` gets of it."""
         return {} if self.remembered is None else {SETTING: self.remembered}
 
-    def read(self) -> int | None:
-        """The remembered size; None where there is none, it is old or of a time to come, or less memory is free than there was."""
-        if not 0 <= time.time() - files.written_at(self.file) <= MOST_AGE_S:
-            return None
-        known = files.json_object(self.file)
-        size, free = known.get("kv_cache_bytes"), known.get("free_bytes")
-        if type(size) is not int or type(free) is not int or not 0 < size <= free:
-            return None
-        return size if self.free_bytes >= free - MARGIN_BYTES else None
-
     def learn(self, measured: object) -> None:
         """Remembers a size that vLLM measured; one that cannot be written costs the next start a second, nothing else."""
-        if self.remembered is not None or not isinstance(measured, int) or measured <= 0:
+        if self.file is None or self.remembered is not None:
+            return
+        if not isinstance(measured, int) or measured <= 0:
             return
         known = {"kv_cache_bytes": measured, "free_bytes": self.free_bytes}
         try:
@@ -128,7 +116,9 @@ class KvMemory:
 
     def blamed(self, error: EngineError) -> EngineError:
         """Forgets the size where an engine with it ran out of memory; returns the error, which says so."""
-        if not isinstance(error, OutOfMemoryError) or error.shortage.cause in NOT_TO_BLAME:
+        if self.file is None or not isinstance(error, OutOfMemoryError):
+            return error
+        if error.shortage.cause in NOT_TO_BLAME:
             return error
         try:
             self.file.unlink(missing_ok=True)
@@ -137,3 +127,14 @@ class KvMemory:
         if self.remembered is None:
             return error
         return OutOfMemoryError(str(error), replace(error.shortage, remembered=True))
+
+
+def _read(file: Path, free_bytes: int) -> int | None:
+    """The remembered size; None where there is none, it is old or of a time to come, or less memory is free than there was."""
+    if not 0 <= time.time() - files.written_at(file) <= MOST_AGE_S:
+        return None
+    known = files.json_object(file)
+    size, free = known.get("kv_cache_bytes"), known.get("free_bytes")
+    if type(size) is not int or type(free) is not int or not 0 < size <= free:
+        return None
+    return size if free_bytes >= free - MARGIN_BYTES else None

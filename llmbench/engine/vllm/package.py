@@ -53,9 +53,8 @@ class Package:
         """Imports nothing yet."""
         engine = config.engine
         self._config, self._device = config, device
-        self._surroundings: ExitStack | None = None  # environment and sockets, until `restore`
-        self._parallel = engine.gpus_each
-        self.in_process = self._parallel == 1 and not engine.multiprocess
+        self._surroundings = ExitStack()  # environment and sockets, until `restore`
+        self.in_process = engine.gpus_each == 1 and not engine.multiprocess
         self.vllm: Any = None
         self.default_batch = DEFAULT_BATCH
 
@@ -84,18 +83,11 @@ class Package:
         except (ImportError, RuntimeError, AttributeError) as error:
             gc.enable()
             raise EngineError(explain_import(error)) from error
-        self.default_batch = process_state.default_max_num_seqs(self._parallel, otherwise=DEFAULT_BATCH)
-
-    @property
-    def batch_invariant(self) -> bool | None:
-        """Whether it was imported with batch-invariant kernels."""
-        return ProcessMode.invariant
+        each = self._config.engine.gpus_each
+        self.default_batch = process_state.default_max_num_seqs(each, otherwise=DEFAULT_BATCH)
 
     def _set_environment(self) -> None:
         """Sets what vLLM and torch read from the environment."""
-        if self._surroundings is not None:
-            return
-        self._surroundings = ExitStack()
         wanted = variables(self._config, self._device, multiprocess=self._config.engine.multiprocess)
         if not self.in_process and process_state.SOCKET_FOLDER not in os.environ:
             wanted[process_state.SOCKET_FOLDER] = self._surroundings.enter_context(socket_folder())
@@ -111,6 +103,4 @@ class Package:
         if self.in_process and "vllm" in sys.modules:  # else it was never imported
             process_state.clean_up_distributed()
             process_state.forget_graph_pool()
-        if self._surroundings is not None:
-            self._surroundings.close()
-            self._surroundings = None
+        self._surroundings.close()

@@ -38,16 +38,6 @@ def watch_for_death(llm: Any) -> None:  # noqa: ANN401 - vLLM's LLM
     threading.Thread(target=wait, name="llmbench-engine-watch", daemon=True).start()
 
 
-def family(llm: Any) -> list[psutil.Process]:  # noqa: ANN401 - vLLM's LLM
-    """All processes of a running engine: those that it has started, and theirs."""
-    found = []
-    for process in started_processes(llm):
-        with suppress(psutil.NoSuchProcess):
-            one = psutil.Process(process.pid)
-            found += [one, *one.children(recursive=True)]
-    return found
-
-
 @dataclass(slots=True)
 class EngineProcesses:
     """The processes of an engine, none where it computes in this one.
@@ -62,8 +52,13 @@ class EngineProcesses:
 
     @classmethod
     def of(cls, llm: Any) -> Self:  # noqa: ANN401 - vLLM's LLM
-        """Those of a running engine."""
-        return cls(family(llm))
+        """Those of a running engine: that it has started, and theirs."""
+        found = []
+        for process in started_processes(llm):
+            with suppress(psutil.NoSuchProcess):
+                one = psutil.Process(process.pid)
+                found += [one, *one.children(recursive=True)]
+        return cls(found)
 
     def kill(self, reason: str) -> bool:
         """Kills them; returns whether there are any."""

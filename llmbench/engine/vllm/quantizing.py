@@ -1,6 +1,5 @@
 """Makes a copy of a checkpoint with its weights quantised (`weights_copy`): written while one engine loads, compared with what another loads."""
 
-import gc
 import logging
 import shutil
 from collections.abc import Mapping
@@ -13,19 +12,15 @@ from llmbench.engine.base import Notice
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import weights_on_gpu
-from llmbench.engine.vllm import loading, weights_copy
+from llmbench.engine.vllm import weights_copy
 from llmbench.engine.vllm.checks import pick_device
-from llmbench.engine.vllm.errors import start_error
-from llmbench.engine.vllm.internals import engine as internals
+from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.internals.quantized_weights import DIGEST, WRITE_TO
-from llmbench.engine.vllm.loading import Loading
-from llmbench.engine.vllm.package import Package
-from llmbench.engine.vllm.startup import plan_startup
 from llmbench.engine.vllm.weights_copy import Copy
 from llmbench.engine.workload import Workload
-from llmbench.errors import ConfigError, EngineError, LlmbenchError, ModelError, clear_traceback
+from llmbench.errors import ConfigError, EngineError, ModelError
 from llmbench.system.number_format import memory
-from llmbench.system.processes import environment, followed
+from llmbench.system.processes import environment
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +31,9 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
     """The copy of a checkpoint; made now where there is none, by loading the model twice.
 
     Raises:
-        ConfigError: A copy cannot stand for what these settings load, or would be too large.
+        ConfigError: A copy cannot stand for what these settings load, or is too much beside the others.
         ModelError: The weights have no fingerprint.
-        EngineError: The model cannot be loaded, the copy not written, or a start from it would hold other weights.
+        EngineError: The model cannot be loaded, the copy not written, another process makes it, or a start from it would hold other weights.
     """
     if not weights_copy.fits(config, checkpoint):
         raise no_copy(checkpoint.name)
@@ -48,16 +43,12 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
             f"{checkpoint.name} has no fingerprint, so a later start could not tell whether a copy is of its weights; use a local folder "
             "with model.path."
         )
+    found = Copy.read(folder)
+    if found is not None and found.whole:
+        return found
     try:
-        with weights_copy.being_made(folder) as part:
-            found = Copy.read(folder)
-            if found is not None and found.whole:
-                return found
-            if folder.exists() and not weights_copy.remove(folder):  # its files changed, or are not all there
-                raise EngineError(
-                    f"The damaged copy {folder} cannot be removed; end the runs that have it, and remove it."
-                )
-            return _made(config, checkpoint, folder, part, notice)
+        with weights_copy.being_made(folder):
+            return _made(config, checkpoint, folder, notice)
     except OSError as error:
         raise EngineError(
             f"A copy cannot be written to {folder.parent} ({error.strerror or error}); set LLMBENCH_CACHE to another folder."
@@ -72,16 +63,23 @@ def no_copy(name: str) -> ConfigError:
     )
 
 
-def _made(config: Config, checkpoint: Checkpoint, folder: Path, part: Path, notice: Notice) -> Copy:
-    source = Path(checkpoint.folder or "")
-    _check_room(checkpoint, part, config.engine.weights_copies_max_bytes)
-    plain = replace(config.engine, startup=Startup.eager, multiprocess=False)
-    config = replace(config, engine=plain)
+def _made(config: Config, checkpoint: Checkpoint, folder: Path, notice: Notice) -> Copy:
+    source, most_bytes = Path(checkpoint.folder or ""), config.engine.weights_copies_max_bytes
+    # as far as its size is foreseen: it takes so much or more
+    needed = weights_on_gpu(weights_bytes(source), weights_copy.QUANTIZATION) or 0
+    weights_copy.check_limit(checkpoint.name, needed, most_bytes)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise EngineError(
+            f"The copy takes about {memory(needed)}, and {folder.parent} has {memory(free)} free; make room, or set LLMBENCH_CACHE to "
+            "another folder."
+        )
     notice(f"Quantising the weights of {checkpoint.name} …")
-    wanted = _digest(config, checkpoint, {WRITE_TO: str(part), DIGEST: "1"})
-    weights_copy.write_settings(dict(settings(checkpoint)), source, part)
+    wanted = _digest(config, checkpoint, {WRITE_TO: str(folder), DIGEST: "1"})
+    weights_copy.check_limit(checkpoint.name, weights_bytes(folder), most_bytes)
+    weights_copy.write_settings(dict(settings(checkpoint)), source, folder)
     notice("Comparing them with what a start from the copy loads …")
-    found = _digest(config, weights_copy.as_checkpoint(part), {DIGEST: "1"})
+    found = _digest(config, weights_copy.as_checkpoint(folder), {DIGEST: "1"})
     if wanted is None or found != wanted:
         raise EngineError(
             f"A start from a copy of {checkpoint.name} would hold other weights than one that quantises them, so no copy is kept; "
@@ -91,48 +89,22 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, part: Path, noti
         raise EngineError(
             f"{checkpoint.name} changed while it was quantised, so no copy is kept; try again when it is as it should be."
         )
-    return weights_copy.keep(part, folder, checkpoint, wanted, config.engine.weights_copies_max_bytes)
-
-
-def _check_room(checkpoint: Checkpoint, part: Path, most_bytes: int) -> None:
-    """Refuses a bound or a disk without room for the copy, as far as its size is foreseen: it takes so much or more."""
-    needed = weights_on_gpu(weights_bytes(Path(checkpoint.folder or "")), weights_copy.QUANTIZATION) or 0
-    if needed > most_bytes:
-        raise ConfigError(
-            f"The quantised weights of {checkpoint.name} take about {memory(needed)}, more than engine.weights_copies_max_bytes={most_bytes} "
-            f"allows; set it to {2 * needed} or more."
-        )
-    free = shutil.disk_usage(part).free
-    if needed > free:
-        raise EngineError(
-            f"The copy takes about {memory(needed)}, and {part.parent} has {memory(free)} free; make room, or set LLMBENCH_CACHE to another "
-            "folder."
-        )
+    return weights_copy.finish(folder, checkpoint, wanted)
 
 
 def _digest(config: Config, checkpoint: Checkpoint, variables: Mapping[str, str]) -> str | None:
-    """Loads a checkpoint once and returns the digest of its weights as the engine holds them."""
-    device = pick_device(config)
-    package = Package(config, device)
-    package.load(checkpoint)
-    plan = plan_startup(config, checkpoint, device, WORK, lambda _: 1)
-    state = Loading(plan, 0, None, only_greedy=True, capacity=1)
-    llm = None
-    try:
-        with environment(dict(variables)), followed():
-            llm = package.vllm.LLM(**loading.arguments(config, checkpoint, device, WORK, state))
-            digest = loading.worker_facts(llm).get("weights_digest")
-    except (KeyboardInterrupt, LlmbenchError):
-        raise
-    except BaseException as error:
-        log.exception("vLLM could not load %s", checkpoint.name)
-        failure = start_error(error, config)
-        clear_traceback(error)
-        raise failure from None
-    finally:
-        if llm is not None:
-            internals.shut_down(llm)
-        llm = None
-        package.restore()
-        gc.collect()
-    return digest if isinstance(digest, str) else None
+    """Loads a checkpoint once, as it is and in this process, and returns the digest of its weights as the engine holds them."""
+    plain = replace(
+        config.engine,
+        startup=Startup.eager,
+        multiprocess=False,
+        weights_copy=False,
+        remember_kv_cache=False,
+    )
+    engine = VllmEngine(replace(config, engine=plain), checkpoint)
+    engine.prepare()
+    with environment(dict(variables)):
+        engine.load(WORK, log.info)
+    digest = engine.weights_digest
+    engine.close()
+    return digest

@@ -13,7 +13,7 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.engine.vllm.checks import DEFAULT_BATCH, pick_device
 from llmbench.engine.vllm.internals.serve import WORKERS_START
-from llmbench.engine.vllm.loading import Loading, model_arguments
+from llmbench.engine.vllm.loading import model_arguments
 from llmbench.engine.vllm.package import variables
 from llmbench.engine.vllm.startup import StartupPlan, plan_startup
 from llmbench.engine.workload import Workload
@@ -58,8 +58,7 @@ def serve_command(config: Config, checkpoint: Checkpoint, host: str, port: int) 
     length = config.model.max_length
     work = Workload(requests=1, longest=length, output_tokens=length, batch_size=capacity)
     plan = plan_startup(config, checkpoint, device, work, lambda _: capacity)
-    loading = Loading(plan, 0, None, only_greedy=False, capacity=capacity)
-    chosen = model_arguments(config, checkpoint, device, work, loading)
+    chosen = model_arguments(config, checkpoint, device, work, plan)
     chosen |= {
         "stream_interval": STREAM_INTERVAL,
         "api_server_count": max(1, min(FRONT_ENDS, (os.cpu_count() or 1) // CORES_EACH)),

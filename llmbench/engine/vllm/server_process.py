@@ -15,7 +15,7 @@ from typing import Self
 
 import psutil
 
-from llmbench.engine.vllm.errors import LOG_TAIL, known_cause
+from llmbench.engine.vllm.errors import known_cause, log_end
 from llmbench.engine.vllm.internals import messages
 from llmbench.engine.vllm.internals.process_state import SOCKET_FOLDER
 from llmbench.engine.vllm.package import socket_folder
@@ -95,9 +95,7 @@ class ServerProcess:
 
     def _reason(self, status: int) -> str:
         """Why it ended, by its log."""
-        with self._log.open("rb") as file:
-            file.seek(max(0, self._log.stat().st_size - LOG_TAIL))
-            text = file.read().decode(errors="replace")
+        text = log_end(self._log)
         cause = known_cause(text, self._command.config)
         if cause is not None:
             return f"vllm serve ended: {cause.rstrip('.')}"

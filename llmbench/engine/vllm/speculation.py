@@ -29,13 +29,13 @@ def overruled_by(engine: EngineConfig) -> str | None:
 def drafting_limit(engine: EngineConfig) -> int | None:
     """Returns the most requests at once for which tokens are drafted; None where that is not limited.
 
-    A schedule that was typed stands in place of `engine.speculative_below`. Methods that cannot be limited (`ngram_gpu` and `suffix` stop with an error where they are
+    A schedule that was typed stands in place of `engine.speculative_max_running`. Methods that cannot be limited (`ngram_gpu` and `suffix` stop with an error where they are
     asked for fewer tokens) draft always, and so does one whose `num_speculative_tokens` the draft model's files decide.
     """
     chosen = engine.speculative
     known = chosen.get("method") in (*BY_SCHEDULER, *BY_SCHEDULE) and chosen.get("num_speculative_tokens")
     limited = known and not chosen.get(SCHEDULE) and overruled_by(engine) is None
-    return engine.speculative_below if limited else None
+    return engine.speculative_max_running if limited else None
 
 
 def arguments(engine: EngineConfig, capacity: int) -> dict[str, Any]:

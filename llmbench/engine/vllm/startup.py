@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 from llmbench.config.choices import Device, Startup
 from llmbench.config.engine import StartSettings
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
+from llmbench.engine.vllm.checks import graph_sizes
 from llmbench.engine.vllm.internals.process_state import compile_cache_folder
 from llmbench.engine.vllm.startup_history import Key, Measured, Work
 from llmbench.engine.vllm.versions import installed, untested
@@ -18,16 +19,23 @@ from llmbench.system import hardware
 
 @dataclass(frozen=True, slots=True)
 class StartupPlan:
-    """The chosen start-up and why."""
+    """The chosen start-up, never `auto`, and why; `capacity` is the number of requests that can run at once."""
 
     startup: Startup
     reason: str
     key: Key
     compile_cache: str | None
+    capacity: int
 
-    def announcement(self) -> str:
-        """A sentence for the person who is going to wait, and one about a vLLM that was not tried."""
-        return f"Start-up {self.startup.value} ({self.reason}). {untested(self.key.version)}".rstrip()
+    @property
+    def graph_sizes(self) -> list[int] | None:
+        """Batch sizes with CUDA graphs; None where there are none."""
+        return graph_sizes(self.capacity) if self.startup is Startup.graphs else None
+
+    def announcement(self, *loaded: str) -> str:
+        """A sentence for the person who is going to wait, with what is loaded, and one about a vLLM that was not tried."""
+        start = ", ".join((f"Start-up {self.startup.value} ({self.reason})", *loaded))
+        return f"{start}. {untested(self.key.version)}".rstrip()
 
     def learn(self, batch_size: int, took: Took) -> None:
         """Remembers what a run took in which so many requests ran at once."""
@@ -64,7 +72,7 @@ def plan_startup(
             works, key, Measured.of(key, history), compile_cache_filled=known
         )
     state = ("filled" if filled else "empty") if chosen is Startup.full else None
-    return StartupPlan(chosen, reason, key, state)
+    return StartupPlan(chosen, reason, key, state, batch_size(workload))
 
 
 def compile_cache_filled() -> bool:
@@ -89,7 +97,7 @@ def history_key(config: Config, checkpoint: Checkpoint, device: Device) -> Key:
         "ray_address",
         *(each.name for each in fields(StartSettings)),
     )
-    own = {name: value for name, value in asdict(config.engine).items() if name not in others}
+    own = {name: value for name, value in config.engine.in_force.items() if name not in others}
     model = config.model
     cache = None if model.kv_cache_dtype == AUTO else model.kv_cache_dtype
     decides = (own, model.max_length, cache, model.attention_backend, *((model.lora,) if model.lora else ()))

@@ -108,7 +108,6 @@ class HistoryEntry:
         steps: Decoding steps by the lengths that were generated.
         output_tokens: How many were generated.
         prompt_tokens: How many were read.
-        prefill_s: Seconds of reading them, added up over requests; None where that was not timed.
         energy_j: Joules of all GPUs while requests ran; None where that was not measured.
         time: When, in seconds of the epoch.
     """
@@ -122,46 +121,38 @@ class HistoryEntry:
     steps: int
     output_tokens: int
     prompt_tokens: int
-    prefill_s: float | None
     energy_j: float | None
     time: float
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a model takes on this machine: medians of its newest warm runs, None and empty where there were none.
+    """What a model takes on this machine: medians of its newest warm runs, empty where there were none.
 
     Attributes:
         load_s: Seconds of loading, by start-up and whether the compile cache was filled.
         step_s: Seconds of a decoding step, by start-up and batch size.
-        decode_tokens_per_s: Output tokens a second, by batch size.
-        prefill_tokens_per_s: Prompt tokens a second of a request's prefill.
-        joules_per_token: Energy of an output token.
     """
 
     load_s: Mapping[tuple[Startup, str | None], float]
     step_s: Mapping[tuple[Startup, int], float]
-    decode_tokens_per_s: Mapping[int, float]
-    prefill_tokens_per_s: float | None
-    joules_per_token: float | None
 
     @classmethod
     def of(cls, key: Key, history: Iterable[HistoryEntry]) -> Self:
         """From a history, oldest first. A key's first run is left out: its weights came from a cold disk, its kernels were compiled."""
         warm = [run for run in history if run.key == key][1:]
-        made = [run for run in warm if run.steps and run.generate_s]
-        prefill = [run.prompt_tokens / run.prefill_s for run in warm if run.prefill_s]
-        energy = [run.energy_j / run.output_tokens for run in made if run.energy_j is not None]
         return cls(
-            _medians(((run.startup, run.compile_cache), run.load_s) for run in warm),
-            _medians(((run.startup, run.batch_size), run.generate_s / run.steps) for run in made),
-            _medians((run.batch_size, run.output_tokens / run.generate_s) for run in made),
-            _medians((None, rate) for rate in prefill).get(None),
-            _medians((None, joules) for joules in energy).get(None),
+            medians(((run.startup, run.compile_cache), run.load_s) for run in warm),
+            medians(
+                ((run.startup, run.batch_size), run.generate_s / run.steps)
+                for run in warm
+                if run.steps and run.generate_s
+            ),
         )
 
 
-def _medians(seconds: Iterable[tuple[K, float]]) -> dict[K, float]:
+def medians(seconds: Iterable[tuple[K, float]]) -> dict[K, float]:
+    """Returns the median of the newest figures of each kind."""
     kinds: dict[K, list[float]] = {}
     for kind, value in seconds:
         kinds.setdefault(kind, []).append(value)
@@ -172,36 +163,28 @@ def choose(
     works: Sequence[Work], key: Key, measured: Measured, *, compile_cache_filled: bool
 ) -> tuple[Startup, str]:
     """The start-up that finishes the work first on a GPU, and why."""
-    steps = sum(work.steps() for work in works)
-    state = "filled" if compile_cache_filled else "empty"
-    eager, graphs, full = (Startup.eager, None), (Startup.graphs, None), (Startup.full, state)
-    cost = _difference(measured.load_s, graphs, eager, GRAPHS_COST_S)
-    saved = sum(
-        work.steps()
-        * _difference(
-            measured.step_s,
-            (Startup.eager, work.batch_size),
-            (Startup.graphs, work.batch_size),
-            of_weights(GRAPHS_SAVE_S, key.quantization),
+    steps, weights = sum(work.steps() for work in works), key.quantization
+    eager, graphs = (Startup.eager, None), (Startup.graphs, None)
+    full = (Startup.full, "filled" if compile_cache_filled else "empty")
+
+    def gain(
+        before: tuple[Startup, str | None], after: tuple[Startup, str | None], saves: float, costs: float
+    ) -> tuple[float, float]:
+        """Seconds that a start-up saves at all steps beside the one before, and those that it costs; where nothing was measured as stated."""
+        saved = sum(
+            work.steps()
+            * _difference(measured.step_s, (before[0], work.batch_size), (after[0], work.batch_size), saves)
+            for work in works
         )
-        for work in works
-    )
-    reason = f"about {steps:,} steps: CUDA graphs would save {seconds(saved)} and cost {seconds(cost)}"
+        return saved, _difference(measured.load_s, after, before, costs)
+
+    saved, cost = gain(eager, graphs, of_weights(GRAPHS_SAVE_S, weights), GRAPHS_COST_S)
     if saved <= cost:
+        reason = f"about {steps:,} steps: CUDA graphs would save {seconds(saved)} and cost {seconds(cost)}"
         return Startup.eager, reason
-    costs = of_weights(COMPILED_COSTS_S, key.quantization)
-    cost = _difference(measured.load_s, full, graphs, costs[compile_cache_filled])
-    saved = sum(
-        work.steps()
-        * _difference(
-            measured.step_s,
-            (Startup.graphs, work.batch_size),
-            (Startup.full, work.batch_size),
-            of_weights(COMPILED_SAVES_S, key.quantization),
-        )
-        for work in works
-    )
-    reason = reason.replace("would save", "save").replace("and cost", "for")
+    reason = f"about {steps:,} steps: CUDA graphs save {seconds(saved)} for {seconds(cost)}"
+    costs = of_weights(COMPILED_COSTS_S, weights)[compile_cache_filled]
+    saved, cost = gain(graphs, full, of_weights(COMPILED_SAVES_S, weights), costs)
     if saved <= cost:
         return Startup.graphs, reason
     return Startup.full, f"about {steps:,} steps: compiling saves {seconds(saved)} for {seconds(cost)}"
@@ -291,7 +274,6 @@ def observed(
         made.steps(),
         made.output_tokens,
         took.prompt_tokens,
-        took.prefill_s,
         took.energy_j,
         time.time(),
     )

@@ -3,14 +3,13 @@
 `python -m llmbench.cache quantize` makes them (`cli/quantize`); a start takes one only where all is the same that the bytes depend on: the
 checkpoint's content and times (`engine.fingerprint`), or its commit, the data type, the kind of device, and the versions of the packages that
 compute. A copy counts only when an engine that had loaded it held, bit for bit, what the engine that quantised held. Copies are in the cache
-folder, in `weights`, each a folder that gets its name when it is complete. An engine that loaded one holds a lock on it, and nobody removes it
-meanwhile.
+folder, in `weights`, each a folder with a record, which is written last and removed first. An engine that loaded one holds a lock on it, as does
+the process that makes it, and nobody removes it meanwhile.
 """
 
 import fcntl
 import hashlib
 import logging
-import os
 import platform
 import re
 import shutil
@@ -18,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 import orjson
 
@@ -28,15 +27,13 @@ from llmbench.engine import fingerprint
 from llmbench.engine.bundled_model import cache_folder
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
-from llmbench.errors import ConfigError
+from llmbench.errors import ConfigError, EngineError
 from llmbench.system import files, hardware
 from llmbench.system.number_format import memory
 
 log = logging.getLogger(__name__)
 
 FOLDER, RECORD = "weights", "copy_of"
-LOCK, MAKING, PART, GONE = ".lock", ".making", ".part", ".gone"
-"""How names beside a copy end: locks against removal and against two that make it, and the folder before and after it is one."""
 NAME = re.compile(r"[^.].*-[0-9a-f]{24}")
 """A copy's name, as `place` gives it."""
 QUANTIZATION = "bitsandbytes"
@@ -60,7 +57,6 @@ class Copy:
         digest: SHA-256 of the weights as an engine holds them, of this copy and of the checkpoint alike.
         size: Bytes of its weights.
         content: The fingerprint of its files when it was made.
-        used: When it was last loaded, in seconds of the epoch.
     """
 
     folder: Path
@@ -68,7 +64,6 @@ class Copy:
     digest: str
     size: int
     content: str
-    used: float
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -76,8 +71,7 @@ class Copy:
         record = files.json_object(folder / RECORD)
         source, digest, content = (str(record.get(name, "")) for name in ("source", "digest", "content"))
         try:
-            used = (folder / RECORD).stat().st_mtime
-            return cls(folder, source, digest, weights_bytes(folder), content, used) if digest else None
+            return cls(folder, source, digest, weights_bytes(folder), content) if digest else None
         except OSError:
             return None
 
@@ -101,10 +95,9 @@ def copies_folder() -> Path:
 
 
 def copies() -> list[Copy]:
-    """All complete copies, the last used first."""
+    """All complete copies, by name."""
     with suppress(OSError, RuntimeError):  # RuntimeError: there is no home folder
-        found = [Copy.read(folder) for folder in copies_folder().iterdir() if not folder.name.startswith(".")]
-        return sorted((copy for copy in found if copy is not None), key=lambda copy: copy.used, reverse=True)
+        return [copy for copy in map(Copy.read, sorted(copies_folder().iterdir())) if copy is not None]
     return []
 
 
@@ -127,14 +120,9 @@ def fits(config: Config, checkpoint: Checkpoint) -> bool:
 def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None:
     """The folder of a checkpoint's copy, which need not exist; None where the weights have no fingerprint."""
     try:
-        if checkpoint.local:
-            weights = "".join(fingerprint.of_path(Path(checkpoint.name)))
-        else:
-            weights = f"{checkpoint.name}@{commit}" if (commit := fingerprint.commit(checkpoint)) else ""
+        weights = fingerprint.of_checkpoint(checkpoint)
     except OSError as error:
         log.debug("%s has no fingerprint: %s", checkpoint.name, error)
-        weights = ""
-    if not weights:
         return None
     gpu = next(iter(hardware.gpus()), None) if device is Device.cuda else None
     parts = {
@@ -148,20 +136,15 @@ def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None
     return copies_folder() / f"{Path(checkpoint.name).name[:60]}-{key[:24]}"
 
 
-class Use:
-    """A copy that an engine loads, locked against removal until `release`."""
+class Use(NamedTuple):
+    """A copy that an engine loads, and the lock that keeps others from removing it until it is closed."""
 
-    def __init__(self, copy: Copy, lock: IO[bytes]) -> None:
-        """Takes the copy and its lock."""
-        self.copy, self._lock = copy, lock
-
-    def release(self) -> None:
-        """Gives the lock back; harmless when repeated."""
-        self._lock.close()
+    copy: Copy
+    lock: IO[bytes]
 
 
 def in_place_of(config: Config, checkpoint: Checkpoint, device: Device) -> Use | None:
-    """The copy to load in a checkpoint's place, marked as used; None where none matches, or `engine.weights_copy` is off."""
+    """The copy to load in a checkpoint's place; None where none matches, or `engine.weights_copy` is off."""
     if not (config.engine.weights_copy and fits(config, checkpoint) and copies()):
         return None
     folder = place(config, checkpoint, device)
@@ -169,15 +152,13 @@ def in_place_of(config: Config, checkpoint: Checkpoint, device: Device) -> Use |
         return None
     try:
         lock = _locked(folder, fcntl.LOCK_SH)
-    except OSError as error:  # it is being removed
+    except OSError as error:  # it is being made or removed
         log.debug("%s cannot be used: %s", folder, error)
         return None
     copy = Copy.read(folder)
     if copy is None or not copy.whole:
         lock.close()
         return None
-    with suppress(OSError):  # a cache folder that others own
-        os.utime(folder / RECORD)
     return Use(copy, lock)
 
 
@@ -193,11 +174,11 @@ def offer(config: Config, checkpoint: Checkpoint, device: Device) -> str | None:
     )
 
 
-def _locked(folder: Path, kind: int, ending: str = LOCK) -> IO[bytes]:
+def _locked(folder: Path, kind: int) -> IO[bytes]:
     """The lock of a copy, which is beside its folder; raises `OSError` where it is held otherwise."""
-    lock = (folder.parent / f".{folder.name}{ending}").open("ab")
+    lock = folder.with_name(f".{folder.name}.lock").open("ab")
     try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)  # released when the process ends, however it ends
     except OSError:
         lock.close()
         raise
@@ -205,74 +186,72 @@ def _locked(folder: Path, kind: int, ending: str = LOCK) -> IO[bytes]:
 
 
 @contextmanager
-def being_made(folder: Path) -> Iterator[Path]:
-    """A folder beside a copy's place to make it in, for one process at a time; what is left in it at the end is removed.
+def being_made(folder: Path) -> Iterator[None]:
+    """Makes a copy's folder empty and this process's own; what is no complete copy at the end is removed.
 
     Raises:
+        EngineError: Another process makes the copy, or an engine has it.
         OSError: It cannot be made.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    clear_leftovers()
-    part = folder.parent / f".{folder.name}{PART}"
-    with (folder.parent / f".{folder.name}{MAKING}").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the process ends, however it ends
-        shutil.rmtree(part, ignore_errors=True)  # a killed process's
-        part.mkdir()
+    try:
+        lock = _locked(folder, fcntl.LOCK_EX)
+    except BlockingIOError as error:
+        raise EngineError(
+            f"The copy {folder} is being made by another process, or is damaged while a run has it; try again when that has ended."
+        ) from error
+    with lock:
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or left by a process that was killed
+        folder.mkdir()
         try:
-            yield part
+            yield
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            if Copy.read(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_settings(config_json: dict[str, object], source: Path, part: Path) -> None:
+def write_settings(config_json: dict[str, object], source: Path, folder: Path) -> None:
     """Puts config.json, which says how weights are quantised, and the other small files of a checkpoint beside a copy's weights."""
     stated = {"quant_method": QUANTIZATION, "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     for file in source.glob("*.json"):
         if not file.name.endswith(".index.json"):
-            shutil.copyfile(file, part / file.name)
-    (part / "config.json").write_bytes(orjson.dumps(config_json | {"quantization_config": stated}))
+            shutil.copyfile(file, folder / file.name)
+    (folder / "config.json").write_bytes(orjson.dumps(config_json | {"quantization_config": stated}))
 
 
-def keep(part: Path, folder: Path, checkpoint: Checkpoint, digest: str, most_bytes: int) -> Copy:
-    """Gives a copy its name, after the oldest used copies made room for it.
+def check_limit(name: str, size: int, most_bytes: int) -> None:
+    """Refuses a copy of so many bytes, with which all copies would take more than they may.
 
     Raises:
-        ConfigError: It is larger than all copies may be.
+        ConfigError: Names the setting, and the folder with the copies.
+    """
+    needed = size + sum(copy.size for copy in copies())
+    if needed > most_bytes:
+        raise ConfigError(
+            f"With {memory(size)} for the quantised weights of {name} the copies in {copies_folder()} take {memory(needed)}, more than "
+            f"engine.weights_copies_max_bytes={most_bytes} allows; set it to {needed} or more, or remove copies (python -m llmbench.cache "
+            "--clear-copies removes all)."
+        )
+
+
+def finish(folder: Path, checkpoint: Checkpoint, digest: str) -> Copy:
+    """Writes the record that makes a folder a copy.
+
+    Raises:
         OSError: It cannot be written.
     """
-    size = weights_bytes(part)
-    if size > most_bytes:
-        raise ConfigError(
-            f"The quantised weights of {checkpoint.name} take {memory(size)}, more than engine.weights_copies_max_bytes={most_bytes} "
-            f"allows; set it to {size} or more."
-        )
-    make_room(most_bytes - size)
-    record = {"source": checkpoint.name, "digest": digest, "content": "".join(fingerprint.of_path(part))}
-    files.write_new(part / RECORD, (orjson.dumps(record),))
-    part.rename(folder)
-    copy = Copy.read(folder)
-    if copy is None:
-        raise FileNotFoundError(2, "it is gone", str(folder))
-    return copy
-
-
-def make_room(most_bytes: int) -> None:
-    """Removes the copies that were not used for longest until the others take at most so many bytes."""
-    kept = 0
-    for copy in copies():
-        kept += copy.size
-        if kept > most_bytes and remove(copy.folder):
-            kept -= copy.size
+    content = "".join(fingerprint.of_path(folder))
+    record = {"source": checkpoint.name, "digest": digest, "content": content}
+    files.write_new(folder / RECORD, (orjson.dumps(record),))
+    return Copy(folder, checkpoint.name, digest, weights_bytes(folder), content)
 
 
 def remove(folder: Path) -> bool:
-    """Removes a copy, or what is left of one, unless an engine has it; returns whether it did."""
+    """Removes a copy, or what is left of one, unless a process makes or has it; returns whether it did."""
     try:
         with _locked(folder, fcntl.LOCK_EX):
-            gone = folder.with_name(f".{folder.name}{GONE}")
-            shutil.rmtree(gone, ignore_errors=True)
-            folder.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+            (folder / RECORD).unlink(missing_ok=True)
+            shutil.rmtree(folder)
     except OSError as error:
         log.debug("%s stays: %s", folder, error)
         return False
@@ -280,20 +259,8 @@ def remove(folder: Path) -> bool:
 
 
 def clear() -> None:
-    """Removes all copies that no engine has, damaged ones too, and what killed processes left."""
+    """Removes all copies that no process makes or has, damaged ones too, and what killed processes left."""
     with suppress(OSError, RuntimeError):  # RuntimeError: there is no home folder
         for folder in copies_folder().iterdir():
             if NAME.fullmatch(folder.name):
                 remove(folder)
-        clear_leftovers()
-
-
-def clear_leftovers() -> None:
-    """Removes what processes left that were killed while they made or removed a copy; raises `OSError` where the folder cannot be read."""
-    for left in copies_folder().iterdir():
-        if left.name.endswith(GONE):
-            shutil.rmtree(left, ignore_errors=True)
-        elif left.name.endswith(PART):
-            folder = left.with_name(left.name.removeprefix(".").removesuffix(PART))
-            with suppress(OSError), _locked(folder, fcntl.LOCK_EX, MAKING):  # else it is being made
-                shutil.rmtree(left, ignore_errors=True)

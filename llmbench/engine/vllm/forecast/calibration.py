@@ -2,40 +2,43 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from statistics import median
 from typing import Self
 
 from llmbench.config.choices import Startup
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind, kind_of
-from llmbench.engine.vllm.forecast.rates import Rates, Source, load_more
-from llmbench.engine.vllm.startup_history import NEWEST, HistoryEntry, Key, Measured
+from llmbench.engine.vllm.forecast.rates import Rates, load_more
+from llmbench.engine.vllm.startup_history import NEWEST, HistoryEntry, Key, medians
 
 WARM_SHARE = 0.65
 """Of a first load a warm one takes so much: 12.8 s of 19.6 (BENCHMARKS.md, time to score)."""
 
 
-def matching(
-    history: Sequence[HistoryEntry], key: Key, gpu: GpuKind | None
-) -> tuple[list[HistoryEntry], Source]:
+class Source(StrEnum):
+    """Where rates come from."""
+
+    HERE = "measured on this machine"
+    KIND = "measured on a machine of this kind"
+    STATED = "stated constants"
+
+
+def matching(history: Sequence[HistoryEntry], key: Key, gpu: GpuKind) -> tuple[list[HistoryEntry], Source]:
     """Returns the runs of a history that tell most of a key, and what they are called.
 
     Those with the key itself; without any those of the same model on the same number of GPUs of that kind, with other settings or
     another vLLM. Whether these shared layers or had some of them each is not known.
     """
     same = [entry for entry in history if entry.key == key]
-    if same and (gpu is None or kind_of(key.device) == gpu):
+    if same and kind_of(key.device) == gpu:
         return same, Source.HERE
-    name, parallel = key.model.rpartition(" ")[0], _gpus(key.device)
 
-    def alike(other: Key) -> bool:
-        return (
-            (other.quantization, other.dtype, other.model.rpartition(" ")[0], _gpus(other.device))
-            == (key.quantization, key.dtype, name, parallel)
-            and gpu is not None
-            and kind_of(other.device) == gpu
-        )
+    def shared(other: Key) -> tuple[object, ...]:
+        return other.quantization, other.dtype, other.model.rpartition(" ")[0], _gpus(other.device)
 
-    found = [entry for entry in history if alike(entry.key)]
+    found = [
+        entry for entry in history if shared(entry.key) == shared(key) and kind_of(entry.key.device) == gpu
+    ]
     if not found:
         return [], Source.STATED
     newest = found[-1].key  # of one key, since its first run is a cold one
@@ -54,7 +57,7 @@ class Calibration:
 
     Attributes:
         factor: Their time of generating in terms of that by the stated rates, the median.
-        load_s: Seconds of loading, by start-up and compile cache, as `Measured` has them.
+        load_s: Seconds of loading, by start-up and compile cache, as in `HistoryEntry`.
         watts: Of one GPU while it generates; None where that was not measured.
         source: What they are.
         runs: How many.
@@ -87,11 +90,11 @@ class Calibration:
             return None
         gpus = int(_gpus(newest[0].key.device) or 1)
         watts = [run.energy_j / run.generate_s / gpus for run in newest if run.energy_j]
-        measured = Measured.of(newest[0].key, [newest[0], *newest])  # which leaves the first out
+        loads = medians(((run.startup, run.compile_cache), run.load_s) for run in newest)
         shorter = WARM_SHARE if len(entries) == 1 else 1.0
         return cls(
             median(run.generate_s / predicted(run) for run in newest),
-            {start: shorter * load_s for start, load_s in measured.load_s.items()},
+            {start: shorter * load_s for start, load_s in loads.items()},
             median(watts) if watts else None,
             source,
             len(newest),
@@ -114,6 +117,4 @@ class Calibration:
             rates.times(self.factor),
             load_s=max(0.0, load_s + more_s),
             watts=rates.watts if self.watts is None else min(self.watts, greatest_watts),
-            source=self.source,
-            runs=self.runs,
         )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
+from llmbench.engine.vllm.forecast.calibration import Source
 from llmbench.engine.vllm.forecast.demand import Demand, stated_demand
 from llmbench.engine.vllm.forecast.gpu_kinds import kind_of
 from llmbench.engine.vllm.forecast.queue import drain, share
-from llmbench.engine.vllm.forecast.rates import Source
 from llmbench.engine.vllm.forecast.replica import Place, Replica
 from llmbench.engine.vllm.startup_history import Work, read_history
 from llmbench.engine.workload import Workload
@@ -23,7 +23,7 @@ WORTH = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a run takes with so many replicas.
+    """What a run, or several one after another, takes with so many replicas.
 
     Attributes:
         replicas: Engines with the whole model.
@@ -86,34 +86,37 @@ def forecasts(
         tensor: Replica.of(config, checkpoint, place, tensor, demand)
         for tensor in {tensor for _, tensor in layouts}
     }
-    return [_forecast(kinds[tensor], demand, replicas) for replicas, tensor in layouts]
+    return [_forecast(kinds[tensor], [demand], replicas) for replicas, tensor in layouts]
 
 
-def _forecast(replica: Replica, demand: Demand, replicas: int) -> Forecast:
-    mine = share(demand.lengths, replicas)
-    running = replica.running(demand, len(mine))
-    rates, startup = replica.rates([Work.of(mine, running)])
-    drained = drain(mine, running, rates, demand)
-    gpus = replicas * replica.gpus
+def _forecast(replica: Replica, demands: Sequence[Demand], replicas: int) -> Forecast:
+    """What jobs take, one after another; memory is what the one that takes most of it needs."""
+    shares = [share(demand.lengths, replicas) for demand in demands]
+    running = [replica.running(demand, len(mine)) for demand, mine in zip(demands, shares, strict=True)]
+    jobs = list(zip(demands, shares, running, strict=True))
+    rates, startup = replica.rates([Work.of(mine, at_once) for _, mine, at_once in jobs])
+    drained = [drain(mine, at_once, rates, demand) for demand, mine, at_once in jobs]
+    generate_s = sum(each.seconds for each in drained)
+    gpus, measured = replicas * replica.gpus, replica.calibration
     begin_s, load_s = replica.start_s(rates, replicas)
-    total_s = begin_s + load_s + drained.seconds
+    total_s = begin_s + load_s + generate_s
     return Forecast(
         replicas=replicas,
         tensor_parallel_size=replica.config.engine.tensor_parallel_size,
         gpus=gpus,
         begin_s=begin_s,
         load_s=load_s,
-        generate_s=drained.seconds,
-        tail_s=drained.tail_s,
+        generate_s=generate_s,
+        tail_s=sum(each.tail_s for each in drained),
         total_s=total_s,
         gpu_hours=gpus * total_s / 3600,
-        energy_j=None if rates.watts is None else rates.watts * gpus * drained.seconds,
-        memory_bytes=replica.memory_bytes(running * demand.held),
-        fits=replica.fits(demand.longest + demand.prompt_tokens),
-        running=running,
+        energy_j=None if rates.watts is None else rates.watts * gpus * generate_s,
+        memory_bytes=replica.memory_bytes(max(at_once * demand.held for demand, _, at_once in jobs)),
+        fits=replica.fits(max(demand.longest + demand.prompt_tokens for demand in demands)),
+        running=max(running),
         startup=startup,
-        source=rates.source,
-        runs=rates.runs,
+        source=Source.STATED if measured is None else measured.source,
+        runs=0 if measured is None else measured.runs,
         measured_tensor=replica.measured_tensor,
     )
 
@@ -160,32 +163,21 @@ def replicas_worth(
         replica = Replica.of(config, checkpoint, place, engine.tensor_parallel_size, demands[0])
     except LlmbenchError as error:
         return 1, f"1 replica: {error}"
-    times = [_time(replica, demands, replicas) for replicas in range(1, most + 1)]
-    chosen = fewest_worth([total_s for total_s, _, _ in times])
-    return chosen + 1, _reason(times, chosen)
+    by_number = [_forecast(replica, demands, replicas) for replicas in range(1, most + 1)]
+    chosen = fewest_worth([each.total_s for each in by_number])
+    return chosen + 1, _reason(by_number, chosen)
 
 
-def _time(replica: Replica, demands: Sequence[Demand], replicas: int) -> tuple[float, float, Source]:
-    """Seconds of a run of jobs one after another, those of generating, and where the rates come from."""
-    shares = [share(demand.lengths, replicas) for demand in demands]
-    running = [replica.running(demand, len(mine)) for demand, mine in zip(demands, shares, strict=True)]
-    works = [Work.of(mine, at_once) for mine, at_once in zip(shares, running, strict=True)]
-    rates, _ = replica.rates(works)
-    jobs = zip(shares, running, demands, strict=True)
-    generate_s = sum(drain(mine, at_once, rates, demand).seconds for mine, at_once, demand in jobs)
-    return sum(replica.start_s(rates, replicas)) + generate_s, generate_s, rates.source
-
-
-def _reason(times: Sequence[tuple[float, float, Source]], chosen: int) -> str:
+def _reason(by_number: Sequence[Forecast], chosen: int) -> str:
     """Why so many replicas are taken, counted from 0."""
-    total_s, generate_s, source = times[chosen]
-    numbers = f"about {seconds(total_s)} in all, {seconds(generate_s)} of them generating"
+    taken = by_number[chosen]
+    numbers = f"about {seconds(taken.total_s)} in all, {seconds(taken.generate_s)} of them generating"
     if chosen:
-        than = f"instead of {seconds(times[0][0])} with one"
+        than = f"instead of {seconds(by_number[0].total_s)} with one"
     else:
-        best = min(range(1, len(times)), key=lambda place: times[place][0])
-        than = f"and {seconds(times[best][0])} with {best + 1}"
-    return f"{count(chosen + 1, 'replica')}: {numbers}, {than} (rates: {source.value})."
+        best = min(by_number[1:], key=lambda each: each.total_s)
+        than = f"and {seconds(best.total_s)} with {best.replicas}"
+    return f"{count(chosen + 1, 'replica')}: {numbers}, {than} (rates: {taken.source.value})."
 
 
 def _are(number: int, noun: str) -> str:

@@ -8,7 +8,6 @@ and a measured run tells by which factor they are wrong for a model and a machin
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 
@@ -59,14 +58,6 @@ POWER_SHARE = 0.78
 """The part of its greatest power that a GPU draws while it generates: 550 of an H100's 700 W (BENCHMARKS.md, monitoring)."""
 
 
-class Source(StrEnum):
-    """Where rates come from."""
-
-    HERE = "measured on this machine"
-    KIND = "measured on a machine of this kind"
-    STATED = "stated constants"
-
-
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What a replica takes.
@@ -77,8 +68,6 @@ class Rates:
         context_token_s: Seconds in which a step reads the KV cache of one token.
         load_s: Seconds of loading one replica, imports left out.
         watts: Of one GPU while it generates; None where that is not known.
-        source: Where they come from.
-        runs: Measured runs that they were set by.
     """
 
     steps: Mapping[int, float]
@@ -86,8 +75,6 @@ class Rates:
     context_token_s: float
     load_s: float
     watts: float | None
-    source: Source = Source.STATED
-    runs: int = 0
 
     def step_s(self, running: int, context_tokens: float) -> float:
         """Returns the seconds of a step of so many requests, whose prompts and outputs so far have so many tokens together."""

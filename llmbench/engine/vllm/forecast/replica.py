@@ -17,7 +17,7 @@ from llmbench.engine.memory import (
     planned_element_bytes,
     weights_on_gpu,
 )
-from llmbench.engine.vllm.forecast.calibration import Calibration, matching
+from llmbench.engine.vllm.forecast.calibration import Calibration, Source, matching
 from llmbench.engine.vllm.forecast.demand import Demand, resampled
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind
 from llmbench.engine.vllm.forecast.queue import drain
@@ -26,7 +26,6 @@ from llmbench.engine.vllm.forecast.rates import (
     MODEL_B,
     Model,
     Rates,
-    Source,
     spread,
     stated,
     with_startup,

@@ -10,7 +10,7 @@ replaces full CUDA graphs by piecewise ones, which `engine.startup=graphs` does 
 from collections.abc import Sequence
 from typing import Any
 
-LIMIT = "llmbench_speculative_below"
+LIMIT = "llmbench_speculative_max_running"
 """The key in vLLM's `additional_config` with the most requests that are drafted for; without it all are."""
 
 
