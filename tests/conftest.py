@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
+import hypothesis
 import pytest
 
 from llmbench.engine.factory import ENGINES
@@ -17,6 +18,9 @@ from tests.helpers.settings import files_read_once
 from tests.helpers.shared_graders import shared_graders
 
 OWN = CASES
+
+hypothesis.settings.register_profile("no_deadline", deadline=None)  # a busy machine fails no test
+hypothesis.settings.load_profile("no_deadline")
 
 os.environ["HF_HUB_OFFLINE"] = (
     "1"  # huggingface_hub reads it when it is imported; else each look at the hub is tried for 20 s
