@@ -1,6 +1,6 @@
 """The files of a run folder: their names, manifest.json as others read it, and whole files written and read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,8 +55,20 @@ def cannot_write(path: Path, error: OSError) -> RunError:
     return RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.")
 
 
+def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a file of a run as a whole: readers see the old one or the new one.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    try:
+        files.replace(path, pieces)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file as a whole, as `RunFolder.write_text` does, wherever it is.
+    """Writes a file that a person named, likewise.
 
     Raises:
         RunError: It cannot be written.
@@ -65,9 +77,9 @@ def write_whole(path: Path, text: str) -> None:
         raise RunError(f"{path} does not name a file to write.")
     try:
         files.refuse_special(path)
-        files.replace(path, (text.encode(), b"\n"))
     except OSError as error:
         raise cannot_write(path, error) from error
+    replace_file(path, (text.encode(), b"\n"))
 
 
 def write_object(path: Path, content: Mapping[str, Any]) -> None:

@@ -50,6 +50,16 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     return content
 
 
+def read_settings(folder: Path) -> Config | None:
+    """The same as typed settings: what the file does not say has its default.
+
+    Raises:
+        RunError: As `read_config`.
+    """
+    content = read_config(folder)
+    return None if content is None else decoding.build(content, Config)
+
+
 def benchmark_settings(config: Mapping[str, Any] | None, benchmark: str) -> Mapping[str, Any]:
     """The settings of one benchmark; empty where they are not known."""
     benchmarks = (config or {}).get("benchmarks")

@@ -1,4 +1,4 @@
-"""What an earlier process left of a run, brought back into the run's record before anything is asked."""
+"""What an earlier process left of a run, brought back into the run's record before anything is asked, and compared with what is to be asked."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,15 +7,19 @@ from datetime import datetime
 from llmbench.engine import checkpoint_record
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.engine.restarting import RestartLog
+from llmbench.errors import ConfigError, RefusedResumeError
 from llmbench.results import attempts, cost
 from llmbench.results.manifest import JOURNAL, Manifest
+from llmbench.results.metrics import without_texts
 from llmbench.results.reader import read_journal
 from llmbench.run import resume_checks
 from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, engine_key
+from llmbench.run.request_plan import Questions
 from llmbench.run.run_record import RunRecord
 from llmbench.system import clock
 from llmbench.system.number_format import count
+from llmbench.telemetry.engine_report import ServerIdentity, ServerReport
 
 
 def restore(record: RunRecord, pool: EnginePool) -> None:
@@ -116,6 +120,40 @@ def _keep_name(record: RunRecord, name: str | None) -> None:
     if name is not None and model.name == name_of(model.path, model.hub_id):
         record.config = replace(record.config, model=replace(model, name=name))
         record.summary.model = name
+
+
+def check_judge(record: RunRecord, now: ServerIdentity | None) -> None:
+    """Keeps which server has the judge, and refuses another model there than that of the verdicts so far.
+
+    Raises:
+        RefusedResumeError: It is another one.
+    """
+    before = record.manifest.judge
+    if now is not None and before is not None and any(result.judgement for result in record.results):
+        try:
+            said = resume_checks.compare_servers(before, now, record.files.folder)
+        except ConfigError as error:
+            raise RefusedResumeError(f"The judge: {error}") from error
+        if said is not None:
+            record.note(f"The judge: {said}")
+    record.manifest.judge = now
+
+
+def check_questions(record: RunRecord, questions: Questions, server: ServerReport | None) -> None:
+    """Refuses other questions than those answered so far, and a server with another model. From then on their texts are let go.
+
+    Raises:
+        RefusedResumeError: They are others.
+    """
+    try:
+        record.note_server(server)
+        if record.earlier.answers:
+            answers = [*record.results, *record.unjudged.values()]
+            resume_checks.check_questions(record.files.folder, questions, answers)
+            resume_checks.check_files(record.files.folder, record.manifest, questions.data)
+    except ConfigError as error:
+        raise RefusedResumeError(str(error)) from error
+    record.results[:] = map(without_texts, record.results)
 
 
 def _set_date(record: RunRecord, before: str | None) -> None:

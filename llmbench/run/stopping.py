@@ -12,7 +12,7 @@ from llmbench.results import metrics
 from llmbench.results.likelihood import LikelihoodStatistics
 from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.reader import Run, load_run
-from llmbench.results.settings import read_config
+from llmbench.results.settings import read_settings
 from llmbench.results.stopping import Reason, StopMonitor, StopRule, entry, failed_of, means_of
 from llmbench.results.summary import BenchmarkSummary
 from llmbench.run.request_plan import RequestPlan
@@ -180,11 +180,11 @@ def _baseline(config: Config, directory: str | None = None) -> Run | None:
         run = load_run(Path(directory or "") / Path(folder).expanduser())
     except RunError as error:
         raise ConfigError(f"stop_when.compare={folder} is refused: {error}") from error
-    seed = (read_config(run.folder) or {}).get("seed")
-    if seed not in (None, config.seed):
+    theirs = read_settings(run.folder)
+    if theirs is not None and theirs.seed != config.seed:
         raise ConfigError(
-            f"stop_when.compare={folder} is refused: that run has seed={seed}, and seed={config.seed} draws other questions, or asks them in "
-            f"another order; set seed={seed}."
+            f"stop_when.compare={folder} is refused: that run has seed={theirs.seed}, and seed={config.seed} draws other questions, or asks them in "
+            f"another order; set seed={theirs.seed}."
         )
     if run.summary.status != "finished":
         raise ConfigError(
