@@ -189,20 +189,20 @@ def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) 
 def four_bit_is_slower(
     config: Config,
     weights_bytes_bf16: int,
-    gpu_total_bytes: int | None,
+    gpu_total_bytes: int,
     batch_size: int,
-    gpu_name: str | None = None,
+    gpu_name: str,
 ) -> list[str]:
     """Whether bitsandbytes' 4-bit weights cost speed where bf16 ones would fit with room to spare.
 
     Args:
         config: The settings.
         weights_bytes_bf16: The weights at two bytes a parameter, all GPUs together.
-        gpu_total_bytes: Memory of one GPU; None where there is none.
+        gpu_total_bytes: Memory of one GPU.
         batch_size: Requests that run at once.
         gpu_name: As NVML has it; fp8 is offered only where the name is one that computes in it.
     """
-    if config.model.quantization != "bitsandbytes" or gpu_total_bytes is None:
+    if config.model.quantization != "bitsandbytes":
         return []
     gpus = config.engine.gpus_each
     left = config.model.gpu_memory_utilization * gpu_total_bytes - weights_bytes_bf16 / gpus
@@ -210,8 +210,7 @@ def four_bit_is_slower(
     speed = {name: table[at_once] for name, table in TOKENS_PER_S.items()}
     if left < ROOM * gpu_total_bytes or speed["bitsandbytes"] >= speed[None]:
         return []
-    with_fp8 = gpu_name is not None and WITH_FP8.search(gpu_name) is not None
-    fp8 = f", or model.quantization=fp8 (about {speed['fp8']:,.0f})" if with_fp8 else ""
+    fp8 = f", or model.quantization=fp8 (about {speed['fp8']:,.0f})" if WITH_FP8.search(gpu_name) else ""
     sentence = (
         f"This GPU has room for the model in bf16, and 4-bit bitsandbytes is slower: at {at_once} requests at once a 14B model "
         f"made about {speed['bitsandbytes']:,.0f} output tokens/s in 4-bit and {speed[None]:,.0f} in bf16 on an H100; "
