@@ -86,7 +86,8 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
         record = RunRecord(config, files, options, terminal, benchmarks)
         restore(record, pool)  # which may refuse: then the folder stays as it is
         try:
-            record.write_if_new()
+            if not record.earlier.answers:  # else the questions must first be known to be the same
+                record.write()
             run_engine = RunEngine(record, pool, stop)
             _evaluate(record, run_engine, pool, stop)
             run_engine.learn()

@@ -73,12 +73,6 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
         raise ConfigError(_refusal(folder, changed))
 
 
-def model_before(folder: Path, key: str) -> str | None:
-    """Returns one of the model's settings from a run folder, or None."""
-    value = (read_config(folder) or {}).get("model", {}).get(key)
-    return value if isinstance(value, str) else None
-
-
 def _apply_old_limit(before: dict[str, Any]) -> None:
     """Rewrites the settings of a run before version 0.2, whose `limit` only lowered the number of samples."""
     limit = before.get("limit")

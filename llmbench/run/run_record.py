@@ -80,11 +80,6 @@ class RunRecord:
         found = origin(self.config, self.options.overrides) | dict(self.options.origin)
         self.manifest = decoding.build(found, Manifest)
 
-    def write_if_new(self) -> None:
-        """Writes that the run has begun, unless there are results: then nothing is written before the questions are known to be the same."""
-        if not self.earlier.answers:
-            self.write()
-
     def add(self, result: Result) -> None:
         """Adds a result to the journal; only the beginnings of its texts stay in memory.
 
