@@ -153,26 +153,19 @@ def check_sandbox(settings: FaultSettings, *, runs_code: bool) -> list[str]:
 def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfig) -> list[str]:
     """Where the run draws otherwise than the model's generation_config.json asks; what the file leaves open is not compared."""
     own = generation_config(checkpoint_folder) if checkpoint_folder else {}
-    asks: list[str] = []
-    uses: list[str] = []
-    for name in ("repetition_penalty", "presence_penalty", "frequency_penalty"):
-        wanted, used = own.get(name), getattr(sampling, name)
-        if wanted is not None and wanted != used:
-            asks.append(f"{name} {wanted:g}")
-            uses.append(f"{name} {used:g}")
-    temperature = own.get("temperature")
-    if temperature is not None and temperature != sampling.temperature:
-        asks.append(_drawing(temperature))
-        uses.append(_drawing(sampling.temperature))
-    if temperature != 0 and sampling.temperature > 0:
-        for name in ("top_p", "top_k", "min_p"):
-            wanted, used = own.get(name), getattr(sampling, name)
-            if wanted is not None and wanted != used:
-                asks.append(f"{name} {wanted:g}")
-                uses.append(f"{name} {used:g}")
-    if not asks:
+    names = ["repetition_penalty", "presence_penalty", "frequency_penalty", "temperature"]
+    if own.get("temperature") != 0 and sampling.temperature > 0:
+        names += ["top_p", "top_k", "min_p"]
+    differing = [name for name in names if own.get(name) not in (None, getattr(sampling, name))]
+    if not differing:
         return []
-    return [f"The model's generation_config.json asks for {listed(asks)}; this run uses {listed(uses)}."]
+    asks = listed([_drawing(name, own[name]) for name in differing])
+    uses = listed([_drawing(name, getattr(sampling, name)) for name in differing])
+    return [f"The model's generation_config.json asks for {asks}; this run uses {uses}."]
+
+
+def _drawing(name: str, value: float) -> str:
+    return "greedy decoding" if name == "temperature" and value <= 0 else f"{name} {value:g}"
 
 
 def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) -> list[str]:
@@ -276,7 +269,3 @@ def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None
             f"{checkpoint.name} belongs to another model, or tokens were added to it later; "
             "copy the checkpoint with its own tokenizer."
         )
-
-
-def _drawing(temperature: float) -> str:
-    return f"temperature {temperature:g}" if temperature > 0 else "greedy decoding"
