@@ -15,6 +15,7 @@ from llmbench.results.serialization import from_row, line_of
 from llmbench.system import files
 
 Key = tuple[str, str, int]
+"""Benchmark, question and repeat of a result."""
 
 
 class UnjudgedAnswers:

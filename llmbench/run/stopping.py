@@ -15,10 +15,8 @@ from llmbench.results.reader import Run, load_run
 from llmbench.results.settings import read_settings
 from llmbench.results.stopping import Reason, StopMonitor, StopRule, entry, failed_of, means_of
 from llmbench.results.summary import BenchmarkSummary
+from llmbench.results.unjudged import Key
 from llmbench.run.request_plan import RequestPlan
-
-Key = tuple[str, str, int]
-"""Benchmark, question and repeat of a result."""
 
 
 @dataclass(slots=True)
