@@ -1,11 +1,12 @@
 """Bounds of settings, and how a value outside of them is refused."""
 
 from dataclasses import fields
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from llmbench.config.engine import EngineConfig
-from llmbench.config.schema import BenchmarkConfig, Config, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def check(condition: object, name: str, value: object, expected: str) -> None:
@@ -19,10 +20,7 @@ def check(condition: object, name: str, value: object, expected: str) -> None:
         raise ConfigError(f"{shown} is refused: {name} must be {expected}.")
 
 
-Settings = Config | EngineConfig | ModelConfig | BenchmarkConfig | SamplingConfig
-
-
-def check_least(where: str, settings: Settings, least: int, *names: str) -> None:
+def check_least(where: str, settings: "DataclassInstance", least: int, *names: str) -> None:
     """Refuses settings of these names that are less than `least`; None passes where a setting may be open.
 
     Raises:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from llmbench.config.bounds import check
 from llmbench.config.engine import EngineConfig
 from llmbench.errors import ConfigError
 
@@ -34,10 +35,9 @@ def validate_endpoint(engine: EngineConfig) -> None:
         raise ConfigError(
             f"engine.extra_body.{refused[0]} is refused: llmbench sets it itself; leave it out."
         )
-    if engine.retry_s is not None and not (math.isfinite(engine.retry_s) and engine.retry_s >= 0):
-        raise ConfigError(
-            f"engine.retry_s={engine.retry_s} is refused: engine.retry_s must be a number of seconds from 0."
-        )
+    wait_s = engine.retry_s
+    fits = wait_s is None or (math.isfinite(wait_s) and wait_s >= 0)
+    check(fits, "engine.retry_s", wait_s, "a number of seconds from 0")
     _check_price(engine.price, engine.max_cost)
     limits = [name for name in LIMITS if name in engine.extra_body]
     if limits and engine.max_cost is not None:
@@ -67,14 +67,11 @@ def _check_price(price: Mapping[str, float], most: float | None) -> None:
     if unknown:
         raise ConfigError(f"engine.price.{unknown[0]} is refused: engine.price takes input and output.")
     for name, value in price.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(
-                f"engine.price.{name}={value} is refused: it must be a price per million tokens, from 0."
-            )
+        fits = math.isfinite(value) and value >= 0
+        check(fits, f"engine.price.{name}", value, "a price per million tokens, from 0")
     if most is None:
         return
-    if not (math.isfinite(most) and most > 0):
-        raise ConfigError(f"engine.max_cost={most} is refused: engine.max_cost must be above 0, or null.")
+    check(math.isfinite(most) and most > 0, "engine.max_cost", most, "above 0, or null")
     if set(price) != set(PRICES):
         raise ConfigError("engine.max_cost needs both prices; set 'engine.price={input: 0.5, output: 1.5}'.")
 

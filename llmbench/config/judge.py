@@ -3,6 +3,7 @@
 import math
 import re
 
+from llmbench.config.bounds import check, check_least
 from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.engine import EngineConfig
 from llmbench.config.groups import SAME, JudgeSettings
@@ -24,13 +25,9 @@ def validate_judge(judge: JudgeSettings) -> None:
         raise ConfigError(
             f"judge.model={SAME} is refused with judge.base_url={judge.base_url}: the evaluated model needs no server of a judge; leave one out."
         )
-    for name, value in (("max_tokens", judge.max_tokens), ("concurrency", judge.concurrency)):
-        if value < 1:
-            raise ConfigError(f"judge.{name}={value} is refused: judge.{name} must be a whole number from 1.")
-    if not (math.isfinite(judge.temperature) and judge.temperature >= 0):
-        raise ConfigError(
-            f"judge.temperature={judge.temperature} is refused: judge.temperature must be 0 (greedy) or above."
-        )
+    check_least("judge.", judge, 1, "max_tokens", "concurrency")
+    drawn = judge.temperature
+    check(math.isfinite(drawn) and drawn >= 0, "judge.temperature", drawn, "0 (greedy) or above")
     try:
         validate_endpoint(engine_of(judge))
     except ConfigError as error:

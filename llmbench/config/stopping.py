@@ -1,9 +1,8 @@
 """Checks of the settings `stop_when.*`."""
 
+from llmbench.config.bounds import check, check_least
 from llmbench.config.groups import StopSettings
 from llmbench.errors import ConfigError
-
-MOST_WIDTH, LEAST_LEVEL = 1.0, 0.5
 
 
 def validate_stopping(stop: StopSettings) -> None:
@@ -20,16 +19,8 @@ def validate_stopping(stop: StopSettings) -> None:
         raise ConfigError(
             f"stop_when.margin={stop.margin} is refused without stop_when.compare=RUN, the run whose difference it is a margin of."
         )
+    share = "a share between 0 and 1, such as 0.05 for 5 points, or null"
     for name, value in (("ci_width", stop.ci_width), ("margin", stop.margin)):
-        if value is not None and not 0 < value < MOST_WIDTH:
-            raise ConfigError(
-                f"stop_when.{name}={value} is refused: stop_when.{name} must be a share between 0 and 1, such as 0.05 for 5 points, or null."
-            )
-    if not LEAST_LEVEL <= stop.level < 1:
-        raise ConfigError(
-            f"stop_when.level={stop.level} is refused: stop_when.level must be at least {LEAST_LEVEL} and below 1, such as 0.95."
-        )
-    if stop.min_questions < 1:
-        raise ConfigError(
-            f"stop_when.min_questions={stop.min_questions} is refused: stop_when.min_questions must be a whole number from 1."
-        )
+        check(value is None or 0 < value < 1, f"stop_when.{name}", value, share)
+    check(0.5 <= stop.level < 1, "stop_when.level", stop.level, "at least 0.5 and below 1, such as 0.95")  # noqa: PLR2004
+    check_least("stop_when.", stop, 1, "min_questions")

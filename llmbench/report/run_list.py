@@ -18,9 +18,9 @@ from llmbench.errors import RunError
 from llmbench.report.escaping import short
 from llmbench.report.trackers import ARTIFACTS
 from llmbench.results.attempts import RUNNING, moment
-from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest, record_of
+from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
 from llmbench.results.summary import Summary
-from llmbench.system import files
+from llmbench.system import decoding, files
 from llmbench.system.number_format import count, number, percent, seconds
 from llmbench.system.text import printable
 
@@ -159,7 +159,7 @@ def _read(folder: Path) -> Listed:
 
 
 def _record(path: Path, kind: type[T]) -> T:
-    return record_of(files.read(path, files.JSON_BYTES), kind)
+    return decoding.decode(files.read(path, files.JSON_BYTES), kind)
 
 
 def _listed(name: str, manifest: Manifest, summary: Summary) -> Listed:

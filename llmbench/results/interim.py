@@ -7,8 +7,8 @@ from llmbench.records import Result
 from llmbench.results import cost
 from llmbench.results.manifest import RUNNING, Manifest
 from llmbench.results.metrics import summarise
-from llmbench.results.settings import benchmark_settings, read_config
-from llmbench.results.summary import UNKNOWN, Summary
+from llmbench.results.settings import read_settings
+from llmbench.results.summary import Summary
 
 
 def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result]) -> Summary:
@@ -17,22 +17,20 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
     Raises:
         RunError: config.yaml cannot be read.
     """
-    config = read_config(folder) or {}
-    planned, price = manifest.samples, (config.get("engine") or {}).get("price")
-    itself = not (config.get("judge") or {}).get("base_url")
+    config, planned = read_settings(folder), manifest.samples
+    summary = Summary(status=RUNNING, not_comparable=["the run did not finish"])
+    if config is not None:
+        summary.model, summary.profile = config.model.name, config.profile.name
+        if price := config.engine.price:
+            itself = not config.judge.is_served
+            summary.cost = cost.of_attempts(manifest.sittings, results, price, judges=itself)
     by_benchmark: dict[str, list[Result]] = {name: [] for name in planned}
     for result in results:
         by_benchmark.setdefault(result.benchmark, []).append(result)
-    summary = Summary(
-        status=RUNNING,
-        model=str((config.get("model") or {}).get("name") or UNKNOWN),
-        profile=str(config.get("profile") or UNKNOWN),
-        not_comparable=["the run did not finish"],
-        cost=cost.of_attempts(manifest.sittings, results, price, judges=itself) if price else None,
-    )
     for name, own in by_benchmark.items():
-        seen = 1 + max((result.repeat for result in own), default=0)
-        repeats = int(benchmark_settings(config, name).get("repeats") or seen)
+        repeats = 1 + max((result.repeat for result in own), default=0)
+        if config is not None and name in config.benchmarks:
+            repeats = config.benchmarks[name].repeats
         expected = len(planned[name]) * repeats if name in planned else len(own)
         attempts = len(manifest.sittings) or 1  # of several there is no single throughput
         summary.benchmarks[name] = summarise(

@@ -1,10 +1,9 @@
 """The files of a run folder: their names, manifest.json as others read it, and whole files written and read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar
 
 import orjson
 
@@ -27,7 +26,6 @@ CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
     "llmbench.log",
 )
 
-
 TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
 UNJUDGED = "unjudged.jsonl"
 """Answers that wait for a judge's verdict, while a run is not finished."""
@@ -35,29 +33,21 @@ REGRADED_JOURNAL, REGRADED_SUMMARY = "samples.regraded.jsonl", "summary.regraded
 REGRADED_REPORT = "report.regraded.html"
 """What llmbench.regrade writes beside them."""
 
-
 ASKED_FOR = (*EXPORTS.values(), "predictions.jsonl")
 """What exports and SWE-bench leave."""
-
 
 BEGUN = "sweep.json"
 """In a sweep's folder: how it was begun."""
 
-
 REMEDY = "take it from a backup, or run again."
-
 
 STARTING = "starting"
 """The status in a manifest that says only how the run was called: nothing has begun yet."""
 
-
 ALL, RANDOM, STRATIFIED = "all", "random", "stratified"
 """How questions are chosen (`Selection.strategy`)."""
 
-
 RUNNING = "running"
-ATTEMPTS = "sittings"
-"""The name of a run's or sweep's attempts in its files."""
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:
@@ -65,8 +55,20 @@ def cannot_write(path: Path, error: OSError) -> RunError:
     return RunError(f"{path} cannot be written ({error.strerror}); what was journalled is kept.")
 
 
+def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a file of a run as a whole: readers see the old one or the new one.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    try:
+        files.replace(path, pieces)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file as a whole, as `RunFolder.write_text` does, wherever it is.
+    """Writes a file that a person named, likewise.
 
     Raises:
         RunError: It cannot be written.
@@ -75,9 +77,9 @@ def write_whole(path: Path, text: str) -> None:
         raise RunError(f"{path} does not name a file to write.")
     try:
         files.refuse_special(path)
-        files.replace(path, (text.encode(), b"\n"))
     except OSError as error:
         raise cannot_write(path, error) from error
+    replace_file(path, (text.encode(), b"\n"))
 
 
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
@@ -255,31 +257,9 @@ def read_record(path: Path, kind: type[T]) -> T:
         RunError: There is no such file, it cannot be read, or something in it does not fit the record.
     """
     try:
-        return record_of(content_of(path, files.JSON_BYTES), kind)
+        return decoding.decode(content_of(path, files.JSON_BYTES), kind)
     except (ValueError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}); {REMEDY}") from error
-
-
-def record_of(content: bytes, kind: type[T]) -> T:
-    """The record that JSON text describes; attempts that cannot be read are left out.
-
-    Raises:
-        ValueError: It is not JSON.
-        TypeError: It does not fit; the message names the part.
-    """
-    found = orjson.loads(content)
-    rows = found.get(ATTEMPTS) if isinstance(found, dict) else None
-    if isinstance(rows, list):
-        found[ATTEMPTS] = [row for row in rows if decoding.fits(row, _attempt_of(kind))]  # type: ignore[arg-type]
-    return decoding.build(found, kind, numbers=decoding.has_long_numbers(content))
-
-
-@cache
-def _attempt_of(kind: type) -> type:
-    """The record of an attempt in a file that has attempts."""
-    (row,) = get_args(get_type_hints(kind)[ATTEMPTS])
-    found: type = row
-    return found
 
 
 def content_of(path: Path, most_bytes: int = files.DATA_BYTES) -> bytes:

@@ -217,15 +217,15 @@ def _repeats_itself(result: Result) -> bool:
 def _times(results: Sequence[Result]) -> dict[str, Distribution]:
     """Distributions over results; a result's times are the sums over its completions, its first token the first one's."""
     timed = [timings for result in results if (timings := cache_use.timings(result))]
-    return {
-        "latency_s": stats.distribution([math.fsum(t.e2e for t in timings) for timings in timed]),
-        "queue_s": stats.distribution([math.fsum(t.queue for t in timings) for timings in timed]),
-        "prefill_s": stats.distribution([math.fsum(t.prefill for t in timings) for timings in timed]),
+    parts = {"latency_s": "e2e", "queue_s": "queue", "prefill_s": "prefill", "decode_s": "decode"}
+    sums = {
+        name: stats.distribution([math.fsum(getattr(t, part) for t in timings) for timings in timed])
+        for name, part in parts.items()
+    }
+    between = [t[0].inter_token for t in timed if t[0].inter_token is not None]
+    return sums | {
         "ttft_s": stats.distribution([timings[0].ttft for timings in timed]),
-        "decode_s": stats.distribution([math.fsum(t.decode for t in timings) for timings in timed]),
-        "inter_token_s": stats.distribution(
-            [t[0].inter_token for t in timed if t[0].inter_token is not None]
-        ),
+        "inter_token_s": stats.distribution(between),
     }
 
 

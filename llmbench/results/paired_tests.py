@@ -93,9 +93,7 @@ def difference(first: Sequence[float], second: Sequence[float]) -> PairedDiffere
     )
 
 
-def bootstrap_interval(
-    differences: Sequence[float], *, resamples: int = RESAMPLES, seed: int = SEED
-) -> tuple[float, float]:
+def bootstrap_interval(differences: Sequence[float], *, resamples: int = RESAMPLES) -> tuple[float, float]:
     """The 95% percentile interval of a mean difference, from a bootstrap over questions.
 
     A plain bootstrap of few discordant questions is too narrow (without any it has no width at all), so half a question
@@ -110,7 +108,7 @@ def bootstrap_interval(
     pool = np.append(distinct, [-size, size])
     weights = np.append(counts.astype(np.float64), [0.5, 0.5])
     drawn = values.size + 1
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(SEED)
     at_once = max(1, 4_000_000 // pool.size)  # 32 MB of counts
     means = np.concatenate(
         [
@@ -205,11 +203,11 @@ def smallest_detectable(
     return float(brentq(lacking, 0.0, 1.0, xtol=1e-6))
 
 
-def mcnemar_power(count: int, discordance: float, effect: float, alpha: float = ALPHA) -> float:
+def mcnemar_power(count: int, discordance: float, effect: float) -> float:
     """The power of McNemar's exact test: sum over m of P(m of n questions discordant) * P(rejected | m).
 
     m is binomial with n = `count` and `discordance`; given m, the questions that fall to the better side are binomial
-    with (discordance + effect) / (2 * discordance); rejected is what the two-sided exact test rejects at `alpha`
+    with (discordance + effect) / (2 * discordance); rejected is what the two-sided exact test rejects at `ALPHA`
     (Duffy 1984, Biometrics 40:1005). An effect above `discordance` cannot be, so discordance is then taken to be the
     effect: every discordant question falls to the better side.
     """
@@ -220,9 +218,9 @@ def mcnemar_power(count: int, discordance: float, effect: float, alpha: float = 
         return 0.0
     better = (discordance + effect) / (2 * discordance)
     found = np.arange(count + 1)
-    # The largest count of the losing side at which a tail holds at most alpha / 2; -1 where there is none.
-    tail = binom.ppf(alpha / 2, found, 0.5)
-    tail = np.where(binom.cdf(tail, found, 0.5) > alpha / 2, tail - 1, tail)
+    # The largest count of the losing side at which a tail holds at most ALPHA / 2; -1 where there is none.
+    tail = binom.ppf(ALPHA / 2, found, 0.5)
+    tail = np.where(binom.cdf(tail, found, 0.5) > ALPHA / 2, tail - 1, tail)
     rejected = binom.cdf(tail, found, 1 - better) + binom.cdf(tail, found, better)
     weights = binom.pmf(found, count, discordance)
     return float(np.sum(weights * np.where(tail < 0, 0.0, rejected)))

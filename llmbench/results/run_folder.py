@@ -34,6 +34,7 @@ from llmbench.results.manifest import (
     Manifest,
     cannot_write,
     read_record,
+    replace_file,
 )
 from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
@@ -106,7 +107,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file as a whole: readers see the old one or the new one."""
-        self._replace(name, text.encode())
+        replace_file(self.folder / name, (text.encode(), b"\n"))
 
     def read_manifest(self) -> Manifest:
         """What manifest.json holds; an empty one where there is no such file.
@@ -126,14 +127,10 @@ class RunFolder:
         self._write_record(SUMMARY, summary)
 
     def _write_record(self, name: str, record: FileRecord) -> None:
-        self._replace(name, orjson.dumps(clean(record.as_dict()), option=orjson.OPT_INDENT_2))
-
-    def _replace(self, name: str, content: bytes) -> None:
-        path = self.folder / name
-        try:
-            files.replace(path, (content, b"\n"))
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        replace_file(
+            self.folder / name,
+            (orjson.dumps(clean(record.as_dict()), option=orjson.OPT_INDENT_2), b"\n"),
+        )
 
     def append(self, result: Result) -> None:
         """Adds a line to the journal: with the file system at once, on the disk within `journal.SYNC_S` seconds.

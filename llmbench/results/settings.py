@@ -51,6 +51,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     return content
 
 
+<<<<<<< HEAD
 def _rename(content: dict[str, Any]) -> None:
     """Gives settings the names that they have now."""
     for before, now in RENAMED.items():
@@ -60,6 +61,19 @@ def _rename(content: dict[str, Any]) -> None:
             settings[new] = settings.pop(old)
 
 
+||||||| a6914c2
+=======
+def read_settings(folder: Path) -> Config | None:
+    """The same as typed settings: what the file does not say has its default.
+
+    Raises:
+        RunError: As `read_config`.
+    """
+    content = read_config(folder)
+    return None if content is None else decoding.build(content, Config)
+
+
+>>>>>>> sh-run
 def benchmark_settings(config: Mapping[str, Any] | None, benchmark: str) -> Mapping[str, Any]:
     """The settings of one benchmark; empty where they are not known."""
     benchmarks = (config or {}).get("benchmarks")

@@ -1,4 +1,4 @@
-"""When a benchmark has been asked enough, and what its answers say then: a rule, the watch that follows it, and its entry in summary.json.
+"""When a benchmark has been asked enough, and what its answers say then: a rule, the monitor that follows it, and its entry in summary.json.
 
 Questions are asked in a random order, which the seed decides, and only a beginning of that order counts: questions of which all
 earlier ones have been answered too. What else was answered by then came quickly, so it is short, and short answers are right more
@@ -38,7 +38,7 @@ class Reason(StrEnum):
     ALL = "all_asked"
     """There was nothing left that could have settled it."""
     OPEN = "open"
-    """As the answers are graded now it would go on, or the run to compare with is gone."""
+    """It was interrupted before; or as the answers are graded now it would go on, or the run to compare with is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class StopRule:
 
 
 @dataclass(slots=True)
-class StopWatch:
+class StopMonitor:
     """Follows a rule: takes results in any order, and looks at each beginning of the questions' order once.
 
     Attributes:
@@ -212,9 +212,9 @@ class StopEntry:
                 return f"then the interval for all {self.of:,} was no wider than {width}"
             if self.reason == Reason.ALL:
                 return f"all there are: {width} was not reached before"
-            return f"and as they are graded now the interval is wider than {width}"
+            return f"and so far the interval for all {self.of:,} is wider than {width}"
         if self.difference is None or self.difference_interval is None:
-            return f"and the difference to {self.against} is not known any more"
+            return f"and the difference to {self.against} is not known"
         low, high = self.difference_interval
         found = (
             f"the difference to {self.against} is {points(self.difference)} points on {count(self.shared or 0, 'shared question')}, "
@@ -227,7 +227,7 @@ class StopEntry:
             Reason.SAME: margin,
             Reason.ALL: "not settled, and no shared question is left",
         }
-        return f"{found}, {words.get(Reason(self.reason), 'not settled as the answers are graded now')}"
+        return f"{found}, {words.get(Reason(self.reason), 'not settled so far')}"
 
 
 def entry(rule: StopRule, results: Sequence[Result], left_out: int) -> StopEntry:
@@ -248,7 +248,7 @@ def entry(rule: StopRule, results: Sequence[Result], left_out: int) -> StopEntry
     if rule.width is None:
         reason = rule.settled(of_difference) if len(pairs) >= rule.least else None
     else:  # of all that were asked the accuracy is known, and nothing was spared
-        reason = None if whole else rule.settled(of_all)
+        reason = rule.settled(of_all) if rule.least <= len(scores) and not whole else None
     return StopEntry(
         questions=len(scores),
         of=len(rule.order),

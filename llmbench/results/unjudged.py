@@ -15,6 +15,7 @@ from llmbench.results.serialization import from_row, line_of
 from llmbench.system import files
 
 Key = tuple[str, str, int]
+"""Benchmark, question and repeat of a result."""
 
 
 class UnjudgedAnswers:
@@ -56,12 +57,9 @@ class UnjudgedAnswers:
             raise cannot_write(self._path, error) from error
 
     def end(self, waiting: Collection[Key]) -> None:
-        """Removes the file where no answer is waiting."""
-        if not waiting:
-            self.remove()
-
-    def remove(self) -> None:
-        """Removes the file. If that fails, `read` leaves out its answers, which have results by then."""
+        """Removes the file where no answer is waiting. If that fails, `read` leaves out its answers, which have results by then."""
+        if waiting:
+            return
         with suppress(OSError):
             self.close()
         with suppress(OSError):

@@ -12,10 +12,8 @@ limits do too: an answer that was cut counts with the tokens it had, and in plac
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import orjson
 
@@ -98,10 +96,9 @@ def _lengths(results: Sequence[Result]) -> dict[str, tuple[float, bool]]:
 
 
 def _read(file: Path) -> dict[str, float]:
-    with suppress(OSError, RuntimeError, ValueError, AttributeError):
-        content: Any = orjson.loads(files.read(file, files.JSON_BYTES))
-        return {key: tokens for key, tokens in content.items() if decoding.finite(tokens) is not None}
-    return {}
+    return {
+        key: tokens for key, tokens in files.json_object(file).items() if decoding.finite(tokens) is not None
+    }
 
 
 def _write(file: Path, made: Mapping[str, tuple[float, bool]]) -> None:

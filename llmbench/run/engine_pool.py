@@ -152,10 +152,6 @@ class EnginePool:
             return config
         return replace(config, engine=replace(config.engine, replicas=chosen))
 
-    def open(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
-        """Returns the engine for these settings, of which nothing is imported yet; the one that is held, if it can serve them."""
-        return self._open(config, checkpoint).engine
-
     def _open(self, config: Config, checkpoint: Checkpoint | None) -> _Held:
         key = engine_key(config)
         held = self._held
@@ -168,7 +164,7 @@ class EnginePool:
         return self._held
 
     def prepare(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
-        """Returns the same, its libraries imported.
+        """Returns the engine for these settings, its libraries imported; the one that is held, if it can serve them.
 
         Raises:
             EngineError: The engine's libraries cannot be imported.

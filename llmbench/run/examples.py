@@ -10,7 +10,7 @@ from llmbench.config.choices import FewshotBy
 from llmbench.config.schema import Config
 from llmbench.errors import DataError
 from llmbench.records import Sample
-from llmbench.run import prompts
+from llmbench.run.selection import generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,21 @@ class ExamplePicker:
         if own := self.benchmark.own_examples(sample):
             return self._first(own)
         if self.by_subject is None:
-            return prompts.pick_examples(self.name, self.pool, sample, self.count, self.seed)
+            return self._drawn(sample)
         subject = self.benchmark.subject(sample)
         others = (other for other in self.by_subject.get(subject, ()) if other != sample)
         of_subject = "" if subject is None else f" of the subject {subject!r}"
         all_subjects = f", or benchmarks.{self.name}.fewshot_by=null to draw them from all subjects"
         return self._first(others, of_subject, all_subjects)
+
+    def _drawn(self, sample: Sample) -> list[Sample]:
+        """The same for the same seed."""
+        others = [other for other in self.pool if other.id != sample.id or other.target != sample.target]
+        if self.count > len(others):
+            raise DataError(
+                f"{self.name}: fewshot={self.count} is more than the {len(others)} other questions there are."
+            )
+        return generator(self.seed, self.name, sample.id, "fewshot").sample(others, self.count)
 
     def _first(self, examples: Iterable[Sample], which: str = "", or_else: str = "") -> list[Sample]:
         found = list(islice(examples, self.count))

@@ -50,7 +50,6 @@ class EvaluationLoop:
         judge: Asked for verdicts; None: `engine` is.
     """
 
-    config: Config
     questions: Questions
     tokenizer: Tokenizer
     engine: Engine
@@ -66,11 +65,12 @@ class EvaluationLoop:
     # without a result, by the id of the request
     _exchanges: dict[str, Exchange] = field(default_factory=dict)
     _asked: int = 0  # requests that the engine has
-    _tokens: int | None = None  # generated so far
+    config: Config = field(init=False)
     _judging: Judging = field(init=False)
     _queue: RequestQueue = field(init=False)
 
     def __post_init__(self) -> None:
+        self.config = self.record.config
         submit = partial(self._submit, first=True)
         self._queue = RequestQueue(self.record.stopping)
         self._judging = Judging(self.config, self.questions.benchmarks, self.tokenizer, self.judge, submit)
@@ -120,8 +120,9 @@ class EvaluationLoop:
                 self._feed()
                 self.record.save_if_due()
                 if self.progress.due():
-                    self.progress.show(self._generated())
-            self.progress.note(self._generated())
+                    self._note_tokens()
+                    self.progress.show()
+            self._note_tokens()
         finally:
             if self._queue.over:
                 self._drop()
@@ -156,12 +157,10 @@ class EvaluationLoop:
             self.engine.abort()
             raise Interrupted(self.stop.signal_number)
 
-    def _generated(self) -> int | None:
-        """Output tokens so far, as far as the engine says it."""
+    def _note_tokens(self) -> None:
+        """Gives the display the output tokens so far."""
         with suppress(Exception):  # what is only shown ends no run; telemetry logs it
-            tokens = self.engine.state().generated_tokens
-            self._tokens = None if tokens is None else int(tokens)
-        return self._tokens
+            self.progress.note(self.engine.state().generated_tokens)
 
     def _receive(self, completion: Completion) -> None:
         """Handles a completion: searches a cut text for an answer, grades a finished text, or records the failure; or takes a verdict."""
@@ -171,7 +170,7 @@ class EvaluationLoop:
             self._add(self._judging.judged(completion))
             return
         exchange = self._exchanges[completion.request_id.removesuffix(CONTINUATION_SUFFIX)]
-        request, asked = exchange.request, self._question(exchange)
+        asked = self._question(exchange)
         first = not exchange.completions
         completion = ended_by_itself(completion, asked.end)
         if not first and completion.finish_reason is FinishReason.ABORT and not completion.error:
@@ -191,11 +190,11 @@ class EvaluationLoop:
         if more is not None:
             self._submit(more, first=True)  # while its prefix is still in the cache
             return
-        benchmark = self.config.benchmarks[request.benchmark]
+        benchmark = self.config.benchmarks[asked.benchmark]
         if exchange.elicited or not elicitation.possible(self.config.early_stopping, completion, benchmark):
             self._grade(exchange)
             return
-        found = elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
+        found = self._written(exchange)
         self.grader.submit(
             exchange, benchmark.module, asked.sample, found.text, found.finish_reason, grading.find_stated
         )
@@ -208,15 +207,18 @@ class EvaluationLoop:
 
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""
-        written, module = self._close(exchange), self.config.benchmarks[exchange.request.benchmark].module
-        sample = self._question(exchange).sample
-        self.grader.submit(exchange, module, sample, written.text, written.finish_reason)
+        written, asked = self._close(exchange), self._question(exchange)
+        module = self.config.benchmarks[asked.benchmark].module
+        self.grader.submit(exchange, module, asked.sample, written.text, written.finish_reason)
 
     def _close(self, exchange: Exchange) -> elicitation.Written:
         """Joins the exchange's texts, since nothing more is asked of the engine for it."""
-        asked = self._question(exchange)
-        exchange.written = elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
+        exchange.written = self._written(exchange)
         return exchange.written
+
+    def _written(self, exchange: Exchange) -> elicitation.Written:
+        asked = self._question(exchange)
+        return elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
 
     def _question(self, exchange: Exchange) -> prompts.Asked:
         return self.questions.asked[exchange.request.benchmark, exchange.request.sample_id]
@@ -254,10 +256,9 @@ class EvaluationLoop:
     def _searched(self, exchange: Exchange, score: Score) -> None:
         """Asks for the answer that a cut text lacks, and grades a text that has one."""
         if score.outcome is Outcome.NO_ANSWER:
-            request, asked = exchange.request, self._question(exchange)
-            benchmark, made = self.config.benchmarks[request.benchmark], exchange.completions
-            text = elicitation.written(asked, made, exchange.cues, self.tokenizer).text
-            words = elicitation.cue(text, made[-1], benchmark)
+            request = exchange.request
+            benchmark = self.config.benchmarks[request.benchmark]
+            words = elicitation.cue(self._written(exchange).text, exchange.completions[-1], benchmark)
             exchange.elicited = True
             more = exchange.go_on(words, elicitation.cue_sampling(request, benchmark), self.tokenizer)
             self._submit(more, first=True)  # while its prefix is still in the cache
@@ -270,8 +271,7 @@ class EvaluationLoop:
     def _ask_judge(self, answer: Result) -> None:
         """Asks for the verdict on an answer."""
         sample = self.questions.asked[answer.benchmark, answer.sample_id].sample
-        failed = self._judging.ask(answer, sample)
-        if failed is not None:
+        if (failed := self._judging.ask(answer, sample)) is not None:
             self._add(self._judging.judged(failed))
 
     def _record(self, exchange: Exchange, score: Score) -> None:

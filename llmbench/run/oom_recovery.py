@@ -6,6 +6,7 @@ set aside for it, and a context that nobody would have filled.
 
 import copy
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from llmbench.config.choices import Startup
@@ -129,17 +130,13 @@ def _smaller_batch(config: Config, failed: int | None) -> Change:
 
 
 def _value(config: Config, setting: str) -> float | int | str | None:
-    value: Any = config
-    for name in setting.split("."):
-        value = getattr(value, name)
+    value: Any = attrgetter(setting)(config)
     return value.value if isinstance(value, Startup) else value
 
 
 def _lower(config: Config, setting: str, bound: float | str) -> None:
-    *path, last = setting.split(".")
-    owner: Any = config
-    for name in path:
-        owner = getattr(owner, name)
+    group, _, last = setting.rpartition(".")
+    owner: Any = attrgetter(group)(config) if group else config
     before = getattr(owner, last)
     if before is None or before > bound:
         setattr(owner, last, bound)

@@ -14,43 +14,38 @@ What can go wrong is handled where it happens:
   that called `run` gets the error (`run/new_process.py`).
 - Ctrl-C: while requests run, `EvaluationLoop` drops what is in flight and raises `Interrupted`; before that, and while an engine is
   replaced, the handler of the signal raises it at once (`system/signals.py`).
-- A resumed run asks something else: `restore` and `_check_questions` refuse it, and manifest, settings and summary stay as they are.
+- A resumed run asks something else: `restore`, `check_judge` and `check_questions` refuse it, and manifest, settings and summary stay as they
+  are (`run/restoring.py`).
 """
 
 import logging
 import os
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from llmbench.benchmarks.base import Benchmark
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.base import Engine
-from llmbench.engine.checkpoint_tensors import check_tensors
 from llmbench.engine.factory import complete
-from llmbench.errors import ConfigError, EngineDiedError, OutOfMemoryError, RefusedResumeError, RunError
+from llmbench.errors import RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
-from llmbench.results.metrics import without_texts
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import answer_lengths, judging, preflight, resume_checks, thinking_budget
+from llmbench.run import answer_lengths, judging, preflight
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.data_notes import data_notes
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.exchange import Exchange
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
-from llmbench.run.fp8_kv_cache import fp8_kv_cache_saves
 from llmbench.run.grading import Grader
 from llmbench.run.hanging import leave_hanging
-from llmbench.run.likelihood_prompts import choice_warnings, cut_from_the_left
 from llmbench.run.loop import GATHER_S, EvaluationLoop
-from llmbench.run.new_process import StartAgain
 from llmbench.run.options import RunOptions
 from llmbench.run.progress import Progress
-from llmbench.run.request_plan import Questions, RequestPlan, graders_need, import_benchmarks, runs_code
-from llmbench.run.restoring import restore
+from llmbench.run.request_plan import Questions, RequestPlan, graders_need, import_benchmarks
+from llmbench.run.restoring import check_judge, check_questions, restore
 from llmbench.run.run_engine import RunEngine
 from llmbench.run.run_record import RunRecord
 from llmbench.run.stopping import Stopping
@@ -60,7 +55,6 @@ from llmbench.system.number_format import count
 from llmbench.system.processes import environment
 from llmbench.system.signals import Stop
 from llmbench.telemetry import MemoryTracker, Sampler
-from llmbench.telemetry.engine_report import ServerIdentity, ServerReport
 
 log = logging.getLogger(__name__)
 
@@ -82,26 +76,25 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
     terminal, stop = options.terminal or Terminal(quiet=True), options.stop or Stop()
     with ExitStack() as resources:
         pool = options.pool or resources.enter_context(_own_pool(options, resources))
-        config, said = complete(config, pool.engines.find_checkpoint)
-        for sentence in said:
+        config, notices = complete(config, pool.engines.find_checkpoint)
+        for sentence in notices:
             terminal.notice(sentence)
         benchmarks = import_benchmarks(config)
         config = judging.complete(config, benchmarks)
         sealed = frozenset(name for name, benchmark in config.benchmarks.items() if benchmark.sealed)
         files = resources.enter_context(RunFolder(folder, sealed, goes_on=options.beginning.has_results))
-        record = RunRecord(config, files, options, terminal)
+        record = RunRecord(config, files, options, terminal, benchmarks)
         restore(record, pool)  # which may refuse: then the folder stays as it is
         try:
-            record.write_if_new()
+            if not record.earlier.answers:  # else the questions must first be known to be the same
+                record.write()
             run_engine = RunEngine(record, pool, stop)
-            _evaluate(record, benchmarks, run_engine, pool, stop)
+            _evaluate(record, run_engine, pool, stop)
             run_engine.learn()
             answer_lengths.remember(record.config, record.results)
             finish_benchmarks(record)  # which may give scores in place of the journal's
             refuse_only_errors(record)
         except BaseException as error:
-            if isinstance(error, StartAgain):
-                pool.restart_log = record.restart_log  # for the process that follows, as pool.steps
             record.end(error)
             raise
         record.end()
@@ -116,56 +109,39 @@ def _own_pool(options: RunOptions, resources: ExitStack) -> EnginePool:
     return EnginePool()
 
 
-def _evaluate(
-    record: RunRecord,
-    benchmarks: Mapping[str, Benchmark],
-    run_engine: RunEngine,
-    pool: EnginePool,
-    stop: Stop,
-) -> None:
+def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: Stop) -> None:
     """All steps, in order. Telemetry and graders start first: before torch and vllm are imported."""
-    config = record.config
-    record.benchmarks = benchmarks
+    config, benchmarks = record.config, record.benchmarks
+    runs_code = any(benchmark.runs_code for benchmark in benchmarks.values())
     with (
         Sampler(preflight.gpus_here(config)) as sampler,
         MemoryTracker(record.files.folder, MEMORY_LOG, sampler=sampler, of_run=True),
         judging.judge_engine(config, benchmarks, record.terminal.notice) as judge,
     ):
         _write_trace(sampler, record.files.folder / TRACE)
-        record.warn(preflight.check_sandbox(config, runs_code=runs_code(benchmarks)))
-        grader: Grader[Exchange] = pool.graders.get(
-            graders_need(config), config.sandbox.value, runs_code=runs_code(benchmarks)
-        )
+        record.warn(preflight.check_sandbox(config, runs_code=runs_code))
+        grader = pool.graders.get(graders_need(config), config.sandbox.value, runs_code=runs_code)
         checkpoint = run_engine.find_checkpoint()
-        plan = _read(record, pool)
+        plan = _read_questions(record, pool)
         run_engine.prepare(plan)
-        at_once = run_engine.batch_size()
-        record.warn(preflight.before_loading(config, plan.samples, at_once, checkpoint))
-        record.warn(judging.judges_itself(config, benchmarks) + judging.asks_nobody(config, benchmarks))
-        _note_judge(record, judging.identity(judge))
-        writing = Background("prompts", lambda: _write_prompts(record, run_engine, plan, at_once))
+        record.warn(preflight.before_loading(config, plan.samples, run_engine.at_once, checkpoint))
+        check_judge(record, judging.identity(judge))
+        writing = Background("prompts", partial(_write_prompts, record, run_engine, plan, run_engine.at_once))
         questions = run_engine.load(plan, writing)
         if config.engine.replicas == AUTO or config.engine.ray_address is not None:
             sampler.watch_gpus(preflight.gpus_here(record.config) or run_engine.loaded.remote_gpus)
-        report = run_engine.report()
-        _check_questions(record, questions, report.server)
+        report = run_engine.loaded.report()
+        check_questions(record, questions, report.server)
         record.note_engine(report)
         why_not = why_not_comparable(record.config, questions, checkpoint)
         record.note_plan(questions, run_engine.checkpoint_row(), why_not)
         try:
             _ask_all(record, run_engine, questions, grader, sampler, stop, judge)
         except BaseException as error:  # Ctrl-C too
-            with suppress(Exception):  # the user gets the first error
-                pool.close_engine()  # what it was doing is unknown: no later job may meet it
-            if isinstance(error, OutOfMemoryError):
-                run_engine.out_of_memory(error, questions)
-            if isinstance(error, EngineDiedError):  # none can follow in this process, or none is to
-                run_engine.died(error)
+            run_engine.failed(error, questions)
             raise
         finally:
-            if (
-                not config.engine.is_server
-            ):  # whose machine's memory is not known; this one's is no part of it
+            if not config.engine.is_server:  # this machine's memory is no part of a server's
                 record.summary.memory, record.summary.gpu = sampler.memory(), sampler.gpu()
 
 
@@ -176,7 +152,7 @@ def _write_trace(sampler: Sampler, path: Path) -> None:
         log.warning("%s", error)
 
 
-def _read(record: RunRecord, pool: EnginePool) -> RequestPlan:
+def _read_questions(record: RunRecord, pool: EnginePool) -> RequestPlan:
     """Reads the questions; says how mapped columns were understood, once for all jobs of a sweep."""
     begun = time.monotonic()
     plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.answers else None)
@@ -190,47 +166,12 @@ def _read(record: RunRecord, pool: EnginePool) -> RequestPlan:
 
 
 def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, at_once: int) -> Questions:
-    """Writes the prompts while the model loads, and warns if the KV cache will not hold them."""
-    known = answer_lengths.read(plan.config)
-    questions, checkpoint = plan.write(run_engine.tokenizer, known), run_engine.checkpoint
-    record.warn(run_engine.tokenizer.remarks(plan.config.model.chat_template_kwargs))
-    if checkpoint is not None:
-        check_tensors(checkpoint)
-        preflight.check_token_ids(questions.requests, checkpoint)
-    record.warn(
-        cut_from_the_left(questions.requests, plan.config)
-        + choice_warnings(questions.asked.values())
-        + thinking_budget.notices(list(questions.asked.values()), plan.config)
-    )
-    record.warn(preflight.kv_cache_shortage(plan.config, questions.requests, at_once, checkpoint))
-    record.warn(fp8_kv_cache_saves(plan.config, questions.requests, at_once, checkpoint))
+    """Writes the prompts while the model loads, and says what they make doubtful."""
+    tokenizer, checkpoint = run_engine.tokenizer, run_engine.checkpoint
+    questions = plan.write(tokenizer, answer_lengths.read(plan.config))
+    record.warn(tokenizer.remarks(plan.config.model.chat_template_kwargs))
+    record.warn(preflight.of_prompts(plan.config, questions, at_once, checkpoint))
     return questions
-
-
-def _note_judge(record: RunRecord, now: ServerIdentity | None) -> None:
-    """Keeps which server has the judge, and refuses another model there than that of the verdicts so far."""
-    before = record.manifest.judge
-    if now is not None and before is not None and any(result.judgement for result in record.results):
-        try:
-            said = resume_checks.compare_servers(before, now, record.files.folder)
-        except ConfigError as error:
-            raise RefusedResumeError(f"The judge: {error}") from error
-        if said is not None:
-            record.note(f"The judge: {said}")
-    record.manifest.judge = now
-
-
-def _check_questions(record: RunRecord, questions: Questions, server: ServerReport | None) -> None:
-    """Refuses other questions than those answered so far, and a server with another model."""
-    try:
-        record.note_server(server)
-        if record.earlier.answers:
-            answers = [*record.results, *record.unjudged.values()]
-            resume_checks.check_questions(record.files.folder, questions, answers)
-            resume_checks.check_files(record.files.folder, record.manifest, questions.data)
-    except ConfigError as error:
-        raise RefusedResumeError(str(error)) from error
-    record.results[:] = map(without_texts, record.results)
 
 
 def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
@@ -243,19 +184,15 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
     judge: Engine | None,
 ) -> None:
     """Asks all questions and grades the answers; however that ends, what was measured is kept."""
-    sampler.begin()
     writes = any(not benchmark.asks_likelihoods for benchmark in record.config.benchmarks.values())
     with (
         run_engine.engine(questions) as engine,
         Progress(record.terminal, record.totals, writes=writes) as progress,
     ):
-        sampler.listen(progress.look)
-        loop = EvaluationLoop(
-            record.config, questions, run_engine.tokenizer, engine, grader, record, progress, stop, judge
-        )
-        sampler.watch_engine(loop.state)
+        loop = EvaluationLoop(questions, run_engine.tokenizer, engine, grader, record, progress, stop, judge)
+        hangs = partial(leave_hanging, record=record, loop=loop, sampler=sampler)
         try:
-            with run_engine.watch.looking(partial(leave_hanging, record=record, loop=loop, sampler=sampler)):
+            with _measured(sampler, loop), run_engine.watch.looking(hangs):
                 loop.run()
         finally:
             if loop.ungraded:
@@ -263,11 +200,22 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
                     f"{count(loop.ungraded, 'answer')} could not be graded within "
                     f"{GATHER_S:.0f} s of the signal; resume asks those questions again."
                 )
-            sampler.unlisten(progress.look)
-            sampler.watch_engine(None)
-            sampler.end()
             times = record.summary.time_s
             times.generate, times.grade_tail = loop.generate_s - run_engine.replaced_s, loop.grade_tail_s
             record.note_requests(engine.report())
             for sentence in judging.remarks(judge):
                 record.note(sentence)
+
+
+@contextmanager
+def _measured(sampler: Sampler, loop: EvaluationLoop) -> Iterator[None]:
+    """Inside, telemetry counts the time as that of requests, samples the engine too, and is shown."""
+    sampler.begin()
+    sampler.listen(loop.progress.look)
+    sampler.watch_engine(loop.state)
+    try:
+        yield
+    finally:
+        sampler.unlisten(loop.progress.look)
+        sampler.watch_engine(None)
+        sampler.end()

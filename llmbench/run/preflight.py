@@ -6,31 +6,24 @@ from pathlib import Path
 from llmbench.config.choices import Device, EarlyStopping, Sandbox
 from llmbench.config.groups import FaultSettings
 from llmbench.config.schema import AUTO, Config, SamplingConfig
-from llmbench.config.thinking import most_tokens
 from llmbench.engine import lora
 from llmbench.engine.checkpoint import Checkpoint, settings
-from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.checkpoint_settings import generation_config
-from llmbench.engine.checkpoint_tensors import embedding_rows
-from llmbench.engine.memory import (
-    RESERVE_BYTES,
-    kv_bytes_per_token,
-    kv_shortage,
-    kv_tokens,
-    planned_element_bytes,
-    weights_on_gpu,
-)
+from llmbench.engine.checkpoint_tensors import check_tensors, embedding_rows
+from llmbench.engine.memory import RESERVE_BYTES, weights_on_gpu
 from llmbench.engine.vllm.forecast.gpu_kinds import WITH_FP8
 from llmbench.engine.vllm.speculation import SCHEDULE, drafting_limit, overruled_by
 from llmbench.errors import ModelError
 from llmbench.records import Request
+from llmbench.run import judging, thinking_budget
 from llmbench.run.comparability import few_shot_from_evaluated
+from llmbench.run.kv_cache import bf16_weights_bytes, fp8_kv_cache_saves, kv_cache_shortage
+from llmbench.run.likelihood_prompts import choice_warnings, cut_from_the_left
+from llmbench.run.request_plan import Questions
 from llmbench.run.samples import SampleSet
 from llmbench.system import hardware
 from llmbench.system.number_format import listed, memory
 
-AT_LOAD = ("bitsandbytes", "fp8")
-"""Quantizations that vLLM makes of bf16 weights; other names mean that the checkpoint's own weights are quantised."""
 NO_SANDBOX = (
     "sandbox=none: programs that the model writes run as you, with your files and your network; "
     "sandbox=bwrap or sandbox=docker keeps them apart."
@@ -69,6 +62,8 @@ def before_loading(
             )
         if config.early_stopping is not EarlyStopping.off:
             said += stops_in_golds(name, benchmark.stop, [sample.target for sample in available])
+    benchmarks = {name: part.benchmark for name, part in samples.items()}
+    said += judging.judges_itself(config, benchmarks) + judging.asks_nobody(config, benchmarks)
     said += left_out_system_prompts(config) + lora.other_base(config.model)
     if checkpoint is None:
         return said
@@ -77,13 +72,40 @@ def before_loading(
     gpus = hardware.gpus()
     if not gpus or config.engine.device is Device.cpu or config.engine.is_server:
         return said
-    weights, gpu_bytes = _weights_bytes(config, checkpoint), gpus[0].total_bytes
+    weights, gpu_bytes = bf16_weights_bytes(config, checkpoint), gpus[0].total_bytes
     if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
         said += weights_do_not_fit(config, weights, gpu_bytes)
     if config.engine.name == "vllm":
         said += drafts_for_many(config, at_once)
         said += four_bit_is_slower(config, weights, gpu_bytes, at_once, gpus[0].name)
     return said
+
+
+def of_prompts(
+    config: Config, questions: Questions, at_once: int, checkpoint: Checkpoint | None
+) -> list[str]:
+    """Returns what the prompts add to that, while the model loads.
+
+    Args:
+        config: The settings.
+        questions: With their prompts.
+        at_once: Requests that should run at once.
+        checkpoint: None where the engine has none.
+
+    Raises:
+        ModelError: The checkpoint's files or its tokenizer do not fit it.
+    """
+    requests, asked = questions.requests, list(questions.asked.values())
+    if checkpoint is not None:
+        check_tensors(checkpoint)
+        check_token_ids(requests, checkpoint)
+    return [
+        *cut_from_the_left(requests, config),
+        *choice_warnings(asked),
+        *thinking_budget.notices(asked, config),
+        *kv_cache_shortage(config, requests, at_once, checkpoint),
+        *fp8_kv_cache_saves(config, requests, at_once, checkpoint),
+    ]
 
 
 DRAFTED_FOR = 16
@@ -110,41 +132,6 @@ def drafts_for_many(config: Config, at_once: int) -> list[str]:
     return [sentence]
 
 
-def kv_cache_shortage(
-    config: Config, requests: Sequence[Request], at_once: int, checkpoint: Checkpoint | None
-) -> list[str]:
-    """Returns what to expect where vLLM's KV cache on the GPU will not hold so many of the requests at once."""
-    gpus = hardware.gpus()
-    per_token = kv_bytes_per_token(settings(checkpoint), planned_element_bytes(config))
-    on_gpu = bool(gpus) and config.engine.device is not Device.cpu
-    if checkpoint is None or per_token is None or not on_gpu or config.engine.name != "vllm":
-        return []
-    model, engine = config.model, config.engine
-    weights = loaded_weights_bytes(config, checkpoint)
-    available = None
-    if engine.kv_cache_memory_bytes is not None:
-        available = engine.kv_cache_memory_bytes // per_token
-    elif weights is not None:
-        parallel = engine.gpus_each
-        use = model.gpu_memory_utilization
-        available = kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
-    lengths = [len(request.prompt_ids) for request in requests]
-    limits = [most_tokens(config, each.benchmark, each.sampling.max_tokens) for each in requests]
-    return kv_shortage(lengths, limits, at_once, available)
-
-
-def loaded_weights_bytes(config: Config, checkpoint: Checkpoint) -> int | None:
-    """Returns the bytes of the weights as loaded, all GPUs together; None where that is not known."""
-    own, quantization = _weights_bytes(config, checkpoint), config.model.quantization
-    return weights_on_gpu(own, quantization) if quantization in AT_LOAD else own
-
-
-def _weights_bytes(config: Config, checkpoint: Checkpoint) -> int:
-    """Bytes of the weights at two bytes a parameter."""
-    own = weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0
-    return own or int((config.model.parameters_b or 0) * 2e9)
-
-
 def check_sandbox(settings: FaultSettings, *, runs_code: bool) -> list[str]:
     """Refuses benchmarks of programs where they could not be run.
 
@@ -166,26 +153,19 @@ def check_sandbox(settings: FaultSettings, *, runs_code: bool) -> list[str]:
 def sampling_differences(checkpoint_folder: Path | None, sampling: SamplingConfig) -> list[str]:
     """Where the run draws otherwise than the model's generation_config.json asks; what the file leaves open is not compared."""
     own = generation_config(checkpoint_folder) if checkpoint_folder else {}
-    asks: list[str] = []
-    uses: list[str] = []
-    for name in ("repetition_penalty", "presence_penalty", "frequency_penalty"):
-        wanted, used = own.get(name), getattr(sampling, name)
-        if wanted is not None and wanted != used:
-            asks.append(f"{name} {wanted:g}")
-            uses.append(f"{name} {used:g}")
-    temperature = own.get("temperature")
-    if temperature is not None and temperature != sampling.temperature:
-        asks.append(_drawing(temperature))
-        uses.append(_drawing(sampling.temperature))
-    if temperature != 0 and sampling.temperature > 0:
-        for name in ("top_p", "top_k", "min_p"):
-            wanted, used = own.get(name), getattr(sampling, name)
-            if wanted is not None and wanted != used:
-                asks.append(f"{name} {wanted:g}")
-                uses.append(f"{name} {used:g}")
-    if not asks:
+    names = ["repetition_penalty", "presence_penalty", "frequency_penalty", "temperature"]
+    if own.get("temperature") != 0 and sampling.temperature > 0:
+        names += ["top_p", "top_k", "min_p"]
+    differing = [name for name in names if own.get(name) not in (None, getattr(sampling, name))]
+    if not differing:
         return []
-    return [f"The model's generation_config.json asks for {listed(asks)}; this run uses {listed(uses)}."]
+    asks = listed([_drawing(name, own[name]) for name in differing])
+    uses = listed([_drawing(name, getattr(sampling, name)) for name in differing])
+    return [f"The model's generation_config.json asks for {asks}; this run uses {uses}."]
+
+
+def _drawing(name: str, value: float) -> str:
+    return "greedy decoding" if name == "temperature" and value <= 0 else f"{name} {value:g}"
 
 
 def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) -> list[str]:
@@ -202,20 +182,20 @@ def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) 
 def four_bit_is_slower(
     config: Config,
     weights_bytes_bf16: int,
-    gpu_total_bytes: int | None,
+    gpu_total_bytes: int,
     batch_size: int,
-    gpu_name: str | None = None,
+    gpu_name: str,
 ) -> list[str]:
     """Whether bitsandbytes' 4-bit weights cost speed where bf16 ones would fit with room to spare.
 
     Args:
         config: The settings.
         weights_bytes_bf16: The weights at two bytes a parameter, all GPUs together.
-        gpu_total_bytes: Memory of one GPU; None where there is none.
+        gpu_total_bytes: Memory of one GPU.
         batch_size: Requests that run at once.
         gpu_name: As NVML has it; fp8 is offered only where the name is one that computes in it.
     """
-    if config.model.quantization != "bitsandbytes" or gpu_total_bytes is None:
+    if config.model.quantization != "bitsandbytes":
         return []
     gpus = config.engine.gpus_each
     left = config.model.gpu_memory_utilization * gpu_total_bytes - weights_bytes_bf16 / gpus
@@ -223,8 +203,7 @@ def four_bit_is_slower(
     speed = {name: table[at_once] for name, table in TOKENS_PER_S.items()}
     if left < ROOM * gpu_total_bytes or speed["bitsandbytes"] >= speed[None]:
         return []
-    with_fp8 = gpu_name is not None and WITH_FP8.search(gpu_name) is not None
-    fp8 = f", or model.quantization=fp8 (about {speed['fp8']:,.0f})" if with_fp8 else ""
+    fp8 = f", or model.quantization=fp8 (about {speed['fp8']:,.0f})" if WITH_FP8.search(gpu_name) else ""
     sentence = (
         f"This GPU has room for the model in bf16, and 4-bit bitsandbytes is slower: at {at_once} requests at once a 14B model "
         f"made about {speed['bitsandbytes']:,.0f} output tokens/s in 4-bit and {speed[None]:,.0f} in bf16 on an H100; "
@@ -290,7 +269,3 @@ def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None
             f"{checkpoint.name} belongs to another model, or tokens were added to it later; "
             "copy the checkpoint with its own tokenizer."
         )
-
-
-def _drawing(temperature: float) -> str:
-    return f"temperature {temperature:g}" if temperature > 0 else "greedy decoding"

@@ -36,7 +36,7 @@ class Progress:
         self._unanswered = self._truncated = self._errors = 0
         self._latest: TelemetrySample | None = None
         self._begun = self._shown = time.monotonic()
-        self._tokens: int | None = None
+        self._tokens: float | None = None
         self._live = (
             Live(console=self._console, auto_refresh=False, transient=True)
             if self._console.is_terminal
@@ -77,13 +77,12 @@ class Progress:
         period = LIVE_PERIOD_S if self._live else PLAIN_PERIOD_S
         return time.monotonic() - self._shown >= period
 
-    def note(self, tokens: int | None) -> None:
+    def note(self, tokens: float | None) -> None:
         """Receives the number of output tokens so far."""
         self._tokens = tokens
 
-    def show(self, tokens: int | None) -> None:
-        """Shows the state; `tokens` are output tokens so far."""
-        self.note(tokens)
+    def show(self) -> None:
+        """Shows the state."""
         self._shown = time.monotonic()
         if self._live:
             self._live.update(self._display(), refresh=True)

@@ -1,7 +1,6 @@
-"""From samples to requests: which questions, in which words, and how they are drawn."""
+"""From samples to requests: in which words they are asked, and how their answers are drawn."""
 
 import hashlib
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +10,7 @@ from llmbench.config.schema import Config, drawing
 from llmbench.config.thinking import first_limit, longest_text
 from llmbench.engine.messages import as_json
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.errors import DataError, ModelError
+from llmbench.errors import ModelError
 from llmbench.records import Choice, Message, Request, Sample, Sampling
 from llmbench.system import thinking
 
@@ -37,30 +36,6 @@ class Asked:
     choices: tuple[Choice, ...] = ()
     end: str = END_OF_ANSWER
     think_tag: str = ""
-
-
-def select(name: str, samples: Sequence[Sample], config: Config) -> list[Sample]:
-    """The samples that a reduced run takes: drawn with the run's seed, kept in the data's order."""
-    asked = config.benchmarks[name].num_samples
-    wanted = len(samples) if asked is None else min(asked, len(samples))
-    return [samples[index] for index in sorted(drawn(config.seed, name, len(samples), wanted))]
-
-
-def drawn(seed: int, name: str, available: int, wanted: int) -> list[int]:
-    """The places of so many samples of all that there are, in the order in which they are drawn."""
-    return generator(seed, name, "select").sample(range(available), wanted)
-
-
-def pick_examples(name: str, pool: Sequence[Sample], sample: Sample, count: int, seed: int) -> list[Sample]:
-    """Worked examples for one question, never the question itself; the same for the same seed.
-
-    Raises:
-        DataError: There are fewer others than asked for.
-    """
-    others = [other for other in pool if other.id != sample.id or other.target != sample.target]
-    if count > len(others):
-        raise DataError(f"{name}: fewshot={count} is more than the {len(others)} other questions there are.")
-    return generator(seed, name, sample.id, "fewshot").sample(others, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +175,6 @@ def sampling(config: Config, name: str, sample_id: str, repeat: int, end: str = 
         seed=seed_of(config.sampling.seed, name, sample_id, repeat) if drawn["temperature"] > 0 else None,
         ignore_eos=config.sampling.ignore_eos,
     )
-
-
-def generator(*parts: object) -> random.Random:
-    """A generator of its own for each choice, seeded with the run's seed and what is chosen."""
-    return random.Random(":".join(map(str, parts)))
 
 
 def seed_of(*parts: object) -> int:

@@ -3,32 +3,31 @@
 Verdicts of a judge stay as they are, unless another judge is asked (`run/rejudging`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import orjson
+from omegaconf import MISSING
 
 from llmbench import sandbox
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.importing import import_benchmark
+from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import Config
 from llmbench.errors import RunError
 from llmbench.records import FinishReason, Outcome, Result, Sample
 from llmbench.results import cost, likelihood
 from llmbench.results.agreement import JudgeAgreement
-from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY
+from llmbench.results.manifest import CONFIG, REGRADED_JOURNAL, REGRADED_SUMMARY, replace_file, write_object
 from llmbench.results.metrics import results_of, summarise, warnings_of
 from llmbench.results.reader import Run, load_run
 from llmbench.results.serialization import line_of
-from llmbench.results.settings import benchmark_settings, read_config
+from llmbench.results.settings import read_settings
 from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.run import stopping
 from llmbench.run.grading import Grader
 from llmbench.run.judging import unlike_published
 from llmbench.run.rejudging import judge_again, settings_of
-from llmbench.system import decoding, files
 
 MEASURED = (
     "expected", "repeats", "latency_s", "queue_s", "prefill_s", "ttft_s", "decode_s", "inter_token_s", "tokens",
@@ -95,42 +94,40 @@ def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int |
         EngineError: The judge cannot be asked.
     """
     run = load_run(folder)
-    config = read_config(run.folder)
+    config = read_settings(run.folder)
     if config is None:
         raise RunError(f"{run.folder} holds no {CONFIG}, which says how its benchmarks are graded.")
-    names = _names(config, run.results)
-    modules = {name: _module(run.folder, config, name) for name in names}
-    sealed = {name for name in names if benchmark_settings(config, name).get("sealed")}
+    modules = _modules(run, config)
+    sealed = {name for name in modules if config.benchmarks[name].sealed}
     benchmarks = {name: import_benchmark(name, path) for name, path in modules.items()}
     if any(benchmark.runs_code for benchmark in benchmarks.values()):
-        sandbox.choose(str(config.get("sandbox", "bwrap")))
+        sandbox.choose(config.sandbox.value)
         sandbox.check()
-    before = decoding.build(config, Config)
-    judging = settings_of(before, judge, benchmarks) if judge else None
+    judging = settings_of(config, judge, benchmarks) if judge else None
     notes = list(run.notes)
     results, to_judge = _grade(run.results, modules, benchmarks, workers)
     if judging is not None:
         for place, result in judge_again(judging, benchmarks, to_judge, notes).items():
             results[place] = result
-    asks = config.get("early_stopping", "answer") == "answer"
-    summary = _summary(run, results, modules, asks=asks)
-    _stop_again(run, before, results, summary, notes)
+    before, after = (_summarise(run, each, benchmarks) for each in (run.results, results))
+    summary = _summary(run, before, after, asks=config.early_stopping is EarlyStopping.answer)
+    _stop_again(run, config, results, summary, notes)
     if judging is not None:
-        summary = _of_judge(summary, results, benchmarks, before, judging)
+        summary = _of_judge(summary, results, benchmarks, config, judging)
     lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
-    _write(run.folder / REGRADED_JOURNAL, lines)
-    _write(
-        run.folder / REGRADED_SUMMARY, [orjson.dumps(summary.as_dict(), option=orjson.OPT_INDENT_2), b"\n"]
-    )
+    replace_file(run.folder / REGRADED_JOURNAL, lines)
+    write_object(run.folder / REGRADED_SUMMARY, summary.as_dict())
     return Regraded(
         folder=run.folder,
         notes=tuple(notes),
-        accuracies=tuple(_accuracy(name, run.results, results) for name in names),
+        accuracies=tuple(
+            Accuracy(name, found.n, before[name].accuracy, found.accuracy) for name, found in after.items()
+        ),
         changes=_changes(run.results, results, sealed),
         never_given=sum(_never_given(result) for result in run.results),
         results=tuple(results),
         summary=summary,
-        agreements=_agreements(names, run.results, results) if judge else {},
+        agreements=_agreements(list(modules), run.results, results) if judge else {},
     )
 
 
@@ -160,17 +157,15 @@ def _of_judge(
     )
 
 
-def _names(config: dict[str, Any], results: Sequence[Result]) -> list[str]:
-    """The benchmarks that there are results of, in the settings' order."""
-    present = dict.fromkeys(result.benchmark for result in results)
-    return [name for name in dict.fromkeys([*(config.get("benchmarks") or ()), *present]) if name in present]
-
-
-def _module(folder: Path, config: dict[str, Any], name: str) -> str:
-    path = benchmark_settings(config, name).get("module")
-    if not isinstance(path, str):
-        raise RunError(f"{folder / CONFIG} has no benchmarks.{name}.module, which says how {name} is graded.")
-    return path
+def _modules(run: Run, config: Config) -> dict[str, str]:
+    """The modules of the benchmarks that there are results of, in the settings' order."""
+    present = {result.benchmark for result in run.results}
+    known = {name: each.module for name, each in config.benchmarks.items() if each.module != MISSING}
+    for name in sorted(present - known.keys()):
+        raise RunError(
+            f"{run.folder / CONFIG} has no benchmarks.{name}.module, which says how {name} is graded."
+        )
+    return {name: module for name, module in known.items() if name in present}
 
 
 def _never_given(result: Result) -> bool:
@@ -211,21 +206,26 @@ def _grade(
 
 
 def _summarise(
-    run: Run, results: Sequence[Result], modules: Mapping[str, str]
+    run: Run, results: Sequence[Result], benchmarks: Mapping[str, Benchmark]
 ) -> dict[str, BenchmarkSummary]:
     """The benchmarks' metrics; how much was planned is what the old summary says, else what is there."""
     found = {}
-    for name, path in modules.items():
+    for name, benchmark in benchmarks.items():
         of_one, old = results_of(name, results), run.summary.benchmarks.get(name)
         repeats = max(old.repeats if old else 1, 1 + max(result.repeat for result in of_one))
         expected = (old.expected if old else 0) or len(of_one)
-        found[name] = summarise(of_one, expected, repeats, details=import_benchmark(name, path).details)
+        found[name] = summarise(of_one, expected, repeats, details=benchmark.details)
     return found
 
 
-def _summary(run: Run, results: Sequence[Result], modules: Mapping[str, str], *, asks: bool) -> Summary:
+def _summary(
+    run: Run,
+    before: Mapping[str, BenchmarkSummary],
+    after: Mapping[str, BenchmarkSummary],
+    *,
+    asks: bool,
+) -> Summary:
     """The old summary with the new grades in it; a killed run's has no benchmarks yet, then all comes from the journal."""
-    before, after = _summarise(run, run.results, modules), _summarise(run, results, modules)
     benchmarks = dict(run.summary.benchmarks)
     for name, found in after.items():
         old = benchmarks.get(name, found)
@@ -246,11 +246,6 @@ def _stop_again(
             summary.benchmarks[name] = stopping.regraded(found, run, config, own, notes)
 
 
-def _accuracy(name: str, old: Sequence[Result], new: Sequence[Result]) -> Accuracy:
-    before, after = (summarise(results_of(name, results), 0, 1) for results in (old, new))
-    return Accuracy(name, before.n, before.accuracy, after.accuracy)
-
-
 def _changes(old: Sequence[Result], new: Sequence[Result], sealed: set[str]) -> tuple[Change, ...]:
     return tuple(
         Change(
@@ -269,12 +264,3 @@ def _changes(old: Sequence[Result], new: Sequence[Result], sealed: set[str]) -> 
 
 def _graded(result: Result) -> tuple[Outcome, str | None, float]:
     return result.score.outcome, result.score.answer, result.score.value
-
-
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    try:
-        files.replace(path, pieces)
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written ({error.strerror}); make room or give yourself the right to write there."
-        ) from error

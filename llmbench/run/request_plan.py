@@ -50,11 +50,6 @@ def graders_need(config: Config) -> set[str]:
     return heavy | {settings.module for settings in config.benchmarks.values()}
 
 
-def runs_code(benchmarks: Mapping[str, Benchmark]) -> bool:
-    """Returns whether grading runs what the model wrote."""
-    return any(benchmark.runs_code for benchmark in benchmarks.values())
-
-
 @dataclass(frozen=True, slots=True)
 class Questions:
     """Samples and prompts by benchmark and sample id, and the requests in the order they are asked."""

@@ -40,7 +40,7 @@ class RequestQueue:
         """Returns the queue of a group of requests."""
         names = frozenset(request.benchmark for request in requests)
         at_once = None
-        if names & stopping.watches.keys():
+        if names & stopping.monitors.keys():
             report = engine.report()
             at_once = (report.batch_size or len(requests)) * max(1, len(report.replicas))
         return cls(stopping, at_once, names, deque(requests))

@@ -1,4 +1,4 @@
-"""What an earlier process left of a run, brought back into the run's record before anything is asked."""
+"""What an earlier process left of a run, brought back into the run's record before anything is asked, and compared with what is to be asked."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,15 +7,20 @@ from datetime import datetime
 from llmbench.engine import checkpoint_record
 from llmbench.engine.checkpoint_settings import name_of
 from llmbench.engine.restarting import RestartLog
+from llmbench.errors import ConfigError, RefusedResumeError
 from llmbench.results import attempts, cost
 from llmbench.results.manifest import JOURNAL, Manifest
+from llmbench.results.metrics import without_texts
 from llmbench.results.reader import read_journal
+from llmbench.results.settings import read_settings
 from llmbench.run import resume_checks
 from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, engine_key
+from llmbench.run.request_plan import Questions
 from llmbench.run.run_record import RunRecord
 from llmbench.system import clock
 from llmbench.system.number_format import count
+from llmbench.telemetry.engine_report import ServerIdentity, ServerReport
 
 
 def restore(record: RunRecord, pool: EnginePool) -> None:
@@ -40,16 +45,18 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
     record.steps = pool.steps.setdefault(engine_key(record.config), [])
     if beginning is Beginning.CONTINUED:
         record.restart_log, pool.restart_log = pool.restart_log, RestartLog()
+    settings = read_settings(folder) if record.earlier.answers else None
     if beginning.has_results and before != Manifest():
         if beginning is Beginning.RESUMED:
             _check(record, before)
         _bring_back(record, before)
+        if settings is not None:
+            _keep_name(record, settings.model.name)
     price, itself = record.config.engine.price, not record.config.judge.is_served
     record.earlier.cost = cost.of_attempts(record.attempts, record.results, price, judges=itself)
     record.earlier.cost += _cost_of_waiting(record, price)
     record.config = pool.lowered(record.config)
-    day = resume_checks.model_before(folder, "template_date") if record.earlier.answers else None
-    _set_date(record, day)
+    _set_date(record, settings.model.template_date if settings is not None else None)
     answered = {f"{r.benchmark}/{r.sample_id}/{r.repeat}" for r in record.results}
     record.restart_log.begin(record.config.engine_restarts, answered)
 
@@ -94,9 +101,7 @@ def _check(record: RunRecord, before: Manifest) -> None:
 
 
 def _bring_back(record: RunRecord, before: Manifest) -> None:
-    """Brings back the run's name, notes and totals."""
-    if record.earlier.answers:
-        _keep_name(record, resume_checks.model_before(record.files.folder, "name"))
+    """Brings back the run's notes and totals, and how it was begun."""
     kept = ["started", "data", "samples", "selection", "server", "judge"]
     if record.manifest.arguments is None:  # a library's call: how the run was begun counts on
         kept += ["overrides", "arguments", "directory", "sweep"]
@@ -110,12 +115,46 @@ def _bring_back(record: RunRecord, before: Manifest) -> None:
     record.summary.notes[:0] = before.notes
 
 
-def _keep_name(record: RunRecord, name: str | None) -> None:
+def _keep_name(record: RunRecord, name: str) -> None:
     """Keeps the run's model name, even if its checkpoint has moved, unless another name is typed."""
     model = record.config.model
-    if name is not None and model.name == name_of(model.path, model.hub_id):
+    if model.name == name_of(model.path, model.hub_id):
         record.config = replace(record.config, model=replace(model, name=name))
         record.summary.model = name
+
+
+def check_judge(record: RunRecord, now: ServerIdentity | None) -> None:
+    """Keeps which server has the judge, and refuses another model there than that of the verdicts so far.
+
+    Raises:
+        RefusedResumeError: It is another one.
+    """
+    before = record.manifest.judge
+    if now is not None and before is not None and any(result.judgement for result in record.results):
+        try:
+            said = resume_checks.compare_servers(before, now, record.files.folder)
+        except ConfigError as error:
+            raise RefusedResumeError(f"The judge: {error}") from error
+        if said is not None:
+            record.note(f"The judge: {said}")
+    record.manifest.judge = now
+
+
+def check_questions(record: RunRecord, questions: Questions, server: ServerReport | None) -> None:
+    """Refuses other questions than those answered so far, and a server with another model. From then on their texts are let go.
+
+    Raises:
+        RefusedResumeError: They are others.
+    """
+    try:
+        record.note_server(server)
+        if record.earlier.answers:
+            answers = [*record.results, *record.unjudged.values()]
+            resume_checks.check_questions(record.files.folder, questions, answers)
+            resume_checks.check_files(record.files.folder, record.manifest, questions.data)
+    except ConfigError as error:
+        raise RefusedResumeError(str(error)) from error
+    record.results[:] = map(without_texts, record.results)
 
 
 def _set_date(record: RunRecord, before: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from llmbench.benchmarks.dataset import DataSource
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
-from llmbench.errors import ConfigError
+from llmbench.errors import ConfigError, shortened
 from llmbench.records import Result
 from llmbench.results.manifest import CONFIG, MANIFEST, Manifest, read_record
 from llmbench.results.settings import Setting, differing, read_config
@@ -73,12 +73,6 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
         raise ConfigError(_refusal(folder, changed))
 
 
-def model_before(folder: Path, key: str) -> str | None:
-    """Returns one of the model's settings from a run folder, or None."""
-    value = (read_config(folder) or {}).get("model", {}).get(key)
-    return value if isinstance(value, str) else None
-
-
 def _apply_old_limit(before: dict[str, Any]) -> None:
     """Rewrites the settings of a run before version 0.2, whose `limit` only lowered the number of samples."""
     limit = before.get("limit")
@@ -89,7 +83,7 @@ def _apply_old_limit(before: dict[str, Any]) -> None:
 
 def _refusal(folder: Path, changed: Sequence[Setting]) -> str:
     changed = sorted(changed, key=lambda s: (not s.name.startswith("profile."), s.name.count("."), s.name))
-    names = [f"{s.name}={_short(s.run)} (it was {_short(s.baseline)})" for s in changed[:SHOWN]]
+    names = [f"{s.name}={_shown(s.run)} (it was {_shown(s.baseline)})" for s in changed[:SHOWN]]
     more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
     return (
         f"{', '.join(names)}{more} cannot change within a run: the results in {folder} could not stand beside the new ones; "
@@ -97,9 +91,8 @@ def _refusal(folder: Path, changed: Sequence[Setting]) -> str:
     )
 
 
-def _short(value: object) -> str:
-    text = "null" if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"  # noqa: PLR2004 - enough to know it by
+def _shown(value: object) -> str:
+    return "null" if value is None else shortened(str(value), 40)
 
 
 def check_questions(folder: Path, questions: Questions, results: Sequence[Result]) -> None:

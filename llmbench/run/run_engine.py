@@ -7,8 +7,9 @@ When memory runs out one setting is lowered and it is tried again, in this proce
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from typing import NoReturn
 
 from llmbench.engine import bundled_model, checkpoint_record
 from llmbench.engine.base import Engine, ModelEngine
@@ -35,7 +36,6 @@ from llmbench.run.request_plan import Questions, RequestPlan
 from llmbench.run.run_record import RunRecord
 from llmbench.system.background_task import Background
 from llmbench.system.signals import Stop
-from llmbench.telemetry.engine_report import EngineReport
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class RunEngine:
     Attributes:
         checkpoint: Known after `find_checkpoint`; None where the engine has none.
         tokenizer: Known after `prepare`.
+        at_once: Requests that should run at once, known after `prepare`; of a loaded engine, those that can.
         watch: Looks whether the engine's steps come to an end.
     """
 
@@ -59,7 +60,7 @@ class RunEngine:
         self._engine: ModelEngine | None = None
         self._restarting: RestartingEngine | None = None
         self.watch = Watch(record.config.engine_wait_s, record.terminal.notice)
-        self._at_once = 0  # requests that were to run at once in the engine that was loaded last
+        self.at_once = 0
 
     def find_checkpoint(self) -> Checkpoint | None:
         """Finds the checkpoint; a resumed run takes the commit that gave its results.
@@ -101,7 +102,7 @@ class RunEngine:
 
     def checkpoint_row(self) -> dict[str, object] | None:
         """Returns the checkpoint for the manifest, compared once more with the results': loading took its time."""
-        row, copy = self._compare_checkpoint(self._pool.since), self.report().weights_copy
+        row, copy = self._compare_checkpoint(self._pool.since), self.loaded.report().weights_copy
         return row | {"weights_copy": copy} if row and copy else row
 
     def prepare(self, plan: RequestPlan) -> None:
@@ -120,15 +121,10 @@ class RunEngine:
         imported = time.monotonic()
         times.import_ = imported - begun
         self.tokenizer = self._pool.tokenizer(config, self.checkpoint)
-        times.tokenizer = time.monotonic() - imported
-
-    def batch_size(self) -> int:
-        """Returns how many requests should run at once; known after `prepare`."""
-        begun, times = time.monotonic(), self._record.summary.time_s
-        at_once = self._pool.preferred_batch_size(self._record.config, self._work)
-        waited_s = time.monotonic() - begun  # replicas import beside the tokenizer
-        times.import_ = (times.import_ or 0.0) + waited_s
-        return at_once
+        read = time.monotonic()
+        times.tokenizer = read - imported
+        self.at_once = self._pool.preferred_batch_size(config, self._work)
+        times.import_ += time.monotonic() - read  # replicas import beside the tokenizer
 
     def load(self, plan: RequestPlan, writing: Background[Questions]) -> Questions:
         """Loads the model while the prompts are written, with less memory where there is too little.
@@ -150,7 +146,7 @@ class RunEngine:
                 loaded = self._pool.load(record.config, self._work, record.terminal.notice) or loaded
                 break
             except OutOfMemoryError as error:
-                self._at_once = engine.capacity
+                self.at_once = engine.capacity
                 self._lower(error, writing.result(), needs_new_process=error.shortage.needs_new_process)
                 self._work = plan.under(record.config).workload()
                 self._pool.prepare(record.config, self.checkpoint)
@@ -163,10 +159,6 @@ class RunEngine:
             self._pool.close_engine()
             raise
         return questions
-
-    def report(self) -> EngineReport:
-        """Returns what the loaded engine says of itself."""
-        return self.loaded.report()
 
     @property
     def loaded(self) -> ModelEngine:
@@ -181,16 +173,21 @@ class RunEngine:
         answered = any(one.error is None and not one.from_cache for one in made)
         work = replace(self._work, spent=record.earlier.cost, answered=answered)
         engine.begin(self.tokenizer, work, loaded=loaded, notice=record.terminal.notice)
-        self._engine, self._at_once = engine, engine.capacity
+        self._engine, self.at_once = engine, engine.capacity
 
-    def out_of_memory(self, error: OutOfMemoryError, questions: Questions) -> None:
-        """Handles memory that ran out while requests ran.
+    def failed(self, error: BaseException, questions: Questions) -> None:
+        """Closes the engine after an error while requests ran, since no later job may meet what it was doing.
 
         Raises:
-            StartAgain: A new process tries with less.
-            OutOfMemoryError: Nothing is left to lower, or no new process may begin.
+            StartAgain: Memory ran out or no engine can follow in this process, and a new one goes on.
+            EngineError: No new one may, or nothing is left to lower.
         """
-        self._lower(error, questions, needs_new_process=True)
+        with suppress(Exception):  # the user gets the first error
+            self._pool.close_engine()
+        if isinstance(error, OutOfMemoryError):
+            self._lower(error, questions, needs_new_process=True)
+        if isinstance(error, EngineDiedError):
+            self._died(error)
 
     def _lower(self, error: OutOfMemoryError, questions: Questions, *, needs_new_process: bool) -> None:
         """Lowers the setting that needed too much memory; `needs_new_process`: only with that the memory comes back."""
@@ -199,7 +196,7 @@ class RunEngine:
             prompts.context_needed(name, questions.requests, record.config) for name in questions.benchmarks
         ]
         step = next_step(
-            record.config, error.shortage, record.steps, needed=max(needed, default=0), at_once=self._at_once
+            record.config, error.shortage, record.steps, needed=max(needed, default=0), at_once=self.at_once
         )
         if step is None or (needs_new_process and not record.options.replaceable):
             raise error
@@ -209,12 +206,16 @@ class RunEngine:
         record.terminal.notice(step.sentence())
         record.write()
         if needs_new_process:
-            raise StartAgain(error) from error
+            self._start_again(error)
+
+    def _start_again(self, error: EngineError) -> NoReturn:
+        self._pool.restart_log = self._record.restart_log  # for the process that follows, as pool.steps
+        raise StartAgain(error) from error
 
     @contextmanager
     def engine(self, questions: Questions) -> Iterator[Engine]:
         """Puts the wrappers around the loaded engine, for as long as requests run."""
-        record, report = self._record, self.report()
+        record, report = self._record, self.loaded.report()
         self._restarting = RestartingEngine(
             WatchedEngine(self.loaded, self.watch),
             self,
@@ -249,7 +250,7 @@ class RunEngine:
         self._stop.listening = False
         try:
             engine = self._pool.prepare(config, self.checkpoint)
-            self._at_once = engine.preferred_batch_size(self._work)
+            self.at_once = engine.preferred_batch_size(self._work)
             self._pool.load(config, self._work, self._record.terminal.notice)
             self._begin(engine, loaded=True)
         except Interrupted as interrupted:
@@ -269,18 +270,12 @@ class RunEngine:
         except Exception:
             log.exception("the dead engine could not be closed")
 
-    def died(self, error: EngineDiedError) -> None:
-        """Handles a death after which only a new process can go on.
-
-        Raises:
-            StartAgain: One does.
-            EngineDiedError: None may begin.
-        """
+    def _died(self, error: EngineDiedError) -> None:
         if not error.needs_new_process or not self._record.restart_log.search.bound:
             raise error
         self._record.write()
         if self._record.options.replaceable:
-            raise StartAgain(error) from error
+            self._start_again(error)
         raise EngineDiedError(
             f"{error} Only a new process could go on; what was finished is kept.", needs_new_process=True
         ) from error

@@ -47,13 +47,13 @@ class RunRecord:
     Attributes:
         config: The settings by now: memory that ran out may have lowered some.
         files: The run's folder.
+        benchmarks: Those that were chosen, by name.
         results: One for each request that is done, without their texts, which the journal has.
         unjudged: Answers that wait for a judge's verdict, by their keys.
         restart_log: Deaths of the run's engines.
         steps: Settings that were lowered because memory ran out.
         earlier: What earlier processes left.
         totals: How many requests each benchmark makes.
-        benchmarks: Those that were chosen, by name.
         attempts: The processes that worked on the run; the last one is this.
     """
 
@@ -61,6 +61,7 @@ class RunRecord:
     files: RunFolder
     options: RunOptions
     terminal: Terminal
+    benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
     summary: Summary = field(init=False)
     manifest: Manifest = field(init=False)
     results: list[Result] = field(default_factory=list)
@@ -69,7 +70,6 @@ class RunRecord:
     steps: list[Step] = field(default_factory=list)
     earlier: Earlier = field(default_factory=Earlier)
     totals: dict[str, int] = field(default_factory=dict)
-    benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     stopping: Stopping = field(default_factory=Stopping)
     _benchmark_warnings: list[str] = field(default_factory=list)  # warnings of benchmarks about themselves
@@ -79,11 +79,6 @@ class RunRecord:
         self.summary = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
         found = origin(self.config, self.options.overrides) | dict(self.options.origin)
         self.manifest = decoding.build(found, Manifest)
-
-    def write_if_new(self) -> None:
-        """Writes that the run has begun, unless there are results: then nothing is written before the questions are known to be the same."""
-        if not self.earlier.answers:
-            self.write()
 
     def add(self, result: Result) -> None:
         """Adds a result to the journal; only the beginnings of its texts stay in memory.

@@ -1,11 +1,11 @@
 """Which questions a reduced run asks: drawn at random, or from each subject in proportion to its size."""
 
+import random
 from collections.abc import Mapping, Sequence
 
 from llmbench.config.schema import Config
 from llmbench.records import Sample
 from llmbench.results.manifest import ALL, RANDOM, STRATIFIED, Selection, Stratum
-from llmbench.run import prompts
 
 NO_SUBJECT = "(none)"
 """Stands in the manifest for samples without a subject."""
@@ -32,11 +32,21 @@ def choose(
         samples: All that there are.
         subjects: One for each sample; empty, or all the same: the questions are drawn at random.
     """
+    wanted = min(config.benchmarks[name].num_samples or len(samples), len(samples))
     if len(set(subjects)) > 1:
-        wanted = config.benchmarks[name].num_samples or len(samples)
         return _stratified(config.seed, name, samples, subjects, wanted)
-    chosen = prompts.select(name, samples, config)
+    chosen = [samples[place] for place in sorted(_drawn(config.seed, name, len(samples), wanted))]
     return chosen, Selection(ALL if len(chosen) == len(samples) else RANDOM, len(samples))
+
+
+def _drawn(seed: int, name: str, available: int, wanted: int) -> list[int]:
+    """The places of so many samples of all that there are, in the order in which they are drawn."""
+    return generator(seed, name, "select").sample(range(available), wanted)
+
+
+def generator(*parts: object) -> random.Random:
+    """A generator of its own for each choice, seeded with the run's seed and what is chosen."""
+    return random.Random(":".join(map(str, parts)))
 
 
 def again(samples: Sequence[Sample], ids: Sequence[str]) -> tuple[list[Sample], Selection] | None:
@@ -58,10 +68,10 @@ def draw_order(seed: int, name: str, samples: Sequence[Sample], chosen: Sequence
         samples: All that there are.
         chosen: Those that the run asks.
     """
-    ids = [samples[place].id for place in prompts.drawn(seed, name, len(samples), len(chosen))]
+    ids = [samples[place].id for place in _drawn(seed, name, len(samples), len(chosen))]
     if set(ids) != {sample.id for sample in chosen}:
         ids = [sample.id for sample in chosen]
-        prompts.generator(seed, name, "order").shuffle(ids)
+        generator(seed, name, "order").shuffle(ids)
     return ids
 
 
@@ -74,7 +84,7 @@ def _stratified(
     shares = allocate({subject: len(indices) for subject, indices in strata.items()}, wanted, (seed, name))
     chosen: list[int] = []
     for subject, indices in strata.items():
-        chosen += prompts.generator(seed, name, "select", subject).sample(indices, shares[subject])
+        chosen += generator(seed, name, "select", subject).sample(indices, shares[subject])
     counts = {s: Stratum(available=len(strata[s]), asked=shares[s]) for s in sorted(strata)}
     return [samples[index] for index in sorted(chosen)], Selection(STRATIFIED, len(samples), counts)
 
@@ -94,7 +104,7 @@ def allocate(sizes: Mapping[str, int], wanted: int, seed: tuple[object, ...] = (
     for subject, size in sizes.items():
         whole[subject], rest[subject] = divmod(wanted * size, sum(sizes.values()))
     order = sorted(sizes)
-    prompts.generator(*seed, "remainders").shuffle(order)
+    generator(*seed, "remainders").shuffle(order)
     order.sort(key=lambda subject: rest[subject], reverse=True)
     for subject in order[: wanted - sum(whole.values())]:
         whole[subject] += 1

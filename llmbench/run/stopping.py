@@ -12,28 +12,25 @@ from llmbench.results import metrics
 from llmbench.results.likelihood import LikelihoodStatistics
 from llmbench.results.pass_at_k import repeat_statistics
 from llmbench.results.reader import Run, load_run
-from llmbench.results.settings import read_config
-from llmbench.results.stopping import StopRule, StopWatch, entry, failed_of, means_of
+from llmbench.results.settings import read_settings
+from llmbench.results.stopping import Reason, StopMonitor, StopRule, entry, failed_of, means_of
 from llmbench.results.summary import BenchmarkSummary
+from llmbench.results.unjudged import Key
 from llmbench.run.request_plan import RequestPlan
-
-Key = tuple[str, str, int]
-"""Benchmark, question and repeat of a result."""
 
 
 @dataclass(slots=True)
 class Stopping:
-    """The watches of a run's benchmarks, by name; none without `stop_when`."""
+    """The monitors of a run's benchmarks, by name; none without `stop_when`."""
 
-    watches: dict[str, StopWatch] = field(default_factory=dict)
+    monitors: dict[str, StopMonitor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: RequestPlan, results: Iterable[Result] = ()) -> Self:
-        """Returns the watches of what is planned, which have seen the results of an earlier part of the run.
+        """Returns the monitors of what is planned, which have seen the results of an earlier part of the run.
 
         Raises:
-            ConfigError: A benchmark cannot stop early, or has no question in common with the run to compare with.
-            RunError: That run cannot be read.
+            ConfigError: A benchmark cannot stop early, or the run to compare with cannot be read, did not finish or has no question in common with it.
         """
         if not plan.config.stop_when.is_set:
             return cls()
@@ -46,7 +43,7 @@ class Stopping:
         targets = {name: {s.id: s.target for s in part.chosen} for name, part in plan.samples.items()}
         stopping = cls(
             {
-                name: StopWatch(_rule(plan.config, name, plan.draw_order(name), baseline, targets[name]))
+                name: StopMonitor(_rule(plan.config, name, plan.draw_order(name), baseline, targets[name]))
                 for name in plan.samples
             }
         )
@@ -56,17 +53,17 @@ class Stopping:
 
     def add(self, result: Result) -> None:
         """Takes a result."""
-        if result.benchmark in self.watches:
-            self.watches[result.benchmark].add(result)
+        if result.benchmark in self.monitors:
+            self.monitors[result.benchmark].add(result)
 
     def ended(self, benchmark: str) -> bool:
         """Whether no more of a benchmark is to be asked."""
-        return benchmark in self.watches and self.watches[benchmark].reason is not None
+        return benchmark in self.monitors and self.monitors[benchmark].reason is not None
 
     def in_flight(self, benchmarks: Iterable[str]) -> int:
         """Returns how many requests may be without a result: as many as were answered, since each may be one too many."""
-        asked = [self.watches[name] for name in benchmarks if not self.ended(name)]
-        return sum(max(watch.rule.least, watch.answered) * watch.rule.repeats for watch in asked)
+        asked = [self.monitors[name] for name in benchmarks if not self.ended(name)]
+        return sum(max(monitor.rule.least, monitor.answered) * monitor.rule.repeats for monitor in asked)
 
     def unjudged(self, answers: Mapping[Key, Result]) -> dict[Key, Result]:
         """Returns those of the answers without a verdict that one is still wanted for."""
@@ -75,23 +72,23 @@ class Stopping:
     def summarised(
         self, name: str, results: Sequence[Result], summarise: "metrics.Summarise"
     ) -> BenchmarkSummary:
-        """Returns a benchmark's metrics: of the questions that count, where it has stopped; what was generated, of all."""
-        watch = self.watches.get(name)
-        if watch is None or watch.reason is None:
+        """Returns a benchmark's metrics: of the questions that count, whether it has stopped or was interrupted; what was generated, of all."""
+        monitor = self.monitors.get(name)
+        if monitor is None or not monitor.counted:
             return summarise(results)
-        ids = set(watch.rule.order[: watch.counted])
+        ids = set(monitor.rule.order[: monitor.counted])
         own = [result for result in results if result.sample_id in ids]
         found, whole = summarise(own), summarise(results)
+        if self.ended(name):  # else the others are missing
+            found = replace(found, expected=found.n, bounds=metrics.bounds(own, found.n))
         found = replace(
             found,
-            expected=found.n,
-            bounds=metrics.bounds(own, found.n),
             tokens=whole.tokens,
             time_s=whole.time_s,
             throughput=whole.throughput,
             cache=whole.cache,
         )
-        return _held(found, watch.rule, own, len(results) - len(own))
+        return _held(found, monitor.rule, own, len(results) - len(own))
 
 
 def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
@@ -100,7 +97,7 @@ def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
     return [
         f"{name} stopped after {stopped.questions} of {stopped.of} questions"
         for name, stopped in found
-        if stopped is not None and stopped.questions < stopped.of
+        if stopped is not None and stopped.reason != Reason.OPEN and stopped.questions < stopped.of
     ]
 
 
@@ -124,7 +121,7 @@ def regraded(
     try:
         baseline = _baseline(config, run.manifest.directory)
         rule = _rule(config, name, order, baseline, targets)
-    except (RunError, ConfigError) as error:
+    except ConfigError as error:
         notes.append(f"{name}: the difference that it stopped for is not known any more. {error}")
         rule = _rule(config, name, order, None, targets)
         rule = replace(rule, against=before.against, margin=before.margin)
@@ -177,15 +174,18 @@ def _baseline(config: Config, directory: str | None = None) -> Run | None:
     folder = config.stop_when.compare
     if folder is None:
         return None
-    run = load_run(Path(directory or "") / Path(folder).expanduser())
-    seed = (read_config(run.folder) or {}).get("seed")
-    if seed not in (None, config.seed):
+    try:
+        run = load_run(Path(directory or "") / Path(folder).expanduser())
+    except RunError as error:
+        raise ConfigError(f"stop_when.compare={folder} is refused: {error}") from error
+    theirs = read_settings(run.folder)
+    if theirs is not None and theirs.seed != config.seed:
         raise ConfigError(
-            f"stop_when.compare={folder} is refused: that run has seed={seed}, and seed={config.seed} draws other questions, or asks them in "
-            f"another order; set seed={seed}."
+            f"stop_when.compare={folder} is refused: that run has seed={theirs.seed}, and seed={config.seed} draws other questions, or asks them in "
+            f"another order; set seed={theirs.seed}."
         )
     if run.summary.status != "finished":
-        raise RunError(
+        raise ConfigError(
             f"stop_when.compare={folder} is refused: that run is {run.summary.status}, and what was answered first is no random part of its "
             f"questions; finish it with `python -m llmbench resume={folder}`."
         )

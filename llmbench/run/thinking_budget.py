@@ -46,10 +46,8 @@ def thinking_of(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tok
     if not made or not asked.ids or made[0].choices:
         return None
     own = made[:-1] if exchange.has_cued_answer else made
-    first, cues = (
-        0,
-        exchange.cues,
-    )  # tokens of thinking that the budget ended, and what stands between the others
+    first = 0  # tokens of thinking that the budget ended
+    cues = exchange.cues
     if ended := exchange.ends_thinking and len(made) > 1:
         first, own, cues = made[0].output_tokens, own[1:], cues[1:]
     ended = ended or bool(asked.think_tag and config.sampling.thinking_budget == 0)

@@ -123,9 +123,7 @@ class Bench:
             record = RunRecord(self.config, files, RunOptions(), Terminal(quiet=True))
             watched = WatchedEngine(self.engine, Watch())
             engine = RestartingEngine(watched, NoSource(), record.restart_log, print, finished=record.results)
-            loop = EvaluationLoop(
-                self.config, questions, self.tokenizer, engine, grader, record, progress, Stop()
-            )
+            loop = EvaluationLoop(questions, self.tokenizer, engine, grader, record, progress, Stop())
             loop.run()
             seconds = time.monotonic() - begun
             made = sum(result.completions[0].output_tokens for result in record.results)

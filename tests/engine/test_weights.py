@@ -168,10 +168,10 @@ def test_an_engine_serves_one_checkpoint_only() -> None:
     engines = Engines(open_engine=lambda *_: FakeEngine(None, nonsense))
     config = compose(FAKE)
     with EnginePool(engines) as pool:
-        first = pool.open(config, hub.find(config))
-        assert pool.open(config, hub.find(config)) is first
+        first = pool.prepare(config, hub.find(config))
+        assert pool.prepare(config, hub.find(config)) is first
         hub.commit = SECOND
-        assert pool.open(config, hub.find(config)) is not first
+        assert pool.prepare(config, hub.find(config)) is not first
 
 
 def test_large_files_are_looked_at_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

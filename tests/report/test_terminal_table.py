@@ -105,7 +105,8 @@ def test_without_a_terminal_progress_is_plain_lines() -> None:
     err = io.StringIO()
     with Progress(Terminal(io.StringIO(), err), {"b": 2}) as progress:
         progress.add(result(1, Outcome.CORRECT))
-        progress.show(10)
+        progress.note(10)
+        progress.show()
         progress.add(result(2, Outcome.WRONG))
         progress.note(20)
     first, last = err.getvalue().splitlines()
@@ -130,7 +131,8 @@ def test_progress_foretells_no_time(done: int) -> None:
     progress.look(looked(gpu=False))
     for number in range(done):
         progress.add(result(number, Outcome.CORRECT))
-    progress.show(10)
+    progress.note(10)
+    progress.show()
     (line,) = err.getvalue().splitlines()
     assert line.startswith(f"b {done}/200 100.0% right, ")
     assert " left" not in line
@@ -162,7 +164,8 @@ def live(width: int, sample: TelemetrySample | None) -> list[str]:
         if sample is not None:
             progress.look(sample)
         stream.truncate(0)
-        progress.show(1000)
+        progress.note(1000)
+        progress.show()
         shown = stream.getvalue()
     return [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line).strip("\r\x00") for line in shown.splitlines()]
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmbench.records import Outcome, Result
-from llmbench.results.stopping import Reason, StopEntry, StopRule, StopWatch, entry
+from llmbench.results.stopping import Reason, StopEntry, StopMonitor, StopRule, entry
 from tests.helpers.factories import result
 
 ORDER = [str(number) for number in range(60)]
@@ -19,11 +19,11 @@ def answer(sample_id: str, *, right: bool) -> Result:
     return result(sample_id, Outcome.CORRECT if right else Outcome.WRONG)
 
 
-def watched(rule: StopRule, results: list[Result]) -> StopWatch:
-    watch = StopWatch(rule)
+def watched(rule: StopRule, results: list[Result]) -> StopMonitor:
+    monitor = StopMonitor(rule)
     for each in results:
-        watch.add(each)
-    return watch
+        monitor.add(each)
+    return monitor
 
 
 @settings(deadline=None, max_examples=30)
@@ -46,17 +46,17 @@ def test_quick_answers_that_are_right_more_often_do_not_raise_the_score() -> Non
     counted, finished = [], []
     for begin in range(0, 2000, 60):
         order = [str(number) for number in range(begin, min(begin + 60, 2000))]
-        watch, came = StopWatch(StopRule(order, least=5, width=0.4)), list[bool]()
+        monitor, came = StopMonitor(StopRule(order, least=5, width=0.4)), list[bool]()
         waiting, running = order[AT_ONCE:], [(1 if rights[i] else 30, i) for i in order[:AT_ONCE]]
         heapq.heapify(running)
-        while running and watch.reason is None:
+        while running and monitor.reason is None:
             now, sample_id = heapq.heappop(running)
             came.append(rights[sample_id])
-            watch.add(answer(sample_id, right=rights[sample_id]))
+            monitor.add(answer(sample_id, right=rights[sample_id]))
             if waiting:
                 following = waiting.pop(0)
                 heapq.heappush(running, (now + (1 if rights[following] else 30), following))
-        counted += [rights[sample_id] for sample_id in order[: watch.counted]]
+        counted += [rights[sample_id] for sample_id in order[: monitor.counted]]
         finished += came
     truth = sum(rights.values()) / len(rights)
     assert abs(sum(counted) / len(counted) - truth) < 0.05
@@ -64,18 +64,18 @@ def test_quick_answers_that_are_right_more_often_do_not_raise_the_score() -> Non
 
 
 def test_a_question_counts_when_all_its_answers_are_there() -> None:
-    watch = StopWatch(StopRule(ORDER, repeats=2, least=1, width=0.4))
-    watch.add(answer("0", right=True))
-    assert (watch.counted, watch.answered) == (0, 0)
-    watch.add(answer("0", right=False))
-    assert (watch.counted, watch.answered) == (1, 1)
+    monitor = StopMonitor(StopRule(ORDER, repeats=2, least=1, width=0.4))
+    monitor.add(answer("0", right=True))
+    assert (monitor.counted, monitor.answered) == (0, 0)
+    monitor.add(answer("0", right=False))
+    assert (monitor.counted, monitor.answered) == (1, 1)
 
 
 def test_after_the_rule_is_met_nothing_more_counts() -> None:
-    watch = watched(NARROW, [answer(sample_id, right=True) for sample_id in ORDER])
-    assert watch.reason is Reason.NARROW
-    assert watch.counted < 30
-    assert watch.answered == 60
+    monitor = watched(NARROW, [answer(sample_id, right=True) for sample_id in ORDER])
+    assert monitor.reason is Reason.NARROW
+    assert monitor.counted < 30
+    assert monitor.answered == 60
 
 
 def test_grades_that_change_later_are_said_to_leave_it_open() -> None:
@@ -84,7 +84,7 @@ def test_grades_that_change_later_are_said_to_leave_it_open() -> None:
     found = entry(NARROW, now, left_out=3)
     assert found.reason == Reason.OPEN
     assert found.questions == first
-    assert "as they are graded now the interval is wider" in found.sentences()[0]
+    assert "so far the interval for all 60 is wider" in found.sentences()[0]
     assert "3 answers to later questions" in found.sentences()[2]
 
 
@@ -93,7 +93,7 @@ def test_a_run_to_compare_with_that_is_gone_leaves_the_difference_unknown() -> N
     found = entry(StopRule(ORDER, against="runs/a"), entries, 0)
     assert isinstance(found, StopEntry)
     assert found.difference is None
-    assert "the difference to runs/a is not known any more" in found.sentences()[0]
+    assert "the difference to runs/a is not known" in found.sentences()[0]
 
 
 def test_fewer_shared_questions_than_are_to_be_asked_at_least_settle_nothing() -> None:
@@ -101,6 +101,6 @@ def test_fewer_shared_questions_than_are_to_be_asked_at_least_settle_nothing() -
     rule = StopRule(
         ORDER, least=20, margin=0.5, level=0.5, against="other", scores=dict.fromkeys(ORDER[:11], 0.0)
     )
-    watch = watched(rule, results)
-    assert (watch.reason, watch.counted) == (Reason.ALL, 11)
+    monitor = watched(rule, results)
+    assert (monitor.reason, monitor.counted) == (Reason.ALL, 11)
     assert entry(rule, results[:11], 0).reason == Reason.ALL

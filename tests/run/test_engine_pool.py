@@ -197,7 +197,7 @@ def test_what_auto_means_is_decided_once_for_all_jobs_of_an_engine(monkeypatch: 
         for job in (*jobs, other):
             chosen = pool.choose_replicas(job, None, bound(job), said.append)
             assert chosen.engine.replicas == 3
-            pool.open(chosen, None)
+            pool.prepare(chosen, None)
     assert [work.requests for work in asked] == [12, 6]
     assert [sentence for sentence in said if "reason" in sentence] == ["3 replicas, for a reason."] * 2
     assert [config.engine.replicas for config in opened] == [3, 3]

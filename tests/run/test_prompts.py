@@ -10,7 +10,8 @@ from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.errors import ConfigError, DataError, ModelError
 from llmbench.records import Sample
-from llmbench.run import prompts
+from llmbench.run import prompts, selection
+from llmbench.run.examples import ExamplePicker
 from llmbench.run.prompts import Asked, PromptWriter
 from tests.helpers.settings import compose
 
@@ -18,6 +19,10 @@ SAMPLES = [
     Sample(str(n), {"question": f"What is {n} + {n}?", "answer": f"{n} twice. #### {2 * n}"}, str(2 * n))
     for n in range(20)
 ]
+
+
+def drawn(config: Config) -> Sequence[Sample]:
+    return selection.choose(config, "gsm8k", SAMPLES, ())[0]
 
 
 def ask(
@@ -36,12 +41,12 @@ def text_of(config: Config, sample: Sample, examples: list[Sample]) -> str:
 
 def test_a_reduced_run_takes_the_same_samples_every_time_in_order() -> None:
     config = compose(["benchmark=gsm8k", "benchmarks.gsm8k.num_samples=8"])
-    chosen = prompts.select("gsm8k", SAMPLES, config)
+    chosen = drawn(config)
     assert len(chosen) == 8
-    assert chosen == prompts.select("gsm8k", SAMPLES, config)
+    assert chosen == drawn(config)
     assert [s.id for s in chosen] == sorted((s.id for s in chosen), key=int)
     other = compose(["benchmark=gsm8k", "benchmarks.gsm8k.num_samples=8", "seed=1"])
-    assert chosen != prompts.select("gsm8k", SAMPLES, other)
+    assert chosen != drawn(other)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +64,15 @@ def test_a_reduced_run_takes_the_same_samples_every_time_in_order() -> None:
 def test_a_typed_limit_wins_over_the_profile_and_a_benchmarks_own_number_over_both(
     typed: list[str], count: int
 ) -> None:
-    assert len(prompts.select("gsm8k", SAMPLES, compose(["benchmark=gsm8k", *typed]))) == count
+    assert len(drawn(compose(["benchmark=gsm8k", *typed]))) == count
 
 
 def test_few_shot_examples_never_show_the_question_itself() -> None:
     for sample in SAMPLES:
-        examples = prompts.pick_examples("gsm8k", SAMPLES, sample, 19, seed=0)
+        examples = ExamplePicker("gsm8k", GSM8K(), SAMPLES, 19).pick(sample)
         assert sample not in examples
     with pytest.raises(DataError, match="fewshot=20"):
-        prompts.pick_examples("gsm8k", SAMPLES, SAMPLES[0], 20, seed=0)
+        ExamplePicker("gsm8k", GSM8K(), SAMPLES, 20).pick(SAMPLES[0])
 
 
 def test_a_chat_holds_system_prompt_examples_and_instruction() -> None:

@@ -8,7 +8,7 @@ from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.benchmarks.dataset import Row
 from llmbench.engine.fake import WordTokenizer
 from llmbench.records import Sample
-from llmbench.run import prompts
+from llmbench.run import selection
 from llmbench.run.request_plan import RequestPlan
 from tests.helpers.settings import compose
 
@@ -31,7 +31,7 @@ class Counting(Arithmetic):
 def plan(monkeypatch: pytest.MonkeyPatch) -> RequestPlan:
     CALLS.clear()
     monkeypatch.setattr(
-        prompts, "select", lambda *given, draw=prompts.select: (CALLS.update(["draw"]), draw(*given))[1]
+        selection, "choose", lambda *given, draw=selection.choose: (CALLS.update(["draw"]), draw(*given))[1]
     )
     settings = ["benchmark=arithmetic", "limit=5", f"benchmarks.arithmetic.module={__name__}"]
     return RequestPlan.read(compose(settings))

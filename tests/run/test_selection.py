@@ -14,7 +14,7 @@ from llmbench.errors import DataError, EngineError
 from llmbench.records import Sample
 from llmbench.report.run_page import Material, report
 from llmbench.results.reader import load_run
-from llmbench.run import pipeline, prompts, selection
+from llmbench.run import pipeline, selection
 from llmbench.run.beginning import Beginning
 from llmbench.run.options import RunOptions
 from llmbench.run.request_plan import RequestPlan
@@ -89,7 +89,7 @@ def test_a_typed_number_is_drawn_from_each_subject_in_the_datas_order(rows: Path
 def test_a_profiles_own_number_asks_the_questions_it_always_did(rows: Path, profile: str) -> None:
     part = chosen(rows, f"profile={profile}")
     config = compose(["benchmark=math", f"profile={profile}"])
-    assert part.chosen == prompts.select("math", part.available, config)
+    assert part.chosen == selection.choose(config, "math", part.available, ())[0]
     assert part.selection.strategy == "random"
 
 

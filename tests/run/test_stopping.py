@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import llmbench
-from llmbench.errors import ConfigError, EngineError, RunError
+from llmbench.cli.main import main
+from llmbench.errors import ConfigError, EngineError
 from llmbench.records import Request
 from llmbench.report.compare.comparison import compare_runs
 from llmbench.report.export import export_run
@@ -130,6 +131,16 @@ def test_a_run_that_broke_and_is_resumed_comes_to_the_same(narrow: Path, tmp_pat
         assert replace(stopped(folder), left_out=0) == replace(stopped(narrow), left_out=0)
 
 
+def test_a_run_that_broke_before_it_stopped_has_intervals_that_hold_then_too(tmp_path: Path) -> None:
+    with pytest.raises(EngineError):
+        make(tmp_path / "run", quick_when_right, *NARROW, break_after=17)
+    summary, entry = found(tmp_path / "run"), stopped(tmp_path / "run")
+    assert (entry.reason, summary.n, summary.expected) == (Reason.OPEN, entry.questions, 200)
+    assert summary.ci95 == entry.of_kind != entry.ordinary_ci95
+    assert "so far the interval for all 200 is wider than stop_when.ci_width=0.3" in entry.sentences()[0]
+    assert load_run(tmp_path / "run").summary.not_comparable[-1] == "unfinished: arithmetic"
+
+
 def test_a_run_that_had_stopped_when_it_was_killed_asks_nothing_more(narrow: Path, tmp_path: Path) -> None:
     killed = edited(narrow, tmp_path / "killed", lambda row: row)
     (killed / "summary.json").unlink()
@@ -227,8 +238,19 @@ def test_only_questions_that_the_other_run_has_decide(whole: Path, tmp_path: Pat
 def test_an_unfinished_run_is_refused_to_compare_with(tmp_path: Path) -> None:
     with pytest.raises(EngineError):
         make(tmp_path / "broken", right_where(right), *ALL, break_after=9)
-    with pytest.raises(RunError, match="that run is failed, and what was answered first is no random part"):
+    with pytest.raises(
+        ConfigError, match="that run is failed, and what was answered first is no random part"
+    ):
         make(tmp_path / "run", right_where(right), *ALL, f"stop_when.compare={tmp_path / 'broken'}")
+
+
+def test_a_run_that_is_not_there_is_refused_to_compare_with_and_no_folder_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*ALL, "stop_when.compare=nothere", "hydra.run.dir=run"]) == 1
+    assert "stop_when.compare=nothere is refused: nothere holds no" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_grading_again_keeps_the_questions_and_computes_the_intervals_anew(

@@ -52,7 +52,8 @@ def test_a_run_continues_when_nothing_that_it_says_is_taken(tmp_path: Path) -> N
     assert (found.status, found.benchmarks["arithmetic"].n) == ("finished", 5)
     print_table(terminal, found, "run")
     with Progress(terminal, {"b": 2}) as progress:
-        progress.show(10)
+        progress.note(10)
+        progress.show()
 
 
 def test_the_command_line_continues_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.run.fp8_kv_cache import fp8_kv_cache_saves, saved_share
+from llmbench.run.kv_cache import fp8_kv_cache_saves, saved_share
 from llmbench.system import hardware
 from llmbench.system.hardware import Gpu
 from tests.helpers.replicas import request

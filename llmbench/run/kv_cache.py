@@ -1,18 +1,28 @@
-"""Whether an fp8 KV cache would make a run of long outputs faster. Loads nothing."""
+"""What is known of vLLM's KV cache before the model is loaded: whether it holds the requests, and whether fp8 would make it faster."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 
 from llmbench.config.choices import Device
 from llmbench.config.schema import AUTO, Config
 from llmbench.config.thinking import most_tokens
 from llmbench.engine.checkpoint import Checkpoint, settings
-from llmbench.engine.memory import kv_bytes_per_token, planned_element_bytes, step_weights_bytes
+from llmbench.engine.checkpoint_files import weights_bytes
+from llmbench.engine.memory import (
+    kv_bytes_per_token,
+    kv_shortage,
+    kv_tokens,
+    planned_element_bytes,
+    step_weights_bytes,
+    weights_on_gpu,
+)
 from llmbench.engine.vllm.forecast.gpu_kinds import WITH_FP8
 from llmbench.records import Request
-from llmbench.run.preflight import loaded_weights_bytes
 from llmbench.system import hardware
 
+AT_LOAD = ("bitsandbytes", "fp8")
+"""Quantizations that vLLM makes of bf16 weights; other names mean that the checkpoint's own weights are quantised."""
 LEAST = 0.05
 """Of a step; less is not worth a difference to other scores."""
 PART = 1 / 3
@@ -22,6 +32,29 @@ REACHED = 0.4
 NOW_BYTES = 2
 """Of a number in the cache, of which fp8 takes one."""
 PAGE = "docs/how-to/speed.md#an-fp8-kv-cache-judged"
+
+
+def kv_cache_shortage(
+    config: Config, requests: Sequence[Request], at_once: int, checkpoint: Checkpoint | None
+) -> list[str]:
+    """Returns what to expect where vLLM's KV cache on the GPU will not hold so many of the requests at once."""
+    gpus = hardware.gpus()
+    per_token = kv_bytes_per_token(settings(checkpoint), planned_element_bytes(config))
+    on_gpu = bool(gpus) and config.engine.device is not Device.cpu
+    if checkpoint is None or per_token is None or not on_gpu or config.engine.name != "vllm":
+        return []
+    model, engine = config.model, config.engine
+    weights = loaded_weights_bytes(config, checkpoint)
+    available = None
+    if engine.kv_cache_memory_bytes is not None:
+        available = engine.kv_cache_memory_bytes // per_token
+    elif weights is not None:
+        parallel = engine.gpus_each
+        use = model.gpu_memory_utilization
+        available = kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
+    lengths = [len(request.prompt_ids) for request in requests]
+    limits = [most_tokens(config, each.benchmark, each.sampling.max_tokens) for each in requests]
+    return kv_shortage(lengths, limits, at_once, available)
 
 
 def saved_share(
@@ -74,3 +107,15 @@ def fp8_kv_cache_saves(
     named = ", and is then named as a difference to published scores" if config.profile.comparable else ""
     sentence = f"model.kv_cache_dtype=fp8 would save about {share:.0%} of a step here; it changes numbers{named}: compare a pair of runs first ({PAGE})."
     return [sentence]
+
+
+def loaded_weights_bytes(config: Config, checkpoint: Checkpoint) -> int | None:
+    """Returns the bytes of the weights as loaded, all GPUs together; None where that is not known."""
+    own, quantization = bf16_weights_bytes(config, checkpoint), config.model.quantization
+    return weights_on_gpu(own, quantization) if quantization in AT_LOAD else own
+
+
+def bf16_weights_bytes(config: Config, checkpoint: Checkpoint) -> int:
+    """Returns the bytes of the weights at two bytes a parameter, all GPUs together; 0 where that is not known."""
+    own = weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0
+    return own or int((config.model.parameters_b or 0) * 2e9)
