@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbench.config.custom import HUB
-from llmbench.config.schema import RENAMED, RETIRED
+from llmbench.config.schema import RETIRED
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import moment
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, read_record
@@ -144,19 +144,13 @@ def join(before: Sequence[str], typed: Sequence[str]) -> list[str]:
         ConfigError: One held a secret, which is not kept.
     """
     keys = {_key(a) for a in typed if _is_setting(a)} | {"resume", *PLACES, *RETIRED}
-    kept = [a for a in map(_renamed, before) if not (_is_setting(a) and _key(a) in keys)]
+    kept = [a for a in before if not (_is_setting(a) and _key(a) in keys)]
     hidden = next((a for a in kept if HIDDEN in a), None)
     if hidden is not None:
         raise ConfigError(
             f"{hidden}: secrets are not kept with a run; type {_key(hidden)}=… once more beside resume."
         )
     return [*kept, *typed]
-
-
-def _renamed(argument: str) -> str:
-    """The argument with the name that its setting has now."""
-    key = _key(argument)
-    return argument.replace(key, RENAMED.get(key, key), 1)
 
 
 def _is_setting(argument: str) -> bool:

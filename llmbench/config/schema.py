@@ -247,8 +247,6 @@ AUTO = "auto"
 """Of `engine.replicas`: as many as are worth loading."""
 RETIRED = frozenset({"disk_wait_s"})
 """Settings that there are no more: in the files of older runs they are let pass."""
-RENAMED = {"engine.speculative_below": "engine.speculative_max_running"}
-"""Settings by the names that they have in the files of older runs, and those that they have now."""
 DRAWN_BY = tuple(setting.name for setting in fields(SamplingOverrides))
 """The settings of sampling that a run, a benchmark and a model's column can each have."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbench.config.schema import RENAMED, RETIRED, Config
+from llmbench.config.schema import RETIRED, Config
 from llmbench.errors import RunError
 from llmbench.results.manifest import CONFIG, REMEDY
 from llmbench.system import decoding, files
@@ -40,7 +40,6 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         content = files.load_yaml(files.read(path, files.YAML_BYTES))
         if not isinstance(content, dict):
             raise RunError(f"{path} holds no settings; {REMEDY}")
-        _rename(content)
         decoding.build(content, Config)
         content = {name: value for name, value in content.items() if name not in RETIRED}
     except (FileNotFoundError, NotADirectoryError):
@@ -51,18 +50,6 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     return content
 
 
-<<<<<<< HEAD
-def _rename(content: dict[str, Any]) -> None:
-    """Gives settings the names that they have now."""
-    for before, now in RENAMED.items():
-        (group, old), (_, new) = before.split("."), now.split(".")
-        settings = content.get(group)
-        if isinstance(settings, dict) and old in settings:
-            settings[new] = settings.pop(old)
-
-
-||||||| a6914c2
-=======
 def read_settings(folder: Path) -> Config | None:
     """The same as typed settings: what the file does not say has its default.
 
@@ -73,7 +60,6 @@ def read_settings(folder: Path) -> Config | None:
     return None if content is None else decoding.build(content, Config)
 
 
->>>>>>> sh-run
 def benchmark_settings(config: Mapping[str, Any] | None, benchmark: str) -> Mapping[str, Any]:
     """The settings of one benchmark; empty where they are not known."""
     benchmarks = (config or {}).get("benchmarks")

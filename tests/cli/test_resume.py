@@ -25,7 +25,6 @@ from llmbench.report.write import write_one
 from llmbench.results import attempts
 from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.reader import load_run
-from llmbench.results.settings import read_config
 from llmbench.run import pipeline
 from llmbench.run.beginning import Beginning
 from llmbench.run.options import RunOptions
@@ -251,19 +250,6 @@ def test_settings_that_there_are_no_more_are_let_pass_in_older_runs(tmp_path: Pa
     assert load_run(folder).results
     write_one(folder)
     assert regrade([str(folder)]) == 0
-    assert main([f"resume={folder}"]) == 0
-    assert load_run(folder).summary["status"] == "finished"
-
-
-def test_a_setting_may_have_its_older_name_in_an_older_run(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    drafting = ["engine.speculative={method: ngram}", "engine.speculative_max_running=4"]
-    partly(folder, *drafting)
-    for name in ("config.yaml", MANIFEST):
-        text = (folder / name).read_text()
-        assert "speculative_max_running" in text
-        (folder / name).write_text(text.replace("speculative_max_running", "speculative_below"))
-    assert (read_config(folder) or {})["engine"]["speculative_max_running"] == 4
     assert main([f"resume={folder}"]) == 0
     assert load_run(folder).summary["status"] == "finished"
 
