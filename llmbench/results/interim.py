@@ -8,7 +8,7 @@ from llmbench.results import cost
 from llmbench.results.manifest import RUNNING, Manifest
 from llmbench.results.metrics import summarise
 from llmbench.results.settings import benchmark_settings, read_config
-from llmbench.results.summary import UNKNOWN, Summary
+from llmbench.results.summary import UNKNOWN, Summary, answered_by
 
 
 def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result]) -> Summary:
@@ -18,14 +18,15 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
         RunError: config.yaml cannot be read.
     """
     config = read_config(folder) or {}
-    planned, price = manifest.samples, (config.get("engine") or {}).get("price")
+    engine, model = config.get("engine") or {}, config.get("model") or {}
+    planned, price = manifest.samples, engine.get("price")
     itself = not (config.get("judge") or {}).get("base_url")
     by_benchmark: dict[str, list[Result]] = {name: [] for name in planned}
     for result in results:
         by_benchmark.setdefault(result.benchmark, []).append(result)
     summary = Summary(
         status=RUNNING,
-        model=str((config.get("model") or {}).get("name") or UNKNOWN),
+        model=answered_by(str(engine.get("name")), str(model.get("name") or UNKNOWN)),
         profile=str(config.get("profile") or UNKNOWN),
         not_comparable=["the run did not finish"],
         cost=cost.of_attempts(manifest.sittings, results, price, judges=itself) if price else None,

@@ -28,6 +28,13 @@ from llmbench.telemetry.records import GpuUse, Memory
 VERSION = 1
 UNKNOWN = "unknown"
 """What an old or damaged summary does not say."""
+FAKE = "fake"
+"""The engine without a model."""
+
+
+def answered_by(engine: str, model: str) -> str:
+    """Returns what a run is called by: its model, but the engine where that answers without one."""
+    return FAKE if engine == FAKE else model
 
 
 @dataclass(frozen=True, slots=True)
