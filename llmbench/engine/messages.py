@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import Message, well_formed
 
 
@@ -18,7 +19,7 @@ def as_json(messages: Sequence[Message]) -> str:
     return orjson.dumps(as_rows(messages)).decode()
 
 
-class NoTokenizer:
+class NoTokenizer(Tokenizer):
     """Stands for a tokenizer where only the server has one: prompts are shown as messages, and have no tokens here."""
 
     def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:  # noqa: ARG002 - the template is the server's
@@ -36,11 +37,3 @@ class NoTokenizer:
     def pieces(self, ids: Sequence[int]) -> list[str]:  # noqa: ARG002 - as above
         """Nothing."""
         return []
-
-    def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - as above
-        """Nothing: what the server's template reads is not known."""
-        return []
-
-    def think_tag(self, options: Mapping[str, Any]) -> str:  # noqa: ARG002 - as above
-        """Nothing: what the server's template opens is not known."""
-        return ""

@@ -125,7 +125,12 @@ class GpuReader:
         try:
             answer = getattr(pynvml, question.function)(self._handle, *question.arguments)
             return question.convert(answer)
-        except (pynvml.NVMLError, TypeError, ValueError):  # not told; pynvml gives None for some
+        except (
+            pynvml.NVMLError,
+            AttributeError,
+            TypeError,
+            ValueError,
+        ):  # not told, or not by this pynvml; it gives None for some
             return None
 
 

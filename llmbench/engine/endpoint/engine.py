@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Notice
+from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.endpoint import server as servers
 from llmbench.engine.endpoint.cost import Cost
 from llmbench.engine.endpoint.exchange import Exchanges
@@ -20,7 +20,7 @@ from llmbench.engine.endpoint.health import Health
 from llmbench.engine.endpoint.metrics import ServerMetrics
 from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.engine.workload import Took, Workload
+from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import Completion, Request
 from llmbench.telemetry.engine_report import EngineReport, ServerReport
@@ -40,10 +40,8 @@ CHATTY = ("httpx", "httpx2", "openai")
 """Loggers that would write a line for each request."""
 
 
-class EndpointEngine:
+class EndpointEngine(ModelEngine):
     """Asks a server that speaks OpenAI's API."""
-
-    remote_gpus = ()
 
     def __init__(self, config: Config, step_s: float = STEP_S) -> None:
         """Takes the settings; a step waits so long for an answer."""
@@ -107,10 +105,6 @@ class EndpointEngine:
         # The client's usual pool looks at each connection for each request: 10 ms with 768 of them. 0: no limit but the batch size.
         http_client = DefaultAioHttpClient(limits=Limits(max_connections=0), timeout=timeout)
         return AsyncOpenAI(**found.address.options(), timeout=timeout, http_client=http_client)
-
-    def serves(self, workload: Workload) -> bool:  # noqa: ARG002 - a server takes whatever comes
-        """Returns true: what is in flight is decided for each run."""
-        return True
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:
         """Starts a run: its batch size holds, and counters stand at zero."""
@@ -269,9 +263,6 @@ class EndpointEngine:
                 cost=self._cost.known,
             ),
         )
-
-    def learn(self, took: Took) -> None:
-        """Nothing to learn."""
 
     def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - connections are closed in any case
         """Ends what is in flight, and the thread."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Notice
+from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.fake.judging import JUDGES
 from llmbench.engine.fake.misbehaviour import Misbehaviour
 from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.engine.workload import Took, Workload
+from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError
 from llmbench.records import JUDGE_SUFFIX, Choice, Completion, FinishReason, Request, ScoredChoice, Timing
 from llmbench.telemetry.engine_report import EngineReport
@@ -58,10 +58,8 @@ class _Running:
     text: str = ""
 
 
-class FakeEngine:
+class FakeEngine(ModelEngine):
     """The engine."""
-
-    remote_gpus = ()
 
     def __init__(
         self,
@@ -91,9 +89,6 @@ class FakeEngine:
         """
         return cls(misbehaviour=Misbehaviour.from_config(config))
 
-    def prepare(self) -> None:
-        """Nothing to import."""
-
     def preferred_batch_size(self, workload: Workload) -> int:
         """What is asked for, else as many as there are, up to 256."""
         return self._asked_batch or max(workload.batch_size, min(workload.at_once, 256), 1)
@@ -115,9 +110,6 @@ class FakeEngine:
         self._loads = int(loaded)
         self._steps = self._finished = self._tokens = 0
 
-    def learn(self, took: Took) -> None:
-        """Nothing to learn."""
-
     def close(self, *, process_ends: bool = False) -> None:
         """Nothing to free."""
 
@@ -132,10 +124,6 @@ class FakeEngine:
     def unfinished(self) -> int:
         """Queued, waiting and running requests."""
         return len(self._queued) + len(self._waiting) + len(self._running)
-
-    def generated_tokens(self) -> int:
-        """Words given so far."""
-        return self._tokens
 
     def step(self) -> list[Completion]:
         """One word for every running request."""
