@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmbench.config.schema import Config
@@ -23,7 +23,7 @@ from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import Completion, Request
-from llmbench.telemetry.engine_report import EngineReport, ServerReport
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ class EndpointEngine(ModelEngine):
         self._place_wait_s, self._cost = 0.0, Cost(self._config.engine, workload.spent)
         health = Health(self._config.engine, self._server, notice)
         health.answered = time.monotonic() if workload.answered else 0.0
-        self._exchanges = Exchanges(self._config, self._client, health, self._cost.breaks, visible)
+        report = self._server.report("chat" if is_chat(self._config.engine) else "completions")
+        self._exchanges = Exchanges(self._config, self._client, health, self._cost.breaks, report, visible)
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request until there is a place for it."""
@@ -245,23 +246,12 @@ class EndpointEngine(ModelEngine):
         found, exchanges = self._server, self._exchanges
         if found is None or exchanges is None:
             raise RuntimeError("no run has begun")
-        identity = found.identity("chat" if is_chat(self._config.engine) else "completions")
         return EngineReport(
             name="endpoint",
             version=found.version,
             batch_size=self._batch_size,
             loads=self._loads,
-            server=ServerReport(
-                **asdict(identity) | {"fingerprints": sorted(exchanges.fingerprints)},
-                retries=exchanges.retries,
-                backoff_s=exchanges.backoff_s,
-                place_wait_s=self._place_wait_s,
-                unknown_usage=exchanges.unknown_usage,
-                not_continued=exchanges.not_continued,
-                over_limit=exchanges.over_limit,
-                filtered=exchanges.filtered,
-                cost=self._cost.known,
-            ),
+            server=replace(exchanges.report, place_wait_s=self._place_wait_s, cost=self._cost.known),
         )
 
     def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - connections are closed in any case
