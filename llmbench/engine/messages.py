@@ -5,8 +5,15 @@ from typing import Any
 
 import orjson
 
+from llmbench.config.choices import Api
+from llmbench.config.engine import EngineConfig
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import Message, well_formed
+
+
+def is_chat(engine: EngineConfig) -> bool:
+    """Whether a server gets messages and not token ids, so that nothing is needed of the checkpoint."""
+    return engine.api is not Api.completions
 
 
 def as_rows(messages: Sequence[Message]) -> list[dict[str, str]]:

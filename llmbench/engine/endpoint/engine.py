@@ -18,7 +18,7 @@ from llmbench.engine.endpoint.cost import Cost
 from llmbench.engine.endpoint.exchange import Exchanges
 from llmbench.engine.endpoint.health import Health
 from llmbench.engine.endpoint.metrics import ServerMetrics
-from llmbench.engine.endpoint.settings import is_chat
+from llmbench.engine.messages import is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, StoppedError

@@ -13,8 +13,8 @@ from llmbench.config.schema import Config
 from llmbench.engine.endpoint.body import body_of
 from llmbench.engine.endpoint.health import Health
 from llmbench.engine.endpoint.reply import FILTERED, Reply, read
-from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.endpoint.trouble import MOST_S, Trouble, pause, refusal, trouble_of
+from llmbench.engine.messages import is_chat
 from llmbench.errors import EngineError, StoppedError
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Timing
 from llmbench.telemetry.engine_report import ServerReport
