@@ -111,9 +111,9 @@ def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
 def open_engine(config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
     """The chosen engine, not yet prepared."""
     if config.engine.name == "fake":
-        from llmbench.engine.fake import FakeEngine
+        from llmbench.engine.fake import FakeEngine, Misbehaviour
 
-        return FakeEngine.from_config(config)
+        return FakeEngine(misbehaviour=Misbehaviour.from_config(config))
     if config.engine.name == "transformers":
         from llmbench.engine.transformers import TransformersEngine
 

@@ -6,9 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Self
 
-from llmbench.config.schema import Config
 from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.fake.judging import JUDGES
 from llmbench.engine.fake.misbehaviour import Misbehaviour
@@ -79,15 +77,6 @@ class FakeEngine(ModelEngine):
         self._running: list[_Running] = []
         self._steps = self._finished = self._tokens = 0
         self.peak_running = 0
-
-    @classmethod
-    def from_config(cls, config: Config) -> Self:
-        """The engine as `engine=fake` asks for it, with what `engine.args` holds.
-
-        Raises:
-            ConfigError: `engine.args` holds something else.
-        """
-        return cls(misbehaviour=Misbehaviour.from_config(config))
 
     def preferred_batch_size(self, workload: Workload) -> int:
         """What is asked for, else as many as there are, up to 256."""

@@ -110,7 +110,7 @@ class RemoteEngine:
                 agreement.compare([like, facts], same_gpus=self._settings.config.engine.deterministic)
             if facts.place.space != self._settings.leader[0]:
                 asked = time.monotonic()
-                there = float(self.ask("monotonic_s"))
+                there = float(self._result("monotonic_s"))
                 self._offset_s = (asked + time.monotonic()) / 2 - there
 
         self.starting.begin("describe", take)
@@ -251,20 +251,23 @@ class RemoteEngine:
         """What it last said of itself."""
         return self._report
 
-    def ask(self, name: str, *arguments: object, timeout_s: float = REPORT_S) -> Any:  # noqa: ANN401 - a method's
-        """Returns what a method of the worker gives.
+    def ask(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - a method's
+        """Returns what a method of the engine there gives.
 
         Raises:
             ProcessGoneError: The process is gone, or did not answer in time.
         """
+        return self._result("ask", name, *arguments)
+
+    def _result(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as above
         if self.failure is not None:
             raise ProcessGoneError(str(self.failure))
-        return self._cluster.result(getattr(self._handle, name).remote(*arguments), timeout_s)
+        return self._cluster.result(getattr(self._handle, name).remote(*arguments), REPORT_S)
 
     def look_whether_it_lives(self) -> None:
         """Asks it something; a process that does not answer is given up."""
         try:
-            self.ask("monotonic_s")
+            self._result("monotonic_s")
         except ProcessGoneError as error:
             self._fail(f"A replica died between two runs: {error}", ())
 
