@@ -95,7 +95,7 @@ def test_a_checkpoint_is_named_after_its_folder_or_hub_id(
     assert name_of(path, hub_id) == name
 
 
-def test_two_checkpoints_have_two_names_in_folders_and_settings(tmp_path: Path) -> None:
+def test_two_checkpoints_have_two_names_in_folders_and_summaries(tmp_path: Path) -> None:
     into = [
         f"model.path={tmp_path / 'one'},{tmp_path / 'two'}",
         "engine=fake",
@@ -104,8 +104,8 @@ def test_two_checkpoints_have_two_names_in_folders_and_settings(tmp_path: Path) 
         "-m",
     ]
     assert main([*into, f"hydra.sweep.dir={tmp_path / 'sweep'}"]) == 0
-    kept = [yaml.safe_load((tmp_path / "sweep" / number / "config.yaml").read_text()) for number in "01"]
-    assert [settings["model"]["name"] for settings in kept] == ["one", "two"]
+    runs = [json.loads((tmp_path / "sweep" / number / "summary.json").read_text()) for number in "01"]
+    assert [run["model"] for run in runs] == ["one", "two"]
     typed = json.loads((tmp_path / "sweep" / "0" / "manifest.json").read_text())["overrides"]
     assert sorted(typed) == sorted(
         ["engine=fake", "limit=2", "report=False", f"model.path={tmp_path / 'one'}"]

@@ -18,7 +18,6 @@ from llmbench.engine.replicas.worker import Facts
 from llmbench.engine.vllm import adapters
 from llmbench.errors import ConfigError, EngineError, ModelError
 from llmbench.results.reader import load_run
-from llmbench.results.settings import read_config
 from llmbench.run import comparability, engine_pool
 from llmbench.system import hardware
 from llmbench.telemetry.engine_report import EngineReport, ServerIdentity
@@ -130,9 +129,9 @@ def test_a_run_is_named_after_its_adapter(tmp_path: Path, monkeypatch: pytest.Mo
     assert main([*FAKE, "model.lora=my-adapter"]) == 0
     (folder,) = Path("runs").iterdir()
     assert folder.name.endswith("_smollm2+my-adapter_arithmetic")
-    kept = read_config(folder) or {}
-    assert kept["model"]["name"] == "smollm2 + my-adapter"
-    row = load_run(folder).manifest.lora or {}
+    run = load_run(folder)
+    assert run.summary.model == "smollm2 + my-adapter"
+    row = run.manifest.lora or {}
     assert (row["path"], row["name"], row["rank"]) == (str(tmp_path / "my-adapter"), "my-adapter", 4)
     assert row["base"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
