@@ -26,7 +26,7 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
         by_benchmark.setdefault(result.benchmark, []).append(result)
     summary = Summary(
         status=RUNNING,
-        model=answered_by(str(engine.get("name")), str(model.get("name") or UNKNOWN)),
+        model=answered_by(str(engine.get("name")), str(model.get("name") or UNKNOWN), manifest.overrides),
         profile=str(config.get("profile") or UNKNOWN),
         not_comparable=["the run did not finish"],
         cost=cost.of_attempts(manifest.sittings, results, price, judges=itself) if price else None,

@@ -10,7 +10,6 @@ from llmbench.engine.restarting import RestartLog
 from llmbench.results import attempts, cost
 from llmbench.results.manifest import JOURNAL, Manifest
 from llmbench.results.reader import read_journal
-from llmbench.results.summary import answered_by
 from llmbench.run import resume_checks
 from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, engine_key
@@ -116,7 +115,7 @@ def _keep_name(record: RunRecord, name: str | None) -> None:
     model = record.config.model
     if name is not None and model.name == name_of(model.path, model.hub_id):
         record.config = replace(record.config, model=replace(model, name=name))
-        record.summary.model = answered_by(record.config.engine.name, name)
+        record.summary.model = name
 
 
 def _set_date(record: RunRecord, before: str | None) -> None:

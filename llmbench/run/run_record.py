@@ -76,7 +76,7 @@ class RunRecord:
     _restarts_written: int = 0
 
     def __post_init__(self) -> None:
-        model = answered_by(self.config.engine.name, self.config.model.name)
+        model = answered_by(self.config.engine.name, self.config.model.name, self.options.overrides)
         self.summary = Summary("running", model, self.config.profile.name, comparable=False)
         found = origin(self.config, self.options.overrides) | dict(self.options.origin)
         self.manifest = decoding.build(found, Manifest)
