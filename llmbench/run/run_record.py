@@ -240,10 +240,8 @@ class RunRecord:
         if missing and summary.status != "running":
             summary.comparable = False
             summary.not_comparable = [*summary.not_comparable, f"unfinished: {', '.join(missing)}"]
-        summary.warnings = metrics.warnings_of(
-            summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
-        )
-        summary.warnings += self._benchmark_warnings
+        asks = self.config.early_stopping is EarlyStopping.answer
+        summary.warnings = [*metrics.warnings_of(summary.benchmarks, asks=asks), *self._benchmark_warnings]
         summary.warnings += thinking_budget.unopened(self.config, summary.benchmarks, summary.preflight)
         if summary.engine is not None:
             summary.warnings += summary.engine.warnings()
