@@ -53,7 +53,7 @@ class Engine(Protocol):
 
 
 class ModelEngine(Engine, Protocol):
-    """An engine that holds a model, which is kept from run to run.
+    """An engine that holds a model, which is kept from run to run. What an engine has no part in may stay as it is here.
 
     Its life: `prepare`, `load`, then for each run `begin` and requests, `close` at the end.
     """
@@ -67,6 +67,7 @@ class ModelEngine(Engine, Protocol):
         Raises:
             EngineError: Something is missing or broken.
         """
+        return
 
     def preferred_batch_size(self, workload: Workload) -> int:
         """Returns how many requests should run at once for this work; known after `prepare`."""
@@ -78,8 +79,9 @@ class ModelEngine(Engine, Protocol):
             EngineError: It cannot start; the message says what would help.
         """
 
-    def serves(self, workload: Workload) -> bool:
+    def serves(self, workload: Workload) -> bool:  # noqa: ARG002 - for engines that look at it
         """Returns whether the engine as it was loaded can take this work without losing by it; known after `load`."""
+        return True
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:
         """Starts a run: its batch size holds, caches are empty, counters stand at zero; `loaded` for this very run.
@@ -100,6 +102,8 @@ class ModelEngine(Engine, Protocol):
     @property
     def remote_gpus(self) -> Sequence[RemoteGpu]:
         """The GPUs that it uses on other hosts, for telemetry; known after `load`."""
+        return ()
 
-    def learn(self, took: Took) -> None:
+    def learn(self, took: Took) -> None:  # noqa: ARG002 - as above
         """Keeps what a finished run took, for the next choice of a start-up."""
+        return

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from llmbench.config.choices import Api
 from llmbench.config.schema import Config
 from llmbench.engine import checkpoint_settings, lora, template_file
 from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint, locate
-from llmbench.engine.messages import NoTokenizer
+from llmbench.engine.messages import NoTokenizer, is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.errors import ConfigError
 from llmbench.system.text import suggest
@@ -32,7 +31,7 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
     name = config.engine.name
     if name not in ENGINES:
         raise ConfigError(f"There is no engine called {name!r}{suggest(name, ENGINES)}")
-    if name == "fake" or (name == "endpoint" and _has_own_template(config)):
+    if name == "fake" or (name == "endpoint" and is_chat(config.engine)):
         return None
     if name == "endpoint":
         return locate(config.model)
@@ -53,11 +52,6 @@ def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None
 
         check_checkpoint(config, checkpoint)
     return checkpoint
-
-
-def _has_own_template(config: Config) -> bool:
-    """Whether a server gets messages, so that nothing is needed of the checkpoint."""
-    return config.engine.api is not Api.completions
 
 
 def complete(
@@ -117,9 +111,9 @@ def load_tokenizer(config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
 def open_engine(config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
     """The chosen engine, not yet prepared."""
     if config.engine.name == "fake":
-        from llmbench.engine.fake import FakeEngine
+        from llmbench.engine.fake import FakeEngine, Misbehaviour
 
-        return FakeEngine.from_config(config)
+        return FakeEngine(misbehaviour=Misbehaviour.from_config(config))
     if config.engine.name == "transformers":
         from llmbench.engine.transformers import TransformersEngine
 

@@ -9,13 +9,11 @@ changed last stands apart: a file that has the same content so far, but another 
 import errno
 import hashlib
 import re
-import struct
+from contextlib import suppress
 from pathlib import Path
 
-import orjson
-
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.checkpoint_files import HEADER_BYTES
+from llmbench.engine.checkpoint_files import NOT_A_HEADER, header
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DECIDE = (
@@ -84,22 +82,12 @@ def _add_blocks(file: Path, size: int, digest: "hashlib._Hash") -> None:
     places = [(size - BLOCK) * number // (BLOCKS - 1) for number in range(BLOCKS)]
     with file.open("rb") as opened:
         if file.suffix == ".safetensors":
-            head = opened.read(8)
-            header = opened.read(min(int(struct.unpack("<Q", head)[0]), HEADER_BYTES))
-            digest.update(head + header)
-            places += [min(place, size - BLOCK) for place in _middles(header)]
+            with suppress(ValueError, *NOT_A_HEADER):
+                length, tensors = header(file)
+                digest.update(opened.read(8 + length))
+                ranges = (tensor["data_offsets"] for tensor in tensors.values())
+                middles = [8 + length + (begin + end - BLOCK) // 2 for begin, end in ranges]
+                places += [min(max(0, middle), size - BLOCK) for middle in middles]
         for place in places:
             opened.seek(place)
             digest.update(opened.read(BLOCK))
-
-
-def _middles(header: bytes) -> list[int]:
-    """Where the middle of each tensor begins, in bytes from the file's beginning; none where the header cannot be read."""
-    try:
-        ranges = [
-            entry["data_offsets"] for name, entry in orjson.loads(header).items() if name != "__metadata__"
-        ]
-        middles = [8 + len(header) + (int(begin) + int(end) - BLOCK) // 2 for begin, end in ranges]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return []
-    return [max(0, middle) for middle in middles]

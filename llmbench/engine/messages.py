@@ -5,7 +5,15 @@ from typing import Any
 
 import orjson
 
+from llmbench.config.choices import Api
+from llmbench.config.engine import EngineConfig
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import Message, well_formed
+
+
+def is_chat(engine: EngineConfig) -> bool:
+    """Whether a server gets messages and not token ids, so that nothing is needed of the checkpoint."""
+    return engine.api is not Api.completions
 
 
 def as_rows(messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -18,7 +26,7 @@ def as_json(messages: Sequence[Message]) -> str:
     return orjson.dumps(as_rows(messages)).decode()
 
 
-class NoTokenizer:
+class NoTokenizer(Tokenizer):
     """Stands for a tokenizer where only the server has one: prompts are shown as messages, and have no tokens here."""
 
     def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:  # noqa: ARG002 - the template is the server's
@@ -36,11 +44,3 @@ class NoTokenizer:
     def pieces(self, ids: Sequence[int]) -> list[str]:  # noqa: ARG002 - as above
         """Nothing."""
         return []
-
-    def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - as above
-        """Nothing: what the server's template reads is not known."""
-        return []
-
-    def think_tag(self, options: Mapping[str, Any]) -> str:  # noqa: ARG002 - as above
-        """Nothing: what the server's template opens is not known."""
-        return ""

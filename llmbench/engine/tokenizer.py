@@ -15,7 +15,7 @@ from llmbench.system import thinking
 
 
 class Tokenizer(Protocol):
-    """What rendering and elicitation need."""
+    """What rendering and elicitation need; what concerns a chat template stays as it is here where there is none."""
 
     def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:
         """The chat as the model reads it, up to where its answer begins.
@@ -35,11 +35,13 @@ class Tokenizer(Protocol):
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token, special tokens too."""
 
-    def remarks(self, options: Mapping[str, Any]) -> list[str]:
+    def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - for those with a template
         """Sentences about what the chat template does with its options, the date and system prompts."""
+        return []
 
-    def think_tag(self, options: Mapping[str, Any]) -> str:
+    def think_tag(self, options: Mapping[str, Any]) -> str:  # noqa: ARG002 - as above
         """The tag that opens the model's think block, where its chat template names one; nothing where it names none."""
+        return ""
 
 
 TOKENIZER_FILES = ("tokenizer.*", "tekken.json", "vocab.*", "*.model", "*.tiktoken")

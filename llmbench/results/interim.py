@@ -8,7 +8,7 @@ from llmbench.results import cost
 from llmbench.results.manifest import RUNNING, Manifest
 from llmbench.results.metrics import summarise
 from llmbench.results.settings import read_settings
-from llmbench.results.summary import Summary
+from llmbench.results.summary import Summary, answered_by
 
 
 def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result]) -> Summary:
@@ -20,7 +20,8 @@ def interim_summary(folder: Path, manifest: Manifest, results: Sequence[Result])
     config, planned = read_settings(folder), manifest.samples
     summary = Summary(status=RUNNING, not_comparable=["the run did not finish"])
     if config is not None:
-        summary.model, summary.profile = config.model.name, config.profile.name
+        summary.model = answered_by(config.engine.name, config.model.name, manifest.overrides)
+        summary.profile = config.profile.name
         if price := config.engine.price:
             itself = not config.judge.is_served
             summary.cost = cost.of_attempts(manifest.sittings, results, price, judges=itself)

@@ -4,7 +4,8 @@ The field names are those of `summary.json`, which other programs read (see READ
 """
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -28,6 +29,15 @@ from llmbench.telemetry.records import GpuUse, Memory
 VERSION = 1
 UNKNOWN = "unknown"
 """What an old or damaged summary does not say."""
+FAKE = "fake"
+"""The engine without a model."""
+MODEL = re.compile(r"model(\.(name|path|hub_id|lora))?=")
+"""How a typed setting begins that names a model."""
+
+
+def answered_by(engine: str, model: str, typed: Iterable[str]) -> str:
+    """Returns what a run is called by: its model, but the engine where that answers without one and no model was typed."""
+    return FAKE if engine == FAKE and not any(map(MODEL.match, typed)) else model
 
 
 @dataclass(frozen=True, slots=True)

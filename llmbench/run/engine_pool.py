@@ -136,7 +136,7 @@ class EnginePool:
             notice(f"{count(workload.requests, 'replica')} instead of {asked}: there are no more requests.")
             config = replace(config, engine=replace(config.engine, replicas=max(1, workload.requests)))
         if asked == AUTO and key not in self._replicas:
-            from llmbench.engine.replicas.choice import choose
+            from llmbench.engine.replicas.agreement import choose
 
             works = [workload, *(bound(c) for c in self._planned if engine_key(c) == key and c != config)]
             self._replicas[key], why = choose(config, checkpoint, merged(works))

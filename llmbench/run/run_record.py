@@ -21,7 +21,7 @@ from llmbench.results import attempts, cost, metrics
 from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
-from llmbench.results.summary import Phases, Summary
+from llmbench.results.summary import Phases, Summary, answered_by
 from llmbench.run import thinking_budget
 from llmbench.run.earlier import Earlier
 from llmbench.run.generation_speed import how_generated
@@ -76,7 +76,8 @@ class RunRecord:
     _restarts_written: int = 0
 
     def __post_init__(self) -> None:
-        self.summary = Summary("running", self.config.model.name, self.config.profile.name, comparable=False)
+        model = answered_by(self.config.engine.name, self.config.model.name, self.options.overrides)
+        self.summary = Summary("running", model, self.config.profile.name, comparable=False)
         found = origin(self.config, self.options.overrides) | dict(self.options.origin)
         self.manifest = decoding.build(found, Manifest)
 
@@ -234,10 +235,8 @@ class RunRecord:
         if missing and summary.status != "running":
             summary.comparable = False
             summary.not_comparable = [*summary.not_comparable, f"unfinished: {', '.join(missing)}"]
-        summary.warnings = metrics.warnings_of(
-            summary.benchmarks, asks=self.config.early_stopping is EarlyStopping.answer
-        )
-        summary.warnings += self._benchmark_warnings
+        asks = self.config.early_stopping is EarlyStopping.answer
+        summary.warnings = [*metrics.warnings_of(summary.benchmarks, asks=asks), *self._benchmark_warnings]
         summary.warnings += thinking_budget.unopened(self.config, summary.benchmarks, summary.preflight)
         if summary.engine is not None:
             summary.warnings += summary.engine.warnings()

@@ -131,13 +131,8 @@ def _place(value: object, kind: Any, message: str, path: str) -> Place:  # noqa:
         elif number != "...":
             place = (*place, int(number))
         else:
-            keys = list(_at(value, place))
-            # halve what is left in the mapping: the same error comes from the half with the key
-            while len(keys) > 1:
-                half, mapping = keys[: len(keys) // 2], _at(value, place)
-                same = _message(_with(value, place, {key: mapping[key] for key in half}), kind) == message
-                keys = half if same else keys[len(half) :]
-            place = (*place, *keys)
+            alone = ((key, _with(value, place, {key: part})) for key, part in _at(value, place).items())
+            place = (*place, next(key for key, only in alone if _message(only, kind) == message))
     return place
 
 

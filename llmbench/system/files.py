@@ -205,32 +205,19 @@ def written_at(path: Path) -> float:
         return 0.0
 
 
-def yaml_text(content: bytes) -> str:
-    """The text of a YAML file that is safe to make something of.
-
-    Raises:
-        ValueError: It is no YAML, nested too deeply, or more than `YAML_EXPANDED` with its aliases written out.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-        _look_through(text)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} is not in UTF-8") from error
-    except yaml.YAMLError as error:
-        raise ValueError(yaml_reason(error)) from error
-    return text
-
-
 def load_yaml(content: bytes) -> Any:  # noqa: ANN401 - whatever the file holds
     """What a YAML file holds, plain types only.
 
     Raises:
-        ValueError: As `yaml_text`, or it asks for other types.
+        ValueError: It is no YAML, asks for other types, is nested too deeply, or more than `YAML_EXPANDED` with its aliases written out.
     """
-    text = yaml_text(content)
     try:
+        text = content.decode("utf-8-sig")
+        _look_through(text)
         return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe ones
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not in UTF-8") from error
     except yaml.YAMLError as error:
         raise ValueError(yaml_reason(error)) from error
 

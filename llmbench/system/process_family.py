@@ -15,9 +15,9 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """Kills processes, also those that are stopped; those that have ended are left out."""
+    """Kills processes, also those that are stopped; those that have ended or are somebody else's are left out."""
     for process in processes:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.Error):
             process.kill()
 
 

@@ -23,6 +23,7 @@ import psutil
 
 from llmbench.errors import Interrupted
 from llmbench.system.interrupts import SIGNALLED
+from llmbench.system.process_family import kill
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 3.0
@@ -125,9 +126,7 @@ def _watch(wakeup: socket.socket) -> None:
 def leave(status: int) -> None:
     """Ends this process and those that it started, at once, with this exit status."""
     with suppress(psutil.Error):
-        for child in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                child.kill()
+        kill(psutil.Process().children(recursive=True))
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(status)

@@ -1,23 +1,14 @@
 """This process, its children and the main memory, through psutil."""
 
 import time
-from dataclasses import dataclass
 
 import psutil
 
+from llmbench.system import clock
+from llmbench.telemetry.records import TelemetrySample
+
 SHORTEST_S = 0.05
 """Over less, a share of CPU time says little."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostSample:
-    """The fields of `Sample` that are the host's."""
-
-    rss_bytes: int | None
-    cpu_share: float | None
-    children_rss_bytes: int | None
-    children_cpu_share: float | None
-    available_bytes: int | None
 
 
 class HostReader:
@@ -33,15 +24,20 @@ class HostReader:
         self._children_share: float | None = None
         self._available: int | None = None
 
-    def read(self) -> HostSample:
-        """This process now, the rest as it was when last looked at."""
+    def read(self) -> TelemetrySample:
+        """A sample of this process now, and of the rest of the host as it was when last looked at."""
         now = time.monotonic()
         if now - self._cpu_at >= SHORTEST_S:
             used = time.process_time()
             self._cpu_share = round((used - self._cpu_s) / (now - self._cpu_at), 4)
             self._cpu_at, self._cpu_s = now, used
-        return HostSample(
-            self._rss(), self._cpu_share, self._children_rss, self._children_share, self._available
+        return TelemetrySample(
+            t=round(clock.since_start(), 4),
+            rss_bytes=self._rss(),
+            cpu_share=self._cpu_share,
+            children_rss_bytes=self._children_rss,
+            children_cpu_share=self._children_share,
+            available_bytes=self._available,
         )
 
     def _rss(self) -> int | None:

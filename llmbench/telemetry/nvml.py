@@ -8,7 +8,7 @@ NVML names: https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.htm
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -46,37 +46,37 @@ def throttle_names(bits: int) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A function of NVML and what to make of its answer."""
-
-    function: str
-    convert: Callable[[Any], Any]
-    arguments: tuple[int, ...] = ()
-
-
-_MEMORY = (_Question("nvmlDeviceGetMemoryInfo", lambda info: int(info.used)),)
-_UTILIZATION = (_Question("nvmlDeviceGetUtilizationRates", lambda rates: int(rates.gpu) / 100),)
-_POWER = (_Question("nvmlDeviceGetPowerUsage", lambda milliwatts: int(milliwatts) / 1000),)
-_ENERGY = (_Question("nvmlDeviceGetTotalEnergyConsumption", lambda millijoules: int(millijoules) / 1000),)
-_SM_CLOCK = (_Question("nvmlDeviceGetClockInfo", int, (CLOCK_SM,)),)
-_MEMORY_CLOCK = (_Question("nvmlDeviceGetClockInfo", int, (CLOCK_MEMORY,)),)
-_THROTTLE = (
-    _Question("nvmlDeviceGetCurrentClocksEventReasons", throttle_names),
-    _Question("nvmlDeviceGetCurrentClocksThrottleReasons", throttle_names),  # its name before driver 535
-)
-_TEMPERATURE = (
-    _Question("nvmlDeviceGetTemperature", int, (SENSOR_GPU,)),
-    _Question("nvmlDeviceGetTemperatureV", int, (SENSOR_GPU,)),  # the only one from CUDA 14 on
-)
-
-
 SELDOM_S = 1.0
 """Between looks at what changes slowly: clocks, the reasons for them, temperature."""
 STALE_S = 2.0
 """No value but energy is older, however many GPUs share the cost: means over a short run would be wrong."""
 MEMORY_SHARE, EACH_SHARE, ENERGY_SHARE, SELDOM_SHARE = 0.0022, 0.0015, 0.0008, 0.0002
 """Of one core: memory, utilisation and power each, energy, and each of the slow ones; 0.0068 in all, which leaves some to the rest of a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A function of NVML, what to make of its answer, and how often it is asked (`Pace`), by all readers together."""
+
+    function: str
+    convert: Callable[[Any], Any]
+    arguments: tuple[int, ...] = ()
+    period_s: float = 0.0
+    share: float = EACH_SHARE
+
+
+_seldom = partial(_Question, period_s=SELDOM_S, share=SELDOM_SHARE)
+_ENERGY = _Question("nvmlDeviceGetTotalEnergyConsumption", lambda millijoules: int(millijoules) / 1000)
+_QUESTIONS = {
+    "memory_bytes": _Question("nvmlDeviceGetMemoryInfo", lambda info: int(info.used), share=MEMORY_SHARE),
+    "utilization": _Question("nvmlDeviceGetUtilizationRates", lambda rates: int(rates.gpu) / 100),
+    "power_w": _Question("nvmlDeviceGetPowerUsage", lambda milliwatts: int(milliwatts) / 1000),
+    "sm_clock_mhz": _seldom("nvmlDeviceGetClockInfo", int, (CLOCK_SM,)),
+    "memory_clock_mhz": _seldom("nvmlDeviceGetClockInfo", int, (CLOCK_MEMORY,)),
+    "throttle": _seldom("nvmlDeviceGetCurrentClocksEventReasons", throttle_names),
+    "temperature_c": _seldom("nvmlDeviceGetTemperature", int, (SENSOR_GPU,)),
+}
+"""By the fields of `GpuSample`, all but energy, which is counted from a beginning."""
 
 
 class _Value:
@@ -102,33 +102,15 @@ class GpuReader:
         self._handle = handle
         self._energy_start: float | None = self._ask(_ENERGY)
 
-        def value(questions: Sequence[_Question], period_s: float, share: float) -> _Value:
-            return _Value(
-                partial(self._ask, questions), Pace(period_s, share / of, longest_s=max(STALE_S, period_s))
-            )
-
-        self._memory = value(_MEMORY, 0.0, MEMORY_SHARE)
-        self._utilization = value(_UTILIZATION, 0.0, EACH_SHARE)
-        self._power = value(_POWER, 0.0, EACH_SHARE)
-        self._energy = _Value(self.energy_j, Pace(0.0, ENERGY_SHARE / of))
-        self._sm_clock, self._memory_clock, self._throttle, self._temperature = (
-            value(questions, SELDOM_S, SELDOM_SHARE)
-            for questions in (_SM_CLOCK, _MEMORY_CLOCK, _THROTTLE, _TEMPERATURE)
-        )
+        self._values = {
+            name: _Value(partial(self._ask, asked), Pace(asked.period_s, asked.share / of, longest_s=STALE_S))
+            for name, asked in _QUESTIONS.items()
+        } | {"energy_j": _Value(self.energy_j, Pace(0.0, ENERGY_SHARE / of))}
 
     def read(self, *, fresh: bool = True) -> GpuSample:
         """Its values now; unless `fresh`, as they were a moment ago where they cost too much to ask each time."""
         now = time.monotonic()
-        return GpuSample(
-            memory_bytes=self._memory.read(now, fresh=fresh),
-            utilization=self._utilization.read(now, fresh=fresh),
-            power_w=self._power.read(now, fresh=fresh),
-            energy_j=self._energy.read(now, fresh=fresh),
-            sm_clock_mhz=self._sm_clock.read(now, fresh=fresh),
-            memory_clock_mhz=self._memory_clock.read(now, fresh=fresh),
-            throttle=self._throttle.read(now, fresh=fresh),
-            temperature_c=self._temperature.read(now, fresh=fresh),
-        )
+        return GpuSample(**{name: value.read(now, fresh=fresh) for name, value in self._values.items()})
 
     def energy_j(self) -> float | None:
         """Joules since this reader was made; None where the GPU does not count them, or began anew."""
@@ -137,19 +119,19 @@ class GpuReader:
             return None
         return round(energy - self._energy_start, 3)
 
-    def _ask(self, questions: Sequence[_Question]) -> Any:  # noqa: ANN401 - a question decides what its answer is
-        """The first answer that there is."""
+    def _ask(self, question: _Question) -> Any:  # noqa: ANN401 - a question decides what its answer is
         import pynvml
 
-        for question in questions:
-            function = getattr(pynvml, question.function, None)
-            if function is None:  # an older nvidia-ml-py
-                continue
-            try:
-                return question.convert(function(self._handle, *question.arguments))
-            except (pynvml.NVMLError, TypeError, ValueError):  # not told; pynvml gives None for some
-                continue
-        return None
+        try:
+            answer = getattr(pynvml, question.function)(self._handle, *question.arguments)
+            return question.convert(answer)
+        except (
+            pynvml.NVMLError,
+            AttributeError,
+            TypeError,
+            ValueError,
+        ):  # not told, or not by this pynvml; it gives None for some
+            return None
 
 
 def readers(count: int) -> tuple[GpuReader, ...]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
-from llmbench.system import clock
 from llmbench.telemetry import nvml
 from llmbench.telemetry.aggregate import Aggregate, whole
 from llmbench.telemetry.host import HostReader
@@ -65,19 +64,14 @@ class Sampler:
         self._running_requests = False
         self._energy_j: float | None = None
         self._energy_start: float | None = None
-        self._begun = time.monotonic()
-        self._ended: float | None = None
-        self._cost_s = 0.0
 
     def __enter__(self) -> Self:
-        self._begun = time.monotonic()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._ended = time.monotonic()
         self.sample()
         with self._lock:
             self._trace.flush()
@@ -157,11 +151,6 @@ class Sampler:
         with self._lock:
             return self._asked.totals()
 
-    @property
-    def cost_share(self) -> float | None:
-        """The share of one core that the thread has used, 0 to 1; None before its first sample."""
-        return self._cost_s / ((self._ended or time.monotonic()) - self._begun) if self._cost_s else None
-
     def sample(self) -> TelemetrySample:
         """Looks now, beside the regular samples."""
         with self._lock:
@@ -188,22 +177,12 @@ class Sampler:
                 cost = time.thread_time()
             with self._lock:
                 self._sample(fresh=False)
-            self._cost_s = time.thread_time()
-            self._pace.done(now, self._cost_s - cost)
+            self._pace.done(now, time.thread_time() - cost)
 
     def _sample(self, *, fresh: bool = True) -> TelemetrySample:
-        t, host = clock.since_start(), self._host.read()
+        host = self._host.read()
         gpus = tuple(reader.read(fresh=fresh) for reader in self._gpus)
-        sample = TelemetrySample(
-            t=round(t, 4),
-            rss_bytes=host.rss_bytes,
-            cpu_share=host.cpu_share,
-            children_rss_bytes=host.children_rss_bytes,
-            children_cpu_share=host.children_cpu_share,
-            available_bytes=host.available_bytes,
-            gpus=gpus,
-            engine=self._read_engine(),
-        )
+        sample = dataclasses.replace(host, gpus=gpus, engine=self._read_engine())
         self._trace.add(sample)
         self._all.add(sample)
         if self._running_requests:

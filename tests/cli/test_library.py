@@ -323,7 +323,7 @@ def test_runs_are_compared_as_objects_or_by_their_folders(capsys: pytest.Capture
 def test_a_run_shows_its_scores_as_text_and_as_html() -> None:
     run: llmbench.Run = llmbench.evaluate("arithmetic", **FAKE, limit=4, folder="a<b")
     heading, titles, row = repr(run).splitlines()
-    assert heading.endswith("a<b: smollm2, profile documented, finished")
+    assert heading.endswith("a<b: fake, profile documented, finished")
     assert titles.split() == ["benchmark", "n", "accuracy", "95%", "interval", "answered"]
     assert row.split()[:2] == ["arithmetic", "4"]
     assert "a&lt;b" in run._repr_html_()

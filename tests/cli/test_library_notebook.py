@@ -15,7 +15,7 @@ def test_the_example_notebook_runs_and_shows_what_it_says(tmp_path: Path) -> Non
     assert "\x1b" not in "".join(shown)
     _, run, summary, rows, levels, session, comparison, refusal = shown
     assert "arithmetic 8/8" in run
-    assert ": smollm2, profile documented, finished" in run
+    assert ": fake, profile documented, finished" in run
     assert "% right" in summary
     assert "output_tokens" in rows
     assert "product1" in levels

@@ -200,7 +200,8 @@ def earlier(folder: Path, *overrides: str, engine: str = "vllm", **report: objec
     """A run of the default model, called one of vLLM's."""
     make(folder, answer, "benchmark=arithmetic", "engine=fake", "limit=40", "early_stopping=off", *overrides)
     summary = json.loads((folder / "summary.json").read_text())
-    return patched(folder, "summary.json", engine=summary["engine"] | {"name": engine} | report)
+    named = summary["engine"] | {"name": engine} | report
+    return patched(folder, "summary.json", model="smollm2", engine=named)
 
 
 HERE = ("benchmark=arithmetic", "limit=80", "early_stopping=off", "gpu=H100")

@@ -133,7 +133,7 @@ def test_the_manifest_names_the_hosts(jobs: Jobs) -> None:
 
 
 def test_ray_listens_on_the_loopback_interface_alone(ray: Ray, jobs: Jobs) -> None:
-    family = [psutil.Process(pid) for pid in (*cleaner.users_of(folder_of(ray.cluster)), os.getpid())]
+    family = [*cleaner.users_of(folder_of(ray.cluster)), psutil.Process()]
     listening = [
         each.laddr.ip
         for process in family

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +9,9 @@ import pytest
 
 from llmbench.config.schema import Config
 from llmbench.engine.fake import FakeEngine
-from llmbench.engine.replicas import agreement, choice, open_engine
+from llmbench.engine.replicas import agreement, open_engine
 from llmbench.engine.replicas.cluster import Cluster, ProcessPlace
 from llmbench.engine.replicas.engine import ReplicatedEngine
-from llmbench.engine.replicas.silence import LONGEST_LOOK_S, Silence
 from llmbench.engine.replicas.worker import Facts, on_clock
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, OutOfMemoryError, Shortage
@@ -125,17 +123,19 @@ def test_a_cluster_has_room_for_replicas_whose_gpus_are_free_and_of_one_host(
 def test_auto_takes_the_room_of_a_cluster(
     monkeypatch: pytest.MonkeyPatch, requests: int, replicas: int
 ) -> None:
-    monkeypatch.setattr(choice, "_room", lambda *_: 5)
-    found, why = choice.choose(of("engine.ray_address=there:6379"), None, Workload(requests, 8, 8 * requests))
+    monkeypatch.setattr(agreement, "_room", lambda *_: 5)
+    found, why = agreement.choose(
+        of("engine.ray_address=there:6379"), None, Workload(requests, 8, 8 * requests)
+    )
     assert found == replicas
     assert f"{replicas} replicas, as the cluster has room for 5" in why
 
 
 def test_a_cluster_that_is_too_small_for_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "_room", lambda *_: 0)
+    monkeypatch.setattr(agreement, "_room", lambda *_: 0)
     config = of("engine.ray_address=there:6379", "engine.tensor_parallel_size=2")
     with pytest.raises(EngineError, match="there:6379 has no room: a replica needs 2 free GPUs of one host"):
-        choice.choose(config, None, Workload(9, 8, 72))
+        agreement.choose(config, None, Workload(9, 8, 72))
 
 
 # What travels between processes
@@ -158,17 +158,3 @@ def test_times_of_another_host_are_put_on_this_clock() -> None:
     assert (moved.timing.queued, moved.timing.finished) == pytest.approx((10.0, 12.0))
     assert (moved.timing.ttft, moved.timing.e2e) == (completion.timing.ttft, completion.timing.e2e)
     assert on_clock(ended("b/1/0"), 5.0).timing is None
-
-
-def test_silence_while_this_process_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    quiet = Silence()
-    quiet.reset()
-    for now in (100.5, 101.0):
-        assert quiet.elapsed_s() == pytest.approx(now - 100)
-    now = 5000.0
-    assert quiet.elapsed_s() == pytest.approx(1.0 + LONGEST_LOOK_S)
-    quiet.reset()
-    now = 5000.25
-    assert quiet.elapsed_s() == pytest.approx(0.25)

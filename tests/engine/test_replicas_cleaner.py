@@ -30,7 +30,7 @@ def test_the_cleaner_ends_who_has_a_file_of_the_folder_open_and_nobody_else(tmp_
         for process in (having, other):
             assert process.stdout is not None
             process.stdout.readline()
-        assert list(cleaner.users_of(str(folder))) == [having.pid]
+        assert [each.pid for each in cleaner.users_of(str(folder))] == [having.pid]
         cleaner.clean(str(folder))
         assert having.wait() == -9
         assert other.poll() is None
@@ -55,7 +55,6 @@ def test_the_cleaner_waits_for_the_end_of_the_run(tmp_path: Path) -> None:
     run.stdin.close()
     assert waiting.wait(60) == 0
     assert not folder.exists()
-    cleaner.wait_for_end(run.pid)  # of one that is gone
 
 
 def test_a_family_is_killed_as_a_whole() -> None:

@@ -47,7 +47,7 @@ def test_no_process_and_no_folder_stays(tmp_path: Path) -> None:
             wait_until(partial(_has_answers, run), process)
             ray = ray_folder(process.pid)
             assert ray is not None
-            family = descendants(process) + [psutil.Process(pid) for pid in cleaner.users_of(ray)]
+            family = descendants(process) + cleaner.users_of(ray)
             process.send_signal(sign)
             found[sign] = Ended(process.wait(60), run, ray, family)
     finally:

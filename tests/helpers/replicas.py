@@ -54,7 +54,7 @@ def ray_folder(pid: int) -> str | None:
 
 def nothing_stays(folder: str) -> None:
     """Waits until no process of a folder of Ray's is left, nor the folder."""
-    wait_until(lambda: not [pid for pid in cleaner.users_of(folder) if is_alive(psutil.Process(pid))])
+    wait_until(lambda: not [each for each in cleaner.users_of(folder) if is_alive(each)])
     wait_until(lambda: not Path(folder).exists())
 
 

@@ -95,6 +95,16 @@ def test_a_run_without_summary_is_read_from_its_journal(tmp_path: Path) -> None:
     assert len(export_run(whole)) >= 3
 
 
+@pytest.mark.parametrize(("typed", "name"), [((), "fake"), (("model.name=mine",), "mine")])
+def test_a_run_without_a_model_is_called_by_the_engine_unless_one_is_named(
+    tmp_path: Path, typed: tuple[str, ...], name: str
+) -> None:
+    run = make(tmp_path / "run", lambda _: "\\boxed{1}", *FORTY, "engine=fake", *typed)
+    assert load_run(run).summary.model == name
+    (run / "summary.json").unlink()
+    assert load_run(run).summary.model == name
+
+
 def test_a_run_that_was_killed_before_it_added_up_has_the_scores_of_its_journal(tmp_path: Path) -> None:
     """As after kill -9: the summary that was written when the run began holds no scores."""
     run = make(tmp_path / "run", lambda _: "\\boxed{1}", *FORTY)

@@ -7,7 +7,7 @@ import pytest
 
 from llmbench.config.schema import Config
 from llmbench.engine.fake import FakeEngine
-from llmbench.engine.replicas import choice
+from llmbench.engine.replicas import agreement
 from llmbench.engine.workload import Workload
 from llmbench.errors import DataError, EngineError
 from llmbench.results.summary import Summary
@@ -182,7 +182,7 @@ def test_what_auto_means_is_decided_once_for_all_jobs_of_an_engine(monkeypatch: 
         asked.append(workload)
         return 3, "3 replicas, for a reason."
 
-    monkeypatch.setattr(choice, "choose", choose)
+    monkeypatch.setattr(agreement, "choose", choose)
     said, opened = list[str](), list[Config]()
     jobs = [compose([*ARITHMETIC, "engine.replicas=auto", f"seed={seed}"]) for seed in (1, 2)]
     other = compose([*ARITHMETIC, "engine.replicas=auto", "model.dtype=float32"])

@@ -138,13 +138,6 @@ def test_pynvml_gives_none_for_memory_that_a_gpu_does_not_count(nvml: FakeNvml) 
     assert GpuReader(0).read().memory_bytes is None
 
 
-def test_older_drivers_and_newer_ones_call_values_by_other_names(nvml: FakeNvml) -> None:
-    told = nvml.add(CurrentClocksThrottleReasons=0x1, TemperatureV=55)
-    del told["CurrentClocksEventReasons"], told["Temperature"]
-    sample = GpuReader(0).read()
-    assert (sample.throttle, sample.temperature_c) == (("gpu_idle",), 55)
-
-
 def test_throttle_names() -> None:
     assert throttle_names(0) == ()
     assert throttle_names(0x88) == ("hw_slowdown", "hw_power_brake")
@@ -214,12 +207,9 @@ def test_the_thread_samples_in_the_order_of_time(nvml: FakeNvml) -> None:
     nvml.add()
     with Sampler(period_s=0.001) as sampler:
         wait_until(sampler, 5)
-        assert sampler.cost_share is not None
     times = [sample.t for sample in sampler.trace()]
     assert times == sorted(times)
     assert all(sample.gpus[0].temperature_c == 61 for sample in sampler.trace())
-    assert sampler.cost_share is not None
-    assert 0 < sampler.cost_share < 1
     assert "llmbench-telemetry" not in [thread.name for thread in threading.enumerate()]
 
 

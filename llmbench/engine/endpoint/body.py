@@ -5,8 +5,8 @@ from typing import Any
 
 from llmbench.config.schema import Config
 from llmbench.engine.endpoint.server import Server
-from llmbench.engine.endpoint.settings import NEUTRAL, is_chat
-from llmbench.engine.messages import as_rows
+from llmbench.engine.endpoint.settings import NEUTRAL
+from llmbench.engine.messages import as_rows, is_chat
 from llmbench.records import Request
 
 

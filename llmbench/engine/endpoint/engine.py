@@ -8,22 +8,22 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Notice
+from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.endpoint import server as servers
 from llmbench.engine.endpoint.cost import Cost
 from llmbench.engine.endpoint.exchange import Exchanges
 from llmbench.engine.endpoint.health import Health
 from llmbench.engine.endpoint.metrics import ServerMetrics
-from llmbench.engine.endpoint.settings import is_chat
+from llmbench.engine.messages import is_chat
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.engine.workload import Took, Workload
+from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, StoppedError
 from llmbench.records import Completion, Request
-from llmbench.telemetry.engine_report import EngineReport, ServerReport
+from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ CHATTY = ("httpx", "httpx2", "openai")
 """Loggers that would write a line for each request."""
 
 
-class EndpointEngine:
+class EndpointEngine(ModelEngine):
     """Asks a server that speaks OpenAI's API."""
-
-    remote_gpus = ()
 
     def __init__(self, config: Config, step_s: float = STEP_S) -> None:
         """Takes the settings; a step waits so long for an answer."""
@@ -108,10 +106,6 @@ class EndpointEngine:
         http_client = DefaultAioHttpClient(limits=Limits(max_connections=0), timeout=timeout)
         return AsyncOpenAI(**found.address.options(), timeout=timeout, http_client=http_client)
 
-    def serves(self, workload: Workload) -> bool:  # noqa: ARG002 - a server takes whatever comes
-        """Returns true: what is in flight is decided for each run."""
-        return True
-
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:
         """Starts a run: its batch size holds, and counters stand at zero."""
         if self._server is None or self._client is None:
@@ -122,7 +116,8 @@ class EndpointEngine:
         self._place_wait_s, self._cost = 0.0, Cost(self._config.engine, workload.spent)
         health = Health(self._config.engine, self._server, notice)
         health.answered = time.monotonic() if workload.answered else 0.0
-        self._exchanges = Exchanges(self._config, self._client, health, self._cost.breaks, visible)
+        report = self._server.report("chat" if is_chat(self._config.engine) else "completions")
+        self._exchanges = Exchanges(self._config, self._client, health, self._cost.breaks, report, visible)
 
     def submit(self, request: Request, *, first: bool = False) -> None:
         """Queues a request until there is a place for it."""
@@ -251,27 +246,13 @@ class EndpointEngine:
         found, exchanges = self._server, self._exchanges
         if found is None or exchanges is None:
             raise RuntimeError("no run has begun")
-        identity = found.identity("chat" if is_chat(self._config.engine) else "completions")
         return EngineReport(
             name="endpoint",
             version=found.version,
             batch_size=self._batch_size,
             loads=self._loads,
-            server=ServerReport(
-                **asdict(identity) | {"fingerprints": sorted(exchanges.fingerprints)},
-                retries=exchanges.retries,
-                backoff_s=exchanges.backoff_s,
-                place_wait_s=self._place_wait_s,
-                unknown_usage=exchanges.unknown_usage,
-                not_continued=exchanges.not_continued,
-                over_limit=exchanges.over_limit,
-                filtered=exchanges.filtered,
-                cost=self._cost.known,
-            ),
+            server=replace(exchanges.report, place_wait_s=self._place_wait_s, cost=self._cost.known),
         )
-
-    def learn(self, took: Took) -> None:
-        """Nothing to learn."""
 
     def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - connections are closed in any case
         """Ends what is in flight, and the thread."""

@@ -13,10 +13,11 @@ from llmbench.config.schema import Config
 from llmbench.engine.endpoint.body import body_of
 from llmbench.engine.endpoint.health import Health
 from llmbench.engine.endpoint.reply import FILTERED, Reply, read
-from llmbench.engine.endpoint.settings import is_chat
 from llmbench.engine.endpoint.trouble import MOST_S, Trouble, pause, refusal, trouble_of
+from llmbench.engine.messages import is_chat
 from llmbench.errors import EngineError, StoppedError
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Timing
+from llmbench.telemetry.engine_report import ServerReport
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -39,25 +40,20 @@ class Exchanges:
         active: Requests that are asked, those that pause too.
         refused: Those of them that were refused, and wait for whether others are.
         broke: Called for a try that broke within its answer, which may cost something.
-        retries, backoff_s, unknown_usage, not_continued, over_limit, filtered, fingerprints: As in `ServerReport`.
+        report: What asking took so far.
+        tokens: Of the answers so far.
     """
 
     config: Config
     client: "AsyncOpenAI"
     health: Health
     broke: Callable[[Request], None]
+    report: ServerReport
     visible: Callable[[str], str] | None = None
     active: int = 0
     refused: int = 0
     pausing: int = 0
-    retries: int = 0
-    backoff_s: float = 0.0
-    unknown_usage: int = 0
-    not_continued: int = 0
-    over_limit: int = 0
-    filtered: int = 0
     tokens: int = 0
-    fingerprints: set[str] = field(default_factory=set)
     _limit: str | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,8 +100,8 @@ class Exchanges:
                 if left_s <= 0 and not self.health.answering(since):
                     return await self._given_up(request, trouble, since)
                 await self._pause(min(pause(trouble, failures), left_s if left_s > 0 else MOST_S))
-                self.retries += 1
-                self.backoff_s += time.monotonic() - begun
+                self.report.retries += 1
+                self.report.backoff_s += time.monotonic() - begun
             else:
                 await self.health.succeeded()
                 return self._completion(request, reply, begun, limited=limit is not None)
@@ -160,7 +156,7 @@ class Exchanges:
         if trouble.too_long:  # a text that is continued has filled the context
             return Completion.aborted(request, None if continues else refused)
         if continues and trouble.status == HTTPStatus.BAD_REQUEST:
-            self.not_continued += 1
+            self.report.not_continued += 1
             return Completion.aborted(request, None)
         if trouble.status in REFUSED:
             self.refused += 1
@@ -195,12 +191,12 @@ class Exchanges:
         if self.visible is not None:
             text = self.visible(text)
         tokens = len(reply.ids) if reply.tokens is None else reply.tokens
-        self.unknown_usage += reply.prompt_tokens is None or (reply.tokens is None and not reply.ids)
-        self.over_limit += limited and tokens > request.sampling.max_tokens
-        self.filtered += reply.reason == FILTERED
+        self.report.unknown_usage += reply.prompt_tokens is None or (reply.tokens is None and not reply.ids)
+        self.report.over_limit += limited and tokens > request.sampling.max_tokens
+        self.report.filtered += reply.reason == FILTERED
         self.tokens += tokens
         if reply.fingerprint:
-            self.fingerprints.add(reply.fingerprint)
+            self.report.fingerprints = sorted({*self.report.fingerprints, reply.fingerprint})
         now = time.monotonic()
         first, last = (now if stamp is None else stamp for stamp in (reply.first, reply.last))
         return Completion(

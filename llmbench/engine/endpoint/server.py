@@ -10,7 +10,7 @@ from llmbench.engine.checkpoint_settings import name_of
 from llmbench.engine.endpoint.address import Address
 from llmbench.engine.endpoint.trouble import refusal, root_cause
 from llmbench.errors import ConfigError, EngineError, first_line
-from llmbench.telemetry.engine_report import ServerIdentity
+from llmbench.telemetry.engine_report import ServerIdentity, ServerReport
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -51,9 +51,9 @@ class Server:
             Address(known.address), known.model, known.root, known.max_length, known.vllm, known.version
         )
 
-    def identity(self, api: str) -> ServerIdentity:
-        """Returns what a run's files say of it."""
-        return ServerIdentity(
+    def report(self, api: str) -> ServerReport:
+        """Returns what a run's files say of it, before it is asked anything."""
+        return ServerReport(
             self.address.url, self.model, api, self.root, self.vllm, self.version, self.max_length
         )
 

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from llmbench.config.choices import Api, EarlyStopping
+from llmbench.config.choices import EarlyStopping
 from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.engine import EngineConfig
 from llmbench.config.schema import Config, drawing
 from llmbench.engine.endpoint.local_servers import with_address
 from llmbench.engine.endpoint.server import Server, remembered
+from llmbench.engine.messages import is_chat
 from llmbench.errors import ConfigError
 from llmbench.system.number_format import listed
 from llmbench.telemetry.engine_report import ServerIdentity
@@ -16,11 +17,6 @@ STOPS = 4
 """Stop strings that OpenAI's API takes."""
 NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """Sampling that OpenAI's API does not know, and the values that change nothing."""
-
-
-def is_chat(engine: EngineConfig) -> bool:
-    """Returns whether messages are sent, and not token ids."""
-    return engine.api is not Api.completions
 
 
 def served_name(engine: EngineConfig) -> str:

@@ -6,15 +6,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Self
 
-from llmbench.config.schema import Config
-from llmbench.engine.base import Notice
+from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.fake.judging import JUDGES
 from llmbench.engine.fake.misbehaviour import Misbehaviour
 from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.engine.workload import Took, Workload
+from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError
 from llmbench.records import JUDGE_SUFFIX, Choice, Completion, FinishReason, Request, ScoredChoice, Timing
 from llmbench.telemetry.engine_report import EngineReport
@@ -58,10 +56,8 @@ class _Running:
     text: str = ""
 
 
-class FakeEngine:
+class FakeEngine(ModelEngine):
     """The engine."""
-
-    remote_gpus = ()
 
     def __init__(
         self,
@@ -81,18 +77,6 @@ class FakeEngine:
         self._running: list[_Running] = []
         self._steps = self._finished = self._tokens = 0
         self.peak_running = 0
-
-    @classmethod
-    def from_config(cls, config: Config) -> Self:
-        """The engine as `engine=fake` asks for it, with what `engine.args` holds.
-
-        Raises:
-            ConfigError: `engine.args` holds something else.
-        """
-        return cls(misbehaviour=Misbehaviour.from_config(config))
-
-    def prepare(self) -> None:
-        """Nothing to import."""
 
     def preferred_batch_size(self, workload: Workload) -> int:
         """What is asked for, else as many as there are, up to 256."""
@@ -114,9 +98,6 @@ class FakeEngine:
         self._tokenizer, self._batch_size = tokenizer, self.preferred_batch_size(workload)
         self._loads = int(loaded)
         self._steps = self._finished = self._tokens = 0
-
-    def learn(self, took: Took) -> None:
-        """Nothing to learn."""
 
     def close(self, *, process_ends: bool = False) -> None:
         """Nothing to free."""

@@ -2,7 +2,7 @@
 
 import queue
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 from llmbench.config.schema import Config
@@ -10,22 +10,21 @@ from llmbench.engine.fake.judging import HONEST, JUDGES
 from llmbench.engine.fake.thoughts import Thoughts
 from llmbench.errors import ConfigError, OutOfMemoryError, Shortage
 from llmbench.records import Request
+from llmbench.system import decoding
 from llmbench.system.number_format import listed
 from llmbench.system.text import suggest
 
 
 @dataclass(frozen=True, slots=True)
-class TooLittle:
+class TooLittle(Shortage):
     """Memory that runs out on demand.
 
     Attributes:
-        shortage: What it is short for.
         requests: It suffices for so many requests at once; None: for any number.
         utilization: It suffices from this `model.gpu_memory_utilization` down; None: at any.
         after: It runs out after so many completions; None: at the start.
     """
 
-    shortage: Shortage
     requests: int | None = None
     utilization: float | None = None
     after: int | None = None
@@ -41,9 +40,7 @@ class TooLittle:
             self.utilization is None or utilization <= self.utilization
         )
         if due and not fits:
-            raise OutOfMemoryError(
-                "The fake engine ran out of memory, as engine.args.too_little asks.", self.shortage
-            )
+            raise OutOfMemoryError("The fake engine ran out of memory, as engine.args.too_little asks.", self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,33 +116,22 @@ class Misbehaviour:
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = ("step_s", "refuse", "break_after", "die", "hang", "too_little", "places", "judge", "thinks")
+        known = [each.name for each in fields(cls) if each.name != "utilization"]
         for key in config.engine.args:
             if key not in known:
                 raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
-        options = dict(config.engine.args)
-        for key, kind in (("step_s", (int, float)), ("break_after", (int, type(None))), ("places", int)):
-            if not isinstance(options.get(key, 0), kind):
-                raise ConfigError(f"engine.args.{key}={options[key]} is refused: it must be a number.")
-        if (judge := options.get("judge", HONEST)) not in JUDGES:
+        try:
+            found = decoding.build(config.engine.args, cls)
+        except TypeError as error:
+            raise ConfigError(f"engine.args.{error}.") from error
+        if found.judge not in JUDGES:
             raise ConfigError(
-                f"engine.args.judge={judge} is refused: engine=fake judges as {listed(list(JUDGES))}."
+                f"engine.args.judge={found.judge} is refused: engine=fake judges as {listed(list(JUDGES))}."
             )
-        options["refuse"] = frozenset(options.get("refuse", ()))
-        for name, fault in (("die", Death), ("hang", Hang)):
-            if name in options:
-                wanted = dict(options[name])
-                options[name] = fault(frozenset(wanted.pop("on", ())), **wanted)
-        if "thinks" in options:
-            options["thinks"] = Thoughts(**options["thinks"])
-        if "too_little" in options:
-            wanted = dict(options["too_little"])
-            bounds = {name: wanted.pop(name, None) for name in ("requests", "utilization", "after")}
-            shortage = Shortage(**wanted)
-            at_fault = config.engine.remember_kv_cache or not shortage.remembered
-            options["too_little"] = TooLittle(shortage, **bounds) if at_fault else None
-            options["utilization"] = config.model.gpu_memory_utilization
-        return cls(**options)
+        little = found.too_little
+        if little is not None and little.remembered and not config.engine.remember_kv_cache:
+            little = None
+        return replace(found, too_little=little, utilization=config.model.gpu_memory_utilization)
 
     def check_memory(self, at_once: int, finished: int | None) -> None:
         """Raises `OutOfMemoryError` where memory runs out with so many requests at once and finished; None: at the start."""

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench.engine.fake.thoughts import ASSISTANT, OPEN, Thoughts
+from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import Message
 
 
-class WordTokenizer:
+class WordTokenizer(Tokenizer):
     """Words with the white space before them as tokens, numbered as they come up."""
 
     def __init__(self, thoughts: Thoughts | None = None) -> None:
@@ -25,10 +26,6 @@ class WordTokenizer:
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The words."""
         return [self._words[number] for number in ids]
-
-    def remarks(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - as above
-        """Nothing: there is no template."""
-        return []
 
     def think_tag(self, options: Mapping[str, Any]) -> str:  # noqa: ARG002 - as above
         """The tag, of a model that thinks."""

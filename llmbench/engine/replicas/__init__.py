@@ -1,8 +1,8 @@
 """Several copies of an engine, each in a process of its own with GPUs of its own, on this machine or on the hosts of a Ray cluster.
 
 `engine` is the engine that the run asks; it holds the queue. `replica` is its side of one copy, `remote` of the copy's process, `worker` is what
-that process runs. `cluster` starts, joins and leaves Ray, `cleaner` ends what a killed run left of it. `agreement` compares hosts, `sums` adds up,
-and `choice` says how many copies `engine.replicas=auto` means. Only `cluster` imports Ray, when it starts.
+that process runs. `cluster` starts, joins and leaves Ray, `cleaner` ends what a killed run left of it. `agreement` says how many copies
+`engine.replicas=auto` means and compares hosts, `sums` adds up. Only `cluster` imports Ray, when it starts.
 """
 
 from llmbench.config.schema import Config

@@ -1,56 +1,42 @@
 """A process that ends Ray's processes when the run that started them is gone, as after `kill -9`, and removes their folder.
 
-Run as a file, by Python alone: `python cleaner.py PID FOLDER`. Most of Ray's processes end by themselves then; its agents do not.
+Run as a file, with psutil alone: `python cleaner.py PID FOLDER`. Most of Ray's processes end by themselves then; its agents do not.
 They are known by an open file in Ray's folder: its processes keep logs there.
 """
 
 import os
 import select
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+
+import psutil
 
 ROUNDS, PAUSE_S = 20, 0.1
 """Looks for processes, since a dying one may have started another; each round ends those that it finds."""
 
 
-def wait_for_end(pid: int) -> None:
-    """Waits until a process has ended; returns at once where there is none."""
-    with suppress(ProcessLookupError):
-        waiting = select.poll()
-        waiting.register(os.pidfd_open(pid), select.POLLIN)
-        waiting.poll()
-
-
-def users_of(folder: str) -> Iterator[int]:
+def users_of(folder: str) -> list[psutil.Process]:
     """The processes that have a file of the folder open, but for this one."""
-    for process in Path("/proc").glob("[0-9]*"):
-        if int(process.name) == os.getpid():
-            continue
-        with suppress(OSError):  # it has ended, or is somebody else's
-            if any(_leads_to(link, folder) for link in (process / "fd").iterdir()):
-                yield int(process.name)
-
-
-def _leads_to(link: Path, folder: str) -> bool:
-    with suppress(OSError):
-        return str(link.readlink()).startswith(folder)
-    return False
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it has ended, or is somebody else's
+            files = () if process.pid == os.getpid() else process.open_files()
+            if any(file.path.startswith(folder) for file in files):
+                found.append(process)
+    return found
 
 
 def clean(folder: str) -> None:
     """Kills the processes of a folder and removes it."""
     for _ in range(ROUNDS):
-        found = list(users_of(folder))
+        found = users_of(folder)
         if not found:
             break
-        for pid in found:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
         time.sleep(PAUSE_S)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -58,7 +44,8 @@ def clean(folder: str) -> None:
 def main() -> None:
     """Waits for the end of the run, then cleans up."""
     leader, folder = int(sys.argv[1]), sys.argv[2]
-    wait_for_end(leader)
+    with suppress(ProcessLookupError):
+        select.select([os.pidfd_open(leader)], [], [])  # also where nobody asks how it ended
     clean(folder)
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Notice
+from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement, sums
 from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError
@@ -41,7 +41,7 @@ SHORTAGES = 2
 """Times that memory runs out while requests run before a setting is lowered for all; once may be somebody else's doing."""
 
 
-class ReplicatedEngine:
+class ReplicatedEngine(ModelEngine):
     """Several replicas of an engine."""
 
     def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:

@@ -10,7 +10,6 @@ from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement
 from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError
-from llmbench.engine.replicas.silence import Silence
 from llmbench.engine.replicas.starting import Starting
 from llmbench.engine.replicas.worker import Facts, Reply, Worker, on_clock
 from llmbench.engine.workload import Workload
@@ -83,7 +82,7 @@ class RemoteEngine:
         self.starting = Starting(self._cluster, self._handle, settings.gpus, settings.silence_s)
         self._calls: deque[Any] = deque()
         self._new: list[tuple[Request, bool]] = []
-        self._silence = Silence()
+        self._heard = time.monotonic()
         self._last = NOTHING_YET
         self._report = report or EngineReport(name=settings.config.engine.name)
         self._watch_gpus, self._called, self._closed = False, 0.0, False
@@ -111,7 +110,7 @@ class RemoteEngine:
                 agreement.compare([like, facts], same_gpus=self._settings.config.engine.deterministic)
             if facts.place.space != self._settings.leader[0]:
                 asked = time.monotonic()
-                there = float(self.ask("monotonic_s"))
+                there = float(self._result("monotonic_s"))
                 self._offset_s = (asked + time.monotonic()) / 2 - there
 
         self.starting.begin("describe", take)
@@ -185,7 +184,7 @@ class RemoteEngine:
             except ProcessGoneError as error:
                 self._fail(f"A replica died: {error}", ())
                 break
-            self._silence.reset()
+            self._heard = time.monotonic()
             finished += [
                 on_clock(completion, self._offset_s)
                 for completion in reply.completions
@@ -215,12 +214,11 @@ class RemoteEngine:
         self.close()
 
     def _check_silence(self) -> None:
-        limit_s = self._settings.silence_s
-        if self.starting:
-            return
-        if not self._calls:
-            self._silence.reset()
-        elif limit_s is not None and self._silence.elapsed_s() > limit_s:
+        """Gives up a process that left a call without an answer for too long; called when all that came was read."""
+        limit_s, now = self._settings.silence_s, time.monotonic()
+        if self.starting or not self._calls:
+            self._heard = now
+        elif limit_s is not None and now - self._heard > limit_s:
             self._fail(f"A replica did not answer for {limit_s:g} s (engine_wait_s) and was killed", ())
 
     def _call(self) -> None:
@@ -253,20 +251,23 @@ class RemoteEngine:
         """What it last said of itself."""
         return self._report
 
-    def ask(self, name: str, *arguments: object, timeout_s: float = REPORT_S) -> Any:  # noqa: ANN401 - a method's
-        """Returns what a method of the worker gives.
+    def ask(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - a method's
+        """Returns what a method of the engine there gives.
 
         Raises:
             ProcessGoneError: The process is gone, or did not answer in time.
         """
+        return self._result("ask", name, *arguments)
+
+    def _result(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as above
         if self.failure is not None:
             raise ProcessGoneError(str(self.failure))
-        return self._cluster.result(getattr(self._handle, name).remote(*arguments), timeout_s)
+        return self._cluster.result(getattr(self._handle, name).remote(*arguments), REPORT_S)
 
     def look_whether_it_lives(self) -> None:
         """Asks it something; a process that does not answer is given up."""
         try:
-            self.ask("monotonic_s")
+            self._result("monotonic_s")
         except ProcessGoneError as error:
             self._fail(f"A replica died between two runs: {error}", ())
 

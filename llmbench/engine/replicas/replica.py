@@ -48,14 +48,6 @@ class Replica:
         self._watch_gpus = False
         self.batch_size = self._requests = self._output_tokens = 0
 
-    def start_again(self) -> None:
-        """Begins to start and load another process, where the one before is dead."""
-        before = self.remote
-        self._facts, self._load_s = before.facts or self._facts, before.load_s or self._load_s
-        self.remote = RemoteEngine(self._settings, self._cores, self.gpus, before.report())
-        self.remote.describe(like=self._facts)
-        self.remote.prepare()
-
     def begin(self, share: Workload, *, loaded: bool, watch_gpus: bool) -> None:
         """Begins a run: counters stand at zero. A process that died since the last run is replaced."""
         self._share, self._watch_gpus = share, watch_gpus
@@ -64,10 +56,9 @@ class Replica:
         if not loaded:
             self.remote.look_whether_it_lives()
         if self.remote.failure is not None:
-            self.start_again()
-            self.remote.load(share)
-            loaded = True
-        self.remote.begin(share, loaded=loaded, watch_gpus=watch_gpus)
+            self.open()
+        else:
+            self.remote.begin(share, loaded=loaded, watch_gpus=watch_gpus)
 
     def ready(self, restarts: int) -> None:
         """Takes requests from now on; so many deaths in a row without an answer between are followed by another process."""
@@ -136,10 +127,14 @@ class Replica:
         return self.engine.give_back_all()
 
     def open(self) -> Engine:
-        """Begins to start another process; it takes requests at once and answers when it is loaded."""
+        """Begins to start another process in place of a dead one; it takes requests at once and answers when it is loaded."""
         if self._share is None:
             raise RuntimeError("no run has begun")
-        self.start_again()
+        before = self.remote
+        self._facts, self._load_s = before.facts or self._facts, before.load_s or self._load_s
+        self.remote = RemoteEngine(self._settings, self._cores, self.gpus, before.report())
+        self.remote.describe(like=self._facts)
+        self.remote.prepare()
         self.remote.load(self._share)
         self.remote.begin(self._share, loaded=True, watch_gpus=self._watch_gpus)
         return self.remote

@@ -22,7 +22,7 @@ from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.replicas import cluster
 from llmbench.engine.replicas.cluster import ProcessPlace
 from llmbench.engine.vllm.checks import check_machine
-from llmbench.engine.workload import Took, Workload
+from llmbench.engine.workload import Workload
 from llmbench.errors import LlmbenchError
 from llmbench.records import Completion, Request
 from llmbench.system import hardware
@@ -158,13 +158,9 @@ class Worker:
         self._engine = open_engine(self._config, self._checkpoint)
         self._engine.prepare()
 
-    def preferred_batch_size(self, workload: Workload) -> int:
-        """Returns the engine's."""
-        return self._ready.preferred_batch_size(workload)
-
-    def serves(self, workload: Workload) -> bool:
-        """Returns the engine's."""
-        return self._ready.serves(workload)
+    def ask(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - a method's
+        """Returns what a method of the engine gives."""
+        return getattr(self._ready, name)(*arguments)
 
     def load(self, workload: Workload) -> Answer:
         """Loads the model; returns the seconds and the capacity."""
@@ -235,14 +231,6 @@ class Worker:
         """Drops everything unfinished."""
         self._ready.abort()
         self._open = 0
-
-    def report(self) -> EngineReport:
-        """Returns the engine's."""
-        return self._ready.report()
-
-    def learn(self, took: Took) -> None:
-        """Gives the engine its share of what the run took."""
-        self._ready.learn(took)
 
     @property
     def _ready(self) -> ModelEngine:
