@@ -67,8 +67,11 @@ def _config(settings: Sequence[str], terminal: Terminal) -> Config:
             raise ConfigError(
                 f"engine={name} is refused: only runs of vLLM on GPUs are planned; leave it out."
             )
-    if any(word.lstrip("+").startswith("sweep=") for word in settings):
-        terminal.notice("A plan is of one run: sweep= is left out; type the value to plan for instead.")
+    for group in ("sweep", "ablation"):
+        if any(word.lstrip("+").startswith(f"{group}=") for word in settings):
+            terminal.notice(
+                f"A plan is of one run: {group}= is left out; type the value to plan for instead."
+            )
     config, notices = checkpoint_settings.complete(compose(settings), _checkpoint)
     for sentence in notices:
         terminal.notice(sentence)
