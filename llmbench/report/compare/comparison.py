@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.errors import RunError
-from llmbench.records import Result
+from llmbench.records import Outcome, Result
 from llmbench.report.compare.pairing import Pairing, Planned, by_question, pair
 from llmbench.report.compare.records import (
     BenchmarkComparison,
@@ -283,7 +283,8 @@ def _side(means: Sequence[float], questions: Mapping[str, Sequence[Result]]) -> 
         accuracy=math.fsum(means) / len(means),
         stderr=stats.standard_error(means),
         ci95=stats.interval(means, len(results)),
-        answered=sum(result.score.outcome not in UNANSWERED for result in results) / len(results),
+        answered=sum(result.score.outcome not in (*UNANSWERED, Outcome.UNJUDGED) for result in results)
+        / len(results),
     )
 
 
