@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmbench.report.compare.comparison import compare_benchmark
-from llmbench.report.compare.pairing import Planned
 from llmbench.report.compare.records import BenchmarkComparison
 from llmbench.report.compare.terminal_page import p_value
 from llmbench.report.escaping import label, visible
@@ -141,8 +140,7 @@ def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
 
 def _compared(point: BudgetPoint, best: BudgetPoint, benchmark: str) -> BenchmarkComparison | None:
     """A budget's run compared with the best's; None where they have no question in common."""
-    sides = [Planned(each.entry.run, each.entry.config) for each in (best, point)]
-    return compare_benchmark(sides[0], sides[1], benchmark)
+    return compare_benchmark(best.entry, point.entry, benchmark)
 
 
 def _power(compared: BenchmarkComparison) -> str:

@@ -88,9 +88,8 @@ def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
         )
         for n in range(1000)
     ]
-    html = run_page.report(
-        run_page.Material("r", Summary(benchmarks={"b": BenchmarkSummary(n=1000)}), Manifest(), results)
-    )
+    summary = Summary(benchmarks={"b": BenchmarkSummary(n=1000)})
+    html = run_page.report(RunEntry(Run(Path("r"), summary, Manifest(), results)))
     assert len(html.encode()) < 8_000_000
     assert "katex" in html
     assert "hljs" in html
@@ -332,9 +331,13 @@ def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path
 
 
 def test_an_unfinished_run_says_so_first() -> None:
-    sentences = run_page.problems(Summary("interrupted", warnings=["w"]))
+    sentences = run_page.problems(
+        RunEntry(Run(Path("r"), Summary("interrupted", warnings=["w"]), Manifest(), []))
+    )
     assert sentences == ["The run was interrupted. These are the results it had by then.", "w"]
-    (failed,) = run_page.problems(Summary("failed", error="It broke."))
+    (failed,) = run_page.problems(
+        RunEntry(Run(Path("r"), Summary("failed", error="It broke."), Manifest(), []))
+    )
     assert failed == "The run failed: It broke. These are the results it had by then."
 
 
@@ -388,15 +391,12 @@ def entries(*typed: str) -> list[RunEntry]:
     answered = {"fails": [], "other": [result(2)], "more": [result(), result(3)]}
     return [
         RunEntry(
-            "run",
             Run(
                 Path("run"),
                 Summary(),
                 Manifest(overrides=[word for word in of_one.split() if word not in answered]),
                 next((found for word, found in answered.items() if word in of_one.split()), [result()]),
-            ),
-            None,
-            frozenset(),
+            )
         )
         for of_one in typed
     ]
