@@ -8,10 +8,10 @@ from typing import Any
 from llmbench.report.compare.comparison import compare_benchmark
 from llmbench.report.compare.records import BenchmarkComparison
 from llmbench.report.compare.terminal_page import p_value
-from llmbench.report.escaping import label, visible
-from llmbench.report.figures import GREY, axis, colour, figure
+from llmbench.report.escaping import visible
+from llmbench.report.figures import axis, colour, figure
+from llmbench.report.point_labels import ROOM, accuracy_axis, intervals, label_positions, named_points
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing
-from llmbench.report.tradeoff_charts import BELOW, ROOM, label_positions
 from llmbench.results.paired_tests import ALPHA, Method
 from llmbench.system.number_format import count, interval, number, percent, points, seconds
 
@@ -165,40 +165,23 @@ def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:
 
 
 def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str, Any]:
-    tokens = [round(point.tokens, 1) for point in tried]
-    places, widest = [(point.tokens, 100 * point.accuracy) for point in tried], (tokens[-1] or 1.0) * ROOM
-    at = label_positions(places, [point.name for point in tried], (len(tried) - 1, 0), widest)
-    accuracy = {
-        "type": "scatter",
+    places = [(round(point.tokens, 1), round(100 * point.accuracy, 2)) for point in tried]
+    names, widest = [point.name for point in tried], (places[-1][0] or 1.0) * ROOM
+    at = label_positions(places, names, (len(tried) - 1, 0), widest)
+    hover = [f"{each.name}: {each.found}, {interval(each.ci95)}, {seconds(each.time_s)}" for each in tried]
+    ends = [(100 * point.ci95[0], 100 * point.ci95[1]) for point in tried]
+    accuracy = named_points(places, names, at, hover) | {
         "mode": "lines+markers+text",
         "name": "accuracy",
-        "x": tokens,
-        "y": [round(100 * point.accuracy, 2) for point in tried],
-        "text": [label(point.name) if position else "" for point, position in zip(tried, at, strict=True)],
-        "textposition": [position or "top center" for position in at],
-        "textfont": {"size": 10},
-        "cliponaxis": False,
-        "hovertext": [
-            label(f"{point.name}: {point.found}, {interval(point.ci95)}, {seconds(point.time_s)}", 120)
-            for point in tried
-        ],
-        "hoverinfo": "text",
         "marker": {"size": 9, "color": colour(0)},
         "line": {"color": colour(0), "width": 1},
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [round(100 * (point.ci95[1] - point.accuracy), 2) for point in tried],
-            "arrayminus": [round(100 * (point.accuracy - point.ci95[0]), 2) for point in tried],
-            "thickness": 1,
-            "color": GREY,
-        },
+        "error_y": intervals([100 * point.accuracy for point in tried], ends),
     }
     time = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": "seconds of generating",
-        "x": tokens,
+        "x": accuracy["x"],
         "y": [None if point.time_s is None else round(point.time_s, 3) for point in tried],
         "yaxis": "y2",
         "line": {"color": colour(1), "dash": "dot"},
@@ -206,7 +189,7 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
     }
     layout = {
         "xaxis": axis("output tokens of an answer, mean", range=[0, widest]),
-        "yaxis": axis("accuracy, %", range=[-BELOW, 100 + BELOW], tickvals=list(range(0, 101, 20))),
+        "yaxis": accuracy_axis(),
         "yaxis2": axis(
             "seconds of generating", overlaying="y", side="right", rangemode="tozero", showgrid=False
         ),

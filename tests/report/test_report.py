@@ -13,10 +13,11 @@ from llmbench.report import phases, run_page, score_charts, time_charts, tradeof
 from llmbench.report.__main__ import main
 from llmbench.report.comparison_page import shared
 from llmbench.report.escaping import clipped, label, visible
+from llmbench.report.point_labels import label_positions
 from llmbench.report.run_entry import RunEntry
 from llmbench.report.run_pairs import pairs_of
 from llmbench.report.sample_data import row, segments
-from llmbench.report.tradeoff_charts import label_positions, labels_of, pareto
+from llmbench.report.tradeoff_charts import labels_of, pareto
 from llmbench.report.write import write_many, write_one
 from llmbench.results.manifest import Manifest
 from llmbench.results.metrics import summarise
