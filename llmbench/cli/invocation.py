@@ -17,7 +17,7 @@ from llmbench.cli.caller import Caller
 from llmbench.cli.compose import typed
 from llmbench.cli.hydra_job import publish_finished, report_sweep_so_far, run_hydra_job
 from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
-from llmbench.cli.launcher import EndedJob
+from llmbench.cli.launcher import SweepPoint, overrides_of
 from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 class Invocation:
     """One call of the program: the jobs it ran, in the order in which they ran, and the engine that they share.
 
-    It is the task that Hydra calls for each job, and `launcher.Task` for the launcher. Pickled for another process it is a
+    It is the task that Hydra calls for each job, and that its launcher tells of the jobs to come. Pickled for another process it is a
     `remote` one there, which runs one job and returns its row.
     """
 
@@ -218,21 +218,21 @@ class Invocation:
         self.jobs.append(job)
         return True
 
-    def collect(self, ended: Sequence[EndedJob], *, report: bool) -> list[str | None]:
-        """Adds jobs that ran in other processes; returns the error of each. `report`: the sweep's page is wanted."""
-        found = [self._collect(job) for job in ended]
+    def collect(self, points: Sequence[SweepPoint], returned: Sequence[object]) -> list[str | None]:
+        """Adds jobs that ran in other processes, with what the task returned there, or what kept it from that; returns the error of each."""
+        found = [self._collect(*each) for each in zip(points, returned, strict=True)]
         self.jobs += found
         self.note()
-        if report:
+        if any(point.config is not None and point.config.report for point in points):
             report_sweep_so_far(self)
         return [job.error for job in found]
 
-    def _collect(self, ended: EndedJob) -> Job:
-        overrides = typed(ended.overrides, self.arguments)
-        before = finished_before(ended.number, overrides, ended.folder)
-        found = before or job.ended_elsewhere(ended.number, overrides, ended.folder, ended.returned)
-        if isinstance(ended.returned, JobRow):
-            self.pool().loads += ended.returned.engine or 0
+    def _collect(self, point: SweepPoint, returned: object) -> Job:
+        overrides = typed(overrides_of(point), self.arguments)
+        before = finished_before(point.number, overrides, point.folder)
+        found = before or job.ended_elsewhere(point.number, overrides, point.folder, returned)
+        if isinstance(returned, JobRow):
+            self.pool().loads += returned.engine or 0
         found.engine = self.loads()
         if found.error is not None:
             stdio.print_error(f"Job {found.number} ({' '.join(overrides)}) failed: {found.error}")
