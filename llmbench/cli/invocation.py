@@ -87,7 +87,7 @@ class Invocation:
         self.resources.enter_context(FolderLock(folder))
         if self.left is not None:
             self._remember(folder)
-            self.sittings = job.written(folder / SUMMARY, SweepSummary).attempts()
+            self.sittings = job.written(folder / SUMMARY, SweepSummary).sittings
             return
         if config is None or config.resume is None:
             if config is not None and (folder / BEGUN).exists():
@@ -112,7 +112,7 @@ class Invocation:
                 "resume goes on only with those that it was begun with."
             )
         self._remember(folder)
-        self._begin_attempt(folder, before.attempts())
+        self._begin_attempt(folder, before.sittings)
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
 

@@ -49,12 +49,6 @@ class SweepSummary(FileRecord):
     jobs: list[JobRow] = field(default_factory=list)
     ablation: list[Any] | None = None
 
-    def attempts(self) -> list[SweepAttempt]:
-        """Its attempts; one with the sums of an older sweep, which has nothing else."""
-        if self.sittings or (not self.loads and self.time_s is None):
-            return self.sittings
-        return [SweepAttempt("", 0.0, "ended", loads=self.loads, time_s=self.time_s)]
-
     def as_dict(self) -> dict[str, Any]:
         """Returns plain data under the names of the file, without secrets in the jobs' summaries."""
         found = super(SweepSummary, self).as_dict()

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from llmbench.cli import sweep_attempts
-from llmbench.cli.job import SweepSummary
 from llmbench.cli.main import main
-from llmbench.cli.sweep_attempts import SweepAttempt
-from llmbench.results.manifest import JOURNAL, SUMMARY, record_of
+from llmbench.results.manifest import JOURNAL, SUMMARY
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
 pytestmark = pytest.mark.slow
@@ -122,15 +120,6 @@ def test_an_attempt_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_pa
     second = sweep_attempts.begin([first], tmp_path, 2000.0)
     assert (second[0].status, second[0].time_s) == ("killed", 30.0)
     assert (sweep_attempts.begin(second, tmp_path, 3000.0)[1].status, second[1].time_s) == ("killed", None)
-
-
-def test_summaries_of_before_there_were_attempts_count() -> None:
-    assert SweepSummary(loads=3, time_s=7.5).attempts() == [
-        SweepAttempt("", 0.0, "ended", loads=3, time_s=7.5)
-    ]
-    assert SweepSummary().attempts() == []
-    read = record_of(b'{"loads": 1, "time_s": 1.0, "sittings": [{"what": 1}]}', SweepSummary)
-    assert read.attempts()[0].loads == 1
 
 
 @pytest.fixture(scope="module")
