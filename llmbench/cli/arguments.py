@@ -56,6 +56,25 @@ def read(arguments: Sequence[str], conf: Path, *, one_run: bool = False) -> list
     ]
 
 
+def taken_out(typed: Sequence[str], names: Container[str]) -> tuple[dict[str, str], list[str]]:
+    """A command's own settings, by these names, with their values; and the settings of a run beside them."""
+    own = {key: value for key, _, value in (word.partition("=") for word in typed) if key in names}
+    return own, [word for word in typed if word.partition("=")[0] not in names]
+
+
+def whole_number(name: str, value: str | None, most: int) -> int | None:
+    """A command's own setting as a number; None where it was not typed.
+
+    Raises:
+        ConfigError: It is not a whole number from 1 to `most`.
+    """
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and 0 < int(value) <= most):
+        raise ConfigError(f"{name}={value} is refused: {name} must be a whole number from 1 to {most}.")
+    return int(value)
+
+
 def refuse_doubled(typed: Sequence[str]) -> None:
     """Refuses a setting that was typed with two values: Hydra would take the last value and say nothing.
 

@@ -18,6 +18,7 @@ Key = tuple[str, int]
 
 LONG, LONGEST = 48, 100
 """Characters of a setting in a run's name, and of the name."""
+NO_SECONDS = "A run that was resumed, or had answers from the response cache, has no seconds."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,12 @@ class RunEntry:
     def finished(self) -> bool:
         """Whether all that was planned was asked."""
         return self.summary.status == "finished"
+
+    @property
+    def generate_s(self) -> float | None:
+        """Seconds of generating; None where they are not of all answers: the run was resumed, or had some from the response cache."""
+        cached = any(each.cache is not None and each.cache.hits for each in self.summary.benchmarks.values())
+        return None if cached or len(self.summary.sittings) > 1 else self.summary.time_s.generate
 
     def results(self, benchmark: str) -> dict[Key, Result]:
         """The answers to a benchmark's questions, by their ids as people count; they came in any order."""

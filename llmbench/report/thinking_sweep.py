@@ -11,7 +11,7 @@ from llmbench.report.compare.terminal_page import p_value
 from llmbench.report.escaping import visible
 from llmbench.report.figures import axis, colour, figure
 from llmbench.report.point_labels import ROOM, accuracy_axis, intervals, label_positions, named_points
-from llmbench.report.run_entry import RunEntry, benchmarks_of, differing
+from llmbench.report.run_entry import NO_SECONDS, RunEntry, benchmarks_of, differing
 from llmbench.results.paired_tests import ALPHA, Method
 from llmbench.system.number_format import count, interval, number, percent, points, seconds
 
@@ -73,7 +73,7 @@ def budget_points(entries: Sequence[RunEntry], benchmark: str) -> list[BudgetPoi
                 accuracy=score.accuracy,
                 ci95=score.ci95 or (score.accuracy, score.accuracy),
                 tokens=tokens,
-                time_s=_time_s(entry),
+                time_s=entry.generate_s,
             )
         )
     return sorted(found, key=lambda point: (point.tokens, math.inf if point.budget is None else point.budget))
@@ -84,12 +84,6 @@ def _tokens(entry: RunEntry, benchmark: str) -> float | None:
     made = [r.completions for r in entry.run.results if r.benchmark == benchmark and r.completions]
     sums = [sum(c.output_tokens for c in of_one) for of_one in made if not of_one[0].failed]
     return math.fsum(sums) / len(sums) if sums else None
-
-
-def _time_s(entry: RunEntry) -> float | None:
-    """Seconds of generating; None where a run was resumed, since they are of its last attempt, or had answers from the response cache."""
-    cached = any(each.cache is not None and each.cache.hits for each in entry.summary.benchmarks.values())
-    return None if cached or len(entry.summary.sittings) > 1 else entry.summary.time_s.generate
 
 
 def _tried(entries: Sequence[RunEntry]) -> dict[str, list[BudgetPoint]]:
@@ -215,5 +209,5 @@ def _read(tried: Sequence[BudgetPoint], *, all_named: bool) -> str:
     if any(len(point.entry.summary.benchmarks) > 1 for point in tried):
         read += " Seconds are of all benchmarks of a run together."
     if any(point.time_s is None for point in tried):
-        read += " A run that was resumed, or had answers from the response cache, has no seconds."
+        read += f" {NO_SECONDS}"
     return read

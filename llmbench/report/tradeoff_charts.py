@@ -7,7 +7,7 @@ from typing import Any
 from llmbench.report.escaping import label, short, visible
 from llmbench.report.figures import axis, colour, figure, scaled
 from llmbench.report.point_labels import BELOW, ROOM, accuracy_axis, intervals, label_positions, named_points
-from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, unlike
+from llmbench.report.run_entry import NO_SECONDS, RunEntry, benchmarks_of, differing, unlike
 from llmbench.system.number_format import GIB, number, percent, seconds
 
 
@@ -34,7 +34,8 @@ class ScoredRun:
 def accuracy(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
     shown, labels = labels_of(names)
-    note = f"Loading is not in it; the table has it. {labels}".rstrip()
+    untimed = any(entry.generate_s is None and entry.summary.time_s.generate for entry in entries)
+    note = f"Loading is not in it; the table has it. {NO_SECONDS if untimed else ''} {labels}"
     found = []
     for benchmark in benchmarks_of(entries):
         runs = _scored(entries, benchmark)
@@ -51,14 +52,18 @@ def accuracy(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str
             f"{visible(benchmark)}: accuracy and time",
             _front_and_runs(runs, names, shown, longest),
         )
-        found.append(figure(f"pareto-{benchmark}", title, traces, note=note, height=380, layout=layout))
+        found.append(
+            figure(
+                f"pareto-{benchmark}", title, traces, note=" ".join(note.split()), height=380, layout=layout
+            )
+        )
     return found
 
 
 def _scored(entries: Sequence[RunEntry], benchmark: str) -> list[ScoredRun]:
     found = []
     for place, entry in enumerate(entries):
-        time_s, score = entry.summary.time_s.generate, entry.benchmark(benchmark)
+        time_s, score = entry.generate_s, entry.benchmark(benchmark)
         if time_s is not None and score.accuracy is not None:
             low, high = score.ci95 or (score.accuracy, score.accuracy)
             found.append(ScoredRun(place, time_s, 100 * score.accuracy, (100 * low, 100 * high)))

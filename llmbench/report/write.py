@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from llmbench.errors import RunError
 from llmbench.report.comparison_page import report_of_many
@@ -10,6 +9,7 @@ from llmbench.report.run_entry import RunEntry
 from llmbench.report.run_page import report
 from llmbench.results.manifest import JOURNAL, REGRADED_REPORT, REPORT, TRACE, write_whole
 from llmbench.results.reader import load_run
+from llmbench.system.text import natural
 from llmbench.telemetry.trace import read_trace
 
 MOST_SAMPLES = 1500
@@ -72,9 +72,4 @@ def runs_below(folder: Path) -> list[Path]:
     found = [path.parent for path in folder.glob(f"*/{JOURNAL}") if path.is_file()]
     if not found:
         raise RunError(f"{folder} holds neither a run nor a sweep.")
-    return sorted(found, key=_job)
-
-
-def _job(folder: Path) -> tuple[int, Any]:
-    head = folder.name.partition("_")[0]
-    return (0, (int(head), folder.name)) if head.isdecimal() and len(head) < 6 else (1, folder.name)  # noqa: PLR2004 - a date is longer
+    return sorted(found, key=lambda run: natural(run.name))
