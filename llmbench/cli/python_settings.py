@@ -76,7 +76,8 @@ def _flat(prefix: str, settings: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]
 
 def _is_group(key: str) -> bool:
     """Whether settings of the schema stand below this name; of what is free, such as engine.args, llmbench knows no keys."""
-    return key in ("hydra", "hydra.run") or bool(known_keys(f"{key}.", config_folder()))
+    known = (known_keys(f"{key}.{name}", config_folder()) for name in ("", "NAME."))  # below it, or a name's
+    return key in ("hydra", "hydra.run") or any(known)
 
 
 def _argument(key: str, value: object) -> str:
