@@ -58,7 +58,7 @@ class Invocation:
     left: "Unfinished | None" = None  # by the process that this one replaces
     remote: bool = False  # runs a job of a sweep that another process writes and prints
     caller: Caller | None = None  # the program that called, None for a command line
-    _pool: "EnginePool | None" = None
+    engines: "EnginePool | None" = None  # a program's own, which closes it; otherwise see `pool`
 
     def __call__(self, cfg: DictConfig) -> JobRow | None:
         """Runs one job of Hydra's; returns its row where another process waits for it."""
@@ -73,10 +73,6 @@ class Invocation:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles what a job needs in another process."""
         return partial(Invocation, list(self.arguments), directory=self.directory, remote=True), ()
-
-    def expect(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Announces more jobs."""
-        self.asked += jobs
 
     def load_previous_state(self, folder: Path, config: Config | None, matched: int) -> None:
         """Checks that the folder of `resume` holds this sweep, and loads what was done.
@@ -162,7 +158,7 @@ class Invocation:
         """Updates status, loads and time of this attempt."""
         if not self.sittings:  # with a launcher that takes up nothing
             self.sittings = sweep_attempts.begin([], Path(), self._began_at())
-        time_s, loads = time.monotonic() - self.began, self._pool.loads if self._pool is not None else 0
+        time_s, loads = time.monotonic() - self.began, self.engines.loads if self.engines is not None else 0
         self.sittings[-1] = replace(self.sittings[-1], status=status, loads=loads, time_s=time_s)
 
     def _remember(self, folder: Path) -> None:
@@ -180,27 +176,21 @@ class Invocation:
         files.refuse_bytes(self.directory, RunError, "The name of the working directory")
         return {"arguments": told, "directory": str(Path.cwd())}
 
-    def plan(self, configs: Sequence[Config]) -> None:
-        """These jobs come next and share an engine."""
-        self.pool().plan(configs)
-
-    def use(self, pool: "EnginePool") -> None:
-        """Takes the engine of whoever calls, who closes it."""
-        self._pool = pool
-
     def pool(self) -> "EnginePool":
         """What keeps the engine from job to job; made when first asked for, so that --help need not import it."""
-        if self._pool is None:
+        if self.engines is None:
             from llmbench.engine.restarting import RestartLog
             from llmbench.run.engine_pool import EnginePool
 
-            self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))
-            self._pool.then = partial(self.note, log.warning)  # in a run, which keeps the terminal to itself
+            self.engines = self.resources.enter_context(EnginePool(process_ends=self.ends))
+            self.engines.then = partial(
+                self.note, log.warning
+            )  # in a run, which keeps the terminal to itself
             if self.left is not None:
-                self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
-                self._pool.loads = self.left.loads
-                self._pool.restart_log = RestartLog.of(self.left.restart_log)
-        return self._pool
+                self.engines.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
+                self.engines.loads = self.left.loads
+                self.engines.restart_log = RestartLog.of(self.left.restart_log)
+        return self.engines
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
         """Whether an earlier process or attempt finished this job of the sweep; if so, adds it to the jobs."""
@@ -241,4 +231,4 @@ class Invocation:
     def loads(self) -> int:
         """Engines loaded so far, in the attempts before too."""
         kept = sum(attempt.loads for attempt in self.sittings[:-1])
-        return kept + (self._pool.loads if self._pool is not None else 0)
+        return kept + (self.engines.loads if self.engines is not None else 0)

@@ -63,7 +63,7 @@ class SweepLauncher(Launcher):
         setup_globals()
         self._configure_log()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        self.task.expect(job_overrides)
+        self.task.asked += job_overrides
         points = [self._compose(number, o) for number, o in enumerate(job_overrides, initial_job_idx)]
         self._hide_secrets()
         done: dict[int, JobReturn] = {}
@@ -127,7 +127,7 @@ class OneEngineLauncher(SweepLauncher):
         """Runs jobs, grouped by their engine."""
         done = {}
         for group in by_engine(points):
-            self.task.plan([point.config for point in group if point.config is not None])
+            self.task.pool().plan([point.config for point in group if point.config is not None])
             for point in group:
                 done[point.number] = self.run_here(point)
         return done

@@ -191,8 +191,7 @@ def evaluate(benchmark: str | Sequence[str] | None, settings: Mapping[str, Any])
 def _evaluated(given: Sequence[str], pool: EnginePool, caller: Caller) -> Path:
     """Runs what these arguments ask for; returns the run's folder."""
     clock.restart()
-    invocation = Invocation(given, caller=caller)
-    invocation.use(pool)
+    invocation = Invocation(given, caller=caller, engines=pool)
     with ExitStack() as restored:
         invocation.directory = working_directory()
         restored.enter_context(undisturbed())
