@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from llmbench.cli import job, resume, sweep, sweep_attempts
 from llmbench.cli.caller import Caller
 from llmbench.cli.compose import typed
-from llmbench.cli.hydra_job import publish_finished, report_sweep_so_far, run_hydra_job
+from llmbench.cli.hydra_job import publish_finished, run_hydra_job
 from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
 from llmbench.cli.launcher import SweepPoint, overrides_of
 from llmbench.cli.sweep_attempts import SweepAttempt
@@ -148,6 +148,13 @@ class Invocation:
         except RunError as error:  # the jobs have their own summaries; at the end it is tried again
             (tell or self.tell)(f"{error} At the end of the sweep it is tried again.")
 
+    def report(self) -> None:
+        """Writes the page of the sweep's jobs so far; a failure prints a message."""
+        if self.sweep_folder is not None:
+            trouble = sweep.report_sweep(self.jobs, self.sweep_folder)
+            if trouble is not None:
+                self.tell(f"The sweep's report could not be written: {trouble}")
+
     def tell(self, trouble: str) -> None:
         """Prints an error that belongs to no job, once."""
         if trouble not in self.printed:
@@ -214,7 +221,7 @@ class Invocation:
         self.jobs += found
         self.note()
         if any(point.config is not None and point.config.report for point in points):
-            report_sweep_so_far(self)
+            self.report()
         return [job.error for job in found]
 
     def _collect(self, point: SweepPoint, returned: object) -> Job:

@@ -220,8 +220,9 @@ def _filled(jobs: Sequence[Job], left_out: Container[str], *, settings: bool = T
     return table
 
 
-def report_sweep(jobs: "Sequence[Job]", folder: Path) -> str | None:
+def report_sweep(jobs: Iterable[Job], folder: Path) -> str | None:
     """The page of a sweep's jobs so far; an error never ends the sweep, and is returned as a message."""
+    jobs = sorted(jobs, key=lambda job: job.number)
     failed = {
         f"job {job.number} ({' '.join(job.overrides)})": job.error for job in jobs if job.error is not None
     }
