@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from llmbench.cli import job, resume, sweep, sweep_attempts
+from llmbench.cli import job, resume, sweep
 from llmbench.cli.caller import Caller
 from llmbench.cli.compose import typed
 from llmbench.cli.hydra_job import publish_finished, run_hydra_job
-from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
+from llmbench.cli.job import Job, JobRow, SweepAttempt, SweepSummary, begin_attempt, finished_before
 from llmbench.cli.launcher import SweepPoint, overrides_of
-from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import RUNNING, iso
@@ -128,7 +127,7 @@ class Invocation:
 
     def _begin_attempt(self, folder: Path, before: Sequence[SweepAttempt]) -> None:
         self.multirun, self.sweep_folder = True, folder
-        self.sittings = sweep_attempts.begin(before, folder, self._began_at())
+        self.sittings = begin_attempt(before, folder, self._began_at())
         self.note()
 
     def _began_at(self) -> float:
@@ -164,7 +163,7 @@ class Invocation:
     def count(self, status: str) -> None:
         """Updates status, loads and time of this attempt."""
         if not self.sittings:  # with a launcher that takes up nothing
-            self.sittings = sweep_attempts.begin([], Path(), self._began_at())
+            self.sittings = begin_attempt([], Path(), self._began_at())
         time_s, loads = time.monotonic() - self.began, self.engines.loads if self.engines is not None else 0
         self.sittings[-1] = replace(self.sittings[-1], status=status, loads=loads, time_s=time_s)
 

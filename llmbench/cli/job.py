@@ -6,9 +6,18 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from llmbench.cli.resume import RUNS_DIR
-from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import RunError
-from llmbench.results.manifest import MANIFEST, RUNNING, STARTING, SUMMARY, Manifest, read_record
+from llmbench.results.attempts import KILLED, iso, last_sign
+from llmbench.results.manifest import (
+    JOURNAL,
+    MANIFEST,
+    RUNNING,
+    STARTING,
+    SUMMARY,
+    TRACE,
+    Manifest,
+    read_record,
+)
 from llmbench.results.record import FileRecord
 from llmbench.results.summary import Summary
 from llmbench.run.beginning import Beginning
@@ -29,6 +38,26 @@ class JobRow:
     error: str | None
     summary: Summary | None
     engine: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepAttempt:
+    """One call of the program that worked on a sweep, as `Attempt` is of a run; while it runs, `time_s` goes to what was written last."""
+
+    started: str
+    began: float
+    status: str = RUNNING
+    loads: int = 0
+    time_s: float | None = None
+
+
+def begin_attempt(before: Sequence[SweepAttempt], folder: Path, began: float) -> list[SweepAttempt]:
+    """The attempts with a new one; one that was killed gets its end from the last thing that it or a job of it wrote."""
+    ended = list(before)
+    if ended and ended[-1].status == RUNNING:
+        signs = [folder / SUMMARY, *folder.rglob(JOURNAL), *folder.rglob(TRACE)]
+        ended[-1] = replace(ended[-1], status=KILLED, time_s=last_sign(signs, ended[-1].began))
+    return [*ended, SweepAttempt(iso(began), began)]
 
 
 @dataclass(slots=True, eq=False)

@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench.cli.job import Job, SweepSummary, written
-from llmbench.cli.sweep_attempts import SweepAttempt
+from llmbench.cli.job import Job, SweepAttempt, SweepSummary, written
 from llmbench.errors import LlmbenchError, RunError
 from llmbench.report.server_words import server_of
 from llmbench.report.terminal_table import width_of

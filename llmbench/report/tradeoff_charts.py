@@ -214,31 +214,26 @@ def costs(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, A
     memory = [scaled(peak.peak_gpu_bytes if on_gpu else peak.peak_rss_bytes, GIB) for peak in peaks]
     energy = [entry.summary.gpu.energy_j for entry in entries]
     labels, note = labels_of(names)
-    of_what = "Peak GPU memory" if on_gpu else "Peak memory of the process"
-    return [
-        _bars(name, title, unit, labels, values, tint) | {"note": note}
-        for name, title, unit, values, tint in (
-            ("memory", of_what, "GiB", memory, 0),
-            ("energy", "Energy while requests ran", "J", energy, 1),
-        )
-        if any(value is not None for value in values)
-    ]
-
-
-def _bars(  # noqa: PLR0913, PLR0917 - a row of the table above
-    name: str, title: str, unit: str, labels: Sequence[str], values: Sequence[float | None], tint: int
-) -> dict[str, Any]:
-    trace = {
-        "type": "bar",
-        "orientation": "h",
-        "y": list(labels),
-        "x": list(values),
-        "marker": {"color": colour(tint)},
-        "hovertemplate": f"%{{y}}: %{{x:.4g}} {unit}<extra></extra>",
-        "showlegend": False,
-    }
-    layout = {
-        "xaxis": axis(unit, rangemode="tozero"),
-        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-    }
-    return figure(name, title, [trace], height=130 + 30 * len(labels), layout=layout)
+    kinds = (
+        ("memory", "Peak GPU memory" if on_gpu else "Peak memory of the process", "GiB", memory),
+        ("energy", "Energy while requests ran", "J", energy),
+    )
+    found = []
+    for place, (name, title, unit, values) in enumerate(kinds):
+        trace = {
+            "type": "bar",
+            "orientation": "h",
+            "y": labels,
+            "x": values,
+            "marker": {"color": colour(place)},
+            "hovertemplate": f"%{{y}}: %{{x:.4g}} {unit}<extra></extra>",
+            "showlegend": False,
+        }
+        layout = {
+            "xaxis": axis(unit, rangemode="tozero"),
+            "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+        }
+        if any(value is not None for value in values):
+            height = 130 + 30 * len(labels)
+            found.append(figure(name, title, [trace], note=note, height=height, layout=layout))
+    return found
