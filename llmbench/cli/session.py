@@ -182,12 +182,6 @@ def _output_to_errors() -> Iterator[None]:
         os.close(kept)
 
 
-def evaluate(benchmark: str | Sequence[str] | None, settings: Mapping[str, Any]) -> Run:
-    """Evaluates once; see `llmbench.evaluate`."""
-    with Session() as session:
-        return session.evaluate(benchmark, **settings)
-
-
 def _evaluated(given: Sequence[str], pool: EnginePool, caller: Caller) -> Path:
     """Runs what these arguments ask for; returns the run's folder."""
     clock.restart()
