@@ -31,7 +31,7 @@ class BudgetPoint:
     Attributes:
         budget: In tokens; None: no budget.
         accuracy: 0 to 1, with its 95% interval.
-        tokens: Mean output tokens of an answer, thinking included, over all that was asked.
+        tokens: Mean output tokens of an answer that counts, thinking included.
         time_s: Seconds of generating, all benchmarks of the run together; None where they are not of all its answers.
     """
 
@@ -80,7 +80,7 @@ def budget_points(entries: Sequence[RunEntry], benchmark: str) -> list[BudgetPoi
 
 
 def _tokens(entry: RunEntry, benchmark: str) -> float | None:
-    """The mean output tokens of a run's answers, also of those that do not count after `stop_when`; None without any answer."""
+    """The mean output tokens of a run's answers, without those that `stop_when` left out; None without any answer."""
     made = [r.completions for r in entry.run.results if r.benchmark == benchmark and r.completions]
     sums = [sum(c.output_tokens for c in of_one) for of_one in made if not of_one[0].failed]
     return math.fsum(sums) / len(sums) if sums else None

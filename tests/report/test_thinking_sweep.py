@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from llmbench.cli.main import main
-from llmbench.engine.fake.thoughts import Thoughts
 from llmbench.records import FinishReason, Outcome
 from llmbench.report import thinking_sweep, tradeoff_charts
 from llmbench.report.comparison_page import report_of_many
@@ -16,8 +15,7 @@ from llmbench.results.manifest import Attempt, Manifest
 from llmbench.results.metrics import summarise
 from llmbench.results.reader import Run
 from llmbench.results.stopping import StopEntry
-from llmbench.results.summary import Summary, TimeSplit
-from tests.helpers import runs
+from llmbench.results.summary import Summary, TimeSplit, Tokens
 from tests.helpers.factories import result
 
 WORDS = 30
@@ -143,17 +141,12 @@ def test_what_so_many_questions_can_tell_of_budgets_is_said(right: Right, questi
     assert said in sentence
 
 
-def test_tokens_of_an_answer_are_means_over_all_that_was_asked(tmp_path: Path) -> None:
-    overrides = (
-        *("benchmark=arithmetic", "engine=fake", "limit=40", "early_stopping=off", "batch_size=40"),
-        *("stop_when.ci_width=0.6", "stop_when.min_questions=5", "benchmarks.arithmetic.max_tokens=120"),
-        *(f"engine.args={{thinks: {{words: {WORDS}}}}}", "sampling.thinking_budget=10"),
-    )
-    wrong = runs.right_where(lambda _: False)
-    entry = RunEntry.read(runs.make(tmp_path / "run", wrong, *overrides, thinks=Thoughts(WORDS)))
-    found = entry.benchmark("arithmetic")
-    assert found.tokens.output > (10 + ANSWER) * found.n  # some were asked that do not count
-    (point,) = thinking_sweep.budget_points([entry], "arithmetic")
+def test_tokens_of_an_answer_are_means_over_the_answers_that_count() -> None:
+    entry = swept(lambda *_: False)[1]
+    asked = replace(
+        entry.benchmark("b"), tokens=Tokens(output=10_000)
+    )  # with answers that stop_when left out
+    (point,) = thinking_sweep.budget_points([with_summary(entry, benchmarks={"b": asked})], "b")
     assert point.tokens == 10 + ANSWER
 
 
