@@ -80,9 +80,10 @@ def evaluate(
         LlmbenchError: Whatever else a user can fix. Where something was finished, a note at the error says how to resume.
         KeyboardInterrupt: Ctrl-C; the run ends in order, and its folder holds what was finished.
     """
-    from llmbench.cli.session import evaluate as evaluate_once
+    from llmbench.cli.session import Session
 
-    return evaluate_once(benchmark, {"folder": folder, "config_dir": config_dir, "quiet": quiet, **settings})
+    with Session() as session:
+        return session.evaluate(benchmark, folder=folder, config_dir=config_dir, quiet=quiet, **settings)
 
 
 def compare_runs(

@@ -36,8 +36,8 @@ SHORT = {
 """Settings by the last part of their names; of several the one that is meant most often."""
 
 
-def read(arguments: Sequence[str], conf: Path) -> list[str]:
-    """The arguments as Hydra can read them.
+def read(arguments: Sequence[str], conf: Path, *, one_run: bool = False) -> list[str]:
+    """The arguments as Hydra can read them; `one_run`: the command takes no -m.
 
     Raises:
         ConfigError: One is a usual mistake; the message is the line to type.
@@ -46,13 +46,33 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
     _refuse_flags(arguments, top)
     for argument in arguments:
         _refuse_mistake(argument, arguments, top)
+        _refuse_benchmarks(argument, arguments, one_run=one_run)
         _refuse_number(argument, conf)
-        _refuse_suites(argument, conf)
+        _refuse_suites(argument, conf, one_run=one_run)
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
     return [
         custom_data.with_quotes(_with_quotes(argument, sweeps=sweeps), sweeps=sweeps)
         for argument in custom_data.read(arguments)
     ]
+
+
+def taken_out(typed: Sequence[str], names: Container[str]) -> tuple[dict[str, str], list[str]]:
+    """A command's own settings, by these names, with their values; and the settings of a run beside them."""
+    own = {key: value for key, _, value in (word.partition("=") for word in typed) if key in names}
+    return own, [word for word in typed if word.partition("=")[0] not in names]
+
+
+def whole_number(name: str, value: str | None, most: int) -> int | None:
+    """A command's own setting as a number; None where it was not typed.
+
+    Raises:
+        ConfigError: It is not a whole number from 1 to `most`.
+    """
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and 0 < int(value) <= most):
+        raise ConfigError(f"{name}={value} is refused: {name} must be a whole number from 1 to {most}.")
+    return int(value)
 
 
 def refuse_doubled(typed: Sequence[str]) -> None:
@@ -130,20 +150,21 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
         raise ConfigError(
             f"model= chooses one of conf/model; for a checkpoint of your own type {checkpoint_setting(value)}={value}."
         )
-    if (
-        key == "benchmark"
-        and "," in value
-        and value[0] != "["
-        and not any(map(STARTS_A_SWEEP.match, arguments))
-    ):
-        raise ConfigError(
-            f"benchmark={value} is refused: type 'benchmark=[{value}]' for one run of all, or -m benchmark={value} for a run of each."
-        )
     if re.match(r"benchmark\.", key):
         right = re.sub(r"^benchmark\.", "benchmarks.", key)
         raise ConfigError(f"{key}={value} would change nothing; type {right}={value}.")
     if key in SHORT and key not in top:
         raise ConfigError(f"{key} is part of a longer name; type {_full(key, arguments)}={value}.")
+
+
+def _refuse_benchmarks(argument: str, arguments: Sequence[str], *, one_run: bool) -> None:
+    """Several benchmarks without brackets, outside a sweep."""
+    match = re.fullmatch(r"\+?benchmark=['\"]?(?P<names>[^\['\"][^'\"]*,[^'\"]*)['\"]?", argument)
+    if match is None or any(map(STARTS_A_SWEEP.match, arguments)):
+        return
+    names = match["names"]
+    each = "" if one_run else f", or -m benchmark={names} for a run of each"
+    raise ConfigError(f"benchmark={names} is refused: type 'benchmark=[{names}]' for one run of all{each}.")
 
 
 def _refuse_number(argument: str, conf: Path) -> None:
@@ -155,7 +176,7 @@ def _refuse_number(argument: str, conf: Path) -> None:
             raise ConfigError(f"There is no {group} called {value!r}{suggest(value, names)}")
 
 
-def _refuse_suites(argument: str, conf: Path) -> None:
+def _refuse_suites(argument: str, conf: Path, *, one_run: bool) -> None:
     """A list of suites, of which Hydra would let the last win and say nothing."""
     match = re.fullmatch(r"\+?suite=\[(?P<names>.+)\]", argument)
     if match is None:
@@ -167,10 +188,10 @@ def _refuse_suites(argument: str, conf: Path) -> None:
         if name not in known:
             raise ConfigError(f"There is no suite called {name!r}{suggest(name, known)}")
         benchmarks += benchmarks_of_suite(conf / "suite" / f"{name}.yaml")
-    each = ",".join(dict.fromkeys(benchmarks))
+    each = "" if one_run else f", or -m suite={','.join(names)} for a run of each"
     raise ConfigError(
-        f"{argument} is refused, since a run has one suite: type 'benchmark=[{each}]' for one run of all their benchmarks, "
-        f"or -m suite={','.join(names)} for a run of each."
+        f"{argument} is refused, since a run has one suite: type 'benchmark=[{','.join(dict.fromkeys(benchmarks))}]' for one run of all "
+        f"their benchmarks{each}."
     )
 
 

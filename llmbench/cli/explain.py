@@ -15,8 +15,8 @@ from llmbench.system import shell
 from llmbench.system.text import first_sentences, nearest, one_line, suggest
 
 
-def explain_composition(error: BaseException, conf: Path) -> str:
-    """A sentence for what Hydra refused, with the nearest names that exist."""
+def explain_composition(error: BaseException, conf: Path, *, sweeps: bool = True) -> str:
+    """A sentence for what Hydra refused, with the nearest names that exist; `sweeps`: the command takes -m."""
     if (own := own_cause(error)) is not None:
         return str(own)
     missing_file = getattr(error, "missing_cfg_file", None)  # Hydra's MissingConfigException
@@ -27,12 +27,27 @@ def explain_composition(error: BaseException, conf: Path) -> str:
         names = options(conf, group) + (["basic", "llmbench", *PACKAGES] if group == LAUNCHERS else [])
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, names)}"
     text = str(error)
-    told = _explain_file(text, conf) or _explain_key(text, conf, error) or _explain_override(error)
+    told = _explain_several(text, conf, sweeps=sweeps) or _explain_file(text, conf)
+    told = told or _explain_key(text, conf, error) or _explain_override(error)
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
     key = re.search(r"full_key: (\S+)", text)
     where = f"{key[1]}: " if key else ""
     return told or f"{where}{first_sentences(text) or type(error).__name__}."
+
+
+def _explain_several(text: str, conf: Path, *, sweeps: bool) -> str | None:
+    """Values between commas, which are a job each, in a command for one run."""
+    found = re.match(
+        r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'(?: requires|$)", text, re.MULTILINE
+    )
+    if found is None:
+        return None
+    key, _, value = found[1].lstrip("+").partition("=")
+    each = "add -m for a run of each" if sweeps else "type one of them, as this command is for one run"
+    is_choice = (conf / key).is_dir() or "(" in value
+    as_list = "" if is_choice else f"; a list is written '{key}=[{value}]'"
+    return f"{key}={value} holds several values: {each}{as_list}."
 
 
 def _explain_file(text: str, conf: Path) -> str | None:

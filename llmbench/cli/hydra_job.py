@@ -105,8 +105,10 @@ def _note(config: Config | None, invocation: "Invocation") -> None:
     """Writes what a sweep has of its jobs so far."""
     if invocation.multirun and not invocation.remote:
         invocation.note()
-        if _wants_report(config, invocation.sweep_folder):
-            report_sweep_so_far(invocation)
+        # one without settings, since they were refused, wants the page that the others have
+        folder = invocation.sweep_folder
+        if config.report if config is not None else folder is not None and (folder / REPORT).exists():
+            invocation.report()
 
 
 def _print_failure(job: Job, invocation: "Invocation") -> None:
@@ -171,19 +173,3 @@ def _place(job: Job, config: Config, invocation: "Invocation", held: ExitStack, 
 def _origin(invocation: "Invocation") -> dict[str, Any]:
     """How a job came about, for its manifest."""
     return invocation.origin() | {"sweep": str(invocation.sweep_folder) if invocation.multirun else None}
-
-
-def report_sweep_so_far(invocation: "Invocation") -> None:
-    """Writes the page of the sweep's jobs so far; a failure prints a message."""
-    from llmbench.cli.sweep import report_sweep
-
-    if invocation.sweep_folder is not None:
-        jobs = sorted(invocation.jobs, key=lambda job: job.number)
-        trouble = report_sweep(jobs, invocation.sweep_folder)
-        if trouble is not None:
-            invocation.tell(f"The sweep's report could not be written: {trouble}")
-
-
-def _wants_report(config: Config | None, folder: Path | None) -> bool:
-    """Whether a job wants the sweep's page; one without settings, since they were refused, wants the page that the others have."""
-    return folder is not None and (config.report if config is not None else (folder / REPORT).exists())

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from llmbench.cli import job, resume, sweep, sweep_attempts
+from llmbench.cli import job, resume, sweep
 from llmbench.cli.caller import Caller
 from llmbench.cli.compose import typed
-from llmbench.cli.hydra_job import publish_finished, report_sweep_so_far, run_hydra_job
-from llmbench.cli.job import Job, JobRow, SweepSummary, finished_before
-from llmbench.cli.launcher import EndedJob
-from llmbench.cli.sweep_attempts import SweepAttempt
+from llmbench.cli.hydra_job import publish_finished, run_hydra_job
+from llmbench.cli.job import Job, JobRow, SweepAttempt, SweepSummary, begin_attempt, finished_before
+from llmbench.cli.launcher import SweepPoint, overrides_of
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import RUNNING, iso
@@ -39,7 +38,7 @@ log = logging.getLogger(__name__)
 class Invocation:
     """One call of the program: the jobs it ran, in the order in which they ran, and the engine that they share.
 
-    It is the task that Hydra calls for each job, and `launcher.Task` for the launcher. Pickled for another process it is a
+    It is the task that Hydra calls for each job, and that its launcher tells of the jobs to come. Pickled for another process it is a
     `remote` one there, which runs one job and returns its row.
     """
 
@@ -58,7 +57,7 @@ class Invocation:
     left: "Unfinished | None" = None  # by the process that this one replaces
     remote: bool = False  # runs a job of a sweep that another process writes and prints
     caller: Caller | None = None  # the program that called, None for a command line
-    _pool: "EnginePool | None" = None
+    engines: "EnginePool | None" = None  # a program's own, which closes it; otherwise see `pool`
 
     def __call__(self, cfg: DictConfig) -> JobRow | None:
         """Runs one job of Hydra's; returns its row where another process waits for it."""
@@ -74,10 +73,6 @@ class Invocation:
         """Pickles what a job needs in another process."""
         return partial(Invocation, list(self.arguments), directory=self.directory, remote=True), ()
 
-    def expect(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Announces more jobs."""
-        self.asked += jobs
-
     def load_previous_state(self, folder: Path, config: Config | None, matched: int) -> None:
         """Checks that the folder of `resume` holds this sweep, and loads what was done.
 
@@ -87,7 +82,7 @@ class Invocation:
         self.resources.enter_context(FolderLock(folder))
         if self.left is not None:
             self._remember(folder)
-            self.sittings = job.written(folder / SUMMARY, SweepSummary).attempts()
+            self.sittings = job.written(folder / SUMMARY, SweepSummary).sittings
             return
         if config is None or config.resume is None:
             if config is not None and (folder / BEGUN).exists():
@@ -112,7 +107,7 @@ class Invocation:
                 "resume goes on only with those that it was begun with."
             )
         self._remember(folder)
-        self._begin_attempt(folder, before.attempts())
+        self._begin_attempt(folder, before.sittings)
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
 
@@ -132,7 +127,7 @@ class Invocation:
 
     def _begin_attempt(self, folder: Path, before: Sequence[SweepAttempt]) -> None:
         self.multirun, self.sweep_folder = True, folder
-        self.sittings = sweep_attempts.begin(before, folder, self._began_at())
+        self.sittings = begin_attempt(before, folder, self._began_at())
         self.note()
 
     def _began_at(self) -> float:
@@ -152,6 +147,13 @@ class Invocation:
         except RunError as error:  # the jobs have their own summaries; at the end it is tried again
             (tell or self.tell)(f"{error} At the end of the sweep it is tried again.")
 
+    def report(self) -> None:
+        """Writes the page of the sweep's jobs so far; a failure prints a message."""
+        if self.sweep_folder is not None:
+            trouble = sweep.report_sweep(self.jobs, self.sweep_folder)
+            if trouble is not None:
+                self.tell(f"The sweep's report could not be written: {trouble}")
+
     def tell(self, trouble: str) -> None:
         """Prints an error that belongs to no job, once."""
         if trouble not in self.printed:
@@ -161,8 +163,8 @@ class Invocation:
     def count(self, status: str) -> None:
         """Updates status, loads and time of this attempt."""
         if not self.sittings:  # with a launcher that takes up nothing
-            self.sittings = sweep_attempts.begin([], Path(), self._began_at())
-        time_s, loads = time.monotonic() - self.began, self._pool.loads if self._pool is not None else 0
+            self.sittings = begin_attempt([], Path(), self._began_at())
+        time_s, loads = time.monotonic() - self.began, self.engines.loads if self.engines is not None else 0
         self.sittings[-1] = replace(self.sittings[-1], status=status, loads=loads, time_s=time_s)
 
     def _remember(self, folder: Path) -> None:
@@ -180,27 +182,21 @@ class Invocation:
         files.refuse_bytes(self.directory, RunError, "The name of the working directory")
         return {"arguments": told, "directory": str(Path.cwd())}
 
-    def plan(self, configs: Sequence[Config]) -> None:
-        """These jobs come next and share an engine."""
-        self.pool().plan(configs)
-
-    def use(self, pool: "EnginePool") -> None:
-        """Takes the engine of whoever calls, who closes it."""
-        self._pool = pool
-
     def pool(self) -> "EnginePool":
         """What keeps the engine from job to job; made when first asked for, so that --help need not import it."""
-        if self._pool is None:
+        if self.engines is None:
             from llmbench.engine.restarting import RestartLog
             from llmbench.run.engine_pool import EnginePool
 
-            self._pool = self.resources.enter_context(EnginePool(process_ends=self.ends))
-            self._pool.then = partial(self.note, log.warning)  # in a run, which keeps the terminal to itself
+            self.engines = self.resources.enter_context(EnginePool(process_ends=self.ends))
+            self.engines.then = partial(
+                self.note, log.warning
+            )  # in a run, which keeps the terminal to itself
             if self.left is not None:
-                self._pool.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
-                self._pool.loads = self.left.loads
-                self._pool.restart_log = RestartLog.of(self.left.restart_log)
-        return self._pool
+                self.engines.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
+                self.engines.loads = self.left.loads
+                self.engines.restart_log = RestartLog.of(self.left.restart_log)
+        return self.engines
 
     def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
         """Whether an earlier process or attempt finished this job of the sweep; if so, adds it to the jobs."""
@@ -218,21 +214,21 @@ class Invocation:
         self.jobs.append(job)
         return True
 
-    def collect(self, ended: Sequence[EndedJob], *, report: bool) -> list[str | None]:
-        """Adds jobs that ran in other processes; returns the error of each. `report`: the sweep's page is wanted."""
-        found = [self._collect(job) for job in ended]
+    def collect(self, points: Sequence[SweepPoint], returned: Sequence[object]) -> list[str | None]:
+        """Adds jobs that ran in other processes, with what the task returned there, or what kept it from that; returns the error of each."""
+        found = [self._collect(*each) for each in zip(points, returned, strict=True)]
         self.jobs += found
         self.note()
-        if report:
-            report_sweep_so_far(self)
+        if any(point.config is not None and point.config.report for point in points):
+            self.report()
         return [job.error for job in found]
 
-    def _collect(self, ended: EndedJob) -> Job:
-        overrides = typed(ended.overrides, self.arguments)
-        before = finished_before(ended.number, overrides, ended.folder)
-        found = before or job.ended_elsewhere(ended.number, overrides, ended.folder, ended.returned)
-        if isinstance(ended.returned, JobRow):
-            self.pool().loads += ended.returned.engine or 0
+    def _collect(self, point: SweepPoint, returned: object) -> Job:
+        overrides = typed(overrides_of(point), self.arguments)
+        before = finished_before(point.number, overrides, point.folder)
+        found = before or job.ended_elsewhere(point.number, overrides, point.folder, returned)
+        if isinstance(returned, JobRow):
+            self.pool().loads += returned.engine or 0
         found.engine = self.loads()
         if found.error is not None:
             stdio.print_error(f"Job {found.number} ({' '.join(overrides)}) failed: {found.error}")
@@ -241,4 +237,4 @@ class Invocation:
     def loads(self) -> int:
         """Engines loaded so far, in the attempts before too."""
         kept = sum(attempt.loads for attempt in self.sittings[:-1])
-        return kept + (self._pool.loads if self._pool is not None else 0)
+        return kept + (self.engines.loads if self.engines is not None else 0)

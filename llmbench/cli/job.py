@@ -6,9 +6,18 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from llmbench.cli.resume import RUNS_DIR
-from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.errors import RunError
-from llmbench.results.manifest import MANIFEST, RUNNING, STARTING, SUMMARY, Manifest, read_record
+from llmbench.results.attempts import KILLED, iso, last_sign
+from llmbench.results.manifest import (
+    JOURNAL,
+    MANIFEST,
+    RUNNING,
+    STARTING,
+    SUMMARY,
+    TRACE,
+    Manifest,
+    read_record,
+)
 from llmbench.results.record import FileRecord
 from llmbench.results.summary import Summary
 from llmbench.run.beginning import Beginning
@@ -31,6 +40,26 @@ class JobRow:
     engine: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SweepAttempt:
+    """One call of the program that worked on a sweep, as `Attempt` is of a run; while it runs, `time_s` goes to what was written last."""
+
+    started: str
+    began: float
+    status: str = RUNNING
+    loads: int = 0
+    time_s: float | None = None
+
+
+def begin_attempt(before: Sequence[SweepAttempt], folder: Path, began: float) -> list[SweepAttempt]:
+    """The attempts with a new one; one that was killed gets its end from the last thing that it or a job of it wrote."""
+    ended = list(before)
+    if ended and ended[-1].status == RUNNING:
+        signs = [folder / SUMMARY, *folder.rglob(JOURNAL), *folder.rglob(TRACE)]
+        ended[-1] = replace(ended[-1], status=KILLED, time_s=last_sign(signs, ended[-1].began))
+    return [*ended, SweepAttempt(iso(began), began)]
+
+
 @dataclass(slots=True, eq=False)
 class SweepSummary(FileRecord):
     """A sweep's `summary.json`.
@@ -48,12 +77,6 @@ class SweepSummary(FileRecord):
     groups: list[list[int]] = field(default_factory=list)
     jobs: list[JobRow] = field(default_factory=list)
     ablation: list[Any] | None = None
-
-    def attempts(self) -> list[SweepAttempt]:
-        """Its attempts; one with the sums of an older sweep, which has nothing else."""
-        if self.sittings or (not self.loads and self.time_s is None):
-            return self.sittings
-        return [SweepAttempt("", 0.0, "ended", loads=self.loads, time_s=self.time_s)]
 
     def as_dict(self) -> dict[str, Any]:
         """Returns plain data under the names of the file, without secrets in the jobs' summaries."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -21,47 +21,11 @@ from llmbench.config.validation import from_hydra
 from llmbench.errors import ConfigError, RunError
 from llmbench.system import files, redaction
 
+if TYPE_CHECKING:
+    from llmbench.cli.invocation import Invocation
+
 PLUGIN = "hydra_plugins.llmbench.OneEngineLauncher"
 """The launcher's name for Hydra, which takes plugins from below `hydra_plugins` only; there need be no such folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndedJob:
-    """A job that ran in another process.
-
-    Attributes:
-        number: Its place in the sweep, from 0.
-        overrides: Its settings.
-        folder: Where it ran.
-        returned: What the task returned there, or what kept it from that.
-    """
-
-    number: int
-    overrides: Sequence[str]
-    folder: Path
-    returned: object
-
-
-class Task(Protocol):
-    """What this launcher runs: a Hydra task that is informed of the jobs to come."""
-
-    def __call__(self, cfg: DictConfig) -> None:
-        """Runs one job."""
-
-    def expect(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Announces more jobs, by their overrides."""
-
-    def plan(self, configs: Sequence[Config]) -> None:
-        """These jobs come next and share an engine."""
-
-    def done(self, number: int, overrides: Sequence[str], config: Config, folder: Path) -> bool:
-        """Whether this job need not run, because it was done before."""
-
-    def collect(self, ended: Sequence[EndedJob], *, report: bool) -> list[str | None]:
-        """Adds jobs that ran in other processes; returns the error of each. `report`: the sweep's page is wanted."""
-
-    def load_previous_state(self, folder: Path, config: Config | None, matched: int) -> None:
-        """Announces how many jobs were done before; with `resume`, checks that the folder holds the same sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +50,7 @@ class SweepLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Stores what Hydra gives every launcher."""
         self.hydra_context, self.config = hydra_context, config
-        # only cli runs conf/config.yaml
-        self.task = cast("Task", task_function)
+        self.task = cast("Invocation", task_function)  # only cli runs conf/config.yaml
         path = self._sweepers_file()
         if path.is_symlink() or (path.exists() and not path.is_file()):  # the sweeper would write into it
             raise RunError(f"{path} is a link or no file; remove it, or choose another folder.")
@@ -100,7 +63,7 @@ class SweepLauncher(Launcher):
         setup_globals()
         self._configure_log()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        self.task.expect(job_overrides)
+        self.task.asked += job_overrides
         points = [self._compose(number, o) for number, o in enumerate(job_overrides, initial_job_idx)]
         self._hide_secrets()
         done: dict[int, JobReturn] = {}
@@ -164,7 +127,7 @@ class OneEngineLauncher(SweepLauncher):
         """Runs jobs, grouped by their engine."""
         done = {}
         for group in by_engine(points):
-            self.task.plan([point.config for point in group if point.config is not None])
+            self.task.pool().plan([point.config for point in group if point.config is not None])
             for point in group:
                 done[point.number] = self.run_here(point)
         return done

@@ -94,15 +94,12 @@ def _main(invocation: Invocation) -> int:
         resume.refuse_interpolation(str(here), f"The working directory {here}")
         if invocation.left is None:  # to what was typed start_again adds where it goes on
             arguments.refuse_doubled(as_text(invocation.arguments))
-        given = resume.expand(as_text(invocation.arguments))
-        invocation.arguments = arguments.read(as_text(given), config_folder())
+        prepare(invocation)
     except (LlmbenchError, OSError) as error:
         stdio.print_error(
             str(error) if isinstance(error, LlmbenchError) else f"resume: {error}; check its path."
         )
         return 1
-    # Hydra raises instead of printing, so that we can say it in one sentence
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         status = _status(invocation)
     except StartAgain as again:
@@ -120,6 +117,20 @@ def _main(invocation: Invocation) -> int:
         status = 1
         stdio.print_error(sentence(error, invocation))
     return status
+
+
+def prepare(invocation: Invocation) -> None:
+    """Makes of what was typed the arguments that Hydra reads, those of `resume` with them.
+
+    Raises:
+        ConfigError: A usual mistake, or there is nothing to resume.
+        RunError: What is to be resumed cannot be read.
+    """
+    given = resume.expand(as_text(invocation.arguments))
+    invocation.arguments = arguments.read(as_text(given), config_folder())
+    os.environ["HYDRA_FULL_ERROR"] = (
+        "1"  # Hydra raises instead of printing, so that we can say it in one sentence
+    )
 
 
 def _start_again(again: StartAgain, invocation: Invocation) -> int:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import orjson
 
+from llmbench.cli.arguments import taken_out, whole_number
 from llmbench.cli.compose import compose
 from llmbench.cli.plan_lengths import Earlier, begin_s, expected
 from llmbench.cli.plan_table import TENSOR, Plan, print_plan
@@ -39,10 +40,11 @@ def plan(typed: Sequence[str], *, as_json: bool) -> None:
         ConfigError: A setting is refused, or the GPU is not known.
         LlmbenchError: The checkpoint or the questions cannot be read.
     """
-    gpus, gpu, settings = _own(typed)
+    own, settings = taken_out(typed, ("gpu", "gpus"))
+    gpus = whole_number("gpus", own.get("gpus"), MOST_GPUS)
     terminal = Terminal(quiet=as_json)
     config = _config(settings, terminal)
-    kind, gpus = _gpus(gpu, gpus)
+    kind, gpus = _gpus(own.get("gpu"), gpus)
     sizes = _tensor_sizes(config, gpus, chosen=any(word.startswith(f"{TENSOR}=") for word in settings))
     found = _plan(config, kind, gpus, sizes)
     if as_json:
@@ -51,24 +53,17 @@ def plan(typed: Sequence[str], *, as_json: bool) -> None:
     print_plan(terminal, found)
 
 
-def _own(typed: Sequence[str]) -> tuple[int | None, str | None, list[str]]:
-    """How many GPUs there are to be, of which kind, and the settings of the run."""
-    own = {key: value for key, _, value in (word.partition("=") for word in typed) if key in ("gpu", "gpus")}
-    gpus = own.get("gpus")
-    if gpus is not None and not (gpus.isascii() and gpus.isdigit() and 0 < int(gpus) <= MOST_GPUS):
-        raise ConfigError(f"gpus={gpus} is refused: gpus must be a whole number from 1 to {MOST_GPUS}.")
-    rest = [word for word in typed if word.partition("=")[0] not in ("gpu", "gpus")]
-    return int(gpus) if gpus else None, own.get("gpu"), rest
-
-
 def _config(settings: Sequence[str], terminal: Terminal) -> Config:
     for name in OTHER_ENGINES:  # composing would look for a server
         if f"engine={name}" in settings:
             raise ConfigError(
                 f"engine={name} is refused: only runs of vLLM on GPUs are planned; leave it out."
             )
-    if any(word.lstrip("+").startswith("sweep=") for word in settings):
-        terminal.notice("A plan is of one run: sweep= is left out; type the value to plan for instead.")
+    for group in ("sweep", "ablation"):
+        if any(word.lstrip("+").startswith(f"{group}=") for word in settings):
+            terminal.notice(
+                f"A plan is of one run: {group}= is left out; type the value to plan for instead."
+            )
     config, notices = checkpoint_settings.complete(compose(settings), _checkpoint)
     for sentence in notices:
         terminal.notice(sentence)

@@ -7,15 +7,15 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from llmbench.cli.arguments import checkpoint_setting
+from llmbench.cli.explain import known_keys
 from llmbench.cli.resume import PATH_SETTINGS
-from llmbench.config.schema import Config
+from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError
 from llmbench.system.shell import quoted
 
@@ -76,15 +76,8 @@ def _flat(prefix: str, settings: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]
 
 def _is_group(key: str) -> bool:
     """Whether settings of the schema stand below this name; of what is free, such as engine.args, llmbench knows no keys."""
-    here: Any = Config
-    for part in key.split("."):
-        if is_dataclass(here):
-            here = next((field.type for field in fields(here) if field.name == part), None)
-        else:  # the name inside a dict of dataclasses, such as benchmarks.NAME
-            here = here.__args__[1]
-        if not is_dataclass(here) and not any(map(is_dataclass, getattr(here, "__args__", ()))):
-            return key in ("hydra", "hydra.run")
-    return True
+    known = (known_keys(f"{key}.{name}", config_folder()) for name in ("", "NAME."))  # below it, or a name's
+    return key in ("hydra", "hydra.run") or any(known)
 
 
 def _argument(key: str, value: object) -> str:

@@ -19,7 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_class
 from omegaconf import DictConfig
 
-from llmbench.cli.launcher import PLUGIN, EndedJob, SweepLauncher, SweepPoint, overrides_of
+from llmbench.cli.launcher import PLUGIN, SweepLauncher, SweepPoint
 from llmbench.errors import Interrupted, RunError
 from llmbench.results.manifest import MANIFEST
 from llmbench.system import shell, stdio
@@ -78,13 +78,8 @@ class RemoteLauncher(SweepLauncher):
         return str(self.config.hydra.runtime.choices["hydra/launcher"])
 
     def _collect(self, points: Sequence[SweepPoint], results: Sequence[object]) -> dict[int, JobReturn]:
-        ended = [
-            EndedJob(point.number, overrides_of(point), point.folder, result)
-            for point, result in zip(points, results, strict=True)
-        ]
-        report = any(point.config is not None and point.config.report for point in points)
         done = {}
-        for point, error in zip(points, self.task.collect(ended, report=report), strict=True):
+        for point, error in zip(points, self.task.collect(points, results), strict=True):
             done[point.number] = JobReturn(overrides=point.overrides, status=JobStatus.COMPLETED)
             if error is not None:
                 done[point.number].status = JobStatus.FAILED

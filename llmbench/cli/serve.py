@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from llmbench.cli.arguments import taken_out, whole_number
 from llmbench.cli.compose import compose
 from llmbench.cli.resume import from_here
 from llmbench.config.dump import as_yaml_data
@@ -113,15 +114,12 @@ def _prepared(settings: Sequence[str], terminal: Terminal) -> tuple[Config, Chec
 
 def _place(typed: Sequence[str]) -> tuple[Place, list[str]]:
     """Where the server is to listen, and the other settings."""
-    own = {key: value for key, _, value in (word.partition("=") for word in typed) if key in ("host", "port")}
-    port = own.get("port")
-    if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT):
-        raise ConfigError(f"port={port} is refused: port must be a whole number from 1 to {LAST_PORT}.")
+    own, rest = taken_out(typed, ("host", "port"))
+    port = whole_number("port", own.get("port"), LAST_PORT)
     host = own.get("host", HOST)
     if not host:
         raise ConfigError(f"host= is empty; type host={HOST}, or leave it out.")
-    rest = [word for word in typed if word.partition("=")[0] not in own]
-    return Place(host, int(port) if port else None), rest
+    return Place(host, port), rest
 
 
 def _settings(config: Config, place: Place) -> dict[str, Any]:

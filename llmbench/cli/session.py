@@ -15,13 +15,12 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench.cli import arguments, resume
+from llmbench.cli import resume
 from llmbench.cli.caller import ERR, OUT, Caller, undisturbed
 from llmbench.cli.invocation import Invocation
-from llmbench.cli.main import alone, as_text, goes_on, run_jobs, sentence, working_directory
+from llmbench.cli.main import alone, goes_on, prepare, run_jobs, sentence, working_directory
 from llmbench.cli.python_settings import as_arguments, flattened
 from llmbench.config.custom import BENCHMARK
-from llmbench.config.paths import config_folder
 from llmbench.errors import (
     ConfigError,
     Interrupted,
@@ -183,25 +182,17 @@ def _output_to_errors() -> Iterator[None]:
         os.close(kept)
 
 
-def evaluate(benchmark: str | Sequence[str] | None, settings: Mapping[str, Any]) -> Run:
-    """Evaluates once; see `llmbench.evaluate`."""
-    with Session() as session:
-        return session.evaluate(benchmark, **settings)
-
-
 def _evaluated(given: Sequence[str], pool: EnginePool, caller: Caller) -> Path:
     """Runs what these arguments ask for; returns the run's folder."""
     clock.restart()
-    invocation = Invocation(given, caller=caller)
-    invocation.use(pool)
+    invocation = Invocation(given, caller=caller, engines=pool)
     with ExitStack() as restored:
         invocation.directory = working_directory()
         restored.enter_context(undisturbed())
         restored.enter_context(invocation.resources)
         try:
             _refuse_sweep(given)
-            invocation.arguments = arguments.read(as_text(resume.expand(as_text(given))), config_folder())
-            os.environ["HYDRA_FULL_ERROR"] = "1"
+            prepare(invocation)
             run_jobs(invocation)
         except LlmbenchError as error:
             if not isinstance(error, ConfigError | OnlyErrorsError):  # which would be the same again

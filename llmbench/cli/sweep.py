@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llmbench.cli.job import Job, SweepSummary, written
-from llmbench.cli.sweep_attempts import SweepAttempt
+from llmbench.cli.job import Job, SweepAttempt, SweepSummary, written
 from llmbench.errors import LlmbenchError, RunError
 from llmbench.report.server_words import server_of
 from llmbench.report.terminal_table import width_of
@@ -220,8 +219,9 @@ def _filled(jobs: Sequence[Job], left_out: Container[str], *, settings: bool = T
     return table
 
 
-def report_sweep(jobs: "Sequence[Job]", folder: Path) -> str | None:
+def report_sweep(jobs: Iterable[Job], folder: Path) -> str | None:
     """The page of a sweep's jobs so far; an error never ends the sweep, and is returned as a message."""
+    jobs = sorted(jobs, key=lambda job: job.number)
     failed = {
         f"job {job.number} ({' '.join(job.overrides)})": job.error for job in jobs if job.error is not None
     }

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from llmbench.records import Result
 from llmbench.report import thinking_sweep, tradeoff_charts
 from llmbench.report.difference_tables import compared
 from llmbench.report.escaping import visible
@@ -15,7 +14,7 @@ from llmbench.report.figures import drawn
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, names_of
 from llmbench.report.run_page import CODE, MATH, has, problems
 from llmbench.report.run_pairs import RunPair, pairs_of, unpaired
-from llmbench.report.sample_data import LIMITS, mathematical, pack_rows, row
+from llmbench.report.sample_data import pack, sample_rows
 from llmbench.report.template import render
 from llmbench.results.manifest import REPORT
 from llmbench.results.summary import Summary
@@ -38,9 +37,16 @@ PERCENT = re.compile(r"\b(\d+)%")
 def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folder: Path) -> str:
     """The page, as HTML; `folder` is where it will lie, for links to the runs' own pages."""
     names, places = names_of(entries), pairs_of(entries)
-    pairs = compared([entry.run.folder for entry in entries], names, places[:MOST_COMPARED])
+    pairs = [compared(entries, names, pair) for pair in places[:MOST_COMPARED]]
     flipped = {(place, key) for pair in pairs for place in pair.places for key in pair.keys}
-    rows, shown = _samples(entries, names, flipped)
+    differ = [
+        [r for r in entry.run.results if (place, r.key) in flipped] for place, entry in enumerate(entries)
+    ]
+    named = list(zip(entries, differ, names, strict=True))
+    packed, _ = pack(
+        lambda limit: [each for entry, own, name in named for each in sample_rows(entry, own, limit, name)]
+    )
+    shown = [r for entry, own, _ in named for r in own if r.benchmark not in entry.run.sealed]
     figures = drawn(
         [
             *thinking_sweep.figures(entries),
@@ -59,7 +65,6 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folde
         "several_runs": True,
         "cut": "The samples are those on which two compared runs differ.",
     }
-    packed = pack_rows(rows) if rows else ""
     return render(context, figures, packed, math=has(MATH, shown), code=has(CODE, shown))
 
 
@@ -93,7 +98,7 @@ def _problems(entries: Sequence[RunEntry], names: Sequence[str], failed: Mapping
     own = [
         (name, sentence)
         for entry, name in zip(entries, names, strict=True)
-        for sentence in problems(entry.summary)
+        for sentence in problems(entry)
         if "Not comparable" not in sentence
     ]
     reasons = list(failed.values())  # a job that left a folder says itself why it failed
@@ -101,29 +106,6 @@ def _problems(entries: Sequence[RunEntry], names: Sequence[str], failed: Mapping
     found = shared(unsaid, 0) + shared(own, len(entries))
     more = [f"… and {len(found) - MOST_PROBLEMS} more; each run's own report has them."]
     return [visible(s) for s in found[:MOST_PROBLEMS]] + (more if len(found) > MOST_PROBLEMS else [])
-
-
-def _samples(
-    entries: Sequence[RunEntry], names: Sequence[str], flipped: set[tuple[int, tuple[str, str, int]]]
-) -> tuple[list[list[dict[str, Any]]], list[Result]]:
-    """The rows of the questions that differ, in both runs, for every limit of characters; and the results themselves."""
-    wanted: list[tuple[str, Result, bool, bool]] = []
-    for place, (entry, name) in enumerate(zip(entries, names, strict=True)):
-        differing_here = [result for result in entry.run.results if (place, result.key) in flipped]
-        mathematics = mathematical(entry.config)
-        wanted += [
-            (name, result, result.benchmark in entry.sealed, result.benchmark in mathematics)
-            for result in differing_here
-        ]
-    made = (
-        [
-            [row(r, limit, sealed=sealed, run=name, mathematics=m) for name, r, sealed, m in wanted]
-            for limit in LIMITS
-        ]
-        if wanted
-        else []
-    )
-    return made, [result for _, result, sealed, _ in wanted if not sealed]
 
 
 def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> dict[str, Any]:

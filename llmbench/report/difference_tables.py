@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from llmbench.errors import RunError
-from llmbench.report.compare.comparison import compare_runs
-from llmbench.report.compare.records import BenchmarkComparison, RunComparison
+from llmbench.report.compare.comparison import compare
+from llmbench.report.compare.records import BenchmarkComparison
 from llmbench.report.compare.terminal_page import statistics
 from llmbench.report.escaping import visible
+from llmbench.report.run_entry import RunEntry
 from llmbench.report.run_pairs import RunPair
 from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.paired_tests import Flip
-from llmbench.results.reader import read_journal
 from llmbench.system.number_format import count, percent
 
 MOST_FLIPS = 400
@@ -33,50 +31,25 @@ class Pair:
     keys: frozenset[Key]
 
 
-def compared(folders: Sequence[Path], names: Sequence[str], pairs: Sequence[RunPair]) -> list[Pair]:
-    """Each pair compared; one that was asked something else has a sentence that says so."""
-    return [_pair(folders, names, pair) for pair in pairs]
-
-
-def _pair(folders: Sequence[Path], names: Sequence[str], places: RunPair) -> Pair:
-    (baseline, run), (first, second) = (folders[p] for p in places), (names[p] for p in places)
-    title = f"{second} against {first}"
-    try:
-        (found,) = compare_runs(baseline, run, allow_different=True).runs
-    except RunError as error:
-        said = {"title": title, "sentences": [visible(str(error))], "flips": []}
-        context = {"title": title, "flips": "not compared", "benchmarks": [said], "settings": [], "runs": []}
-        return Pair(context, places, frozenset())
-    repeats = _repeats(run)
-    keys = {
-        (benchmark.benchmark, sample_id, repeat)
-        for benchmark in found.benchmarks
-        for sample_id in _linked(benchmark)
-        for repeat in repeats.get((benchmark.benchmark, sample_id), [0])
-    }
+def compared(entries: Sequence[RunEntry], names: Sequence[str], places: RunPair) -> Pair:
+    """Two runs, which have a question in common, compared."""
+    (baseline, run), (first, second) = (entries[p] for p in places), (names[p] for p in places)
+    found = compare(baseline, run, allow_different=True)
+    linked = {(each.benchmark, sample_id) for each in found.benchmarks for sample_id in _linked(each)}
+    keys = frozenset(r.key for r in run.run.results if r.key[:2] in linked)
     shown = [_benchmark(benchmark, first, second) for benchmark in found.benchmarks]
     better, worse = (sum(len(getattr(b, side)) for b in found.benchmarks) for side in ("better", "worse"))
     flips = f"better on {count(better, 'question')}, worse on {worse}"
-    settings = _settings(found)
     context = {
-        "title": title,
+        "title": f"{second} against {first}",
         "flips": flips,
         "benchmarks": shown,
-        "settings": settings,
+        "settings": [
+            (each.name, visible(str(each.baseline)), visible(str(each.run))) for each in found.settings or ()
+        ],
         "runs": [first, second],
     }
-    return Pair(context, places, frozenset(keys))
-
-
-def _repeats(run: Path) -> dict[tuple[str, str], list[int]]:
-    found: dict[tuple[str, str], list[int]] = {}
-    for result in read_journal(run):
-        found.setdefault((result.benchmark, result.sample_id), []).append(result.repeat)
-    return found
-
-
-def _settings(comparison: RunComparison) -> list[tuple[str, str, str]]:
-    return [(s.name, visible(str(s.baseline)), visible(str(s.run))) for s in comparison.settings or ()]
+    return Pair(context, places, keys)
 
 
 def _linked(comparison: BenchmarkComparison) -> set[str]:

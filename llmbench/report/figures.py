@@ -74,15 +74,6 @@ def colour(place: int) -> str:
     return SERIES[place % len(SERIES)]
 
 
-def histogram(values: Sequence[float], low: float, high: float, bins: int) -> list[int]:
-    """How many of the values are in each of so many equal bins from `low` to `high`."""
-    counts = [0] * bins
-    width = (high - low) / bins or 1.0
-    for value in values:
-        counts[min(bins - 1, max(0, int((value - low) / width)))] += 1
-    return counts
-
-
 def vertical(x: float, text: str, *, row: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
     """A dotted line across a plot, and its name at the top."""
     shape = {

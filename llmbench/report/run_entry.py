@@ -1,40 +1,52 @@
-"""The runs of a page of several: what each found, and a short name for it."""
+"""A run with its settings, as pages and comparisons take it; and of several a short name for each, and what differs between them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from llmbench.records import Result
 from llmbench.report.escaping import short, visible
 from llmbench.results import settings
-from llmbench.results.reader import Run, load_run
-from llmbench.results.settings import read_config
+from llmbench.results.reader import Run, load_regraded, load_run
+from llmbench.results.settings import benchmark_settings, read_config
 from llmbench.results.summary import BenchmarkSummary, Summary
+from llmbench.system.text import natural
+
+Key = tuple[str, int]
+"""A sample id and the number of the repeat."""
 
 LONG, LONGEST = 48, 100
 """Characters of a setting in a run's name, and of the name."""
+NO_SECONDS = "A run that was resumed, or had answers from the response cache, has no seconds."
 
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A run, its settings, and which of its benchmarks stay sealed."""
+    """A run with its settings: what it set out to ask, whether it got there, and what it found."""
 
-    name: str
     run: Run
-    config: Mapping[str, Any] | None
-    sealed: frozenset[str]
+    config: Mapping[str, Any] | None = None
 
     @classmethod
-    def read(cls, folder: Path, *, show_sealed: bool = False) -> Self:
+    def read(cls, folder: str | Path, *, show_sealed: bool = False, regraded: bool = False) -> Self:
         """From a run's folder.
 
+        Args:
+            folder: The run's.
+            show_sealed: Take no benchmark of it as sealed.
+            regraded: As `llmbench.regrade` graded it.
+
         Raises:
-            RunError: It holds no run.
+            RunError: It holds no run, or one that was not graded again.
         """
-        run = load_run(folder)
-        return cls(
-            folder.resolve().name, run, read_config(folder), frozenset() if show_sealed else run.sealed
-        )
+        run = load_regraded(Path(folder)) if regraded else load_run(folder)
+        return cls(replace(run, sealed=frozenset()) if show_sealed else run, read_config(run.folder))
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.run.folder.resolve().name
 
     @property
     def summary(self) -> Summary:
@@ -44,6 +56,43 @@ class RunEntry:
     def benchmark(self, name: str) -> BenchmarkSummary:
         """What the run found of a benchmark, with nothing in it where it had none of its questions."""
         return self.summary.benchmarks.get(name, BenchmarkSummary())
+
+    @property
+    def finished(self) -> bool:
+        """Whether all that was planned was asked."""
+        return self.summary.status == "finished"
+
+    @property
+    def generate_s(self) -> float | None:
+        """Seconds of generating; None where they are not of all answers: the run was resumed, or had some from the response cache."""
+        cached = any(each.cache is not None and each.cache.hits for each in self.summary.benchmarks.values())
+        return None if cached or len(self.summary.sittings) > 1 else self.summary.time_s.generate
+
+    def results(self, benchmark: str) -> dict[Key, Result]:
+        """The answers to a benchmark's questions, by their ids as people count; they came in any order."""
+        own = (result for result in self.run.results if result.benchmark == benchmark)
+        return {
+            (r.sample_id, r.repeat): r
+            for r in sorted(own, key=lambda each: (natural(each.sample_id), each.repeat))
+        }
+
+    def benchmarks(self) -> list[str]:
+        """The benchmarks that the run was made for or has answers to."""
+        named = [*self.summary.benchmarks, *self.run.manifest.samples]
+        return list(dict.fromkeys([*named, *(result.benchmark for result in self.run.results)]))
+
+    def outstanding(self, benchmark: str, keys: Iterable[Key]) -> set[Key]:
+        """Of keys that the run has no answers to, those that it would have had, had it finished and not stopped early."""
+        if self.finished and self.benchmark(benchmark).stopping is None:
+            return set()
+        named = self.run.manifest.samples.get(benchmark)
+        planned = None if named is None else set(named)
+        repeats = benchmark_settings(self.config, benchmark).get("repeats")
+        return {
+            key
+            for key in keys
+            if (planned is None or key[0] in planned) and (repeats is None or key[1] < repeats)
+        }
 
 
 def benchmarks_of(entries: Sequence[RunEntry]) -> list[str]:

@@ -1,22 +1,21 @@
 """The report of one run."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from llmbench.records import Result
 from llmbench.report import benchmark_details, phases, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.generation_cards import generation_cards, generation_facts
-from llmbench.report.sample_data import LIMITS, mathematical, pack
+from llmbench.report.run_entry import RunEntry
+from llmbench.report.sample_data import pack, sample_rows
 from llmbench.report.score_cards import score_card
 from llmbench.report.server_words import server_cards, server_facts, server_of, software
 from llmbench.report.template import render
 from llmbench.results import attempts, cache_use
 from llmbench.results.agreement import JudgeAgreement
-from llmbench.results.manifest import ALL, STRATIFIED, Manifest, Selection
+from llmbench.results.manifest import ALL, STRATIFIED, Selection
 from llmbench.results.reader import Run
 from llmbench.results.settings import benchmark_settings
 from llmbench.results.summary import BenchmarkSummary, Summary
@@ -30,33 +29,22 @@ OF_A_LOADED_MODEL = ("checkpoint", "GPU", "start-up", "attention", "KV cache")
 WIDE = ("time", "phases", "timeline", "lengths")
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What a report is made of."""
+def report(entry: RunEntry, trace: Sequence[TelemetrySample] = (), first: Run | None = None) -> str:
+    """The page, as HTML.
 
-    name: str
-    summary: Summary
-    manifest: Manifest
-    results: Sequence[Result]
-    sealed: frozenset[str] = frozenset()
-    trace: Sequence[TelemetrySample] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
-    first: Run | None = None
-    """Of one that was graded again: as it was graded first."""
-
-
-def report(material: Material) -> str:
-    """The page, as HTML."""
-    summary, results = material.summary, material.results
-    limits = {
-        name: benchmark_settings(material.config, name).get("max_tokens") for name in summary.benchmarks
-    }
+    Args:
+        entry: The run.
+        trace: What the machine did meanwhile.
+        first: Of a run that was graded again: as it was graded first.
+    """
+    summary, results = entry.summary, entry.run.results
+    limits = {name: benchmark_settings(entry.config, name).get("max_tokens") for name in summary.benchmarks}
     client = server_of(summary.engine) is not None
     figures = drawn(
         [
             time_charts.where_time_went(summary, results),
             phases.over_time(summary, results),
-            time_charts.timeline(material.trace, client=client),
+            time_charts.timeline(trace, client=client),
             score_charts.lengths(results, limits),
             *score_charts.distributions(results, client=client),
             *score_charts.by_group(
@@ -65,29 +53,28 @@ def report(material: Material) -> str:
         ]
     )
     figures = [found | {"wide": found["name"] in WIDE} for found in figures]
-    mathematics = mathematical(material.config)
-    packed, limit = pack(results, material.sealed, mathematics=mathematics) if results else ("", LIMITS[0])
-    shown = [result for result in results if result.benchmark not in material.sealed]
+    packed, limit = pack(lambda limit: sample_rows(entry, results, limit))
+    shown = [result for result in results if result.benchmark not in entry.run.sealed]
     context = {
         "title": visible(f"{summary.model}: {', '.join(summary.benchmarks) or 'nothing was asked'}"),
-        "about": _about(material),
-        "problems": [visible(sentence) for sentence in problems(summary)],
+        "about": _about(entry),
+        "problems": [visible(sentence) for sentence in problems(entry)],
         "scores": [
-            score_card(name, found, _notes(material, name), client=client)
+            score_card(name, found, _notes(entry, name, first), client=client)
             for name, found in summary.benchmarks.items()
         ],
         "details": benchmark_details.tables_of(summary),
         "cards": cards(summary),
-        "sealed": _sealed(material),
+        "sealed": _sealed(entry),
         "cut": _cut(shown, limit),
-        "facts": _facts(material),
+        "facts": _facts(entry),
     }
     return render(context, figures, packed, math=has(MATH, shown), code=has(CODE, shown))
 
 
-def _notes(material: Material, name: str) -> list[str]:
+def _notes(entry: RunEntry, name: str, first: Run | None) -> list[str]:
     """What stands beside a benchmark's score: answers without a verdict, and that and how it was graded again."""
-    notes, found, first = [], material.summary.benchmarks[name], material.first
+    notes, found = [], entry.benchmark(name)
     if found.judge is not None and found.judge.unjudged:
         asked = count(found.judge.asked, "answer")
         notes.append(f"{found.judge.unjudged} of {asked} without a verdict: they count as 0, right or not.")
@@ -97,7 +84,7 @@ def _notes(material: Material, name: str) -> list[str]:
         return notes
     before = first.summary.benchmarks.get(name, BenchmarkSummary()).accuracy
     notes.append(f"Graded again after the run, which scored {percent(before)} first.")
-    own = {result.key: result for result in material.results if result.benchmark == name}
+    own = {result.key: result for result in entry.run.results if result.benchmark == name}
     pairs = ((result, own[result.key]) for result in first.results if result.key in own)
     agreement = JudgeAgreement.of(pairs)
     return notes + ([agreement.sentence()] if agreement is not None else [])
@@ -112,14 +99,14 @@ def has(pattern: re.Pattern[str], results: Iterable[Result]) -> bool:
     )
 
 
-def _about(material: Material) -> list[str]:
-    summary, gpus = material.summary, material.manifest.machine.gpus
+def _about(entry: RunEntry) -> list[str]:
+    summary, manifest = entry.summary, entry.run.manifest
     words = [
         f"profile {summary.profile}",
         summary.status,
-        (material.manifest.started or "")[:16].replace("T", " "),
-        *_engine(summary.engine, str(gpus[0].name) if gpus else "no GPU"),
-        material.name,
+        (manifest.started or "")[:16].replace("T", " "),
+        *_engine(summary.engine, str(manifest.machine.gpus[0].name) if manifest.machine.gpus else "no GPU"),
+        entry.name,
     ]
     return [visible(word) for word in words if word]
 
@@ -133,9 +120,9 @@ def _engine(engine: EngineReport | None, gpu: str) -> list[str]:
     return [" ".join(word for word in words if word), gpu]
 
 
-def problems(summary: Summary) -> list[str]:
+def problems(entry: RunEntry) -> list[str]:
     """What a reader must know before believing a score."""
-    found = []
+    found, summary = [], entry.summary
     if summary.status not in ("finished", "running"):
         reason = f": {summary.error.rstrip('.')}" if summary.error else ""
         ended = "failed" if summary.status == "failed" else f"was {summary.status}"
@@ -147,7 +134,7 @@ def problems(summary: Summary) -> list[str]:
     found += summary.warnings
     if summary.not_comparable:
         found.append(f"Not comparable with published scores: {', '.join(summary.not_comparable)}.")
-    found += [*summary.recovery, *summary.restarts, *summary.notes]
+    found += [*summary.recovery, *summary.restarts, *summary.notes, *entry.run.notes]
     if summary.cache is not None and summary.cache.hits:
         found.append(str(cache_use.sentence(summary.cache)))
     if len(summary.sittings) > 1:
@@ -203,8 +190,8 @@ def _replica(replica: ReplicaReport) -> str:
     )
 
 
-def _sealed(material: Material) -> str:
-    names = sorted({r.benchmark for r in material.results} & material.sealed)
+def _sealed(entry: RunEntry) -> str:
+    names = sorted({r.benchmark for r in entry.run.results} & entry.run.sealed)
     if not names:
         return ""
     return (
@@ -232,9 +219,9 @@ def _chosen(how: Selection) -> str:
     return f"drawn from each subject in proportion to its size: {', '.join(parts)}"
 
 
-def _facts(material: Material) -> list[tuple[str, str]]:
-    manifest, machine = material.manifest, material.manifest.machine
-    engine = material.summary.engine or EngineReport("")
+def _facts(entry: RunEntry) -> list[tuple[str, str]]:
+    manifest, machine = entry.run.manifest, entry.run.manifest.machine
+    engine = entry.summary.engine or EngineReport("")
     versions = (f"{name} {value}" for name, value in manifest.versions.items() if value)
     found = [
         ("typed", " ".join(manifest.overrides) or "nothing: the defaults"),
@@ -263,7 +250,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         for name, what, row, key in marked
         if row is not None
     ]
-    found += generation_facts(material.summary.time_s.generation, engine.speculation)
+    found += generation_facts(entry.summary.time_s.generation, engine.speculation)
     if engine.replicas:
         found.append(("replicas", "; ".join(map(_replica, engine.replicas))))
     if engine.server is not None:

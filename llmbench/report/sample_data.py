@@ -2,7 +2,7 @@
 
 import base64
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 
 from llmbench.records import Result
 from llmbench.report.escaping import clipped, visible
+from llmbench.report.run_entry import RunEntry
 from llmbench.results import cache_use, likelihood
 from llmbench.results.settings import benchmark_settings
 from llmbench.results.thinking_use import last_own
@@ -32,37 +33,25 @@ def mathematical(config: Mapping[str, Any] | None) -> frozenset[str]:
     )
 
 
-def pack(
-    results: Sequence[Result],
-    sealed: Collection[str],
-    budget: int = BUDGET,
-    mathematics: Collection[str] = (),
-) -> tuple[str, int]:
-    """The rows as JSON, deflated, in base64; and the characters that each text was cut to."""
+def pack(made: Callable[[int], Sequence[dict[str, Any]]]) -> tuple[str, int]:
+    """The rows that are made with texts of at most so many characters, as JSON, deflated, in base64; and to how many characters each was cut."""
     for limit in LIMITS:
-        packed = _packed(
-            [
-                row(r, limit, sealed=r.benchmark in sealed, mathematics=r.benchmark in mathematics)
-                for r in results
-            ]
-        )
-        if len(packed) <= budget:
+        shown = made(limit)
+        packed = base64.b64encode(zlib.compress(orjson.dumps(shown), 6)).decode() if shown else ""
+        if len(packed) <= BUDGET:
             break
     return packed, limit
 
 
-def pack_rows(tried: Iterable[Sequence[dict[str, Any]]], budget: int = BUDGET) -> str:
-    """The first of several versions of the rows, from the longest texts to the shortest, that fits; else the last."""
-    packed = ""
-    for rows in tried:
-        packed = _packed(rows)
-        if len(packed) <= budget:
-            break
-    return packed
-
-
-def _packed(rows: Sequence[dict[str, Any]]) -> str:
-    return base64.b64encode(zlib.compress(orjson.dumps(rows), 6)).decode()
+def sample_rows(
+    entry: RunEntry, results: Iterable[Result], limit: int, run: str | None = None
+) -> list[dict[str, Any]]:
+    """Results of a run, their texts cut to a limit of characters; `run` is its name, where there are several."""
+    mathematics, sealed = mathematical(entry.config), entry.run.sealed
+    return [
+        row(r, limit, sealed=r.benchmark in sealed, run=run, mathematics=r.benchmark in mathematics)
+        for r in results
+    ]
 
 
 def row(

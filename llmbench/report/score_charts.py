@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from llmbench.records import Result
 from llmbench.report.escaping import label
-from llmbench.report.figures import GREY, OUTCOMES, axis, colour, figure, histogram, vertical
+from llmbench.report.figures import GREY, OUTCOMES, axis, colour, figure, vertical
 from llmbench.results import cache_use, stats
 from llmbench.results.likelihood import choices_of
 from llmbench.results.thinking_use import own_completions
@@ -105,7 +107,7 @@ def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above
             "type": "bar",
             "name": label(benchmark),
             "x": centres,
-            "y": histogram(of_one, low, high, BINS),
+            "y": np.histogram(of_one, BINS, (low, high))[0].tolist(),
             "width": [width] * BINS,
             "marker": {"color": colour(place)},
             "hovertemplate": "%{y} samples at %{x:.4g}<extra>" + label(benchmark) + "</extra>",

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmbench.report.compare.comparison import compare_benchmark
-from llmbench.report.compare.pairing import Planned
 from llmbench.report.compare.records import BenchmarkComparison
 from llmbench.report.compare.terminal_page import p_value
-from llmbench.report.escaping import label, visible
-from llmbench.report.figures import GREY, axis, colour, figure
-from llmbench.report.run_entry import RunEntry, benchmarks_of, differing
-from llmbench.report.tradeoff_charts import BELOW, ROOM, label_positions
+from llmbench.report.escaping import visible
+from llmbench.report.figures import axis, colour, figure
+from llmbench.report.point_labels import ROOM, accuracy_axis, intervals, label_positions, named_points
+from llmbench.report.run_entry import NO_SECONDS, RunEntry, benchmarks_of, differing
 from llmbench.results.paired_tests import ALPHA, Method
 from llmbench.system.number_format import count, interval, number, percent, points, seconds
 
@@ -32,7 +31,7 @@ class BudgetPoint:
     Attributes:
         budget: In tokens; None: no budget.
         accuracy: 0 to 1, with its 95% interval.
-        tokens: Mean output tokens of an answer, thinking included, over all that was asked.
+        tokens: Mean output tokens of an answer that counts, thinking included.
         time_s: Seconds of generating, all benchmarks of the run together; None where they are not of all its answers.
     """
 
@@ -74,23 +73,17 @@ def budget_points(entries: Sequence[RunEntry], benchmark: str) -> list[BudgetPoi
                 accuracy=score.accuracy,
                 ci95=score.ci95 or (score.accuracy, score.accuracy),
                 tokens=tokens,
-                time_s=_time_s(entry),
+                time_s=entry.generate_s,
             )
         )
     return sorted(found, key=lambda point: (point.tokens, math.inf if point.budget is None else point.budget))
 
 
 def _tokens(entry: RunEntry, benchmark: str) -> float | None:
-    """The mean output tokens of a run's answers, also of those that do not count after `stop_when`; None without any answer."""
+    """The mean output tokens of a run's answers, without those that `stop_when` left out; None without any answer."""
     made = [r.completions for r in entry.run.results if r.benchmark == benchmark and r.completions]
     sums = [sum(c.output_tokens for c in of_one) for of_one in made if not of_one[0].failed]
     return math.fsum(sums) / len(sums) if sums else None
-
-
-def _time_s(entry: RunEntry) -> float | None:
-    """Seconds of generating; None where a run was resumed, since they are of its last attempt, or had answers from the response cache."""
-    cached = any(each.cache is not None and each.cache.hits for each in entry.summary.benchmarks.values())
-    return None if cached or len(entry.summary.sittings) > 1 else entry.summary.time_s.generate
 
 
 def _tried(entries: Sequence[RunEntry]) -> dict[str, list[BudgetPoint]]:
@@ -141,8 +134,7 @@ def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
 
 def _compared(point: BudgetPoint, best: BudgetPoint, benchmark: str) -> BenchmarkComparison | None:
     """A budget's run compared with the best's; None where they have no question in common."""
-    sides = [Planned(each.entry.run, each.entry.config) for each in (best, point)]
-    return compare_benchmark(sides[0], sides[1], benchmark)
+    return compare_benchmark(best.entry, point.entry, benchmark)
 
 
 def _power(compared: BenchmarkComparison) -> str:
@@ -167,40 +159,23 @@ def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:
 
 
 def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str, Any]:
-    tokens = [round(point.tokens, 1) for point in tried]
-    places, widest = [(point.tokens, 100 * point.accuracy) for point in tried], (tokens[-1] or 1.0) * ROOM
-    at = label_positions(places, [point.name for point in tried], (len(tried) - 1, 0), widest)
-    accuracy = {
-        "type": "scatter",
+    places = [(round(point.tokens, 1), round(100 * point.accuracy, 2)) for point in tried]
+    names, widest = [point.name for point in tried], (places[-1][0] or 1.0) * ROOM
+    at = label_positions(places, names, (len(tried) - 1, 0), widest)
+    hover = [f"{each.name}: {each.found}, {interval(each.ci95)}, {seconds(each.time_s)}" for each in tried]
+    ends = [(100 * point.ci95[0], 100 * point.ci95[1]) for point in tried]
+    accuracy = named_points(places, names, at, hover) | {
         "mode": "lines+markers+text",
         "name": "accuracy",
-        "x": tokens,
-        "y": [round(100 * point.accuracy, 2) for point in tried],
-        "text": [label(point.name) if position else "" for point, position in zip(tried, at, strict=True)],
-        "textposition": [position or "top center" for position in at],
-        "textfont": {"size": 10},
-        "cliponaxis": False,
-        "hovertext": [
-            label(f"{point.name}: {point.found}, {interval(point.ci95)}, {seconds(point.time_s)}", 120)
-            for point in tried
-        ],
-        "hoverinfo": "text",
         "marker": {"size": 9, "color": colour(0)},
         "line": {"color": colour(0), "width": 1},
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [round(100 * (point.ci95[1] - point.accuracy), 2) for point in tried],
-            "arrayminus": [round(100 * (point.accuracy - point.ci95[0]), 2) for point in tried],
-            "thickness": 1,
-            "color": GREY,
-        },
+        "error_y": intervals([100 * point.accuracy for point in tried], ends),
     }
     time = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": "seconds of generating",
-        "x": tokens,
+        "x": accuracy["x"],
         "y": [None if point.time_s is None else round(point.time_s, 3) for point in tried],
         "yaxis": "y2",
         "line": {"color": colour(1), "dash": "dot"},
@@ -208,7 +183,7 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
     }
     layout = {
         "xaxis": axis("output tokens of an answer, mean", range=[0, widest]),
-        "yaxis": axis("accuracy, %", range=[-BELOW, 100 + BELOW], tickvals=list(range(0, 101, 20))),
+        "yaxis": accuracy_axis(),
         "yaxis2": axis(
             "seconds of generating", overlaying="y", side="right", rangemode="tozero", showgrid=False
         ),
@@ -234,5 +209,5 @@ def _read(tried: Sequence[BudgetPoint], *, all_named: bool) -> str:
     if any(len(point.entry.summary.benchmarks) > 1 for point in tried):
         read += " Seconds are of all benchmarks of a run together."
     if any(point.time_s is None for point in tried):
-        read += " A run that was resumed, or had answers from the response cache, has no seconds."
+        read += f" {NO_SECONDS}"
     return read

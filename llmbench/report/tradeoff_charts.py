@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmbench.report.escaping import label, short, visible
-from llmbench.report.figures import GREY, axis, colour, figure, scaled
-from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, unlike
+from llmbench.report.figures import axis, colour, figure, scaled
+from llmbench.report.point_labels import BELOW, ROOM, accuracy_axis, intervals, label_positions, named_points
+from llmbench.report.run_entry import NO_SECONDS, RunEntry, benchmarks_of, differing, unlike
 from llmbench.system.number_format import GIB, number, percent, seconds
 
 
@@ -33,7 +34,8 @@ class ScoredRun:
 def accuracy(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
     shown, labels = labels_of(names)
-    note = f"Loading is not in it; the table has it. {labels}".rstrip()
+    untimed = any(entry.generate_s is None and entry.summary.time_s.generate for entry in entries)
+    note = f"Loading is not in it; the table has it. {NO_SECONDS if untimed else ''} {labels}"
     found = []
     for benchmark in benchmarks_of(entries):
         runs = _scored(entries, benchmark)
@@ -42,7 +44,7 @@ def accuracy(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str
         longest = max(run.time_s for run in runs) or 1.0
         layout = {
             "xaxis": axis("seconds of generating", range=[0, longest * ROOM]),
-            "yaxis": axis("accuracy, %", range=[-BELOW, 100 + BELOW], tickvals=list(range(0, 101, 20))),
+            "yaxis": accuracy_axis(),
             "hovermode": "closest",
             "margin": {"t": 28},
         }
@@ -50,14 +52,18 @@ def accuracy(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str
             f"{visible(benchmark)}: accuracy and time",
             _front_and_runs(runs, names, shown, longest),
         )
-        found.append(figure(f"pareto-{benchmark}", title, traces, note=note, height=380, layout=layout))
+        found.append(
+            figure(
+                f"pareto-{benchmark}", title, traces, note=" ".join(note.split()), height=380, layout=layout
+            )
+        )
     return found
 
 
 def _scored(entries: Sequence[RunEntry], benchmark: str) -> list[ScoredRun]:
     found = []
     for place, entry in enumerate(entries):
-        time_s, score = entry.summary.time_s.generate, entry.benchmark(benchmark)
+        time_s, score = entry.generate_s, entry.benchmark(benchmark)
         if time_s is not None and score.accuracy is not None:
             low, high = score.ci95 or (score.accuracy, score.accuracy)
             found.append(ScoredRun(place, time_s, 100 * score.accuracy, (100 * low, 100 * high)))
@@ -70,7 +76,9 @@ def _front_and_runs(
     """The line of the Pareto front, and a mark for each run."""
     points = [(run.time_s, run.accuracy) for run in runs]
     front = pareto(points)
-    positions = label_positions(points, [shown[run.place] for run in runs], front, longest * ROOM)
+    texts = [shown[run.place] for run in runs]
+    positions = label_positions(points, texts, front, longest * ROOM)
+    hover = [f"{names[run.place]}: {percent(run.accuracy / 100)} in {seconds(run.time_s)}" for run in runs]
     line = {
         "type": "scatter",
         "mode": "lines",
@@ -80,44 +88,16 @@ def _front_and_runs(
         "line": {"color": colour(1), "shape": "hv", "dash": "dash"},
         "hoverinfo": "skip",
     }
-    marks = {
-        "type": "scatter",
-        "mode": "markers+text",
+    marks = named_points(points, texts, positions, hover) | {
         "name": "runs",
-        "x": [run.time_s for run in runs],
-        "y": [run.accuracy for run in runs],
-        "text": [shown[run.place] if at else "" for run, at in zip(runs, positions, strict=True)],
-        "hovertext": [
-            label(f"{names[run.place]}: {percent(run.accuracy / 100)} in {seconds(run.time_s)}", 120)
-            for run in runs
-        ],
-        "hoverinfo": "text",
-        "textposition": [at or "top center" for at in positions],
-        "textfont": {"size": 10},
-        "cliponaxis": False,
         "marker": {"size": 9, "color": [colour(int(place in front)) for place in range(len(runs))]},
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [run.ends[1] - run.accuracy for run in runs],
-            "arrayminus": [run.accuracy - run.ends[0] for run in runs],
-            "thickness": 1,
-            "color": GREY,
-        },
+        "error_y": intervals([run.accuracy for run in runs], [run.ends for run in runs]),
     }
     return [line, marks]
 
 
-ROOM = 1.15
-"""Seconds of an axis to those of the longest run: labels stand at the right of their points."""
-BELOW = 9
-"""Points of accuracy that the axis goes below 0 and above 100, for the labels there."""
-PLOT = (300.0, 260.0)
-"""Pixels of a plot on a phone. What does not overlap there does so nowhere."""
 BATCH = frozenset({"batch_size", "static_batch_size"})
 """The settings of it, vLLM's and that of engine=transformers."""
-LETTER, LINE = 6.2, 14.0
-"""Pixels of a label."""
 
 
 def labels_of(names: Sequence[str]) -> tuple[list[str], str]:
@@ -128,35 +108,6 @@ def labels_of(names: Sequence[str]) -> tuple[list[str], str]:
         values = [", ".join(short(value, 20) for _, _, value in of_one) for of_one in settings]
         return unlike(map(label, values)), f"Labels are values of {', '.join(keys.pop())}."
     return unlike(label(short(name, 24)) for name in names), ""
-
-
-Box = tuple[float, float, float, float]
-
-
-def label_positions(
-    points: Sequence[tuple[float, float]], texts: Sequence[str], first: Sequence[int], widest: float
-) -> list[str | None]:
-    """Where the label of each point stands, in plotly's words, so that none covers another or a point; None where it would."""
-    pixels = [(x / widest * PLOT[0], y / (100 + 2 * BELOW) * PLOT[1]) for x, y in points]
-    taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in pixels]
-    found: list[str | None] = [None] * len(points)
-    order = [*first, *(place for place in range(len(points)) if place not in first)]
-    for place in order:
-        x, y = pixels[place]
-        width = LETTER * len(texts[place])
-        for down, across in ((-1, 1), (1, 1), (1, -1), (-1, -1)):
-            near, low = x + 6 * across, y + 5 * down
-            far, high = near + width * across, low + LINE * down
-            box = (min(near, far), min(low, high), max(near, far), max(low, high))
-            if box[0] >= 0 and box[2] <= PLOT[0] and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                found[place] = f"{'top' if down > 0 else 'bottom'} {'right' if across > 0 else 'left'}"
-                break
-    return found
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def batch_size(entry: RunEntry) -> int | None:
@@ -187,20 +138,13 @@ def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] |
     texts = [text for *_, text in points]
     shares = [(latency, 100 * rate / most) for _, latency, rate, *_ in points]
     positions = label_positions(shares, texts, [], longest * ROOM)
-    trace = {
-        "type": "scatter",
+    places = [(round(latency, 4), round(speed, 2)) for _, latency, speed, *_ in points]
+    hover = [
+        f"{name}: {number(speed)} tokens/s, latency {seconds(latency)}"
+        for _, latency, speed, name, _ in points
+    ]
+    trace = named_points(places, texts, positions, hover) | {
         "mode": "lines+markers+text" if varied else "markers+text",
-        "x": [round(latency, 4) for _, latency, *_ in points],
-        "y": [round(speed, 2) for _, _, speed, *_ in points],
-        "text": [text if at else "" for text, at in zip(texts, positions, strict=True)],
-        "hovertext": [
-            label(f"{name}: {number(speed)} tokens/s, latency {seconds(latency)}", 120)
-            for _, latency, speed, name, _ in points
-        ],
-        "hoverinfo": "text",
-        "textposition": [at or "top center" for at in positions],
-        "textfont": {"size": 10},
-        "cliponaxis": False,
         "line": {"color": colour(0), "width": 1},
         "marker": {"size": 9, "color": colour(0)},
         "showlegend": False,
@@ -270,31 +214,26 @@ def costs(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, A
     memory = [scaled(peak.peak_gpu_bytes if on_gpu else peak.peak_rss_bytes, GIB) for peak in peaks]
     energy = [entry.summary.gpu.energy_j for entry in entries]
     labels, note = labels_of(names)
-    of_what = "Peak GPU memory" if on_gpu else "Peak memory of the process"
-    return [
-        _bars(name, title, unit, labels, values, tint) | {"note": note}
-        for name, title, unit, values, tint in (
-            ("memory", of_what, "GiB", memory, 0),
-            ("energy", "Energy while requests ran", "J", energy, 1),
-        )
-        if any(value is not None for value in values)
-    ]
-
-
-def _bars(  # noqa: PLR0913, PLR0917 - a row of the table above
-    name: str, title: str, unit: str, labels: Sequence[str], values: Sequence[float | None], tint: int
-) -> dict[str, Any]:
-    trace = {
-        "type": "bar",
-        "orientation": "h",
-        "y": list(labels),
-        "x": list(values),
-        "marker": {"color": colour(tint)},
-        "hovertemplate": f"%{{y}}: %{{x:.4g}} {unit}<extra></extra>",
-        "showlegend": False,
-    }
-    layout = {
-        "xaxis": axis(unit, rangemode="tozero"),
-        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-    }
-    return figure(name, title, [trace], height=130 + 30 * len(labels), layout=layout)
+    kinds = (
+        ("memory", "Peak GPU memory" if on_gpu else "Peak memory of the process", "GiB", memory),
+        ("energy", "Energy while requests ran", "J", energy),
+    )
+    found = []
+    for place, (name, title, unit, values) in enumerate(kinds):
+        trace = {
+            "type": "bar",
+            "orientation": "h",
+            "y": labels,
+            "x": values,
+            "marker": {"color": colour(place)},
+            "hovertemplate": f"%{{y}}: %{{x:.4g}} {unit}<extra></extra>",
+            "showlegend": False,
+        }
+        layout = {
+            "xaxis": axis(unit, rangemode="tozero"),
+            "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+        }
+        if any(value is not None for value in values):
+            height = 130 + 30 * len(labels)
+            found.append(figure(name, title, [trace], note=note, height=height, layout=layout))
+    return found

@@ -1,17 +1,15 @@
 """Reports as files: of one run, of several, of a sweep."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llmbench.errors import RunError
 from llmbench.report.comparison_page import report_of_many
 from llmbench.report.run_entry import RunEntry
-from llmbench.report.run_page import Material, report
+from llmbench.report.run_page import report
 from llmbench.results.manifest import JOURNAL, REGRADED_REPORT, REPORT, TRACE, write_whole
-from llmbench.results.reader import load_regraded, load_run
-from llmbench.results.settings import read_config
+from llmbench.results.reader import load_run
+from llmbench.system.text import natural
 from llmbench.telemetry.trace import read_trace
 
 MOST_SAMPLES = 1500
@@ -34,18 +32,9 @@ def write_one(
     """
     folder = Path(folder)
     target = Path(to) if to is not None else folder / (REGRADED_REPORT if regraded else REPORT)
-    run = load_regraded(folder) if regraded else load_run(folder)
-    material = Material(
-        name=folder.resolve().name,
-        summary=replace(run.summary, notes=[*run.summary.notes, *run.notes]),
-        manifest=run.manifest,
-        results=run.results,
-        sealed=frozenset() if show_sealed else run.sealed,
-        trace=read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else [],
-        config=read_config(folder) or {},
-        first=load_run(folder) if regraded else None,
-    )
-    write_whole(target, report(material))
+    entry = RunEntry.read(folder, show_sealed=show_sealed, regraded=regraded)
+    trace = read_trace(folder / TRACE, MOST_SAMPLES) if (folder / TRACE).is_file() else []
+    write_whole(target, report(entry, trace, load_run(folder) if regraded else None))
     return target
 
 
@@ -67,7 +56,7 @@ def write_many(
     Raises:
         RunError: A folder holds no run, or the file cannot be written.
     """
-    entries = [RunEntry.read(Path(folder), show_sealed=show_sealed) for folder in folders]
+    entries = [RunEntry.read(folder, show_sealed=show_sealed) for folder in folders]
     write_whole(Path(to), report_of_many(entries, failed or {}, Path(to).absolute().parent))
     return Path(to)
 
@@ -83,9 +72,4 @@ def runs_below(folder: Path) -> list[Path]:
     found = [path.parent for path in folder.glob(f"*/{JOURNAL}") if path.is_file()]
     if not found:
         raise RunError(f"{folder} holds neither a run nor a sweep.")
-    return sorted(found, key=_job)
-
-
-def _job(folder: Path) -> tuple[int, Any]:
-    head = folder.name.partition("_")[0]
-    return (0, (int(head), folder.name)) if head.isdecimal() and len(head) < 6 else (1, folder.name)  # noqa: PLR2004 - a date is longer
+    return sorted(found, key=lambda run: natural(run.name))

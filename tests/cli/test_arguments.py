@@ -7,6 +7,7 @@ import pytest
 
 from llmbench.cli import arguments
 from llmbench.cli.compose import compose
+from llmbench.cli.main import main
 from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError
 
@@ -30,7 +31,7 @@ MISTAKES = [
     (["judge=same"], "type judge.model=same."),
     (
         ["suite=[code,instruct]"],
-        "type 'benchmark=[humaneval_plus,mbpp_plus,livecodebench,ifeval]' for one run of all their benchmarks, or -m suite=code,instruct",
+        "type 'benchmark=[humaneval_plus,mbpp_plus,livecodebench,ifeval]' for one run of all their benchmarks.",
     ),
     (["suite=[code,instuct]"], "There is no suite called 'instuct'; did you mean instruct"),
     (["+benchmark.aime.x=1"], "type benchmarks.aime.x=1."),
@@ -72,6 +73,32 @@ def test_a_mistake_is_answered_with_the_line_to_type(typed: list[str], answer: s
         compose(typed)
     assert answer in str(refused.value)
     assert len(str(refused.value)) < 500
+
+
+SEVERAL = [
+    ("batch_size=4,8", "batch_size=4,8 holds several values", "; a list is written 'batch_size=[4,8]'."),
+    ("model=qwen7b,qwen14b", "model=qwen7b,qwen14b holds several values", "."),
+    ("sampling.temperature=choice(0,1)", "sampling.temperature=choice(0,1) holds several values", "."),
+]
+
+
+@pytest.mark.parametrize(("typed", "begins", "ends"), SEVERAL)
+def test_of_several_values_a_command_for_one_run_wants_one_and_another_is_told_of_m(
+    typed: str, begins: str, ends: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        compose([typed])
+    assert str(refused.value) == f"{begins}: type one of them, as this command is for one run{ends}"
+    assert main([typed]) == 1
+    assert capsys.readouterr().err == f"llmbench: {begins}: add -m for a run of each{ends}\n"
+
+
+@pytest.mark.parametrize("typed", ["benchmark=aime,math", "suite=[code,instruct]"])
+def test_m_is_named_for_several_benchmarks_only_where_it_can_be_typed(typed: str) -> None:
+    for one_run in (False, True):
+        with pytest.raises(ConfigError) as refused:
+            arguments.read([typed], config_folder(), one_run=one_run)
+        assert (", or -m " in str(refused.value)) is not one_run
 
 
 @pytest.mark.parametrize("path", ["a=b", "a (b)", "a,b", "a#b", "a&b", "it's", "[1]", "é", "a:b", "50%"])

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from llmbench.cli import sweep_attempts
-from llmbench.cli.job import SweepSummary
+from llmbench.cli.job import begin_attempt
 from llmbench.cli.main import main
-from llmbench.cli.sweep_attempts import SweepAttempt
 from llmbench.results.manifest import JOURNAL, SUMMARY
 from tests.helpers.commands import lines_in, start_llmbench, wait_until
 
@@ -118,17 +116,10 @@ def test_an_attempt_that_was_killed_gets_its_end_from_what_its_jobs_wrote(tmp_pa
     for path, moment in ((tmp_path / SUMMARY, 1000.0), (tmp_path / "1" / JOURNAL, 1020.0)):
         path.touch()
         os.utime(path, (moment, moment))
-    (first,) = sweep_attempts.begin([], tmp_path, 990.0)
-    second = sweep_attempts.begin([first], tmp_path, 2000.0)
+    (first,) = begin_attempt([], tmp_path, 990.0)
+    second = begin_attempt([first], tmp_path, 2000.0)
     assert (second[0].status, second[0].time_s) == ("killed", 30.0)
-    assert (sweep_attempts.begin(second, tmp_path, 3000.0)[1].status, second[1].time_s) == ("killed", None)
-
-
-def test_summaries_of_before_there_were_attempts_count() -> None:
-    assert SweepSummary(loads=3, time_s=7.5).attempts() == [
-        SweepAttempt("", 0.0, "ended", loads=3, time_s=7.5)
-    ]
-    assert SweepSummary().attempts() == []
+    assert (begin_attempt(second, tmp_path, 3000.0)[1].status, second[1].time_s) == ("killed", None)
 
 
 @pytest.fixture(scope="module")

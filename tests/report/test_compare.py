@@ -117,9 +117,7 @@ def test_settings_that_came_later_are_no_difference_until_they_are_used() -> Non
     }
     del before["stop_when"], before["judge"]
     assert differing(before, now) == differing(now, before) == ()
-    entries = [
-        RunEntry("run", Run(Path(), Summary(), Manifest(), []), each, frozenset()) for each in (before, now)
-    ]
+    entries = [RunEntry(Run(Path(), Summary(), Manifest(), []), each) for each in (before, now)]
     assert run_entry.differing(entries) == []
     used = as_yaml_data(compose(["stop_when.ci_width=0.1", "sampling.thinking_budget=512"]))
     assert [s.name for s in differing(before, used)] == ["sampling.thinking_budget", "stop_when.ci_width"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.records import Judgement
+from llmbench.report.compare.comparison import compare_runs
 from llmbench.report.run_entry import RunEntry, names_of
 from llmbench.report.sample_data import mathematical, row
 from llmbench.report.write import write_many, write_one
@@ -67,6 +68,11 @@ def test_a_page_of_runs_says_what_the_comparison_says_of_their_judges(
     assert "Verdicts that differ, org/kind → org/strict: 1" in text
     assert "3 (CORRECT → INCORRECT)" in text
     assert re.search(r"org/kind 1 of 3 .* org/strict 0 of 3", text)
+
+
+def test_an_answer_without_a_verdict_does_not_count_as_answered(runs: tuple[Path, Path]) -> None:
+    (benchmark,) = compare_runs(*runs).runs[0].benchmarks
+    assert (benchmark.baseline.answered, benchmark.run.answered) == (2 / 3, 1.0)
 
 
 def test_a_score_says_beside_itself_how_many_answers_have_no_verdict(runs: tuple[Path, Path]) -> None:

@@ -13,10 +13,11 @@ from llmbench.report import phases, run_page, score_charts, time_charts, tradeof
 from llmbench.report.__main__ import main
 from llmbench.report.comparison_page import shared
 from llmbench.report.escaping import clipped, label, visible
+from llmbench.report.point_labels import label_positions
 from llmbench.report.run_entry import RunEntry
 from llmbench.report.run_pairs import pairs_of
 from llmbench.report.sample_data import row, segments
-from llmbench.report.tradeoff_charts import label_positions, labels_of, pareto
+from llmbench.report.tradeoff_charts import labels_of, pareto
 from llmbench.report.write import write_many, write_one
 from llmbench.results.manifest import Manifest
 from llmbench.results.metrics import summarise
@@ -88,9 +89,8 @@ def test_a_thousand_long_samples_stay_below_eight_megabytes() -> None:
         )
         for n in range(1000)
     ]
-    html = run_page.report(
-        run_page.Material("r", Summary(benchmarks={"b": BenchmarkSummary(n=1000)}), Manifest(), results)
-    )
+    summary = Summary(benchmarks={"b": BenchmarkSummary(n=1000)})
+    html = run_page.report(RunEntry(Run(Path("r"), summary, Manifest(), results)))
     assert len(html.encode()) < 8_000_000
     assert "katex" in html
     assert "hljs" in html
@@ -332,9 +332,13 @@ def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path
 
 
 def test_an_unfinished_run_says_so_first() -> None:
-    sentences = run_page.problems(Summary("interrupted", warnings=["w"]))
+    sentences = run_page.problems(
+        RunEntry(Run(Path("r"), Summary("interrupted", warnings=["w"]), Manifest(), []))
+    )
     assert sentences == ["The run was interrupted. These are the results it had by then.", "w"]
-    (failed,) = run_page.problems(Summary("failed", error="It broke."))
+    (failed,) = run_page.problems(
+        RunEntry(Run(Path("r"), Summary("failed", error="It broke."), Manifest(), []))
+    )
     assert failed == "The run failed: It broke. These are the results it had by then."
 
 
@@ -388,15 +392,12 @@ def entries(*typed: str) -> list[RunEntry]:
     answered = {"fails": [], "other": [result(2)], "more": [result(), result(3)]}
     return [
         RunEntry(
-            "run",
             Run(
                 Path("run"),
                 Summary(),
                 Manifest(overrides=[word for word in of_one.split() if word not in answered]),
                 next((found for word, found in answered.items() if word in of_one.split()), [result()]),
-            ),
-            None,
-            frozenset(),
+            )
         )
         for of_one in typed
     ]

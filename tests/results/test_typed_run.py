@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmbench.cli.job import JobRow, SweepSummary
-from llmbench.cli.sweep_attempts import SweepAttempt
+from llmbench.cli.job import JobRow, SweepAttempt, SweepSummary
 from llmbench.errors import RunError
 from llmbench.records import Outcome, Score
 from llmbench.results.manifest import (

@@ -12,7 +12,8 @@ from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.benchmarks.math import MATH
 from llmbench.errors import DataError, EngineError
 from llmbench.records import Sample
-from llmbench.report.run_page import Material, report
+from llmbench.report.run_entry import RunEntry
+from llmbench.report.run_page import report
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline, selection
 from llmbench.run.beginning import Beginning
@@ -125,7 +126,7 @@ def test_manifest_summary_and_report_say_how_questions_were_chosen(rows: Path, t
     found = load_run(tmp_path / "run")
     assert found.manifest.selection["math"].strata["Geometry"].asked == 3
     assert found.summary.benchmarks["math"].selection == "stratified"
-    page = report(Material("run", found.summary, found.manifest, found.results))
+    page = report(RunEntry(found))
     assert "in proportion to its size: Algebra 6 of 24, Geometry 3 of 12, Number Theory 1 of 4" in page
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.errors import RunError
-from llmbench.records import Result
-from llmbench.report.compare.pairing import Pairing, Planned, by_question, pair
+from llmbench.records import Outcome, Result
+from llmbench.report.compare.pairing import Pairing, by_question, pair
 from llmbench.report.compare.records import (
     BenchmarkComparison,
     Comparison,
@@ -18,15 +18,14 @@ from llmbench.report.compare.records import (
     RunHead,
     Side,
 )
+from llmbench.report.run_entry import RunEntry
 from llmbench.report.server_words import NOT_KNOWN, served, server_of
 from llmbench.results import attempts, paired_tests, stats
 from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.judge_use import JudgeUse
 from llmbench.results.metrics import UNANSWERED
-from llmbench.results.reader import load_regraded, load_run
-from llmbench.results.settings import differing, read_config
-from llmbench.results.summary import BenchmarkSummary
+from llmbench.results.settings import differing
 from llmbench.system.number_format import count
 
 VERSION = 1
@@ -73,13 +72,10 @@ def compare_runs(
         RunError: A folder holds no run, or one that was not graded again; two runs have no question in common; or, without `allow_different`, they were
             asked different questions, prompts or repeats, or hold different gold answers.
     """
-    first = _planned(baseline)
+    first = RunEntry.read(baseline)
+    compared = (RunEntry.read(other, regraded=regraded) for other in (run, *others))
     return Comparison(
-        _head(first),
-        tuple(
-            _compare(first, _planned(other, regraded=regraded), allow=allow_different)
-            for other in (run, *others)
-        ),
+        _head(first), tuple(compare(first, other, allow_different=allow_different) for other in compared)
     )
 
 
@@ -88,22 +84,20 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     return {"version": VERSION, **asdict(comparison)}
 
 
-def _planned(folder: str | Path, *, regraded: bool = False) -> Planned:
-    run = load_regraded(Path(folder)) if regraded else load_run(folder)
-    return Planned(run, read_config(run.folder))
+def _head(entry: RunEntry) -> RunHead:
+    summary = entry.summary
+    return RunHead(str(entry.run.folder), summary.model, summary.profile, summary.status, summary.comparable)
 
 
-def _head(planned: Planned) -> RunHead:
-    summary = planned.run.summary
-    return RunHead(
-        str(planned.run.folder), summary.model, summary.profile, summary.status, summary.comparable
-    )
+def compare(baseline: RunEntry, run: RunEntry, *, allow_different: bool = False) -> RunComparison:
+    """Compares one run with another.
 
-
-def _compare(baseline: Planned, run: Planned, *, allow: bool) -> RunComparison:
+    Raises:
+        RunError: As `compare_runs`.
+    """
     shared = [name for name in baseline.benchmarks() if name in run.benchmarks()]
     pairings = [pair(baseline, run, name) for name in shared]
-    if not allow:
+    if not allow_different:
         _refuse_different(baseline, run, pairings)
     compared = [pairing for pairing in pairings if pairing.keys]
     if not compared:
@@ -112,13 +106,13 @@ def _compare(baseline: Planned, run: Planned, *, allow: bool) -> RunComparison:
     return RunComparison(
         run=_head(run),
         benchmarks=tuple(_benchmark(baseline, run, pairing) for pairing in compared),
-        quantities=_quantities(baseline.run.summary, run.run.summary, RUN_QUANTITIES),
+        quantities=_quantities(baseline.summary, run.summary, RUN_QUANTITIES),
         settings=None if first is None or second is None else differing(first, second),
         notes=_run_notes(baseline, run, [p.benchmark for p in pairings if not p.keys]),
     )
 
 
-def _refuse_different(baseline: Planned, run: Planned, pairings: Sequence[Pairing]) -> None:
+def _refuse_different(baseline: RunEntry, run: RunEntry, pairings: Sequence[Pairing]) -> None:
     different = [
         f"{pairing.benchmark}: {', '.join(differences)}"
         for pairing in pairings
@@ -127,7 +121,7 @@ def _refuse_different(baseline: Planned, run: Planned, pairings: Sequence[Pairin
     if not different:
         return
     common = sum(len(pairing.questions) for pairing in pairings)
-    models = [planned.run.summary.model for planned in (baseline, run)]
+    models = [entry.summary.model for entry in (baseline, run)]
     hint = (
         ""
         if models[0] == models[1]
@@ -139,28 +133,28 @@ def _refuse_different(baseline: Planned, run: Planned, pairings: Sequence[Pairin
     )
 
 
-def _run_notes(baseline: Planned, run: Planned, empty: Sequence[str]) -> tuple[str, ...]:
+def _run_notes(baseline: RunEntry, run: RunEntry, empty: Sequence[str]) -> tuple[str, ...]:
     first, second = baseline.benchmarks(), run.benchmarks()
     notes = [
-        f"The {side} is unfinished (status {planned.run.summary.status}): what it has is compared. What finishes "
+        f"The {side} is unfinished (status {entry.summary.status}): what it has is compared. What finishes "
         "first is no random part of the questions, so the rest may differ otherwise."
-        for side, planned in (("baseline", baseline), ("run", run))
-        if not planned.finished
+        for side, entry in (("baseline", baseline), ("run", run))
+        if not entry.finished
     ]
     for side, names in (("baseline", set(first) - set(second)), ("run", set(second) - set(first))):
         if names:
             notes.append(f"Only the {side} has {', '.join(sorted(names))}.")
     notes += [f"{name} is left out: no answered question in common." for name in empty]
-    totals = [planned.run.summary.cache for planned in (baseline, run)]
+    totals = [entry.summary.cache for entry in (baseline, run)]
     notes += _cache_notes(totals, "Time to score, memory and energy")
     if set(first) != set(second):
         notes.append(
             "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
         )
-    for side, planned in (("baseline", baseline), ("run", run)):
-        if (server := server_of(planned.run.summary.engine)) is not None:
+    for side, entry in (("baseline", baseline), ("run", run)):
+        if (server := server_of(entry.summary.engine)) is not None:
             notes.append(f"The {side} asked {served(server)}. {NOT_KNOWN}")
-        sat = planned.run.summary.sittings
+        sat = entry.summary.sittings
         if len(sat) > 1:
             notes.append(
                 f"The {side} was done in {attempts.sentence(sat)}: its time to score, loading and generating are the last one's."
@@ -177,20 +171,20 @@ def _cache_notes(uses: Sequence[CacheUse | None], what: str) -> list[str]:
     return [f"{what} are not comparable: {', '.join(said)}."] if said else []
 
 
-def compare_benchmark(baseline: Planned, run: Planned, benchmark: str) -> BenchmarkComparison | None:
+def compare_benchmark(baseline: RunEntry, run: RunEntry, benchmark: str) -> BenchmarkComparison | None:
     """Returns how a benchmark of two runs compares; None where they have no question in common."""
     pairing = pair(baseline, run, benchmark)
     return _benchmark(baseline, run, pairing) if pairing.keys else None
 
 
-def _benchmark(baseline: Planned, run: Planned, pairing: Pairing) -> BenchmarkComparison:
+def _benchmark(baseline: RunEntry, run: RunEntry, pairing: Pairing) -> BenchmarkComparison:
     name = pairing.benchmark
     answers = baseline.results(name), run.results(name)
     before, after = (by_question(results, pairing.keys) for results in answers)
     first, second = _means(before), _means(after)
     significance = paired_tests.significance(first, second)
     better, worse = paired_tests.flips(pairing.questions, first, second)
-    summaries = [planned.run.summary.benchmarks.get(name, BenchmarkSummary()) for planned in (baseline, run)]
+    summaries = [entry.benchmark(name) for entry in (baseline, run)]
     uses = [summary.cache for summary in summaries]
     return BenchmarkComparison(
         benchmark=name,
@@ -234,9 +228,9 @@ def _benchmark_notes(pairing: Pairing) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _stop_notes(baseline: Planned, run: Planned, name: str) -> list[str]:
+def _stop_notes(baseline: RunEntry, run: RunEntry, name: str) -> list[str]:
     """Says which run stopped early, and what that means for interval and test."""
-    sides = (("baseline", baseline.stopping(name)), ("run", run.stopping(name)))
+    sides = (("baseline", baseline.benchmark(name).stopping), ("run", run.benchmark(name).stopping))
     notes = [
         f"The {side} stopped early, after {stopped.questions} of {count(stopped.of, 'question')} (stop_when): the questions in common are compared."
         for side, stopped in sides
@@ -283,7 +277,8 @@ def _side(means: Sequence[float], questions: Mapping[str, Sequence[Result]]) -> 
         accuracy=math.fsum(means) / len(means),
         stderr=stats.standard_error(means),
         ci95=stats.interval(means, len(results)),
-        answered=sum(result.score.outcome not in UNANSWERED for result in results) / len(results),
+        answered=sum(result.score.outcome not in (*UNANSWERED, Outcome.UNJUDGED) for result in results)
+        / len(results),
     )
 
 

@@ -3,64 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llmbench.records import Result
-from llmbench.results.reader import Run
-from llmbench.results.settings import benchmark_settings
-from llmbench.results.stopping import StopEntry
+from llmbench.report.run_entry import Key, RunEntry
 from llmbench.system.number_format import count
-from llmbench.system.text import natural
-
-Key = tuple[str, int]
-"""A sample id and the number of the repeat."""
 
 NAMED = 3
 """So many ids are named in an error; the counts are always whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A run with its settings: what it set out to ask, and whether it got there."""
-
-    run: Run
-    config: Mapping[str, Any] | None
-
-    @property
-    def finished(self) -> bool:
-        """Whether all that was planned was asked."""
-        return self.run.summary.status == "finished"
-
-    def results(self, benchmark: str) -> dict[Key, Result]:
-        """The answers to a benchmark's questions, by their ids as people count; they came in any order."""
-        own = (result for result in self.run.results if result.benchmark == benchmark)
-        return {
-            (r.sample_id, r.repeat): r
-            for r in sorted(own, key=lambda each: (natural(each.sample_id), each.repeat))
-        }
-
-    def benchmarks(self) -> list[str]:
-        """The benchmarks that the run was made for or has answers to."""
-        named = [*self.run.summary.benchmarks, *self.run.manifest.samples]
-        return list(dict.fromkeys([*named, *(result.benchmark for result in self.run.results)]))
-
-    def stopping(self, benchmark: str) -> StopEntry | None:
-        """What `stop_when` came to; None without it."""
-        found = self.run.summary.benchmarks.get(benchmark)
-        return None if found is None else found.stopping
-
-    def outstanding(self, benchmark: str, keys: Iterable[Key]) -> set[Key]:
-        """Of keys that the run has no answers to, those that it would have had, had it finished and not stopped early."""
-        if self.finished and self.stopping(benchmark) is None:
-            return set()
-        named = self.run.manifest.samples.get(benchmark)
-        planned = None if named is None else set(named)
-        repeats = benchmark_settings(self.config, benchmark).get("repeats")
-        return {
-            key
-            for key in keys
-            if (planned is None or key[0] in planned) and (repeats is None or key[1] < repeats)
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +52,7 @@ class Pairing:
         return [phrase.format(_counted(ids)) for ids, phrase in kinds if ids]
 
 
-def pair(baseline: Planned, run: Planned, benchmark: str) -> Pairing:
+def pair(baseline: RunEntry, run: RunEntry, benchmark: str) -> Pairing:
     """Pairs the answers of two runs to the questions of one benchmark."""
     first, second = baseline.results(benchmark), run.results(benchmark)
     missing_first, missing_second = second.keys() - first.keys(), first.keys() - second.keys()

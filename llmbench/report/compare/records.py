@@ -31,7 +31,7 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One run on the questions in common: shares of 1; `answered` is the share of texts in which an answer was found."""
+    """One run on the questions in common: shares of 1; `answered` is the share of texts in which an answer was found, and judged where a judge is asked."""
 
     accuracy: float
     stderr: float | None
