@@ -301,7 +301,7 @@ def test_values_are_close_where_numpy_says_so(atol: float) -> None:
     unlike = [
         (one, other)
         for one, other in product(VALUES, repeat=2)
-        if np.shape(one) == np.shape(other) or () in (np.shape(one), np.shape(other))
+        if np.shape(one) == np.shape(other)
         for ours, theirs in (
             (numpy_comparison.allclose, np.allclose),
             (numpy_comparison.assert_allclose, np.testing.assert_allclose),
@@ -310,6 +310,14 @@ def test_values_are_close_where_numpy_says_so(atol: float) -> None:
         != compared(theirs, one, other, rtol=1e-7, atol=atol)
     ]
     assert not unlike
+
+
+@pytest.mark.parametrize("value", [[], [1.0], (1.0, 1.0), [[1.0]], range(1, 2)])
+def test_a_number_is_not_close_to_a_list_of_it(value: object) -> None:
+    for close in (numpy_comparison.allclose, numpy_comparison.assert_allclose):
+        assert not compared(close, value, 1.0)
+        assert not compared(close, 1.0, value)
+        assert not compared(close, [1.0, 1.0], [value, value])
 
 
 @pytest.mark.parametrize("value", [None, "1", {1}, {1: 1}, [None], ["1"], object()])
