@@ -1,9 +1,10 @@
 """Python's syntax trees of what a model wrote: which of its statements define a function, and which that function needs."""
 
 import ast
+import builtins
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 _DEFINING = (
     ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AugAssign, ast.Try,
@@ -92,9 +93,9 @@ def trimmed(source: str, name: str, *, last: bool) -> str:
     place = places[-1 if last else 0]
     kept = [node for node in nodes[: place + 1] if isinstance(node, _DEFINING) or _is_call_of_method(node)]
     behind: list[ast.stmt] = [node for node in nodes[place + 1 :] if isinstance(node, _DEFINING)]
-    while needed := _of_use(behind, kept):
-        kept.append(needed)
-        behind.remove(needed)
+    while used := _of_use(behind, kept):
+        kept.append(used)
+        behind.remove(used)
     lines = {n for node in kept for n in _lines(node)}
     dropped = {n for node in nodes if node not in kept for n in _lines(node)} - lines
     return "\n".join(line for n, line in enumerate(source.split("\n"), 1) if n not in dropped)
@@ -124,10 +125,22 @@ def _binds(node: ast.stmt) -> set[str]:
     return inner.union(*(_binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
 
 
-def _of_use(nodes: Sequence[ast.stmt], useful: list[ast.stmt]) -> ast.stmt | None:
-    """The first of these statements that gives a value to a name that the `useful` ones use and does not define."""
+def needed(code: str, before: str, blocks: Sequence[str]) -> str:
+    """The definitions in blocks that the code needs, and that neither it nor what stands `before` it has; of several the last."""
+    nodes = [node for block in blocks for node in statements_of(block) if isinstance(node, _DEFINING)]
+    useful = [*statements_of(before), *statements_of(code)]
+    found: list[ast.stmt] = []
+    while used := _of_use(nodes[::-1], [*useful, *found], known={"*", *vars(builtins)}):
+        found.append(used)
+    return "".join(f"{ast.unparse(node)}\n" for node in nodes if node in found)
+
+
+def _of_use(
+    nodes: Sequence[ast.stmt], useful: Sequence[ast.stmt], known: Collection[str] = ()
+) -> ast.stmt | None:
+    """The first of these statements that gives a value to a name that the `useful` ones use, do not define and is not known."""
     missing = {"*"}.union(*map(_free, useful)) - {name for node in useful for name in _binds(node)}
-    return next((node for node in nodes if _binds(node) & missing), None)
+    return next((node for node in nodes if _binds(node) & missing.difference(known)), None)
 
 
 def _free(node: ast.stmt) -> set[str]:
