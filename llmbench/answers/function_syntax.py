@@ -15,16 +15,25 @@ _CUTS = 20
 """Most attempts to find where code ends."""
 
 
+def parsed(source: str) -> ast.Module:
+    """Returns the syntax tree of a program, without Python's warnings, such as of an escape that is none.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: Python cannot read it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 def _parsed(source: str) -> ast.Module | SyntaxError | None:
     """The tree, or what is wrong; None where Python itself gives up."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a "\d" that should be "\\d" is no matter of ours
-        try:
-            return ast.parse(source)
-        except SyntaxError as error:
-            return error
-        except (ValueError, RecursionError, MemoryError):
-            return None
+    try:
+        return parsed(source)
+    except SyntaxError as error:
+        return error
+    except (ValueError, RecursionError, MemoryError):
+        return None
 
 
 def statements_of(source: str) -> list[ast.stmt]:
@@ -115,14 +124,14 @@ def _lines(node: ast.stmt) -> range:
     return range(min([node.lineno, *(d.lineno for d in decorators)]), (node.end_lineno or node.lineno) + 1)
 
 
-def _binds(node: ast.stmt) -> set[str]:
+def binds(node: ast.stmt) -> set[str]:
     """The names that a statement at the margin gives a value; `*` for those that nobody can know."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
     inner = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return inner.union(*(_binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
+    return inner.union(*(binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
 
 
 def needed(code: str, before: str, blocks: Sequence[str]) -> str:
@@ -139,8 +148,8 @@ def _of_use(
     nodes: Sequence[ast.stmt], useful: Sequence[ast.stmt], known: Collection[str] = ()
 ) -> ast.stmt | None:
     """The first of these statements that gives a value to a name that the `useful` ones use, do not define and is not known."""
-    missing = {"*"}.union(*map(_free, useful)) - {name for node in useful for name in _binds(node)}
-    return next((node for node in nodes if _binds(node) & missing.difference(known)), None)
+    missing = {"*"}.union(*map(_free, useful)) - {name for node in useful for name in binds(node)}
+    return next((node for node in nodes if binds(node) & missing.difference(known)), None)
 
 
 def _free(node: ast.stmt) -> set[str]:

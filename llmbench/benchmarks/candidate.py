@@ -10,12 +10,12 @@ import contextlib
 import json
 import math
 import re
-import warnings
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from llmbench.answers.function_syntax import parsed
 from llmbench.sandbox import Program, Ran, SandboxBox, Status
 from llmbench.sandbox.runner.values import dumps, json_of, loads
 
@@ -130,17 +130,6 @@ class Candidate:
         ran = self._box.run(program, limits)
         self.load_s = max(self.load_s, ran.load_s or 0.0)
         return ran
-
-
-def parsed(source: str) -> ast.Module:
-    """Returns the syntax tree of a data set's program, without Python's warnings, such as of an escape that is none.
-
-    Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: Python cannot read it.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(source)
 
 
 def asserts(test: str) -> bool:
